@@ -1,0 +1,47 @@
+# The commands that run in automation are the ones you run at your desk.
+PYTHON ?= python3
+BIN := .venv/bin
+RECIPE ?= demo
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: demo test test-all lint install bench lock
+
+demo: .venv/use
+	@$(BIN)/sadcl demo --recipe $(RECIPE)
+
+test: .venv/dev
+	$(BIN)/pytest -m "not slow" -n 2
+
+test-all: .venv/dev
+	$(BIN)/pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/use
+	$(BIN)/python -m benchmarks.speed
+
+install: .venv/use
+
+.venv/use: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+.venv/dev: requirements-dev.lock .venv/use
+	$(BIN)/python -m pip install --quiet -r requirements-dev.lock
+	@touch $@
+
+# Both locks from pyproject.toml; `+cpu` names a build, not a version, and is taken out.
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet pip-tools
+	.venv-lock/bin/pip-compile $(LOCK) -o requirements.lock pyproject.toml
+	.venv-lock/bin/pip-compile $(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	sed -i 's/+cpu//' requirements.lock requirements-dev.lock
+	rm -r .venv-lock
+LOCK := --quiet --upgrade --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

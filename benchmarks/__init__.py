@@ -1,0 +1,1 @@
+"""Measurements that nobody who retrains should pay for: a DVC project of its own."""

@@ -1,0 +1,46 @@
+"""Global average pooling on the same backbone, data and number of epochs as SARL and SADCL together."""
+
+from pathlib import Path
+
+from sadcl.data.loading import evaluation_batches
+from sadcl.data.shards import Shards
+
+from sadcl import files, params, stages
+from sadcl.evaluation.metrics import evaluate
+from sadcl.model import device, tagger, weights
+from sadcl.progress import track
+from sadcl.training import run
+
+SHARDS, OUT = Path("data/shards"), Path("benchmarks/pooling")
+FIGURES = ("mAP", "CP", "CR", "CF1", "CF1_harmonic", "OP", "OR", "OF1")
+
+
+def main() -> str:
+    """Train the baseline for as many epochs as both stages have, and score it on the test split."""
+    settings = params.load("model", "pretrain", "train", "evaluate", "seed")
+    baseline = settings.model_copy(
+        update={
+            "model": settings.model.model_copy(update={"head": "pooling"}),
+            "pretrain": settings.pretrain.model_copy(
+                update={"epochs": settings.pretrain.epochs + settings.train.epochs}
+            ),
+        }
+    )
+    run.pretrain(baseline, SHARDS).save(OUT)
+    figures = _score(OUT / "weights.safetensors", settings.evaluate)
+    files.write_json(OUT / "metrics.json", {"pooling": figures})
+    return f"pooling with test mAP {figures['mAP']:.2f} in {OUT}"
+
+
+def _score(file: Path, settings: params.Evaluate) -> dict[str, float]:
+    network, head = weights.network(file)
+    test, where = Shards(SHARDS / "test"), device.pick()
+    batches = evaluation_batches(test, params.Model(**head["model"]), settings.batch)
+    shown = track(batches, "test", total=-(-len(test) // settings.batch), each=settings.batch)
+    scores = tagger.sigmoid(tagger.logits(network.to(where), shown, where, head["precision"]))
+    figures = evaluate(scores, test.targets, test.ignored, settings.threshold)
+    return {name: float(figures[name]) for name in FIGURES}  # type: ignore[literal-required]
+
+
+if __name__ == "__main__":
+    stages.run("pooling", f"{SHARDS}", main)

@@ -1,0 +1,187 @@
+"""The command ``sadcl``: each sub-command parses and calls one function."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sadcl.errors import SadclError
+from sadcl.progress import say
+
+app = typer.Typer(
+    help="Tag photos with many labels, keep the model honest, retrain without fear.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Sources of photos, and what people have accepted.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stands in the audit.")]
+
+
+def main() -> None:
+    """Entry point: an error that a person can mend becomes one sentence and status 2."""
+    try:
+        app()
+    except SadclError as error:
+        print(f"sadcl: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def recipe(name: Annotated[str, typer.Argument(help="A file under recipes/, without .yaml.")]) -> None:
+    """Write a recipe to params.yaml."""
+    from sadcl.upkeep import use_recipe
+
+    for line in use_recipe(name):
+        say(line)
+
+
+@data.command("scenes")
+def data_scenes(seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 2307) -> None:
+    """Make the embedded data set under data/raw/scenes and track it with DVC."""
+    from sadcl.upkeep import make_scenes
+
+    say(make_scenes(seed))
+
+
+@data.command("accept")
+def data_accept() -> None:
+    """Make the present data what later data is compared with."""
+    from sadcl.upkeep import accept_data
+
+    say(accept_data())
+
+
+@app.command()
+def demo(recipe: Annotated[str, typer.Option(help="Another recipe than the short one.")] = "demo") -> None:
+    """Run the whole loop and print what happened."""
+    from sadcl.demo import run
+
+    run(recipe)
+
+
+@app.command()
+def predict(
+    photos: Annotated[list[Path], typer.Argument(help="Image files.")],
+    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/train",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a photo.")] = False,
+    attention: Annotated[Path | None, typer.Option(help="A folder for maps of where each label looked.")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Instead of the model's own.")] = None,
+) -> None:
+    """Print the labels of photos, with probabilities."""
+    from sadcl.registry.served import load
+
+    tagger = load(model)
+    for photo, labels in zip(photos, tagger.predict(list(photos), threshold), strict=True):
+        if as_json:
+            typer.echo(json.dumps({"photo": str(photo), "labels": [{"label": n, "probability": p} for n, p in labels]}))
+        else:
+            typer.echo(f"{photo}: " + (", ".join(f"{name} {p:.0%}" for name, p in labels) or "no label"))
+        if attention is not None:
+            from sadcl.report.attention import write_maps
+
+            write_maps(tagger, photo, [name for name, _ in labels], attention)
+
+
+@app.command()
+def tune(
+    trials: Annotated[int, typer.Option(min=1, help="How many trainings to try in all.")] = 10,
+    workers: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 1,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the best parameters into params.yaml.")] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Open optuna-dashboard instead.")] = False,
+) -> None:
+    """Search for better parameters on the select split."""
+    if dashboard:
+        from sadcl.services import show
+
+        show("optuna")
+        return
+    from sadcl.tuning.study import tune as search
+
+    say(search(trials, workers, apply=apply).words)
+
+
+@app.command()
+def register() -> None:
+    """Publish what the stages made as a version in the registry."""
+    from sadcl.registry.publish import publish
+
+    say(publish().words)
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="A version of the registered model.")],
+    reason: Reason = "",
+    first: Annotated[bool, typer.Option("--first", help="There is no champion yet.")] = False,
+) -> None:
+    """Make a version that passed its gate the champion."""
+    from sadcl.registry.promote import promote as move
+
+    say(move(version, reason, first=first).words)
+
+
+@app.command()
+def rollback(reason: Reason = "") -> None:
+    """Make the previous champion the champion again."""
+    from sadcl.registry.promote import rollback as back
+
+    say(back(reason).words)
+
+
+@app.command()
+def sync() -> None:
+    """Repair data/champion from the registry's alias."""
+    from sadcl.registry.sync import sync as repair
+
+    say("The files were repaired from the registry" if repair() else "The files agree with the registry")
+
+
+@app.command()
+def status() -> None:
+    """Say who is champion, who challenges, what ran last, what is stale."""
+    from sadcl.upkeep import status as lines
+
+    for line in lines():
+        say(line)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is missing or mis-set, in sentences."""
+    from sadcl.upkeep import doctor as findings
+
+    found = findings()
+    for line in found or ["Nothing is missing."]:
+        say(line)
+    raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Free what is no longer needed, after saying what."""
+    from sadcl.upkeep import clean as free
+    from sadcl.upkeep import removable
+
+    found = removable()
+    for path, size in found:
+        say(f"{size / 1e6:10.1f} MB  {path}")
+    if not found:
+        say("There is nothing to free.")
+    elif yes or typer.confirm("Remove all of these?"):
+        say(free(found))
+
+
+@app.command("open")
+def open_page(
+    page: Annotated[str, typer.Argument(help="mlflow, optuna or prefect.")],
+    port: Annotated[int | None, typer.Option(help="Instead of a free one.")] = None,
+) -> None:
+    """Show a page on loopback until Ctrl-C."""
+    from sadcl.services import show
+
+    show(page, port)

@@ -1,0 +1,171 @@
+"""A source becomes the annotation table: labels from its files, facts from its photos.
+
+Each photo is read once, in parallel, and remembered: by path, size and time of change, so that the
+next run need not open it, and by digest, so that a moved one is not decoded again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import PIL
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sadcl import files, params
+from sadcl.data import photos, sources, splits
+from sadcl.data.table import SPLITS, Table, column, targets
+from sadcl.errors import SadclError
+from sadcl.progress import track
+
+_Key = tuple[str, int, int]
+"""Path relative to the repository, size in bytes, time of change in nanoseconds."""
+
+_REMEMBERED = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+
+
+def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: Path, workers: int) -> Table:
+    """Make the annotation table of a source.
+
+    Args:
+        root: the repository.
+        source: the source's folder, relative to it.
+        settings: format, files, and how `select` is cut.
+        seed: of the assignment to splits where the source has none.
+        cache: a folder for what is known about photos; it may be lost or damaged at any time.
+        workers: how many photos to read at a time.
+
+    Raises:
+        SadclError: the annotations can't be used, or there is not one image. A photo that can't be used is no
+            error here: its row says so, and validation refuses it.
+    """
+    found = sources.read(root / source, settings)
+    images = [image for image in found.images if settings.keep_unlabelled or image.labels]
+    if not images:
+        raise SadclError("The source holds no image", where=root / source, fix="Check ingest.annotations")
+    images = _with_splits(images, len(found.classes), settings, seed, root / f"{source}.splits.csv")
+    images.sort(key=lambda image: (SPLITS.index(image.split), image.image_id))
+    facts = _read_photos(root, source, images, settings.max_pixels, cache, workers)
+    return Table(_frame(images, facts), found.classes, source, _protocol(images))
+
+
+def _with_splits(
+    images: list[sources.Image], classes: int, settings: params.Ingest, seed: int, kept: Path
+) -> list[sources.Image]:
+    """Give a split to each image that has none, and cut `select` from `train` where there is none."""
+    loose = [image for image in images if not image.split]
+    if loose:
+        ids, matrix = [image.image_id for image in loose], targets((image.labels for image in loose), classes)
+        assigned = dict(zip(ids, splits.assign(ids, matrix, settings.select_fraction, seed, kept), strict=True))
+        return [image if image.split else replace(image, split=assigned[image.image_id]) for image in images]
+    if "select" in settings.annotations or any(image.split == "select" for image in images):
+        return images
+    train = [i for i, image in enumerate(images) if image.split == "train"]
+    matrix = targets([images[i].labels for i in train], classes)
+    mask = splits.select_mask([images[i].image_id for i in train], matrix, settings.select_fraction, seed)
+    select = {i for i, chosen in zip(train, mask, strict=True) if chosen}
+    return [replace(image, split="select") if i in select else image for i, image in enumerate(images)]
+
+
+def _read_photos(
+    root: Path, source: str, images: Sequence[sources.Image], max_pixels: int, cache: Path, workers: int
+) -> list[photos.Facts]:
+    memory = _Memory(cache / "photos.parquet", max_pixels)
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        look = pool.map(lambda image: memory.facts(root, f"{source}/{image.file}"), images)
+        return list(track(look, "reading photos", total=len(images)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        memory.keep()
+
+
+def _frame(images: Sequence[sources.Image], facts: Sequence[photos.Facts]) -> pd.DataFrame:
+    columns: dict[str, list[Any]] = {}
+    for name in ("image_id", "file", "split"):
+        columns[name] = [getattr(image, name) for image in images]
+    for name in ("labels", "ignored"):
+        columns[name] = [list(getattr(image, name)) for image in images]
+    for name in ("width", "height", "bytes", "sha256", "problem"):
+        columns[name] = [getattr(fact, name) for fact in facts]
+    for name in sorted({name for image in images for name in image.slices}):
+        columns[name] = [image.slices.get(name) for image in images]
+    return pd.DataFrame({name: column(values) for name, values in columns.items()})
+
+
+def _protocol(images: Sequence[sources.Image]) -> dict[str, Any]:
+    """By split, how many images and the digest of their sorted ids, a line each."""
+    ids = {split: sorted(image.image_id for image in images if image.split == split) for split in SPLITS}
+    return {
+        split: {"images": len(those), "ids": hashlib.sha256("\n".join(those).encode()).hexdigest()}
+        for split, those in ids.items()
+    }
+
+
+class _Memory:
+    """Facts of good photos, by file and by digest; problems are always looked at again.
+
+    Args:
+        path: where it is kept between runs.
+        max_pixels: as in ``photos.inspect``; with another value, or another Pillow, everything is read anew.
+    """
+
+    def __init__(self, path: Path, max_pixels: int) -> None:
+        self._path = path
+        self._max_pixels = max_pixels
+        self._rules = f"1/{max_pixels}/{PIL.__version__}".encode()
+        self._stored: dict[_Key, photos.Facts] = {}
+        self._known: dict[str, photos.Facts] = {}
+        self._seen: dict[_Key, photos.Facts] = {}
+        for key, facts in _load(path, self._rules):
+            self._stored[key] = self._known[facts.sha256] = facts
+
+    def facts(self, root: Path, name: str) -> photos.Facts:
+        """Facts of the file ``name`` below ``root``, from memory where nothing changed. Safe in threads."""
+        path = root / name
+        try:
+            stat = path.stat()
+            key = (name, stat.st_size, stat.st_mtime_ns)
+        except (OSError, ValueError):
+            return photos.inspect(path, self._max_pixels)
+        found = self._stored.get(key) or photos.inspect(path, self._max_pixels, self._known)
+        if found.problem is None:
+            self._seen[key] = found
+        return found
+
+    def keep(self) -> None:
+        """Write it down, with what was known before: a source that is away may come back."""
+        kept = {**self._stored, **self._seen}
+        if kept == self._stored:
+            return
+        rows = [(*key, *astuple(facts)[:4]) for key, facts in sorted(kept.items())]
+        columns: list[Any] = list(zip(*rows, strict=True)) or [[] for _ in _REMEMBERED]
+        table = pa.table([pa.array(c, f.type) for c, f in zip(columns, _REMEMBERED, strict=True)], schema=_REMEMBERED)
+        with files.writing(self._path) as beside:
+            pq.write_table(table.replace_schema_metadata({b"rules": self._rules}), beside)
+
+
+def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, photos.Facts]]:
+    try:
+        table = pq.read_table(path)
+        if (table.schema.metadata or {}).get(b"rules") != rules or not table.schema.equals(_REMEMBERED):
+            return []
+        columns = [table.column(name).to_pylist() for name in _REMEMBERED.names]
+    except (OSError, pa.ArrowException):  # absent or damaged: then everything is read again
+        return []
+    rows = zip(*columns, strict=True)
+    return [((path, size, time), photos.Facts(*rest)) for path, size, time, *rest in rows]

@@ -1,0 +1,125 @@
+"""The annotation table: one row an image, and what the whole set says about itself.
+
+Parquet, with class list, source and protocol as JSON in the schema's metadata. The same table
+gives the same bytes.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sadcl import files
+from sadcl.errors import SadclError
+
+SPLITS = ("train", "select", "test")
+
+SCHEMA: dict[str, pa.DataType] = {
+    "image_id": pa.string(),
+    "file": pa.string(),
+    "split": pa.string(),
+    "labels": pa.list_(pa.int32()),
+    "ignored": pa.list_(pa.int32()),
+    "width": pa.int64(),
+    "height": pa.int64(),
+    "bytes": pa.int64(),
+    "sha256": pa.string(),
+    "problem": pa.string(),
+}
+"""Columns that every table has; any other is a slice column, of words or numbers."""
+
+_KEY = b"sadcl"
+_FIX = "Make it again with `dvc repro ingest`"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Annotations of a data set.
+
+    Attributes:
+        frame: one row an image, with the columns of ``SCHEMA`` (labels and ignored as lists of class
+            indexes, problem None or a sentence) and the slice columns after them.
+        classes: names, in order of index.
+        source: folder that ``file`` is relative to, itself relative to the repository.
+        protocol: by split, how many images and the digest of their ids:
+            ``{"train": {"images": 3000, "ids": "9f2c..."}, ...}``.
+    """
+
+    frame: pd.DataFrame
+    classes: tuple[str, ...]
+    source: str
+    protocol: dict[str, Any]
+
+    @property
+    def slices(self) -> list[str]:
+        """Names of the slice columns."""
+        return [name for name in self.frame.columns if name not in SCHEMA]
+
+    def split(self, name: str) -> pd.DataFrame:
+        """The rows of one split, in order."""
+        return self.frame[self.frame["split"] == name]
+
+
+def write(path: str | Path, table: Table) -> None:
+    """Write a table, whole or not at all."""
+    about = {"classes": list(table.classes), "source": table.source, "protocol": table.protocol}
+    metadata = {_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False).encode()}
+    fields = [pa.field(name, kind) for name, kind in SCHEMA.items()]
+    fields += [pa.field(name, _slice_type(table.frame[name])) for name in table.slices]
+    columns = [pa.array(_plain(table.frame[field.name]), field.type) for field in fields]
+    with files.writing(path) as beside:
+        pq.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata)), beside)
+
+
+def read(path: str | Path) -> Table:
+    """Read a table.
+
+    Raises:
+        SadclError: it is missing, damaged, or not an annotation table.
+    """
+    try:
+        stored = pq.read_table(path)
+        about = json.loads(stored.schema.metadata[_KEY])
+        names = [*SCHEMA, *(name for name in stored.column_names if name not in SCHEMA)]
+        columns = {name: column(stored.column(name).to_pylist()) for name in names}
+        classes, source, protocol = tuple(about["classes"]), str(about["source"]), dict(about["protocol"])
+    except FileNotFoundError:
+        raise SadclError("There is no annotation table", where=path, fix=_FIX) from None
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SadclError(f"The annotation table is damaged: {reason}", where=path, fix=_FIX) from None
+    return Table(pd.DataFrame(columns), classes, source, protocol)
+
+
+def targets(lists: Iterable[Sequence[int]], classes: int) -> np.ndarray:
+    """Lists of class indexes as a matrix.
+
+    Returns:
+        bool [N, C].
+    """
+    rows = list(lists)
+    matrix = np.zeros((len(rows), classes), dtype=bool)
+    matrix[np.repeat(np.arange(len(rows)), [len(row) for row in rows]), [i for row in rows for i in row]] = True
+    return matrix
+
+
+def column(values: "Sequence[Any] | pd.Series[Any]") -> "pd.Series[Any]":
+    """Numbers as numbers; words and lists as Python objects, so that None stays None."""
+    known = [value for value in values if value is not None]
+    numeric = bool(known) and all(isinstance(value, (int, float)) for value in known)
+    return pd.Series(values) if numeric else pd.Series(values, dtype=object)
+
+
+def _plain(values: "pd.Series[Any]") -> list[Any]:
+    """A column as Python values, every kind of missing one as None."""
+    return [None if value is pd.NA or (isinstance(value, float) and value != value) else value for value in values]
+
+
+def _slice_type(values: "pd.Series[Any]") -> pa.DataType:
+    return pa.string() if column(_plain(values)).dtype == object else pa.float64()

@@ -1,0 +1,104 @@
+"""The shadow of the champion in the project's files: data/champion.json and data/champion/."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sadcl import files
+from sadcl.errors import SadclError
+
+FILE, FOLDER = Path("data/champion.json"), Path("data/champion")
+
+_FIX = "Run `sadcl sync`, which writes it anew from the registry"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model that a person put into production.
+
+    Attributes:
+        name: in the registry.
+        version: of that name.
+        weights: SHA-256 of its weights file.
+        scores: SHA-256 of its scores file, or None.
+        test: digest of the test images that it was judged on, or None.
+    """
+
+    name: str
+    version: str
+    weights: str
+    scores: str | None = None
+    test: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}"
+
+
+def read(path: str | Path = FILE) -> Champion | None:
+    """Who is champion; None where nobody is yet.
+
+    Raises:
+        SadclError: the file is missing, not JSON, or does not name a model and its digest.
+    """
+    value = files.read_json(path, fix=_FIX)
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise SadclError(f"It must hold null or a champion, but it holds {type(value).__name__}", where=path, fix=_FIX)
+    missing = [key for key in ("name", "version", "weights") if not value.get(key)]
+    if missing:
+        raise SadclError(f"The champion has no {' and no '.join(missing)}", where=path, fix=_FIX)
+    for key in ("weights", "scores"):
+        _check_digest(value.get(key), key, path)
+    return Champion(
+        name=str(value["name"]),
+        version=str(value["version"]),
+        weights=value["weights"],
+        scores=value.get("scores"),
+        test=value.get("test"),
+    )
+
+
+def weights_file(champion: Champion, folder: str | Path = FOLDER) -> Path:
+    """The champion's weights, after their digest was checked.
+
+    Raises:
+        SadclError: the file is missing, or is another one than the champion's.
+    """
+    return _checked(Path(folder) / "weights.safetensors", champion.weights, champion)
+
+
+def scores_file(champion: Champion, folder: str | Path = FOLDER) -> Path:
+    """The scores with which it became champion, after their digest was checked.
+
+    Raises:
+        SadclError: the file is missing, is another one than the champion's, or was never named.
+    """
+    if champion.scores is None:
+        raise SadclError(f"Nobody noted the digest of the scores of {champion}", where=FILE, fix=_FIX)
+    return _checked(Path(folder) / "scores.parquet", champion.scores, champion)
+
+
+def _checked(path: Path, expected: str, champion: Champion) -> Path:
+    fix = "Run `dvc pull data/champion.dvc` or `sadcl sync`, then `dvc repro --force --single-item rescore`"
+    if not path.is_file():
+        raise SadclError(f"A file of the champion ({champion}) is missing", where=path, fix=fix)
+    found = files.digest(path)
+    if found != expected:
+        raise SadclError(
+            f"A file of the champion ({champion}) is not the one that was promoted: its sha256 starts with "
+            f"{found[:12]}, but {expected[:12]} was promoted",
+            where=path,
+            fix=fix,
+        )
+    return path
+
+
+def _check_digest(value: Any, key: str, path: str | Path) -> None:
+    if value is not None and not (isinstance(value, str) and _SHA256.fullmatch(value)):
+        raise SadclError(
+            f"The champion's {key} must be a sha256 in hexadecimal, but it is {value!r}", where=path, fix=_FIX
+        )

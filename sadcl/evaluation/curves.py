@@ -1,0 +1,91 @@
+"""Tables for plots: precision against recall, and the figures of each class."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sadcl import files
+from sadcl.errors import SadclError
+
+Row = Mapping[str, Any]
+
+
+def precision_recall(
+    scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None, points: int = 200
+) -> list[dict[str, float]]:
+    """The precision-recall curve of all labels together (micro), as measured, not interpolated.
+
+    Args:
+        scores: [N, C], or [N] of one class.
+        targets: present or absent, of the same shape.
+        ignored: entries to leave out, of the same shape.
+        points: at most so many, evenly spread over recall; the last is the whole ranking.
+
+    Returns:
+        Rows of threshold (the lowest score that is taken in), recall and precision (percent); none
+        without positives.
+
+    Raises:
+        SadclError: shapes differ, or fewer than two points are asked for.
+    """
+    score, target = np.asarray(scores, dtype=float), np.asarray(targets, dtype=bool)
+    known = ~np.asarray(ignored, dtype=bool) if ignored is not None else np.ones(target.shape, dtype=bool)
+    if not score.shape == target.shape == known.shape:
+        raise SadclError(f"The arrays must have one shape: {score.shape}, {target.shape}, {known.shape}")
+    if points < 2:
+        raise SadclError(f"A curve needs two points or more, but {points} was asked for")
+    score, target = score[known], target[known]
+    order = np.argsort(-score, kind="stable")
+    score, found = score[order], np.cumsum(target[order])
+    if not len(found) or not found[-1]:
+        return []
+    ends = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # equal scores are taken in together
+    recall, precision = found[ends] / found[-1], found[ends] / (ends + 1)
+    wanted = np.searchsorted(recall, np.linspace(0, 1, points - 1))
+    chosen = np.unique(np.append(wanted, len(ends) - 1))
+    return [
+        {"threshold": float(score[ends[i]]), "recall": float(100 * recall[i]), "precision": float(100 * precision[i])}
+        for i in chosen
+    ]
+
+
+def per_class(
+    classes: Sequence[str], targets: ArrayLike, ignored: ArrayLike | None, ap: Mapping[str, ArrayLike]
+) -> list[dict[str, Any]]:
+    """One row a class that has positives, in the classes' order.
+
+    Args:
+        classes: names [C].
+        targets: [N, C].
+        ignored: [N, C], entries to leave out.
+        ap: average precision [C], percent, by the name of its column (``AP``, ``AP_sarl``).
+
+    Returns:
+        Rows of class, each column of ``ap``, and positives (how many images show it).
+    """
+    present = np.asarray(targets, dtype=bool)
+    if ignored is not None:
+        present = present & ~np.asarray(ignored, dtype=bool)
+    counts = present.sum(axis=0)
+    return [
+        {
+            "class": classes[int(j)],
+            **{name: float(np.asarray(values)[j]) for name, values in ap.items()},
+            "positives": int(counts[j]),
+        }
+        for j in np.flatnonzero(counts)
+    ]
+
+
+def write_csv(path: str | Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Write rows as CSV, numbers with six digits; without rows the header stands alone."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    files.write_text(path, table.getvalue())

@@ -1,0 +1,158 @@
+"""The figures of multi-label classification, in percent (method, section 5). numpy in, numbers out."""
+
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sadcl.errors import SadclError
+
+NAMES = ("mAP", "CP", "CR", "CF1", "CF1_harmonic", "OP", "OR", "OF1")
+"""The figures that are one number each, in the order in which tables show them."""
+
+TOP = 3
+"""How many labels a photo keeps in the top-3 figures."""
+
+
+class ThresholdFigures(TypedDict):
+    """Precision, recall and F1: means over classes (C), and over all labels together (O); percent."""
+
+    CP: float
+    CR: float
+    CF1: float
+    CF1_harmonic: float
+    OP: float
+    OR: float
+    OF1: float
+
+
+class Figures(ThresholdFigures):
+    """What ``evaluate`` returns; AP [C] is NaN for the classes in ``classes_without_positives``."""
+
+    mAP: float
+    top3: ThresholdFigures
+    AP: NDArray[np.float64]
+    classes_without_positives: list[int]
+
+
+def evaluate(
+    scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None, threshold: float = 0.5
+) -> Figures:
+    """All figures of method section 5.
+
+    A label is predicted when its score is strictly greater than the threshold; a precision with
+    nothing predicted is 0. CF1 is the mean of the classes' F1, CF1_harmonic the F1 of CP and CR. A class
+    without positives has no AP and is left out of mAP; in CP, CR and CF1 it counts 0, as published
+    code has it. top3 keeps each photo's three best scores and then asks for the same threshold.
+
+    Args:
+        scores: probabilities [N, C], in 0 to 1.
+        targets: [N, C], present (1) or absent (0).
+        ignored: [N, C] bool, entries that are neither; left out of everything, the top three included.
+        threshold: in 0 to 1.
+
+    Returns:
+        The figures in percent. mAP is NaN when no class has a positive.
+
+    Raises:
+        SadclError: shapes differ or are empty, a score is NaN or out of range, a target is not 0 or 1.
+    """
+    score, target, known = _checked(scores, targets, ignored, threshold)
+    target = target & known
+    predicted = (score > threshold) & known
+    ap = np.array([average_precision(s[k], t[k]) for s, t, k in zip(score.T, target.T, known.T, strict=True)])
+    without = np.flatnonzero(~target.any(axis=0))
+    return {
+        "mAP": float(np.mean(ap[~np.isnan(ap)])) if len(without) < len(ap) else float("nan"),
+        **_threshold_figures(predicted, target),
+        "top3": _threshold_figures(predicted & _best(np.where(known, score, -1), TOP), target),
+        "AP": ap,
+        "classes_without_positives": without.tolist(),
+    }
+
+
+def average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
+    """Area under the interpolated precision-recall curve of one class, all points (method, section 5).
+
+    Equal scores keep the order of the images.
+
+    Args:
+        scores: finite numbers [N]; only their order counts.
+        targets: [N], present or absent.
+
+    Returns:
+        Percent; NaN without positives.
+    """
+    hits = np.asarray(targets, dtype=bool)[np.argsort(-np.asarray(scores, dtype=float), kind="stable")]
+    if not hits.any():
+        return float("nan")
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    never_rising = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(100 * never_rising[hits].mean())  # each positive is one equal step of recall
+
+
+def plain(figures: Figures) -> dict[str, Any]:
+    """Figures for a JSON file: single numbers and top3, where a NaN becomes None."""
+    values: dict[str, Any] = {name: _or_none(figures[name]) for name in NAMES}  # type: ignore[literal-required]
+    return {**values, "top3": {name: _or_none(value) for name, value in figures["top3"].items()}}
+
+
+def _threshold_figures(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> ThresholdFigures:
+    right, said, there = (x.sum(axis=0) for x in (predicted & target, predicted, target))
+    cp, cr = _share(right, said).mean(), _share(right, there).mean()
+    op, or_ = _share(right.sum(), said.sum()), _share(right.sum(), there.sum())
+    values = {
+        "CP": cp,
+        "CR": cr,
+        "CF1": _share(2 * right, said + there).mean(),
+        "CF1_harmonic": _share(2 * cp * cr, cp + cr),
+        "OP": op,
+        "OR": or_,
+        "OF1": _share(2 * op * or_, op + or_),
+    }
+    return {name: float(100 * value) for name, value in values.items()}  # type: ignore[return-value]
+
+
+def _share(part: Any, whole: Any) -> NDArray[np.float64]:
+    """part / whole, and 0 where the whole is 0."""
+    share: NDArray[np.float64] = np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+    return share
+
+
+def _best(scores: NDArray[Any], count: int) -> NDArray[np.bool_]:
+    """The ``count`` highest scores of each row [N, C]; of equal ones the first class."""
+    kept = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(kept, np.argsort(-scores, axis=1, kind="stable")[:, :count], True, axis=1)
+    return kept
+
+
+def _or_none(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _checked(
+    scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None, threshold: float
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Scores, targets and what is not ignored, each [N, C]."""
+    score, target = np.asarray(scores), np.asarray(targets)
+    left_out = np.zeros(target.shape, dtype=bool) if ignored is None else np.asarray(ignored)
+    if score.ndim != 2 or not score.shape == target.shape == left_out.shape:
+        shapes = f"scores {score.shape}, targets {target.shape}, ignored {left_out.shape}"
+        raise SadclError(f"The arrays must have one shape [N, C], but they have {shapes}")
+    if 0 in score.shape:
+        raise SadclError(f"There is nothing to evaluate: {score.shape[0]} images, {score.shape[1]} classes")
+    if not np.issubdtype(score.dtype, np.floating):
+        score = score.astype(float)
+    if not 0 <= threshold <= 1:
+        raise SadclError(f"The threshold must be in 0 to 1, but it is {threshold}")
+    in_range = (score >= 0) & (score <= 1)  # false for a NaN
+    _refuse(score, ~in_range, "A score must be in 0 to 1", "Pass probabilities: the sigmoid of the logits")
+    _refuse(target, (target != 0) & (target != 1), "A target must be 0 or 1", "Say what is neither in `ignored`")
+    _refuse(left_out, (left_out != 0) & (left_out != 1), "An entry of ignored must be 0 or 1", "")
+    return score, target.astype(bool), ~left_out.astype(bool)
+
+
+def _refuse(values: NDArray[Any], odd: NDArray[np.bool_], rule: str, fix: str) -> None:
+    if odd.any():
+        row, column = np.argwhere(odd)[0]
+        raise SadclError(f"{rule}, but one is {values[row, column]}", where=f"image {row}, class {column}", fix=fix)

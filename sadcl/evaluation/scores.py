@@ -1,0 +1,166 @@
+"""What models said about each test image: one Parquet file that report, gate and people read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.evaluation import metrics
+
+_KEY, _LOGITS, _SLICE = b"sadcl", "logits_", "slice_"
+_INDEXES, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Logits of one or more models on the same images, with the truth beside them.
+
+    Attributes:
+        ids: of the images [N].
+        sha256: of the photos' original bytes [N].
+        classes: names [C].
+        targets: bool [N, C], present.
+        ignored: bool [N, C], neither present nor absent.
+        slices: values [N] of each slice column.
+        logits: float32 [N, C] by name of the model.
+        digests: what the scores stand on, by name: ``weights``, ``test_list``, ``labels``, ``shards``, ...
+        seen: by name of the model, how many of the images it saw in training.
+        refused: why there are no scores although there should be; None where nothing is wrong.
+    """
+
+    ids: list[str]
+    sha256: list[str]
+    classes: tuple[str, ...]
+    targets: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    slices: dict[str, list[Any]] = field(default_factory=dict)
+    logits: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+    refused: str | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.ids), len(self.classes))
+        arrays = {"targets": self.targets, "ignored": self.ignored, **self.logits}
+        for name, array in arrays.items():
+            if array.shape != shape:
+                raise SadclError(f"{name} must be {shape} (images, classes), but it is {array.shape}")
+        for name, column in {"sha256": self.sha256, **self.slices}.items():
+            if len(column) != len(self.ids):
+                raise SadclError(f"{name} must have {len(self.ids)} entries, but it has {len(column)}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def probabilities(self, name: str) -> NDArray[np.float64]:
+        """Sigmoid of a model's logits [N, C]; in float64, where sure images keep their order."""
+        half = np.tanh(self._of(name).astype(np.float64) / 2)
+        return np.asarray((1 + half) / 2)
+
+    def figures(self, name: str, threshold: float) -> metrics.Figures:
+        """A model's figures on all images."""
+        return metrics.evaluate(self.probabilities(name), self.targets, self.ignored, threshold)
+
+    def labels_digest(self) -> str:
+        """SHA-256 of ids, classes, targets and ignored entries, whatever the order of the images."""
+        rows = zip(self.ids, indexes(self.targets), indexes(self.ignored), strict=True)
+        return files.digest_of([self.classes, sorted(rows)])
+
+    def _of(self, name: str) -> NDArray[np.float32]:
+        if name not in self.logits:
+            raise SadclError(f"There are no scores of {name}", fix=f"Known are {', '.join(self.logits) or 'none'}")
+        return self.logits[name]
+
+
+def nothing(refused: str | None = None, classes: Sequence[str] = ()) -> Scores:
+    """Scores of no image: there is no model to score, or the reason why it could not be done."""
+    empty = np.zeros((0, len(classes)), dtype=bool)
+    logits = {"champion": np.zeros((0, len(classes)), dtype=np.float32)}
+    return Scores([], [], tuple(classes), empty, empty, logits=logits, refused=refused)
+
+
+def write(path: str | Path, scores: Scores) -> None:
+    """Write scores, whole or not at all; the same scores give the same bytes."""
+    columns: dict[str, pa.Array] = {
+        "id": pa.array(scores.ids, pa.string()),
+        "sha256": pa.array(scores.sha256, pa.string()),
+        "targets": pa.array(indexes(scores.targets), _INDEXES),
+        "ignored": pa.array(indexes(scores.ignored), _INDEXES),
+        **{_SLICE + name: pa.array(values) for name, values in scores.slices.items()},
+        **{_LOGITS + name: _lists(values) for name, values in scores.logits.items()},
+    }
+    about = {name: getattr(scores, name) for name in ("classes", "digests", "seen", "refused")}
+    table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False)})
+    with files.writing(path) as beside:
+        pq.write_table(table, beside, compression="zstd")
+
+
+def read(path: str | Path) -> Scores:
+    """Read scores.
+
+    Raises:
+        SadclError: the file is missing, damaged, or no scores.
+    """
+    fix = "Make it again with `dvc repro`"
+    try:
+        return _scores(pq.read_table(path))
+    except FileNotFoundError:
+        raise SadclError("There are no scores", where=path, fix=fix) from None
+    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError, SadclError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SadclError(f"The scores are damaged: {reason}", where=path, fix=fix) from None
+
+
+def indexes(matrix: NDArray[np.bool_]) -> list[list[int]]:
+    """Of each row [N, C], the columns that are set."""
+    return [np.flatnonzero(row).tolist() for row in matrix]
+
+
+def _scores(table: pa.Table) -> Scores:
+    about: Mapping[str, Any] = json.loads(table.schema.metadata[_KEY])
+    width = len(about["classes"])
+    return Scores(
+        ids=table["id"].to_pylist(),
+        sha256=table["sha256"].to_pylist(),
+        classes=tuple(about["classes"]),
+        targets=_matrix(table["targets"], width),
+        ignored=_matrix(table["ignored"], width),
+        slices={name: table[_SLICE + name].to_pylist() for name in _named(table, _SLICE)},
+        logits={name: _rows(table[_LOGITS + name], width) for name in _named(table, _LOGITS)},
+        digests=dict(about["digests"]),
+        seen=dict(about["seen"]),
+        refused=about["refused"],
+    )
+
+
+def _named(table: pa.Table, prefix: str) -> list[str]:
+    return [name.removeprefix(prefix) for name in table.column_names if name.startswith(prefix)]
+
+
+def _lists(values: NDArray[np.float32]) -> pa.Array:
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    flat = np.ascontiguousarray(values, dtype=np.float32).ravel()
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)).cast(_FLOATS)
+
+
+def _rows(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
+    """Lists of ``width`` numbers each as a matrix."""
+    flat: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32).reshape(len(column), width)
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.bool_]:
+    """Lists of column indexes as a bool matrix."""
+    lists = column.to_pylist()
+    matrix = np.zeros((len(lists), width), dtype=bool)
+    for row, present in zip(matrix, lists, strict=True):
+        row[present] = True
+    return matrix

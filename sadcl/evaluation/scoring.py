@@ -1,0 +1,133 @@
+"""From weights files and shards to scores and figures."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadcl import files, params
+from sadcl.data.loading import evaluation_batches
+from sadcl.data.shards import Shards
+from sadcl.errors import SadclError
+from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.scores import Scores
+from sadcl.model import device, tagger, weights
+from sadcl.progress import track
+
+Head = Mapping[str, Any]
+Which = Literal["best", "ema", "raw"]
+
+
+def challenger(train: Path, pretrain: Path, test: Shards, batch: int) -> Scores:
+    """Scores of stage 2's better and other weights, and of stage 1's better ones (SARL alone).
+
+    Args:
+        train: stage 2's weights.
+        pretrain: stage 1's.
+        test: the test split.
+        batch: images at a time.
+
+    Returns:
+        Scores of ``sadcl`` (the better on select), ``sadcl_other`` and ``sarl``.
+
+    Raises:
+        SadclError: there are no test images, or a model knows other classes.
+    """
+    head, first = _head(train, test), _head(pretrain, test)
+    best: Which = "raw" if head["best"] == "raw" else "ema"
+    other: Which = "ema" if best == "raw" else "raw"
+    logits = {
+        "sadcl": _logits(train, best, test, batch, "SADCL"),
+        "sadcl_other": _logits(train, other, test, batch, "SADCL, other weights"),
+        "sarl": _logits(pretrain, "best", test, batch, "SARL"),
+    }
+    both, alone = _seen(test, head, first), _seen(test, first)
+    seen = {"sadcl": both, "sadcl_other": both, "sarl": alone}
+    made_with = {"weights": files.digest(train), "pretrain_weights": files.digest(pretrain)}
+    return _scores(test, logits, seen, {**made_with, "preprocessing": files.digest_of(head["preprocessing"])})
+
+
+def champion(file: Path, test: Shards, batch: int) -> Scores:
+    """Scores of the champion's better weights, under the name ``champion``.
+
+    Raises:
+        SadclError: the weights are damaged, or know other classes than the test images.
+    """
+    head = _head(file, test)
+    logits = {"champion": _logits(file, "best", test, batch, "champion")}
+    digests = {"weights": files.digest(file), "preprocessing": files.digest_of(head["preprocessing"])}
+    return _scores(test, logits, {"champion": _seen(test, head)}, digests)
+
+
+def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
+    """The value of metrics.json.
+
+    Args:
+        scores: of ``challenger``.
+        threshold: of the figures that need one.
+        chosen: which weights are the better on select, ``ema`` or ``raw``.
+    """
+    figures = {name: scores.figures(name, threshold) for name in scores.logits}
+    without = figures["sadcl"]["classes_without_positives"]
+    return {
+        **{name: plain(values) for name, values in figures.items()},
+        "images": len(scores),
+        "classes": len(scores.classes),
+        "classes_without_positives": [scores.classes[j] for j in without],
+        "chosen": chosen,
+        "threshold": threshold,
+        "seen_in_training": scores.seen["sadcl"],
+        "device": device.describe(device.pick()),
+        "digests": scores.digests,
+    }
+
+
+def _head(file: Path, test: Shards) -> Head:
+    """A weights file's description, after the classes were compared with those of the test images."""
+    head = weights.read_head(file)
+    lacking = [key for key in ("best", "seen", "precision") if key not in head]
+    if lacking:
+        fix = "Use weights that a training stage wrote"
+        raise SadclError(f"The weights' head lacks {', '.join(lacking)}", where=file, fix=fix)
+    ours, theirs = tuple(test.classes), tuple(head["classes"])
+    if ours != theirs:
+        at = next(
+            (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+        )
+        raise SadclError(
+            f"The model knows other classes than the test images: {len(theirs)} and {len(ours)}, the first "
+            f"difference at class {at} ({_name(theirs, at)} and {_name(ours, at)})",
+            where=file,
+            fix="Train on the present data with `dvc repro`",
+        )
+    return head
+
+
+def _name(classes: tuple[str, ...], at: int) -> str:
+    return f"`{classes[at]}`" if at < len(classes) else "none"
+
+
+def _logits(file: Path, which: Which, test: Shards, batch: int, what: str) -> NDArray[np.float32]:
+    network, head = weights.network(file, which)
+    where = device.pick()
+    batches = evaluation_batches(test, params.Model(**head["model"]), batch)
+    shown = track(batches, f"test images, {what}", total=-(-len(test) // batch), each=batch)
+    return tagger.logits(network.to(where), shown, where, head["precision"])
+
+
+def _seen(test: Shards, *heads: Head) -> int:
+    """How many test images the models of these heads saw in training, by content."""
+    known = {start for head in heads for start in head["seen"]}
+    return sum(sha256[:16] in known for sha256 in test.sha256)
+
+
+def _scores(
+    test: Shards, logits: dict[str, NDArray[np.float32]], seen: dict[str, int], digests: dict[str, str]
+) -> Scores:
+    ids, sha256, classes = list(test.ids), list(test.sha256), tuple(test.classes)
+    truth = Scores(ids, sha256, classes, np.asarray(test.targets), np.asarray(test.ignored))
+    stands_on = {"test_list": test.list_digest, "shards": test.digest, "labels": truth.labels_digest()}
+    return replace(truth, slices=dict(test.slices), logits=logits, digests={**digests, **stands_on}, seen=seen)

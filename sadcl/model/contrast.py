@@ -1,0 +1,55 @@
+"""What stage 2 adds to the network: a projector and prototypes that learn (method, section 3)."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from sadcl.model.network import Network
+
+
+class ContrastOutput(NamedTuple):
+    """Everything that stage 2's losses need, from one forward pass (so that DDP sees every parameter)."""
+
+    logits: Tensor
+    """[B, C]"""
+    features: Tensor
+    """[B, C, D]"""
+    embeddings: Tensor
+    """[B, C, E]"""
+    memory_embeddings: Tensor
+    """[K, C, E]"""
+    prototype_embeddings: Tensor
+    """[C, E]"""
+
+
+class Projector(nn.Module):
+    """Linear, ReLU, Linear: one head for features, memory and prototypes, D to E."""
+
+    def __init__(self, D: int, E: int) -> None:
+        super().__init__()
+        self.linear1, self.linear2 = nn.Linear(D, D), nn.Linear(D, E)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., D] to [..., E], not normalised."""
+        return self.linear2(self.linear1(features).relu())  # type: ignore[no-any-return]
+
+
+class DualContrast(nn.Module):
+    """The network, its projector and its class prototypes [C, D]."""
+
+    def __init__(self, network: Network, prototypes: Tensor, embedding: int) -> None:
+        super().__init__()
+        self.network = network
+        self.projector = Projector(prototypes.shape[1], embedding)
+        self.prototypes = nn.Parameter(prototypes.detach().clone())
+
+    def forward(self, images: Tensor, memory: Tensor) -> ContrastOutput:
+        """[B, 3, S, S] and memory [K, C, D] (no gradient reaches it) to ``ContrastOutput``."""
+        out = self.network(images)
+        return ContrastOutput(
+            out.logits,
+            out.features,
+            self.projector(out.features),
+            self.projector(memory),
+            self.projector(self.prototypes),
+        )

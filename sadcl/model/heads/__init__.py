@@ -1,0 +1,29 @@
+"""Heads by name: a new head is one file and one line."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from sadcl import params
+from sadcl.errors import SadclError
+from sadcl.model.heads.base import HeadOutput
+from sadcl.model.heads.pooling import Pooling
+from sadcl.model.sarl import SARL
+
+__all__ = ["HEADS", "HeadOutput", "build"]
+
+HEADS: dict[str, Callable[[int, int, params.Model], nn.Module]] = {
+    "sarl": SARL,
+    "pooling": Pooling,
+}
+
+
+def build(channels: int, classes: int, settings: params.Model) -> nn.Module:
+    """The head that ``settings.head`` names.
+
+    Raises:
+        SadclError: there is none of that name.
+    """
+    if settings.head not in HEADS:
+        raise SadclError(f"There is no head {settings.head!r}", where="model.head", fix=f"Choose {' or '.join(HEADS)}")
+    return HEADS[settings.head](channels, classes, settings)

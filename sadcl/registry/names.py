@@ -1,0 +1,72 @@
+"""Names in the registry: models, aliases and tags, and who holds them."""
+
+from typing import TYPE_CHECKING
+
+from sadcl.errors import SadclError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+
+IDENTITY = "sadcl.identity"
+"""Digest of weights and test data: the same one never registers twice."""
+WEIGHTS = "sadcl.weights"
+TEST = "sadcl.test"
+MAP = "sadcl.mAP"
+VERDICT = "sadcl.verdict"
+WORDS = "sadcl.verdict.words"
+VERDICT_DIGEST = "sadcl.verdict.digest"
+JUDGED_AGAINST = "sadcl.judged_against"
+"""Weights of the champion that the gate compared with; empty where there was none."""
+DECISION = "sadcl.decision"
+"""On a production version: JSON of the decision that made it champion last."""
+
+
+def production(name: str) -> str:
+    """The registered model that reviewers write."""
+    return f"{name}-production"
+
+
+def versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
+    """All versions of a model."""
+    found: list[ModelVersion] = []
+    token = None
+    while True:
+        page = client.search_model_versions(f"name='{name}'", max_results=200, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+    """The version that has an alias; None where nobody has, or where there is no such model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def version(client: "MlflowClient", name: str, number: str | int) -> "ModelVersion":
+    """A version by its number.
+
+    Raises:
+        SadclError: it is no number, or there is no such version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    known = "`sadcl status` says who challenges"
+    if not str(number).isdecimal():
+        raise SadclError(f"A version is a number, but it is {str(number)!r}", where=name, fix=known)
+    try:
+        return client.get_model_version(name, str(number))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise SadclError(f"There is no version {number} of {name}", fix=known) from None
+        raise

@@ -1,0 +1,179 @@
+"""A person makes a version the champion, or goes back: checks first, then one step, then the repair."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sadcl import params
+from sadcl.errors import SadclError
+from sadcl.registry import audit, names, store, stored
+from sadcl.registry.sync import nobody, settle, shadow
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+REGISTER = "Run `dvc repro` and `sadcl register`, which judge and register it again"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model in production after a decision.
+
+    Attributes:
+        name: of the registered model in production.
+        version: its number there, as text.
+        source: the registered version that it is a copy of, ``models:/NAME/VERSION``.
+        weights: SHA-256 of its weights file.
+        words: what happened, as a sentence.
+    """
+
+    name: str
+    version: str
+    source: str
+    weights: str
+    words: str
+
+
+def promote(version: str | int, reason: str, *, first: bool = False, root: Path = Path(".")) -> Champion:
+    """Make a registered version the champion.
+
+    Args:
+        version: of the registered model.
+        reason: why; it stands in the audit.
+        first: there is no champion yet, and this is said on purpose.
+        root: the project's folder.
+
+    Raises:
+        SadclError: the verdict is no pass or was made against another champion, a file is not the one
+            that was registered, there is no reason, or ``first`` is wrong. Nothing was changed.
+    """
+    _reasoned(reason)
+    name = _name(root)
+    with store.opened(root, changing=True) as client:
+        settle(client, name, root)
+        candidate = names.version(client, name, version)
+        reigning = names.holder(client, names.production(name), names.CHAMPION)
+        _may_begin(reigning, first, root)
+        _may_reign(candidate, reigning)
+        _whole(client, candidate)
+        copy = _copy(client, candidate, names.production(name))
+        _crown(client, copy, reigning, "promote", reason, root)
+        settle(client, name, root)
+    return _champion(copy, f"Version {candidate.version} of {name} is champion now, as", reigning)
+
+
+def rollback(reason: str, *, root: Path = Path(".")) -> Champion:
+    """Make the previous champion the champion again; the present one becomes the previous.
+
+    Raises:
+        SadclError: there is no reason, no champion, or none before it. Nothing was changed.
+    """
+    _reasoned(reason)
+    name = _name(root)
+    production = names.production(name)
+    with store.opened(root, changing=True) as client:
+        settle(client, name, root)
+        reigning = names.holder(client, production, names.CHAMPION)
+        previous = names.holder(client, production, names.PREVIOUS)
+        if reigning is None or previous is None or previous.version == reigning.version:
+            raise SadclError("There is no previous champion to go back to", where=production)
+        _whole(client, previous)
+        _crown(client, previous, reigning, "rollback", reason, root)
+        settle(client, name, root)
+    return _champion(previous, "Back to", reigning)
+
+
+def _reasoned(reason: str) -> None:
+    if not reason.strip():
+        raise SadclError("A decision needs a reason", fix='Say why: --reason "..."')
+
+
+def _name(root: Path) -> str:
+    if not store.exists(root):
+        raise SadclError("Nothing is registered yet", where=root, fix="Run `sadcl register` first")
+    return params.load("register", path=root / params.FILE).register_.name
+
+
+def _may_begin(reigning: "ModelVersion | None", first: bool, root: Path) -> None:
+    """The very first champion is named as such, and only that one."""
+    if reigning is None:
+        nobody(root)
+        if not first:
+            raise SadclError("There is no champion yet to compare with", fix="Say --first if this one is to begin")
+    elif first:
+        raise SadclError(
+            f"There is a champion already: {reigning.name} version {reigning.version}", fix="Leave --first out"
+        )
+
+
+def _may_reign(candidate: "ModelVersion", reigning: "ModelVersion | None") -> None:
+    """The verdict passed, against the champion that reigns now."""
+    where = f"models:/{candidate.name}/{candidate.version}"
+    weights = reigning.tags.get(names.WEIGHTS, "?") if reigning is not None else ""
+    if weights == candidate.tags.get(names.WEIGHTS):
+        raise SadclError("This model is the champion already", where=where)
+    verdict = candidate.tags.get(names.VERDICT)
+    if verdict != "pass":
+        raise SadclError(
+            f"Its verdict is {verdict or 'unknown'}: {candidate.tags.get(names.WORDS, 'nobody judged it')}".rstrip("."),
+            where=where,
+            fix="Only a model that passed the gate can be promoted",
+        )
+    judged = candidate.tags.get(names.JUDGED_AGAINST)
+    if judged is None or judged != weights:
+        raise SadclError("The champion has changed since the gate judged this model", where=where, fix=REGISTER)
+
+
+def _whole(client: "MlflowClient", version: "ModelVersion") -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        stored.check_all(client, version, Path(folder))
+
+
+def _copy(client: "MlflowClient", candidate: "ModelVersion", production: str) -> "ModelVersion":
+    """The version in production that is this one: there already (an earlier reign, or a killed call), or copied."""
+    source = f"models:/{candidate.name}/{candidate.version}"
+    for version in names.versions(client, production):
+        if version.source == source and version.tags.get(stored.PINS) == candidate.tags[stored.PINS]:
+            return version
+    return client.copy_model_version(source, production)
+
+
+def _crown(
+    client: "MlflowClient",
+    version: "ModelVersion",
+    reigning: "ModelVersion | None",
+    action: str,
+    reason: str,
+    root: Path,
+) -> None:
+    """Write the decision on the version, then move the alias: the one step in which the champion changes."""
+    decided = {
+        "action": action,
+        "model": str(version.name),
+        "from": str(reigning.version) if reigning is not None else None,
+        "to": str(version.version),
+        "challenger": str(version.source),
+        "weights": shadow(version)["weights"],
+        "reason": reason.strip(),
+        "user": audit.user(root),
+        "time": audit.now(),
+    }
+    client.set_model_version_tag(
+        version.name, version.version, names.DECISION, json.dumps(decided, sort_keys=True, ensure_ascii=False)
+    )
+    now = names.holder(client, version.name, names.CHAMPION)
+    if (now and now.version) != (reigning and reigning.version):
+        raise SadclError("Somebody else made another model champion just now", where=version.name, fix=REGISTER)
+    client.set_registered_model_alias(version.name, names.CHAMPION, version.version)
+
+
+def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None") -> Champion:
+    place = f"{version.name} version {version.version}"
+    after = f"; version {reigning.version} is the previous one" if reigning is not None else ""
+    return Champion(
+        str(version.name), str(version.version), str(version.source), shadow(version)["weights"],
+        f"{what} {place}{after}. Commit data/champion.json, data/champion.dvc and {audit.FILE}.",
+    )  # fmt: skip

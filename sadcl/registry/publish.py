@@ -1,0 +1,271 @@
+"""Publish what the stages made: a run with its figures, and a version of the registered model.
+
+The same model never registers twice. Called again, verdict and alias are brought up to date.
+"""
+
+import csv
+import io
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.registry import flavour, lineage, names, store, stored
+from sadcl.registry import made as stages_made
+from sadcl.registry.made import Made
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.entities.model_registry import ModelVersion
+
+EVIDENCE = (stages_made.SCORES, stages_made.METRICS)
+"""What the verdict stands on: pinned with the version."""
+
+SHOWN = (stages_made.REPORT, stages_made.VERDICT, stages_made.VALIDATION, Path("params.yaml"), stages_made.LOCK)
+"""What people look at; a later gate run may replace it."""
+
+PARAMS_A_CALL, METRICS_A_CALL = 100, 1000
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version in the registry.
+
+    Attributes:
+        name: of the registered model.
+        version: its number, as text.
+        alias: ``challenger``, or None.
+        new: registered just now.
+        words: the same as a sentence.
+    """
+
+    name: str
+    version: str
+    alias: str | None
+    new: bool
+    words: str
+
+
+def publish(root: Path = Path(".")) -> Published:
+    """Register the model under ``models/train`` and say whether it may challenge.
+
+    Raises:
+        SadclError: a file is missing or about another model, or the registry can't be had.
+    """
+    made = stages_made.gather(root)
+    with store.opened(root, changing=True) as client:
+        version = _registered(client, made)
+        new = version is None
+        if version is None:
+            version = _register(client, made)
+        _bring_up_to_date(client, made, version, new)
+        alias = _alias(client, made, version)
+    return Published(made.name, str(version.version), alias, new, _words(made, version, alias, new))
+
+
+def _registered(client: "MlflowClient", made: Made) -> "ModelVersion | None":
+    """The version that is this model already."""
+    same = [v for v in names.versions(client, made.name) if v.tags.get(names.IDENTITY) == made.identity]
+    return min(same, key=lambda version: int(version.version), default=None)
+
+
+def _register(client: "MlflowClient", made: Made) -> "ModelVersion":
+    experiment = _experiment(client, made)
+    _drop_unfinished(client, experiment, made)
+    run = client.create_run(experiment, tags=_run_tags(made), run_name=f"{made.name} {made.weights[:8]}").info
+    try:
+        model = flavour.log(made, run.run_id)
+        _log_settings(client, made, run.run_id)
+        _log_figures(client, made, run.run_id, model.model_id)
+        for path in EVIDENCE:
+            client.log_artifact(run.run_id, str(made.root / path), stored.EVIDENCE)
+        version = _version(client, made, run.run_id, model.model_uri)
+    except BaseException:
+        client.set_terminated(run.run_id, "FAILED")
+        raise
+    client.set_terminated(run.run_id)
+    return version
+
+
+def _version(client: "MlflowClient", made: Made, run_id: str, uri: str) -> "ModelVersion":
+    """Register with its tags in one step: no version is ever without its pins."""
+    import mlflow
+
+    tags = {
+        names.IDENTITY: made.identity,
+        names.WEIGHTS: made.weights,
+        names.TEST: made.test,
+        names.MAP: _shown(made.metrics["sadcl"]["mAP"]),
+        stored.PINS: json.dumps(_pins(client, made, run_id, uri), sort_keys=True),
+        **lineage.tags(made),
+    }
+    return mlflow.register_model(uri, made.name, tags=tags)
+
+
+def _pins(client: "MlflowClient", made: Made, run_id: str, uri: str) -> dict[str, str]:
+    """Digests of what the registry holds; weights and scores must be the ones that were judged."""
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(download_artifacts(artifact_uri=uri, dst_path=f"{folder}/{stored.MODEL}"))
+        evidence = Path(client.download_artifacts(run_id, stored.EVIDENCE, folder))
+        pins = stored.digests(model, stored.MODEL) | stored.digests(evidence, stored.EVIDENCE)
+    ours = {stored.WEIGHTS: made.weights, stored.SCORES: files.digest(made.root / stages_made.SCORES)}
+    if any(pins.get(name) != digest for name, digest in ours.items()):
+        raise SadclError("The registry did not keep the files as they were sent", where=uri, fix="Register again")
+    return pins
+
+
+def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion", new: bool) -> None:
+    """Verdict and what people look at, as the stages left them last.
+
+    A verdict that is no pass is written first and a pass last: killed in between, nothing looks passed
+    that is not.
+    """
+    digest = files.digest_of(made.verdict)
+    if not new and version.tags.get(names.VERDICT_DIGEST) == digest:
+        return
+    tags = {
+        names.VERDICT: str(made.verdict["verdict"]),
+        names.JUDGED_AGAINST: made.judged_against,
+        names.WORDS: str(made.verdict["words"]),
+        names.VERDICT_DIGEST: digest,
+    }
+    order = list(tags) if not made.passed else [names.JUDGED_AGAINST, names.WORDS, names.VERDICT, names.VERDICT_DIGEST]
+    for name in order:
+        client.set_model_version_tag(made.name, version.version, name, tags[name])
+    for path in SHOWN:
+        client.log_artifact(version.run_id, str(made.root / path))
+
+
+def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str | None:
+    """Give or take away ``challenger``; a model that is champion already challenges nobody."""
+    champion = names.holder(client, names.production(made.name), names.CHAMPION)
+    reigns = champion is not None and champion.tags.get(names.WEIGHTS) == made.weights
+    holder = names.holder(client, made.name, names.CHALLENGER)
+    holds = holder is not None and holder.version == version.version
+    if made.passed and not reigns:
+        if not holds:
+            client.set_registered_model_alias(made.name, names.CHALLENGER, version.version)
+        return names.CHALLENGER
+    if holds:
+        client.delete_registered_model_alias(made.name, names.CHALLENGER)
+    return None
+
+
+def _words(made: Made, version: "ModelVersion", alias: str | None, new: bool) -> str:
+    how = "is registered" if new else "was registered already"
+    why = f"has the alias {alias}" if alias else f"has no alias: verdict {made.verdict['verdict']}"
+    if not alias and made.passed:
+        why = "is the champion already"
+    return f"{made.name} version {version.version} {how} and {why}."
+
+
+def _experiment(client: "MlflowClient", made: Made) -> str:
+    """Id of the experiment that has the model's name; made when it is not there.
+
+    Raises:
+        SadclError: its files belong to another folder than this one (the project was moved or copied).
+    """
+    place = store.artifacts(made.root)
+    found = client.get_experiment_by_name(made.name)
+    if found is None:
+        return str(
+            client.create_experiment(made.name, artifact_location=None if place is None else str(place / made.name))
+        )
+    if place is not None and Path(found.artifact_location) != place / made.name:
+        raise SadclError(
+            f"The registry keeps its files in {found.artifact_location}, but this project is elsewhere now",
+            where=store.database(made.root),
+            fix="Move the project back, or move this file away to begin a new registry",
+        )
+    return str(found.experiment_id)
+
+
+def _drop_unfinished(client: "MlflowClient", experiment: str, made: Made) -> None:
+    """Hide runs of this very model that were killed before their version was registered."""
+    for run in client.search_runs([experiment], f"tags.`{names.IDENTITY}` = '{made.identity}'"):
+        client.delete_run(run.info.run_id)
+
+
+def _run_tags(made: Made) -> dict[str, str]:
+    return {names.IDENTITY: made.identity, "mlflow.source.type": "PROJECT", **lineage.tags(made)}
+
+
+def _log_settings(client: "MlflowClient", made: Made, run_id: str) -> None:
+    from mlflow.entities import Param
+
+    flat = lineage.flat(made.settings).items()
+    entries = [Param(key, value if isinstance(value, str) else json.dumps(value)) for key, value in flat]
+    for start in range(0, len(entries), PARAMS_A_CALL):
+        client.log_batch(run_id, params=entries[start : start + PARAMS_A_CALL])
+
+
+def _log_figures(client: "MlflowClient", made: Made, run_id: str, model_id: str) -> None:
+    """Test figures, tied to the model and the test set; curves by epoch."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = str(made.settings["ingest"]["source"])
+    digests = {
+        "test": str(made.metrics["digests"]["shards"]),
+        **{k: v for k, v in (made.head.get("inputs") or {}).items() if k == "train"},
+    }
+    sets = {
+        split: Dataset(f"{source}-{split}", digest[:32], "local", json.dumps({"uri": f"data/shards/{split}"}))
+        for split, digest in digests.items()
+    }
+    inputs = [DatasetInput(data, [InputTag("mlflow.data.context", split)]) for split, data in sets.items()]
+    client.log_inputs(run_id, inputs)
+    entries = [*_test_metrics(made, run_id, model_id, sets["test"]), *_curves(made)]
+    for start in range(0, len(entries), METRICS_A_CALL):
+        client.log_batch(run_id, metrics=entries[start : start + METRICS_A_CALL])
+
+
+def _test_metrics(made: Made, run_id: str, model_id: str, test: Any) -> Iterator["Metric"]:
+    """`mAP`, `top3/CF1`, ... of the model itself; `sarl/mAP`, ... of the others."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    for key, value in lineage.flat(made.metrics).items():
+        if _is_number(value):
+            name = key.removeprefix("sadcl.").replace(".", "/")
+            yield Metric(
+                name, float(value), now, 0, model_id=model_id, dataset_name=test.name, dataset_digest=test.digest,
+                run_id=run_id,
+            )  # fmt: skip
+
+
+def _curves(made: Made) -> Iterator["Metric"]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    for stage, path in stages_made.HISTORIES.items():
+        text = (made.root / path).read_text(encoding="utf-8")
+        for row in csv.DictReader(io.StringIO(text)):
+            epoch = int(float(row.pop("epoch")))
+            cells = {name: _number(cell) for name, cell in row.items()}
+            yield from (Metric(f"{stage}/{name}", v, now, epoch) for name, v in cells.items() if v is not None)
+
+
+def _shown(figure: float | None) -> str:
+    return "unknown" if figure is None else f"{figure:.2f}"
+
+
+def _number(cell: str) -> float | None:
+    """A cell of history.csv; None where it is empty or no finite number."""
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

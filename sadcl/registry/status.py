@@ -1,0 +1,84 @@
+"""Who is champion and who challenges, for people and for pages."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sadcl import params
+from sadcl.evaluation import champion
+from sadcl.registry import names, store, sync
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+def status(root: Path = Path(".")) -> dict[str, Any]:
+    """What the registry says now.
+
+    Returns:
+        ``name``; ``champion``, ``previous`` and ``challenger``, each None or a dictionary with name, version,
+        mAP, verdict, since, by, reason; ``file``: the champion that data/champion.json names, or None.
+
+    Raises:
+        SadclError: the registry can't be had.
+    """
+    name = params.load("register", path=root / params.FILE).register_.name
+    path = root / champion.FILE
+    named = champion.read(path) if path.is_file() else None
+    found: dict[str, Any] = {"name": name, "champion": None, "previous": None, "challenger": None}
+    found["file"] = None if named is None else {"name": named.name, "version": named.version}
+    if not store.exists(root):
+        return found
+    with store.opened(root) as client:
+        for model, alias in (
+            (names.production(name), names.CHAMPION),
+            (names.production(name), names.PREVIOUS),
+            (name, names.CHALLENGER),
+        ):
+            found[alias] = _about(names.holder(client, model, alias))
+    return found
+
+
+def sentences(root: Path = Path(".")) -> list[str]:
+    """The same in words, a sentence a line."""
+    now = status(root)
+    reigning, challenger, named = now["champion"], now["challenger"], now["file"]
+    lines = [_reigns(reigning) if reigning else "There is no champion yet." if named is None else _elsewhere(named)]
+    if reigning and (named is None or (named["name"], named["version"]) != (reigning["name"], reigning["version"])):
+        lines.append("data/champion.json does not name it; run `sadcl sync`.")
+    if challenger:
+        lines.append(
+            f"Challenger: {challenger['name']} version {challenger['version']}, mAP {challenger['mAP']}, "
+            f"verdict {challenger['verdict']}, since {challenger['since']}."
+        )
+    else:
+        lines.append("Nobody challenges.")
+    return lines
+
+
+def _about(version: "ModelVersion | None") -> dict[str, Any] | None:
+    if version is None:
+        return None
+    decided = sync.decision(version)
+    registered = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
+    return {
+        "name": str(version.name),
+        "version": str(version.version),
+        "source": str(version.source),
+        "mAP": version.tags.get(names.MAP, "unknown"),
+        "verdict": version.tags.get(names.VERDICT, "unknown"),
+        "since": decided.get("time", registered),
+        "by": decided.get("user"),
+        "reason": decided.get("reason"),
+    }
+
+
+def _reigns(version: dict[str, Any]) -> str:
+    by = f" by {version['by']}: {version['reason']}" if version["by"] else ""
+    return (
+        f"Champion: {version['name']} version {version['version']}, mAP {version['mAP']}, since {version['since']}{by}."
+    )
+
+
+def _elsewhere(named: dict[str, Any]) -> str:
+    return f"data/champion.json names {named['name']} version {named['version']}, which this registry does not know."

@@ -1,0 +1,144 @@
+"""Make everything agree with the alias ``champion``, which is the truth: one idempotent repair.
+
+Promotion and rollback end here too: they write the decision on a version and move the alias, in one
+step; whatever was not done when somebody killed them, the next call does.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sadcl import files, graph, params
+from sadcl.errors import SadclError
+from sadcl.evaluation import champion
+from sadcl.registry import audit, names, store, stored
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+FILES = {stored.WEIGHTS: "weights.safetensors", stored.SCORES: "scores.parquet"}
+"""What data/champion/ holds, by its name among the pins."""
+
+
+def sync(root: Path = Path(".")) -> bool:
+    """Repair ``data/champion.json``, ``data/champion/``, the audit and the other aliases from the registry.
+
+    A registry without a champion proves nothing (a fresh clone has an empty one): files stay as they are.
+
+    Returns:
+        Whether anything had to be repaired.
+
+    Raises:
+        SadclError: the registry can't be had, or its files are not the ones that were promoted.
+    """
+    if not store.exists(root):
+        return False
+    name = params.load("register", path=root / params.FILE).register_.name
+    with store.opened(root, changing=True) as client:
+        return settle(client, name, root)
+
+
+def settle(client: "MlflowClient", name: str, root: Path) -> bool:
+    """The repair itself, for who already holds the registry."""
+    version = names.holder(client, names.production(name), names.CHAMPION)
+    if version is None:
+        return False
+    changed = [_aliases(client, name, version, root), _audited(version, root), _shadowed(client, version, root)]
+    return any(changed)
+
+
+def decision(version: "ModelVersion") -> dict[str, Any]:
+    """Who made a version champion last, when, why and from which one; empty where nobody did with sadcl."""
+    try:
+        value = json.loads(version.tags[names.DECISION])
+    except (KeyError, ValueError):
+        return {}
+    return value if isinstance(value, dict) and value.get("to") == str(version.version) else {}
+
+
+def shadow(version: "ModelVersion") -> dict[str, str]:
+    """The value of ``data/champion.json`` for a champion."""
+    pins = stored.pins(version)
+    return {
+        "name": str(version.name),
+        "version": str(version.version),
+        "challenger": str(version.source),
+        "weights": pins[stored.WEIGHTS],
+        "scores": pins[stored.SCORES],
+        "test": str(version.tags.get(names.TEST, "")),
+    }
+
+
+def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: Path) -> bool:
+    """``previous`` is whom the decision replaced; the champion challenges nobody."""
+    production, changed = names.production(name), False
+    decided, known = decision(version), audit.entries(root)
+    before = decided.get("from")
+    if before and (decided not in known or decided == known[-1]):
+        previous = names.holder(client, production, names.PREVIOUS)
+        if previous is None or str(previous.version) != before:
+            client.set_registered_model_alias(production, names.PREVIOUS, before)
+            changed = True
+    challenger = names.holder(client, name, names.CHALLENGER)
+    if challenger is not None and challenger.tags.get(names.WEIGHTS) == version.tags.get(names.WEIGHTS):
+        client.delete_registered_model_alias(name, names.CHALLENGER)
+        changed = True
+    return changed
+
+
+def _audited(version: "ModelVersion", root: Path) -> bool:
+    """The last line of the audit names the champion."""
+    decided, known = decision(version), audit.entries(root)
+    last = known[-1] if known else {}
+    if last.get("model") == version.name and last.get("to") == str(version.version):
+        return False
+    if not decided or decided in known:
+        decided = {
+            "action": "found",
+            "model": str(version.name),
+            "from": last.get("to"),
+            "to": str(version.version),
+            "challenger": str(version.source),
+            "weights": str(version.tags.get(names.WEIGHTS, "")),
+            "reason": "somebody moved the alias without sadcl",
+            "user": audit.user(root),
+            "time": audit.now(),
+        }
+    audit.append(decided, root)
+    return True
+
+
+def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bool:
+    """The files are the champion's. The JSON comes last: where it is right, DVC knows the folder too."""
+    value, folder = shadow(version), root / champion.FOLDER
+    path = root / champion.FILE
+    wanted = {file: value[Path(file).stem] for file in FILES.values()}
+    there = {file: files.digest(folder / file) for file in wanted if (folder / file).is_file()}
+    named = path.is_file() and files.read_json(path) == value
+    if named and there == wanted and folder.with_suffix(".dvc").is_file():
+        return False
+    if there != wanted:
+        with tempfile.TemporaryDirectory() as bench, files.writing_directory(folder) as beside:
+            for pin, file in FILES.items():
+                stored.fetch(client, version, pin, Path(bench)).rename(beside / file)
+    graph.add(folder)
+    files.write_json(path, value)
+    return True
+
+
+def nobody(root: Path) -> None:
+    """Make sure that no file names a champion that the registry does not know.
+
+    Raises:
+        SadclError: one does: this is another registry than the one it was promoted in.
+    """
+    path = root / champion.FILE
+    reigning = champion.read(path) if path.is_file() else None
+    if reigning is not None:
+        raise SadclError(
+            f"The registry has no champion, but this file names {reigning}",
+            where=path,
+            fix=f"Point {store.ADDRESS} at the registry that has it, or write null into the file to begin anew",
+        )

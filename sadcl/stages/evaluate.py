@@ -1,0 +1,42 @@
+"""Both stages' weights to scores, figures and plots on the test split."""
+
+from pathlib import Path
+
+from sadcl import files, params, stages
+from sadcl.data.shards import Shards
+from sadcl.errors import SadclError
+from sadcl.evaluation import curves, scores, scoring
+from sadcl.model import weights
+
+SHARDS, REPORTS = Path("data/shards/test"), Path("reports")
+PRETRAIN, TRAIN = Path("models/pretrain/weights.safetensors"), Path("models/train/weights.safetensors")
+
+
+def main() -> str:
+    """Score the test images once with each network, and write what follows from the scores."""
+    settings, test = params.load("evaluate").evaluate, Shards(SHARDS)
+    if not len(test):
+        raise SadclError("There is no test image", where=SHARDS, fix="Give the source a test split")
+    found = scoring.challenger(TRAIN, PRETRAIN, test, settings.batch)
+    figures = scoring.summary(found, settings.threshold, weights.read_head(TRAIN)["best"])
+    scores.write(REPORTS / "scores.parquet", found)
+    _plots(found, settings.threshold)
+    files.write_json(REPORTS / "metrics.json", figures)
+    sadcl, sarl = figures["sadcl"], figures["sarl"]
+    return f"test mAP {_shown(sadcl['mAP'])} (SARL alone {_shown(sarl['mAP'])}) on {len(test)} images in {REPORTS}"
+
+
+def _plots(found: scores.Scores, threshold: float) -> None:
+    ap = {"AP": found.figures("sadcl", threshold)["AP"], "AP_sarl": found.figures("sarl", threshold)["AP"]}
+    table = curves.per_class(found.classes, found.targets, found.ignored, ap)
+    curves.write_csv(REPORTS / "plots/per_class.csv", table, ("class", *ap, "positives"))
+    line = curves.precision_recall(found.probabilities("sadcl"), found.targets, found.ignored)
+    curves.write_csv(REPORTS / "plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    stages.run("evaluate", f"{SHARDS}, {PRETRAIN}, {TRAIN}", main)

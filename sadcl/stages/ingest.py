@@ -1,0 +1,25 @@
+"""Photos and annotations become one table, a row an image."""
+
+import os
+from pathlib import Path
+
+from sadcl import params, stages
+
+OUT, CACHE = Path("data/table/annotations.parquet"), Path(".sadcl/cache")
+
+
+def main() -> str:
+    """Read the source that the settings name and write its table."""
+    from sadcl.data import table
+    from sadcl.data.ingest import ingest
+
+    settings = params.load("ingest", "seed")
+    workers = int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
+    made = ingest(Path(), f"data/raw/{settings.ingest.source}", settings.ingest, settings.seed, CACHE, workers)
+    table.write(OUT, made)
+    bad = int(made.frame["problem"].notna().sum())
+    return f"{len(made.frame):,} rows{f', {bad:,} with a problem,' if bad else ''} in {OUT}"
+
+
+if __name__ == "__main__":
+    stages.run("ingest", "data/raw and the settings of ingest", main)

@@ -1,0 +1,33 @@
+"""The champion's scores on the present test images."""
+
+from pathlib import Path
+
+from sadcl import params, stages
+from sadcl.data.shards import Shards
+from sadcl.errors import SadclError
+from sadcl.evaluation import champion, scores, scoring
+from sadcl.progress import say
+
+SHARDS, OUT = Path("data/shards/test"), Path("reports/champion_scores.parquet")
+
+
+def main() -> str:
+    """Score the champion; a champion that cannot be had leaves its reason, with which the gate refuses."""
+    settings, reigning = params.load("evaluate").evaluate, champion.read()
+    if reigning is None:
+        scores.write(OUT, scores.nothing())
+        return f"no champion yet, so no scores in {OUT}"
+    test = Shards(SHARDS)
+    try:
+        found = scoring.champion(champion.weights_file(reigning), test, settings.batch)
+    except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
+        found = scores.nothing(f"{reigning} is champion, but it could not be scored: {error}", test.classes)
+    scores.write(OUT, found)
+    if found.refused is not None:
+        say(f"  {found.refused}")
+        return f"no scores, so the gate will refuse to compare, in {OUT}"
+    return f"scores of {reigning} on {len(found)} images in {OUT}"
+
+
+if __name__ == "__main__":
+    stages.run("rescore", f"{SHARDS}, {champion.FILE}", main)

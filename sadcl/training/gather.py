@@ -1,0 +1,47 @@
+"""The global batch: what the contrastive losses see when several processes share it."""
+
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+
+class Gather:
+    """Brings embeddings of all processes together, gradients included; with one process it passes them on.
+
+    Every process then computes the same loss. The gradient of a gathered tensor is summed over the
+    processes and divided by their number when the parameters' gradients are averaged, so that all ends as if
+    one process had held the whole batch.
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+
+    def batch(self, embeddings: Tensor, targets: Tensor, ignored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, C, E] and two [B, C] of this process to those of all, in order of rank."""
+        if self.fabric.world_size == 1:
+            return embeddings, targets, ignored
+        gathered = [self._all(part) for part in (embeddings, targets.to(embeddings), ignored.to(embeddings))]
+        return gathered[0].flatten(0, 1), gathered[1].flatten(0, 1).bool(), gathered[2].flatten(0, 1).bool()
+
+    def activated(self, embeddings: Tensor, memory: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings [P, E] and classes [P] of the activated entries, of batch and memory.
+
+        A memory slot takes its labels from the photo that stands in it now (method, section 3.2).
+        """
+        where = targets.nonzero(as_tuple=True)
+        entries = torch.cat([embeddings[where], memory[: len(embeddings)][where]])
+        classes = where[1].repeat(2)
+        if self.fabric.world_size == 1:
+            return entries, classes
+        length = int(self._all(torch.tensor(len(entries), device=entries.device)).max())
+        padded = torch.cat([entries, entries.new_zeros(length - len(entries), entries.shape[1])])
+        numbers = torch.cat([classes, classes.new_full((length - len(classes),), -1)])
+        all_entries, all_classes = self._all(padded).flatten(0, 1), self._all(numbers).flatten()
+        real = all_classes >= 0
+        return all_entries[real], all_classes[real]
+
+    def _all(self, tensor: Tensor) -> Tensor:
+        gathered: Any = self.fabric.all_gather(tensor, sync_grads=tensor.requires_grad)
+        return gathered

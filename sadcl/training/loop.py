@@ -1,0 +1,198 @@
+"""The loop, written once: both stages, one process or many, and the same bytes after a kill."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from sadcl import params
+from sadcl.data.loading import Batch, TrainingBatches, evaluation_batches
+from sadcl.data.shards import Shards
+from sadcl.errors import SadclError
+from sadcl.evaluation.metrics import evaluate
+from sadcl.model import tagger
+from sadcl.progress import duration, say, track
+from sadcl.training import schedule
+from sadcl.training.ema import EMA
+from sadcl.training.objective import Objective
+from sadcl.training.state import State
+
+Report = Callable[[int, float], None]
+"""Told each epoch's number and select mAP; may raise to end the training (a pruned trial)."""
+
+
+@dataclass
+class Position:
+    """How far a training is, and the best it has seen."""
+
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = -1
+
+
+class Trainer:
+    """One training: an objective, its data, and everything that moves."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        objective: Objective,
+        batches: TrainingBatches,
+        select: Shards,
+        model: params.Model,
+        settings: params.Pretrain,
+        state: State,
+    ) -> None:
+        self.fabric, self.objective, self.batches, self.select = fabric, objective, batches, select
+        self.model, self.settings, self.state = model, settings, state
+        self.module = objective.module
+        if fabric.device.type != "mps":
+            self.module.to(memory_format=torch.channels_last)
+        self.module.to(fabric.device)
+        self.ema = EMA(self.module, settings.ema_epochs, batches.steps)
+        adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
+        self.forward, self.adamw = fabric.setup(self.module, adamw)
+        self.at = Position()
+
+    def fit(self, report: Report | None = None) -> Position:
+        """Train to the end of the schedule or to an early stop, from wherever the state on disk is."""
+        with self.state.held():
+            self._restore()
+            while not self._done():
+                self._epoch()
+                self._close_epoch()
+                if report is not None:
+                    report(self.at.epoch - 1, self.at.history[-1]["select_mAP"])
+            return self.at
+
+    def _done(self) -> bool:
+        return self.at.epoch >= self.settings.epochs or (
+            len(self.select) > 0 and schedule.should_stop(self.at.history, self.settings.patience)
+        )
+
+    def _epoch(self) -> None:
+        at, steps = self.at, self.batches.steps
+        started = time.monotonic()
+        self.forward.train()
+        ahead = self.batches.epoch(at.epoch, at.step)
+        label = f"epoch {at.epoch + 1} of {self.settings.epochs}"
+        for batch in track(ahead, label, total=steps - at.step, each=self.settings.batch):
+            self._step(batch)
+            if self.state.due():
+                at.seconds += time.monotonic() - started
+                started = time.monotonic()
+                self._save()
+        at.seconds += time.monotonic() - started
+
+    def _step(self, batch: Batch) -> None:
+        at, device = self.at, self.fabric.device
+        epoch = at.epoch + at.step / self.batches.steps
+        parts = self.objective.losses(
+            self.forward, batch.images.to(device), batch.targets.to(device), batch.ignored.to(device), epoch
+        )
+        values = {name: float(part.detach()) for name, part in parts.items()}
+        if not all(value - value == 0 for value in values.values()):
+            self._refuse(values, batch)
+        self.adamw.zero_grad(set_to_none=True)
+        self.fabric.backward(parts["loss"])
+        if self.settings.gradient_clip is not None:
+            self.fabric.clip_gradients(self.forward, self.adamw, max_norm=self.settings.gradient_clip)
+        self.adamw.step()
+        self.cycle.step()
+        self.objective.after_step()
+        self.ema.update(self.module)
+        for name, value in values.items():
+            at.sums[name] = at.sums.get(name, 0.0) + value
+        at.step += 1
+
+    def _refuse(self, values: Mapping[str, float], batch: Batch) -> None:
+        broken = ", ".join(f"{name} {value}" for name, value in values.items() if value - value != 0)
+        some = ", ".join(batch.ids[:5])
+        raise SadclError(
+            f"The loss is not a number: {broken}; images {some} and {max(len(batch.ids) - 5, 0)} more",
+            where=f"epoch {self.at.epoch + 1}, step {self.at.step + 1}",
+            fix="Lower lr, set gradient_clip, or look at these images; the last good state is kept",
+        )
+
+    def _close_epoch(self) -> None:
+        """Score both weights on select, keep the better, write the state."""
+        at = self.at
+        row = {"epoch": float(at.epoch + 1)}
+        for name in ("loss", "classification", "sample_to_sample", "prototype_to_sample"):
+            row[name] = at.sums.get(name, 0.0) / self.batches.steps
+        row["lr"] = self.cycle.get_last_lr()[-1]
+        row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
+        row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])
+        row["images_per_second"] = self.batches.steps * self.settings.batch / max(at.seconds, 1e-9)
+        if not at.best or not len(self.select) or row["select_mAP"] > at.history[at.best_epoch]["select_mAP"]:
+            at.best, at.best_epoch = self._weights(), at.epoch
+        at.history.append(row)
+        at.epoch, at.step, at.sums, at.seconds = at.epoch + 1, 0, {}, 0.0
+        self._save()
+        left = (self.settings.epochs - at.epoch) * self.batches.steps * self.settings.batch / row["images_per_second"]
+        say(
+            f"  epoch {at.epoch} of {self.settings.epochs}: loss {row['loss']:.4f}, "
+            f"select mAP {row['select_mAP_raw']:.2f}, averaged {row['select_mAP_ema']:.2f}, "
+            f"{row['images_per_second']:.0f} images/s, at most {duration(left)} left"
+        )
+
+    def _score(self, module: nn.Module) -> float:
+        """mAP on select; 0 where there is none."""
+        if not len(self.select):
+            return 0.0
+        network = getattr(module, "network", module)
+        was_training = module.training
+        batches = evaluation_batches(self.select, self.model, max(self.settings.batch, 64))
+        logits = tagger.logits(network.eval(), batches, self.fabric.device, self.settings.precision)
+        module.train(was_training)
+        return float(evaluate(tagger.sigmoid(logits), self.select.targets, self.select.ignored)["mAP"])
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Raw and averaged weights under the names that ``weights.save`` keeps."""
+        prefix = "" if hasattr(self.module, "network") else "network."
+        named = {"raw": self.module, "ema": self.ema.module}
+        return {
+            f"{which}.{prefix}{name}": tensor.detach().cpu().clone().contiguous()
+            for which, module in named.items()
+            for name, tensor in module.state_dict().items()
+        }
+
+    def _save(self) -> None:
+        kept = {
+            "raw": self.module.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "ema_updates": self.ema.updates,
+            "optimiser": self.adamw.optimizer.state_dict()
+            if hasattr(self.adamw, "optimizer")
+            else self.adamw.state_dict(),
+            "cycle": {k: v for k, v in self.cycle.state_dict().items() if not callable(v) and k != "_anneal_func_type"},
+            "objective": self.objective.state(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self.fabric.device.type == "cuda" else [],
+            "at": vars(self.at),
+        }
+        self.state.save(kept)
+
+    def _restore(self) -> None:
+        kept = self.state.load()
+        if kept is None:
+            return
+        self.module.load_state_dict(kept["raw"])
+        self.ema.module.load_state_dict(kept["ema"])
+        self.ema.updates = kept["ema_updates"]
+        self.adamw.load_state_dict(kept["optimiser"])
+        self.cycle.load_state_dict(kept["cycle"])
+        self.objective.restore(kept["objective"])
+        torch.set_rng_state(kept["random"])
+        if kept["random_cuda"]:
+            torch.cuda.set_rng_state_all(kept["random_cuda"])
+        self.at = Position(**kept["at"])
+        if not self._done():
+            say(f"  goes on at epoch {self.at.epoch + 1}, step {self.at.step + 1}")

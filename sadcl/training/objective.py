@@ -1,0 +1,119 @@
+"""What each stage minimises."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from sadcl import params
+from sadcl.model.contrast import DualContrast
+from sadcl.model.losses import asymmetric, prototype_to_sample, sample_to_sample
+from sadcl.model.memory import Memory
+from sadcl.model.network import Network
+from sadcl.training.gather import Gather
+
+Forward = Callable[..., Any]
+
+
+class Objective(Protocol):
+    """A module and its loss."""
+
+    module: nn.Module
+
+    def losses(
+        self, forward: Forward, images: Tensor, targets: Tensor, ignored: Tensor, epoch: float
+    ) -> dict[str, Tensor]:
+        """Parts of the loss by name (unweighted), and their weighted sum as ``loss``.
+
+        Args:
+            forward: calls the module (wrapped for the device).
+            images: [B, 3, S, S].
+            targets, ignored: [B, C] bool.
+            epoch: how many epochs have passed, with fraction.
+        """
+        ...
+
+    def after_step(self) -> None:
+        """What follows the backward pass and the update."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What is not in the module but must be kept."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take ``state`` back."""
+
+
+class Classification:
+    """Stage 1: the asymmetric loss on logits (method, section 3.6)."""
+
+    def __init__(self, network: Network, settings: params.Pretrain) -> None:
+        self.module: nn.Module = network
+        self.settings = settings
+
+    def losses(
+        self, forward: Forward, images: Tensor, targets: Tensor, ignored: Tensor, epoch: float
+    ) -> dict[str, Tensor]:
+        del epoch
+        logits = forward(images).logits
+        loss = asymmetric(logits, targets, self.settings.gamma_negative, self.settings.gamma_positive, ignored)
+        return {"loss": loss, "classification": loss}
+
+    def after_step(self) -> None:
+        pass
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        pass
+
+
+class DualContrastive:
+    """Stage 2: classification, sample-to-sample and prototype-to-sample (method, section 3).
+
+    The memory is replaced after the update: the backward pass still needs what it held.
+    """
+
+    def __init__(self, module: DualContrast, memory: Memory, settings: params.Train, gather: Gather) -> None:
+        self.module: nn.Module = module
+        self.memory = memory
+        self.settings = settings
+        self.gather = gather
+        self._seen: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def losses(
+        self, forward: Forward, images: Tensor, targets: Tensor, ignored: Tensor, epoch: float
+    ) -> dict[str, Tensor]:
+        s = self.settings
+        out = forward(images, self.memory.tensor[: len(images)])
+        self._seen = (out.features.detach(), targets, out.logits.detach().float().sigmoid())
+
+        classification = asymmetric(out.logits, targets, s.gamma_negative, s.gamma_positive, ignored)
+        activated, classes = self.gather.activated(out.embeddings, out.memory_embeddings, targets)
+        samples = sample_to_sample(activated, classes, s.sample_temperature)
+        embeddings, all_targets, all_ignored = self.gather.batch(out.embeddings, targets, ignored)
+        prototypes = prototype_to_sample(
+            embeddings, out.prototype_embeddings, all_targets, s.prototype_temperature, all_ignored
+        )
+
+        rise = min(1.0, epoch / s.contrast_warmup_epochs) if s.contrast_warmup_epochs else 1.0
+        loss = classification + rise * (s.sample_to_sample * samples + s.prototype_to_sample * prototypes)
+        return {
+            "loss": loss,
+            "classification": classification,
+            "sample_to_sample": samples,
+            "prototype_to_sample": prototypes,
+        }
+
+    def after_step(self) -> None:
+        if self._seen is not None:
+            features, targets, scores = self._seen
+            self.memory.update(features, targets, scores, self.settings.memory_threshold)
+            self._seen = None
+
+    def state(self) -> dict[str, Tensor]:
+        return {"memory": self.memory.tensor}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.memory.tensor.copy_(state["memory"])

@@ -1,0 +1,232 @@
+"""From photos and annotations to the table: every photo looked at once, bad ones named, splits kept."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sadcl import params
+from sadcl.data import photos, table
+from sadcl.data.ingest import ingest
+from sadcl.errors import SadclError
+from sadcl.stages import ingest as stage
+
+OWN = "data/raw/own"
+
+
+def photo(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, "JPEG")
+
+
+def instances(ids: Sequence[int], labels: dict[int, list[int]]) -> dict[str, Any]:
+    return {
+        "images": [{"id": i, "file_name": f"{i}.jpg"} for i in ids],
+        "annotations": [{"image_id": i, "category_id": c} for i, those in labels.items() for c in those],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "unicorn"}],
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Ten photos to train on and three to test on; no unicorn, two photos without a label."""
+    source = tmp_path / OWN
+    for i in range(13):
+        photo(source / f"photos/{i}.jpg", i)
+    labels = {i: [1] if i % 2 else [1, 2] for i in range(9)}
+    (source / "train.json").write_text(json.dumps(instances(range(10), labels)))
+    (source / "test.json").write_text(json.dumps(instances(range(10, 13), {10: [2], 11: [1]})))
+    return tmp_path
+
+
+def settings(**changes: Any) -> params.Ingest:
+    usual = {
+        "source": "own",
+        "annotations": {"train": "train.json", "test": "test.json"},
+        "images": {"train": "photos", "test": "photos"},
+        "select_fraction": 0.3,
+    }
+    return params.Ingest.model_validate({**usual, **changes})
+
+
+def made(root: Path, seed: int = 1, **changes: Any) -> table.Table:
+    return ingest(root, OWN, settings(**changes), seed, root / ".cache", workers=3)
+
+
+def test_a_table_of_everything(root: Path) -> None:
+    result = made(root)
+    frame = result.frame
+    assert list(frame.columns) == list(table.SCHEMA)
+    assert result.classes == ("cat", "dog", "unicorn")
+    assert result.source == OWN
+    assert len(frame) == 13
+    assert frame["problem"].isna().all()
+    assert set(zip(frame["width"], frame["height"], strict=True)) == {(40, 30)}
+    order = [(table.SPLITS.index(split), name) for split, name in zip(frame["split"], frame["image_id"], strict=True)]
+    assert order == sorted(order)
+    assert {split: about["images"] for split, about in result.protocol.items()} == {
+        split: int((frame["split"] == split).sum()) for split in table.SPLITS
+    }
+    assert result.protocol["select"]["images"] == 3
+    by_id = frame.set_index("image_id")
+    assert by_id.loc["2", "labels"] == [0, 1]
+    assert by_id.loc["9", "labels"] == []
+    assert by_id.loc["12", "split"] == "test"
+
+
+def test_same_in_same_out(root: Path) -> None:
+    table.write(root / "a", made(root))
+    table.write(root / "b", made(root))  # now from memory
+    table.write(root / "c", ingest(root, OWN, settings(), 1, root / "elsewhere", workers=1))
+    assert (root / "a").read_bytes() == (root / "b").read_bytes() == (root / "c").read_bytes()
+
+
+def test_nothing_to_select(root: Path) -> None:
+    result = made(root, select_fraction=0.0)
+    assert result.protocol["select"]["images"] == 0
+    assert result.protocol["train"]["images"] == 10
+
+
+def test_a_select_of_its_own_is_left_alone(root: Path) -> None:
+    (root / OWN / "select.json").write_text(json.dumps(instances([], {})))
+    annotations = {"train": "train.json", "select": "select.json", "test": "test.json"}
+    assert made(root, annotations=annotations).protocol["select"]["images"] == 0
+
+
+def test_unlabelled_photos_may_be_left_out(root: Path) -> None:
+    assert set(made(root).frame["image_id"]) - set(made(root, keep_unlabelled=False).frame["image_id"]) == {"9", "12"}
+
+
+def test_bad_photos_are_rows_with_a_problem(root: Path) -> None:
+    folder = root / OWN / "photos"
+    (folder / "1.jpg").unlink()
+    (folder / "2.jpg").write_bytes(b"")
+    (folder / "3.jpg").write_bytes((folder / "3.jpg").read_bytes()[:-200])
+    (folder / "4.jpg").write_text("no photo")
+    photo(folder / "5.jpg", 5, (90, 90))
+    problems = made(root, max_pixels=8000).frame.set_index("image_id")["problem"].dropna()
+    words = {"1": "missing", "2": "empty", "3": "truncated", "4": "not an image", "5": "at most 8,000"}
+    assert set(problems.index) == set(words)
+    assert all(words[name] in problem for name, problem in problems.items())
+
+
+def test_an_empty_source_is_refused(root: Path) -> None:
+    for name in ("train", "test"):
+        (root / OWN / f"{name}.json").write_text(json.dumps(instances([], {})))
+    with pytest.raises(SadclError, match="no image"):
+        made(root)
+
+
+def test_one_image_only(root: Path) -> None:
+    (root / OWN / "train.json").write_text(json.dumps(instances([0], {0: [1]})))
+    (root / OWN / "test.json").write_text(json.dumps(instances([], {})))
+    assert made(root).frame["split"].tolist() == ["train"]
+
+
+class Decodings:
+    """Counts how often a photo was read and decoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read = self.decoded = 0
+        self._inspect, self._decode = photos.inspect, photos.decode
+        monkeypatch.setattr(photos, "inspect", self.inspect)
+        monkeypatch.setattr(photos, "decode", self.decode)
+
+    def inspect(self, *args: Any) -> photos.Facts:
+        self.read += 1
+        return self._inspect(*args)
+
+    def decode(self, *args: Any, **options: Any) -> Image.Image:
+        self.decoded += 1
+        return self._decode(*args, **options)
+
+
+def test_photos_are_read_once_and_remembered(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = Decodings(monkeypatch)
+    first = made(root)
+    assert (counts.read, counts.decoded) == (13, 13)
+    made(root)
+    assert (counts.read, counts.decoded) == (13, 13)
+    os.utime(root / OWN / "photos/3.jpg", ns=(1, 1))  # touched: read again, but the digest is known
+    made(root)
+    assert (counts.read, counts.decoded) == (14, 13)
+    photo(root / OWN / "photos/3.jpg", 99)
+    changed = made(root)
+    assert (counts.read, counts.decoded) == (15, 14)
+    assert (first.frame["sha256"] != changed.frame["sha256"]).sum() == 1
+
+
+def test_other_limits_look_again(root: Path) -> None:
+    assert made(root).frame["problem"].isna().all()
+    assert made(root, max_pixels=1000).frame["problem"].notna().all()
+    assert made(root).frame["problem"].isna().all()
+
+
+def test_a_mended_photo_is_seen(root: Path) -> None:
+    path = root / OWN / "photos/3.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(b"\0" * len(whole))
+    assert made(root).frame["problem"].notna().sum() == 1
+    path.write_bytes(whole)
+    assert made(root).frame["problem"].isna().all()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 no such luck PAR1", b"\0" * 100])
+def test_a_damaged_memory_is_survived(root: Path, damage: bytes) -> None:
+    before = made(root)
+    kept = root / ".cache/photos.parquet"
+    kept.write_bytes(damage)
+    assert made(root).frame.equals(before.frame)
+    assert kept.read_bytes() != damage
+
+
+def test_a_foreign_memory_is_survived(root: Path) -> None:
+    before = made(root)
+    before.frame.to_parquet(root / ".cache/photos.parquet")
+    assert made(root).frame.equals(before.frame)
+
+
+def own_photos(root: Path, count: int) -> None:
+    source = root / OWN
+    for i in range(count):
+        photo(source / f"{i}.jpg", i)
+    lines = [f"{i}.jpg,{'dog;cat' if i % 3 else 'dog'},{'night' if i % 2 else ''}" for i in range(count)]
+    (source / "labels.csv").write_text("\n".join(["file,labels,light", *lines]))
+
+
+def test_new_photos_are_assigned_and_nobody_moves(root: Path) -> None:
+    csv = {"format": "csv", "annotations": {"train": "labels.csv"}, "images": {"train": "."}}
+    own_photos(root, 20)
+    first = made(root, **csv)
+    assert set(first.frame["split"]) == {"train", "select", "test"}
+    assert first.slices == ["light"]
+    own_photos(root, 30)
+    second = made(root, seed=2, **csv).frame.set_index("image_id")["split"]
+    assert second[first.frame["image_id"]].tolist() == first.frame["split"].tolist()
+    assert len(second) == 30
+    assert (root / f"{OWN}.splits.csv").read_text().startswith("file,split\n0.jpg,")
+    assert not list((root / OWN).glob("*splits*"))  # inside the source it would make the stage stale
+
+
+def test_a_csv_without_splits_needs_a_share(root: Path) -> None:
+    own_photos(root, 5)
+    with pytest.raises(SadclError, match="select_fraction"):
+        made(root, format="csv", annotations={"train": "labels.csv"}, images={"train": "."}, select_fraction=0.0)
+
+
+def test_the_stage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = params.read(Path(__file__).parents[2] / "recipes/demo.yaml")
+    recipe["ingest"] = settings().model_dump(mode="json")
+    (root / "params.yaml").write_text(json.dumps(recipe))
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("SADCL_WORKERS", "2")
+    assert stage.main() == "13 rows in data/table/annotations.parquet"
+    assert len(table.read(root / stage.OUT).frame) == 13
+    (root / OWN / "photos/1.jpg").unlink()
+    assert "1 with a problem" in stage.main()

@@ -1,0 +1,119 @@
+"""Laws of the splits: the same question gets the same answer, nobody moves, no class is lost to train."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sadcl.data import splits
+from sadcl.errors import SadclError
+
+FRACTIONS = st.sampled_from([0.05, 0.2, 0.4, 0.7, 0.9])
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> np.ndarray:
+    """bool [N, C], with classes of every rarity, also absent ones."""
+    photos, classes, seed = draw(st.integers(0, 200)), draw(st.integers(1, 12)), draw(st.integers(0, 10**6))
+    rng = np.random.default_rng(seed)
+    return rng.random((photos, classes)) < rng.choice([0.0, 0.01, 0.03, 0.2, 0.6], classes)
+
+
+def names(count: int) -> list[str]:
+    return [f"photo-{i}" for i in range(count)]
+
+
+@given(targets=labelled(), fraction=FRACTIONS, seed=st.integers(0, 9))
+def test_order_does_not_matter(targets: np.ndarray, fraction: float, seed: int) -> None:
+    ids = names(len(targets))
+    mask = splits.select_mask(ids, targets, fraction, seed)
+    turn = np.random.default_rng(seed).permutation(len(ids))
+    turned = splits.select_mask([ids[i] for i in turn], targets[turn], fraction, seed)
+    assert np.array_equal(turned, mask[turn])
+
+
+@given(targets=labelled(), fraction=FRACTIONS, seed=st.integers(0, 9))
+def test_every_class_keeps_a_photo_in_train(targets: np.ndarray, fraction: float, seed: int) -> None:
+    mask = splits.select_mask(names(len(targets)), targets, fraction, seed)
+    assert np.array_equal(targets[~mask].any(axis=0), targets.any(axis=0))
+
+
+@given(photos=st.integers(2, 150), fraction=FRACTIONS, seed=st.integers(0, 9))
+def test_a_rare_class_gets_its_share_of_both(photos: int, fraction: float, seed: int) -> None:
+    targets = np.zeros((300, 1), dtype=bool)
+    targets[:photos] = True
+    mask = splits.select_mask(names(300), targets, fraction, seed)
+    chosen = int(mask[:photos].sum())
+    assert 1 <= chosen <= photos - 1
+    if photos * min(fraction, 1 - fraction) < splits.RARE:
+        assert abs(chosen - photos * fraction) <= 1
+
+
+@given(before=st.integers(0, 300), more=st.integers(1, 300), fraction=FRACTIONS, seed=st.integers(0, 9))
+def test_nobody_with_common_labels_moves_when_photos_are_added(
+    before: int, more: int, fraction: float, seed: int
+) -> None:
+    ids, targets = names(before + more), np.zeros((before + more, 3), dtype=bool)
+    old = splits.select_mask(ids[:before], targets[:before], fraction, seed)
+    new = splits.select_mask(ids, targets, fraction, seed)
+    assert np.array_equal(new[:before], old)
+
+
+def test_few_move_when_photos_with_rare_labels_are_added() -> None:
+    ids, targets = names(1100), np.random.default_rng(3).random((1100, 20)) < 0.04
+    old = splits.select_mask(ids[:1000], targets[:1000], 0.2, 1)
+    new = splits.select_mask(ids, targets, 0.2, 1)[:1000]
+    assert np.mean(old != new) < 0.05
+
+
+def test_shares_and_seeds() -> None:
+    ids, targets = names(5000), np.zeros((5000, 1), dtype=bool)
+    mask = splits.select_mask(ids, targets, 0.2, 1)
+    assert abs(mask.mean() - 0.2) < 0.02
+    assert not splits.select_mask(ids, targets, 0.0, 1).any()
+    for other in (splits.select_mask(ids, targets, 0.2, 2), splits.select_mask(ids, targets, 0.2, 1, "test")):
+        assert 0.25 < np.mean(other != mask) < 0.4  # two independent choices differ in 2 x 0.2 x 0.8
+
+
+@settings(max_examples=25)
+@given(targets=labelled(), seed=st.integers(0, 3))
+def test_assignments_are_remembered(tmp_path_factory: pytest.TempPathFactory, targets: np.ndarray, seed: int) -> None:
+    kept, half = tmp_path_factory.mktemp("kept") / "own.splits.csv", len(targets) // 2
+    ids = names(len(targets))
+    first = splits.assign(ids[:half], targets[:half], 0.2, seed, kept)
+    everybody = splits.assign(ids, targets, 0.2, seed, kept)
+    assert everybody[:half] == first
+    assert splits.assign(ids, targets, 0.2, seed + 1, kept) == everybody
+    assert set(everybody) <= {"train", "select", "test"}
+
+
+def test_all_three_splits_get_their_share(tmp_path: Path) -> None:
+    found = splits.assign(names(2000), np.zeros((2000, 1), dtype=bool), 0.2, 5, tmp_path / "s.csv")
+    for split, share in (("train", 0.6), ("select", 0.2), ("test", 0.2)):
+        assert abs(found.count(split) / 2000 - share) < 0.03
+
+
+def test_a_name_with_commas_quotes_and_lines_is_remembered(tmp_path: Path) -> None:
+    ids = ['a,"b".jpg', "c\nd.jpg", "ü.jpg"]
+    targets = np.zeros((3, 1), dtype=bool)
+    kept = tmp_path / "s.csv"
+    first = splits.assign(ids, targets, 0.3, 1, kept)
+    changed = kept.stat().st_mtime_ns
+    assert splits.assign(ids, targets, 0.3, 99, kept) == first
+    assert kept.stat().st_mtime_ns == changed
+
+
+@pytest.mark.parametrize("damage", ["file,split\na.jpg,somewhere\n", "file,split\na.jpg\n", 'file,split\n"a', "\xff"])
+def test_a_damaged_memory_is_refused(tmp_path: Path, damage: str) -> None:
+    kept = tmp_path / "s.csv"
+    kept.write_bytes(damage.encode("latin-1"))
+    with pytest.raises(SadclError, match=r"s\.csv"):
+        splits.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), 0.2, 1, kept)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 0.9])
+def test_a_share_that_leaves_nothing_is_refused(tmp_path: Path, fraction: float) -> None:
+    with pytest.raises(SadclError, match="select_fraction"):
+        splits.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), fraction, 1, tmp_path / "s.csv")

@@ -1,0 +1,82 @@
+"""The annotation table survives its file, says the same in the same bytes, and refuses what is no table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sadcl.data import table
+from sadcl.errors import SadclError
+
+
+def small(**extra: object) -> table.Table:
+    frame = pd.DataFrame(
+        {
+            "image_id": ["1", "2", "x/3"],
+            "file": ["a.jpg", "b.jpg", "ü.jpg"],
+            "split": ["train", "select", "test"],
+            "labels": [[0, 2], [], [1]],
+            "ignored": [[], [1], []],
+            "width": [64, 0, 64],
+            "height": [48, 0, 48],
+            "bytes": [100, 0, 300],
+            "sha256": ["aa", "", "cc"],
+            "problem": [None, "The file is missing", None],
+            **extra,
+        }
+    )
+    protocol = {"train": {"images": 1, "ids": "ab"}}
+    return table.Table(frame, ("cat", "dog", "Kühe; und mehr"), "data/raw/own", protocol)
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    written = small(camera=["left", None, "right"], iso=[100.0, None, 400.0])
+    table.write(tmp_path / "t.parquet", written)
+    read = table.read(tmp_path / "t.parquet")
+    assert (read.classes, read.source, read.protocol) == (written.classes, written.source, written.protocol)
+    assert read.frame["labels"].tolist() == [[0, 2], [], [1]]
+    assert read.frame["problem"].tolist() == [None, "The file is missing", None]
+    assert read.frame["width"].tolist() == [64, 0, 64]
+    assert read.slices == ["camera", "iso"]
+    assert read.frame["camera"].tolist() == ["left", None, "right"]
+    assert read.frame["iso"].isna().tolist() == [False, True, False]
+    assert read.split("test")["image_id"].tolist() == ["x/3"]
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
+    table.write(tmp_path / "a", small(iso=[1.0, None, 2.0]))
+    table.write(tmp_path / "b", table.read(tmp_path / "a"))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_pandas_way_of_saying_missing_does_not_matter(tmp_path: Path) -> None:
+    table.write(tmp_path / "a", small())
+    others = small()
+    others.frame["problem"] = pd.array([pd.NA, "The file is missing", pd.NA], dtype="string")
+    others.frame["image_id"] = others.frame["image_id"].astype("string")
+    table.write(tmp_path / "b", others)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "words", "foreign"])
+def test_what_is_no_table_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "t.parquet"
+    table.write(path, small())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-50])
+    elif damage == "words":
+        path.write_text("not a table")
+    else:
+        small().frame.to_parquet(path)
+    with pytest.raises(SadclError, match=r"t\.parquet.*dvc repro ingest"):
+        table.read(path)
+
+
+def test_targets() -> None:
+    assert table.targets([[0, 2], [], [1]], 3).tolist() == [[True, False, True], [False] * 3, [False, True, False]]
+    assert table.targets([], 4).shape == (0, 4)
+    assert not table.targets([[], []], 2).any()
+    assert table.targets(pd.Series([[1], [0, 1]]), 2).dtype == np.bool_

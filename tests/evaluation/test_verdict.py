@@ -1,0 +1,134 @@
+"""From scores files to the verdict: figures computed anew, and every reason to refuse a comparison."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sadcl import params
+from sadcl.evaluation.champion import Champion
+from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.scores import Scores, nothing
+from sadcl.evaluation.verdict import verdict
+
+MODEL, REIGNING = "a" * 64, "b" * 64
+CHAMPION = Champion("scenes-production", "3", REIGNING)
+RULES = params.Gate(
+    rules=(
+        params.Rule(metric="mAP", comparison="at least", bound=50.0),
+        params.Rule(metric="OF1", comparison="not below champion", margin=1.0),
+    )
+)
+
+
+def scores(name, digest, noise):
+    """Logits that know the labels, but for some noise."""
+    rng = np.random.default_rng(7)
+    targets, ignored = rng.random((60, 4)) < 0.4, rng.random((60, 4)) < 0.05
+    logits = (4.0 * targets - 2 + noise * rng.normal(size=targets.shape)).astype(np.float32)
+    return Scores(
+        [f"{i}" for i in range(60)], [f"{i:064x}" for i in range(60)], ("a", "b", "c", "d"), targets, ignored,
+        logits={name: logits}, digests={"weights": digest, "test_list": "list"}, seen={name: 0},
+    )  # fmt: skip
+
+
+GOOD, RIVAL = scores("sadcl", MODEL, 0.5), scores("champion", REIGNING, 1.5)
+
+
+def noted(of):
+    return {"sadcl": plain(of.figures("sadcl", 0.5)), "digests": of.digests, "seen_in_training": of.seen["sadcl"]}
+
+
+def held(model=GOOD, metrics=None, rival=RIVAL, champion=CHAMPION, rules=RULES):
+    return verdict(rules, 0.5, model, metrics if metrics is not None else noted(model), rival, champion)
+
+
+def results(judged):
+    return [rule["result"] for rule in judged["rules"]]
+
+
+def test_a_better_model_passes_on_figures_computed_from_the_scores():
+    judged = held()
+    assert results(judged) == ["pass", "pass"]
+    assert judged["verdict"] == "pass"
+    assert judged["rules"][0]["value"] == pytest.approx(GOOD.figures("sadcl", 0.5)["mAP"])
+    assert judged["rules"][1]["bound"] == pytest.approx(RIVAL.figures("champion", 0.5)["OF1"])
+    assert (judged["model"], judged["test"]) == (MODEL, "list")
+    assert (judged["champion"], judged["champion_version"]) == (REIGNING, "3")
+
+
+def test_a_worse_model_fails_against_the_champion_alone():
+    judged = held(model=scores("sadcl", MODEL, 3.0), rival=scores("champion", REIGNING, 0.1))
+    assert results(judged) == ["pass", "fail"]
+    assert judged["verdict"] == "fail"
+
+
+def test_top3_figures_can_be_asked_for():
+    asked = params.Gate(rules=(params.Rule(metric="top3.OF1", comparison="at least", bound=1.0),))
+    assert held(rules=asked)["verdict"] == "pass"
+
+
+def test_nobody_is_champion_yet():
+    judged = held(rival=nothing(), champion=None)
+    assert results(judged) == ["pass", "not applicable"]
+    assert judged["verdict"] == "pass"
+    assert judged["champion"] is None
+
+
+def test_the_champion_does_not_compete_with_itself():
+    judged = held(champion=replace(CHAMPION, weights=MODEL))
+    assert results(judged) == ["pass", "not applicable"]
+    assert "the champion itself" in judged["rules"][1]["words"]
+
+
+@pytest.mark.parametrize(
+    ("rival", "words"),
+    [
+        (nothing("the weights are gone"), "the weights are gone"),
+        (nothing(), "no scores of it"),
+        (replace(RIVAL, digests={"weights": MODEL}), "of another model"),
+        (replace(RIVAL, digests={}), "of another model"),
+        (replace(RIVAL, classes=("b", "a", "c", "d")), "other classes"),
+        (replace(RIVAL, ids=["new", *RIVAL.ids[1:]]), "other images"),
+        (replace(RIVAL, targets=~RIVAL.targets), "other labels"),
+        (replace(RIVAL, ignored=~RIVAL.ignored), "other labels"),
+        (replace(RIVAL, seen={"champion": 2}), "saw 2 of the test images in training"),
+        (replace(RIVAL, seen={}), "nobody noted"),
+        (replace(RIVAL, logits={}), "no scores of champion"),
+        (replace(RIVAL, logits={"champion": np.full((60, 4), np.nan, np.float32)}), "one is nan"),
+    ],
+)
+def test_a_champion_that_cannot_be_compared_refuses(rival, words):
+    judged = held(rival=rival)
+    assert results(judged) == ["pass", "refused"]
+    assert judged["verdict"] == "refused"
+    assert words in judged["rules"][1]["words"]
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "words"),
+    [
+        (replace(GOOD, refused="no model"), {}, "no model"),
+        (GOOD, {"digests": {"weights": REIGNING}}, "different models or data"),
+        (replace(GOOD, digests={}), {"digests": {}}, "different models or data"),
+        (GOOD, {"seen_in_training": 4}, "saw 4 of the test images in training"),
+        (GOOD, {"seen_in_training": None}, "nobody noted"),
+        (replace(GOOD, seen={"sadcl": 9}), {"seen_in_training": 0}, "saw 9 of the test images"),
+        (replace(GOOD, logits={"sadcl": np.full((60, 4), np.nan, np.float32)}), {}, "one is nan"),
+        (GOOD, {"sadcl": {**noted(GOOD)["sadcl"], "mAP": 99.9}}, "metrics.json says mAP 99.9"),
+        (GOOD, {"sadcl": None}, "metrics.json says mAP None"),
+    ],
+)
+def test_a_model_whose_figures_cannot_be_trusted_is_refused_by_every_rule(model, change, words):
+    judged = held(model=model, metrics={**noted(GOOD), **change})
+    assert results(judged) == ["refused", "refused"]
+    assert judged["verdict"] == "refused"
+    assert words in judged["rules"][0]["words"]
+
+
+def test_a_test_set_without_any_label_is_refused_not_passed():
+    empty = replace(GOOD, targets=np.zeros_like(GOOD.targets))
+    rules = params.Gate(rules=(params.Rule(metric="mAP", comparison="at least", bound=0.0),))
+    judged = held(model=empty, champion=None, rules=rules)
+    assert judged["verdict"] == "refused"
+    assert "not a number" in judged["rules"][0]["words"]

@@ -1,0 +1,196 @@
+"""A project as the stages leave it, with a tiny network, real MLflow (sqlite), real git and DVC."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from sadcl import files
+from sadcl.evaluation import scores
+from sadcl.registry import store
+from sadcl.registry.promote import promote
+from sadcl.registry.publish import publish
+
+Networks = Callable[[int], Path]
+
+CLASSES = ("cat", "dog", "kite")
+NAME = "tiny"
+
+
+class World:
+    """One project folder for the whole session, and the states that tests begin from.
+
+    A registry notes where its files lie, so a state is not copied elsewhere but brought back in place.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "a project"
+        self.states = folder / "states"
+
+    def keep(self, state: str) -> None:
+        """Remember the project as it is."""
+        shutil.copytree(self.root, self.states / state)
+
+    def bring_back(self, state: str) -> None:
+        """Make the project what it was; the database is written through SQLite, since MLflow keeps it open."""
+        kept = self.states / state
+        for old in [path for path in self.root.iterdir() if path.name != ".sadcl"] if self.root.exists() else []:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        shutil.rmtree(self.root / ".sadcl/mlartifacts", ignore_errors=True)
+        shutil.copytree(kept, self.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*"))
+        with (
+            closing(sqlite3.connect(kept / store.DATABASE)) as source,
+            closing(sqlite3.connect(self.root / store.DATABASE)) as target,
+        ):
+            source.backup(target)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A project with git, DVC and an empty registry; made once, since a new registry costs seconds."""
+    made = World(tmp_path_factory.mktemp("world"))
+    made.root.mkdir()
+    for command in (
+        ["git", "init", "--quiet"],
+        ["git", "config", "user.name", "Ann"],
+        ["git", "config", "user.email", "ann@example.org"],
+        [sys.executable, "-m", "dvc", "init", "--quiet"],
+    ):
+        subprocess.run(command, cwd=made.root, check=True, capture_output=True)
+    (made.root / "params.yaml").write_text(yaml.safe_dump(_settings()))
+    files.write_json(made.root / "data/champion.json", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(store.ADDRESS, raising=False)
+        store.check(made.root)
+    made.keep("empty")
+    return made
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    """Weights files of a tiny tagger; another seed, another model."""
+    import torch
+
+    from sadcl import params
+    from sadcl.model import weights
+    from sadcl.model.network import Network
+
+    folder = tmp_path_factory.mktemp("networks")
+    settings = params.Model(**_settings()["model"])
+    head: dict[str, Any] = {
+        "format": 1, "stage": "train", "classes": list(CLASSES), "model": settings.model_dump(mode="json"),
+        "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
+        "settings": {}, "epoch": 1, "best": "ema", "select": None, "seen": [], "thresholds": None,
+        "inputs": {"train": "a" * 64, "select": "b" * 64}, "device": "cpu", "precision": "32-true",
+    }  # fmt: skip
+
+    def make(seed: int) -> Path:
+        path = folder / f"{seed}.safetensors"
+        if not path.exists():
+            torch.manual_seed(seed)
+            state = Network(settings, len(CLASSES), start=False).state_dict()
+            tensors = {f"{which}.network.{name}": t for which in ("ema", "raw") for name, t in state.items()}
+            weights.save(path, {name: tensor.clone() for name, tensor in tensors.items()}, {**head, "seed": seed})
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def states(world: World, networks: Networks) -> World:
+    """The states `registered` (version 1 challenges) and `reign` (it is champion, version 2 challenges)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(store.ADDRESS, raising=False)
+        patch.chdir(world.root)
+        leave(world.root, networks(1), mAP=80)
+        publish()
+        world.keep("registered")
+        promote(1, "the first", first=True)
+        leave(world.root, networks(2), mAP=81)
+        publish()
+        world.keep("reign")
+    return world
+
+
+@pytest.fixture
+def place(states: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Tests run inside the project."""
+    monkeypatch.delenv(store.ADDRESS, raising=False)
+    monkeypatch.chdir(states.root)
+    return states
+
+
+@pytest.fixture
+def project(place: World) -> Path:
+    """A project whose registry is empty."""
+    place.bring_back("empty")
+    return place.root
+
+
+@pytest.fixture
+def registered(place: World) -> Path:
+    """A project whose first model challenges."""
+    place.bring_back("registered")
+    return place.root
+
+
+@pytest.fixture
+def reign(place: World) -> Path:
+    """A project whose version 1 is champion, and whose version 2 challenges."""
+    place.bring_back("reign")
+    return place.root
+
+
+@pytest.fixture
+def stages(place: World, networks: Networks) -> Callable[..., None]:
+    """Leave files as the stages would: a model, its figures, its verdict."""
+    return lambda seed=1, **facts: leave(place.root, networks(seed), **facts)
+
+
+def leave(root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0) -> None:
+    """What the stages leave behind for one model."""
+    (root / "models/train").mkdir(parents=True, exist_ok=True)
+    shutil.copy(weights, root / "models/train/weights.safetensors")
+    for stage in ("pretrain", "train"):
+        rows = "epoch,loss,lr,select_mAP\n1,0.5,0.001,70.5\n2,0.25,0.0005,\n"
+        files.write_text(root / f"models/{stage}/history.csv", rows)
+    digest = files.digest(weights)
+    digests = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64, "shards": "3" * 64}
+    figures = {"mAP": mAP, "CF1": 70.0, "top3": {"mAP": None, "CF1": 60.0}}
+    metrics = {"sadcl": figures, "sarl": {**figures, "mAP": 75.0}, "images": 2, "chosen": "ema", "digests": digests}
+    champion = files.read_json(root / "data/champion.json")
+    judged = {"model": digest, "test": "1" * 64, "champion": champion and champion["weights"], "rules": []}
+    files.write_json(root / "reports/metrics.json", metrics)
+    files.write_json(root / "reports/verdict.json", {**judged, "verdict": verdict, "words": f"It is a {verdict}."})
+    files.write_json(root / "reports/validation.json", {"passed": True})
+    files.write_text(root / "reports/report.html", "<p>report</p>")
+    files.write_text(root / "dvc.lock", "schema: '2.0'\n")
+    scores.write(root / "reports/scores.parquet", _scores(int(weights.stem)))
+
+
+def _scores(seed: int) -> scores.Scores:
+    shape = (2, len(CLASSES))
+    nobody = np.zeros(shape, dtype=bool)
+    logits = {"sadcl": np.full(shape, seed, dtype=np.float32)}
+    return scores.Scores(["1", "2"], ["c" * 64, "d" * 64], CLASSES, ~nobody, nobody, logits=logits)
+
+
+def _settings() -> dict[str, Any]:
+    """The recipe of the demo, with the smallest network there is."""
+    text = (Path(__file__).parents[2] / "recipes/demo.yaml").read_text(encoding="utf-8")
+    settings: dict[str, Any] = json.loads(json.dumps(yaml.safe_load(text)))
+    settings["register"]["name"] = NAME
+    settings["model"] |= {
+        "backbone": "test_efficientnet", "weights": "random", "output_stride": 32, "side": 64, "width": 16, "heads": 2,
+        "feedforward": 16, "embedding": 8,
+    }  # fmt: skip
+    return settings

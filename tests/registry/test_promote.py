@@ -1,0 +1,170 @@
+"""Who becomes champion, who does not, and the way back."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.registry import audit, names, store, stored
+from sadcl.registry.promote import promote, rollback
+from sadcl.registry.publish import publish
+from sadcl.registry.status import sentences, status
+from sadcl.registry.sync import sync
+
+Stages = Callable[..., None]
+
+
+def holders() -> dict[str, str | None]:
+    """Who has which alias."""
+    with store.opened() as client:
+        found = {
+            "challenger": names.holder(client, "tiny", "challenger"),
+            "champion": names.holder(client, "tiny-production", "champion"),
+            "previous": names.holder(client, "tiny-production", "previous"),
+        }
+    return {alias: None if version is None else str(version.source) for alias, version in found.items()}
+
+
+def kept(version: int, file: str) -> Path:
+    """Where the registry keeps a file of a version."""
+    with store.opened() as client:
+        model = Path(client.get_model_version_download_uri("tiny", str(version)))
+        run = Path(client.get_run(client.get_model_version("tiny", str(version)).run_id).info.artifact_uri)
+    return next(path for folder in (model, run) for path in folder.rglob(file))
+
+
+def test_a_promotion_moves_alias_files_and_audit(registered: Path) -> None:
+    champion = promote("1", "the first of all", first=True)
+    assert (champion.name, champion.version, champion.source) == ("tiny-production", "1", "models:/tiny/1")
+    assert holders() == {"challenger": None, "champion": "models:/tiny/1", "previous": None}
+    named = files.read_json("data/champion.json")
+    assert named == {
+        "name": "tiny-production", "version": "1", "challenger": "models:/tiny/1", "test": "1" * 64,
+        "weights": files.digest("models/train/weights.safetensors"), "scores": files.digest("reports/scores.parquet"),
+    }  # fmt: skip
+    assert files.digest("data/champion/weights.safetensors") == named["weights"]
+    assert files.digest("data/champion/scores.parquet") == named["scores"]
+    assert Path("data/champion.dvc").is_file()
+    [line] = audit.entries()
+    assert (line["action"], line["reason"], line["user"]) == ("promote", "the first of all", "Ann <ann@example.org>")
+    assert sync() is False
+
+
+def test_the_next_champion_and_back_again(reign: Path) -> None:
+    promote(2, "better")
+    assert holders() == {"challenger": None, "champion": "models:/tiny/2", "previous": "models:/tiny/1"}
+    back = rollback("it tags kites as cats")
+    assert back.source == "models:/tiny/1"
+    assert holders() == {"challenger": None, "champion": "models:/tiny/1", "previous": "models:/tiny/2"}
+    assert files.read_json("data/champion.json")["version"] == "1"
+    assert files.digest("data/champion/weights.safetensors") == back.weights
+    assert [(line["action"], line["from"], line["to"]) for line in audit.entries()] == [
+        ("promote", None, "1"),
+        ("promote", "1", "2"),
+        ("rollback", "2", "1"),
+    ]
+    assert audit.broken() == []
+    assert sync() is False
+
+
+def test_what_is_refused_changes_nothing(reign: Path, stages: Stages) -> None:
+    before, named = holders(), files.read_json("data/champion.json")
+    for version, reason, first, words in (
+        (2, "  ", False, "needs a reason"),
+        (2, "again", True, "There is a champion already"),
+        (1, "again", False, "is the champion already"),
+        (7, "better", False, "There is no version 7"),
+        ("best", "better", False, "A version is a number"),
+    ):
+        with pytest.raises(SadclError, match=words):
+            promote(version, reason, first=first)
+    with pytest.raises(SadclError, match="no previous champion"):
+        rollback("back")
+    with pytest.raises(SadclError, match="needs a reason"):
+        rollback("")
+    assert (holders(), files.read_json("data/champion.json")) == (before, named)
+    assert len(audit.entries()) == 1
+
+
+@pytest.mark.parametrize("verdict", ["fail", "refused"])
+def test_a_model_that_did_not_pass_is_refused(reign: Path, stages: Stages, verdict: str) -> None:
+    stages(seed=2, verdict=verdict)
+    publish()
+    with pytest.raises(SadclError, match=f"Its verdict is {verdict}"):
+        promote(2, "I like it")
+
+
+def test_a_verdict_against_an_earlier_champion_is_refused(reign: Path, stages: Stages) -> None:
+    stages(seed=3)
+    publish()
+    promote(2, "better")
+    with pytest.raises(SadclError, match="champion has changed since"):
+        promote(3, "even better")
+    stages(seed=3)
+    publish()
+    assert promote(3, "even better").source == "models:/tiny/3"
+
+
+def test_nothing_is_promoted_before_anything_is_registered(project: Path) -> None:
+    with pytest.raises(SadclError, match="no version 1"):
+        promote(1, "why not", first=True)
+    with pytest.raises(SadclError, match="Nothing is registered yet"):
+        promote(1, "why not", root=project / "data")
+
+
+def test_the_first_champion_is_named_as_such(registered: Path) -> None:
+    with pytest.raises(SadclError, match="Say --first"):
+        promote(1, "why not")
+    files.write_json("data/champion.json", {"name": "tiny-production", "version": "4", "weights": "a" * 64})
+    with pytest.raises(SadclError, match="names tiny-production version 4"):
+        promote(1, "why not", first=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "file"),
+    [("changed", "weights.safetensors"), ("gone", "errors.py"), ("added", "errors.py"), ("changed", "scores.parquet")],
+)
+def test_a_version_whose_files_are_not_the_registered_ones_is_refused(reign: Path, damage: str, file: str) -> None:
+    path = kept(2, file)
+    if damage == "changed":
+        path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    elif damage == "gone":
+        path.unlink()
+    else:
+        path = path.with_name("other.py")
+        path.write_bytes(b"pass")
+    words = {"changed": "is not the same", "gone": "is missing", "added": "was not there"}[damage]
+    with pytest.raises(SadclError, match=f"{path.name} {words} as when it was registered"):
+        promote(2, "better")
+    assert holders()["champion"] == "models:/tiny/1"
+
+
+def test_going_back_checks_the_files_too(reign: Path) -> None:
+    promote(2, "better")
+    first = kept(1, "weights.safetensors")
+    first.write_bytes(first.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(SadclError, match="not the same"):
+        rollback("back")
+    assert holders()["champion"] == "models:/tiny/2"
+
+
+def test_status_says_who_is_who(reign: Path) -> None:
+    now = status()
+    assert (now["champion"]["version"], now["champion"]["mAP"], now["champion"]["by"]) == (
+        "1", "80.00", "Ann <ann@example.org>",
+    )  # fmt: skip
+    assert (now["challenger"]["version"], now["challenger"]["mAP"], now["challenger"]["verdict"]) == (
+        "2", "81.00", "pass",
+    )  # fmt: skip
+    champion, challenger = sentences()
+    assert champion.startswith("Champion: tiny-production version 1, mAP 80.00, since 20")
+    assert challenger.startswith("Challenger: tiny version 2, mAP 81.00, verdict pass, since 20")
+
+
+def test_a_version_without_pins_is_refused(reign: Path) -> None:
+    with store.opened() as client:
+        client.delete_model_version_tag("tiny", "2", stored.PINS)
+    with pytest.raises(SadclError, match="No digests were pinned"):
+        promote(2, "better")

@@ -1,0 +1,106 @@
+"""Where the registry is, and what is said when it can't be had."""
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.registry import store
+from sadcl.registry.publish import publish
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A server that is no registry: it answers each call with the status in the address."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.split("/")[1]))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Answers) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_the_registry_lies_in_the_project_unless_the_environment_moves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(store.ADDRESS, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert store.address() == f"sqlite:///{tmp_path}/.sadcl/mlflow.db"
+    assert store.artifacts() == tmp_path / ".sadcl/mlartifacts"
+    assert not store.exists()
+    monkeypatch.setenv(store.ADDRESS, f"sqlite:///{tmp_path}/shared/ml.db")
+    assert store.artifacts(Path("anywhere")) == tmp_path / "shared/mlartifacts"
+    monkeypatch.setenv(store.ADDRESS, "https://registry.example.org")
+    assert (store.address(), store.database(), store.artifacts()) == ("https://registry.example.org", None, None)
+    assert store.exists()
+
+
+def test_nothing_of_the_process_is_left_changed(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    filters = list(warnings.filters)
+    with store.opened() as client:
+        assert client.tracking_uri == store.address()
+    assert store.ADDRESS not in os.environ
+    assert warnings.filters == filters
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_server_that_does_not_run_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.ADDRESS, "http://ann:secret@127.0.0.1:9")
+    with pytest.raises(SadclError, match=r"can't be reached \(http://127.0.0.1:9\)") as caught:
+        store.check()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "does not know you"), (404, "refused.*Check"), (500, "can't be reached")]
+)
+def test_a_server_that_refuses_is_a_sentence(
+    server: str, status: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(store.ADDRESS, f"http://{server}/{status}")
+    with pytest.raises(SadclError, match=words):
+        store.check()
+
+
+@pytest.mark.parametrize("address", ["sqlite:////proc/none/ml.db", "nonsense://x"])
+def test_an_address_that_can_be_none_is_a_sentence(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.ADDRESS, address)
+    with pytest.raises(SadclError, match="Check MLFLOW_TRACKING_URI"):
+        store.check()
+
+
+def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_text(tmp_path / "ml.db", "this is no database " * 10)
+    monkeypatch.setenv(store.ADDRESS, f"sqlite:///{tmp_path}/ml.db")
+    with pytest.raises(SadclError, match="not a database"):
+        store.check()
+
+
+def test_two_changes_at_once_are_told_apart(registered: Path) -> None:
+    with store.opened(changing=True), pytest.raises(SadclError, match="already changing the registry"):
+        publish()
+
+
+def test_pages_show_the_project_s_registry_on_loopback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = " ".join(store.page_command(5011))
+    assert "mlflow server --host 127.0.0.1 --port 5011" in command
+    assert store.address() in command
+    monkeypatch.setenv(store.ADDRESS, "https://registry.example.org")
+    with pytest.raises(SadclError, match="server already"):
+        store.page_command(5011)

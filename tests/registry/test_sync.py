@@ -1,0 +1,108 @@
+"""The alias is the truth: files, audit and other aliases are repaired from it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sadcl import files, graph
+from sadcl.errors import SadclError
+from sadcl.registry import audit, names, store
+from sadcl.registry.promote import promote
+from sadcl.registry.status import sentences
+from sadcl.registry.sync import sync
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+def everything() -> dict[str, bytes]:
+    """The champion's files, byte for byte."""
+    paths = [path for path in Path("data").rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in paths}
+
+
+def test_damage_to_the_files_is_repaired(reign: Path) -> None:
+    whole = everything()
+    assert sync() is False
+    for damage in (
+        lambda: shutil.rmtree("data/champion"),
+        lambda: files.write_text("data/champion/weights.safetensors", "something else"),
+        lambda: Path("data/champion.json").unlink(),
+        lambda: Path("data/champion.dvc").unlink(),
+        lambda: Path("data/audit.jsonl").unlink(),
+    ):
+        damage()
+        assert sync() is True
+        assert everything() == whole
+        assert sync() is False
+
+
+@pytest.mark.parametrize("step", ["before the alias", "before the files", "before DVC", "before the JSON"])
+def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
+    reign: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    from mlflow import MlflowClient
+
+    places = {
+        "before the alias": (MlflowClient, "set_registered_model_alias"),
+        "before the files": (files, "writing_directory"),
+        "before DVC": (graph, "add"),
+        "before the JSON": (files, "write_json"),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(*places[step], killed)
+        with pytest.raises(Killed):
+            promote(2, "better")
+    if step == "before the alias":
+        assert sync() is False
+        assert files.read_json("data/champion.json")["version"] == "1"
+        assert promote(2, "better").version == "2"
+    else:
+        assert sync() is True
+    assert files.read_json("data/champion.json")["version"] == "2"
+    assert [line["to"] for line in audit.entries()] == ["1", "2"]
+    with store.opened() as client:
+        assert len(names.versions(client, "tiny-production")) == 2
+        assert names.holder(client, "tiny-production", "previous").version == 1
+        assert names.holder(client, "tiny", "challenger") is None
+    assert sync() is False
+
+
+def test_an_alias_moved_by_hand_is_followed_and_noted(reign: Path) -> None:
+    promote(2, "better")
+    with store.opened() as client:
+        client.set_registered_model_alias("tiny-production", "champion", "1")
+    assert "does not name it; run `sadcl sync`" in sentences()[1]
+    assert sync() is True
+    assert files.read_json("data/champion.json")["version"] == "1"
+    assert audit.entries()[-1]["action"] == "found"
+    assert sync() is False
+
+
+def test_a_registry_without_a_champion_takes_nothing_away(registered: Path) -> None:
+    named = {"name": "tiny-production", "version": "4", "weights": "a" * 64}
+    files.write_json("data/champion.json", named)
+    assert sync() is False
+    assert files.read_json("data/champion.json") == named
+    assert sentences()[0] == "data/champion.json names tiny-production version 4, which this registry does not know."
+
+
+def test_a_project_that_registered_nothing_asks_nobody(project: Path) -> None:
+    fresh = project / "data/fresh"
+    files.write_text(fresh / "params.yaml", Path("params.yaml").read_text())
+    assert sync(fresh) is False
+    assert sentences(fresh) == ["There is no champion yet.", "Nobody challenges."]
+    assert not (fresh / ".sadcl").exists()
+
+
+def test_a_champion_whose_files_are_gone_from_the_registry_is_no_silent_repair(reign: Path) -> None:
+    shutil.rmtree("data/champion")
+    shutil.rmtree(".sadcl/mlartifacts")
+    with pytest.raises(SadclError, match="of the registry is gone"):
+        sync()
+    assert not Path("data/champion").exists()

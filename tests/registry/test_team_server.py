@@ -1,0 +1,83 @@
+"""The same through a server on loopback, as a team has it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import sadcl
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.registry import store
+from sadcl.registry.promote import promote, rollback
+from sadcl.registry.publish import publish
+from sadcl.registry.status import status
+from sadcl.registry.sync import sync
+from sadcl.services import free_port
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """MLflow's own server, which keeps the files too."""
+    port = free_port()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{tmp_path}/ml.db", "--artifacts-destination", str(tmp_path / "kept")],
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait(f"{address}/health")
+        monkeypatch.setenv(store.ADDRESS, address)
+        yield address
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def test_register_promote_use_and_go_back(project: Path, stages: Callable[..., None], server: str) -> None:
+    stages(seed=1)
+    assert publish().new
+    assert not publish().new
+    promote(1, "the first", first=True)
+    stages(seed=2)
+    publish()
+    promote(2, "better")
+    assert sadcl.load("models:/tiny-production@champion").classes == ("cat", "dog", "kite")
+    assert rollback("worse after all").source == "models:/tiny/1"
+    assert (status()["champion"]["version"], status()["previous"]["version"]) == ("1", "2")
+    files.write_json("data/champion.json", None)
+    assert sync() is True
+    assert sync() is False
+    assert not (project / ".sadcl/mlartifacts").exists()
+
+
+def test_files_gone_from_the_server_are_a_sentence(
+    registered: Path, stages: Callable[..., None], server: str, tmp_path: Path
+) -> None:
+    publish()
+    [weights] = (tmp_path / "kept").rglob("weights.safetensors")
+    weights.unlink()
+    with pytest.raises(SadclError, match="of the registry is gone"):
+        sadcl.load("models:/tiny/1")
+
+
+def _wait(address: str) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail("the server did not start")
