@@ -1,14 +1,16 @@
-"""The DVC door: stages and their order, what is stale, run, add, push.
+"""The DVC door: which stages there are, which are stale, and how to run them.
 
-Structure is read through ``dvc.repo.Repo``, which promises no stability and stays in here; everything that
-acts goes through DVC's command line.
+The order of stages comes from DVC's own graph through its ``Repo`` class, which promises no
+stability: it is touched in ``_index`` and ``share_cache`` and nowhere else. All the rest is ``dvc`` as a
+person would type it.
 """
 
 import json
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +18,40 @@ from typing import Any
 from sadcl import files, processes
 from sadcl.errors import SadclError
 
-SETTINGS = {
-    "core.analytics": "false",
-    "core.autostage": "false",
-    "hydra.enabled": "false",
-    "cache.type": "reflink,hardlink,copy",
-}
 REMOTE = "local"
-REMOTE_FOLDER = ".dvc-remote"
+LOCK = "dvc.lock"
+CONFIG, LOCAL_CONFIG = Path(".dvc/config"), Path(".dvc/config.local")
+MENDABLE = 2
+"""Exit status of a stage that stopped for a reason that a person must mend: trying again gives the same."""
 
-Line = Callable[[str], None]
+SETTINGS = {
+    "core": {"analytics": "false", "autostage": "false", "remote": REMOTE},
+    "hydra": {"enabled": "false"},
+    "cache": {"type": "reflink,hardlink,copy"},
+    f'remote "{REMOTE}"': {"url": "../.dvc-remote"},
+}
+
+_BUSY = re.compile(r"'([^']+)' is busy, it is being blocked by:\s+\(PID (\d+)\): (.*)")
+_RAN = re.compile(r"^(Running stage '|Stage '.*' is cached)", re.MULTILINE)
+_FAILED = re.compile(r"^ERROR: failed to reproduce '([^']+)': (.*)", re.MULTILINE)
+_EXITED = re.compile(r"failed to run: .*, exited with (-?\d+)$")
+_NOISE = re.compile(
+    r"\s*$|> |(Generating|Updating) lock file|To track the changes|To enable auto staging|\s+git add |\s+dvc config |"
+    r"Use `dvc push`|Stage '.*' didn't change|Data and pipelines are up to date"
+)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of ``dvc.yaml``: its files and the settings that it reads."""
+    """One stage of ``dvc.yaml``.
+
+    Attributes:
+        name: as ``dvc repro NAME`` takes it.
+        desc: what it does, in a few words; may be empty.
+        deps: files and folders it reads, relative to the project.
+        outs: files and folders it makes.
+        params: the settings it reads.
+    """
 
     name: str
     desc: str
@@ -41,195 +62,311 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``reproduce`` did."""
+    """What ``reproduce`` did: whether any stage ran (or came back from the cache), and what was printed."""
 
-    ran: tuple[str, ...]
-    """Stages whose command ran, in order."""
+    ran: bool
     output: str
 
+    @property
+    def last_line(self) -> str:
+        """The last thing that was said."""
+        return next((line for line in reversed(self.output.splitlines()) if line.strip()), "")
 
-def stages(root: Path = Path()) -> list[Stage]:
-    """The stages in an order in which they can run; where the graph leaves it open, as ``dvc.yaml`` has them.
+
+class StageError(SadclError):
+    """A stage stopped; the words are its own.
+
+    Attributes:
+        stage: its name.
+        status: its exit status, negative for a signal; None where DVC did not get that far.
+    """
+
+    def __init__(self, stage: str, status: int | None, what: str) -> None:
+        super().__init__(what.rstrip(". "))
+        self.stage, self.status = stage, status
+
+    @property
+    def retry_may_help(self) -> bool:
+        """Whether another attempt could end otherwise."""
+        return self.status is not None and self.status != MENDABLE
+
+
+def stages(root: Path = Path(".")) -> list[Stage]:
+    """All stages, each after those it needs, otherwise in the order of ``dvc.yaml``.
 
     Raises:
-        SadclError: there is no DVC project, or ``dvc.yaml`` is not right.
+        SadclError: there is no project here, or ``dvc.yaml`` can't be read.
     """
-    import networkx as nx
+    from networkx import lexicographical_topological_sort  # type: ignore[import-untyped,unused-ignore]
 
-    repo = _repo(root)
-    try:
-        written = {stage.addressing: i for i, stage in enumerate(repo.index.stages)}
-        # the edges of DVC's graph point from a stage to what it needs
-        order = nx.lexicographical_topological_sort(repo.index.graph.reverse(), key=lambda s: written[s.addressing])
-        return [_stage(stage) for stage in order if stage.cmd]
-    finally:
-        repo.close()
+    order, graph = _index(root)
+    position = {stage: i for i, stage in enumerate(order)}
+    return [
+        _stage(stage, root)
+        for stage in lexicographical_topological_sort(graph.reverse(copy=False), key=position.__getitem__)
+        if getattr(stage, "name", None)
+    ]
 
 
-def stale(root: Path = Path()) -> dict[str, list[str]]:
-    """Stages that would run, with reasons in words; those downstream of a stale stage are among them.
+def stale(root: Path = Path(".")) -> dict[str, list[str]]:
+    """Stages that ``dvc repro`` would look at again, with the reasons, in the order of the graph.
+
+    A stage that needs a stale one is stale too: its reason is ``follows NAME``.
 
     Raises:
-        SadclError: DVC is busy with a stage.
+        SadclError: DVC is busy (the sentence names the process), or can't read the project.
     """
-    printed = _dvc(["status", "--json"], root)
-    found: dict[str, Any] = json.loads(printed[printed.index("{") :] or "{}")
-    reasons = {name: _reasons(changes) for name, changes in found.items() if not name.endswith(".dvc")}
-    made: dict[str, str] = {}
+    found = _status(root)
+    reasons: dict[str, list[str]] = {}
+    makers: dict[str, str] = {}
     for stage in stages(root):
-        after = {made[dep] for dep in stage.deps if dep in made}
-        if stage.name not in reasons and after:
-            reasons[stage.name] = [f"follows {name}" for name in sorted(after)]
-        if stage.name in reasons:
-            made |= dict.fromkeys(stage.outs, stage.name)
-    return {stage.name: reasons[stage.name] for stage in stages(root) if stage.name in reasons}
+        makers.update(dict.fromkeys(stage.outs, stage.name))
+        before = dict.fromkeys(makers[dep] for dep in stage.deps if makers.get(dep) in reasons)
+        own = [
+            reason for part in found.get(stage.name, []) for reason in _words(part, skip=set(makers) & set(stage.deps))
+        ]
+        if own or before or stage.name in found:
+            reasons[stage.name] = [*own, *(f"follows {name}" for name in before)] or ["its inputs changed"]
+    return reasons
+
+
+def changed_sources(root: Path = Path(".")) -> list[str]:
+    """The ``.dvc`` files whose data was edited since ``dvc add``; `dvc repro` takes these in as well."""
+    return [
+        name for name, parts in _status(root).items()
+        if name.endswith(".dvc") and any("modified" in str(part.get("changed outs", "")) for part in parts if part)
+    ]  # fmt: skip
 
 
 def reproduce(
-    target: str | None = None, *, single: bool = False, root: Path = Path(), line: Line | None = None
+    target: str | None = None,
+    *,
+    single: bool = False,
+    root: Path = Path("."),
+    line: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """``dvc repro``: run what is stale, in a group of its own that ends with us.
+    """``dvc repro``, in a process group of its own that ends with us.
 
     Args:
-        target: a stage; everything without.
-        single: this stage alone, not those before it.
-        root: the project.
-        line: called with each line as it comes, DVC's own small talk left out.
+        target: a stage, with all it needs; without one, everything.
+        single: the stage alone.
+        root: the project's folder.
+        line: told each line of output as it comes, without DVC's advice.
 
     Raises:
-        SadclError: a stage failed (with its own last sentence), or somebody else runs it already.
+        StageError: a stage stopped; the sentence is the stage's own last one.
+        SadclError: DVC is busy, was killed, or can't read the project.
     """
-    ran: list[str] = []
+    arguments = ["repro", *(["--single-item"] if single else []), *([target] if target else [])]
 
-    def pass_on(text: str) -> None:
-        if started := re.match(r"Running stage '([^']+)'", text):
-            ran.append(started[1].rsplit(":", 1)[-1])
-        elif line is not None and not _SMALL_TALK.match(text):
+    def shown(text: str) -> None:
+        if line is not None and not _NOISE.match(text):
             line(text)
 
-    arguments = ["repro", *(["--single-item"] if single else []), *([target] if target else [])]
-    printed = _dvc(arguments, root, pass_on)
-    return Outcome(tuple(ran), printed)
+    status, printed = processes.run(_command(*arguments), cwd=root, env=_environment(), line=shown)
+    if status != 0:
+        raise _failure(printed, status, root)
+    kept = "\n".join(text for text in printed.splitlines() if not _NOISE.match(text))
+    return Outcome(bool(_RAN.search(printed)), kept)
 
 
-def add(path: Path, root: Path = Path()) -> None:
-    """Track a file or folder with DVC."""
-    _dvc(["add", "--quiet", str(path)], root)
+def add(path: str | Path) -> None:
+    """Track a file or folder with DVC; doing it again takes in what changed.
+
+    Raises:
+        SadclError: it is not there, or DVC is busy.
+    """
+    target = Path(path)
+    if not target.exists():
+        raise SadclError("There is nothing to track", where=path, fix="Check the name")
+    _dvc("add", "--quiet", target.name, root=target.parent)
 
 
-def push(root: Path = Path()) -> None:
-    """Send what is tracked to the default remote."""
-    _dvc(["push", "--quiet"], root)
+def push(root: Path = Path(".")) -> None:
+    """Send what the remote does not have yet.
+
+    Raises:
+        SadclError: there is no remote, or it can't be reached.
+    """
+    _dvc("push", "--quiet", root=root)
 
 
-def pull(root: Path = Path()) -> None:
-    """Fetch what is tracked from the default remote."""
-    _dvc(["pull", "--quiet"], root)
+def pull(root: Path = Path(".")) -> None:
+    """Fetch what ``dvc.lock`` and the ``.dvc`` files name; what no remote has is left out.
+
+    Raises:
+        SadclError: the remote can't be reached.
+    """
+    _dvc("pull", "--quiet", "--allow-missing", root=root)
 
 
-def collect_garbage(root: Path = Path()) -> None:
-    """Drop from the cache what neither the workspace nor a branch, tag or commit needs."""
-    _dvc(["gc", "--workspace", "--all-commits", "--force", "--quiet"], root)
+def checkout(root: Path = Path(".")) -> None:
+    """Bring the files here that ``dvc.lock`` and the ``.dvc`` files name, as far as the cache has them."""
+    _dvc("checkout", "--quiet", "--allow-missing", "--force", root=root)
 
 
-def lock_digest(root: Path = Path()) -> str | None:
-    """Digest of ``dvc.lock``: what made what, in one line; None before the first run."""
-    lock = root / "dvc.lock"
-    return files.digest(lock) if lock.exists() else None
+def collect_garbage(root: Path = Path(".")) -> None:
+    """Free what the cache holds for no file here and no commit.
+
+    Raises:
+        SadclError: DVC is busy.
+    """
+    _dvc("gc", "--quiet", "--force", "--workspace", "--all-commits", root=root)
 
 
-def set_up(root: Path = Path()) -> None:
-    """Make a folder a DVC project with a remote of its own; nothing to do where it is one."""
-    if not (root / ".git").exists():
-        code, printed = processes.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=root)
-        if code:
-            raise SadclError(f"git init failed: {printed.strip()}", where=root, fix="Install git")
-    if (root / ".dvc/config").exists():
-        return
-    _dvc(["init", "--quiet"], root)
-    for name, value in SETTINGS.items():
-        _dvc(["config", name, value], root)
-    _dvc(["remote", "add", "--quiet", "--default", REMOTE, REMOTE_FOLDER], root)
+def lock_digest(root: Path = Path(".")) -> str:
+    """SHA-256 of ``dvc.lock``; empty where nothing was made yet."""
+    path = root / LOCK
+    return files.digest(path) if path.exists() else ""
 
 
-def environment() -> dict[str, str]:
-    """For DVC and what it runs: our own Python first, and nothing sent anywhere."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {"PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", "GX_ANALYTICS_ENABLED": "False"}
+def share_cache(root: Path, other: Path) -> None:
+    """Let the project copy ``other`` use the cache and the local remote of ``root``, for itself only."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        cache = str(Path(repo.cache.local_cache_dir).resolve())
+        remote = (repo.config["remote"].get(REMOTE) or {}).get("url")
+    wanted = {"cache": {"dir": cache}, **({f'remote "{REMOTE}"': {"url": remote}} if remote else {})}
+    _configure(other / LOCAL_CONFIG, wanted, start=root / LOCAL_CONFIG)
 
 
-_SMALL_TALK = re.compile(
-    r"^(> |\s*$|Stage '.*' didn't change|'.*' didn't change|Verifying data|Updating lock file|Generating lock file"
-    r"|Use `dvc push`|To track the changes|\s+git add|To enable auto staging|\s+dvc config"
-    r"|Data and pipelines are up to date)"
-)
+def set_up(root: Path = Path(".")) -> None:
+    """Make ``root`` a DVC project with a remote inside it; settings that stand there stay. Quick when done already.
+
+    Raises:
+        SadclError: DVC refuses.
+    """
+    if not (root / CONFIG).exists():
+        _dvc("init", "--quiet", *_scm(root), root=root)
+    _configure(root / CONFIG, SETTINGS, start=root / CONFIG, keep=True)
 
 
-def _dvc(arguments: Iterable[str], root: Path, line: Line | None = None) -> str:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    code, printed = processes.run(command, cwd=root, env=environment(), line=line)
-    if code:
-        raise _refusal(printed, command[3], root)
-    return printed
+def _configure(path: Path, wanted: Mapping[str, Mapping[str, str]], *, start: Path, keep: bool = False) -> None:
+    """Write one of DVC's settings files: what stands in ``start``, then ``wanted`` (with ``keep`` where free)."""
+    from configobj import ConfigObj  # type: ignore[import-untyped,unused-ignore]
+
+    before = start.read_text(encoding="utf-8").splitlines() if start.exists() else []
+    config = ConfigObj(list(before))
+    for part, keys in wanted.items():
+        section = config.setdefault(part, {})
+        section.update({key: value for key, value in keys.items() if not (keep and key in section)})
+    if not path.exists() or config != ConfigObj(before):
+        files.write_text(path, "\n".join(config.write()) + "\n")
 
 
-def _refusal(printed: str, verb: str, root: Path) -> SadclError:
-    """DVC's failure in one sentence: who blocks, which stage failed and why, or DVC's own error."""
-    busy = re.search(r"'([^']+)' is busy.*?PID (\d+)", printed, re.DOTALL)
-    if busy:
-        what = f"DVC is busy: process {busy[2]} works on {busy[1]}"
-        return SadclError(what, where=root, fix="Wait until it is done, then run this again")
-    if "Unable to acquire lock" in printed:
-        return SadclError(
-            "DVC is busy with another command", where=root, fix="Wait until it is done, then run this again"
-        )
-    lines = [text for text in printed.splitlines() if text.strip()]
-    failed = re.search(r"failed to reproduce '([^']+)'", printed)
-    if failed:
-        name = failed[1].rsplit(":", 1)[-1]
-        own = [text for text in lines if text.startswith(f"{name}: ")]
-        words = own[-1].removeprefix(f"{name}: ").rstrip(". ") if own else "it ended by itself or was ended"
-        return SadclError(
-            f"The stage {name} failed: {words}", where=root / "dvc.yaml", fix="Mend that, then run this again"
-        )
-    errors = [text.removeprefix("ERROR: ") for text in lines if text.startswith("ERROR: ")]
-    return SadclError(
-        f"dvc {verb} failed: {(errors or lines or ['it said nothing'])[0]}",
-        where=root,
-        fix="Mend that, then run this again",
-    )
+def _scm(root: Path) -> list[str]:
+    """How ``dvc init`` stands to git: at its top, below it, or without it."""
+    if (root / ".git").exists():
+        return []
+    return ["--subdir"] if any((parent / ".git").exists() for parent in root.resolve().parents) else ["--no-scm"]
 
 
-def _repo(root: Path) -> Any:
+def _index(root: Path) -> tuple[list[Any], Any]:
+    """DVC's stages in the order of the files, and its graph, with an edge from each stage to what it needs."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
-        repo = Repo(str(root))
-        repo.index.graph  # noqa: B018 - reads dvc.yaml, so that its errors come out here
+        with Repo(str(root)) as repo:
+            return list(repo.index.stages), repo.index.graph
     except DvcException as error:
         raise SadclError(
             f"DVC can't read the project: {error}", where=root, fix="Mend dvc.yaml, or run `dvc init`"
         ) from None
-    return repo
 
 
-def _stage(stage: Any) -> Stage:
-    params = [name for dep in stage.deps for name in getattr(dep, "params", None) or ()]
-    deps = [dep.def_path for dep in stage.deps if not hasattr(dep, "params")]
-    name = stage.addressing.rsplit(":", 1)[-1]
-    return Stage(name, stage.desc or "", tuple(deps), tuple(out.def_path for out in stage.outs), tuple(params))
+def _stage(stage: Any, root: Path) -> Stage:
+    file = os.path.relpath(stage.path, root)
+    deps = [dep for dep in stage.deps if not hasattr(dep, "params")]
+    return Stage(
+        name=stage.name if file == "dvc.yaml" else f"{file}:{stage.name}",
+        desc=stage.desc or "",
+        deps=tuple(dep.def_path for dep in deps),
+        outs=tuple(out.def_path for out in stage.outs),
+        params=tuple(name for dep in stage.deps if hasattr(dep, "params") for name in dep.params or ()),
+    )
 
 
-def _reasons(changes: list[Any]) -> list[str]:
-    """DVC's ``[{"changed deps": {"params.yaml": {"train.lr": "modified"}}}]`` as ``train.lr is modified``."""
-    words: list[str] = []
-    for change in changes:
-        if isinstance(change, str):
-            words.append(change)
-            continue
-        for found in change.values():
-            for path, how in found.items():
-                parts = how.items() if isinstance(how, dict) else [(path, how)]
-                words += [f"{name} is {state}" for name, state in parts]
-    return words
+def _status(root: Path) -> dict[str, list[Any]]:
+    value: dict[str, list[Any]] = json.loads(_dvc("status", "--json", root=root))
+    return value
+
+
+def _words(part: Any, skip: Iterable[str]) -> Iterator[str]:
+    """Reasons as a person says them; those named in ``skip`` are told by the stage that makes them."""
+    if isinstance(part, str):
+        yield part.replace("changed command", "its command changed").replace("always changed", "it always runs")
+        return
+    for changes in part.values():
+        for path, how in changes.items() if isinstance(changes, dict) else ():
+            if path not in skip:
+                yield from (
+                    [f"{key} {word}" for key, word in how.items()] if isinstance(how, dict) else [f"{path} {how}"]
+                )
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dvc", *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """Stages say ``python``: it must be the one that runs us."""
+    home = str(Path(sys.executable).parent)
+    return {"DVC_NO_ANALYTICS": "1", "PATH": os.pathsep.join([home, os.environ.get("PATH", os.defpath)])}
+
+
+def _dvc(*arguments: str, root: Path) -> str:
+    """A short DVC command: what it printed.
+
+    Raises:
+        SadclError: it failed; DVC's reason in one sentence.
+    """
+    asked = subprocess.run(
+        _command(*arguments),
+        cwd=root,
+        env={**os.environ, **_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode != 0:
+        raise _failure(asked.stdout + asked.stderr, asked.returncode, root)
+    return asked.stdout
+
+
+def _failure(printed: str, status: int, root: Path) -> SadclError:
+    busy = _BUSY.search(printed)
+    if busy is not None:
+        path, pid, command = busy.groups()
+        command = re.sub(r"^\S*/dvc(/__main__\.py)?(?= )", "dvc", command)
+        return SadclError(
+            f"DVC is busy: process {pid} ({command}) is at work on it",
+            where=os.path.relpath(path, root.resolve()),
+            fix="Wait for it, or end it, and run this again",
+        )
+    failed = _FAILED.search(printed)
+    if failed is not None:
+        return _stage_failure(failed.group(1), failed.group(2), printed[: failed.start()])
+    if status < 0:
+        return SadclError(f"DVC was ended by signal {-status}", where=root, fix="Run it again; it goes on where it was")
+    errors = [text.removeprefix("ERROR: ") for text in printed.splitlines() if text.startswith("ERROR: ")]
+    last = errors[:1] or [text for text in printed.splitlines() if text.strip()][-1:] or [f"exit status {status}"]
+    return SadclError(f"DVC stopped: {last[0].rstrip('.')}", where=root)
+
+
+def _stage_failure(stage: str, reason: str, printed: str) -> StageError:
+    exited = _EXITED.search(reason)
+    if exited is None:
+        return StageError(stage, None, f"{stage}: {reason}")
+    status = int(exited.group(1))
+    said = _last_words(printed.splitlines())
+    if status < 0 or not said:
+        return StageError(stage, status, f"{stage}: it ended with status {status} and said: {said or 'nothing'}")
+    return StageError(stage, status, said)
+
+
+def _last_words(lines: Sequence[str]) -> str:
+    """The last line that a stage printed, after the command that DVC shows for it."""
+    start = max((i for i, text in enumerate(lines) if text.startswith("> ")), default=-1)
+    return next((text.strip() for text in reversed(lines[start + 1 :]) if text.strip()), "")

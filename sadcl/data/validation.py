@@ -22,6 +22,9 @@ from sadcl.data.table import SPLITS, Table, targets
 FIRST = 5
 """How many broken rows a sentence names."""
 
+ROW_NAMES = {"images": ["image_id", "file"], "classes": ["name_", "split", "positives"]}
+"""Columns by which Data Docs name a broken row."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -49,9 +52,11 @@ def validate(table: Table, settings: params.Validate, accepted: dict[str, Any] |
         ``images`` by split, ``protocol``; nothing in it depends on when it ran.
     """
     frames = {"images": _images(table, settings), "classes": _classes(table, settings, accepted)}
-    rules = _rules(table, settings, accepted)
-    broken = _run(frames, [rule for rule in rules if rule.applies], docs)
-    found = [_judged(rule, frames[rule.frame], broken.get(rule.name, [])) for rule in rules]
+    rules = _rules(settings, accepted)
+    with files.writing_directory(docs) as site:
+        broken = _run(frames, [rule for rule in rules if rule.applies], site)
+        found = [_judged(rule, frames[rule.frame], broken.get(rule.name, [])) for rule in rules]
+        data_docs.finish(site, found)
     return {
         "passed": all(rule["status"] != "failed" for rule in found),
         "rules": found,
@@ -77,8 +82,7 @@ def accept(table: Table) -> dict[str, Any]:
     }
 
 
-def _rules(table: Table, settings: params.Validate, accepted: dict[str, Any] | None) -> list[Rule]:
-    del table
+def _rules(settings: params.Validate, accepted: dict[str, Any] | None) -> list[Rule]:
     photo = lambda row: f"{row.image_id} ({row.file})"  # noqa: E731
     return [
         Rule("ids unique", "Each image has an id of its own", "images", "id_unique", photo),
@@ -94,7 +98,7 @@ def _rules(table: Table, settings: params.Validate, accepted: dict[str, Any] | N
              "few_unlabelled", lambda row: f"{row.image_id} ({row.split})"),
         Rule("enough positives", "Each class has enough photos in each split", "classes", "enough",
              lambda row: f"{row.name_} has {row.positives} in {row.split}, {row.needed} are needed"),
-        Rule("frequencies", f"No class's frequency moved by more than {settings.max_shift:.0%} since the data was accepted",
+        Rule("frequencies", f"No class's frequency moved by more than {settings.max_shift:.0%} since data was accepted",
              "classes", "steady", lambda row: f"{row.name_}: {row.before:.2%} before, {row.share:.2%} now",
              applies=accepted is not None),
     ]  # fmt: skip
@@ -106,7 +110,8 @@ def _images(table: Table, settings: params.Validate) -> pd.DataFrame:
     usable = frame["problem"].isna()
     classes = len(table.classes)
     splits_of = frame[frame["sha256"] != ""].groupby("sha256")["split"].nunique()
-    unlabelled = frame["labels"].map(len) + frame["ignored"].map(len) == 0
+    every = [[*a, *b] for a, b in zip(frame["labels"], frame["ignored"], strict=True)]
+    unlabelled = pd.Series([not row for row in every], index=frame.index, dtype=bool)
     share = unlabelled.groupby(frame["split"]).transform("mean") if len(frame) else unlabelled
     return pd.DataFrame(
         {
@@ -115,7 +120,7 @@ def _images(table: Table, settings: params.Validate) -> pd.DataFrame:
             "file_unique": ~frame["file"].duplicated(keep=False),
             "readable": usable,
             "large_enough": ~usable | (frame[["width", "height"]].min(axis=1) >= settings.min_side),
-            "labels_known": [all(0 <= i < classes for i in (*a, *b)) for a, b in zip(frame["labels"], frame["ignored"], strict=True)],
+            "labels_known": [max(row, default=-1) < classes and min(row, default=0) >= 0 for row in every],
             "in_one_split": frame["sha256"].map(splits_of).fillna(1) == 1,
             "few_unlabelled": ~unlabelled | (share <= settings.max_unlabelled),
         }
@@ -134,9 +139,14 @@ def _classes(table: Table, settings: params.Validate, accepted: dict[str, Any] |
             continue
         needed = settings.min_positives.get(split, 0) if split != "all" else 0
         for name, count in zip(table.classes, present[here].sum(0), strict=True):
-            rows.append({"name_": name, "split": split, "positives": int(count), "needed": needed, "share": count / here.sum()})
+            share = count / here.sum()
+            rows.append({"name_": name, "split": split, "positives": int(count), "needed": needed, "share": share})
     if accepted is not None:
-        rows += [{"name_": name, "split": "all", "positives": 0, "needed": 0, "share": 0.0} for name in before if name not in table.classes]
+        rows += [
+            {"name_": name, "split": "all", "positives": 0, "needed": 0, "share": 0.0}
+            for name in before
+            if name not in table.classes
+        ]
     frame = pd.DataFrame(rows, columns=["name_", "split", "positives", "needed", "share"])
     frame["enough"] = frame["positives"] >= frame["needed"]
     frame["before"] = frame["name_"].map(before).fillna(0.0).astype(float)
@@ -153,27 +163,27 @@ def _judged(rule: Rule, frame: pd.DataFrame, rows: list[int]) -> dict[str, Any]:
         sentence = f"{rule.says}: no data was accepted yet, so this is not applicable."
     elif rows:
         more = f" and {len(rows) - FIRST:,} more" if len(rows) > FIRST else ""
-        sentence = f"{rule.says}, but {len(rows):,} {'does' if len(rows) == 1 else 'do'} not hold: {', '.join(first)}{more}."
+        sentence = (
+            f"{rule.says}, but {len(rows):,} {'does' if len(rows) == 1 else 'do'} not hold: {', '.join(first)}{more}."
+        )
     return {"rule": rule.name, "sentence": sentence, "status": status, "rows": len(rows), "first": first}
 
 
-def _run(frames: dict[str, pd.DataFrame], rules: list[Rule], docs: Path) -> dict[str, list[int]]:
-    """Let Great Expectations judge; positions of the broken rows by rule."""
+def _run(frames: dict[str, pd.DataFrame], rules: list[Rule], site: Path) -> dict[str, list[int]]:
+    """Let Great Expectations judge and write its pages; positions of the broken rows by rule."""
     os.environ["GX_ANALYTICS_ENABLED"] = "False"
-    broken: dict[str, list[int]] = {}
-    with warnings.catch_warnings(), files.writing_directory(docs) as site:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
 
-        gx.__dict__.get("logging", None)
         context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
         data_docs.add_site(context, site)
+        broken: dict[str, list[int]] = {}
         for name, frame in frames.items():
-            of_frame = [rule for rule in rules if rule.frame == name]
-            broken |= _checkpoint(context, name, frame, of_frame)
+            broken |= _checkpoint(context, name, frame, [rule for rule in rules if rule.frame == name])
         context.build_data_docs(site_names=[data_docs.SITE])
-        data_docs.finish(site)
     return broken
 
 
@@ -181,18 +191,20 @@ def _checkpoint(context: Any, name: str, frame: pd.DataFrame, rules: list[Rule])
     import great_expectations as gx
     from great_expectations import expectations as gxe
 
-    shown = frame.assign(row=np.arange(len(frame)))
+    shown = frame.rename(columns={rule.column: rule.name for rule in rules}).assign(row=np.arange(len(frame)))
     source = context.data_sources.add_pandas(name)
     batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
     suite = context.suites.add(gx.ExpectationSuite(name=name))
     for rule in rules:
-        suite.add_expectation(gxe.ExpectColumnValuesToBeInSet(column=rule.column, value_set=[True], notes=rule.says))
+        suite.add_expectation(
+            gxe.ExpectColumnValuesToBeInSet(column=rule.name, value_set=[True], meta=_notes(rule.says))
+        )
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
     checkpoint = context.checkpoints.add(
         gx.Checkpoint(
             name=name,
             validation_definitions=[definition],
-            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]},
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row", *ROW_NAMES[name]]},
         )
     )
     # a fixed run id: the same data gives the same pages
@@ -203,8 +215,12 @@ def _checkpoint(context: Any, name: str, frame: pd.DataFrame, rules: list[Rule])
 
 
 def _in_order(result: Any, rules: list[Rule]) -> list[Any]:
-    by_column = {one.expectation_config.kwargs["column"]: one for one in result.results}
-    return [by_column[rule.column] for rule in rules]
+    by_name = {one.expectation_config.kwargs["column"]: one for one in result.results}
+    return [by_name[rule.name] for rule in rules]
+
+
+def _notes(text: str) -> dict[str, Any]:
+    return {"notes": {"format": "string", "content": [text + "."]}}
 
 
 def _rows(result: dict[str, Any]) -> list[int]:

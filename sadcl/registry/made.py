@@ -30,7 +30,6 @@ class Made:
         name: of the registered model.
         seed: that everything random came from.
         weights: SHA-256 of the weights file.
-        head: what the weights file says of itself.
         metrics, verdict: the values of the JSON files of that name.
     """
 
@@ -39,9 +38,15 @@ class Made:
     name: str
     seed: int
     weights: str
-    head: dict[str, Any]
     metrics: dict[str, Any]
     verdict: dict[str, Any]
+
+    @cached_property
+    def head(self) -> dict[str, Any]:
+        """What the weights file says of itself; read late, since it takes torch to read it."""
+        from sadcl.model import weights
+
+        return weights.read_head(self.root / WEIGHTS)
 
     @cached_property
     def identity(self) -> str:
@@ -73,8 +78,6 @@ def gather(root: Path) -> Made:
     missing = [str(path) for path in NEEDED if not (root / path).is_file()]
     if missing:
         raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=AGAIN)
-    from sadcl.model import weights
-
     settings = params.load(path=root / params.FILE)
     made = Made(
         root=root,
@@ -82,7 +85,6 @@ def gather(root: Path) -> Made:
         name=settings.register_.name,
         seed=settings.seed,
         weights=files.digest(root / WEIGHTS),
-        head=weights.read_head(root / WEIGHTS),
         metrics=files.read_json(root / METRICS),
         verdict=files.read_json(root / VERDICT),
     )

@@ -73,6 +73,16 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
     assert sync() is False
 
 
+def test_a_project_is_repaired_from_another_folder(
+    reign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write_json("data/champion.json", None)
+    monkeypatch.chdir(tmp_path)
+    assert sync(reign) is True
+    assert files.read_json(reign / "data/champion.json")["version"] == "1"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_alias_moved_by_hand_is_followed_and_noted(reign: Path) -> None:
     promote(2, "better")
     with store.opened() as client:
