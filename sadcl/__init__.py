@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sadcl.errors import SadclError
 
 if TYPE_CHECKING:
+    import sadcl.model.losses as losses
     from sadcl.evaluation.metrics import evaluate
-    from sadcl.model import losses
     from sadcl.registry.served import load
 
 __version__ = "0.1.0"

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,15 +98,7 @@ def stages(root: Path = Path(".")) -> list[Stage]:
     Raises:
         SadclError: there is no project here, or ``dvc.yaml`` can't be read.
     """
-    from networkx import lexicographical_topological_sort  # type: ignore[import-untyped,unused-ignore]
-
-    order, graph = _index(root)
-    position = {stage: i for i, stage in enumerate(order)}
-    return [
-        _stage(stage, root)
-        for stage in lexicographical_topological_sort(graph.reverse(copy=False), key=position.__getitem__)
-        if getattr(stage, "name", None)
-    ]
+    return [stage for stage, _ in _ordered(root)]
 
 
 def stale(root: Path = Path(".")) -> dict[str, list[str]]:
@@ -118,15 +111,13 @@ def stale(root: Path = Path(".")) -> dict[str, list[str]]:
     """
     found = _status(root)
     reasons: dict[str, list[str]] = {}
-    makers: dict[str, str] = {}
-    for stage in stages(root):
-        makers.update(dict.fromkeys(stage.outs, stage.name))
-        before = dict.fromkeys(makers[dep] for dep in stage.deps if makers.get(dep) in reasons)
-        own = [
-            reason for part in found.get(stage.name, []) for reason in _words(part, skip=set(makers) & set(stage.deps))
-        ]
-        if own or before or stage.name in found:
-            reasons[stage.name] = [*own, *(f"follows {name}" for name in before)] or ["its inputs changed"]
+    remade: set[str] = set()
+    for stage, needs in _ordered(root):
+        own = [reason for part in found.get(stage.name, []) for reason in _words(part, skip=remade & set(stage.deps))]
+        follows = [f"follows {name}" for name in needs if name in reasons]
+        if own or follows:
+            reasons[stage.name] = own + follows
+            remade.update(stage.outs)
     return reasons
 
 
@@ -262,13 +253,28 @@ def _scm(root: Path) -> list[str]:
     return ["--subdir"] if any((parent / ".git").exists() for parent in root.resolve().parents) else ["--no-scm"]
 
 
+def _ordered(root: Path) -> list[tuple[Stage, list[str]]]:
+    """The stages in order, each with the names of those it needs directly."""
+    from networkx import lexicographical_topological_sort  # type: ignore[import-untyped,unused-ignore]
+
+    order, graph = _index(root)
+    named = {stage: _stage(stage, root) for stage in order if getattr(stage, "name", None)}
+    position = {stage: i for i, stage in enumerate(order)}
+    needs = {
+        stage: sorted((s for s in graph.successors(stage) if s in named), key=position.__getitem__) for stage in named
+    }
+    walk = lexicographical_topological_sort(graph.reverse(copy=False), key=position.__getitem__)
+    return [(named[stage], [named[s].name for s in needs[stage]]) for stage in walk if stage in named]
+
+
 def _index(root: Path) -> tuple[list[Any], Any]:
-    """DVC's stages in the order of the files, and its graph, with an edge from each stage to what it needs."""
+    """DVC's stages in the order of the files, and its graph: an edge from each stage to each that it needs."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root)) as repo:
+        with warnings.catch_warnings(), Repo(str(root)) as repo:
+            warnings.simplefilter("ignore")
             return list(repo.index.stages), repo.index.graph
     except DvcException as error:
         raise SadclError(

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from importlib import metadata
@@ -97,7 +96,7 @@ def status() -> list[str]:
 def doctor() -> list[str]:
     """What is missing or mis-set, a sentence a finding; empty when all is well."""
     found: list[str] = []
-    for check in (_python, _packages, _project, _settings, _source, _disk, _server):
+    for check in (_packages, _project, _settings, _source, _disk, _server):
         try:
             found += list(check())
         except SadclError as error:
@@ -119,11 +118,6 @@ def clean(found: list[tuple[Path, int]]) -> str:
         shutil.rmtree(path, ignore_errors=True)
     graph.collect_garbage()
     return f"Freed {sum(size for _, size in found) / 1e6:.1f} MB beside what DVC's cache no longer needs."
-
-
-def _python() -> Iterator[str]:
-    if sys.version_info < (3, 11):  # noqa: UP036 - a person may start it with another Python
-        yield f"Python {sys.version.split()[0]} is too old; use 3.11 or later."
 
 
 def _packages() -> Iterator[str]:

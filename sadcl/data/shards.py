@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL.Image import Resampling
 
 from sadcl import files, params
 from sadcl.data import photos
@@ -84,7 +85,8 @@ class Shards:
 
     def jpeg(self, i: int) -> bytes:
         """The encoded photo of row ``i``, as it was read (or re-encoded by ``prepare``)."""
-        return self._jpeg[i].as_py()  # type: ignore[no-any-return]
+        encoded: bytes = self._jpeg[i].as_py()
+        return encoded
 
     @cached_property
     def targets(self) -> np.ndarray:
@@ -159,7 +161,7 @@ def _encoded(source: Path, row: Any, settings: params.Prepare) -> bytes:
     scale = settings.short_side / min(image.size)
     size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
     out = io.BytesIO()
-    image.resize(size, photos.Image.Resampling.BICUBIC).save(out, "JPEG", quality=settings.quality)
+    image.resize(size, Resampling.BICUBIC).save(out, "JPEG", quality=settings.quality)
     return out.getvalue()
 
 

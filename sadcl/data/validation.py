@@ -137,7 +137,7 @@ def _classes(table: Table, settings: params.Validate, accepted: dict[str, Any] |
         here = np.ones(len(present), bool) if split == "all" else (table.frame["split"] == split).to_numpy()
         if not here.any():
             continue
-        needed = settings.min_positives.get(split, 0) if split != "all" else 0
+        needed = dict[str, int](settings.min_positives).get(split, 0)
         for name, count in zip(table.classes, present[here].sum(0), strict=True):
             share = count / here.sum()
             rows.append({"name_": name, "split": split, "positives": int(count), "needed": needed, "share": share})
@@ -189,16 +189,14 @@ def _run(frames: dict[str, pd.DataFrame], rules: list[Rule], site: Path) -> dict
 
 def _checkpoint(context: Any, name: str, frame: pd.DataFrame, rules: list[Rule]) -> dict[str, list[int]]:
     import great_expectations as gx
-    from great_expectations import expectations as gxe
+    from great_expectations.expectations.core import ExpectColumnValuesToBeInSet
 
     shown = frame.rename(columns={rule.column: rule.name for rule in rules}).assign(row=np.arange(len(frame)))
     source = context.data_sources.add_pandas(name)
     batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
     suite = context.suites.add(gx.ExpectationSuite(name=name))
     for rule in rules:
-        suite.add_expectation(
-            gxe.ExpectColumnValuesToBeInSet(column=rule.name, value_set=[True], meta=_notes(rule.says))
-        )
+        suite.add_expectation(ExpectColumnValuesToBeInSet(column=rule.name, value_set=[True], meta=_notes(rule.says)))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
     checkpoint = context.checkpoints.add(
         gx.Checkpoint(

@@ -36,7 +36,7 @@ class SARL(nn.Module):
         memory, position = self.encode(feature_map)
         features, looked = self.decode(memory, position, attention)
         logits = (features * self.weight).sum(-1) + self.bias
-        return HeadOutput(logits, features, None if looked is None else looked.unflatten(-1, (h, w)))
+        return HeadOutput(logits, features, None if looked is None else looked.reshape(*looked.shape[:2], h, w))
 
     def encode(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
         """[B, channels, h, w] to tokens [B, hw, D] after the encoder, and their positions [1, hw, D]."""
@@ -80,13 +80,17 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, wanted: bool = False) -> tuple[Tensor, Tensor | None]:
         """[B, n, D], [B, m, D], [B, m, D] to [B, n, D] and, if wanted, weights [B, n, m], mean over heads."""
         parts = zip((q, k, v), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
-        q, k, v = (F.linear(x, W, b).unflatten(-1, (self.heads, -1)).transpose(1, 2) for x, W, b in parts)
+        q, k, v = (self._split(F.linear(x, W, b)) for x, W, b in parts)
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         weights = None
         if wanted:
             weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1).mean(1)
         return self.out_proj(out.transpose(1, 2).flatten(2)), weights
+
+    def _split(self, x: Tensor) -> Tensor:
+        """[B, n, D] to [B, heads, n, D / heads]."""
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class _Layer(nn.Module):

@@ -3,26 +3,20 @@
 The same model never registers twice. Called again, verdict and alias are brought up to date.
 """
 
-import csv
-import io
 import json
-import math
 import tempfile
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import flavour, lineage, names, store, stored
+from sadcl.registry import figures, flavour, lineage, names, store, stored
 from sadcl.registry import made as stages_made
 from sadcl.registry.made import Made
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
     from mlflow.entities.model_registry import ModelVersion
 
 EVIDENCE = (stages_made.SCORES, stages_made.METRICS)
@@ -30,8 +24,6 @@ EVIDENCE = (stages_made.SCORES, stages_made.METRICS)
 
 SHOWN = (stages_made.REPORT, stages_made.VERDICT, stages_made.VALIDATION, Path("params.yaml"), stages_made.LOCK)
 """What people look at; a later gate run may replace it."""
-
-PARAMS_A_CALL, METRICS_A_CALL = 100, 1000
 
 
 @dataclass(frozen=True)
@@ -82,8 +74,8 @@ def _register(client: "MlflowClient", made: Made) -> "ModelVersion":
     run = client.create_run(experiment, tags=_run_tags(made), run_name=f"{made.name} {made.weights[:8]}").info
     try:
         model = flavour.log(made, run.run_id)
-        _log_settings(client, made, run.run_id)
-        _log_figures(client, made, run.run_id, model.model_id)
+        figures.log_settings(client, made, run.run_id)
+        figures.log(client, made, run.run_id, model.model_id)
         for path in EVIDENCE:
             client.log_artifact(run.run_id, str(made.root / path), stored.EVIDENCE)
         version = _version(client, made, run.run_id, model.model_uri)
@@ -199,73 +191,5 @@ def _run_tags(made: Made) -> dict[str, str]:
     return {names.IDENTITY: made.identity, "mlflow.source.type": "PROJECT", **lineage.tags(made)}
 
 
-def _log_settings(client: "MlflowClient", made: Made, run_id: str) -> None:
-    from mlflow.entities import Param
-
-    flat = lineage.flat(made.settings).items()
-    entries = [Param(key, value if isinstance(value, str) else json.dumps(value)) for key, value in flat]
-    for start in range(0, len(entries), PARAMS_A_CALL):
-        client.log_batch(run_id, params=entries[start : start + PARAMS_A_CALL])
-
-
-def _log_figures(client: "MlflowClient", made: Made, run_id: str, model_id: str) -> None:
-    """Test figures, tied to the model and the test set; curves by epoch."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = str(made.settings["ingest"]["source"])
-    digests = {
-        "test": str(made.metrics["digests"]["shards"]),
-        **{k: v for k, v in (made.head.get("inputs") or {}).items() if k == "train"},
-    }
-    sets = {
-        split: Dataset(f"{source}-{split}", digest[:32], "local", json.dumps({"uri": f"data/shards/{split}"}))
-        for split, digest in digests.items()
-    }
-    inputs = [DatasetInput(data, [InputTag("mlflow.data.context", split)]) for split, data in sets.items()]
-    client.log_inputs(run_id, inputs)
-    entries = [*_test_metrics(made, run_id, model_id, sets["test"]), *_curves(made)]
-    for start in range(0, len(entries), METRICS_A_CALL):
-        client.log_batch(run_id, metrics=entries[start : start + METRICS_A_CALL])
-
-
-def _test_metrics(made: Made, run_id: str, model_id: str, test: Any) -> Iterator["Metric"]:
-    """`mAP`, `top3/CF1`, ... of the model itself; `sarl/mAP`, ... of the others."""
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    for key, value in lineage.flat(made.metrics).items():
-        if _is_number(value):
-            name = key.removeprefix("sadcl.").replace(".", "/")
-            yield Metric(
-                name, float(value), now, 0, model_id=model_id, dataset_name=test.name, dataset_digest=test.digest,
-                run_id=run_id,
-            )  # fmt: skip
-
-
-def _curves(made: Made) -> Iterator["Metric"]:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    for stage, path in stages_made.HISTORIES.items():
-        text = (made.root / path).read_text(encoding="utf-8")
-        for row in csv.DictReader(io.StringIO(text)):
-            epoch = int(float(row.pop("epoch")))
-            cells = {name: _number(cell) for name, cell in row.items()}
-            yield from (Metric(f"{stage}/{name}", v, now, epoch) for name, v in cells.items() if v is not None)
-
-
 def _shown(figure: float | None) -> str:
     return "unknown" if figure is None else f"{figure:.2f}"
-
-
-def _number(cell: str) -> float | None:
-    """A cell of history.csv; None where it is empty or no finite number."""
-    try:
-        value = float(cell)
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

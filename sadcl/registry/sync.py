@@ -123,7 +123,7 @@ def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bo
         with tempfile.TemporaryDirectory() as bench, files.writing_directory(folder) as beside:
             for pin, file in FILES.items():
                 stored.fetch(client, version, pin, Path(bench)).rename(beside / file)
-    graph.add(champion.FOLDER, root)
+    graph.add(folder)
     files.write_json(path, value)
     return True
 

@@ -1,7 +1,5 @@
 """The global batch: what the contrastive losses see when several processes share it."""
 
-from typing import Any
-
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -43,5 +41,5 @@ class Gather:
         return all_entries[real], all_classes[real]
 
     def _all(self, tensor: Tensor) -> Tensor:
-        gathered: Any = self.fabric.all_gather(tensor, sync_grads=tensor.requires_grad)
+        gathered: Tensor = self.fabric.all_gather(tensor, sync_grads=tensor.requires_grad)  # type: ignore[assignment]
         return gathered

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -53,9 +54,10 @@ class Trainer:
         self.fabric, self.objective, self.batches, self.select = fabric, objective, batches, select
         self.model, self.settings, self.state = model, settings, state
         self.module = objective.module
-        if fabric.device.type != "mps":
-            self.module.to(memory_format=torch.channels_last)
         self.module.to(fabric.device)
+        for parameter in self.module.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.ema = EMA(self.module, settings.ema_epochs, batches.steps)
         adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
         self.forward, self.adamw = fabric.setup(self.module, adamw)
@@ -127,7 +129,7 @@ class Trainer:
         row = {"epoch": float(at.epoch + 1)}
         for name in ("loss", "classification", "sample_to_sample", "prototype_to_sample"):
             row[name] = at.sums.get(name, 0.0) / self.batches.steps
-        row["lr"] = self.cycle.get_last_lr()[-1]
+        row["lr"] = float(self.cycle.get_last_lr()[-1])
         row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
         row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])
         row["images_per_second"] = self.batches.steps * self.settings.batch / max(at.seconds, 1e-9)
@@ -147,7 +149,7 @@ class Trainer:
         """mAP on select; 0 where there is none."""
         if not len(self.select):
             return 0.0
-        network = getattr(module, "network", module)
+        network: Any = getattr(module, "network", module)
         was_training = module.training
         batches = evaluation_batches(self.select, self.model, max(self.settings.batch, 64))
         logits = tagger.logits(network.eval(), batches, self.fabric.device, self.settings.precision)

@@ -1,0 +1,24 @@
+"""One worker of a search: ``python -m sadcl.tuning.worker NUMBER TRIALS``."""
+
+import sys
+from pathlib import Path
+
+from sadcl import params, processes
+from sadcl.errors import SadclError
+from sadcl.tuning import study
+
+
+def main(number: int, trials: int) -> None:
+    """Take trials from the shared study until it holds enough."""
+    processes.end_with_parents()
+    settings = params.load()
+    shared = study.open_study(study.study_name(settings), settings, worker=number)
+    study.search(shared, settings, trials, study.training(), Path())
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]), int(sys.argv[2]))
+    except SadclError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

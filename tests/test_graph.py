@@ -1,0 +1,281 @@
+"""DVC for real, on projects of a few tiny stages."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sadcl import files, graph
+from sadcl.errors import SadclError
+
+PIPELINE = """
+stages:
+  two:
+    cmd: python two.py
+    deps: [one.txt, two.py]
+    outs: [two.txt]
+  one:
+    desc: the first of all
+    cmd: python one.py
+    deps: [source.txt, one.py]
+    params: [word]
+    outs: [one.txt]
+  aside:
+    cmd: python aside.py
+    deps: [source.txt, aside.py]
+    outs: [aside.txt]
+  three:
+    cmd: python three.py
+    deps: [two.txt, aside.txt, three.py]
+    outs: [three.txt]
+"""
+
+WRITE = """
+from pathlib import Path
+print("{name}: reads {reads}")
+Path("{name}.txt").write_text(Path("{reads}").read_text() + "{name}")
+print("{name}: done")
+"""
+
+SLOW = """
+import os, time
+from pathlib import Path
+from sadcl import processes
+processes.end_with_parents(0.05)
+Path("pid").write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+REFUSES = """
+import sys
+print("three: looks around")
+print("three: The photo is broken (a.jpg). Remove it.", file=sys.stderr)
+sys.exit(2)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "a project"
+    root.mkdir()
+    graph.set_up(root)
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "params.yaml").write_text("word: hello\nother: 1\n")
+    (root / "source.txt").write_text("source")
+    for name, reads in (("one", "source.txt"), ("two", "one.txt"), ("aside", "source.txt"), ("three", "two.txt")):
+        (root / f"{name}.py").write_text(WRITE.format(name=name, reads=reads))
+    return root
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
+    """Poll with a deadline: how long a machine takes is no part of any test."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def running(root: Path) -> psutil.Process:
+    """The slow stage, once it says that it is there."""
+    wait_for(lambda: (root / "pid").exists() and (root / "pid").read_text() != "")
+    return psutil.Process(int((root / "pid").read_text()))
+
+
+def gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_stages_come_after_what_they_need_and_otherwise_as_written(project: Path) -> None:
+    found = graph.stages(project)
+    assert [stage.name for stage in found] == ["one", "two", "aside", "three"]
+    assert found[0] == graph.Stage("one", "the first of all", ("source.txt", "one.py"), ("one.txt",), ("word",))
+
+
+def test_reproduce_runs_what_is_stale_and_nothing_the_second_time(project: Path) -> None:
+    said: list[str] = []
+    first = graph.reproduce(root=project, line=said.append)
+    assert first.ran
+    assert (project / "three.txt").read_text() == "sourceonetwothree"
+    assert first.last_line == "three: done"
+    assert "one: reads source.txt" in said
+    assert not [line for line in said if "git add" in line or line.startswith(">")]
+    assert graph.stale(project) == {}
+    second = graph.reproduce(root=project)
+    assert (second.ran, second.output) == (False, "")
+
+
+def test_single_leaves_what_it_needs_alone(project: Path) -> None:
+    graph.reproduce(root=project)
+    (project / "source.txt").write_text("new")
+    assert not graph.reproduce("two", single=True, root=project).ran
+    assert graph.reproduce("one", single=True, root=project).ran
+    assert graph.stale(project)["two"] == ["one.txt modified"]
+
+
+def test_staleness_travels_down_and_says_why(project: Path) -> None:
+    graph.reproduce(root=project)
+    (project / "params.yaml").write_text("word: goodbye\nother: 2\n")
+    assert graph.stale(project) == {"one": ["word modified"], "two": ["follows one"], "three": ["follows two"]}
+    (project / "aside.txt").unlink()
+    assert graph.stale(project)["aside"] == ["aside.txt deleted"]
+    assert graph.stale(project)["three"] == ["follows two", "follows aside"]
+
+
+def test_an_earlier_result_comes_back_from_the_cache(project: Path) -> None:
+    graph.reproduce(root=project)
+    before = graph.lock_digest(project)
+    (project / "source.txt").write_text("new")
+    graph.reproduce(root=project)
+    assert graph.lock_digest(project) != before
+    (project / "source.txt").write_text("source")
+    (project / "one.py").write_text((project / "one.py").read_text())
+    assert graph.reproduce(root=project).ran
+    assert graph.lock_digest(project) == before
+
+
+def test_a_failing_stage_speaks_for_itself(project: Path) -> None:
+    (project / "three.py").write_text(REFUSES)
+    with pytest.raises(graph.StageError) as caught:
+        graph.reproduce(root=project)
+    assert str(caught.value) == "three: The photo is broken (a.jpg). Remove it."
+    assert (caught.value.stage, caught.value.status, caught.value.retry_may_help) == ("three", 2, False)
+
+
+def test_a_crash_may_be_worth_another_try(project: Path) -> None:
+    (project / "three.py").write_text("raise OSError('the network is away')")
+    with pytest.raises(graph.StageError, match="the network is away") as caught:
+        graph.reproduce(root=project)
+    assert caught.value.retry_may_help
+
+
+def test_a_stage_that_makes_nothing_is_named(project: Path) -> None:
+    (project / "aside.py").write_text("print('aside: does nothing')")
+    with pytest.raises(graph.StageError, match=r"aside: output 'aside.txt' does not exist"):
+        graph.reproduce("aside", root=project)
+
+
+def test_what_is_missing_or_unknown_is_named(project: Path) -> None:
+    (project / "source.txt").unlink()
+    with pytest.raises(SadclError, match=r"source\.txt"):
+        graph.reproduce("one", root=project)
+    with pytest.raises(SadclError, match="nothere"):
+        graph.reproduce("nothere", root=project)
+    (project / "dvc.yaml").write_text("stages: {one: [}")
+    with pytest.raises(SadclError, match="DVC can't read the project"):
+        graph.stages(project)
+
+
+def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SadclError, match="dvc init"):
+        graph.stages(tmp_path)
+
+
+def test_while_dvc_works_others_hear_who_it_is(project: Path) -> None:
+    (project / "one.py").write_text(SLOW)
+    working = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "one"], cwd=project, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **graph._environment()},
+    )  # fmt: skip
+    try:
+        running(project)
+        for ask in (lambda: graph.stale(project), lambda: graph.reproduce(root=project)):
+            with pytest.raises(SadclError, match=rf"DVC is busy: process {working.pid} \(dvc repro one\)"):
+                ask()
+    finally:
+        os.killpg(working.pid, signal.SIGKILL)
+        working.wait()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(project: Path, sign: signal.Signals) -> None:
+    (project / "one.py").write_text(SLOW)
+    code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(project)!r}))"
+    ours = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    stage = running(project)
+    next(p for p in psutil.Process(ours.pid).children() if "dvc" in " ".join(p.cmdline())).send_signal(sign)
+    if sign == signal.SIGINT:
+        stage.kill()
+    wait_for(lambda: gone(stage))
+    assert ours.wait(30) != 0
+    assert ours.stderr is not None
+    assert "SadclError" in (words := ours.stderr.read()) or "StageError" in words
+    ours.stderr.close()
+    (project / "one.py").write_text(WRITE.format(name="one", reads="source.txt"))
+    assert graph.reproduce("one", root=project).ran
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killing_us_ends_dvc_and_its_stage(project: Path, sign: signal.Signals) -> None:
+    (project / "one.py").write_text(SLOW)
+    code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(project)!r}))"
+    ours = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    stage = running(project)
+    dvc = next(p for p in psutil.Process(ours.pid).children() if "dvc" in " ".join(p.cmdline()))
+    ours.send_signal(sign)
+    ours.wait(30)
+    wait_for(lambda: gone(stage) and gone(dvc))
+
+
+def test_what_is_added_is_pushed_and_comes_back(project: Path) -> None:
+    graph.add(project / "source.txt")
+    graph.reproduce("one", root=project)
+    graph.push(project)
+    for name in ("source.txt", "one.txt"):
+        (project / name).unlink()
+    for path in (project / ".dvc/cache").rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.unlink()
+    graph.pull(project)
+    assert (project / "source.txt").read_text() == "source"
+    assert (project / "one.txt").read_text() == "sourceone"
+
+
+def test_an_edited_source_is_noticed_and_taken_in(project: Path) -> None:
+    graph.add(project / "source.txt")
+    assert graph.changed_sources(project) == []
+    (project / "source.txt").unlink()
+    (project / "source.txt").write_text("edited")
+    assert graph.changed_sources(project) == ["source.txt.dvc"]
+    graph.reproduce("source.txt.dvc", single=True, root=project)
+    assert graph.changed_sources(project) == []
+
+
+def test_there_must_be_something_to_add(project: Path) -> None:
+    with pytest.raises(SadclError, match="nothing to track"):
+        graph.add(project / "nothere")
+
+
+def test_set_up_again_changes_nothing_and_keeps_what_people_chose(project: Path) -> None:
+    config = project / ".dvc/config"
+    before = config.read_bytes()
+    graph.set_up(project)
+    assert config.read_bytes() == before
+    config.write_text(config.read_text().replace("remote = local", "remote = ours  # on the server"))
+    graph.set_up(project)
+    assert "remote = ours  # on the server" in config.read_text()
+
+
+def test_a_copy_of_the_project_shares_cache_and_remote(project: Path, tmp_path: Path) -> None:
+    graph.reproduce(root=project)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("dvc.yaml", "dvc.lock", "params.yaml", "source.txt", "one.py", "two.py", "aside.py", "three.py"):
+        files.write_text(copy / name, (project / name).read_text())
+    graph.set_up(copy)
+    graph.share_cache(project, copy)
+    graph.checkout(copy)
+    assert (copy / "three.txt").read_text() == "sourceonetwothree"
+    assert graph.stale(copy) == {}
+    graph.push(copy)
+    assert (project / ".dvc-remote").is_dir()
+
+
+def test_without_a_lock_there_is_no_digest(project: Path) -> None:
+    assert graph.lock_digest(project) == ""
