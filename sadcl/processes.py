@@ -20,6 +20,11 @@ OWNERS = "SADCL_OWNERS"
 """Environment: `pid:start` of each process whose end must end a stage too, separated by commas."""
 
 
+def workers() -> int:
+    """How many threads may work at a time: ``SADCL_WORKERS``, or the number of cores."""
+    return int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
+
+
 def end_with_parents(every: float = 0.5) -> None:
     """End this process soon after its parent, or one of the owners named in the environment, has gone.
 

@@ -1,6 +1,7 @@
 """DVC for real, on projects of a few tiny stages."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,9 +61,11 @@ sys.exit(2)
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    root = tmp_path / "a project"
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which nothing ran yet, and one in which everything did; tests get copies."""
+    folder = tmp_path_factory.mktemp("templates")
+    root = folder / "fresh"
     root.mkdir()
     graph.set_up(root)
     (root / "dvc.yaml").write_text(PIPELINE)
@@ -70,7 +73,21 @@ def project(tmp_path: Path) -> Path:
     (root / "source.txt").write_text("source")
     for name, reads in (("one", "source.txt"), ("two", "one.txt"), ("aside", "source.txt"), ("three", "two.txt")):
         (root / f"{name}.py").write_text(WRITE.format(name=name, reads=reads))
-    return root
+    shutil.copytree(root, folder / "done")
+    graph.reproduce(root=folder / "done")
+    return folder
+
+
+@pytest.fixture
+def fresh(templates: Path, tmp_path: Path) -> Path:
+    """Nothing ran yet."""
+    return shutil.copytree(templates / "fresh", tmp_path / "a project")
+
+
+@pytest.fixture
+def done(templates: Path, tmp_path: Path) -> Path:
+    """Everything ran."""
+    return shutil.copytree(templates / "done", tmp_path / "a project")
 
 
 def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
@@ -91,84 +108,81 @@ def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_stages_come_after_what_they_need_and_otherwise_as_written(project: Path) -> None:
-    found = graph.stages(project)
+def test_stages_come_after_what_they_need_and_otherwise_as_written(fresh: Path) -> None:
+    found = graph.stages(fresh)
     assert [stage.name for stage in found] == ["one", "two", "aside", "three"]
     assert found[0] == graph.Stage("one", "the first of all", ("source.txt", "one.py"), ("one.txt",), ("word",))
 
 
-def test_reproduce_runs_what_is_stale_and_nothing_the_second_time(project: Path) -> None:
+def test_reproduce_runs_what_is_stale_and_nothing_the_second_time(fresh: Path) -> None:
     said: list[str] = []
-    first = graph.reproduce(root=project, line=said.append)
+    first = graph.reproduce(root=fresh, line=said.append)
     assert first.ran
-    assert (project / "three.txt").read_text() == "sourceonetwothree"
+    assert (fresh / "three.txt").read_text() == "sourceonetwothree"
     assert first.last_line == "three: done"
     assert "one: reads source.txt" in said
     assert not [line for line in said if "git add" in line or line.startswith(">")]
-    assert graph.stale(project) == {}
-    second = graph.reproduce(root=project)
+    assert graph.stale(fresh) == {}
+    second = graph.reproduce(root=fresh)
     assert (second.ran, second.output) == (False, "")
 
 
-def test_single_leaves_what_it_needs_alone(project: Path) -> None:
-    graph.reproduce(root=project)
-    (project / "source.txt").write_text("new")
-    assert not graph.reproduce("two", single=True, root=project).ran
-    assert graph.reproduce("one", single=True, root=project).ran
-    assert graph.stale(project)["two"] == ["one.txt modified"]
+def test_single_leaves_what_it_needs_alone(done: Path) -> None:
+    (done / "source.txt").write_text("new")
+    assert not graph.reproduce("two", single=True, root=done).ran
+    assert graph.reproduce("one", single=True, root=done).ran
+    assert graph.stale(done)["two"] == ["one.txt modified"]
 
 
-def test_staleness_travels_down_and_says_why(project: Path) -> None:
-    graph.reproduce(root=project)
-    (project / "params.yaml").write_text("word: goodbye\nother: 2\n")
-    assert graph.stale(project) == {"one": ["word modified"], "two": ["follows one"], "three": ["follows two"]}
-    (project / "aside.txt").unlink()
-    assert graph.stale(project)["aside"] == ["aside.txt deleted"]
-    assert graph.stale(project)["three"] == ["follows two", "follows aside"]
+def test_staleness_travels_down_and_says_why(done: Path) -> None:
+    (done / "params.yaml").write_text("word: goodbye\nother: 2\n")
+    assert graph.stale(done) == {"one": ["word modified"], "two": ["follows one"], "three": ["follows two"]}
+    (done / "aside.txt").unlink()
+    assert graph.stale(done)["aside"] == ["aside.txt deleted"]
+    assert graph.stale(done)["three"] == ["follows two", "follows aside"]
 
 
-def test_an_earlier_result_comes_back_from_the_cache(project: Path) -> None:
-    graph.reproduce(root=project)
-    before = graph.lock_digest(project)
-    (project / "source.txt").write_text("new")
-    graph.reproduce(root=project)
-    assert graph.lock_digest(project) != before
-    (project / "source.txt").write_text("source")
-    (project / "one.py").write_text((project / "one.py").read_text())
-    assert graph.reproduce(root=project).ran
-    assert graph.lock_digest(project) == before
+def test_an_earlier_result_comes_back_from_the_cache(done: Path) -> None:
+    before = graph.lock_digest(done)
+    (done / "source.txt").write_text("new")
+    graph.reproduce(root=done)
+    assert graph.lock_digest(done) != before
+    (done / "source.txt").write_text("source")
+    (done / "one.py").write_text((done / "one.py").read_text())
+    assert graph.reproduce(root=done).ran
+    assert graph.lock_digest(done) == before
 
 
-def test_a_failing_stage_speaks_for_itself(project: Path) -> None:
-    (project / "three.py").write_text(REFUSES)
+def test_a_failing_stage_speaks_for_itself(done: Path) -> None:
+    (done / "three.py").write_text(REFUSES)
     with pytest.raises(graph.StageError) as caught:
-        graph.reproduce(root=project)
+        graph.reproduce(root=done)
     assert str(caught.value) == "three: The photo is broken (a.jpg). Remove it."
     assert (caught.value.stage, caught.value.status, caught.value.retry_may_help) == ("three", 2, False)
 
 
-def test_a_crash_may_be_worth_another_try(project: Path) -> None:
-    (project / "three.py").write_text("raise OSError('the network is away')")
+def test_a_crash_may_be_worth_another_try(done: Path) -> None:
+    (done / "three.py").write_text("raise OSError('the network is away')")
     with pytest.raises(graph.StageError, match="the network is away") as caught:
-        graph.reproduce(root=project)
+        graph.reproduce(root=done)
     assert caught.value.retry_may_help
 
 
-def test_a_stage_that_makes_nothing_is_named(project: Path) -> None:
-    (project / "aside.py").write_text("print('aside: does nothing')")
+def test_a_stage_that_makes_nothing_is_named(fresh: Path) -> None:
+    (fresh / "aside.py").write_text("print('aside: does nothing')")
     with pytest.raises(graph.StageError, match=r"aside: output 'aside.txt' does not exist"):
-        graph.reproduce("aside", root=project)
+        graph.reproduce("aside", root=fresh)
 
 
-def test_what_is_missing_or_unknown_is_named(project: Path) -> None:
-    (project / "source.txt").unlink()
+def test_what_is_missing_or_unknown_is_named(fresh: Path) -> None:
+    (fresh / "source.txt").unlink()
     with pytest.raises(SadclError, match=r"source\.txt"):
-        graph.reproduce("one", root=project)
+        graph.reproduce("one", root=fresh)
     with pytest.raises(SadclError, match="nothere"):
-        graph.reproduce("nothere", root=project)
-    (project / "dvc.yaml").write_text("stages: {one: [}")
+        graph.reproduce("nothere", root=fresh)
+    (fresh / "dvc.yaml").write_text("stages: {one: [}")
     with pytest.raises(SadclError, match="DVC can't read the project"):
-        graph.stages(project)
+        graph.stages(fresh)
 
 
 def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
@@ -176,15 +190,15 @@ def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
         graph.stages(tmp_path)
 
 
-def test_while_dvc_works_others_hear_who_it_is(project: Path) -> None:
-    (project / "one.py").write_text(SLOW)
+def test_while_dvc_works_others_hear_who_it_is(fresh: Path) -> None:
+    (fresh / "one.py").write_text(SLOW)
     working = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "one"], cwd=project, start_new_session=True,
+        [sys.executable, "-m", "dvc", "repro", "one"], cwd=fresh, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **graph._environment()},
     )  # fmt: skip
     try:
-        running(project)
-        for ask in (lambda: graph.stale(project), lambda: graph.reproduce(root=project)):
+        running(fresh)
+        for ask in (lambda: graph.stale(fresh), lambda: graph.reproduce(root=fresh)):
             with pytest.raises(SadclError, match=rf"DVC is busy: process {working.pid} \(dvc repro one\)"):
                 ask()
     finally:
@@ -193,11 +207,11 @@ def test_while_dvc_works_others_hear_who_it_is(project: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(project: Path, sign: signal.Signals) -> None:
-    (project / "one.py").write_text(SLOW)
-    code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(project)!r}))"
+def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(fresh: Path, sign: signal.Signals) -> None:
+    (fresh / "one.py").write_text(SLOW)
+    code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(fresh)!r}))"
     ours = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    stage = running(project)
+    stage = running(fresh)
     next(p for p in psutil.Process(ours.pid).children() if "dvc" in " ".join(p.cmdline())).send_signal(sign)
     if sign == signal.SIGINT:
         stage.kill()
@@ -206,76 +220,75 @@ def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(project: Path, sign
     assert ours.stderr is not None
     assert "SadclError" in (words := ours.stderr.read()) or "StageError" in words
     ours.stderr.close()
-    (project / "one.py").write_text(WRITE.format(name="one", reads="source.txt"))
-    assert graph.reproduce("one", root=project).ran
+    (fresh / "one.py").write_text(WRITE.format(name="one", reads="source.txt"))
+    assert graph.reproduce("one", root=fresh).ran
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_killing_us_ends_dvc_and_its_stage(project: Path, sign: signal.Signals) -> None:
-    (project / "one.py").write_text(SLOW)
-    code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(project)!r}))"
+def test_killing_us_ends_dvc_and_its_stage(fresh: Path, sign: signal.Signals) -> None:
+    (fresh / "one.py").write_text(SLOW)
+    code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(fresh)!r}))"
     ours = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    stage = running(project)
+    stage = running(fresh)
     dvc = next(p for p in psutil.Process(ours.pid).children() if "dvc" in " ".join(p.cmdline()))
     ours.send_signal(sign)
     ours.wait(30)
     wait_for(lambda: gone(stage) and gone(dvc))
 
 
-def test_what_is_added_is_pushed_and_comes_back(project: Path) -> None:
-    graph.add(project / "source.txt")
-    graph.reproduce("one", root=project)
-    graph.push(project)
+def test_what_is_added_is_pushed_and_comes_back(fresh: Path) -> None:
+    graph.add(fresh / "source.txt")
+    graph.reproduce("one", root=fresh)
+    graph.push(fresh)
     for name in ("source.txt", "one.txt"):
-        (project / name).unlink()
-    for path in (project / ".dvc/cache").rglob("*"):
+        (fresh / name).unlink()
+    for path in (fresh / ".dvc/cache").rglob("*"):
         if path.is_file():
             path.chmod(0o644)
             path.unlink()
-    graph.pull(project)
-    assert (project / "source.txt").read_text() == "source"
-    assert (project / "one.txt").read_text() == "sourceone"
+    graph.pull(fresh)
+    assert (fresh / "source.txt").read_text() == "source"
+    assert (fresh / "one.txt").read_text() == "sourceone"
 
 
-def test_an_edited_source_is_noticed_and_taken_in(project: Path) -> None:
-    graph.add(project / "source.txt")
-    assert graph.changed_sources(project) == []
-    (project / "source.txt").unlink()
-    (project / "source.txt").write_text("edited")
-    assert graph.changed_sources(project) == ["source.txt.dvc"]
-    graph.reproduce("source.txt.dvc", single=True, root=project)
-    assert graph.changed_sources(project) == []
+def test_an_edited_source_is_noticed_and_taken_in(fresh: Path) -> None:
+    graph.add(fresh / "source.txt")
+    assert graph.changed_sources(fresh) == []
+    (fresh / "source.txt").unlink()
+    (fresh / "source.txt").write_text("edited")
+    assert graph.changed_sources(fresh) == ["source.txt.dvc"]
+    graph.reproduce("source.txt.dvc", single=True, root=fresh)
+    assert graph.changed_sources(fresh) == []
 
 
-def test_there_must_be_something_to_add(project: Path) -> None:
+def test_there_must_be_something_to_add(fresh: Path) -> None:
     with pytest.raises(SadclError, match="nothing to track"):
-        graph.add(project / "nothere")
+        graph.add(fresh / "nothere")
 
 
-def test_set_up_again_changes_nothing_and_keeps_what_people_chose(project: Path) -> None:
-    config = project / ".dvc/config"
+def test_set_up_again_changes_nothing_and_keeps_what_people_chose(fresh: Path) -> None:
+    config = fresh / ".dvc/config"
     before = config.read_bytes()
-    graph.set_up(project)
+    graph.set_up(fresh)
     assert config.read_bytes() == before
     config.write_text(config.read_text().replace("remote = local", "remote = ours  # on the server"))
-    graph.set_up(project)
+    graph.set_up(fresh)
     assert "remote = ours  # on the server" in config.read_text()
 
 
-def test_a_copy_of_the_project_shares_cache_and_remote(project: Path, tmp_path: Path) -> None:
-    graph.reproduce(root=project)
+def test_a_copy_of_the_project_shares_cache_and_remote(done: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     for name in ("dvc.yaml", "dvc.lock", "params.yaml", "source.txt", "one.py", "two.py", "aside.py", "three.py"):
-        files.write_text(copy / name, (project / name).read_text())
+        files.write_text(copy / name, (done / name).read_text())
     graph.set_up(copy)
-    graph.share_cache(project, copy)
+    graph.share_cache(done, copy)
     graph.checkout(copy)
     assert (copy / "three.txt").read_text() == "sourceonetwothree"
     assert graph.stale(copy) == {}
     graph.push(copy)
-    assert (project / ".dvc-remote").is_dir()
+    assert (done / ".dvc-remote").is_dir()
 
 
-def test_without_a_lock_there_is_no_digest(project: Path) -> None:
-    assert graph.lock_digest(project) == ""
+def test_without_a_lock_there_is_no_digest(fresh: Path) -> None:
+    assert graph.lock_digest(fresh) == ""

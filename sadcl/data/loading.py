@@ -1,7 +1,6 @@
 """Batches: decoded, augmented and normalised ahead of the trainer, the same whoever works on them."""
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sadcl import params
+from sadcl import params, processes
 from sadcl.data import photos
 from sadcl.data.augment import transform
 from sadcl.data.shards import Shards
@@ -83,7 +82,7 @@ class TrainingBatches:
             )
         self.shards, self.model, self.seed, self.rank, self.world = shards, model, seed, rank, world
         self.steps = len(shards) // self.size
-        self.workers = workers or default_workers()
+        self.workers = workers or processes.workers()
         self._transform = transform(augmentation, model.side)
         squashes = augmentation.kind != "multiscale_crop" and len(shards) * model.side**2 * 3 <= KEPT_BYTES
         self._kept: dict[int, Image.Image] | None = {} if squashes else None
@@ -119,7 +118,7 @@ def evaluation_batches(shards: Shards, model: params.Model, batch: int, workers:
     side = model.side
     rows = (np.arange(i, min(i + batch, len(shards))) for i in range(0, len(shards), batch))
     for step_rows, pixels in _ahead(
-        rows, lambda row: photos.squash(_open(shards, row, side), side), workers or default_workers()
+        rows, lambda row: photos.squash(_open(shards, row, side), side), workers or processes.workers()
     ):
         yield _batch(shards, model, step_rows, pixels)
 
@@ -129,11 +128,6 @@ def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
     scale = torch.tensor([1 / (255 * s) for s in std])
     offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)])
     return torch.addcmul(offset, torch.from_numpy(images).float(), scale).permute(0, 3, 1, 2)
-
-
-def default_workers() -> int:
-    """``SADCL_WORKERS``, or the number of cores."""
-    return int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
 
 
 def _batch(shards: Shards, model: params.Model, rows: np.ndarray, pixels: np.ndarray) -> Batch:

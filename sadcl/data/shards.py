@@ -146,9 +146,9 @@ def _write_shard(
 
 
 def _encoded(source: Path, row: Any, settings: params.Prepare) -> bytes:
-    path = source / row.file
+    path = source / str(row.file)
     try:
-        data = path.read_bytes()
+        data: bytes = path.read_bytes()
     except OSError as error:
         raise SadclError(
             f"The photo has gone since ingest: {error.strerror}", where=path, fix="Run `dvc repro` again"

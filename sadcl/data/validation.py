@@ -132,12 +132,13 @@ def _classes(table: Table, settings: params.Validate, accepted: dict[str, Any] |
     known = [[i for i in row if 0 <= i < len(table.classes)] for row in table.frame["labels"]]
     present = targets(known, len(table.classes))
     before = (accepted or {}).get("frequencies", {})
+    minimum = {str(split): least for split, least in settings.min_positives.items()}
     rows = []
     for split in (*SPLITS, "all"):
         here = np.ones(len(present), bool) if split == "all" else (table.frame["split"] == split).to_numpy()
         if not here.any():
             continue
-        needed = dict[str, int](settings.min_positives).get(split, 0)
+        needed = int(minimum.get(split, 0))
         for name, count in zip(table.classes, present[here].sum(0), strict=True):
             share = count / here.sum()
             rows.append({"name_": name, "split": split, "positives": int(count), "needed": needed, "share": share})
@@ -189,7 +190,7 @@ def _run(frames: dict[str, pd.DataFrame], rules: list[Rule], site: Path) -> dict
 
 def _checkpoint(context: Any, name: str, frame: pd.DataFrame, rules: list[Rule]) -> dict[str, list[int]]:
     import great_expectations as gx
-    from great_expectations.expectations.core import ExpectColumnValuesToBeInSet
+    from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
 
     shown = frame.rename(columns={rule.column: rule.name for rule in rules}).assign(row=np.arange(len(frame)))
     source = context.data_sources.add_pandas(name)

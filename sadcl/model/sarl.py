@@ -133,8 +133,9 @@ class DecoderLayer(_Layer):
 def sine_encoding(h: int, w: int, D: int) -> Tensor:
     """Fixed positions [D, h, w] in float32, normalised to (0, 2 pi]: y half first, then x (method, section 2.2)."""
     P, eps = D // 2, 1e-6
-    u = 2 * math.pi * torch.arange(1, h + 1, dtype=torch.float32) / (h + eps)
-    v = 2 * math.pi * torch.arange(1, w + 1, dtype=torch.float32) / (w + eps)
+    # in this order, in float32: it gives the released table bit for bit
+    u, v = (torch.arange(1, n + 1, dtype=torch.float32) for n in (h, w))
+    u, v = (at / (at[-1] + eps) * (2 * math.pi) for at in (u, v))
     n = torch.arange(P, dtype=torch.float32)
     wave = 10000 ** (2 * torch.div(n, 2, rounding_mode="floor") / P)
     y, x = (torch.where(n % 2 == 0, torch.sin(at[:, None] / wave), torch.cos(at[:, None] / wave)) for at in (u, v))

@@ -15,6 +15,10 @@ from sadcl.progress import duration, say
 LAST_RUNS = Path(".sadcl/runs")
 """A file a stage: when it ran last and how long; nothing reads it but people."""
 
+# Threads that wait without spinning: on a machine that does anything else beside, spinning makes a step up to five
+# times slower. It has to stand in the environment before torch is loaded, and this package is loaded before any stage.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 FAILED = 2
 """Exit status of a stage that stops for a reason that a person can mend."""
 

@@ -1,9 +1,8 @@
 """Photos and annotations become one table, a row an image."""
 
-import os
 from pathlib import Path
 
-from sadcl import params, stages
+from sadcl import params, processes, stages
 
 OUT, CACHE = Path("data/table/annotations.parquet"), Path(".sadcl/cache")
 
@@ -14,8 +13,9 @@ def main() -> str:
     from sadcl.data.ingest import ingest
 
     settings = params.load("ingest", "seed")
-    workers = int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
-    made = ingest(Path(), f"data/raw/{settings.ingest.source}", settings.ingest, settings.seed, CACHE, workers)
+    made = ingest(
+        Path(), f"data/raw/{settings.ingest.source}", settings.ingest, settings.seed, CACHE, processes.workers()
+    )
     table.write(OUT, made)
     bad = int(made.frame["problem"].notna().sum())
     return f"{len(made.frame):,} rows{f', {bad:,} with a problem,' if bad else ''} in {OUT}"

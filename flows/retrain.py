@@ -1,0 +1,184 @@
+"""The loop as a Prefect flow, one task a DVC stage: ``python -m flows.retrain``.
+
+By hand it runs in place and commits nothing unless told. A scheduled run takes a git worktree of its
+own, and leaves its result on a branch for a person to merge.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from flows import environment  # before Prefect, which reads its settings once
+
+from prefect import State, flow, get_run_logger, task  # isort: skip
+from prefect.artifacts import create_markdown_artifact  # isort: skip
+from prefect.cache_policies import NO_CACHE  # isort: skip
+from prefect.states import Completed  # isort: skip
+
+from flows import pages
+from sadcl import files, graph, processes, worktree
+from sadcl.errors import SadclError
+from sadcl.progress import say
+
+UNCHANGED = "unchanged"
+TUNED = "train"
+"""The stage whose settings are searched: the search comes before it, after all that it stands on."""
+
+INPUT = {"ingest", "prepare"}
+"""Stages that read from disks and networks, where a second attempt may find them well again."""
+
+LOCK = Path(".sadcl/retrain.lock")
+
+
+ATTEMPTS, PAUSE = 3, 10
+"""How often such a stage is tried, and the seconds between."""
+
+
+def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, SadclError) or (isinstance(error, graph.StageError) and error.retry_may_help)
+
+
+class _Sentences(logging.Filter):
+    """An error that a person can mend is told in its own words, without a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], SadclError):
+            record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
+        return True
+
+
+@flow(name="retrain")
+def retrain(
+    commit: bool = False,
+    tune_trials: int = 0,
+    register: bool = True,
+    scheduled: bool = False,
+    root: Path = Path("."),
+    base: str = "HEAD",
+) -> State[Any]:
+    """Run what is stale, then register.
+
+    Args:
+        commit: commit ``dvc.lock`` and the settings (in place; a scheduled run always does, on its branch).
+        tune_trials: search for better stage-2 settings first, with so many trials in all; 0 does not.
+        register: publish what came out.
+        scheduled: work in a git worktree of its own.
+        root: the project's folder.
+        base: the commit that a scheduled run starts from.
+
+    Returns:
+        A state named ``unchanged`` where nothing was stale.
+    """
+    _speak_plainly()
+    if os.environ.get("PREFECT__FLOW_RUN_ID"):
+        processes.end_with_parents()
+    root = Path(root).resolve()
+    if not scheduled:
+        with files.held(root / LOCK, "retraining here"):
+            return _loop(root, tune_trials, register, "HEAD" if commit else "")
+    with worktree.own(root, "retrain", date.today(), base) as tree:
+        return _loop(tree.root, tune_trials, register, tree.branch)
+
+
+def _loop(root: Path, tune_trials: int, register: bool, branch: str) -> State[Any]:
+    """The run itself; with a branch its result is committed there."""
+    sadcl_command.with_options(name="sync")(root, "sync")
+    take_in_sources(root)
+    stale = graph.stale(root)
+    tune = tune_trials > 0 and TUNED in stale
+    steps, words = [], []
+    for stage in [stage for stage in graph.stages(root) if stage.name in stale]:
+        if tune and stage.name == TUNED:
+            words.append(sadcl_command.with_options(name="tune")(root, "tune", "--trials", str(tune_trials), "--apply"))
+        retries = ATTEMPTS - 1 if stage.name in INPUT else 0
+        step = run_stage.with_options(name=stage.name, retries=retries)
+        steps.append(step(stage.name, stage.outs, root))
+    if register:
+        words.append(sadcl_command.with_options(name="register", retries=1)(root, "register"))
+    ran = any(step.ran for step in steps)
+    if branch and ran:
+        words.append(keep(root, branch, tune))
+    words = [*words] if ran else ["Nothing is stale, so no stage ran.", *words]
+    create_markdown_artifact(key="retrain", markdown=pages.run_page(steps, words, root), description="The run")
+    return Completed(message=" ".join(words)) if ran else Completed(name=UNCHANGED, message=" ".join(words))
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE, retry_delay_seconds=PAUSE, retry_condition_fn=_may_help)
+def run_stage(name: str, outs: tuple[str, ...], root: Path) -> pages.Step:
+    """``dvc repro --single-item``; its lines go to the log, its last words and files to an artifact."""
+    log, started = get_run_logger(), time.monotonic()
+    outcome = graph.reproduce(name, single=True, root=root, line=log.info)
+    step = pages.Step(name, outcome.ran, outcome.last_line or "unchanged", time.monotonic() - started)
+    page = pages.stage_page(step, outcome.output, outs, root)
+    create_markdown_artifact(key=f"stage-{pages.key(name)}", markdown=page, description=step.words[:200])
+    return step
+
+
+@task(cache_policy=NO_CACHE, retry_delay_seconds=PAUSE, retry_condition_fn=_may_help)
+def sadcl_command(root: Path, *words: str) -> str:
+    """A sub-command of ``sadcl`` with the code of that tree, which may be another than ours.
+
+    Returns:
+        Its last line.
+
+    Raises:
+        SadclError: it refused; the sentence is its own.
+    """
+    command = [sys.executable, "-c", "from sadcl.cli import main; main()", *words]
+    status, printed = processes.run(command, cwd=root, line=get_run_logger().info)
+    last = next((line for line in reversed(printed.splitlines()) if line.strip()), "")
+    if status != 0:
+        raise SadclError((last.removeprefix("sadcl: ") or f"sadcl {words[0]} ended with status {status}").rstrip("."))
+    return last
+
+
+@task(cache_policy=NO_CACHE)
+def take_in_sources(root: Path) -> None:
+    """Data that was edited since ``dvc add`` is taken in, as ``dvc repro`` does it."""
+    for source in graph.changed_sources(root):
+        graph.reproduce(source, single=True, root=root, line=get_run_logger().info)
+
+
+@task(cache_policy=NO_CACHE, retries=1, retry_delay_seconds=PAUSE)
+def keep(root: Path, branch: str, tuned: bool) -> str:
+    """Commit the result and send its data to the remote."""
+    graph.push(root)
+    in_place = branch == "HEAD"
+    made = worktree.commit(
+        root, f"Retrain{' with tuned settings' if tuned else ''}", worktree.RESULTS[:2] if in_place else ()
+    )
+    if not made:
+        return "There was nothing new to commit."
+    return f"Committed as {made}." if in_place else f"Committed as {made} to branch {branch}; merge it when you agree."
+
+
+def _speak_plainly() -> None:
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(f, _Sentences) for f in logger.filters):
+            logger.addFilter(_Sentences())
+
+
+def main() -> None:
+    """Parse, run, and end with 0, or with 2 and a sentence."""
+    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description="Run what is stale, then register.")
+    parser.add_argument("--commit", action="store_true", help="commit dvc.lock and params.yaml")
+    parser.add_argument("--tune-trials", type=int, default=0, metavar="N", help="search stage 2's settings first")
+    parser.add_argument("--no-register", action="store_true", help="leave the registry alone")
+    given = parser.parse_args()
+    environment.prepare()
+    state = retrain(
+        commit=given.commit, tune_trials=given.tune_trials, register=not given.no_register, return_state=True
+    )
+    say(f"retrain: {(state.name or '').lower()}: {state.message or ''}")
+    sys.exit(0 if state.is_completed() else 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""SARL against the released network's outputs (tests/golden), and the laws of its architecture."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sadcl import params
+from sadcl.model.contrast import Projector
+from sadcl.model.sarl import SARL, sine_encoding
+
+torch.set_num_threads(1)
+GOLDEN = Path(__file__).parent.parent / "golden"
+SETTINGS = params.Model(
+    backbone="none", side=32, mean=(0, 0, 0), std=(1, 1, 1), width=64, heads=4, feedforward=128, embedding=1024
+)
+CASES = ["case_7x5", "case_6x6"]
+
+
+def released(names: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Released key names to ours."""
+    ours = {"queries": names["query_embed.weight"], "weight": names["fc.W"][0], "bias": names["fc.b"][0]}
+    ours |= {k: v for k, v in names.items() if k.startswith("input_proj.") and not k.endswith("_out")}
+    for name, tensor in names.items():
+        if not name.startswith("transformer."):
+            continue
+        key = name.removeprefix("transformer.").replace("layers.", "")
+        key = key.replace("self_attn.", "attention.").replace("multihead_attn.", "attention.")
+        if key.startswith("decoder") and ".norm" in key[7:] and key[8].isdigit():
+            key = key.replace("norm2", "norm1").replace("norm3", "norm2")
+        ours[key.replace("decoder.norm.", "norm.")] = tensor
+    return ours
+
+
+def golden(name: str) -> tuple[SARL, dict[str, Tensor]]:
+    kept = load_file(GOLDEN / f"{name}_small.safetensors")
+    sarl = SARL(48, 11, SETTINGS).eval()
+    sarl.load_state_dict(released(kept))
+    return sarl, kept
+
+
+@pytest.mark.parametrize("name", ["sarl", "q2l"])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("dtype", "suffix", "atol"), [(torch.float32, "", 2e-5), (torch.float64, "_f64", 1e-10)])
+def test_outputs_are_the_released_ones(name: str, case: str, dtype: torch.dtype, suffix: str, atol: float) -> None:
+    sarl, kept = golden(name)
+    sarl, feature = sarl.to(dtype), kept[f"{case}/feature"].to(dtype)
+    with torch.no_grad():
+        memory, _ = sarl.encode(feature)
+        out = sarl(feature)
+    expected = kept[f"{case}/encoder_memory{suffix}"].flatten(2).transpose(1, 2)
+    torch.testing.assert_close(memory, expected, atol=atol, rtol=0)
+    torch.testing.assert_close(out.features, kept[f"{case}/hs_last{suffix}"], atol=atol, rtol=0)
+    torch.testing.assert_close(out.logits, kept[f"{case}/logits{suffix}"], atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_projector_is_the_released_one(case: str) -> None:
+    kept = load_file(GOLDEN / "sarl_small.safetensors")
+    projector = Projector(64, 1024).double()
+    layers = {
+        f"linear{i + 1}.{part}": kept[f"proj_head.layers.{i}.{part}"] for i in (0, 1) for part in ("weight", "bias")
+    }
+    projector.load_state_dict(layers)
+    with torch.no_grad():
+        embedded = projector(kept[f"{case}/hs_last_f64"])
+    torch.testing.assert_close(embedded, kept[f"{case}/vis_embed_f64"], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_positions_are_the_released_ones(case: str) -> None:
+    kept = load_file(GOLDEN / "sarl_small.safetensors")
+    pe = kept[f"{case}/backbone.1.pe"][0]
+    torch.testing.assert_close(sine_encoding(pe.shape[1], pe.shape[2], 64), pe, atol=1e-6, rtol=0)
+    wide = sine_encoding(14, 14, 2048)[kept["pe/hidden2048_14x14_channel_index"]]
+    torch.testing.assert_close(wide, kept["pe/hidden2048_14x14_channels"][0], atol=1e-6, rtol=0)
+
+
+def test_attention_says_where_each_label_looked() -> None:
+    sarl, kept = golden("sarl")
+    out = sarl(kept["case_7x5/feature"], attention=True)
+    assert out.attention.shape == (2, 11, 7, 5)
+    torch.testing.assert_close(out.attention.sum((2, 3)), torch.ones(2, 11))
+    torch.testing.assert_close(out.logits, sarl(kept["case_7x5/feature"]).logits)
+
+
+def test_permuting_images_permutes_outputs() -> None:
+    sarl, kept = golden("sarl")
+    feature = kept["case_6x6/feature"]
+    torch.testing.assert_close(sarl(feature.flip(0)).logits, sarl(feature).logits.flip(0))
+
+
+def test_it_works_without_an_encoder() -> None:
+    bare = SARL(64, 3, SETTINGS.model_copy(update={"encoder_layers": 0}))
+    assert bare(torch.randn(2, 64, 2, 3)).logits.shape == (2, 3)
+    assert not any(name.startswith("input_proj") for name, _ in bare.named_parameters())
