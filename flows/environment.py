@@ -6,8 +6,9 @@ Whatever a person, a profile or a worker has set already stays.
 import os
 from pathlib import Path
 
+HOME = Path(".sadcl/prefect").resolve()
+
 DEFAULTS = {
-    "PREFECT_HOME": str(Path(".sadcl/prefect").resolve()),
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_CLI_PROMPT": "false",
@@ -17,8 +18,6 @@ DEFAULTS = {
 
 for _name, _value in DEFAULTS.items():
     os.environ.setdefault(_name, _value)
-
-
-def prepare() -> None:
-    """Make the folder that Prefect's server wants to find."""
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+if "PREFECT_HOME" not in os.environ:
+    os.environ["PREFECT_HOME"] = str(HOME)
+    HOME.mkdir(parents=True, exist_ok=True)  # Prefect complains while it is imported where this is not there

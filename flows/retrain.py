@@ -5,7 +5,6 @@ own, and leaves its result on a branch for a person to merge.
 """
 
 import argparse
-import logging
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from flows import environment  # before Prefect, which reads its settings once
+from flows import environment  # noqa: F401 - before Prefect, which reads its settings once
 
 from prefect import State, flow, get_run_logger, task  # isort: skip
 from prefect.artifacts import create_markdown_artifact  # isort: skip
@@ -21,9 +20,10 @@ from prefect.cache_policies import NO_CACHE  # isort: skip
 from prefect.states import Completed  # isort: skip
 
 from flows import pages
+from flows.quiet import speak_plainly
 from sadcl import files, graph, processes, worktree
 from sadcl.errors import SadclError
-from sadcl.progress import say
+from sadcl.progress import duration, say
 
 UNCHANGED = "unchanged"
 TUNED = "train"
@@ -44,20 +44,11 @@ def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
     return not isinstance(error, SadclError) or (isinstance(error, graph.StageError) and error.retry_may_help)
 
 
-class _Sentences(logging.Filter):
-    """An error that a person can mend is told in its own words, without a traceback."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], SadclError):
-            record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
-        return True
-
-
 @flow(name="retrain")
 def retrain(
     commit: bool = False,
     tune_trials: int = 0,
-    register: bool = True,
+    publish: bool = True,
     scheduled: bool = False,
     root: Path = Path("."),
     base: str = "HEAD",
@@ -67,7 +58,7 @@ def retrain(
     Args:
         commit: commit ``dvc.lock`` and the settings (in place; a scheduled run always does, on its branch).
         tune_trials: search for better stage-2 settings first, with so many trials in all; 0 does not.
-        register: publish what came out.
+        publish: register what came out.
         scheduled: work in a git worktree of its own.
         root: the project's folder.
         base: the commit that a scheduled run starts from.
@@ -75,18 +66,18 @@ def retrain(
     Returns:
         A state named ``unchanged`` where nothing was stale.
     """
-    _speak_plainly()
+    speak_plainly()
     if os.environ.get("PREFECT__FLOW_RUN_ID"):
         processes.end_with_parents()
     root = Path(root).resolve()
     if not scheduled:
         with files.held(root / LOCK, "retraining here"):
-            return _loop(root, tune_trials, register, "HEAD" if commit else "")
+            return _loop(root, tune_trials, publish, "HEAD" if commit else "")
     with worktree.own(root, "retrain", date.today(), base) as tree:
-        return _loop(tree.root, tune_trials, register, tree.branch)
+        return _loop(tree.root, tune_trials, publish, tree.branch)
 
 
-def _loop(root: Path, tune_trials: int, register: bool, branch: str) -> State[Any]:
+def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any]:
     """The run itself; with a branch its result is committed there."""
     sadcl_command.with_options(name="sync")(root, "sync")
     take_in_sources(root)
@@ -99,12 +90,12 @@ def _loop(root: Path, tune_trials: int, register: bool, branch: str) -> State[An
         retries = ATTEMPTS - 1 if stage.name in INPUT else 0
         step = run_stage.with_options(name=stage.name, retries=retries)
         steps.append(step(stage.name, stage.outs, root))
-    if register:
+    if publish:
         words.append(sadcl_command.with_options(name="register", retries=1)(root, "register"))
     ran = any(step.ran for step in steps)
     if branch and ran:
         words.append(keep(root, branch, tune))
-    words = [*words] if ran else ["Nothing is stale, so no stage ran.", *words]
+    words = [_count(steps) if ran else "Nothing is stale, so no stage ran.", *words]
     create_markdown_artifact(key="retrain", markdown=pages.run_page(steps, words, root), description="The run")
     return Completed(message=" ".join(words)) if ran else Completed(name=UNCHANGED, message=" ".join(words))
 
@@ -158,11 +149,9 @@ def keep(root: Path, branch: str, tuned: bool) -> str:
     return f"Committed as {made}." if in_place else f"Committed as {made} to branch {branch}; merge it when you agree."
 
 
-def _speak_plainly() -> None:
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(f, _Sentences) for f in logger.filters):
-            logger.addFilter(_Sentences())
+def _count(steps: list[pages.Step]) -> str:
+    ran = [step for step in steps if step.ran]
+    return f"{len(ran)} stage{'s' if len(ran) > 1 else ''} ran in {duration(sum(step.seconds for step in ran))}."
 
 
 def main() -> None:
@@ -172,9 +161,8 @@ def main() -> None:
     parser.add_argument("--tune-trials", type=int, default=0, metavar="N", help="search stage 2's settings first")
     parser.add_argument("--no-register", action="store_true", help="leave the registry alone")
     given = parser.parse_args()
-    environment.prepare()
     state = retrain(
-        commit=given.commit, tune_trials=given.tune_trials, register=not given.no_register, return_state=True
+        commit=given.commit, tune_trials=given.tune_trials, publish=not given.no_register, return_state=True
     )
     say(f"retrain: {(state.name or '').lower()}: {state.message or ''}")
     sys.exit(0 if state.is_completed() else 2)

@@ -1,0 +1,25 @@
+"""Prefect's log without tracebacks of what a person can mend."""
+
+import logging
+
+from sadcl.errors import SadclError
+
+LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+
+
+class Sentences(logging.Filter):
+    """An error that a person can mend is told in its own words."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, some of them shorter."""
+        if record.exc_info and isinstance(record.exc_info[1], SadclError):
+            record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
+        return True
+
+
+def speak_plainly() -> None:
+    """Put the filter on Prefect's loggers, once."""
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, Sentences) for one in logger.filters):
+            logger.addFilter(Sentences())
