@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from sadcl import files, params, stages
 from sadcl.data.loading import evaluation_batches
 from sadcl.data.shards import Shards
-
-from sadcl import files, params, stages
 from sadcl.evaluation.metrics import evaluate
 from sadcl.model import device, tagger, weights
 from sadcl.progress import track

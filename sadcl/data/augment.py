@@ -9,143 +9,209 @@ from sadcl import params
 from sadcl.data.photos import squash
 
 Transform = Callable[[Image.Image, np.random.Generator], np.ndarray]
+AfterSquash = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Operation = Callable[[Image.Image, int, np.random.Generator], Image.Image]
 
 SCALES = (1.0, 0.875, 0.75, 0.66, 0.5)
 """Sides of a crop, as shares of the enlarged photo."""
-SIDE_PAIRS = tuple((i, j) for i in range(5) for j in range(5) if abs(i - j) <= 2)
-"""Width and height differ by at most two scales: 19 pairs."""
+SCALE_PAIRS = tuple((i, j) for i in range(5) for j in range(5) if abs(i - j) <= 2)
+"""Scales of width and height: at most two steps apart, so that no crop is too narrow."""
 SNAP = 3
-"""Pixels within which a crop's side becomes S itself."""
+"""A crop's side within this many pixels of S becomes S, which saves a resampling."""
+ANCHORS = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
+"""Places of a crop (x, y), in quarters of the way it can go: corners, centre, middles of edges, quarter points."""
+
+GREY = (128, 128, 128)
+"""What comes in from outside the photo."""
+MEAN_COLOUR = (125, 122, 113)
+"""What RandAugment's own cutout leaves: about the mean of ImageNet."""
 
 
 def transform(settings: params.Augmentation, side: int) -> Transform:
-    """The transform of a kind, for photos of side S.
+    """The transform of a kind, for photos of any size.
 
-    ``none``, ``shift`` and ``cutout_randaugment`` begin with the squash to S x S, so they may be handed a photo
-    that is squashed already.
+    Args:
+        settings: the kind and its strengths.
+        side: S.
+
+    Returns:
+        A function of a photo and a generator, to uint8 [S, S, 3].
     """
-    kinds: dict[str, Transform] = {
-        "none": lambda image, rng: squash(image, side),
-        "shift": lambda image, rng: shift(squash(image, side), settings.shift, settings.flip, rng),
-        "cutout_randaugment": lambda image, rng: cutout_randaugment(image, side, settings.cutout, rng),
-        "multiscale_crop": lambda image, rng: multiscale_crop(image, side, settings.enlarge, settings.flip, rng),
+    after = after_squash(settings)
+    if after is None:
+        return lambda image, rng: multiscale_crop(image, side, settings.enlarge, settings.flip, rng)
+    return lambda image, rng: after(squash(image, side), rng)
+
+
+def after_squash(settings: params.Augmentation) -> AfterSquash | None:
+    """What a kind does to a photo that is squashed to S x S already; None where it doesn't begin with that.
+
+    The function never writes into the pixels that it is given, so they may be remembered.
+    """
+    kinds: dict[str, AfterSquash] = {
+        "none": lambda pixels, rng: pixels,
+        "shift": lambda pixels, rng: shift(pixels, settings.shift, settings.flip, rng),
+        "cutout_randaugment": lambda pixels, rng: randaugment(cutout(pixels, settings.cutout, rng), rng),
     }
-    return kinds[settings.kind]
+    return kinds.get(settings.kind)
+
+
+def detail(settings: params.Augmentation, side: int) -> int:
+    """Pixels that a side of the decoded photo must keep, for the transform not to miss any."""
+    return round(side * settings.enlarge) if settings.kind == "multiscale_crop" else side
 
 
 def shift(pixels: np.ndarray, share: float, flip: bool, rng: np.random.Generator) -> np.ndarray:
-    """Move by up to ``share`` of the side each way, edges mirrored; mirror every second photo if asked.
+    """Move a photo each way by up to a share of its side; what comes in is its own mirror image.
 
     Args:
         pixels: uint8 [S, S, 3].
         share: 0 to 0.5.
-        flip: left for right, with probability a half.
+        flip: mirror left and right, with probability a half.
         rng: all chance.
+
+    Returns:
+        uint8 [S, S, 3].
     """
     side = len(pixels)
     most = round(share * side)
     down, right = rng.integers(-most, most + 1, size=2)
-    rows, columns = (_mirrored(np.arange(side) + move, side) for move in (down, right))
+    rows, columns = (_reflected(np.arange(side) + move, side) for move in (down, right))
     if flip and rng.random() < 0.5:
         columns = columns[::-1]
-    return np.ascontiguousarray(pixels[rows[:, None], columns[None, :]])
+    return pixels.take(rows, axis=0).take(columns, axis=1)
 
 
-def cutout_randaugment(image: Image.Image, side: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """The paper's stage 1 (A): one square cut out, then two operations of RandAugment, each applied half the time."""
-    pixels = squash(image, side)
-    _cut(pixels, round(share * side), rng)
-    changed = Image.fromarray(pixels)
+def cutout(pixels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Cover a square of one random colour; its centre is anywhere, so the border may clip it.
+
+    Args:
+        pixels: uint8 [S, S, 3].
+        share: side of the square, as a share of S.
+        rng: all chance.
+
+    Returns:
+        uint8 [S, S, 3].
+    """
+    colour = rng.integers(0, 256, size=3, dtype=np.uint8)
+    return _covered(pixels, round(share * len(pixels)), colour, rng)
+
+
+def randaugment(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw two of fifteen operations, each with a magnitude from 1 to 9, and apply each with probability a half.
+
+    Args:
+        pixels: uint8 [S, S, 3].
+        rng: all chance.
+
+    Returns:
+        uint8 [S, S, 3].
+    """
+    operations = list(OPERATIONS.values())
+    image = Image.fromarray(pixels)
     for _ in range(2):
-        operation, level = OPERATIONS[rng.integers(len(OPERATIONS))], int(rng.integers(1, 10))
+        operation, level = operations[rng.integers(len(operations))], int(rng.integers(1, 10))
         if rng.random() < 0.5:
-            changed = operation(changed, level, rng)
-    return np.array(changed, np.uint8)
+            image = operation(image, level, rng)
+    return np.array(image)
 
 
 def multiscale_crop(image: Image.Image, side: int, enlarge: float, flip: bool, rng: np.random.Generator) -> np.ndarray:
-    """The paper's stage 2 (B): one of 19 shapes at one of 13 places of the enlarged photo, mirrored half the time."""
+    """Squash to a larger square, crop one of 19 shapes at one of 13 places, resize to S x S.
+
+    Args:
+        image: of any size.
+        side: S.
+        enlarge: side of the larger square, as a share of S.
+        flip: mirror left and right, with probability a half.
+        rng: all chance.
+
+    Returns:
+        uint8 [S, S, 3].
+    """
     large = round(side * enlarge)
-    sides = [side if abs(int(large * s) - side) <= SNAP else int(large * s) for s in SCALES]
-    i, j = SIDE_PAIRS[rng.integers(len(SIDE_PAIRS))]
-    width, height = sides[i], sides[j]
-    places = anchors(large, width, height)
-    left, top = places[rng.integers(len(places))]
-    scale = (image.width / large, image.height / large)
-    # one resampling straight from the photo, instead of enlarging first and cropping then
-    box = (left * scale[0], top * scale[1], (left + width) * scale[0], (top + height) * scale[1])
-    cropped = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
-    pixels = np.array(cropped, np.uint8)
+    sides = crop_sides(large, side)
+    across, down = SCALE_PAIRS[rng.integers(len(SCALE_PAIRS))]
+    width, height = sides[across], sides[down]
+    x, y = ANCHORS[rng.integers(len(ANCHORS))]
+    left, top = x * ((large - width) // 4), y * ((large - height) // 4)
+    enlarged = image.resize((large, large), Image.Resampling.BILINEAR)
+    pixels = squash(enlarged.crop((left, top, left + width, top + height)), side)
     return np.ascontiguousarray(pixels[:, ::-1]) if flip and rng.random() < 0.5 else pixels
 
 
-def anchors(large: int, width: int, height: int) -> list[tuple[int, int]]:
-    """The 13 places (left, top) of a crop: corners, middles of edges, centre, and quarter points."""
-    x, y = (large - width) // 4, (large - height) // 4
-    grid = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)]
-    return [(i * x, j * y) for i, j in grid]
+def crop_sides(large: int, side: int) -> list[int]:
+    """Sides of a crop from a square of side ``large``, in pixels, by scale."""
+    sides = [int(large * scale) for scale in SCALES]
+    return [side if abs(length - side) <= SNAP else length for length in sides]
 
 
-def _mirrored(index: np.ndarray, side: int) -> np.ndarray:
+def level(low: float, high: float, magnitude: int) -> float:
+    """The value of a magnitude 1 to 9, of ten that are evenly spaced from ``low`` (0, never drawn) to ``high``."""
+    return low + (high - low) * magnitude / 9
+
+
+def _reflected(index: np.ndarray, side: int) -> np.ndarray:
+    """Positions outside 0..S-1 come back in, the edge itself not repeated."""
     index = np.abs(index)
     return np.where(index >= side, 2 * (side - 1) - index, index)
 
 
-def _cut(pixels: np.ndarray, size: int, rng: np.random.Generator) -> None:
-    """Fill a square of random place, clipped at the border, with one random colour; in place."""
+def _covered(pixels: np.ndarray, size: int, colour: object, rng: np.random.Generator) -> np.ndarray:
     y, x = rng.integers(0, len(pixels), size=2)
-    top, left = max(y - size // 2, 0), max(x - size // 2, 0)
-    pixels[top : y + size - size // 2, left : x + size - size // 2] = rng.integers(0, 256, size=3, dtype=np.uint8)
+    top, left = y - size // 2, x - size // 2
+    covered = pixels.copy()
+    covered[max(top, 0) : max(top + size, 0), max(left, 0) : max(left + size, 0)] = colour
+    return covered
 
 
-Operation = Callable[[Image.Image, int, np.random.Generator], Image.Image]
+def _either_way(amount: float, rng: np.random.Generator) -> float:
+    return amount if rng.random() < 0.5 else -amount
 
 
-def _level(low: float, high: float, level: int) -> float:
-    """Ten linear levels from ``low`` to ``high``; level 0 is never drawn."""
-    return low + (high - low) * level / 9
+def _small_cutout(image: Image.Image, magnitude: int, rng: np.random.Generator) -> Image.Image:
+    return Image.fromarray(_covered(np.asarray(image), round(level(0, 20, magnitude)), MEAN_COLOUR, rng))
 
 
-def _enhance(kind: type) -> Operation:
-    def apply(image: Image.Image, level: int, rng: np.random.Generator) -> Image.Image:
-        factor = 1 + _level(0, 0.9, level) * (1 if rng.random() < 0.5 else -1)
-        return kind(image).enhance(factor)  # type: ignore[no-any-return]
-
-    return apply
+def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation:
+    return lambda image, magnitude, rng: kind(image).enhance(1 + _either_way(level(0, 0.9, magnitude), rng))
 
 
-def _affine(parameters: Callable[[float, int], tuple[float, ...]], high: float) -> Operation:
-    def apply(image: Image.Image, level: int, rng: np.random.Generator) -> Image.Image:
-        amount = _level(0, high, level) * (1 if rng.random() < 0.5 else -1)
-        return image.transform(
-            image.size, Image.Transform.AFFINE, parameters(amount, image.width), fillcolor=(128,) * 3
-        )
+def _sheared(across: int, down: int) -> Operation:
+    def apply(image: Image.Image, magnitude: int, rng: np.random.Generator) -> Image.Image:
+        amount = _either_way(level(0, 0.3, magnitude), rng)
+        return _affine(image, (1, across * amount, 0, down * amount, 1, 0), Image.Resampling.BICUBIC)
 
     return apply
 
 
-def _small_cutout(image: Image.Image, level: int, rng: np.random.Generator) -> Image.Image:
-    pixels = np.array(image)
-    _cut(pixels, round(_level(0, 20, level)), rng)
-    return Image.fromarray(pixels)
+def _moved(across: int, down: int) -> Operation:
+    def apply(image: Image.Image, magnitude: int, rng: np.random.Generator) -> Image.Image:
+        amount = _either_way(level(0, 0.453, magnitude), rng) * image.width
+        return _affine(image, (1, 0, across * amount, 0, 1, down * amount), Image.Resampling.NEAREST)
+
+    return apply
 
 
-OPERATIONS: tuple[Operation, ...] = (
-    lambda image, level, rng: ImageOps.invert(image),
-    _small_cutout,
-    _enhance(ImageEnhance.Sharpness),
-    lambda image, level, rng: ImageOps.autocontrast(image),
-    lambda image, level, rng: ImageOps.posterize(image, round(_level(8, 4, level))),
-    _affine(lambda a, S: (1, a, 0, 0, 1, 0), 0.3),
-    _affine(lambda a, S: (1, 0, 0, a, 1, 0), 0.3),
-    _affine(lambda a, S: (1, 0, a * S, 0, 1, 0), 0.453),
-    _affine(lambda a, S: (1, 0, 0, 0, 1, a * S), 0.453),
-    lambda image, level, rng: image.rotate(_level(0, 30, level), fillcolor=(128,) * 3),
-    lambda image, level, rng: ImageOps.equalize(image),
-    _enhance(ImageEnhance.Contrast),
-    _enhance(ImageEnhance.Color),
-    _enhance(ImageEnhance.Brightness),
-    lambda image, level, rng: ImageOps.solarize(image, round(_level(256, 0, level))),
-)
-"""RandAugment's 15: invert, cutout, sharpness, auto-contrast, posterize, shear x and y, translate x and y,
-rotate, equalise, contrast, colour, brightness, solarise."""
+def _affine(image: Image.Image, matrix: tuple[float, ...], how: Image.Resampling) -> Image.Image:
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample=how, fillcolor=GREY)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "invert": lambda image, magnitude, rng: ImageOps.invert(image),
+    "cutout": _small_cutout,
+    "sharpness": _enhanced(ImageEnhance.Sharpness),
+    "autocontrast": lambda image, magnitude, rng: ImageOps.autocontrast(image),
+    "posterize": lambda image, magnitude, rng: ImageOps.posterize(image, round(level(8, 4, magnitude))),
+    "shear_x": _sheared(1, 0),
+    "shear_y": _sheared(0, 1),
+    "translate_x": _moved(1, 0),
+    "translate_y": _moved(0, 1),
+    "rotate": lambda image, magnitude, rng: image.rotate(level(0, 30, magnitude), fillcolor=GREY),
+    "equalize": lambda image, magnitude, rng: ImageOps.equalize(image),
+    "contrast": _enhanced(ImageEnhance.Contrast),
+    "colour": _enhanced(ImageEnhance.Color),
+    "brightness": _enhanced(ImageEnhance.Brightness),
+    "solarize": lambda image, magnitude, rng: ImageOps.solarize(image, round(level(256, 0, magnitude))),
+}
+"""RandAugment's operations, by name."""

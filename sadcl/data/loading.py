@@ -2,10 +2,9 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -13,14 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from sadcl import params, processes
-from sadcl.data import photos
-from sadcl.data.augment import transform
+from sadcl.data import augment, photos
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 
-AHEAD = 4
-"""Batches that are under way while the trainer works on one."""
-KEPT_BYTES = 1 << 30
+AHEAD = 2
+"""Batches that are under way or ready while the consumer works on one."""
+TASKS = 4
+"""Tasks a worker and batch: enough for an even share, few enough to cost nothing."""
+KEEP_BYTES = 1 << 30
 """Squashed photos stay in memory where the whole split fits into this."""
 
 
@@ -30,7 +30,8 @@ class Batch:
 
     Attributes:
         images: float32 [B, 3, S, S], normalised, channels last in memory.
-        targets, ignored: bool [B, C].
+        targets: bool [B, C], present.
+        ignored: bool [B, C], neither present nor absent.
         ids: B image ids.
         rows: [B], where they stand in the shards.
     """
@@ -46,7 +47,10 @@ class TrainingBatches:
     """Shuffled and augmented batches of a split.
 
     Order is drawn from (seed, epoch), a photo's augmentation from (seed, epoch, image id): neither depends on
-    the number of workers or processes.
+    the number of workers or processes, nor on what is kept in memory.
+
+    Attributes:
+        steps: batches an epoch; a last partial batch is left out.
     """
 
     def __init__(
@@ -60,109 +64,195 @@ class TrainingBatches:
         rank: int = 0,
         world: int = 1,
         workers: int | None = None,
+        keep_bytes: int = KEEP_BYTES,
     ) -> None:
-        """Args:
-        shards: the training split.
-        model: side and normalisation.
-        augmentation: what is done to photos.
-        batch: the global batch.
-        seed: of everything drawn here.
-        rank, world: this process and how many share the batch.
-        workers: threads; ``SADCL_WORKERS`` or the number of cores.
+        """Prepare to draw batches; no photo is read yet.
+
+        Args:
+            shards: the training split.
+            model: side and normalisation.
+            augmentation: what is done to photos.
+            batch: the global batch; a smaller split is one batch.
+            seed: of everything drawn here.
+            rank: which of the processes that share each batch this is.
+            world: how many they are.
+            workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
+            keep_bytes: squashed photos are kept in memory, decoded once, where all of them fit into this and
+                the augmentation begins with the squash.
 
         Raises:
-            SadclError: no photo, or the batch can't be shared evenly.
+            SadclError: there are too few photos, or the batch can't be shared evenly.
         """
-        if not len(shards):
-            raise SadclError("The training split has no photo", where=shards.directory, fix="Check ingest's settings")
-        self.size = min(batch, len(shards))
-        if self.size % world:
+        if batch % world:
+            raise SadclError(f"{world} processes can't share a batch of {batch} evenly", where="batch", fix="Change it")
+        self._size = min(batch, len(shards)) // world * world
+        if not self._size:
             raise SadclError(
-                f"A batch of {self.size} can't be shared by {world} processes", where="batch", fix="Change it"
+                f"The training split has {len(shards)} photos, too few for {world} processes",
+                where=shards.directory,
+                fix="Look at the settings of ingest",
             )
-        self.shards, self.model, self.seed, self.rank, self.world = shards, model, seed, rank, world
-        self.steps = len(shards) // self.size
-        self.workers = workers or processes.workers()
-        self._transform = transform(augmentation, model.side)
-        squashes = augmentation.kind != "multiscale_crop" and len(shards) * model.side**2 * 3 <= KEPT_BYTES
-        self._kept: dict[int, Image.Image] | None = {} if squashes else None
+        self.steps = len(shards) // self._size
+        self._shards, self._model, self._seed, self._rank, self._world = shards, model, seed, rank, world
+        self._workers = workers or processes.workers()
+        self._augmented = _augmented(shards, augmentation, model.side, keep_bytes)
+        self._drawn: tuple[int, np.ndarray] | None = None
 
     def rows(self, epoch: int, step: int) -> np.ndarray:
-        """Rows of the global batch [batch]; the last partial batch of an epoch is left out."""
-        order = _generator(self.seed, epoch, "order").permutation(len(self.shards))
-        return order[step * self.size : (step + 1) * self.size]
+        """Rows [batch] of the global batch; rank r of w works on the r-th of its w equal parts."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            order = _generator(self._seed, epoch, "order").permutation(len(self._shards))
+            self._drawn = (epoch, order)
+        return self._drawn[1][step * self._size : (step + 1) * self._size]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """This process's part of each batch of an epoch, from step ``start`` on."""
-        order = _generator(self.seed, epoch, "order").permutation(len(self.shards))
-        each = self.size // self.world
-        first = self.rank * each
-        for step_rows, pixels in _ahead(
-            (order[s * self.size + first : s * self.size + first + each] for s in range(start, self.steps)),
-            lambda row: self._photo(row, epoch),
-            self.workers,
-        ):
-            yield _batch(self.shards, self.model, step_rows, pixels)
+        """This process's part of each batch of an epoch.
 
-    def _photo(self, row: int, epoch: int) -> np.ndarray:
-        image = self._kept.get(row) if self._kept is not None else None
-        if image is None:
-            image = _open(self.shards, row, self.model.side)
-            if self._kept is not None:
-                image = self._kept[row] = Image.fromarray(photos.squash(image, self.model.side))
-        return self._transform(image, _generator(self.seed, epoch, self.shards.ids[row]))
+        Args:
+            epoch: counted from 0.
+            start: the first step; a trainer that goes on where it was begins there.
+
+        Raises:
+            SadclError: a photo can't be decoded; the message names it.
+        """
+        each = self._size // self._world
+        mine = slice(self._rank * each, (self._rank + 1) * each)
+        batches = (self.rows(epoch, step)[mine] for step in range(start, self.steps))
+        return _ahead(self._shards, self._model, batches, lambda row: self._photo(epoch, row), self._workers)
+
+    def _photo(self, epoch: int, row: int) -> np.ndarray:
+        return self._augmented(row, _generator(self._seed, epoch, f"image {self._shards.ids[row]}"))
 
 
 def evaluation_batches(shards: Shards, model: params.Model, batch: int, workers: int | None = None) -> Iterator[Batch]:
-    """All photos in order, squashed to S x S; the last batch may be short."""
-    side = model.side
-    rows = (np.arange(i, min(i + batch, len(shards))) for i in range(0, len(shards), batch))
-    for step_rows, pixels in _ahead(
-        rows, lambda row: photos.squash(_open(shards, row, side), side), workers or processes.workers()
-    ):
-        yield _batch(shards, model, step_rows, pixels)
+    """All photos in order, squashed to S x S; the last batch may be short.
+
+    Raises:
+        SadclError: a photo can't be decoded; the message names it.
+    """
+    batches = (np.arange(first, min(first + batch, len(shards))) for first in range(0, len(shards), batch))
+    return _ahead(
+        shards, model, batches, lambda row: _squashed(shards, row, model.side), workers or processes.workers()
+    )
 
 
 def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 [B, S, S, 3] to float32 [B, 3, S, S], channels last in memory: (x / 255 - mean) / std."""
-    scale = torch.tensor([1 / (255 * s) for s in std])
-    offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)])
-    return torch.addcmul(offset, torch.from_numpy(images).float(), scale).permute(0, 3, 1, 2)
+    """Pixels as a network takes them: (x / 255 - mean) / std.
+
+    Args:
+        images: uint8 [B, S, S, 3].
+        mean: of red, green, blue, in the range 0 to 1.
+        std: likewise.
+
+    Returns:
+        float32 [B, 3, S, S], channels last in memory.
+    """
+    ready = np.empty(images.shape, np.float32)
+    for pixels, place in zip(images, ready, strict=True):
+        _normalise(pixels, *_line(mean, std, images.shape[2]), place)
+    return torch.from_numpy(ready).permute(0, 3, 1, 2)
 
 
-def _batch(shards: Shards, model: params.Model, rows: np.ndarray, pixels: np.ndarray) -> Batch:
-    return Batch(
-        normalise(pixels, model.mean, model.std),
-        torch.from_numpy(shards.targets[rows]),
-        torch.from_numpy(shards.ignored[rows]),
-        [shards.ids[row] for row in rows],
-        rows,
+def _line(mean: Sequence[float], std: Sequence[float], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and summand of each value in a line of pixels, both float32 [S * 3]."""
+    factor = np.array([1 / (255 * s) for s in std], np.float32)
+    summand = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
+    return np.tile(factor, side), np.tile(summand, side)
+
+
+def _normalise(pixels: np.ndarray, factor: np.ndarray, summand: np.ndarray, place: np.ndarray) -> None:
+    """One photo into its place in the batch; by whole lines, since loops of three values are slow."""
+    lines = place.reshape(len(place), -1)
+    np.multiply(pixels.reshape(lines.shape), factor, out=lines)
+    np.add(lines, summand, out=lines)
+
+
+def _augmented(
+    shards: Shards, settings: params.Augmentation, side: int, keep_bytes: int
+) -> Callable[[int, np.random.Generator], np.ndarray]:
+    """A function from row and generator to uint8 [S, S, 3], which remembers squashed photos where that pays."""
+    after = augment.after_squash(settings)
+    if after is None or len(shards) * side * side * 3 > keep_bytes:
+        whole, detail = augment.transform(settings, side), augment.detail(settings, side)
+        return lambda row, rng: whole(_decoded(shards, row, detail), rng)
+    kept = np.empty((len(shards), side, side, 3), np.uint8)  # takes no memory before it is written to
+    there = np.zeros(len(shards), bool)
+
+    def photo(row: int, rng: np.random.Generator) -> np.ndarray:
+        if not there[row]:
+            kept[row] = _squashed(shards, row, side)
+            there[row] = True  # after the pixels: another thread may look at any moment
+        return after(kept[row], rng)
+
+    return photo
+
+
+def _squashed(shards: Shards, row: int, side: int) -> np.ndarray:
+    return photos.squash(_decoded(shards, row, side), side)
+
+
+def _decoded(shards: Shards, row: int, at_least: int) -> Image.Image:
+    # no bound on pixels: ingest has held this photo against it
+    return photos.decode(
+        shards.jpeg(row), at_least=at_least, max_pixels=1 << 62, where=f"image {shards.ids[row]} of {shards.directory}"
     )
 
 
 def _ahead(
-    batches: Iterator[np.ndarray], photo: Callable[[int], np.ndarray], workers: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows and their pixels [B, S, S, 3], in order, with a few batches always under way.
+    shards: Shards,
+    model: params.Model,
+    batches: Iterable[np.ndarray],
+    photo: Callable[[int], np.ndarray],
+    workers: int,
+) -> Iterator[Batch]:
+    """Batches in order, with a few always under way.
 
-    An error in a worker comes out here; when the consumer leaves early, what has not begun is dropped.
+    An error in a worker comes out here. When the consumer leaves early, what has not begun is dropped.
     """
+    factor, summand = _line(model.mean, model.std, model.side)
+
+    def work(rows: np.ndarray, places: np.ndarray) -> None:
+        for row, place in zip(rows.tolist(), places, strict=True):
+            try:
+                _normalise(photo(row), factor, summand, place)
+            except Exception as error:
+                error.add_note(f"This came of image {shards.ids[row]} of {shards.directory}")
+                raise
+
     pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
-    waiting: deque[tuple[np.ndarray, list[Future[np.ndarray]]]] = deque()
+    waiting: deque[tuple[np.ndarray, np.ndarray, list[Future[None]]]] = deque()
+
+    def begin(rows: np.ndarray) -> None:
+        images = np.empty((len(rows), model.side, model.side, 3), np.float32)
+        each = -(-len(rows) // (workers * TASKS))
+        parts = range(0, len(rows), each)
+        waiting.append((rows, images, [pool.submit(work, rows[i : i + each], images[i : i + each]) for i in parts]))
+
+    def first() -> Batch:
+        rows, images, tasks = waiting.popleft()
+        for task in tasks:
+            task.result()
+        return _batch(shards, rows, images)
+
     try:
-        for rows in islice(batches, AHEAD):
-            waiting.append((rows, [pool.submit(photo, int(row)) for row in rows]))
+        for rows in batches:
+            begin(rows)
+            if len(waiting) > AHEAD:
+                yield first()
         while waiting:
-            rows, parts = waiting.popleft()
-            for more in islice(batches, 1):
-                waiting.append((more, [pool.submit(photo, int(row)) for row in more]))
-            yield rows, np.stack([part.result() for part in parts])
+            yield first()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
-def _open(shards: Shards, row: int, side: int) -> Image.Image:
-    return photos.decode(shards.jpeg(row), at_least=side, where=f"image {shards.ids[row]}")
+def _batch(shards: Shards, rows: np.ndarray, images: np.ndarray) -> Batch:
+    return Batch(
+        images=torch.from_numpy(images).permute(0, 3, 1, 2),
+        targets=torch.from_numpy(shards.targets[rows]),
+        ignored=torch.from_numpy(shards.ignored[rows]),
+        ids=[shards.ids[row] for row in rows],
+        rows=rows,
+    )
 
 
 def _generator(seed: int, epoch: int, name: str) -> np.random.Generator:

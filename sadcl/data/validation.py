@@ -1,41 +1,57 @@
-"""The Great Expectations door: whether the data may pass, and why not.
+"""Whether the data may pass, and why not: the rules, and their words for people.
 
-Rules are built-in expectations over frames made from the annotation table (images, classes), so that Data
-Docs show them; their words for people are ours.
+Each rule is a built-in expectation over a frame made from the annotation table: ``images`` (a row an
+image), ``labels`` (a row a label), ``classes`` (a row a class and split) and ``accepted`` (a row a class,
+beside the last accepted data). ``expectations`` lets Great Expectations judge them.
 """
 
-import os
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from sadcl import files, params
-from sadcl.data import data_docs
-from sadcl.data.table import SPLITS, Table, targets
+from sadcl.data import data_docs, expectations
+from sadcl.data import validation_frames as frames
+from sadcl.data.table import SPLITS, Table
+from sadcl.errors import SadclError
 
 FIRST = 5
 """How many broken rows a sentence names."""
 
-ROW_NAMES = {"images": ["image_id", "file"], "classes": ["name_", "split", "positives"]}
-"""Columns by which Data Docs name a broken row."""
+INDEX = {
+    "images": ["image_id", "file"],
+    "labels": ["image_id", "file"],
+    "classes": ["class", "split"],
+    "accepted": ["class", "before", "now"],
+}
+"""By frame, the columns that say which row it is."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: an expectation over a column of a frame, and how to say what breaks it."""
+    """One rule.
+
+    Attributes:
+        name: short, the same from run to run.
+        says: what holds when it is kept, as a sentence without a full stop.
+        frame: the frame it looks at.
+        expectation: Great Expectations' name for it.
+        bounds: its arguments; ``split`` restricts it to the rows of one split.
+        shows: names a broken row, from its index columns and the judged column.
+        advice: what to do when it is broken.
+        excuse: why it is not applicable; empty when it is.
+    """
 
     name: str
     says: str
     frame: str
-    column: str
-    broken: Callable[[pd.Series], str]
-    applies: bool = True
+    expectation: str
+    bounds: Mapping[str, Any]
+    shows: Callable[[dict[str, Any]], str] = lambda row: f"{row['image_id']} ({row['file']})"
+    advice: str = ""
+    excuse: str = ""
+    severity: str = field(default="critical", kw_only=True)
 
 
 def validate(table: Table, settings: params.Validate, accepted: dict[str, Any] | None, docs: Path) -> dict[str, Any]:
@@ -45,24 +61,34 @@ def validate(table: Table, settings: params.Validate, accepted: dict[str, Any] |
         table: as ingest wrote it.
         settings: the bounds.
         accepted: what people accepted last (``accept``), or None.
-        docs: gets GE's Data Docs, whole or not at all.
+        docs: a folder that becomes Great Expectations' Data Docs, whole or not at all.
 
     Returns:
-        What reports/validation.json holds: ``passed``, ``rules`` (each with rule, sentence, status, rows, first),
-        ``images`` by split, ``protocol``; nothing in it depends on when it ran.
+        What reports/validation.json holds: ``passed``, ``rules`` (each with rule, sentence, status, rows,
+        first), ``images`` by split, ``table`` (the protocol's digests). The same table gives the same value.
+
+    Raises:
+        SadclError: what is given as accepted is not what ``accept`` makes.
     """
-    frames = {"images": _images(table, settings), "classes": _classes(table, settings, accepted)}
-    rules = _rules(settings, accepted)
+    before = _frequencies(accepted)
+    shown = {
+        "images": frames.images(table),
+        "labels": frames.labels(table),
+        "classes": frames.classes(table),
+    }
+    if before is not None:
+        shown["accepted"] = frames.beside_accepted(table, before)
+    rules = _rules(table, settings, accepted)
     with files.writing_directory(docs) as site:
-        broken = _run(frames, [rule for rule in rules if rule.applies], site)
-        found = [_judged(rule, frames[rule.frame], broken.get(rule.name, [])) for rule in rules]
+        verdicts = expectations.judge(shown, INDEX, [rule for rule in rules if not rule.excuse], site)
+        found = [_judged(rule, verdicts.get(rule.name)) for rule in rules]
         data_docs.finish(site, found)
+    failed = {rule["rule"] for rule in found if rule["status"] == "failed"}
     return {
-        "passed": all(rule["status"] != "failed" for rule in found),
+        "passed": not any(rule.name in failed and rule.severity == "critical" for rule in rules),
         "rules": found,
         "images": {split: len(table.split(split)) for split in SPLITS},
-        "classes": len(table.classes),
-        "protocol": table.protocol,
+        "table": table.protocol,
     }
 
 
@@ -72,155 +98,109 @@ def sentences(result: dict[str, Any]) -> list[str]:
 
 
 def accept(table: Table) -> dict[str, Any]:
-    """What later data is compared with: class frequencies, as shares of all photos."""
-    present = targets(table.frame["labels"], len(table.classes))
-    shares = present.mean(0) if len(present) else np.zeros(len(table.classes))
+    """What later data is held against: ``images``, ``source``, ``frequencies`` (share of photos by class), ``table``.
+
+    ``table`` is a digest of the protocol, so that a person sees which data was accepted.
+    """
     return {
         "images": len(table.frame),
-        "frequencies": {name: round(float(share), 6) for name, share in zip(table.classes, shares, strict=True)},
-        "protocol": table.protocol,
+        "source": table.source,
+        "frequencies": frames.frequencies(table),
+        "table": files.digest_of(table.protocol),
     }
 
 
-def _rules(settings: params.Validate, accepted: dict[str, Any] | None) -> list[Rule]:
-    photo = lambda row: f"{row.image_id} ({row.file})"  # noqa: E731
+def _rules(table: Table, settings: params.Validate, accepted: dict[str, Any] | None) -> list[Rule]:
+    needed = {str(split): count for split, count in settings.min_positives.items()}
+    empty = {split: "" if len(table.split(split)) else f"{split} has no photos" for split in SPLITS}
     return [
-        Rule("ids unique", "Each image has an id of its own", "images", "id_unique", photo),
-        Rule("files unique", "Each file stands for one image", "images", "file_unique", photo),
-        Rule("files readable", "Each file is there and can be decoded", "images", "readable",
-             lambda row: f"{row.image_id} ({row.file}: {row.problem})"),
-        Rule("sides", f"Each photo is at least {settings.min_side} px wide and high", "images", "large_enough",
-             lambda row: f"{row.image_id} ({row.width} x {row.height})"),
-        Rule("labels known", "Each label is in the class list", "images", "labels_known", photo),
-        Rule("no photo in two splits", "No photo stands in two splits, by its content", "images", "in_one_split",
-             lambda row: f"{row.image_id} ({row.split}: {row.file})"),
-        Rule("labelled", f"At most {settings.max_unlabelled:.1%} of a split's photos have no label", "images",
-             "few_unlabelled", lambda row: f"{row.image_id} ({row.split})"),
-        Rule("enough positives", "Each class has enough photos in each split", "classes", "enough",
-             lambda row: f"{row.name_} has {row.positives} in {row.split}, {row.needed} are needed"),
-        Rule("frequencies", f"No class's frequency moved by more than {settings.max_shift:.0%} since data was accepted",
-             "classes", "steady", lambda row: f"{row.name_}: {row.before:.2%} before, {row.share:.2%} now",
-             applies=accepted is not None),
+        Rule("photos in train and test", "Both train and test have photos", "images",
+             "ExpectColumnDistinctValuesToContainSet", {"column": "split", "value_set": ["train", "test"]},
+             lambda row: f"{row['missing']} has none", "Check ingest.annotations"),
+        Rule("ids unique", "Each image has an id of its own", "images",
+             "ExpectColumnValuesToBeUnique", {"column": "image_id"}),
+        Rule("files unique", "Each file stands for one image", "images",
+             "ExpectColumnValuesToBeUnique", {"column": "file"}),
+        Rule("files readable", "Each file is there and can be decoded", "images",
+             "ExpectColumnValuesToBeNull", {"column": "problem"},
+             lambda row: f"{row['image_id']} ({row['file']}: {row['problem'].rstrip('.')})",
+             "Mend or remove these files, with their annotations"),
+        Rule("sides", f"The shorter side of each photo is at least {settings.min_side} px", "images",
+             "ExpectColumnValuesToBeBetween", {"column": "short_side", "min_value": settings.min_side},
+             lambda row: f"{row['image_id']} ({row['file']}: {row['short_side']:.0f} px)"),
+        Rule("no photo in two splits", "No photo stands in two splits, by its content", "images",
+             "ExpectColumnValuesToBeNull", {"column": "twin"},
+             lambda row: f"{row['image_id']} ({row['file']}; also {row['twin']})", "Remove one of each"),
+        Rule("labels known", "Each label is in the class list", "labels",
+             "ExpectColumnValuesToBeBetween", {"column": "label", "min_value": 0, "max_value": len(table.classes) - 1},
+             lambda row: f"{row['image_id']} ({row['file']}: class number {row['label']:.0f})"),
+        *(_labelled(split, settings.max_unlabelled, excuse) for split, excuse in empty.items()),
+        *(_positives(split, needed.get(split, 0), excuse) for split, excuse in empty.items()),
+        *_steady(table, settings, accepted),
     ]  # fmt: skip
 
 
-def _images(table: Table, settings: params.Validate) -> pd.DataFrame:
-    """A row an image, with a truth value a rule; rows that a rule cannot judge hold."""
-    frame = table.frame
-    usable = frame["problem"].isna()
-    classes = len(table.classes)
-    splits_of = frame[frame["sha256"] != ""].groupby("sha256")["split"].nunique()
-    every = [[*a, *b] for a, b in zip(frame["labels"], frame["ignored"], strict=True)]
-    unlabelled = pd.Series([not row for row in every], index=frame.index, dtype=bool)
-    share = unlabelled.groupby(frame["split"]).transform("mean") if len(frame) else unlabelled
-    return pd.DataFrame(
-        {
-            **{name: frame[name] for name in ("image_id", "file", "split", "width", "height", "problem")},
-            "id_unique": ~frame["image_id"].duplicated(keep=False),
-            "file_unique": ~frame["file"].duplicated(keep=False),
-            "readable": usable,
-            "large_enough": ~usable | (frame[["width", "height"]].min(axis=1) >= settings.min_side),
-            "labels_known": [max(row, default=-1) < classes and min(row, default=0) >= 0 for row in every],
-            "in_one_split": frame["sha256"].map(splits_of).fillna(1) == 1,
-            "few_unlabelled": ~unlabelled | (share <= settings.max_unlabelled),
-        }
+def _labelled(split: str, most: float, excuse: str) -> Rule:
+    # rounding makes 1 - 0.7 the same number as 3 / 10, so that a share exactly at its bound is within it
+    bounds = {"column": "labels", "min_value": 1, "mostly": round(1 - most, 12), "split": split}
+    says = (
+        f"At most {most:.2%} of the photos in {split} have no label" if most else f"Each photo in {split} has a label"
+    )
+    return Rule(f"labelled in {split}", says, "images", "ExpectColumnValuesToBeBetween", bounds, excuse=excuse)
+
+
+def _positives(split: str, needed: int, excuse: str) -> Rule:
+    photos = "photo" if needed == 1 else "photos"
+    return Rule(
+        f"enough positives in {split}", f"Each class has at least {needed:,} {photos} in {split}", "classes",
+        "ExpectColumnValuesToBeBetween", {"column": "positives", "min_value": needed, "split": split},
+        lambda row: f"{row['class']} ({row['positives']:.0f})",
+        f"Add photos of these classes, or lower validate.min_positives.{split}", excuse,
     )  # fmt: skip
 
 
-def _classes(table: Table, settings: params.Validate, accepted: dict[str, Any] | None) -> pd.DataFrame:
-    """A row a class and split that has photos, and a row a class over all of them."""
-    known = [[i for i in row if 0 <= i < len(table.classes)] for row in table.frame["labels"]]
-    present = targets(known, len(table.classes))
-    before = (accepted or {}).get("frequencies", {})
-    minimum = {str(split): least for split, least in settings.min_positives.items()}
-    rows = []
-    for split in (*SPLITS, "all"):
-        here = np.ones(len(present), bool) if split == "all" else (table.frame["split"] == split).to_numpy()
-        if not here.any():
-            continue
-        needed = int(minimum.get(split, 0))
-        for name, count in zip(table.classes, present[here].sum(0), strict=True):
-            share = count / here.sum()
-            rows.append({"name_": name, "split": split, "positives": int(count), "needed": needed, "share": share})
+def _steady(table: Table, settings: params.Validate, accepted: dict[str, Any] | None) -> list[Rule]:
+    excuse = "no data was accepted yet"
     if accepted is not None:
-        rows += [
-            {"name_": name, "split": "all", "positives": 0, "needed": 0, "share": 0.0}
-            for name in before
-            if name not in table.classes
-        ]
-    frame = pd.DataFrame(rows, columns=["name_", "split", "positives", "needed", "share"])
-    frame["enough"] = frame["positives"] >= frame["needed"]
-    frame["before"] = frame["name_"].map(before).fillna(0.0).astype(float)
-    moved = (frame["share"] - frame["before"]).abs() > settings.max_shift * frame["before"]
-    frame["steady"] = ~((frame["split"] == "all") & moved)
-    return frame
+        other = accepted.get("source", table.source)
+        excuse = f"the accepted data is that of another source, {other}" if other != table.source else ""
+    advice = "If the new data is right, run `sadcl data accept`"
+    return [
+        Rule("classes as accepted", "The classes are those of the accepted data", "accepted",
+             "ExpectColumnValuesToBeNull", {"column": "change"},
+             lambda row: f"{row['class']} ({row['change']})", advice, excuse),
+        Rule("frequencies as accepted",
+             f"The frequency of each class moved by at most {settings.max_shift:.0%} since the data was accepted",
+             "accepted", "ExpectColumnValuesToBeBetween", {"column": "shift", "max_value": settings.max_shift},
+             lambda row: f"{row['class']} ({row['before']:.2%} of photos before, {row['now']:.2%} now)",
+             advice, excuse),
+    ]  # fmt: skip
 
 
-def _judged(rule: Rule, frame: pd.DataFrame, rows: list[int]) -> dict[str, Any]:
-    first = [rule.broken(row) for row in frame.iloc[rows[:FIRST]].itertuples()]  # type: ignore[arg-type]
-    status = "not applicable" if not rule.applies else "failed" if rows else "passed"
-    sentence = f"{rule.says}."
-    if not rule.applies:
-        sentence = f"{rule.says}: no data was accepted yet, so this is not applicable."
-    elif rows:
-        more = f" and {len(rows) - FIRST:,} more" if len(rows) > FIRST else ""
-        sentence = (
-            f"{rule.says}, but {len(rows):,} {'does' if len(rows) == 1 else 'do'} not hold: {', '.join(first)}{more}."
-        )
-    return {"rule": rule.name, "sentence": sentence, "status": status, "rows": len(rows), "first": first}
-
-
-def _run(frames: dict[str, pd.DataFrame], rules: list[Rule], site: Path) -> dict[str, list[int]]:
-    """Let Great Expectations judge and write its pages; positions of the broken rows by rule."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "False"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import great_expectations as gx
-        from great_expectations.data_context.types.base import ProgressBarsConfig
-
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        data_docs.add_site(context, site)
-        broken: dict[str, list[int]] = {}
-        for name, frame in frames.items():
-            broken |= _checkpoint(context, name, frame, [rule for rule in rules if rule.frame == name])
-        context.build_data_docs(site_names=[data_docs.SITE])
-    return broken
-
-
-def _checkpoint(context: Any, name: str, frame: pd.DataFrame, rules: list[Rule]) -> dict[str, list[int]]:
-    import great_expectations as gx
-    from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
-
-    shown = frame.rename(columns={rule.column: rule.name for rule in rules}).assign(row=np.arange(len(frame)))
-    source = context.data_sources.add_pandas(name)
-    batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-    suite = context.suites.add(gx.ExpectationSuite(name=name))
-    for rule in rules:
-        suite.add_expectation(ExpectColumnValuesToBeInSet(column=rule.name, value_set=[True], meta=_notes(rule.says)))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
-    checkpoint = context.checkpoints.add(
-        gx.Checkpoint(
-            name=name,
-            validation_definitions=[definition],
-            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row", *ROW_NAMES[name]]},
-        )
+def _frequencies(accepted: dict[str, Any] | None) -> dict[str, float] | None:
+    if accepted is None:
+        return None
+    found = accepted.get("frequencies") if isinstance(accepted, dict) else None
+    if isinstance(found, dict) and all(type(value) in (int, float) and 0 <= value <= 1 for value in found.values()):
+        return found
+    raise SadclError(
+        "The accepted data has no table of class frequencies",
+        where="data/accepted.json",
+        fix="Write it again with `sadcl data accept`, or make it `null`",
     )
-    # a fixed run id: the same data gives the same pages
-    run = gx.RunIdentifier(run_name="validate", run_time=datetime(2000, 1, 1, tzinfo=UTC))
-    ran = checkpoint.run(batch_parameters={"dataframe": shown}, run_id=run)
-    (result,) = ran.run_results.values()
-    return {rule.name: _rows(one.result) for rule, one in zip(rules, _in_order(result, rules), strict=True)}
 
 
-def _in_order(result: Any, rules: list[Rule]) -> list[Any]:
-    by_name = {one.expectation_config.kwargs["column"]: one for one in result.results}
-    return [by_name[rule.name] for rule in rules]
-
-
-def _notes(text: str) -> dict[str, Any]:
-    return {"notes": {"format": "string", "content": [text + "."]}}
-
-
-def _rows(result: dict[str, Any]) -> list[int]:
-    return sorted(int(entry["row"]) for entry in result.get("unexpected_index_list") or [])
+def _judged(rule: Rule, verdict: expectations.Verdict | None) -> dict[str, Any]:
+    """A rule's entry in validation.json; without a verdict it was not applicable."""
+    rows = verdict.broken if verdict else []
+    first = [rule.shows(row) for row in rows[:FIRST]]
+    if verdict is None:
+        status, sentence = "not applicable", f"{rule.says}: not applicable, {rule.excuse}."
+    elif verdict.kept:
+        status, sentence = "passed", f"{rule.says}."
+    else:
+        more = f" and {len(rows) - FIRST:,} more" if len(rows) > FIRST else ""
+        count = f"{len(rows):,} {'breaks' if len(rows) == 1 else 'break'} this rule"
+        status, sentence = "failed", f"{rule.says}, but {count}: {', '.join(first)}{more}."
+        sentence += f" {rule.advice}." if rule.advice else ""
+    return {"rule": rule.name, "sentence": sentence, "status": status, "rows": len(rows), "first": first}

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from sadcl import files, params, processes, stages
-from sadcl.data import shards, table
 from sadcl.errors import SadclError
 
 TABLE, VALIDATION, OUT = Path("data/table/annotations.parquet"), Path("reports/validation.json"), Path("data/shards")
@@ -11,11 +10,14 @@ TABLE, VALIDATION, OUT = Path("data/table/annotations.parquet"), Path("reports/v
 
 def main() -> str:
     """Write the shards of all splits."""
-    if not files.read_json(VALIDATION)["passed"]:
-        raise SadclError("The data did not pass", where=VALIDATION, fix="Mend it, then run `dvc repro`")
+    from sadcl.data import shards, table
+
+    result = files.read_json(VALIDATION, fix="Run `dvc repro validate`")
+    if not isinstance(result, dict) or result.get("passed") is not True:
+        raise SadclError("The data has not passed validation", where=VALIDATION, fix="Mend it, then run `dvc repro`")
     counts = shards.write(table.read(TABLE), Path(), OUT, params.load("prepare").prepare, processes.workers())
     return f"{', '.join(f'{n:,} {split}' for split, n in counts.items())} photos in {OUT}"
 
 
 if __name__ == "__main__":
-    stages.run("prepare", f"{TABLE}", main)
+    stages.run("prepare", str(TABLE), main)

@@ -1,0 +1,113 @@
+"""A trainer killed at any step and started again ends with the same bytes as one left alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from sadcl import files, params
+from sadcl.errors import SadclError
+from sadcl.training import run
+from sadcl.training.collect import class_prototypes
+
+STAGES = {"pretrain": Path("models/pretrain"), "train": Path("models/train")}
+
+
+def start(stage: str) -> "subprocess.Popen[str]":
+    """Run a stage that keeps its state at every step."""
+    environment = {**os.environ, "SADCL_STATE_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", f"sadcl.stages.{stage}"]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(stage: str) -> str:
+    process = start(stage)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    return printed
+
+
+def states() -> Iterator[tuple[int, int]]:
+    """Epoch and step of the state on disk."""
+    for path in Path(".sadcl/state").glob("*/state.pt"):
+        at = torch.load(path, weights_only=True)["at"]
+        yield at["epoch"], at["step"]
+
+
+def kill_at(stage: str, epoch: int, step: int) -> None:
+    process = start(stage)
+    deadline = time.monotonic() + 120
+    while not any(reached >= (epoch, step) for reached in states()):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture
+def after_stage_1(project: Path) -> Path:
+    settings = params.load()
+    run.pretrain(settings, Path("data/shards")).save(STAGES["pretrain"])
+    from sadcl.stages import prototypes
+
+    prototypes.main()
+    return project
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(0, 1), (1, 1)])
+def test_stage_2_killed_and_started_again_gives_the_same_bytes(after_stage_1: Path, epoch: int, step: int) -> None:
+    weights = STAGES["train"] / "weights.safetensors"
+    finish("train")
+    undisturbed = weights.read_bytes()
+    weights.unlink()
+    kill_at("train", epoch, step)
+    assert not weights.exists()
+    assert "goes on at epoch" in finish("train")
+    assert weights.read_bytes() == undisturbed
+    assert not list(Path(".sadcl/state").glob("*/state.pt")), "the state is removed when the stage is done"
+
+
+def test_stage_1_killed_and_started_again_gives_the_same_bytes(project: Path) -> None:
+    weights = STAGES["pretrain"] / "weights.safetensors"
+    finish("pretrain")
+    undisturbed = weights.read_bytes()
+    kill_at("pretrain", 1, 0)
+    finish("pretrain")
+    assert weights.read_bytes() == undisturbed
+
+
+def test_two_trainers_never_work_on_one_state(project: Path) -> None:
+    settings = params.load()
+    first = run.pretrain(settings, Path("data/shards"))
+    with first.state.held(), pytest.raises(SadclError, match="already training this model"):
+        run.pretrain(settings, Path("data/shards"))
+
+
+def test_a_finished_training_is_found_again(project: Path) -> None:
+    settings = params.load()
+    first = run.pretrain(settings, Path("data/shards"))
+    epochs: list[int] = []
+    again = run.pretrain(settings, Path("data/shards"), report=lambda epoch, value: epochs.append(epoch))
+    assert epochs == [], "no epoch ran a second time"
+    assert again.history == first.history
+    assert all(torch.equal(again.tensors[name], tensor) for name, tensor in first.tensors.items())
+
+
+def test_prototypes_are_the_same_bytes_twice(after_stage_1: Path) -> None:
+    from sadcl.stages import prototypes
+
+    first = files.digest("models/prototypes.safetensors")
+    prototypes.main()
+    assert files.digest("models/prototypes.safetensors") == first
+    vectors, counts = class_prototypes(
+        STAGES["pretrain"] / "weights.safetensors", Path("data/shards/train"), params.load().prototypes
+    )
+    assert vectors.shape == (10, 16)
+    assert (vectors[counts == 0] == 0).all()

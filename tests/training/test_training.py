@@ -1,0 +1,115 @@
+"""What training does with its data, its schedule and its mishaps."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from torch import nn
+
+from sadcl import params
+from sadcl.errors import SadclError
+from sadcl.model import weights
+from sadcl.training import run, schedule
+from sadcl.training.ema import EMA
+
+
+def changed(section: str, **values: object) -> params.Params:
+    raw = params.read()
+    raw[section] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    return params.load()
+
+
+def test_the_average_leaves_its_start_on_small_data_and_has_the_papers_decay_on_coco() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(module.weight)
+    small = EMA(module, epochs=0.5, steps=8)
+    nn.init.ones_(module.weight)
+    for _ in range(8):
+        small.update(module)
+    assert float(small.module.weight) > 0.9
+    assert EMA(module, epochs=3.867, steps=1293).decay == pytest.approx(0.9998, abs=1e-6)
+
+
+def test_the_schedule_is_the_papers() -> None:
+    settings = params.load(path=Path(__file__).parent.parent.parent / "recipes/demo.yaml").pretrain
+    settings = settings.model_copy(update={"lr": 5e-5, "backbone_lr": 1.0, "epochs": 80, "warmup": 0.2})
+    _, cycle = schedule.optimiser(nn.Linear(2, 2), settings, steps=10)
+    rates, betas = [], []
+    for _ in range(800):
+        rates.append(cycle.get_last_lr()[0])
+        betas.append(cycle.optimizer.param_groups[0]["betas"][0])
+        cycle.optimizer.step()
+        if len(rates) < 800:
+            cycle.step()
+    assert rates[0] == pytest.approx(2e-6)
+    assert max(rates) == pytest.approx(5e-5)
+    assert rates.index(max(rates)) == 159
+    assert rates[-1] == pytest.approx(2e-10)
+    assert (betas[0], min(betas), betas[-1]) == pytest.approx((0.95, 0.85, 0.95))
+
+
+def test_training_stops_when_it_is_past_its_best() -> None:
+    def rows(raw: list[float], averaged: list[float]) -> list[dict[str, float]]:
+        pairs = zip(raw, averaged, strict=True)
+        return [{"select_mAP_raw": r, "select_mAP_ema": e, "select_mAP": max(r, e)} for r, e in pairs]
+
+    rising = rows([1, 3, 2, 2, 2], [1, 2, 3, 4, 5])
+    past = rows([1, 3, 2, 2, 2], [1, 5, 4, 4, 4])
+    assert not schedule.should_stop(rising, 2)
+    assert schedule.should_stop(past, 2)
+    assert not schedule.should_stop(past, 3)
+    assert not schedule.should_stop(past, None)
+
+
+def test_a_loss_that_is_no_number_names_step_and_images_and_keeps_the_last_state(project: Path) -> None:
+    settings = changed("pretrain", lr=1e25)
+    with pytest.raises(SadclError, match=r"not a number.*images \d+") as caught:
+        run.pretrain(settings, Path("data/shards"))
+    assert "epoch" in str(caught.value.where)
+    assert not Path("models").exists()
+
+
+def test_batches_without_a_single_positive_train(project: Path) -> None:
+    from sadcl.data import shards
+    from sadcl.data.ingest import ingest
+    from sadcl.stages import prototypes
+
+    settings = params.load()
+    table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
+    table.frame["labels"] = [[] if split == "train" else row for row, split in table.frame[["labels", "split"]].values]
+    shards.write(table, project, Path("data/shards"), settings.prepare, 1)
+    run.pretrain(settings, Path("data/shards")).save(Path("models/pretrain"))
+    prototypes.main()
+    paths = (Path("data/shards"), Path("models/pretrain/weights.safetensors"), Path("models/prototypes.safetensors"))
+    fitted = run.train(settings, *paths)
+    assert {row["sample_to_sample"] for row in fitted.history} == {0.0}
+
+
+def test_without_a_select_split_the_last_epoch_is_kept(project: Path) -> None:
+    from sadcl.data import shards
+    from sadcl.data.ingest import ingest
+
+    raw = params.read()
+    del raw["ingest"]["annotations"]["select"]
+    raw["ingest"]["select_fraction"] = 0
+    settings = params.parse(raw, "here")
+    table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
+    shards.write(table, project, project / "all", settings.prepare, 1)
+    fitted = run.pretrain(settings, project / "all")
+    assert fitted.head["epoch"] == settings.pretrain.epochs
+    assert fitted.head["select"] is None
+    assert fitted.head["best"] == "ema"
+
+
+def test_weights_say_what_they_stand_on(project: Path) -> None:
+    fitted = run.pretrain(params.load(), Path("data/shards"))
+    fitted.save(Path("models/pretrain"))
+    head = weights.read_head(Path("models/pretrain/weights.safetensors"))
+    assert head["classes"][0] == "zero"
+    assert len(head["seen"]) == 20
+    assert head["preprocessing"]["side"] == 32
+    assert set(head["inputs"]) >= {"train", "select", "train_list"}
+    history = Path("models/pretrain/history.csv").read_text().splitlines()
+    assert history[0].startswith("epoch,loss,classification,")
+    assert len(history) == 1 + 3
