@@ -38,9 +38,13 @@ def stage_page(step: Step, output: str, outs: Sequence[str], root: Path) -> str:
 
 def run_page(steps: Sequence[Step], words: Sequence[str], root: Path) -> str:
     """The run: stages and times, figures, verdict, and what came of it."""
-    rows = [f"| {s.name} | {duration(s.seconds)} | {s.words.replace('|', ' ')} |" for s in steps]
-    table = ["| stage | time | last line |", "|---|---|---|", *rows] if rows else ["No stage ran."]
+    rows = [f"| {s.name} | {_ran(s)} | {s.words.replace('|', ' ')} |" for s in steps]
+    table = ["| stage | ran | last line |", "|---|---|---|", *rows]
     return "\n".join(["# Retraining", "", *(f"{w}\n" for w in words), *table, "", *_figures(root), *_verdict(root)])
+
+
+def _ran(step: Step) -> str:
+    return duration(step.seconds) if step.ran else "unchanged"
 
 
 def _figures(root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from flows import environment  # noqa: F401 - before Prefect, which reads its se
 from prefect import State, flow  # isort: skip
 from prefect.states import Completed  # isort: skip
 
-from flows.quiet import speak_plainly
+from flows.quiet import in_words, speak_plainly
 from sadcl.progress import say
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--first", action="store_true", help="there is no champion yet")
     given = parser.parse_args()
     state = promote(given.version, given.reason, given.first, return_state=True)
-    say(f"promote: {(state.name or '').lower()}: {state.message or ''}")
+    say(f"promote: {(state.name or '').lower()}: {in_words(state)}")
     sys.exit(0 if state.is_completed() else 2)
 
 

@@ -1,8 +1,12 @@
-"""Prefect's log without tracebacks of what a person can mend."""
+"""Prefect's log and last words without tracebacks of what a person can mend."""
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 from sadcl.errors import SadclError
+
+if TYPE_CHECKING:
+    from prefect import State
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
@@ -23,3 +27,12 @@ def speak_plainly() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(one, Sentences) for one in logger.filters):
             logger.addFilter(Sentences())
+
+
+def in_words(state: "State[Any]") -> str:
+    """What came of a run, for the terminal: an error that a person can mend in its own words."""
+    if not state.is_completed():
+        error = state.result(raise_on_failure=False)
+        if isinstance(error, SadclError):
+            return str(error)
+    return state.message or ""

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from prefect.cache_policies import NO_CACHE  # isort: skip
 from prefect.states import Completed  # isort: skip
 
 from flows import pages
-from flows.quiet import speak_plainly
+from flows.quiet import in_words, speak_plainly
 from sadcl import files, graph, processes, worktree
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
@@ -34,9 +35,11 @@ INPUT = {"ingest", "prepare"}
 
 LOCK = Path(".sadcl/retrain.lock")
 
-
 ATTEMPTS, PAUSE = 3, 10
 """How often such a stage is tried, and the seconds between."""
+
+COMMAND = "from sadcl import cli, processes; processes.end_with_parents(); cli.main()"
+"""A search trains in this very process, so it may not outlive us either."""
 
 
 def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
@@ -57,7 +60,7 @@ def retrain(
 
     Args:
         commit: commit ``dvc.lock`` and the settings (in place; a scheduled run always does, on its branch).
-        tune_trials: search for better stage-2 settings first, with so many trials in all; 0 does not.
+        tune_trials: search for better settings of stage 2 before it, with so many trials in all; 0 does not.
         publish: register what came out.
         scheduled: work in a git worktree of its own.
         root: the project's folder.
@@ -79,53 +82,67 @@ def retrain(
 
 def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any]:
     """The run itself; with a branch its result is committed there."""
-    sadcl_command.with_options(name="sync")(root, "sync")
+    words = []
+    _command(root, "sync")
     take_in_sources(root)
-    stale = graph.stale(root)
-    tune = tune_trials > 0 and TUNED in stale
-    steps, words = [], []
-    for stage in [stage for stage in graph.stages(root) if stage.name in stale]:
-        if tune and stage.name == TUNED:
-            words.append(sadcl_command.with_options(name="tune")(root, "tune", "--trials", str(tune_trials), "--apply"))
-        retries = ATTEMPTS - 1 if stage.name in INPUT else 0
-        step = run_stage.with_options(name=stage.name, retries=retries)
-        steps.append(step(stage.name, stage.outs, root))
+    stages, steps = graph.stages(root), dict[str, pages.Step]()
+    if tune_trials > 0:
+        steps |= _run_stale(root, list(takewhile(lambda stage: stage.name != TUNED, stages)))
+        words.append(_command(root, "tune", "--trials", str(tune_trials), "--apply"))
+    steps |= _run_stale(root, [stage for stage in stages if stage.name not in steps])
     if publish:
-        words.append(sadcl_command.with_options(name="register", retries=1)(root, "register"))
-    ran = any(step.ran for step in steps)
+        words.append(_command(root, "register"))
+    shown = [steps.get(stage.name) or pages.Step(stage.name, False, UNCHANGED, 0.0) for stage in stages]
+    ran = any(step.ran for step in shown)
     if branch and ran:
-        words.append(keep(root, branch, tune))
-    words = [_count(steps) if ran else "Nothing is stale, so no stage ran.", *words]
-    create_markdown_artifact(key="retrain", markdown=pages.run_page(steps, words, root), description="The run")
+        words.append(keep(root, branch, tune_trials > 0))
+    words = [_count(shown) if ran else "Nothing is stale, so no stage ran.", *words]
+    create_markdown_artifact(key="retrain", markdown=pages.run_page(shown, words, root), description="The run")
     return Completed(message=" ".join(words)) if ran else Completed(name=UNCHANGED, message=" ".join(words))
 
 
-@task(task_run_name="{name}", cache_policy=NO_CACHE, retry_delay_seconds=PAUSE, retry_condition_fn=_may_help)
+def _run_stale(root: Path, stages: list[graph.Stage]) -> dict[str, pages.Step]:
+    """Those of the stages that are stale, one task each; a stage that DVC then finds unchanged is told as such."""
+    stale, steps = graph.stale(root), {}
+    for stage in (stage for stage in stages if stage.name in stale):
+        retries = ATTEMPTS - 1 if stage.name in INPUT else 0
+        step = run_stage.with_options(name=stage.name, retries=retries, retry_delay_seconds=PAUSE)
+        steps[stage.name] = step(stage.name, stage.outs, root)
+    return steps
+
+
+def _command(root: Path, *words: str) -> str:
+    named = sadcl_command.with_options(name=words[0], retries=1, retry_delay_seconds=PAUSE)
+    return named(root, *words)
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE, retry_condition_fn=_may_help)
 def run_stage(name: str, outs: tuple[str, ...], root: Path) -> pages.Step:
     """``dvc repro --single-item``; its lines go to the log, its last words and files to an artifact."""
     log, started = get_run_logger(), time.monotonic()
     outcome = graph.reproduce(name, single=True, root=root, line=log.info)
-    step = pages.Step(name, outcome.ran, outcome.last_line or "unchanged", time.monotonic() - started)
+    step = pages.Step(name, outcome.ran, outcome.last_line or UNCHANGED, time.monotonic() - started)
     page = pages.stage_page(step, outcome.output, outs, root)
     create_markdown_artifact(key=f"stage-{pages.key(name)}", markdown=page, description=step.words[:200])
     return step
 
 
-@task(cache_policy=NO_CACHE, retry_delay_seconds=PAUSE, retry_condition_fn=_may_help)
+@task(cache_policy=NO_CACHE, retry_condition_fn=_may_help)
 def sadcl_command(root: Path, *words: str) -> str:
-    """A sub-command of ``sadcl`` with the code of that tree, which may be another than ours.
+    """A sub-command of ``sadcl`` with the code of that tree, which may be another than ours; it ends when we do.
 
     Returns:
         Its last line.
 
     Raises:
-        SadclError: it refused; the sentence is its own.
+        StageError: it refused; the sentence is its own.
     """
-    command = [sys.executable, "-c", "from sadcl.cli import main; main()", *words]
+    command = [sys.executable, "-c", COMMAND, *words]
     status, printed = processes.run(command, cwd=root, line=get_run_logger().info)
     last = next((line for line in reversed(printed.splitlines()) if line.strip()), "")
     if status != 0:
-        raise SadclError((last.removeprefix("sadcl: ") or f"sadcl {words[0]} ended with status {status}").rstrip("."))
+        said = last.removeprefix("sadcl: ") or f"sadcl {words[0]} ended with status {status}"
+        raise graph.StageError(words[0], status, said)
     return last
 
 
@@ -164,7 +181,7 @@ def main() -> None:
     state = retrain(
         commit=given.commit, tune_trials=given.tune_trials, publish=not given.no_register, return_state=True
     )
-    say(f"retrain: {(state.name or '').lower()}: {state.message or ''}")
+    say(f"retrain: {(state.name or '').lower()}: {in_words(state)}")
     sys.exit(0 if state.is_completed() else 2)
 
 

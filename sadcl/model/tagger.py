@@ -89,7 +89,8 @@ class Tagger:
 
     def _forward(self, images: Sequence[Photo], attention: bool) -> Any:
         shape = self.head["preprocessing"]
-        pixels = np.stack([photos.squash(_open(image, i), shape["side"]) for i, image in enumerate(images)])
+        side = int(shape["side"])
+        pixels = np.stack([photos.squash(_open(image, i, side), side) for i, image in enumerate(images)])
         ready = normalise(pixels, tuple(shape["mean"]), tuple(shape["std"])).to(self.device)
         with torch.inference_mode():
             return self.network(ready, attention=attention)
@@ -119,12 +120,13 @@ def sigmoid(values: npt.NDArray[Any]) -> Floats:
     return scores
 
 
-def _open(image: Photo, number: int) -> Image.Image:
+def _open(image: Photo, number: int, side: int) -> Image.Image:
+    """Decoded as training and evaluation do it: a large JPEG at reduced size."""
     if isinstance(image, Image.Image):
         return image.convert("RGB")
     if isinstance(image, bytes):
-        return photos.decode(image, where=f"photo {number + 1}")
+        return photos.decode(image, at_least=side, where=f"photo {number + 1}")
     try:
-        return photos.decode(Path(image).read_bytes(), where=image)
+        return photos.decode(Path(image).read_bytes(), at_least=side, where=image)
     except OSError as error:
         raise SadclError(f"The photo can't be read: {error.strerror}", where=image, fix="Check the path") from None
