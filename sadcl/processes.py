@@ -68,16 +68,17 @@ def run(
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     printed: list[str] = []
-    try:
-        assert child.stdout is not None
-        for text in child.stdout:
-            printed.append(text)
-            if line is not None:
-                line(text.rstrip("\n"))
-        return child.wait(), "".join(printed)
-    except BaseException:
-        end_group(child)
-        raise
+    assert child.stdout is not None
+    with child.stdout:
+        try:
+            for text in child.stdout:
+                printed.append(text)
+                if line is not None:
+                    line(text.rstrip("\n"))
+            return child.wait(), "".join(printed)
+        except BaseException:
+            end_group(child)
+            raise
 
 
 def end_group(child: "subprocess.Popen[str]", patience: float = 10.0) -> None:

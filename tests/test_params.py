@@ -1,0 +1,54 @@
+"""Settings: strict about keys, kind about mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from sadcl import params
+from sadcl.errors import SadclError
+
+DEMO = Path(__file__).parent.parent / "recipes/demo.yaml"
+
+
+def test_a_stage_sees_the_sections_it_asked_for_and_no_other() -> None:
+    settings = params.load("train", "seed", path=DEMO)
+    assert settings.train.batch == 50
+    with pytest.raises(AttributeError):
+        _ = settings.gate
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("train", "weight_decai", 1, r"Unknown setting train\.weight_decai; the nearest known one is weight_decay"),
+        ("train", "lr", -1, r"Setting train\.lr: .*greater than 0.* -1"),
+        ("model", "side", 100, "multiple of 8"),
+        ("gate", "rules", [], "at least 1"),
+    ],
+)
+def test_a_mistake_is_named_with_what_to_write_instead(section: str, key: str, value: object, words: str) -> None:
+    raw = params.read(DEMO)
+    raw[section][key] = value
+    with pytest.raises(SadclError, match=words):
+        params.parse(raw, where="params.yaml")
+
+
+def test_a_missing_key_is_named() -> None:
+    raw = params.read(DEMO)
+    del raw["train"]["lr"]
+    with pytest.raises(SadclError, match=r"Setting train\.lr is missing"):
+        params.parse(raw, where="params.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", ""])
+def test_a_file_that_is_no_mapping_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SadclError, match="settings"):
+        params.load(path=tmp_path / "params.yaml")
+    with pytest.raises(SadclError, match="no settings"):
+        params.load(path=tmp_path / "none.yaml")
+
+
+def test_settings_cannot_be_changed_by_accident() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        params.load(path=DEMO).train.lr = 1  # type: ignore[misc]

@@ -1,0 +1,103 @@
+"""The search: present settings first, goes on after a kill, prunes, writes settings with their comments."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from sadcl import params
+from sadcl.errors import SadclError
+from sadcl.tuning import study
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "params.yaml").write_text((ROOT / "recipes/demo.yaml").read_text())
+    for path in (study.START, study.PROTOTYPES):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"weights")
+    return tmp_path
+
+
+def best_near(lr: float) -> study.Objective:
+    def objective(settings: params.Params, report: study.Report) -> float:
+        value = 80 - 1e4 * abs(settings.train.lr - lr)
+        for epoch in range(settings.train.epochs):
+            report(epoch, value)
+        return value
+
+    return objective
+
+
+def search(root: Path, trials: int, objective: study.Objective) -> optuna.Study:
+    settings = params.load(path=root / "params.yaml")
+    found = study.open_study(study.study_name(settings, root), settings, root)
+    found.enqueue_trial(study._present(settings, root), skip_if_exists=True)
+    study.search(found, settings, trials, objective, root)
+    return found
+
+
+def test_the_present_settings_are_the_first_trial(root: Path) -> None:
+    found = search(root, 3, best_near(1e-3))
+    present = params.load(path=root / "params.yaml").train
+    assert found.trials[0].params["train.lr"] == present.lr
+    assert found.trials[0].params["train.sample_to_sample"] == present.sample_to_sample
+
+
+def test_a_study_goes_on_where_it_was(root: Path) -> None:
+    search(root, 2, best_near(1e-3))
+    assert len(search(root, 5, best_near(1e-3)).trials) == 5
+    assert len(search(root, 5, best_near(1e-3)).trials) == 5, "nothing left to do"
+
+
+def test_a_killed_trial_leaves_the_study_usable(root: Path) -> None:
+    def killed(settings: params.Params, report: study.Report) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(root, 3, killed)
+    finished = search(root, 3, best_near(1e-3)).get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    assert len(finished) == 3
+
+
+def test_hopeless_trials_are_pruned(root: Path) -> None:
+    calls = iter(range(100))
+
+    def worse_and_worse(settings: params.Params, report: study.Report) -> float:
+        value = 50.0 - next(calls)
+        for epoch in range(3):
+            report(epoch, value)
+        return value
+
+    states = [trial.state for trial in search(root, 8, worse_and_worse).trials]
+    assert optuna.trial.TrialState.PRUNED in states[4:]
+    assert optuna.trial.TrialState.PRUNED not in states[:4]
+
+
+def test_the_best_settings_become_a_recipe_and_keep_comments(root: Path) -> None:
+    found = search(root, 6, best_near(1e-3))
+    result = study._conclude(found, True, root)
+    applied = (root / "params.yaml").read_text()
+    assert applied.startswith("# demo:")
+    assert "patience: null" in applied
+    assert params.load(path=root / "params.yaml").train.lr == result.values["train.lr"]
+    assert params.load(path=result.recipe).train.lr == result.values["train.lr"]
+
+
+def test_without_a_select_split_or_stage_1_it_is_refused(root: Path) -> None:
+    (root / study.START).unlink()
+    with pytest.raises(SadclError, match="stage 1"):
+        study.tune(1, root=root)
+    text = (root / "params.yaml").read_text()
+    lines = [line for line in text.splitlines() if "instances_select" not in line and "images/select" not in line]
+    (root / "params.yaml").write_text("\n".join(lines).replace("select_fraction: 0.2", "select_fraction: 0"))
+    with pytest.raises(SadclError, match="no select split"):
+        study.tune(1, root=root)
+
+
+def test_a_space_that_names_no_setting_is_refused(root: Path) -> None:
+    with pytest.raises(SadclError, match=r"train\.speed"):
+        study.with_values(params.read(root / "params.yaml"), {"train.speed": 1})
