@@ -4,11 +4,27 @@ import os
 
 import torch
 
+from sadcl.errors import SadclError
+
 
 def pick(name: str | None = None) -> torch.device:
-    """The device to compute on: ``name``, else ``SADCL_DEVICE``, else a GPU where there is one."""
-    chosen = name or os.environ.get("SADCL_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(chosen)
+    """The device to compute on: ``name``, else ``SADCL_DEVICE``, else a GPU where there is one.
+
+    Raises:
+        SadclError: there is no such device here.
+    """
+    asked = name or os.environ.get("SADCL_DEVICE")
+    if not asked:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+        torch.zeros(1, device=device).item()  # a name may be right and its device absent
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise SadclError(
+            f"There is no device {asked!r} here: {reason}", where=None if name else "SADCL_DEVICE", fix="Use cpu"
+        ) from None
+    return device
 
 
 def describe(device: torch.device) -> str:

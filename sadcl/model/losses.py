@@ -4,6 +4,8 @@ They follow the paper's formulas (method, section 3), not the released code's de
 computed in float32 at least, also under autocast; B, C, D, E, P as everywhere.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,8 +23,8 @@ def asymmetric(
 ) -> Tensor:
     """Asymmetric classification loss (method, section 3.6); with both powers 0, binary cross-entropy.
 
-    l = -y ln(p) (1-p)^g+ - (1-y) ln(1-p) p^g-, the mean over entries; the focusing weight carries no
-    gradient, and a probability inside a logarithm is held at 1e-5 from below.
+    l = -y ln(p) (1-p)^g+ - (1-y) ln(1-p) p^g-, the mean over entries that count; the focusing weight carries
+    no gradient, and a probability inside a logarithm is held at 1e-5 from below (no gradient beneath).
 
     Args:
         logits: [B, C].
@@ -37,10 +39,10 @@ def asymmetric(
         logits = _at_least_float32(logits)
         present = targets.bool()
         signed = torch.where(present, logits, -logits)
-        log_right = F.logsigmoid(signed).clamp(min=torch.log(torch.tensor(FLOOR)).item())
+        log_right = F.logsigmoid(signed).clamp(min=math.log(FLOOR))
         with torch.no_grad():
             wrong = torch.sigmoid(-signed)
-            gamma = torch.where(present, gamma_positive, gamma_negative)
+            gamma = torch.where(present, logits.new_full((), gamma_positive), logits.new_full((), gamma_negative))
             weight = wrong**gamma
         loss = -weight * log_right
         if ignored is None:

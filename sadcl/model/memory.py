@@ -29,7 +29,7 @@ class Memory:
 
         Args:
             features: [B, C, D].
-            targets: [B, C] bool.
+            targets: [B, C] bool, present.
             scores: [B, C], after the sigmoid.
             threshold: 0.8 in the paper's recipes.
         """
@@ -38,8 +38,8 @@ class Memory:
         slots.copy_(torch.where(taken, features.to(slots), slots))
 
     def state(self) -> Tensor:
-        """What a resumed training needs."""
-        return self.tensor
+        """What a resumed training needs: a copy, which later updates leave alone."""
+        return self.tensor.clone()
 
     def restore(self, state: Tensor) -> None:
         """Take ``state`` back."""

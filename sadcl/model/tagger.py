@@ -1,5 +1,6 @@
 """A model for use: weights, preprocessing, class names and thresholds together."""
 
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from sadcl.data import photos
@@ -15,12 +16,15 @@ from sadcl.data.loading import Batch, normalise
 from sadcl.errors import SadclError
 from sadcl.model import device as devices
 from sadcl.model import weights
+from sadcl.model.heads import HeadOutput
 from sadcl.model.network import Network
 
 Photo = str | Path | bytes | Image.Image
 Floats = npt.NDArray[np.float32]
 
 BATCH = 32
+ORIENTATION = ExifTags.Base.Orientation
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -28,7 +32,7 @@ def load(path: str | Path) -> "Tagger":
     """A model from a file, or from a folder that holds ``weights.safetensors``.
 
     Raises:
-        SadclError: there is none, or it is damaged.
+        SadclError: there is none, or it is damaged, or its network is another than this sadcl's.
     """
     file = Path(path)
     network, head = weights.network(file / "weights.safetensors" if file.is_dir() else file)
@@ -64,11 +68,16 @@ class Tagger:
     def scores(self, images: Sequence[Photo]) -> Floats:
         """Probabilities [N, C] in float32.
 
+        Args:
+            images: paths, bytes or PIL images; they are read and scored 32 at a time.
+
         Raises:
             SadclError: a photo can't be read; the message names it.
         """
+        if isinstance(images, Photo):
+            raise SadclError("One photo was given where several are expected", fix="Put it into a list: [photo]")
         parts = [
-            self._forward(images[i : i + BATCH], attention=False).logits.float().sigmoid().cpu().numpy()
+            self._forward(images[i : i + BATCH], i, attention=False).logits.float().sigmoid().cpu().numpy()
             for i in range(0, len(images), BATCH)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
@@ -79,7 +88,7 @@ class Tagger:
         Raises:
             SadclError: the photo can't be read, or the model's head has no attention.
         """
-        maps = self._forward([image], attention=True).attention
+        maps = self._forward([image], 0, attention=True).attention
         if maps is None:
             raise SadclError(
                 "This model has no attention", where=self.head["model"].get("head"), fix="Use a SARL model"
@@ -87,13 +96,15 @@ class Tagger:
         found: Floats = maps[0].float().cpu().numpy()
         return found
 
-    def _forward(self, images: Sequence[Photo], attention: bool) -> Any:
+    def _forward(self, images: Sequence[Photo], first: int, attention: bool) -> HeadOutput:
+        """Score one batch, whose photos are counted from ``first``."""
         shape = self.head["preprocessing"]
         side = int(shape["side"])
-        pixels = np.stack([photos.squash(_open(image, i, side), side) for i, image in enumerate(images)])
+        pixels = np.stack([photos.squash(_open(image, i, side), side) for i, image in enumerate(images, first + 1)])
         ready = normalise(pixels, tuple(shape["mean"]), tuple(shape["std"])).to(self.device)
         with torch.inference_mode():
-            return self.network(ready, attention=attention)
+            out: HeadOutput = self.network(ready, attention=attention)
+        return out
 
 
 def logits(network: Network, batches: Iterable[Batch], device: torch.device, precision: str = "32-true") -> Floats:
@@ -104,13 +115,16 @@ def logits(network: Network, batches: Iterable[Batch], device: torch.device, pre
         batches: in order.
         device: where to compute.
         precision: as Lightning names it (``bf16-mixed``).
+
+    Returns:
+        float32 [N, C]; [0, 0] where there is no batch.
     """
-    lower = AUTOCAST.get(precision)
+    lower, own = AUTOCAST.get(precision), next(network.parameters()).dtype
     parts = []
     with torch.inference_mode(), torch.autocast(device.type, lower, enabled=lower is not None):
         for batch in batches:
-            parts.append(network(batch.images.to(device)).logits.float().cpu().numpy())
-    found: Floats = np.concatenate(parts)
+            parts.append(network(batch.images.to(device, own)).logits.float().cpu().numpy())
+    found: Floats = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
     return found
 
 
@@ -121,12 +135,46 @@ def sigmoid(values: npt.NDArray[Any]) -> Floats:
 
 
 def _open(image: Photo, number: int, side: int) -> Image.Image:
-    """Decoded as training and evaluation do it: a large JPEG at reduced size."""
+    """A photo as training and evaluation decode it: a large JPEG at reduced size, no side below ``side``.
+
+    Args:
+        image: path, bytes or PIL image.
+        number: the photo's place among those given, from 1; it names what has no name.
+        side: pixels.
+    """
+    where = getattr(image, "filename", "") or f"photo {number}"
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return _as_decoded(image, where)
     if isinstance(image, bytes):
-        return photos.decode(image, at_least=side, where=f"photo {number + 1}")
+        return photos.decode(image, at_least=side, where=where)
+    if not isinstance(image, str | Path):
+        raise SadclError(
+            f"A photo is a path, bytes or a PIL image, but this is {type(image).__name__}",
+            where=where,
+            fix="Give one of these",
+        )
     try:
-        return photos.decode(Path(image).read_bytes(), at_least=side, where=image)
-    except OSError as error:
-        raise SadclError(f"The photo can't be read: {error.strerror}", where=image, fix="Check the path") from None
+        data = Path(image).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SadclError(f"The photo can't be read: {reason}", where=image, fix="Check the path") from None
+    return photos.decode(data, at_least=side, where=image)
+
+
+def _as_decoded(image: Image.Image, where: object) -> Image.Image:
+    """A PIL image as its file would have been decoded.
+
+    Whatever is not plain and upright passes through PNG, which keeps transparency, depth and rotation, so that
+    ``photos`` stays the one place that knows what to do with them.
+    """
+    try:
+        image.load()
+        exif = image.getexif()
+        if image.mode == "RGB" and not image.has_transparency_data and exif.get(ORIENTATION, 1) == 1:
+            return image
+        kept = io.BytesIO()
+        plain = image if image.mode in PNG_MODES else image.convert("RGB")
+        plain.save(kept, "PNG", exif=exif, compress_level=0)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SadclError(f"The image is truncated or damaged: {error}", where=where, fix="Leave it out") from None
+    return photos.decode(kept.getvalue(), where=where)

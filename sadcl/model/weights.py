@@ -1,11 +1,12 @@
 """Weights on disk: tensors and a JSON head in one safetensors file, never a pickle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -17,6 +18,8 @@ from sadcl.model.network import Network
 FORMAT = 1
 NEEDED = ("format", "stage", "classes", "model", "preprocessing")
 
+Head = dict[str, Any]
+
 
 def save(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> None:
     """Write tensors and their head: the same values give the same bytes.
@@ -24,70 +27,71 @@ def save(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> 
     Raises:
         SadclError: a value is not a number.
     """
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise SadclError(f"The weights {name} are not finite", where=path, fix="Lower lr and train again")
+    _finite(path, tensors, fix="Lower lr and train again")
     text = json.dumps({**head, "format": FORMAT}, sort_keys=True, ensure_ascii=False)
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with files.writing(path) as beside:
         beside.write_bytes(to_bytes(kept, metadata={"sadcl": text}))
 
 
-def read_head(path: Path) -> dict[str, Any]:
+def read_head(path: Path) -> Head:
     """What the file says of itself, without reading tensors.
 
     Raises:
         SadclError: missing, damaged, foreign, or of another format.
     """
-    return _read(path, tensors=False)[1]
+    return _read(path, lambda head, name: False)[1]
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path) -> tuple[dict[str, Tensor], Head]:
     """Tensors and head.
 
     Raises:
         SadclError: missing, damaged, foreign, or of another format; values that are not finite.
     """
-    tensors, head = _read(path, tensors=True)
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise SadclError(f"The weights {name} are not finite", where=path, fix="Use another file")
-    return tensors, head
+    return _read(path, lambda head, name: True)
 
 
-def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[Network, dict[str, Any]]:
+def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[Network, Head]:
     """The network for use (evaluation mode), and the head.
 
     Args:
-        path: weights of either stage; projector and prototypes are not needed.
+        path: weights of either stage; of its tensors only those of the network asked for are read.
         which: averaged or raw weights, or the better of them on select.
 
     Raises:
         SadclError: as ``load``, or the tensors do not fit the network that the head describes.
     """
-    tensors, head = load(path)
-    chosen = head.get("best", "ema") if which == "best" else which
-    prefix = f"{chosen}.network."
-    built = Network(params.Model(**head["model"]), len(head["classes"]), start=False)
-    try:
-        built.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise SadclError(f"The weights do not fit their network: {first}", where=path, fix="Use another file") from None
+
+    def prefix(head: Head) -> str:
+        return f"{head.get('best', 'ema') if which == 'best' else which}.network."
+
+    tensors, head = _read(path, lambda head, name: name.startswith(prefix(head)))
+    built = _built(path, head)
+    kept = {name.removeprefix(prefix(head)): tensor for name, tensor in tensors.items()}
+    _fits(path, kept, built.state_dict())
+    built.load_state_dict(kept)
     return built.eval(), head
 
 
-def _read(path: Path, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path, wanted: Callable[[Head, str], bool]) -> tuple[dict[str, Tensor], Head]:
+    """The head, and the tensors that are wanted by head and name; both are checked."""
     try:
         with safe_open(path, framework="pt") as file:
             head = json.loads((file.metadata() or {}).get("sadcl", "null"))
-            found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+            _check(path, head)
+            found = {name: file.get_tensor(name) for name in file.keys() if wanted(head, name)}  # noqa: SIM118
     except FileNotFoundError:
         raise SadclError("There are no weights", where=path, fix="Run `dvc repro`, or check the path") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise SadclError(
             f"The weights can't be read: {error}", where=path, fix="Make or fetch the file again"
         ) from None
+    _finite(path, found, fix="Use another file")
+    return found, head
+
+
+def _check(path: Path, head: Any) -> None:
     if not isinstance(head, dict):
         raise SadclError("These weights are not sadcl's", where=path, fix="Use weights that sadcl wrote")
     if head.get("format") != FORMAT:
@@ -99,4 +103,69 @@ def _read(path: Path, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]
     missing = [name for name in NEEDED if name not in head]
     if missing:
         raise SadclError(f"The weights' head lacks {', '.join(missing)}", where=path, fix="Make the file again")
-    return found, head
+    classes, thresholds, shape = (head.get(name) for name in ("classes", "thresholds", "preprocessing"))
+    count = len(classes) if isinstance(classes, list) else 0
+    usable = {
+        "classes": _texts(classes),
+        "thresholds": thresholds is None or _numbers(thresholds, count),
+        "preprocessing": isinstance(shape, dict)
+        and _numbers([shape.get("side")], 1)
+        and all(_numbers(shape.get(name), 3) for name in ("mean", "std")),
+    }
+    for name in (name for name, is_usable in usable.items() if not is_usable):
+        raise SadclError(
+            f"The weights' head has no usable {name}: {head.get(name)!r:.80}", where=path, fix="Make the file again"
+        )
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def _numbers(value: Any, count: int) -> bool:
+    return isinstance(value, list) and len(value) == count and all(isinstance(item, int | float) for item in value)
+
+
+def _built(path: Path, head: Head) -> Network:
+    """The network that the head describes, with random values."""
+    try:
+        return Network(params.Model.model_validate(head["model"]), len(head["classes"]), start=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(['model', *map(str, first['loc'])])}: {first['msg']}"
+    except SadclError as error:
+        reason = error.what
+    except (RuntimeError, ValueError) as error:  # sizes beyond the memory, or that do not go together
+        reason = str(error).splitlines()[0]
+    raise SadclError(
+        f"The weights' head describes a network that this sadcl can't build: {reason}",
+        where=path,
+        fix="Use a matching sadcl",
+    )
+
+
+def _fits(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Names and shapes are those of the network; the first that differs stands for all."""
+    differ = {
+        **dict.fromkeys(expected.keys() - tensors.keys(), "is missing"),
+        **dict.fromkeys(tensors.keys() - expected.keys(), "is one too many"),
+        **{
+            name: f"is {list(tensors[name].shape)}, not {list(expected[name].shape)}"
+            for name in expected.keys() & tensors.keys()
+            if tensors[name].shape != expected[name].shape
+        },
+    }
+    if differ:
+        first = min(differ)
+        others = f" (and {len(differ) - 1} more)" if len(differ) > 1 else ""
+        raise SadclError(
+            f"The weights do not fit the network that their head describes: {first} {differ[first]}{others}",
+            where=path,
+            fix="Use another file",
+        )
+
+
+def _finite(path: Path, tensors: Mapping[str, Tensor], fix: str) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise SadclError(f"The weights {name} are not finite", where=path, fix=fix)

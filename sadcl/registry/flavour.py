@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(sadcl.__file__).parent
 CODE = Path(__file__).with_name("served_model.py")
-REQUIRED = (*lineage.PACKAGES, "pyyaml", "rich")
+REQUIRED = (*lineage.PACKAGES, "psutil", "pyyaml", "rich")
 """Distributions that a process needs to tag photos with the package that the model carries."""
 
 

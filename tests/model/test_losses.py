@@ -79,7 +79,7 @@ def agree(ours: Tensor, theirs: Tensor, *inputs: Tensor) -> None:
 
 
 @cases
-@given(batches(), st.sampled_from([0.0, 2.0, 4.0]), st.sampled_from([0.0, 1.0]))
+@given(batches(), st.sampled_from([0.0, 0.3, 2.0, 4.0]), st.sampled_from([0.0, 1.0]))
 def test_asymmetric_is_its_formula(case, negative: float, positive: float) -> None:
     B, C, _, targets, ignored, rng = case
     logits = random(B, C, rng=rng)
@@ -154,3 +154,64 @@ def test_a_batch_without_any_positive_gives_zero_with_a_graph() -> None:
     assert float(loss.detach()) == 0
     assert x.grad is not None
     assert not x.grad.any()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_too_few_activated_entries_give_zero_with_a_graph(count: int) -> None:
+    x = torch.randn(count, 3, requires_grad=True)
+    loss = sample_to_sample(x, torch.arange(count))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert x.grad is not None
+    assert not x.grad.any()
+
+
+@cases
+@given(batches())
+def test_ignored_entries_get_no_gradient_and_change_nothing(case) -> None:
+    B, C, E, targets, ignored, rng = case
+    x, c, logits = random(B, C, E, rng=rng), random(C, E, rng=rng), random(B, C, rng=rng)
+
+    def loss(x: Tensor, logits: Tensor) -> Tensor:
+        return prototype_to_sample(x, c, targets, 0.1, ignored) + asymmetric(logits, targets, 4.0, 1.0, ignored)
+
+    plain = loss(x, logits)
+    of_x, of_logits = torch.autograd.grad(plain, (x, logits))
+    assert not of_x[ignored].any()
+    assert not of_logits[ignored].any()
+    others = torch.where(ignored, 5.0, logits), torch.where(ignored[..., None], x.flip(-1) + 1, x)
+    torch.testing.assert_close(loss(others[1], others[0]), plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_computes_in_full_precision_and_float64_stays(dtype: torch.dtype) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x, c, logits = random(6, 4, 8, rng=rng), random(4, 8, rng=rng), random(6, 4, rng=rng)
+    targets = torch.arange(24).view(6, 4) % 3 == 0
+
+    def losses(kind: torch.dtype) -> list[Tensor]:
+        features = x.to(kind)
+        return [
+            asymmetric(logits.to(kind), targets, 4.0),
+            sample_to_sample(features[targets], targets.nonzero()[:, 1]),
+            prototype_to_sample(features, c.to(kind), targets),
+        ]
+
+    plain = losses(torch.float32)
+    with torch.autocast("cpu", dtype=dtype):
+        lowered, exact = losses(torch.float32), losses(torch.float64)
+    assert all(torch.equal(a, b) for a, b in zip(plain, lowered, strict=True))
+    assert all(loss.dtype == torch.float64 for loss in exact)
+
+
+def test_a_sure_mistake_costs_the_floor_and_a_sure_hit_nothing() -> None:
+    logits, targets = torch.tensor([[-1e4, 1e4]]), torch.tensor([[True, True]])
+    assert float(asymmetric(logits[:, :1], targets[:, :1], 0.0)) == pytest.approx(-math.log(1e-5))
+    assert float(asymmetric(logits[:, 1:], targets[:, 1:], 0.0)) == 0
+
+
+def test_features_of_a_class_that_lie_together_cost_less() -> None:
+    apart = torch.eye(4)
+    together = torch.tensor([[1.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]])
+    classes = torch.tensor([0, 0, 1, 1])
+    assert sample_to_sample(together, classes) < sample_to_sample(apart, classes)
