@@ -22,7 +22,8 @@ class Sentences(logging.Filter):
 
 
 def speak_plainly() -> None:
-    """Put the filter on Prefect's loggers, once."""
+    """Put the filter on Prefect's loggers, once; and nothing about its own queues after our last words."""
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(one, Sentences) for one in logger.filters):

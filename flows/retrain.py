@@ -22,7 +22,7 @@ from prefect.states import Completed  # isort: skip
 
 from flows import pages
 from flows.quiet import in_words, speak_plainly
-from sadcl import files, graph, processes, worktree
+from sadcl import files, graph, params, processes, worktree
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
 
@@ -84,7 +84,7 @@ def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any
     """The run itself; with a branch its result is committed there."""
     words = []
     _command(root, "sync")
-    take_in_sources(root)
+    sources = take_in_sources(root)
     stages, steps = graph.stages(root), dict[str, pages.Step]()
     if tune_trials > 0:
         steps |= _run_stale(root, list(takewhile(lambda stage: stage.name != TUNED, stages)))
@@ -95,7 +95,7 @@ def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any
     shown = [steps.get(stage.name) or pages.Step(stage.name, False, UNCHANGED, 0.0) for stage in stages]
     ran = any(step.ran for step in shown)
     if branch and ran:
-        words.append(keep(root, branch, tune_trials > 0))
+        words.append(keep(root, branch, tune_trials > 0, sources))
     words = [_count(shown) if ran else "Nothing is stale, so no stage ran.", *words]
     create_markdown_artifact(key="retrain", markdown=pages.run_page(shown, words, root), description="The run")
     return Completed(message=" ".join(words)) if ran else Completed(name=UNCHANGED, message=" ".join(words))
@@ -147,20 +147,21 @@ def sadcl_command(root: Path, *words: str) -> str:
 
 
 @task(cache_policy=NO_CACHE)
-def take_in_sources(root: Path) -> None:
-    """Data that was edited since ``dvc add`` is taken in, as ``dvc repro`` does it."""
-    for source in graph.changed_sources(root):
+def take_in_sources(root: Path) -> list[str]:
+    """Data that was edited since ``dvc add`` is taken in, as ``dvc repro`` does it; the names of its files."""
+    sources = graph.changed_sources(root)
+    for source in sources:
         graph.reproduce(source, single=True, root=root, line=get_run_logger().info)
+    return sources
 
 
 @task(cache_policy=NO_CACHE, retries=1, retry_delay_seconds=PAUSE)
-def keep(root: Path, branch: str, tuned: bool) -> str:
-    """Commit the result and send its data to the remote."""
+def keep(root: Path, branch: str, tuned: bool, sources: list[str]) -> str:
+    """Send the data to the remote and commit the result; in place only the run's own files."""
     graph.push(root)
     in_place = branch == "HEAD"
-    made = worktree.commit(
-        root, f"Retrain{' with tuned settings' if tuned else ''}", worktree.RESULTS[:2] if in_place else ()
-    )
+    own = [*(path for path in worktree.RESULTS if path != params.RECIPES.name), *sources]
+    made = worktree.commit(root, f"Retrain{' with tuned settings' if tuned else ''}", own if in_place else ())
     if not made:
         return "There was nothing new to commit."
     return f"Committed as {made}." if in_place else f"Committed as {made} to branch {branch}; merge it when you agree."

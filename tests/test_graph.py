@@ -53,6 +53,8 @@ Path("pid").write_text(str(os.getpid()))
 time.sleep(60)
 """
 
+SIGNS = [signal.SIGKILL, *(pytest.param(sign, marks=pytest.mark.slow) for sign in (signal.SIGTERM, signal.SIGINT))]
+
 REFUSES = """
 import sys
 print("three: looks around")
@@ -206,7 +208,7 @@ def test_while_dvc_works_others_hear_who_it_is(fresh: Path) -> None:
         working.wait()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sign", SIGNS)
 def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(fresh: Path, sign: signal.Signals) -> None:
     (fresh / "one.py").write_text(SLOW)
     code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(fresh)!r}))"
@@ -224,7 +226,7 @@ def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(fresh: Path, sign: 
     assert graph.reproduce("one", root=fresh).ran
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sign", SIGNS)
 def test_killing_us_ends_dvc_and_its_stage(fresh: Path, sign: signal.Signals) -> None:
     (fresh / "one.py").write_text(SLOW)
     code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(fresh)!r}))"

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from sadcl import params, processes
 from sadcl.errors import SadclError
-from sadcl.tuning import study
+from sadcl.tuning import storage, study
 
 
 def main(number: int, trials: int) -> None:
     """Take trials from the shared study until it holds enough."""
     processes.end_with_parents()
     settings = params.load()
-    shared = study.open_study(study.study_name(settings), settings, worker=number)
+    shared = storage.open_study(study.study_name(settings), settings, worker=number)
     study.search(shared, settings, trials, study.training(), Path())
 
 
@@ -20,5 +20,5 @@ if __name__ == "__main__":
     try:
         main(int(sys.argv[1]), int(sys.argv[2]))
     except SadclError as error:
-        print(error, file=sys.stderr)
+        print(f"worker {sys.argv[1]}: {error}", file=sys.stderr)
         sys.exit(2)

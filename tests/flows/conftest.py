@@ -1,14 +1,10 @@
 """A tiny DVC project under git, and one Prefect server for all tests here."""
 
-import os
 import shutil
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from flows import environment  # noqa: F401 - before Prefect
@@ -27,7 +23,7 @@ stages:
     outs: [ingest.txt]
   aside:
     cmd: python aside.py
-    deps: [source.txt, aside.py]
+    deps: [other.txt, aside.py]
     outs: [aside.txt]
 """
 
@@ -35,15 +31,6 @@ WRITE = """
 from pathlib import Path
 Path("{name}.txt").write_text(Path("{reads}").read_text() + " {name}")
 print("{name}: wrote {name}.txt")
-"""
-
-SLOW = """
-import os, time
-from pathlib import Path
-from sadcl import processes
-processes.end_with_parents(0.05)
-Path(r"{pid}").write_text(str(os.getpid()))
-time.sleep(120)
 """
 
 
@@ -68,7 +55,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "params.yaml").write_text("word: hello\n")
     (root / "source.txt").write_text("source")
-    for name, reads in (("ingest", "source.txt"), ("aside", "source.txt"), ("three", "ingest.txt")):
+    (root / "other.txt").write_text("other")
+    for name, reads in (("ingest", "source.txt"), ("aside", "other.txt"), ("three", "ingest.txt")):
         (root / f"{name}.py").write_text(WRITE.format(name=name, reads=reads))
     graph.add(root / "source.txt")
     save(root)
@@ -92,30 +80,3 @@ def save(root: Path) -> None:
     """Commit everything."""
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "as it stands")
-
-
-def start(root: Path, server: str, module: str, *words: str) -> "subprocess.Popen[str]":
-    """One of the flows as a person starts it, its lines kept."""
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *words], cwd=root, text=True, env={**os.environ, "PREFECT_API_URL": server},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-
-
-def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
-    """Poll with a deadline: how long a machine takes is no part of any test."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
-
-
-def trainer(pid: Path) -> psutil.Process:
-    """The slow stage, once it says that it is there."""
-    wait_for(lambda: pid.exists() and pid.read_text() != "")
-    return psutil.Process(int(pid.read_text()))
-
-
-def gone(process: psutil.Process) -> bool:
-    """Whether it ended."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE

@@ -1,20 +1,127 @@
-"""However a run is ended, no trainer is left behind; what a person sees in the terminal."""
+"""What a person sees in the terminal, and that no trainer is left behind however a run is ended."""
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-RETRAIN = ("flows.retrain", "--no-register")
+import flows
+from flows import deploy
+from flows.retrain import retrain
+from sadcl import worktree
+
+SLOW = """
+import os, time
+from pathlib import Path
+from sadcl import processes
+processes.end_with_parents(0.05)
+Path({pid!r}).write_text(str(os.getpid()))
+time.sleep(120)
+"""
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_ending_the_flow_ends_dvc_and_its_stage(project: Path, server: str, slow, sign: signal.Signals) -> None:
-    flow = slow.start(project, server, *RETRAIN)
-    stage = slow.trainer(project)
+def start(root: Path, server: str, module: str, *words: str) -> "subprocess.Popen[str]":
+    """A flow as a person starts it; its lines go to a file."""
+    with open(root.parent / "printed", "w") as printed:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *words], cwd=root, text=True, env={**os.environ, "PREFECT_API_URL": server},
+            stdout=printed, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
+    """Poll with a deadline: how long a machine takes is no part of any test."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def slow(project: Path) -> Path:
+    """A project whose second stage would take two minutes; the file that tells who works on it."""
+    pid = project.parent / "pid"
+    (project / "three.py").write_text(SLOW.format(pid=str(pid)))
+    return pid
+
+
+@pytest.fixture
+def flow(project: Path, slow: Path, server: str) -> Iterator["subprocess.Popen[str]"]:
+    """A run that is at that stage."""
+    started = start(project, server, "flows.retrain", "--no-register")
+    try:
+        wait_for(lambda: (slow.exists() and slow.read_text() != "") or started.poll() is not None)
+        assert started.poll() is None, printed(project)
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def printed(project: Path) -> str:
+    return (project.parent / "printed").read_text()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_ending_the_flow_ends_all_below(
+    flow: "subprocess.Popen[str]", slow: Path, project: Path, sign: signal.Signals
+) -> None:
     below = psutil.Process(flow.pid).children(recursive=True)
+    assert int(slow.read_text()) in {process.pid for process in below}
     flow.send_signal(sign)
-    slow.ended(flow)
-    slow.wait_for(lambda: slow.gone(stage) and all(slow.gone(one) for one in below))
-    assert not (project / "three.txt").exists()
+    assert flow.wait(60) != 0
+    wait_for(lambda: all(gone(process) for process in below))
+
+
+def test_others_hear_of_the_run_and_the_run_hears_that_dvc_was_killed(
+    flow: "subprocess.Popen[str]", slow: Path, project: Path
+) -> None:
+    by_hand = [sys.executable, "-m", "dvc", "repro"]
+    asked = subprocess.run(by_hand, cwd=project, capture_output=True, text=True, check=False)
+    assert asked.returncode != 0
+    assert "busy" in asked.stderr
+    stage = psutil.Process(int(slow.read_text()))
+    (dvc,) = (process for process in psutil.Process(flow.pid).children() if "dvc" in process.cmdline())
+    dvc.kill()
+    assert flow.wait(60) == 2
+    wait_for(lambda: gone(stage))
+    assert "retrain: failed: DVC was ended by signal 9" in printed(project)
+    assert "Traceback" not in printed(project)
+
+
+@pytest.mark.slow
+def test_killing_the_worker_ends_its_run_and_the_next_one_goes_on(
+    project: Path, slow: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.deployments import run_deployment
+
+    shutil.copytree(Path(str(flows.__file__)).parent, project / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    assert worktree.commit(project, "slow")
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    deploy.deploy(project)
+    worker = start(project.parent, server, "prefect", "worker", "start", "--pool", "sadcl")
+    try:
+        run_deployment("retrain/weekly", parameters={"tune_trials": 0, "publish": False}, timeout=0)
+        wait_for(lambda: slow.exists() and slow.read_text() != "", seconds=180)
+        below = psutil.Process(worker.pid).children(recursive=True)
+        assert int(slow.read_text()) in {process.pid for process in below}
+    finally:
+        worker.kill()
+        worker.wait()
+    wait_for(lambda: all(gone(process) for process in below))
+    assert len(list((project / ".sadcl/worktrees").iterdir())) == 1
+    (project / "three.py").write_text("open('three.txt', 'w').write('quick')")
+    assert worktree.commit(project, "quick")
+    assert retrain(root=project, publish=False, scheduled=True, return_state=True).is_completed()
+    assert not list((project / ".sadcl/worktrees").iterdir())

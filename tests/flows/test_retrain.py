@@ -49,7 +49,7 @@ def tasks(state: Any) -> list[str]:
 
     with get_client(sync_client=True) as client:
         runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[_id(state)])))
-    return [run.name.partition("-")[0] for run in sorted(runs, key=lambda run: run.start_time)]
+    return [run.name.partition("-")[0] for run in sorted(runs, key=lambda run: str(run.start_time))]
 
 
 def pages(state: Any) -> dict[str, str]:
@@ -89,12 +89,13 @@ def test_only_what_is_stale_runs_and_only_the_results_are_committed(project: Pat
     (project / "source.txt").write_text("new source")
     (project / "aside.py").write_text((project / "aside.py").read_text() + "# half a thought\n")
     (project / "notes.txt").write_text("mine")
+    git(project, "add", "aside.py")
     graph.reproduce("aside", root=project)
     state = run(project, commit=True)
     assert "Committed as" in state.message
     assert (project / "three.txt").read_text() == "new source ingest three"
     assert git(project, "diff", "--name-only", "HEAD~1", "HEAD").split() == ["dvc.lock", "source.txt.dvc"]
-    assert {"?? notes.txt", " M aside.py"} <= set(git(project, "status", "--porcelain").splitlines())
+    assert {"?? notes.txt", "M  aside.py"} <= set(git(project, "status", "--porcelain").splitlines())
     assert "| aside | unchanged |" in pages(state)["retrain"]
     assert tasks(state)[2:] == ["ingest", "three", "keep"]
 

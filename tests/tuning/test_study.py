@@ -7,7 +7,7 @@ import pytest
 
 from sadcl import params
 from sadcl.errors import SadclError
-from sadcl.tuning import study
+from sadcl.tuning import space, storage, study
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -34,8 +34,8 @@ def best_near(lr: float) -> study.Objective:
 
 def search(root: Path, trials: int, objective: study.Objective) -> optuna.Study:
     settings = params.load(path=root / "params.yaml")
-    found = study.open_study(study.study_name(settings, root), settings, root)
-    found.enqueue_trial(study._present(settings, root), skip_if_exists=True)
+    found = storage.open_study(study.study_name(settings, root), settings, root)
+    found.enqueue_trial(space.present(settings, root), skip_if_exists=True)
     study.search(found, settings, trials, objective, root)
     return found
 
@@ -79,7 +79,7 @@ def test_hopeless_trials_are_pruned(root: Path) -> None:
 
 def test_the_best_settings_become_a_recipe_and_keep_comments(root: Path) -> None:
     found = search(root, 6, best_near(1e-3))
-    result = study._conclude(found, True, root)
+    result = study.conclude(found, True, root)
     applied = (root / "params.yaml").read_text()
     assert applied.startswith("# demo:")
     assert "patience: null" in applied
@@ -100,4 +100,4 @@ def test_without_a_select_split_or_stage_1_it_is_refused(root: Path) -> None:
 
 def test_a_space_that_names_no_setting_is_refused(root: Path) -> None:
     with pytest.raises(SadclError, match=r"train\.speed"):
-        study.with_values(params.read(root / "params.yaml"), {"train.speed": 1})
+        space.with_values(params.read(root / "params.yaml"), {"train.speed": 1})

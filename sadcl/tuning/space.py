@@ -1,0 +1,109 @@
+"""What a search may change: the space in ``params.yaml``, present values, and values written back."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sadcl import files, params
+from sadcl.errors import SadclError
+
+if TYPE_CHECKING:
+    import optuna
+
+_SCALAR = re.compile(r""""[^"]*"|'[^']*'|[^\s,\]}#]+""")
+
+SEARCHED = "train"
+"""The section that may be searched: stage 2, on shared stage-1 weights."""
+
+
+def present(settings: params.Params, root: Path = Path()) -> dict[str, Any]:
+    """The values that ``params.yaml`` has now, by ``section.key``.
+
+    Raises:
+        SadclError: the space names no setting of stage 2, or does not say where to look.
+    """
+    raw = params.read(root / params.FILE)
+    for key, where in settings.tune.space.items():
+        if key.partition(".")[0] != SEARCHED:
+            raise SadclError(
+                f"The space names {key!r}, but trials share everything before stage 2",
+                where="tune.space",
+                fix=f"Search settings of {SEARCHED} only",
+            )
+        if where.choices is None and (where.low is None or where.high is None):
+            raise SadclError(
+                f"The space of {key} has neither choices nor low and high", where="tune.space", fix="Give them"
+            )
+        with_values(raw, {key: None})
+    return {key: raw[SEARCHED][key.partition(".")[2]] for key in settings.tune.space}
+
+
+def suggest(trial: "optuna.Trial", key: str, where: params.Range) -> Any:
+    """A value for one dimension; whole bounds above 1 give whole numbers."""
+    if where.choices is not None:
+        return trial.suggest_categorical(key, list(where.choices))
+    low, high = float(where.low or 0), float(where.high or 0)
+    if low.is_integer() and high.is_integer() and not where.log and high > 1:
+        return trial.suggest_int(key, int(low), int(high))
+    return trial.suggest_float(key, low, high, log=where.log)
+
+
+def with_values(raw: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with some of them replaced: ``{"train.lr": 1e-3}``.
+
+    Raises:
+        SadclError: there is no such setting.
+    """
+    value = {name: dict(section) if isinstance(section, dict) else section for name, section in raw.items()}
+    for key, new in chosen.items():
+        section, _, name = key.partition(".")
+        if not isinstance(value.get(section), dict) or name not in value[section]:
+            raise SadclError(
+                f"The space names {key!r}, which is no setting", where="tune.space", fix="Write section.key"
+            )
+        value[section][name] = new
+    return value
+
+
+def write_values(source: Path, target: Path, values: Mapping[str, Any]) -> None:
+    """Copy a settings file with some values replaced; every other byte stays.
+
+    Raises:
+        SadclError: a value is written in a way that can't be replaced.
+    """
+    from ruamel.yaml import YAML
+
+    text = source.read_text(encoding="utf-8")
+    lines, places = text.splitlines(keepends=True), YAML().load(text)
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        line, column = places[section].lc.value(name)
+        before, rest = lines[line][:column], lines[line][column:]
+        lines[line] = before + _SCALAR.sub(_written(value).replace("\\", r"\\"), rest, count=1)
+    wanted = with_values(params.read(source), values)
+    made = "".join(lines)
+    if yaml.safe_load(made) != wanted:
+        raise SadclError(
+            "The values can't be written into this file", where=source, fix="Write each of them on a line of its own"
+        )
+    params.parse(wanted, where=target)
+    files.write_text(target, made)
+
+
+def _written(value: Any) -> str:
+    """A value as YAML 1.1 and 1.2 both read it, to the last bit."""
+    if not isinstance(value, float):
+        return json.dumps(value)
+    mantissa, exponent, power = repr(value).partition("e")
+    return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Values for a line of output."""
+    return ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+    )

@@ -1,0 +1,112 @@
+"""Where studies are kept, and what becomes of trials that a kill cut short."""
+
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sadcl import files, params, processes
+
+if TYPE_CHECKING:
+    import optuna
+
+DATABASE = Path(".sadcl/optuna.db")
+ELSEWHERE = "SADCL_OPTUNA_STORAGE"
+"""Environment: another storage, such as a database server that several machines share."""
+
+HEARTBEAT = 60
+"""Seconds; a trial of another machine that has been silent for longer is tried again."""
+
+RETRIES = 3
+"""How often a trial is begun again after a kill."""
+
+PROCESS, ERROR = "process", "error"
+"""Attributes of a trial: who runs it; why its settings could not be trained."""
+
+
+def address(root: Path = Path()) -> str:
+    """Where the studies are: sqlite in the project, or what ``SADCL_OPTUNA_STORAGE`` names."""
+    return os.environ.get(ELSEWHERE) or f"sqlite:///{(root / DATABASE).resolve()}"
+
+
+def open_study(name: str, settings: params.Params, root: Path = Path(), worker: int = 0) -> "optuna.Study":
+    """The study of that name, made where there is none.
+
+    Args:
+        name: of the study.
+        settings: seed and pruning.
+        root: the project.
+        worker: number of this process; its sampler has a seed of its own.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    (root / DATABASE).parent.mkdir(parents=True, exist_ok=True)
+    where = address(root)
+    with quiet():
+        storage = optuna.storages.RDBStorage(
+            where,
+            engine_kwargs={"connect_args": {"timeout": 60}} if where.startswith("sqlite") else None,
+            heartbeat_interval=HEARTBEAT,
+            heartbeat_stale_trial_callback=_again(),
+        )
+        study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
+        done = len(study.get_trials(deepcopy=False))
+        seed = settings.seed + worker if not done else int(files.digest_of([settings.seed, worker, done])[:8], 16)
+        study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=settings.tune.startup_trials)
+    return study
+
+
+def take_back(study: "optuna.Study") -> None:
+    """Queue again, with the same values, what a kill or Ctrl-C cut short; its training goes on where it was."""
+    import optuna
+    from optuna.trial import TrialState
+
+    with quiet():
+        optuna.storages.fail_stale_trials(study)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        host, process = trial.user_attrs.get(PROCESS, ["", ""])
+        if host == socket.gethostname() and not processes.alive(process):
+            study.tell(trial.number, state=TrialState.FAIL)
+    trials = study.get_trials()
+    retried = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
+    for trial in trials:
+        if trial.state == TrialState.FAIL and trial.number not in retried and ERROR not in trial.user_attrs:
+            with quiet():
+                _again()(study, trial)
+
+
+def us() -> list[str]:
+    """This process, as a trial notes it."""
+    return [socket.gethostname(), processes.name_of(os.getpid())]
+
+
+def taken(study: "optuna.Study") -> int:
+    """Trials that count: finished, pruned, found impossible, or running elsewhere."""
+    from optuna.trial import TrialState
+
+    all_trials = study.get_trials(deepcopy=False, states=tuple(set(TrialState) - {TrialState.WAITING}))
+    return sum(trial.state != TrialState.FAIL or ERROR in trial.user_attrs for trial in all_trials)
+
+
+def mine(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+    """Trials that this process runs or ran."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(PROCESS) == us()]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna warns of parts that are new to it, and of values reported twice or out of range: all on purpose."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _again() -> "optuna.storages.RetryHeartbeatStaleTrialCallback":
+    import optuna
+
+    return optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES, inherit_intermediate_values=True)

@@ -1,0 +1,215 @@
+"""A search that is killed, whose settings fail, or that has several workers; and its winner's training, for real."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import settings as laws
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+from sadcl import graph, params
+from sadcl.data import scenes, shards
+from sadcl.data.ingest import ingest
+from sadcl.errors import SadclError
+from sadcl.stages import pretrain, prototypes, train
+from sadcl.tuning import space, storage, study
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).parent.parent.parent
+
+SLOW = """
+import time
+from pathlib import Path
+from sadcl import params
+from sadcl.tuning import storage, study
+
+def slow(settings, report):
+    report(0, 50.0)
+    if settings.train.lr != params.load().train.lr:
+        Path("begun").touch()
+        time.sleep(60)
+    return 50.0
+
+settings = params.load()
+found = storage.open_study(study.study_name(settings), settings)
+found.enqueue_trial({"train.lr": settings.train.lr}, skip_if_exists=True)
+study.search(found, settings, 3, slow, Path())
+"""
+
+
+def small(root: Path) -> Path:
+    """A project whose search has one dimension."""
+    raw = params.read(ROOT / "recipes/demo.yaml")
+    raw["tune"] = {"trials": 3, "startup_trials": 4, "space": {"train.lr": {"low": 1e-4, "high": 2e-3, "log": True}}}
+    (root / "params.yaml").write_text(yaml.safe_dump(raw))
+    for path in (study.START, study.PROTOTYPES):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"weights")
+    return root
+
+
+def opened(root: Path) -> tuple[params.Params, optuna.Study]:
+    settings = params.load(path=root / "params.yaml")
+    found = storage.open_study(study.study_name(settings, root), settings, root)
+    found.enqueue_trial(space.present(settings, root), skip_if_exists=True)
+    return settings, found
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_search_goes_on_with_the_same_settings(tmp_path: Path, sign: signal.Signals) -> None:
+    root = small(tmp_path)
+    killed = subprocess.Popen([sys.executable, "-c", SLOW], cwd=root, stderr=subprocess.DEVNULL)
+    wait_for((root / "begun").exists)
+    killed.send_signal(sign)
+    killed.wait(30)
+    settings, found = opened(root)
+    cut_short = found.trials[1]
+    storage.take_back(found)
+    storage.take_back(found)
+    study.search(found, settings, 3, lambda settings, report: 60.0 + settings.train.lr, root)
+    again = [t for t in found.trials[2:] if t.system_attrs.get("retry_history") == [1]]
+    assert [t.params for t in again] == [cut_short.params]
+    assert again[0].state == TrialState.COMPLETE
+    assert storage.taken(found) == 3
+
+
+def test_a_search_that_goes_on_does_not_repeat_itself(tmp_path: Path) -> None:
+    root = small(tmp_path)
+    for trials in (3, 6):
+        settings, found = opened(root)
+        study.search(found, settings, trials, lambda settings, report: settings.train.lr, root)
+    assert len({trial.params["train.lr"] for trial in found.trials}) == 6
+
+
+def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path) -> None:
+    settings, found = opened(small(tmp_path))
+    calls = iter(range(100))
+
+    def sometimes(settings: params.Params, report: study.Report) -> float:
+        if next(calls) == 1:
+            raise SadclError("The loss is not a number", fix="Lower lr")
+        return 50.0
+
+    study.search(found, settings, 4, sometimes, tmp_path)
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    storage.take_back(found)
+    assert len(found.trials) == 4, "what failed by itself is not tried again"
+
+
+@pytest.mark.parametrize(("good", "trials"), [(0, 1), (1, 4)])
+def test_present_settings_that_fail_or_three_in_a_row_end_the_search(tmp_path: Path, good: int, trials: int) -> None:
+    settings, found = opened(small(tmp_path))
+    calls = iter(range(100))
+
+    def fails(settings: params.Params, report: study.Report) -> float:
+        if next(calls) >= good:
+            raise SadclError("The loss is not a number", fix="Lower lr")
+        return 50.0
+
+    with pytest.raises(SadclError, match=r"The loss is not a number. Lower lr"):
+        study.search(found, settings, 9, fails, tmp_path)
+    assert len(found.trials) == trials
+
+
+def test_other_settings_of_stage_2_are_another_study(tmp_path: Path) -> None:
+    root = small(tmp_path)
+    settings = params.load(path=root / "params.yaml")
+    raw = params.read(root / "params.yaml")
+    name = study.study_name(settings, root)
+    assert study.study_name(params.parse(space.with_values(raw, {"train.lr": 7e-4}), "here"), root) == name
+    assert study.study_name(params.parse(space.with_values(raw, {"train.epochs": 7}), "here"), root) != name
+    (root / study.START).write_bytes(b"other weights")
+    assert study.study_name(settings, root) != name
+
+
+def test_a_space_outside_stage_2_is_refused(tmp_path: Path) -> None:
+    root = small(tmp_path)
+    raw = params.read(root / "params.yaml")
+    raw["tune"]["space"] = {"pretrain.lr": {"low": 1e-4, "high": 1e-3}}
+    (root / "params.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(SadclError, match=r"Search settings of train only"):
+        study.tune(1, root=root)
+
+
+def test_a_stale_stage_1_is_refused(tmp_path: Path) -> None:
+    root = small(tmp_path)
+    graph.set_up(root)
+    (root / "dvc.yaml").write_text(f"stages:\n  pretrain:\n    cmd: 'true'\n    outs: [{study.START}]\n")
+    with pytest.raises(SadclError, match=r"which is stale .* Run `dvc repro prototypes`"):
+        study.tune(1, root=root)
+
+
+@laws(max_examples=10, deadline=None)
+@given(lr=st.floats(1e-12, 1e6), lowest=st.sampled_from([1e-5, 1e-300, 3e22, 0.1 + 0.2]))
+def test_written_values_are_read_back_to_the_last_bit(tmp_path_factory, lr: float, lowest: float) -> None:
+    path = tmp_path_factory.mktemp("values") / "params.yaml"
+    for value in (lr, lowest):
+        space.write_values(ROOT / "recipes/demo.yaml", path, {"train.lr": value})
+        assert params.load(path=path).train.lr == value
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_writing_nothing_changes_nothing_in_a_recipe(tmp_path: Path, recipe: Path) -> None:
+    space.write_values(recipe, tmp_path / "params.yaml", {})
+    assert (tmp_path / "params.yaml").read_text() == recipe.read_text()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny project of real scenes in which stage 1 is done."""
+    root = small(tmp_path)
+    raw = params.read(root / "params.yaml")
+    raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
+    for stage in ("pretrain", "train"):
+        raw[stage] |= {"epochs": 1, "batch": 8, "precision": "32-true"}
+    (root / "params.yaml").write_text(yaml.safe_dump(raw))
+    settings = params.load(path=root / "params.yaml")
+    scenes.make(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
+    table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 1)
+    shards.write(table, root, root / "data/shards", settings.prepare, 1)
+    monkeypatch.chdir(root)
+    pretrain.main()
+    prototypes.main()
+    graph.set_up(root)
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    return root
+
+
+def test_the_winner_is_not_trained_twice_and_the_losers_leave_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = study.tune(2, 2, apply=True)
+    assert "written to recipes/tuned-sadcl-scenes-" in found.words
+    assert found.words.endswith("and params.yaml")
+    assert params.load().train.lr == found.values["train.lr"]
+    assert params.read(found.recipe) == params.read()
+    assert len(list(Path(".sadcl/state").iterdir())) == 1
+    capsys.readouterr()
+    assert f"select mAP {found.value:.2f}" in train.main()
+    assert "epoch" not in capsys.readouterr().out
+    assert not list(Path(".sadcl/state").iterdir())
+    assert study.tune(2).values == found.values, "nothing left to try"
+
+
+def test_without_optuna_nothing_of_a_search_is_needed() -> None:
+    code = "import sys, sadcl.tuning.study; sys.exit('optuna' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ), check=False).returncode == 0
+    assert shutil.which("optuna-dashboard", path=str(Path(sys.executable).parent))
