@@ -4,7 +4,7 @@ BIN := .venv/bin
 RECIPE ?= demo
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test test-all lint install bench lock
+.PHONY: demo test test-all lint install lock
 
 demo: .venv/use
 	@$(BIN)/sadcl demo --recipe $(RECIPE)
@@ -20,9 +20,6 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench: .venv/use
-	$(BIN)/python -m benchmarks.speed
 
 install: .venv/use
 
