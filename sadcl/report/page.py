@@ -3,106 +3,183 @@
 import base64
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from sadcl import files, params
 from sadcl.data import photos
 from sadcl.data.shards import Shards
+from sadcl.data.table import SPLITS
+from sadcl.errors import SadclError
 from sadcl.evaluation import scores as score_files
+from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.scores import Scores
 from sadcl.model import tagger
 from sadcl.report import plots
 from sadcl.report.attention import overlay
 
-FIGURES = ("mAP", "CP", "CR", "CF1", "CF1_harmonic", "OP", "OR", "OF1")
 SHOWN = 6
 """Photos in the row of the best and in that of the worst."""
-SIDE = 150
+TRUE, WRONG = 8, 4
+"""At most so many true and so many wrong labels of a photo get a map; the likeliest first."""
+SIDE = 176
+"""Pixels of the long side of a picture in the page."""
+WORDS = {"ema": "averaged", "raw": "raw"}
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label of a photo, or one that the model gave it: its probability, and where it looked (or nothing)."""
+
+    name: str
+    probability: float
+    result: str
+    map: str | None = None
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A photo on the page: its pictures as data addresses, its labels, how well it went."""
+    """A photo in the page: its picture as a data address, its labels, how many wrong ones have no room.
+
+    ``grid`` says how many positions each of its maps truly has: the page draws them smooth.
+    """
 
     image_id: str
     picture: str
-    true: list[tuple[str, float]]
-    wrong: list[tuple[str, float]]
-    maps: list[tuple[str, str]]
+    labels: list[Label]
+    more: int
+    grid: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of figures."""
+
+    name: str
+    figures: Mapping[str, Any]
+    top3: Mapping[str, Any]
 
 
 def render(root: Path, settings: params.Gate) -> str:
-    """Read what the stages wrote under ``root`` and render the page.
+    """Read what the stages wrote under ``root`` and render the page; the same files give the same page.
+
+    Args:
+        root: the project's folder.
+        settings: section gate, whose rules and published figures the page shows.
 
     Raises:
         SadclError: a file is missing or damaged.
     """
-    reports = root / "reports"
+    reports, models = root / "reports", root / "models"
     metrics, verdict = files.read_json(reports / "metrics.json"), files.read_json(reports / "verdict.json")
     found = score_files.read(reports / "scores.parquet")
     rival = score_files.read(reports / "champion_scores.parquet")
-    environment = Environment(loader=PackageLoader("sadcl.report"), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("report.html").render(
+    model = tagger.load(models / "train")
+    return _environment().get_template("report.html").render(
         verdict=verdict,
         metrics=metrics,
-        validation=files.read_json(reports / "validation.json"),
-        figures=FIGURES,
-        columns=_columns(metrics, rival, settings),
-        plots={
-            "per_class": plots.per_class(_rows(reports / "plots/per_class.csv")),
-            "precision_recall": plots.precision_recall(_rows(reports / "plots/precision_recall.csv")),
-            "stage1": plots.training(_rows(root / "models/pretrain/history.csv")),
-            "stage2": plots.training(_rows(root / "models/train/history.csv")),
-        },
-        photos=_photos(found, Shards(root / "data/shards/test"), tagger.load(root / "models/train")),
-        settings=settings,
+        data=_data(files.read_json(reports / "validation.json")),
+        names=NAMES,
+        columns=_columns(metrics, verdict, found, rival, settings),
+        refused=rival.refused,
+        per_class=plots.per_class(_rows(reports / "plots/per_class.csv")),
+        precision_recall=plots.precision_recall(_rows(reports / "plots/precision_recall.csv"), metrics["threshold"]),
+        stage1=plots.training(_rows(models / "pretrain/history.csv"), "stage 1, SARL"),
+        stage2=plots.training(_rows(models / "train/history.csv"), "stage 2, SADCL"),
+        photos=_photos(found, Shards(root / "data/shards/test"), model, metrics["threshold"]),
+        head=model.head,
+        gate=settings,
+        words=WORDS,
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    """Names of classes and images are other people's data: whatever is not marked safe is escaped."""
+    made = Environment(
+        loader=PackageLoader("sadcl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    made.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
+    made.filters["count"] = lambda value: f"{value:,}"
+    return made
 
 
-def _columns(metrics: dict[str, Any], rival: Scores, settings: params.Gate) -> list[tuple[str, dict[str, float]]]:
-    """Name and figures of each column: ours, SARL alone, the champion, the published ones."""
-    columns = [("SADCL", metrics["sadcl"]), ("SARL alone", metrics["sarl"])]
-    if len(rival):
-        columns.append(("Champion", dict(rival.figures("champion", metrics["threshold"]))))
+def _columns(
+    metrics: Mapping[str, Any], verdict: Mapping[str, Any], found: Scores, rival: Scores, settings: params.Gate
+) -> list[Column]:
+    """Ours, SARL alone, the champion if it was scored on the same images and labels, published, our other weights."""
+    other = "raw" if metrics["chosen"] == "ema" else "ema"
+    columns = [_column("SADCL", metrics["sadcl"]), _column("SARL alone", metrics["sarl"])]
+    if len(rival) and rival.labels_digest() == found.labels_digest():
+        version = f" (version {verdict['champion_version']})" if verdict.get("champion_version") else ""
+        columns.append(_column(f"Champion{version}", rival.figures("champion", metrics["threshold"])))
     if settings.published is not None:
-        columns.append((settings.published.name, settings.published.figures))
-    return columns
+        figures = settings.published.figures
+        top3 = {name.removeprefix("top3."): value for name, value in figures.items() if name.startswith("top3.")}
+        columns.append(Column(settings.published.name, figures, top3))
+    return [*columns, _column(f"SADCL, {WORDS[other]} weights", metrics["sadcl_other"])]
 
 
-def _photos(found: Scores, test: Shards, model: tagger.Tagger) -> dict[str, list[Shown]]:
-    """The photos that went best and worst, by the mean log-loss over their labels."""
-    probable = found.probabilities("sadcl")
-    right = np.where(found.targets, probable, 1 - probable).clip(1e-9)
-    loss = -(np.log(right) * ~found.ignored).mean(1)
-    labelled = np.flatnonzero(found.targets.any(1))
-    order = labelled[np.argsort(loss[labelled], kind="stable")]
-    row = {image_id: i for i, image_id in enumerate(test.ids)}
+def _column(name: str, figures: Mapping[str, Any]) -> Column:
+    return Column(name, figures, figures["top3"])
+
+
+def _data(validation: Mapping[str, Any]) -> dict[str, Any]:
+    """What validation said, broken rules first; images a split in the order of their use."""
+    rules: Sequence[Mapping[str, Any]] = validation.get("rules", [])
+    order = {"failed": 0, "passed": 1}
+    counts = validation.get("images", {})
     return {
-        name: [_shown(found, i, test.jpeg(row[found.ids[i]]), probable[i], model) for i in chosen]
-        for name, chosen in (("worst", order[::-1][:SHOWN]), ("best", order[:SHOWN]))
+        "passed": validation["passed"],
+        "rules": sorted(rules, key=lambda rule: order.get(rule["status"], 2)),
+        "images": {split: counts[split] for split in SPLITS if split in counts},
     }
 
 
-def _shown(found: Scores, i: int, encoded: bytes, probable: np.ndarray, model: tagger.Tagger) -> Shown:
-    image = photos.decode(encoded, where=f"image {found.ids[i]}")
-    maps = model.attention(image)
+def _photos(found: Scores, test: Shards, model: tagger.Tagger, threshold: float) -> dict[str, list[Shown]]:
+    """The labelled photos that went best and worst, by the mean log loss over their classes; none is in both."""
+    probable = found.probabilities("sadcl")
+    right = np.where(found.targets, probable, 1 - probable).clip(1e-9)
+    known = ~found.ignored
+    loss = -(np.log(right) * known).sum(1) / known.sum(1).clip(1)
+    labelled = np.flatnonzero(found.targets.any(1))
+    order = labelled[np.argsort(loss[labelled], kind="stable")]
+    best = order[: min(SHOWN, (len(order) + 1) // 2)]
+    worst = order[len(best) :][::-1][:SHOWN]
+    row = {image_id: i for i, image_id in enumerate(test.ids)}
+    lost = [found.ids[i] for i in (*worst, *best) if found.ids[i] not in row]
+    if lost:
+        raise SadclError("The scores name a photo that is not in the shards", where=lost[0], fix="Run `dvc repro`")
+    return {
+        name: [_shown(found, int(i), test.jpeg(row[found.ids[i]]), probable[i], model, threshold) for i in chosen]
+        for name, chosen in (("worst", worst), ("best", best))
+    }
+
+
+def _shown(
+    found: Scores, i: int, encoded: bytes, probable: npt.NDArray[np.float64], model: tagger.Tagger, threshold: float
+) -> Shown:
+    """One photo with the labels that it has and those that it was given, the likeliest first."""
+    maps = model.attention(encoded)
+    image = photos.decode(encoded, at_least=SIDE, where=f"image {found.ids[i]}")
     image.thumbnail((SIDE, SIDE))
-    present = [j for j in np.argsort(-probable) if found.targets[i, j]]
-    wrong = [j for j in np.argsort(-probable) if probable[j] > model.thresholds[j] and not found.targets[i, j]]
-    named = [*present[:4], *wrong[:2]]
-    return Shown(
-        found.ids[i],
-        _address(image),
-        [(found.classes[j], float(probable[j])) for j in present],
-        [(found.classes[j], float(probable[j])) for j in wrong],
-        [(found.classes[j], _address(overlay(image, maps[j]))) for j in named],
-    )
+    order, given = np.argsort(-probable, kind="stable"), probable > threshold
+    true = [j for j in order if found.targets[i, j]]
+    wrong = [j for j in order if given[j] and not found.targets[i, j] and not found.ignored[i, j]]
+
+    def label(j: int, result: str, with_map: bool) -> Label:
+        picture = _address(overlay(image, maps[j])) if with_map else None
+        return Label(found.classes[j], float(probable[j]), result, picture)
+
+    labels = [label(j, "found" if given[j] else "missed", n < TRUE) for n, j in enumerate(true)]
+    labels += [label(j, "wrong", with_map=True) for j in wrong[:WRONG]]
+    return Shown(found.ids[i], _address(image), labels, len(wrong[WRONG:]), f"{maps.shape[2]} × {maps.shape[1]}")
 
 
 def _address(image: Image.Image) -> str:
@@ -112,5 +189,8 @@ def _address(image: Image.Image) -> str:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise SadclError("The file is missing", where=path, fix="Make it again with `dvc repro`") from None

@@ -1,92 +1,174 @@
-"""Plots of the report, as SVG that stands in the page and takes its colours."""
+"""Plots of the report, as SVG that stands in the page and takes its ink."""
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-COLOURS = ("#3b6fd4", "#d9822b", "#2f9e77", "#b04a8f", "#7a7a7a")
+Rows = Sequence[Mapping[str, str]]
+
+BLUE, ORANGE, GREEN, PURPLE = "#4477cc", "#e08a1e", "#2f9e77", "#b65fa0"
+"""Told apart by colour-blind people, and readable on a light and on a dark page."""
+
+WIDTH = 4.5
+"""Inches; narrow, so that the letters are still letters on a phone."""
+COLUMN = 30
+"""Classes in one bar plot; more classes make more plots, which stand beside each other where there is room."""
+LONGEST = 26
+"""Letters of a class's name in a plot."""
+PARTS = {
+    "classification": ("classification loss", BLUE),
+    "sample_to_sample": ("sample-to-sample loss", GREEN),
+    "prototype_to_sample": ("prototype-to-sample loss", PURPLE),
+}
 STYLE: Any = {
     "svg.hashsalt": "sadcl",
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.family": "sans-serif",
-    "font.size": 11,
+    "font.size": 10.5,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
     "lines.linewidth": 2,
+    "lines.markersize": 4,
     "legend.frameon": False,
+    "legend.borderaxespad": 0.2,
     "figure.constrained_layout.use": True,
 }
 
 
-def per_class(rows: Sequence[Mapping[str, str]]) -> str:
-    """Average precision a class, best first: SADCL as bars, SARL alone as marks."""
-    ordered = sorted(rows, key=lambda row: float(row["AP"]))
-    names = [row["class"] for row in ordered]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6, 0.9 + 0.26 * len(names)))
-        axes.barh(names, [float(row["AP"]) for row in ordered], color=COLOURS[0], height=0.7, label="SADCL")
-        axes.plot(
-            [float(row["AP_sarl"]) for row in ordered], names, "|", color=COLOURS[1], ms=12, mew=3, label="SARL alone"
-        )
-        axes.set_xlim(0, 100)
-        axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.set_xlabel("average precision, %")
+def per_class(rows: Rows) -> list[str]:
+    """Average precision of each class, best first: SADCL as bars, SARL alone as marks.
+
+    Args:
+        rows: class, AP, AP_sarl, as ``evaluate`` wrote them.
+
+    Returns:
+        As many SVGs as hold all classes at 30 each; none without classes.
+    """
+    ordered = sorted(rows, key=lambda row: -_number(row["AP"]))
+    size = ceil(len(ordered) / ceil(len(ordered) / COLUMN)) if ordered else 1
+    return [_bars(ordered[i : i + size], size) for i in range(0, len(ordered), size)]
+
+
+def precision_recall(rows: Rows, threshold: float) -> str:
+    """Precision over recall, all labels together, with a mark where the threshold stands."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4))
+        axes = figure.subplots()
+        axes.plot([_number(r["recall"]) for r in rows], [_number(r["precision"]) for r in rows], color=BLUE)
+        above = [row for row in rows if _number(row["threshold"]) >= threshold]
+        if above:
+            at = min(above, key=lambda row: _number(row["threshold"]))
+            x, y = _number(at["recall"]), _number(at["precision"])
+            axes.plot(x, y, "o", color=ORANGE, ms=8)
+            left = x > 60
+            axes.annotate(
+                f"threshold {threshold:g}",
+                (x, y),
+                xytext=(-8 if left else 8, -10),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                va="top",
+            )
+        axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="recall, %", ylabel="precision, %")
+        return _svg(figure, "Precision over recall")
+
+
+def training(rows: Rows, stage: str) -> str:
+    """Select mAP of raw and averaged weights, and each part of the loss on its own scale, over epochs.
+
+    Args:
+        rows: of history.csv.
+        stage: its name, for people who hear the page.
+    """
+    parts = [part for part in PARTS if any(_number(row.get(part)) > 0 for row in rows)]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.2 + 1.25 * len(parts)))
+        heights = [1.7, *[1.0] * len(parts)]
+        panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        epochs = [_number(row["epoch"]) for row in rows]
+        _select(panels[0], epochs, rows)
+        for axes, part in zip(panels[1:], parts, strict=True):
+            title, colour = PARTS[part]
+            axes.plot(epochs, [_number(row[part]) for row in rows], "o-", color=colour)
+            axes.set_title(title)
+            axes.margins(y=0.15)
+        panels[-1].set_xlabel("epoch")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        if len(epochs) == 1:
+            panels[-1].set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
+        return _svg(figure, f"Training of {stage}: mAP on the select split and the loss, by epoch")
+
+
+def _select(axes: Axes, epochs: Sequence[float], rows: Rows) -> None:
+    """The upper panel: how good the weights were, and which epoch was kept; a training without select notes zeros."""
+    axes.set_title("mAP on the select split, %", pad=20)
+    for name, label, colour in (("ema", "averaged weights", BLUE), ("raw", "raw weights", ORANGE)):
+        values = [_number(row.get(f"select_mAP_{name}")) for row in rows]
+        if any(value > 0 for value in values):
+            axes.plot(epochs, values, "o-", color=colour, label=label)
+    scored = [(value, -epoch) for row, epoch in zip(rows, epochs, strict=True)
+              if (value := _number(row.get("select_mAP"))) > 0]  # fmt: skip
+    if not scored:
+        axes.text(0.5, 0.5, "there is no select split", transform=axes.transAxes, ha="center", va="center")
+        return
+    best, epoch = max(scored)
+    axes.plot(-epoch, best, "o", ms=11, mfc="none", mec=GREEN, mew=2, label="kept", clip_on=False)
+    axes.margins(y=0.12)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1.2, columnspacing=1.2)
+
+
+def _bars(rows: Rows, room: int) -> str:
+    """One column of bars, with the height of ``room`` of them, so that neighbours are on one scale."""
+    places = list(range(len(rows)))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.95 + 0.22 * room))
+        axes = figure.subplots()
+        bars = axes.barh(places, [_number(row["AP"]) for row in rows], color=BLUE, height=0.68)
+        alone = axes.plot([_number(row["AP_sarl"]) for row in rows], places, "|", color=ORANGE, ms=10, mew=3)
+        axes.set_yticks(places, [_short(row["class"]) for row in rows])
+        axes.set(xlim=(0, 101), ylim=(room - 0.4, -0.6), xlabel="average precision, %")
+        axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1 + 0.5 / (0.26 * len(names) + 0.9)), ncols=2)
+        axes.legend(
+            [bars, *alone], ["SADCL", "SARL alone"], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.2
+        )
         return _svg(figure, "Average precision of each class")
 
 
-def precision_recall(rows: Sequence[Mapping[str, str]]) -> str:
-    """Precision over recall, all labels together."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6, 4))
-        axes.plot([float(r["recall"]) for r in rows], [float(r["precision"]) for r in rows], color=COLOURS[0])
-        axes.set(xlim=(0, 100), ylim=(0, 102), xlabel="recall, %", ylabel="precision, %")
-        return _svg(figure, "Precision and recall")
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
-def training(rows: Sequence[Mapping[str, str]]) -> str:
-    """Select mAP of raw and averaged weights, and the parts of the loss, over epochs."""
-    epochs = [int(float(row["epoch"])) for row in rows]
-    with plt.rc_context(STYLE):
-        figure, (above, below) = plt.subplots(2, 1, figsize=(6, 5.2), sharex=True)
-        for name, label, colour in (("raw", "raw weights", COLOURS[1]), ("ema", "averaged", COLOURS[0])):
-            above.plot(
-                epochs, [float(row[f"select_mAP_{name}"]) for row in rows], "o-", ms=4, color=colour, label=label
-            )
-        above.set_ylabel("select mAP, %")
-        above.legend()
-        for part, colour in zip(("classification", "sample_to_sample", "prototype_to_sample"), COLOURS, strict=False):
-            values = [float(row[part]) for row in rows]
-            if any(values):
-                below.plot(epochs, values, "o-", ms=4, color=colour, label=part.replace("_", " "))
-        below.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
-        below.xaxis.get_major_locator().set_params(integer=True)
-        below.legend()
-        return _svg(figure, "Training")
+def _number(text: str | None) -> float:
+    """A cell of a CSV file; an empty one is not a number."""
+    return float(text) if text else float("nan")
 
 
 def _svg(figure: Figure, title: str) -> str:
+    """The figure as an element of a page: no file head, no date, the page's own ink instead of black."""
     out = io.StringIO()
-    metadata: dict[str, Any] = {"Date": None, "Creator": None, "Title": title}
-    figure.savefig(out, format="svg", metadata=metadata, transparent=True)
-    plt.close(figure)
+    with warnings.catch_warnings():
+        # the reader's browser draws the letters; it does not matter which ones matplotlib's own font has
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = out.getvalue()[out.getvalue().index("<svg") :]
-    # black ink becomes the page's own, so that the plot stays readable on a dark page
-    svg = re.sub(r"(fill|stroke): #000000", r"\1: currentColor", svg)
-    svg = re.sub(
-        r'<svg [^>]*viewBox="([^"]+)"',
-        r'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" viewBox="\1"',
-        svg,
-        count=1,
-    )
-    return re.sub(r'(<svg [^>]*?)( version="1.1")[^>]*>', r"\1>", svg, count=1)
+    box = re.search(r'viewBox="([^"]+)"', svg)
+    head = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{title}"'
+    svg = re.sub(r"<svg [^>]*>", f'{head} viewBox="{box[1] if box else ""}">', svg, count=1)
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # these names would stand in the page several times
+    return re.sub(r"(fill|stroke): #000000", r"\1: currentColor", svg)

@@ -1,0 +1,152 @@
+"""A project as the stages leave it before ``report``: real shards, scores, figures and verdict, a tiny network."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from sadcl import files, params
+from sadcl.data import photos, shards, table
+from sadcl.evaluation import curves, gate, scores
+from sadcl.evaluation.metrics import plain
+from sadcl.model import tagger, weights
+from sadcl.model.network import Network
+from sadcl.model.tagger import Tagger
+
+RECIPE = Path(__file__).parents[2] / "recipes/demo.yaml"
+HEADER = (
+    "epoch,loss,classification,sample_to_sample,prototype_to_sample,lr,"
+    "select_mAP_raw,select_mAP_ema,select_mAP,images_per_second\n"
+)
+SMALLEST = {
+    "backbone": "test_efficientnet", "weights": "random", "output_stride": 32, "side": 64, "width": 16, "heads": 2,
+    "feedforward": 16, "embedding": 8,
+}  # fmt: skip
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Make a project; what a test is not about has a plain value."""
+    return lambda *args, **kwargs: project(tmp_path, *args, **kwargs)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Tagger]:
+    """A tiny tagger of the classes that are asked for."""
+    return lambda *classes: tagger.load(network(tmp_path / "tiny.safetensors", classes or ("cat", "dog", "kite")))
+
+
+def project(
+    root: Path,
+    classes: Sequence[str] = ("cat", "dog", "kite"),
+    images: Sequence[str] = tuple(f"photo {i}" for i in range(20)),
+    published: dict[str, Any] | None = None,
+    champion: bool = False,
+    no_figures: bool = False,
+) -> Path:
+    """Write everything that the report reads under ``root``."""
+    settings = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
+    settings["gate"]["published"] = published
+    files.write_text(root / "params.yaml", yaml.safe_dump(settings))
+    truth = scored(root, tuple(classes), images)
+    digest = files.digest(network(root / "models/train/weights.safetensors", classes))
+    known = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64}
+    ours = scores.Scores(**{**vars(truth), "digests": known, "seen": dict.fromkeys(truth.logits, 0)})
+    scores.write(root / "reports/scores.parquet", ours)
+    rival = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}} if champion else vars(scores.nothing())
+    scores.write(root / "reports/champion_scores.parquet", scores.Scores(**rival))
+    figures = {name: plain(ours.figures(name, 0.5)) for name in ours.logits}
+    if no_figures:
+        figures = {name: {**values, "mAP": None} for name, values in figures.items()}
+    about = {
+        "images": len(images), "classes": len(classes), "classes_without_positives": [], "chosen": "ema",
+        "threshold": 0.5, "seen_in_training": 0, "device": "cpu (1 thread)", "digests": known,
+    }  # fmt: skip
+    files.write_json(root / "reports/metrics.json", {**figures, **about})
+    ours_flat = {name: value for name, value in figures["sadcl"].items() if name != "top3" and value is not None}
+    judged = gate.judge(params.Gate(**settings["gate"]).rules, ours_flat, gate.NotApplicable("nobody is champion yet"))
+    who = {"model": digest, "champion": "c" * 64 if champion else None, "champion_version": "3" if champion else None}
+    files.write_json(root / "reports/verdict.json", {**judged, **who})
+    files.write_json(root / "reports/validation.json", VALIDATION)
+    ap = {"AP": ours.figures("sadcl", 0.5)["AP"], "AP_sarl": ours.figures("sarl", 0.5)["AP"]}
+    bars = curves.per_class(ours.classes, ours.targets, ours.ignored, ap)
+    curves.write_csv(root / "reports/plots/per_class.csv", bars, ("class", *ap, "positives"))
+    line = curves.precision_recall(ours.probabilities("sadcl"), ours.targets, ours.ignored)
+    curves.write_csv(root / "reports/plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
+    files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
+    files.write_text(
+        root / "models/train/history.csv",
+        HEADER + "1,0.5,0.4,5.1,0.2,0.001,60,61,61,9\n2,0.4,0.3,4.8,0.1,0.0001,59,62.5,62.5,9\n",
+    )
+    return root
+
+
+VALIDATION = {
+    "passed": False,
+    "images": {"select": 5, "test": 20, "train": 1234},
+    "rules": [
+        {"rule": "ids unique", "sentence": "Each image has an id of its own.", "status": "passed", "rows": 0,
+         "first": []},
+        {"rule": "labelled", "sentence": "Each image is labelled.", "status": "failed", "rows": 17,
+         "first": ["<b>a.jpg", "b.jpg"]},
+        {"rule": "shift", "sentence": "Nothing was accepted yet.", "status": "not applicable", "rows": 0,
+         "first": []},
+    ],
+}  # fmt: skip
+
+
+def scored(root: Path, classes: tuple[str, ...], images: Sequence[str]) -> scores.Scores:
+    """Photos in shards, and scores of them that are mostly right; image by image they get worse."""
+    rng = np.random.default_rng(5)
+    targets = rng.random((len(images), len(classes))) < 0.4
+    targets[:, 0] |= ~targets.any(1)
+    for i in range(len(images)):
+        picture(root / f"raw/{i}.jpg", i)
+    facts = [photos.inspect(root / f"raw/{i}.jpg", 10**8) for i in range(len(images))]
+    rows = [
+        {
+            "image_id": name, "file": f"{i}.jpg", "split": "test", "labels": np.flatnonzero(targets[i]).tolist(),
+            "ignored": [], "width": facts[i].width, "height": facts[i].height, "bytes": facts[i].bytes,
+            "sha256": facts[i].sha256, "problem": None,
+        }
+        for i, name in enumerate(images)
+    ]  # fmt: skip
+    frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
+    shards.write(table.Table(frame, classes, "raw", {}), root, root / "data/shards", params.Prepare(), workers=1)
+    sure = np.linspace(4, -2, len(images))[:, None] * (2.0 * targets - 1)
+    logits = {
+        name: (sure + rng.normal(0, noise, sure.shape)).astype(np.float32)
+        for name, noise in (("sadcl", 0.1), ("sadcl_other", 1), ("sarl", 2))
+    }
+    shas = [fact.sha256 or "" for fact in facts]
+    return scores.Scores(list(images), shas, classes, targets, np.zeros_like(targets), logits=logits)
+
+
+def picture(path: Path, seed: int = 0, size: tuple[int, int] = (80, 60)) -> Path:
+    """A photo of coarse coloured squares."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    squares = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(squares).resize(size, Image.Resampling.NEAREST).save(path)
+    return path
+
+
+def network(path: Path, classes: Sequence[str]) -> Path:
+    """Weights of the smallest network there is."""
+    model = params.Model(**{**yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["model"], **SMALLEST})
+    torch.manual_seed(1)
+    state = Network(model, len(classes), start=False).state_dict()
+    head = {
+        "stage": "train", "classes": list(classes), "model": model.model_dump(mode="json"), "seed": 2307, "epoch": 2,
+        "preprocessing": {"side": model.side, "mean": list(model.mean), "std": list(model.std)}, "best": "ema",
+        "select": {"ema": 62.5, "raw": 59.0}, "device": "cpu (1 thread)", "precision": "32-true",
+    }  # fmt: skip
+    weights.save(path, {f"ema.network.{name}": tensor.clone() for name, tensor in state.items()}, head)
+    return path

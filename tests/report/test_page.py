@@ -1,0 +1,207 @@
+"""The page: what a reviewer must find in it, and what must never get into it."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sadcl import SadclError, files, params
+from sadcl.evaluation import scores
+from sadcl.report import page, plots
+from sadcl.stages import report
+
+Make = Callable[..., Path]
+EVIL = "<script>alert('x')</script>"
+PUBLISHED = {"name": "Published, 448 px", "figures": {"mAP": 85.6, "OF1": 82.1}}
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes, and the text outside of style."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data if self.found and self.found[-1][0] != "style" else ""
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def rendered(root: Path) -> str:
+    return page.render(root, params.Gate(**yaml.safe_load((root / "params.yaml").read_text())["gate"]))
+
+
+def test_the_stage_writes_one_page_that_needs_nothing_else(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make())
+    assert "reports/report.html" in report.main()
+    text = Path("reports/report.html").read_text(encoding="utf-8")
+    elements = Elements(text)
+    assert text.lstrip().startswith("<!doctype html>")
+    assert len(text.encode()) < 2_000_000
+    assert not elements.of("script")
+    assert not elements.of("link")
+    assert not elements.of("iframe")
+    assert all((image["src"] or "").startswith("data:image/jpeg;base64,") for image in elements.of("img"))
+    addresses = set(re.findall(r"""(?:href|src)="([^"#][^"]*)""", text)) | set(re.findall(r"url\(([^#)][^)]*)", text))
+    assert all(address.startswith("data:") for address in addresses)
+    assert "@import" not in text
+
+
+def test_the_same_files_give_the_same_bytes(make: Make) -> None:
+    root = make()
+    assert rendered(root) == rendered(root)
+
+
+def test_the_verdict_stands_first_with_a_row_for_each_rule(make: Make) -> None:
+    root = make()
+    verdict, text = files.read_json(root / "reports/verdict.json"), Elements(rendered(root)).words
+    places = [text.index(words) for words in (verdict["words"], *(rule["words"] for rule in verdict["rules"]))]
+    assert places == sorted(places)
+    assert places[-1] < text.index("Figures")
+    assert "– not applicable" in text
+
+
+def test_a_refused_verdict_without_a_map_is_a_page_too(make: Make) -> None:
+    """A model whose figures are unknown ends as refused; the page must not fail on the null."""
+    text = Elements(rendered(make(no_figures=True))).words
+    assert "refused · mAP – ·" in text
+    assert "! refused" in text
+
+
+def test_figures_stand_beside_sarl_champion_and_published_ones(make: Make) -> None:
+    root = make(published=PUBLISHED, champion=True)
+    figures, text = files.read_json(root / "reports/metrics.json"), Elements(rendered(root)).words
+    head = re.search(r"SADCL\s*SARL alone\s*Champion \(version 3\)\s*Published, 448 px\s*SADCL, raw weights", text)
+    assert head
+    row = text[head.end() :].split("CP")[0]
+    shown = f"{figures['sadcl']['mAP']:.2f}", f"{figures['sarl']['mAP']:.2f}"
+    assert re.findall(r"\d+\.\d\d", row) == [*shown, shown[1], "85.60", f"{figures['sadcl_other']['mAP']:.2f}"]
+    assert "the gate does not use them" in text
+
+
+def test_a_champion_scored_on_other_labels_is_not_shown_beside_ours(make: Make) -> None:
+    root = make(champion=True)
+    rival = scores.read(root / "reports/champion_scores.parquet")
+    scores.write(root / "reports/champion_scores.parquet", scores.Scores(**{**vars(rival), "targets": ~rival.targets}))
+    assert "Champion (version" not in rendered(root)
+
+
+def test_the_reason_why_there_are_no_champions_scores_is_said(make: Make) -> None:
+    root = make()
+    scores.write(root / "reports/champion_scores.parquet", scores.nothing("the <champion> is lost"))
+    assert "the &lt;champion&gt; is lost" in rendered(root)
+
+
+def test_names_from_peoples_data_stay_text(make: Make) -> None:
+    images = [f'{EVIL}" onerror="alert(1)' + str(i) for i in range(20)]
+    text = rendered(make(classes=(EVIL, "$a_{$", "_quiet"), images=images))
+    elements = Elements(text)
+    assert not elements.of("script")
+    assert not any("onerror" in attributes for _, attributes in elements.found)
+    assert EVIL in elements.words
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+def test_best_and_worst_photos_never_meet(make: Make, count: int) -> None:
+    text = rendered(make(images=[f"photo {i:02}" for i in range(count)]))
+    shown = re.findall(r"<h3>(photo \d+)</h3>", text)
+    assert len(shown) == len(set(shown)) == min(count, 12)
+    if count == 20:
+        assert shown == [f"photo {i:02}" for i in (19, 18, 17, 16, 15, 14, 0, 1, 2, 3, 4, 5)]
+
+
+def test_each_label_of_a_shown_photo_has_a_map_and_a_result(make: Make) -> None:
+    root = make()
+    found, elements = scores.read(root / "reports/scores.parquet"), Elements(rendered(root))
+    maps = [image["alt"] for image in elements.of("img") if (image["alt"] or "").startswith("where ")]
+    best = [found.ids.index(f"photo {i}") for i in range(6)]
+    assert maps[-int(found.targets[best].sum()) :] == [
+        f"where {found.classes[j]} looked"
+        for i in best
+        for j in sorted(range(3), key=lambda j: -found.logits["sadcl"][i, j])
+        if found.targets[i, j]
+    ]
+    for result in ("found, ", "missed, ", "wrong, "):
+        assert result in elements.words
+
+
+def test_broken_rules_of_validation_stand_first_with_their_rows(make: Make) -> None:
+    text = Elements(rendered(make())).words
+    assert "1,234 train, 5 select, 20 test photos." in text
+    assert "did not pass validation" in text
+    assert "17 rows, the first: <b>a.jpg, b.jpg" in text
+    assert text.index("Each image is labelled.") < text.index("Each image has an id of its own.")
+
+
+def test_what_the_figures_stand_on_is_said(make: Make) -> None:
+    text = Elements(rendered(make())).words
+    for fact in ("2307", "32-true", "cpu (1 thread)", "test_efficientnet", "at least 55.00, margin 0.00", "nobody yet"):
+        assert fact in text
+
+
+@pytest.mark.parametrize("classes", [1, 10, 30, 31, 80])
+def test_every_class_has_its_bar_however_many_there_are(classes: int) -> None:
+    rows = [{"class": f"class {i:03}", "AP": str(i), "AP_sarl": str(i / 2)} for i in range(classes)]
+    drawn = plots.per_class(rows)
+    assert len(drawn) == -(-classes // 30)
+    assert re.findall(r">(class \d+)<", "".join(drawn)) == [f"class {i:03}" for i in range(classes)][::-1]
+
+
+def test_letters_that_no_font_here_has_are_drawn_without_a_warning() -> None:
+    assert "犬と猫" in plots.per_class([{"class": "犬と猫", "AP": "50", "AP_sarl": "40"}])[0]
+
+
+def test_plots_of_nothing_are_plots(make: Make) -> None:
+    """No class with a test photo, and a training without a select split, which notes zeros."""
+    assert plots.per_class([]) == []
+    assert plots.precision_recall([], 0.5).startswith("<svg")
+    row = {"epoch": "1", "classification": "0.5", "select_mAP": "0", "select_mAP_raw": "0", "select_mAP_ema": "0"}
+    assert "there is no select split" in plots.training([row], "stage 1")
+
+
+@pytest.mark.parametrize("count", [1, 2, 80])
+def test_epochs_are_whole_numbers(count: int) -> None:
+    rows = [{"epoch": str(i + 1), "select_mAP_ema": "50", "select_mAP": "50"} for i in range(count)]
+    ticks = re.findall(r">([\d.]+)</text>", plots.training(rows, "stage 1").split(">epoch<")[0])
+    assert ticks
+    assert all(tick.isdecimal() for tick in ticks)
+
+
+def test_the_page_without_a_select_split_does_not_claim_a_choice(make: Make) -> None:
+    from sadcl.model import weights
+
+    root = make()
+    path = root / "models/train/weights.safetensors"
+    tensors, head = weights.load(path)
+    weights.save(path, tensors, {**head, "select": None})
+    assert "there was no select split to choose by" in rendered(root)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    ["reports/metrics.json", "reports/scores.parquet", "reports/plots/per_class.csv", "models/train/history.csv"],
+)
+def test_a_missing_input_is_named(make: Make, lost: str) -> None:
+    root = make()
+    (root / lost).unlink()
+    with pytest.raises(SadclError, match=Path(lost).name):
+        rendered(root)
+
+
+def test_scores_of_photos_that_the_shards_lack_are_refused(make: Make) -> None:
+    root = make()
+    found = scores.read(root / "reports/scores.parquet")
+    scores.write(root / "reports/scores.parquet", scores.Scores(**{**vars(found), "ids": ["new", *found.ids[1:]]}))
+    with pytest.raises(SadclError, match="not in the shards"):
+        rendered(root)
