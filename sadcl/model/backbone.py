@@ -1,5 +1,6 @@
 """The backbone: timm's door, and torchvision's, which timm imports."""
 
+import difflib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -26,18 +27,21 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
         start: load the weights that training starts from; without, values are random (they will be loaded).
 
     Raises:
-        SadclError: no such network, or its weights can't be had.
+        SadclError: no such network, its weights can't be had, or it has no part that ``frozen`` names.
     """
     timm = _timm()
+    if not timm.is_model(settings.backbone):
+        raise _unknown(settings.backbone, timm.list_models())
+    download = start and settings.weights == "timm"
     dilation = {"output_stride": settings.output_stride} if settings.output_stride != 32 else {}
     try:
-        net = timm.create_model(
-            settings.backbone, pretrained=start and settings.weights == "timm", num_classes=0, **dilation
-        )
+        net = timm.create_model(settings.backbone, pretrained=download, num_classes=0, **dilation)
     except Exception as error:
-        raise SadclError(
-            f"timm can't build {settings.backbone!r}: {error}", where="model.backbone", fix="Check the name"
-        ) from None
+        where, fix = (
+            ("model.weights", "Go online, or name a file") if download else ("model.backbone", "Choose another")
+        )
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise SadclError(f"timm can't build {settings.backbone!r}: {reason}", where=where, fix=fix) from None
     if start and settings.weights == "package":
         net.load_state_dict({k: v for k, v in _packaged(settings).items() if not k.startswith("classifier.")})
     elif start and settings.weights not in ("timm", "random"):
@@ -48,7 +52,14 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
 class Backbone(nn.Module):
     """[B, 3, S, S] to the last feature map [B, channels, h, w].
 
-    Frozen parts get no gradient; where they come first, nothing is kept for the backward pass.
+    Frozen parts get no gradient; where they come first, autograd keeps nothing of them for the backward pass.
+
+    Args:
+        net: a timm model.
+        settings: section model.
+
+    Raises:
+        SadclError: ``net`` has no part that ``frozen`` names.
     """
 
     def __init__(self, net: Any, settings: params.Model) -> None:
@@ -57,13 +68,31 @@ class Backbone(nn.Module):
         self.channels = int(net.num_features)
         self.freeze_batch_norm = settings.freeze_batch_norm
         self.frozen = settings.frozen
+        parts = {name for name, _ in (*net.named_modules(), *net.named_parameters())}
+        for part in settings.frozen:
+            if part not in parts:
+                top = ", ".join(name for name, _ in net.named_children())
+                raise SadclError(f"The backbone has no part {part!r}", where="model.frozen", fix=f"It has {top}")
         for name, parameter in net.named_parameters():
             if self._is_frozen(name):
                 parameter.requires_grad_(False)
         self.train()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.body.forward_features(images)  # type: ignore[no-any-return]
+        """[B, 3, S, S] to [B, channels, h, w].
+
+        Raises:
+            SadclError: this network ends in something else than such a map (tokens, channels last).
+        """
+        out: Tensor = self.body.forward_features(images)
+        if out.dim() != 4 or out.shape[1] != self.channels:
+            shape = list(out.shape)
+            raise SadclError(
+                f"The backbone gives {shape}, not [B, {self.channels}, h, w]",
+                where="model.backbone",
+                fix="Choose a convolutional network",
+            )
+        return out
 
     def train(self, mode: bool = True) -> "Backbone":
         """Frozen batch norms keep their statistics in training too."""
@@ -78,6 +107,11 @@ class Backbone(nn.Module):
 
     def _is_frozen(self, name: str) -> bool:
         return any(name == part or name.startswith(part + ".") for part in self.frozen)
+
+
+def _unknown(name: str, known: list[str]) -> SadclError:
+    near = difflib.get_close_matches(name.split(".")[0], known, n=1, cutoff=0)
+    return SadclError(f"timm has no network {name!r}", where="model.backbone", fix=f"The nearest name is {near[0]}")
 
 
 def _timm() -> ModuleType:
@@ -146,8 +180,9 @@ def _load_file(net: nn.Module, path: Path) -> None:
             kept = torch.load(path, map_location="cpu", weights_only=True)
         missing = net.load_state_dict(kept, strict=False).missing_keys
     except Exception as error:
+        reason = str(error).splitlines()[0].rstrip(".:") if str(error) else type(error).__name__
         raise SadclError(
-            f"The backbone's weights can't be read: {error}", where=path, fix="Check model.weights"
+            f"The backbone's weights can't be read: {reason}", where=path, fix="Check model.weights"
         ) from None
     if missing:
         raise SadclError(

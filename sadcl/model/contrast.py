@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from sadcl.errors import SadclError
 from sadcl.model.network import Network
 
 
@@ -16,8 +17,8 @@ class ContrastOutput(NamedTuple):
     """[B, C, D]"""
     embeddings: Tensor
     """[B, C, E]"""
-    memory_embeddings: Tensor
-    """[K, C, E]"""
+    memory_embeddings: Tensor | None
+    """[K, C, E]; None without a memory"""
     prototype_embeddings: Tensor
     """[C, E]"""
 
@@ -35,7 +36,13 @@ class Projector(nn.Module):
 
 
 class DualContrast(nn.Module):
-    """The network, its projector and its class prototypes [C, D]."""
+    """The network, its projector and its class prototypes.
+
+    Args:
+        network: with a head that gives features.
+        prototypes: [C, D], where they start from.
+        embedding: E.
+    """
 
     def __init__(self, network: Network, prototypes: Tensor, embedding: int) -> None:
         super().__init__()
@@ -43,13 +50,19 @@ class DualContrast(nn.Module):
         self.projector = Projector(prototypes.shape[1], embedding)
         self.prototypes = nn.Parameter(prototypes.detach().clone())
 
-    def forward(self, images: Tensor, memory: Tensor) -> ContrastOutput:
-        """[B, 3, S, S] and memory [K, C, D] (no gradient reaches it) to ``ContrastOutput``."""
+    def forward(self, images: Tensor, memory: Tensor | None = None) -> ContrastOutput:
+        """[B, 3, S, S] and memory [K, C, D] (no gradient reaches it) to ``ContrastOutput``.
+
+        Raises:
+            SadclError: the head gives no features.
+        """
         out = self.network(images)
+        if out.features is None:
+            raise SadclError("This head gives no label-level features to contrast", where="model.head", fix="Use sarl")
         return ContrastOutput(
             out.logits,
             out.features,
             self.projector(out.features),
-            self.projector(memory),
+            None if memory is None else self.projector(memory.detach()),
             self.projector(self.prototypes),
         )

@@ -8,18 +8,23 @@ from sadcl.model.heads import HeadOutput
 
 
 class Network(nn.Module):
-    """[B, 3, S, S] to ``HeadOutput``: what serving needs, and all of stage 1."""
+    """[B, 3, S, S] to ``HeadOutput``: what serving needs, and all of stage 1.
 
-    def __init__(self, settings: params.Model, classes: int, start: bool = True) -> None:
-        """Args:
+    Args:
         settings: section model.
         classes: C.
         start: load the backbone's starting weights.
-        """
+
+    Raises:
+        SadclError: a backbone, head or starting weights that can't be had.
+    """
+
+    def __init__(self, settings: params.Model, classes: int, start: bool = True) -> None:
         super().__init__()
         self.backbone = backbone.build(settings, start)
         self.head = heads.build(self.backbone.channels, classes, settings)
 
     def forward(self, images: Tensor, attention: bool = False) -> HeadOutput:
+        """[B, 3, S, S] to logits, features and, if wanted, attention (what the head has of them)."""
         out: HeadOutput = self.head(self.backbone(images), attention)
         return out

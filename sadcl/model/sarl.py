@@ -8,15 +8,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sadcl import params
+from sadcl.errors import SadclError
 from sadcl.model.heads.base import HeadOutput
 
 
 class SARL(nn.Module):
-    """Encoder over the feature map, decoder with one learnt query a label, one linear map a label."""
+    """Encoder over the feature map, decoder with one learnt query a label, one linear map a label.
+
+    Args:
+        channels: of the feature map; where they are D no projection stands before the encoder.
+        classes: C.
+        settings: section model; 0 encoder layers give the paper's SARL* (method, section 2.7).
+
+    Raises:
+        SadclError: the width can't be shared out among the heads, or between the axes of the positions.
+    """
 
     def __init__(self, channels: int, classes: int, settings: params.Model) -> None:
         super().__init__()
         D, s = settings.width, settings
+        if D % s.heads or D % 2:
+            raise SadclError(
+                f"The width {D} must be even and a multiple of the {s.heads} heads",
+                where="model.width",
+                fix="Change one",
+            )
         self.input_proj = nn.Identity() if channels == D else nn.Conv2d(channels, D, 1)
         self.encoder = nn.ModuleList(
             EncoderLayer(D, s.heads, s.feedforward, s.dropout) for _ in range(s.encoder_layers)
@@ -42,8 +58,8 @@ class SARL(nn.Module):
         """[B, channels, h, w] to tokens [B, hw, D] after the encoder, and their positions [1, hw, D]."""
         projected = self.input_proj(feature_map)
         tokens = projected.flatten(2).transpose(1, 2)
-        position = sine_encoding(*projected.shape[-2:], projected.shape[1]).to(tokens)
-        position = position.flatten(1).T[None]
+        h, w = projected.shape[-2:]
+        position = _positions(h, w, tokens.shape[-1], tokens.device, tokens.dtype)
         for layer in self.encoder:
             tokens = layer(tokens, position)
         return tokens, position
@@ -85,7 +101,9 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         weights = None
         if wanted:
-            weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1).mean(1)
+            # scaled before the product (half precision ends at 65,504); the maps sum to 1 in float32 at least
+            similar = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
+            weights = similar.softmax(-1, dtype=torch.promote_types(similar.dtype, torch.float32)).mean(1)
         return self.out_proj(out.transpose(1, 2).flatten(2)), weights
 
     def _split(self, x: Tensor) -> Tensor:
@@ -130,13 +148,19 @@ class DecoderLayer(_Layer):
 
 
 @lru_cache(maxsize=8)
+def _positions(h: int, w: int, D: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """``sine_encoding`` as tokens [1, hw, D], kept where it is used: no copy to the device at each step."""
+    with torch.inference_mode(False):  # first asked for in serving, it must still do for training
+        return sine_encoding(h, w, D).flatten(1).T[None].to(device, dtype)
+
+
 def sine_encoding(h: int, w: int, D: int) -> Tensor:
     """Fixed positions [D, h, w] in float32, normalised to (0, 2 pi]: y half first, then x (method, section 2.2)."""
     P, eps = D // 2, 1e-6
     # in this order, in float32: it gives the released table bit for bit
-    u, v = (torch.arange(1, n + 1, dtype=torch.float32) for n in (h, w))
+    u, v = (torch.arange(1, n + 1, dtype=torch.float32, device="cpu") for n in (h, w))
     u, v = (at / (at[-1] + eps) * (2 * math.pi) for at in (u, v))
-    n = torch.arange(P, dtype=torch.float32)
+    n = torch.arange(P, dtype=torch.float32, device="cpu")
     wave = 10000 ** (2 * torch.div(n, 2, rounding_mode="floor") / P)
     y, x = (torch.where(n % 2 == 0, torch.sin(at[:, None] / wave), torch.cos(at[:, None] / wave)) for at in (u, v))
     return torch.cat([y[:, None].expand(h, w, P), x[None].expand(h, w, P)], -1).permute(2, 0, 1).contiguous()

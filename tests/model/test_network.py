@@ -1,5 +1,6 @@
-"""Backbones, parameter counts, and weights on disk."""
+"""The whole network: the paper's sizes, every precision, and what stage 2 adds."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,11 @@ import torch
 
 from sadcl import params
 from sadcl.errors import SadclError
-from sadcl.model import tagger, weights
 from sadcl.model.contrast import DualContrast
 from sadcl.model.network import Network
 
 torch.set_num_threads(1)
+GOLDEN = Path(__file__).parent.parent / "golden"
 SMALL = params.Model(
     backbone="tf_efficientnet_lite0", weights="random", side=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
     width=32, heads=2, feedforward=64, embedding=16,
@@ -23,98 +24,115 @@ PAPER = params.Model(
 )  # fmt: skip
 
 
+def network(**change: object) -> Network:
+    torch.manual_seed(0)
+    return Network(SMALL.model_copy(update=change), 4)
+
+
 def trained(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def test_the_papers_network_has_the_papers_parameters() -> None:
+@pytest.fixture(scope="module")
+def paper() -> DualContrast:
     with torch.device("meta"):
-        network = Network(PAPER, 80, start=False)
-        both = DualContrast(network, torch.empty(80, 2048), 1024)
-    assert trained(network) == 193_579_088
-    assert trained(both) == 200_037_456
+        return DualContrast(Network(PAPER, 80, start=False), torch.empty(80, 2048), 1024)
 
 
-@pytest.mark.parametrize(("stride", "side"), [(32, 3), (16, 6)])
-def test_the_stride_of_the_feature_map_is_a_setting(stride: int, side: int) -> None:
-    network = Network(SMALL.model_copy(update={"output_stride": stride}), 4).eval()
+def test_the_papers_network_has_the_papers_parameters(paper: DualContrast) -> None:
+    assert trained(paper.network) == 193_579_088
+    assert trained(paper) == 200_037_456
+
+
+def test_each_part_has_the_released_size(paper: DualContrast) -> None:
+    parts = json.loads((GOLDEN / "r101_names.json").read_text())["SADCL"]["parts"]
+    head = paper.network.head
+    ours = {
+        "backbone": paper.network.backbone,
+        "transformer": torch.nn.ModuleList([head.encoder, head.decoder, head.norm]),
+        "query_embed": torch.nn.ParameterList([head.queries]),
+        "fc": torch.nn.ParameterList([head.weight, head.bias]),
+        "proj_head": paper.projector,
+        "prototype": torch.nn.ParameterList([paper.prototypes]),
+    }
+    assert {name: trained(part) for name, part in ours.items()} == {name: parts[name]["trainable"] for name in ours}
+    assert not list(head.input_proj.parameters())
+
+
+def test_the_backbone_has_the_released_names(paper: DualContrast) -> None:
+    released = json.loads((GOLDEN / "r101_names.json").read_text())["SADCL"]["state_dict"]
+    start = "backbone.0.body."
+    theirs = {name.removeprefix(start): tuple(shape) for name, shape, _ in released if name.startswith(start)}
+    body = paper.network.backbone.body.state_dict()
+    assert {k: tuple(v.shape) for k, v in body.items() if not k.endswith("num_batches_tracked")} == theirs
+
+
+@pytest.mark.parametrize("head", ["sarl", "pooling"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_mixed_precision_stays_finite(head: str, dtype: torch.dtype) -> None:
+    built = network(head=head).train()
+    with torch.autocast("cpu", dtype):
+        out = built(torch.randn(2, 3, 64, 32), attention=True)
+    out.logits.float().square().mean().backward()
+    assert torch.isfinite(out.logits).all()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in built.parameters())
+    if out.attention is not None:
+        torch.testing.assert_close(out.attention.sum((2, 3)), torch.ones(2, 4), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("head", ["sarl", "pooling"])
+def test_double_precision_agrees_with_single(head: str) -> None:
+    built, images = network(head=head).eval(), torch.randn(2, 3, 64, 96)
     with torch.inference_mode():
-        assert network(torch.zeros(1, 3, 96, 96), attention=True).attention.shape == (1, 4, side, side)
+        single = built(images).logits
+        double = built.double()(images.double()).logits
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single.double(), double, atol=1e-4, rtol=1e-4)
 
 
-def test_imagenet_weights_come_from_their_package() -> None:
-    network = Network(SMALL.model_copy(update={"weights": "package"}), 4)
-    again = Network(SMALL.model_copy(update={"weights": "package"}), 4)
-    assert torch.equal(network.backbone.body.conv_stem.weight, again.backbone.body.conv_stem.weight)
-    assert float(network.backbone.body.bn1.running_var.std()) > 0
+def test_serving_first_does_not_spoil_training() -> None:
+    built = network(output_stride=8)
+    with torch.inference_mode():
+        built.eval()(torch.randn(1, 3, 88, 56))
+    built.train()(torch.randn(2, 3, 88, 56)).logits.sum().backward()
 
 
-def test_frozen_parts_neither_learn_nor_keep_statistics() -> None:
-    network = Network(SMALL.model_copy(update={"frozen": ("conv_stem", "bn1")}), 4).train()
-    before = network.backbone.body.bn1.running_mean.clone()
-    network(torch.randn(4, 3, 32, 32)).logits.sum().backward()
-    assert network.backbone.body.conv_stem.weight.grad is None
-    assert torch.equal(network.backbone.body.bn1.running_mean, before)
-    assert network.backbone.body.blocks[0][0].conv_dw.weight.grad is not None
+def test_pooling_has_neither_features_nor_attention() -> None:
+    out = network(head="pooling").eval()(torch.randn(2, 3, 32, 32), attention=True)
+    assert out.logits.shape == (2, 4)
+    assert (out.features, out.attention) == (None, None)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"backbone": "no_such_net"}, "no_such_net"),
-        ({"weights": "/nowhere.pth"}, "can't be read"),
-        ({"head": "x"}, "no head"),
-    ],
-)
-def test_a_wrong_setting_is_a_sentence(change: dict[str, str], words: str) -> None:
+def test_stage_two_gives_every_embedding_in_one_pass() -> None:
+    module = DualContrast(network(), torch.randn(4, 32), 16).train()
+    memory = torch.randn(5, 4, 32)
+    out = module(torch.randn(2, 3, 32, 32), memory)
+    assert out.embeddings.shape == (2, 4, 16)
+    assert out.memory_embeddings.shape == (5, 4, 16)
+    assert out.prototype_embeddings.shape == (4, 16)
+    torch.testing.assert_close(out.embeddings, module.projector(out.features))
+    sum(part.square().sum() for part in out).backward()
+    assert all(p.grad is not None for p in module.parameters() if p.requires_grad)
+
+
+def test_stage_two_runs_without_a_memory() -> None:
+    assert DualContrast(network(), torch.zeros(4, 32), 16)(torch.zeros(2, 3, 32, 32)).memory_embeddings is None
+
+
+def test_the_prototypes_given_stay_as_they_are() -> None:
+    given = torch.ones(4, 32)
+    module = DualContrast(network(), given, 16)
+    with torch.no_grad():
+        module.prototypes.zero_()
+    assert bool((given == 1).all())
+
+
+def test_a_head_without_features_has_no_stage_two() -> None:
+    with pytest.raises(SadclError, match="no label-level features"):
+        DualContrast(network(head="pooling"), torch.zeros(4, 32), 16)(torch.zeros(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize(("change", "words"), [({"head": "x"}, "no head 'x'"), ({"heads": 3}, "multiple of the 3")])
+def test_a_wrong_setting_is_a_sentence(change: dict[str, object], words: str) -> None:
     with pytest.raises(SadclError, match=words):
-        Network(SMALL.model_copy(update=change), 4)
-
-
-def saved(folder: Path, change: dict[str, object] | None = None) -> Path:
-    torch.manual_seed(0)
-    network = Network(SMALL, 3)
-    tensors = {f"{which}.network.{k}": v.clone() for which in ("ema", "raw") for k, v in network.state_dict().items()}
-    head = {
-        "stage": "train", "classes": ["a", "b", "c"], "model": SMALL.model_dump(mode="json"), "best": "ema",
-        "preprocessing": {"side": 32, "mean": [0.5] * 3, "std": [0.5] * 3}, **(change or {}),
-    }  # fmt: skip
-    weights.save(folder / "weights.safetensors", tensors, head)
-    return folder / "weights.safetensors"
-
-
-def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
-    assert saved(tmp_path / "a").read_bytes() == saved(tmp_path / "b").read_bytes()
-
-
-def test_damaged_foreign_or_missing_weights_are_a_sentence(tmp_path: Path) -> None:
-    file = saved(tmp_path)
-    whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2])
-    for path in (file, tmp_path / "none.safetensors"):
-        with pytest.raises(SadclError, match="weights"):
-            weights.load(path)
-    from safetensors.torch import save_file
-
-    save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(SadclError, match="not sadcl's"):
-        weights.load(tmp_path / "foreign.safetensors")
-    with pytest.raises(SadclError, match="not finite"):
-        weights.save(tmp_path / "nan.safetensors", {"x": torch.tensor([float("nan")])}, {})
-    assert not (tmp_path / "nan.safetensors").exists()
-
-
-def test_a_tagger_brings_preprocessing_classes_and_thresholds(tmp_path: Path) -> None:
-    from PIL import Image
-
-    model = tagger.load(saved(tmp_path, {"thresholds": [0.0, 1.0, 0.0]}).parent)
-    photo = tmp_path / "photo.png"
-    Image.new("RGB", (40, 20), "red").save(photo)
-    (labels,) = model.predict([photo])
-    assert sorted(name for name, _ in labels) == ["a", "c"]
-    assert labels[0][1] >= labels[1][1]
-    same = model.scores([photo, photo.read_bytes(), Image.open(photo)])
-    assert (same == same[0]).all()
-    assert model.attention(photo).shape == (3, 1, 1)
-    with pytest.raises(SadclError, match=r"none\.jpg"):
-        model.predict([tmp_path / "none.jpg"])
+        network(**change)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sadcl import params
 from sadcl.model.contrast import Projector
-from sadcl.model.sarl import SARL, sine_encoding
+from sadcl.model.sarl import SARL, Attention, sine_encoding
 
 torch.set_num_threads(1)
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -64,9 +64,11 @@ def test_the_projector_is_the_released_one(case: str) -> None:
         f"linear{i + 1}.{part}": kept[f"proj_head.layers.{i}.{part}"] for i in (0, 1) for part in ("weight", "bias")
     }
     projector.load_state_dict(layers)
-    with torch.no_grad():
-        embedded = projector(kept[f"{case}/hs_last_f64"])
-    torch.testing.assert_close(embedded, kept[f"{case}/vis_embed_f64"], atol=1e-10, rtol=0)
+    given = {"vis": f"{case}/hs_last_f64", "prototype": "prototype", "memorybank": "memorybank"}
+    for name, source in given.items():
+        with torch.no_grad():
+            embedded = projector(kept[source].double())
+        torch.testing.assert_close(embedded, kept[f"{case}/{name}_embed_f64"], atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -90,6 +92,46 @@ def test_permuting_images_permutes_outputs() -> None:
     sarl, kept = golden("sarl")
     feature = kept["case_6x6/feature"]
     torch.testing.assert_close(sarl(feature.flip(0)).logits, sarl(feature).logits.flip(0))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 8), (9, 2)])
+def test_any_size_of_map_will_do(size: tuple[int, int]) -> None:
+    sarl, _ = golden("sarl")
+    assert sarl(torch.randn(1, 48, *size), attention=True).attention.shape == (1, 11, *size)
+
+
+def test_permuting_classes_permutes_logits() -> None:
+    """Labels never attend to one another."""
+    sarl, kept = golden("sarl")
+    feature, order = kept["case_6x6/feature"], torch.randperm(11, generator=torch.Generator().manual_seed(0))
+    before = sarl(feature).logits
+    for name in ("queries", "weight", "bias"):
+        getattr(sarl, name).data = getattr(sarl, name).data[order]
+    torch.testing.assert_close(sarl(feature).logits, before[:, order])
+
+
+def test_attention_is_the_softmax_that_the_decoder_used() -> None:
+    """One head, no feed-forward influence: values mixed by the map are what the attention layer returns."""
+    torch.manual_seed(0)
+    layer = Attention(16, 1, 0.0)
+    torch.nn.init.xavier_uniform_(layer.in_proj_weight)
+    q, k, v = torch.randn(2, 3, 16), torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    out, weights = layer(q, k, v, wanted=True)
+    values = torch.nn.functional.linear(v, layer.in_proj_weight[32:], layer.in_proj_bias[32:])
+    torch.testing.assert_close(layer.out_proj(weights @ values), out)
+
+
+def test_it_starts_as_the_paper_says() -> None:
+    torch.manual_seed(0)
+    sarl = SARL(256, 80, SETTINGS.model_copy(update={"width": 256}))
+    layer = sarl.decoder[0]
+    bound = (6 / (256 + 3 * 256)) ** 0.5
+    assert bound * 0.99 < layer.attention.in_proj_weight.abs().max() <= bound
+    assert not layer.attention.in_proj_bias.any()
+    assert not layer.attention.out_proj.bias.any()
+    assert abs(sarl.queries.std().item() - 1) < 0.02
+    for parameter in (sarl.weight, sarl.bias):
+        assert 0.9 / 16 < parameter.abs().max() <= 1 / 16
 
 
 def test_it_works_without_an_encoder() -> None:
