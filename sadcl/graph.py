@@ -317,9 +317,9 @@ def _command(*arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Stages say ``python``: it must be the one that runs us."""
-    home = str(Path(sys.executable).parent)
-    return {"DVC_NO_ANALYTICS": "1", "PATH": os.pathsep.join([home, os.environ.get("PATH", os.defpath)])}
+    """Stages say ``python``: it must be the one that runs us. Unbuffered, so that a stage's last line comes last."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {"DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", "PATH": path}
 
 
 def _dvc(*arguments: str, root: Path) -> str:
