@@ -34,7 +34,7 @@ def main() -> str:
 def _score(file: Path, settings: params.Evaluate) -> dict[str, float]:
     network, head = weights.network(file)
     test, where = Shards(SHARDS / "test"), device.pick()
-    batches = evaluation_batches(test, params.Model(**head["model"]), settings.batch)
+    batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), settings.batch)
     shown = track(batches, "test", total=-(-len(test) // settings.batch), each=settings.batch)
     scores = tagger.sigmoid(tagger.logits(network.to(where), shown, where, head["precision"]))
     figures = evaluate(scores, test.targets, test.ignored, settings.threshold)

@@ -35,12 +35,17 @@ class Model(Section):
     """Start of the backbone: `package` (in a PyPI package), `timm` (downloads), `random`, or a safetensors file."""
     output_stride: Literal[8, 16, 32] = 32
     """Pixels of the photo per position of the feature map."""
+    dilated: bool = True
+    """How a stride below 32 is reached: dilating the later blocks, or (false) ending the backbone before them, which
+    costs far less."""
     frozen: tuple[str, ...] = ()
     """Parts of the backbone that get no gradient, by the start of their names."""
     freeze_batch_norm: bool = False
     """Batch norm keeps statistics and affine terms of the start (the paper's recipes)."""
     side: int = Field(gt=0, multiple_of=8)
     """S, the side in pixels to which photos are squashed."""
+    test_side: int | None = Field(gt=0, multiple_of=8, default=None)
+    """S wherever nothing is learnt: choice of the epoch, test figures, use; null is `side`."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     """Normalisation of that backbone, in the range 0 to 1."""
@@ -53,6 +58,10 @@ class Model(Section):
     dropout: float = Field(ge=0, lt=1, default=0.1)
     embedding: int = Field(gt=0)
     """E, the width of the contrastive space."""
+
+    def for_test(self) -> "Model":
+        """The same network where nothing is learnt."""
+        return self.model_copy(update={"side": self.test_side or self.side})
 
 
 class Ingest(Section):

@@ -16,6 +16,8 @@ SCENES = Path("data/raw/scenes")
 TABLE = Path("data/table/annotations.parquet")
 ACCEPTED = Path("data/accepted.json")
 RUNS = Path(".sadcl/runs")
+WRITTEN = ("data/table", "data/shards", "data/champion", "models", "reports")
+"""Folders that stages write to."""
 
 
 def recipe_names() -> list[str]:
@@ -96,7 +98,7 @@ def status() -> list[str]:
 def doctor() -> list[str]:
     """What is missing or mis-set, a sentence a finding; empty when all is well."""
     found: list[str] = []
-    for check in (_packages, _project, _settings, _source, _disk, _server):
+    for check in (_packages, _project, _settings, _precision, _source, _disk, _server):
         try:
             found += list(check())
         except SadclError as error:
@@ -106,8 +108,10 @@ def doctor() -> list[str]:
 
 def removable() -> list[tuple[Path, int]]:
     """What can be made again or is left over: path and bytes."""
-    candidates = [*Path(".sadcl/state").glob("*"), *Path(".sadcl/worktrees").glob("*"), Path(".sadcl/cache")]
-    return [(path, size) for path in candidates if path.exists() and not _in_use(path) and (size := _size(path))]
+    made = [*Path(".sadcl/state").glob("*"), *Path(".sadcl/worktrees").glob("*"), Path(".sadcl/cache")]
+    found = [path for path in made if path.exists() and not _in_use(path)]
+    found += [part for folder in WRITTEN for part in Path(folder).rglob(".*.part") if _abandoned(part)]
+    return [(path, size) for path in found if (size := _size(path))]
 
 
 def clean(found: list[tuple[Path, int]]) -> str:
@@ -115,7 +119,7 @@ def clean(found: list[tuple[Path, int]]) -> str:
     from sadcl import graph
 
     for path, _ in found:
-        shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     graph.collect_garbage()
     return f"Freed {sum(size for _, size in found) / 1e6:.1f} MB beside what DVC's cache no longer needs."
 
@@ -148,6 +152,15 @@ def _project() -> Iterator[str]:
 def _settings() -> Iterator[str]:
     params.load()
     yield from ()
+
+
+def _precision() -> Iterator[str]:
+    from sadcl.model import device
+
+    settings = params.load()
+    for name, precision in (("pretrain", settings.pretrain.precision), ("train", settings.train.precision)):
+        if device.slow(precision):
+            yield f"This processor has to emulate {precision}; set {name}.precision to 32-true, several times as fast."
 
 
 def _source() -> Iterator[str]:
@@ -183,8 +196,13 @@ def _in_use(path: Path) -> bool:
         return True
 
 
+def _abandoned(part: Path) -> bool:
+    """A file that was being written when its process was killed: one that is alive writes more often than this."""
+    return time.time() - part.stat().st_mtime > 3600
+
+
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
 
 def last_seconds() -> dict[str, Any]:

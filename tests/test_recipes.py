@@ -14,7 +14,7 @@ recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 
 def test_the_named_recipes_are_there() -> None:
-    assert {"demo", "scenes", "coco-mini", "coco2014-r101-448"} <= {path.stem for path in RECIPES}
+    assert {"demo", "scenes", "coco-mini", "coco2014-r101-448", "coco2014-r101-576"} <= {path.stem for path in RECIPES}
 
 
 @recipe

@@ -68,29 +68,14 @@ def weights_file(champion: Champion, folder: str | Path = FOLDER) -> Path:
     Raises:
         SadclError: the file is missing, or is another one than the champion's.
     """
-    return _checked(Path(folder) / "weights.safetensors", champion.weights, champion)
-
-
-def scores_file(champion: Champion, folder: str | Path = FOLDER) -> Path:
-    """The scores with which it became champion, after their digest was checked.
-
-    Raises:
-        SadclError: the file is missing, is another one than the champion's, or was never named.
-    """
-    if champion.scores is None:
-        raise SadclError(f"Nobody noted the digest of the scores of {champion}", where=FILE, fix=_FIX)
-    return _checked(Path(folder) / "scores.parquet", champion.scores, champion)
-
-
-def _checked(path: Path, expected: str, champion: Champion) -> Path:
-    fix = "Run `dvc pull data/champion.dvc` or `sadcl sync`, then `dvc repro --force --single-item rescore`"
+    path, fix = Path(folder) / "weights.safetensors", "Run `dvc pull data/champion.dvc` or `sadcl sync`"
     if not path.is_file():
-        raise SadclError(f"A file of the champion ({champion}) is missing", where=path, fix=fix)
+        raise SadclError(f"The weights of the champion ({champion}) are missing", where=path, fix=fix)
     found = files.digest(path)
-    if found != expected:
+    if found != champion.weights:
         raise SadclError(
-            f"A file of the champion ({champion}) is not the one that was promoted: its sha256 starts with "
-            f"{found[:12]}, but {expected[:12]} was promoted",
+            f"These are not the weights of the champion ({champion}): their sha256 starts with {found[:12]}, "
+            f"but {champion.weights[:12]} was promoted",
             where=path,
             fix=fix,
         )

@@ -113,7 +113,7 @@ def _name(classes: tuple[str, ...], at: int) -> str:
 def _logits(file: Path, which: Which, test: Shards, batch: int, what: str) -> NDArray[np.float32]:
     network, head = weights.network(file, which)
     where = device.pick()
-    batches = evaluation_batches(test, params.Model(**head["model"]), batch)
+    batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), batch)
     shown = track(batches, f"test images, {what}", total=-(-len(test) // batch), each=batch)
     return tagger.logits(network.to(where), shown, where, head["precision"])
 

@@ -33,7 +33,7 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
     if not timm.is_model(settings.backbone):
         raise _unknown(settings.backbone, timm.list_models())
     download = start and settings.weights == "timm"
-    dilation = {"output_stride": settings.output_stride} if settings.output_stride != 32 else {}
+    dilation = {"output_stride": settings.output_stride} if settings.dilated and settings.output_stride != 32 else {}
     try:
         net = timm.create_model(settings.backbone, pretrained=download, num_classes=0, **dilation)
     except Exception as error:
@@ -46,7 +46,22 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
         net.load_state_dict({k: v for k, v in _packaged(settings).items() if not k.startswith("classifier.")})
     elif start and settings.weights not in ("timm", "random"):
         _load_file(net, Path(settings.weights))
+    if not settings.dilated and settings.output_stride != 32:
+        _end_at(net, settings)
     return Backbone(net, settings)
+
+
+def _end_at(net: Any, settings: params.Model) -> None:
+    """Take off everything after the last block with the stride that ``settings`` asks for."""
+    strides = [level["reduction"] for level in net.feature_info] if hasattr(net, "prune_intermediate_layers") else []
+    if settings.output_stride not in strides:
+        raise SadclError(
+            f"{settings.backbone} can't end at stride {settings.output_stride}",
+            where="model.dilated",
+            fix=f"It has strides {', '.join(map(str, sorted(set(strides))))}" if strides else "Choose dilated: true",
+        )
+    last = len(strides) - 1 - strides[::-1].index(settings.output_stride)
+    net.prune_intermediate_layers([last])
 
 
 class Backbone(nn.Module):

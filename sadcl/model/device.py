@@ -32,3 +32,10 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     return f"{device.type} ({torch.get_num_threads()} threads)"
+
+
+def slow(precision: str) -> bool:
+    """Whether this machine has to emulate a precision, which takes several times as long as float32."""
+    if not precision.startswith(("bf16", "16")) or pick().type != "cpu":
+        return False
+    return precision.startswith("16") or not torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -15,9 +15,8 @@ from sadcl.progress import duration, say
 LAST_RUNS = Path(".sadcl/runs")
 """A file a stage: when it ran last and how long; nothing reads it but people."""
 
-# Threads that wait without spinning: on a machine that does anything else beside, spinning makes a step up to five
-# times slower. It has to stand in the environment before torch is loaded, and this package is loaded before any stage.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+for _name, _value in processes.TORCH.items():  # this package is loaded before any stage loads torch
+    os.environ.setdefault(_name, _value)
 
 FAILED = 2
 """Exit status of a stage that stops for a reason that a person can mend."""
@@ -34,6 +33,7 @@ def run(name: str, reads: str, stage: Callable[[], str]) -> None:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
     warnings.filterwarnings("ignore")
     processes.end_with_parents()
+    processes.keep_memory()
     started = time.monotonic()
     say(f"{name}: reads {reads}")
     try:

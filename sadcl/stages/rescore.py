@@ -12,14 +12,17 @@ SHARDS, OUT = Path("data/shards/test"), Path("reports/champion_scores.parquet")
 
 
 def main() -> str:
-    """Score the champion; a champion that cannot be had leaves its reason, with which the gate refuses."""
+    """Score the champion; one whose scores can't be compared leaves the reason, with which the gate refuses.
+
+    Weights that are missing or damaged stop the stage instead: once they are back, nothing else would make it stale.
+    """
     settings, reigning = params.load("evaluate").evaluate, champion.read()
     if reigning is None:
         scores.write(OUT, scores.nothing())
         return f"no champion yet, so no scores in {OUT}"
-    test = Shards(SHARDS)
+    test, weights = Shards(SHARDS), champion.weights_file(reigning)
     try:
-        found = scoring.champion(champion.weights_file(reigning), test, settings.batch)
+        found = scoring.champion(weights, test, settings.batch)
     except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
         found = scores.nothing(f"{reigning} is champion, but it could not be scored: {error}", test.classes)
     scores.write(OUT, found)

@@ -151,7 +151,7 @@ class Trainer:
             return 0.0
         network: Any = getattr(module, "network", module)
         was_training = module.training
-        batches = evaluation_batches(self.select, self.model, max(self.settings.batch, 64))
+        batches = evaluation_batches(self.select, self.model.for_test(), max(self.settings.batch, 64))
         logits = tagger.logits(network.eval(), batches, self.fabric.device, self.settings.precision)
         module.train(was_training)
         return float(evaluate(tagger.sigmoid(logits), self.select.targets, self.select.ignored)["mAP"])

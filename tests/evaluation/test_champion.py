@@ -65,12 +65,11 @@ def test_a_missing_or_broken_file_is_not_nobody(tmp_path):
 
 def test_files_with_the_promoted_digests_are_given(tmp_path, reigning):
     assert champion.weights_file(reigning, tmp_path) == tmp_path / "weights.safetensors"
-    assert champion.scores_file(reigning, tmp_path) == tmp_path / "scores.parquet"
 
 
 def test_one_changed_byte_is_another_model(tmp_path, reigning):
     (tmp_path / "weights.safetensors").write_bytes(b"Weights.safetensors")
-    with pytest.raises(SadclError, match="not the one that was promoted"):
+    with pytest.raises(SadclError, match="not the weights of the champion"):
         champion.weights_file(reigning, tmp_path)
 
 
@@ -79,8 +78,3 @@ def test_a_missing_file_says_how_to_get_it(tmp_path, reigning):
     with pytest.raises(SadclError, match="missing") as caught:
         champion.weights_file(reigning, tmp_path)
     assert "dvc pull" in str(caught.value)
-
-
-def test_scores_that_were_never_noted_are_refused(tmp_path, reigning):
-    with pytest.raises(SadclError, match="digest of the scores"):
-        champion.scores_file(champion.Champion("n", "1", reigning.weights), tmp_path)

@@ -30,6 +30,22 @@ def test_the_stride_of_the_feature_map_is_a_setting(stride: int, side: int) -> N
         assert built(torch.zeros(1, 3, 96, 96)).shape == (1, built.channels, side, side)
 
 
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "test_resnet", "test_convnext"])
+def test_a_network_can_end_at_a_stride_instead_of_being_dilated(name: str) -> None:
+    whole = build(backbone=name).eval()
+    cut = build(backbone=name, output_stride=16, dilated=False).eval()
+    with torch.inference_mode():
+        assert cut(torch.zeros(1, 3, 96, 96)).shape == (1, cut.channels, 6, 6)
+    assert {n for n, _ in cut.body.named_parameters()} < {n for n, _ in whole.body.named_parameters()}
+
+
+def test_a_network_that_ends_early_keeps_the_weights_of_what_is_left() -> None:
+    whole, cut = build(weights="package").body, build(weights="package", output_stride=16, dilated=False).body
+    left = dict(cut.named_parameters())
+    assert len(left) > 50
+    assert all(torch.equal(left[name], p) for name, p in whole.named_parameters() if name in left)
+
+
 def test_packaged_weights_see_what_is_in_a_photo() -> None:
     """The stored statistics of the last batch norm fit the maps only if each tensor found its place."""
     from sklearn.datasets import load_sample_image
@@ -104,6 +120,7 @@ def test_frozen_batch_norm_keeps_what_it_started_with() -> None:
         ({"weights": "/nowhere.pth"}, "can't be read"),
         ({"frozen": ("conv_stem", "layer9")}, r"no part 'layer9'.*model\.frozen.*conv_stem"),
         ({"backbone": "test_vit", "output_stride": 16}, "can't build 'test_vit'"),
+        ({"backbone": "test_vit", "output_stride": 8, "dilated": False}, "test_vit can't end at stride 8.*strides 16"),
     ],
 )
 def test_a_wrong_setting_is_a_sentence(change: dict[str, Any], words: str) -> None:

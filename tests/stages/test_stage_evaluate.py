@@ -185,13 +185,26 @@ def test_the_champion_itself_scores_as_it_did_when_it_challenged(project):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda file: file.unlink(), "missing"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "not the one that was promoted"),
+        (lambda file: file.unlink(), "are missing"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "not the weights of the champion"),
+    ],
+)
+def test_a_champion_whose_weights_are_lost_stops_the_line_and_says_how_to_get_them(project, damage, words):
+    damage(crown(project))
+    with pytest.raises(SadclError, match=words) as caught:
+        rescore.main()
+    assert "dvc pull" in str(caught.value)
+    assert not Path("reports/champion_scores.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
         (lambda file: crown(file.parents[2], classes=("a", "b", "c")), "other classes"),
         (lambda file: crown(file.parents[2], model={**MODEL.model_dump(mode="json"), "later": 1}), "later"),
     ],
 )
-def test_a_champion_that_cannot_be_had_becomes_a_refusal(project, damage, words):
+def test_a_champion_that_cannot_be_compared_becomes_a_refusal(project, damage, words):
     damage(crown(project))
     evaluate.main()
     rescore.main()

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from torch import nn
 
 from sadcl import params
+from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
-from sadcl.model import weights
+from sadcl.evaluation import scoring
+from sadcl.model import tagger, weights
 from sadcl.training import run, schedule
 from sadcl.training.ema import EMA
 
@@ -113,3 +116,12 @@ def test_weights_say_what_they_stand_on(project: Path) -> None:
     history = Path("models/pretrain/history.csv").read_text().splitlines()
     assert history[0].startswith("epoch,loss,classification,")
     assert len(history) == 1 + 3
+
+
+def test_a_model_is_used_at_the_side_at_which_it_was_scored(project: Path) -> None:
+    run.pretrain(changed("model", test_side=64), Path("data/shards")).save(Path("models/pretrain"))
+    file, test = Path("models/pretrain/weights.safetensors"), Shards(Path("data/shards/test"))
+    assert weights.read_head(file)["preprocessing"]["side"] == 64
+    assert weights.read_head(file)["model"]["side"] == 32
+    evaluated = tagger.sigmoid(scoring.champion(file, test, 4).logits["champion"])
+    np.testing.assert_allclose(tagger.load(file).scores([test.jpeg(i) for i in range(6)]), evaluated, atol=1e-6)

@@ -1,0 +1,47 @@
+"""sadcl clean and sadcl doctor: what they name, and what they leave alone."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from sadcl import upkeep
+from sadcl.model import device
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_clean_names_what_a_killed_stage_left_and_not_what_one_is_writing(folder: Path) -> None:
+    left, being_written = folder / "data/shards/.train.x1.part", folder / "models/.weights.x2.part"
+    for part in (left / "train-0.parquet", being_written):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"12345")
+    (folder / "models/weights.safetensors").write_bytes(b"whole")
+    os.utime(left, (0, 0))
+    assert upkeep.removable() == [(left.relative_to(folder), 5)]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_every_processor_has_plain_precisions(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    assert not device.slow(precision)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_doctor_warns_of_a_precision_that_this_processor_emulates(
+    precision: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    recipe = (ROOT / "recipes/scenes.yaml").read_text().replace("precision: 32-true", f"precision: {precision}", 1)
+    (folder / "params.yaml").write_text(recipe)
+    emulated = precision == "16-mixed" or not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    warned = [line for line in upkeep.doctor() if "pretrain.precision" in line]
+    assert len(warned) == emulated
+    assert not [line for line in upkeep.doctor() if "train.precision" in line.replace("pretrain", "")]
