@@ -102,6 +102,22 @@ def decode(
         raise SadclError(error.what, where=where, fix="Replace the file, or leave it out") from None
 
 
+def upright(image: Image.Image, where: object = None) -> Image.Image:
+    """An opened image as ``decode`` gives it: RGB, 8 bits, EXIF rotation applied, alpha over white.
+
+    Args:
+        image: of any mode.
+        where: its name, for the error.
+
+    Raises:
+        SadclError: truncated or damaged.
+    """
+    try:
+        return _upright(image)
+    except SadclError as error:
+        raise SadclError(error.what, where=where, fix="Replace the image, or leave it out") from None
+
+
 def squash(image: Image.Image, side: int) -> np.ndarray:
     """Resize to a square, whatever the aspect ratio (bilinear; method, section 4.2, test transform).
 
@@ -126,16 +142,19 @@ def _read(path: Path) -> bytes:
 def _decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
     if not data:
         raise SadclError("The file is empty")
-    image = _open(data, max_pixels)
+    return _upright(_open(data, max_pixels), at_least)
+
+
+def _upright(image: Image.Image, at_least: int | None = None) -> Image.Image:
     try:
         if at_least is not None:
             image.draft(None, (at_least, at_least))
         image.load()
-        upright = _UPRIGHT.get(_orientation(image))
+        turn = _UPRIGHT.get(_orientation(image))
         rgb = _rgb(image)
     except Exception as error:  # Pillow's readers meet hostile bytes with many kinds of exception
         raise SadclError(f"The image is truncated or damaged: {_words(error)}") from None
-    return rgb if upright is None else rgb.transpose(upright)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:

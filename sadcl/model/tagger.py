@@ -1,6 +1,5 @@
 """A model for use: weights, preprocessing, class names and thresholds together."""
 
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
 from sadcl.data import photos
@@ -23,8 +22,6 @@ Photo = str | Path | bytes | Image.Image
 Floats = npt.NDArray[np.float32]
 
 BATCH = 32
-ORIENTATION = ExifTags.Base.Orientation
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -144,7 +141,7 @@ def _open(image: Photo, number: int, side: int) -> Image.Image:
     """
     where = getattr(image, "filename", "") or f"photo {number}"
     if isinstance(image, Image.Image):
-        return _as_decoded(image, where)
+        return photos.upright(image, where)
     if isinstance(image, bytes):
         return photos.decode(image, at_least=side, where=where)
     if not isinstance(image, str | Path):
@@ -159,22 +156,3 @@ def _open(image: Photo, number: int, side: int) -> Image.Image:
         reason = getattr(error, "strerror", None) or error
         raise SadclError(f"The photo can't be read: {reason}", where=image, fix="Check the path") from None
     return photos.decode(data, at_least=side, where=image)
-
-
-def _as_decoded(image: Image.Image, where: object) -> Image.Image:
-    """A PIL image as its file would have been decoded.
-
-    Whatever is not plain and upright passes through PNG, which keeps transparency, depth and rotation, so that
-    ``photos`` stays the one place that knows what to do with them.
-    """
-    try:
-        image.load()
-        exif = image.getexif()
-        if image.mode == "RGB" and not image.has_transparency_data and exif.get(ORIENTATION, 1) == 1:
-            return image
-        kept = io.BytesIO()
-        plain = image if image.mode in PNG_MODES else image.convert("RGB")
-        plain.save(kept, "PNG", exif=exif, compress_level=0)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SadclError(f"The image is truncated or damaged: {error}", where=where, fix="Leave it out") from None
-    return photos.decode(kept.getvalue(), where=where)
