@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
+
+from sadcl import files
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -32,14 +35,17 @@ def tiny() -> str:
 
 def run(project: Path, *command: str, code: int = 0) -> str:
     """Run a command of the project's environment; its output."""
-    environment = {
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "HOME": str(project.parent), "OMP_NUM_THREADS": "1",
-        "DVC_NO_ANALYTICS": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }  # fmt: skip
-    ran = subprocess.run(command, cwd=project, env=environment, text=True, capture_output=True, timeout=400)
+    ran = subprocess.run(command, cwd=project, env=environment(project), text=True, capture_output=True, timeout=400)
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
+
+
+def environment(project: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "HOME": str(project.parent), "OMP_NUM_THREADS": "1",
+        "DVC_NO_ANALYTICS": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }  # fmt: skip
 
 
 def ran_stages(printed: str) -> list[str]:
@@ -156,6 +162,29 @@ def test_the_flow_finds_nothing_to_do(project: Path) -> None:
 
 def test_doctor_has_nothing_to_say(project: Path) -> None:
     assert run(project, "sadcl", "doctor").strip() == "Nothing is missing."
+
+
+STAGES = ("ingest", "validate", "prepare", "prototypes", "evaluate", "rescore", "gate", "report")
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "train", *(pytest.param(s, marks=pytest.mark.slow) for s in STAGES)])
+def test_dvc_killed_in_any_stage_leaves_no_stage_behind_and_can_run_again(project: Path, stage: str) -> None:
+    before = {path: files.digest(path) for path in project.glob("models/**/*.safetensors")}
+    command = ["dvc", "repro", "--single-item", "--force", stage]
+    dvc = subprocess.Popen(command, cwd=project, env=environment(project), text=True, stdout=subprocess.PIPE)
+    assert dvc.stdout is not None
+    for line in dvc.stdout:
+        if line.startswith(f"{stage}: reads"):
+            break
+    below = psutil.Process(dvc.pid).children(recursive=True)
+    dvc.kill()
+    dvc.wait()
+    dvc.stdout.close()
+    assert below
+    assert not psutil.wait_procs(below, timeout=60)[1]
+    assert ran_stages(run(project, *command)) == [stage]
+    assert not set(ran_stages(run(project, "dvc", "repro"))) - {"report"}  # which shows how fast training was
+    assert {path: files.digest(path) for path in before} == before
 
 
 def test_broken_data_stops_the_line_with_a_sentence(project: Path) -> None:
