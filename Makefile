@@ -4,7 +4,7 @@ BIN := .venv/bin
 RECIPE ?= demo
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test test-all lint install lock
+.PHONY: demo test test-all lint bench install lock
 
 demo: .venv/use
 	@$(BIN)/sadcl demo --recipe $(RECIPE)
@@ -20,6 +20,9 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks.speed
 
 install: .venv/use
 

@@ -25,6 +25,10 @@ EVIDENCE = (stages_made.SCORES, stages_made.METRICS)
 SHOWN = (stages_made.REPORT, stages_made.VERDICT, stages_made.VALIDATION, Path("params.yaml"), stages_made.LOCK)
 """What people look at; a later gate run may replace it."""
 
+REVIEWED = ("mAP", "CF1", "OF1")
+DESCRIPTION = 5000
+"""Characters of a description that MLflow's database holds."""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -133,8 +137,27 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
     order = list(tags) if not made.passed else [names.JUDGED_AGAINST, names.WORDS, names.VERDICT, names.VERDICT_DIGEST]
     for name in order:
         client.set_model_version_tag(made.name, version.version, name, tags[name])
+    told = _description(made, version)
+    client.update_model_version(made.name, version.version, told)
+    client.set_tag(str(version.run_id), "mlflow.note.content", told)
     for path in SHOWN:
         client.log_artifact(version.run_id, str(made.root / path))
+
+
+def _description(made: Made, version: "ModelVersion") -> str:
+    """What a reviewer reads first, in Markdown."""
+    rules = "\n".join(f"* **{rule['result']}**: {rule['words']}" for rule in made.verdict["rules"])
+    rows = "\n".join(
+        f"| {name} | " + " | ".join(_shown(made.metrics[key].get(figure)) for figure in REVIEWED) + " |"
+        for name, key in (("this model, SADCL", "sadcl"), ("its stage 1, SARL alone", "sarl"))
+    )
+    told = (
+        f"**Gate: {made.verdict['verdict']}**\n\n{rules}\n\n"
+        f"| test figures, % | {' | '.join(REVIEWED)} |\n|---{'|---' * len(REVIEWED)}|\n{rows}\n\n"
+        f"The artifact {stages_made.REPORT.name} of the run has the rest."
+    )
+    how = f'\n\nTo put it into production: `sadcl promote {version.version} --reason "..."`' if made.passed else ""
+    return (told + how)[:DESCRIPTION]
 
 
 def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str | None:

@@ -127,8 +127,7 @@ class Trainer:
         """Score both weights on select, keep the better, write the state."""
         at = self.at
         row = {"epoch": float(at.epoch + 1)}
-        for name in ("loss", "classification", "sample_to_sample", "prototype_to_sample"):
-            row[name] = at.sums.get(name, 0.0) / self.batches.steps
+        row |= {name: total / self.batches.steps for name, total in at.sums.items()}
         row["lr"] = float(self.cycle.get_last_lr()[-1])
         row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
         row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])

@@ -38,6 +38,10 @@ def test_the_run_shows_settings_figures_curves_and_lineage(registered: Path) -> 
         sparse = client.get_metric_history(version.run_id, "train/select_mAP")
         model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert run.info.status == "FINISHED"
+    for told in (version.description, run.data.tags["mlflow.note.content"]):
+        assert "Gate: pass" in told
+        assert "| this model, SADCL | 80.00 | 70.00 |" in told
+        assert "sadcl promote 1" in told
     assert run.data.params["train.lr"] == "0.0005"
     assert json.loads(run.data.params["gate.rules"])[0]["metric"] == "mAP"
     assert run.data.metrics["mAP"] == 80.0
