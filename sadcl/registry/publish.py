@@ -25,6 +25,9 @@ EVIDENCE = (stages_made.SCORES, stages_made.METRICS)
 SHOWN = (stages_made.REPORT, stages_made.VERDICT, stages_made.VALIDATION, Path("params.yaml"), stages_made.LOCK)
 """What people look at; a later gate run may replace it."""
 
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's pages then show runs and curves, not the traces of a language model."""
+
 REVIEWED = ("mAP", "CF1", "OF1")
 DESCRIPTION = 5000
 """Characters of a description that MLflow's database holds."""
@@ -192,9 +195,8 @@ def _experiment(client: "MlflowClient", made: Made) -> str:
     place = store.artifacts(made.root)
     found = client.get_experiment_by_name(made.name)
     if found is None:
-        return str(
-            client.create_experiment(made.name, artifact_location=None if place is None else str(place / made.name))
-        )
+        where = None if place is None else str(place / made.name)
+        return str(client.create_experiment(made.name, artifact_location=where, tags=KIND))
     if place is not None and Path(found.artifact_location) != place / made.name:
         raise SadclError(
             f"The registry keeps its files in {found.artifact_location}, but this project is elsewhere now",
