@@ -42,4 +42,7 @@ class Gather:
 
     def _all(self, tensor: Tensor) -> Tensor:
         gathered: Tensor = self.fabric.all_gather(tensor, sync_grads=tensor.requires_grad)  # type: ignore[assignment]
+        if gathered.requires_grad:
+            # torch's own backward over gloo takes a gradient's memory as it lies, whatever its strides say
+            gathered.register_hook(lambda gradient: gradient.contiguous())  # type: ignore[no-untyped-call]
         return gathered

@@ -1,0 +1,67 @@
+"""Two processes that share a batch learn what one process with the whole batch would have learnt."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sadcl.services import free_port
+
+SCRIPT = """
+import sys
+import torch
+from lightning_fabric import Fabric
+from sadcl.model.losses import prototype_to_sample, sample_to_sample
+from sadcl.training.gather import Gather
+
+torch.set_num_threads(1)
+world, out = int(sys.argv[1]), sys.argv[2]
+fabric = Fabric(accelerator="cpu", devices=world, strategy="ddp" if world > 1 else "auto", precision="32-true")
+fabric.launch()
+torch.manual_seed(3)
+B, C, D, E = 8, 5, 6, 4
+features, memory = torch.randn(B, C, D), torch.randn(B, C, D)
+targets, ignored = torch.rand(B, C) < 0.4, torch.rand(B, C) < 0.1
+targets, prototypes = targets & ~ignored, torch.randn(C, D)
+if sys.argv[3] == "lopsided":
+    targets[: B // 2] = False
+layer = torch.nn.Linear(D, E)
+module = fabric.setup(layer)
+mine = slice(fabric.global_rank * B // world, (fabric.global_rank + 1) * B // world)
+projected = module(torch.cat([features[mine], memory[mine], prototypes[None]]))
+x, m, c = projected.split([B // world, B // world, 1])
+gather = Gather(fabric)
+entries, classes = gather.activated(x, m, targets[mine])
+loss = sample_to_sample(entries, classes)
+everyone = gather.batch(x, targets[mine], ignored[mine])
+loss = loss + prototype_to_sample(everyone[0], c[0], everyone[1], ignored=everyone[2])
+fabric.backward(loss)
+if fabric.global_rank == 0:
+    torch.save({"loss": loss.detach(), **{n: p.grad for n, p in layer.named_parameters()}}, out)
+"""
+
+
+def learnt(world: int, share: str, tmp_path: Path) -> dict[str, torch.Tensor]:
+    script, out = tmp_path / "script.py", tmp_path / f"{world}.pt"
+    script.write_text(SCRIPT)
+    how = ["-m", "torch.distributed.run", "--nproc_per_node", str(world), "--master_addr", "127.0.0.1"]
+    how += ["--master_port", str(free_port())]
+    command = [sys.executable, *(how if world > 1 else []), str(script), str(world), str(out), share]
+    ran = subprocess.run(
+        command, text=True, capture_output=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert ran.returncode == 0, ran.stderr
+    found: dict[str, torch.Tensor] = torch.load(out, weights_only=True)
+    return found
+
+
+@pytest.mark.parametrize("share", ["even", "lopsided"])
+def test_losses_and_gradients_are_those_of_the_whole_batch(share: str, tmp_path: Path) -> None:
+    """Lopsided: the first process has no positive at all."""
+    alone, together = learnt(1, share, tmp_path), learnt(2, share, tmp_path)
+    assert alone["weight"].abs().max() > 1e-3
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-5, atol=1e-6)
