@@ -168,6 +168,13 @@ def _source() -> Iterator[str]:
     if not folder.exists():
         make = "run `sadcl data scenes`" if folder == SCENES else "put your photos there, or run `dvc pull`"
         yield f"The source {folder} is not there; {make}."
+    elif folder.is_symlink():
+        yield (
+            f"{folder} is a link, which DVC does not version: clones and scheduled runs won't have these photos. "
+            f"Put them there themselves and run `dvc add {folder}`."
+        )
+    elif not folder.with_name(f"{folder.name}.dvc").exists():
+        yield f"{folder} is not versioned: clones and scheduled runs won't have it; run `dvc add {folder}`."
 
 
 def _disk() -> Iterator[str]:

@@ -45,3 +45,11 @@ def test_doctor_warns_of_a_precision_that_this_processor_emulates(
     warned = [line for line in upkeep.doctor() if "pretrain.precision" in line]
     assert len(warned) == emulated
     assert not [line for line in upkeep.doctor() if "train.precision" in line.replace("pretrain", "")]
+
+
+def test_doctor_says_that_a_source_is_not_versioned(folder: Path) -> None:
+    (folder / "params.yaml").write_text((ROOT / "recipes/scenes.yaml").read_text())
+    (folder / "data/raw/scenes").mkdir(parents=True)
+    assert any("dvc add data/raw/scenes" in line for line in upkeep.doctor())
+    (folder / "data/raw/scenes.dvc").touch()
+    assert not any("dvc add" in line for line in upkeep.doctor())
