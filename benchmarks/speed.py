@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sadcl import params, processes, stages  # noqa: F401  (stages sets the environment that torch reads)
+from sadcl import params, processes
 
 REPEATS = 5
 SHARDS = Path("data/shards")
@@ -15,7 +15,7 @@ Pair = tuple[Callable[[], object], Callable[[], object]]
 
 def main() -> None:
     """Time both sides of each pair in turns, and print the ratio of their medians."""
-    processes.keep_memory()
+    processes.before_torch()
     print(f"{'':52}{'ours, s':>10}{'plain, s':>10}{'plain / ours':>14}")
     pairs = {
         "sample-to-sample, 64 photos, 80 classes, 3 labels": losses,

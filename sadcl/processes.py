@@ -21,13 +21,16 @@ SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
 OWNERS = "SADCL_OWNERS"
 """Environment: `pid:start` of each process whose end must end a stage too, separated by commas."""
 
-TORCH = {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "1"}
-"""Environment of a process that trains, wanted before torch is loaded: waiting threads don't spin (a step takes up to
-five times as long otherwise, wherever anything else runs), and large tensors lie in huge pages."""
 
+def before_torch() -> None:
+    """Set this process up for training; torch reads its environment when it is loaded.
 
-def keep_memory() -> None:
-    """Keep what tensors give back, instead of asking the kernel for every page of each step anew (glibc only)."""
+    Waiting threads don't spin: a step takes up to five times as long otherwise, wherever anything else runs. Large
+    tensors lie in huge pages, and with glibc what they give back is kept, instead of asking the kernel for every page
+    of each step anew.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if sys.platform == "linux":
         try:
             mallopt = ctypes.CDLL(None).mallopt

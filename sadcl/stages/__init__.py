@@ -15,8 +15,7 @@ from sadcl.progress import duration, say
 LAST_RUNS = Path(".sadcl/runs")
 """A file a stage: when it ran last and how long; nothing reads it but people."""
 
-for _name, _value in processes.TORCH.items():  # this package is loaded before any stage loads torch
-    os.environ.setdefault(_name, _value)
+processes.before_torch()  # this package is loaded before any stage
 
 FAILED = 2
 """Exit status of a stage that stops for a reason that a person can mend."""
@@ -33,7 +32,6 @@ def run(name: str, reads: str, stage: Callable[[], str]) -> None:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
     warnings.filterwarnings("ignore")
     processes.end_with_parents()
-    processes.keep_memory()
     started = time.monotonic()
     say(f"{name}: reads {reads}")
     try:

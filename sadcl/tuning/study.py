@@ -100,6 +100,8 @@ def search(study: "optuna.Study", settings: params.Params, trials: int, objectiv
 def training(root: Path = Path()) -> Objective:
     """Stage 2 on shared stage-1 weights, from the very inputs that the graph's stage has."""
 
+    processes.before_torch()
+
     def objective(settings: params.Params, report: Report) -> float:
         from sadcl.training import run
 
@@ -212,7 +214,7 @@ def _in_processes(trials: int, workers: int, root: Path) -> None:
     """
     threads = str(max((os.cpu_count() or 1) // workers, 1))
     owners = ",".join(filter(None, [os.environ.get(processes.OWNERS), processes.name_of(os.getpid())]))
-    environment = {**processes.TORCH, "OMP_NUM_THREADS": threads, **os.environ, processes.OWNERS: owners}
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, processes.OWNERS: owners}
     running = [
         subprocess.Popen(
             [sys.executable, "-m", "sadcl.tuning.worker", str(number), str(trials)],

@@ -11,7 +11,6 @@ from sadcl.tuning import storage, study
 def main(number: int, trials: int) -> None:
     """Take trials from the shared study until it holds enough."""
     processes.end_with_parents()
-    processes.keep_memory()
     settings = params.load()
     shared = storage.open_study(study.study_name(settings), settings, worker=number)
     study.search(shared, settings, trials, study.training(), Path())
