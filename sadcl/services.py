@@ -48,7 +48,7 @@ PAGES: dict[str, Callable[[int], list[str]]] = {"mlflow": mlflow_page, "optuna":
 
 
 def show(page: str, port: int | None = None) -> None:
-    """Run one page until Ctrl-C; its address is printed once it answers.
+    """Run one page until Ctrl-C or SIGTERM; its address is printed once it answers.
 
     Raises:
         SadclError: no such page, the port is taken, or the server ends by itself.
@@ -60,6 +60,7 @@ def show(page: str, port: int | None = None) -> None:
         raise SadclError(f"Port {chosen} is taken", where=HOST, fix="Choose another with --port")
     environment = {"PREFECT_HOME": str(Path(".sadcl/prefect").resolve()), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     command = PAGES[page](chosen)
+    signal.signal(signal.SIGTERM, _interrupt)
     server = subprocess.Popen(command, env={**environment, **os.environ}, start_new_session=True)
     try:
         _wait(server, page, chosen)
@@ -81,6 +82,10 @@ def stop(server: "subprocess.Popen[bytes]", patience: float = 10.0) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _wait(server: "subprocess.Popen[bytes]", page: str, port: int) -> None:
