@@ -54,6 +54,8 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
             heartbeat_stale_trial_callback=_again(),
         )
         study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
+        if not study.metric_names:
+            study.set_metric_names(["select mAP, %"])  # what the dashboard's axes say
         done = len(study.get_trials(deepcopy=False))
         seed = settings.seed + worker if not done else int(files.digest_of([settings.seed, worker, done])[:8], 16)
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)

@@ -45,6 +45,7 @@ def test_the_present_settings_are_the_first_trial(root: Path) -> None:
     present = params.load(path=root / "params.yaml").train
     assert found.trials[0].params["train.lr"] == present.lr
     assert found.trials[0].params["train.sample_to_sample"] == present.sample_to_sample
+    assert found.metric_names == ["select mAP, %"]  # what the dashboard's axes say
 
 
 def test_a_study_goes_on_where_it_was(root: Path) -> None:
