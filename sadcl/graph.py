@@ -92,6 +92,17 @@ class StageError(SadclError):
         return self.status is not None and self.status != MENDABLE
 
 
+def require_project(root: Path = Path(".")) -> None:
+    """Make sure that ``root`` is a project's folder, before anything is written there.
+
+    Raises:
+        SadclError: it is not.
+    """
+    for name, mend in (("dvc.yaml", ""), (CONFIG.parent.name, ", or run `dvc init`")):
+        if not (root / name).exists():
+            raise SadclError(f"There is no {name} here", where=root.resolve(), fix=f"Go to the project's folder{mend}")
+
+
 def stages(root: Path = Path(".")) -> list[Stage]:
     """All stages, each after those it needs, otherwise in the order of ``dvc.yaml``.
 
@@ -127,6 +138,18 @@ def changed_sources(root: Path = Path(".")) -> list[str]:
         name for name, parts in _status(root).items()
         if name.endswith(".dvc") and any("modified" in str(part.get("changed outs", "")) for part in parts if part)
     ]  # fmt: skip
+
+
+def missing(root: Path = Path(".")) -> list[str]:
+    """What stages read, no stage makes, and is not there, in the order of the graph."""
+    found = stages(root)
+    made = [Path(out) for stage in found for out in stage.outs]
+
+    def comes_later(dep: Path) -> bool:
+        return any(dep.is_relative_to(out) or out.is_relative_to(dep) for out in made)
+
+    deps = dict.fromkeys(dep for stage in found for dep in stage.deps)
+    return [dep for dep in deps if not comes_later(Path(dep)) and not (root / dep).exists()]
 
 
 def reproduce(

@@ -40,7 +40,7 @@ def own(root: Path, prefix: str, day: date, base: str = "HEAD") -> Iterator[Tree
     states of its trainers live outside, so the next run goes on where that one was.
 
     Raises:
-        SadclError: this is no git repository, or it has no commit.
+        SadclError: this is no git repository, it has no commit, or data that a stage reads is in neither git nor DVC.
     """
     root = root.resolve()
     _remove_leftovers(root)
@@ -103,6 +103,24 @@ def _furnish(root: Path, tree: Path) -> None:
     (tree / SHARED).symlink_to(root / SHARED, target_is_directory=True)
     graph.share_cache(root, tree)
     graph.checkout(tree)
+    for path in graph.missing(tree):
+        raise _absent(root, path)
+
+
+def _absent(root: Path, path: str) -> SadclError:
+    """Why a worktree, which has what git and DVC know of and nothing else, lacks something that a stage reads."""
+    tracked = f"{path}.dvc"
+    if not git(root, "ls-files", "--", tracked).strip() and (root / path).exists():
+        return SadclError(
+            f"{path} is not versioned, so a run in a worktree of its own does not have it",
+            where=root,
+            fix=f"Run `dvc add {path}` (on the files themselves, not on a link to them) and commit {tracked}",
+        )
+    return SadclError(
+        f"{path} is neither in git nor in DVC's cache, so a run in a worktree of its own does not have it",
+        where=root,
+        fix="Get it by `dvc pull`, or commit it",
+    )
 
 
 def _remove_leftovers(root: Path) -> None:
