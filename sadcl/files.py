@@ -12,11 +12,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sadcl.errors import SadclError
+
+_NO_ROOM = {
+    errno.ENOSPC: "The disk is full",
+    errno.EDQUOT: "Your share of the disk is used up",
+    errno.EFBIG: "The file is larger than this disk or this process may have",
+}
 
 
 @contextmanager
@@ -129,10 +135,9 @@ def held(path: str | Path, doing: str) -> Iterator[None]:
                 where=lock,
                 fix="Wait for it, or end it, and run this again",
             ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"pid {os.getpid()}")
-        file.flush()
+        with suppress(OSError):  # on a full disk the lock holds all the same, and only its message is poorer
+            os.truncate(lock, 0)
+            os.write(file.fileno(), f"pid {os.getpid()}".encode())
         yield
 
 
@@ -156,9 +161,9 @@ def _plain_words(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in _NO_ROOM:
             raise SadclError(
-                "The disk is full; nothing was half-written",
+                f"{_NO_ROOM[error.errno]}; nothing was half-written",
                 where=target,
                 fix="Free some space (`sadcl clean`) and run this again",
             ) from error

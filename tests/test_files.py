@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,17 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SadclError, match="disk is full"), files.writing(tmp_path / "a"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_on_a_full_disk_holds(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        again = files.held(tmp_path / "lock", "baking")
+        with files.held(tmp_path / "lock", "baking"), pytest.raises(SadclError, match="pid unknown"):
+            again.__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_the_same_value_gives_the_same_bytes_and_nan_is_refused(tmp_path: Path) -> None:

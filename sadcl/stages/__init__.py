@@ -6,6 +6,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sadcl import files, processes
@@ -45,4 +46,5 @@ def run(name: str, reads: str, stage: Callable[[], str]) -> None:
         sys.exit(1)
     seconds = time.monotonic() - started
     say(f"{name}: {made} in {duration(seconds)}")
-    files.write_json(LAST_RUNS / f"{name}.json", {"seconds": round(seconds, 1), "ended": round(time.time())})
+    with suppress(SadclError):  # a full disk: the stage is done, and only `sadcl status` knows less
+        files.write_json(LAST_RUNS / f"{name}.json", {"seconds": round(seconds, 1), "ended": round(time.time())})

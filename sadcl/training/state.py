@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -41,9 +41,13 @@ class State:
         return time.monotonic() - self._saved >= self.every
 
     def save(self, value: Mapping[str, Any]) -> None:
-        """Keep ``value`` (tensors, numbers, text, lists, dictionaries)."""
-        with files.writing(self.path / "state.pt") as beside:
-            torch.save(dict(value), beside)
+        """Keep ``value`` (tensors, numbers, text, lists, dictionaries).
+
+        Raises:
+            SadclError: the disk is full; what was kept before stays.
+        """
+        with files.writing(self.path / "state.pt") as beside, open(beside, "wb") as file:
+            _write(value, file)
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -66,6 +70,16 @@ class State:
     def remove(self) -> None:
         """Forget this training: its result stands elsewhere."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _write(value: Mapping[str, Any], file: IO[bytes]) -> None:
+    """Torch hides a disk that takes no more behind a RuntimeError about positions; the disk's own error is raised."""
+    try:
+        torch.save(dict(value), file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _code() -> str:

@@ -1,6 +1,7 @@
 """A trainer killed at any step and started again ends with the same bytes as one left alone."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,11 +20,14 @@ from sadcl.training.collect import class_prototypes
 STAGES = {"pretrain": Path("models/pretrain"), "train": Path("models/train")}
 
 
-def start(stage: str) -> "subprocess.Popen[str]":
-    """Run a stage that keeps its state at every step."""
+def start(stage: str, largest: int | None = None) -> "subprocess.Popen[str]":
+    """Run a stage that keeps its state at every step, and may write files up to so many bytes."""
     environment = {**os.environ, "SADCL_STATE_SECONDS": "0", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", f"sadcl.stages.{stage}"]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if largest is not None:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest, largest))
+    return process
 
 
 def finish(stage: str) -> str:
@@ -42,13 +46,18 @@ def states() -> Iterator[tuple[int, int]]:
 
 def kill_at(stage: str, epoch: int, step: int) -> None:
     process = start(stage)
+    reach(process, epoch, step)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def reach(process: "subprocess.Popen[str]", epoch: int, step: int) -> None:
+    """Wait until a trainer has kept its state there."""
     deadline = time.monotonic() + 120
     while not any(reached >= (epoch, step) for reached in states()):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
 
 
 @pytest.fixture
@@ -88,6 +97,37 @@ def test_two_trainers_never_work_on_one_state(project: Path) -> None:
     first = run.pretrain(settings, Path("data/shards"))
     with first.state.held(), pytest.raises(SadclError, match="already training this model"):
         run.pretrain(settings, Path("data/shards"))
+
+
+def test_a_second_process_stands_back_from_a_trainer_that_is_alive(project: Path) -> None:
+    first = start("pretrain")
+    reach(first, 0, 1)
+    first.send_signal(signal.SIGSTOP)  # alive, and holding its state, for as long as we look
+    second = start("pretrain")
+    printed, _ = second.communicate(timeout=300)
+    first.send_signal(signal.SIGCONT)
+    assert second.returncode == 2
+    assert f"Another process (pid {first.pid}) is already training this model" in printed
+    assert "Traceback" not in printed
+    assert first.communicate(timeout=300)[0]
+    assert first.returncode == 0
+    assert (STAGES["pretrain"] / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.98], ids=["in the middle", "at the end"])
+def test_a_disk_without_room_for_the_state_is_a_sentence_and_the_next_run_goes_on(project: Path, share: float) -> None:
+    kill_at("pretrain", 0, 1)
+    (state,) = Path(".sadcl/state").glob("*/state.pt")
+    before = state.read_bytes()
+    process = start("pretrain", largest=int(len(before) * share))
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 2, printed
+    assert "nothing was half-written" in printed
+    assert "Traceback" not in printed
+    assert state.read_bytes() == before
+    assert not list(Path(".sadcl").rglob("*.part"))
+    assert not STAGES["pretrain"].exists()
+    assert "goes on at epoch" in finish("pretrain")
 
 
 def test_a_finished_training_is_found_again(project: Path) -> None:
