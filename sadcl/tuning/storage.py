@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sadcl import files, params, processes
+from sadcl.errors import SadclError
 
 if TYPE_CHECKING:
     import optuna
@@ -40,19 +42,15 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
         settings: seed and pruning.
         root: the project.
         worker: number of this process; its sampler has a seed of its own.
+
+    Raises:
+        SadclError: the storage can't be used.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    (root / DATABASE).parent.mkdir(parents=True, exist_ok=True)
-    where = address(root)
     with quiet():
-        storage = optuna.storages.RDBStorage(
-            where,
-            engine_kwargs={"connect_args": {"timeout": 60}} if where.startswith("sqlite") else None,
-            heartbeat_interval=HEARTBEAT,
-            heartbeat_stale_trial_callback=_again(),
-        )
+        storage = opened(root)
         study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
         if not study.metric_names:
             study.set_metric_names(["select mAP, %"])  # what the dashboard's axes say
@@ -61,6 +59,33 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=settings.tune.startup_trials)
     return study
+
+
+def opened(root: Path = Path()) -> "optuna.storages.RDBStorage":
+    """The storage behind the address.
+
+    Raises:
+        SadclError: it can't be reached, or the address can be none.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    where = address(root)
+    (root / DATABASE).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return optuna.storages.RDBStorage(
+            where,
+            engine_kwargs={"connect_args": {"timeout": 60}} if where.startswith("sqlite") else None,
+            heartbeat_interval=HEARTBEAT,
+            heartbeat_stale_trial_callback=_again(),
+        )
+    except (SQLAlchemyError, ImportError, ValueError) as error:  # no such server, driver, or address
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise SadclError(
+            f"The storage of studies can't be used: {said}",
+            where=_without_password(where),
+            fix=f"Start the server, or check {ELSEWHERE}",
+        ) from None
 
 
 def take_back(study: "optuna.Study") -> None:
@@ -106,6 +131,11 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _without_password(where: str) -> str:
+    host = urlsplit(where).netloc
+    return where.replace(host, host.rpartition("@")[2], 1)
 
 
 def _again() -> "optuna.storages.RetryHeartbeatStaleTrialCallback":

@@ -127,10 +127,8 @@ def study_name(settings: params.Params, root: Path = Path()) -> str:
 
 def dashboard_command(port: int, root: Path = Path()) -> list[str]:
     """The command that shows the studies on loopback."""
-    import optuna
-
-    (root / storage.DATABASE).parent.mkdir(parents=True, exist_ok=True)
-    optuna.storages.RDBStorage(storage.address(root))
+    with storage.quiet():
+        storage.opened(root)
     program = Path(sys.executable).parent / "optuna-dashboard"
     return [str(program), storage.address(root), "--host", "127.0.0.1", "--port", str(port)]
 

@@ -102,3 +102,19 @@ def test_without_a_select_split_or_stage_1_it_is_refused(root: Path) -> None:
 def test_a_space_that_names_no_setting_is_refused(root: Path) -> None:
     with pytest.raises(SadclError, match=r"train\.speed"):
         space.with_values(params.read(root / "params.yaml"), {"train.speed": 1})
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["sqlite:////proc/none/o.db", "nonsense://ann:secret@x", "no address", "postgresql://ann:secret@127.0.0.1:9/x"],
+)
+def test_a_storage_that_can_not_be_reached_is_a_sentence(
+    address: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = params.load(path=root / "params.yaml")
+    monkeypatch.setenv(storage.ELSEWHERE, address)
+    for ask in (lambda: storage.open_study("a", settings, root), lambda: study.dashboard_command(5012, root)):
+        with pytest.raises(SadclError, match="can't be used") as caught:
+            ask()
+        assert "check SADCL_OPTUNA_STORAGE" in str(caught.value)
+        assert "secret" not in str(caught.value)
