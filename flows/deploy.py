@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 
-from flows import environment
-from sadcl import files
+from flows import environment  # noqa: F401 - before Prefect, which reads its settings once
+from sadcl import files, graph
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
 TEMPLATE = Path("flows/prefect.yaml")
 RENDERED = Path(".sadcl/prefect.yaml")
+FIX = "Start the server (`prefect server start`), or check PREFECT_API_URL"
 STEP = "prefect.deployments.steps.set_working_directory"
 
 
@@ -36,6 +37,7 @@ def deploy(project: Path) -> list[str]:
     Raises:
         SadclError: the server can't be reached, or refuses.
     """
+    graph.require_project(project)
     pools = ["work-pool", "create", "sadcl", "--type", "process", "--overwrite"]
     files.write_text(project / RENDERED, yaml.safe_dump(render(project), sort_keys=False))
     for words in (pools, ["deploy", "--all", "--prefect-file", str(RENDERED)]):
@@ -52,7 +54,11 @@ def _prefect(project: Path, *words: str) -> None:
     asked = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         said = (asked.stderr.strip() or asked.stdout.strip() or "nothing").splitlines()[-1]
-        raise SadclError(f"Prefect refused `{' '.join(words[:2])}`: {said.rstrip('.')}", where=environment.HOME)
+        raise SadclError(f"Prefect refused `{' '.join(words[:2])}`: {said.rstrip('.')}", where=_server(), fix=FIX)
+
+
+def _server() -> str:
+    return os.environ.get("PREFECT_API_URL") or f"PREFECT_HOME={os.environ['PREFECT_HOME']}"
 
 
 def main() -> None:

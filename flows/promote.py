@@ -10,7 +10,8 @@ from flows import environment  # noqa: F401 - before Prefect, which reads its se
 from prefect import State, flow  # isort: skip
 from prefect.states import Completed  # isort: skip
 
-from flows.quiet import in_words, speak_plainly
+from flows.quiet import in_words, plain_words, speak_plainly
+from sadcl.errors import SadclError
 from sadcl.progress import say
 
 
@@ -37,7 +38,12 @@ def main() -> None:
     parser.add_argument("--reason", required=True, help="why; it stands in the audit")
     parser.add_argument("--first", action="store_true", help="there is no champion yet")
     given = parser.parse_args()
-    state = promote(given.version, given.reason, given.first, return_state=True)
+    try:
+        with plain_words():
+            state = promote(given.version, given.reason, given.first, return_state=True)
+    except SadclError as error:
+        print(f"promote: {error}", file=sys.stderr)
+        sys.exit(2)
     say(f"promote: {(state.name or '').lower()}: {in_words(state)}")
     sys.exit(0 if state.is_completed() else 2)
 

@@ -1,6 +1,9 @@
 """Prefect's log and last words without tracebacks of what a person can mend."""
 
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sadcl.errors import SadclError
@@ -28,6 +31,27 @@ def speak_plainly() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(one, Sentences) for one in logger.filters):
             logger.addFilter(Sentences())
+
+
+@contextmanager
+def plain_words() -> Iterator[None]:
+    """A server that is not there, or goes away, as a sentence.
+
+    Raises:
+        SadclError: instead of what Prefect's client raised.
+    """
+    from httpx import HTTPError
+
+    try:
+        yield
+    except (HTTPError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("Failed to reach API"):
+            raise
+        raise SadclError(
+            "The Prefect server can't be reached",
+            where=os.environ.get("PREFECT_API_URL") or "the address of Prefect's profile",
+            fix="Start it (`prefect server start`), or check PREFECT_API_URL; without one, a run has its own server",
+        ) from error
 
 
 def in_words(state: "State[Any]") -> str:

@@ -21,7 +21,7 @@ from prefect.cache_policies import NO_CACHE  # isort: skip
 from prefect.states import Completed  # isort: skip
 
 from flows import pages
-from flows.quiet import in_words, speak_plainly
+from flows.quiet import in_words, plain_words, speak_plainly
 from sadcl import files, graph, params, processes, worktree
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
@@ -172,16 +172,30 @@ def _count(steps: list[pages.Step]) -> str:
     return f"{len(ran)} stage{'s' if len(ran) > 1 else ''} ran in {duration(sum(step.seconds for step in ran))}."
 
 
+def _count_of_trials(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"it is {text!r}, and should be 0 or more")
+    return int(text)
+
+
 def main() -> None:
     """Parse, run, and end with 0, or with 2 and a sentence."""
     parser = argparse.ArgumentParser(prog="python -m flows.retrain", description="Run what is stale, then register.")
     parser.add_argument("--commit", action="store_true", help="commit dvc.lock and params.yaml")
-    parser.add_argument("--tune-trials", type=int, default=0, metavar="N", help="search stage 2's settings first")
+    parser.add_argument(
+        "--tune-trials", type=_count_of_trials, default=0, metavar="N", help="search stage 2's settings first"
+    )
     parser.add_argument("--no-register", action="store_true", help="leave the registry alone")
     given = parser.parse_args()
-    state = retrain(
-        commit=given.commit, tune_trials=given.tune_trials, publish=not given.no_register, return_state=True
-    )
+    try:
+        graph.require_project()
+        with plain_words():
+            state = retrain(
+                commit=given.commit, tune_trials=given.tune_trials, publish=not given.no_register, return_state=True
+            )
+    except SadclError as error:
+        print(f"retrain: {error}", file=sys.stderr)
+        sys.exit(2)
     say(f"retrain: {(state.name or '').lower()}: {in_words(state)}")
     sys.exit(0 if state.is_completed() else 2)
 

@@ -136,8 +136,10 @@ def rollback(reason: Reason = "") -> None:
 @app.command()
 def sync() -> None:
     """Repair data/champion from the registry's alias."""
+    from sadcl import graph
     from sadcl.registry.sync import sync as repair
 
+    graph.require_project()
     say("The files were repaired from the registry" if repair() else "The files agree with the registry")
 
 
@@ -164,9 +166,11 @@ def doctor() -> None:
 @app.command()
 def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Free what is no longer needed, after saying what."""
+    from sadcl import graph
     from sadcl.upkeep import clean as free
     from sadcl.upkeep import removable
 
+    graph.require_project()
     found = removable()
     for path, size in found:
         say(f"{size / 1e6:10.1f} MB  {path}")
@@ -179,7 +183,7 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
 @app.command("open")
 def open_page(
     page: Annotated[str, typer.Argument(help="mlflow, optuna or prefect.")],
-    port: Annotated[int | None, typer.Option(help="Instead of a free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of a free one.")] = None,
 ) -> None:
     """Show a page on loopback until Ctrl-C."""
     from sadcl.services import show

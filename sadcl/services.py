@@ -62,6 +62,8 @@ def show(page: str, port: int | None = None) -> None:
     command = PAGES[page](chosen)
     signal.signal(signal.SIGTERM, _interrupt)
     server = subprocess.Popen(command, env={**environment, **os.environ}, start_new_session=True)
+    for sign in (signal.SIGTERM, signal.SIGHUP):  # the server has a session of its own and would outlive us
+        signal.signal(sign, _end)
     try:
         _wait(server, page, chosen)
         say(f"{page}: http://{HOST}:{chosen}  (Ctrl-C ends it)")
@@ -70,6 +72,10 @@ def show(page: str, port: int | None = None) -> None:
         say(f"{page}: ended")
     finally:
         stop(server)
+
+
+def _end(sign: int, _: object) -> None:
+    raise SystemExit(128 + sign)
 
 
 def stop(server: "subprocess.Popen[bytes]", patience: float = 10.0) -> None:

@@ -34,11 +34,10 @@ def use_recipe(name: str) -> list[str]:
     Raises:
         SadclError: there is no such recipe, or it does not hold together.
     """
-    source = params.RECIPES / f"{name}.yaml"
-    if not source.is_file():
-        raise SadclError(
-            f"There is no recipe {name!r}", where=params.RECIPES, fix=f"Choose one of {', '.join(recipe_names())}"
-        )
+    source, known = params.RECIPES / f"{name}.yaml", recipe_names()
+    if name not in known:
+        mend = f"Choose one of {', '.join(known)}" if known else "Go to the project's folder"
+        raise SadclError(f"There is no recipe {name!r}", where=params.RECIPES, fix=mend)
     params.parse(params.read(source), where=source)
     wanted = source.read_text(encoding="utf-8")
     present = params.FILE.read_text(encoding="utf-8") if params.FILE.exists() else wanted
@@ -58,6 +57,7 @@ def make_scenes(seed: int) -> str:
     from sadcl import graph
     from sadcl.data import scenes
 
+    graph.require_project()
     started = time.monotonic()
     scenes.make(SCENES, seed)
     graph.add(SCENES)
@@ -103,7 +103,7 @@ def doctor() -> list[str]:
             found += list(check())
         except SadclError as error:
             found.append(str(error))
-    return found
+    return list(dict.fromkeys(found))  # settings that can't be read are missed by more than one check
 
 
 def removable() -> list[tuple[Path, int]]:
