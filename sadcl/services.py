@@ -60,7 +60,6 @@ def show(page: str, port: int | None = None) -> None:
         raise SadclError(f"Port {chosen} is taken", where=HOST, fix="Choose another with --port")
     environment = {"PREFECT_HOME": str(Path(".sadcl/prefect").resolve()), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     command = PAGES[page](chosen)
-    signal.signal(signal.SIGTERM, _interrupt)
     server = subprocess.Popen(command, env={**environment, **os.environ}, start_new_session=True)
     for sign in (signal.SIGTERM, signal.SIGHUP):  # the server has a session of its own and would outlive us
         signal.signal(sign, _end)
@@ -88,10 +87,6 @@ def stop(server: "subprocess.Popen[bytes]", patience: float = 10.0) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _wait(server: "subprocess.Popen[bytes]", page: str, port: int) -> None:

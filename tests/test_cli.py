@@ -2,12 +2,10 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from sadcl import graph
@@ -127,16 +125,3 @@ def test_a_prefect_server_that_can_not_be_reached_is_a_sentence(template: Path, 
     module, *rest = words.split()
     printed = refused(template, "-m", f"flows.{module}", *rest, PREFECT_API_URL=nobody)
     assert f"{module}: The Prefect server can't be reached ({nobody})" in printed
-
-
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
-def test_a_page_ends_with_its_command(template: Path, sign: signal.Signals) -> None:
-    command = start(template, *SADCL, "open", "optuna")
-    assert command.stdout is not None
-    with command.stdout:
-        assert any(line.startswith("optuna: http://127.0.0.1:") for line in command.stdout)
-        below = psutil.Process(command.pid).children(recursive=True)
-        command.send_signal(sign)
-        assert command.wait(60) == 128 + sign
-    assert below
-    assert not psutil.wait_procs(below, timeout=60)[1]
