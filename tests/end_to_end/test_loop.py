@@ -187,6 +187,29 @@ def test_dvc_killed_in_any_stage_leaves_no_stage_behind_and_can_run_again(projec
     assert {path: files.digest(path) for path in before} == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["pretrain", "train", *STAGES])
+def test_a_stage_killed_by_itself_fails_dvc_and_can_run_again(project: Path, stage: str) -> None:
+    before = {path: files.digest(path) for path in project.glob("models/**/*.safetensors")}
+    command = ["dvc", "repro", "--single-item", "--force", stage]
+    unbuffered = {**environment(project), "PYTHONUNBUFFERED": "1"}
+    dvc = subprocess.Popen(
+        command, cwd=project, env=unbuffered, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert dvc.stdout is not None
+    with dvc.stdout:
+        for line in dvc.stdout:
+            if line.startswith(f"{stage}: reads"):
+                (victim,) = (
+                    p for p in psutil.Process(dvc.pid).children(True) if f"sadcl.stages.{stage}" in p.cmdline()
+                )
+                victim.kill()
+    assert dvc.wait() != 0
+    assert ran_stages(run(project, *command)) == [stage]
+    assert not set(ran_stages(run(project, "dvc", "repro"))) - {"report"}  # which shows how fast training was
+    assert {path: files.digest(path) for path in before} == before
+
+
 def test_broken_data_stops_the_line_with_a_sentence(project: Path) -> None:
     photo = next((project / "data/raw/scenes/images/train").glob("*.jpg"))
     whole = photo.read_bytes()
