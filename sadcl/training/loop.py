@@ -166,6 +166,13 @@ class Trainer:
         }
 
     def _save(self) -> None:
+        """Write the state, unless an overflow of the gradients has spoilt the weights since the last one."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.module.parameters()):
+            raise SadclError(
+                "The weights are no longer numbers",
+                where=f"epoch {self.at.epoch + 1}, step {self.at.step}",
+                fix="Lower lr, or set gradient_clip; the last good state is kept",
+            )
         kept = {
             "raw": self.module.state_dict(),
             "ema": self.ema.module.state_dict(),

@@ -73,6 +73,14 @@ def test_a_loss_that_is_no_number_names_step_and_images_and_keeps_the_last_state
     assert not Path("models").exists()
 
 
+def test_weights_that_are_no_numbers_are_never_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of a step may be a number, and its gradient too large to take."""
+    monkeypatch.setenv("SADCL_STATE_SECONDS", "0")
+    with pytest.raises(SadclError, match="no longer numbers"):
+        run.pretrain(changed("pretrain", lr=1e41), Path("data/shards"))
+    assert not list(Path(".sadcl").rglob("state.pt"))
+
+
 def test_batches_without_a_single_positive_train(project: Path) -> None:
     from sadcl.data import shards
     from sadcl.data.ingest import ingest
