@@ -11,6 +11,9 @@ import pytest
 
 from sadcl.services import HOST, free_port
 
+# A run that was started in the background ignores Ctrl-C, and so would the processes that are started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def answers(port: int) -> bool:
     with socket.socket() as probe:

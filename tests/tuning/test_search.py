@@ -26,6 +26,8 @@ from sadcl.stages import pretrain, prototypes, train
 from sadcl.tuning import space, storage, study
 
 torch.set_num_threads(1)
+# A run that was started in the background ignores Ctrl-C, and so would the processes that are started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent.parent
 
 SLOW = """
