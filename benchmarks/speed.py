@@ -24,7 +24,7 @@ def main() -> None:
         "an epoch of photos, beside a plain DataLoader": photos,
     }
     for name, make in pairs.items():
-        if make is photos and not SHARDS.exists():
+        if make is photos and not (SHARDS / "train" / "index.json").exists():
             print(f"{name:52}{'no data/shards here: run make demo first':>34}")
             continue
         ours, plain = (statistics.median(side) for side in timed(*make()))
