@@ -108,8 +108,10 @@ def tune(
 @app.command()
 def register() -> None:
     """Publish what the stages made as a version in the registry."""
+    from sadcl import graph
     from sadcl.registry.publish import publish
 
+    graph.require_project()
     say(publish().words)
 
 
@@ -120,16 +122,20 @@ def promote(
     first: Annotated[bool, typer.Option("--first", help="There is no champion yet.")] = False,
 ) -> None:
     """Make a version that passed its gate the champion."""
+    from sadcl import graph
     from sadcl.registry.promote import promote as move
 
+    graph.require_project()
     say(move(version, reason, first=first).words)
 
 
 @app.command()
 def rollback(reason: Reason = "") -> None:
     """Make the previous champion the champion again."""
+    from sadcl import graph
     from sadcl.registry.promote import rollback as back
 
+    graph.require_project()
     say(back(reason).words)
 
 

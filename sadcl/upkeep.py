@@ -79,7 +79,11 @@ def status() -> list[str]:
     from sadcl import graph
     from sadcl.registry.status import sentences
 
-    lines = sentences()
+    graph.require_project()
+    try:
+        lines = sentences()
+    except SadclError as error:  # a registry that does not answer hides nothing else
+        lines = [str(error)]
     runs = {path.stem: files.read_json(path) for path in RUNS.glob("*.json")}
     if runs:
         name, last = max(runs.items(), key=lambda item: item[1]["ended"])

@@ -59,14 +59,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 ELSEWHERE = {
-    "status": "go to the project's folder",
+    "status": "no dvc.yaml here.*Go to the project's folder",
     "clean": "no dvc.yaml here.*Go to the project's folder",
     "sync": "no dvc.yaml here.*Go to the project's folder",
-    "register": "Run `dvc repro`",
+    "register": "no dvc.yaml here.*Go to the project's folder",
     "recipe demo": "no recipe 'demo'.*Go to the project's folder",
     "tune": "go to the project's folder",
-    "promote 1 --reason x": "Nothing is registered yet",
-    "rollback --reason x": "Nothing is registered yet",
+    "promote 1 --reason x": "no dvc.yaml here.*Go to the project's folder",
+    "rollback --reason x": "no dvc.yaml here.*Go to the project's folder",
     "data scenes": "no dvc.yaml here.*Go to the project's folder",
     "data accept": "no table to accept",
     "predict photo.jpg": "There are no weights",
@@ -112,6 +112,17 @@ WRONG = {
 @pytest.mark.parametrize("words", WRONG)
 def test_a_wrong_word_is_answered_with_what_to_write(template: Path, words: str) -> None:
     assert re.search(WRONG[words], refused(template, *SADCL, *words.split()), re.DOTALL)
+
+
+def test_status_tells_the_rest_where_the_registry_does_not_answer(template: Path) -> None:
+    quickly = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    process = start(template, *SADCL, "status", MLFLOW_TRACKING_URI="http://127.0.0.1:9", **quickly)
+    printed = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, printed
+    assert "Traceback" not in printed
+    assert "can't be reached" in printed
+    assert "Nothing ran here yet" in printed
+    assert "Stale: ingest" in printed
 
 
 @pytest.mark.parametrize("words", ["--tune-trials -1", "--tune-trials few"])
