@@ -41,10 +41,13 @@ def optuna_page(port: int) -> list[str]:
 
 def prefect_page(port: int) -> list[str]:
     """The command that shows Prefect's flows and runs."""
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    asks = f"PREFECT_SERVER_UI_API_URL=http://{HOST}:{port}/api"  # the page asks at the usual port otherwise
+    return ["env", asks, sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
 
 
 PAGES: dict[str, Callable[[int], list[str]]] = {"mlflow": mlflow_page, "optuna": optuna_page, "prefect": prefect_page}
+OPENING = {"mlflow": "/#/?workflowType=machine_learning"}
+"""Where a page is opened: MLflow would begin with the traces of language models."""
 
 
 def show(page: str, port: int | None = None) -> None:
@@ -58,14 +61,16 @@ def show(page: str, port: int | None = None) -> None:
     chosen = port or free_port()
     if _answers(chosen):
         raise SadclError(f"Port {chosen} is taken", where=HOST, fix="Choose another with --port")
-    environment = {"PREFECT_HOME": str(Path(".sadcl/prefect").resolve()), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    own = {"PREFECT_HOME": str(Path(".sadcl/prefect").resolve()), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    environment = {**own, **os.environ}
     command = PAGES[page](chosen)
-    server = subprocess.Popen(command, env={**environment, **os.environ}, start_new_session=True)
+    Path(environment["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
     for sign in (signal.SIGTERM, signal.SIGHUP):  # the server has a session of its own and would outlive us
         signal.signal(sign, _end)
     try:
         _wait(server, page, chosen)
-        say(f"{page}: http://{HOST}:{chosen}  (Ctrl-C ends it)")
+        say(f"{page}: http://{HOST}:{chosen}{OPENING.get(page, '')}  (Ctrl-C ends it)")
         server.wait()
     except KeyboardInterrupt:
         say(f"{page}: ended")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -20,14 +21,21 @@ def answers(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
+def open_page(page: str, port: int, folder: Path) -> "subprocess.Popen[str]":
+    """A page that answers by now."""
+    command = [sys.executable, "-m", "sadcl", "open", page, "--port", str(port)]
+    process = subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    assert any(line.startswith(f"{page}: http://{HOST}:{port}") for line in process.stdout)
+    return process
+
+
 @pytest.mark.parametrize(("sign", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_page_answers_and_ends_with_the_one_who_opened_it(sign: signal.Signals, status: int, tmp_path: Path) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "sadcl", "open", "optuna", "--port", str(port)]
-    page = subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    page = open_page("optuna", port, tmp_path)
     assert page.stdout is not None
     with page.stdout:
-        assert any(line.startswith(f"optuna: http://{HOST}:{port}") for line in page.stdout)
         assert answers(port)
         below = psutil.Process(page.pid).children(recursive=True)
         page.send_signal(sign)
@@ -35,3 +43,15 @@ def test_a_page_answers_and_ends_with_the_one_who_opened_it(sign: signal.Signals
         assert page.wait(60) == status
     assert not psutil.wait_procs(below, timeout=60)[1]
     assert not answers(port)
+
+
+def test_prefects_page_asks_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PREFECT_HOME", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    port = free_port()
+    with open_page("prefect", port, tmp_path) as page:
+        asked = httpx.get(f"http://{HOST}:{port}/ui-settings").json()["api_url"]
+        assert httpx.get(f"{asked}/health").json() is True
+        assert asked.startswith(f"http://{HOST}:{port}/")
+        page.terminate()
+        page.communicate(timeout=60)

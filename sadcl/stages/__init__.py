@@ -9,9 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sadcl import files, processes
 from sadcl.errors import SadclError
-from sadcl.progress import duration, say
+
+try:
+    from sadcl import files, processes
+    from sadcl.progress import duration, say
+except ModuleNotFoundError as error:  # a dvc from elsewhere runs stages with the Python that comes first on the path
+    fix = "Activate the project's environment (`. .venv/bin/activate`), or run `make install`"
+    print(SadclError(f"The package {error.name} is missing", where=sys.executable, fix=fix), file=sys.stderr)
+    sys.exit(2)
 
 LAST_RUNS = Path(".sadcl/runs")
 """A file a stage: when it ran last and how long; nothing reads it but people."""
