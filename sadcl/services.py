@@ -46,8 +46,6 @@ def prefect_page(port: int) -> list[str]:
 
 
 PAGES: dict[str, Callable[[int], list[str]]] = {"mlflow": mlflow_page, "optuna": optuna_page, "prefect": prefect_page}
-OPENING = {"mlflow": "/#/?workflowType=machine_learning"}
-"""Where a page is opened: MLflow would begin with the traces of language models."""
 
 
 def show(page: str, port: int | None = None) -> None:
@@ -70,7 +68,7 @@ def show(page: str, port: int | None = None) -> None:
         signal.signal(sign, _end)
     try:
         _wait(server, page, chosen)
-        say(f"{page}: http://{HOST}:{chosen}{OPENING.get(page, '')}  (Ctrl-C ends it)")
+        say(f"{page}: http://{HOST}:{chosen}{_runs() if page == 'mlflow' else ''}  (Ctrl-C ends it)")
         server.wait()
     except KeyboardInterrupt:
         say(f"{page}: ended")
@@ -102,6 +100,17 @@ def _wait(server: "subprocess.Popen[bytes]", page: str, port: int) -> None:
         if time.monotonic() > deadline:
             raise SadclError(f"{page} did not answer in {START_SECONDS} s", where=f"{HOST}:{port}", fix="Try again")
         time.sleep(0.2)
+
+
+def _runs() -> str:
+    """Where MLflow's page shows our runs; without it, it begins with the traces of language models."""
+    from sadcl.registry.status import experiment
+
+    try:
+        found = experiment()
+    except SadclError:  # the page itself can be shown all the same
+        found = None
+    return "" if found is None else f"/#/experiments/{found}?workflowType=machine_learning"
 
 
 def _answers(port: int) -> bool:

@@ -39,6 +39,20 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
     return found
 
 
+def experiment(root: Path = Path(".")) -> str | None:
+    """MLflow's number of the experiment that holds our runs; None where nothing was registered yet.
+
+    Raises:
+        SadclError: the registry can't be had.
+    """
+    name = params.load("register", path=root / params.FILE).register_.name
+    if not store.exists(root):
+        return None
+    with store.opened(root) as client:
+        found = client.get_experiment_by_name(name)
+    return None if found is None else str(found.experiment_id)
+
+
 def sentences(root: Path = Path(".")) -> list[str]:
     """The same in words, a sentence a line."""
     now = status(root)

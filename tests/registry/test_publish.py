@@ -9,7 +9,7 @@ import pytest
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import names, store, stored
+from sadcl.registry import names, status, store, stored
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
 
@@ -27,6 +27,12 @@ def test_a_model_that_passed_becomes_the_challenger_once(
     with store.opened() as client:
         assert len(names.versions(client, "tiny")) == 1
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_page_is_opened_at_the_runs(registered: Path) -> None:
+    with store.opened(registered) as client:
+        [run] = client.search_runs([status.experiment(registered) or "?"])
+    assert run.data.tags[names.IDENTITY]
 
 
 def test_the_run_shows_settings_figures_curves_and_lineage(registered: Path) -> None:
