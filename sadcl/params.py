@@ -56,6 +56,10 @@ class Model(Section):
     encoder_layers: int = Field(ge=0, default=1)
     decoder_layers: int = Field(ge=1, default=2)
     dropout: float = Field(ge=0, lt=1, default=0.1)
+    groups: int = Field(gt=0, default=100)
+    """`ml_decoder`: queries at most; with more classes than that, several share one."""
+    residual: float = Field(ge=0, default=0.1)
+    """`csra`: weight of what a class attends to, beside the mean over all positions."""
     embedding: int = Field(gt=0)
     """E, the width of the contrastive space."""
 

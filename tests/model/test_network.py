@@ -9,6 +9,7 @@ import torch
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.model.contrast import DualContrast
+from sadcl.model.heads import HEADS
 from sadcl.model.network import Network
 
 torch.set_num_threads(1)
@@ -67,7 +68,7 @@ def test_the_backbone_has_the_released_names(paper: DualContrast) -> None:
     assert {k: tuple(v.shape) for k, v in body.items() if not k.endswith("num_batches_tracked")} == theirs
 
 
-@pytest.mark.parametrize("head", ["sarl", "pooling"])
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_mixed_precision_stays_finite(head: str, dtype: torch.dtype) -> None:
     built = network(head=head).train()
@@ -80,7 +81,7 @@ def test_mixed_precision_stays_finite(head: str, dtype: torch.dtype) -> None:
         torch.testing.assert_close(out.attention.sum((2, 3)), torch.ones(2, 4), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("head", ["sarl", "pooling"])
+@pytest.mark.parametrize("head", HEADS)
 def test_double_precision_agrees_with_single(head: str) -> None:
     built, images = network(head=head).eval(), torch.randn(2, 3, 64, 96)
     with torch.inference_mode():

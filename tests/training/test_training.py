@@ -12,6 +12,7 @@ from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import scoring
 from sadcl.model import tagger, weights
+from sadcl.model.heads import HEADS
 from sadcl.training import run, schedule
 from sadcl.training.ema import EMA
 
@@ -133,3 +134,14 @@ def test_a_model_is_used_at_the_side_at_which_it_was_scored(project: Path) -> No
     assert weights.read_head(file)["model"]["side"] == 32
     evaluated = tagger.sigmoid(scoring.champion(file, test, 4).logits["champion"])
     np.testing.assert_allclose(tagger.load(file).scores([test.jpeg(i) for i in range(6)]), evaluated, atol=1e-6)
+
+
+@pytest.mark.parametrize("head", sorted({*HEADS} - {"sarl"}))
+def test_every_head_is_trained_kept_and_used(head: str, project: Path) -> None:
+    fitted = run.pretrain(changed("model", head=head), Path("data/shards"))
+    fitted.save(Path("models/pretrain"))
+    model, test = tagger.load("models/pretrain"), Shards(Path("data/shards/test"))
+    assert model.head["model"]["head"] == head
+    scores = model.scores([test.jpeg(i) for i in range(6)])
+    assert scores.std(0).max() > 0
+    np.testing.assert_allclose(tagger.load("models/pretrain").scores([test.jpeg(0)]), scores[:1], atol=1e-6)

@@ -7,6 +7,8 @@ from torch import nn
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.model.heads.base import HeadOutput
+from sadcl.model.heads.csra import CSRA
+from sadcl.model.heads.ml_decoder import MLDecoder
 from sadcl.model.heads.pooling import Pooling
 from sadcl.model.sarl import SARL
 
@@ -15,6 +17,8 @@ __all__ = ["HEADS", "HeadOutput", "build"]
 HEADS: dict[str, Callable[[int, int, params.Model], nn.Module]] = {
     "sarl": SARL,
     "pooling": Pooling,
+    "csra": CSRA,
+    "ml_decoder": MLDecoder,
 }
 
 
