@@ -1,136 +1,145 @@
-"""``make bench``: what the project's own code costs beside the plain way, as ratios of medians in one run."""
+"""``make bench``: what the project's own code costs beside the plain way, as ratios of medians in one run.
 
+Prints each row with its bound, keeps the figures in a JSON, and ends with 1 where a row falls short.
+"""
+
+import os
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sadcl import params, processes
+from sadcl import files, processes
 
-REPEATS = 5
-SHARDS = Path("data/shards")
+processes.before_torch()
 
-Pair = tuple[Callable[[], object], Callable[[], object]]
+import torch  # noqa: E402 - reads its environment when it is loaded
+
+from benchmarks import pairs  # noqa: E402
+
+RESULT = Path("benchmarks/results/speed.json")
 
 
-def main() -> None:
-    """Time both sides of each pair in turns, and print the ratio of their medians."""
-    processes.before_torch()
-    print(f"{'':52}{'ours, s':>10}{'plain, s':>10}{'plain / ours':>14}")
-    pairs = {
-        "sample-to-sample, 64 photos, 80 classes, 3 labels": losses,
-        "AP of 80 classes on 40,137 photos, beside scikit-learn": average_precision,
-        "a step at stride 16, ended beside dilated": step,
-        "an epoch of photos, beside a plain DataLoader": photos,
-    }
-    for name, make in pairs.items():
-        if make is photos and not (SHARDS / "train" / "index.json").exists():
-            print(f"{name:52}{'no data/shards here: run make demo first':>34}")
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        name: what is compared.
+        make: prepares both sides.
+        at_least: the ratio plain / ours that is promised, or None.
+        repeats: rounds that count.
+        cost: of one side: seconds by default.
+        unit: of the cost.
+    """
+
+    name: str
+    make: Callable[[], pairs.Pair]
+    at_least: float | None = None
+    repeats: int = 5
+    cost: Callable[[pairs.Side], float] | None = None
+    unit: str = "s"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Medians of both sides, and whether the row holds."""
+
+    name: str
+    unit: str
+    ours: float
+    plain: float
+    ratio: float
+    at_least: float | None
+    holds: bool
+
+
+def seconds(side: pairs.Side) -> float:
+    """Wall time of one call."""
+    started = time.perf_counter()
+    side()
+    return time.perf_counter() - started
+
+
+def peak(side: pairs.Side) -> float:
+    """MB that one call holds at most, above what stood before and without what it leaves behind (gradients)."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with silence(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        side()
+    results = profile.profiler.kineto_results  # type: ignore[union-attr]
+    held = most = 0
+    for event in sorted(
+        (event for event in results.events() if event.name() == "[memory]"), key=lambda event: event.start_ns()
+    ):
+        held += event.nbytes()
+        most = max(most, held)
+    return (most - held) / 1e6
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Torch's profiler tells of its own start and end on stderr, from below Python."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+ROWS = (
+    Row("sample-to-sample, B 32, C 80, E 1024, all entries beside", pairs.contrast, 100),
+    Row("the same, peak memory beyond the gradient", pairs.contrast, 100, 1, peak, "MB"),
+    Row("memory takes 200 features, a loop beside", pairs.memory, 3),
+    Row("all figures of 40,137 x 80, scikit-learn's AP alone beside", pairs.average_precision),
+    Row("SARL at D 2048, torch's own attention beside", pairs.head, 1, 3),
+    Row("the same, peak memory beyond the gradients", pairs.head, 1, 1, peak, "MB"),
+    Row("a step at stride 16, ended beside dilated", pairs.step),
+    Row("an epoch of photos, a plain DataLoader beside", pairs.photos),
+)
+
+
+def main() -> int:
+    """Measure every row; the exit status."""
+    print(f"{'':60}{'ours':>10}{'plain':>10}{'':4}{'plain / ours':>13}{'at least':>10}")
+    found = []
+    for row in ROWS:
+        if row.make is pairs.photos and not (pairs.SHARDS / "train" / "index.json").exists():
+            print(f"{row.name:60}{'no data/shards here: run make demo first':>34}")
             continue
-        ours, plain = (statistics.median(side) for side in timed(*make()))
-        print(f"{name:52}{ours:10.3f}{plain:10.3f}{plain / ours:14.1f}", flush=True)
+        one = measure(row)
+        found.append(one)
+        bound = "" if one.at_least is None else f"{one.at_least:10g}" + ("" if one.holds else "  short")
+        print(f"{one.name:60}{one.ours:10.3f}{one.plain:10.3f} {one.unit:3}{one.ratio:13.2f}{bound}", flush=True)
+    machine = {
+        "cores": os.cpu_count(),
+        "torch": torch.__version__.partition("+")[0],
+        "threads": torch.get_num_threads(),
+    }
+    files.write_json(RESULT, {"machine": machine, "rows": [asdict(one) for one in found]})
+    short = [one.name for one in found if not one.holds]
+    print(f"The figures are in {RESULT}." + (f" Short: {'; '.join(short)}." if short else ""))
+    return 1 if short else 0
 
 
-def timed(ours: Callable[[], object], plain: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Seconds of each side, in turns after one round that does not count."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for turn in range(REPEATS + 1):
-        for side, kept in zip((ours, plain), seconds, strict=True):
-            started = time.perf_counter()
-            side()
+def measure(row: Row) -> Measured:
+    """Both sides in turns, after one round that does not count; medians."""
+    sides, cost = row.make(), row.cost or seconds
+    costs: tuple[list[float], list[float]] = ([], [])
+    for turn in range(row.repeats + 1):
+        for side, kept in zip(sides, costs, strict=True):
+            value = cost(side)
             if turn:
-                kept.append(time.perf_counter() - started)
-    return seconds
-
-
-def losses() -> Pair:
-    """The loss and its gradient on activated entries, and over all entries of batch and memory at once."""
-    import torch
-    from torch.nn import functional as F
-
-    from sadcl.model.losses import sample_to_sample
-
-    B, C, E = 64, 80, 128
-    features = torch.randn(2 * B, C, E, requires_grad=True)
-    present = torch.rand(2 * B, C) < 3 / C
-    names = torch.arange(C).expand(2 * B, C)
-
-    def ours() -> None:
-        sample_to_sample(features[present], names[present]).backward()
-
-    def plain() -> None:
-        x, there, label = F.normalize(features.flatten(0, 1), dim=1), present.flatten(), names.flatten()
-        similar = (x @ x.T / 0.2).masked_fill(torch.eye(len(x), dtype=torch.bool), -torch.inf)
-        share = similar - similar.masked_fill(~there, -torch.inf).logsumexp(1, keepdim=True)
-        pair = (label[:, None] == label) & there & there[:, None]
-        pair.fill_diagonal_(False)
-        (-share.masked_fill(~pair, 0).sum(1) / pair.sum(1).clamp(min=1))[there].mean().backward()
-
-    return ours, plain
-
-
-def average_precision() -> Pair:
-    """All figures of COCO's validation split, and scikit-learn's average precision alone."""
-    import numpy as np
-    from sklearn.metrics import average_precision_score
-
-    from sadcl.evaluation.metrics import evaluate
-
-    rng = np.random.default_rng(0)
-    scores, targets = rng.random((40_137, 80), np.float32), rng.random((40_137, 80)) < 0.036
-    return (
-        lambda: evaluate(scores, targets),
-        lambda: [average_precision_score(targets[:, j], scores[:, j]) for j in range(targets.shape[1])],
-    )
-
-
-def step() -> Pair:
-    """Forward and backward of a batch of 50 scenes, with both ways to stride 16."""
-    import torch
-
-    from sadcl.model.network import Network
-
-    model = params.load(path=params.RECIPES / "scenes.yaml").model
-    images = torch.randn(50, 3, model.side, model.side).contiguous(memory_format=torch.channels_last)
-
-    def one(dilated: bool) -> Callable[[], object]:
-        network = Network(model.model_copy(update={"dilated": dilated}), 10).train()
-        network = network.to(memory_format=torch.channels_last)
-        return lambda: network(images).logits.mean().backward()
-
-    return one(False), one(True)
-
-
-def photos() -> Pair:
-    """Training photos decoded, augmented and batched by our threads, and by torch's worker processes."""
-    import io
-
-    import numpy as np
-    import torch
-    from PIL import Image
-    from torch.utils.data import DataLoader, Dataset
-
-    from sadcl.data import augment
-    from sadcl.data.loading import TrainingBatches
-    from sadcl.data.shards import Shards
-
-    settings, shards = params.load("model", "pretrain", "seed"), Shards(SHARDS / "train")
-    model, fit = settings.model, settings.pretrain
-    transform = augment.transform(fit.augmentation, model.side)
-    mean, std = torch.tensor(model.mean)[:, None, None], torch.tensor(model.std)[:, None, None]
-
-    class Plain(Dataset[torch.Tensor]):
-        def __len__(self) -> int:
-            return len(shards)
-
-        def __getitem__(self, row: int) -> torch.Tensor:
-            pixels = transform(Image.open(io.BytesIO(shards.jpeg(row))).convert("RGB"), np.random.default_rng(row))
-            return (torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255 - mean) / std
-
-    batches = TrainingBatches(shards, model, fit.augmentation, fit.batch, settings.seed, keep_bytes=0)
-    loader = DataLoader(Plain(), fit.batch, shuffle=True, num_workers=processes.workers())
-    return lambda: sum(1 for _ in batches.epoch(0)), lambda: sum(1 for _ in loader)
+                kept.append(value)
+    ours, plain = (statistics.median(kept) for kept in costs)
+    ratio = plain / ours if ours > 0 else float("inf")
+    return Measured(row.name, row.unit, ours, plain, ratio, row.at_least, row.at_least is None or ratio >= row.at_least)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

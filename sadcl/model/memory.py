@@ -33,9 +33,8 @@ class Memory:
             scores: [B, C], after the sigmoid.
             threshold: 0.8 in the paper's recipes.
         """
-        slots = self.tensor[: len(features)]
-        taken = (targets & (scores > threshold))[..., None]
-        slots.copy_(torch.where(taken, features.to(slots), slots))
+        taken = targets & (scores > threshold)
+        self.tensor[: len(features)][taken] = features[taken].to(self.tensor)
 
     def state(self) -> Tensor:
         """What a resumed training needs: a copy, which later updates leave alone."""
