@@ -85,7 +85,7 @@ def head() -> Pair:
     """SARL at the paper's size, forward and backward, and the same built of torch's own attention."""
     torch.manual_seed(0)
     model = params.load(path=params.RECIPES / "coco2014-r101-448.yaml").model.model_copy(update={"dropout": 0.0})
-    feature_map = torch.randn(2, 2048, 14, 14)
+    feature_map = torch.randn(8, 2048, 14, 14)
     ours, plain = SARL(2048, 80, model), PlainSARL(2048, 80, model)
 
     def run(module: nn.Module) -> Side:

@@ -18,7 +18,7 @@ class ContrastOutput(NamedTuple):
     embeddings: Tensor
     """[B, C, E]"""
     memory_embeddings: Tensor | None
-    """[K, C, E]; None without a memory"""
+    """[P, E]; None without a memory"""
     prototype_embeddings: Tensor
     """[C, E]"""
 
@@ -51,7 +51,11 @@ class DualContrast(nn.Module):
         self.prototypes = nn.Parameter(prototypes.detach().clone())
 
     def forward(self, images: Tensor, memory: Tensor | None = None) -> ContrastOutput:
-        """[B, 3, S, S] and memory [K, C, D] (no gradient reaches it) to ``ContrastOutput``.
+        """Everything that the losses need.
+
+        Args:
+            images: [B, 3, S, S].
+            memory: [P, D], the memory's activated entries: no other takes part in a loss. No gradient reaches it.
 
         Raises:
             SadclError: the head gives no features.

@@ -70,12 +70,13 @@ def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0
         x = F.normalize(_at_least_float32(embeddings), dim=1)
         if len(x) < 2:
             return x.sum() * 0
-        itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
-        similarities = (x @ x.T / temperature).masked_fill(itself, -torch.inf)
-        log_share = similarities - similarities.logsumexp(1, keepdim=True)
-        positive = (classes[:, None] == classes[None, :]) & ~itself
+        similarities = x @ x.T / temperature
+        positive = (classes[:, None] == classes).fill_diagonal_(False)
         count = positive.sum(1)
-        per_anchor = -log_share.masked_fill(~positive, 0).sum(1) / count.clamp(min=1)
+        # the mean of log-shares is the mean similarity to the positives, less the logarithm of the sum over all
+        others = similarities.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -torch.inf)
+        closeness = (similarities * positive).sum(1) / count.clamp(min=1)
+        per_anchor = (others.logsumexp(1) - closeness) * (count > 0)
         return per_anchor.sum() / (count > 0).sum().clamp(min=1)
 
 

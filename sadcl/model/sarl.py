@@ -57,7 +57,7 @@ class SARL(nn.Module):
     def encode(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
         """[B, channels, h, w] to tokens [B, hw, D] after the encoder, and their positions [1, hw, D]."""
         projected = self.input_proj(feature_map)
-        tokens = projected.flatten(2).transpose(1, 2)
+        tokens = projected.flatten(2).transpose(1, 2).contiguous()  # as it is, where channels come last
         h, w = projected.shape[-2:]
         position = _positions(h, w, tokens.shape[-1], tokens.device, tokens.dtype)
         for layer in self.encoder:
@@ -66,7 +66,7 @@ class SARL(nn.Module):
 
     def decode(self, memory: Tensor, position: Tensor, attention: bool = False) -> tuple[Tensor, Tensor | None]:
         """Tokens [B, hw, D] to features [B, C, D] and the last layer's attention [B, C, hw]."""
-        state = memory.new_zeros(len(memory), *self.queries.shape)
+        state = torch.zeros_like(self.queries)[None]  # the same for every photo until it has looked at one
         looked = None
         for i, layer in enumerate(self.decoder):
             state, looked = layer(state, self.queries, memory, position, attention and i == len(self.decoder) - 1)
@@ -94,21 +94,59 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, wanted: bool = False) -> tuple[Tensor, Tensor | None]:
-        """[B, n, D], [B, m, D], [B, m, D] to [B, n, D] and, if wanted, weights [B, n, m], mean over heads."""
+        """q, k and v to [B, n, D] and, if wanted, weights [B, n, m], mean over heads.
+
+        Args:
+            q: [B, n, D]; or [1, n, D], projected once for the whole batch.
+            k, v: [B, m, D].
+            wanted: give the weights too.
+        """
+        if len(q) == 1 and self._cheaper_shared(q.shape[1], k.shape[1]):
+            return self._shared(q, k, v, wanted)
         parts = zip((q, k, v), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         q, k, v = (self._split(F.linear(x, W, b)) for x, W, b in parts)
-        dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        q = q.expand(len(k), -1, -1, -1)
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=self._dropout)
         weights = None
         if wanted:
-            # scaled before the product (half precision ends at 65,504); the maps sum to 1 in float32 at least
-            similar = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
-            weights = similar.softmax(-1, dtype=torch.promote_types(similar.dtype, torch.float32)).mean(1)
+            # scaled before the product: half precision ends at 65,504
+            weights = _softmax((q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)).mean(1)
         return self.out_proj(out.transpose(1, 2).flatten(2)), weights
+
+    def _cheaper_shared(self, n: int, m: int) -> bool:
+        """Multiplications a photo: K and V projected and heads apart, against the widened queries of ``_shared``."""
+        D = self.out_proj.in_features
+        return self.heads * n * m * D * 2 + n * D * D < 2 * m * D * D + 2 * n * m * D
+
+    def _shared(self, q: Tensor, k: Tensor, v: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
+        """The same for queries that all photos share: q (W_k k) = (q W_k) k, and A (W_v v) = W_v (A v).
+
+        The products with W_k then cost once a batch, those with W_v once a query, and no token is projected. A key's
+        bias adds the same to all similarities of a query and so does nothing; a value's passes by dropout.
+        """
+        B, n, D = len(k), q.shape[1], q.shape[2]
+        (Wq, Wk, Wv), (bq, _, bv) = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        each = D // self.heads
+        q = self._split(F.linear(q, Wq, bq))[0] @ Wk.view(self.heads, each, D) / math.sqrt(each)
+        weights = _softmax(q.flatten(0, 1) @ k.transpose(1, 2))
+        seen = F.dropout(weights, self._dropout).to(v.dtype) @ v
+        seen = seen.view(B, self.heads, n, D).transpose(0, 1).flatten(1, 2)  # one product a head, not one a photo too
+        out = (seen @ Wv.view(self.heads, each, D).transpose(1, 2)).view(self.heads, B, n, each)
+        out = self.out_proj(out.permute(1, 2, 0, 3).flatten(2) + bv)
+        return out, weights.view(B, self.heads, n, -1).mean(1) if wanted else None
+
+    @property
+    def _dropout(self) -> float:
+        return self.dropout if self.training else 0.0
 
     def _split(self, x: Tensor) -> Tensor:
         """[B, n, D] to [B, heads, n, D / heads]."""
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+def _softmax(similar: Tensor) -> Tensor:
+    """Over the last axis, in float32 at least."""
+    return similar.softmax(-1, dtype=torch.promote_types(similar.dtype, torch.float32))
 
 
 class _Layer(nn.Module):
@@ -123,7 +161,7 @@ class _Layer(nn.Module):
 
     def _after(self, x: Tensor, attended: Tensor) -> Tensor:
         x = self.norm1(x + self.dropout(attended))
-        inner = self.linear2(self.dropout(F.relu(self.linear1(x))))
+        inner = self.linear2(self.dropout(self.linear1(x).relu_()))
         return self.norm2(x + self.dropout(inner))  # type: ignore[no-any-return]
 
 
@@ -142,7 +180,7 @@ class DecoderLayer(_Layer):
     def forward(
         self, state: Tensor, queries: Tensor, memory: Tensor, position: Tensor, wanted: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """[B, C, D] to [B, C, D] and, if wanted, where each label looked [B, C, hw]."""
+        """State [B, C, D] (or [1, C, D]) to [B, C, D] and, if wanted, where each label looked [B, C, hw]."""
         attended, looked = self.attention(state + queries, memory + position, memory, wanted)
         return self._after(state, attended), looked
 

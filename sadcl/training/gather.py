@@ -23,14 +23,8 @@ class Gather:
         gathered = [self._all(part) for part in (embeddings, targets.to(embeddings), ignored.to(embeddings))]
         return gathered[0].flatten(0, 1), gathered[1].flatten(0, 1).bool(), gathered[2].flatten(0, 1).bool()
 
-    def activated(self, embeddings: Tensor, memory: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings [P, E] and classes [P] of the activated entries, of batch and memory.
-
-        A memory slot takes its labels from the photo that stands in it now (method, section 3.2).
-        """
-        where = targets.nonzero(as_tuple=True)
-        entries = torch.cat([embeddings[where], memory[: len(embeddings)][where]])
-        classes = where[1].repeat(2)
+    def activated(self, entries: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Activated entries [P, E] and their classes [P], of this process to those of all."""
         if self.fabric.world_size == 1:
             return entries, classes
         length = int(self._all(torch.tensor(len(entries), device=entries.device)).max())

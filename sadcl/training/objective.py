@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from sadcl import params
@@ -86,12 +87,14 @@ class DualContrastive:
         self, forward: Forward, images: Tensor, targets: Tensor, ignored: Tensor, epoch: float
     ) -> dict[str, Tensor]:
         s = self.settings
-        out = forward(images, self.memory.tensor[: len(images)])
+        activated = targets.nonzero(as_tuple=True)
+        out = forward(images, self.memory.tensor[activated])
         self._seen = (out.features.detach(), targets, out.logits.detach().float().sigmoid())
 
         classification = asymmetric(out.logits, targets, s.gamma_negative, s.gamma_positive, ignored)
-        activated, classes = self.gather.activated(out.embeddings, out.memory_embeddings, targets)
-        samples = sample_to_sample(activated, classes, s.sample_temperature)
+        # a memory slot takes its labels from the photo that stands in it now (method, section 3.2)
+        entries = torch.cat([out.embeddings[activated], out.memory_embeddings])
+        samples = sample_to_sample(*self.gather.activated(entries, activated[1].repeat(2)), s.sample_temperature)
         embeddings, all_targets, all_ignored = self.gather.batch(out.embeddings, targets, ignored)
         prototypes = prototype_to_sample(
             embeddings, out.prototype_embeddings, all_targets, s.prototype_temperature, all_ignored

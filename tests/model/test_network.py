@@ -106,10 +106,10 @@ def test_pooling_has_neither_features_nor_attention() -> None:
 
 def test_stage_two_gives_every_embedding_in_one_pass() -> None:
     module = DualContrast(network(), torch.randn(4, 32), 16).train()
-    memory = torch.randn(5, 4, 32)
+    memory = torch.randn(5, 32)
     out = module(torch.randn(2, 3, 32, 32), memory)
     assert out.embeddings.shape == (2, 4, 16)
-    assert out.memory_embeddings.shape == (5, 4, 16)
+    assert out.memory_embeddings.shape == (5, 16)
     assert out.prototype_embeddings.shape == (4, 16)
     torch.testing.assert_close(out.embeddings, module.projector(out.features))
     sum(part.square().sum() for part in out).backward()

@@ -138,3 +138,23 @@ def test_it_works_without_an_encoder() -> None:
     bare = SARL(64, 3, SETTINGS.model_copy(update={"encoder_layers": 0}))
     assert bare(torch.randn(2, 64, 2, 3)).logits.shape == (2, 3)
     assert not any(name.startswith("input_proj") for name, _ in bare.named_parameters())
+
+
+@pytest.mark.parametrize("tokens", [1, 20])
+def test_queries_that_photos_share_give_what_a_copy_for_each_photo_gives(tokens: int) -> None:
+    """With 20 tokens the products are taken from the side of the queries, with 1 they are not."""
+    torch.manual_seed(5)
+    attention = Attention(16, 2, 0.1).double().eval()
+    torch.nn.init.normal_(attention.in_proj_weight)
+    torch.nn.init.normal_(attention.in_proj_bias)
+    queries, keys, values = torch.randn(1, 3, 16), torch.randn(4, tokens, 16), torch.randn(4, tokens, 16)
+    found = []
+    for q in (queries, queries.expand(4, -1, -1)):
+        inputs = [x.double().requires_grad_() for x in (q, keys, values)]
+        out, weights = attention(*inputs, True)
+        names, parameters = zip(*attention.named_parameters(), strict=True)
+        wanted = torch.autograd.grad((out.sin().sum() + weights.square().sum()), [*inputs, *parameters])
+        wanted = [wanted[0].sum(0, keepdim=True), *wanted[1:]]
+        found.append(dict(zip(("out", "weights", "q", "k", "v", *names), (out, weights, *wanted), strict=True)))
+    for name, value in found[1].items():
+        torch.testing.assert_close(found[0][name], value, rtol=1e-9, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")

@@ -39,7 +39,7 @@ class MLDecoder(nn.Module):
         """[B, channels, h, w] to logits [B, C] and, if wanted, its group's attention for each class [B, C, h, w]."""
         B, (h, w), (C,) = len(feature_map), feature_map.shape[-2:], self.bias.shape
         tokens = F.relu(self.embed(feature_map.flatten(2).transpose(1, 2)))
-        queries = self.norm1(self.queries + self.dropout(self.queries)).expand(B, -1, -1)
+        queries = self.norm1(self.queries + self.dropout(self.queries))[None]
         attended, looked = self.attention(queries, tokens, tokens, attention)
         state = self.norm2(queries + self.dropout(attended))
         state = self.norm3(state + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(state))))))
