@@ -124,6 +124,9 @@ class Augmentation(Section):
     """`cutout_randaugment`: side of the square cut out, as a share of S (224 of 448)."""
     enlarge: float = Field(ge=1, default=8 / 7)
     """`multiscale_crop`: side before the crop, as a share of S (512 of 448)."""
+    views: int | None = Field(ge=1, default=None)
+    """Augment each photo in so many ways, once and for all seeds, and keep their feature maps; epoch e takes the one
+    after e mod views. For a backbone that is wholly frozen. Null augments anew in each epoch."""
 
 
 class Pretrain(Section):

@@ -29,7 +29,7 @@ class Batch:
     """A batch on the host.
 
     Attributes:
-        images: float32 [B, 3, S, S], normalised, channels last in memory.
+        images: float32 [B, 3, S, S], normalised, channels last in memory; or feature maps [B, channels, h, w].
         targets: bool [B, C], present.
         ignored: bool [B, C], neither present nor absent.
         ids: B image ids.
@@ -50,6 +50,7 @@ class TrainingBatches:
     the number of workers or processes, nor on what is kept in memory.
 
     Attributes:
+        shards: the training split.
         steps: batches an epoch; a last partial batch is left out.
     """
 
@@ -93,7 +94,8 @@ class TrainingBatches:
                 fix="Look at the settings of ingest",
             )
         self.steps = len(shards) // self._size
-        self._shards, self._model, self._seed, self._rank, self._world = shards, model, seed, rank, world
+        self.shards = shards
+        self._model, self._seed, self._rank, self._world = model, seed, rank, world
         self._workers = workers or processes.workers()
         self._augmented = _augmented(shards, augmentation, model.side, keep_bytes)
         self._drawn: tuple[int, np.ndarray] | None = None
@@ -101,9 +103,14 @@ class TrainingBatches:
     def rows(self, epoch: int, step: int) -> np.ndarray:
         """Rows [batch] of the global batch; rank r of w works on the r-th of its w equal parts."""
         if self._drawn is None or self._drawn[0] != epoch:
-            order = _generator(self._seed, epoch, "order").permutation(len(self._shards))
+            order = _generator(self._seed, epoch, "order").permutation(len(self.shards))
             self._drawn = (epoch, order)
         return self._drawn[1][step * self._size : (step + 1) * self._size]
+
+    def mine(self, epoch: int, step: int) -> np.ndarray:
+        """Rows of this process's part of a batch."""
+        each = self._size // self._world
+        return self.rows(epoch, step)[self._rank * each : (self._rank + 1) * each]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """This process's part of each batch of an epoch.
@@ -115,13 +122,17 @@ class TrainingBatches:
         Raises:
             SadclError: a photo can't be decoded; the message names it.
         """
-        each = self._size // self._world
-        mine = slice(self._rank * each, (self._rank + 1) * each)
-        batches = (self.rows(epoch, step)[mine] for step in range(start, self.steps))
-        return _ahead(self._shards, self._model, batches, lambda row: self._photo(epoch, row), self._workers)
+        return self._photos(epoch, (self.mine(epoch, step) for step in range(start, self.steps)))
 
-    def _photo(self, epoch: int, row: int) -> np.ndarray:
-        return self._augmented(row, _generator(self._seed, epoch, f"image {self._shards.ids[row]}"))
+    def every(self, epoch: int) -> Iterator[Batch]:
+        """All photos in order, augmented as for this epoch; the last batch may be short."""
+        return self._photos(epoch, in_order(self.shards, self._size))
+
+    def _photos(self, epoch: int, batches: Iterable[np.ndarray]) -> Iterator[Batch]:
+        def photo(row: int) -> np.ndarray:
+            return self._augmented(row, _generator(self._seed, epoch, f"image {self.shards.ids[row]}"))
+
+        return _ahead(self.shards, self._model, batches, photo, self._workers)
 
 
 def evaluation_batches(shards: Shards, model: params.Model, batch: int, workers: int | None = None) -> Iterator[Batch]:
@@ -130,10 +141,16 @@ def evaluation_batches(shards: Shards, model: params.Model, batch: int, workers:
     Raises:
         SadclError: a photo can't be decoded; the message names it.
     """
-    batches = (np.arange(first, min(first + batch, len(shards))) for first in range(0, len(shards), batch))
-    return _ahead(
-        shards, model, batches, lambda row: _squashed(shards, row, model.side), workers or processes.workers()
-    )
+
+    def photo(row: int) -> np.ndarray:
+        return _squashed(shards, row, model.side)
+
+    return _ahead(shards, model, in_order(shards, batch), photo, workers or processes.workers())
+
+
+def in_order(shards: Shards, batch: int) -> Iterator[np.ndarray]:
+    """Rows of all photos, so many at a time; the last may be fewer."""
+    return (np.arange(first, min(first + batch, len(shards))) for first in range(0, len(shards), batch))
 
 
 def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -232,7 +249,7 @@ def _ahead(
         rows, images, tasks = waiting.popleft()
         for task in tasks:
             task.result()
-        return _batch(shards, rows, images)
+        return batch_of(shards, rows, torch.from_numpy(images).permute(0, 3, 1, 2))
 
     try:
         for rows in batches:
@@ -245,9 +262,10 @@ def _ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def _batch(shards: Shards, rows: np.ndarray, images: np.ndarray) -> Batch:
+def batch_of(shards: Shards, rows: np.ndarray, images: Tensor) -> Batch:
+    """Rows of the shards with their images."""
     return Batch(
-        images=torch.from_numpy(images).permute(0, 3, 1, 2),
+        images=images,
         targets=torch.from_numpy(shards.targets[rows]),
         ignored=torch.from_numpy(shards.ignored[rows]),
         ids=[shards.ids[row] for row in rows],

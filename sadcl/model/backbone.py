@@ -109,6 +109,12 @@ class Backbone(nn.Module):
             )
         return out
 
+    @property
+    def learns(self) -> bool:
+        """Whether training changes anything in here, running statistics included."""
+        norms = (m for m in self.body.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+        return any(p.requires_grad for p in self.parameters()) or any(norm.training for norm in norms)
+
     def train(self, mode: bool = True) -> "Backbone":
         """Frozen batch norms keep their statistics in training too."""
         super().train(mode)

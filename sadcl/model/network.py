@@ -25,6 +25,12 @@ class Network(nn.Module):
         self.head = heads.build(self.backbone.channels, classes, settings)
 
     def forward(self, images: Tensor, attention: bool = False) -> HeadOutput:
-        """[B, 3, S, S] to logits, features and, if wanted, attention (what the head has of them)."""
-        out: HeadOutput = self.head(self.backbone(images), attention)
+        """Logits, features and, if wanted, attention (what the head has of them).
+
+        Args:
+            images: [B, 3, S, S]; or the maps [B, channels, h, w] that the backbone made of them.
+            attention: give it too.
+        """
+        maps = images if images.shape[1] == self.backbone.channels else self.backbone(images)
+        out: HeadOutput = self.head(maps, attention)
         return out

@@ -12,6 +12,7 @@ from sadcl.data.shards import Shards
 from sadcl.model import device, weights
 from sadcl.model.prototypes import prototypes
 from sadcl.progress import track
+from sadcl.training.maps import FeatureMaps
 
 
 def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> tuple[Tensor, Tensor]:
@@ -29,6 +30,8 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
 
     def features() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         batches = evaluation_batches(train, model, 64)
+        if head["settings"]["augmentation"].get("views"):
+            batches = FeatureMaps(network, model, where).evaluation(train, model, 64)
         with torch.inference_mode(), torch.autocast(where.type, precision, enabled=precision is not None):
             for batch in track(batches, "class prototypes", total=-(-len(train) // 64), each=64):
                 out = network(batch.images.to(where))

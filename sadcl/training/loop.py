@@ -1,16 +1,16 @@
 """The loop, written once: both stages, one process or many, and the same bytes after a kill."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sadcl import params
-from sadcl.data.loading import Batch, TrainingBatches, evaluation_batches
+from sadcl.data.loading import Batch
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import evaluate
@@ -23,6 +23,14 @@ from sadcl.training.state import State
 
 Report = Callable[[int, float], None]
 """Told each epoch's number and select mAP; may raise to end the training (a pruned trial)."""
+
+
+class Batches(Protocol):
+    """Where batches come from: photos, or feature maps of them."""
+
+    steps: int
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]: ...
 
 
 @dataclass
@@ -39,20 +47,31 @@ class Position:
 
 
 class Trainer:
-    """One training: an objective, its data, and everything that moves."""
+    """One training: an objective, its data, and everything that moves.
+
+    Args:
+        fabric: device, precision, processes.
+        objective: a module and its loss.
+        batches: of the training split.
+        select: the split by which the epoch is chosen.
+        select_batches: all of it in order, anew at each call.
+        settings: section pretrain or train.
+        state: where everything that moves is kept.
+    """
 
     def __init__(
         self,
         fabric: Fabric,
         objective: Objective,
-        batches: TrainingBatches,
+        batches: Batches,
         select: Shards,
-        model: params.Model,
+        select_batches: Callable[[], Iterable[Batch]],
         settings: params.Pretrain,
         state: State,
     ) -> None:
-        self.fabric, self.objective, self.batches, self.select = fabric, objective, batches, select
-        self.model, self.settings, self.state = model, settings, state
+        self.fabric, self.objective, self.batches = fabric, objective, batches
+        self.select, self.select_batches = select, select_batches
+        self.settings, self.state = settings, state
         self.module = objective.module
         self.module.to(fabric.device)
         for parameter in self.module.parameters():
@@ -150,8 +169,7 @@ class Trainer:
             return 0.0
         network: Any = getattr(module, "network", module)
         was_training = module.training
-        batches = evaluation_batches(self.select, self.model.for_test(), max(self.settings.batch, 64))
-        logits = tagger.logits(network.eval(), batches, self.fabric.device, self.settings.precision)
+        logits = tagger.logits(network.eval(), self.select_batches(), self.fabric.device, self.settings.precision)
         module.train(was_training)
         return float(evaluate(tagger.sigmoid(logits), self.select.targets, self.select.ignored)["mAP"])
 

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from sadcl import files, params
-from sadcl.data.loading import TrainingBatches
+from sadcl.data.loading import TrainingBatches, evaluation_batches
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.model import device, weights
@@ -20,7 +21,8 @@ from sadcl.model.contrast import DualContrast
 from sadcl.model.memory import Memory
 from sadcl.model.network import Network
 from sadcl.training.gather import Gather
-from sadcl.training.loop import Position, Report, Trainer
+from sadcl.training.loop import Batches, Position, Report, Trainer
+from sadcl.training.maps import FeatureMaps
 from sadcl.training.objective import Classification, DualContrastive, Objective
 from sadcl.training.state import State
 
@@ -114,12 +116,20 @@ class _Setting:
         torch.use_deterministic_algorithms(self._was)
 
     def fit(self, objective: Objective, settings: params.Pretrain, report: Report | None) -> Fitted:
-        batches = TrainingBatches(
+        drawn = TrainingBatches(
             self.train, self.model, settings.augmentation, settings.batch, self.seed,
             rank=self.fabric.global_rank, world=self.fabric.world_size,
         )  # fmt: skip
+        batches: Batches = drawn
+        select = partial(evaluation_batches, self.select, self.model.for_test(), max(settings.batch, 64))
+        if settings.augmentation.views:
+            network: Any = getattr(objective.module, "network", objective.module)
+            maps = FeatureMaps(network, self.model, self.fabric.device)
+            with self.fabric.rank_zero_first():
+                batches = maps.training(drawn, settings.augmentation, settings.epochs)
+            select = partial(maps.evaluation, *select.args)
         state = State(self.inputs)
-        trainer = Trainer(self.fabric, objective, batches, self.select, self.model, settings, state)
+        trainer = Trainer(self.fabric, objective, batches, self.select, select, settings, state)
         at = trainer.fit(report)
         return Fitted(at.best, self._head(at, settings), at.history, state)
 

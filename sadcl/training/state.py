@@ -26,7 +26,7 @@ class State:
             code of the rooms that compute is added here.
         folder: where states live.
         """
-        self.path = folder / files.digest_of({**inputs, "code": _code()})[:32]
+        self.path = folder / files.digest_of({**inputs, "code": code()})[:32]
         self.every = float(os.environ.get("SADCL_STATE_SECONDS", "600"))
         self._saved = time.monotonic()
 
@@ -82,7 +82,7 @@ def _write(value: Mapping[str, Any], file: IO[bytes]) -> None:
         raise
 
 
-def _code() -> str:
+def code() -> str:
     """Digest of the rooms whose code decides what a training gives."""
     home = Path(sadcl.__file__).parent
     rooms = ("model", "training")

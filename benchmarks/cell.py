@@ -1,0 +1,114 @@
+"""A cell of the comparison: one head or one row of the ablation, one seed, trained and scored."""
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.photos import OUT as SHARDS
+from benchmarks.photos import RECIPE
+from sadcl import files, params, stages
+from sadcl.data.loading import Batch, evaluation_batches
+from sadcl.data.shards import Shards
+from sadcl.evaluation.bootstrap import multiplicities, resampled_map
+from sadcl.evaluation.metrics import NAMES, evaluate
+from sadcl.model import device, tagger, weights
+from sadcl.training import run
+from sadcl.training.collect import class_prototypes
+from sadcl.training.maps import FeatureMaps
+from sadcl.training.state import code
+
+HOME, CELLS = Path("benchmarks"), Path("benchmarks/cells")
+DRAWS, DRAWS_SEED = 1000, 0
+"""Resamples of the test photos: the same ones for all cells, so that cells can be paired."""
+
+
+def settings(kind: str, row: str, seed: int) -> params.Params:
+    """The recipe, then what the kind of cell changes, then the row."""
+    own = yaml.safe_load((HOME / "params.yaml").read_text(encoding="utf-8"))
+    merged = _merged(_merged(params.read(RECIPE), own[kind]), own["rows"][row])
+    return params.parse({**merged, "seed": seed}, where=f"{kind}, {row}")
+
+
+def head(kind: str, row: str, seed: int) -> str:
+    """Stage 1 alone: a head on the backbone; the file of a SARL head is kept for the rows that start from it."""
+    fitted = run.pretrain(settings(kind, row, seed), SHARDS)
+    return _close(fitted, kind, row, seed, keep=row == "sarl")
+
+
+def dual(kind: str, row: str, seed: int) -> str:
+    """Stage 2 from the SARL cell of the same kind and seed."""
+    chosen, start = settings(kind, row, seed), _folder(kind, "sarl", seed) / "weights.safetensors"
+    with tempfile.TemporaryDirectory() as beside:
+        prototypes, _ = class_prototypes(start, SHARDS / "train", chosen.prototypes)
+        kept = {name: weights.read_head(start)[name] for name in ("classes", "model", "preprocessing")}
+        file = Path(beside) / "prototypes.safetensors"
+        weights.save(file, {"prototypes": prototypes}, {**kept, "stage": "prototypes"})
+        fitted = run.train(chosen, SHARDS, start, file)
+    return _close(fitted, kind, row, seed)
+
+
+def choice(kind: str, row: str, seed: int, lr: float, gamma: float) -> str:
+    """Stage 1 with another rate and focusing power; the select split alone is looked at."""
+    base = settings(kind, row, seed)
+    pretrain = base.pretrain.model_copy(update={"lr": lr, "gamma_negative": gamma})
+    fitted = run.pretrain(base.model_copy(update={"pretrain": pretrain}), SHARDS)
+    curve = [round(epoch["select_mAP"], 3) for epoch in fitted.history]
+    out = CELLS / "choice" / f"{row}-{lr:g}-{gamma:g}.json"
+    files.write_json(out, {"row": row, "lr": lr, "gamma": gamma, "select": max(curve), "curve": curve})
+    fitted.state.remove()
+    return f"select mAP {max(curve):.2f} in {out}"
+
+
+def _close(fitted: run.Fitted, kind: str, row: str, seed: int, keep: bool = False) -> str:
+    """Score the test photos and write the cell."""
+    folder = _folder(kind, row, seed)
+    with tempfile.TemporaryDirectory() as beside:
+        home = folder if keep else Path(beside)
+        fitted.save(home)
+        network, about = weights.network(home / "weights.safetensors")
+    test, model, where = Shards(SHARDS / "test"), params.Model(**about["model"]).for_test(), device.pick()
+    batches: Iterable[Batch] = evaluation_batches(test, model, 100)
+    if about["settings"]["augmentation"]["views"]:
+        batches = FeatureMaps(network, model, where).evaluation(test, model, 100)
+    scores = tagger.sigmoid(tagger.logits(network.to(where), batches, where, about["precision"]))
+    figures = evaluate(scores, test.targets, test.ignored)
+    resampled = resampled_map(scores, test.targets, multiplicities(len(test), DRAWS, DRAWS_SEED), test.ignored)
+    cell = {
+        "kind": kind, "row": row, "seed": seed, "head": about["model"]["head"], "epoch": about["epoch"],
+        "select": [round(epoch["select_mAP"], 3) for epoch in fitted.history],
+        "test": {name: round(float(figures[name]), 4) for name in NAMES},  # type: ignore[literal-required]
+        "resampled": np.round(resampled, 3).tolist(),
+        "parameters": sum(p.numel() for p in network.head.parameters()),
+        "images_per_second": round(statistics.median(epoch["images_per_second"] for epoch in fitted.history), 1),
+        "settings": about["settings"], "model": about["model"],
+        "device": about["device"], "precision": about["precision"], "code": code()[:16],
+    }  # fmt: skip
+    files.write_json(folder.with_suffix(".json"), cell)
+    return f"select mAP {max(cell['select']):.2f} in {folder.with_suffix('.json')}"
+
+
+def _folder(kind: str, row: str, seed: int) -> Path:
+    return CELLS / kind / f"{row}-{seed}"
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {k for k in over if isinstance(over[k], Mapping) and isinstance(base.get(k), Mapping)}
+    return {**base, **over, **{key: _merged(base[key], over[key]) for key in both}}
+
+
+def main() -> str:
+    """``python -m benchmarks.cell head|dual KIND ROW SEED``, or ``choice KIND ROW SEED LR GAMMA``."""
+    what, kind, row, seed, *more = sys.argv[1:]
+    if what == "choice":
+        return choice(kind, row, int(seed), *map(float, more))
+    return {"head": head, "dual": dual}[what](kind, row, int(seed))
+
+
+if __name__ == "__main__":
+    stages.run(" ".join(sys.argv[1:5]), f"{SHARDS}", main)
