@@ -7,7 +7,7 @@ from sadcl import files, graph, params, upkeep
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
 
-BENCHMARKS = Path("benchmarks")
+POOLING = Path("benchmarks/pooling")
 FIGURES = ("mAP", "CF1", "OF1")
 
 
@@ -21,7 +21,7 @@ def run(recipe: str) -> None:
     for line in upkeep.use_recipe(recipe):
         say(line)
     _source()
-    worked = [graph.reproduce(line=say).ran, graph.reproduce(root=BENCHMARKS, line=say).ran]
+    worked = [graph.reproduce(line=say).ran, graph.reproduce(root=POOLING, line=say).ran]
     from sadcl.registry.publish import publish
 
     published = publish()
@@ -58,7 +58,7 @@ def _show(registered: str) -> None:
 
 def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
     metrics, verdict = files.read_json("reports/metrics.json"), files.read_json("reports/verdict.json")
-    pooling = files.read_json(BENCHMARKS / "pooling/metrics.json")["pooling"]
+    pooling = files.read_json(POOLING / "metrics.json")["pooling"]
     figures = {"pooling": pooling, "SARL": metrics["sarl"], "SADCL": metrics["sadcl"]}
     return [
         ("Data", _data()),

@@ -46,4 +46,5 @@ def resampled_map(
     known = ~np.isnan(ap)
     count = known.sum(axis=0)
     sums = np.where(known, ap, 0).sum(axis=0)
-    return np.divide(100 * sums, count, out=np.full(len(counts), np.nan), where=count > 0)
+    found: FloatArray = np.divide(100 * sums, count, out=np.full(len(counts), np.nan), where=count > 0)
+    return found

@@ -1,0 +1,70 @@
+"""A frozen backbone's feature maps: kept once, the same as the photos, for every training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sadcl import params
+from sadcl.data.loading import evaluation_batches
+from sadcl.data.shards import Shards
+from sadcl.errors import SadclError
+from sadcl.model import tagger
+from sadcl.model.network import Network
+from sadcl.training import maps, run
+from sadcl.training.collect import class_prototypes
+
+FROZEN = ["conv_stem", "bn1", "blocks", "conv_head", "bn2"]
+
+
+def settings(views: int | None = 2, frozen: list[str] = FROZEN, seed: int = 1) -> params.Params:
+    raw = params.read()
+    raw["model"] |= {"frozen": frozen, "freeze_batch_norm": True, "weights": "package"}
+    for stage in ("pretrain", "train"):
+        raw[stage]["augmentation"] |= {"views": views}
+    Path("params.yaml").write_text(yaml.safe_dump(raw | {"seed": seed}))
+    return params.load()
+
+
+def kept() -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in maps.FOLDER.glob("*.npy")}
+
+
+def test_scores_from_maps_are_those_from_photos(project: Path) -> None:
+    torch.manual_seed(3)
+    model, shards, cpu = settings().model, Shards(Path("data/shards/select")), torch.device("cpu")
+    network = Network(model, 10).eval()
+    from_maps = maps.FeatureMaps(network, model, cpu).evaluation(shards, model, 3)
+    found = tagger.logits(network, from_maps, cpu)
+    expected = tagger.logits(network, evaluation_batches(shards, model, 3), cpu)
+    assert abs(expected).max() > 0.1
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), atol=2e-3, rtol=2e-3)
+
+
+def test_views_and_splits_are_computed_once_for_every_seed_and_both_stages(project: Path, tmp_path: Path) -> None:
+    shards = Path("data/shards")
+    run.pretrain(settings(), shards).save(tmp_path)
+    before = kept()
+    assert len(before) == 3  # two views of train, and select
+    fitted = run.pretrain(settings(seed=2), shards)
+    assert kept() == before
+    assert len(fitted.history) == 3
+    class_prototypes(tmp_path / "weights.safetensors", shards / "train", settings().prototypes)
+    assert len(kept()) == 4  # train as it is
+    assert {name: at for name, at in kept().items() if name in before} == before
+
+
+def test_another_view_is_another_epochs_augmentation(project: Path) -> None:
+    chosen, shards = settings(), Shards(Path("data/shards/train"))
+    network = Network(chosen.model, 10)
+    source = maps.FeatureMaps(network, chosen.model, torch.device("cpu"))
+    first, second, again = (source.view(shards, chosen.pretrain.augmentation, n) for n in (0, 1, 0))
+    assert (first != second).any()
+    assert (first == again).all()
+
+
+def test_a_backbone_that_learns_has_no_kept_maps(project: Path) -> None:
+    with pytest.raises(SadclError, match="this backbone learns"):
+        run.pretrain(settings(frozen=FROZEN[:2]), Path("data/shards"))
+    assert not kept()
