@@ -28,10 +28,16 @@ DRAWS, DRAWS_SEED = 1000, 0
 """Resamples of the test photos: the same ones for all cells, so that cells can be paired."""
 
 
-def settings(kind: str, row: str, seed: int) -> params.Params:
-    """The recipe, then what the kind of cell changes, then the row."""
-    own = yaml.safe_load((HOME / "params.yaml").read_text(encoding="utf-8"))
+CHOICE_SEED = 100
+"""Of the trials; no cell has it."""
+
+
+def settings(kind: str, row: str, seed: int, chosen: bool = True) -> params.Params:
+    """The recipe, then what the kind of cell changes, then the row, then what was chosen for it."""
+    own = _own()
     merged = _merged(_merged(params.read(RECIPE), own[kind]), own["rows"][row])
+    if chosen:
+        merged = _merged(merged, own["chosen"][kind][row])
     return params.parse({**merged, "seed": seed}, where=f"{kind}, {row}")
 
 
@@ -53,16 +59,27 @@ def dual(kind: str, row: str, seed: int) -> str:
     return _close(fitted, kind, row, seed)
 
 
-def choice(kind: str, row: str, seed: int, lr: float, gamma: float) -> str:
-    """Stage 1 with another rate and focusing power; the select split alone is looked at."""
-    base = settings(kind, row, seed)
-    pretrain = base.pretrain.model_copy(update={"lr": lr, "gamma_negative": gamma})
-    fitted = run.pretrain(base.model_copy(update={"pretrain": pretrain}), SHARDS)
+def choice(kind: str, row: str, trial: int) -> str:
+    """Stage 1 with the settings of a trial, the same ones for every head; the select split alone is looked at."""
+    drawn = drawn_settings(trial)
+    base = settings(kind, row, CHOICE_SEED, chosen=False)
+    model = base.model.model_copy(update={"dropout": drawn.pop("dropout")})
+    chosen = base.model_copy(update={"model": model, "pretrain": base.pretrain.model_copy(update=drawn)})
+    fitted = run.pretrain(chosen, SHARDS)
     curve = [round(epoch["select_mAP"], 3) for epoch in fitted.history]
-    out = CELLS / "choice" / f"{row}-{lr:g}-{gamma:g}.json"
-    files.write_json(out, {"row": row, "lr": lr, "gamma": gamma, "select": max(curve), "curve": curve})
+    out = CELLS / "choice" / kind / f"{row}-{trial}.json"
+    files.write_json(out, {"row": row, "settings": drawn_settings(trial), "select": max(curve), "curve": curve})
     fitted.state.remove()
     return f"select mAP {max(curve):.2f} in {out}"
+
+
+def drawn_settings(trial: int) -> dict[str, float]:
+    """What a trial tries: ranges are drawn evenly in the logarithm, lists evenly."""
+    rng = np.random.default_rng(trial)
+    ranges: dict[str, list[float]] = _own()["search"]["ranges"]
+    lists: dict[str, list[float]] = _own()["search"]["lists"]
+    drawn = {name: float(f"{np.exp(rng.uniform(*np.log(ends))):.2g}") for name, ends in ranges.items()}
+    return drawn | {name: float(rng.choice(values)) for name, values in lists.items()}
 
 
 def _close(fitted: run.Fitted, kind: str, row: str, seed: int, keep: bool = False) -> str:
@@ -93,6 +110,11 @@ def _close(fitted: run.Fitted, kind: str, row: str, seed: int, keep: bool = Fals
     return f"select mAP {max(cell['select']):.2f} in {folder.with_suffix('.json')}"
 
 
+def _own() -> dict[str, Any]:
+    own: dict[str, Any] = yaml.safe_load((HOME / "params.yaml").read_text(encoding="utf-8"))
+    return own
+
+
 def _folder(kind: str, row: str, seed: int) -> Path:
     return CELLS / kind / f"{row}-{seed}"
 
@@ -103,11 +125,9 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main() -> str:
-    """``python -m benchmarks.cell head|dual KIND ROW SEED``, or ``choice KIND ROW SEED LR GAMMA``."""
-    what, kind, row, seed, *more = sys.argv[1:]
-    if what == "choice":
-        return choice(kind, row, int(seed), *map(float, more))
-    return {"head": head, "dual": dual}[what](kind, row, int(seed))
+    """``python -m benchmarks.cell head|dual KIND ROW SEED``, or ``choice KIND ROW TRIAL``."""
+    what, kind, row, number = sys.argv[1:]
+    return {"head": head, "dual": dual, "choice": choice}[what](kind, row, int(number))
 
 
 if __name__ == "__main__":
