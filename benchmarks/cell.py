@@ -33,11 +33,11 @@ CHOICE_SEED = 100
 
 
 def settings(kind: str, row: str, seed: int, chosen: bool = True) -> params.Params:
-    """The recipe, then what the kind of cell changes, then the row, then what was chosen for it."""
+    """The recipe, then what the kind of cell changes, then the row, then what was chosen for its head."""
     own = _own()
     merged = _merged(_merged(params.read(RECIPE), own[kind]), own["rows"][row])
     if chosen:
-        merged = _merged(merged, own["chosen"][kind][row])
+        merged = _merged(merged, own["chosen"][kind].get(row, own["chosen"][kind]["sarl"]))
     return params.parse({**merged, "seed": seed}, where=f"{kind}, {row}")
 
 

@@ -1,6 +1,7 @@
 """What ``make bench`` compares: the project's own code, and the same thing written the plain way."""
 
 import io
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sadcl.data import augment
 from sadcl.data.loading import TrainingBatches
 from sadcl.data.shards import Shards
 from sadcl.evaluation.metrics import evaluate
+from sadcl.model.contrast import DualContrast
 from sadcl.model.losses import sample_to_sample
 from sadcl.model.memory import Memory
 from sadcl.model.network import Network
@@ -53,6 +55,11 @@ def contrast(B: int = 32, C: int = 80, E: int = 1024) -> Pair:
     return ours, plain
 
 
+def contrast_500() -> Pair:
+    """The same with 500 classes; the plain way would need over 8 GB."""
+    return contrast(C=500)
+
+
 def memory() -> Pair:
     """The memory takes 200 features; and one by one in a Python loop."""
     torch.manual_seed(0)
@@ -71,10 +78,46 @@ def memory() -> Pair:
     return lambda: bank.update(features, targets, scores, 0.8), plain
 
 
+def _coco() -> tuple[np.ndarray, np.ndarray]:
+    """Scores and targets of the size of COCO's validation split."""
+    rng = np.random.default_rng(0)
+    return rng.random((40_137, 80), np.float32), rng.random((40_137, 80)) < POSITIVE
+
+
+def figures() -> Pair:
+    """All figures, and the pass that released codes have: scores through a text file, then loops."""
+    scores, targets = _coco()
+    return lambda: evaluate(scores, targets), lambda: plain_figures(scores, targets)
+
+
+def plain_figures(scores: np.ndarray, targets: np.ndarray) -> tuple[float, list[list[int]]]:
+    """mAP by a loop over classes and images, and the counts behind precision and recall by another."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scores.txt"
+        np.savetxt(file, np.concatenate([scores, targets], axis=1))
+        rows = [[float(value) for value in line.split()] for line in file.read_text().splitlines()]
+    table = np.array(rows)
+    C = scores.shape[1]
+    precisions, counts = [], [[0, 0, 0] for _ in range(C)]
+    for j in range(C):
+        order, found, at_hits = np.argsort(-table[:, j]), 0, []
+        for rank, i in enumerate(order, 1):
+            if table[i, C + j] > 0:
+                found += 1
+                at_hits.append(found / rank)
+            said, there = table[i, j] > 0.5, table[i, C + j] > 0
+            counts[j][0] += said and there
+            counts[j][1] += said
+            counts[j][2] += there
+        for k in range(len(at_hits) - 2, -1, -1):
+            at_hits[k] = max(at_hits[k], at_hits[k + 1])
+        precisions.append(sum(at_hits) / len(at_hits))
+    return 100 * sum(precisions) / C, counts
+
+
 def average_precision() -> Pair:
     """All figures of COCO's validation split, and scikit-learn's average precision alone."""
-    rng = np.random.default_rng(0)
-    scores, targets = rng.random((40_137, 80), np.float32), rng.random((40_137, 80)) < POSITIVE
+    scores, targets = _coco()
     return (
         lambda: evaluate(scores, targets),
         lambda: [average_precision_score(targets[:, j], scores[:, j]) for j in range(targets.shape[1])],
@@ -97,6 +140,24 @@ def head() -> Pair:
         return side
 
     return run(ours), run(plain)
+
+
+def inference() -> Pair:
+    """One photo through the paper's network; and the same with the projections that only training needs."""
+    torch.manual_seed(0)
+    model = params.load(path=params.RECIPES / "coco2014-r101-448.yaml").model
+    module = DualContrast(Network(model, 80, start=False), torch.randn(80, model.width), model.embedding).eval()
+    photo, bank = torch.randn(1, 3, model.side, model.side), torch.randn(32 * 80, model.width)
+    ours = module.network.to(memory_format=torch.channels_last)
+
+    def run(forward: Side) -> Side:
+        def side() -> None:
+            with torch.inference_mode():
+                forward()
+
+        return side
+
+    return run(lambda: ours(photo.contiguous(memory_format=torch.channels_last))), run(lambda: module(photo, bank))
 
 
 class PlainSARL(nn.Module):

@@ -83,12 +83,24 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
     Returns:
         Percent; NaN without positives.
     """
-    hits = np.asarray(targets, dtype=bool)[np.argsort(-np.asarray(scores, dtype=float), kind="stable")]
+    score, hits = np.asarray(scores), np.asarray(targets, dtype=bool)
     if not hits.any():
         return float("nan")
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    ranks = _ranks(score if np.issubdtype(score.dtype, np.floating) else score.astype(float), hits)
+    precision = np.arange(1, len(ranks) + 1) / ranks
     never_rising = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(100 * never_rising[hits].mean())  # each positive is one equal step of recall
+    return float(100 * never_rising.mean())  # each positive is one equal step of recall
+
+
+def _ranks(score: NDArray[np.floating[Any]], hits: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Places of the positives, from 1, the best score first; rising."""
+    everyone, positives = np.sort(score), np.sort(score[hits])[::-1]
+    after = np.searchsorted(everyone, positives, side="right")
+    ranks = len(score) - after + 1
+    for value in np.unique(positives[after - np.searchsorted(everyone, positives) > 1]):
+        equals = np.flatnonzero(score == value)  # in the order of the images
+        ranks[positives == value] += np.flatnonzero(hits[equals])
+    return ranks
 
 
 def plain(figures: Figures) -> dict[str, Any]:
@@ -121,9 +133,11 @@ def _share(part: Any, whole: Any) -> NDArray[np.float64]:
 
 def _best(scores: NDArray[Any], count: int) -> NDArray[np.bool_]:
     """The ``count`` highest scores of each row [N, C]; of equal ones the first class."""
-    kept = np.zeros(scores.shape, dtype=bool)
-    np.put_along_axis(kept, np.argsort(-scores, axis=1, kind="stable")[:, :count], True, axis=1)
-    return kept
+    left = scores.copy()
+    rows = np.arange(len(left))
+    for _ in range(min(count, left.shape[1])):
+        left[rows, left.argmax(axis=1)] = -np.inf
+    return np.isneginf(left)
 
 
 def _or_none(value: Any) -> float | None:

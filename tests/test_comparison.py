@@ -1,0 +1,63 @@
+"""The comparison's settings: every cell that dvc.yaml names can be set up, and all heads tried the same."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks import cell
+
+HOME = Path(__file__).parent.parent
+GRAPH = yaml.safe_load((HOME / "benchmarks/dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(HOME)
+
+
+@pytest.mark.parametrize("stage", ["sarl", "head", "dual"])
+def test_every_cell_has_settings_of_its_own_row(stage: str) -> None:
+    matrix = GRAPH[stage]["matrix"]
+    found = {
+        row: cell.settings(kind, row, seed=1)
+        for kind in matrix["kind"]
+        for row in matrix.get("row", ["sarl"])
+    }  # fmt: skip
+    heads = {row: settings.model.head for row, settings in found.items()}
+    weights = {row: (s.train.sample_to_sample > 0, s.train.prototype_to_sample > 0) for row, s in found.items()}
+    expected = {
+        "sarl": ({"sarl": "sarl"}, {"sarl": (True, True)}),
+        "head": ({row: row.split("_no")[0] for row in heads}, weights),
+        "dual": (
+            dict.fromkeys(heads, "sarl"),
+            {
+                "zero": (False, False),
+                "sample_to_sample": (True, False),
+                "prototype_to_sample": (False, True),
+                "both": (True, True),
+            },
+        ),
+    }
+    assert (heads, weights) == expected[stage]
+
+
+def test_a_trial_is_the_same_for_every_head_and_comes_again() -> None:
+    drawn = [cell.drawn_settings(trial) for trial in GRAPH["choice"]["matrix"]["trial"]]
+    assert drawn == [cell.drawn_settings(trial) for trial in GRAPH["choice"]["matrix"]["trial"]]
+    assert len({tuple(settings.values()) for settings in drawn}) == len(drawn)
+
+
+def test_what_was_chosen_is_the_best_trial_of_each_head() -> None:
+    own = yaml.safe_load((HOME / "benchmarks/params.yaml").read_text(encoding="utf-8"))
+    for row in GRAPH["choice"]["matrix"]["row"]:
+        tried = [
+            yaml.safe_load((cell.CELLS / f"choice/frozen/{row}-{trial}.json").read_text())
+            for trial in GRAPH["choice"]["matrix"]["trial"]
+        ]
+        best = max(tried, key=lambda one: one["select"])["settings"]
+        chosen = own["chosen"]["frozen"][row]
+        pretrain = chosen["pretrain"]
+        assert pretrain == {name: best[name] for name in pretrain}
+        assert len(pretrain) == 3
+        assert chosen.get("model", {}).get("dropout", best["dropout"]) == best["dropout"]
