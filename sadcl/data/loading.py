@@ -4,7 +4,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ KEEP_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch on the host.
+    """A batch, as it was loaded on the host or moved to a device.
 
     Attributes:
         images: float32 [B, 3, S, S], normalised, channels last in memory; or feature maps [B, channels, h, w].
@@ -34,6 +34,8 @@ class Batch:
         ignored: bool [B, C], neither present nor absent.
         ids: B image ids.
         rows: [B], where they stand in the shards.
+        positives: photo and class [P] of each label that is present, found while the device works on something else.
+        shares: how many of the global batch's positives each process has.
     """
 
     images: Tensor
@@ -41,6 +43,14 @@ class Batch:
     ignored: Tensor
     ids: list[str]
     rows: np.ndarray
+    positives: tuple[Tensor, Tensor]
+    shares: tuple[int, ...]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device; nothing waits for the copies."""
+        here = (self.images, self.targets, self.ignored, *self.positives)
+        images, targets, ignored, photos, classes = (tensor.to(device, non_blocking=True) for tensor in here)
+        return replace(self, images=images, targets=targets, ignored=ignored, positives=(photos, classes))
 
 
 class TrainingBatches:
@@ -109,8 +119,15 @@ class TrainingBatches:
 
     def mine(self, epoch: int, step: int) -> np.ndarray:
         """Rows of this process's part of a batch."""
-        each = self._size // self._world
-        return self.rows(epoch, step)[self._rank * each : (self._rank + 1) * each]
+        return self._parts(epoch, step)[self._rank]
+
+    def shared(self, batch: Batch, epoch: int, step: int) -> Batch:
+        """This process's part, which now knows the shares of all."""
+        shares = [int(self.shards.targets[rows].sum()) for rows in self._parts(epoch, step)]
+        return replace(batch, shares=tuple(shares))
+
+    def _parts(self, epoch: int, step: int) -> list[np.ndarray]:
+        return np.split(self.rows(epoch, step), self._world)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """This process's part of each batch of an epoch.
@@ -122,7 +139,9 @@ class TrainingBatches:
         Raises:
             SadclError: a photo can't be decoded; the message names it.
         """
-        return self._photos(epoch, (self.mine(epoch, step) for step in range(start, self.steps)))
+        steps = range(start, self.steps)
+        batches = self._photos(epoch, (self.mine(epoch, step) for step in steps))
+        return (self.shared(batch, epoch, step) for step, batch in zip(steps, batches, strict=True))
 
     def every(self, epoch: int) -> Iterator[Batch]:
         """All photos in order, augmented as for this epoch; the last batch may be short."""
@@ -264,12 +283,16 @@ def _ahead(
 
 def batch_of(shards: Shards, rows: np.ndarray, images: Tensor) -> Batch:
     """Rows of the shards with their images."""
+    targets = torch.from_numpy(shards.targets[rows])
+    photo, label = targets.nonzero(as_tuple=True)
     return Batch(
         images=images,
-        targets=torch.from_numpy(shards.targets[rows]),
+        targets=targets,
         ignored=torch.from_numpy(shards.ignored[rows]),
         ids=[shards.ids[row] for row in rows],
         rows=rows,
+        positives=(photo, label),
+        shares=(len(photo),),
     )
 
 

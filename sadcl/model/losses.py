@@ -107,10 +107,10 @@ def prototype_to_sample(
         similarities = torch.einsum("bce,ce->bc", x, c) / temperature
         counted = torch.ones_like(targets, dtype=torch.bool) if ignored is None else ~ignored.bool()
         positive = targets.bool() & counted
-        has = positive.any(0)
-        everyone = similarities[:, has].masked_fill(~counted[:, has], -torch.inf).logsumexp(0)
-        positives = similarities[:, has].masked_fill(~positive[:, has], -torch.inf).logsumexp(0)
-        return (everyone - positives).sum() / positive.sum().clamp(min=1)
+        none = ~positive.any(0)  # such a class counts everything on both sides, which gives 0 and no gradient
+        everyone = similarities.masked_fill(~(counted | none), -torch.inf).logsumexp(0)
+        positives = similarities.masked_fill(~(positive | none), -torch.inf).logsumexp(0)
+        return (everyone - positives).masked_fill(none, 0).sum() / positive.sum().clamp(min=1)
 
 
 def _at_least_float32(value: Tensor) -> Tensor:

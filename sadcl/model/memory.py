@@ -21,20 +21,20 @@ class Memory:
         return self
 
     @torch.no_grad()
-    def update(self, features: Tensor, targets: Tensor, scores: Tensor, threshold: float) -> None:
-        """Take the features that are present and scored above ``threshold``; the others stay.
+    def update(self, features: Tensor, positives: tuple[Tensor, Tensor], scores: Tensor, threshold: float) -> None:
+        """Take the features of present labels that are scored above ``threshold``; the others stay.
 
         Call it after the backward pass, which still needs what the memory held. A batch shorter than the
         memory uses its first slots.
 
         Args:
-            features: [B, C, D].
-            targets: [B, C] bool, present.
-            scores: [B, C], after the sigmoid.
+            features: [P, D], of the labels that are present.
+            positives: their photos and classes [P]; no pair twice.
+            scores: [P], after the sigmoid.
             threshold: 0.8 in the paper's recipes.
         """
-        taken = targets & (scores > threshold)
-        self.tensor[: len(features)][taken] = features[taken].to(self.tensor)
+        taken = (scores > threshold)[:, None]
+        self.tensor[positives] = torch.where(taken, features.to(self.tensor), self.tensor[positives])
 
     def state(self) -> Tensor:
         """What a resumed training needs: a copy, which later updates leave alone."""

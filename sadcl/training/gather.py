@@ -1,5 +1,7 @@
 """The global batch: what the contrastive losses see when several processes share it."""
 
+from collections.abc import Sequence
+
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -23,16 +25,22 @@ class Gather:
         gathered = [self._all(part) for part in (embeddings, targets.to(embeddings), ignored.to(embeddings))]
         return gathered[0].flatten(0, 1), gathered[1].flatten(0, 1).bool(), gathered[2].flatten(0, 1).bool()
 
-    def activated(self, entries: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Activated entries [P, E] and their classes [P], of this process to those of all."""
+    def activated(self, entries: Tensor, classes: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Activated entries [P, E] and their classes [P], of this process to those of all.
+
+        Args:
+            entries: [P, E].
+            classes: [P].
+            counts: P of each process, which nobody then has to ask the others for.
+        """
         if self.fabric.world_size == 1:
             return entries, classes
-        length = int(self._all(torch.tensor(len(entries), device=entries.device)).max())
-        padded = torch.cat([entries, entries.new_zeros(length - len(entries), entries.shape[1])])
-        numbers = torch.cat([classes, classes.new_full((length - len(classes),), -1)])
-        all_entries, all_classes = self._all(padded).flatten(0, 1), self._all(numbers).flatten()
-        real = all_classes >= 0
-        return all_entries[real], all_classes[real]
+        missing = max(counts) - len(entries)
+        padded = torch.cat([entries, entries.new_zeros(missing, entries.shape[1])])
+        numbers = torch.cat([classes, classes.new_zeros(missing)])
+        parts = zip(self._all(padded), self._all(numbers), counts, strict=True)
+        kept = [(entries[:count], classes[:count]) for entries, classes, count in parts]
+        return torch.cat([entries for entries, _ in kept]), torch.cat([classes for _, classes in kept])
 
     def _all(self, tensor: Tensor) -> Tensor:
         gathered: Tensor = self.fabric.all_gather(tensor, sync_grads=tensor.requires_grad)  # type: ignore[assignment]

@@ -1,7 +1,7 @@
 """The loop, written once: both stages, one process or many, and the same bytes after a kill."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from sadcl.training import schedule
 from sadcl.training.ema import EMA
 from sadcl.training.objective import Objective
 from sadcl.training.state import State
+from sadcl.training.watch import Watch
 
 Report = Callable[[int, float], None]
 """Told each epoch's number and select mAP; may raise to end the training (a pruned trial)."""
@@ -39,7 +40,7 @@ class Position:
 
     epoch: int = 0
     step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -80,6 +81,7 @@ class Trainer:
         self.ema = EMA(self.module, settings.ema_epochs, batches.steps)
         adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
         self.forward, self.adamw = fabric.setup(self.module, adamw)
+        self.watch = Watch(adamw)
         self.at = Position()
 
     def fit(self, report: Report | None = None) -> Position:
@@ -107,46 +109,38 @@ class Trainer:
         for batch in track(ahead, label, total=steps - at.step, each=self.settings.batch):
             self._step(batch)
             if self.state.due():
+                self.watch.look()
                 at.seconds += time.monotonic() - started
                 started = time.monotonic()
                 self._save()
+        self.watch.look()
         at.seconds += time.monotonic() - started
 
     def _step(self, batch: Batch) -> None:
-        at, device = self.at, self.fabric.device
+        """One update; the host never waits for the device."""
+        at = self.at
         epoch = at.epoch + at.step / self.batches.steps
-        parts = self.objective.losses(
-            self.forward, batch.images.to(device), batch.targets.to(device), batch.ignored.to(device), epoch
-        )
-        values = {name: float(part.detach()) for name, part in parts.items()}
-        if not all(value - value == 0 for value in values.values()):
-            self._refuse(values, batch)
+        parts = self.objective.losses(self.forward, batch.to(self.fabric.device), epoch)
+        values = {name: part.detach() for name, part in parts.items()}
+        self.watch.see(values, batch.ids, f"epoch {at.epoch + 1}, step {at.step + 1}")
         self.adamw.zero_grad(set_to_none=True)
         self.fabric.backward(parts["loss"])
         if self.settings.gradient_clip is not None:
-            self.fabric.clip_gradients(self.forward, self.adamw, max_norm=self.settings.gradient_clip)
+            clip = self.settings.gradient_clip
+            self.fabric.clip_gradients(self.forward, self.adamw, max_norm=clip, error_if_nonfinite=False)
         self.adamw.step()
         self.cycle.step()
         self.objective.after_step()
         self.ema.update(self.module)
         for name, value in values.items():
-            at.sums[name] = at.sums.get(name, 0.0) + value
+            at.sums[name] = value.double() + at.sums.get(name, 0)
         at.step += 1
-
-    def _refuse(self, values: Mapping[str, float], batch: Batch) -> None:
-        broken = ", ".join(f"{name} {value}" for name, value in values.items() if value - value != 0)
-        some = ", ".join(batch.ids[:5])
-        raise SadclError(
-            f"The loss is not a number: {broken}; images {some} and {max(len(batch.ids) - 5, 0)} more",
-            where=f"epoch {self.at.epoch + 1}, step {self.at.step + 1}",
-            fix="Lower lr, set gradient_clip, or look at these images; the last good state is kept",
-        )
 
     def _close_epoch(self) -> None:
         """Score both weights on select, keep the better, write the state."""
         at = self.at
         row = {"epoch": float(at.epoch + 1)}
-        row |= {name: total / self.batches.steps for name, total in at.sums.items()}
+        row |= {name: float(total) / self.batches.steps for name, total in at.sums.items()}
         row["lr"] = float(self.cycle.get_last_lr()[-1])
         row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
         row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])
@@ -220,5 +214,6 @@ class Trainer:
         if kept["random_cuda"]:
             torch.cuda.set_rng_state_all(kept["random_cuda"])
         self.at = Position(**kept["at"])
+        self.at.sums = {name: total.to(self.fabric.device) for name, total in self.at.sums.items()}
         if not self._done():
             say(f"  goes on at epoch {self.at.epoch + 1}, step {self.at.step + 1}")

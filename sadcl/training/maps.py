@@ -97,7 +97,7 @@ class MapBatches:
         kept = self.maps.view(shards, self.augmentation, epoch % (self.augmentation.views or 1))
         for step in range(start, self.steps):
             rows = self.batches.mine(epoch, step)
-            yield batch_of(shards, rows, _images(kept, rows))
+            yield self.batches.shared(batch_of(shards, rows, _images(kept, rows)), epoch, step)
 
 
 def _images(kept: np.ndarray, rows: np.ndarray) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sadcl import params
+from sadcl.data.loading import Batch
 from sadcl.model.contrast import DualContrast
 from sadcl.model.losses import asymmetric, prototype_to_sample, sample_to_sample
 from sadcl.model.memory import Memory
@@ -21,15 +22,12 @@ class Objective(Protocol):
 
     module: nn.Module
 
-    def losses(
-        self, forward: Forward, images: Tensor, targets: Tensor, ignored: Tensor, epoch: float
-    ) -> dict[str, Tensor]:
+    def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """Parts of the loss by name (unweighted), and their weighted sum as ``loss``.
 
         Args:
             forward: calls the module (wrapped for the device).
-            images: [B, 3, S, S].
-            targets, ignored: [B, C] bool.
+            batch: on the device.
             epoch: how many epochs have passed, with fraction.
         """
         ...
@@ -52,12 +50,10 @@ class Classification:
         self.module: nn.Module = network
         self.settings = settings
 
-    def losses(
-        self, forward: Forward, images: Tensor, targets: Tensor, ignored: Tensor, epoch: float
-    ) -> dict[str, Tensor]:
+    def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
         del epoch
-        logits = forward(images).logits
-        loss = asymmetric(logits, targets, self.settings.gamma_negative, self.settings.gamma_positive, ignored)
+        logits, s = forward(batch.images).logits, self.settings
+        loss = asymmetric(logits, batch.targets, s.gamma_negative, s.gamma_positive, batch.ignored)
         return {"loss": loss, "classification": loss}
 
     def after_step(self) -> None:
@@ -81,21 +77,20 @@ class DualContrastive:
         self.memory = memory
         self.settings = settings
         self.gather = gather
-        self._seen: tuple[Tensor, Tensor, Tensor] | None = None
+        self._seen: tuple[Tensor, tuple[Tensor, Tensor], Tensor] | None = None
 
-    def losses(
-        self, forward: Forward, images: Tensor, targets: Tensor, ignored: Tensor, epoch: float
-    ) -> dict[str, Tensor]:
-        s = self.settings
-        activated = targets.nonzero(as_tuple=True)
-        out = forward(images, self.memory.tensor[activated])
-        self._seen = (out.features.detach(), targets, out.logits.detach().float().sigmoid())
+    def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
+        s, positives = self.settings, batch.positives
+        out = forward(batch.images, self.memory.tensor[positives])
+        scores = out.logits.detach().float().sigmoid()
+        self._seen = (out.features.detach()[positives], positives, scores[positives])
 
-        classification = asymmetric(out.logits, targets, s.gamma_negative, s.gamma_positive, ignored)
+        classification = asymmetric(out.logits, batch.targets, s.gamma_negative, s.gamma_positive, batch.ignored)
         # a memory slot takes its labels from the photo that stands in it now (method, section 3.2)
-        entries = torch.cat([out.embeddings[activated], out.memory_embeddings])
-        samples = sample_to_sample(*self.gather.activated(entries, activated[1].repeat(2)), s.sample_temperature)
-        embeddings, all_targets, all_ignored = self.gather.batch(out.embeddings, targets, ignored)
+        entries = torch.cat([out.embeddings[positives], out.memory_embeddings])
+        activated = self.gather.activated(entries, positives[1].repeat(2), [2 * count for count in batch.shares])
+        samples = sample_to_sample(*activated, s.sample_temperature)
+        embeddings, all_targets, all_ignored = self.gather.batch(out.embeddings, batch.targets, batch.ignored)
         prototypes = prototype_to_sample(
             embeddings, out.prototype_embeddings, all_targets, s.prototype_temperature, all_ignored
         )
@@ -111,8 +106,7 @@ class DualContrastive:
 
     def after_step(self) -> None:
         if self._seen is not None:
-            features, targets, scores = self._seen
-            self.memory.update(features, targets, scores, self.settings.memory_threshold)
+            self.memory.update(*self._seen, self.settings.memory_threshold)
             self._seen = None
 
     def state(self) -> dict[str, Tensor]:

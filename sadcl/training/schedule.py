@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
@@ -25,7 +24,7 @@ def optimiser(module: nn.Module, settings: params.Pretrain, steps: int) -> tuple
     adamw = AdamW(
         [{"params": group, "lr": rate} for group, rate in groups],
         weight_decay=settings.weight_decay,
-        fused=all(p.dtype != torch.float64 for _, p in learning),
+        fused=True,
     )
     total = max(settings.epochs * steps, 2)
     cycle = OneCycleLR(adamw, max_lr=[rate for _, rate in groups], total_steps=total, pct_start=settings.warmup)

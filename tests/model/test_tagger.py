@@ -203,9 +203,9 @@ def test_one_photo_where_a_list_belongs_is_a_sentence(one: Any, sarl: Tagger) ->
 
 def batches(count: int) -> list[tagger.Batch]:
     rng = torch.Generator().manual_seed(0)
-    empty = torch.zeros(2, 3).bool()
+    empty, none = torch.zeros(2, 3).bool(), (torch.zeros(0).long(),) * 2
     return [
-        tagger.Batch(torch.randn(2, 3, 32, 32, generator=rng), empty, empty, ["x", "y"], np.arange(2))
+        tagger.Batch(torch.randn(2, 3, 32, 32, generator=rng), empty, empty, ["x", "y"], np.arange(2), none, (0,))
         for _ in range(count)
     ]
 

@@ -1,0 +1,83 @@
+"""What a training step costs the device: nothing in it may make the host wait."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sadcl import params
+from sadcl.data.loading import TrainingBatches
+from sadcl.data.shards import Shards
+from sadcl.model.contrast import DualContrast
+from sadcl.model.memory import Memory
+from sadcl.model.network import Network
+from sadcl.training.gather import Gather
+from sadcl.training.loop import Trainer
+from sadcl.training.objective import Classification, DualContrastive, Objective
+from sadcl.training.state import State
+from sadcl.training.watch import EVERY
+
+WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero"}
+
+
+class Waits(TorchDispatchMode):
+    """Counts operations whose result the host must see before it can go on (as on a GPU: a boolean mask as an
+    index asks how many it holds)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        indices = args[1] if name in {"index", "index_put", "index_put_", "_index_put_impl_"} else ()
+        if name in WAITS or any(i is not None and i.dtype in {torch.bool, torch.uint8} for i in indices):
+            self.found[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_counter_sees_what_waits() -> None:
+    x = torch.arange(3.0)
+    with Waits() as waits:
+        x[x > 1].sum().item()
+        x[x > 1] = 0
+        torch.equal(x, x)
+    assert waits.found == {"index": 1, "index_put_": 1, "_local_scalar_dense": 1, "equal": 1}
+
+
+def stage_1(settings: params.Params) -> tuple[Objective, params.Pretrain]:
+    return Classification(Network(settings.model, 10), settings.pretrain), settings.pretrain
+
+
+def stage_2(settings: params.Params) -> tuple[Objective, params.Pretrain]:
+    module = DualContrast(Network(settings.model, 10), torch.randn(10, settings.model.width), settings.model.embedding)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    memory = Memory(module.prototypes.detach(), settings.train.batch)
+    return DualContrastive(module, memory, settings.train, Gather(fabric)), settings.train
+
+
+@pytest.mark.parametrize("stage", [stage_1, stage_2])
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_no_step_waits_and_the_loss_is_read_once_in_a_while(
+    stage: Callable[[params.Params], tuple[Objective, params.Pretrain]], clip: float | None, project: Path
+) -> None:
+    settings = params.load()
+    objective, fit = stage(settings)
+    fit = fit.model_copy(update={"gradient_clip": clip, "epochs": EVERY})
+    shards = Shards(Path("data/shards/train"))
+    batches = TrainingBatches(shards, settings.model, fit.augmentation, fit.batch, 0)
+    select = Shards(Path("data/shards/select"))
+    trainer = Trainer(Fabric(accelerator="cpu", devices=1), objective, batches, select, list, fit, State({}))
+    trainer.forward.train()
+    batch = next(batches.epoch(0))
+    found = []
+    for _ in range(EVERY + 2):
+        with Waits() as waits:
+            trainer._step(batch)
+        found.append(dict(waits.found))
+    assert found == [{}] * EVERY + [{"_local_scalar_dense": 1}] + [{}]
