@@ -16,10 +16,9 @@ from sadcl import files, params
 from sadcl.data.loading import TrainingBatches, evaluation_batches
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
-from sadcl.model import device, weights
+from sadcl.model import device, transfer, weights
 from sadcl.model.contrast import DualContrast
 from sadcl.model.memory import Memory
-from sadcl.model.network import Network
 from sadcl.training.gather import Gather
 from sadcl.training.loop import Batches, Position, Report, Trainer
 from sadcl.training.maps import FeatureMaps
@@ -60,9 +59,13 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
         shards: the folder with ``train`` and ``select``.
         report: told each epoch's select mAP.
     """
-    inputs = {"stage": "pretrain", **_settings(settings.model, settings.pretrain, settings.seed)}
+    inputs = {
+        "stage": "pretrain",
+        **_settings(settings.model, settings.pretrain, settings.seed),
+        **transfer.inputs(settings.model),
+    }
     with _Setting(settings.model, settings.pretrain, settings.seed, shards, inputs) as at:
-        objective = Classification(Network(settings.model, len(at.train.classes)), settings.pretrain)
+        objective = Classification(transfer.network(settings.model, at.train.classes), settings.pretrain)
         return at.fit(objective, settings.pretrain, report)
 
 
@@ -148,7 +151,7 @@ class _Setting:
             "select": select,
             "inputs": {k: v for k, v in self.inputs.items() if isinstance(v, str)}
             | {"train_list": self.train.list_digest},
-            "seen": sorted({sha[:16] for sha in self.train.sha256}),
+            "seen": sorted({sha[:16] for sha in self.train.sha256} | set(transfer.seen(model))),
             "thresholds": None,
             "device": device.describe(self.fabric.device),
             "precision": settings.precision,

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sadcl import params
+from sadcl.model.checkpoints import rename
 from sadcl.model.contrast import Projector
 from sadcl.model.sarl import SARL, Attention, sine_encoding
 
@@ -19,25 +20,11 @@ SETTINGS = params.Model(
 CASES = ["case_7x5", "case_6x6"]
 
 
-def released(names: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Released key names to ours."""
-    ours = {"queries": names["query_embed.weight"], "weight": names["fc.W"][0], "bias": names["fc.b"][0]}
-    ours |= {k: v for k, v in names.items() if k.startswith("input_proj.") and not k.endswith("_out")}
-    for name, tensor in names.items():
-        if not name.startswith("transformer."):
-            continue
-        key = name.removeprefix("transformer.").replace("layers.", "")
-        key = key.replace("self_attn.", "attention.").replace("multihead_attn.", "attention.")
-        if key.startswith("decoder") and ".norm" in key[7:] and key[8].isdigit():
-            key = key.replace("norm2", "norm1").replace("norm3", "norm2")
-        ours[key.replace("decoder.norm.", "norm.")] = tensor
-    return ours
-
-
 def golden(name: str) -> tuple[SARL, dict[str, Tensor]]:
     kept = load_file(GOLDEN / f"{name}_small.safetensors")
     sarl = SARL(48, 11, SETTINGS).eval()
-    sarl.load_state_dict(released(kept))
+    ours, _ = rename(kept)
+    sarl.load_state_dict({k.removeprefix("network.head."): v for k, v in ours.items() if ".head." in k})
     return sarl, kept
 
 
@@ -60,10 +47,8 @@ def test_outputs_are_the_released_ones(name: str, case: str, dtype: torch.dtype,
 def test_the_projector_is_the_released_one(case: str) -> None:
     kept = load_file(GOLDEN / "sarl_small.safetensors")
     projector = Projector(64, 1024).double()
-    layers = {
-        f"linear{i + 1}.{part}": kept[f"proj_head.layers.{i}.{part}"] for i in (0, 1) for part in ("weight", "bias")
-    }
-    projector.load_state_dict(layers)
+    ours, _ = rename(kept)
+    projector.load_state_dict({k.removeprefix("projector."): v for k, v in ours.items() if k.startswith("projector.")})
     given = {"vis": f"{case}/hs_last_f64", "prototype": "prototype", "memorybank": "memorybank"}
     for name, source in given.items():
         with torch.no_grad():
