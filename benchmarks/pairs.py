@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,11 +18,8 @@ from sadcl.data import augment
 from sadcl.data.loading import TrainingBatches
 from sadcl.data.shards import Shards
 from sadcl.evaluation.metrics import evaluate
-from sadcl.model.contrast import DualContrast
 from sadcl.model.losses import sample_to_sample
 from sadcl.model.memory import Memory
-from sadcl.model.network import Network
-from sadcl.model.sarl import SARL, sine_encoding
 
 SHARDS = Path("data/shards")
 POSITIVE = 0.036
@@ -45,14 +42,20 @@ def contrast(B: int = 32, C: int = 80, E: int = 1024) -> Pair:
 
     def plain() -> None:
         features.grad = None
-        x, there, label = F.normalize(features.flatten(0, 1), dim=1), present.flatten(), names.flatten()
-        similar = (x @ x.T / 0.2).masked_fill(torch.eye(len(x), dtype=torch.bool), -torch.inf)
-        share = similar - similar.masked_fill(~there, -torch.inf).logsumexp(1, keepdim=True)
-        pair = (label[:, None] == label) & there & there[:, None]
-        pair.fill_diagonal_(False)
-        (-share.masked_fill(~pair, 0).sum(1) / pair.sum(1).clamp(min=1))[there].mean().backward()
+        dense_sample_to_sample(features, present, 0.2).backward()
 
     return ours, plain
+
+
+def dense_sample_to_sample(features: Tensor, present: Tensor, temperature: float) -> Tensor:
+    """The formula over all entries [2B, C, E], activated or not, with masks."""
+    names = torch.arange(present.shape[1]).expand(present.shape)
+    x, there, label = F.normalize(features.flatten(0, 1), dim=1), present.flatten(), names.flatten()
+    similar = (x @ x.T / temperature).masked_fill(torch.eye(len(x), dtype=torch.bool), -torch.inf)
+    share = similar - similar.masked_fill(~there, -torch.inf).logsumexp(1, keepdim=True)
+    pair = (label[:, None] == label) & there & there[:, None]
+    pair.fill_diagonal_(False)
+    return (-share.masked_fill(~pair, 0).sum(1) / pair.sum(1).clamp(min=1))[there].mean()
 
 
 def contrast_500() -> Pair:
@@ -127,94 +130,6 @@ def average_precision() -> Pair:
         lambda: evaluate(scores, targets),
         lambda: [average_precision_score(targets[:, j], scores[:, j]) for j in range(targets.shape[1])],
     )
-
-
-def head() -> Pair:
-    """SARL at the paper's size, forward and backward, and the same built of torch's own attention."""
-    torch.manual_seed(0)
-    model = params.load(path=params.RECIPES / "coco2014-r101-448.yaml").model.model_copy(update={"dropout": 0.0})
-    feature_map = torch.randn(8, 2048, 14, 14)
-    ours, plain = SARL(2048, 80, model), PlainSARL(2048, 80, model)
-
-    def run(module: nn.Module) -> Side:
-        def side() -> None:
-            module.zero_grad(set_to_none=True)
-            out = module(feature_map)
-            getattr(out, "logits", out).mean().backward()
-
-        return side
-
-    return run(ours), run(plain)
-
-
-def inference() -> Pair:
-    """One photo through the paper's network; and the same with the projections that only training needs."""
-    torch.manual_seed(0)
-    model = params.load(path=params.RECIPES / "coco2014-r101-448.yaml").model
-    module = DualContrast(Network(model, 80, start=False), torch.randn(80, model.width), model.embedding).eval()
-    photo, bank = torch.randn(1, 3, model.side, model.side), torch.randn(32 * 80, model.width)
-    ours = module.network.to(memory_format=torch.channels_last)
-
-    def run(forward: Side) -> Side:
-        def side() -> None:
-            with torch.inference_mode():
-                forward()
-
-        return side
-
-    return run(lambda: ours(photo.contiguous(memory_format=torch.channels_last))), run(lambda: module(photo, bank))
-
-
-class PlainSARL(nn.Module):
-    """Encoder and decoder layer by layer as the literature writes them: post-norm, attention weights returned."""
-
-    def __init__(self, D: int, C: int, settings: params.Model) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            nn.ModuleDict({
-                "attention": nn.MultiheadAttention(D, settings.heads),
-                "linear1": nn.Linear(D, settings.feedforward), "linear2": nn.Linear(settings.feedforward, D),
-                "norm1": nn.LayerNorm(D), "norm2": nn.LayerNorm(D),
-            })
-            for _ in range(settings.encoder_layers + settings.decoder_layers)
-        )  # fmt: skip
-        self.encoders, self.norm = settings.encoder_layers, nn.LayerNorm(D)
-        self.queries, self.weight = nn.Parameter(torch.randn(C, D)), nn.Parameter(torch.randn(C, D))
-        self.bias = nn.Parameter(torch.zeros(C))
-
-    def forward(self, feature_map: Tensor) -> Tensor:
-        """[B, D, h, w] to logits [B, C]."""
-        B, D, h, w = feature_map.shape
-        position = sine_encoding(h, w, D).flatten(1).T[:, None].expand(-1, B, -1)
-        tokens = feature_map.flatten(2).permute(2, 0, 1)
-        queries = self.queries[:, None].expand(-1, B, -1)
-        state = torch.zeros_like(queries)
-        for i, layer in enumerate(self.layers):
-            if i < self.encoders:
-                tokens = self._layer(layer, tokens, tokens + position, tokens + position, tokens)
-            else:
-                state = self._layer(layer, state, state + queries, tokens + position, tokens)
-        return (self.norm(state) * self.weight[:, None]).sum(-1).T + self.bias
-
-    @staticmethod
-    def _layer(layer: nn.Module, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        parts = dict(layer.named_children())
-        x = parts["norm1"](x + parts["attention"](q, k, v)[0])
-        inner: Tensor = parts["norm2"](x + parts["linear2"](F.relu(parts["linear1"](x))))
-        return inner
-
-
-def step() -> Pair:
-    """Forward and backward of a batch of 50 scenes, with both ways to stride 16."""
-    model = params.load(path=params.RECIPES / "scenes.yaml").model
-    images = torch.randn(50, 3, model.side, model.side).contiguous(memory_format=torch.channels_last)
-
-    def one(dilated: bool) -> Side:
-        network = Network(model.model_copy(update={"dilated": dilated}), 10).train()
-        network = network.to(memory_format=torch.channels_last)
-        return lambda: network(images).logits.mean().backward()
-
-    return one(False), one(True)
 
 
 def photos() -> Pair:

@@ -18,7 +18,7 @@ processes.before_torch()
 
 import torch  # noqa: E402 - reads its environment when it is loaded
 
-from benchmarks import pairs  # noqa: E402
+from benchmarks import networks, pairs  # noqa: E402
 
 RESULT = Path("benchmarks/results/speed.json")
 
@@ -104,10 +104,11 @@ ROWS = (
     Row("memory takes 200 features, a loop beside", pairs.memory, 3),
     Row("all figures of 40,137 x 80, the literature's pass beside", pairs.figures, 40, repeats=3),
     Row("the same, scikit-learn's AP alone beside", pairs.average_precision),
-    Row("SARL at D 2048, torch's own attention beside", pairs.head, 1, repeats=3),
-    Row("the same, peak memory beyond the gradients", pairs.head, 1, repeats=1, cost=peak, unit="MB"),
-    Row("one photo, R101 at 448, memory and prototypes beside", pairs.inference, 1.2),
-    Row("a step at stride 16, ended beside dilated", pairs.step),
+    Row("SARL at D 2048, torch's own attention beside", networks.head, 1, repeats=3),
+    Row("the same, peak memory beyond the gradients", networks.head, 1, repeats=1, cost=peak, unit="MB"),
+    Row("one photo, R101 at 448, memory and prototypes beside", networks.inference, 1.2),
+    Row("an update of stage 2, Lite0 at 224, B 32, a plain one beside", networks.training, 1.5, repeats=3),
+    Row("a step at stride 16, ended beside dilated", networks.step),
     Row("an epoch of photos, a plain DataLoader beside", pairs.photos),
 )
 

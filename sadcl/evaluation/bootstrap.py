@@ -1,9 +1,14 @@
 """How far a figure would move with other photos of the same kind: the bootstrap over images."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+
+SHOWN = 1.96 + 0.84
+"""Standard errors between zero and a difference that is found four times in five."""
 
 
 def multiplicities(photos: int, draws: int, seed: int) -> NDArray[np.int64]:
@@ -48,3 +53,44 @@ def resampled_map(
     sums = np.where(known, ap, 0).sum(axis=0)
     found: FloatArray = np.divide(100 * sums, count, out=np.full(len(counts), np.nan), where=count > 0)
     return found
+
+
+class Paired(NamedTuple):
+    """How much more one model scores than another, seed by seed and photo by photo, in percentage points.
+
+    Attributes:
+        difference: mean over the seeds.
+        low, high: 95 % interval over photos and seeds.
+        error: standard error over both.
+        shows: the smallest true difference that such a comparison finds four times in five (5 % two-sided).
+    """
+
+    difference: float
+    low: float
+    high: float
+    error: float
+    shows: float
+
+
+def paired(ours: FloatArray, theirs: FloatArray, found: FloatArray, seed: int = 0, draws: int = 10_000) -> Paired:
+    """Bootstrap of a difference over photos and seeds at once.
+
+    Each draw takes a resample of the photos, the same for both sides, and as many seeds as there are, with repetition;
+    S seeds drawn from themselves vary too little by (S - 1) / S, which is made up for. The interval is the basic one:
+    resampled mAP is biased upward, and turning the draws over takes twice that off. One seed says nothing of others.
+
+    Args:
+        ours, theirs: [S, R], mAP of each seed on each resample of the photos; row s of both has the same seed.
+        found: [S], mAP of ours less that of theirs, on the photos themselves.
+        seed: of the draws.
+        draws: how many.
+    """
+    rng, (S, R) = np.random.default_rng(seed), ours.shape
+    seeds, photos = rng.integers(S, size=(draws, S)), rng.integers(R, size=(draws, 1))
+    each = ours - theirs
+    mean = each.mean(axis=0)
+    own = (each - mean) * np.sqrt(S / max(S - 1, 1))
+    drawn = mean[photos[:, 0]] + own[seeds, photos].mean(axis=1)
+    difference, (low, high) = float(found.mean()), np.quantile(drawn, [0.025, 0.975])
+    error = float(drawn.std(ddof=1))
+    return Paired(difference, 2 * difference - float(high), 2 * difference - float(low), error, SHOWN * error)

@@ -139,7 +139,7 @@ def _bars(rows: Rows, room: int) -> str:
         axes = figure.subplots()
         bars = axes.barh(places, [_number(row["AP"]) for row in rows], color=BLUE, height=0.68)
         alone = axes.plot([_number(row["AP_sarl"]) for row in rows], places, "|", color=ORANGE, ms=10, mew=3)
-        axes.set_yticks(places, [_short(row["class"]) for row in rows])
+        axes.set_yticks(places, [short(row["class"]) for row in rows])
         axes.set(xlim=(0, 101), ylim=(room - 0.4, -0.6), xlabel="average precision, %")
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
@@ -149,7 +149,8 @@ def _bars(rows: Rows, room: int) -> str:
         return _svg(figure, "Average precision of each class")
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name that a plot has room for."""
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 

@@ -1,5 +1,6 @@
-"""Attention maps: bright where the label looked, one file a label, names that every file system takes."""
+"""Attention maps: bright where the label looked, a file each or one drawing of all, names that every disk takes."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sadcl import SadclError
+from sadcl import SadclError, params
+from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
-from sadcl.report.attention import SIDE, overlay, write_maps
+from sadcl.report.attention import SIDE, draw, overlay, write_maps
 
 Load = Callable[..., Tagger]
 
@@ -85,3 +87,85 @@ def test_a_photo_that_cant_be_read_is_named(load: Load, tmp_path: Path, content:
     with pytest.raises(SadclError, match=r"broken\.jpg"):
         write_maps(load(), path, ["cat"], tmp_path / "maps")
     assert not (tmp_path / "maps").exists()
+
+
+def all_found(tagger: Tagger, threshold: float = 0.0) -> Tagger:
+    tagger.thresholds[:] = threshold
+    return tagger
+
+
+def test_a_drawing_names_what_the_model_found_with_its_probabilities(load: Load, photo: Path, tmp_path: Path) -> None:
+    tagger, out = all_found(load()), tmp_path / "new/drawing.png"
+    words = draw(tagger, photo, [], out)
+    expected = [f"{name} {probability:.0%}" for name, probability in tagger.predict([photo])[0]]
+    assert words == f"{out}: {', '.join(expected)}."
+    assert len(expected) == 3
+    with Image.open(out) as image:
+        assert (image.format, image.width) == ("PNG", 900)
+
+
+def test_the_map_of_a_label_stands_over_its_name(load: Load, photo: Path, tmp_path: Path) -> None:
+    tagger, labels = load(), ["kite", "cat", "dog"]
+    draw(tagger, photo, labels, tmp_path / "drawing.png")
+    maps = tagger.attention(photo)
+    with Image.open(photo) as opened, Image.open(tmp_path / "drawing.png") as image:
+        small = opened.resize((211, 158))
+        for i, label in enumerate(labels, start=1):
+            shown = brightness(image.crop((225 * i + 7, 14, 225 * i + 218, 172)))
+            away = [abs(shown - brightness(overlay(small, one))).mean() for one in maps]
+            assert np.argmin(away) == tagger.classes.index(label)
+            assert min(away) < 10
+
+
+def test_labels_asked_for_are_drawn_once_and_in_their_order(load: Load, photo: Path, tmp_path: Path) -> None:
+    words = draw(all_found(load(), 1), photo, ["kite", "cat", "kite"], tmp_path / "drawing.jpg")
+    assert re.fullmatch(r".*drawing\.jpg: kite \d+%, cat \d+%\.", words)
+
+
+def test_where_nothing_is_found_the_likeliest_are_drawn_and_it_is_said(load: Load, photo: Path, tmp_path: Path) -> None:
+    words = draw(all_found(load(*"abcdef"), 1), photo, [], tmp_path / "drawing.png")
+    assert "No label is above its threshold" in words
+    assert len(re.findall(r"\d%", words)) == 3
+
+
+@pytest.mark.parametrize("size", [(900, 600), (60, 90), (1500, 100), (40, 1000)])
+@pytest.mark.parametrize("labels", [1, 2, 4, 5, 9, 20, 25])
+def test_any_number_of_labels_and_any_photo_fit(load: Load, tmp_path: Path, size: tuple[int, int], labels: int) -> None:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", size, (200, 40, 40)).save(path)
+    words = draw(
+        all_found(load(*(f"label\n{i} " + "x" * i for i in range(labels)))), path, [], tmp_path / "drawing.png"
+    )
+    assert ("5 more have no room" in words) == (labels == 25)
+    with Image.open(tmp_path / "drawing.png") as image:
+        pixels = np.asarray(image, int)
+    assert pixels.shape[1] == 900
+    assert 100 < len(pixels) < 2600
+    assert (pixels[:, :3] == 255).all()
+    red = (pixels[..., 0] - pixels[..., 1] > 150).any(0).nonzero()[0]
+    assert np.ptp(red) > 0
+    assert red.max() < 450  # the photo itself stands at the left
+
+
+def test_the_same_photo_gives_the_same_bytes(load: Load, photo: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        draw(load(), photo, ["cat"], tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(("labels", "name", "said"), [(["zebra"], "a.png", "zebra"), (["cat"], "a.gif", r"\.jpg")])
+def test_a_drawing_that_cant_be_made_is_refused(
+    load: Load, photo: Path, tmp_path: Path, labels: list[str], name: str, said: str
+) -> None:
+    with pytest.raises(SadclError, match=said):
+        draw(load(), photo, labels, tmp_path / "new" / name)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_head_without_attention_is_refused(load: Load, photo: Path, tmp_path: Path) -> None:
+    head = load().head
+    settings = params.Model(**{**head["model"], "head": "pooling"})
+    pooling = Tagger(Network(settings, 3, start=False), {**head, "model": settings.model_dump(mode="json")})
+    with pytest.raises(SadclError, match="no attention"):
+        draw(pooling, photo, ["cat"], tmp_path / "drawing.png")
+    assert not (tmp_path / "drawing.png").exists()
