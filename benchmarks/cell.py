@@ -49,14 +49,17 @@ def head(kind: str, row: str, seed: int) -> str:
 
 def dual(kind: str, row: str, seed: int) -> str:
     """Stage 2 from the SARL cell of the same kind and seed."""
-    chosen, start = settings(kind, row, seed), _folder(kind, "sarl", seed) / "weights.safetensors"
+    return _close(_second_stage(settings(kind, row, seed), _folder(kind, "sarl", seed)), kind, row, seed)
+
+
+def _second_stage(chosen: params.Params, start: Path) -> run.Fitted:
+    first = start / "weights.safetensors"
     with tempfile.TemporaryDirectory() as beside:
-        prototypes, _ = class_prototypes(start, SHARDS / "train", chosen.prototypes)
-        kept = {name: weights.read_head(start)[name] for name in ("classes", "model", "preprocessing")}
+        prototypes, _ = class_prototypes(first, SHARDS / "train", chosen.prototypes)
+        kept = {name: weights.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
         file = Path(beside) / "prototypes.safetensors"
         weights.save(file, {"prototypes": prototypes}, {**kept, "stage": "prototypes"})
-        fitted = run.train(chosen, SHARDS, start, file)
-    return _close(fitted, kind, row, seed)
+        return run.train(chosen, SHARDS, first, file)
 
 
 def choice(kind: str, row: str, trial: int) -> str:
@@ -65,12 +68,35 @@ def choice(kind: str, row: str, trial: int) -> str:
     base = settings(kind, row, CHOICE_SEED, chosen=False)
     model = base.model.model_copy(update={"dropout": drawn.pop("dropout")})
     chosen = base.model_copy(update={"model": model, "pretrain": base.pretrain.model_copy(update=drawn)})
-    fitted = run.pretrain(chosen, SHARDS)
+    about = {"row": row, "settings": drawn_settings(trial)}
+    return _close_choice(run.pretrain(chosen, SHARDS), kind, f"{row}-{trial}", about)
+
+
+def start(kind: str, row: str, seed: int) -> str:
+    """Stage 1 for the trials of stage 2; nothing of it is scored on the test split."""
+    fitted, out = run.pretrain(settings(kind, row, seed), SHARDS), _choice(kind, f"start-{seed}")
+    fitted.save(out)
+    return f"select mAP {fitted.best_select:.2f} in {out}"
+
+
+def choice_dual(kind: str, trial: str, seed: int) -> str:
+    """Stage 2 with a trial's weights and rate, from the start of the same seed."""
+    base, tried = settings(kind, "both", seed), _own()["search_dual"][trial]
+    chosen = base.model_copy(update={"train": base.train.model_copy(update=tried)})
+    fitted = _second_stage(chosen, _choice(kind, f"start-{seed}"))
+    return _close_choice(fitted, kind, f"dual-{trial}-{seed}", {"trial": trial, "settings": tried})
+
+
+def _close_choice(fitted: run.Fitted, kind: str, name: str, about: Mapping[str, Any]) -> str:
+    """Write what the select split says, and forget the rest."""
     curve = [round(epoch["select_mAP"], 3) for epoch in fitted.history]
-    out = CELLS / "choice" / kind / f"{row}-{trial}.json"
-    files.write_json(out, {"row": row, "settings": drawn_settings(trial), "select": max(curve), "curve": curve})
+    files.write_json(_choice(kind, f"{name}.json"), {**about, "select": max(curve), "curve": curve})
     fitted.state.remove()
-    return f"select mAP {max(curve):.2f} in {out}"
+    return f"select mAP {max(curve):.2f} in {_choice(kind, name)}.json"
+
+
+def _choice(kind: str, name: str) -> Path:
+    return CELLS / "choice" / kind / name
 
 
 def drawn_settings(trial: int) -> dict[str, float]:
@@ -125,9 +151,10 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main() -> str:
-    """``python -m benchmarks.cell head|dual KIND ROW SEED``, or ``choice KIND ROW TRIAL``."""
+    """``python -m benchmarks.cell WHAT KIND ROW SEED``; ``choice KIND ROW TRIAL``, ``choice_dual KIND TRIAL SEED``."""
     what, kind, row, number = sys.argv[1:]
-    return {"head": head, "dual": dual, "choice": choice}[what](kind, row, int(number))
+    made = {"head": head, "dual": dual, "choice": choice, "start": start, "choice_dual": choice_dual}
+    return made[what](kind, row, int(number))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """What ``make bench`` compares of the networks: the head, a photo's way through, a training step."""
 
-
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -12,9 +11,9 @@ from sadcl import params
 from sadcl.data.loading import Batch
 from sadcl.model.contrast import DualContrast
 from sadcl.model.heads import SARL
+from sadcl.model.heads.sarl import sine_encoding
 from sadcl.model.memory import Memory
 from sadcl.model.network import Network
-from sadcl.model.sarl import sine_encoding
 from sadcl.training import schedule
 from sadcl.training.gather import Gather
 from sadcl.training.objective import DualContrastive

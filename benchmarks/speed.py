@@ -18,7 +18,7 @@ processes.before_torch()
 
 import torch  # noqa: E402 - reads its environment when it is loaded
 
-from benchmarks import networks, pairs  # noqa: E402
+from benchmarks import networks, pairs, runtimes  # noqa: E402
 
 RESULT = Path("benchmarks/results/speed.json")
 
@@ -127,12 +127,15 @@ def main() -> int:
         plain = "-" if one.plain is None else f"{one.plain:.3f}"
         ratio = f"at most {one.at_most:g}" if one.ratio is None else f"{one.ratio:.2f}"
         print(f"{one.name:60}{one.ours:10.3f}{plain:>10} {one.unit:3}{ratio:>13}{bound}", flush=True)
+    computed = runtimes.measure()
+    for line in runtimes.lines(computed):
+        print(line, flush=True)
     machine = {
         "cores": os.cpu_count(),
         "torch": torch.__version__.partition("+")[0],
         "threads": torch.get_num_threads(),
     }
-    files.write_json(RESULT, {"machine": machine, "rows": [asdict(one) for one in found]})
+    files.write_json(RESULT, {"machine": machine, "rows": [asdict(one) for one in found], "runtimes": asdict(computed)})
     short = [one.name for one in found if not one.holds]
     print(f"The figures are in {RESULT}." + (f" Short: {'; '.join(short)}." if short else ""))
     return 1 if short else 0

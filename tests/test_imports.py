@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "mlflow", "prefect", "great_expectations", "pandas", "optuna", "dvc", "matplotlib")
+HEAVY = ("torch", "mlflow", "prefect", "great_expectations", "pandas", "optuna", "dvc", "matplotlib", "onnxruntime")
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,13 @@ def read(path: str | Path = FILE) -> Champion | None:
 
 
 def weights_file(champion: Champion, folder: str | Path = FOLDER) -> Path:
-    """The champion's weights, after their digest was checked.
+    """The champion's weights, or the ONNX file that is served in their place, after their digest was checked.
 
     Raises:
         SadclError: the file is missing, or is another one than the champion's.
     """
-    path, fix = Path(folder) / "weights.safetensors", "Run `dvc pull data/champion.dvc` or `sadcl sync`"
+    path, fix = Path(folder) / "weights.onnx", "Run `dvc pull data/champion.dvc` or `sadcl sync`"
+    path = path if path.is_file() else path.with_suffix(".safetensors")
     if not path.is_file():
         raise SadclError(f"The weights of the champion ({champion}) are missing", where=path, fix=fix)
     found = files.digest(path)

@@ -14,14 +14,14 @@ from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import plain
 from sadcl.evaluation.scores import Scores
-from sadcl.model import device, tagger, weights
+from sadcl.model import device, runtime, tagger
 from sadcl.progress import track
 
 Head = Mapping[str, Any]
 Which = Literal["best", "ema", "raw"]
 
 
-def challenger(train: Path, pretrain: Path, test: Shards, batch: int) -> Scores:
+def challenger(train: Path, pretrain: Path, test: Shards, batch: int, served: Path | None = None) -> Scores:
     """Scores of stage 2's better and other weights, and of stage 1's better ones (SARL alone).
 
     Args:
@@ -29,6 +29,8 @@ def challenger(train: Path, pretrain: Path, test: Shards, batch: int) -> Scores:
         pretrain: stage 1's.
         test: the test split.
         batch: images at a time.
+        served: the file that will be registered and used, if another than ``train``: an export of its better weights,
+            which is scored instead.
 
     Returns:
         Scores of ``sadcl`` (the better on select), ``sadcl_other`` and ``sarl``.
@@ -39,19 +41,22 @@ def challenger(train: Path, pretrain: Path, test: Shards, batch: int) -> Scores:
     head, first = _head(train, test), _head(pretrain, test)
     best: Which = "raw" if head["best"] == "raw" else "ema"
     other: Which = "ema" if best == "raw" else "raw"
+    judged = served or train
     logits = {
-        "sadcl": _logits(train, best, test, batch, "SADCL"),
+        "sadcl": _logits(judged, best, test, batch, "SADCL"),
         "sadcl_other": _logits(train, other, test, batch, "SADCL, other weights"),
         "sarl": _logits(pretrain, "best", test, batch, "SARL"),
     }
     both, alone = _seen(test, head, first), _seen(test, first)
     seen = {"sadcl": both, "sadcl_other": both, "sarl": alone}
-    made_with = {"weights": files.digest(train), "pretrain_weights": files.digest(pretrain)}
+    made_with = {"weights": files.digest(judged), "pretrain_weights": files.digest(pretrain)}
+    if judged != train:
+        made_with["train_weights"] = files.digest(train)
     return _scores(test, logits, seen, {**made_with, "preprocessing": files.digest_of(head["preprocessing"])})
 
 
 def champion(file: Path, test: Shards, batch: int) -> Scores:
-    """Scores of the champion's better weights, under the name ``champion``.
+    """Scores of the champion, its better weights or an ONNX file of them, under the name ``champion``.
 
     Raises:
         SadclError: the weights are damaged, or know other classes than the test images.
@@ -87,7 +92,7 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
 
 def _head(file: Path, test: Shards) -> Head:
     """A weights file's description, after the classes were compared with those of the test images."""
-    head = weights.read_head(file)
+    head = runtime.read_head(file)
     lacking = [key for key in ("best", "seen", "precision") if key not in head]
     if lacking:
         fix = "Use weights that a training stage wrote"
@@ -111,7 +116,7 @@ def _name(classes: tuple[str, ...], at: int) -> str:
 
 
 def _logits(file: Path, which: Which, test: Shards, batch: int, what: str) -> NDArray[np.float32]:
-    network, head = weights.network(file, which)
+    network, head = runtime.network(file, which)
     where = device.pick()
     batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), batch)
     shown = track(batches, f"test images, {what}", total=-(-len(test) // batch), each=batch)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from sadcl.data import photos
 from sadcl.data.loading import Batch, normalise
@@ -16,7 +16,6 @@ from sadcl.errors import SadclError
 from sadcl.model import device as devices
 from sadcl.model import weights
 from sadcl.model.heads import HeadOutput
-from sadcl.model.network import Network
 
 Photo = str | Path | bytes | Image.Image
 Floats = npt.NDArray[np.float32]
@@ -37,9 +36,15 @@ def load(path: str | Path) -> "Tagger":
 
 
 class Tagger:
-    """Photos to labels, exactly as the evaluation saw them."""
+    """Photos to labels, exactly as the evaluation saw them.
 
-    def __init__(self, network: Network, head: dict[str, Any], device: torch.device | None = None) -> None:
+    Args:
+        network: called as ``Network`` is, whoever computes behind it.
+        head: what the file says of itself.
+        device: where to compute.
+    """
+
+    def __init__(self, network: nn.Module, head: dict[str, Any], device: torch.device | None = None) -> None:
         self.device = device or devices.pick()
         self.network = network.to(self.device).eval()
         self.head = head
@@ -104,7 +109,7 @@ class Tagger:
         return out
 
 
-def logits(network: Network, batches: Iterable[Batch], device: torch.device, precision: str = "32-true") -> Floats:
+def logits(network: nn.Module, batches: Iterable[Batch], device: torch.device, precision: str = "32-true") -> Floats:
     """Logits [N, C] of prepared photos, in the precision of training.
 
     Args:
@@ -116,7 +121,7 @@ def logits(network: Network, batches: Iterable[Batch], device: torch.device, pre
     Returns:
         float32 [N, C]; [0, 0] where there is no batch.
     """
-    lower, own = AUTOCAST.get(precision), next(network.parameters()).dtype
+    lower, own = AUTOCAST.get(precision), next((p.dtype for p in network.parameters()), torch.float32)
     parts = []
     with torch.inference_mode(), torch.autocast(device.type, lower, enabled=lower is not None):
         for batch in batches:

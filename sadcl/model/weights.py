@@ -79,7 +79,7 @@ def _read(path: Path, wanted: Callable[[Head, str], bool]) -> tuple[dict[str, Te
     try:
         with safe_open(path, framework="pt") as file:
             head = json.loads((file.metadata() or {}).get("sadcl", "null"))
-            _check(path, head)
+            check(path, head)
             found = {name: file.get_tensor(name) for name in file.keys() if wanted(head, name)}  # noqa: SIM118
     except FileNotFoundError:
         raise SadclError("There are no weights", where=path, fix="Run `dvc repro`, or check the path") from None
@@ -91,7 +91,12 @@ def _read(path: Path, wanted: Callable[[Head, str], bool]) -> tuple[dict[str, Te
     return found, head
 
 
-def _check(path: Path, head: Any) -> None:
+def check(path: Path, head: Any) -> None:
+    """Refuse a head that lacks what use needs.
+
+    Raises:
+        SadclError: it is foreign, of another format, or incomplete.
+    """
     if not isinstance(head, dict):
         raise SadclError("These weights are not sadcl's", where=path, fix="Use weights that sadcl wrote")
     if head.get("format") != FORMAT:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sadcl
 from sadcl.registry import lineage
-from sadcl.registry.made import WEIGHTS, Made
+from sadcl.registry.made import ONNX, Made
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -31,13 +31,17 @@ def log(made: Made, run_id: str) -> "ModelInfo":
         info: ModelInfo = mlflow.pyfunc.log_model(
             name=made.name,
             python_model=str(CODE),
-            artifacts={"weights": str(made.root / WEIGHTS)},
+            artifacts={"weights": str(made.root / made.file)},
             code_paths=[str(_package(Path(folder)))],
             signature=signature(),
             input_example=example(made),
-            pip_requirements=[f"{name}=={version}" for name, version in lineage.versions(REQUIRED).items()],
+            pip_requirements=[f"{name}=={version}" for name, version in lineage.versions(_required(made)).items()],
         )
     return info
+
+
+def _required(made: Made) -> tuple[str, ...]:
+    return (*REQUIRED, "onnxruntime") if made.file == ONNX else REQUIRED
 
 
 def signature() -> Any:

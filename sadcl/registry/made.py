@@ -9,6 +9,7 @@ from sadcl import files, params
 from sadcl.errors import SadclError
 
 WEIGHTS = Path("models/train/weights.safetensors")
+ONNX = Path("models/served/weights.onnx")
 SCORES = Path("reports/scores.parquet")
 METRICS = Path("reports/metrics.json")
 VERDICT = Path("reports/verdict.json")
@@ -29,7 +30,8 @@ class Made:
         settings: all of params.yaml, as plain dictionaries.
         name: of the registered model.
         seed: that everything random came from.
-        weights: SHA-256 of the weights file.
+        file: what is registered and served, below ``root``: the weights, or the ONNX file made of them.
+        weights: SHA-256 of that file.
         metrics, verdict: the values of the JSON files of that name.
     """
 
@@ -37,6 +39,7 @@ class Made:
     settings: dict[str, Any]
     name: str
     seed: int
+    file: Path
     weights: str
     metrics: dict[str, Any]
     verdict: dict[str, Any]
@@ -75,16 +78,17 @@ def gather(root: Path) -> Made:
     Raises:
         SadclError: a file is missing, or stands on another model than the weights that are there.
     """
-    missing = [str(path) for path in NEEDED if not (root / path).is_file()]
-    if missing:
-        raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=AGAIN)
+    _there(root, *NEEDED)
     settings = params.load(path=root / params.FILE)
+    file = ONNX if settings.register_.runtime == "onnx" else WEIGHTS
+    _there(root, file)
     made = Made(
         root=root,
         settings=params.read(root / params.FILE),
         name=settings.register_.name,
         seed=settings.seed,
-        weights=files.digest(root / WEIGHTS),
+        file=file,
+        weights=files.digest(root / file),
         metrics=files.read_json(root / METRICS),
         verdict=files.read_json(root / VERDICT),
     )
@@ -92,12 +96,23 @@ def gather(root: Path) -> Made:
     return made
 
 
+def _there(root: Path, *paths: Path) -> None:
+    missing = [str(path) for path in paths if not (root / path).is_file()]
+    if missing:
+        raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=AGAIN)
+
+
 def _check(made: Made) -> None:
     """Figures, verdict and weights belong to each other."""
-    for path, digest in ((METRICS, made.metrics["digests"]["weights"]), (VERDICT, made.verdict["model"])):
-        if digest != made.weights:
+    judged = made.metrics["digests"]
+    claims = [(METRICS, judged["weights"], made.file), (VERDICT, made.verdict["model"], made.file)]
+    if made.file != WEIGHTS:
+        claims.append((METRICS, judged.get("train_weights"), WEIGHTS))
+    for path, digest, file in claims:
+        there = made.weights if file == made.file else files.digest(made.root / file)
+        if digest != there:
             raise SadclError(
-                f"{path.name} is about other weights ({str(digest)[:12]}) than {WEIGHTS} ({made.weights[:12]})",
+                f"{path.name} is about other weights ({str(digest)[:12]}) than {file} ({there[:12]})",
                 where=path,
                 fix=AGAIN,
             )

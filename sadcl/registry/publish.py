@@ -53,7 +53,7 @@ class Published:
 
 
 def publish(root: Path = Path(".")) -> Published:
-    """Register the model under ``models/train`` and say whether it may challenge.
+    """Register the model that the gate judged and say whether it may challenge.
 
     Raises:
         SadclError: a file is missing or about another model, or the registry can't be had.
@@ -116,7 +116,8 @@ def _pins(client: "MlflowClient", made: Made, run_id: str, uri: str) -> dict[str
         model = Path(download_artifacts(artifact_uri=uri, dst_path=f"{folder}/{stored.MODEL}"))
         evidence = Path(client.download_artifacts(run_id, stored.EVIDENCE, folder))
         pins = stored.digests(model, stored.MODEL) | stored.digests(evidence, stored.EVIDENCE)
-    ours = {stored.WEIGHTS: made.weights, stored.SCORES: files.digest(made.root / stages_made.SCORES)}
+    judged = stored.ONNX if made.file == stages_made.ONNX else stored.WEIGHTS
+    ours = {judged: made.weights, stored.SCORES: files.digest(made.root / stages_made.SCORES)}
     if any(pins.get(name) != digest for name, digest in ours.items()):
         raise SadclError("The registry did not keep the files as they were sent", where=uri, fix="Register again")
     return pins

@@ -22,23 +22,24 @@ def load(what: str | Path, root: Path = Path(".")) -> "Tagger":
     """Load weights, preprocessing, class names and thresholds together.
 
     Args:
-        what: ``models:/NAME/VERSION``, ``models:/NAME@alias``, a weights file, or the folder of one.
+        what: ``models:/NAME/VERSION``, ``models:/NAME@alias``, a weights file, an ONNX file, or the folder of one.
         root: the project whose registry is asked.
 
     Raises:
         SadclError: there is no such model, or its file is not the one that was registered.
     """
-    from sadcl.model import tagger
+    from sadcl.model import runtime
 
     text = str(what)
     if not text.startswith(SCHEME):
-        return tagger.load(what)
+        return runtime.load(what)
     if not store.exists(root):
         raise SadclError("Nothing is registered yet", where=text, fix="Run `sadcl register` first")
     with tempfile.TemporaryDirectory() as folder:
         with store.opened(root) as client:
-            file = stored.fetch(client, _version(client, text), stored.WEIGHTS, Path(folder))
-        return tagger.load(file)
+            version = _version(client, text)
+            file = stored.fetch(client, version, stored.model(version), Path(folder))
+        return runtime.load(file)
 
 
 def _version(client: "MlflowClient", address: str) -> "ModelVersion":

@@ -12,7 +12,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from sadcl.errors import SadclError
-from sadcl.model import tagger
+from sadcl.model import runtime
 
 if TYPE_CHECKING:
     from mlflow.pyfunc.model import PythonModelContext
@@ -24,8 +24,8 @@ class Served(PythonModel):
     """A tagger behind MLflow's interface."""
 
     def load_context(self, context: "PythonModelContext") -> None:
-        """Read the weights that came with the model."""
-        self.tagger = tagger.load(context.artifacts["weights"])
+        """Read the weights, or the ONNX file, that came with the model."""
+        self.tagger = runtime.load(context.artifacts["weights"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Tag photos.

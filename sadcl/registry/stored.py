@@ -16,6 +16,7 @@ PINS = "sadcl.files"
 
 MODEL, EVIDENCE = "model", "evidence"
 WEIGHTS = f"{MODEL}/artifacts/weights.safetensors"
+ONNX = f"{MODEL}/artifacts/weights.onnx"
 SCORES = f"{EVIDENCE}/scores.parquet"
 LEFT_BY_MLFLOW = "registered_model_meta"
 """MLflow drops this file into a model's folder whenever it loads it."""
@@ -44,13 +45,18 @@ def pins(version: "ModelVersion") -> dict[str, str]:
         ) from None
 
 
+def model(version: "ModelVersion") -> str:
+    """The name, among a version's pins, of the one file that its scores come from."""
+    return ONNX if ONNX in pins(version) else WEIGHTS
+
+
 def fetch(client: "MlflowClient", version: "ModelVersion", name: str, folder: Path) -> Path:
     """Bring one file of a version, checked against its pin.
 
     Args:
         client: of the registry.
         version: that the file belongs to.
-        name: ``WEIGHTS``, ``SCORES``, or another name among the pins.
+        name: of ``model``, ``SCORES``, or another name among the pins.
         folder: an existing one to bring it to.
 
     Raises:

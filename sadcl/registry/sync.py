@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-FILES = {stored.WEIGHTS: "weights.safetensors", stored.SCORES: "scores.parquet"}
-"""What data/champion/ holds, by its name among the pins."""
-
 
 def sync(root: Path = Path(".")) -> bool:
     """Repair ``data/champion.json``, ``data/champion/``, the audit and the other aliases from the registry.
@@ -65,7 +62,7 @@ def shadow(version: "ModelVersion") -> dict[str, str]:
         "name": str(version.name),
         "version": str(version.version),
         "challenger": str(version.source),
-        "weights": pins[stored.WEIGHTS],
+        "weights": pins[stored.model(version)],
         "scores": pins[stored.SCORES],
         "test": str(version.tags.get(names.TEST, "")),
     }
@@ -114,14 +111,15 @@ def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bo
     """The files are the champion's. The JSON comes last: where it is right, DVC knows the folder too."""
     value, folder = shadow(version), root / champion.FOLDER
     path = root / champion.FILE
-    wanted = {file: value[Path(file).stem] for file in FILES.values()}
+    held = {pin: Path(pin).name for pin in (stored.model(version), stored.SCORES)}
+    wanted = {file: value[Path(file).stem] for file in held.values()}
     there = {file: files.digest(folder / file) for file in wanted if (folder / file).is_file()}
     named = path.is_file() and files.read_json(path) == value
     if named and there == wanted and folder.with_suffix(".dvc").is_file():
         return False
     if there != wanted:
         with tempfile.TemporaryDirectory() as bench, files.writing_directory(folder) as beside:
-            for pin, file in FILES.items():
+            for pin, file in held.items():
                 stored.fetch(client, version, pin, Path(bench)).rename(beside / file)
     graph.add(folder)
     files.write_json(path, value)

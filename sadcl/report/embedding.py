@@ -97,7 +97,7 @@ def _flat(features: Floats) -> Floats:
     """Places [P, 2] in the unit square."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # the order in which threads add their parts would show in the last digits
         if min(features.shape) > WIDE:

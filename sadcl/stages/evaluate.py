@@ -6,18 +6,22 @@ from sadcl import files, params, stages
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import curves, scores, scoring
-from sadcl.model import weights
+from sadcl.model import export, weights
 
-SHARDS, REPORTS = Path("data/shards/test"), Path("reports")
+SHARDS, REPORTS, SERVED = Path("data/shards/test"), Path("reports"), Path("models/served")
 PRETRAIN, TRAIN = Path("models/pretrain/weights.safetensors"), Path("models/train/weights.safetensors")
 
 
 def main() -> str:
-    """Score the test images once with each network, and write what follows from the scores."""
-    settings, test = params.load("evaluate").evaluate, Shards(SHARDS)
+    """Score the test images once with each network, and write what follows from the scores.
+
+    The better weights are scored by what will compute them once they are registered.
+    """
+    sections, test = params.load("evaluate", "register"), Shards(SHARDS)
     if not len(test):
         raise SadclError("There is no test image", where=SHARDS, fix="Give the source a test split")
-    found = scoring.challenger(TRAIN, PRETRAIN, test, settings.batch)
+    settings, served = sections.evaluate, export.served(TRAIN, SERVED, sections.register_.runtime)
+    found = scoring.challenger(TRAIN, PRETRAIN, test, settings.batch, served)
     figures = scoring.summary(found, settings.threshold, weights.read_head(TRAIN)["best"])
     scores.write(REPORTS / "scores.parquet", found)
     _plots(found, settings.threshold)

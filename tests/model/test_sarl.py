@@ -10,7 +10,8 @@ from torch import Tensor
 from sadcl import params
 from sadcl.model.checkpoints import rename
 from sadcl.model.contrast import Projector
-from sadcl.model.sarl import SARL, Attention, sine_encoding
+from sadcl.model.heads.attention import Attention
+from sadcl.model.heads.sarl import SARL, sine_encoding
 
 torch.set_num_threads(1)
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -106,6 +106,20 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
 
 
 @pytest.fixture(scope="session")
+def onnx(networks: Networks) -> Networks:
+    """ONNX files of the same networks."""
+    from sadcl.model import export, tagger
+
+    def make(seed: int) -> Path:
+        path = networks(seed).with_suffix(".onnx")
+        if not path.exists():
+            export.onnx(tagger.load(networks(seed)), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def states(world: World, networks: Networks) -> World:
     """The states `registered` (version 1 challenges) and `reign` (it is champion, version 2 challenges)."""
     with pytest.MonkeyPatch.context() as patch:
@@ -156,15 +170,22 @@ def stages(place: World, networks: Networks) -> Callable[..., None]:
     return lambda seed=1, **facts: leave(place.root, networks(seed), **facts)
 
 
-def leave(root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0) -> None:
-    """What the stages leave behind for one model."""
+def leave(root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0, served: Path | None = None) -> None:
+    """What the stages leave behind for one model, which an ONNX file ``served`` computes if there is one."""
     (root / "models/train").mkdir(parents=True, exist_ok=True)
     shutil.copy(weights, root / "models/train/weights.safetensors")
     for stage in ("pretrain", "train"):
         rows = "epoch,loss,lr,select_mAP\n1,0.5,0.001,70.5\n2,0.25,0.0005,\n"
         files.write_text(root / f"models/{stage}/history.csv", rows)
-    digest = files.digest(weights)
+    digest = files.digest(served or weights)
     digests = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64, "shards": "3" * 64}
+    if served is not None:
+        digests["train_weights"] = files.digest(weights)
+        (root / "models/served").mkdir(parents=True, exist_ok=True)
+        shutil.copy(served, root / "models/served/weights.onnx")
+        settings = _settings()
+        settings["register"]["runtime"] = "onnx"
+        (root / "params.yaml").write_text(yaml.safe_dump(settings))
     figures = {"mAP": mAP, "CF1": 70.0, "top3": {"mAP": None, "CF1": 60.0}}
     metrics = {"sadcl": figures, "sarl": {**figures, "mAP": 75.0}, "images": 2, "chosen": "ema", "digests": digests}
     champion = files.read_json(root / "data/champion.json")

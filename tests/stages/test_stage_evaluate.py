@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,18 @@ import torch
 import yaml
 from PIL import Image
 
+import sadcl
 from sadcl import SadclError, files, params
 from sadcl.data import shards, table
-from sadcl.evaluation import metrics, scores
-from sadcl.model import weights
+from sadcl.data.loading import evaluation_batches
+from sadcl.evaluation import metrics, scores, scoring
+from sadcl.model import tagger, weights
 from sadcl.model.network import Network
 from sadcl.stages import evaluate, gate, rescore
 
 RECIPE = Path(__file__).parents[2] / "recipes/demo.yaml"
 CLASSES = ("cat", "dog", "cow")
+CPU = torch.device("cpu")
 MODEL = params.Model(
     backbone="test_resnet", weights="random", output_stride=32, side=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
     width=16, heads=2, feedforward=16, embedding=8,
@@ -80,6 +85,12 @@ def project(made, tmp_path, monkeypatch):
     return tmp_path / "project"
 
 
+def serve_by_onnx():
+    settings = params.read()
+    settings["register"]["runtime"] = "onnx"
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+
+
 def crown(project, **head):
     """A champion in the project's files: another untrained network."""
     file = project / "data/champion/weights.safetensors"
@@ -127,6 +138,49 @@ def test_the_same_inputs_give_the_same_bytes(project):
     shutil.rmtree("reports")
     evaluate.main()
     assert {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()} == first
+
+
+def test_torch_serves_by_default_and_nothing_of_onnx_is_loaded(project):
+    tail = "import sys; print('ONNX', [name for name in sys.modules if name.startswith('onnx')])"
+    code = f"from sadcl.stages import evaluate; evaluate.main(); {tail}"
+    said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True).stdout
+    assert "ONNX []" in said
+    assert [path.name for path in Path("models/served").iterdir()] == ["served.json"]
+    served = {"runtime": "torch", "file": "models/train/weights.safetensors"}
+    assert json.loads(Path("models/served/served.json").read_text()) == served
+    digests = json.loads(Path("reports/metrics.json").read_text())["digests"]
+    assert set(digests) == {"weights", "pretrain_weights", "preprocessing", "test_list", "shards", "labels"}
+
+
+def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
+    evaluate.main()
+    by_torch = scores.read("reports/scores.parquet")
+    serve_by_onnx()
+    capfd.readouterr()
+    evaluate.main()
+    assert capfd.readouterr() == ("", "")
+    found, file = scores.read("reports/scores.parquet"), Path("models/served/weights.onnx")
+    noted = json.loads(Path("reports/metrics.json").read_text())
+    assert noted["digests"] == found.digests
+    assert found.digests["weights"] == files.digest(file)
+    assert found.digests["train_weights"] == files.digest("models/train/weights.safetensors")
+    assert files.read_json("models/served/served.json")["file"] == str(file)
+    served = sadcl.load("models/served")
+    again = tagger.logits(served.network, evaluation_batches(shards.Shards("data/shards/test"), MODEL, 100), CPU)
+    np.testing.assert_array_equal(found.logits["sadcl"], again)
+    for name in found.logits:
+        near = by_torch.probabilities(name)
+        np.testing.assert_allclose(found.probabilities(name), near, rtol=0, atol=0 if name != "sadcl" else 1e-4)
+    champion = scoring.champion(file, shards.Shards("data/shards/test"), 100)
+    np.testing.assert_array_equal(champion.logits["champion"], again)
+    assert champion.digests["weights"] == found.digests["weights"]
+    rescore.main()
+    gate.main()
+    assert json.loads(Path("reports/verdict.json").read_text())["model"] == found.digests["weights"]
+
+    first = {path: path.read_bytes() for path in (*Path("models/served").iterdir(), *Path("reports").rglob("*.*"))}
+    evaluate.main()
+    assert {path: path.read_bytes() for path in first} == first
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "train"])

@@ -10,7 +10,7 @@ from sadcl.model.heads.base import HeadOutput
 from sadcl.model.heads.csra import CSRA
 from sadcl.model.heads.ml_decoder import MLDecoder
 from sadcl.model.heads.pooling import Pooling
-from sadcl.model.sarl import SARL
+from sadcl.model.heads.sarl import SARL
 
 __all__ = ["HEADS", "HeadOutput", "build"]
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sadcl import params
+from sadcl.model.heads.attention import Attention
 from sadcl.model.heads.base import HeadOutput
-from sadcl.model.sarl import Attention
 
 
 class MLDecoder(nn.Module):

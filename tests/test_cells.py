@@ -61,3 +61,23 @@ def test_what_was_chosen_is_the_best_trial_of_each_head() -> None:
         assert pretrain == {name: best[name] for name in pretrain}
         assert len(pretrain) == 3
         assert chosen.get("model", {}).get("dropout", best["dropout"]) == best["dropout"]
+
+
+@pytest.mark.parametrize(
+    ("row", "trials"), [("sample_to_sample", "s"), ("prototype_to_sample", "p"), ("both", "both"), ("zero", "zero")]
+)
+def test_the_weights_of_stage_2_are_those_of_the_best_trial(row: str, trials: str) -> None:
+    names = [name for name in GRAPH["choice_dual"]["matrix"]["trial"] if name.startswith(trials)]
+    seeds = GRAPH["choice_dual"]["matrix"]["seed"]
+    select = {
+        name: sum(
+            yaml.safe_load((cell.CELLS / f"choice/frozen/dual-{name}-{seed}.json").read_text())["select"]
+            for seed in seeds
+        )
+        for name in names
+    }
+    best = cell._own()["search_dual"][max(select, key=lambda name: select[name])]
+    train = cell.settings("frozen", row, seed=1).train
+    assert (train.sample_to_sample, train.prototype_to_sample) == (
+        best["sample_to_sample"], best["prototype_to_sample"],
+    )  # fmt: skip

@@ -1,0 +1,148 @@
+"""What computes a model: torch, or onnxruntime where the file is an ONNX one. Both give the same interface."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sadcl.errors import SadclError
+from sadcl.model import tagger, weights
+from sadcl.model.heads import HeadOutput
+from sadcl.model.tagger import Tagger
+from sadcl.model.weights import Head
+
+SUFFIX = ".onnx"
+HEAD = "sadcl"
+"""Name of the JSON head among an ONNX file's own metadata."""
+CPU = torch.device("cpu")
+
+
+def load(path: str | Path) -> Tagger:
+    """A model from a weights file, an ONNX file, or a folder that holds ``weights.safetensors`` or ``weights.onnx``.
+
+    Raises:
+        SadclError: there is none, it is damaged or foreign, or onnxruntime is not installed.
+    """
+    file = Path(path)
+    if file.is_dir() and not (file / "weights.safetensors").exists() and (file / f"weights{SUFFIX}").exists():
+        file = file / f"weights{SUFFIX}"
+    if file.suffix == ".pt2":
+        raise SadclError(
+            "A torch.export file is for other programs: torch may unpickle what is in it",
+            where=file,
+            fix="Use the .onnx or .safetensors file of this model, or torch.export.load where you trust the file",
+        )
+    if file.suffix != SUFFIX:
+        return tagger.load(file)
+    computed, head = network(file)
+    return Tagger(computed, head, CPU)
+
+
+def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[nn.Module, Head]:
+    """What computes logits, and the head.
+
+    Args:
+        path: weights of either stage, or an ONNX file.
+        which: of the weights; an ONNX file has the better ones only.
+
+    Raises:
+        SadclError: as ``load``.
+    """
+    if path.suffix != SUFFIX:
+        return weights.network(path, which)
+    made = OnnxNetwork(path)
+    return made, made.head
+
+
+def read_head(path: Path) -> Head:
+    """What a weights file or an ONNX file says of itself.
+
+    Raises:
+        SadclError: as ``load``.
+    """
+    return OnnxNetwork(path, fast=False).head if path.suffix == SUFFIX else weights.read_head(path)
+
+
+class OnnxNetwork(nn.Module):
+    """``Network`` as onnxruntime computes it, on the CPU; it has no parameters and learns nothing.
+
+    Attributes:
+        head: what the file says of itself.
+
+    Args:
+        path: the ONNX file.
+        fast: let onnxruntime rewrite the graph first, which takes it a moment.
+
+    Raises:
+        SadclError: the file is missing, damaged or foreign, or onnxruntime is not installed.
+    """
+
+    def __init__(self, path: Path, fast: bool = True) -> None:
+        super().__init__()
+        self.session = _session(path, fast)
+        self.head = _head(path, self.session)
+        self.outputs = [value.name for value in self.session.get_outputs()]
+
+    def forward(self, images: Tensor, attention: bool = False) -> HeadOutput:
+        """[B, 3, S, S] to logits [B, C] and, if wanted, attention [B, C, h, w] where the head has it."""
+        from onnxruntime import RunOptions
+
+        options = RunOptions()
+        options.log_severity_level = 4
+        options.only_execute_path_to_fetches = True
+        wanted = [name for name in self.outputs if attention or name == "logits"]
+        given = {"images": images.detach().to(CPU, torch.float32).contiguous().numpy()}
+        found = dict(zip(wanted, map(torch.from_numpy, self.session.run(wanted, given, options)), strict=True))
+        return HeadOutput(found["logits"], attention=found.get("attention"))
+
+
+def _session(path: Path, fast: bool) -> Any:
+    """onnxruntime on as many threads as torch has, which sleep while they wait, silent and repeatable."""
+    onnxruntime = installed("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.use_deterministic_compute = True
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not fast:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except FileNotFoundError:
+        raise SadclError("There is no such model", where=path, fix="Run `sadcl export`, or check the path") from None
+    except Exception as error:  # onnxruntime's own have no common kind
+        reason = " ".join(str(error).split())[:200]
+        raise SadclError(f"This is no whole ONNX model: {reason}", where=path, fix="Export it again") from None
+
+
+def _head(path: Path, session: Any) -> Head:
+    try:
+        head = json.loads(session.get_modelmeta().custom_metadata_map.get(HEAD, "null"))
+    except (ValueError, RecursionError):
+        head = None
+    weights.check(path, head)
+    side, classes = int(head["preprocessing"]["side"]), len(head["classes"])
+    shapes = {value.name: value.shape[1:] for value in (*session.get_inputs(), *session.get_outputs())}
+    if shapes.get("images") != [3, side, side] or shapes.get("logits") != [classes]:
+        raise SadclError(
+            f"The ONNX model's shapes are not those of its head: {shapes}", where=path, fix="Export it again"
+        )
+    return head  # type: ignore[no-any-return]
+
+
+def installed(name: str) -> Any:
+    """A library that only ONNX models need.
+
+    Raises:
+        SadclError: it is not there.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise SadclError(
+            f"ONNX models need {name}, which can't be loaded ({error})", fix=f"Run `pip install {name}`"
+        ) from None

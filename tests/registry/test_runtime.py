@@ -1,0 +1,154 @@
+"""A model that onnxruntime computes, in the registry: the file that was judged is the one that is kept and used."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sadcl
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.evaluation import champion
+from sadcl.model.runtime import OnnxNetwork
+from sadcl.registry import names, store, stored
+from sadcl.registry.promote import promote, rollback
+from sadcl.registry.publish import publish
+from sadcl.registry.sync import sync
+
+Networks = Callable[[int], Path]
+Stages = Callable[..., None]
+
+STRANGER = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/tiny/1")
+rows = model.predict(pd.DataFrame({"image": [sys.argv[2]]})).to_dict("records")
+print(json.dumps({"rows": rows, "timm": "timm" in sys.modules}))
+"""
+
+
+@pytest.fixture
+def photo() -> bytes:
+    """A photo of noise."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(2).integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(file, format="JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def judged(project: Path, stages: Stages, onnx: Networks) -> Path:
+    """A project whose model onnxruntime computes, registered."""
+    stages(served=onnx(1))
+    assert publish().words == "tiny version 1 is registered and has the alias challenger."
+    return project
+
+
+def test_the_file_that_was_judged_is_registered_pinned_and_used(
+    judged: Path, photo: bytes, networks: Networks, onnx: Networks
+) -> None:
+    with store.opened() as client:
+        version = client.get_model_version("tiny", "1")
+    digest = files.digest(onnx(1))
+    assert (stored.pins(version)[stored.ONNX], version.tags[names.WEIGHTS]) == (digest, digest)
+    assert stored.WEIGHTS not in stored.pins(version)
+    model = sadcl.load("models:/tiny@challenger")
+    assert isinstance(model.network, OnnxNetwork)
+    np.testing.assert_array_equal(model.scores([photo]), sadcl.load(onnx(1)).scores([photo]))
+    np.testing.assert_allclose(model.scores([photo]), sadcl.load(networks(1)).scores([photo]), rtol=0, atol=1e-4)
+    assert publish().new is False
+
+
+def test_a_stranger_needs_no_network_of_torch(judged: Path, tmp_path: Path, photo: bytes, onnx: Networks) -> None:
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    asked = subprocess.run(
+        [sys.executable, "-c", STRANGER, store.address(), str(tmp_path / "photo.jpg")],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    answer = json.loads(asked.stdout)
+    [ours] = sadcl.load(onnx(1)).predict([photo])
+    assert answer["rows"][0]["labels"] == [name for name, _ in ours]
+    assert answer["rows"][0]["probabilities"] == pytest.approx([probability for _, probability in ours], abs=1e-6)
+    assert not answer["timm"]
+    [wanted] = (judged / ".sadcl/mlartifacts").rglob("requirements.txt")
+    assert "onnxruntime==" in wanted.read_text()
+
+
+def test_a_changed_onnx_file_is_not_loaded(judged: Path) -> None:
+    [path] = (judged / ".sadcl/mlartifacts").rglob("weights.onnx")
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(SadclError, match="is not the same as when it was registered"):
+        sadcl.load("models:/tiny/1")
+
+
+def test_the_same_weights_by_another_runtime_are_another_model(
+    registered: Path, stages: Stages, onnx: Networks
+) -> None:
+    stages(served=onnx(1))
+    published = publish()
+    assert (published.version, published.alias, published.new) == ("2", "challenger", True)
+
+
+def test_a_model_that_was_judged_by_torch_is_not_registered_for_onnx(
+    project: Path, stages: Stages, networks: Networks, onnx: Networks
+) -> None:
+    stages(served=onnx(1))
+    by_onnx = (project / "params.yaml").read_text()
+    stages()
+    (project / "params.yaml").write_text(by_onnx)
+    with pytest.raises(SadclError, match=r"metrics.json is about other weights .* than models/served/weights.onnx"):
+        publish()
+    (project / "models/served/weights.onnx").unlink()
+    with pytest.raises(SadclError, match=r"models/served/weights.onnx is missing.*dvc repro"):
+        publish()
+
+
+def test_weights_trained_after_the_judgement_are_noticed(project: Path, stages: Stages, onnx: Networks) -> None:
+    stages(served=onnx(1))
+    figures, verdict, served = (
+        project / name for name in ("reports/metrics.json", "reports/verdict.json", "models/served/weights.onnx")
+    )
+    kept = {path: path.read_bytes() for path in (figures, verdict, served)}
+    stages(seed=2, served=onnx(2))
+    for path, data in kept.items():
+        path.write_bytes(data)
+    with pytest.raises(SadclError, match=r"metrics.json is about other weights .* than models/train/weights"):
+        publish()
+
+
+def test_a_champion_by_onnx_is_kept_found_and_followed(
+    judged: Path, photo: bytes, stages: Stages, onnx: Networks
+) -> None:
+    promote(1, "the first", first=True)
+    assert {path.name for path in Path("data/champion").iterdir()} >= {"weights.onnx", "scores.parquet"}
+    reigning = champion.read()
+    assert reigning is not None
+    assert champion.weights_file(reigning) == Path("data/champion/weights.onnx")
+    expected = sadcl.load(onnx(1)).scores([photo])
+    for address in ("models:/tiny-production@champion", "data/champion"):
+        np.testing.assert_array_equal(sadcl.load(address).scores([photo]), expected)
+    assert sync() is False
+    Path("data/champion/weights.onnx").unlink()
+    assert sync() is True
+    stages()
+    by_torch(judged)
+    publish()
+    promote(2, "back to torch")
+    assert {path.name for path in Path("data/champion").iterdir()} >= {"weights.safetensors", "scores.parquet"}
+    assert not Path("data/champion/weights.onnx").exists()
+    rollback("and forth")
+    assert Path("data/champion/weights.onnx").exists()
+
+
+def by_torch(root: Path) -> None:
+    """Settings as they were."""
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text.replace("runtime: onnx", "runtime: torch"))
