@@ -18,14 +18,15 @@ from sadcl.data.shards import Shards
 from sadcl.evaluation.bootstrap import multiplicities, resampled_map
 from sadcl.evaluation.metrics import NAMES, evaluate
 from sadcl.model import device, tagger, weights
+from sadcl.report.comparison import CELLS, DRAWS
 from sadcl.training import run
 from sadcl.training.collect import class_prototypes
 from sadcl.training.maps import FeatureMaps
 from sadcl.training.state import code
 
-HOME, CELLS = Path("benchmarks"), Path("benchmarks/cells")
-DRAWS, DRAWS_SEED = 1000, 0
-"""Resamples of the test photos: the same ones for all cells, so that cells can be paired."""
+HOME = Path("benchmarks")
+DRAWS_SEED = 0
+"""Of the resamples of the test photos: the same ones for all cells, so that cells can be paired."""
 
 
 CHOICE_SEED = 100

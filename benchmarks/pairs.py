@@ -19,7 +19,7 @@ from sadcl.data.loading import TrainingBatches
 from sadcl.data.shards import Shards
 from sadcl.evaluation.metrics import evaluate
 from sadcl.model.losses import sample_to_sample
-from sadcl.model.memory import Memory
+from sadcl.model.memory import Memory, activated
 
 SHARDS = Path("data/shards")
 POSITIVE = 0.036
@@ -75,13 +75,12 @@ def memory() -> Pair:
     positives = targets.nonzero(as_tuple=True)
 
     def ours() -> None:
-        bank.update(features[positives], positives, scores[positives], 0.8)
+        bank.update(activated(features, positives), positives, activated(scores, positives), 0.8)
 
     def plain() -> None:
-        for i in range(B):
-            for j in range(C):
-                if targets[i, j] and scores[i, j] > 0.8:
-                    kept[i, j] = features[i, j]
+        for i, j in zip(*(at.tolist() for at in positives), strict=True):
+            if scores[i, j] > 0.8:
+                kept[i, j] = features[i, j]
 
     return ours, plain
 

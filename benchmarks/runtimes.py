@@ -61,13 +61,14 @@ class Measured:
 def measure() -> Measured:
     """Measure the trained model, or without one a random one of the same shape, which has speeds only."""
     model = _model()
+    model.network, model.device = model.network.to(runtime.CPU), runtime.CPU
     with tempfile.TemporaryDirectory() as folder:
         networks = _networks(model, Path(folder))
         speeds = _speeds(networks, int(model.head["preprocessing"]["side"]))
         select = {name: _map(networks[name], model) for name in (FLOAT, INT8)} if _judged() else None
     shape = model.head["model"]
     words = f"{shape['backbone']} with {shape['head']} at {model.head['preprocessing']['side']} px"
-    return Measured(words + ("" if TRAINED.exists() else ", random weights"), speeds, select)
+    return Measured(words + ("" if (TRAINED / "weights.safetensors").exists() else ", random weights"), speeds, select)
 
 
 def lines(found: Measured) -> Iterator[str]:

@@ -47,9 +47,12 @@ class Batch:
     shares: tuple[int, ...]
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device; nothing waits for the copies."""
+        """The same on a device; nothing waits for the copies, which is only so from pinned memory."""
+        if device.type == "cpu":
+            return self
         here = (self.images, self.targets, self.ignored, *self.positives)
-        images, targets, ignored, photos, classes = (tensor.to(device, non_blocking=True) for tensor in here)
+        moved = (tensor.pin_memory().to(device, non_blocking=True) for tensor in here)
+        images, targets, ignored, photos, classes = moved
         return replace(self, images=images, targets=targets, ignored=ignored, positives=(photos, classes))
 
 

@@ -120,7 +120,7 @@ def _logits(file: Path, which: Which, test: Shards, batch: int, what: str) -> ND
     where = device.pick()
     batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), batch)
     shown = track(batches, f"test images, {what}", total=-(-len(test) // batch), each=batch)
-    return tagger.logits(network.to(where), shown, where, head["precision"])
+    return tagger.logits(network.to(where), shown, where)
 
 
 def _seen(test: Shards, *heads: Head) -> int:

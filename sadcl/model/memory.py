@@ -33,8 +33,8 @@ class Memory:
             scores: [P], after the sigmoid.
             threshold: 0.8 in the paper's recipes.
         """
-        taken = (scores > threshold)[:, None]
-        self.tensor[positives] = torch.where(taken, features.to(self.tensor), self.tensor[positives])
+        new = torch.where((scores > threshold)[:, None], features.to(self.tensor), activated(self.tensor, positives))
+        self.tensor.flatten(0, 1).index_copy_(0, _places(self.tensor, positives), new)
 
     def state(self) -> Tensor:
         """What a resumed training needs: a copy, which later updates leave alone."""
@@ -43,3 +43,13 @@ class Memory:
     def restore(self, state: Tensor) -> None:
         """Take ``state`` back."""
         self.tensor.copy_(state)
+
+
+def activated(tensor: Tensor, positives: tuple[Tensor, Tensor]) -> Tensor:
+    """[B, C, ...] to [P, ...], its entries at photos and classes [P]; as whole rows, in half the time of pairs."""
+    return tensor.flatten(0, 1).index_select(0, _places(tensor, positives))
+
+
+def _places(tensor: Tensor, positives: tuple[Tensor, Tensor]) -> Tensor:
+    photos, classes = positives
+    return photos * tensor.shape[1] + classes

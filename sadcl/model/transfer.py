@@ -122,7 +122,7 @@ def _refuse(path: Path, ours: params.Model, theirs: params.Model, whole: bool) -
 
 def _say(path: Path, classes: Sequence[str], at: Sequence[int | None], whole: bool) -> None:
     if not whole:
-        say(f"  the backbone starts from {path}; the head, which is of another kind, starts afresh")
+        say(f"  the backbone starts from {path}, the head afresh: only a SARL head goes on as a SARL head")
         return
     afresh = [name for name, j in zip(classes, at, strict=True) if j is None]
     say(f"  starts from {path}, with {len(classes) - len(afresh)} of {len(classes)} classes by name")

@@ -113,7 +113,7 @@ def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bo
     path = root / champion.FILE
     held = {pin: Path(pin).name for pin in (stored.model(version), stored.SCORES)}
     wanted = {file: value[Path(file).stem] for file in held.values()}
-    there = {file: files.digest(folder / file) for file in wanted if (folder / file).is_file()}
+    there = {path.name: files.digest(path) for path in folder.glob("*") if path.is_file()}
     named = path.is_file() and files.read_json(path) == value
     if named and there == wanted and folder.with_suffix(".dvc").is_file():
         return False

@@ -17,6 +17,8 @@ from sadcl.evaluation.bootstrap import Paired, paired
 from sadcl.report.plots import BLUE, ORANGE, STYLE
 
 CELLS, RESULTS = Path("benchmarks/cells"), Path("benchmarks/results")
+DRAWS = 1000
+"""Resamples of the test photos, the same in all cells."""
 FIX = "Run `dvc repro` in benchmarks/"
 KINDS = {"frozen": "Backbone left as ImageNet made it", "tuned": "Backbone fine-tuned"}
 
@@ -114,11 +116,16 @@ def read(folder: Path, question: Question) -> Cells:
     found: dict[str, dict[int, Mapping[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
         cell = files.read_json(path, FIX)
-        if not isinstance(cell, dict) or not {"row", "seed", "test", "resampled", "select", "device"} <= cell.keys():
+        if not _is_cell(cell):
             raise SadclError("This is no cell of the comparison", where=path, fix=FIX)
         if cell["row"] in question.rows:
             found.setdefault(cell["row"], {})[int(cell["seed"])] = cell
     return found
+
+
+def _is_cell(value: Any) -> bool:
+    named = isinstance(value, dict) and {"row", "seed", "test", "resampled", "select", "device", "code"} <= value.keys()
+    return named and {"mAP", "CF1", "OF1"} <= value["test"].keys() and len(value["resampled"]) == DRAWS
 
 
 def differences(question: Question, cells: Cells) -> Steps:
@@ -150,7 +157,8 @@ def _steps(question: Question, steps: Steps) -> list[str]:
     lines = ["| step | seeds | difference in test mAP | 95 % interval | shows from |", "|---|---|---|---|---|"]
     for (ours, theirs), (seeds, found) in steps.items():
         clear = "**" if seeds > 1 and not found.low <= 0 <= found.high else ""
-        figures = f"{clear}{found.difference:+.2f}{clear} | {found.low:+.2f} to {found.high:+.2f} | {found.shows:.2f}"
+        interval = f"{found.low:+.2f} to {found.high:+.2f} | {found.shows:.2f}" if seeds > 1 else "one seed | -"
+        figures = f"{clear}{found.difference:+.2f}{clear} | {interval}"
         lines.append(f"| {question.rows[ours]}, against {question.rows[theirs]} | {seeds} | {figures} |")
     return [
         *lines,
@@ -178,7 +186,9 @@ def _cost(question: Question, path: Path) -> list[str]:
 def _made(cells: Cells) -> str:
     every = [cell for seeds in cells.values() for cell in seeds.values()]
     devices = sorted({f"{cell['device']}, {cell.get('precision', '32-true')}" for cell in every})
-    return f"Made on: {'; '.join(devices)}."
+    codes = sorted({str(cell["code"]) for cell in every})
+    mixed = f" Made by {len(codes)} states of the code ({', '.join(codes)})." if len(codes) > 1 else ""
+    return f"Made on: {'; '.join(devices)}.{mixed}"
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -195,9 +205,7 @@ def _draw(path: Path, question: Question, cells: Cells, steps: Steps) -> None:
         figure = Figure(figsize=(11, 1.2 + 0.42 * max(len(question.rows), len(question.steps))))
         left, right = figure.subplots(1, 2)
         _draw_rows(left, {label: cells.get(row, {}) for row, label in question.rows.items()})
-        _draw_steps(
-            right, {f"{question.rows[a]}\nagainst {question.rows[b]}": one for (a, b), (_, one) in steps.items()}
-        )
+        _draw_steps(right, {f"{question.rows[a]}\nagainst {question.rows[b]}": one for (a, b), one in steps.items()})
         with files.writing(path) as beside:
             figure.savefig(beside, format="png", dpi=110, metadata={"Software": None})
 
@@ -213,11 +221,12 @@ def _draw_rows(axes: Axes, rows: Mapping[str, Mapping[int, Mapping[str, Any]]]) 
     axes.set_title("test mAP, a dot a seed, a bar their mean")
 
 
-def _draw_steps(axes: Axes, steps: Mapping[str, Paired]) -> None:
+def _draw_steps(axes: Axes, steps: Mapping[str, tuple[int, Paired]]) -> None:
     axes.axvline(0, color="grey", lw=1)
-    for height, one in enumerate(steps.values()):
-        axes.plot([one.low, one.high], [height, height], color=ORANGE)
+    for height, (seeds, one) in enumerate(steps.values()):
         axes.plot(one.difference, height, "o", color=ORANGE, ms=7)
+        if seeds > 1:
+            axes.plot([one.low, one.high], [height, height], color=ORANGE)
     axes.set_yticks(range(len(steps)), list(steps), fontsize=8.5)
     axes.invert_yaxis()
     axes.set_title("difference in test mAP with its 95 % interval")

@@ -81,7 +81,7 @@ class Trainer:
         self.ema = EMA(self.module, settings.ema_epochs, batches.steps)
         adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
         self.forward, self.adamw = fabric.setup(self.module, adamw)
-        self.watch = Watch(adamw)
+        self.watch = Watch(adamw, fabric)
         self.at = Position()
 
     def fit(self, report: Report | None = None) -> Position:
@@ -127,7 +127,8 @@ class Trainer:
         self.fabric.backward(parts["loss"])
         if self.settings.gradient_clip is not None:
             clip = self.settings.gradient_clip
-            self.fabric.clip_gradients(self.forward, self.adamw, max_norm=clip, error_if_nonfinite=False)
+            norm = self.fabric.clip_gradients(self.forward, self.adamw, max_norm=clip, error_if_nonfinite=False)
+            self.watch.see_gradient(norm)  # type: ignore[arg-type]
         self.adamw.step()
         self.cycle.step()
         self.objective.after_step()
@@ -138,6 +139,7 @@ class Trainer:
 
     def _close_epoch(self) -> None:
         """Score both weights on select, keep the better, write the state."""
+        self._refuse_spoilt()
         at = self.at
         row = {"epoch": float(at.epoch + 1)}
         row |= {name: float(total) / self.batches.steps for name, total in at.sums.items()}
@@ -178,13 +180,7 @@ class Trainer:
         }
 
     def _save(self) -> None:
-        """Write the state, unless an overflow of the gradients has spoilt the weights since the last one."""
-        if not all(bool(parameter.isfinite().all()) for parameter in self.module.parameters()):
-            raise SadclError(
-                "The weights are no longer numbers",
-                where=f"epoch {self.at.epoch + 1}, step {self.at.step}",
-                fix="Lower lr, or set gradient_clip; the last good state is kept",
-            )
+        self._refuse_spoilt()
         kept = {
             "raw": self.module.state_dict(),
             "ema": self.ema.module.state_dict(),
@@ -193,12 +189,22 @@ class Trainer:
             if hasattr(self.adamw, "optimizer")
             else self.adamw.state_dict(),
             "cycle": {k: v for k, v in self.cycle.state_dict().items() if not callable(v) and k != "_anneal_func_type"},
+            "precision": self.fabric.strategy.precision.state_dict(),
             "objective": self.objective.state(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.fabric.device.type == "cuda" else [],
             "at": vars(self.at),
         }
         self.state.save(kept)
+
+    def _refuse_spoilt(self) -> None:
+        """Raise where an overflow of the gradients has spoilt the weights: neither scored nor kept."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.module.parameters()):
+            raise SadclError(
+                "The weights are no longer numbers",
+                where=f"epoch {self.at.epoch + 1}, step {self.at.step}",
+                fix="Lower lr, or set gradient_clip; the last good state is kept",
+            )
 
     def _restore(self) -> None:
         kept = self.state.load()
@@ -209,6 +215,7 @@ class Trainer:
         self.ema.updates = kept["ema_updates"]
         self.adamw.load_state_dict(kept["optimiser"])
         self.cycle.load_state_dict(kept["cycle"])
+        self.fabric.strategy.precision.load_state_dict(kept["precision"])
         self.objective.restore(kept["objective"])
         torch.set_rng_state(kept["random"])
         if kept["random_cuda"]:

@@ -10,7 +10,7 @@ from sadcl import params
 from sadcl.data.loading import Batch
 from sadcl.model.contrast import DualContrast
 from sadcl.model.losses import asymmetric, prototype_to_sample, sample_to_sample
-from sadcl.model.memory import Memory
+from sadcl.model.memory import Memory, activated
 from sadcl.model.network import Network
 from sadcl.training.gather import Gather
 
@@ -81,15 +81,15 @@ class DualContrastive:
 
     def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
         s, positives = self.settings, batch.positives
-        out = forward(batch.images, self.memory.tensor[positives])
-        scores = out.logits.detach().float().sigmoid()
-        self._seen = (out.features.detach()[positives], positives, scores[positives])
+        out = forward(batch.images, activated(self.memory.tensor, positives))
+        scores = activated(out.logits.detach(), positives).float().sigmoid()
+        self._seen = (activated(out.features.detach(), positives), positives, scores)
 
         classification = asymmetric(out.logits, batch.targets, s.gamma_negative, s.gamma_positive, batch.ignored)
         # a memory slot takes its labels from the photo that stands in it now (method, section 3.2)
-        entries = torch.cat([out.embeddings[positives], out.memory_embeddings])
-        activated = self.gather.activated(entries, positives[1].repeat(2), [2 * count for count in batch.shares])
-        samples = sample_to_sample(*activated, s.sample_temperature)
+        entries = torch.cat([activated(out.embeddings, positives), out.memory_embeddings])
+        everyones = self.gather.activated(entries, positives[1].repeat(2), [2 * count for count in batch.shares])
+        samples = sample_to_sample(*everyones, s.sample_temperature)
         embeddings, all_targets, all_ignored = self.gather.batch(out.embeddings, batch.targets, batch.ignored)
         prototypes = prototype_to_sample(
             embeddings, out.prototype_embeddings, all_targets, s.prototype_temperature, all_ignored

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,7 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
     }
     with _Setting(settings.model, settings.pretrain, settings.seed, shards, inputs) as at:
         objective = Classification(transfer.network(settings.model, at.train.classes), settings.pretrain)
-        return at.fit(objective, settings.pretrain, report)
+        return at.fit(objective, settings.pretrain, report, transfer.seen(settings.model))
 
 
 def train(settings: params.Params, shards: Path, start: Path, prototypes: Path, report: Report | None = None) -> Fitted:
@@ -93,7 +93,8 @@ def train(settings: params.Params, shards: Path, start: Path, prototypes: Path, 
         module = DualContrast(network.train(), tensors["prototypes"], settings.model.embedding)
         memory = Memory(module.prototypes.detach(), min(settings.train.batch, len(at.train)) // at.fabric.world_size)
         memory.to(at.fabric.device)
-        return at.fit(DualContrastive(module, memory, settings.train, Gather(at.fabric)), settings.train, report)
+        objective = DualContrastive(module, memory, settings.train, Gather(at.fabric))
+        return at.fit(objective, settings.train, report, head.get("seen") or [])
 
 
 class _Setting:
@@ -118,7 +119,10 @@ class _Setting:
     def __exit__(self, *_: object) -> None:
         torch.use_deterministic_algorithms(self._was)
 
-    def fit(self, objective: Objective, settings: params.Pretrain, report: Report | None) -> Fitted:
+    def fit(
+        self, objective: Objective, settings: params.Pretrain, report: Report | None, seen: Iterable[str]
+    ) -> Fitted:
+        """Train; ``seen`` are the photos that the start has seen, besides those of this split."""
         drawn = TrainingBatches(
             self.train, self.model, settings.augmentation, settings.batch, self.seed,
             rank=self.fabric.global_rank, world=self.fabric.world_size,
@@ -134,9 +138,9 @@ class _Setting:
         state = State(self.inputs)
         trainer = Trainer(self.fabric, objective, batches, self.select, select, settings, state)
         at = trainer.fit(report)
-        return Fitted(at.best, self._head(at, settings), at.history, state)
+        return Fitted(at.best, self._head(at, settings, seen), at.history, state)
 
-    def _head(self, at: Position, settings: params.Pretrain) -> dict[str, Any]:
+    def _head(self, at: Position, settings: params.Pretrain, seen: Iterable[str]) -> dict[str, Any]:
         row, model = at.history[at.best_epoch], self.model
         select = {"raw": row["select_mAP_raw"], "ema": row["select_mAP_ema"]} if len(self.select) else None
         return {
@@ -151,7 +155,7 @@ class _Setting:
             "select": select,
             "inputs": {k: v for k, v in self.inputs.items() if isinstance(v, str)}
             | {"train_list": self.train.list_digest},
-            "seen": sorted({sha[:16] for sha in self.train.sha256} | set(transfer.seen(model))),
+            "seen": sorted({sha[:16] for sha in self.train.sha256} | set(seen)),
             "thresholds": None,
             "device": device.describe(self.fabric.device),
             "precision": settings.precision,

@@ -172,6 +172,16 @@ def test_processes_share_the_global_batch(train: Shards) -> None:
         assert np.array_equal(batches(train, batch=6, rank=1, world=3).rows(0, step), batch.rows)
 
 
+def test_every_process_knows_how_many_positives_each_part_has(train: Shards) -> None:
+    whole = list(batches(train, batch=6).epoch(0))
+    parts = [list(batches(train, batch=6, rank=rank, world=3).epoch(0)) for rank in range(3)]
+    for all_of_it, *ours in zip(whole, *parts, strict=True):
+        shares = tuple(len(part.positives[0]) for part in ours)
+        assert [part.shares for part in ours] == [shares] * 3
+        assert all_of_it.shares == (sum(shares),)
+        assert all(bool(part.targets[part.positives].all()) for part in ours)
+
+
 def test_no_photo_that_ingest_let_through_is_too_large_here(train: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
     """``ingest.max_pixels`` may be above the usual bound; it must not come back in the middle of a training."""
     usual = photos.decode.__kwdefaults__

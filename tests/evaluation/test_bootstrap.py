@@ -74,3 +74,14 @@ def test_the_upward_bias_of_resampled_figures_is_taken_off() -> None:
     ours, theirs, found = resampled(8, 1.0, 0.1, 0.1)
     biased = paired(ours + 2.0, theirs, found)
     assert (biased.low + biased.high) / 2 == pytest.approx(1.0 - 2.0, abs=0.05)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 8])
+def test_an_interval_from_few_seeds_still_holds_the_truth_as_often_as_it_says(seeds: int) -> None:
+    rng, held = np.random.default_rng(5), 0
+    for _ in range(300):
+        found = 0.3 * rng.standard_normal(seeds)
+        flat = np.broadcast_to(found[:, None], (seeds, 50))
+        one = paired(flat, np.zeros_like(flat), found, draws=1000)
+        held += one.low <= 0 <= one.high
+    assert held / 300 > 0.9

@@ -13,10 +13,10 @@ from sadcl.report.comparison import ABLATE, COMPARE, write
 
 def put(cells: Path, row: str, seed: int, score: float, kind: str = "frozen") -> None:
     """A cell whose test mAP is ``score``, a little more or less on each resample of the photos."""
-    noise = np.random.default_rng(1).standard_normal(200) * 0.5
+    noise = np.random.default_rng(1).standard_normal(1000) * 0.5
     cell = {
         "kind": kind, "row": row, "seed": seed, "select": [score - 1, score], "device": "cpu (1 threads)",
-        "precision": "32-true", "test": {"mAP": score, "CF1": 40.0, "OF1": 45.0},
+        "precision": "32-true", "code": "abc", "test": {"mAP": score, "CF1": 40.0, "OF1": 45.0},
         "resampled": (score + noise).tolist(),
     }  # fmt: skip
     files.write_json(cells / kind / f"{row}-{seed}.json", cell)
@@ -54,7 +54,7 @@ def test_the_ablation_holds_each_part_against_the_control_without_contrast(cells
     put(cells, "zero", 1, 51.0)
     write(ABLATE, cells, tmp_path / "out")
     found = page("ablate", tmp_path / "out")
-    assert "| stage 2, both (SADCL), against stage 2, both weights zero | 1 | -0.10 |" in found
+    assert "| stage 2, both (SADCL), against stage 2, both weights zero | 1 | -0.10 | one seed | - |" in found
     assert "CSRA" not in found
 
 
@@ -67,6 +67,13 @@ def test_each_kind_of_backbone_has_its_own_tables_and_picture(cells: Path, tmp_p
     for kind in ("frozen", "tuned"):
         with Image.open(tmp_path / f"out/compare-{kind}.png") as picture:
             assert picture.width > 900
+
+
+def test_cells_of_different_code_are_said(cells: Path, tmp_path: Path) -> None:
+    other = files.read_json(cells / "frozen/pooling-1.json") | {"code": "def"}
+    files.write_json(cells / "frozen/pooling-1.json", other)
+    write(COMPARE, cells, tmp_path / "out")
+    assert "2 states of the code (abc, def)" in page("compare", tmp_path / "out")
 
 
 def test_costs_stand_beside_where_they_were_measured(cells: Path, tmp_path: Path) -> None:

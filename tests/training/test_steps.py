@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from lightning_fabric import Fabric
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadcl import params
-from sadcl.data.loading import TrainingBatches
+from sadcl.data.loading import Batch, TrainingBatches
 from sadcl.data.shards import Shards
+from sadcl.errors import SadclError
 from sadcl.model.contrast import DualContrast
 from sadcl.model.memory import Memory
 from sadcl.model.network import Network
@@ -81,3 +83,37 @@ def test_no_step_waits_and_the_loss_is_read_once_in_a_while(
             trainer._step(batch)
         found.append(dict(waits.found))
     assert found == [{}] * EVERY + [{"_local_scalar_dense": 1}] + [{}]
+
+
+def trained(project: Path, **changes: Any) -> tuple[Trainer, Batch]:
+    """A trainer of stage 1, and its first batch."""
+    settings = params.load()
+    fit = settings.pretrain.model_copy(update=changes)
+    shards, select = Shards(Path("data/shards/train")), Shards(Path("data/shards/select"))
+    batches = TrainingBatches(shards, settings.model, fit.augmentation, fit.batch, 0)
+    objective = Classification(Network(settings.model, 10), fit)
+    trainer = Trainer(Fabric(accelerator="cpu", devices=1), objective, batches, select, list, fit, State({}))
+    trainer.forward.train()
+    return trainer, next(batches.epoch(0))
+
+
+def test_a_batch_whose_loss_is_no_number_moves_nothing(project: Path) -> None:
+    trainer, batch = trained(project)
+    before = [parameter.detach().clone() for parameter in trainer.module.parameters()]
+    trainer._step(replace(batch, images=batch.images * torch.nan))
+    assert all(torch.equal(old, new) for old, new in zip(before, trainer.module.parameters(), strict=True))
+    with pytest.raises(SadclError, match=batch.ids[0]):
+        trainer.watch.look()
+
+
+def test_a_gradient_that_is_no_number_is_told_of_its_own_batch(project: Path) -> None:
+    trainer, batch = trained(project, gradient_clip=1.0)
+    before = [parameter.detach().clone() for parameter in trainer.module.parameters()]
+    some = next(parameter for parameter in trainer.module.parameters() if parameter.requires_grad)
+    hook = some.register_hook(lambda gradient: gradient * torch.nan)
+    trainer._step(batch)
+    hook.remove()
+    assert all(torch.equal(old, new) for old, new in zip(before, trainer.module.parameters(), strict=True))
+    with pytest.raises(SadclError, match="The gradient is not a number") as error:
+        trainer.watch.look()
+    assert "step 1" in str(error.value)
