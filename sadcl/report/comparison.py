@@ -217,8 +217,8 @@ def _draw_rows(axes: Axes, rows: Mapping[str, Mapping[int, Mapping[str, Any]]]) 
         if values:
             axes.plot(fmean(values), height, "|", color=BLUE, ms=20, mew=2.5)
     axes.set_yticks(range(len(rows)), list(rows))
-    axes.invert_yaxis()
-    axes.set_title("test mAP, a dot a seed, a bar their mean")
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_title("test mAP: seeds, and their mean")
 
 
 def _draw_steps(axes: Axes, steps: Mapping[str, tuple[int, Paired]]) -> None:
@@ -228,5 +228,5 @@ def _draw_steps(axes: Axes, steps: Mapping[str, tuple[int, Paired]]) -> None:
         if seeds > 1:
             axes.plot([one.low, one.high], [height, height], color=ORANGE)
     axes.set_yticks(range(len(steps)), list(steps), fontsize=8.5)
-    axes.invert_yaxis()
-    axes.set_title("difference in test mAP with its 95 % interval")
+    axes.set_ylim(len(steps) - 0.5, -0.5)
+    axes.set_title("difference, 95 % interval")

@@ -94,7 +94,7 @@ class _Layer(nn.Module):
 
     def _after(self, x: Tensor, attended: Tensor) -> Tensor:
         x = self.norm1(x + self.dropout(attended))
-        inner = self.linear2(self.dropout(self.linear1(x).relu_()))
+        inner = self.linear2(self.dropout(self.linear1(x).relu()))
         return self.norm2(x + self.dropout(inner))  # type: ignore[no-any-return]
 
 
