@@ -46,10 +46,65 @@ if fabric.global_rank == 0:
     torch.save({"loss": loss.detach(), **{n: p.grad for n, p in layer.named_parameters()}}, out)
 """
 
+UPDATES = """
+import sys
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from sadcl import params
+from sadcl.data.loading import Batch
+from sadcl.model.contrast import DualContrast
+from sadcl.model.heads import HeadOutput
+from sadcl.model.memory import Memory
+from sadcl.training.gather import Gather
+from sadcl.training.objective import DualContrastive
 
-def learnt(world: int, share: str, tmp_path: Path) -> dict[str, torch.Tensor]:
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features, self.logits = torch.nn.Linear(3, C * D), torch.nn.Linear(D, 1)
+
+    def forward(self, images):
+        features = self.features(images).view(len(images), C, D)
+        return HeadOutput(self.logits(features)[..., 0], features)
+
+
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
+world, out = int(sys.argv[1]), sys.argv[2]
+fabric = Fabric(accelerator="cpu", devices=world, strategy="ddp" if world > 1 else "auto", precision="64-true")
+fabric.launch()
+torch.manual_seed(3)
+B, C, D, E = 8, 5, 6, 4
+module = DualContrast(Net(), torch.randn(C, D), E)
+given = {"sample_to_sample": 1.0, "prototype_to_sample": 1.0, "contrast_warmup_epochs": 0.0, "memory_threshold": 0.5}
+settings = params.load(path="recipes/demo.yaml").train.model_copy(update=given)
+objective = DualContrastive(module, Memory(module.prototypes, B // world), settings, Gather(fabric))
+forward, sgd = fabric.setup(module, torch.optim.SGD(module.parameters(), 0.1))
+mine = slice(fabric.global_rank * B // world, (fabric.global_rank + 1) * B // world)
+for _ in range(3):
+    images, targets = torch.randn(B, 3), torch.rand(B, C) < 0.4
+    if sys.argv[3] == "lopsided":
+        targets[: B // 2] = False
+    shares = tuple(int(part.sum()) for part in targets.split(B // world))
+    here, rows = targets[mine], np.arange(B // world)
+    batch = Batch(images[mine], here, torch.zeros_like(here), [], rows, here.nonzero(as_tuple=True), shares)
+    parts = objective.losses(forward, batch, 1.0)
+    sgd.zero_grad()
+    fabric.backward(parts["loss"])
+    sgd.step()
+    objective.after_step()
+memory = fabric.all_gather(objective.memory.tensor).reshape(B, C, D)
+if fabric.global_rank == 0:
+    contrast = {name: parts[name].detach() for name in ("sample_to_sample", "prototype_to_sample")}
+    torch.save({"memory": memory, **contrast, **{n: p.detach() for n, p in module.named_parameters()}}, out)
+"""
+
+
+def learnt(world: int, share: str, tmp_path: Path, text: str = SCRIPT) -> dict[str, torch.Tensor]:
     script, out = tmp_path / "script.py", tmp_path / f"{world}.pt"
-    script.write_text(SCRIPT)
+    script.write_text(text)
     how = ["-m", "torch.distributed.run", "--nproc_per_node", str(world), "--master_addr", "127.0.0.1"]
     how += ["--master_port", str(free_port())]
     command = [sys.executable, *(how if world > 1 else []), str(script), str(world), str(out), share]
@@ -66,5 +121,15 @@ def test_losses_and_gradients_are_those_of_the_whole_batch(share: str, tmp_path:
     """Lopsided: the first process has no positive at all."""
     alone, together = learnt(1, share, tmp_path), learnt(2, share, tmp_path)
     assert alone["weight"].abs().max() > 1e-3
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("share", ["even", "lopsided"])
+def test_updates_and_memory_are_those_of_one_process(share: str, tmp_path: Path) -> None:
+    """Three updates of stage 2 as the trainer makes them: what the last losses see has passed through the memory."""
+    alone, together = learnt(1, share, tmp_path, UPDATES), learnt(2, share, tmp_path, UPDATES)
+    slots = alone["memory"].flatten(0, 1)
+    assert len(slots.unique(dim=0)) > 6  # more than the prototypes that it began with
     for name, value in alone.items():
         torch.testing.assert_close(together[name], value, rtol=1e-6, atol=1e-9)
