@@ -228,5 +228,5 @@ def _draw_steps(axes: Axes, steps: Mapping[str, tuple[int, Paired]]) -> None:
         if seeds > 1:
             axes.plot([one.low, one.high], [height, height], color=ORANGE)
     axes.set_yticks(range(len(steps)), list(steps), fontsize=8.5)
-    axes.set_ylim(len(steps) - 0.5, -0.5)
+    axes.set_ylim(max(len(steps), 1) - 0.5, -0.5)
     axes.set_title("difference, 95 % interval")
