@@ -172,6 +172,8 @@ def _cost(question: Question, path: Path) -> list[str]:
     if not path.exists():
         return []
     cost = files.read_json(path, FIX)
+    if not isinstance(cost, dict) or not {"rows", "device"} <= cost.keys():
+        raise SadclError("These are no costs of the comparison", where=path, fix=FIX)
     lines = [
         "| | parameters of the head | multiply-adds a photo | training, images/s | inference, images/s |",
         "|---|---|---|---|---|",

@@ -83,7 +83,7 @@ def test_a_class_without_a_counterpart_starts_afresh_and_is_named(
     assert 0.1 < built.head.queries[1].std() < 3
 
 
-def test_prototypes_find_their_rows_too() -> None:
+def test_rows_of_any_table_find_their_places_by_class() -> None:
     theirs, fresh = torch.arange(80.0)[:, None].expand(80, 4), torch.full((3, 4), -1.0)
     moved = transfer.by_class(fresh, theirs, transfer.rows(["sofa", "unicorn", "person"], COCO))
     assert moved[:, 0].tolist() == [57, -1, 0]

@@ -97,3 +97,10 @@ def test_no_cells_or_a_damaged_one_is_a_sentence(cells: Path, tmp_path: Path) ->
     with pytest.raises(SadclError, match="no cell of the comparison"):
         write(COMPARE, cells, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_costs_are_a_sentence_and_leave_no_page(cells: Path, tmp_path: Path) -> None:
+    files.write_json(cells / "cost-frozen.json", {})
+    with pytest.raises(SadclError, match="no costs of the comparison"):
+        write(COMPARE, cells, tmp_path / "out")
+    assert not (tmp_path / "out/compare.md").exists()
