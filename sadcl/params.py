@@ -259,17 +259,21 @@ class Params(Section):
     tune: Tune
 
 
-def load(*sections: str, path: str | Path = FILE) -> Params:
-    """Read ``params.yaml``; with names, the result has these sections only.
+def load(*names: str, path: str | Path = FILE) -> Params:
+    """Read ``params.yaml``; with names, the result has these sections only, and of ``section.key`` that key only.
 
     Raises:
         SadclError: the file is missing, not YAML, or holds an unknown key or a value out of bounds.
     """
     params = parse(read(path), where=path)
-    if not sections:
+    if not names:
         return params
-    fields = {name: name + "_" if name in ("validate", "register") else name for name in sections}
-    return Params.model_construct(**{field: getattr(params, field) for field in fields.values()})
+    found = {}
+    for name in names:
+        part, _, key = name.partition(".")
+        whole = section(params, part)
+        found[_field(part)] = whole.model_construct(**{key: getattr(whole, key)}) if key else whole
+    return Params.model_construct(**found)
 
 
 def parse(value: Any, where: object) -> Params:
@@ -307,7 +311,12 @@ def read(path: str | Path = FILE) -> dict[str, Any]:
 
 def section(value: Params, name: str) -> Any:
     """The section called ``name`` in params.yaml."""
-    return getattr(value, name + "_" if name in ("validate", "register") else name)
+    return getattr(value, _field(name))
+
+
+def _field(name: str) -> str:
+    """A section's attribute: pydantic keeps two of the names for itself."""
+    return name + "_" if name in ("validate", "register") else name
 
 
 def _sentence(error: Any) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from sadcl import files, graph
 from sadcl.errors import SadclError
+from sadcl.graph.command import environment
 
 PIPELINE = """
 stages:
@@ -196,7 +197,7 @@ def test_while_dvc_works_others_hear_who_it_is(fresh: Path) -> None:
     (fresh / "one.py").write_text(SLOW)
     working = subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "one"], cwd=fresh, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **graph._environment()},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment()},
     )  # fmt: skip
     try:
         running(fresh)

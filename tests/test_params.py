@@ -17,6 +17,13 @@ def test_a_stage_sees_the_sections_it_asked_for_and_no_other() -> None:
         _ = settings.gate
 
 
+def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
+    settings = params.load("evaluate", "register.runtime", path=DEMO)
+    assert settings.register_.runtime == "torch"
+    with pytest.raises(AttributeError):
+        _ = settings.register_.name
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "words"),
     [

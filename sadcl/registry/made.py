@@ -9,7 +9,7 @@ from sadcl import files, params
 from sadcl.errors import SadclError
 
 WEIGHTS = Path("models/train/weights.safetensors")
-ONNX = Path("models/served/weights.onnx")
+SERVED, ONNX = Path("models/served/served.json"), Path("models/served/weights.onnx")
 SCORES = Path("reports/scores.parquet")
 METRICS = Path("reports/metrics.json")
 VERDICT = Path("reports/verdict.json")
@@ -17,7 +17,7 @@ VALIDATION = Path("reports/validation.json")
 REPORT = Path("reports/report.html")
 LOCK = Path("dvc.lock")
 HISTORIES = {"pretrain": Path("models/pretrain/history.csv"), "train": Path("models/train/history.csv")}
-NEEDED = (WEIGHTS, SCORES, METRICS, VERDICT, VALIDATION, REPORT, LOCK, params.FILE, *HISTORIES.values())
+NEEDED = (WEIGHTS, SERVED, SCORES, METRICS, VERDICT, VALIDATION, REPORT, LOCK, params.FILE, *HISTORIES.values())
 AGAIN = "Run `dvc repro`, which brings them together"
 
 
@@ -80,8 +80,7 @@ def gather(root: Path) -> Made:
     """
     _there(root, *NEEDED)
     settings = params.load(path=root / params.FILE)
-    file = ONNX if settings.register_.runtime == "onnx" else WEIGHTS
-    _there(root, file)
+    file = _judged(root, settings.register_.runtime)
     made = Made(
         root=root,
         settings=params.read(root / params.FILE),
@@ -100,6 +99,19 @@ def _there(root: Path, *paths: Path) -> None:
     missing = [str(path) for path in paths if not (root / path).is_file()]
     if missing:
         raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=AGAIN)
+
+
+def _judged(root: Path, runtime: str) -> Path:
+    """The file that ``evaluate`` scored, as it noted itself: what is served is what was judged."""
+    noted = files.read_json(root / SERVED, AGAIN)
+    file = Path(str(noted.get("file"))) if isinstance(noted, dict) else None
+    if file not in (WEIGHTS, ONNX):
+        raise SadclError("This names no file that could be served", where=root / SERVED, fix=AGAIN)
+    if noted.get("runtime") != runtime:
+        asked = f"register.runtime asks for {runtime}"
+        raise SadclError(f"The model was judged by {noted.get('runtime')}, but {asked}", where=root / SERVED, fix=AGAIN)
+    _there(root, file)
+    return file
 
 
 def _check(made: Made) -> None:

@@ -178,10 +178,11 @@ def _cost(question: Question, path: Path) -> list[str]:
         "| | parameters of the head | multiply-adds a photo | training, images/s | inference, images/s |",
         "|---|---|---|---|---|",
     ]
-    for row, one in cost["rows"].items():
-        size = f"{one['parameters'] / 1e6:.2f} M | {one['multiply_adds'] / 1e6:,.0f} M"
-        if row in question.rows:
-            lines.append(f"| {question.rows[row]} | {size} | {one['training']:,.0f} | {one['inference']:,.0f} |")
+    for row, label in question.rows.items():
+        one = cost["rows"].get(row)
+        if one is not None:
+            size = f"{one['parameters'] / 1e6:.2f} M | {one['multiply_adds'] / 1e6:,.0f} M"
+            lines.append(f"| {label} | {size} | {one['training']:,.0f} | {one['inference']:,.0f} |")
     return ["", *lines, "", f"Measured in one run on {cost['device']}; feature maps that are kept cost nothing here."]
 
 

@@ -17,7 +17,7 @@ def main() -> str:
 
     The better weights are scored by what will compute them once they are registered.
     """
-    sections, test = params.load("evaluate", "register"), Shards(SHARDS)
+    sections, test = params.load("evaluate", "register.runtime"), Shards(SHARDS)
     if not len(test):
         raise SadclError("There is no test image", where=SHARDS, fix="Give the source a test split")
     settings, served = sections.evaluate, export.served(TRAIN, SERVED, sections.register_.runtime)

@@ -179,9 +179,11 @@ def leave(root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0, s
         files.write_text(root / f"models/{stage}/history.csv", rows)
     digest = files.digest(served or weights)
     digests = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64, "shards": "3" * 64}
+    noted = {"runtime": "onnx" if served else "torch"}
+    noted["file"] = "models/served/weights.onnx" if served else "models/train/weights.safetensors"
+    files.write_json(root / "models/served/served.json", noted)
     if served is not None:
         digests["train_weights"] = files.digest(weights)
-        (root / "models/served").mkdir(parents=True, exist_ok=True)
         shutil.copy(served, root / "models/served/weights.onnx")
         settings = _settings()
         settings["register"]["runtime"] = "onnx"

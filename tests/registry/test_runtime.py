@@ -98,14 +98,26 @@ def test_the_same_weights_by_another_runtime_are_another_model(
 
 
 def test_a_model_that_was_judged_by_torch_is_not_registered_for_onnx(
-    project: Path, stages: Stages, networks: Networks, onnx: Networks
+    project: Path, stages: Stages, onnx: Networks
 ) -> None:
     stages(served=onnx(1))
     by_onnx = (project / "params.yaml").read_text()
     stages()
     (project / "params.yaml").write_text(by_onnx)
-    with pytest.raises(SadclError, match=r"metrics.json is about other weights .* than models/served/weights.onnx"):
+    with pytest.raises(SadclError, match=r"judged by torch, but register.runtime asks for onnx.*dvc repro"):
         publish()
+
+
+@pytest.mark.parametrize("noted", ['{"runtime": "torch", "file": "/etc/passwd"}', "[]", '{"runtime": "torch"}'])
+def test_a_damaged_note_of_what_was_judged_is_a_sentence(project: Path, stages: Stages, noted: str) -> None:
+    stages()
+    (project / "models/served/served.json").write_text(noted)
+    with pytest.raises(SadclError, match=r"names no file that could be served.*dvc repro"):
+        publish()
+
+
+def test_an_onnx_file_that_is_gone_is_a_sentence(project: Path, stages: Stages, onnx: Networks) -> None:
+    stages(served=onnx(1))
     (project / "models/served/weights.onnx").unlink()
     with pytest.raises(SadclError, match=r"models/served/weights.onnx is missing.*dvc repro"):
         publish()

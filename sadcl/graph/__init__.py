@@ -1,0 +1,30 @@
+"""The DVC door: which stages there are, which are stale, and how to run them.
+
+Its commands are ``dvc`` as a person would type it. Only where that can't answer is DVC's ``Repo`` class touched, which
+promises no stability: in ``order._index`` and ``project.share_cache``.
+"""
+
+from sadcl.graph.command import MENDABLE, Outcome, StageError, add, checkout, collect_garbage, pull, push, reproduce
+from sadcl.graph.order import Stage, changed_sources, lock_digest, missing, stages, stale
+from sadcl.graph.project import require_project, set_up, share_cache
+
+__all__ = [
+    "MENDABLE",
+    "Outcome",
+    "Stage",
+    "StageError",
+    "add",
+    "changed_sources",
+    "checkout",
+    "collect_garbage",
+    "lock_digest",
+    "missing",
+    "pull",
+    "push",
+    "reproduce",
+    "require_project",
+    "set_up",
+    "share_cache",
+    "stages",
+    "stale",
+]
