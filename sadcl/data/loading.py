@@ -157,8 +157,10 @@ class TrainingBatches:
         return _ahead(self.shards, self._model, batches, photo, self._workers)
 
 
-def evaluation_batches(shards: Shards, model: params.Model, batch: int, workers: int | None = None) -> Iterator[Batch]:
-    """All photos in order, squashed to S x S; the last batch may be short.
+def evaluation_batches(
+    shards: Shards, model: params.Model, batch: int, workers: int | None = None, rows: np.ndarray | None = None
+) -> Iterator[Batch]:
+    """All photos in order, or those of ``rows``, squashed to S x S; the last batch may be short.
 
     Raises:
         SadclError: a photo can't be decoded; the message names it.
@@ -167,7 +169,8 @@ def evaluation_batches(shards: Shards, model: params.Model, batch: int, workers:
     def photo(row: int) -> np.ndarray:
         return _squashed(shards, row, model.side)
 
-    return _ahead(shards, model, in_order(shards, batch), photo, workers or processes.workers())
+    wanted = in_order(shards, batch) if rows is None else (rows[i : i + batch] for i in range(0, len(rows), batch))
+    return _ahead(shards, model, wanted, photo, workers or processes.workers())
 
 
 def in_order(shards: Shards, batch: int) -> Iterator[np.ndarray]:

@@ -5,7 +5,6 @@ time. The weights' head (class names, thresholds, preprocessing) travels inside,
 """
 
 import copy
-import io
 import json
 import logging
 import warnings
@@ -185,12 +184,12 @@ def _write_onnx(traced: _Traced, path: Path) -> None:
 
 
 def _write_torch(traced: _Traced, path: Path) -> None:
-    made = io.BytesIO()
-    with _plain_words(traced.named):
-        torch.export.save(traced.program, made, extra_files={HEAD: traced.head})
-    _same_scores(traced, traced.program.module())
     with files.writing(path) as beside:
-        beside.write_bytes(made.getvalue())
+        with _plain_words(traced.named), open(beside, "wb") as file:
+            torch.export.save(traced.program, file, extra_files={HEAD: traced.head})
+        with _plain_words(traced.named), open(beside, "rb") as file:
+            read = torch.export.load(file).module()
+        _same_scores(traced, read)
 
 
 def _plain_bytes(proto: Any, head: str) -> bytes:

@@ -1,7 +1,6 @@
 """Label-level features of a split at the labels that its photos have, without and with the projector."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sadcl import params, processes
-from sadcl.data import photos
-from sadcl.data.loading import normalise
+from sadcl import params
+from sadcl.data.loading import evaluation_batches
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.model import device, weights
@@ -145,33 +143,21 @@ def separation(space: Space, kinds: Ints) -> Separation:
 def _features(file: Path, split: Shards, chosen: Points) -> Tensor:
     """[P, D] in float32; only photos that have one of the points are looked at."""
     network, head = weights.network(file)
-    shown, place = np.unique(chosen.rows, return_inverse=True)
+    shown = np.unique(chosen.rows)  # sorted, and so is each batch of them
     model, where, found = params.Model(**head["model"]).for_test(), device.pick(), []
     lower = AUTOCAST.get(head.get("precision", ""))
     network.to(where)
+    batches = evaluation_batches(split, model, BATCH, rows=shown)
     with torch.inference_mode(), torch.autocast(where.type, lower, enabled=lower is not None):
-        firsts = range(0, len(shown), BATCH)
-        for first in track(firsts, "label-level features", total=len(firsts), each=BATCH):
-            mine = (place >= first) & (place < first + BATCH)
-            features = network(_images(split, shown[first : first + BATCH], model).to(where)).features
+        for batch in track(batches, "label-level features", total=-(-len(shown) // BATCH), each=BATCH):
+            features = network(batch.images.to(where)).features
             if features is None:
                 what = f"The head {model.head} has no label-level features"
                 raise SadclError(what, where=file, fix="Use a SARL or SADCL model")
-            found.append(features[place[mine] - first, chosen.classes[chosen.kinds[mine]]].float().cpu())
+            mine = np.isin(chosen.rows, batch.rows)
+            places, labels = np.searchsorted(batch.rows, chosen.rows[mine]), chosen.classes[chosen.kinds[mine]]
+            found.append(features[places, labels].float().cpu())
     return torch.cat(found)
-
-
-def _images(split: Shards, rows: Ints, model: params.Model) -> Tensor:
-    """Photos as the evaluation sees them [B, 3, S, S]."""
-
-    def photo(row: int) -> npt.NDArray[np.uint8]:
-        where = f"image {split.ids[row]} of {split.directory}"
-        # no bound on pixels: ingest has held this photo against it
-        image = photos.decode(split.jpeg(row), at_least=model.side, max_pixels=1 << 62, where=where)
-        return photos.squash(image, model.side)
-
-    with ThreadPoolExecutor(processes.workers()) as pool:
-        return normalise(np.stack(list(pool.map(photo, rows.tolist()))), model.mean, model.std)
 
 
 def _space(title: str, features: Tensor, prototypes: Tensor | None) -> Space:
