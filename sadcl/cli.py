@@ -190,6 +190,19 @@ def register() -> None:
 
 
 @app.command()
+def verdict(
+    check: Annotated[bool, typer.Option("--check", help="Judge anew, and compare byte for byte.")] = False,
+) -> None:
+    """Say what the gate said, rule by rule."""
+    from sadcl import graph
+    from sadcl.stages import gate
+
+    graph.require_project()
+    for line in [gate.check()] if check else gate.said():
+        say(line)
+
+
+@app.command()
 def promote(
     version: Annotated[str, typer.Argument(help="A version of the registered model.")],
     reason: Reason = "",

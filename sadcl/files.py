@@ -83,7 +83,12 @@ def write_json(path: str | Path, value: Any) -> None:
     Raises:
         ValueError: a NaN or an infinity; JSON has no words for them, so say ``null`` instead.
     """
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What ``write_json`` writes."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def read_json(path: str | Path, fix: str = "Make it again with `dvc repro`") -> Any:

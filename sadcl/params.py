@@ -7,7 +7,7 @@ there to be read by accident.
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -178,6 +178,8 @@ class Train(Pretrain):
     """The memory takes a photo's feature of a class when its score is higher."""
     contrast_warmup_epochs: float = Field(ge=0, default=0.0)
     """Epochs over which the contrastive weights rise from zero, while the fresh projector settles."""
+    projector_epochs: float = Field(ge=0, default=0.0)
+    """Epochs in which the contrastive losses teach projector and prototypes alone, before they reach the network."""
 
 
 class Evaluate(Section):
@@ -188,16 +190,45 @@ class Evaluate(Section):
     batch: int = Field(ge=1, default=64)
 
 
-class Rule(Section):
-    """One rule of the gate."""
+class Absolute(Section):
+    """A figure against a bound."""
 
+    kind: Literal["absolute"]
     metric: str
-    """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1."""
-    comparison: Literal["at least", "at most", "not below champion", "not above champion"]
-    bound: float | None = None
-    """In the metric's unit (percent); the champion's value takes its place in a relative rule."""
-    margin: float = Field(ge=0, default=0.0)
-    """How far the value may miss the bound, in the metric's unit."""
+    """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1, or one of the top-3 ones (top3.OF1)."""
+    at_least: float | None = Field(allow_inf_nan=False, default=None)
+    at_most: float | None = Field(allow_inf_nan=False, default=None)
+    """One of the two, in percent."""
+    margin: float = Field(ge=0, allow_inf_nan=False, default=0.0)
+    """How far the figure may miss its bound, in percentage points."""
+    by: Literal["interval", "value"] = "interval"
+    """What must keep the bound: all of the figure's 95 % interval (else the gate is undecided), or the figure alone."""
+
+
+class Relative(Section):
+    """A figure against the champion's on the same images."""
+
+    kind: Literal["relative"]
+    metric: str
+    """As for `absolute`."""
+    margin: float = Field(ge=0, allow_inf_nan=False, default=0.0)
+    """How much less than the champion's it may be, in percentage points."""
+    by: Literal["interval", "value"] = "interval"
+    """What may not be less: all of the difference's 95 % interval (else the gate is undecided), or the difference."""
+
+
+class PerClass(Section):
+    """Each class against the champion's; no false alarm where there are many."""
+
+    kind: Literal["per class"]
+    margin: float = Field(ge=0, allow_inf_nan=False)
+    """How much AP a class may lose, in percentage points."""
+    min_positives: int = Field(ge=2, default=20)
+    """Test images that a class needs to be judged."""
+
+
+Rule = Annotated[Absolute | Relative | PerClass, Field(discriminator="kind")]
+RULES: dict[Any, type[Section]] = {"absolute": Absolute, "relative": Relative, "per class": PerClass}
 
 
 class Published(Section):
@@ -285,9 +316,11 @@ def parse(value: Any, where: object) -> Params:
     try:
         return Params.model_validate(value)
     except ValidationError as error:
-        raise SadclError(
-            "; ".join(_sentence(e) for e in error.errors()[:5]), where=where, fix="Mend the file"
-        ) from None
+        found = error.errors()
+        inner = {e["loc"][:n] for e in found for n in range(1, len(e["loc"]))}
+        # a list whose items are wrong counts as empty, too
+        told = [e for e in found if not (e["type"] == "too_short" and e["loc"] in inner)]
+        raise SadclError("; ".join(_sentence(e) for e in told[:5]), where=where, fix="Mend the file") from None
 
 
 def read(path: str | Path = FILE) -> dict[str, Any]:
@@ -324,6 +357,9 @@ def _sentence(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(error["loc"][-1]), _keys(error["loc"][:-1]), n=1, cutoff=0)
         return f"Unknown setting {path}; the nearest known one is {near[0]}" if near else f"Unknown setting {path}"
+    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        kind, known = error["input"].get("kind"), ", ".join(RULES)
+        return f"Setting {path}.kind must be one of {known}" + (f", but it is {kind!r}" if kind else "")
     if error["type"] == "missing":
         return f"Setting {path} is missing"
     return f"Setting {path}: {error['msg']}, but it is {error['input']!r}"
@@ -333,6 +369,7 @@ def _keys(path: tuple[Any, ...]) -> list[str]:
     """Names that may stand at a place in the file."""
     model: type[BaseModel] = Params
     for part in path:
+        model = RULES.get(part, model)
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
         inner = fields[part].annotation if part in fields else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):

@@ -6,54 +6,155 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from sadcl.evaluation import metrics
+from sadcl.progress import track
+
 FloatArray = NDArray[np.float64]
+Counts = NDArray[np.uint16]
+"""[N, R]: how often each photo stands in each resample."""
 
 SHOWN = 1.96 + 0.84
 """Standard errors between zero and a difference that is found four times in five."""
+BLOCK = 250
+"""Resamples at a time: what they need of one class then fits into a processor's cache."""
 
 
-def multiplicities(photos: int, draws: int, seed: int) -> NDArray[np.int64]:
-    """How often each photo stands in each resample [draws, photos]; the same arguments give the same resamples."""
-    return np.random.default_rng(seed).multinomial(photos, np.full(photos, 1 / photos), size=draws)
+class Resampled(NamedTuple):
+    """Figures on resamples of the photos, in percent.
+
+    Attributes:
+        figures: by name (mAP, CP ... OF1, and the top-3 ones as ``top3.CP``), [R].
+        ap: [C, R]; NaN where a resample has no positive of a class.
+    """
+
+    figures: dict[str, FloatArray]
+    ap: FloatArray
+
+
+class Interval(NamedTuple):
+    """A figure, and the 95 % interval about it."""
+
+    value: float
+    low: float
+    high: float
+
+
+def multiplicities(photos: int, draws: int, seed: int) -> Counts:
+    """How often each photo stands in each resample [photos, draws]; the same arguments give the same resamples."""
+    rng, share = np.random.default_rng(seed), np.full(photos, 1 / photos)
+    counts = np.empty((photos, draws), np.uint16)
+    for first in range(0, draws, BLOCK):
+        some = counts[:, first : first + BLOCK]
+        some[:] = rng.multinomial(photos, share, size=some.shape[1]).T
+    return counts
+
+
+def resampled(
+    scores: FloatArray,
+    targets: NDArray[np.bool_],
+    counts: Counts,
+    ignored: NDArray[np.bool_] | None = None,
+    threshold: float = 0.5,
+) -> Resampled:
+    """All figures on resamples of the photos, exactly as ``evaluate`` would find them on the repeated rows.
+
+    Args:
+        scores: probabilities [N, C].
+        targets: [N, C].
+        counts: [N, R], how often each photo is drawn.
+        ignored: [N, C], entries that take no part.
+        threshold: of the figures that need one.
+    """
+    known = np.ones(targets.shape, bool) if ignored is None else ~ignored
+    there, said = targets & known, (scores > threshold) & known
+    best = said & metrics.best(np.where(known, scores, -1), metrics.TOP)
+    sums = {name: _sums(part, counts) for name, part in (("there", there), ("said", said), ("best", best))}
+    figures = metrics.of_counts(_sums(said & there, counts), sums["said"], sums["there"])
+    top3 = metrics.of_counts(_sums(best & there, counts), sums["best"], sums["there"])
+    ap = resampled_ap(scores, targets, counts, ignored)
+    named = {"mAP": _mean_known(ap), **figures, **{f"top3.{name}": value for name, value in top3.items()}}
+    return Resampled(named, ap)
 
 
 def resampled_map(
-    scores: FloatArray,
-    targets: NDArray[np.bool_],
-    counts: NDArray[np.int64],
-    ignored: NDArray[np.bool_] | None = None,
+    scores: FloatArray, targets: NDArray[np.bool_], counts: Counts, ignored: NDArray[np.bool_] | None = None
 ) -> FloatArray:
-    """mAP on resamples of the photos, exactly as ``evaluate`` would find it on the repeated rows.
+    """mAP alone on resamples of the photos [R], percent; NaN where a resample holds no positive of any class."""
+    return _mean_known(resampled_ap(scores, targets, counts, ignored))
+
+
+def resampled_ap(
+    scores: FloatArray, targets: NDArray[np.bool_], counts: Counts, ignored: NDArray[np.bool_] | None = None
+) -> FloatArray:
+    """AP of each class on resamples of the photos.
 
     Each class is sorted once for all resamples. Copies of a photo follow one another, so that only the last of them
-    can be the best precision to their right.
+    can be the best precision to their right; and only at the positives does a rank have to be known.
 
     Args:
         scores: [N, C]; only their order counts.
-        targets: [N, C] bool.
-        counts: [R, N], how often each photo is drawn.
-        ignored: [N, C] bool, entries that take no part.
+        targets: [N, C].
+        counts: [N, R], how often each photo is drawn.
+        ignored: [N, C], entries that take no part.
 
     Returns:
-        [R], percent; NaN where a resample holds no positive of any class.
+        [C, R], percent; NaN where a resample has no positive of the class.
     """
-    ap = np.full((targets.shape[1], len(counts)), np.nan)
-    for j, (score, target) in enumerate(zip(scores.T, targets.T, strict=True)):
-        rows = np.arange(len(score)) if ignored is None else np.flatnonzero(~ignored[:, j])
-        order = rows[np.argsort(-score[rows], kind="stable")]
-        hits = np.flatnonzero(target[order])
-        drawn = counts[:, order]
-        copies, rank = drawn[:, hits], np.cumsum(drawn, axis=1)[:, hits]
-        precision = np.cumsum(copies, axis=1) / np.maximum(rank, 1)
-        never_rising = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        total = copies.sum(axis=1)
-        some = total > 0
-        ap[j, some] = (copies * never_rising).sum(axis=1)[some] / total[some]
+    ap = np.full((targets.shape[1], counts.shape[1]), np.nan)
+    for j in track(range(len(ap)), "classes resampled", total=len(ap), unit="classes"):
+        rows = np.arange(len(scores)) if ignored is None else np.flatnonzero(~ignored[:, j])
+        order = rows[np.argsort(-scores[rows, j], kind="stable")]
+        hits = np.flatnonzero(targets[order, j])
+        if len(hits):
+            before = np.concatenate([[0], hits[:-1] + 1])  # where the photos begin that lie before each positive
+            for first in range(0, counts.shape[1], BLOCK):
+                drawn = counts[order[: hits[-1] + 1], first : first + BLOCK]
+                rank = np.add.reduceat(drawn, before, axis=0, dtype=np.int32).cumsum(axis=0, dtype=np.int32)
+                ap[j, first : first + BLOCK] = _ap(drawn[hits], rank)
+    return ap
+
+
+def _ap(copies: Counts, rank: NDArray[np.int32]) -> FloatArray:
+    """AP of one class on R resamples, from how often each positive is drawn and the rank of its last copy [P, R]."""
+    found = copies.cumsum(axis=0, dtype=np.int32)
+    precision = found / np.maximum(rank, 1)
+    never_rising = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    return _divided(100 * (copies * never_rising).sum(axis=0), found[-1])
+
+
+def _sums(part: NDArray[np.bool_], counts: Counts) -> FloatArray:
+    """[R, C], photos of a resample for which ``part`` [N, C] holds; float32 is exact to 16 million of them."""
+    blocks = range(0, counts.shape[1], BLOCK)
+    whole = part.astype(np.float32)
+    return np.concatenate([counts[:, first : first + BLOCK].T.astype(np.float32) @ whole for first in blocks]).astype(
+        float
+    )
+
+
+def _mean_known(ap: FloatArray) -> FloatArray:
+    """[C, R] to [R], over the classes that have an AP."""
     known = ~np.isnan(ap)
-    count = known.sum(axis=0)
-    sums = np.where(known, ap, 0).sum(axis=0)
-    found: FloatArray = np.divide(100 * sums, count, out=np.full(len(counts), np.nan), where=count > 0)
-    return found
+    return _divided(np.where(known, ap, 0).sum(axis=0), known.sum(axis=0))
+
+
+def _divided(part: FloatArray, whole: NDArray[np.integer]) -> FloatArray:
+    """part / whole, and NaN where the whole is 0."""
+    share: FloatArray = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+    return share
+
+
+def interval(value: float, draws: FloatArray) -> Interval:
+    """The basic bootstrap's 95 % interval.
+
+    AP of few photos lies too high, and that of a resample, which holds still fewer different ones, lies too high once
+    more. Turning the draws over takes the bias off; the percentile interval would add it a second time.
+
+    Args:
+        value: the figure on the photos themselves.
+        draws: on resamples of them [R]; those that are NaN count for nothing.
+    """
+    low, high = np.nanquantile(draws, [0.025, 0.975]) if np.isfinite(draws).any() else (np.nan, np.nan)
+    return Interval(value, 2 * value - float(high), 2 * value - float(low))
 
 
 class Paired(NamedTuple):

@@ -65,7 +65,7 @@ def evaluate(
     return {
         "mAP": float(np.mean(ap[~np.isnan(ap)])) if len(without) < len(ap) else float("nan"),
         **_threshold_figures(predicted, target),
-        "top3": _threshold_figures(predicted & _best(np.where(known, score, -1), TOP), target),
+        "top3": _threshold_figures(predicted & best(np.where(known, score, -1), TOP), target),
         "AP": ap,
         "classes_without_positives": without.tolist(),
     }
@@ -111,18 +111,33 @@ def plain(figures: Figures) -> dict[str, Any]:
 
 def _threshold_figures(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> ThresholdFigures:
     right, said, there = (x.sum(axis=0) for x in (predicted & target, predicted, target))
-    cp, cr = _share(right, said).mean(), _share(right, there).mean()
-    op, or_ = _share(right.sum(), said.sum()), _share(right.sum(), there.sum())
+    values = of_counts(right, said, there)
+    return {name: float(value) for name, value in values.items()}  # type: ignore[return-value]
+
+
+def of_counts(right: NDArray[Any], said: NDArray[Any], there: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Precision, recall and F1 from counts of photos [..., C], in percent [...].
+
+    Args:
+        right: a class is predicted and present.
+        said: it is predicted.
+        there: it is present.
+
+    Returns:
+        CP, CR, CF1, CF1_harmonic, OP, OR, OF1.
+    """
+    cp, cr = _share(right, said).mean(-1), _share(right, there).mean(-1)
+    op, or_ = _share(right.sum(-1), said.sum(-1)), _share(right.sum(-1), there.sum(-1))
     values = {
         "CP": cp,
         "CR": cr,
-        "CF1": _share(2 * right, said + there).mean(),
+        "CF1": _share(2 * right, said + there).mean(-1),
         "CF1_harmonic": _share(2 * cp * cr, cp + cr),
         "OP": op,
         "OR": or_,
         "OF1": _share(2 * op * or_, op + or_),
     }
-    return {name: float(100 * value) for name, value in values.items()}  # type: ignore[return-value]
+    return {name: 100 * value for name, value in values.items()}
 
 
 def _share(part: Any, whole: Any) -> NDArray[np.float64]:
@@ -131,7 +146,7 @@ def _share(part: Any, whole: Any) -> NDArray[np.float64]:
     return share
 
 
-def _best(scores: NDArray[Any], count: int) -> NDArray[np.bool_]:
+def best(scores: NDArray[Any], count: int) -> NDArray[np.bool_]:
     """The ``count`` highest scores of each row [N, C]; of equal ones the first class."""
     left = scores.copy()
     rows = np.arange(len(left))

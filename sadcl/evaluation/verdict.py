@@ -5,21 +5,27 @@ a figure.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isnan
 from typing import Any
+
+import numpy as np
 
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.evaluation import gate
+from sadcl.evaluation.bootstrap import Interval, interval, multiplicities, resampled
 from sadcl.evaluation.champion import Champion
-from sadcl.evaluation.gate import NotApplicable, Refusal
 from sadcl.evaluation.metrics import NAMES
+from sadcl.evaluation.rules.base import Evidence, NotApplicable, Refusal, Sample
 from sadcl.evaluation.scores import Scores
 
 MODEL, CHAMPION = "sadcl", "champion"
 
 TOLERANCE = 1e-6
 """Percent; how far figures in metrics.json may lie from those that the scores give."""
+DRAWS, SEED = 1000, 2307
+"""Resamples of the test images: the same for everybody who judges the same scores."""
 
 
 def verdict(
@@ -30,7 +36,7 @@ def verdict(
     rival: Scores,
     champion: Champion | None,
 ) -> dict[str, Any]:
-    """The value of verdict.json.
+    """The value of verdict.json; the same arguments give the same value.
 
     Args:
         rules: section gate.
@@ -42,14 +48,12 @@ def verdict(
 
     Returns:
         What ``gate.judge`` returns, with ``model`` (digest of the weights), ``test`` (digest of the
-        list of test images), ``champion`` (digest of its weights, or None), ``champion_version`` and
-        ``threshold``.
+        list of test images), ``champion`` (digest of its weights, or None), ``champion_version``, ``threshold``,
+        ``draws`` (how many resamples) and ``intervals``: by metric, the 95 % interval of ``model``, ``champion`` and
+        their ``difference``, each None where it is not known.
     """
-    held = gate.judge(
-        rules.rules,
-        _model_figures(scores, metrics, threshold),
-        _champion_figures(scores, rival, champion, threshold),
-    )
+    evidence = _evidence(scores, metrics, rival, champion, threshold)
+    held = gate.judge(rules.rules, evidence)
     return {
         **held,
         "model": scores.digests.get("weights"),
@@ -57,10 +61,42 @@ def verdict(
         "champion": champion.weights if champion else None,
         "champion_version": champion.version if champion else None,
         "threshold": threshold,
+        "draws": DRAWS,
+        "intervals": {name: _intervals(evidence, name) for name in NAMES},
     }
 
 
-def _model_figures(scores: Scores, metrics: Mapping[str, Any], threshold: float) -> gate.Figures | Refusal:
+def _evidence(
+    scores: Scores, metrics: Mapping[str, Any], rival: Scores, champion: Champion | None, threshold: float
+) -> Evidence:
+    known = scores.targets & ~scores.ignored
+    return Evidence(
+        model=_model(scores, metrics, threshold),
+        champion=_champion(scores, rival, champion, threshold),
+        classes=scores.classes,
+        positives=known.sum(axis=0),
+        images=len(scores),
+    )
+
+
+def _intervals(evidence: Evidence, metric: str) -> dict[str, list[float] | None]:
+    model, champion = evidence.model, evidence.champion
+    found = {}
+    if isinstance(model, Sample):
+        found["model"] = model.interval(metric)
+    if isinstance(champion, Sample):
+        found["champion"] = champion.interval(metric)
+    if isinstance(model, Sample) and isinstance(champion, Sample):
+        apart = model.figures[metric] - champion.figures[metric]
+        found["difference"] = interval(apart, model.draws[metric] - champion.draws[metric])
+    return {name: _numbers(found.get(name)) for name in ("model", "champion", "difference")}
+
+
+def _numbers(value: Interval | None) -> list[float] | None:
+    return None if value is None or not np.isfinite(value).all() else [float(part) for part in value]
+
+
+def _model(scores: Scores, metrics: Mapping[str, Any], threshold: float) -> Sample | Refusal:
     if scores.refused is not None:
         return Refusal(scores.refused)
     if "weights" not in scores.digests or metrics.get("digests") != scores.digests:
@@ -68,28 +104,37 @@ def _model_figures(scores: Scores, metrics: Mapping[str, Any], threshold: float)
     saw = _saw("the model", scores.seen.get(MODEL), metrics.get("seen_in_training"))
     if saw is not None:
         return Refusal(saw)
-    figures = _figures(scores, MODEL, threshold)
-    return figures if isinstance(figures, Refusal) else _agreeing(figures, metrics.get(MODEL) or {})
+    sample = _sample(scores, MODEL, threshold)
+    return sample if isinstance(sample, Refusal) else _agreeing(sample, metrics.get(MODEL) or {})
 
 
-def _agreeing(figures: gate.Figures, noted: Mapping[str, Any]) -> gate.Figures | Refusal:
-    """The figures, when metrics.json has the same; a NaN is noted as null."""
+def _agreeing(sample: Sample, noted: Mapping[str, Any]) -> Sample | Refusal:
+    """The sample, when metrics.json has the same figures; a NaN is noted as null."""
     for name in NAMES:
-        value, other = figures[name], noted.get(name)
+        value, other = sample.figures[name], noted.get(name)
         if not (abs(value - other) <= TOLERANCE if other is not None else isnan(value)):
             return Refusal(f"metrics.json says {name} {other}, but the scores give {value}; run `dvc repro evaluate`")
-    return figures
+    return sample
 
 
-def _champion_figures(
+def _champion(
     scores: Scores, rival: Scores, champion: Champion | None, threshold: float
-) -> gate.Figures | Refusal | NotApplicable:
+) -> Sample | Refusal | NotApplicable:
     if champion is None:
         return NotApplicable("nobody is champion yet")
     if champion.weights == scores.digests.get("weights"):
         return NotApplicable(f"the model is the champion itself ({champion})")
     against = _against(scores, rival, champion)
-    return Refusal(against) if against is not None else _figures(rival, CHAMPION, threshold)
+    return Refusal(against) if against is not None else _sample(_in_order(rival, scores.ids), CHAMPION, threshold)
+
+
+def _in_order(rival: Scores, ids: list[str]) -> Scores:
+    """The same images in the same order: resamples of both are then resamples of the same images."""
+    place = {name: i for i, name in enumerate(rival.ids)}
+    rows = [place[name] for name in ids]
+    logits = {name: values[rows] for name, values in rival.logits.items()}
+    sha256, targets, ignored = [rival.sha256[i] for i in rows], rival.targets[rows], rival.ignored[rows]
+    return replace(rival, ids=ids, sha256=sha256, targets=targets, ignored=ignored, logits=logits, slices={})
 
 
 def _against(scores: Scores, rival: Scores, champion: Champion) -> str | None:
@@ -117,11 +162,13 @@ def _saw(who: str, *counts: int | None) -> str | None:
     return f"{who} saw {seen} of the test images in training" if seen else None
 
 
-def _figures(scores: Scores, name: str, threshold: float) -> gate.Figures | Refusal:
+def _sample(scores: Scores, name: str, threshold: float) -> Sample | Refusal:
     try:
         figures = scores.figures(name, threshold)
     except SadclError as error:
         return Refusal(f"the scores of {name} cannot be evaluated: {error}")
     flat = {metric: float(figures[metric]) for metric in NAMES}  # type: ignore[literal-required]
-    top3 = {f"top3.{metric}": value for metric, value in figures["top3"].items()}
-    return {**flat, **top3}  # type: ignore[dict-item]
+    top3 = {f"top3.{metric}": float(value) for metric, value in figures["top3"].items()}  # type: ignore[arg-type]
+    counts = multiplicities(len(scores), DRAWS, SEED)
+    drawn = resampled(scores.probabilities(name), scores.targets, counts, scores.ignored, threshold)
+    return Sample({**flat, **top3}, drawn.figures, figures["AP"], drawn.ap)

@@ -50,12 +50,13 @@ class DualContrast(nn.Module):
         self.projector = Projector(prototypes.shape[1], embedding)
         self.prototypes = nn.Parameter(prototypes.detach().clone())
 
-    def forward(self, images: Tensor, memory: Tensor | None = None) -> ContrastOutput:
+    def forward(self, images: Tensor, memory: Tensor | None = None, apart: bool = False) -> ContrastOutput:
         """Everything that the losses need.
 
         Args:
             images: [B, 3, S, S].
             memory: [P, D], the memory's activated entries: no other takes part in a loss. No gradient reaches it.
+            apart: no gradient of the embeddings reaches the network.
 
         Raises:
             SadclError: the head gives no features.
@@ -66,7 +67,7 @@ class DualContrast(nn.Module):
         return ContrastOutput(
             out.logits,
             out.features,
-            self.projector(out.features),
+            self.projector(out.features.detach() if apart else out.features),
             None if memory is None else self.projector(memory.detach()),
             self.projector(self.prototypes),
         )

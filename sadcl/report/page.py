@@ -96,6 +96,7 @@ def render(root: Path, settings: params.Gate) -> str:
         photos=_photos(found, Shards(root / "data/shards/test"), model, metrics["threshold"]),
         head=model.head,
         gate=settings,
+        rules=[_asked(rule) for rule in settings.rules],
         words=WORDS,
     )  # fmt: skip
 
@@ -128,6 +129,18 @@ def _columns(
 
 def _column(name: str, figures: Mapping[str, Any]) -> Column:
     return Column(name, figures, figures["top3"])
+
+
+def _asked(rule: params.Rule) -> tuple[str, str]:
+    """What a rule is about, and what it asks."""
+    if isinstance(rule, params.PerClass):
+        return "each class", f"may lose {rule.margin:.2f} AP to the champion"
+    if isinstance(rule, params.Relative):
+        asked = f"may be {rule.margin:.2f} below the champion's"
+    else:
+        bound, sign = (rule.at_least, "-") if rule.at_least is not None else (rule.at_most, "+")
+        asked = f"at {'least' if sign == '-' else 'most'} {bound:.2f} {sign} {rule.margin:.2f}"
+    return rule.metric, f"{asked}, {'all of its interval' if rule.by == 'interval' else 'the figure alone'}"
 
 
 def _data(validation: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,8 @@ class DualContrastive:
 
     def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
         s, positives = self.settings, batch.positives
-        out = forward(batch.images, activated(self.memory.tensor, positives))
+        apart = epoch < s.projector_epochs
+        out = forward(batch.images, activated(self.memory.tensor, positives), apart)
         scores = activated(out.logits.detach(), positives).float().sigmoid()
         self._seen = (activated(out.features.detach(), positives), positives, scores)
 

@@ -29,7 +29,7 @@ def tiny() -> str:
     for stage in ("pretrain", "train"):
         raw[stage] |= {"epochs": 1, "batch": 10}
     raw["validate"] |= {"min_positives": {"train": 0, "select": 0, "test": 0}, "max_unlabelled": 0.5}
-    raw["gate"]["rules"][0]["bound"] = 1.0
+    raw["gate"]["rules"][0]["at_least"] = 1.0
     return yaml.safe_dump(raw, sort_keys=False)
 
 
@@ -148,7 +148,7 @@ def test_a_reviewer_promotes_and_only_what_follows_is_stale(project: Path) -> No
     assert stale(project) == ["rescore", "gate", "report"]
     run(project, "dvc", "repro")
     verdict = json.loads((project / "reports/verdict.json").read_text())
-    assert [rule["result"] for rule in verdict["rules"]] == ["pass", "not applicable", "not applicable"]
+    assert [rule["result"] for rule in verdict["rules"]] == ["pass", *["not applicable"] * 3]
     assert "Champion: sadcl-scenes-production version 1" in run(project, "sadcl", "status")
     printed = run(project, "sadcl", "predict", str(next((project / "data/raw/scenes/images/test").glob("*.jpg"))),
                   "--model", "models:/sadcl-scenes-production@champion")  # fmt: skip

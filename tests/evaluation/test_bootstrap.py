@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sadcl.evaluation.bootstrap import FloatArray, multiplicities, paired, resampled_map
-from sadcl.evaluation.metrics import evaluate
+from sadcl.evaluation.bootstrap import FloatArray, interval, multiplicities, paired, resampled, resampled_map
+from sadcl.evaluation.metrics import NAMES, evaluate
 
 
 @pytest.mark.parametrize("some_ignored", [False, True])
@@ -16,33 +16,38 @@ def test_each_resample_is_scored_as_if_its_rows_were_written_out(some_ignored: b
     scores = np.where(targets, scores + 0.2, scores).clip(0, 1)
     ignored = (rng.random((40, 5)) < 0.2) & ~targets if some_ignored else None
     counts = multiplicities(40, 30, 11)
-    found = resampled_map(scores, targets, counts, ignored)
-    for row, value in zip(counts, found, strict=True):
+    found = resampled(scores, targets, counts, ignored, 0.6)
+    np.testing.assert_array_equal(found.figures["mAP"], resampled_map(scores, targets, counts, ignored))
+    for r, row in enumerate(counts.T):
         drawn = np.repeat(np.arange(40), row)
-        left_out = None if ignored is None else ignored[drawn]
-        assert value == pytest.approx(evaluate(scores[drawn], targets[drawn], left_out)["mAP"], abs=1e-9)
+        written = evaluate(scores[drawn], targets[drawn], None if ignored is None else ignored[drawn], 0.6)
+        flat = {name: written[name] for name in NAMES}  # type: ignore[literal-required]
+        flat |= {f"top3.{name}": value for name, value in written["top3"].items()}
+        assert {name: draws[r] for name, draws in found.figures.items()} == pytest.approx(flat, abs=1e-9)
+        np.testing.assert_allclose(found.ap[:, r], written["AP"], atol=1e-9)
 
 
 def test_every_photo_once_is_the_figure_itself() -> None:
     rng = np.random.default_rng(1)
     scores, targets = rng.random((30, 4)), rng.random((30, 4)) < 0.3
-    assert resampled_map(scores, targets, np.ones((1, 30), int))[0] == pytest.approx(evaluate(scores, targets)["mAP"])
+    once = resampled_map(scores, targets, np.ones((30, 1), np.uint16))
+    assert once[0] == pytest.approx(evaluate(scores, targets)["mAP"])
 
 
 def test_resamples_keep_the_number_of_photos_and_come_again_with_the_seed() -> None:
     counts = multiplicities(50, 20, 3)
-    assert (counts.sum(1) == 50).all()
+    assert (counts.sum(0) == 50).all()
     np.testing.assert_array_equal(counts, multiplicities(50, 20, 3))
     assert (counts != multiplicities(50, 20, 4)).any()
 
 
 def test_a_resample_without_any_positive_has_no_figure() -> None:
-    found = resampled_map(np.array([[0.9], [0.1]]), np.array([[True], [False]]), np.array([[0, 2], [1, 1]]))
+    found = resampled_map(np.array([[0.9], [0.1]]), np.array([[True], [False]]), np.array([[0, 1], [2, 1]], np.uint16))
     assert np.isnan(found[0])
     assert found[1] == 100
 
 
-def resampled(seeds: int, apart: float, between_seeds: float, between_photos: float) -> tuple[FloatArray, ...]:
+def two_models(seeds: int, apart: float, between_seeds: float, between_photos: float) -> tuple[FloatArray, ...]:
     """Two models on ``seeds`` seeds and 1,000 resamples, with ``apart`` as their mean difference on the photos."""
     rng = np.random.default_rng(0)
     found = rng.standard_normal(seeds)
@@ -52,12 +57,12 @@ def resampled(seeds: int, apart: float, between_seeds: float, between_photos: fl
 
 
 def test_a_difference_without_noise_is_known_exactly() -> None:
-    found = paired(*resampled(3, 1.5, 0, 0))
+    found = paired(*two_models(3, 1.5, 0, 0))
     assert found == pytest.approx((1.5, 1.5, 1.5, 0, 0), abs=1e-9)
 
 
 def test_what_both_sides_share_is_no_noise_and_more_seeds_make_the_interval_narrower() -> None:
-    few, many = paired(*resampled(4, 0.3, 0.4, 0)), paired(*resampled(64, 0.3, 0.4, 0))
+    few, many = paired(*two_models(4, 0.3, 0.4, 0)), paired(*two_models(64, 0.3, 0.4, 0))
     assert many.error == pytest.approx(0.4 / 8, rel=0.05)
     assert few.high - few.low > 3 * (many.high - many.low)
     assert many.low > 0.15
@@ -65,13 +70,13 @@ def test_what_both_sides_share_is_no_noise_and_more_seeds_make_the_interval_narr
 
 
 def test_seeds_do_not_help_against_few_photos() -> None:
-    found = paired(*resampled(64, 0.3, 0.1, 0.5))
+    found = paired(*two_models(64, 0.3, 0.1, 0.5))
     assert found.error == pytest.approx(0.5, rel=0.1)
     assert found.low < 0 < found.high
 
 
 def test_the_upward_bias_of_resampled_figures_is_taken_off() -> None:
-    ours, theirs, found = resampled(8, 1.0, 0.1, 0.1)
+    ours, theirs, found = two_models(8, 1.0, 0.1, 0.1)
     biased = paired(ours + 2.0, theirs, found)
     assert (biased.low + biased.high) / 2 == pytest.approx(1.0 - 2.0, abs=0.05)
 
@@ -85,3 +90,18 @@ def test_an_interval_from_few_seeds_still_holds_the_truth_as_often_as_it_says(se
         one = paired(flat, np.zeros_like(flat), found, draws=1000)
         held += one.low <= 0 <= one.high
     assert held / 300 > 0.9
+
+
+@pytest.mark.parametrize("bias", [0.0, 3.0])
+def test_an_interval_holds_the_truth_although_resampled_figures_lie_too_high(bias: float) -> None:
+    """A figure lies above the truth by a bias, and its resamples above it by the same."""
+    rng, held = np.random.default_rng(7), 0
+    for _ in range(500):
+        value = 60 + bias + rng.standard_normal()
+        held += (found := interval(value, value + bias + rng.standard_normal(400))).low <= 60 <= found.high
+    assert 0.92 < held / 500 < 0.98
+
+
+def test_an_interval_of_nothing_is_no_interval() -> None:
+    found = interval(float("nan"), np.full(10, np.nan))
+    assert np.isnan([found.low, found.high]).all()

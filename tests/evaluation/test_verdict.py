@@ -15,8 +15,8 @@ MODEL, REIGNING = "a" * 64, "b" * 64
 CHAMPION = Champion("scenes-production", "3", REIGNING)
 RULES = params.Gate(
     rules=(
-        params.Rule(metric="mAP", comparison="at least", bound=50.0),
-        params.Rule(metric="OF1", comparison="not below champion", margin=1.0),
+        params.Absolute(kind="absolute", metric="mAP", at_least=50.0),
+        params.Relative(kind="relative", metric="OF1", margin=1.0),
     )
 )
 
@@ -64,7 +64,7 @@ def test_a_worse_model_fails_against_the_champion_alone():
 
 
 def test_top3_figures_can_be_asked_for():
-    asked = params.Gate(rules=(params.Rule(metric="top3.OF1", comparison="at least", bound=1.0),))
+    asked = params.Gate(rules=(params.Absolute(kind="absolute", metric="top3.OF1", at_least=1.0),))
     assert held(rules=asked)["verdict"] == "pass"
 
 
@@ -128,7 +128,7 @@ def test_a_model_whose_figures_cannot_be_trusted_is_refused_by_every_rule(model,
 
 def test_a_test_set_without_any_label_is_refused_not_passed():
     empty = replace(GOOD, targets=np.zeros_like(GOOD.targets))
-    rules = params.Gate(rules=(params.Rule(metric="mAP", comparison="at least", bound=0.0),))
+    rules = params.Gate(rules=(params.Absolute(kind="absolute", metric="mAP", at_least=0.0),))
     judged = held(model=empty, champion=None, rules=rules)
     assert judged["verdict"] == "refused"
     assert "not a number" in judged["rules"][0]["words"]

@@ -13,8 +13,9 @@ from PIL import Image
 
 from sadcl import files, params
 from sadcl.data import photos, shards, table
-from sadcl.evaluation import curves, gate, scores
+from sadcl.evaluation import curves, scores
 from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.verdict import verdict
 from sadcl.model import tagger, weights
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
@@ -71,8 +72,8 @@ def project(
         "threshold": 0.5, "seen_in_training": 0, "device": "cpu (1 thread)", "digests": known,
     }  # fmt: skip
     files.write_json(root / "reports/metrics.json", {**figures, **about})
-    ours_flat = {name: value for name, value in figures["sadcl"].items() if name != "top3" and value is not None}
-    judged = gate.judge(params.Gate(**settings["gate"]).rules, ours_flat, gate.NotApplicable("nobody is champion yet"))
+    rules = params.Gate(**settings["gate"])
+    judged = verdict(rules, 0.5, ours, {**figures, **about}, scores.nothing(), None)
     who = {"model": digest, "champion": "c" * 64 if champion else None, "champion_version": "3" if champion else None}
     files.write_json(root / "reports/verdict.json", {**judged, **who})
     files.write_json(root / "reports/validation.json", VALIDATION)

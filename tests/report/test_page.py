@@ -146,7 +146,7 @@ def test_broken_rules_of_validation_stand_first_with_their_rows(make: Make) -> N
 
 def test_what_the_figures_stand_on_is_said(make: Make) -> None:
     text = Elements(rendered(folder := make())).words
-    bound = params.load(path=folder / "params.yaml").gate.rules[0].bound
+    bound = params.load(path=folder / "params.yaml").gate.rules[0].at_least
     for fact in ("2307", "32-true", "cpu (1 thread)", "test_efficientnet", f"at least {bound:.2f}", "nobody yet"):
         assert fact in text
 

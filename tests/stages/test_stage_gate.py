@@ -1,6 +1,7 @@
 """The gate as a stage: a verdict on disk whatever the result, and its words on the screen."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def project(tmp_path, monkeypatch):
     """A folder as evaluate and rescore leave it, without a champion."""
     settings = params.read(RECIPE)
     monkeypatch.chdir(tmp_path)
-    settings["gate"]["rules"][0]["bound"] = 50.0
+    settings["gate"]["rules"][0]["at_least"] = 50.0
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
     rng = np.random.default_rng(0)
     targets = rng.random((40, 3)) < 0.5
@@ -43,14 +44,14 @@ def test_a_first_model_passes_and_each_rule_is_said(project, capsys):
     assert verdict["verdict"] == "pass"
     assert verdict["model"] == MODEL
     printed = capsys.readouterr().out
-    assert "pass: mAP 100.00 is at least 50.00" in printed
+    assert "pass: mAP 100.00, at worst 100.00, is not below 50.00." in printed
     assert "not applicable: OF1" in printed
     assert "The model passes" in said
 
 
 def test_a_failed_gate_is_a_result(project):
     settings = yaml.safe_load((project / "params.yaml").read_text())
-    settings["gate"]["rules"][0] |= {"metric": "OF1", "comparison": "at most", "bound": 20.0}
+    settings["gate"]["rules"][0] = {"kind": "absolute", "metric": "OF1", "at_most": 20.0}
     (project / "params.yaml").write_text(yaml.safe_dump(settings))
     assert "The model fails" in gate.main()
     assert json.loads((project / "reports/verdict.json").read_text())["verdict"] == "fail"
@@ -77,3 +78,24 @@ def test_the_same_files_give_the_same_bytes(project):
     first = (project / "reports/verdict.json").read_bytes()
     gate.main()
     assert (project / "reports/verdict.json").read_bytes() == first
+
+
+def test_anybody_can_check_the_verdict_byte_for_byte(project):
+    gate.main()
+    assert "byte for byte" in gate.check()
+    assert gate.said()[0].startswith("The model passes")
+    text = (project / "reports/verdict.json").read_text()
+    (project / "reports/verdict.json").write_text(text.replace("pass", "fail"))
+    with pytest.raises(SadclError, match="another verdict"):
+        gate.check()
+    (project / "reports/verdict.json").write_text(text)
+    model = scores.read("reports/scores.parquet")
+    scores.write("reports/scores.parquet", replace(model, logits={"sadcl": -model.logits["sadcl"]}))
+    with pytest.raises(SadclError, match="another verdict"):
+        gate.check()
+
+
+def test_without_a_verdict_there_is_none_to_show_or_check(project):
+    for ask in (gate.said, gate.check):
+        with pytest.raises(SadclError, match="dvc repro"):
+            ask()

@@ -1,0 +1,16 @@
+"""The gate's rules: a file for each kind, and a line here."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sadcl.evaluation.rules.absolute import absolute
+from sadcl.evaluation.rules.base import Evidence, Held
+from sadcl.evaluation.rules.per_class import per_class
+from sadcl.evaluation.rules.relative import relative
+
+RULES: dict[str, Callable[[Any, Evidence], Held]] = {
+    "absolute": absolute,
+    "relative": relative,
+    "per class": per_class,
+}
+"""By the kind that params.yaml names."""

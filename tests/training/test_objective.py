@@ -1,0 +1,64 @@
+"""What stage 2's losses teach, and what they leave alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from sadcl import params
+from sadcl.data.loading import Batch
+from sadcl.model.contrast import DualContrast
+from sadcl.model.heads import HeadOutput
+from sadcl.model.memory import Memory
+from sadcl.training.gather import Gather
+from sadcl.training.objective import DualContrastive
+
+B, C, D, E = 6, 4, 5, 3
+DEMO = Path(__file__).parent.parent.parent / "recipes/demo.yaml"
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.logits = nn.Linear(3, C * D), nn.Linear(D, 1)
+
+    def forward(self, images: Tensor) -> HeadOutput:
+        features = self.features(images).view(len(images), C, D)
+        return HeadOutput(self.logits(features)[..., 0], features)
+
+
+def gradients(epoch: float, **given: float) -> dict[str, Tensor | None]:
+    torch.manual_seed(0)
+    settings = params.load(path=DEMO).train.model_copy(update={"contrast_warmup_epochs": 0.0, **given})
+    module = DualContrast(Net(), torch.randn(C, D), E)  # type: ignore[arg-type]
+    objective = DualContrastive(module, Memory(module.prototypes, B), settings, Gather(Fabric(accelerator="cpu")))
+    targets = torch.rand(B, C) < 0.5
+    photos, labels = targets.nonzero(as_tuple=True)
+    none, shares = torch.zeros(B, C, dtype=torch.bool), (len(photos),)
+    batch = Batch(torch.randn(B, 3), targets, none, [""] * B, np.arange(B), (photos, labels), shares)
+    objective.losses(module, batch, epoch)["loss"].backward()
+    return {name: parameter.grad for name, parameter in module.named_parameters()}
+
+
+def test_at_first_the_contrast_teaches_projector_and_prototypes_alone() -> None:
+    weighted = {"sample_to_sample": 0.5, "prototype_to_sample": 0.5}
+    alone = gradients(0.9, sample_to_sample=0, prototype_to_sample=0)
+    first, later = (gradients(epoch, **weighted, projector_epochs=1.0) for epoch in (0.9, 1.0))
+    for name, found in first.items():
+        if name.startswith("network."):
+            torch.testing.assert_close(found, alone[name])
+            if "features" in name:
+                assert not torch.allclose(later[name], alone[name])
+        else:
+            assert found.abs().sum() > 0
+            torch.testing.assert_close(found, later[name])
+
+
+@pytest.mark.parametrize(("epoch", "share"), [(0.0, 0.0), (1.0, 0.5), (2.0, 1.0), (5.0, 1.0)])
+def test_the_weights_of_the_contrast_rise_from_zero(epoch: float, share: float) -> None:
+    weighted = {"sample_to_sample": 0.5, "prototype_to_sample": 0.5}
+    whole, found = gradients(9.0, **weighted), gradients(epoch, **weighted, contrast_warmup_epochs=2.0)
+    torch.testing.assert_close(found["prototypes"], share * whole["prototypes"])
