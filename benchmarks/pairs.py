@@ -17,6 +17,7 @@ from sadcl import params, processes
 from sadcl.data import augment
 from sadcl.data.loading import TrainingBatches
 from sadcl.data.shards import Shards
+from sadcl.evaluation.bootstrap import multiplicities, resampled
 from sadcl.evaluation.metrics import evaluate
 from sadcl.model.losses import sample_to_sample
 from sadcl.model.memory import Memory, activated
@@ -120,6 +121,25 @@ def plain_figures(scores: np.ndarray, targets: np.ndarray) -> tuple[float, list[
             at_hits[k] = max(at_hits[k], at_hits[k + 1])
         precisions.append(sum(at_hits) / len(at_hits))
     return 100 * sum(precisions) / C, counts
+
+
+def bootstrap(draws: int = 100) -> Pair:
+    """All figures on resamples of COCO's validation split, and the loop that writes each resample out."""
+    scores, targets = _coco()
+    scores = scores.astype(float)
+    counts = multiplicities(len(scores), draws, 0)
+
+    def plain() -> None:
+        for drawn in counts.T:
+            rows = np.repeat(np.arange(len(scores)), drawn)
+            evaluate(scores[rows], targets[rows])
+
+    return lambda: resampled(scores, targets, multiplicities(len(scores), draws, 0)), plain
+
+
+def bootstrap_1000() -> Pair:
+    """A thousand resamples, as the gate takes them for each model."""
+    return bootstrap(1000)
 
 
 def average_precision() -> Pair:

@@ -18,7 +18,7 @@ processes.before_torch()
 
 import torch  # noqa: E402 - reads its environment when it is loaded
 
-from benchmarks import networks, pairs, runtimes  # noqa: E402
+from benchmarks import coverage, networks, pairs, runtimes  # noqa: E402
 
 RESULT = Path("benchmarks/results/speed.json")
 
@@ -104,6 +104,8 @@ ROWS = (
     Row("memory takes 200 features, a loop beside", pairs.memory, 3),
     Row("all figures of 40,137 x 80, the literature's pass beside", pairs.figures, 40, repeats=3),
     Row("the same, scikit-learn's AP alone beside", pairs.average_precision),
+    Row("100 resamples of them, each written out beside", pairs.bootstrap, 10, repeats=1),
+    Row("1,000 resamples of them, as the gate takes them", pairs.bootstrap_1000, at_most=60, repeats=1),
     Row("SARL at D 2048, torch's own attention beside", networks.head, 1, repeats=3),
     Row("the same, peak memory beyond the gradients", networks.head, 1, repeats=1, cost=peak, unit="MB"),
     Row("one photo, R101 at 448, memory and prototypes beside", networks.inference, 1.2),
@@ -130,13 +132,18 @@ def main() -> int:
     computed = runtimes.measure()
     for line in runtimes.lines(computed):
         print(line, flush=True)
+    covered = coverage.measure()
+    for line in coverage.lines(covered):
+        print(line, flush=True)
     machine = {
         "cores": os.cpu_count(),
         "torch": torch.__version__.partition("+")[0],
         "threads": torch.get_num_threads(),
     }
-    files.write_json(RESULT, {"machine": machine, "rows": [asdict(one) for one in found], "runtimes": asdict(computed)})
+    tables = {"rows": [asdict(one) for one in found], "coverage": [asdict(one) for one in covered]}
+    files.write_json(RESULT, {"machine": machine, **tables, "runtimes": asdict(computed)})
     short = [one.name for one in found if not one.holds]
+    short += [f"intervals at mAP {one.truth:.1f}" for one in covered if not one.holds]
     print(f"The figures are in {RESULT}." + (f" Short: {'; '.join(short)}." if short else ""))
     return 1 if short else 0
 

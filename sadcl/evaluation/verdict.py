@@ -14,7 +14,7 @@ import numpy as np
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.evaluation import gate
-from sadcl.evaluation.bootstrap import Interval, interval, multiplicities, resampled
+from sadcl.evaluation.bootstrap import Interval, multiplicities, resampled
 from sadcl.evaluation.champion import Champion
 from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.rules.base import Evidence, NotApplicable, Refusal, Sample
@@ -69,14 +69,8 @@ def verdict(
 def _evidence(
     scores: Scores, metrics: Mapping[str, Any], rival: Scores, champion: Champion | None, threshold: float
 ) -> Evidence:
-    known = scores.targets & ~scores.ignored
-    return Evidence(
-        model=_model(scores, metrics, threshold),
-        champion=_champion(scores, rival, champion, threshold),
-        classes=scores.classes,
-        positives=known.sum(axis=0),
-        images=len(scores),
-    )
+    ours, theirs = _model(scores, metrics, threshold), _champion(scores, rival, champion, threshold)
+    return Evidence(ours, theirs, scores.classes, len(scores))
 
 
 def _intervals(evidence: Evidence, metric: str) -> dict[str, list[float] | None]:
@@ -87,8 +81,7 @@ def _intervals(evidence: Evidence, metric: str) -> dict[str, list[float] | None]
     if isinstance(champion, Sample):
         found["champion"] = champion.interval(metric)
     if isinstance(model, Sample) and isinstance(champion, Sample):
-        apart = model.figures[metric] - champion.figures[metric]
-        found["difference"] = interval(apart, model.draws[metric] - champion.draws[metric])
+        found["difference"] = model.over(champion, metric)
     return {name: _numbers(found.get(name)) for name in ("model", "champion", "difference")}
 
 
@@ -171,4 +164,5 @@ def _sample(scores: Scores, name: str, threshold: float) -> Sample | Refusal:
     top3 = {f"top3.{metric}": float(value) for metric, value in figures["top3"].items()}  # type: ignore[arg-type]
     counts = multiplicities(len(scores), DRAWS, SEED)
     drawn = resampled(scores.probabilities(name), scores.targets, counts, scores.ignored, threshold)
-    return Sample({**flat, **top3}, drawn.figures, figures["AP"], drawn.ap)
+    positives = (scores.targets & ~scores.ignored).sum(axis=0)
+    return Sample({**flat, **top3}, drawn.figures, figures["AP"], drawn.ap, positives)

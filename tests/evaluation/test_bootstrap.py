@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from sadcl.evaluation.bootstrap import FloatArray, interval, multiplicities, paired, resampled, resampled_map
+from sadcl.evaluation.bootstrap import (
+    FloatArray,
+    ap_interval,
+    interval,
+    multiplicities,
+    paired,
+    resampled,
+    resampled_map,
+)
 from sadcl.evaluation.metrics import NAMES, evaluate
 
 
@@ -105,3 +113,10 @@ def test_an_interval_holds_the_truth_although_resampled_figures_lie_too_high(bia
 def test_an_interval_of_nothing_is_no_interval() -> None:
     found = interval(float("nan"), np.full(10, np.nan))
     assert np.isnan([found.low, found.high]).all()
+
+
+def test_few_positives_widen_the_interval_of_ap_and_its_bias_is_taken_off() -> None:
+    draws = np.random.default_rng(2).normal(62, 1, 4000)
+    many, few = (ap_interval(60.0, draws, np.array([count, 0])) for count in (100_000, 10))
+    assert many.low + many.high == pytest.approx(2 * (60 - 1.75 * 2), abs=0.2)
+    assert few.high - few.low == pytest.approx(1.5 * (many.high - many.low), rel=0.01)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ IMAGES = 1000
 Figures = dict[str, float] | Refusal | NotApplicable
 
 
+POSITIVES = np.array([10_000, 5000, 2000])
+"""So many that no allowance is made for few."""
+
+
 def sample(figures: Figures, spread: float = 0.0, ap: tuple[float, ...] = (80, 70, 60), seed: int = 1) -> Any:
     """A model whose figures move by ``spread`` (one standard error) on other images of the same kind."""
     if not isinstance(figures, dict):
@@ -29,14 +34,14 @@ def sample(figures: Figures, spread: float = 0.0, ap: tuple[float, ...] = (80, 7
     rng, noise = np.random.default_rng(seed), spread * norm.ppf((np.arange(1000) + 0.5) / 1000).round(3)
     draws = {name: value + rng.permutation(noise) for name, value in figures.items()}
     each = np.array(ap, float)
-    return Sample(figures, draws, each, each[:, None] + rng.permuted(np.tile(noise, (3, 1)), axis=1))
+    return Sample(figures, draws, each, each[:, None] + rng.permuted(np.tile(noise, (3, 1)), axis=1), POSITIVES)
 
 
 def held(
     rules: list[params.Rule], model: Figures, champion: Figures = NOBODY, spread: float = 0.0, **more: Any
 ) -> dict[str, Any]:
     ours, theirs = sample(model, spread), sample(champion, spread, seed=2)
-    evidence = Evidence(ours, theirs, CLASSES, np.array([100, 50, 20]), IMAGES)
+    evidence = Evidence(ours, theirs, CLASSES, IMAGES)
     return judge(rules, Evidence(**{**vars(evidence), **more}))
 
 
@@ -121,8 +126,8 @@ def test_within_the_noise_the_gate_is_undecided_and_says_how_many_images_would_t
 
 def test_what_both_models_find_hard_is_no_noise_of_their_difference() -> None:
     shared = sample({"mAP": 80.0}, 3.0)
-    behind = Sample({"mAP": 79.5}, {"mAP": shared.draws["mAP"] - 0.5}, shared.ap, shared.ap_draws)
-    evidence = Evidence(behind, shared, CLASSES, np.array([100, 50, 20]), IMAGES)
+    behind = Sample({"mAP": 79.5}, {"mAP": shared.draws["mAP"] - 0.5}, shared.ap, shared.ap_draws, POSITIVES)
+    evidence = Evidence(behind, shared, CLASSES, IMAGES)
     assert judge([relative(1.0)], evidence)["verdict"] == "pass"
     assert judge([relative(0.4)], evidence)["verdict"] == "fail"
 
@@ -179,8 +184,10 @@ def test_what_cannot_be_judged_is_refused_in_words(
 
 
 def test_a_figure_that_no_resample_has_is_refused() -> None:
-    lonely = Sample({"mAP": 80.0}, {"mAP": np.full(1000, np.nan)}, np.zeros(3), np.zeros((3, 1000)))
-    judged = judge([absolute(50.0)], Evidence(lonely, NOBODY, CLASSES, np.array([1, 0, 0]), 3))
+    lonely = Sample(
+        {"mAP": 80.0}, {"mAP": np.full(1000, np.nan)}, np.zeros(3), np.zeros((3, 1000)), np.array([1, 0, 0])
+    )
+    judged = judge([absolute(50.0)], Evidence(lonely, NOBODY, CLASSES, 3))
     assert judged["verdict"] == "refused"
     assert "no interval" in judged["rules"][0]["words"]
     json.dumps(judged, allow_nan=False)
@@ -199,10 +206,12 @@ def test_every_kind_of_rule_that_settings_allow_is_known_to_the_gate() -> None:
 PER_CLASS = params.PerClass(kind="per class", margin=5.0)
 
 
-def compare(ours: tuple[float, ...], theirs: tuple[float, ...], spread: float = 1.0, **more: Any) -> dict[str, Any]:
+def compare(
+    ours: tuple[float, ...], theirs: tuple[float, ...], spread: float = 1.0, positives: Any = POSITIVES
+) -> dict[str, Any]:
     model, champion = sample({"mAP": 70.0}, spread, ours), sample({"mAP": 70.0}, spread, theirs, seed=2)
-    evidence = Evidence(model, champion, CLASSES, np.array([100, 50, 20]), IMAGES)
-    [row] = judge([PER_CLASS], Evidence(**{**vars(evidence), **more}))["rules"]
+    evidence = Evidence(replace(model, positives=positives), champion, CLASSES, IMAGES)
+    [row] = judge([PER_CLASS], evidence)["rules"]
     return dict(row)
 
 
@@ -235,9 +244,9 @@ def test_of_many_classes_that_lost_nothing_none_is_accused_more_often_than_said(
         change = 3 * rng.standard_normal(classes)
         draws = change[:, None] + 3 * rng.standard_normal((classes, 400))
         zero = np.zeros(classes)
-        model = Sample({}, {}, change, draws)
-        champion = Sample({}, {}, zero, np.zeros_like(draws))
-        evidence = Evidence(model, champion, tuple(map(str, range(classes))), np.full(classes, 50), 4000)
+        model = Sample({}, {}, change, draws, np.full(classes, 5000))
+        champion = Sample({}, {}, zero, np.zeros_like(draws), np.full(classes, 5000))
+        evidence = Evidence(model, champion, tuple(map(str, range(classes))), 4000)
         accused += judge([many], evidence)["verdict"] == "fail"
     assert accused <= 16  # each class by an interval of its own: about 170
 

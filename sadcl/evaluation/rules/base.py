@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from sadcl.evaluation.bootstrap import FloatArray, Interval, interval
+from sadcl.evaluation.bootstrap import FloatArray, Interval, ap_interval, interval
 
 PASS, FAIL, UNDECIDED, NOT_APPLICABLE, REFUSED = "pass", "fail", "undecided", "not applicable", "refused"
 
@@ -38,16 +38,26 @@ class Sample:
         draws: the same on each resample [R].
         ap: of each class [C], percent, NaN without positives.
         ap_draws: [C, R].
+        positives: test images that show each class [C].
     """
 
     figures: Mapping[str, float]
     draws: Mapping[str, FloatArray]
     ap: FloatArray
     ap_draws: FloatArray
+    positives: NDArray[np.int64]
 
     def interval(self, metric: str) -> Interval:
         """A figure with its 95 % interval."""
-        return interval(self.figures[metric], self.draws[metric])
+        return self._interval(metric, self.figures[metric], self.draws[metric])
+
+    def over(self, other: "Sample", metric: str) -> Interval:
+        """How much more it is than another model's on the same images; both are resampled alike."""
+        apart, draws = self.figures[metric] - other.figures[metric], self.draws[metric] - other.draws[metric]
+        return self._interval(metric, apart, draws)
+
+    def _interval(self, metric: str, value: float, draws: FloatArray) -> Interval:
+        return ap_interval(value, draws, self.positives) if metric == "mAP" else interval(value, draws)
 
 
 @dataclass(frozen=True)
@@ -58,14 +68,12 @@ class Evidence:
         model: who wants to challenge.
         champion: who reigns.
         classes: names [C].
-        positives: test images that show each class [C].
         images: N, of the test split.
     """
 
     model: Sample | Refusal
     champion: Sample | Refusal | NotApplicable
     classes: tuple[str, ...]
-    positives: NDArray[np.int64]
     images: int
 
 

@@ -1,9 +1,10 @@
 """No class loses more than so much, without a false alarm where there are many classes."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sadcl import params
-from sadcl.evaluation.bootstrap import FloatArray
+from sadcl.evaluation.bootstrap import AP_BIAS, FloatArray, wider
 from sadcl.evaluation.rules.base import (
     FAIL,
     NOT_APPLICABLE,
@@ -37,13 +38,13 @@ def per_class(rule: params.PerClass, evidence: Evidence) -> Held:
         return Held(NOT_APPLICABLE, f"AP of each class is not compared with a champion: {champion.reason}.")
     if not isinstance(champion, Sample):
         return Held(REFUSED, why_unknown("the champion", champion, "AP of each class"))
-    judged = np.flatnonzero(evidence.positives >= rule.min_positives)
+    judged = np.flatnonzero(model.positives >= rule.min_positives)
     few = f" {_count(len(evidence.classes) - len(judged))} with fewer than {rule.min_positives} test images not judged."
     few = few if len(judged) < len(evidence.classes) else ""
     if not len(judged):
         return Held(NOT_APPLICABLE, f"AP of each class: no class has {rule.min_positives} test images.")
     change = (model.ap - champion.ap)[judged]
-    low, high = _together(change, (model.ap_draws - champion.ap_draws)[judged])
+    low, high = _together(change, (model.ap_draws - champion.ap_draws)[judged], model.positives[judged])
     order, margin = np.argsort(change), f"more than {rule.margin:.2f} AP"
     lost = [i for i in order if high[i] < -rule.margin]
     worst = int((lost or list(order))[0])
@@ -56,13 +57,13 @@ def per_class(rule: params.PerClass, evidence: Evidence) -> Held:
     return Held(result, words, float(change[worst]), -rule.margin, float(low[worst]), float(high[worst]))
 
 
-def _together(change: FloatArray, draws: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Intervals [K] that all hold at once, from resamples [K, R]; about the bias-corrected change."""
+def _together(change: FloatArray, draws: FloatArray, positives: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+    """Intervals [K] that all hold at once, from resamples [K, R], corrected as ``ap_interval`` does it."""
     centre = np.nanmean(draws, axis=1)
     error = np.maximum(np.nanstd(draws, axis=1, ddof=1), np.finfo(float).tiny)
     apart = np.abs(draws - centre[:, None]) / error[:, None]
-    wide = np.nanquantile(np.nanmax(apart, axis=0), LEVEL) * error
-    middle = 2 * change - centre
+    wide = wider(positives) * error * np.nanquantile(np.nanmax(apart, axis=0), LEVEL)
+    middle = change - AP_BIAS * (centre - change)
     return middle - wide, middle + wide
 
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from sadcl import params
-from sadcl.evaluation.bootstrap import interval
 from sadcl.evaluation.rules.base import (
     NOT_APPLICABLE,
     REFUSED,
@@ -33,7 +32,12 @@ def relative(rule: params.Relative, evidence: Evidence) -> Held:
     if bound is None or not isinstance(champion, Sample):
         return Held(REFUSED, why_unknown("the champion", champion, rule.metric), value)
     ours, theirs = numbers(value, bound)
-    difference = interval(value - bound, model.draws[rule.metric] - champion.draws[rule.metric])
     limit = Limit(0.0 - rule.margin, lower=True, by_interval=rule.by == "interval")
-    held = hold(f"{rule.metric} {ours} less the champion's {theirs}:", difference, limit, evidence.images, "+")
+    held = hold(
+        f"{rule.metric} {ours} less the champion's {theirs}:",
+        model.over(champion, rule.metric),
+        limit,
+        evidence.images,
+        "+",
+    )
     return replace(held, value=value, bound=bound)
