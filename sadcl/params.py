@@ -227,8 +227,23 @@ class PerClass(Section):
     """Test images that a class needs to be judged."""
 
 
-Rule = Annotated[Absolute | Relative | PerClass, Field(discriminator="kind")]
-RULES: dict[Any, type[Section]] = {"absolute": Absolute, "relative": Relative, "per class": PerClass}
+class Slice(Section):
+    """Each slice of the test images against the champion's; no false alarm where there are many."""
+
+    kind: Literal["slice"]
+    column: str
+    """A column of the source (camera, place, ...), or `labels`: how many a photo has. More than eight different numbers
+    are cut at their quartiles."""
+    metric: str
+    """As for `absolute`."""
+    margin: float = Field(ge=0, allow_inf_nan=False)
+    """How much of it a slice may lose, in percentage points."""
+    min_images: int = Field(ge=2, default=100)
+    """Test images that a slice needs to be judged."""
+
+
+Rule = Annotated[Absolute | Relative | PerClass | Slice, Field(discriminator="kind")]
+RULES: dict[Any, type[Section]] = {"absolute": Absolute, "relative": Relative, "per class": PerClass, "slice": Slice}
 
 
 class Published(Section):

@@ -174,8 +174,13 @@ def ap_interval(value: float, draws: FloatArray, positives: NDArray[np.int64]) -
         draws: on resamples of them [R].
         positives: photos that show each class [C]; those without count for nothing.
     """
+    return interval(value, draws, AP_BIAS, float(wider(typical(positives))))
+
+
+def typical(positives: NDArray[np.int64]) -> float:
+    """Positives of a class, for the noise of a mean over all [C]: the harmonic mean of those that have any."""
     some = positives[positives > 0]
-    return interval(value, draws, AP_BIAS, wider(float(len(some) / (1 / some).sum())) if len(some) else 1.0)
+    return float(len(some) / (1 / some).sum()) if len(some) else np.inf
 
 
 def wider(positives: Any) -> Any:

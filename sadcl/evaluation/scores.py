@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,14 @@ class Scores:
     def figures(self, name: str, threshold: float) -> metrics.Figures:
         """A model's figures on all images."""
         return metrics.evaluate(self.probabilities(name), self.targets, self.ignored, threshold)
+
+    def part(self, rows: NDArray[np.int64]) -> "Scores":
+        """The same on some of the images, in the order of ``rows``; the digests stay those of the whole."""
+        picked = {name: [column[i] for i in rows] for name, column in self.slices.items()}
+        logits = {name: values[rows] for name, values in self.logits.items()}
+        ids, sha256 = ([column[i] for i in rows] for column in (self.ids, self.sha256))
+        targets, ignored = self.targets[rows], self.ignored[rows]
+        return replace(self, ids=ids, sha256=sha256, targets=targets, ignored=ignored, slices=picked, logits=logits)
 
     def labels_digest(self) -> str:
         """SHA-256 of ids, classes, targets and ignored entries, whatever the order of the images."""

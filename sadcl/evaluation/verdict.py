@@ -5,16 +5,16 @@ a figure.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import isnan
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.evaluation import gate
-from sadcl.evaluation.bootstrap import Interval, multiplicities, resampled
+from sadcl.evaluation.bootstrap import Counts, Interval, multiplicities, resampled
 from sadcl.evaluation.champion import Champion
 from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.rules.base import Evidence, NotApplicable, Refusal, Sample
@@ -24,6 +24,8 @@ MODEL, CHAMPION = "sadcl", "champion"
 
 TOLERANCE = 1e-6
 """Percent; how far figures in metrics.json may lie from those that the scores give."""
+MOST = 5
+"""Labels a photo, from which on slices do not tell how many."""
 DRAWS, SEED = 1000, 2307
 """Resamples of the test images: the same for everybody who judges the same scores."""
 
@@ -69,8 +71,27 @@ def verdict(
 def _evidence(
     scores: Scores, metrics: Mapping[str, Any], rival: Scores, champion: Champion | None, threshold: float
 ) -> Evidence:
-    ours, theirs = _model(scores, metrics, threshold), _champion(scores, rival, champion, threshold)
-    return Evidence(ours, theirs, scores.classes, len(scores))
+    counts = multiplicities(len(scores), DRAWS, SEED)
+    refusal = _against_model(scores, metrics)
+    model = Refusal(refusal) if refusal is not None else _sample(scores, MODEL, threshold, counts)
+    if isinstance(model, Sample):
+        model = _agreeing(model, metrics.get(MODEL) or {})
+    reigning: Sample | Refusal | NotApplicable | None = _no_comparison(scores, rival, champion)
+    if reigning is None:
+        place = {name: i for i, name in enumerate(rival.ids)}
+        rival = rival.part(np.array([place[name] for name in scores.ids]))
+        reigning = _sample(rival, CHAMPION, threshold, counts)
+
+    def part(rows: NDArray[np.bool_]) -> tuple[Sample, Sample]:
+        some, drawn = np.flatnonzero(rows), counts[rows]
+        return (
+            _sampled(scores.part(some), MODEL, threshold, drawn),
+            _sampled(rival.part(some), CHAMPION, threshold, drawn),
+        )
+
+    labels = (scores.targets & ~scores.ignored).sum(axis=1)
+    columns = {**scores.slices, "labels": [str(n) if n < MOST else f"{MOST} or more" for n in labels]}
+    return Evidence(model, reigning, scores.classes, len(scores), columns, part)
 
 
 def _intervals(evidence: Evidence, metric: str) -> dict[str, list[float] | None]:
@@ -89,16 +110,13 @@ def _numbers(value: Interval | None) -> list[float] | None:
     return None if value is None or not np.isfinite(value).all() else [float(part) for part in value]
 
 
-def _model(scores: Scores, metrics: Mapping[str, Any], threshold: float) -> Sample | Refusal:
+def _against_model(scores: Scores, metrics: Mapping[str, Any]) -> str | None:
+    """What stands against trusting these scores; None when nothing does."""
     if scores.refused is not None:
-        return Refusal(scores.refused)
+        return scores.refused
     if "weights" not in scores.digests or metrics.get("digests") != scores.digests:
-        return Refusal("metrics.json and scores.parquet stand on different models or data; run `dvc repro evaluate`")
-    saw = _saw("the model", scores.seen.get(MODEL), metrics.get("seen_in_training"))
-    if saw is not None:
-        return Refusal(saw)
-    sample = _sample(scores, MODEL, threshold)
-    return sample if isinstance(sample, Refusal) else _agreeing(sample, metrics.get(MODEL) or {})
+        return "metrics.json and scores.parquet stand on different models or data; run `dvc repro evaluate`"
+    return _saw("the model", scores.seen.get(MODEL), metrics.get("seen_in_training"))
 
 
 def _agreeing(sample: Sample, noted: Mapping[str, Any]) -> Sample | Refusal:
@@ -110,24 +128,13 @@ def _agreeing(sample: Sample, noted: Mapping[str, Any]) -> Sample | Refusal:
     return sample
 
 
-def _champion(
-    scores: Scores, rival: Scores, champion: Champion | None, threshold: float
-) -> Sample | Refusal | NotApplicable:
+def _no_comparison(scores: Scores, rival: Scores, champion: Champion | None) -> Refusal | NotApplicable | None:
     if champion is None:
         return NotApplicable("nobody is champion yet")
     if champion.weights == scores.digests.get("weights"):
         return NotApplicable(f"the model is the champion itself ({champion})")
     against = _against(scores, rival, champion)
-    return Refusal(against) if against is not None else _sample(_in_order(rival, scores.ids), CHAMPION, threshold)
-
-
-def _in_order(rival: Scores, ids: list[str]) -> Scores:
-    """The same images in the same order: resamples of both are then resamples of the same images."""
-    place = {name: i for i, name in enumerate(rival.ids)}
-    rows = [place[name] for name in ids]
-    logits = {name: values[rows] for name, values in rival.logits.items()}
-    sha256, targets, ignored = [rival.sha256[i] for i in rows], rival.targets[rows], rival.ignored[rows]
-    return replace(rival, ids=ids, sha256=sha256, targets=targets, ignored=ignored, logits=logits, slices={})
+    return None if against is None else Refusal(against)
 
 
 def _against(scores: Scores, rival: Scores, champion: Champion) -> str | None:
@@ -155,14 +162,18 @@ def _saw(who: str, *counts: int | None) -> str | None:
     return f"{who} saw {seen} of the test images in training" if seen else None
 
 
-def _sample(scores: Scores, name: str, threshold: float) -> Sample | Refusal:
+def _sample(scores: Scores, name: str, threshold: float, counts: Counts) -> Sample | Refusal:
     try:
-        figures = scores.figures(name, threshold)
+        return _sampled(scores, name, threshold, counts)
     except SadclError as error:
         return Refusal(f"the scores of {name} cannot be evaluated: {error}")
+
+
+def _sampled(scores: Scores, name: str, threshold: float, counts: Counts) -> Sample:
+    """A model on the images, and on resamples of them [N, R]."""
+    figures = scores.figures(name, threshold)
     flat = {metric: float(figures[metric]) for metric in NAMES}  # type: ignore[literal-required]
     top3 = {f"top3.{metric}": float(value) for metric, value in figures["top3"].items()}  # type: ignore[arg-type]
-    counts = multiplicities(len(scores), DRAWS, SEED)
     drawn = resampled(scores.probabilities(name), scores.targets, counts, scores.ignored, threshold)
     positives = (scores.targets & ~scores.ignored).sum(axis=0)
     return Sample({**flat, **top3}, drawn.figures, figures["AP"], drawn.ap, positives)

@@ -135,6 +135,8 @@ def _asked(rule: params.Rule) -> tuple[str, str]:
     """What a rule is about, and what it asks."""
     if isinstance(rule, params.PerClass):
         return "each class", f"may lose {rule.margin:.2f} AP to the champion"
+    if isinstance(rule, params.Slice):
+        return f"{rule.metric} by {rule.column}", f"each slice may lose {rule.margin:.2f} to the champion"
     if isinstance(rule, params.Relative):
         asked = f"may be {rule.margin:.2f} below the champion's"
     else:

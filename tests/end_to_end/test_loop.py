@@ -148,7 +148,7 @@ def test_a_reviewer_promotes_and_only_what_follows_is_stale(project: Path) -> No
     assert stale(project) == ["rescore", "gate", "report"]
     run(project, "dvc", "repro")
     verdict = json.loads((project / "reports/verdict.json").read_text())
-    assert [rule["result"] for rule in verdict["rules"]] == ["pass", *["not applicable"] * 3]
+    assert [rule["result"] for rule in verdict["rules"]] == ["pass", *["not applicable"] * 4]
     assert "Champion: sadcl-scenes-production version 1" in run(project, "sadcl", "status")
     printed = run(project, "sadcl", "predict", str(next((project / "data/raw/scenes/images/test").glob("*.jpg"))),
                   "--model", "models:/sadcl-scenes-production@champion")  # fmt: skip

@@ -218,7 +218,7 @@ def compare(
 def test_a_class_that_clearly_lost_fails_and_is_named() -> None:
     row = compare((80, 50, 60), (80, 70, 60))
     assert row["result"] == "fail"
-    assert row["words"].startswith("1 class of 3 lost more than 5.00 AP: dog -20.0 (")
+    assert row["words"].startswith("1 of 3 classes lost more than 5.00 AP: dog -20.0 (")
     assert row["value"] == pytest.approx(-20)
     assert row["low"] < -20 < row["high"] < -5
 
@@ -226,13 +226,13 @@ def test_a_class_that_clearly_lost_fails_and_is_named() -> None:
 def test_a_loss_that_may_be_noise_passes_and_is_named() -> None:
     row = compare((80, 64, 60), (80, 70, 60), spread=2.0)
     assert row["result"] == "pass"
-    assert row["words"].startswith("No class of 3 is shown to have lost more than 5.00 AP; the lowest: dog -6.0 (")
+    assert row["words"].startswith("None of 3 classes is shown to have lost more than 5.00 AP; the lowest: dog -6.0 (")
 
 
 def test_a_class_with_few_test_images_is_not_judged_and_said() -> None:
     row = compare((80, 70, 10), (80, 70, 60), positives=np.array([100, 50, 19]))
     assert row["result"] == "pass"
-    assert "1 class with fewer than 20 test images not judged" in row["words"]
+    assert "1 with fewer than 20 test images not judged" in row["words"]
     none = compare((80, 70, 60), (80, 70, 60), positives=np.array([1, 2, 3]))
     assert (none["result"], none["value"]) == ("not applicable", None)
 

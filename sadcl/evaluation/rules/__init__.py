@@ -7,10 +7,12 @@ from sadcl.evaluation.rules.absolute import absolute
 from sadcl.evaluation.rules.base import Evidence, Held
 from sadcl.evaluation.rules.per_class import per_class
 from sadcl.evaluation.rules.relative import relative
+from sadcl.evaluation.rules.slices import slices
 
 RULES: dict[str, Callable[[Any, Evidence], Held]] = {
     "absolute": absolute,
     "relative": relative,
     "per class": per_class,
+    "slice": slices,
 }
 """By the kind that params.yaml names."""

@@ -1,8 +1,9 @@
 """What every rule of the gate is given, and what it answers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +70,16 @@ class Evidence:
         champion: who reigns.
         classes: names [C].
         images: N, of the test split.
+        columns: values [N] of what the test images can be sliced by.
+        part: both models on some of the images [N]; asked only where both are samples.
     """
 
     model: Sample | Refusal
     champion: Sample | Refusal | NotApplicable
     classes: tuple[str, ...]
     images: int
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    part: Callable[[NDArray[np.bool_]], tuple[Sample, Sample]] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,18 @@ def _more_images(reach: float, apart: float, images: int) -> int | None:
     if abs(apart) * HOPELESS**0.5 <= reach:
         return None
     return max(1, int(float(f"{images * ((reach / apart) ** 2 - 1):.2g}")))
+
+
+def compared(evidence: Evidence, what: str) -> tuple[Sample, Sample] | Held:
+    """Model and champion, or why ``what`` of them can't be compared."""
+    model, champion = evidence.model, evidence.champion
+    if not isinstance(model, Sample):
+        return Held(REFUSED, why_unknown("the model", model, what))
+    if isinstance(champion, NotApplicable):
+        return Held(NOT_APPLICABLE, f"{what} is not compared with a champion: {champion.reason}.")
+    if not isinstance(champion, Sample):
+        return Held(REFUSED, why_unknown("the champion", champion, what))
+    return model, champion
 
 
 def known(figures: Sample | Refusal | NotApplicable, metric: str) -> float | None:

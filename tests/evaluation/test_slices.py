@@ -1,0 +1,87 @@
+"""Slices of the test images: how they are cut, and that one which clearly lost is found among those that did not."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sadcl import params
+from sadcl.evaluation.champion import Champion
+from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.rules.slices import groups
+from sadcl.evaluation.scores import Scores
+from sadcl.evaluation.verdict import verdict
+
+N = 600
+REIGNING = Champion("n-production", "1", "b" * 64)
+
+
+def rows(column: list[Any]) -> dict[str, list[int]]:
+    return {name: np.flatnonzero(found).tolist() for name, found in groups(column).items()}
+
+
+def test_words_and_few_numbers_are_slices_as_they_are_and_what_is_not_known_is_one() -> None:
+    assert rows(["phone", "slr", None, "phone"]) == {"phone": [0, 3], "slr": [1], "unknown": [2]}
+    assert rows([2.0, 10.0, float("nan"), 2.0]) == {"2": [0, 3], "10": [1], "unknown": [2]}
+
+
+def test_many_numbers_are_cut_at_their_quartiles_and_nobody_is_lost() -> None:
+    found = groups([*map(float, range(100)), None])
+    assert list(found) == ["below 24.75", "24.75 to 49.5", "49.5 to 74.25", "from 74.25", "unknown"]
+    assert [int(part.sum()) for part in found.values()] == [25, 25, 25, 25, 1]
+    assert (np.sum(list(found.values()), axis=0) == 1).all()
+
+
+def model(name: str, digest: str, noise: np.ndarray) -> Scores:
+    rng = np.random.default_rng(5)
+    targets = rng.random((N, 5)) < 0.4
+    logits = (3.0 * targets - 1.5 + noise[:, None] * rng.standard_normal((N, 5))).astype(np.float32)
+    camera = ["phone" if i % 3 else "slr" for i in range(N)]
+    return Scores(
+        [f"{i}" for i in range(N)], [f"{i:064x}" for i in range(N)], tuple("abcde"), targets, np.zeros_like(targets),
+        {"camera": camera}, {name: logits}, {"weights": digest, "test_list": "list"}, {name: 0},
+    )  # fmt: skip
+
+
+def judged(rule: params.Slice, ours: Scores, theirs: Scores) -> dict[str, Any]:
+    noted = {"sadcl": plain(ours.figures("sadcl", 0.5)), "digests": ours.digests, "seen_in_training": 0}
+    [row] = verdict(params.Gate(rules=(rule,)), 0.5, ours, noted, theirs, REIGNING)["rules"]
+    return dict(row)
+
+
+def rule(column: str = "camera", **more: Any) -> params.Slice:
+    return params.Slice(**{"kind": "slice", "column": column, "metric": "mAP", "margin": 5.0, **more})
+
+
+SLR = np.array([i % 3 == 0 for i in range(N)])
+CHAMPION = model("champion", "b" * 64, np.full(N, 0.8))
+
+
+@pytest.mark.parametrize("metric", ["mAP", "OF1"])
+def test_a_slice_that_clearly_lost_fails_though_the_whole_hardly_did(metric: str) -> None:
+    worse = model("sadcl", "a" * 64, np.where(SLR, 3.0, 0.6))
+    found = judged(rule(metric=metric), worse, CHAMPION)
+    assert found["result"] == "fail"
+    assert found["words"].startswith(f"1 of 2 slices by camera lost more than 5.00 {metric}: slr -")
+    shuffled = CHAMPION.part(np.random.default_rng(1).permutation(N))
+    assert judged(rule(metric=metric), worse, shuffled) == found
+
+
+def test_slices_that_did_not_lose_pass() -> None:
+    same = model("sadcl", "a" * 64, np.full(N, 0.8))
+    assert judged(rule(), same, CHAMPION)["result"] == "pass"
+    by_labels = judged(rule("labels", min_images=50), same, CHAMPION)
+    assert by_labels["result"] == "pass"
+    assert "3 slices by labels" in by_labels["words"]
+    assert "with fewer than 50 images, or without labels, not judged" in by_labels["words"]
+
+
+def test_small_slices_and_unknown_columns_are_said() -> None:
+    same = model("sadcl", "a" * 64, np.full(N, 0.8))
+    few = judged(rule(min_images=500), same, CHAMPION)
+    assert (few["result"], few["words"]) == ("not applicable", "mAP by camera: no slice has 500 images and a label.")
+    lost = judged(rule("place"), same, CHAMPION)
+    assert (lost["result"], lost["words"]) == (
+        "refused", "The test images have no column place to slice by; they have camera, labels.",
+    )  # fmt: skip
+    assert judged(rule(metric="map"), same, CHAMPION)["result"] == "refused"
