@@ -31,8 +31,18 @@ def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
         ("train", "lr", -1, r"Setting train\.lr: .*greater than 0.* -1"),
         ("model", "side", 100, "multiple of 8"),
         ("gate", "rules", [], "at least 1"),
-        ("gate", "rules", [{"metric": "mAP"}], r"gate\.rules\.0\.kind must be one of absolute, relative, per class \("),
-        ("gate", "rules", [{"kind": "relativ"}], "must be one of absolute, relative, per class, but it is 'relativ'"),
+        (
+            "gate",
+            "rules",
+            [{"metric": "mAP"}],
+            r"0\.kind must be one of absolute, relative, per class, slice \(",
+        ),
+        (
+            "gate",
+            "rules",
+            [{"kind": "relativ"}],
+            "one of absolute, relative, per class, slice, but it is 'relativ'",
+        ),
         ("gate", "rules", [{"kind": "per class", "margni": 1}], r"per class\.margni; the nearest known one is margin"),
         (
             "gate",
