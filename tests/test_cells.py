@@ -16,7 +16,7 @@ def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(HOME)
 
 
-@pytest.mark.parametrize("stage", ["sarl", "head", "dual"])
+@pytest.mark.parametrize("stage", ["sarl", "head", "head_tuned", "dual", "dual_tuned"])
 def test_every_cell_has_settings_of_its_own_row(stage: str) -> None:
     matrix = GRAPH[stage]["matrix"]
     found = {
@@ -39,7 +39,9 @@ def test_every_cell_has_settings_of_its_own_row(stage: str) -> None:
             },
         ),
     }
-    assert (heads, weights) == expected[stage]
+    wanted_heads, wanted_weights = expected[stage.removesuffix("_tuned")]
+    assert heads == wanted_heads
+    assert weights == {row: wanted_weights[row] for row in weights}
 
 
 def test_a_trial_is_the_same_for_every_head_and_comes_again() -> None:
@@ -48,15 +50,16 @@ def test_a_trial_is_the_same_for_every_head_and_comes_again() -> None:
     assert len({tuple(settings.values()) for settings in drawn}) == len(drawn)
 
 
-def test_what_was_chosen_is_the_best_trial_of_each_head() -> None:
-    own = yaml.safe_load((HOME / "benchmarks/params.yaml").read_text(encoding="utf-8"))
-    for row in GRAPH["choice"]["matrix"]["row"]:
+@pytest.mark.parametrize("stage", ["choice", "choice_tuned"])
+def test_what_was_chosen_is_the_best_trial_of_each_head(stage: str) -> None:
+    own, matrix = yaml.safe_load((HOME / "benchmarks/params.yaml").read_text(encoding="utf-8")), GRAPH[stage]["matrix"]
+    [kind] = matrix["kind"]
+    for row in matrix["row"]:
         tried = [
-            yaml.safe_load((cell.CELLS / f"choice/frozen/{row}-{trial}.json").read_text())
-            for trial in GRAPH["choice"]["matrix"]["trial"]
+            yaml.safe_load((cell.CELLS / f"choice/{kind}/{row}-{trial}.json").read_text()) for trial in matrix["trial"]
         ]
         best = max(tried, key=lambda one: one["select"])["settings"]
-        chosen = own["chosen"]["frozen"][row]
+        chosen = own["chosen"][kind][row]
         pretrain = chosen["pretrain"]
         assert pretrain == {name: best[name] for name in pretrain}
         assert len(pretrain) == 3
