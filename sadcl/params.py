@@ -195,7 +195,8 @@ class Absolute(Section):
 
     kind: Literal["absolute"]
     metric: str
-    """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1, or one of the top-3 ones (top3.OF1)."""
+    """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1; one of the top-3 ones (top3.OF1);
+    or ECE, the expected calibration error, of which less is better."""
     at_least: float | None = Field(allow_inf_nan=False, default=None)
     at_most: float | None = Field(allow_inf_nan=False, default=None)
     """One of the two, in percent."""

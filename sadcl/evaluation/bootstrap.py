@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from sadcl.evaluation import metrics
+from sadcl.evaluation import calibration, metrics
 from sadcl.progress import track
 
 FloatArray = NDArray[np.float64]
@@ -25,7 +25,7 @@ class Resampled(NamedTuple):
     """Figures on resamples of the photos, in percent.
 
     Attributes:
-        figures: by name (mAP, CP ... OF1, and the top-3 ones as ``top3.CP``), [R].
+        figures: by name (mAP, CP ... OF1, the top-3 ones as ``top3.CP``, ECE), [R].
         ap: [C, R]; NaN where a resample has no positive of a class.
     """
 
@@ -75,7 +75,7 @@ def resampled(
     top3 = metrics.of_counts(_sums(best & there, counts), sums["best"], sums["there"])
     ap = resampled_ap(scores, targets, counts, ignored)
     named = {"mAP": _mean_known(ap), **figures, **{f"top3.{name}": value for name, value in top3.items()}}
-    return Resampled(named, ap)
+    return Resampled({**named, "ECE": _calibration_error(scores, targets, counts, ignored)}, ap)
 
 
 def resampled_map(
@@ -124,8 +124,17 @@ def _ap(copies: Counts, rank: NDArray[np.int32]) -> FloatArray:
     return _divided(100 * (copies * never_rising).sum(axis=0), found[-1])
 
 
-def _sums(part: NDArray[np.bool_], counts: Counts) -> FloatArray:
-    """[R, C], photos of a resample for which ``part`` [N, C] holds; float32 is exact to 16 million of them."""
+def _calibration_error(
+    scores: FloatArray, targets: NDArray[np.bool_], counts: Counts, ignored: NDArray[np.bool_] | None
+) -> FloatArray:
+    """ECE on each resample [R], percent."""
+    sums, labels = calibration.excess(scores, targets, ignored)
+    error, whole = np.abs(_sums(sums, counts)).sum(axis=1), _sums(labels[:, None], counts)[:, 0]
+    return _divided(100 * error, whole)
+
+
+def _sums(part: NDArray[Any], counts: Counts) -> FloatArray:
+    """[R, C], the sum of ``part`` [N, C] over the photos of each resample; float32 is exact to 16 million photos."""
     blocks = range(0, counts.shape[1], BLOCK)
     whole = part.astype(np.float32)
     return np.concatenate([counts[:, first : first + BLOCK].T.astype(np.float32) @ whole for first in blocks]).astype(
@@ -139,7 +148,7 @@ def _mean_known(ap: FloatArray) -> FloatArray:
     return _divided(np.where(known, ap, 0).sum(axis=0), known.sum(axis=0))
 
 
-def _divided(part: FloatArray, whole: NDArray[np.integer]) -> FloatArray:
+def _divided(part: FloatArray, whole: NDArray[Any]) -> FloatArray:
     """part / whole, and NaN where the whole is 0."""
     share: FloatArray = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
     return share

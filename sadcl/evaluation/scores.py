@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.evaluation import metrics
+from sadcl.evaluation.calibration import expected_calibration_error
 
 _KEY, _LOGITS, _SLICE = b"sadcl", "logits_", "slice_"
 _INDEXES, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
@@ -68,6 +69,11 @@ class Scores:
     def figures(self, name: str, threshold: float) -> metrics.Figures:
         """A model's figures on all images."""
         return metrics.evaluate(self.probabilities(name), self.targets, self.ignored, threshold)
+
+    def calibration_error(self, name: str) -> float | None:
+        """A model's ECE on all images, percent; None where there is no label at all."""
+        error = expected_calibration_error(self.probabilities(name), self.targets, self.ignored)
+        return error if np.isfinite(error) else None
 
     def part(self, rows: NDArray[np.int64]) -> "Scores":
         """The same on some of the images, in the order of ``rows``; the digests stay those of the whole."""

@@ -78,7 +78,7 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
     figures = {name: scores.figures(name, threshold) for name in scores.logits}
     without = figures["sadcl"]["classes_without_positives"]
     return {
-        **{name: plain(values) for name, values in figures.items()},
+        **{name: {**plain(values), "ECE": scores.calibration_error(name)} for name, values in figures.items()},
         "images": len(scores),
         "classes": len(scores.classes),
         "classes_without_positives": [scores.classes[j] for j in without],

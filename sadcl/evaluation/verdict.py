@@ -64,7 +64,7 @@ def verdict(
         "champion_version": champion.version if champion else None,
         "threshold": threshold,
         "draws": DRAWS,
-        "intervals": {name: _intervals(evidence, name) for name in NAMES},
+        "intervals": {name: _intervals(evidence, name) for name in (*NAMES, "ECE")},
     }
 
 
@@ -176,4 +176,6 @@ def _sampled(scores: Scores, name: str, threshold: float, counts: Counts) -> Sam
     top3 = {f"top3.{metric}": float(value) for metric, value in figures["top3"].items()}  # type: ignore[arg-type]
     drawn = resampled(scores.probabilities(name), scores.targets, counts, scores.ignored, threshold)
     positives = (scores.targets & ~scores.ignored).sum(axis=0)
-    return Sample({**flat, **top3}, drawn.figures, figures["AP"], drawn.ap, positives)
+    error = scores.calibration_error(name)
+    every = {**flat, **top3, "ECE": np.nan if error is None else error}
+    return Sample(every, drawn.figures, figures["AP"], drawn.ap, positives)

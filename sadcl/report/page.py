@@ -91,6 +91,7 @@ def render(root: Path, settings: params.Gate) -> str:
         refused=rival.refused,
         per_class=plots.per_class(_rows(reports / "plots/per_class.csv")),
         precision_recall=plots.precision_recall(_rows(reports / "plots/precision_recall.csv"), metrics["threshold"]),
+        reliability=plots.reliability(_rows(reports / "plots/reliability.csv")),
         stage1=plots.training(_rows(models / "pretrain/history.csv"), "stage 1, SARL"),
         stage2=plots.training(_rows(models / "train/history.csv"), "stage 2, SADCL"),
         photos=_photos(found, Shards(root / "data/shards/test"), model, metrics["threshold"]),
@@ -119,7 +120,8 @@ def _columns(
     columns = [_column("SADCL", metrics["sadcl"]), _column("SARL alone", metrics["sarl"])]
     if len(rival) and rival.labels_digest() == found.labels_digest():
         version = f" (version {verdict['champion_version']})" if verdict.get("champion_version") else ""
-        columns.append(_column(f"Champion{version}", rival.figures("champion", metrics["threshold"])))
+        known = rival.figures("champion", metrics["threshold"])
+        columns.append(_column(f"Champion{version}", {**known, "ECE": rival.calibration_error("champion")}))
     if settings.published is not None:
         figures = settings.published.figures
         top3 = {name.removeprefix("top3."): value for name, value in figures.items() if name.startswith("top3.")}

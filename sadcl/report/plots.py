@@ -87,6 +87,17 @@ def precision_recall(rows: Rows, threshold: float) -> str:
         return _svg(figure, "Precision over recall")
 
 
+def reliability(rows: Rows) -> str:
+    """Share of labels that are present over the score, and the line on which both are the same."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4))
+        axes = figure.subplots()
+        axes.plot([0, 100], [0, 100], color="grey", lw=1)
+        axes.plot([_number(r["score"]) for r in rows], [_number(r["present"]) for r in rows], "o-", color=BLUE)
+        axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="score, %", ylabel="labels that are present, %")
+        return _svg(figure, "Share of labels that are present, over their score")
+
+
 def training(rows: Rows, stage: str) -> str:
     """Select mAP of raw and averaged weights, and each part of the loss on its own scale, over epochs.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from sadcl import files, params, stages
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
-from sadcl.evaluation import curves, scores, scoring
+from sadcl.evaluation import calibration, curves, scores, scoring
 from sadcl.model import export, weights
 
 SHARDS, REPORTS, SERVED = Path("data/shards/test"), Path("reports"), Path("models/served")
@@ -36,6 +36,8 @@ def _plots(found: scores.Scores, threshold: float) -> None:
     curves.write_csv(REPORTS / "plots/per_class.csv", table, ("class", *ap, "positives"))
     line = curves.precision_recall(found.probabilities("sadcl"), found.targets, found.ignored)
     curves.write_csv(REPORTS / "plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
+    bins = calibration.reliability(found.probabilities("sadcl"), found.targets, found.ignored)
+    curves.write_csv(REPORTS / "plots/reliability.csv", bins, ("score", "present", "labels"))
 
 
 def _shown(value: float | None) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sadcl import files, params
 from sadcl.data import photos, shards, table
-from sadcl.evaluation import curves, scores
+from sadcl.evaluation import calibration, curves, scores
 from sadcl.evaluation.metrics import plain
 from sadcl.evaluation.verdict import verdict
 from sadcl.model import tagger, weights
@@ -64,7 +64,7 @@ def project(
     scores.write(root / "reports/scores.parquet", ours)
     rival = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}} if champion else vars(scores.nothing())
     scores.write(root / "reports/champion_scores.parquet", scores.Scores(**rival))
-    figures = {name: plain(ours.figures(name, 0.5)) for name in ours.logits}
+    figures = {name: {**plain(ours.figures(name, 0.5)), "ECE": ours.calibration_error(name)} for name in ours.logits}
     if no_figures:
         figures = {name: {**values, "mAP": None} for name, values in figures.items()}
     about = {
@@ -82,6 +82,8 @@ def project(
     curves.write_csv(root / "reports/plots/per_class.csv", bars, ("class", *ap, "positives"))
     line = curves.precision_recall(ours.probabilities("sadcl"), ours.targets, ours.ignored)
     curves.write_csv(root / "reports/plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
+    bins = calibration.reliability(ours.probabilities("sadcl"), ours.targets, ours.ignored)
+    curves.write_csv(root / "reports/plots/reliability.csv", bins, ("score", "present", "labels"))
     files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
     files.write_text(
         root / "models/train/history.csv",

@@ -111,7 +111,7 @@ def test_evaluate_writes_scores_figures_and_plots(project):
     assert found.slices["camera"] == ["left" if i % 3 else "right" for i in range(12)]
     assert not np.array_equal(found.logits["sadcl"], found.logits["sadcl_other"])
     for name in found.logits:
-        assert noted[name] == metrics.plain(found.figures(name, 0.5))
+        assert noted[name] == metrics.plain(found.figures(name, 0.5)) | {"ECE": found.calibration_error(name)}
     assert noted["chosen"] == "raw"
     assert noted["classes_without_positives"] == ["cow"]
     assert noted["seen_in_training"] == 0
@@ -128,6 +128,9 @@ def test_evaluate_leaves_plots_that_dvc_can_draw(project):
     assert [row["positives"] for row in rows] == ["6", "6"]
     ap = json.loads(Path("reports/metrics.json").read_text())["sadcl"]["mAP"]
     assert np.mean([float(row["AP"]) for row in rows]) == pytest.approx(ap, rel=1e-4)
+    known = ~scores.read("reports/scores.parquet").ignored
+    with open("reports/plots/reliability.csv", newline="") as file:
+        assert sum(int(row["labels"]) for row in csv.DictReader(file)) == known.sum()
     with open("reports/plots/precision_recall.csv", newline="") as file:
         assert float(list(csv.DictReader(file))[-1]["recall"]) == 100
 

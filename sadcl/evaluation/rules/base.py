@@ -12,6 +12,7 @@ from sadcl.evaluation.bootstrap import FloatArray, Interval, ap_interval, interv
 
 PASS, FAIL, UNDECIDED, NOT_APPLICABLE, REFUSED = "pass", "fail", "undecided", "not applicable", "refused"
 
+LOWER_IS_BETTER = {"ECE"}
 HOPELESS = 100
 """So many times the test images are more than anybody will get."""
 

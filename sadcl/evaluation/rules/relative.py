@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sadcl import params
 from sadcl.evaluation.rules.base import (
+    LOWER_IS_BETTER,
     NOT_APPLICABLE,
     REFUSED,
     Evidence,
@@ -19,7 +20,7 @@ from sadcl.evaluation.rules.base import (
 
 
 def relative(rule: params.Relative, evidence: Evidence) -> Held:
-    """Whether a figure is not below the champion's by more than the margin; a margin of 0 asks for no loss at all.
+    """Whether a figure is not worse than the champion's by more than the margin; a margin of 0 asks for no loss at all.
 
     Both are resampled alike, so what makes some images easy for both is no noise of their difference.
     """
@@ -32,7 +33,8 @@ def relative(rule: params.Relative, evidence: Evidence) -> Held:
     if bound is None or not isinstance(champion, Sample):
         return Held(REFUSED, why_unknown("the champion", champion, rule.metric), value)
     ours, theirs = numbers(value, bound)
-    limit = Limit(0.0 - rule.margin, lower=True, by_interval=rule.by == "interval")
+    lower = rule.metric not in LOWER_IS_BETTER
+    limit = Limit(0.0 - rule.margin if lower else rule.margin, lower, rule.by == "interval")
     held = hold(
         f"{rule.metric} {ours} less the champion's {theirs}:",
         model.over(champion, rule.metric),

@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from sadcl import params
 from sadcl.evaluation.bootstrap import AP_BIAS, typical, wider
-from sadcl.evaluation.rules.base import NOT_APPLICABLE, REFUSED, Evidence, Held, Sample, compared, why_unknown
+from sadcl.evaluation.rules.base import (
+    LOWER_IS_BETTER,
+    NOT_APPLICABLE,
+    REFUSED,
+    Evidence,
+    Held,
+    Sample,
+    compared,
+    why_unknown,
+)
 from sadcl.evaluation.rules.together import Parts, none_lost
 
 MANY = 8
@@ -47,6 +56,8 @@ def slices(rule: params.Slice, evidence: Evidence) -> Held:
 def _parts(metric: str, judged: dict[str, tuple[Sample, Sample]]) -> Parts:
     change = np.array([ours.figures[metric] - theirs.figures[metric] for ours, theirs in judged.values()])
     draws = np.array([ours.draws[metric] - theirs.draws[metric] for ours, theirs in judged.values()])
+    if metric in LOWER_IS_BETTER:
+        change, draws = -change, -draws
     if metric != "mAP":
         return Parts(list(judged), change, draws, 1.0, np.ones(len(change)))
     arms = np.array([wider(typical(ours.positives)) for ours, _ in judged.values()])
