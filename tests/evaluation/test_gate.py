@@ -113,6 +113,12 @@ def test_words_that_a_reviewer_can_check(rule: params.Rule, value: float, words:
     assert row["words"] == words
 
 
+def test_no_interval_leaves_what_a_figure_can_be() -> None:
+    [high] = held([absolute(50.0)], {"mAP": 99.9}, spread=5.0)["rules"]
+    [low] = held([absolute(at_most=50.0)], {"mAP": 0.1}, spread=5.0)["rules"]
+    assert (high["high"], low["low"]) == (100, 0)
+
+
 def test_within_the_noise_the_gate_is_undecided_and_says_how_many_images_would_tell() -> None:
     judged = held([absolute(70.0), absolute(79.0)], {"mAP": 80.0}, spread=1.0)
     assert [row["result"] for row in judged["rules"]] == ["pass", "undecided"]

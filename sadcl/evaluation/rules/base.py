@@ -50,8 +50,9 @@ class Sample:
     positives: NDArray[np.int64]
 
     def interval(self, metric: str) -> Interval:
-        """A figure with its 95 % interval."""
-        return self._interval(metric, self.figures[metric], self.draws[metric])
+        """A figure with its 95 % interval, which ends at 0 and 100."""
+        value, low, high = self._interval(metric, self.figures[metric], self.draws[metric])
+        return Interval(value, max(low, 0.0), min(high, 100.0)) if low == low else Interval(value, low, high)
 
     def over(self, other: "Sample", metric: str) -> Interval:
         """How much more it is than another model's on the same images; both are resampled alike."""
