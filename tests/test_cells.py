@@ -67,20 +67,25 @@ def test_what_was_chosen_is_the_best_trial_of_each_head(stage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "trials"), [("sample_to_sample", "s"), ("prototype_to_sample", "p"), ("both", "both"), ("zero", "zero")]
+    ("stage", "row"),
+    [
+        *(("choice_dual", row) for row in ("zero", "sample_to_sample", "prototype_to_sample", "both")),
+        *(("choice_dual_tuned", row) for row in ("zero", "both")),
+    ],
 )
-def test_the_weights_of_stage_2_are_those_of_the_best_trial(row: str, trials: str) -> None:
-    names = [name for name in GRAPH["choice_dual"]["matrix"]["trial"] if name.startswith(trials)]
-    seeds = GRAPH["choice_dual"]["matrix"]["seed"]
+def test_stage_2_is_set_as_in_the_best_trial_of_its_row(stage: str, row: str) -> None:
+    matrix, trials = GRAPH[stage]["matrix"], cell._own()["search_dual"]
+    [kind], weights = matrix["kind"], ("sample_to_sample", "prototype_to_sample")
+    train = cell.settings(kind, row, seed=1).train
+    on = [getattr(train, weight) > 0 for weight in weights]
+    names = [name for name in matrix["trial"] if [trials[name][weight] > 0 for weight in weights] == on]
     select = {
         name: sum(
-            yaml.safe_load((cell.CELLS / f"choice/frozen/dual-{name}-{seed}.json").read_text())["select"]
-            for seed in seeds
+            yaml.safe_load((cell.CELLS / f"choice/{kind}/dual-{name}-{seed}.json").read_text())["select"]
+            for seed in matrix["seed"]
         )
         for name in names
     }
-    best = cell._own()["search_dual"][max(select, key=lambda name: select[name])]
-    train = cell.settings("frozen", row, seed=1).train
-    assert (train.sample_to_sample, train.prototype_to_sample) == (
-        best["sample_to_sample"], best["prototype_to_sample"],
-    )  # fmt: skip
+    best = trials[max(names, key=lambda name: select[name])]
+    tried = {name: value for name, value in best.items() if name != "lr" or kind == "tuned"}
+    assert {name: getattr(train, name) for name in tried} == tried
