@@ -243,8 +243,25 @@ class Slice(Section):
     """Test images that a slice needs to be judged."""
 
 
-Rule = Annotated[Absolute | Relative | PerClass | Slice, Field(discriminator="kind")]
-RULES: dict[Any, type[Section]] = {"absolute": Absolute, "relative": Relative, "per class": PerClass, "slice": Slice}
+class Cost(Section):
+    """What the registered file costs."""
+
+    kind: Literal["cost"]
+    of: Literal["bytes", "parameters"]
+    at_most: float | None = Field(gt=0, allow_inf_nan=False, default=None)
+    """A bound, or"""
+    times: float | None = Field(gt=0, allow_inf_nan=False, default=None)
+    """so many times the champion's."""
+
+
+Rule = Annotated[Absolute | Relative | PerClass | Slice | Cost, Field(discriminator="kind")]
+RULES: dict[Any, type[Section]] = {
+    "absolute": Absolute,
+    "relative": Relative,
+    "per class": PerClass,
+    "slice": Slice,
+    "cost": Cost,
+}
 
 
 class Published(Section):

@@ -35,13 +35,13 @@ def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
             "gate",
             "rules",
             [{"metric": "mAP"}],
-            r"0\.kind must be one of absolute, relative, per class, slice \(",
+            r"0\.kind must be one of absolute, relative, per class, slice, cost \(",
         ),
         (
             "gate",
             "rules",
             [{"kind": "relativ"}],
-            "one of absolute, relative, per class, slice, but it is 'relativ'",
+            "one of absolute, relative, per class, slice, cost, but it is 'relativ'",
         ),
         ("gate", "rules", [{"kind": "per class", "margni": 1}], r"per class\.margni; the nearest known one is margin"),
         (

@@ -34,6 +34,7 @@ class Scores:
         logits: float32 [N, C] by name of the model.
         digests: what the scores stand on, by name: ``weights``, ``test_list``, ``labels``, ``shards``, ...
         seen: by name of the model, how many of the images it saw in training.
+        cost: by name of the model, bytes and parameters of its file.
         refused: why there are no scores although there should be; None where nothing is wrong.
     """
 
@@ -46,6 +47,7 @@ class Scores:
     logits: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
+    cost: dict[str, dict[str, int]] = field(default_factory=dict)
     refused: str | None = None
 
     def __post_init__(self) -> None:
@@ -111,7 +113,7 @@ def write(path: str | Path, scores: Scores) -> None:
         **{_SLICE + name: pa.array(values) for name, values in scores.slices.items()},
         **{_LOGITS + name: _lists(values) for name, values in scores.logits.items()},
     }
-    about = {name: getattr(scores, name) for name in ("classes", "digests", "seen", "refused")}
+    about = {name: getattr(scores, name) for name in ("classes", "digests", "seen", "cost", "refused")}
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False)})
     with files.writing(path) as beside:
         pq.write_table(table, beside, compression="zstd")
@@ -151,6 +153,7 @@ def _scores(table: pa.Table) -> Scores:
         logits={name: _rows(table[_LOGITS + name], width) for name in _named(table, _LOGITS)},
         digests=dict(about["digests"]),
         seen=dict(about["seen"]),
+        cost=dict(about["cost"]),
         refused=about["refused"],
     )
 

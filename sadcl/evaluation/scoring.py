@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sadcl import files, params
@@ -15,6 +16,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import plain
 from sadcl.evaluation.scores import Scores
 from sadcl.model import device, runtime, tagger
+from sadcl.model.network import Network
 from sadcl.progress import track
 
 Head = Mapping[str, Any]
@@ -52,7 +54,8 @@ def challenger(train: Path, pretrain: Path, test: Shards, batch: int, served: Pa
     made_with = {"weights": files.digest(judged), "pretrain_weights": files.digest(pretrain)}
     if judged != train:
         made_with["train_weights"] = files.digest(train)
-    return _scores(test, logits, seen, {**made_with, "preprocessing": files.digest_of(head["preprocessing"])})
+    digests = {**made_with, "preprocessing": files.digest_of(head["preprocessing"])}
+    return replace(_scores(test, logits, seen, digests), cost={"sadcl": _cost(judged, head)})
 
 
 def champion(file: Path, test: Shards, batch: int) -> Scores:
@@ -64,7 +67,9 @@ def champion(file: Path, test: Shards, batch: int) -> Scores:
     head = _head(file, test)
     logits = {"champion": _logits(file, "best", test, batch, "champion")}
     digests = {"weights": files.digest(file), "preprocessing": files.digest_of(head["preprocessing"])}
-    return _scores(test, logits, {"champion": _seen(test, head)}, digests)
+    return replace(
+        _scores(test, logits, {"champion": _seen(test, head)}, digests), cost={"champion": _cost(file, head)}
+    )
 
 
 def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
@@ -85,6 +90,7 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
         "chosen": chosen,
         "threshold": threshold,
         "seen_in_training": scores.seen["sadcl"],
+        "cost": scores.cost["sadcl"],
         "device": device.describe(device.pick()),
         "digests": scores.digests,
     }
@@ -121,6 +127,13 @@ def _logits(file: Path, which: Which, test: Shards, batch: int, what: str) -> ND
     batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), batch)
     shown = track(batches, f"test images, {what}", total=-(-len(test) // batch), each=batch)
     return tagger.logits(network.to(where), shown, where)
+
+
+def _cost(file: Path, head: Head) -> dict[str, int]:
+    """Bytes of the file that is served, and parameters of the network for use alone."""
+    with torch.device("meta"):
+        network = Network(params.Model(**head["model"]), len(head["classes"]), start=False)
+    return {"bytes": file.stat().st_size, "parameters": sum(p.numel() for p in network.parameters())}
 
 
 def _seen(test: Shards, *heads: Head) -> int:

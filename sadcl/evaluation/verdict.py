@@ -91,7 +91,8 @@ def _evidence(
 
     labels = (scores.targets & ~scores.ignored).sum(axis=1)
     columns = {**scores.slices, "labels": [str(n) if n < MOST else f"{MOST} or more" for n in labels]}
-    return Evidence(model, reigning, scores.classes, len(scores), columns, part)
+    cost = {"model": scores.cost.get(MODEL, {}), "champion": rival.cost.get(CHAMPION, {})}
+    return Evidence(model, reigning, scores.classes, len(scores), columns, part, cost)
 
 
 def _intervals(evidence: Evidence, metric: str) -> dict[str, list[float] | None]:

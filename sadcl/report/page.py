@@ -137,6 +137,11 @@ def _asked(rule: params.Rule) -> tuple[str, str]:
     """What a rule is about, and what it asks."""
     if isinstance(rule, params.PerClass):
         return "each class", f"may lose {rule.margin:.2f} AP to the champion"
+    if isinstance(rule, params.Cost):
+        return (
+            rule.of,
+            f"at most {rule.at_most:,.0f}" if rule.at_most else f"at most {rule.times:g} times the champion's",
+        )
     if isinstance(rule, params.Slice):
         return f"{rule.metric} by {rule.column}", f"each slice may lose {rule.margin:.2f} to the champion"
     if isinstance(rule, params.Relative):

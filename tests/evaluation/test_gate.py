@@ -257,6 +257,35 @@ def test_of_many_classes_that_lost_nothing_none_is_accused_more_often_than_said(
     assert accused <= 16  # each class by an interval of its own: about 170
 
 
+def priced(ours: int | None, theirs: int | None, champion: Figures, **asked: float) -> dict[str, Any]:
+    rule = params.Cost(kind="cost", of="bytes", **asked)
+    cost = {"model": {"bytes": ours}, "champion": {"bytes": theirs}}
+    known = {name: {k: v for k, v in one.items() if v is not None} for name, one in cost.items()}
+    return dict(held([rule], {"mAP": 80.0}, champion, cost=known)["rules"][0])
+
+
+@pytest.mark.parametrize(
+    ("row", "result", "words"),
+    [
+        (priced(1000, None, NOBODY, at_most=1000), "pass", "The model has 1,000 bytes, which is not above 1,000."),
+        (priced(1001, None, NOBODY, at_most=1000), "fail", "The model has 1,001 bytes, which is above 1,000."),
+        (priced(1100, 1000, {"mAP": 80.0}, times=1.1), "pass",
+         "The model has 1,100 bytes, which is not above 1,100, 1.1 times the champion's 1,000."),
+        (priced(1101, 1000, {"mAP": 80.0}, times=1.1), "fail",
+         "The model has 1,101 bytes, which is above 1,100, 1.1 times the champion's 1,000."),
+        (priced(1, None, NOBODY, times=2), "not applicable", "nobody is champion yet"),
+        (priced(None, 1, {"mAP": 80.0}, times=2), "refused", "nobody noted how many the model has"),
+        (priced(1, None, {"mAP": 80.0}, times=2), "refused", "nobody noted the champion's"),
+        (priced(1, 1, Refusal("its weights are gone"), times=2), "refused", "its weights are gone"),
+        (priced(1, 1, {"mAP": 80.0}), "refused", "needs one bound, at_most or times, but it has none"),
+        (priced(1, 1, {"mAP": 80.0}, times=2, at_most=1), "refused", "but it has both"),
+    ],
+)  # fmt: skip
+def test_a_model_that_costs_more_than_it_may_fails(row: dict[str, Any], result: str, words: str) -> None:
+    assert row["result"] == result
+    assert words in row["words"]
+
+
 numbers = st.one_of(st.floats(0, 100), st.sampled_from([math.nan, math.inf]))
 states = st.one_of(st.builds(dict, mAP=numbers), st.just(Refusal("gone")))
 names, ways = st.sampled_from(["mAP", "other"]), st.sampled_from(["interval", "value"])

@@ -74,6 +74,7 @@ class Evidence:
         images: N, of the test split.
         columns: values [N] of what the test images can be sliced by.
         part: both models on some of the images [N]; asked only where both are samples.
+        cost: bytes and parameters of ``model`` and ``champion``, as far as they are known.
     """
 
     model: Sample | Refusal
@@ -82,6 +83,7 @@ class Evidence:
     images: int
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     part: Callable[[NDArray[np.bool_]], tuple[Sample, Sample]] | None = None
+    cost: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
