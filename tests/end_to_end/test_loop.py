@@ -29,7 +29,7 @@ def tiny() -> str:
     for stage in ("pretrain", "train"):
         raw[stage] |= {"epochs": 1, "batch": 10}
     raw["validate"] |= {"min_positives": {"train": 0, "select": 0, "test": 0}, "max_unlabelled": 0.5}
-    raw["gate"]["rules"][0]["at_least"] = 1.0
+    raw["gate"]["rules"][0]["at_least"] = 0.0  # a network this small on so few photos shows nothing above it
     return yaml.safe_dump(raw, sort_keys=False)
 
 
