@@ -40,7 +40,7 @@ def _overall(results: Sequence[str], more_images: Sequence[int | None]) -> tuple
     if counts[UNDECIDED]:
         needs = [more for result, more in zip(results, more_images, strict=True) if result == UNDECIDED]
         told = [more for more in needs if more is not None]
-        most = f"needs about {max(told):,} more test images" if len(told) == len(needs) else "by any number of images"
+        most = f"needs about {max(told):,} more test images" if len(told) == len(needs) else "more would not help"
         return UNDECIDED, f"Undecided, {most}: {_rules(counts[UNDECIDED])} {of} within the noise{skipped}."
     if not counts[PASS]:
         return REFUSED, "The gate refuses to judge: no rule could be applied."
