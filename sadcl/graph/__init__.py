@@ -4,13 +4,11 @@ Its commands are ``dvc`` as a person would type it. Only where that can't answer
 promises no stability: in ``order._index`` and ``project.share_cache``.
 """
 
-from sadcl.graph.command import MENDABLE, Outcome, StageError, add, checkout, collect_garbage, pull, push, reproduce
+from sadcl.graph.command import StageError, add, checkout, collect_garbage, pull, push, reproduce
 from sadcl.graph.order import Stage, changed_sources, lock_digest, missing, stages, stale
 from sadcl.graph.project import require_project, set_up, share_cache
 
 __all__ = [
-    "MENDABLE",
-    "Outcome",
     "Stage",
     "StageError",
     "add",

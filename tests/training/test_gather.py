@@ -10,12 +10,10 @@ import torch
 
 from sadcl.services import free_port
 
-SCRIPT = """
+START = """
 import sys
 import torch
 from lightning_fabric import Fabric
-from sadcl.model.losses import prototype_to_sample, sample_to_sample
-from sadcl.training.gather import Gather
 
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
@@ -24,6 +22,13 @@ fabric = Fabric(accelerator="cpu", devices=world, strategy="ddp" if world > 1 el
 fabric.launch()
 torch.manual_seed(3)
 B, C, D, E = 8, 5, 6, 4
+"""
+"""Both scripts begin alike: the same processes, the same numbers."""
+
+SCRIPT = """
+from sadcl.model.losses import prototype_to_sample, sample_to_sample
+from sadcl.training.gather import Gather
+
 features, memory = torch.randn(B, C, D), torch.randn(B, C, D)
 targets, ignored = torch.rand(B, C) < 0.4, torch.rand(B, C) < 0.1
 targets, prototypes = targets & ~ignored, torch.randn(C, D)
@@ -47,10 +52,7 @@ if fabric.global_rank == 0:
 """
 
 UPDATES = """
-import sys
 import numpy as np
-import torch
-from lightning_fabric import Fabric
 from sadcl import params
 from sadcl.data.loading import Batch
 from sadcl.model.contrast import DualContrast
@@ -70,13 +72,6 @@ class Net(torch.nn.Module):
         return HeadOutput(self.logits(features)[..., 0], features)
 
 
-torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)
-world, out = int(sys.argv[1]), sys.argv[2]
-fabric = Fabric(accelerator="cpu", devices=world, strategy="ddp" if world > 1 else "auto", precision="64-true")
-fabric.launch()
-torch.manual_seed(3)
-B, C, D, E = 8, 5, 6, 4
 module = DualContrast(Net(), torch.randn(C, D), E)
 given = {"sample_to_sample": 1.0, "prototype_to_sample": 1.0, "contrast_warmup_epochs": 0.0, "memory_threshold": 0.5}
 settings = params.load(path="recipes/demo.yaml").train.model_copy(update=given)
@@ -104,7 +99,7 @@ if fabric.global_rank == 0:
 
 def learnt(world: int, share: str, tmp_path: Path, text: str = SCRIPT) -> dict[str, torch.Tensor]:
     script, out = tmp_path / "script.py", tmp_path / f"{world}.pt"
-    script.write_text(text)
+    script.write_text(START + text)
     how = ["-m", "torch.distributed.run", "--nproc_per_node", str(world), "--master_addr", "127.0.0.1"]
     how += ["--master_port", str(free_port())]
     command = [sys.executable, *(how if world > 1 else []), str(script), str(world), str(out), share]

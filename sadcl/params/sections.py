@@ -1,27 +1,11 @@
-"""``params.yaml``: the only place for settings that change a result, and its only reader.
+"""The sections of ``params.yaml``, each with units and meaning; those of the gate's rules have a file of their own."""
 
-Sections carry the names of the stages that read them. An unknown key is refused with the nearest
-known one. A stage asks for exactly the sections that ``dvc.yaml`` lists for it; the others are not
-there to be read by accident.
-"""
+from typing import Literal
 
-import difflib
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from pydantic import Field
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from sadcl.errors import SadclError
-
-FILE = Path("params.yaml")
-RECIPES = Path("recipes")
-
-
-class Section(BaseModel):
-    """A group of settings: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from sadcl.params.base import Section
+from sadcl.params.gate import Gate
 
 
 class Model(Section):
@@ -190,94 +174,6 @@ class Evaluate(Section):
     batch: int = Field(ge=1, default=64)
 
 
-class Absolute(Section):
-    """A figure against a bound."""
-
-    kind: Literal["absolute"]
-    metric: str
-    """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1; one of the top-3 ones (top3.OF1);
-    or ECE, the expected calibration error, of which less is better."""
-    at_least: float | None = Field(allow_inf_nan=False, default=None)
-    at_most: float | None = Field(allow_inf_nan=False, default=None)
-    """One of the two, in percent."""
-    margin: float = Field(ge=0, allow_inf_nan=False, default=0.0)
-    """How far the figure may miss its bound, in percentage points."""
-    by: Literal["interval", "value"] = "interval"
-    """What must keep the bound: all of the figure's 95 % interval (else the gate is undecided), or the figure alone."""
-
-
-class Relative(Section):
-    """A figure against the champion's on the same images."""
-
-    kind: Literal["relative"]
-    metric: str
-    """As for `absolute`."""
-    margin: float = Field(ge=0, allow_inf_nan=False, default=0.0)
-    """How much less than the champion's it may be, in percentage points."""
-    by: Literal["interval", "value"] = "interval"
-    """What may not be less: all of the difference's 95 % interval (else the gate is undecided), or the difference."""
-
-
-class PerClass(Section):
-    """Each class against the champion's; no false alarm where there are many."""
-
-    kind: Literal["per class"]
-    margin: float = Field(ge=0, allow_inf_nan=False)
-    """How much AP a class may lose, in percentage points."""
-    min_positives: int = Field(ge=2, default=20)
-    """Test images that a class needs to be judged."""
-
-
-class Slice(Section):
-    """Each slice of the test images against the champion's; no false alarm where there are many."""
-
-    kind: Literal["slice"]
-    column: str
-    """A column of the source (camera, place, ...), or `labels`: how many a photo has. More than eight different numbers
-    are cut at their quartiles."""
-    metric: str
-    """As for `absolute`."""
-    margin: float = Field(ge=0, allow_inf_nan=False)
-    """How much of it a slice may lose, in percentage points."""
-    min_images: int = Field(ge=2, default=100)
-    """Test images that a slice needs to be judged."""
-
-
-class Cost(Section):
-    """What the registered file costs."""
-
-    kind: Literal["cost"]
-    of: Literal["bytes", "parameters"]
-    at_most: float | None = Field(gt=0, allow_inf_nan=False, default=None)
-    """A bound, or"""
-    times: float | None = Field(gt=0, allow_inf_nan=False, default=None)
-    """so many times the champion's."""
-
-
-Rule = Annotated[Absolute | Relative | PerClass | Slice | Cost, Field(discriminator="kind")]
-RULES: dict[Any, type[Section]] = {
-    "absolute": Absolute,
-    "relative": Relative,
-    "per class": PerClass,
-    "slice": Slice,
-    "cost": Cost,
-}
-
-
-class Published(Section):
-    """Figures that the report shows beside ours, without gating on them."""
-
-    name: str
-    figures: dict[str, float]
-
-
-class Gate(Section):
-    """What a model must show before it may challenge."""
-
-    rules: tuple[Rule, ...] = Field(min_length=1)
-    published: Published | None = None
-
-
 class Register(Section):
     """What stands in the registry."""
 
@@ -321,90 +217,3 @@ class Params(Section):
     gate: Gate
     register_: Register = Field(alias="register")
     tune: Tune
-
-
-def load(*names: str, path: str | Path = FILE) -> Params:
-    """Read ``params.yaml``; with names, the result has these sections only, and of ``section.key`` that key only.
-
-    Raises:
-        SadclError: the file is missing, not YAML, or holds an unknown key or a value out of bounds.
-    """
-    params = parse(read(path), where=path)
-    if not names:
-        return params
-    found = {}
-    for name in names:
-        part, _, key = name.partition(".")
-        whole = section(params, part)
-        found[_field(part)] = whole.model_construct(**{key: getattr(whole, key)}) if key else whole
-    return Params.model_construct(**found)
-
-
-def parse(value: Any, where: object) -> Params:
-    """Check settings that are already read.
-
-    Raises:
-        SadclError: an unknown key (with the nearest known one), a missing one, or a value out of bounds.
-    """
-    try:
-        return Params.model_validate(value)
-    except ValidationError as error:
-        found = error.errors()
-        inner = {e["loc"][:n] for e in found for n in range(1, len(e["loc"]))}
-        # a list whose items are wrong counts as empty, too
-        told = [e for e in found if not (e["type"] == "too_short" and e["loc"] in inner)]
-        raise SadclError("; ".join(_sentence(e) for e in told[:5]), where=where, fix="Mend the file") from None
-
-
-def read(path: str | Path = FILE) -> dict[str, Any]:
-    """The file as plain dictionaries.
-
-    Raises:
-        SadclError: it is missing or not YAML.
-    """
-    try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SadclError(
-            "There are no settings", where=path, fix="Run `sadcl recipe demo`, or go to the project's folder"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SadclError(f"The settings are not YAML: {error}", where=path, fix="Mend the file") from None
-    if not isinstance(value, dict):
-        raise SadclError("The settings are not a mapping of sections", where=path, fix="Run `sadcl recipe demo`")
-    return value
-
-
-def section(value: Params, name: str) -> Any:
-    """The section called ``name`` in params.yaml."""
-    return getattr(value, _field(name))
-
-
-def _field(name: str) -> str:
-    """A section's attribute: pydantic keeps two of the names for itself."""
-    return name + "_" if name in ("validate", "register") else name
-
-
-def _sentence(error: Any) -> str:
-    path = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _keys(error["loc"][:-1]), n=1, cutoff=0)
-        return f"Unknown setting {path}; the nearest known one is {near[0]}" if near else f"Unknown setting {path}"
-    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        kind, known = error["input"].get("kind"), ", ".join(RULES)
-        return f"Setting {path}.kind must be one of {known}" + (f", but it is {kind!r}" if kind else "")
-    if error["type"] == "missing":
-        return f"Setting {path} is missing"
-    return f"Setting {path}: {error['msg']}, but it is {error['input']!r}"
-
-
-def _keys(path: tuple[Any, ...]) -> list[str]:
-    """Names that may stand at a place in the file."""
-    model: type[BaseModel] = Params
-    for part in path:
-        model = RULES.get(part, model)
-        fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        inner = fields[part].annotation if part in fields else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,128 @@
+"""``params.yaml``: the only place for settings that change a result, and its only reader.
+
+Sections carry the names of the stages that read them. An unknown key is refused with the nearest
+known one. A stage asks for exactly the sections that ``dvc.yaml`` lists for it; the others are not
+there to be read by accident.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sadcl.errors import SadclError
+from sadcl.params.base import Section as Section
+from sadcl.params.gate import RULES as RULES
+from sadcl.params.gate import Absolute as Absolute
+from sadcl.params.gate import Cost as Cost
+from sadcl.params.gate import Gate as Gate
+from sadcl.params.gate import PerClass as PerClass
+from sadcl.params.gate import Published as Published
+from sadcl.params.gate import Relative as Relative
+from sadcl.params.gate import Rule as Rule
+from sadcl.params.gate import Slice as Slice
+from sadcl.params.sections import Augmentation as Augmentation
+from sadcl.params.sections import Evaluate as Evaluate
+from sadcl.params.sections import Ingest as Ingest
+from sadcl.params.sections import Model as Model
+from sadcl.params.sections import Params as Params
+from sadcl.params.sections import Prepare as Prepare
+from sadcl.params.sections import Pretrain as Pretrain
+from sadcl.params.sections import Prototypes as Prototypes
+from sadcl.params.sections import Range as Range
+from sadcl.params.sections import Register as Register
+from sadcl.params.sections import Train as Train
+from sadcl.params.sections import Tune as Tune
+from sadcl.params.sections import Validate as Validate
+
+FILE = Path("params.yaml")
+RECIPES = Path("recipes")
+
+
+def load(*names: str, path: str | Path = FILE) -> Params:
+    """Read ``params.yaml``; with names, the result has these sections only, and of ``section.key`` that key only.
+
+    Raises:
+        SadclError: the file is missing, not YAML, or holds an unknown key or a value out of bounds.
+    """
+    params = parse(read(path), where=path)
+    if not names:
+        return params
+    found = {}
+    for name in names:
+        part, _, key = name.partition(".")
+        whole = section(params, part)
+        found[_field(part)] = whole.model_construct(**{key: getattr(whole, key)}) if key else whole
+    return Params.model_construct(**found)
+
+
+def parse(value: Any, where: object) -> Params:
+    """Check settings that are already read.
+
+    Raises:
+        SadclError: an unknown key (with the nearest known one), a missing one, or a value out of bounds.
+    """
+    try:
+        return Params.model_validate(value)
+    except ValidationError as error:
+        found = error.errors()
+        inner = {e["loc"][:n] for e in found for n in range(1, len(e["loc"]))}
+        # a list whose items are wrong counts as empty, too
+        told = [e for e in found if not (e["type"] == "too_short" and e["loc"] in inner)]
+        raise SadclError("; ".join(_sentence(e) for e in told[:5]), where=where, fix="Mend the file") from None
+
+
+def read(path: str | Path = FILE) -> dict[str, Any]:
+    """The file as plain dictionaries.
+
+    Raises:
+        SadclError: it is missing or not YAML.
+    """
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SadclError(
+            "There are no settings", where=path, fix="Run `sadcl recipe demo`, or go to the project's folder"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SadclError(f"The settings are not YAML: {error}", where=path, fix="Mend the file") from None
+    if not isinstance(value, dict):
+        raise SadclError("The settings are not a mapping of sections", where=path, fix="Run `sadcl recipe demo`")
+    return value
+
+
+def section(value: Params, name: str) -> Any:
+    """The section called ``name`` in params.yaml."""
+    return getattr(value, _field(name))
+
+
+def _field(name: str) -> str:
+    """A section's attribute: pydantic keeps two of the names for itself."""
+    return name + "_" if name in ("validate", "register") else name
+
+
+def _sentence(error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), _keys(error["loc"][:-1]), n=1, cutoff=0)
+        return f"Unknown setting {path}; the nearest known one is {near[0]}" if near else f"Unknown setting {path}"
+    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        kind, known = error["input"].get("kind"), ", ".join(RULES)
+        return f"Setting {path}.kind must be one of {known}" + (f", but it is {kind!r}" if kind else "")
+    if error["type"] == "missing":
+        return f"Setting {path} is missing"
+    return f"Setting {path}: {error['msg']}, but it is {error['input']!r}"
+
+
+def _keys(path: tuple[Any, ...]) -> list[str]:
+    """Names that may stand at a place in the file."""
+    model: type[BaseModel] = Params
+    for part in path:
+        model = RULES.get(part, model)
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        inner = fields[part].annotation if part in fields else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
