@@ -214,7 +214,7 @@ def test_the_stage_writes_its_files_before_it_fails(tmp_path: Path, monkeypatch:
     from sadcl.stages import validate as stage
 
     monkeypatch.chdir(tmp_path)
-    recipe = Path(params.__file__).parent.parent / "recipes/demo.yaml"
+    recipe = Path(__file__).parents[2] / "recipes/demo.yaml"
     Path("params.yaml").write_text(recipe.read_text())
     files.write_json("data/accepted.json", None)
     tables.write("data/table/annotations.parquet", good(height={2: 9}))
