@@ -67,7 +67,7 @@ def demo(recipe: Annotated[str, typer.Option(help="Another recipe than the short
 @app.command()
 def predict(
     photos: Annotated[list[Path], typer.Argument(help="Image files.")],
-    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/train",
+    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/served",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a photo.")] = False,
     attention: Annotated[Path | None, typer.Option(help="A folder for maps of where each label looked.")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Instead of the model's own.")] = None,
@@ -90,7 +90,7 @@ def predict(
 @app.command()
 def attention(
     photo: Annotated[Path, typer.Argument(help="An image file.")],
-    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/train",
+    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/served",
     label: Annotated[list[str] | None, typer.Option(help="Instead of what the model finds; repeat it.")] = None,
     out: Annotated[Path, typer.Option(help="A PNG or JPEG.")] = Path("attention.png"),
 ) -> None:
@@ -136,7 +136,7 @@ def tune(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/train",
+    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/served",
     out: Annotated[Path, typer.Option(help="The folder that gets weights.onnx and weights.pt2.")] = Path("exported"),
 ) -> None:
     """Write the model as ONNX and torch.export files, checked against the original."""

@@ -97,7 +97,7 @@ def _examples() -> list[tuple[str, ...]]:
 
     test = Shards(Path("data/shards/test"))
     chosen = [0, len(test) // 2, len(test) - 1]
-    predicted = load("models/train").predict([test.jpeg(i) for i in chosen])
+    predicted = load("models/served").predict([test.jpeg(i) for i in chosen])
     rows: list[tuple[str, ...]] = []
     for i, labels in zip(chosen, predicted, strict=True):
         truth = ", ".join(name for name, there in zip(test.classes, test.targets[i], strict=True) if there)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sadcl import params, processes
 from sadcl.data import augment, photos
+from sadcl.data.corruptions import CORRUPTIONS
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 
@@ -158,16 +159,30 @@ class TrainingBatches:
 
 
 def evaluation_batches(
-    shards: Shards, model: params.Model, batch: int, workers: int | None = None, rows: np.ndarray | None = None
+    shards: Shards,
+    model: params.Model,
+    batch: int,
+    workers: int | None = None,
+    rows: np.ndarray | None = None,
+    corruption: str | None = None,
 ) -> Iterator[Batch]:
     """All photos in order, or those of ``rows``, squashed to S x S; the last batch may be short.
+
+    Args:
+        shards: the split.
+        model: side and normalisation.
+        batch: photos at a time.
+        workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
+        rows: of the shards.
+        corruption: one of ``corruptions.CORRUPTIONS``, done to each squashed photo.
 
     Raises:
         SadclError: a photo can't be decoded; the message names it.
     """
 
     def photo(row: int) -> np.ndarray:
-        return _squashed(shards, row, model.side)
+        pixels = _squashed(shards, row, model.side)
+        return pixels if corruption is None else CORRUPTIONS[corruption](pixels)
 
     wanted = in_order(shards, batch) if rows is None else (rows[i : i + batch] for i in range(0, len(rows), batch))
     return _ahead(shards, model, wanted, photo, workers or processes.workers())

@@ -25,7 +25,7 @@ class Resampled(NamedTuple):
     """Figures on resamples of the photos, in percent.
 
     Attributes:
-        figures: by name (mAP, CP ... OF1, the top-3 ones as ``top3.CP``, ECE), [R].
+        figures: by name (mAP, CP ... OF1, the top-3 ones as ``top3.CP``, ``in_use.CP``, ECE), [R].
         ap: [C, R]; NaN where a resample has no positive of a class.
     """
 
@@ -57,6 +57,7 @@ def resampled(
     counts: Counts,
     ignored: NDArray[np.bool_] | None = None,
     threshold: float = 0.5,
+    in_use: tuple[FloatArray, NDArray[np.bool_]] | None = None,
 ) -> Resampled:
     """All figures on resamples of the photos, exactly as ``evaluate`` would find them on the repeated rows.
 
@@ -66,16 +67,23 @@ def resampled(
         counts: [N, R], how often each photo is drawn.
         ignored: [N, C], entries that take no part.
         threshold: of the figures that need one.
+        in_use: calibrated probabilities and the labels that are given [N, C], where they differ from the above; ECE
+            and the figures named ``in_use.CP`` and so on are theirs.
     """
     known = np.ones(targets.shape, bool) if ignored is None else ~ignored
     there, said = targets & known, (scores > threshold) & known
+    probable, given = (scores, said) if in_use is None else (in_use[0], in_use[1] & known)
+    whole = _sums(there, counts)
+
+    def of(labels: NDArray[np.bool_], prefix: str = "") -> dict[str, FloatArray]:
+        figures = metrics.of_counts(_sums(labels & there, counts), _sums(labels, counts), whole)
+        return {prefix + name: value for name, value in figures.items()}
+
     best = said & metrics.best(np.where(known, scores, -1), metrics.TOP)
-    sums = {name: _sums(part, counts) for name, part in (("there", there), ("said", said), ("best", best))}
-    figures = metrics.of_counts(_sums(said & there, counts), sums["said"], sums["there"])
-    top3 = metrics.of_counts(_sums(best & there, counts), sums["best"], sums["there"])
     ap = resampled_ap(scores, targets, counts, ignored)
-    named = {"mAP": _mean_known(ap), **figures, **{f"top3.{name}": value for name, value in top3.items()}}
-    return Resampled({**named, "ECE": _calibration_error(scores, targets, counts, ignored)}, ap)
+    error = _calibration_error(probable, targets, counts, ignored)
+    figures = {**of(said), **of(best, "top3."), **of(given, "in_use.")}
+    return Resampled({"mAP": _mean_known(ap), **figures, "ECE": error}, ap)
 
 
 def resampled_map(

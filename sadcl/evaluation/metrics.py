@@ -71,6 +71,11 @@ def evaluate(
     }
 
 
+def of_labels(predicted: NDArray[np.bool_], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> ThresholdFigures:
+    """Precision, recall and F1 of labels [N, C] that were given by whatever rule; percent."""
+    return _threshold_figures(predicted & ~ignored, targets & ~ignored)
+
+
 def average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
     """Area under the interpolated precision-recall curve of one class, all points (method, section 5).
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.evaluation import metrics
+from sadcl.evaluation import decisions, metrics
 from sadcl.evaluation.calibration import expected_calibration_error
+from sadcl.evaluation.decisions import Decisions
 
 _KEY, _LOGITS, _SLICE = b"sadcl", "logits_", "slice_"
 _INDEXES, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
@@ -31,10 +32,11 @@ class Scores:
         targets: bool [N, C], present.
         ignored: bool [N, C], neither present nor absent.
         slices: values [N] of each slice column.
-        logits: float32 [N, C] by name of the model.
+        logits: float32 [N, C] by name of the model; those of a model on corrupted photos as ``sadcl@blur``.
         digests: what the scores stand on, by name: ``weights``, ``test_list``, ``labels``, ``shards``, ...
         seen: by name of the model, how many of the images it saw in training.
         cost: by name of the model, bytes and parameters of its file.
+        decisions: by name of the model, its calibration and thresholds; one without says what its logits say, at 0.5.
         refused: why there are no scores although there should be; None where nothing is wrong.
     """
 
@@ -48,6 +50,7 @@ class Scores:
     digests: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     cost: dict[str, dict[str, int]] = field(default_factory=dict)
+    decisions: dict[str, Decisions] = field(default_factory=dict)
     refused: str | None = None
 
     def __post_init__(self) -> None:
@@ -59,22 +62,53 @@ class Scores:
         for name, column in {"sha256": self.sha256, **self.slices}.items():
             if len(column) != len(self.ids):
                 raise SadclError(f"{name} must have {len(self.ids)} entries, but it has {len(column)}")
+        for name, found in self.decisions.items():
+            if any(part.shape != shape[1:] for part in found):
+                raise SadclError(f"The decisions of {name} must be of {shape[1]} classes")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def probabilities(self, name: str) -> NDArray[np.float64]:
         """Sigmoid of a model's logits [N, C]; in float64, where sure images keep their order."""
-        half = np.tanh(self._of(name).astype(np.float64) / 2)
-        return np.asarray((1 + half) / 2)
+        return decisions.sigmoid(self._of(name).astype(np.float64))
+
+    def in_use(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """What a model says where it is used: calibrated probabilities [N, C], and the labels that it gives."""
+        logits = self._of(name)
+        decided = self.decisions.get(name) or decisions.plain(len(self.classes))
+        probable = decided.probabilities(logits)
+        return probable, probable > decided.thresholds
 
     def figures(self, name: str, threshold: float) -> metrics.Figures:
-        """A model's figures on all images."""
+        """A model's figures on all images, as published ones are made: uncalibrated, one threshold for all."""
         return metrics.evaluate(self.probabilities(name), self.targets, self.ignored, threshold)
 
-    def calibration_error(self, name: str) -> float | None:
-        """A model's ECE on all images, percent; None where there is no label at all."""
-        error = expected_calibration_error(self.probabilities(name), self.targets, self.ignored)
+    def figures_in_use(self, name: str) -> metrics.ThresholdFigures:
+        """Precision, recall and F1 of the labels that a model gives where it is used."""
+        return metrics.of_labels(self.in_use(name)[1], self.targets, self.ignored)
+
+    @property
+    def models(self) -> list[str]:
+        """Whose logits these are."""
+        return [name for name in self.logits if "@" not in name]
+
+    def corrupted(self, name: str) -> dict[str, str]:
+        """Names of a model's logits on corrupted photos, by name of the corruption."""
+        return {key.partition("@")[2]: key for key in self.logits if key.startswith(f"{name}@")}
+
+    def robustness(self, name: str) -> dict[str, float]:
+        """A model's mAP on corrupted photos, percent, by corruption; and ``kept``, the mean share of mAP, percent.
+
+        Empty where there are no scores of corrupted photos.
+        """
+        maps = {kind: self._map(key) for kind, key in self.corrupted(name).items()}
+        return {**maps, "kept": 100 * float(np.mean([*maps.values()])) / self._map(name)} if maps else {}
+
+    def calibration_error(self, name: str, in_use: bool = True) -> float | None:
+        """A model's ECE on all images, percent, calibrated or (false) as it was trained; None without any label."""
+        probable = self.in_use(name)[0] if in_use else self.probabilities(name)
+        error = expected_calibration_error(probable, self.targets, self.ignored)
         return error if np.isfinite(error) else None
 
     def part(self, rows: NDArray[np.int64]) -> "Scores":
@@ -89,6 +123,9 @@ class Scores:
         """SHA-256 of ids, classes, targets and ignored entries, whatever the order of the images."""
         rows = zip(self.ids, indexes(self.targets), indexes(self.ignored), strict=True)
         return files.digest_of([self.classes, sorted(rows)])
+
+    def _map(self, name: str) -> float:
+        return metrics.evaluate(self.probabilities(name), self.targets, self.ignored)["mAP"]
 
     def _of(self, name: str) -> NDArray[np.float32]:
         if name not in self.logits:
@@ -114,6 +151,7 @@ def write(path: str | Path, scores: Scores) -> None:
         **{_LOGITS + name: _lists(values) for name, values in scores.logits.items()},
     }
     about = {name: getattr(scores, name) for name in ("classes", "digests", "seen", "cost", "refused")}
+    about["decisions"] = {name: decided.as_lists() for name, decided in scores.decisions.items()}
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False)})
     with files.writing(path) as beside:
         pq.write_table(table, beside, compression="zstd")
@@ -155,6 +193,7 @@ def _scores(table: pa.Table) -> Scores:
         seen=dict(about["seen"]),
         cost=dict(about["cost"]),
         refused=about["refused"],
+        decisions={name: Decisions.of(lists) for name, lists in about["decisions"].items()},
     )
 
 

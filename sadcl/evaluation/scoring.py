@@ -1,6 +1,6 @@
 """From weights files and shards to scores and figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,8 @@ from sadcl import files, params
 from sadcl.data.loading import evaluation_batches
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
+from sadcl.evaluation.decisions import Decisions, fit
+from sadcl.evaluation.decisions import plain as plain_decisions
 from sadcl.evaluation.metrics import plain
 from sadcl.evaluation.scores import Scores
 from sadcl.model import device, runtime, tagger
@@ -23,53 +25,80 @@ Head = Mapping[str, Any]
 Which = Literal["best", "ema", "raw"]
 
 
-def challenger(train: Path, pretrain: Path, test: Shards, batch: int, served: Path | None = None) -> Scores:
-    """Scores of stage 2's better and other weights, and of stage 1's better ones (SARL alone).
+def challenger(
+    served: Path, train: Path, pretrain: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()
+) -> Scores:
+    """Scores of the model for use, of stage 2's other weights, and of stage 1's better ones (SARL alone).
 
     Args:
+        served: the file that will be registered and used: stage 2's better weights on select, or an export of them.
         train: stage 2's weights.
         pretrain: stage 1's.
         test: the test split.
         batch: images at a time.
-        served: the file that will be registered and used, if another than ``train``: an export of its better weights,
-            which is scored instead.
+        corruptions: the model for use is also scored on test images that each of these has spoilt.
 
     Returns:
-        Scores of ``sadcl`` (the better on select), ``sadcl_other`` and ``sarl``.
+        Scores of ``sadcl``, ``sadcl_other`` and ``sarl``, and of ``sadcl@blur`` and so on.
 
     Raises:
         SadclError: there are no test images, or a model knows other classes.
     """
-    head, first = _head(train, test), _head(pretrain, test)
+    used, head, first = (_head(file, test) for file in (served, train, pretrain))
     best: Which = "raw" if head["best"] == "raw" else "ema"
     other: Which = "ema" if best == "raw" else "raw"
-    judged = served or train
     logits = {
-        "sadcl": _logits(judged, best, test, batch, "SADCL"),
+        "sadcl": _logits(served, best, test, batch, "SADCL"),
         "sadcl_other": _logits(train, other, test, batch, "SADCL, other weights"),
         "sarl": _logits(pretrain, "best", test, batch, "SARL"),
+        **_spoilt("sadcl", served, test, batch, corruptions),
     }
     both, alone = _seen(test, head, first), _seen(test, first)
     seen = {"sadcl": both, "sadcl_other": both, "sarl": alone}
-    made_with = {"weights": files.digest(judged), "pretrain_weights": files.digest(pretrain)}
-    if judged != train:
-        made_with["train_weights"] = files.digest(train)
-    digests = {**made_with, "preprocessing": files.digest_of(head["preprocessing"])}
-    return replace(_scores(test, logits, seen, digests), cost={"sadcl": _cost(judged, head)})
+    digests = {
+        "weights": files.digest(served),
+        "train_weights": files.digest(train),
+        "pretrain_weights": files.digest(pretrain),
+        "preprocessing": files.digest_of(head["preprocessing"]),
+    }
+    found = _scores(test, logits, seen, digests)
+    return replace(found, cost={"sadcl": _cost(served, head)}, decisions=_decisions("sadcl", used))
 
 
-def champion(file: Path, test: Shards, batch: int) -> Scores:
+def champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:
     """Scores of the champion, its better weights or an ONNX file of them, under the name ``champion``.
 
     Raises:
         SadclError: the weights are damaged, or know other classes than the test images.
     """
     head = _head(file, test)
-    logits = {"champion": _logits(file, "best", test, batch, "champion")}
+    logits = {
+        "champion": _logits(file, "best", test, batch, "champion"),
+        **_spoilt("champion", file, test, batch, corruptions),
+    }
     digests = {"weights": files.digest(file), "preprocessing": files.digest_of(head["preprocessing"])}
-    return replace(
-        _scores(test, logits, {"champion": _seen(test, head)}, digests), cost={"champion": _cost(file, head)}
-    )
+    found = _scores(test, logits, {"champion": _seen(test, head)}, digests)
+    return replace(found, cost={"champion": _cost(file, head)}, decisions=_decisions("champion", head))
+
+
+def decide(train: Path, select: Shards, batch: int, settings: params.Calibrate) -> Decisions | None:
+    """Calibration and thresholds of stage 2's better weights; None where no photo was kept for it.
+
+    Args:
+        train: stage 2's weights.
+        select: the select split.
+        batch: images at a time.
+        settings: section calibrate.
+
+    Raises:
+        SadclError: the weights are damaged, know other classes than the photos, or no label is present.
+    """
+    _head(train, select)
+    if not len(select):
+        return None
+    logits = _logits(train, "best", select, batch, "SADCL", "select images")
+    wanted = settings.precision if settings.thresholds == "precision" else None
+    return fit(logits, select.targets, select.ignored, wanted, settings.prior_positives)
 
 
 def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
@@ -80,10 +109,10 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
         threshold: of the figures that need one.
         chosen: which weights are the better on select, ``ema`` or ``raw``.
     """
-    figures = {name: scores.figures(name, threshold) for name in scores.logits}
+    figures = {name: scores.figures(name, threshold) for name in scores.models}
     without = figures["sadcl"]["classes_without_positives"]
     return {
-        **{name: {**plain(values), "ECE": scores.calibration_error(name)} for name, values in figures.items()},
+        **{name: {**plain(values), **_in_use(scores, name)} for name, values in figures.items()},
         "images": len(scores),
         "classes": len(scores.classes),
         "classes_without_positives": [scores.classes[j] for j in without],
@@ -94,6 +123,26 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
         "device": device.describe(device.pick()),
         "digests": scores.digests,
     }
+
+
+def _in_use(scores: Scores, name: str) -> dict[str, Any]:
+    """How far to trust a model's scores, and what its own thresholds give, where it has them."""
+    trusted: dict[str, Any] = {"ECE": scores.calibration_error(name)}
+    if scores.corrupted(name):
+        trusted["robustness"] = scores.robustness(name)
+    if name in scores.decisions:
+        trusted["ECE_uncalibrated"] = scores.calibration_error(name, in_use=False)
+        trusted["in_use"] = scores.figures_in_use(name)
+    return trusted
+
+
+def _decisions(name: str, head: Head) -> dict[str, Decisions]:
+    """What a model's head has of its own; a threshold that it lacks is 0.5."""
+    thresholds, calibration = head.get("thresholds"), head.get("calibration")
+    if thresholds is None and calibration is None:
+        return {}
+    own = plain_decisions(len(head["classes"])).as_lists() | (calibration or {})
+    return {name: Decisions.of(own | ({"thresholds": thresholds} if thresholds is not None else {}))}
 
 
 def _head(file: Path, test: Shards) -> Head:
@@ -121,12 +170,20 @@ def _name(classes: tuple[str, ...], at: int) -> str:
     return f"`{classes[at]}`" if at < len(classes) else "none"
 
 
-def _logits(file: Path, which: Which, test: Shards, batch: int, what: str) -> NDArray[np.float32]:
+def _logits(
+    file: Path, which: Which, test: Shards, batch: int, what: str, noun: str = "test images", spoilt: str | None = None
+) -> NDArray[np.float32]:
     network, head = runtime.network(file, which)
     where = device.pick()
-    batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), batch)
-    shown = track(batches, f"test images, {what}", total=-(-len(test) // batch), each=batch)
+    batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), batch, corruption=spoilt)
+    shown = track(batches, f"{noun}, {what}", total=-(-len(test) // batch), each=batch)
     return tagger.logits(network.to(where), shown, where)
+
+
+def _spoilt(
+    name: str, file: Path, test: Shards, batch: int, corruptions: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    return {f"{name}@{how}": _logits(file, "best", test, batch, f"{how}", spoilt=how) for how in corruptions}
 
 
 def _cost(file: Path, head: Head) -> dict[str, int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.evaluation import gate
-from sadcl.evaluation.bootstrap import Counts, Interval, multiplicities, resampled
+from sadcl.evaluation.bootstrap import Counts, FloatArray, Interval, multiplicities, resampled, resampled_map
 from sadcl.evaluation.champion import Champion
 from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.rules.base import Evidence, NotApplicable, Refusal, Sample
@@ -22,6 +22,8 @@ from sadcl.evaluation.scores import Scores
 
 MODEL, CHAMPION = "sadcl", "champion"
 
+IN_USE = ("in_use.CF1", "in_use.OF1")
+"""Of the labels as the model gives them, by its own calibration and thresholds."""
 TOLERANCE = 1e-6
 """Percent; how far figures in metrics.json may lie from those that the scores give."""
 MOST = 5
@@ -64,7 +66,7 @@ def verdict(
         "champion_version": champion.version if champion else None,
         "threshold": threshold,
         "draws": DRAWS,
-        "intervals": {name: _intervals(evidence, name) for name in (*NAMES, "ECE")},
+        "intervals": {name: _intervals(evidence, name) for name in (*NAMES, *IN_USE, "ECE")},
     }
 
 
@@ -122,8 +124,9 @@ def _against_model(scores: Scores, metrics: Mapping[str, Any]) -> str | None:
 
 def _agreeing(sample: Sample, noted: Mapping[str, Any]) -> Sample | Refusal:
     """The sample, when metrics.json has the same figures; a NaN is noted as null."""
-    for name in NAMES:
-        value, other = sample.figures[name], noted.get(name)
+    in_use = {f"in_use.{name}": value for name, value in noted.get("in_use", {}).items()}
+    for name in (*NAMES, *in_use):
+        value, other = sample.figures[name], {**noted, **in_use}.get(name)
         if not (abs(value - other) <= TOLERANCE if other is not None else isnan(value)):
             return Refusal(f"metrics.json says {name} {other}, but the scores give {value}; run `dvc repro evaluate`")
     return sample
@@ -152,6 +155,8 @@ def _against(scores: Scores, rival: Scores, champion: Champion) -> str | None:
         return "the champion's scores are for other images; run `dvc repro rescore`"
     if rival.labels_digest() != scores.labels_digest():
         return "the champion's scores are for other labels of the same images; run `dvc repro rescore`"
+    if set(rival.corrupted(CHAMPION)) != set(scores.corrupted(MODEL)):
+        return "the champion was scored on otherwise corrupted images; run `dvc repro rescore`"
     return _saw(f"the champion ({champion})", rival.seen.get(CHAMPION))
 
 
@@ -174,9 +179,22 @@ def _sampled(scores: Scores, name: str, threshold: float, counts: Counts) -> Sam
     """A model on the images, and on resamples of them [N, R]."""
     figures = scores.figures(name, threshold)
     flat = {metric: float(figures[metric]) for metric in NAMES}  # type: ignore[literal-required]
-    top3 = {f"top3.{metric}": float(value) for metric, value in figures["top3"].items()}  # type: ignore[arg-type]
-    drawn = resampled(scores.probabilities(name), scores.targets, counts, scores.ignored, threshold)
+    groups = {"top3": figures["top3"], "in_use": scores.figures_in_use(name)}
+    grouped = {f"{group}.{metric}": float(value) for group in groups for metric, value in groups[group].items()}  # type: ignore[arg-type]
+    drawn = resampled(
+        scores.probabilities(name), scores.targets, counts, scores.ignored, threshold, scores.in_use(name)
+    )
     positives = (scores.targets & ~scores.ignored).sum(axis=0)
     error = scores.calibration_error(name)
-    every = {**flat, **top3, "ECE": np.nan if error is None else error}
-    return Sample(every, drawn.figures, figures["AP"], drawn.ap, positives)
+    every, draws = {**flat, **grouped, "ECE": np.nan if error is None else error}, dict(drawn.figures)
+    if scores.corrupted(name):
+        every["robustness"] = scores.robustness(name)["kept"]
+        draws["robustness"] = _kept(scores, name, counts, draws["mAP"])
+    return Sample(every, draws, figures["AP"], drawn.ap, positives)
+
+
+def _kept(scores: Scores, name: str, counts: Counts, clean: FloatArray) -> FloatArray:
+    """Percent of mAP that is kept on corrupted photos, the mean over the corruptions, on each resample [R]."""
+    keys = scores.corrupted(name).values()
+    maps = [resampled_map(scores.probabilities(key), scores.targets, counts, scores.ignored) for key in keys]
+    return np.asarray(100 * np.mean(maps, axis=0) / clean)

@@ -86,22 +86,6 @@ def onnx(model: Tagger, path: Path) -> None:
     _write_onnx(_trace(model), path)
 
 
-def served(model: Path, folder: Path, by: str) -> Path:
-    """The file that will be registered and served, for ``evaluate`` to judge that very one.
-
-    Args:
-        model: weights of stage 2.
-        folder: takes ``served.json``, which names the file, and the ONNX file if that is what ``by`` asks for.
-        by: ``register.runtime``.
-    """
-    file = model if by == "torch" else folder / f"weights{SUFFIX}"
-    with files.writing_directory(folder) as beside:
-        if file != model:
-            onnx(tagger.load(model), beside / file.name)
-        files.write_json(beside / "served.json", {"runtime": by, "file": file.as_posix()})
-    return file
-
-
 def difference(model: Tagger, exported: Tagger, test: Shards, at_most: int | None = None, batch: int = 32) -> float:
     """The largest difference between two models' scores on prepared photos.
 

@@ -26,8 +26,8 @@ def load(path: str | Path) -> Tagger:
         SadclError: there is none, it is damaged or foreign, or onnxruntime is not installed.
     """
     file = Path(path)
-    if file.is_dir() and not (file / "weights.safetensors").exists() and (file / f"weights{SUFFIX}").exists():
-        file = file / f"weights{SUFFIX}"
+    if file.is_dir():
+        file = in_folder(file)
     if file.suffix == ".pt2":
         raise SadclError(
             "A torch.export file is for other programs: torch may unpickle what is in it",
@@ -38,6 +38,13 @@ def load(path: str | Path) -> Tagger:
         return tagger.load(file)
     computed, head = network(file)
     return Tagger(computed, head, CPU)
+
+
+def in_folder(folder: Path) -> Path:
+    """The model's file in a folder: its weights, or else the ONNX file of them."""
+    file = folder / weights.FILE
+    made = file.with_suffix(SUFFIX)
+    return made if made.exists() and not file.exists() else file
 
 
 def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[nn.Module, Head]:

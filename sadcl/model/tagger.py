@@ -49,6 +49,8 @@ class Tagger:
         self.network = network.to(self.device).eval()
         self.head = head
         self.classes: tuple[str, ...] = tuple(head["classes"])
+        calibration = head.get("calibration") or {"slope": 1.0, "bias": 0.0}
+        self.slope, self.bias = (torch.as_tensor(calibration[name], dtype=torch.float32) for name in ("slope", "bias"))
         self.thresholds: Floats = np.asarray(head.get("thresholds") or [0.5] * len(self.classes), np.float32)
 
     def predict(self, images: Sequence[Photo], threshold: float | None = None) -> list[list[tuple[str, float]]]:
@@ -68,7 +70,7 @@ class Tagger:
         ]
 
     def scores(self, images: Sequence[Photo]) -> Floats:
-        """Probabilities [N, C] in float32.
+        """Probabilities [N, C] in float32, calibrated where the model was.
 
         Args:
             images: paths, bytes or PIL images; they are read and scored 32 at a time.
@@ -78,10 +80,10 @@ class Tagger:
         """
         if isinstance(images, Photo):
             raise SadclError("One photo was given where several are expected", fix="Put it into a list: [photo]")
-        parts = [
-            self._forward(images[i : i + BATCH], i, attention=False).logits.float().sigmoid().cpu().numpy()
-            for i in range(0, len(images), BATCH)
-        ]
+        parts = []
+        for i in range(0, len(images), BATCH):
+            logits = self._forward(images[i : i + BATCH], i, attention=False).logits.float().cpu()
+            parts.append((self.slope * logits + self.bias).sigmoid().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
     def attention(self, image: Photo) -> Floats:

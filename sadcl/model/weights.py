@@ -16,6 +16,7 @@ from sadcl.errors import SadclError
 from sadcl.model.network import Network
 
 FORMAT = 1
+FILE = "weights.safetensors"
 NEEDED = ("format", "stage", "classes", "model", "preprocessing")
 
 Head = dict[str, Any]
@@ -74,6 +75,21 @@ def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[
     return built.eval(), head
 
 
+def write_for_use(source: Path, path: Path, found: Mapping[str, Any]) -> None:
+    """Write the network for use alone: the better weights, without projector, prototypes and the other weights.
+
+    Args:
+        source: weights of either stage.
+        path: for the same without what only training needs.
+        found: what the head is to say beside what the source's says: calibration and thresholds.
+
+    Raises:
+        SadclError: as ``load``.
+    """
+    tensors, head = _read(source, lambda head, name: name.startswith(f"{head.get('best', 'ema')}.network."))
+    save(path, tensors, {**head, **found})
+
+
 def _read(path: Path, wanted: Callable[[Head, str], bool]) -> tuple[dict[str, Tensor], Head]:
     """The head, and the tensors that are wanted by head and name; both are checked."""
     try:
@@ -109,10 +125,15 @@ def check(path: Path, head: Any) -> None:
     if missing:
         raise SadclError(f"The weights' head lacks {', '.join(missing)}", where=path, fix="Make the file again")
     classes, thresholds, shape = (head.get(name) for name in ("classes", "thresholds", "preprocessing"))
+    calibration = head.get("calibration")
     count = len(classes) if isinstance(classes, list) else 0
     usable = {
         "classes": _texts(classes),
         "thresholds": thresholds is None or _numbers(thresholds, count),
+        "calibration": calibration is None
+        or (
+            isinstance(calibration, dict) and all(_numbers(calibration.get(name), count) for name in ("slope", "bias"))
+        ),
         "preprocessing": isinstance(shape, dict)
         and _numbers([shape.get("side")], 1)
         and all(_numbers(shape.get(name), 3) for name in ("mean", "std")),

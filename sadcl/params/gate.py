@@ -13,7 +13,8 @@ class Absolute(Section):
     kind: Literal["absolute"]
     metric: str
     """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1; one of the top-3 ones (top3.OF1);
-    or ECE, the expected calibration error, of which less is better."""
+    those of the model as it is used (in_use.OF1); robustness, where `evaluate.corruptions` names any; or ECE, the
+    expected calibration error, of which less is better."""
     at_least: float | None = Field(allow_inf_nan=False, default=None)
     at_most: float | None = Field(allow_inf_nan=False, default=None)
     """One of the two, in percent."""

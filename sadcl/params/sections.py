@@ -166,12 +166,26 @@ class Train(Pretrain):
     """Epochs in which the contrastive losses teach projector and prototypes alone, before they reach the network."""
 
 
+class Calibrate(Section):
+    """Probabilities and thresholds of the model for use, fitted on the select split."""
+
+    thresholds: Literal["f1", "precision"] = "f1"
+    """What a class's threshold is for: the best F1, or the most labels of a wanted precision."""
+    precision: float = Field(gt=0, le=100, default=90.0)
+    """`precision`: percent, on select."""
+    prior_positives: float = Field(ge=0, default=20.0)
+    """How many positives of a class weigh as much as the threshold of all classes together."""
+
+
 class Evaluate(Section):
     """Scoring on the test split."""
 
     threshold: float = Field(gt=0, lt=1, default=0.5)
     """Of the figures that need one (CP ... OF1)."""
     batch: int = Field(ge=1, default=64)
+    corruptions: tuple[Literal["jpeg", "blur", "noise", "dark", "downscale"], ...] = ()
+    """Score the test photos also as each of these leaves them (sadcl/data/corruptions.py): the figure `robustness` is
+    the share of mAP that is kept, in the mean."""
 
 
 class Register(Section):
@@ -213,6 +227,7 @@ class Params(Section):
     pretrain: Pretrain
     prototypes: Prototypes
     train: Train
+    calibrate: Calibrate
     evaluate: Evaluate
     gate: Gate
     register_: Register = Field(alias="register")

@@ -8,8 +8,9 @@ from typing import Any
 from sadcl import files, params
 from sadcl.errors import SadclError
 
-WEIGHTS = Path("models/train/weights.safetensors")
-SERVED, ONNX = Path("models/served/served.json"), Path("models/served/weights.onnx")
+SERVED = Path("models/served")
+WEIGHTS, ONNX = SERVED / "weights.safetensors", SERVED / "weights.onnx"
+TRAINED = Path("models/train/weights.safetensors")
 SCORES = Path("reports/scores.parquet")
 METRICS = Path("reports/metrics.json")
 VERDICT = Path("reports/verdict.json")
@@ -17,7 +18,7 @@ VALIDATION = Path("reports/validation.json")
 REPORT = Path("reports/report.html")
 LOCK = Path("dvc.lock")
 HISTORIES = {"pretrain": Path("models/pretrain/history.csv"), "train": Path("models/train/history.csv")}
-NEEDED = (WEIGHTS, SERVED, SCORES, METRICS, VERDICT, VALIDATION, REPORT, LOCK, params.FILE, *HISTORIES.values())
+NEEDED = (TRAINED, SCORES, METRICS, VERDICT, VALIDATION, REPORT, LOCK, params.FILE, *HISTORIES.values())
 AGAIN = "Run `dvc repro`, which brings them together"
 
 
@@ -46,10 +47,10 @@ class Made:
 
     @cached_property
     def head(self) -> dict[str, Any]:
-        """What the weights file says of itself; read late, since it takes torch to read it."""
-        from sadcl.model import weights
+        """What that file says of itself; read late, since it takes torch to read it."""
+        from sadcl.model import runtime
 
-        return weights.read_head(self.root / WEIGHTS)
+        return runtime.read_head(self.root / self.file)
 
     @cached_property
     def identity(self) -> str:
@@ -80,7 +81,11 @@ def gather(root: Path) -> Made:
     """
     _there(root, *NEEDED)
     settings = params.load(path=root / params.FILE)
-    file = _judged(root, settings.register_.runtime)
+    file, other = (ONNX, WEIGHTS) if settings.register_.runtime == "onnx" else (WEIGHTS, ONNX)
+    if (root / other).is_file():
+        asked = f"register.runtime asks for {settings.register_.runtime}"
+        raise SadclError(f"The model was judged by another runtime, but {asked}", where=root / other, fix=AGAIN)
+    _there(root, file)
     made = Made(
         root=root,
         settings=params.read(root / params.FILE),
@@ -101,27 +106,14 @@ def _there(root: Path, *paths: Path) -> None:
         raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=AGAIN)
 
 
-def _judged(root: Path, runtime: str) -> Path:
-    """The file that ``evaluate`` scored, as it noted itself: what is served is what was judged."""
-    noted = files.read_json(root / SERVED, AGAIN)
-    file = Path(str(noted.get("file"))) if isinstance(noted, dict) else None
-    if file not in (WEIGHTS, ONNX):
-        raise SadclError("This names no file that could be served", where=root / SERVED, fix=AGAIN)
-    if noted.get("runtime") != runtime:
-        asked = f"register.runtime asks for {runtime}"
-        raise SadclError(f"The model was judged by {noted.get('runtime')}, but {asked}", where=root / SERVED, fix=AGAIN)
-    _there(root, file)
-    return file
-
-
 def _check(made: Made) -> None:
     """Figures, verdict and weights belong to each other."""
-    judged = made.metrics["digests"]
-    claims = [(METRICS, judged["weights"], made.file), (VERDICT, made.verdict["model"], made.file)]
-    if made.file != WEIGHTS:
-        claims.append((METRICS, judged.get("train_weights"), WEIGHTS))
-    for path, digest, file in claims:
-        there = made.weights if file == made.file else files.digest(made.root / file)
+    judged, trained = made.metrics["digests"], files.digest(made.root / TRAINED)
+    for path, digest, file, there in (
+        (METRICS, judged["weights"], made.file, made.weights),
+        (VERDICT, made.verdict["model"], made.file, made.weights),
+        (METRICS, judged.get("train_weights"), TRAINED, trained),
+    ):
         if digest != there:
             raise SadclError(
                 f"{path.name} is about other weights ({str(digest)[:12]}) than {file} ({there[:12]})",

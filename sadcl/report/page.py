@@ -21,7 +21,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation import scores as score_files
 from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.scores import Scores
-from sadcl.model import tagger
+from sadcl.model import runtime, tagger
 from sadcl.report import plots
 from sadcl.report.attention import overlay
 
@@ -65,6 +65,7 @@ class Column:
     name: str
     figures: Mapping[str, Any]
     top3: Mapping[str, Any]
+    in_use: Mapping[str, Any]
 
 
 def render(root: Path, settings: params.Gate) -> str:
@@ -81,7 +82,7 @@ def render(root: Path, settings: params.Gate) -> str:
     metrics, verdict = files.read_json(reports / "metrics.json"), files.read_json(reports / "verdict.json")
     found = score_files.read(reports / "scores.parquet")
     rival = score_files.read(reports / "champion_scores.parquet")
-    model = tagger.load(models / "train")
+    model = runtime.load(models / "served")
     return _environment().get_template("report.html").render(
         verdict=verdict,
         metrics=metrics,
@@ -91,10 +92,12 @@ def render(root: Path, settings: params.Gate) -> str:
         refused=rival.refused,
         per_class=plots.per_class(_rows(reports / "plots/per_class.csv")),
         precision_recall=plots.precision_recall(_rows(reports / "plots/precision_recall.csv"), metrics["threshold"]),
-        reliability=plots.reliability(_rows(reports / "plots/reliability.csv")),
+        reliability=plots.reliability(
+            _rows(reports / "plots/reliability.csv"), _rows(reports / "plots/reliability_uncalibrated.csv")
+        ),
         stage1=plots.training(_rows(models / "pretrain/history.csv"), "stage 1, SARL"),
         stage2=plots.training(_rows(models / "train/history.csv"), "stage 2, SADCL"),
-        photos=_photos(found, Shards(root / "data/shards/test"), model, metrics["threshold"]),
+        photos=_photos(found, Shards(root / "data/shards/test"), model),
         head=model.head,
         gate=settings,
         rules=[_asked(rule) for rule in settings.rules],
@@ -121,16 +124,17 @@ def _columns(
     if len(rival) and rival.labels_digest() == found.labels_digest():
         version = f" (version {verdict['champion_version']})" if verdict.get("champion_version") else ""
         known = rival.figures("champion", metrics["threshold"])
-        columns.append(_column(f"Champion{version}", {**known, "ECE": rival.calibration_error("champion")}))
+        in_use = {"ECE": rival.calibration_error("champion"), "in_use": rival.figures_in_use("champion")}
+        columns.append(_column(f"Champion{version}", {**known, **in_use}))
     if settings.published is not None:
         figures = settings.published.figures
         top3 = {name.removeprefix("top3."): value for name, value in figures.items() if name.startswith("top3.")}
-        columns.append(Column(settings.published.name, figures, top3))
+        columns.append(Column(settings.published.name, figures, top3, {}))
     return [*columns, _column(f"SADCL, {WORDS[other]} weights", metrics["sadcl_other"])]
 
 
 def _column(name: str, figures: Mapping[str, Any]) -> Column:
-    return Column(name, figures, figures["top3"])
+    return Column(name, figures, figures["top3"], figures.get("in_use", {}))
 
 
 def _asked(rule: params.Rule) -> tuple[str, str]:
@@ -164,9 +168,9 @@ def _data(validation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _photos(found: Scores, test: Shards, model: tagger.Tagger, threshold: float) -> dict[str, list[Shown]]:
+def _photos(found: Scores, test: Shards, model: tagger.Tagger) -> dict[str, list[Shown]]:
     """The labelled photos that went best and worst, by the mean log loss over their classes; none is in both."""
-    probable = found.probabilities("sadcl")
+    probable, given = found.in_use("sadcl")
     right = np.where(found.targets, probable, 1 - probable).clip(1e-9)
     known = ~found.ignored
     loss = -(np.log(right) * known).sum(1) / known.sum(1).clip(1)
@@ -179,19 +183,20 @@ def _photos(found: Scores, test: Shards, model: tagger.Tagger, threshold: float)
     if lost:
         raise SadclError("The scores name a photo that is not in the shards", where=lost[0], fix="Run `dvc repro`")
     return {
-        name: [_shown(found, int(i), test.jpeg(row[found.ids[i]]), probable[i], model, threshold) for i in chosen]
+        name: [_shown(found, int(i), test.jpeg(row[found.ids[i]]), probable[i], given[i], model) for i in chosen]
         for name, chosen in (("worst", worst), ("best", best))
     }
 
 
 def _shown(
-    found: Scores, i: int, encoded: bytes, probable: npt.NDArray[np.float64], model: tagger.Tagger, threshold: float
-) -> Shown:
+    found: Scores, i: int, encoded: bytes, probable: npt.NDArray[np.float64], given: npt.NDArray[np.bool_],
+    model: tagger.Tagger,
+) -> Shown:  # fmt: skip
     """One photo with the labels that it has and those that it was given, the likeliest first."""
     maps = model.attention(encoded)
     image = photos.decode(encoded, at_least=SIDE, where=f"image {found.ids[i]}")
     image.thumbnail((SIDE, SIDE))
-    order, given = np.argsort(-probable, kind="stable"), probable > threshold
+    order = np.argsort(-probable, kind="stable")
     true = [j for j in order if found.targets[i, j]]
     wrong = [j for j in order if given[j] and not found.targets[i, j] and not found.ignored[i, j]]
 

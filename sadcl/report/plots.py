@@ -87,13 +87,16 @@ def precision_recall(rows: Rows, threshold: float) -> str:
         return _svg(figure, "Precision over recall")
 
 
-def reliability(rows: Rows) -> str:
+def reliability(rows: Rows, uncalibrated: Rows) -> str:
     """Share of labels that are present over the score, and the line on which both are the same."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4))
         axes = figure.subplots()
         axes.plot([0, 100], [0, 100], color="grey", lw=1)
-        axes.plot([_number(r["score"]) for r in rows], [_number(r["present"]) for r in rows], "o-", color=BLUE)
+        for name, points, colour in (("as trained", uncalibrated, ORANGE), ("calibrated", rows, BLUE)):
+            score, present = ([_number(row[of]) for row in points] for of in ("score", "present"))
+            axes.plot(score, present, "o-", color=colour, label=name)
+        axes.legend(frameon=False)
         axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="score, %", ylabel="labels that are present, %")
         return _svg(figure, "Share of labels that are present, over their score")
 

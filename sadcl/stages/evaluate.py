@@ -1,4 +1,4 @@
-"""Both stages' weights to scores, figures and plots on the test split."""
+"""The model for use, and what went before it, to scores, figures and plots on the test split."""
 
 from pathlib import Path
 
@@ -6,22 +6,18 @@ from sadcl import files, params, stages
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import calibration, curves, scores, scoring
-from sadcl.model import export, weights
+from sadcl.model import runtime, weights
 
 SHARDS, REPORTS, SERVED = Path("data/shards/test"), Path("reports"), Path("models/served")
 PRETRAIN, TRAIN = Path("models/pretrain/weights.safetensors"), Path("models/train/weights.safetensors")
 
 
 def main() -> str:
-    """Score the test images once with each network, and write what follows from the scores.
-
-    The better weights are scored by what will compute them once they are registered.
-    """
-    sections, test = params.load("evaluate", "register.runtime"), Shards(SHARDS)
+    """Score the test images once with each network, and write what follows from the scores."""
+    settings, test = params.load("evaluate").evaluate, Shards(SHARDS)
     if not len(test):
         raise SadclError("There is no test image", where=SHARDS, fix="Give the source a test split")
-    settings, served = sections.evaluate, export.served(TRAIN, SERVED, sections.register_.runtime)
-    found = scoring.challenger(TRAIN, PRETRAIN, test, settings.batch, served)
+    found = scoring.challenger(runtime.in_folder(SERVED), TRAIN, PRETRAIN, test, settings.batch, settings.corruptions)
     figures = scoring.summary(found, settings.threshold, weights.read_head(TRAIN)["best"])
     scores.write(REPORTS / "scores.parquet", found)
     _plots(found, settings.threshold)
@@ -36,8 +32,10 @@ def _plots(found: scores.Scores, threshold: float) -> None:
     curves.write_csv(REPORTS / "plots/per_class.csv", table, ("class", *ap, "positives"))
     line = curves.precision_recall(found.probabilities("sadcl"), found.targets, found.ignored)
     curves.write_csv(REPORTS / "plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
-    bins = calibration.reliability(found.probabilities("sadcl"), found.targets, found.ignored)
-    curves.write_csv(REPORTS / "plots/reliability.csv", bins, ("score", "present", "labels"))
+    scored = {"reliability": found.in_use("sadcl")[0], "reliability_uncalibrated": found.probabilities("sadcl")}
+    for name, values in scored.items():
+        bins = calibration.reliability(values, found.targets, found.ignored)
+        curves.write_csv(REPORTS / f"plots/{name}.csv", bins, ("score", "present", "labels"))
 
 
 def _shown(value: float | None) -> str:
@@ -45,4 +43,4 @@ def _shown(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    stages.run("evaluate", f"{SHARDS}, {PRETRAIN}, {TRAIN}", main)
+    stages.run("evaluate", f"{SHARDS}, {SERVED}, {TRAIN}, {PRETRAIN}", main)

@@ -22,7 +22,7 @@ def main() -> str:
         return f"no champion yet, so no scores in {OUT}"
     test, weights = Shards(SHARDS), champion.weights_file(reigning)
     try:
-        found = scoring.champion(weights, test, settings.batch)
+        found = scoring.champion(weights, test, settings.batch, settings.corruptions)
     except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
         found = scores.nothing(f"{reigning} is champion, but it could not be scored: {error}", test.classes)
     scores.write(OUT, found)

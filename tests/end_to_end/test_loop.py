@@ -95,7 +95,7 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(project: Path) -> N
         raw = yaml.safe_load(before)
         raw["train"]["lr"] = 1e-4
         settings.write_text(yaml.safe_dump(raw, sort_keys=False))
-        assert stale(project) == ["train", "evaluate", "gate", "report"]
+        assert stale(project) == ["train", "calibrate", "evaluate", "gate", "report"]
     finally:
         settings.write_text(before)
 
@@ -164,7 +164,7 @@ def test_doctor_has_nothing_to_say(project: Path) -> None:
     assert run(project, "sadcl", "doctor").strip() == "Nothing is missing."
 
 
-STAGES = ("ingest", "validate", "prepare", "prototypes", "evaluate", "rescore", "gate", "report")
+STAGES = ("ingest", "validate", "prepare", "prototypes", "calibrate", "evaluate", "rescore", "gate", "report")
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "train", *(pytest.param(s, marks=pytest.mark.slow) for s in STAGES)])

@@ -172,19 +172,18 @@ def stages(place: World, networks: Networks) -> Callable[..., None]:
 
 def leave(root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0, served: Path | None = None) -> None:
     """What the stages leave behind for one model, which an ONNX file ``served`` computes if there is one."""
-    (root / "models/train").mkdir(parents=True, exist_ok=True)
+    for folder in ("models/train", "models/served"):
+        shutil.rmtree(root / folder, ignore_errors=True)
+        (root / folder).mkdir(parents=True)
     shutil.copy(weights, root / "models/train/weights.safetensors")
+    shutil.copy(served or weights, root / "models/served" / f"weights{(served or weights).suffix}")
     for stage in ("pretrain", "train"):
         rows = "epoch,loss,lr,select_mAP\n1,0.5,0.001,70.5\n2,0.25,0.0005,\n"
         files.write_text(root / f"models/{stage}/history.csv", rows)
     digest = files.digest(served or weights)
     digests = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64, "shards": "3" * 64}
-    noted = {"runtime": "onnx" if served else "torch"}
-    noted["file"] = "models/served/weights.onnx" if served else "models/train/weights.safetensors"
-    files.write_json(root / "models/served/served.json", noted)
+    digests["train_weights"] = files.digest(weights)
     if served is not None:
-        digests["train_weights"] = files.digest(weights)
-        shutil.copy(served, root / "models/served/weights.onnx")
         settings = _settings()
         settings["register"]["runtime"] = "onnx"
         (root / "params.yaml").write_text(yaml.safe_dump(settings))

@@ -101,7 +101,7 @@ def test_the_champion_does_not_challenge_itself(registered: Path, stages: Stages
     assert "champion already" in published.words
 
 
-@pytest.mark.parametrize("file", ["models/train/weights.safetensors", "reports/verdict.json", "dvc.lock"])
+@pytest.mark.parametrize("file", ["models/served/weights.safetensors", "reports/verdict.json", "dvc.lock"])
 def test_a_missing_file_is_named(project: Path, stages: Stages, file: str) -> None:
     stages()
     (project / file).unlink()

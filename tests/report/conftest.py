@@ -1,5 +1,6 @@
 """A project as the stages leave it before ``report``: real shards, scores, figures and verdict, a tiny network."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def project(
     files.write_text(root / "params.yaml", yaml.safe_dump(settings))
     truth = scored(root, tuple(classes), images)
     digest = files.digest(network(root / "models/train/weights.safetensors", classes))
+    shutil.copytree(root / "models/train", root / "models/served", dirs_exist_ok=True)
     known = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64}
     ours = scores.Scores(**{**vars(truth), "digests": known, "seen": dict.fromkeys(truth.logits, 0)})
     scores.write(root / "reports/scores.parquet", ours)
@@ -82,8 +84,9 @@ def project(
     curves.write_csv(root / "reports/plots/per_class.csv", bars, ("class", *ap, "positives"))
     line = curves.precision_recall(ours.probabilities("sadcl"), ours.targets, ours.ignored)
     curves.write_csv(root / "reports/plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
-    bins = calibration.reliability(ours.probabilities("sadcl"), ours.targets, ours.ignored)
-    curves.write_csv(root / "reports/plots/reliability.csv", bins, ("score", "present", "labels"))
+    for name in ("reliability", "reliability_uncalibrated"):
+        bins = calibration.reliability(ours.probabilities("sadcl"), ours.targets, ours.ignored)
+        curves.write_csv(root / f"reports/plots/{name}.csv", bins, ("score", "present", "labels"))
     files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
     files.write_text(
         root / "models/train/history.csv",

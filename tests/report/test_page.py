@@ -183,7 +183,7 @@ def test_the_page_without_a_select_split_does_not_claim_a_choice(make: Make) -> 
     from sadcl.model import weights
 
     root = make()
-    path = root / "models/train/weights.safetensors"
+    path = root / "models/served/weights.safetensors"
     tensors, head = weights.load(path)
     weights.save(path, tensors, {**head, "select": None})
     assert "there was no select split to choose by" in rendered(root)

@@ -1,4 +1,4 @@
-"""evaluate and rescore as stages, on tiny shards and an untrained network: every file that follows from the scores."""
+"""calibrate, evaluate and rescore as stages, on tiny shards and an untrained network: what follows from scores."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from sadcl.data.loading import evaluation_batches
 from sadcl.evaluation import metrics, scores, scoring
 from sadcl.model import tagger, weights
 from sadcl.model.network import Network
-from sadcl.stages import evaluate, gate, rescore
+from sadcl.stages import calibrate, evaluate, gate, rescore
 
 RECIPE = Path(__file__).parents[2] / "recipes/demo.yaml"
 CLASSES = ("cat", "dog", "cow")
@@ -32,16 +32,23 @@ MODEL = params.Model(
 )  # fmt: skip
 
 
-def photos(root, count=12):
-    """A table of test photos; the class `cow` is nowhere."""
+def judge():
+    """Make the model for use, and score it."""
+    calibrate.main()
+    return evaluate.main()
+
+
+def photos(root, test=12, select=8):
+    """A table of test and select photos; the class `cow` is nowhere."""
     rng, rows = np.random.default_rng(0), []
     (root / "raw").mkdir(parents=True)
-    for i in range(count):
+    for i in range(test + select):
         file = root / "raw" / f"{i:02d}.png"
         Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(file)
         rows.append(
             {
-                "image_id": f"{i:02d}", "file": file.name, "split": "test", "labels": [i % 2], "ignored": [],
+                "image_id": f"{i:02d}", "file": file.name, "split": "test" if i < test else "select",
+                "labels": [i % 2], "ignored": [],
                 "width": 50, "height": 40, "bytes": file.stat().st_size, "sha256": files.digest(file),
                 "problem": None, "camera": "left" if i % 3 else "right",
             }
@@ -104,24 +111,103 @@ def name_champion(file):
 
 
 def test_evaluate_writes_scores_figures_and_plots(project):
-    said = evaluate.main()
+    said = judge()
     found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
     assert set(found.logits) == {"sadcl", "sadcl_other", "sarl"}
     assert len(found) == noted["images"] == 12
     assert found.slices["camera"] == ["left" if i % 3 else "right" for i in range(12)]
     assert not np.array_equal(found.logits["sadcl"], found.logits["sadcl_other"])
     for name in found.logits:
-        assert noted[name] == metrics.plain(found.figures(name, 0.5)) | {"ECE": found.calibration_error(name)}
+        plain = metrics.plain(found.figures(name, 0.5))
+        assert {key: value for key, value in noted[name].items() if key in plain} == plain
+        assert noted[name]["ECE"] == found.calibration_error(name)
     assert noted["chosen"] == "raw"
     assert noted["classes_without_positives"] == ["cow"]
     assert noted["seen_in_training"] == 0
     assert noted["digests"] == found.digests
-    assert noted["digests"]["weights"] == files.digest("models/train/weights.safetensors")
+    assert noted["digests"]["weights"] == files.digest("models/served/weights.safetensors")
     assert "test mAP" in said
 
 
-def test_evaluate_leaves_plots_that_dvc_can_draw(project):
+def test_the_model_for_use_holds_one_network_and_decides_as_it_was_judged(project):
+    judge()
+    found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
+    tensors, head = weights.load(Path("models/served/weights.safetensors"))
+    assert {name.partition(".")[0] for name in tensors} == {"raw"}
+    assert head["train_weights"] == files.digest("models/train/weights.safetensors")
+    model, test = sadcl.load("models/served"), shards.Shards("data/shards/test")
+    photos = [test.jpeg(i) for i in range(len(test))]
+    probable, given = found.in_use("sadcl")
+    np.testing.assert_allclose(model.scores(photos), probable, atol=1e-6)
+    labels = [{CLASSES[j] for j in np.flatnonzero(row)} for row in given]
+    assert [{name for name, _ in found} for found in model.predict(photos)] == labels
+    assert noted["sadcl"]["in_use"] == metrics.of_labels(given, found.targets, found.ignored)
+    assert noted["sadcl"]["ECE"] == found.calibration_error("sadcl") != noted["sadcl"]["ECE_uncalibrated"]
+    assert "in_use" not in noted["sarl"]
+
+
+def test_spoilt_photos_are_scored_too_and_the_gate_can_ask_for_what_is_kept(project):
+    settings = params.read()
+    settings["evaluate"]["corruptions"] = ["blur", "dark"]
+    rule = {"kind": "absolute", "metric": "robustness", "at_least": 1.0}
+    settings["gate"]["rules"] = [rule, {"kind": "relative", "metric": "robustness", "margin": 100.0}]
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    crown(project)
+    judge()
+    rescore.main()
+    gate.main()
+    found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
+    assert found.models == ["sadcl", "sadcl_other", "sarl"]
+    spoilt = {how: found.figures(f"sadcl@{how}", 0.5)["mAP"] for how in ("blur", "dark")}
+    kept = 100 * np.mean(list(spoilt.values())) / noted["sadcl"]["mAP"]
+    assert noted["sadcl"]["robustness"] == pytest.approx({**spoilt, "kept": kept})
+    assert not np.array_equal(found.logits["sadcl@blur"], found.logits["sadcl"])
+    rules = json.loads(Path("reports/verdict.json").read_text())["rules"]
+    assert rules[0]["value"] == pytest.approx(kept)
+    assert rules[0]["low"] <= kept <= rules[0]["high"]
+    assert rules[1]["bound"] == pytest.approx(
+        scores.read("reports/champion_scores.parquet").robustness("champion")["kept"]
+    )
+
+
+def test_a_champion_scored_on_other_corruptions_is_not_compared(project):
+    crown(project)
+    rescore.main()
+    settings = params.read()
+    settings["evaluate"]["corruptions"] = ["noise"]
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    judge()
+    gate.main()
+    verdict = json.loads(Path("reports/verdict.json").read_text())
+    assert verdict["verdict"] == "refused"
+    assert "otherwise corrupted" in verdict["words"] + verdict["rules"][1]["words"]
+
+
+def test_thresholds_come_from_select_and_never_from_test(project):
+    judge()
+    before = weights.read_head(Path("models/served/weights.safetensors"))
+    shutil.rmtree("data/shards/test")
+    calibrate.main()
+    assert weights.read_head(Path("models/served/weights.safetensors")) == before
+    assert len(before["thresholds"]) == 3
+
+
+def test_without_a_select_split_labels_are_given_above_a_half(project):
+    settings = params.parse(params.read(RECIPE), where=RECIPE)
+    shards.write(
+        photos(project / "other", select=0), project / "other", project / "data/shards", settings.prepare, workers=1
+    )
+    assert "no photo was kept" in calibrate.main()
+    head = weights.read_head(Path("models/served/weights.safetensors"))
+    assert head["thresholds"] is None
+    assert head["calibration"] is None
     evaluate.main()
+    assert "in_use" not in json.loads(Path("reports/metrics.json").read_text())["sadcl"]
+    assert sadcl.load("models/served").thresholds.tolist() == [0.5] * 3
+
+
+def test_evaluate_leaves_plots_that_dvc_can_draw(project):
+    judge()
     with open("reports/plots/per_class.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == ["cat", "dog"]
@@ -136,38 +222,34 @@ def test_evaluate_leaves_plots_that_dvc_can_draw(project):
 
 
 def test_the_same_inputs_give_the_same_bytes(project):
-    evaluate.main()
+    judge()
     first = {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()}
     shutil.rmtree("reports")
-    evaluate.main()
+    judge()
     assert {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()} == first
 
 
 def test_torch_serves_by_default_and_nothing_of_onnx_is_loaded(project):
     tail = "import sys; print('ONNX', [name for name in sys.modules if name.startswith('onnx')])"
-    code = f"from sadcl.stages import evaluate; evaluate.main(); {tail}"
+    code = f"from sadcl.stages import calibrate, evaluate; calibrate.main(); evaluate.main(); {tail}"
     said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True).stdout
     assert "ONNX []" in said
-    assert [path.name for path in Path("models/served").iterdir()] == ["served.json"]
-    served = {"runtime": "torch", "file": "models/train/weights.safetensors"}
-    assert json.loads(Path("models/served/served.json").read_text()) == served
-    digests = json.loads(Path("reports/metrics.json").read_text())["digests"]
-    assert set(digests) == {"weights", "pretrain_weights", "preprocessing", "test_list", "shards", "labels"}
+    assert [path.name for path in Path("models/served").iterdir()] == ["weights.safetensors"]
 
 
 def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
-    evaluate.main()
+    judge()
     by_torch = scores.read("reports/scores.parquet")
     serve_by_onnx()
     capfd.readouterr()
-    evaluate.main()
+    judge()
     assert capfd.readouterr() == ("", "")
     found, file = scores.read("reports/scores.parquet"), Path("models/served/weights.onnx")
     noted = json.loads(Path("reports/metrics.json").read_text())
     assert noted["digests"] == found.digests
     assert found.digests["weights"] == files.digest(file)
     assert found.digests["train_weights"] == files.digest("models/train/weights.safetensors")
-    assert files.read_json("models/served/served.json")["file"] == str(file)
+    assert [path.name for path in Path("models/served").iterdir()] == ["weights.onnx"]
     served = sadcl.load("models/served")
     again = tagger.logits(served.network, evaluation_batches(shards.Shards("data/shards/test"), MODEL, 100), CPU)
     np.testing.assert_array_equal(found.logits["sadcl"], again)
@@ -182,7 +264,7 @@ def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
     assert json.loads(Path("reports/verdict.json").read_text())["model"] == found.digests["weights"]
 
     first = {path: path.read_bytes() for path in (*Path("models/served").iterdir(), *Path("reports").rglob("*.*"))}
-    evaluate.main()
+    judge()
     assert {path: path.read_bytes() for path in first} == first
 
 
@@ -190,7 +272,7 @@ def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
 def test_evaluate_counts_test_photos_that_either_stage_trained_on(project, stage):
     seen = [files.digest(photo)[:16] for photo in sorted(Path("raw").iterdir())[:3]]
     save(project / f"models/{stage}/weights.safetensors", 1, seen=seen)
-    evaluate.main()
+    judge()
     assert json.loads(Path("reports/metrics.json").read_text())["seen_in_training"] == 3
     rescore.main()
     gate.main()
@@ -203,7 +285,7 @@ def test_evaluate_counts_test_photos_that_either_stage_trained_on(project, stage
 def test_evaluate_refuses_weights_that_know_other_classes(project, classes):
     save(project / "models/train/weights.safetensors", 1, classes=classes)
     with pytest.raises(SadclError, match="other classes"):
-        evaluate.main()
+        judge()
     assert not Path("reports").exists()
 
 
@@ -216,7 +298,7 @@ def test_rescore_without_a_champion_leaves_no_scores(project):
 
 def test_rescore_and_gate_compare_with_the_champion(project):
     crown(project)
-    evaluate.main()
+    judge()
     rescore.main()
     gate.main()
     found, verdict = (
@@ -229,7 +311,8 @@ def test_rescore_and_gate_compare_with_the_champion(project):
 
 
 def test_the_champion_itself_scores_as_it_did_when_it_challenged(project):
-    name_champion(shutil.copy("models/train/weights.safetensors", crown(project)))
+    calibrate.main()
+    name_champion(shutil.copy("models/served/weights.safetensors", crown(project)))
     evaluate.main()
     rescore.main()
     found = scores.read("reports/champion_scores.parquet")
@@ -263,7 +346,7 @@ def test_a_champion_whose_weights_are_lost_stops_the_line_and_says_how_to_get_th
 )
 def test_a_champion_that_cannot_be_compared_becomes_a_refusal(project, damage, words):
     damage(crown(project))
-    evaluate.main()
+    judge()
     rescore.main()
     assert words in scores.read("reports/champion_scores.parquet").refused
     gate.main()

@@ -1,0 +1,103 @@
+"""How long one photo takes and how much memory a model needs, beside the champion in the same run.
+
+Clocks differ from machine to machine and from hour to hour, so nothing is gated on them; models take turns, photo by
+photo, each in a process of its own, and what is shown is a ratio.
+"""
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sadcl.errors import SadclError
+from sadcl.progress import track
+
+ROUNDS, WARM = 40, 5
+REFUSED = "refused: "
+MIB = 1024  # ru_maxrss counts KiB
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One model, one photo at a time.
+
+    Attributes:
+        p95: milliseconds that 19 of 20 photos stay below, from bytes to labels.
+        peak: MiB of memory that the process took at most.
+    """
+
+    p95: float
+    peak: float
+
+
+def measure(models: Mapping[str, Path], rounds: int = ROUNDS) -> dict[str, Speed]:
+    """Let models tag the same photo in turns.
+
+    Args:
+        models: weights or ONNX files by name.
+        rounds: photos for each.
+
+    Raises:
+        SadclError: a model can't be loaded.
+    """
+    command = [sys.executable, "-m", "sadcl.registry.speed"]
+    running = {
+        name: subprocess.Popen([*command, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name, file in models.items()
+    }
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    try:
+        for turn in track(range(WARM + rounds), "one photo at a time", total=WARM + rounds, unit="photos"):
+            for name, process in running.items():
+                spent = float(_ask(process, models[name]))
+                if turn >= WARM:
+                    taken[name].append(spent)
+        ends = {name: float(process.communicate()[0]) for name, process in running.items()}
+    finally:
+        for process in running.values():
+            process.kill()
+            process.communicate()
+    return {name: Speed(sorted(taken[name])[int(0.95 * rounds)], ends[name]) for name in models}
+
+
+def _ask(process: "subprocess.Popen[str]", file: Path) -> str:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        said = process.stdout.readline().strip()
+    except OSError:
+        said = ""
+    if not said or said.startswith(REFUSED):
+        reason = said.removeprefix(REFUSED) or "its process ended"
+        raise SadclError(f"The model can't be timed: {reason}", where=file, fix="Try it with `sadcl predict`")
+    return said
+
+
+def _serve(file: Path) -> None:
+    """Tag a photo for each line that comes, and print how long it took; at the end, the memory."""
+    import resource
+
+    from PIL import Image
+
+    from sadcl.model import runtime
+
+    try:
+        model, photo = runtime.load(file), io.BytesIO()
+    except SadclError as error:
+        print(f"{REFUSED}{error.what}", flush=True)
+        return
+    Image.effect_noise((640, 480), 80).convert("RGB").save(photo, "JPEG", quality=90)
+    for _ in sys.stdin:
+        began = time.perf_counter()
+        model.predict([photo.getvalue()])
+        print(1000 * (time.perf_counter() - began), flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB, flush=True)
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))

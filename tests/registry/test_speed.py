@@ -1,0 +1,25 @@
+"""How fast and how large a model is, beside another in the same run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sadcl.errors import SadclError
+from sadcl.registry.speed import measure
+
+
+def test_two_models_take_turns_in_processes_of_their_own(
+    networks: Callable[[int], Path], onnx: Callable[[int], Path]
+) -> None:
+    found = measure({"model": networks(1), "champion": onnx(2)}, rounds=4)
+    assert list(found) == ["model", "champion"]
+    for speed in found.values():
+        assert speed.p95 > 0
+        assert speed.peak > 50
+
+
+def test_a_model_that_cannot_be_loaded_is_a_sentence(networks: Callable[[int], Path], tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"nothing")
+    with pytest.raises(SadclError, match="can't be timed"):
+        measure({"model": networks(1), "champion": tmp_path / "weights.safetensors"}, rounds=1)
