@@ -13,7 +13,7 @@ from sadcl.evaluation.calibration import expected_calibration_error
 from sadcl.evaluation.metrics import of_labels
 
 
-def world(seed, photos, classes=10, slope=0.6, shift=1.5):
+def world(seed, photos, classes=10, slope=0.6, shift=3.0):
     """Logits of a model that is too sure of itself and sees labels everywhere, and the truth."""
     rng = np.random.default_rng(seed)
     true = rng.normal(-2.5, 2, (photos, classes)) + np.linspace(-1, 1, classes)

@@ -13,6 +13,8 @@ from sadcl.evaluation.bootstrap import FloatArray, Interval, ap_interval, interv
 PASS, FAIL, UNDECIDED, NOT_APPLICABLE, REFUSED = "pass", "fail", "undecided", "not applicable", "refused"
 
 LOWER_IS_BETTER = {"ECE"}
+BEYOND_100 = {"robustness"}
+"""Percent of something that may well grow."""
 HOPELESS = 100
 """So many times the test images are more than anybody will get."""
 
@@ -50,9 +52,10 @@ class Sample:
     positives: NDArray[np.int64]
 
     def interval(self, metric: str) -> Interval:
-        """A figure with its 95 % interval, which ends at 0 and 100."""
+        """A figure with its 95 % interval, which ends at 0, and at 100 where a figure does."""
         value, low, high = self._interval(metric, self.figures[metric], self.draws[metric])
-        return Interval(value, max(low, 0.0), min(high, 100.0)) if low == low else Interval(value, low, high)
+        most = np.inf if metric in BEYOND_100 else 100.0
+        return Interval(value, max(low, 0.0), min(high, most)) if low == low else Interval(value, low, high)
 
     def over(self, other: "Sample", metric: str) -> Interval:
         """How much more it is than another model's on the same images; both are resampled alike."""
