@@ -5,7 +5,7 @@ the same bytes. Its words stand in the template.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, params
@@ -93,7 +93,8 @@ def _facts(made: Made, facts: Mapping[str, str]) -> dict[str, Any]:
     scores, settings = score_files.read(made.root / SCORES), params.parse(made.settings, made.root / params.FILE)
     validation = files.read_json(made.root / VALIDATION)
     photos = validation.get("images", {})
-    positives = dict(zip(scores.classes, (scores.targets & ~scores.ignored).sum(axis=0).tolist(), strict=True))
+    shown_on = (scores.targets & ~scores.ignored).sum(axis=0).tolist()
+    positives = list(zip(scores.classes, shown_on, strict=True))
     return {
         "made": made,
         "verdict": made.verdict,
@@ -125,8 +126,8 @@ def _facts(made: Made, facts: Mapping[str, str]) -> dict[str, Any]:
         "error_interval": _interval(made, "ECE"),
         "cost": made.metrics.get("cost"),
         "onnx": made.file == ONNX,
-        "without": ", ".join(name for name, count in positives.items() if not count),
-        "rare": ", ".join(f"{name} ({count})" for name, count in positives.items() if 0 < count < RARE),
+        "without": ", ".join(name for name, count in positives if not count),
+        "rare": ", ".join(f"{name} ({count})" for name, count in positives if 0 < count < RARE),
         "few": RARE,
         "lineage": _lineage(made, facts),
         "labels": _labels(made, scores, positives),
@@ -215,15 +216,15 @@ def _lineage(made: Made, facts: Mapping[str, str]) -> Markdown:
     return table(["", "made with"], [row for row in rows if row[1]])
 
 
-def _labels(made: Made, scores: "Scores", positives: Mapping[str, int]) -> Markdown:
+def _labels(made: Made, scores: "Scores", positives: Sequence[tuple[str, int]]) -> Markdown:
     """Every class with its own figures; a threshold where the model has its own for each."""
     from sadcl.evaluation.verdict import MODEL
 
     ap = [None if value != value else float(value) for value in scores.figures(MODEL, _threshold(made))["AP"]]
     thresholds = [_number(value) for value in made.head.get("thresholds") or ()] or [""] * len(ap)
     rows = [
-        [name, f"{positives[name]:,}", _number(value), threshold]
-        for name, value, threshold in zip(scores.classes, ap, thresholds, strict=True)
+        [name, f"{count:,}", _number(value), threshold]
+        for (name, count), value, threshold in zip(positives, ap, thresholds, strict=True)
     ]
     return table(["label", "test photos", "AP", "threshold"], rows)
 

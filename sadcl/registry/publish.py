@@ -148,7 +148,7 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
     for path in SHOWN:
         client.log_artifact(version.run_id, str(made.root / path))
     for file, text in card.render(made, str(version.version), version.tags).items():
-        client.log_text(version.run_id, text, file)
+        client.log_text(str(version.run_id), text, file)
     client.set_model_version_tag(made.name, version.version, names.VERDICT_DIGEST, digest)
 
 
