@@ -124,6 +124,8 @@ def _facts(made: Made, facts: Mapping[str, str]) -> dict[str, Any]:
         "slices": _slices(made, scores),
         "error": made.metrics["sadcl"].get("ECE"),
         "error_interval": _interval(made, "ECE"),
+        "error_before": made.metrics["sadcl"].get("ECE_uncalibrated"),
+        "robustness": made.metrics["sadcl"].get("robustness"),
         "cost": made.metrics.get("cost"),
         "onnx": made.file == ONNX,
         "without": ", ".join(name for name, count in positives if not count),
@@ -159,18 +161,19 @@ def _loss(stage: params.Pretrain) -> str:
 def _figures(made: Made, published: params.Published | None) -> Markdown:
     """All figures that are known or published, with what the recipe names beside them."""
     from sadcl.evaluation.metrics import NAMES
+    from sadcl.evaluation.verdict import IN_USE
 
     ours, alone = lineage.flat(made.metrics["sadcl"]), lineage.flat(made.metrics["sarl"])
     theirs = published.figures if published else {}
     rows = [
         [
-            name.replace("CF1_harmonic", "CF1, harmonic").replace("top3.", "top 3, "),
+            name.replace("CF1_harmonic", "CF1, harmonic").replace("top3.", "top 3, ").replace("in_use.", "in use, "),
             _number(ours.get(name)),
             _interval(made, name),
             _number(alone.get(name)),
             _number(theirs.get(name)) if theirs else "",
         ]
-        for name in (*NAMES, *sorted(theirs.keys() - set(NAMES)))
+        for name in (*NAMES, *IN_USE, *sorted(theirs.keys() - set(NAMES)))
         if ours.get(name) is not None or name in theirs
     ]
     return table(["", "this model", "95 % interval", "SARL alone", published.name if published else ""], rows)
@@ -180,19 +183,17 @@ def _slices(made: Made, scores: "Scores") -> list[tuple[str, Markdown]]:
     """For each rule on slices that was judged, what it says, and the model's own figure on each slice that it took."""
     from sadcl.evaluation.metrics import plain
     from sadcl.evaluation.rules.slices import groups
-    from sadcl.evaluation.verdict import MODEL, MOST
+    from sadcl.evaluation.verdict import MODEL, columns
 
     def figure(part: "Scores", metric: str) -> str:
         known = {**plain(part.figures(MODEL, _threshold(made))), "ECE": part.calibration_error(MODEL)}
         return _number(lineage.flat(known).get(metric))
 
-    counts = (scores.targets & ~scores.ignored).sum(axis=1)
-    columns = {**scores.slices, "labels": [str(n) if n < MOST else f"{MOST} or more" for n in counts]}
-    found = []
+    found, by = [], columns(scores)
     for rule in made.verdict["rules"]:
         if rule.get("kind") == "slice" and rule["result"] in JUDGED:
             column, metric = rule["column"], rule["metric"]
-            parts = {name: scores.part(rows.nonzero()[0]) for name, rows in groups(columns[column]).items()}
+            parts = {name: scores.part(rows.nonzero()[0]) for name, rows in groups(by[column]).items()}
             rows = [
                 [name, f"{len(part):,}", figure(part, metric)]
                 for name, part in parts.items()

@@ -67,7 +67,7 @@ def test_it_tells_what_the_files_say(tmp_path: Path) -> None:
         "- Photos: 400 train, 100 select, 120 test.",
         "| SARL alone | SADCL, elsewhere |",
         "| top 3, CF1 |",
-        "Each label has a threshold of its own, from 0.25 to 0.75",
+        "Each label has a threshold of its own, fitted on the select split, from 0.25 to 0.75",
         "1,234 parameters, and a file of 5,678 bytes.",
         f"`{'c' * 40}`",
         "edited after that commit",
