@@ -4,7 +4,7 @@ Whatever stands against a comparison becomes a refusal with its reason, never an
 a figure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
@@ -91,10 +91,14 @@ def _evidence(
             _sampled(rival.part(some), CHAMPION, threshold, drawn),
         )
 
-    labels = (scores.targets & ~scores.ignored).sum(axis=1)
-    columns = {**scores.slices, "labels": [str(n) if n < MOST else f"{MOST} or more" for n in labels]}
     cost = {"model": scores.cost.get(MODEL, {}), "champion": rival.cost.get(CHAMPION, {})}
-    return Evidence(model, reigning, scores.classes, len(scores), columns, part, cost)
+    return Evidence(model, reigning, scores.classes, len(scores), columns(scores), part, cost)
+
+
+def columns(scores: Scores) -> dict[str, Sequence[Any]]:
+    """Values [N] of all that the images can be sliced by: the source's columns, and how many labels a photo has."""
+    labels = (scores.targets & ~scores.ignored).sum(axis=1)
+    return {**scores.slices, "labels": [str(n) if n < MOST else f"{MOST} or more" for n in labels]}
 
 
 def _intervals(evidence: Evidence, metric: str) -> dict[str, list[float] | None]:

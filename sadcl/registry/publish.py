@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import figures, flavour, lineage, names, store, stored
+from sadcl.registry import card, figures, flavour, lineage, names, store, stored
 from sadcl.registry import made as stages_made
 from sadcl.registry.made import Made
 
@@ -124,10 +124,11 @@ def _pins(client: "MlflowClient", made: Made, run_id: str, uri: str) -> dict[str
 
 
 def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion", new: bool) -> None:
-    """Verdict and what people look at, as the stages left them last.
+    """Verdict, model card and what people look at, as the stages left them last.
 
     A verdict that is no pass is written first and a pass last: killed in between, nothing looks passed
-    that is not.
+    that is not. The digest says that all of this is there: it is taken away first and comes back at the very end. The
+    card tells the verdict, so it follows it; its lineage alone stays that of the registration.
     """
     digest = files.digest_of(made.verdict)
     if not new and version.tags.get(names.VERDICT_DIGEST) == digest:
@@ -136,9 +137,9 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
         names.VERDICT: str(made.verdict["verdict"]),
         names.JUDGED_AGAINST: made.judged_against,
         names.WORDS: str(made.verdict["words"]),
-        names.VERDICT_DIGEST: digest,
     }
-    order = list(tags) if not made.passed else [names.JUDGED_AGAINST, names.WORDS, names.VERDICT, names.VERDICT_DIGEST]
+    order = list(tags) if not made.passed else [names.JUDGED_AGAINST, names.WORDS, names.VERDICT]
+    client.set_model_version_tag(made.name, version.version, names.VERDICT_DIGEST, "")
     for name in order:
         client.set_model_version_tag(made.name, version.version, name, tags[name])
     told = _description(made, version)
@@ -146,6 +147,9 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
     client.set_tag(str(version.run_id), "mlflow.note.content", told)
     for path in SHOWN:
         client.log_artifact(version.run_id, str(made.root / path))
+    for file, text in card.render(made, str(version.version), version.tags).items():
+        client.log_text(str(version.run_id), text, file)
+    client.set_model_version_tag(made.name, version.version, names.VERDICT_DIGEST, digest)
 
 
 def _description(made: Made, version: "ModelVersion") -> str:
@@ -158,7 +162,8 @@ def _description(made: Made, version: "ModelVersion") -> str:
     told = (
         f"**Gate: {made.verdict['verdict']}**\n\n{rules}\n\n"
         f"| test figures, % | {' | '.join(REVIEWED)} |\n|---{'|---' * len(REVIEWED)}|\n{rows}\n\n"
-        f"The artifact {stages_made.REPORT.name} of the run has the rest."
+        f"The artifact {card.CARD} of the run is the model card, {card.PAGE} the same as a page; "
+        f"{stages_made.REPORT.name} has curves and photos."
     )
     how = f'\n\nTo put it into production: `sadcl promote {version.version} --reason "..."`' if made.passed else ""
     return (told + how)[:DESCRIPTION]
