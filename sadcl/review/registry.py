@@ -174,13 +174,19 @@ class Registry:
         def holder(versions: list[Version], model: str, alias: str) -> Version | None:
             return next((v for v in versions if v.number == aliases.get((model, alias))), None)
 
-        return Registered(
+        found = Registered(
             name,
             sorted(known, key=lambda version: -int(version.number)),
             holder(known, name, names.CHALLENGER),
             holder(crowned, production, names.CHAMPION),
             holder(crowned, production, names.PREVIOUS),
         )
+        who.registered = found
+        return found
+
+    def seen(self, who: Session) -> Registered:
+        """What ``now`` said last to this person: the pictures of a page belong to what it was made from."""
+        return who.registered or self.now(who)
 
     def decisions(self, who: Session) -> list[dict[str, Any]]:
         """All decisions, the newest first."""

@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 IDLE, LONGEST = 30 * 60, 8 * 60 * 60
 """Seconds after which a session ends: without a request, and at all events."""
@@ -23,6 +24,7 @@ class Session:
         csrf: what each form of this session carries.
         began, seen: times of the log-in and of the last request, in the clock's seconds.
         notices: sentences that the next page shows.
+        registered: what the registry held when this person's last page was made, for the pictures in it.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Session:
     seen: float
     csrf: str = field(default_factory=secrets.token_urlsafe, repr=False)
     notices: list[str] = field(default_factory=list)
+    registered: Any = field(default=None, repr=False)
 
     @property
     def decides(self) -> bool:

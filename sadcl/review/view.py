@@ -84,6 +84,14 @@ def reach(interval: Sequence[float] | None) -> Reach:
     return Reach(*interval) if interval else Reach()
 
 
+def number(text: str | None) -> float | None:
+    """A tag as a number; None where it is none."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
 def ordered(rows: Sequence[Mapping[str, Any]], sort: str, order: str) -> list[Mapping[str, Any]]:
     """Rows of the table of classes by a column; those without a value come last either way."""
     known = [row for row in rows if row[sort] is not None]
