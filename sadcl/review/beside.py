@@ -12,7 +12,7 @@ from sadcl.registry import stored
 from sadcl.review import said, view
 from sadcl.review.compared import FORMAT, compare
 from sadcl.review.desk import Desk
-from sadcl.review.registry import Registered, Version
+from sadcl.review.registered import Registered, Version
 from sadcl.review.sessions import Session
 
 Part = dict[str, Any] | str

@@ -7,7 +7,7 @@ from sadcl.errors import SadclError
 from sadcl.review.desk import Desk, desk
 from sadcl.review.login import Own, Who
 from sadcl.review.pages import show
-from sadcl.review.registry import Registered
+from sadcl.review.registered import Registered
 from sadcl.review.sessions import Session
 
 LONGEST = 2000

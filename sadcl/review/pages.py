@@ -10,7 +10,7 @@ from sadcl.review import said, view
 from sadcl.review.beside import Beside
 from sadcl.review.desk import Desk, desk
 from sadcl.review.login import Who
-from sadcl.review.registry import Registered, Version
+from sadcl.review.registered import Registered, Version
 from sadcl.review.sessions import Session
 
 RECENT = 10
@@ -81,6 +81,12 @@ def picture(
     at = desk(request)
     drawn = Beside(at, who, at.registry.seen(who), number).picture(kind, place, picture)
     return Response(drawn, media_type="image/jpeg")
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """None; browsers ask for it all the same."""
+    return Response(status_code=204)
 
 
 @router.get("/history")

@@ -1,11 +1,8 @@
 """What the page asks of the registry, each time as the person who looks: the one file that calls it."""
 
-import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,13 +10,13 @@ from sadcl import files, params
 from sadcl.errors import SadclError
 from sadcl.review.aftermath import aftermath
 from sadcl.review.cache import Cache
+from sadcl.review.registered import Registered, Version, version
 from sadcl.review.sessions import Session
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
-_CANDIDATE = re.compile(r"models:/[^/@]+/(\d+)")
 
 
 class Person(Protocol):
@@ -78,68 +75,6 @@ class Server:
         return acting_as(name, password)  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
-class Version:
-    """A version in the registry.
-
-    Attributes:
-        model, number: its name; a number as text.
-        tags: as MLflow holds them.
-        registered: when, in UTC.
-        by: who registered it; empty where the registry did not note it.
-        entity: MLflow's own.
-    """
-
-    model: str
-    number: str
-    tags: Mapping[str, str]
-    registered: datetime
-    by: str
-    entity: Any = field(repr=False)
-
-    @property
-    def candidate(self) -> str | None:
-        """Of a version in production: the number of the registered version that it is a copy of."""
-        found = _CANDIDATE.fullmatch(str(self.entity.source))
-        return found[1] if found else None
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What the registry holds at one moment.
-
-    Attributes:
-        name: of the registered model.
-        versions: the newest first.
-        challenger: one of them, or None.
-        champion, previous: versions in production, or None.
-    """
-
-    name: str
-    versions: list[Version]
-    challenger: Version | None
-    champion: Version | None
-    previous: Version | None
-
-    def version(self, number: int) -> Version:
-        """A registered version by its number.
-
-        Raises:
-            LookupError: there is none.
-        """
-        found = [version for version in self.versions if version.number == str(number)]
-        if not found:
-            raise LookupError(number)
-        return found[0]
-
-    def is_champion(self, version: Version) -> bool:
-        """These weights are in production."""
-        from sadcl.registry import names
-
-        ours, theirs = version.tags.get(names.WEIGHTS), self.champion and self.champion.tags.get(names.WEIGHTS)
-        return bool(ours) and ours == theirs
-
-
 class Registry:
     """The registry of a project, asked by one person at a time.
 
@@ -154,7 +89,7 @@ class Registry:
         self._one_at_a_time = threading.RLock()  # MLflow's settings belong to the process
 
     def now(self, who: Session) -> Registered:
-        """Versions and aliases.
+        """Versions and aliases, in two questions: each costs the server a check of the password.
 
         Raises:
             SadclError: the registry can't be had, or does not know this person any more.
@@ -166,9 +101,9 @@ class Registry:
         if not store.exists(self.root):
             return Registered(name, [], None, None, None)
         with self._asked(who) as client:
-            known = [_version(v) for v in names.versions(client, name)]
-            crowned = [_version(v) for v in names.versions(client, production)]
-            models = client.search_registered_models(f"name LIKE '{name}%'")
+            both = [version(entity) for entity in _beginning(client, name)]
+            models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
+        known, crowned = ([v for v in both if v.model == model] for model in (name, production))
         aliases = {(model.name, alias): str(number) for model in models for alias, number in model.aliases.items()}
 
         def holder(versions: list[Version], model: str, alias: str) -> Version | None:
@@ -317,12 +252,13 @@ class Registry:
             yield client
 
 
-def _version(entity: Any) -> Version:
-    return Version(
-        model=str(entity.name),
-        number=str(entity.version),
-        tags=dict(entity.tags),
-        registered=datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC),
-        by=str(entity.user_id or ""),
-        entity=entity,
-    )
+def _beginning(client: "MlflowClient", name: str) -> list[Any]:
+    """Versions of all models whose names begin like this."""
+    found: list[Any] = []
+    token = None
+    while True:
+        page = client.search_model_versions(f"name LIKE '{name}%'", max_results=200, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
