@@ -8,7 +8,7 @@ from fastapi import HTTPException
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import stored
+from sadcl.registry import names, stored
 from sadcl.review import said, view
 from sadcl.review.compared import FORMAT, compare
 from sadcl.review.desk import Desk
@@ -28,6 +28,12 @@ class Beside:
         now: what the registry holds.
         number: of the version.
 
+    Attributes:
+        version: itself.
+        rival: the champion, where that is another; None without one.
+        reigns, challenges, passed: it is the champion, has the alias, passed the gate.
+        judged_now: the gate held it against the champion of now.
+
     Raises:
         HTTPException: there is no such version.
     """
@@ -40,6 +46,10 @@ class Beside:
             raise HTTPException(404, f"There is no version {number} of {now.name}.") from None
         self.reigns = now.is_champion(self.version)
         self.rival = None if self.reigns else now.champion
+        self.challenges = self.version == now.challenger
+        self.passed = self.version.tags.get(names.VERDICT) == "pass"
+        reigning = now.champion.tags.get(names.WEIGHTS, "") if now.champion else ""
+        self.judged_now = self.version.tags.get(names.JUDGED_AGAINST) == reigning
 
     @cached_property
     def decided(self) -> said.Decision | None:

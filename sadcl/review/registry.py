@@ -28,7 +28,7 @@ class Person(Protocol):
 
     @property
     def role(self) -> str:
-        """trainer, reviewer, reader or admin."""
+        """trainer, reviewer, reader or administrator."""
 
 
 class Door(Protocol):
@@ -54,7 +54,7 @@ class Server:
     def __init__(self, root: Path) -> None:
         from sadcl.registry import store
 
-        fix = "Run `sadcl up`, which starts it"
+        self.root, fix = root, "Run `sadcl up`, which starts it"
         if store.database(root) is not None:
             raise SadclError("The review page needs a registry with accounts", where=store.address(root), fix=fix)
         try:
@@ -66,7 +66,7 @@ class Server:
         """As MLflow's server has it."""
         from sadcl.registry.people import check  # type: ignore[import-not-found]
 
-        return check(name, password)  # type: ignore[no-any-return]
+        return check(name, password, self.root)  # type: ignore[no-any-return]
 
     def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
         """Calls carry this log-in; one person at a time."""

@@ -11,7 +11,7 @@ IDLE, LONGEST = 30 * 60, 8 * 60 * 60
 MOST = 500
 """Sessions at a time; the one that was idle longest makes room."""
 
-DECIDERS = frozenset({"reviewer", "admin"})
+DECIDERS = frozenset({"reviewer", "administrator"})
 
 
 @dataclass

@@ -9,10 +9,12 @@ import pytest
 import uvicorn
 
 from sadcl.registry import promote as moves
+from sadcl.registry.publish import publish
 from sadcl.registry.status import status
 from sadcl.review.app import create_app
 from sadcl.services import free_port
-from tests.review.conftest import PASSWORD, Clock, Door
+from tests.registry.conftest import Networks
+from tests.review.conftest import PASSWORD, Clock, Door, leave
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -63,16 +65,15 @@ def log_in(page: Any, name: str, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def challenger(root: Path) -> str | None:
-    now = status(root)["challenger"]
-    return None if now is None else str(now["version"])
-
-
 def champion(root: Path) -> str:
     return str(status(root)["champion"]["source"])
 
 
-def test_a_reviewer_looks_decides_and_goes_back(chromium: Any, address: str, reign: Path, clock: Clock) -> None:
+def test_a_reviewer_looks_decides_and_goes_back(
+    chromium: Any, address: str, reign: Path, clock: Clock, networks: Networks
+) -> None:
+    leave(reign, networks(4), noise=0.4)
+    assert publish(reign).alias == "challenger"
     complaints: list[str] = []
     rita = open_page(chromium, address, complaints)
     ron = open_page(chromium, address, complaints, viewport={"width": 390, "height": 800}, color_scheme="dark")
@@ -85,7 +86,8 @@ def test_a_reviewer_looks_decides_and_goes_back(chromium: Any, address: str, rei
     assert "401" in complaints.pop()
 
     rita.get_by_role("link", name="Review", exact=True).click()
-    assert rita.get_by_role("heading", level=1).inner_text() == "Version 3 of tiny"
+    assert rita.get_by_role("heading", level=1).inner_text() == "Version 4 of tiny"
+    rita.goto(f"{address}/versions/3")
     rita.get_by_role("link", name="AP", exact=True).click()
     rita.get_by_role("link", name="AP").click()
     assert rita.url.endswith("?sort=AP&order=asc#classes")
@@ -109,13 +111,13 @@ def test_a_reviewer_looks_decides_and_goes_back(chromium: Any, address: str, rei
     rita.goto(f"{address}/versions/3")
     rita.get_by_role("button", name="Approve").click()
     assert rita.evaluate("document.activeElement.id") == "reason"  # the browser itself asks for one
-    ron.goto(f"{address}/versions/3")
     if hasattr(moves, "reject"):
-        ron.goto(f"{address}/versions/2")
-        ron.get_by_label("Reason").fill("it failed")
+        ron.goto(f"{address}/versions/4")
+        ron.get_by_label("Reason").fill("it misses kites")
         ron.get_by_role("button", name="Reject").click()
-        assert "rejected" in ron.get_by_role("status").first.inner_text().lower()
-        ron.goto(f"{address}/versions/3")
+        assert "rejected" in ron.get_by_role("status").first.inner_text()
+        assert status(reign)["challenger"] is None
+    ron.goto(f"{address}/versions/3")
     ron.get_by_label("Reason").fill("I was first to open it")
     rita.get_by_label("Reason").fill("more kites found")
     rita.get_by_role("button", name="Approve").click()
