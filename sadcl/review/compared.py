@@ -15,8 +15,8 @@ FORMAT = 1
 """Of the value that ``compare`` returns: another one is worked out anew."""
 MODEL = "sadcl"
 """Name of the model itself among its scores."""
-SHOWN = 6
-"""Photos on which the version does better, and as many on which it does worse."""
+SHOWN, LEAST = 6, 0.05
+"""Photos on which the version does better, and as many on which it does worse; by so much at least."""
 
 
 def compare(ours: Path, theirs: Path | None, threshold: float) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def _apart(model: scores.Scores, champion: scores.Scores) -> dict[str, list[dict
 
     order = np.argsort(-most, kind="stable")
     return {
-        "better": shown(order[most[order] > 0][:SHOWN]),
-        "worse": shown(order[most[order] < 0][::-1][:SHOWN]),
+        "better": shown(order[most[order] >= LEAST][:SHOWN]),
+        "worse": shown(order[most[order] <= -LEAST][::-1][:SHOWN]),
     }
 
 

@@ -1,5 +1,6 @@
 """What the page asks of the registry, each time as the person who looks: the one file that calls it."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,9 @@ from sadcl.review.sessions import Session
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+STANDS_ON = {"test_list", "labels", "shards"}
+"""Digests that figures must name."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
 
 
@@ -87,6 +91,7 @@ class Registry:
     def __init__(self, root: Path, door: Door, cache: Cache) -> None:
         self.root, self.door, self.cache = root, door, cache
         self._one_at_a_time = threading.RLock()  # MLflow's settings belong to the process
+        _warm()
 
     def now(self, who: Session) -> Registered:
         """Versions and aliases, in two questions: each costs the server a check of the password.
@@ -138,9 +143,9 @@ class Registry:
         """
         from sadcl.registry import stored
 
-        digest = stored.pins(version.entity).get(name)
-        if digest is None:
-            raise SadclError(f"This version holds no {name}", where=f"{version.model} version {version.number}")
+        digest = stored.pins(version.entity).get(name, "")
+        if not _SHA256.fullmatch(digest):
+            raise SadclError(f"No digest of {name} was pinned", where=f"{version.model} version {version.number}")
 
         def bring(folder: Path) -> Path:
             with self._asked(who) as client:
@@ -166,8 +171,17 @@ class Registry:
         return dict(value)
 
     def metrics(self, who: Session, version: Version) -> dict[str, Any]:
-        """Its figures on the test images, with what they stand on."""
-        return dict(files.read_json(self.pinned(who, version, METRICS)))
+        """Its figures on the test images, with what they stand on.
+
+        Raises:
+            SadclError: they are gone, changed, or do not say what they stand on.
+        """
+        value = files.read_json(self.pinned(who, version, METRICS))
+        digests = value.get("digests") if isinstance(value, dict) else None
+        if not isinstance(digests, dict) or not digests.keys() >= STANDS_ON:
+            where = f"{version.model} version {version.number}"
+            raise SadclError("Its figures do not say which test images they stand on", where=where)
+        return dict(value)
 
     def settings(self, who: Session, version: Version) -> dict[str, Any]:
         """Its params.yaml."""
@@ -262,3 +276,11 @@ def _beginning(client: "MlflowClient", name: str) -> list[Any]:
         token = page.token
         if not token:
             return found
+
+
+def _warm() -> None:
+    """Load MLflow now, which takes seconds: the first person who comes does not wait for it."""
+    from sadcl.registry import quiet
+
+    with quiet.silence():
+        import mlflow  # noqa: F401

@@ -34,6 +34,7 @@ def test_an_approval_makes_the_champion_and_says_so_once(rita: Browser, reign: P
     assert audit.entries(reign)[-1]["reason"] == "more kites <b>found</b>"
     again = rita.get("/versions/3").text
     assert "is champion now" not in again
+    assert "Champion of then" in again
     history = rita.get("/history").text
     assert "more kites &lt;b&gt;found&lt;/b&gt;" in history
     assert "Approved version 3 in production 1 → 2" in text(history)

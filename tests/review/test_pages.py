@@ -67,7 +67,7 @@ def test_a_version_stands_beside_champion_and_paper(rita: Browser, reign: Path) 
     shown = [f"{v:.2f} {low:.2f} to {high:.2f}" for v, low, high in (found["model"], found["champion"])]
     value, low, high = found["difference"]
     assert f"mAP {shown[0]} {shown[1]} {value:+.2f} {low:+.2f} to {high:+.2f} 85.60" in page
-    assert "a paper" in page
+    assert "% This version Champion Difference a paper" in page
     assert "train.lr 0.001 0.002" in page
     assert "parameters 1,000 1,000" in page
     assert files.digest(reign / "models/train/weights.safetensors")[:12] in page
