@@ -76,7 +76,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     made.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
-    made.filters["signed"] = lambda value: "–" if value is None or value != value else f"{value:+.2f}"
+    made.filters["signed"] = lambda value: "–" if value is None or value != value else f"{round(value, 2) + 0.0:+.2f}"
     made.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
     made.filters["share"] = lambda value: f"{100 * value:.0f} %"
     made.filters["day"] = _day
