@@ -1,0 +1,96 @@
+"""What a person can look at: all versions, one of them, its pictures, the history."""
+
+from typing import Literal
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from sadcl.errors import SadclError
+from sadcl.registry import names
+from sadcl.review import said, view
+from sadcl.review.beside import Beside
+from sadcl.review.desk import Desk, desk
+from sadcl.review.login import Who
+from sadcl.review.registered import Registered, Version
+from sadcl.review.sessions import Session
+
+RECENT = 10
+"""Versions in the list, unless all are asked for."""
+
+router = APIRouter()
+
+
+@router.get("/")
+def versions(request: Request, who: Who, all: bool = False) -> Response:
+    """Who is champion, who challenges, and what else was registered."""
+    at = desk(request)
+    now, decided = at.registry.now(who), said.decisions(at, who)
+    shown = now.versions if all else now.versions[:RECENT]
+
+    def reach(version: Version) -> view.Reach:
+        """mAP with its interval; without one where its verdict can't be had."""
+        try:
+            judged = at.registry.verdict(who, version).get("intervals") or {}
+        except SadclError:
+            judged = {}
+        interval = (judged.get("mAP") or {}).get("model")
+        return view.reach(interval) if interval else view.Reach(view.number(version.tags.get(names.MAP)))
+
+    return at.stream(
+        "versions.html", who, now=now, shown=shown, more=len(now.versions) - len(shown), reach=reach,
+        decided=said.last(decided), crowned=said.crowned(decided),
+    )  # fmt: skip
+
+
+@router.get("/versions/{number}")
+def version(request: Request, who: Who, number: int, sort: str = "name", order: str = "asc") -> Response:
+    """One version beside the champion."""
+    if sort not in view.SORTS or order not in view.ORDERS:
+        raise HTTPException(404, "There is no such order.")
+    at = desk(request)
+    return show(at, who, at.registry.now(who), number, sort=sort, order=order)
+
+
+def show(
+    at: Desk,
+    who: Session,
+    now: Registered,
+    number: int,
+    status: int = 200,
+    sort: str = "name",
+    order: str = "asc",
+    reason: str = "",
+    refused: str = "",
+) -> Response:
+    """The page about a version; a decision that was refused comes back here with its reason."""
+    return at.stream(
+        "version.html", who, status, now=now, it=Beside(at, who, now, number), sorts=view.SORTS, ordered=view.ordered,
+        sort=sort, order=order, reason=reason, refused=refused,
+    )  # fmt: skip
+
+
+@router.get("/versions/{number}/{kind}/{place}/{picture}.jpg")
+def picture(
+    request: Request,
+    who: Who,
+    number: int,
+    kind: Literal["better", "worse"],
+    place: int,
+    picture: Literal["photo", "version", "champion"],
+) -> Response:
+    """A photo on which a version and the champion lie apart, or where one of them looked on it."""
+    at = desk(request)
+    drawn = Beside(at, who, at.registry.seen(who), number).picture(kind, place, picture)
+    return Response(drawn, media_type="image/jpeg")
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """None; browsers ask for it all the same."""
+    return Response(status_code=204)
+
+
+@router.get("/history")
+def history(request: Request, who: Who) -> Response:
+    """All decisions, the newest first."""
+    at = desk(request)
+    return at.render("history.html", who, now=at.registry.now(who), decisions=said.decisions(at, who))

@@ -1,0 +1,286 @@
+"""What the page asks of the registry, each time as the person who looks: the one file that calls it."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sadcl import files, params
+from sadcl.errors import SadclError
+from sadcl.review.aftermath import aftermath
+from sadcl.review.cache import Cache
+from sadcl.review.registered import Registered, Version, version
+from sadcl.review.sessions import Session
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+STANDS_ON = {"test_list", "labels", "shards"}
+"""Digests that figures must name."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
+
+
+class Person(Protocol):
+    """Whom a log-in knows."""
+
+    @property
+    def name(self) -> str:
+        """As the registry notes it."""
+
+    @property
+    def role(self) -> str:
+        """trainer, reviewer, reader or administrator."""
+
+
+class Door(Protocol):
+    """Who may come in, and how the registry is asked as that person."""
+
+    def check(self, name: str, password: str) -> Person | None:
+        """The person, or None where name and password do not belong together."""
+
+    def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
+        """Inside, calls of the registry carry this log-in."""
+
+
+class Server:
+    """The door of MLflow's server with its accounts.
+
+    Args:
+        root: the project's folder.
+
+    Raises:
+        SadclError: the project's registry is no server, which knows nobody.
+    """
+
+    def __init__(self, root: Path) -> None:
+        from sadcl.registry import store
+
+        self.root, fix = root, "Run `sadcl up`, which starts it"
+        if store.database(root) is not None:
+            raise SadclError("The review page needs a registry with accounts", where=store.address(root), fix=fix)
+        try:
+            from sadcl.registry import people  # noqa: F401
+        except ImportError:
+            raise SadclError("The registry's accounts can't be asked here", fix=fix) from None
+
+    def check(self, name: str, password: str) -> Person | None:
+        """As MLflow's server has it."""
+        from sadcl.registry.people import check  # type: ignore[import-not-found]
+
+        return check(name, password, self.root)  # type: ignore[no-any-return]
+
+    def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
+        """Calls carry this log-in; one person at a time."""
+        from sadcl.registry.store import acting_as  # type: ignore[attr-defined]
+
+        return acting_as(name, password)  # type: ignore[no-any-return]
+
+
+class Registry:
+    """The registry of a project, asked by one person at a time.
+
+    Args:
+        root: the project's folder.
+        door: how it is asked as a person.
+        cache: of what it was asked for already.
+    """
+
+    def __init__(self, root: Path, door: Door, cache: Cache) -> None:
+        self.root, self.door, self.cache = root, door, cache
+        self._one_at_a_time = threading.RLock()  # MLflow's settings belong to the process
+        _warm()
+
+    def now(self, who: Session) -> Registered:
+        """Versions and aliases, in two questions: each costs the server a check of the password.
+
+        Raises:
+            SadclError: the registry can't be had, or does not know this person any more.
+        """
+        from sadcl.registry import names, store
+
+        name = params.load("register", path=self.root / params.FILE).register_.name
+        production = names.production(name)
+        if not store.exists(self.root):
+            return Registered(name, [], None, None, None)
+        with self._asked(who) as client:
+            both = [version(entity) for entity in _beginning(client, name)]
+            models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
+        known, crowned = ([v for v in both if v.model == model] for model in (name, production))
+        aliases = {(model.name, alias): str(number) for model in models for alias, number in model.aliases.items()}
+
+        def holder(versions: list[Version], model: str, alias: str) -> Version | None:
+            return next((v for v in versions if v.number == aliases.get((model, alias))), None)
+
+        found = Registered(
+            name,
+            sorted(known, key=lambda version: -int(version.number)),
+            holder(known, name, names.CHALLENGER),
+            holder(crowned, production, names.CHAMPION),
+            holder(crowned, production, names.PREVIOUS),
+        )
+        who.registered = found
+        return found
+
+    def seen(self, who: Session) -> Registered:
+        """What ``now`` said last to this person: the pictures of a page belong to what it was made from."""
+        return who.registered or self.now(who)
+
+    def decisions(self, who: Session) -> list[dict[str, Any]]:
+        """All decisions, the newest first."""
+        from sadcl.registry import audit
+
+        with self._acting(who):
+            return audit.entries(self.root)[::-1]
+
+    def pinned(self, who: Session, version: Version, name: str) -> Path:
+        """A file whose digest was pinned when the version was registered.
+
+        Raises:
+            SadclError: it is gone, or is not the one that was pinned.
+        """
+        from sadcl.registry import stored
+
+        digest = stored.pins(version.entity).get(name, "")
+        if not _SHA256.fullmatch(digest):
+            raise SadclError(f"No digest of {name} was pinned", where=f"{version.model} version {version.number}")
+
+        def bring(folder: Path) -> Path:
+            with self._asked(who) as client:
+                return stored.fetch(client, version.entity, name, folder)
+
+        return self.cache.file(digest, Path(name).name, bring)
+
+    def verdict(self, who: Session, version: Version) -> dict[str, Any]:
+        """What the gate said.
+
+        Raises:
+            SadclError: it is gone, or is not what the gate said.
+        """
+        from sadcl.registry import names
+
+        value = files.read_json(self._shown(who, version, VERDICT))
+        if files.digest_of(value) != version.tags.get(names.VERDICT_DIGEST):
+            raise SadclError(
+                "The verdict in the registry is not the one that the gate gave",
+                where=f"{version.model} version {version.number}",
+                fix="Run `sadcl register` again, and find out who changed it",
+            )
+        return dict(value)
+
+    def metrics(self, who: Session, version: Version) -> dict[str, Any]:
+        """Its figures on the test images, with what they stand on.
+
+        Raises:
+            SadclError: they are gone, changed, or do not say what they stand on.
+        """
+        value = files.read_json(self.pinned(who, version, METRICS))
+        digests = value.get("digests") if isinstance(value, dict) else None
+        if not isinstance(digests, dict) or not digests.keys() >= STANDS_ON:
+            where = f"{version.model} version {version.number}"
+            raise SadclError("Its figures do not say which test images they stand on", where=where)
+        return dict(value)
+
+    def settings(self, who: Session, version: Version) -> dict[str, Any]:
+        """Its params.yaml."""
+        return params.read(self._shown(who, version, SETTINGS))
+
+    def scores(self, who: Session, version: Version) -> Path:
+        """Its scores of the test images."""
+        from sadcl.registry import stored
+
+        return self.pinned(who, version, stored.SCORES)
+
+    def weights(self, who: Session, version: Version) -> Path:
+        """The file that computes it."""
+        from sadcl.registry import stored
+
+        return self.pinned(who, version, stored.model(version.entity))
+
+    def approve(self, who: Session, number: int, reason: str, first: bool) -> list[str]:
+        """Make a version the champion.
+
+        Returns:
+            What happened, in sentences.
+
+        Raises:
+            SadclError: the registry refuses.
+        """
+        from sadcl.registry.promote import promote
+
+        with self._acting(who):
+            return [promote(number, reason, first=first, root=self.root).words, aftermath(self.root)]
+
+    def reject(self, who: Session, number: int, reason: str) -> list[str]:
+        """Say no to a version; as ``approve``."""
+        from sadcl.registry.promote import reject  # type: ignore[attr-defined]
+
+        with self._acting(who):
+            return [reject(number, reason, root=self.root).words, aftermath(self.root)]
+
+    def roll_back(self, who: Session, expected: str, reason: str) -> list[str]:
+        """Make the previous champion the champion again; as ``approve``.
+
+        Args:
+            who: decides.
+            expected: number of the version in production that this person saw as champion.
+            reason: why.
+        """
+        from sadcl.registry.promote import rollback
+
+        with self._one_at_a_time:
+            champion = self.now(who).champion
+            if champion is None or champion.number != expected:
+                raise SadclError("The champion has changed since you opened this page", fix="Look at it again")
+            with self._acting(who):
+                return [rollback(reason, root=self.root).words, aftermath(self.root)]
+
+    def _shown(self, who: Session, version: Version, name: str) -> Path:
+        """A file beside the evidence: it is replaced when the gate judges again, and has no pin."""
+        from sadcl.registry import names
+
+        run = str(version.entity.run_id)
+
+        def bring(folder: Path) -> Path:
+            gone = SadclError(f"{name} is gone from the registry", where=f"{version.model} version {version.number}")
+            with self._asked(who) as client:
+                try:
+                    return Path(client.download_artifacts(run, name, str(folder)))
+                except OSError:
+                    raise gone from None
+
+        return self.cache.shown(files.digest_of([run, version.tags.get(names.VERDICT_DIGEST)]), name, bring)
+
+    @contextmanager
+    def _acting(self, who: Session) -> Iterator[None]:
+        with self._one_at_a_time, self.door.acting_as(who.name, who.password):
+            yield
+
+    @contextmanager
+    def _asked(self, who: Session) -> Iterator["MlflowClient"]:
+        from sadcl.registry import store
+
+        with self._acting(who), store.opened(self.root) as client:
+            yield client
+
+
+def _beginning(client: "MlflowClient", name: str) -> list[Any]:
+    """Versions of all models whose names begin like this."""
+    found: list[Any] = []
+    token = None
+    while True:
+        page = client.search_model_versions(f"name LIKE '{name}%'", max_results=200, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _warm() -> None:
+    """Load MLflow now, which takes seconds: the first person who comes does not wait for it."""
+    from sadcl.registry import quiet
+
+    with quiet.silence():
+        import mlflow  # noqa: F401

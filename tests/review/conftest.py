@@ -1,0 +1,179 @@
+"""A project with a real registry (sqlite), real photos and tiny networks; the log-in alone is a table of names."""
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from html import unescape
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+from starlette.testclient import TestClient
+
+from sadcl import files, params
+from sadcl.evaluation import champion as shadow
+from sadcl.evaluation import scores, verdict
+from sadcl.evaluation.metrics import plain
+from sadcl.registry import store
+from sadcl.registry.promote import promote
+from sadcl.registry.publish import publish
+from sadcl.review.app import create_app
+from tests.registry import conftest as registry
+from tests.registry.conftest import Networks, World, networks, world  # noqa: F401 - fixtures
+from tests.report import conftest as report
+
+PASSWORD = "a long password"
+CLASSES = ("cat", "<b>dog</b>", "kite")
+PHOTOS = tuple(f"photo {i}" for i in range(20))
+RULES = [
+    {"kind": "absolute", "metric": "mAP", "at_least": 60.0, "by": "value"},
+    {"kind": "relative", "metric": "mAP", "margin": 20.0, "by": "value"},
+]
+PUBLISHED = {"name": "a paper", "figures": {"mAP": 85.6}}
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    role: str
+
+
+class Door:
+    """Three people, one password."""
+
+    people: ClassVar = {"rita": "reviewer", "ron": "reviewer", "rea": "reader", "tom": "trainer"}
+
+    def check(self, name: str, password: str) -> Person | None:
+        return Person(name, self.people[name]) if name in self.people and password == PASSWORD else None
+
+    def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
+        assert (name in self.people, password) == (True, PASSWORD)
+        return nullcontext()
+
+
+class Clock:
+    """Time that goes on when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Browser:
+    """What a browser does with cookies, redirects and the hidden fields of forms."""
+
+    def __init__(self, app: Any, base: str = "http://127.0.0.1:8000", address: str = "10.0.0.1") -> None:
+        self.client = TestClient(app, base_url=base, client=(address, 50000), raise_server_exceptions=False)
+
+    def get(self, path: str, **kwargs: Any) -> httpx.Response:
+        return self.client.get(path, **kwargs)
+
+    def send(self, page: str, to: str, **fields: str) -> httpx.Response:
+        """Open a page and send a form to an address with the token that the page has."""
+        token = re.search(r'name="csrf" value="([^"]+)"', self.get(page).text)
+        assert token is not None
+        return self.client.post(to, data={"csrf": token[1], **fields})
+
+    def log_in(self, name: str = "rita", password: str = PASSWORD, to: str = "/") -> httpx.Response:
+        return self.send("/login", "/login", name=name, password=password, next=to)
+
+
+@pytest.fixture(scope="session")
+def states(world: World, networks: Networks) -> World:  # noqa: F811
+    """States `begun` (version 1 challenges nobody yet) and `reign` (1 is champion, 2 fails, 3 challenges)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(store.ADDRESS, raising=False)
+        patch.chdir(world.root)
+        leave(world.root, networks(1), noise=2.0)
+        publish()
+        world.keep("begun")
+        promote(1, "the first", first=True)
+        leave(world.root, networks(2), noise=40.0, lr=0.01)
+        publish()
+        leave(world.root, networks(3), noise=0.5, lr=0.002)
+        publish()
+        world.keep("reign")
+    return world
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No registry of the person who runs the tests, and no page that leans on the present folder."""
+    monkeypatch.delenv(store.ADDRESS, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def begun(states: World) -> Path:
+    states.bring_back("begun")
+    return states.root
+
+
+@pytest.fixture
+def reign(states: World) -> Path:
+    states.bring_back("reign")
+    return states.root
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def page(reign: Path, clock: Clock) -> Any:
+    """The app of a project where version 3 challenges version 1."""
+    return create_app(reign, door=Door(), clock=clock)
+
+
+@pytest.fixture
+def rita(page: Any) -> Iterator[Browser]:
+    """A reviewer, logged in."""
+    browser = Browser(page)
+    assert browser.log_in("rita").status_code == 200
+    yield browser
+    browser.client.close()
+
+
+def text(page: str) -> str:
+    """A page as it reads."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
+    """What the stages leave behind for one model: real shards, scores, figures and verdict."""
+    registry.leave(root, weights)
+    settings = registry._settings()
+    settings["gate"] = {"rules": RULES, "published": PUBLISHED}
+    settings["train"]["lr"] = lr
+    files.write_text(root / "params.yaml", yaml.safe_dump(settings))
+    truth = report.scored(root, CLASSES, PHOTOS)
+    rng = np.random.default_rng(int(weights.stem))
+    sure = np.where(truth.targets, 2.0, -2.0)
+    logits = {name: (sure + rng.normal(0, noise, sure.shape)).astype(np.float32) for name in truth.logits}
+    from sadcl.data.shards import Shards
+
+    test = Shards(root / "data/shards/test")
+    digests = {"weights": files.digest(weights), "test_list": test.list_digest, "shards": test.digest,
+               "labels": truth.labels_digest()}  # fmt: skip
+    cost = {"bytes": weights.stat().st_size, "parameters": 1000}
+    found = replace(truth, logits=logits, digests=digests, seen=dict.fromkeys(logits, 0), cost={"sadcl": cost})
+    figures = {name: {**plain(found.figures(name, 0.5)), "ECE": found.calibration_error(name)} for name in logits}
+    metrics = {**figures, "images": len(PHOTOS), "classes": len(CLASSES), "chosen": "ema", "threshold": 0.5,
+               "seen_in_training": 0, "cost": cost, "digests": digests}  # fmt: skip
+    scores.write(root / "reports/scores.parquet", found)
+    files.write_json(root / "reports/metrics.json", metrics)
+    reigning = shadow.read(root / "data/champion.json")
+    rival = scores.nothing(classes=CLASSES)
+    if reigning is not None:
+        theirs = scores.read(root / "data/champion/scores.parquet")
+        of = {"logits": {"champion": theirs.logits["sadcl"]}, "seen": {"champion": 0}}
+        rival = replace(theirs, **of, cost={"champion": theirs.cost["sadcl"]})  # type: ignore[arg-type]
+    gate = params.Gate(**settings["gate"])
+    files.write_json(root / "reports/verdict.json", verdict.verdict(gate, 0.5, found, metrics, rival, reigning))

@@ -1,0 +1,178 @@
+"""Approve, reject, roll back: by whom, with which reason, and what becomes of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sadcl import files
+from sadcl.registry import audit
+from sadcl.registry import promote as moves
+from sadcl.registry.status import status
+from sadcl.review.app import create_app
+from tests.review.conftest import Browser, Door, text
+
+needs_reject = pytest.mark.skipif(not hasattr(moves, "reject"), reason="the registry can't note a rejection yet")
+
+
+def champion(root: Path) -> tuple[str | None, str | None]:
+    """Sources of champion and champion before."""
+    now = status(root)
+    return tuple(now[who] and now[who]["source"] for who in ("champion", "previous"))
+
+
+FIRST, THIRD = "models:/tiny/1", "models:/tiny/3"
+
+
+def test_an_approval_makes_the_champion_and_says_so_once(rita: Browser, reign: Path) -> None:
+    answer = rita.send("/versions/3", "/versions/3", action="approve", reason="  more kites <b>found</b> ")
+    assert (answer.status_code, answer.url.path) == (200, "/versions/3")
+    assert "Version 3 of tiny is champion now" in answer.text
+    assert "The project&#39;s files are in line." in answer.text
+    assert champion(reign) == (THIRD, FIRST)
+    assert files.read_json(reign / "data/champion.json")["challenger"] == THIRD
+    assert audit.entries(reign)[-1]["reason"] == "more kites <b>found</b>"
+    again = rita.get("/versions/3").text
+    assert "is champion now" not in again
+    assert "Champion of then" in again
+    history = rita.get("/history").text
+    assert "more kites &lt;b&gt;found&lt;/b&gt;" in history
+    assert "Approved version 3 in production 1 → 2" in text(history)
+
+
+def test_a_decision_needs_a_reason_of_some_length(rita: Browser, reign: Path) -> None:
+    for action in ("approve", "reject"):
+        for reason, words in (("", "needs a reason"), (" \r\n ", "needs a reason"), ("x" * 2001, "at most 2,000")):
+            answer = rita.send("/versions/3", "/versions/3", action=action, reason=reason)
+            assert answer.status_code == 400
+            assert words in text(answer.text)
+    assert champion(reign) == (FIRST, None)
+
+
+def test_a_version_that_failed_is_not_approved(rita: Browser, reign: Path) -> None:
+    assert "<textarea" not in rita.get("/versions/2").text
+    answer = rita.send("/versions/2", "/versions/2", action="approve", reason="I like it")
+    assert answer.status_code == 409
+    assert "Its verdict is fail" in answer.text
+    assert champion(reign) == (FIRST, None)
+
+
+def test_only_reviewers_decide(page: Any, reign: Path) -> None:
+    for name in ("rea", "tom"):
+        browser = Browser(page)
+        browser.log_in(name)
+        for to in ("/versions/3", "/rollback"):
+            answer = browser.send("/", to, action="approve", reason="mine", champion="1")
+            assert answer.status_code == 403
+            assert "a reviewer decides" in answer.text
+        assert browser.get("/rollback").status_code == 403
+    assert champion(reign) == (FIRST, None)
+
+
+def test_a_form_of_another_site_or_another_session_decides_nothing(rita: Browser, page: Any, reign: Path) -> None:
+    ron = Browser(page)
+    ron.log_in("ron")
+    theirs = page.state.desk.sessions.get(ron.client.cookies[page.state.desk.cookie])
+    for token in ({}, {"csrf": ""}, {"csrf": theirs.csrf}):
+        for to in ("/versions/3", "/rollback", "/logout"):
+            fields = {"action": "approve", "reason": "not mine", "champion": "1", **token}
+            assert rita.client.post(to, data=fields).status_code == 403
+    assert champion(reign) == (FIRST, None)
+    assert rita.get("/").url.path == "/"
+
+
+def test_nobody_decides_without_a_log_in(page: Any, reign: Path) -> None:
+    answer = Browser(page).client.post("/versions/3", data={"action": "approve", "reason": "mine"})
+    assert answer.url.path == "/login"
+    assert champion(reign) == (FIRST, None)
+
+
+def test_neither_approve_nor_reject_is_no_decision(rita: Browser, reign: Path) -> None:
+    assert rita.send("/versions/3", "/versions/3", reason="mine").status_code == 400
+    assert champion(reign) == (FIRST, None)
+
+
+def test_the_very_first_champion_is_named_as_such(begun: Path) -> None:
+    browser = Browser(create_app(begun, door=Door()))
+    browser.log_in()
+    assert "There is no champion to compare with." in browser.get("/versions/1").text
+    refused = browser.send("/versions/1", "/versions/1", action="approve", reason="good")
+    assert refused.status_code == 409
+    assert "There is no champion yet to compare with" in refused.text
+    assert ">good</textarea>" in refused.text
+    assert browser.send("/versions/1", "/versions/1", action="approve", reason="good", first="yes").status_code == 200
+    assert champion(begun) == (FIRST, None)
+
+
+def test_two_reviewers_at_once_one_wins_and_the_other_is_told(rita: Browser, page: Any, reign: Path) -> None:
+    ron = Browser(page)
+    ron.log_in("ron")
+    token = page.state.desk.sessions.get(ron.client.cookies[page.state.desk.cookie]).csrf
+    assert rita.send("/versions/3", "/versions/3", action="approve", reason="hers").status_code == 200
+    late = ron.client.post("/versions/3", data={"csrf": token, "action": "approve", "reason": "his"})
+    assert late.status_code == 409
+    assert "This model is the champion already" in late.text
+    assert audit.entries(reign)[-1]["reason"] == "hers"
+
+
+def test_back_to_the_champion_before(rita: Browser, reign: Path) -> None:
+    assert "There is no champion to go back to." in rita.get("/rollback").text
+    rita.send("/versions/3", "/versions/3", action="approve", reason="better")
+    assert 'href="/rollback"' in rita.get("/history").text
+    asked = rita.get("/rollback").text
+    assert "makes version 1 the champion again, in place of version 3" in asked
+    refused = rita.send("/rollback", "/rollback", champion="2", reason=" ")
+    assert refused.status_code == 400
+    assert champion(reign) == (THIRD, FIRST)
+    answer = rita.send("/rollback", "/rollback", champion="2", reason="tags kites as cats")
+    assert (answer.status_code, answer.url.path) == (200, "/history")
+    assert "Back to tiny-production version 1" in answer.text
+    assert champion(reign) == (FIRST, THIRD)
+    assert "Rolled back to version 1" in text(answer.text)
+
+
+def test_an_old_page_does_not_roll_back_a_second_time(rita: Browser, page: Any, reign: Path) -> None:
+    ron = Browser(page)
+    ron.log_in("ron")
+    rita.send("/versions/3", "/versions/3", action="approve", reason="better")
+    assert 'name="champion" value="2"' in ron.get("/rollback").text
+    rita.send("/rollback", "/rollback", champion="2", reason="worse after all")
+    late = ron.send("/rollback", "/rollback", champion="2", reason="worse after all")
+    assert late.status_code == 409
+    assert "The champion has changed since you opened this page" in late.text
+    assert champion(reign) == (FIRST, THIRD)
+
+
+def test_a_rollback_needs_a_champion_before(rita: Browser, reign: Path) -> None:
+    answer = rita.send("/", "/rollback", champion="1", reason="no good")
+    assert answer.status_code == 409
+    assert "no previous champion" in answer.text
+    assert champion(reign) == (FIRST, None)
+
+
+def test_a_decision_stands_when_the_files_can_t_follow(
+    rita: Browser, reign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sadcl.errors import SadclError
+    from sadcl.registry import sync
+
+    def full(root: Path) -> bool:
+        raise SadclError("The disk is full", fix="Free some space")
+
+    monkeypatch.setattr(sync, "sync", full)
+    answer = rita.send("/versions/3", "/versions/3", action="approve", reason="better")
+    assert (
+        "The decision stands, but the project&#39;s files could not be brought in line. The disk is full."
+        in answer.text
+    )
+    assert champion(reign) == (THIRD, FIRST)
+
+
+@needs_reject
+def test_a_rejection_is_noted_and_the_version_challenges_no_more(rita: Browser, reign: Path) -> None:
+    answer = rita.send("/versions/3", "/versions/3", action="reject", reason="it misses kites")
+    assert (answer.status_code, answer.url.path) == (200, "/versions/3")
+    assert "Rejected" in answer.text
+    assert champion(reign) == (FIRST, None)
+    assert status(reign)["challenger"] is None
+    assert "it misses kites" in rita.get("/history").text
