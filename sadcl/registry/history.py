@@ -1,5 +1,8 @@
 """What happened in the registry, and whether what is told about it is whole."""
 
+import json
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 
 Entry = dict[str, Any]
 LEDGER = "the server's ledger"
+SUBJECT = ("model", "version", "experiment", "username")
+APART = ("time", "who", "what", "from", "to", "weights", chain.BEFORE)
+"""What a sentence says elsewhere, or leaves to the file."""
 
 
 @dataclass(frozen=True)
@@ -151,14 +157,21 @@ def _said(entry: Entry) -> str:
         what = f"{entry['action']} {entry.get('challenger')}"
         what += f" as {entry['model']} version {entry['to']}" if entry.get("to") else ""
         return f"{entry.get('time')}  {entry.get('user')}: {what}: {entry.get('reason')}"
-    skipped = ("time", "who", "what", "from", "to", chain.BEFORE, "weights")
-    about = [f"{key} {value}" for key, value in entry.items() if key not in skipped]
+    subject = " ".join(str(entry[key]) for key in SUBJECT if entry.get(key))
+    about = [f"{key} {_short(value)}" for key, value in entry.items() if key not in {*SUBJECT, *APART}]
     step = [f"from {_short(entry['from'])} to {_short(entry['to'])}"] if {"from", "to"} <= entry.keys() else []
-    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join([*about, *step])}"
+    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join([subject, *about, *step])}"
 
 
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
+    """A digest by its beginning, a decision by its reason, another text whole if it is short."""
+    if value is None:
+        return "nothing"
+    text = str(value)
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        return text[:12]
+    with suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["reason"])
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

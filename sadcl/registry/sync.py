@@ -66,9 +66,10 @@ def _rejected(client: "MlflowClient", name: str, root: Path) -> bool:
         if decided and decided not in known:
             audit.append(decided, root)
             changed = True
-        if names.rejection(version) and names.CHALLENGER in version.aliases:
-            client.delete_registered_model_alias(name, names.CHALLENGER)
-            changed = True
+    challenger = names.holder(client, name, names.CHALLENGER)
+    if challenger is not None and names.rejection(challenger):
+        client.delete_registered_model_alias(name, names.CHALLENGER)
+        changed = True
     return changed
 
 
