@@ -53,6 +53,8 @@ def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] 
 def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]]:
     """The command that starts the guarded server on loopback, and its environment."""
     folder = (root / FOLDER).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     settings = folder / "accounts.ini"
     files.write_text(
         settings,
@@ -63,6 +65,7 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
     admin = administrator(root, make=True)
     assert admin is not None
     environment = {
+        store.ADDRESS: f"sqlite:///{folder}/mlflow.db",
         "MLFLOW_AUTH_CONFIG_PATH": str(settings),
         "MLFLOW_AUTH_ADMIN_PASSWORD": admin["password"],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": admin["secret"],
