@@ -1,9 +1,10 @@
 """The command ``sadcl``: each sub-command parses and calls one function."""
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -259,15 +260,15 @@ def audit() -> None:
 @user.command("add")
 def user_add(
     name: Annotated[str, typer.Argument(help="That the person logs in with.")],
-    role: Annotated[str, typer.Option(help="trainer, reviewer or reader.")],
+    role: Annotated[Literal["trainer", "reviewer", "reader"], typer.Option(help="What the person may do.")],
 ) -> None:
     """Make an account; the password is asked for, or stands in SADCL_USER_PASSWORD."""
-    from os import environ
-
     from sadcl.registry.people import add
 
-    word = environ.get("SADCL_USER_PASSWORD") or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    made = add(name, role, word)
+    password = os.environ.get("SADCL_USER_PASSWORD")
+    if password is None and not sys.stdin.isatty():
+        raise SadclError("There is no terminal to ask for a password", fix="Write it into SADCL_USER_PASSWORD")
+    made = add(name, role, password or typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     say(f"{made.name} is a {made.role} now")
 
 

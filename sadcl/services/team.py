@@ -35,7 +35,7 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
         root: the project's folder.
 
     Raises:
-        SadclError: it runs already, a port is taken, or a server ends by itself; nothing is left running.
+        SadclError: it runs already, a port is taken, or a server does not start; then nothing is left running.
     """
     params.load("register", path=root / params.FILE)
     with _only_one(root):
@@ -98,14 +98,16 @@ class _Crew:
         say(f"{name}: {self.address(name)}")
 
     def watch(self) -> None:
-        """Stay until one ends by itself."""
+        """Stay as long as the registry does; of another that ends by itself it is said."""
         while True:
-            for name, server in self.servers.items():
-                if server.poll() is not None:
-                    raise SadclError(
-                        f"{name} ended by itself with status {server.returncode}, so the others were ended too",
-                        fix=f"{self.root / LOGS / name}.log says why",
-                    )
+            for name, server in list(self.servers.items()):
+                if server.poll() is None:
+                    continue
+                ended = f"{name} ended by itself with status {server.returncode}"
+                if name == REGISTRY:
+                    raise SadclError(ended, fix=f"{self.root / LOGS / name}.log says why")
+                say(f"{ended}; {self.root / LOGS / name}.log says why")
+                del self.servers[name]
             time.sleep(0.5)
 
 

@@ -7,13 +7,14 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from mlflow import MlflowClient
 
 from sadcl.registry import names, people, store, team
 from sadcl.registry.promote import Champion, promote
@@ -49,6 +50,25 @@ class Team:
         """What this person logs in with."""
         kept = team.administrator(self.home)
         return kept["password"] if kept is not None and name == kept["username"] else password(name)
+
+    def client(self) -> MlflowClient:
+        """MLflow's own, whatever else in this process MLflow was pointed at."""
+        return MlflowClient(tracking_uri=self.address, registry_uri=self.address)
+
+    @contextmanager
+    def holding(self, name: str, role: str) -> Iterator[None]:
+        """Meanwhile this person has another role too."""
+        from mlflow.server.auth.client import AuthServiceClient
+
+        accounts = AuthServiceClient(self.address)
+        with self.acting(ADMIN):
+            number = next(found.id for found in accounts.list_roles("default") if found.name == role)
+            accounts.assign_role(name, number)
+        try:
+            yield
+        finally:
+            with self.acting(ADMIN):
+                accounts.unassign_role(name, number)
 
     def ask(self, name: str, method: str, path: str, **words: Any) -> requests.Response:
         """By plain HTTP, the path as it is written."""

@@ -98,7 +98,7 @@ def test_who_is_no_reviewer_decides_nothing(reigning: Team, who: str) -> None:
         for act in (lambda: promote(number, "mine"), lambda: reject(number, "no"), lambda: rollback("back")):
             with pytest.raises(SadclError, match=REFUSED):
                 act()
-        client = MlflowClient()
+        client = reigning.client()
         champion = "1"
         for call in (
             lambda: client.set_registered_model_alias(PRODUCTION, "champion", champion),
@@ -124,31 +124,36 @@ def test_a_reader_registers_nothing(crew: Team) -> None:
 
 
 def test_who_made_a_model_does_not_decide_on_it(reigning: Team) -> None:
-    from mlflow.server.auth.client import AuthServiceClient
+    number = reigning.train()
+    told = pytest.raises(SadclError, match=r"tom made .* another person has to decide")
+    with reigning.holding(TOM, "reviewer"), reigning.acting(TOM), told:
+        promote(number, "mine is best")
+    assert reigning.crown(number, RITA).source == f"models:/{NAME}/{number}"
 
-    with reigning.acting(ADMIN):
-        accounts = AuthServiceClient(reigning.address)
-        role = next(found.id for found in accounts.list_roles("default") if found.name == "reviewer")
-        accounts.assign_role(TOM, role)
-    try:
-        number = reigning.train()
-        with reigning.acting(TOM), pytest.raises(SadclError, match=r"tom made .* another person has to decide"):
-            promote(number, "mine is best")
-        assert reigning.crown(number, RITA).source == f"models:/{NAME}/{number}"
-    finally:
-        with reigning.acting(ADMIN):
-            AuthServiceClient(reigning.address).unassign_role(TOM, role)
+
+def test_who_made_the_run_behind_a_model_does_not_decide_on_it(reigning: Team) -> None:
+    with reigning.holding(ROB, "trainer"), reigning.acting(ROB):
+        run = reigning.client().create_run("1").info
+    sent = {"name": NAME, "source": f"{run.artifact_uri}/model", "run_id": run.run_id}
+    answer = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
+    assert answer.ok, answer.text
+    with reigning.acting(RITA):
+        made = answer.json()["model_version"]["version"]
+        copy = reigning.client().copy_model_version(f"models:/{NAME}/{made}", PRODUCTION)
+    sent = {"name": PRODUCTION, "alias": "champion", "version": str(copy.version)}
+    assert f"{ROB} made" in reigning.ask(ROB, "POST", ALIAS, json=sent).json()["message"]
+    assert "No decision stands" in reigning.ask(RITA, "POST", ALIAS, json=sent).json()["message"]
 
 
 def test_what_clients_say_of_the_maker_is_not_believed(reigning: Team) -> None:
     number = reigning.train()
     with reigning.acting(TOM):
-        run = MlflowClient().create_run("1", tags={"mlflow.user": RITA})
-        assert MlflowClient().get_run(run.info.run_id).info.user_id == TOM
+        run = reigning.client().create_run("1", tags={"mlflow.user": RITA})
+        assert reigning.client().get_run(run.info.run_id).info.user_id == TOM
     sent = {"name": NAME, "source": f"models:/{NAME}/{number}", "user_id": RITA}
     made = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent).json()["model_version"]
     with reigning.acting(REA):
-        assert MlflowClient().get_model_version(NAME, made["version"]).user_id == TOM
+        assert reigning.client().get_model_version(NAME, made["version"]).user_id == TOM
 
 
 @pytest.mark.parametrize("alias", ["Champion", "CHAMPION", "ｃhampion", "champıon"])
@@ -223,16 +228,49 @@ def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(reigning: Team) ->
     assert f"was rejected by {ROB}: no" in answer.json()["message"]
 
 
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+def killed(*_: object, **__: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("action", ["promote", "roll back"])
+@pytest.mark.parametrize("step", ["before the decision", "before the alias", "after the alias"])
+def test_what_one_reviewer_left_half_done_another_finishes(
+    reigning: Team, action: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = reigning.holders()
+    number = reigning.train() if action == "promote" else None
+    wanted = f"models:/{NAME}/{number}" if number else before["previous"]
+
+    def act() -> object:
+        return promote(number, "better") if number else rollback("worse after all")
+
+    places = {
+        "before the decision": (MlflowClient, "set_model_version_tag"),
+        "before the alias": (MlflowClient, "set_registered_model_alias"),
+        "after the alias": (audit, "append"),
+    }
+    with monkeypatch.context() as patch, reigning.acting(RITA):
+        patch.setattr(*places[step], killed)
+        with pytest.raises(Killed):
+            act()
+    with reigning.acting(ROB):
+        if step == "after the alias":
+            assert sync() is True
+        else:
+            assert sync() is False
+            act()
+        assert history.read().problems == []
+    assert (reigning.holders()["champion"], reigning.holders()["previous"]) == (wanted, before["champion"])
+
+
 @pytest.mark.parametrize("step", ["before the alias", "before the audit"])
 def test_a_rejection_killed_anywhere_is_finished_by_the_next_call(
     reigning: Team, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    def killed(*_: object, **__: object) -> None:
-        raise Killed
-
     number = reigning.train()
     places = {
         "before the alias": (MlflowClient, "delete_registered_model_alias"),

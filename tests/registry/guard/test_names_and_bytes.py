@@ -5,9 +5,7 @@ import posixpath
 from pathlib import Path
 from urllib.parse import quote
 
-import mlflow
 import pytest
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from sadcl.registry import names, store, stored, team
@@ -48,7 +46,7 @@ def test_no_spelling_of_a_path_reaches_a_registered_file(reigning: Team) -> None
     model, run, root = kept(reigning)
     files = [f"{model}/MLmodel", f"{run}/{stored.SCORES}"]
     with reigning.acting(TOM):
-        own = MlflowClient().create_run("1").info.artifact_uri.partition(":/")[2]
+        own = reigning.client().create_run("1").info.artifact_uri.partition(":/")[2]
     assert reigning.ask(TOM, "PUT", f"{API}{STORED}{own}/note.txt", data=b"x").ok
     before = {file: (root / file).read_bytes() for file in files}
     for file in files:
@@ -71,7 +69,7 @@ def test_other_ways_to_write_are_closed_too(reigning: Team) -> None:
     model, run, root = kept(reigning)
     before = sorted(root.rglob("*"))
     with reigning.acting(REA):
-        run_id = MlflowClient().get_model_version(NAME, "1").run_id
+        run_id = reigning.client().get_model_version(NAME, "1").run_id
     for who in (ADMIN, TOM):
         for method, path, words in (
             ("DELETE", f"{API}{STORED}{model}", {}),
@@ -123,23 +121,23 @@ def test_only_the_administrator_makes_names(crew: Team) -> None:
                 assert answer.status_code == 403, (who, path, answer.text)
         assert crew.ask(who, "POST", "/ajax-api/3.0/mlflow/demo/generate", json={}).status_code == 403
         with crew.acting(who), pytest.raises(MlflowException, match="Only the administrator"):
-            MlflowClient().create_registered_model("another")
+            crew.client().create_registered_model("another")
     answer = crew.ask(TOM, "POST", f"{API}/mlflow/registered-models/create", json={"name": NAME})
     assert answer.json()["error_code"] == "RESOURCE_ALREADY_EXISTS"
     with crew.acting(ADMIN):
-        assert {model.name for model in MlflowClient().search_registered_models()} == {NAME, PRODUCTION}
+        assert {model.name for model in crew.client().search_registered_models()} == {NAME, PRODUCTION}
 
 
 @pytest.mark.parametrize("who", [TOM, RITA, ADMIN])
 def test_names_in_production_are_never_renamed(crew: Team, who: str) -> None:
     for name, new in ((PRODUCTION, "old"), (NAME, "x-production"), (NAME, "x-Production"), (NAME, "x-production ")):
         with crew.acting(who), pytest.raises(MlflowException, match=r"can't be renamed|Permission denied"):
-            MlflowClient().rename_registered_model(name, new)
+            crew.client().rename_registered_model(name, new)
     if who == TOM:
         with crew.acting(TOM):
             for rename in (
-                lambda: MlflowClient().rename_registered_model(NAME, "another"),
-                lambda: MlflowClient().rename_experiment("1", "another"),
+                lambda: crew.client().rename_registered_model(NAME, "another"),
+                lambda: crew.client().rename_experiment("1", "another"),
             ):
                 with pytest.raises(MlflowException, match="Only the administrator"):
                     rename()
@@ -147,7 +145,7 @@ def test_names_in_production_are_never_renamed(crew: Team, who: str) -> None:
 
 def test_production_takes_numbered_versions_only_and_as_they_are(reigning: Team) -> None:
     with reigning.acting(REA):
-        version = MlflowClient().get_model_version(NAME, "1")
+        version = reigning.client().get_model_version(NAME, "1")
     model, _, root = kept(reigning)
     tag = [{"key": stored.PINS, "value": "{}"}]
     for sent in (
@@ -169,9 +167,9 @@ def test_what_a_version_is_is_never_written_again(reigning: Team) -> None:
         with reigning.acting(who):
             for key in (stored.PINS, names.WEIGHTS, names.TEST, names.IDENTITY):
                 with pytest.raises(MlflowException, match="never written again"):
-                    MlflowClient().set_model_version_tag(name, "1", key, "{}")
+                    reigning.client().set_model_version_tag(name, "1", key, "{}")
     with reigning.acting(ADMIN), pytest.raises(MlflowException, match="never taken away"):
-        MlflowClient().delete_model_version_tag(NAME, "1", stored.PINS)
+        reigning.client().delete_model_version_tag(NAME, "1", stored.PINS)
 
 
 def test_a_trainer_registers_no_decision(reigning: Team) -> None:
@@ -183,10 +181,10 @@ def test_a_trainer_registers_no_decision(reigning: Team) -> None:
 
 def test_a_trainer_drops_what_was_not_registered_and_only_that(reigning: Team) -> None:
     with reigning.acting(TOM):
-        client = MlflowClient()
+        client = reigning.client()
         client.delete_run(client.create_run("1").info.run_id)
         registered = client.get_model_version(NAME, "1").run_id
         with pytest.raises(MlflowException, match=r"403|Permission denied"):
             client.delete_run(registered)
     with reigning.acting(REA):
-        assert mlflow.get_run(registered).info.lifecycle_stage == "active"
+        assert reigning.client().get_run(registered).info.lifecycle_stage == "active"
