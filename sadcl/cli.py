@@ -1,9 +1,10 @@
 """The command ``sadcl``: each sub-command parses and calls one function."""
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +19,8 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Sources of photos, and what people have accepted.", no_args_is_help=True)
 app.add_typer(data, name="data")
+user = typer.Typer(help="Accounts of a team's registry.", no_args_is_help=True)
+app.add_typer(user, name="user")
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stands in the audit.")]
 
@@ -224,6 +227,76 @@ def rollback(reason: Reason = "") -> None:
 
     graph.require_project()
     say(back(reason).words)
+
+
+@app.command()
+def reject(
+    version: Annotated[str, typer.Argument(help="The version that challenges.")],
+    reason: Reason = "",
+) -> None:
+    """Take the challenge from a version."""
+    from sadcl import graph
+    from sadcl.registry.promote import reject as refuse
+
+    graph.require_project()
+    say(refuse(version, reason).words)
+
+
+@app.command()
+def audit() -> None:
+    """Tell who changed what in the registry, and whether the telling is whole."""
+    from sadcl import graph
+    from sadcl.registry.history import read
+
+    graph.require_project()
+    told = read()
+    for line in told.lines:
+        typer.echo(line)
+    for problem in told.problems or [f"Whole: {len(told.lines)} lines, and the registry agrees with them."]:
+        say(problem)
+    raise typer.Exit(1 if told.problems else 0)
+
+
+@user.command("add")
+def user_add(
+    name: Annotated[str, typer.Argument(help="That the person logs in with.")],
+    role: Annotated[Literal["trainer", "reviewer", "reader"], typer.Option(help="What the person may do.")],
+) -> None:
+    """Make an account; the password is asked for, or stands in SADCL_USER_PASSWORD."""
+    from sadcl.registry.people import add
+
+    password = os.environ.get("SADCL_USER_PASSWORD")
+    if password is None and not sys.stdin.isatty():
+        raise SadclError("There is no terminal to ask for a password", fix="Write it into SADCL_USER_PASSWORD")
+    made = add(name, role, password or typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    say(f"{made.name} is a {made.role} now")
+
+
+@user.command("list")
+def user_list() -> None:
+    """Show all accounts and their roles."""
+    from sadcl.registry.people import listed
+
+    for person in listed():
+        typer.echo(f"{person.role:14} {person.name}")
+
+
+@app.command()
+def up(port: Annotated[int, typer.Option(min=1, max=65532, help="The registry's; the others follow.")] = 5000) -> None:
+    """Start a team's servers on this host, on loopback, until Ctrl-C."""
+    from sadcl import graph
+    from sadcl.services import up as start
+
+    graph.require_project()
+    start(port)
+
+
+@app.command()
+def down() -> None:
+    """End a team's servers."""
+    from sadcl.services import down as end
+
+    say(end())
 
 
 @app.command()

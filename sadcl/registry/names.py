@@ -1,6 +1,7 @@
 """Names in the registry: models, aliases and tags, and who holds them."""
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from sadcl.errors import SadclError
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+
+PROMOTE, ROLLBACK, REJECT = "promote", "rollback", "reject"
 
 IDENTITY = "sadcl.identity"
 """Digest of weights and test data: the same one never registers twice."""
@@ -21,12 +24,41 @@ VERDICT_DIGEST = "sadcl.verdict.digest"
 JUDGED_AGAINST = "sadcl.judged_against"
 """Weights of the champion that the gate compared with; empty where there was none."""
 DECISION = "sadcl.decision"
-"""On a production version: JSON of the decision that made it champion last."""
+"""JSON: on a production version, of the decision that made it champion last; on a registered one, of its rejection."""
+PRODUCTION = "-production"
 
 
 def production(name: str) -> str:
     """The registered model that reviewers write."""
-    return f"{name}-production"
+    return f"{name}{PRODUCTION}"
+
+
+def protected(name: str) -> bool:
+    """Whether a name is one that reviewers write, in any spelling."""
+    return name.strip().casefold().endswith(PRODUCTION)
+
+
+def decision(version: "ModelVersion") -> dict[str, Any]:
+    """What was decided last on a version, by whom and why; empty where nobody did with sadcl."""
+    try:
+        value = json.loads(version.tags[DECISION])
+    except (KeyError, ValueError):
+        return {}
+    to = str(version.version) if protected(str(version.name)) else None
+    ours = isinstance(value, dict) and (value.get("model"), value.get("to")) == (version.name, to)
+    return value if ours else {}
+
+
+def rejection(version: "ModelVersion") -> dict[str, Any]:
+    """How a registered version was rejected; empty where it was not, or was judged anew since."""
+    decided = decision(version)
+    rejected = decided.get("action") == REJECT and decided.get("challenger") == address(version)
+    return decided if rejected and decided.get("verdict") == version.tags.get(VERDICT_DIGEST) else {}
+
+
+def address(version: "ModelVersion") -> str:
+    """``models:/NAME/VERSION``."""
+    return f"models:/{version.name}/{version.version}"
 
 
 def versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:

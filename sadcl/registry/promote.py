@@ -1,20 +1,24 @@
-"""A person makes a version the champion, or goes back: checks first, then one step, then the repair."""
+"""A person makes a version the champion, rejects it, or goes back: checks first, then one step, then the repair.
+
+Whoever decides is whom the server knows by the log-in; it refuses what is not theirs (``sadcl.registry.guard``).
+"""
 
 import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sadcl import params
 from sadcl.errors import SadclError
-from sadcl.registry import audit, names, store, stored
+from sadcl.registry import audit, names, people, store, stored
 from sadcl.registry.sync import nobody, settle, shadow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+CHALLENGERS = "`sadcl status` says who does"
 REGISTER = "Run `dvc repro` and `sadcl register`, which judge and register it again"
 
 
@@ -34,6 +38,21 @@ class Champion:
     version: str
     source: str
     weights: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A version that challenges no longer.
+
+    Attributes:
+        name: of the registered model.
+        version: its number, as text.
+        words: what happened, as a sentence.
+    """
+
+    name: str
+    version: str
     words: str
 
 
@@ -60,7 +79,7 @@ def promote(version: str | int, reason: str, *, first: bool = False, root: Path 
         _may_reign(candidate, reigning)
         _whole(client, candidate)
         copy = _copy(client, candidate, names.production(name))
-        _crown(client, copy, reigning, "promote", reason, root)
+        _crown(client, copy, reigning, names.PROMOTE, reason, root)
         settle(client, name, root)
     return _champion(copy, f"Version {candidate.version} of {name} is champion now, as", reigning)
 
@@ -81,9 +100,45 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Champion:
         if reigning is None or previous is None or previous.version == reigning.version:
             raise SadclError("There is no previous champion to go back to", where=production)
         _whole(client, previous)
-        _crown(client, previous, reigning, "rollback", reason, root)
+        _crown(client, previous, reigning, names.ROLLBACK, reason, root)
         settle(client, name, root)
     return _champion(previous, "Back to", reigning)
+
+
+def reject(version: str | int, reason: str, *, root: Path = Path(".")) -> Rejection:
+    """Take the challenge from a version; only another verdict makes it challenge again.
+
+    Args:
+        version: of the registered model, which challenges.
+        reason: why; it stands in the audit.
+        root: the project's folder.
+
+    Raises:
+        SadclError: it does not challenge, or there is no reason. Nothing was changed.
+    """
+    _reasoned(reason)
+    name = _name(root)
+    with store.opened(root, changing=True) as client:
+        settle(client, name, root)
+        candidate = names.version(client, name, version)
+        _not_rejected(candidate)
+        if names.CHALLENGER not in candidate.aliases:
+            raise SadclError("This version does not challenge", where=names.address(candidate), fix=CHALLENGERS)
+        decided = {
+            "action": names.REJECT,
+            "model": name,
+            "from": None,
+            "to": None,
+            "challenger": names.address(candidate),
+            "weights": str(candidate.tags.get(names.WEIGHTS, "")),
+            "verdict": candidate.tags.get(names.VERDICT_DIGEST),
+            **_by(reason, root),
+        }
+        _decide(client, candidate, decided)
+        settle(client, name, root)
+    return Rejection(
+        name, str(candidate.version), f"Version {candidate.version} of {name} is rejected. Commit {audit.FILE}."
+    )
 
 
 def _reasoned(reason: str) -> None:
@@ -111,7 +166,8 @@ def _may_begin(reigning: "ModelVersion | None", first: bool, root: Path) -> None
 
 def _may_reign(candidate: "ModelVersion", reigning: "ModelVersion | None") -> None:
     """The verdict passed, against the champion that reigns now."""
-    where = f"models:/{candidate.name}/{candidate.version}"
+    where = names.address(candidate)
+    _not_rejected(candidate)
     weights = reigning.tags.get(names.WEIGHTS, "?") if reigning is not None else ""
     if weights == candidate.tags.get(names.WEIGHTS):
         raise SadclError("This model is the champion already", where=where)
@@ -127,6 +183,15 @@ def _may_reign(candidate: "ModelVersion", reigning: "ModelVersion | None") -> No
         raise SadclError("The champion has changed since the gate judged this model", where=where, fix=REGISTER)
 
 
+def _not_rejected(candidate: "ModelVersion") -> None:
+    if rejected := names.rejection(candidate):
+        raise SadclError(
+            f"It was rejected by {rejected['user']}: {rejected['reason']}".rstrip("."),
+            where=names.address(candidate),
+            fix="Another verdict, by `dvc repro` and `sadcl register`, makes it challenge again",
+        )
+
+
 def _whole(client: "MlflowClient", version: "ModelVersion") -> None:
     with tempfile.TemporaryDirectory() as folder:
         stored.check_all(client, version, Path(folder))
@@ -134,7 +199,7 @@ def _whole(client: "MlflowClient", version: "ModelVersion") -> None:
 
 def _copy(client: "MlflowClient", candidate: "ModelVersion", production: str) -> "ModelVersion":
     """The version in production that is this one: there already (an earlier reign, or a killed call), or copied."""
-    source = f"models:/{candidate.name}/{candidate.version}"
+    source = names.address(candidate)
     for version in names.versions(client, production):
         if version.source == source and version.tags.get(stored.PINS) == candidate.tags[stored.PINS]:
             return version
@@ -157,17 +222,23 @@ def _crown(
         "to": str(version.version),
         "challenger": str(version.source),
         "weights": shadow(version)["weights"],
-        "reason": reason.strip(),
-        "user": audit.user(root),
-        "time": audit.now(),
+        **_by(reason, root),
     }
-    client.set_model_version_tag(
-        version.name, version.version, names.DECISION, json.dumps(decided, sort_keys=True, ensure_ascii=False)
-    )
+    _decide(client, version, decided)
     now = names.holder(client, version.name, names.CHAMPION)
     if (now and now.version) != (reigning and reigning.version):
         raise SadclError("Somebody else made another model champion just now", where=version.name, fix=REGISTER)
     client.set_registered_model_alias(version.name, names.CHAMPION, version.version)
+
+
+def _by(reason: str, root: Path) -> dict[str, str]:
+    return {"reason": reason.strip(), "user": people.decider(root), "time": audit.now()}
+
+
+def _decide(client: "MlflowClient", version: "ModelVersion", decided: dict[str, Any]) -> None:
+    """What makes it so; all else is repaired from it."""
+    text = json.dumps(decided, sort_keys=True, ensure_ascii=False)
+    client.set_model_version_tag(version.name, version.version, names.DECISION, text)
 
 
 def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None") -> Champion:

@@ -27,7 +27,7 @@ FIXES = {
     "RESOURCE_DOES_NOT_EXIST": "`sadcl status` says what is there",
 }
 
-_one_at_a_time = threading.RLock()
+one_at_a_time = threading.RLock()
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def pointed_at(where: str) -> Iterator[None]:
     """MLflow's own global address, for calls that take no client; put back afterwards."""
     import mlflow
 
-    with _one_at_a_time:
+    with one_at_a_time:
         environment = os.environ.get(ADDRESS)
         known = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
         before = mlflow.get_tracking_uri() if known else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import params
 from sadcl.evaluation import champion
-from sadcl.registry import names, store, sync
+from sadcl.registry import names, store, team
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -35,7 +35,8 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
             (names.production(name), names.PREVIOUS),
             (name, names.CHALLENGER),
         ):
-            found[alias] = _about(names.holder(client, model, alias))
+            holder = names.holder(client, model, alias)
+            found[alias] = None if holder is None or names.rejection(holder) else _about(holder)
     return found
 
 
@@ -67,13 +68,21 @@ def sentences(root: Path = Path(".")) -> list[str]:
         )
     else:
         lines.append("Nobody challenges.")
-    return lines
+    return [*lines, *_team(root)]
 
 
-def _about(version: "ModelVersion | None") -> dict[str, Any] | None:
-    if version is None:
-        return None
-    decided = sync.decision(version)
+def _team(root: Path) -> list[str]:
+    """Where the team's registry runs, if it runs on this host."""
+    up = team.running(root)
+    if up is None:
+        return []
+    where = up["registry"]
+    used = "" if store.address(root) == where else f", but this project uses another; export {store.ADDRESS}={where}"
+    return [f"The team's registry runs at {where}{used}."]
+
+
+def _about(version: "ModelVersion") -> dict[str, Any]:
+    decided = names.decision(version)
     registered = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
     return {
         "name": str(version.name),

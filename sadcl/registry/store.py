@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ADDRESS = quiet.ADDRESS
+USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 DATABASE = Path(".sadcl/mlflow.db")
 LOCK = Path(".sadcl/registry.lock")
 HOST = "127.0.0.1"
@@ -66,6 +67,23 @@ def opened(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowCl
         yield MlflowClient(tracking_uri=address(root), registry_uri=address(root))
 
 
+@contextmanager
+def acting_as(name: str, password: str) -> Iterator[None]:
+    """Ask the registry in a person's own name; nobody else in this process asks anything meanwhile."""
+    mine = {USERNAME: name, PASSWORD: password}
+    with quiet.one_at_a_time:
+        before = {variable: os.environ.get(variable) for variable in mine}
+        os.environ.update(mine)
+        try:
+            yield
+        finally:
+            for variable, value in before.items():
+                if value is None:
+                    os.environ.pop(variable, None)
+                else:
+                    os.environ[variable] = value
+
+
 def check(root: Path = Path(".")) -> None:
     """Ask the registry for nothing much.
 
@@ -92,9 +110,19 @@ def page_command(port: int, root: Path = Path(".")) -> list[str]:
     place.mkdir(parents=True, exist_ok=True)
     variables = ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true"]
     return [
-        "env", *variables, sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port),
-        "--workers", "1", "--backend-store-uri", address(root), "--default-artifact-root", str(place),
-    ]  # fmt: skip
+        "env",
+        *variables,
+        *server(port),
+        "--backend-store-uri",
+        address(root),
+        "--default-artifact-root",
+        str(place),
+    ]
+
+
+def server(port: int) -> list[str]:
+    """The command that starts MLflow's server on loopback, without where it keeps its things."""
+    return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
 
 
 def _make_room(root: Path) -> None:

@@ -4,7 +4,6 @@ Promotion and rollback end here too: they write the decision on a version and mo
 step; whatever was not done when somebody killed them, the next call does.
 """
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sadcl import files, graph, params
 from sadcl.errors import SadclError
 from sadcl.evaluation import champion
-from sadcl.registry import audit, names, store, stored
+from sadcl.registry import audit, history, names, people, store, stored
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,20 +38,11 @@ def sync(root: Path = Path(".")) -> bool:
 
 def settle(client: "MlflowClient", name: str, root: Path) -> bool:
     """The repair itself, for who already holds the registry."""
+    changed = [_rejected(client, name, root)]
     version = names.holder(client, names.production(name), names.CHAMPION)
-    if version is None:
-        return False
-    changed = [_aliases(client, name, version, root), _audited(version, root), _shadowed(client, version, root)]
+    if version is not None:
+        changed += [_aliases(client, name, version, root), _audited(version, root), _shadowed(client, version, root)]
     return any(changed)
-
-
-def decision(version: "ModelVersion") -> dict[str, Any]:
-    """Who made a version champion last, when, why and from which one; empty where nobody did with sadcl."""
-    try:
-        value = json.loads(version.tags[names.DECISION])
-    except (KeyError, ValueError):
-        return {}
-    return value if isinstance(value, dict) and value.get("to") == str(version.version) else {}
 
 
 def shadow(version: "ModelVersion") -> dict[str, str]:
@@ -68,10 +58,25 @@ def shadow(version: "ModelVersion") -> dict[str, str]:
     }
 
 
+def _rejected(client: "MlflowClient", name: str, root: Path) -> bool:
+    """Who was rejected challenges no longer, and the audit says so."""
+    changed, known = False, audit.entries(root)
+    for version in names.versions(client, name):
+        decided = names.decision(version)
+        if decided and decided not in known:
+            audit.append(decided, root)
+            changed = True
+    challenger = names.holder(client, name, names.CHALLENGER)
+    if challenger is not None and names.rejection(challenger):
+        client.delete_registered_model_alias(name, names.CHALLENGER)
+        changed = True
+    return changed
+
+
 def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: Path) -> bool:
     """``previous`` is whom the decision replaced; the champion challenges nobody."""
     production, changed = names.production(name), False
-    decided, known = decision(version), audit.entries(root)
+    decided, known = names.decision(version), _reigns(production, root)
     before = decided.get("from")
     if before and (decided not in known or decided == known[-1]):
         previous = names.holder(client, production, names.PREVIOUS)
@@ -87,9 +92,9 @@ def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: P
 
 def _audited(version: "ModelVersion", root: Path) -> bool:
     """The last line of the audit names the champion."""
-    decided, known = decision(version), audit.entries(root)
+    decided, known = names.decision(version), _reigns(str(version.name), root)
     last = known[-1] if known else {}
-    if last.get("model") == version.name and last.get("to") == str(version.version):
+    if last.get("to") == str(version.version):
         return False
     if not decided or decided in known:
         decided = {
@@ -100,11 +105,15 @@ def _audited(version: "ModelVersion", root: Path) -> bool:
             "challenger": str(version.source),
             "weights": str(version.tags.get(names.WEIGHTS, "")),
             "reason": "somebody moved the alias without sadcl",
-            "user": audit.user(root),
+            "user": people.decider(root),
             "time": audit.now(),
         }
     audit.append(decided, root)
     return True
+
+
+def _reigns(production: str, root: Path) -> list[dict[str, Any]]:
+    return [entry for entry in audit.entries(root) if entry.get("model") == production]
 
 
 def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bool:
@@ -114,15 +123,16 @@ def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bo
     held = {pin: Path(pin).name for pin in (stored.model(version), stored.SCORES)}
     wanted = {file: value[Path(file).stem] for file in held.values()}
     there = {path.name: files.digest(path) for path in folder.glob("*") if path.is_file()}
-    named = path.is_file() and files.read_json(path) == value
-    if named and there == wanted and folder.with_suffix(".dvc").is_file():
+    noted = (files.read_json(path) if path.is_file() else None) or {}
+    newest = noted.pop("audit", None)
+    if newest and noted == value and there == wanted and folder.with_suffix(".dvc").is_file():
         return False
     if there != wanted:
         with tempfile.TemporaryDirectory() as bench, files.writing_directory(folder) as beside:
             for pin, file in held.items():
                 stored.fetch(client, version, pin, Path(bench)).rename(beside / file)
     graph.add(folder)
-    files.write_json(path, value)
+    files.write_json(path, {**value, "audit": newest if newest and noted == value else history.newest(root)})
     return True
 
 

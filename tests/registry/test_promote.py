@@ -7,7 +7,7 @@ import pytest
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import audit, names, store, stored
+from sadcl.registry import audit, history, names, store, stored
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.status import sentences, status
@@ -43,6 +43,7 @@ def test_a_promotion_moves_alias_files_and_audit(registered: Path) -> None:
     assert named == {
         "name": "tiny-production", "version": "1", "challenger": "models:/tiny/1", "test": "1" * 64,
         "weights": files.digest("models/train/weights.safetensors"), "scores": files.digest("reports/scores.parquet"),
+        "audit": history.newest(),
     }  # fmt: skip
     assert files.digest("data/champion/weights.safetensors") == named["weights"]
     assert files.digest("data/champion/scores.parquet") == named["scores"]

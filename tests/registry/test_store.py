@@ -104,3 +104,21 @@ def test_pages_show_the_project_s_registry_on_loopback(project: Path, monkeypatc
     monkeypatch.setenv(store.ADDRESS, "https://registry.example.org")
     with pytest.raises(SadclError, match="server already"):
         store.page_command(5011)
+
+
+def test_one_person_at_a_time_acts_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.USERNAME, "ann")
+    monkeypatch.delenv(store.PASSWORD, raising=False)
+    seen: list[str | None] = []
+
+    def other() -> None:
+        with store.acting_as("rob", "his"):
+            seen.append(os.environ.get(store.USERNAME))
+
+    waiting = threading.Thread(target=other)
+    with store.acting_as("rita", "hers"):
+        waiting.start()
+        seen.append(os.environ.get(store.USERNAME))
+    waiting.join()
+    assert seen == ["rita", "rob"]
+    assert (os.environ.get(store.USERNAME), os.environ.get(store.PASSWORD)) == ("ann", None)

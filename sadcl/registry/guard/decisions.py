@@ -1,0 +1,77 @@
+"""A decision as the server sees it: by who is logged in, on what is the case now."""
+
+import json
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+
+from sadcl.registry import names
+from sadcl.registry.guard import inside, makers
+from sadcl.registry.guard.inside import Refused
+
+
+def check(version: ModelVersion, text: str) -> None:
+    """Refuse a decision that is not its writer's own, has no reason, or comes too late.
+
+    Raises:
+        Refused: with what is wrong.
+    """
+    decided, where = _read(text), names.address(version)
+    if decided.get("user") != inside.user():
+        raise Refused(f"A decision on {where} is written in one's own name, {inside.user()}")
+    if not str(decided.get("reason") or "").strip():
+        raise Refused(f"A decision on {where} needs a reason")
+    if names.protected(version.name):
+        _crowns(version, decided)
+    else:
+        _rejects(version, decided)
+
+
+def require(version: ModelVersion) -> None:
+    """Refuse the alias where no decision stands: this person's, on this version, against who reigns now.
+
+    Raises:
+        Refused: with what is wrong.
+    """
+    if names.DECISION not in version.tags:
+        raise Refused(f"No decision stands on {names.address(version)}; `sadcl promote` writes one")
+    check(version, version.tags[names.DECISION])
+
+
+def _crowns(version: ModelVersion, decided: dict[str, Any]) -> None:
+    where, reigning = names.address(version), _champion(version.name)
+    known = decided.get("action") in (names.PROMOTE, names.ROLLBACK)
+    if not known or (decided.get("model"), decided.get("to")) != (version.name, str(version.version)):
+        raise Refused(f"This is no decision to make {where} champion")
+    if reigning is not None and str(reigning.version) == str(version.version):
+        raise Refused(f"{where} is champion already")
+    if decided.get("from") != (reigning and str(reigning.version)):
+        raise Refused(f"Somebody else made another version of {version.name} champion just now")
+    candidate = makers.copied(version)
+    if candidate is not None and (rejected := names.rejection(candidate)):
+        raise Refused(f"{names.address(candidate)} was rejected by {rejected['user']}: {rejected['reason']}")
+
+
+def _rejects(version: ModelVersion, decided: dict[str, Any]) -> None:
+    where, reigning = names.address(version), _champion(names.production(version.name))
+    ours = (decided.get("action"), decided.get("model"), decided.get("challenger"), decided.get("to"))
+    if ours != (names.REJECT, version.name, where, None):
+        raise Refused(f"This is no decision to reject {where}")
+    if decided.get("verdict") != version.tags.get(names.VERDICT_DIGEST):
+        raise Refused(f"{where} was judged anew since it was looked at")
+    if rejected := names.rejection(version):
+        raise Refused(f"{where} was rejected already, by {rejected['user']}: {rejected['reason']}")
+    if reigning is not None and reigning.source == where:
+        raise Refused(f"{where} is champion already")
+
+
+def _champion(production: str) -> ModelVersion | None:
+    return inside.holder(production, names.CHAMPION)
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}

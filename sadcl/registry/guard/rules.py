@@ -1,0 +1,193 @@
+"""What is asked before names, versions, aliases and tags change: each rule refuses, or says what to note.
+
+A rule that returns None lets MLflow answer: nothing will change.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.protos import model_registry_pb2 as registry
+from mlflow.protos import service_pb2 as tracking
+
+from sadcl.registry import chain, names
+from sadcl.registry.guard import decisions, inside, makers, rights
+from sadcl.registry.guard.inside import Refused
+from sadcl.registry.guard.ledger import Entry
+from sadcl.registry.stored import PINS
+
+PINNED = {PINS, names.IDENTITY, names.WEIGHTS, names.TEST}
+"""Tags that say what a version is: written when it is registered, and never again."""
+LONGEST = 2000
+"""Characters of a tag that the ledger holds; of a longer one it holds the digest."""
+
+
+def model_created() -> Entry | None:
+    """Names are the administrator's; clients ask for one that exists before each version, and may."""
+    name = inside.asked(registry.CreateRegisteredModel).name
+    if inside.model_exists(name):
+        return None
+    _only_administrators(f"make the model {name}")
+    return {"what": "model made", "model": name}
+
+
+def model_renamed() -> Entry | None:
+    """Not from or to a protected name; and another name is a new name."""
+    asked = inside.asked(registry.RenameRegisteredModel)
+    if names.protected(asked.name) or names.protected(asked.new_name):
+        raise Refused(f"{asked.name} can't be renamed to {asked.new_name}: names in production stay what they are")
+    _only_administrators(f"rename the model {asked.name}")
+    return {"what": "model renamed", "model": asked.name, "from": asked.name, "to": asked.new_name}
+
+
+def experiment_created() -> Entry | None:
+    """As with models."""
+    name = inside.asked(tracking.CreateExperiment).name
+    if inside.experiment_exists(name):
+        return None
+    _only_administrators(f"make the experiment {name}")
+    return {"what": "experiment made", "experiment": name}
+
+
+def experiment_renamed() -> Entry | None:
+    """As with models."""
+    asked = inside.asked(tracking.UpdateExperiment)
+    _only_administrators(f"rename the experiment {asked.experiment_id}")
+    return {"what": "experiment renamed", "experiment": asked.experiment_id, "to": asked.new_name}
+
+
+def examples_made() -> Entry | None:
+    """MLflow's examples make models and experiments."""
+    _only_administrators("make MLflow's examples")
+    return {"what": "examples made or deleted"}
+
+
+def version_created() -> Entry | None:
+    """A version in production is a copy of a registered one, tag for tag; nobody decides while registering."""
+    asked = inside.asked(registry.CreateModelVersion)
+    tags = {tag.key: tag.value for tag in asked.tags}
+    if names.protected(asked.name):
+        copied = _copied(asked)
+        if any(copied.tags.get(key) != value for key, value in tags.items()) or asked.run_id != (copied.run_id or ""):
+            raise Refused(f"A version of {asked.name} carries the tags and the run of {asked.source}, and no others")
+    elif names.DECISION in tags:
+        raise Refused(f"The tag {names.DECISION} is written by a decision, not when a version is registered")
+    number = str(inside.last_version(asked.name) + 1)
+    noted = {"what": "version made", "model": asked.name, "version": number, "source": asked.source}
+    return {**noted, **_judged(tags)}
+
+
+def alias_set() -> Entry | None:
+    """``champion`` in production: by a decision, and not by who made the model."""
+    asked = inside.asked(registry.SetRegisteredModelAlias)
+    if names.protected(asked.name):
+        plain = unicodedata.normalize("NFKC", asked.alias).strip().casefold()
+        if plain == names.CHAMPION and asked.alias != names.CHAMPION:
+            raise Refused(f"The alias is spelled {names.CHAMPION}, not {asked.alias}")
+    version = inside.version(asked.name, asked.version)
+    if version is None:
+        return None
+    before = _number(inside.holder(asked.name, asked.alias))
+    if names.protected(asked.name) and asked.alias == names.CHAMPION:
+        makers.require_another(version)
+        decisions.require(version)
+    noted = {"what": "alias set", "model": asked.name, "alias": asked.alias, "from": before, "to": asked.version}
+    return {**noted, **_judged(version.tags)}
+
+
+def alias_deleted() -> Entry | None:
+    """Who held it."""
+    asked = inside.asked(registry.DeleteRegisteredModelAlias)
+    before = _number(inside.holder(asked.name, asked.alias))
+    if before is None:
+        return None
+    return {"what": "alias deleted", "model": asked.name, "alias": asked.alias, "from": before, "to": None}
+
+
+def version_tagged() -> Entry | None:
+    """What a version is stays; a decision is one's own, about what is the case now."""
+    asked = inside.asked(registry.SetModelVersionTag)
+    version = inside.version(asked.name, asked.version)
+    if version is None:
+        return None
+    before = version.tags.get(asked.key)
+    if asked.key in PINNED and asked.value != before:
+        raise Refused(f"The tag {asked.key} says what {names.address(version)} is, and is never written again")
+    if asked.key == names.DECISION:
+        if not names.protected(asked.name) and not rights.may_decide(asked.name):
+            raise Refused(f"Only who may write {names.production(asked.name)} decides on {asked.name}")
+        decisions.check(version, asked.value)
+    noted = {"what": "tag set", "model": asked.name, "version": asked.version, "key": asked.key}
+    return {**noted, "from": _short(before), "to": _short(asked.value), **_judged(version.tags)}
+
+
+def version_untagged() -> Entry | None:
+    """As with setting them."""
+    asked = inside.asked(registry.DeleteModelVersionTag)
+    if asked.key in PINNED or asked.key == names.DECISION:
+        raise Refused(f"The tag {asked.key} is never taken away")
+    return {"what": "tag deleted", "model": asked.name, "version": asked.version, "key": asked.key}
+
+
+def _changed(what: str, message: type[Any]) -> Callable[[], Entry]:
+    """No rule of ours beside MLflow's rights; only noted."""
+    shown = ("name", "version", "key", "stage")
+
+    def rule() -> Entry:
+        asked = inside.asked(message)
+        fields = {field: getattr(asked, field) for field in shown if field in message.DESCRIPTOR.fields_by_name}
+        return {"what": what, "model": fields.pop("name"), **fields}
+
+    return rule
+
+
+RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
+    ("/mlflow/registered-models/create", "POST"): model_created,
+    ("/mlflow/registered-models/rename", "POST"): model_renamed,
+    ("/mlflow/registered-models/update", "PATCH"): _changed("model described", registry.UpdateRegisteredModel),
+    ("/mlflow/registered-models/delete", "DELETE"): _changed("model deleted", registry.DeleteRegisteredModel),
+    ("/mlflow/registered-models/set-tag", "POST"): _changed("model tagged", registry.SetRegisteredModelTag),
+    ("/mlflow/registered-models/delete-tag", "DELETE"): _changed("model untagged", registry.DeleteRegisteredModelTag),
+    ("/mlflow/registered-models/alias", "POST"): alias_set,
+    ("/mlflow/registered-models/alias", "DELETE"): alias_deleted,
+    ("/mlflow/model-versions/create", "POST"): version_created,
+    ("/mlflow/model-versions/update", "PATCH"): _changed("version described", registry.UpdateModelVersion),
+    ("/mlflow/model-versions/transition-stage", "POST"): _changed("stage set", registry.TransitionModelVersionStage),
+    ("/mlflow/model-versions/delete", "DELETE"): _changed("version deleted", registry.DeleteModelVersion),
+    ("/mlflow/model-versions/set-tag", "POST"): version_tagged,
+    ("/mlflow/model-versions/delete-tag", "DELETE"): version_untagged,
+    ("/mlflow/experiments/create", "POST"): experiment_created,
+    ("/mlflow/experiments/update", "POST"): experiment_renamed,
+    ("/mlflow/demo/generate", "POST"): examples_made,
+    ("/mlflow/demo/delete", "POST"): examples_made,
+}
+
+
+def _copied(asked: Any) -> ModelVersion:
+    name = asked.name.strip()[: -len(names.PRODUCTION)]
+    number = re.fullmatch(rf"models:/{re.escape(name)}/([0-9]+)", asked.source)
+    copied = inside.version(name, number[1]) if number else None
+    if copied is None:
+        raise Refused(f"A version of {asked.name} is a copy of models:/{name}/NUMBER, not of {asked.source}")
+    return copied
+
+
+def _only_administrators(what: str) -> None:
+    if not inside.is_administrator():
+        raise Refused(f"Only the administrator may {what}")
+
+
+def _number(version: ModelVersion | None) -> str | None:
+    return None if version is None else str(version.version)
+
+
+def _judged(tags: dict[str, str]) -> Entry:
+    """Verdict of the gate, and digests of what was judged and on which test data, where they are known."""
+    known = {"verdict": tags.get(names.VERDICT), "data": tags.get(names.TEST), "weights": tags.get(names.WEIGHTS)}
+    return {key: value for key, value in known.items() if value}
+
+
+def _short(value: str | None) -> str | None:
+    return value if value is None or len(value) <= LONGEST else chain.digest(value)

@@ -1,0 +1,183 @@
+"""What happened in the registry, and whether what is told about it is whole."""
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sadcl import files, params
+from sadcl.errors import SadclError
+from sadcl.evaluation import champion
+from sadcl.registry import audit, chain, names, people, quiet, store
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+Entry = dict[str, Any]
+LEDGER = "the server's ledger"
+SUBJECT = ("model", "version", "experiment", "username")
+APART = ("time", "who", "what", "from", "to", "weights", chain.BEFORE)
+"""What a sentence says elsewhere, or leaves to the file."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What was done, and what is wrong with the telling of it.
+
+    Attributes:
+        lines: oldest first, a sentence each.
+        problems: what was edited, taken out, forged or cut off; empty where all is whole.
+    """
+
+    lines: list[str]
+    problems: list[str]
+
+
+def newest(root: Path = Path(".")) -> str:
+    """Digest of the newest line: of the server's ledger, or of the project's audit where there is no such server.
+
+    Raises:
+        SadclError: the server can't be reached.
+    """
+    kept = _ledger(root)
+    lines = chain.lines(root / audit.FILE) if kept is None else kept
+    return chain.digests(lines[-1:])[0] if lines else ""
+
+
+def read(root: Path = Path(".")) -> History:
+    """Tell everything, and hold it against the registry and against data/champion.json.
+
+    Raises:
+        SadclError: the registry can't be had, or a line is not one of ours.
+    """
+    ours, path = chain.lines(root / audit.FILE), root / audit.FILE
+    ledger = _ledger(root) if store.exists(root) else None
+    decided = chain.parse(ours, path)
+    problems = _broken(ours, str(audit.FILE))
+    if ledger is None:
+        told = decided
+    else:
+        told = _done(chain.parse(ledger, LEDGER), ledger)
+        problems += _broken(ledger, LEDGER)
+    problems += _cut(root, chain.digests([*ours, *(ledger or [])]))
+    problems += _forged(root, decided, None if ledger is None else told)
+    return History([_said(entry) for entry in told], problems)
+
+
+def _ledger(root: Path) -> list[bytes] | None:
+    """The lines of the server's ledger; None where the registry is no guarded server."""
+    if store.database(root) is not None:
+        return None
+    with store.opened(root):
+        try:
+            text = people.get(people.LEDGER, root)
+        except people.NoAccountsError:
+            return None
+    if text is None:
+        raise SadclError("The registry does not know you", fix=quiet.FIXES["UNAUTHENTICATED"])
+    return chain.split(text.encode())
+
+
+def _done(entries: list[Entry], lines: list[bytes]) -> list[Entry]:
+    """Without what MLflow refused after it was noted."""
+    undone = {entry["line"] for entry in entries if entry.get("what") == "not done"}
+    pairs = zip(entries, chain.digests(lines), strict=True)
+    return [entry for entry, digest in pairs if digest not in undone and entry.get("what") != "not done"]
+
+
+def _broken(lines: list[bytes], where: str) -> list[str]:
+    return [
+        f"Line {number} of {where} does not follow from the one before it: one was edited or taken out."
+        for number in chain.broken(lines, where)
+    ]
+
+
+def _cut(root: Path, known: list[str]) -> list[str]:
+    path = root / champion.FILE
+    value = files.read_json(path) if path.is_file() else None
+    if value is None:
+        return []
+    noted = value.get("audit")
+    if not noted:
+        return [f"{champion.FILE} names no line of the audit; `sadcl sync` adds it."]
+    return [] if noted in known else [f"The line that {champion.FILE} names is gone: the end was cut off, or edited."]
+
+
+def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
+    """Decisions and a champion in the registry that nobody wrote down."""
+    if not store.exists(root):
+        return []
+    name = params.load("register", path=root / params.FILE).register_.name
+    production = names.production(name)
+    with store.opened(root) as client:
+        versions = [*names.versions(client, name), *names.versions(client, production)]
+        reigning = names.holder(client, production, names.CHAMPION)
+    found = [
+        f"The decision on {names.address(version)} was never written down: it is forged, or was cut short."
+        for version in versions
+        if names.DECISION in version.tags and not _known(version, decided, ledger)
+    ]
+    return found + _moved(production, str(reigning.version) if reigning else None, decided, ledger)
+
+
+def _known(version: "ModelVersion", decided: list[Entry], ledger: list[Entry] | None) -> bool:
+    text = version.tags[names.DECISION]
+    if ledger is None:
+        return any(names.decision(version) == _plain(entry) for entry in decided) or _carried(version)
+    here = (version.name, str(version.version), names.DECISION)
+    tagged = [e["to"] for e in ledger if (e.get("model"), e.get("version"), e.get("key")) == here]
+    return tagged[-1] in (text, chain.digest(text)) if tagged else _carried(version)
+
+
+def _carried(version: "ModelVersion") -> bool:
+    """A copy in production carries the old rejection of what it is a copy of, which says nothing about itself."""
+    return names.protected(str(version.name)) and not names.decision(version)
+
+
+def _moved(production: str, reigns: str | None, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
+    if ledger is None:
+        crowned = [entry.get("to") for entry in decided if entry.get("model") == production]
+    else:
+        mine = [e for e in ledger if (e.get("model"), e.get("alias")) == (production, names.CHAMPION)]
+        crowned = [entry["to"] for entry in mine]
+    last = crowned[-1] if crowned else None
+    if last == reigns:
+        return []
+    return [
+        f"The last line makes {_version(last)} of {production} champion, but the registry says {_version(reigns)}: "
+        "the alias was moved past the audit."
+    ]
+
+
+def _said(entry: Entry) -> str:
+    """A line in words, of the ledger or of the project's audit."""
+    if "action" in entry:
+        what = f"{entry['action']} {entry.get('challenger')}"
+        what += f" as {entry['model']} version {entry['to']}" if entry.get("to") else ""
+        return f"{entry.get('time')}  {entry.get('user')}: {what}: {entry.get('reason')}"
+    subject = " ".join(str(entry[key]) for key in SUBJECT if entry.get(key))
+    about = [f"{key} {_short(value)}" for key, value in entry.items() if key not in {*SUBJECT, *APART}]
+    step = [f"from {_short(entry['from'])} to {_short(entry['to'])}"] if {"from", "to"} <= entry.keys() else []
+    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join([subject, *about, *step])}"
+
+
+def _short(value: Any) -> str:
+    """A digest by its beginning, a decision by its reason, another text whole if it is short."""
+    if value is None:
+        return "nothing"
+    text = str(value)
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        return text[:12]
+    with suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["reason"])
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _version(number: str | None) -> str:
+    return "nobody" if number is None else f"version {number}"
+
+
+def _plain(entry: Entry) -> Entry:
+    return {key: value for key, value in entry.items() if key != chain.BEFORE}

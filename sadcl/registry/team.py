@@ -1,0 +1,120 @@
+"""A team's server on this host: where it is, what it keeps, and the names that it begins with."""
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sadcl import files, params, processes
+from sadcl.registry import names, publish, quiet, store
+
+if TYPE_CHECKING:
+    from mlflow.server.auth.client import AuthServiceClient
+
+FOLDER = Path(".sadcl/team")
+UP = FOLDER / "up.json"
+"""Addresses and processes of what runs; `sadcl up` writes it."""
+ADMINISTRATOR = FOLDER / "administrator.json"
+"""Name and password of the server's administrator, and the server's secret; nobody else may read it."""
+LEDGER = FOLDER / "ledger.jsonl"
+APP = "sadcl-guard"
+
+TRAINER, REVIEWER, READER = "trainer", "reviewer", "reader"
+WORKSPACE = "default"
+"""MLflow's name for the only one there is."""
+
+
+def running(root: Path = Path(".")) -> dict[str, Any] | None:
+    """What `sadcl up` wrote, while it runs; None where it does not."""
+    path = root / UP
+    found: dict[str, Any] | None = files.read_json(path) if path.is_file() else None
+    return found if found is not None and processes.alive(found["up"]) else None
+
+
+def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] | None:
+    """``username``, ``password`` and the server's ``secret``, where this project's server is on this host.
+
+    Args:
+        root: the project's folder.
+        make: make them up where there are none yet.
+    """
+    path = root / ADMINISTRATOR
+    if path.is_file():
+        kept: dict[str, str] = files.read_json(path)
+        return kept
+    if not make:
+        return None
+    made = {"username": "admin", "password": secrets.token_urlsafe(18), "secret": secrets.token_urlsafe(32)}
+    with files.writing(path) as beside:
+        beside.touch(mode=0o600)
+        beside.write_text(files.json_text(made), encoding="utf-8")
+    return made
+
+
+def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]]:
+    """The command that starts the guarded server on loopback, and its environment."""
+    folder = (root / FOLDER).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    settings = folder / "accounts.ini"
+    files.write_text(
+        settings,
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/accounts.db\n"
+        "admin_username = admin\nauth_cache_ttl_seconds = 60\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
+    )
+    admin = administrator(root, make=True)
+    assert admin is not None
+    environment = {
+        store.ADDRESS: f"sqlite:///{folder}/mlflow.db",
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": admin["password"],
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": admin["secret"],
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "SADCL_LEDGER": str((root / LEDGER).resolve()),
+    }
+    database, artefacts = f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")
+    kept = ["--backend-store-uri", database, "--artifacts-destination", artefacts]
+    return [*store.server(port), "--app-name", APP, *kept], environment
+
+
+def set_up(address: str, root: Path = Path(".")) -> None:
+    """Make what only the administrator may make: both models, the experiment, the roles. Again is no harm.
+
+    Raises:
+        SadclError: the server can't be reached, or refuses.
+    """
+    name = params.load("register", path=root / params.FILE).register_.name
+    admin = administrator(root)
+    assert admin is not None
+    with (
+        store.acting_as(admin["username"], admin["password"]),
+        quiet.silence(),
+        quiet.plain_words(address),
+        quiet.pointed_at(address),
+    ):
+        from mlflow import MlflowClient
+        from mlflow.server.auth.client import AuthServiceClient
+
+        client = MlflowClient(tracking_uri=address, registry_uri=address)
+        for model in (name, names.production(name)):
+            if not client.search_registered_models(f"name = '{model}'"):
+                client.create_registered_model(model)
+        found = client.get_experiment_by_name(name)
+        experiment = client.create_experiment(name, tags=publish.KIND) if found is None else found.experiment_id
+        rights = {
+            TRAINER: [("experiment", str(experiment)), ("registered_model", name)],
+            REVIEWER: [("registered_model", names.production(name))],
+            READER: [],
+        }
+        _roles(AuthServiceClient(address), rights)
+
+
+def _roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[str, str]]]) -> None:
+    there = {role.name: role for role in accounts.list_roles(WORKSPACE)}
+    for name, wanted in rights.items():
+        role = there.get(name) or accounts.create_role(WORKSPACE, name)
+        given = {(p.resource_type, p.resource_pattern) for p in accounts.list_role_permissions(role.id)}
+        for kind, which in wanted:
+            if (kind, which) not in given:
+                accounts.add_role_permission(role.id, kind, which, "EDIT")

@@ -1,0 +1,169 @@
+"""What a team needs on one host, on loopback: started together, ended together."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from sadcl import files, params, processes
+from sadcl.errors import SadclError
+from sadcl.progress import say
+from sadcl.registry import store, team
+from sadcl.services.pages import end_on_signals, optuna_page, prefect_page, prefect_settings
+from sadcl.services.running import HOST, Server, end, start, taken, wait
+
+LOCK, LOGS = team.FOLDER / "lock", team.FOLDER / "logs"
+PORT = 5000
+STOP_SECONDS = 6.0
+"""Until a server that was asked to end is made to."""
+REVIEW = "sadcl.review.app:create_app"
+REGISTRY, PREFECT, OPTUNA, PAGE, WORKER = "registry", "prefect", "optuna", "review", "worker"
+AFTER = {REGISTRY: 0, PREFECT: 1, OPTUNA: 2, PAGE: 3}
+"""Ports, from the registry's on."""
+
+
+def up(port: int = PORT, root: Path = Path(".")) -> None:
+    """Start registry, Prefect's server and a worker, the studies and the review page; stay until Ctrl-C.
+
+    Args:
+        port: of the registry; the others take the three after it.
+        root: the project's folder.
+
+    Raises:
+        SadclError: it runs already, a port is taken, or a server does not start; then nothing is left running.
+    """
+    params.load("register", path=root / params.FILE)
+    with _only_one(root):
+        _no_port_is_taken(port)
+        end_on_signals()
+        crew = _Crew(root, port)
+        try:
+            _start(crew)
+            crew.watch()
+        except KeyboardInterrupt:
+            say("Ending")
+        finally:
+            end([server.pid for server in crew.servers.values()], STOP_SECONDS)
+            (root / team.UP).unlink(missing_ok=True)
+
+
+def down(root: Path = Path(".")) -> str:
+    """End what ``up`` started, from another shell, or what is left of one that was killed.
+
+    Returns:
+        What happened, as a sentence.
+    """
+    path = root / team.UP
+    noted = files.read_json(path) if path.is_file() else None
+    if noted is None:
+        return "Nothing runs here"
+    if processes.alive(noted["up"]):
+        starter = psutil.Process(_pid(noted["up"]))
+        starter.terminate()
+        psutil.wait_procs([starter], STOP_SECONDS + 4)
+    end([_pid(name) for name in noted["processes"].values() if processes.alive(name)], STOP_SECONDS)
+    path.unlink(missing_ok=True)
+    return "Everything is ended"
+
+
+class _Crew:
+    """Servers that we started, and where they answer."""
+
+    def __init__(self, root: Path, port: int) -> None:
+        self.root, self.port = root, port
+        self.servers: dict[str, Server] = {}
+
+    def start(self, name: str, command: list[str], variables: dict[str, str]) -> None:
+        """Start one, and note it for the next `up`, for `down` and for `status`."""
+        self.servers[name] = start(command, variables, self.root / LOGS / f"{name}.log")
+        noted = {
+            "up": processes.name_of(os.getpid()),
+            "registry": self.address(REGISTRY),
+            "pages": {known: self.address(known) for known in self.servers if known in AFTER},
+            "processes": {known: processes.name_of(server.pid) for known, server in self.servers.items()},
+        }
+        files.write_json(self.root / team.UP, noted)
+
+    def address(self, name: str) -> str:
+        return f"http://{HOST}:{self.port + AFTER[name]}"
+
+    def answer(self, name: str) -> None:
+        """Wait for a page, and say where it is."""
+        wait(self.servers[name], name, self.port + AFTER[name], f"{self.root / LOGS / name}.log says why")
+        say(f"{name}: {self.address(name)}")
+
+    def watch(self) -> None:
+        """Stay as long as the registry does; of another that ends by itself it is said."""
+        while True:
+            for name, server in list(self.servers.items()):
+                if server.poll() is None:
+                    continue
+                ended = f"{name} ended by itself with status {server.returncode}"
+                if name == REGISTRY:
+                    raise SadclError(ended, fix=f"{self.root / LOGS / name}.log says why")
+                say(f"{ended}; {self.root / LOGS / name}.log says why")
+                del self.servers[name]
+            time.sleep(0.5)
+
+
+def _start(crew: _Crew) -> None:
+    first = team.administrator(crew.root) is None
+    command, variables = team.server(crew.port, crew.root)
+    crew.start(REGISTRY, command, variables)
+    prefect = prefect_settings()
+    crew.start(PREFECT, prefect_page(crew.port + AFTER[PREFECT]), prefect)
+    crew.answer(REGISTRY)
+    team.set_up(crew.address(REGISTRY), crew.root)
+    crew.answer(PREFECT)
+    told = {store.ADDRESS: crew.address(REGISTRY), "PREFECT_API_URL": f"{crew.address(PREFECT)}/api"}
+    worker = ["-m", "prefect", "--no-prompt", "worker", "start", "--pool", "sadcl", "--type", "process"]
+    crew.start(WORKER, [sys.executable, *worker], {**prefect, "PREFECT_API_URL": told["PREFECT_API_URL"]})
+    if _has_studies(crew.root):
+        crew.start(OPTUNA, optuna_page(crew.port + AFTER[OPTUNA]), {})
+        crew.answer(OPTUNA)
+    if find_spec("sadcl.review") and find_spec("sadcl.review.app"):
+        page = ["-m", "uvicorn", "--factory", REVIEW, "--host", HOST, "--port", str(crew.port + AFTER[PAGE])]
+        crew.start(PAGE, [sys.executable, *page], told)
+        crew.answer(PAGE)
+    if first:
+        say(f"The administrator's name and password are in {crew.root / team.ADMINISTRATOR}")
+        say("Each person needs an account: sadcl user add NAME --role trainer|reviewer|reader")
+    say("A shell works with these servers after")
+    for variable, value in told.items():
+        say(f"  export {variable}={value}")
+    say("Ctrl-C here, or `sadcl down` elsewhere, ends them all")
+
+
+def _has_studies(root: Path) -> bool:
+    from sadcl.tuning import storage
+
+    return storage.ELSEWHERE in os.environ or (root / storage.DATABASE).exists()
+
+
+@contextmanager
+def _only_one(root: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(files.held(root / LOCK, "running these servers"))
+        except SadclError:
+            where = (team.running(root) or {}).get("registry", "its registry starts just now")
+            raise SadclError("The servers run already", where=where, fix="`sadcl down` ends them") from None
+        down(root)  # what one that was killed has left
+        yield
+
+
+def _no_port_is_taken(port: int) -> None:
+    for name, after in AFTER.items():
+        if taken(port + after):
+            raise SadclError(
+                f"Port {port + after} is taken, where {name} would answer", where=HOST, fix="Choose others with --port"
+            )
+
+
+def _pid(name: str) -> int:
+    return int(name.partition(":")[0])

@@ -1,0 +1,149 @@
+"""A team: the real guarded server, a trainer, two reviewers, a reader, and somebody without an account."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from mlflow import MlflowClient
+
+from sadcl.registry import names, people, store, team
+from sadcl.registry.promote import Champion, promote
+from sadcl.registry.publish import publish
+from sadcl.services import free_port
+from tests.registry.conftest import Networks, World, leave
+
+NAME, PRODUCTION = "tiny", "tiny-production"
+ADMIN = "admin"
+TOM, RITA, ROB, REA, NOBODY = "tom", "rita", "rob", "rea", "nobody"
+"""A trainer, two reviewers, a reader, and a name that the server does not know."""
+
+
+def password(name: str) -> str:
+    return f"the password of {name}"
+
+
+@dataclass
+class Team:
+    """The project, the server, and ways to ask it."""
+
+    root: Path
+    home: Path
+    address: str
+    networks: Networks
+    seeds: Iterator[int] = field(default_factory=lambda: iter(range(1, 100)))
+
+    def acting(self, name: str) -> AbstractContextManager[None]:
+        """As this person, by our functions and by MLflow's client."""
+        return store.acting_as(name, self.secret(name))
+
+    def secret(self, name: str) -> str:
+        """What this person logs in with."""
+        kept = team.administrator(self.home)
+        return kept["password"] if kept is not None and name == kept["username"] else password(name)
+
+    def client(self) -> MlflowClient:
+        """MLflow's own, whatever else in this process MLflow was pointed at."""
+        return MlflowClient(tracking_uri=self.address, registry_uri=self.address)
+
+    @contextmanager
+    def holding(self, name: str, role: str) -> Iterator[None]:
+        """Meanwhile this person has another role too."""
+        from mlflow.server.auth.client import AuthServiceClient
+
+        accounts = AuthServiceClient(self.address)
+        with self.acting(ADMIN):
+            number = next(found.id for found in accounts.list_roles("default") if found.name == role)
+            accounts.assign_role(name, number)
+        try:
+            yield
+        finally:
+            with self.acting(ADMIN):
+                accounts.unassign_role(name, number)
+
+    def ask(self, name: str, method: str, path: str, **words: Any) -> requests.Response:
+        """By plain HTTP, the path as it is written."""
+        request = requests.Request(method, self.address, auth=(name, self.secret(name)), **words)
+        prepared = request.prepare()
+        query = prepared.url.partition("?")[2] if prepared.url else ""
+        prepared.url = f"{self.address}{path}" + (f"?{query}" if query else "")
+        return requests.Session().send(prepared, timeout=30)
+
+    def train(self) -> str:
+        """Another model that passed its gate, registered by the trainer; its number."""
+        leave(self.root, self.networks(next(self.seeds)), mAP=80)
+        with self.acting(TOM):
+            return publish().version
+
+    def crown(self, version: str, who: str, reason: str = "better") -> Champion:
+        """As `sadcl promote` does it."""
+        first = self.holders()["champion"] is None
+        with self.acting(who):
+            return promote(version, reason, first=first)
+
+    def holders(self) -> dict[str, str | None]:
+        """Who has which alias."""
+        with self.acting(REA), store.opened() as client:
+            asked = [(NAME, names.CHALLENGER), (PRODUCTION, names.CHAMPION), (PRODUCTION, names.PREVIOUS)]
+            found = {alias: names.holder(client, model, alias) for model, alias in asked}
+        return {alias: None if version is None else str(version.source) for alias, version in found.items()}
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What the server noted."""
+        return [json.loads(line) for line in (self.home / team.LEDGER).read_text().splitlines()]
+
+
+@pytest.fixture(scope="package")
+def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """The team, once for all: a server costs a quarter of a minute."""
+    home = tmp_path_factory.mktemp("server")
+    world.bring_back("empty")
+    (home / "params.yaml").write_bytes((world.root / "params.yaml").read_bytes())
+    port = free_port()
+    command, variables = team.server(port, home)
+    with open(home / "log", "wb") as log:
+        running = subprocess.Popen(
+            command, env={**os.environ, **variables}, start_new_session=True, stdout=log, stderr=log
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait(f"{address}/health", home / "log")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(store.ADDRESS, address)
+            patch.chdir(world.root)
+            team.set_up(address, home)
+            for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (ROB, "reviewer"), (REA, "reader")):
+                people.add(name, role, password(name), home)
+            yield Team(world.root, home, address, networks)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def _wait(address: str, log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="package")
+def reigning(crew: Team) -> Team:
+    """Somebody is champion, and somebody was before."""
+    for reason in ("the first", "better"):
+        crew.crown(crew.train(), RITA, reason)
+    return crew

@@ -1,0 +1,101 @@
+"""The server's ledger held against the registry and the project: what was changed behind its back is found."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sadcl import files
+from sadcl.registry import chain, history, names, team
+from tests.registry.guard.conftest import NAME, PRODUCTION, REA, ROB, Team
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def ledger(reigning: Team) -> Iterator[Path]:
+    """The file, put back afterwards."""
+    path = reigning.home / team.LEDGER
+    whole = path.read_bytes()
+    yield path
+    path.write_bytes(whole)
+
+
+def problems(crew: Team) -> list[str]:
+    with crew.acting(REA):
+        return history.read().problems
+
+
+def test_a_whole_ledger_has_no_problems_and_tells_each_change(reigning: Team) -> None:
+    number = reigning.train()
+    reigning.crown(number, ROB, "it sees kites")
+    with reigning.acting(REA):
+        told = history.read()
+    assert told.problems == []
+    assert any(f"{ROB}: alias set: {PRODUCTION}, alias champion" in line for line in told.lines)
+    assert any("it sees kites" in line for line in told.lines)
+
+
+def test_an_edited_line_and_a_missing_line_are_found(reigning: Team, ledger: Path) -> None:
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    edited = json.dumps({**json.loads(lines[5]), "who": "somebody"}, sort_keys=True).encode() + b"\n"
+    ledger.write_bytes(b"".join([*lines[:5], edited, *lines[6:]]))
+    assert "Line 7 of the server's ledger does not follow" in " ".join(problems(reigning))
+    ledger.write_bytes(b"".join([*lines[:5], *lines[6:]]))
+    assert "Line 6 of the server's ledger does not follow" in " ".join(problems(reigning))
+
+
+def test_a_tail_that_was_cut_off_is_found(reigning: Team, ledger: Path) -> None:
+    noted = files.read_json("data/champion.json")["audit"]
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    last = chain.digests(chain.lines(ledger)).index(noted)
+    ledger.write_bytes(b"".join(lines[:last]))
+    assert any("is gone: the end was cut off" in problem for problem in problems(reigning))
+
+
+@pytest.mark.parametrize("model", [NAME, PRODUCTION])
+def test_a_forged_decision_is_found(reigning: Team, model: str) -> None:
+    with closing(sqlite3.connect(reigning.home / team.FOLDER / "mlflow.db")) as database:
+        where = "name = ? AND version = 1 AND key = ?"
+        held = database.execute(
+            f"SELECT value FROM model_version_tags WHERE {where}", (model, names.DECISION)
+        ).fetchone()
+        text = json.dumps(
+            {"action": "promote", "model": model, "to": "1" if model == PRODUCTION else None, "user": ROB}
+        )
+        if held:
+            database.execute(f"UPDATE model_version_tags SET value = ? WHERE {where}", (text, model, names.DECISION))
+        else:
+            columns = "(name, version, key, value, workspace)"
+            database.execute(
+                f"INSERT INTO model_version_tags {columns} VALUES (?, 1, ?, ?, 'default')",
+                (model, names.DECISION, text),
+            )
+        database.commit()
+        try:
+            assert any(f"The decision on models:/{model}/1 was never written down" in p for p in problems(reigning))
+        finally:
+            database.execute(f"DELETE FROM model_version_tags WHERE {where}", (model, names.DECISION))
+            if held:
+                columns = "(name, version, key, value, workspace)"
+                database.execute(
+                    f"INSERT INTO model_version_tags {columns} VALUES (?, 1, ?, ?, 'default')",
+                    (model, names.DECISION, held[0]),
+                )
+            database.commit()
+
+
+def test_an_alias_moved_in_the_database_is_found(reigning: Team) -> None:
+    with closing(sqlite3.connect(reigning.home / team.FOLDER / "mlflow.db")) as database:
+        where = f"name = '{PRODUCTION}' AND alias = 'champion'"
+        [held] = database.execute(f"SELECT version FROM registered_model_aliases WHERE {where}").fetchone()
+        try:
+            database.execute(f"UPDATE registered_model_aliases SET version = 1 WHERE {where}")
+            database.commit()
+            assert any("moved past the audit" in problem for problem in problems(reigning))
+        finally:
+            database.execute(f"UPDATE registered_model_aliases SET version = {held} WHERE {where}")
+            database.commit()

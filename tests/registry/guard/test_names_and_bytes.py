@@ -1,0 +1,190 @@
+"""What nobody can do past our commands: new names, other sources, other pins, other bytes."""
+
+import json
+import posixpath
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from sadcl.registry import names, store, stored, team
+from sadcl.registry.publish import publish
+from tests.registry.conftest import leave
+from tests.registry.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, TOM, Team
+
+pytestmark = pytest.mark.slow
+
+API, AJAX = "/api/2.0", "/ajax-api/2.0"
+STORED = "/mlflow-artifacts/artifacts/"
+EVERYBODY = (TOM, RITA, REA)
+
+
+def kept(crew: Team, version: str = "1") -> tuple[str, str, Path]:
+    """Where the server keeps a version: folder of the model, home of its run, and the root of both on the disk."""
+    with crew.acting(REA), store.opened() as client:
+        found = client.get_model_version(NAME, version)
+        model = client.get_model_version_download_uri(NAME, version).partition(":/")[2]
+        run = client.get_run(found.run_id).info.artifact_uri.partition(":/")[2]
+    return model, run, crew.home / team.FOLDER / "artifacts"
+
+
+def spellings(path: str) -> list[str]:
+    """Ways to write a path in a request that end at the same file."""
+    head, last = path[:-1], path[-1]
+    folder, name = posixpath.split(path)
+    once = f"%{ord(last):02x}"
+    twice = quote(once, safe="")
+    return [
+        path, head + once, head + twice, head + quote(twice, safe=""), f"{folder}//{name}", f"{folder}/./{name}",
+        f"./{path}", path.replace("/", "%2f"), path.replace("/", "%252F"), f"{folder}/x/../{name}", f"{path}/",
+        quote(f"{folder}/./{name}", safe=""),
+    ]  # fmt: skip
+
+
+def test_no_spelling_of_a_path_reaches_a_registered_file(reigning: Team) -> None:
+    model, run, root = kept(reigning)
+    files = [f"{model}/MLmodel", f"{run}/{stored.SCORES}"]
+    with reigning.acting(TOM):
+        own = reigning.client().create_run("1").info.artifact_uri.partition(":/")[2]
+    assert reigning.ask(TOM, "PUT", f"{API}{STORED}{own}/note.txt", data=b"x").ok
+    before = {file: (root / file).read_bytes() for file in files}
+    for file in files:
+        for path in spellings(file):
+            for api in (API, AJAX):
+                answer = reigning.ask(TOM, "PUT", f"{api}{STORED}{path}", data=b"other")
+                assert answer.status_code in (400, 403, 404), (path, answer.status_code, answer.text)
+    assert {file: (root / file).read_bytes() for file in files} == before
+
+
+def test_nothing_is_added_to_or_put_above_a_registered_version(reigning: Team) -> None:
+    model, run, root = kept(reigning)
+    before = sorted(root.rglob("*"))
+    for path in (f"{model}/new.py", f"{model}/artifacts/new", model, posixpath.dirname(model), f"{run}/evidence/new"):
+        assert reigning.ask(TOM, "PUT", f"{API}{STORED}{path}", data=b"x").status_code == 403, path
+    assert sorted(root.rglob("*")) == before
+
+
+def test_other_ways_to_write_are_closed_too(reigning: Team) -> None:
+    model, run, root = kept(reigning)
+    before = sorted(root.rglob("*"))
+    with reigning.acting(REA):
+        run_id = reigning.client().get_model_version(NAME, "1").run_id
+    for who in (ADMIN, TOM):
+        for method, path, words in (
+            ("DELETE", f"{API}{STORED}{model}", {}),
+            ("DELETE", f"{API}{STORED}{posixpath.dirname(model)}", {}),
+            ("DELETE", f"{AJAX}{STORED}{run}/evidence/scores.parquet", {}),
+            ("POST", f"{API}/mlflow-artifacts/mpu/create/{model}", {"json": {"path": "x", "num_parts": 1}}),
+            ("POST", f"{AJAX}/mlflow/upload-artifact",
+             {"params": {"run_uuid": run_id, "path": "evidence/scores.parquet"}, "data": b"x"}),
+            ("POST", f"{API}/mlflow/artifacts/presigned-upload-url", {"json": {"run_id": run_id, "path": "x"}}),
+        ):  # fmt: skip
+            answer = reigning.ask(who, method, path, **words)
+            assert answer.status_code == 403, (who, method, path, answer.text)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_who_may_not_write_is_refused_before_the_path_matters(reigning: Team) -> None:
+    model, run, _ = kept(reigning)
+    for path in (f"{model}/MLmodel", f"{run}/new.txt"):
+        assert reigning.ask(REA, "PUT", f"{API}{STORED}{path}", data=b"x").status_code == 403
+        assert reigning.ask(NOBODY, "PUT", f"{API}{STORED}{path}", data=b"x").status_code == 401
+        assert reigning.ask(NOBODY, "DELETE", f"{API}{STORED}{path}").status_code == 401
+
+
+def test_a_new_verdict_of_a_registered_model_still_arrives(reigning: Team) -> None:
+    number = reigning.train()
+    leave(reigning.root, sorted(Path(reigning.networks(99)).parent.glob("*.safetensors"), key=_made)[-2], "fail")
+    with reigning.acting(TOM):
+        again = publish()
+    assert (again.version, again.new, again.alias) == (number, False, None)
+    assert reigning.holders()["challenger"] is None
+
+
+def _made(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def test_only_the_administrator_makes_names(crew: Team) -> None:
+    for who in EVERYBODY:
+        for api in (API, AJAX):
+            for path, sent in (
+                ("registered-models/create", {"name": "another"}),
+                (
+                    "registered-models/create",
+                    {"name": "a prompt", "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]},
+                ),
+                ("experiments/create", {"name": "another"}),
+            ):
+                answer = crew.ask(who, "POST", f"{api}/mlflow/{path}", json=sent)
+                assert answer.status_code == 403, (who, path, answer.text)
+        assert crew.ask(who, "POST", "/ajax-api/3.0/mlflow/demo/generate", json={}).status_code == 403
+        with crew.acting(who), pytest.raises(MlflowException, match="Only the administrator"):
+            crew.client().create_registered_model("another")
+    answer = crew.ask(TOM, "POST", f"{API}/mlflow/registered-models/create", json={"name": NAME})
+    assert answer.json()["error_code"] == "RESOURCE_ALREADY_EXISTS"
+    with crew.acting(ADMIN):
+        assert {model.name for model in crew.client().search_registered_models()} == {NAME, PRODUCTION}
+
+
+@pytest.mark.parametrize("who", [TOM, RITA, ADMIN])
+def test_names_in_production_are_never_renamed(crew: Team, who: str) -> None:
+    for name, new in ((PRODUCTION, "old"), (NAME, "x-production"), (NAME, "x-Production"), (NAME, "x-production ")):
+        with crew.acting(who), pytest.raises(MlflowException, match=r"can't be renamed|Permission denied"):
+            crew.client().rename_registered_model(name, new)
+    if who == TOM:
+        with crew.acting(TOM):
+            for rename in (
+                lambda: crew.client().rename_registered_model(NAME, "another"),
+                lambda: crew.client().rename_experiment("1", "another"),
+            ):
+                with pytest.raises(MlflowException, match="Only the administrator"):
+                    rename()
+
+
+def test_production_takes_numbered_versions_only_and_as_they_are(reigning: Team) -> None:
+    with reigning.acting(REA):
+        version = reigning.client().get_model_version(NAME, "1")
+    model, _, root = kept(reigning)
+    tag = [{"key": stored.PINS, "value": "{}"}]
+    for sent in (
+        {"source": version.source, "run_id": version.run_id},
+        {"source": f"models:/{NAME}@challenger", "run_id": version.run_id},
+        {"source": f"models:/{PRODUCTION}/1", "run_id": version.run_id},
+        {"source": f"models:/{NAME}/77", "run_id": version.run_id},
+        {"source": f"mlflow-artifacts:/{model}", "run_id": version.run_id},
+        {"source": str(root / model)},
+        {"source": f"models:/{NAME}/1", "run_id": version.run_id, "tags": tag},
+        {"source": f"models:/{NAME}/1", "run_id": "0" * 32},
+    ):
+        answer = reigning.ask(RITA, "POST", f"{API}/mlflow/model-versions/create", json={"name": PRODUCTION, **sent})
+        assert answer.status_code == 403, (sent, answer.text)
+
+
+def test_what_a_version_is_is_never_written_again(reigning: Team) -> None:
+    for who, name in ((TOM, NAME), (RITA, PRODUCTION), (ADMIN, NAME)):
+        with reigning.acting(who):
+            for key in (stored.PINS, names.WEIGHTS, names.TEST, names.IDENTITY):
+                with pytest.raises(MlflowException, match="never written again"):
+                    reigning.client().set_model_version_tag(name, "1", key, "{}")
+    with reigning.acting(ADMIN), pytest.raises(MlflowException, match="never taken away"):
+        reigning.client().delete_model_version_tag(NAME, "1", stored.PINS)
+
+
+def test_a_trainer_registers_no_decision(reigning: Team) -> None:
+    sent = {"name": NAME, "source": f"models:/{NAME}/1", "tags": [{"key": names.DECISION, "value": json.dumps({})}]}
+    answer = reigning.ask(TOM, "POST", f"{API}/mlflow/model-versions/create", json=sent)
+    assert answer.status_code == 403
+    assert "written by a decision" in answer.json()["message"]
+
+
+def test_a_trainer_drops_what_was_not_registered_and_only_that(reigning: Team) -> None:
+    with reigning.acting(TOM):
+        client = reigning.client()
+        client.delete_run(client.create_run("1").info.run_id)
+        registered = client.get_model_version(NAME, "1").run_id
+        with pytest.raises(MlflowException, match=r"403|Permission denied"):
+            client.delete_run(registered)
+    with reigning.acting(REA):
+        assert reigning.client().get_run(registered).info.lifecycle_stage == "active"

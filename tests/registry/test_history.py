@@ -1,0 +1,94 @@
+"""What is told about a registry in the project: whole, or what is wrong with it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.registry import audit, history, names, store
+from sadcl.registry.promote import promote, reject, rollback
+from sadcl.registry.publish import publish
+from sadcl.registry.status import sentences
+from sadcl.registry.sync import sync
+
+
+def test_every_decision_is_told_and_nothing_is_wrong(reign: Path) -> None:
+    promote(2, "better")
+    rollback("worse after all")
+    told = history.read()
+    assert told.problems == []
+    assert [line.partition(": ")[2] for line in told.lines] == [
+        "promote models:/tiny/1 as tiny-production version 1: the first",
+        "promote models:/tiny/2 as tiny-production version 2: better",
+        "rollback models:/tiny/1 as tiny-production version 1: worse after all",
+    ]
+
+
+def test_a_project_without_decisions_has_no_history(project: Path) -> None:
+    assert history.read() == history.History([], [])
+
+
+def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(reign: Path) -> None:
+    promote(2, "better")
+    rollback("worse after all")
+    lines = audit.FILE.read_bytes().splitlines(keepends=True)
+    edited = json.dumps({**json.loads(lines[1]), "user": "Ben"}, sort_keys=True).encode() + b"\n"
+    for left, words in (
+        ([lines[0], edited, lines[2]], "Line 3 of data/audit.jsonl does not follow"),
+        ([lines[0], lines[2]], "Line 2 of data/audit.jsonl does not follow"),
+        (lines[:2], "the end was cut off"),
+    ):
+        audit.FILE.write_bytes(b"".join(left))
+        assert words in " ".join(history.read().problems)
+
+
+def test_repairing_the_files_does_not_hide_a_cut_tail(reign: Path) -> None:
+    promote(2, "better")
+    rollback("worse after all")
+    audit.FILE.write_bytes(audit.FILE.read_bytes().splitlines(keepends=True)[0])
+    sync()
+    assert "the end was cut off" in " ".join(history.read().problems)
+
+
+def test_a_forged_decision_is_found(reign: Path) -> None:
+    with store.opened() as client:
+        decided = json.loads(client.get_model_version("tiny-production", "1").tags[names.DECISION])
+        text = json.dumps({**decided, "user": "Ben", "reason": "I never said that"})
+        client.set_model_version_tag("tiny-production", "1", names.DECISION, text)
+    [problem] = history.read().problems
+    assert problem.startswith("The decision on models:/tiny-production/1 was never written down")
+
+
+def test_an_alias_moved_past_the_audit_is_found_until_sync_notes_it(reign: Path) -> None:
+    promote(2, "better")
+    with store.opened() as client:
+        client.set_registered_model_alias("tiny-production", "champion", "1")
+    assert "moved past the audit" in " ".join(history.read().problems)
+    sync()
+    assert history.read().problems == []
+
+
+def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path) -> None:
+    with pytest.raises(SadclError, match="needs a reason"):
+        reject(2, " ")
+    assert reject(2, "it tags kites as cats").words == "Version 2 of tiny is rejected. Commit data/audit.jsonl."
+    assert sentences()[1] == "Nobody challenges."
+    for act in (lambda: reject(2, "again"), lambda: promote(2, "I like it")):
+        with pytest.raises(SadclError, match=r"rejected by Ann <ann@example\.org>: it tags kites as cats"):
+            act()
+    with pytest.raises(SadclError, match="does not challenge"):
+        reject(1, "why not")
+    last = audit.entries()[-1]
+    assert (last["action"], last["challenger"], last["user"]) == ("reject", "models:/tiny/2", "Ann <ann@example.org>")
+    assert history.read().problems == []
+    assert sync() is False
+    publish()
+    assert sentences()[1] == "Nobody challenges."
+    files.write_json(
+        "reports/verdict.json", {**files.read_json("reports/verdict.json"), "words": "It was judged anew."}
+    )
+    publish()
+    assert promote(2, "now it is better").source == "models:/tiny/2"
+    assert history.read().problems == []
