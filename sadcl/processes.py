@@ -18,6 +18,8 @@ from pathlib import Path
 import psutil
 
 SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
+LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+"""Environment: in whose name MLflow's client asks; for this process alone."""
 OWNERS = "SADCL_OWNERS"
 """Environment: `pid:start` of each process whose end must end a stage too, separated by commas."""
 
@@ -38,6 +40,15 @@ def before_torch() -> None:
             return
         mallopt(-4, 0)  # M_MMAP_MAX: nothing is mapped on its own
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the end of the heap stays
+
+
+def surroundings(**variables: str) -> dict[str, str]:
+    """The environment of a child: ours without the log-in of the person in whose name we ask the registry.
+
+    Args:
+        variables: set in the child, whatever ours has.
+    """
+    return {name: value for name, value in os.environ.items() if name not in LOGIN} | variables
 
 
 def workers() -> int:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sadcl import processes
 from sadcl.registry import chain
 
 FILE = Path("data/audit.jsonl")
@@ -37,7 +38,8 @@ def broken(root: Path = Path(".")) -> list[int]:
 
 def user(root: Path = Path(".")) -> str:
     """Who sits here: git's name and address, or the login name."""
-    asked = [subprocess.run(["git", "config", key], cwd=root, capture_output=True, text=True, check=False)
+    asked = [subprocess.run(["git", "config", key], cwd=root, capture_output=True, text=True, check=False,
+                            env=processes.surroundings())
              for key in ("user.name", "user.email")]  # fmt: skip
     name, email = (answer.stdout.strip() for answer in asked)
     return f"{name} <{email}>" if name and email else name or getpass.getuser()

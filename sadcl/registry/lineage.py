@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sadcl import files, params
+from sadcl import files, params, processes
 from sadcl.registry.made import LOCK, Made
 
 PACKAGES = ("torch", "torchvision", "timm", "safetensors", "numpy", "pandas", "pyarrow", "pillow", "pydantic", "mlflow")
@@ -53,7 +53,15 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def _git(root: Path, *words: str) -> str:
     """What git says; empty where this is no repository, or has no commit."""
     try:
-        asked = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False, timeout=60)
+        asked = subprocess.run(
+            ["git", *words],
+            cwd=root,
+            env=processes.surroundings(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return asked.stdout.strip() if asked.returncode == 0 else ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sadcl.errors import SadclError
+from sadcl.processes import surroundings
 from sadcl.progress import track
 
 ROUNDS, WARM = 40, 5
@@ -45,7 +46,9 @@ def measure(models: Mapping[str, Path], rounds: int = ROUNDS) -> dict[str, Speed
     """
     command = [sys.executable, "-m", "sadcl.registry.speed"]
     running = {
-        name: subprocess.Popen([*command, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        name: subprocess.Popen(
+            [*command, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=surroundings()
+        )
         for name, file in models.items()
     }
     taken: dict[str, list[float]] = {name: [] for name in models}

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sadcl import files
+from sadcl import files, processes
 from sadcl.errors import SadclError
 from sadcl.registry import quiet
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ADDRESS = quiet.ADDRESS
-USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+USERNAME, PASSWORD = processes.LOGIN
 DATABASE = Path(".sadcl/mlflow.db")
 LOCK = Path(".sadcl/registry.lock")
 HOST = "127.0.0.1"

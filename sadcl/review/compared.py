@@ -68,7 +68,7 @@ def _apart(model: scores.Scores, champion: scores.Scores) -> dict[str, list[dict
 
     place = {name: i for i, name in enumerate(champion.ids)}
     champion = champion.part(np.array([place[name] for name in model.ids]))
-    ours, theirs = model.probabilities(MODEL), champion.probabilities(MODEL)
+    (ours, _), (theirs, _) = model.in_use(MODEL), champion.in_use(MODEL)
     gain = np.where(model.targets, ours - theirs, theirs - ours) * ~model.ignored
     label = np.abs(gain).argmax(axis=1)
     most = gain[np.arange(len(model)), label]
@@ -96,12 +96,14 @@ def _apart(model: scores.Scores, champion: scores.Scores) -> dict[str, list[dict
 def _curves(found: scores.Scores, threshold: float) -> dict[str, str]:
     from sadcl.report import plots
 
-    probable = found.probabilities(MODEL)
-    line = curves.precision_recall(probable, found.targets, found.ignored)
-    bins = calibration.reliability(probable, found.targets, found.ignored)
+    line = curves.precision_recall(found.probabilities(MODEL), found.targets, found.ignored)
+    bins, before = (
+        calibration.reliability(probable, found.targets, found.ignored)
+        for probable in (found.in_use(MODEL)[0], found.probabilities(MODEL))
+    )
     return {
         "precision_recall": _plain(plots.precision_recall(_text(line), threshold)),
-        "reliability": _plain(plots.reliability(_text(bins))),
+        "reliability": _plain(plots.reliability(_text(bins), _text(before))),
     }
 
 

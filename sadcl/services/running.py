@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from sadcl.errors import SadclError
+from sadcl.processes import surroundings
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
@@ -34,7 +35,7 @@ def taken(port: int) -> bool:
 
 def start(command: Sequence[str], variables: Mapping[str, str], log: Path | None = None) -> Server:
     """Start a server in a session of its own; what it says goes to ``log``, or to our terminal."""
-    environment = {**os.environ, **variables}
+    environment = surroundings(**variables)
     if log is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -126,10 +125,9 @@ def _start(crew: _Crew) -> None:
     if _has_studies(crew.root):
         crew.start(OPTUNA, optuna_page(crew.port + AFTER[OPTUNA]), {})
         crew.answer(OPTUNA)
-    if find_spec("sadcl.review") and find_spec("sadcl.review.app"):
-        page = ["-m", "uvicorn", "--factory", REVIEW, "--host", HOST, "--port", str(crew.port + AFTER[PAGE])]
-        crew.start(PAGE, [sys.executable, *page], told)
-        crew.answer(PAGE)
+    page = ["-m", "uvicorn", "--factory", REVIEW, "--host", HOST, "--port", str(crew.port + AFTER[PAGE])]
+    crew.start(PAGE, [sys.executable, *page, "--no-server-header"], told)
+    crew.answer(PAGE)
     if first:
         say(f"The administrator's name and password are in {crew.root / team.ADMINISTRATOR}")
         say("Each person needs an account: sadcl user add NAME --role trainer|reviewer|reader")

@@ -7,12 +7,9 @@ import pytest
 
 from sadcl import files
 from sadcl.registry import audit
-from sadcl.registry import promote as moves
 from sadcl.registry.status import status
 from sadcl.review.app import create_app
 from tests.review.conftest import Browser, Door, text
-
-needs_reject = pytest.mark.skipif(not hasattr(moves, "reject"), reason="the registry can't note a rejection yet")
 
 
 def champion(root: Path) -> tuple[str | None, str | None]:
@@ -168,7 +165,6 @@ def test_a_decision_stands_when_the_files_can_t_follow(
     assert champion(reign) == (THIRD, FIRST)
 
 
-@needs_reject
 def test_a_rejection_is_noted_and_the_version_challenges_no_more(rita: Browser, reign: Path) -> None:
     answer = rita.send("/versions/3", "/versions/3", action="reject", reason="it misses kites")
     assert (answer.status_code, answer.url.path) == (200, "/versions/3")

@@ -1,12 +1,9 @@
 """The page on the real guarded server: people log in with its accounts, and it says no where the page does not."""
-# ruff: noqa: I001 - what comes with the guarded server is imported after it was looked for
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("sadcl.registry.people", reason="the guarded server is not here yet")
 
 from sadcl.registry import audit, store
 from sadcl.review.app import create_app
