@@ -186,10 +186,12 @@ def ablate() -> None:
 def register() -> None:
     """Publish what the stages made as a version in the registry."""
     from sadcl import graph
+    from sadcl.registry import speed
     from sadcl.registry.publish import publish
 
     graph.require_project()
-    say(publish().words)
+    published = publish()
+    say(f"{published.words} {speed.note(published)}." if published.new else published.words)
 
 
 @app.command()

@@ -5,17 +5,24 @@ photo, each in a process of its own, and what is shown is a ratio.
 """
 
 import io
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sadcl.errors import SadclError
+from sadcl.evaluation import champion
 from sadcl.processes import surroundings
 from sadcl.progress import track
 
+if TYPE_CHECKING:
+    from sadcl.registry.publish import Published
+
+MODEL, CHAMPION = "model", "champion"
 ROUNDS, WARM = 40, 5
 REFUSED = "refused: "
 MIB = 1024  # ru_maxrss counts KiB
@@ -32,6 +39,38 @@ class Speed:
 
     p95: float
     peak: float
+
+
+def note(published: "Published", root: Path = Path(".")) -> str:
+    """Measure a version that was just registered beside the champion, and tell its run and its readers.
+
+    Returns:
+        What was found, as a sentence.
+
+    Raises:
+        SadclError: a model can't be loaded, or the registry can't be had.
+    """
+    from sadcl.registry import made, names, store
+
+    reigning = champion.read(root / champion.FILE)
+    models = {MODEL: root / made.gather(root).file}
+    if reigning is not None:
+        models[CHAMPION] = champion.weights_file(reigning, root / champion.FOLDER)
+    found = {name: asdict(speed) for name, speed in measure(models).items()}
+    with store.opened(root, changing=True) as client:
+        version = names.version(client, published.name, published.version)
+        client.set_model_version_tag(published.name, published.version, names.SPEED, json.dumps(found, sort_keys=True))
+        for figure, value in found[MODEL].items():
+            client.log_metric(str(version.run_id), f"speed/{figure}", value)
+    ours, theirs = found[MODEL], found.get(CHAMPION)
+    beside = (
+        "" if theirs is None else f", {_times(ours, theirs, 'p95')} and {_times(ours, theirs, 'peak')} the champion's"
+    )
+    return f"One photo takes up to {ours['p95']:.0f} ms (19 of 20) and {ours['peak']:.0f} MiB of memory{beside}"
+
+
+def _times(ours: Mapping[str, float], theirs: Mapping[str, float], figure: str) -> str:
+    return f"{ours[figure] / theirs[figure]:.2f} times"
 
 
 def measure(models: Mapping[str, Path], rounds: int = ROUNDS) -> dict[str, Speed]:

@@ -101,7 +101,7 @@ class Beside:
         """What it costs, and what the champion does."""
         rival = self.rival
         theirs = _or_words(lambda: self._at.registry.metrics(self._who, rival)) if rival is not None else {}
-        return view.cost(_known(self.metrics), _known(theirs))
+        return view.cost(_known(self.metrics), _known(theirs), self.version.tags.get(names.SPEED, ""))
 
     @cached_property
     def compared(self) -> Part:

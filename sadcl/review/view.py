@@ -1,5 +1,6 @@
 """What a page about one version shows, as plain rows; nothing is asked for here."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,14 +115,30 @@ def changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[Cha
     return [Changed(name, shown(theirs, name), shown(ours, name)) for name in sorted(names)]
 
 
-def cost(version: Mapping[str, Any], champion: Mapping[str, Any]) -> list[tuple[str, int | None, int | None]]:
+TIMED = {"p95": "milliseconds a photo, 19 of 20", "peak": "MiB of memory"}
+"""Measured in one run, when it was registered, beside who was champion then."""
+
+
+def cost(
+    version: Mapping[str, Any], champion: Mapping[str, Any], timed: str
+) -> list[tuple[str, int | None, int | None]]:
     """What the registered file costs: name, the version's, the champion's.
 
     Args:
         version, champion: their metrics; empty where not known.
+        timed: the tag of ``registry.speed``, who was champion then included; empty where nobody measured.
     """
     ours, theirs = version.get("cost") or {}, champion.get("cost") or {}
-    return [(name, ours.get(name), theirs.get(name)) for name in ("bytes", "parameters")]
+    rows = [(name, ours.get(name), theirs.get(name)) for name in ("bytes", "parameters")]
+    try:
+        speed = json.loads(timed)
+        model, rival = speed["model"], speed.get("champion")
+        return [
+            *rows,
+            *((words, round(model[key]), round(rival[key]) if rival else None) for key, words in TIMED.items()),
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):  # a tag is a trainer's: shown where it makes sense
+        return rows
 
 
 def origin(tags: Mapping[str, str]) -> list[tuple[str, str]]:

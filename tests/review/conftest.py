@@ -160,7 +160,8 @@ def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
     from sadcl.data.shards import Shards
 
     test = Shards(root / "data/shards/test")
-    digests = {"weights": files.digest(weights), "test_list": test.list_digest, "shards": test.digest,
+    own = files.digest(weights)
+    digests = {"weights": own, "train_weights": own, "test_list": test.list_digest, "shards": test.digest,
                "labels": truth.labels_digest()}  # fmt: skip
     cost = {"bytes": weights.stat().st_size, "parameters": 1000}
     found = replace(truth, logits=logits, digests=digests, seen=dict.fromkeys(logits, 0), cost={"sadcl": cost})
