@@ -59,7 +59,10 @@ def _show(registered: str) -> None:
 def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
     metrics, verdict = files.read_json("reports/metrics.json"), files.read_json("reports/verdict.json")
     pooling = files.read_json(POOLING / "metrics.json")["pooling"]
-    figures = {"pooling": pooling, "SARL": metrics["sarl"], "SADCL": metrics["sadcl"]}
+    sadcl = metrics["sadcl"]
+    figures = {"pooling": pooling, "SARL": metrics["sarl"], "SADCL": sadcl}
+    if "in_use" in sadcl:
+        figures["SADCL as it is used"] = {**sadcl, **sadcl["in_use"]}
     return [
         ("Data", _data()),
         ("Time by stage", [(stage, duration(seconds)) for stage, seconds in _seconds().items()]),

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sadcl import params, processes
 from sadcl.data import augment, photos
-from sadcl.data.corruptions import CORRUPTIONS
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 
@@ -164,7 +163,7 @@ def evaluation_batches(
     batch: int,
     workers: int | None = None,
     rows: np.ndarray | None = None,
-    corruption: str | None = None,
+    spoil: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[Batch]:
     """All photos in order, or those of ``rows``, squashed to S x S; the last batch may be short.
 
@@ -174,7 +173,7 @@ def evaluation_batches(
         batch: photos at a time.
         workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
         rows: of the shards.
-        corruption: one of ``corruptions.CORRUPTIONS``, done to each squashed photo.
+        spoil: done to each squashed photo, uint8 [S, S, 3].
 
     Raises:
         SadclError: a photo can't be decoded; the message names it.
@@ -182,7 +181,7 @@ def evaluation_batches(
 
     def photo(row: int) -> np.ndarray:
         pixels = _squashed(shards, row, model.side)
-        return pixels if corruption is None else CORRUPTIONS[corruption](pixels)
+        return pixels if spoil is None else spoil(pixels)
 
     wanted = in_order(shards, batch) if rows is None else (rows[i : i + batch] for i in range(0, len(rows), batch))
     return _ahead(shards, model, wanted, photo, workers or processes.workers())

@@ -191,9 +191,9 @@ def _scores(table: pa.Table) -> Scores:
         logits={name: _rows(table[_LOGITS + name], width) for name in _named(table, _LOGITS)},
         digests=dict(about["digests"]),
         seen=dict(about["seen"]),
-        cost=dict(about["cost"]),
+        cost=dict(about.get("cost", {})),
         refused=about["refused"],
-        decisions={name: Decisions.of(lists) for name, lists in about["decisions"].items()},
+        decisions={name: Decisions.of(lists) for name, lists in about.get("decisions", {}).items()},
     )
 
 

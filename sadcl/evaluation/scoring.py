@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from sadcl import files, params
+from sadcl.data.corruptions import CORRUPTIONS
 from sadcl.data.loading import evaluation_batches
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
@@ -53,7 +54,10 @@ def challenger(
         "sarl": _logits(pretrain, "best", test, batch, "SARL"),
         **_spoilt("sadcl", served, test, batch, corruptions),
     }
-    both, alone = _seen(test, head, first), _seen(test, first)
+    if used.get("train_weights") not in (None, files.digest(train)):
+        fix = "Run `dvc repro calibrate`"
+        raise SadclError("The model for use was made of other weights than stage 2's", where=served, fix=fix)
+    both, alone = _seen(test, used, head, first), _seen(test, first)
     seen = {"sadcl": both, "sadcl_other": both, "sarl": alone}
     digests = {
         "weights": files.digest(served),
@@ -148,7 +152,7 @@ def _decisions(name: str, head: Head) -> dict[str, Decisions]:
 def _head(file: Path, test: Shards) -> Head:
     """A weights file's description, after the classes were compared with those of the test images."""
     head = runtime.read_head(file)
-    lacking = [key for key in ("best", "seen", "precision") if key not in head]
+    lacking = [key for key in ("best", "seen") if key not in head]
     if lacking:
         fix = "Use weights that a training stage wrote"
         raise SadclError(f"The weights' head lacks {', '.join(lacking)}", where=file, fix=fix)
@@ -175,7 +179,9 @@ def _logits(
 ) -> NDArray[np.float32]:
     network, head = runtime.network(file, which)
     where = device.pick()
-    batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), batch, corruption=spoilt)
+    batches = evaluation_batches(
+        test, params.Model(**head["model"]).for_test(), batch, spoil=CORRUPTIONS[spoilt] if spoilt else None
+    )
     shown = track(batches, f"{noun}, {what}", total=-(-len(test) // batch), each=batch)
     return tagger.logits(network.to(where), shown, where)
 

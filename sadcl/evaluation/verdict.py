@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sadcl import params
+from sadcl import files, params
 from sadcl.errors import SadclError
 from sadcl.evaluation import gate
 from sadcl.evaluation.bootstrap import Counts, FloatArray, Interval, multiplicities, resampled, resampled_map
@@ -52,7 +52,8 @@ def verdict(
 
     Returns:
         What ``gate.judge`` returns, with ``model`` (digest of the weights), ``test`` (digest of the
-        list of test images), ``champion`` (digest of its weights, or None), ``champion_version``, ``threshold``,
+        list of test images), ``digests`` (of all that the scores stand on), ``settings`` (digest of what was asked),
+        ``champion`` (digest of its weights, or None), ``champion_version``, ``threshold``,
         ``draws`` (how many resamples) and ``intervals``: by metric, the 95 % interval of ``model``, ``champion`` and
         their ``difference``, each None where it is not known.
     """
@@ -62,12 +63,19 @@ def verdict(
         **held,
         "model": scores.digests.get("weights"),
         "test": scores.digests.get("test_list"),
+        "digests": scores.digests,
+        "settings": settings_digest(rules, threshold),
         "champion": champion.weights if champion else None,
         "champion_version": champion.version if champion else None,
         "threshold": threshold,
         "draws": DRAWS,
         "intervals": {name: _intervals(evidence, name) for name in (*NAMES, *IN_USE, "ECE")},
     }
+
+
+def settings_digest(rules: params.Gate, threshold: float) -> str:
+    """Of what a verdict was asked: all of section gate, and the threshold of the figures."""
+    return files.digest_of([rules.model_dump(mode="json"), threshold])
 
 
 def _evidence(
@@ -128,9 +136,11 @@ def _against_model(scores: Scores, metrics: Mapping[str, Any]) -> str | None:
 
 def _agreeing(sample: Sample, noted: Mapping[str, Any]) -> Sample | Refusal:
     """The sample, when metrics.json has the same figures; a NaN is noted as null."""
-    in_use = {f"in_use.{name}": value for name, value in noted.get("in_use", {}).items()}
-    for name in (*NAMES, *in_use):
-        value, other = sample.figures[name], {**noted, **in_use}.get(name)
+    said = {**noted, **{f"in_use.{name}": value for name, value in noted.get("in_use", {}).items()}}
+    said["robustness"] = noted.get("robustness", {}).get("kept")
+    held = [name for name in ("ECE", "robustness") if name in sample.figures and said.get(name) is not None]
+    for name in (*NAMES, *held, *(name for name in said if name.startswith("in_use."))):
+        value, other = sample.figures[name], said.get(name)
         if not (abs(value - other) <= TOLERANCE if other is not None else isnan(value)):
             return Refusal(f"metrics.json says {name} {other}, but the scores give {value}; run `dvc repro evaluate`")
     return sample

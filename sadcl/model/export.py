@@ -1,7 +1,9 @@
 """A trained model as files that need none of this package: ONNX, and torch.export's.
 
 What is written is the network for use alone (no projector, no memory), in float32, for any number of photos at a
-time. The weights' head (class names, thresholds, preprocessing) travels inside, so that nobody has to guess it.
+time. The weights' head travels inside: class names, preprocessing, and where they were fitted ``calibration`` and
+``thresholds``. A label is given where sigmoid(slope * logit + bias) lies above its threshold; without them, slope is 1,
+bias 0 and the threshold 0.5.
 """
 
 import copy
@@ -126,7 +128,7 @@ class _Plain(nn.Module):
 class _Traced:
     """A network in float32 on the CPU, and torch.export's program of it.
 
-    ``head`` is the weights' as JSON, with thresholds in any case; ``named`` says in an error what it is about.
+    ``head`` is the weights' as JSON, ``named`` says in an error what it is about.
     """
 
     network: _Plain
@@ -143,7 +145,7 @@ def _trace(model: Tagger) -> _Traced:
     """
     if not isinstance(model.network, Network):
         raise SadclError("This model was exported already", fix="Export the weights that it was made of")
-    head = {**model.head, "thresholds": [float(value) for value in model.thresholds]}
+    head = model.head
     side, named = int(head["preprocessing"]["side"]), f"{head['model'].get('backbone')}, {head['model'].get('head')}"
     plain, free = _Plain(model.network), {0: torch.export.Dim("batch", min=1)}
     with _plain_words(named), torch.no_grad():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,10 +130,13 @@ def check(path: Path, head: Any) -> None:
     count = len(classes) if isinstance(classes, list) else 0
     usable = {
         "classes": _texts(classes),
-        "thresholds": thresholds is None or _numbers(thresholds, count),
+        "thresholds": thresholds is None
+        or (_numbers(thresholds, count) and all(0 <= value <= 1 for value in thresholds)),
         "calibration": calibration is None
         or (
-            isinstance(calibration, dict) and all(_numbers(calibration.get(name), count) for name in ("slope", "bias"))
+            isinstance(calibration, dict)
+            and all(_numbers(calibration.get(name), count) for name in ("slope", "bias"))
+            and min(calibration["slope"]) > 0
         ),
         "preprocessing": isinstance(shape, dict)
         and _numbers([shape.get("side")], 1)
@@ -149,7 +153,11 @@ def _texts(value: Any) -> bool:
 
 
 def _numbers(value: Any, count: int) -> bool:
-    return isinstance(value, list) and len(value) == count and all(isinstance(item, int | float) for item in value)
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(isinstance(item, int | float) and isfinite(item) for item in value)
+    )
 
 
 def _built(path: Path, head: Head) -> Network:

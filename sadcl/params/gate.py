@@ -31,7 +31,7 @@ class Relative(Section):
     metric: str
     """As for `absolute`."""
     margin: float = Field(ge=0, allow_inf_nan=False, default=0.0)
-    """How much less than the champion's it may be, in percentage points."""
+    """How much worse than the champion's it may be, in percentage points."""
     by: Literal["interval", "value"] = "interval"
     """What may not be less: all of the difference's 95 % interval (else the gate is undecided), or the difference."""
 

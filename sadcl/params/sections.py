@@ -172,7 +172,7 @@ class Calibrate(Section):
     thresholds: Literal["f1", "precision"] = "f1"
     """What a class's threshold is for: the best F1, or the most labels of a wanted precision."""
     precision: float = Field(gt=0, le=100, default=90.0)
-    """`precision`: percent, on select."""
+    """`precision`: percent aimed at, on select."""
     prior_positives: float = Field(ge=0, default=20.0)
     """How many positives of a class weigh as much as the threshold of all classes together."""
 

@@ -186,7 +186,12 @@ def _slices(made: Made, scores: "Scores") -> list[tuple[str, Markdown]]:
     from sadcl.evaluation.verdict import MODEL, columns
 
     def figure(part: "Scores", metric: str) -> str:
-        known = {**plain(part.figures(MODEL, _threshold(made))), "ECE": part.calibration_error(MODEL)}
+        known = {
+            **plain(part.figures(MODEL, _threshold(made))),
+            "ECE": part.calibration_error(MODEL),
+            "in_use": part.figures_in_use(MODEL),
+            "robustness": part.robustness(MODEL).get("kept"),
+        }
         return _number(lineage.flat(known).get(metric))
 
     found, by = [], columns(scores)

@@ -96,7 +96,7 @@ def gather(root: Path) -> Made:
         metrics=files.read_json(root / METRICS),
         verdict=files.read_json(root / VERDICT),
     )
-    _check(made)
+    _check(made, settings)
     return made
 
 
@@ -106,8 +106,10 @@ def _there(root: Path, *paths: Path) -> None:
         raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=AGAIN)
 
 
-def _check(made: Made) -> None:
-    """Figures, verdict and weights belong to each other."""
+def _check(made: Made, settings: params.Params) -> None:
+    """Figures, verdict, settings and weights belong to each other."""
+    from sadcl.evaluation.verdict import settings_digest
+
     judged, trained = made.metrics["digests"], files.digest(made.root / TRAINED)
     for path, digest, file, there in (
         (METRICS, judged["weights"], made.file, made.weights),
@@ -120,3 +122,10 @@ def _check(made: Made) -> None:
                 where=path,
                 fix=AGAIN,
             )
+    if made.verdict.get("digests") != judged:
+        raise SadclError("The verdict is about other scores than the figures", where=made.root / VERDICT, fix=AGAIN)
+    asked = settings_digest(settings.gate, settings.evaluate.threshold)
+    if made.verdict.get("settings") != asked:
+        raise SadclError(
+            "The verdict answers to other rules than params.yaml has", where=made.root / VERDICT, fix=AGAIN
+        )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MODEL, CHAMPION = "model", "champion"
 ROUNDS, WARM = 40, 5
 REFUSED = "refused: "
-MIB = 1024  # ru_maxrss counts KiB
+KIB = 1024
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,15 @@ def note(published: "Published", root: Path = Path(".")) -> str:
     """Measure a version that was just registered beside the champion, and tell its run and its readers.
 
     Returns:
-        What was found, as a sentence.
-
-    Raises:
-        SadclError: a model can't be loaded, or the registry can't be had.
+        What was found, or why nothing was, as a sentence: the version is registered all the same.
     """
+    try:
+        return _noted(published, root)
+    except SadclError as error:
+        return f"It could not be timed: {str(error).rstrip('.')}"
+
+
+def _noted(published: "Published", root: Path) -> str:
     from sadcl.registry import made, names, store
 
     reigning = champion.read(root / champion.FILE)
@@ -97,12 +101,16 @@ def measure(models: Mapping[str, Path], rounds: int = ROUNDS) -> dict[str, Speed
                 spent = float(_ask(process, models[name]))
                 if turn >= WARM:
                     taken[name].append(spent)
-        ends = {name: float(process.communicate()[0]) for name, process in running.items()}
+        ends = {name: float(_end(process, models[name])) for name, process in running.items()}
     finally:
         for process in running.values():
             process.kill()
             process.communicate()
     return {name: Speed(sorted(taken[name])[int(0.95 * rounds)], ends[name]) for name in models}
+
+
+def _end(process: "subprocess.Popen[str]", file: Path) -> str:
+    return _whole(process.communicate()[0].strip(), file)
 
 
 def _ask(process: "subprocess.Popen[str]", file: Path) -> str:
@@ -114,6 +122,10 @@ def _ask(process: "subprocess.Popen[str]", file: Path) -> str:
         said = process.stdout.readline().strip()
     except OSError:
         said = ""
+    return _whole(said, file)
+
+
+def _whole(said: str, file: Path) -> str:
     if not said or said.startswith(REFUSED):
         reason = said.removeprefix(REFUSED) or "its process ended"
         raise SadclError(f"The model can't be timed: {reason}", where=file, fix="Try it with `sadcl predict`")
@@ -122,8 +134,6 @@ def _ask(process: "subprocess.Popen[str]", file: Path) -> str:
 
 def _serve(file: Path) -> None:
     """Tag a photo for each line that comes, and print how long it took; at the end, the memory."""
-    import resource
-
     from PIL import Image
 
     from sadcl.model import runtime
@@ -138,7 +148,13 @@ def _serve(file: Path) -> None:
         began = time.perf_counter()
         model.predict([photo.getvalue()])
         print(1000 * (time.perf_counter() - began), flush=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB, flush=True)
+    print(_peak(), flush=True)
+
+
+def _peak() -> float:
+    """MiB at most; the kernel's other count, ru_maxrss, begins with what the parent had."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / KIB
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
 from sadcl.evaluation import scores as score_files
 from sadcl.evaluation.metrics import NAMES
+from sadcl.evaluation.rules.base import LOWER_IS_BETTER
 from sadcl.evaluation.scores import Scores
 from sadcl.model import runtime, tagger
 from sadcl.report import plots
@@ -149,7 +150,7 @@ def _asked(rule: params.Rule) -> tuple[str, str]:
     if isinstance(rule, params.Slice):
         return f"{rule.metric} by {rule.column}", f"each slice may lose {rule.margin:.2f} to the champion"
     if isinstance(rule, params.Relative):
-        asked = f"may be {rule.margin:.2f} below the champion's"
+        asked = f"may be {rule.margin:.2f} {'above' if rule.metric in LOWER_IS_BETTER else 'below'} the champion's"
     else:
         bound, sign = (rule.at_least, "-") if rule.at_least is not None else (rule.at_most, "+")
         asked = f"at {'least' if sign == '-' else 'most'} {bound:.2f} {sign} {rule.margin:.2f}"

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from sadcl import files
+from sadcl import files, params
 from sadcl.evaluation import scores
+from sadcl.evaluation.verdict import settings_digest
 from sadcl.registry import store
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
@@ -122,6 +123,7 @@ def onnx(networks: Networks) -> Networks:
 @pytest.fixture(scope="session")
 def states(world: World, networks: Networks) -> World:
     """The states `registered` (version 1 challenges) and `reign` (it is champion, version 2 challenges)."""
+    world.bring_back("empty")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(store.ADDRESS, raising=False)
         patch.chdir(world.root)
@@ -191,6 +193,8 @@ def leave(root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0, s
     metrics = {"sadcl": figures, "sarl": {**figures, "mAP": 75.0}, "images": 2, "chosen": "ema", "digests": digests}
     champion = files.read_json(root / "data/champion.json")
     judged = {"model": digest, "test": "1" * 64, "champion": champion and champion["weights"], "rules": []}
+    own = params.load("gate", "evaluate", path=root / "params.yaml")
+    judged |= {"digests": digests, "settings": settings_digest(own.gate, own.evaluate.threshold)}
     files.write_json(root / "reports/metrics.json", metrics)
     files.write_json(root / "reports/verdict.json", {**judged, "verdict": verdict, "words": f"It is a {verdict}."})
     files.write_json(root / "reports/validation.json", {"passed": True})

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from sadcl import files
+from sadcl import files, params
 from sadcl.errors import SadclError
 from sadcl.registry import names, status, store, stored
 from sadcl.registry.promote import promote
@@ -167,3 +168,22 @@ def test_a_moved_project_says_so_instead_of_writing_into_the_old_place(
     with pytest.raises(SadclError, match="this project is elsewhere now"):
         publish(moved)
     assert sorted(registered.rglob("*")) == before
+
+
+@pytest.mark.parametrize("digest", ["test_list", "labels", "shards"])
+def test_a_verdict_on_other_photos_or_labels_is_not_registered(project: Path, stages: Stages, digest: str) -> None:
+    stages()
+    verdict = files.read_json("reports/verdict.json")
+    verdict["digests"][digest] = "9" * 64
+    files.write_json("reports/verdict.json", verdict)
+    with pytest.raises(SadclError, match=r"other scores than the figures.*dvc repro"):
+        publish()
+
+
+def test_a_verdict_by_other_rules_is_not_registered(project: Path, stages: Stages) -> None:
+    stages()
+    settings = params.read()
+    settings["gate"]["rules"][0]["at_least"] = 99.0
+    (project / "params.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(SadclError, match=r"answers to other rules.*dvc repro"):
+        publish()

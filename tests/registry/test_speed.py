@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sadcl.errors import SadclError
@@ -23,3 +24,8 @@ def test_a_model_that_cannot_be_loaded_is_a_sentence(networks: Callable[[int], P
     (tmp_path / "weights.safetensors").write_bytes(b"nothing")
     with pytest.raises(SadclError, match="can't be timed"):
         measure({"model": networks(1), "champion": tmp_path / "weights.safetensors"}, rounds=1)
+
+
+def test_what_the_parent_holds_is_not_counted(networks: Callable[[int], Path]) -> None:
+    held = np.ones(200_000_000)  # 1,526 MiB
+    assert measure({"model": networks(1)}, rounds=1)["model"].peak < held.nbytes / 2**20

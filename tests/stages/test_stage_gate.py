@@ -45,7 +45,7 @@ def test_a_first_model_passes_and_each_rule_is_said(project, capsys):
     assert verdict["model"] == MODEL
     printed = capsys.readouterr().out
     assert "pass: mAP 100.00, at worst 100.00, is not below 50.00." in printed
-    assert "not applicable: OF1" in printed
+    assert "not applicable: in_use.OF1" in printed
     assert "The model passes" in said
 
 

@@ -63,7 +63,9 @@ class Sample:
         return self._interval(metric, apart, draws)
 
     def _interval(self, metric: str, value: float, draws: FloatArray) -> Interval:
-        return ap_interval(value, draws, self.positives) if metric == "mAP" else interval(value, draws)
+        if metric == "mAP":
+            return ap_interval(value, draws, self.positives)
+        return interval(value, draws, bias=0.0 if metric == "ECE" else 1.0)
 
 
 @dataclass(frozen=True)
