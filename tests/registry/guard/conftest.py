@@ -127,6 +127,7 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
+        world.bring_back("empty")
 
 
 def _wait(address: str, log: Path) -> None:
