@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, params
-from sadcl.errors import SadclError
 from sadcl.evaluation import champion
-from sadcl.registry import audit, chain, names, people, quiet, store
+from sadcl.registry import audit, chain, names, people, store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -72,12 +71,9 @@ def _ledger(root: Path) -> list[bytes] | None:
         return None
     with store.opened(root):
         try:
-            text = people.get(people.LEDGER, root)
+            return chain.split(people.answer(people.LEDGER, root).encode())
         except people.NoAccountsError:
             return None
-    if text is None:
-        raise SadclError("The registry does not know you", fix=quiet.FIXES["UNAUTHENTICATED"])
-    return chain.split(text.encode())
 
 
 def _done(entries: list[Entry], lines: list[bytes]) -> list[Entry]:

@@ -74,7 +74,7 @@ def listed(root: Path = Path(".")) -> list[Person]:
         SadclError: the server can't be reached, or refuses.
     """
     with _administering(root):
-        users = (get(_USERS, root) or {"users": []})["users"]
+        users = answer(_USERS, root)["users"]
     return sorted((_person(user, user["roles"]) for user in users), key=lambda person: person.name)
 
 
@@ -85,8 +85,8 @@ def check(name: str, password: str, root: Path = Path(".")) -> Person | None:
         SadclError: the registry has no accounts, or can't be reached.
     """
     with store.acting_as(name, password), _at(_server(root)):
-        found = get(_CURRENT, root)
-        roles = found and get(_ROLES_OF, root, username=name)
+        found = _get(_CURRENT, root)
+        roles = found and _get(_ROLES_OF, root, username=name)
     return _person(found["user"], roles["roles"]) if found and roles else None
 
 
@@ -96,31 +96,37 @@ def decider(root: Path = Path(".")) -> str:
         return audit.user(root)
     try:
         with _at(store.address(root)):
-            found = get(_CURRENT, root)
+            return str(answer(_CURRENT, root)["user"]["username"])
     except NoAccountsError:
         return audit.user(root)
-    if found is None:
-        raise SadclError("The registry does not know you", fix=quiet.FIXES["UNAUTHENTICATED"])
-    return str(found["user"]["username"])
 
 
-def get(path: str, root: Path = Path("."), **query: str) -> Any:
-    """What the server answers to who is logged in; None where it does not know them.
+def answer(path: str, root: Path = Path(".")) -> Any:
+    """What the server answers to who is logged in.
 
     Raises:
-        SadclError: it has no such page: it is no server with accounts.
+        NoAccountsError: it has no such page.
+        SadclError: it does not know who asks.
     """
+    found = _get(path, root)
+    if found is None:
+        raise SadclError("The registry does not know you", fix=quiet.FIXES["UNAUTHENTICATED"])
+    return found
+
+
+def _get(path: str, root: Path, **query: str) -> Any:
+    """The same; None where the server does not know who asks."""
     from mlflow.utils import credentials, rest_utils
 
     where, ask = store.address(root), cast(Any, rest_utils).http_request
-    answer = ask(cast(Any, credentials).get_default_host_creds(where), path, "GET", params=query, raise_on_status=False)
-    if answer.status_code == 401:
+    got = ask(cast(Any, credentials).get_default_host_creds(where), path, "GET", params=query, raise_on_status=False)
+    if got.status_code == 401:
         return None
-    if answer.status_code != 200:
+    if got.status_code != 200:
         raise NoAccountsError(
             "This registry has no accounts", where=quiet.shown(where), fix="Start one that has by `sadcl up`"
         )
-    return answer.text if path == LEDGER else answer.json()
+    return got.text if path == LEDGER else got.json()
 
 
 class NoAccountsError(SadclError):

@@ -93,7 +93,7 @@ def alias_set() -> Entry | None:
     if names.protected(asked.name) and asked.alias == names.CHAMPION:
         makers.require_another(version)
         decisions.require(version)
-    noted = {"what": "alias set", "model": asked.name, "alias": asked.alias, "from": before, "to": asked.version}
+    noted = {"what": "alias set", "model": asked.name, "alias": asked.alias, "from": before, "to": str(version.version)}
     return {**noted, **_judged(version.tags)}
 
 
@@ -119,7 +119,7 @@ def version_tagged() -> Entry | None:
         if not names.protected(asked.name) and not rights.may_decide(asked.name):
             raise Refused(f"Only who may write {names.production(asked.name)} decides on {asked.name}")
         decisions.check(version, asked.value)
-    noted = {"what": "tag set", "model": asked.name, "version": asked.version, "key": asked.key}
+    noted = {"what": "tag set", "model": asked.name, "version": str(version.version), "key": asked.key}
     return {**noted, "from": _short(before), "to": _short(asked.value), **_judged(version.tags)}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -41,6 +42,14 @@ class Team:
     address: str
     networks: Networks
     seeds: Iterator[int] = field(default_factory=lambda: iter(range(1, 100)))
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Inside the project, which works with the server."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(store.ADDRESS, self.address)
+            patch.chdir(self.root)
+            yield
 
     def acting(self, name: str) -> AbstractContextManager[None]:
         """As this person, by our functions and by MLflow's client."""
@@ -102,31 +111,48 @@ class Team:
         return [json.loads(line) for line in (self.home / team.LEDGER).read_text().splitlines()]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """The team, once for all: a server costs a quarter of a minute."""
-    home = tmp_path_factory.mktemp("server")
-    world.bring_back("empty")
-    (home / "params.yaml").write_bytes((world.root / "params.yaml").read_bytes())
+    home, root = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("team") / "a project"
+    shutil.copytree(world.states / "empty", root)
+    shutil.copy(root / "params.yaml", home)
     port = free_port()
     command, variables = team.server(port, home)
     with open(home / "log", "wb") as log:
         running = subprocess.Popen(
             command, env={**os.environ, **variables}, start_new_session=True, stdout=log, stderr=log
         )
-    address = f"http://127.0.0.1:{port}"
+    made = Team(root, home, f"http://127.0.0.1:{port}", networks)
     try:
-        _wait(f"{address}/health", home / "log")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(store.ADDRESS, address)
-            patch.chdir(world.root)
-            team.set_up(address, home)
+        _wait(f"{made.address}/health", home / "log")
+        with made.at_work():
+            team.set_up(made.address, home)
             for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (ROB, "reviewer"), (REA, "reader")):
                 people.add(name, role, password(name), home)
-            yield Team(world.root, home, address, networks)
+        yield made
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
+
+
+@pytest.fixture(scope="session")
+def reigning(crew: Team) -> Team:
+    """Somebody is champion, and somebody was before."""
+    with crew.at_work():
+        for reason in ("the first", "better"):
+            crew.crown(crew.train(), RITA, reason)
+    return crew
+
+
+@pytest.fixture(autouse=True)
+def _at_work(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests with a team run inside its project."""
+    if "crew" not in request.fixturenames:
+        yield
+        return
+    with request.getfixturevalue("crew").at_work():
+        yield
 
 
 def _wait(address: str, log: Path) -> None:
@@ -139,11 +165,3 @@ def _wait(address: str, log: Path) -> None:
         else:
             return
     pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
-
-
-@pytest.fixture(scope="package")
-def reigning(crew: Team) -> Team:
-    """Somebody is champion, and somebody was before."""
-    for reason in ("the first", "better"):
-        crew.crown(crew.train(), RITA, reason)
-    return crew

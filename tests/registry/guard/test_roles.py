@@ -53,7 +53,11 @@ def test_accounts_are_the_administrators(crew: Team) -> None:
     for name in (TOM, RITA, REA):
         with crew.acting(name), pytest.raises(SadclError, match="refused"):
             people.add("ann", "reviewer", "x" * 12)
-    assert not any("password" in json.dumps(line) for line in crew.ledger())
+    with crew.acting(NOBODY), pytest.raises(SadclError, match="does not know you"):
+        people.listed()
+    told = json.dumps(crew.ledger())
+    assert f'"username": "{RITA}"' in told
+    assert not any(crew.secret(name) in told for name in (ADMIN, TOM, RITA, ROB, REA))
 
 
 def test_a_model_goes_into_production_and_back_by_reviewers(reigning: Team) -> None:
