@@ -59,8 +59,8 @@ def fit(
         logits: [N, C].
         targets: [N, C], present or absent.
         ignored: [N, C], entries to leave out.
-        precision: percent aimed at; None maximises F1. A class's own threshold reaches it on these photos, the blend with
-            the common one need not.
+        precision: percent aimed at; None maximises F1. A class's own threshold reaches it on these photos, its blend
+            with the common one need not.
         prior_positives: how many positives the threshold of all classes together weighs beside a class's own.
 
     Raises:

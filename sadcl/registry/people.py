@@ -122,7 +122,11 @@ def _get(path: str, root: Path, **query: str) -> Any:
     got = ask(cast(Any, credentials).get_default_host_creds(where), path, "GET", params=query, raise_on_status=False)
     if got.status_code == 401:
         return None
-    if got.status_code != 200:
+    if got.status_code not in (200, 404):
+        raise SadclError(
+            f"The registry answers {got.status_code}", where=quiet.shown(where), fix="Its log says why; try again"
+        )
+    if got.status_code == 404:
         raise NoAccountsError(
             "This registry has no accounts", where=quiet.shown(where), fix="Start one that has by `sadcl up`"
         )

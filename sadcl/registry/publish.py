@@ -175,7 +175,8 @@ def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str |
     reigns = champion is not None and champion.tags.get(names.WEIGHTS) == made.weights
     holder = names.holder(client, made.name, names.CHALLENGER)
     holds = holder is not None and holder.version == version.version
-    if made.passed and not reigns:
+    rejected = names.rejection(client.get_model_version(made.name, version.version))
+    if made.passed and not reigns and not rejected:
         if not holds:
             client.set_registered_model_alias(made.name, names.CHALLENGER, version.version)
         return names.CHALLENGER
@@ -186,9 +187,10 @@ def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str |
 
 def _words(made: Made, version: "ModelVersion", alias: str | None, new: bool) -> str:
     how = "is registered" if new else "was registered already"
+    rejected = names.rejection(version)
     why = f"has the alias {alias}" if alias else f"has no alias: verdict {made.verdict['verdict']}"
     if not alias and made.passed:
-        why = "is the champion already"
+        why = f"has no alias: {rejected['user']} rejected it" if rejected else "is the champion already"
     return f"{made.name} version {version.version} {how} and {why}."
 
 

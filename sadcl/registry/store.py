@@ -73,8 +73,8 @@ def acting_as(name: str, password: str) -> Iterator[None]:
     mine = {USERNAME: name, PASSWORD: password}
     with quiet.one_at_a_time:
         before = {variable: os.environ.get(variable) for variable in mine}
-        os.environ.update(mine)
         try:
+            os.environ.update(mine)
             yield
         finally:
             for variable, value in before.items():

@@ -126,7 +126,7 @@ def _start(crew: _Crew) -> None:
         crew.start(OPTUNA, optuna_page(crew.port + AFTER[OPTUNA]), {})
         crew.answer(OPTUNA)
     page = ["-m", "uvicorn", "--factory", REVIEW, "--host", HOST, "--port", str(crew.port + AFTER[PAGE])]
-    crew.start(PAGE, [sys.executable, *page, "--no-server-header"], told)
+    crew.start(PAGE, [sys.executable, *page, "--no-server-header", "--no-proxy-headers"], told)
     crew.answer(PAGE)
     if first:
         say(f"The administrator's name and password are in {crew.root / team.ADMINISTRATOR}")

@@ -2,8 +2,9 @@
 
 import asyncio
 import posixpath
+import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from flask import request
 from mlflow.exceptions import MlflowException
@@ -14,6 +15,8 @@ from sadcl.registry.guard.inside import Refused
 from sadcl.registry.stored import EVIDENCE
 
 ROUTE = "/mlflow-artifacts/artifacts/"
+CLOSED = re.compile(r"/(ajax-)?api/[^/]+/(mlflow/)?(assistant|jobs|mcp-servers|gateway)|/gateway|/v1/")
+"""What MLflow answers outside Flask, to anybody with an account; its assistant runs commands for them."""
 
 
 class Uploads:
@@ -24,6 +27,9 @@ class Uploads:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403, or hand on."""
+        if CLOSED.match(scope.get("path", "")):
+            await inside.answer(Refused("This server has no such service"))(scope, receive, send)
+            return
         if scope["type"] == "http" and scope["method"] == "PUT" and ROUTE in scope["path"]:
             try:
                 await asyncio.to_thread(refuse, scope["path"].partition(ROUTE)[2])
@@ -83,7 +89,7 @@ def _kept() -> set[str]:
 def _below_root(address: str) -> str | None:
     """The path of an artefact below the root that this server keeps; None where it is kept elsewhere."""
     parts = urlsplit(address)
-    return posixpath.normpath(parts.path.strip("/")) if parts.scheme == "mlflow-artifacts" else None
+    return posixpath.normpath(unquote(parts.path).strip("/")) if parts.scheme == "mlflow-artifacts" else None
 
 
 def _within(path: str, folder: str) -> bool:

@@ -5,9 +5,10 @@ from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
-from sadcl.registry import names
-from sadcl.registry.guard import inside, makers
+from sadcl.registry import chain, names
+from sadcl.registry.guard import inside, ledger, makers
 from sadcl.registry.guard.inside import Refused
+from sadcl.registry.stored import PINS
 
 
 def check(version: ModelVersion, text: str) -> None:
@@ -48,8 +49,30 @@ def _crowns(version: ModelVersion, decided: dict[str, Any]) -> None:
     if decided.get("from") != (reigning and str(reigning.version)):
         raise Refused(f"Somebody else made another version of {version.name} champion just now")
     candidate = makers.copied(version)
+    if candidate is None or any(version.tags.get(key) != candidate.tags.get(key) for key in (PINS, names.WEIGHTS)):
+        raise Refused(f"{where} does not carry the digests of what it is a copy of")
+    if decided["action"] == names.PROMOTE:
+        _passed(candidate, reigning)
+    elif not _reigned(version):
+        raise Refused(f"{where} was never champion, so nobody can go back to it")
     if candidate is not None and (rejected := names.rejection(candidate)):
         raise Refused(f"{names.address(candidate)} was rejected by {rejected['user']}: {rejected['reason']}")
+
+
+def _passed(candidate: ModelVersion, reigning: ModelVersion | None) -> None:
+    """By the verdict that stands on it, and against who reigns now."""
+    where = names.address(candidate)
+    if candidate.tags.get(names.VERDICT) != "pass":
+        raise Refused(f"{where} has not passed its gate: {candidate.tags.get(names.VERDICT, 'nobody judged it')}")
+    if candidate.tags.get(names.JUDGED_AGAINST, "") != (reigning.tags.get(names.WEIGHTS, "?") if reigning else ""):
+        raise Refused(f"The champion has changed since the gate judged {where}")
+
+
+def _reigned(version: ModelVersion) -> bool:
+    """Whether the ledger has it as champion."""
+    crowned = {"what": "alias set", "model": version.name, "alias": names.CHAMPION, "to": str(version.version)}
+    lines = chain.parse(chain.lines(ledger.path()), ledger.path())
+    return any(crowned.items() <= line.items() for line in lines)
 
 
 def _rejects(version: ModelVersion, decided: dict[str, Any]) -> None:

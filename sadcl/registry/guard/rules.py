@@ -72,6 +72,8 @@ def version_created() -> Entry | None:
         copied = _copied(asked)
         if any(copied.tags.get(key) != value for key, value in tags.items()) or asked.run_id != (copied.run_id or ""):
             raise Refused(f"A version of {asked.name} carries the tags and the run of {asked.source}, and no others")
+    elif asked.source.startswith("runs:") or "%" in asked.source or asked.source.rstrip("/") == _home(asked.run_id):
+        raise Refused(f"A version's files lie below its run under their plain address, not at {asked.source}")
     elif names.DECISION in tags:
         raise Refused(f"The tag {names.DECISION} is written by a decision, not when a version is registered")
     number = str(inside.last_version(asked.name) + 1)
@@ -172,6 +174,10 @@ def _copied(asked: Any) -> ModelVersion:
     if copied is None:
         raise Refused(f"A version of {asked.name} is a copy of models:/{name}/NUMBER, not of {asked.source}")
     return copied
+
+
+def _home(run_id: str) -> str | None:
+    return inside.run_home(run_id).rstrip("/") if run_id else None
 
 
 def _only_administrators(what: str) -> None:

@@ -188,3 +188,22 @@ def test_a_trainer_drops_what_was_not_registered_and_only_that(reigning: Team) -
             client.delete_run(registered)
     with reigning.acting(REA):
         assert reigning.client().get_run(registered).info.lifecycle_stage == "active"
+
+
+@pytest.mark.parametrize("who", [REA, TOM, RITA])
+def test_mlflow_s_assistant_which_runs_commands_is_closed(crew: Team, who: str) -> None:
+    for api in (API, AJAX):
+        path = api.replace("2.0", "3.0")
+        for method, end in (("PUT", "config"), ("GET", "config"), ("POST", "message")):
+            assert crew.ask(who, method, f"{path}/mlflow/assistant/{end}", json={}).status_code == 403, end
+
+
+def test_a_version_s_files_have_one_address(reigning: Team) -> None:
+    """Another spelling would escape the guard of its bytes; a whole run as source would close the run to its owner."""
+    with reigning.acting(TOM):
+        run = reigning.client().create_run("1").info
+    folder = f"{run.artifact_uri}/mod%65l"
+    for source in (f"runs:/{run.run_id}/model", folder, run.artifact_uri, f"{run.artifact_uri}/"):
+        sent = {"name": NAME, "source": source, "run_id": run.run_id}
+        answer = reigning.ask(TOM, "POST", f"{API}/mlflow/model-versions/create", json=sent)
+        assert answer.status_code == 403, source

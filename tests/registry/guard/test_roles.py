@@ -180,13 +180,19 @@ def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> No
         ({"user": RITA, "to": "77"}, "no decision to make"),
         ({"user": RITA, "from": "77"}, "Somebody else made another version"),
         ({"user": RITA, "action": "found"}, "no decision to make"),
+        ({"user": RITA}, "champion has changed since the gate judged"),
     ):
         text = decision(reigning, other, **facts)
         sent = {"name": PRODUCTION, "version": other, "key": names.DECISION, "value": text}
         answer = reigning.ask(RITA, "POST", TAG, json=sent)
         assert answer.status_code == 403, facts
         assert words in answer.json()["message"]
-    sent = {"name": PRODUCTION, "version": other, "key": names.DECISION, "value": decision(reigning, other, user=ROB)}
+    sent = {
+        "name": PRODUCTION,
+        "version": other,
+        "key": names.DECISION,
+        "value": decision(reigning, other, user=ROB, action="rollback"),
+    }
     assert reigning.ask(ROB, "POST", TAG, json=sent).ok
     answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": other})
     assert answer.status_code == 403
