@@ -63,12 +63,13 @@ def address(version: "ModelVersion") -> str:
     return f"models:/{version.name}/{version.version}"
 
 
-def versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
-    """All versions of a model."""
+def versions(client: "MlflowClient", name: str, beginning: bool = False) -> list["ModelVersion"]:
+    """All versions of a model, or of all models whose names begin like this."""
+    wanted = f"name LIKE '{name}%'" if beginning else f"name='{name}'"
     found: list[ModelVersion] = []
     token = None
     while True:
-        page = client.search_model_versions(f"name='{name}'", max_results=200, page_token=token)
+        page = client.search_model_versions(wanted, max_results=200, page_token=token)
         found += page
         token = page.token
         if not token:

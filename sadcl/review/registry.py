@@ -103,7 +103,7 @@ class Registry:
         if not store.exists(self.root):
             return Registered(name, [], None, None, None)
         with self._asked(who) as client:
-            both = [version(entity) for entity in _beginning(client, name)]
+            both = [version(entity) for entity in names.versions(client, name, beginning=True)]
             models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
         known, crowned = ([v for v in both if v.model == model] for model in (name, production))
         aliases = {(model.name, alias): str(number) for model in models for alias, number in model.aliases.items()}
@@ -261,18 +261,6 @@ class Registry:
 
         with self._acting(who), store.opened(self.root) as client:
             yield client
-
-
-def _beginning(client: "MlflowClient", name: str) -> list[Any]:
-    """Versions of all models whose names begin like this."""
-    found: list[Any] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name LIKE '{name}%'", max_results=200, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
 
 
 def _warm() -> None:

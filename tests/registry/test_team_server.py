@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from sadcl.registry.publish import publish
 from sadcl.registry.status import status
 from sadcl.registry.sync import sync
 from sadcl.services import free_port
+from sadcl.services.running import wait
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +35,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait(f"{address}/health")
+        wait(running, "registry", port)
         monkeypatch.setenv(store.ADDRESS, address)
         yield address
     finally:
@@ -69,15 +68,3 @@ def test_files_gone_from_the_server_are_a_sentence(
     weights.unlink()
     with pytest.raises(SadclError, match="of the registry is gone"):
         sadcl.load("models:/tiny/1")
-
-
-def _wait(address: str) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail("the server did not start")

@@ -5,8 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from sadcl.registry import names, people, store, team
 from sadcl.registry.promote import Champion, promote
 from sadcl.registry.publish import publish
 from sadcl.services import free_port
+from sadcl.services.running import wait
 from tests.registry.conftest import Networks, World, leave
 
 NAME, PRODUCTION = "tiny", "tiny-production"
@@ -125,7 +124,7 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
         )
     made = Team(root, home, f"http://127.0.0.1:{port}", networks)
     try:
-        _wait(f"{made.address}/health", home / "log")
+        wait(running, "registry", port, f"{home / 'log'} says why")
         with made.at_work():
             team.set_up(made.address, home)
             for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (ROB, "reviewer"), (REA, "reader")):
@@ -153,15 +152,3 @@ def _at_work(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with request.getfixturevalue("crew").at_work():
         yield
-
-
-def _wait(address: str, log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
