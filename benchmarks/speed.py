@@ -143,7 +143,7 @@ def main() -> int:
     tables = {"rows": [asdict(one) for one in found], "coverage": [asdict(one) for one in covered]}
     files.write_json(RESULT, {"machine": machine, **tables, "runtimes": asdict(computed)})
     short = [one.name for one in found if not one.holds]
-    short += [f"intervals at mAP {one.truth:.1f}" for one in covered if not one.holds]
+    short += [f"intervals at {one.figure} {one.truth:.1f}" for one in covered if not one.holds]
     print(f"The figures are in {RESULT}." + (f" Short: {'; '.join(short)}." if short else ""))
     return 1 if short else 0
 

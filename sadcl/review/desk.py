@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sadcl import files
-from sadcl.review.attempts import Attempts
+from sadcl.registry.attempts import Attempts
 from sadcl.review.cache import Cache
 from sadcl.review.pictures import Pictures
 from sadcl.review.registry import Door, Registry

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sadcl.evaluation.bootstrap import FloatArray, Interval, ap_interval, interval
+from sadcl.evaluation.bootstrap import ECE_BIAS, FloatArray, Interval, ap_interval, interval
 
 PASS, FAIL, UNDECIDED, NOT_APPLICABLE, REFUSED = "pass", "fail", "undecided", "not applicable", "refused"
 
@@ -65,7 +65,7 @@ class Sample:
     def _interval(self, metric: str, value: float, draws: FloatArray) -> Interval:
         if metric == "mAP":
             return ap_interval(value, draws, self.positives)
-        return interval(value, draws, bias=0.0 if metric == "ECE" else 1.0)
+        return interval(value, draws, bias=ECE_BIAS if metric == "ECE" else 1.0)
 
 
 @dataclass(frozen=True)
