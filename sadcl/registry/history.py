@@ -4,6 +4,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 Entry = dict[str, Any]
 LEDGER = "the server's ledger"
 SUBJECT = ("model", "version", "experiment", "username")
+SECONDS = len("2026-01-01T00:00:00")
+"""Characters of a time, down to seconds."""
 APART = ("time", "who", "what", "from", "to", "weights", chain.BEFORE)
 """What a sentence says elsewhere, or leaves to the file."""
 
@@ -62,6 +65,7 @@ def read(root: Path = Path(".")) -> History:
         problems += _broken(ledger, LEDGER)
     problems += _cut(root, chain.digests([*ours, *(ledger or [])]))
     problems += _forged(root, decided, None if ledger is None else told)
+    problems += [] if ledger is None else _never_noted(decided, told)
     return History([_said(entry) for entry in told], problems)
 
 
@@ -116,6 +120,19 @@ def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> lis
         if names.DECISION in version.tags and not _known(version, decided, ledger)
     ]
     return found + _moved(production, str(reigning.version) if reigning else None, decided, ledger)
+
+
+def _never_noted(decided: list[Entry], ledger: list[Entry]) -> list[str]:
+    """Decisions in the project that the server knows nothing of; those of before there was a server lead the file."""
+    began = ledger[0]["time"][:SECONDS] if ledger else ""
+    noted = {entry["to"] for entry in ledger if entry.get("key") == names.DECISION}
+    since = dropwhile(lambda numbered: str(numbered[1].get("time"))[:SECONDS] < began, enumerate(decided, 1))
+    return [
+        f"Line {number} of {audit.FILE} tells a decision that the server never noted: it is forged."
+        for number, entry in since
+        if entry.get("action") in (names.PROMOTE, names.ROLLBACK, names.REJECT)
+        and not {text := names.decision_text(_plain(entry)), chain.digest(text)} & noted
+    ]
 
 
 def _known(version: "ModelVersion", decided: list[Entry], ledger: list[Entry] | None) -> bool:

@@ -1,6 +1,8 @@
 """Names in the registry: models, aliases and tags, and who holds them."""
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sadcl.errors import SadclError
@@ -27,6 +29,10 @@ SPEED = "sadcl.speed"
 """JSON: milliseconds and memory of this version and of who was champion, measured in one run."""
 DECISION = "sadcl.decision"
 """JSON: on a production version, of the decision that made it champion last; on a registered one, of its rejection."""
+DECIDED = ("action", "model", "from", "to", "challenger", "weights", "verdict", "reason", "user", "time")
+"""What a decision may say, each a text or null."""
+OURS = "sadcl."
+"""How our tags begin."""
 PRODUCTION = "-production"
 
 
@@ -42,13 +48,28 @@ def protected(name: str) -> bool:
 
 def decision(version: "ModelVersion") -> dict[str, Any]:
     """What was decided last on a version, by whom and why; empty where nobody did with sadcl."""
-    try:
-        value = json.loads(version.tags[DECISION])
-    except (KeyError, ValueError):
-        return {}
+    value = read_decision(version.tags.get(DECISION, ""))
     to = str(version.version) if protected(str(version.name)) else None
-    ours = isinstance(value, dict) and (value.get("model"), value.get("to")) == (version.name, to)
-    return value if ours else {}
+    return value if (value.get("model"), value.get("to")) == (version.name, to) else {}
+
+
+def decision_text(decided: Mapping[str, Any]) -> str:
+    """A decision as the tag holds it: the same one has one text."""
+    return json.dumps(decided, sort_keys=True, ensure_ascii=False)
+
+
+def read_decision(text: str) -> dict[str, Any]:
+    """A decision from its text; empty where it is none, or says what no decision says."""
+    try:
+        value = json.loads(text)
+        known = isinstance(value, dict) and value.keys() <= set(DECIDED)
+        if not known or not all(said is None or isinstance(said, str) for said in value.values()):
+            return {}
+        decision_text(value).encode()
+        datetime.fromisoformat(value.get("time") or "")
+    except (ValueError, RecursionError):  # half of a character pair can't be encoded
+        return {}
+    return dict(value)
 
 
 def rejection(version: "ModelVersion") -> dict[str, Any]:

@@ -3,7 +3,6 @@
 Whoever decides is whom the server knows by the log-in; it refuses what is not theirs (``sadcl.registry.guard``).
 """
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,18 +55,21 @@ class Rejection:
     words: str
 
 
-def promote(version: str | int, reason: str, *, first: bool = False, root: Path = Path(".")) -> Champion:
+def promote(
+    version: str | int, reason: str, *, first: bool = False, seen: str | None = None, root: Path = Path(".")
+) -> Champion:
     """Make a registered version the champion.
 
     Args:
         version: of the registered model.
         reason: why; it stands in the audit.
         first: there is no champion yet, and this is said on purpose.
+        seen: digest of the verdict that the person looked at; None decides on the one that is there.
         root: the project's folder.
 
     Raises:
-        SadclError: the verdict is no pass or was made against another champion, a file is not the one
-            that was registered, there is no reason, or ``first`` is wrong. Nothing was changed.
+        SadclError: the verdict is another than ``seen``, is no pass or was made against another champion, a file
+            is not the one that was registered, there is no reason, or ``first`` is wrong. Nothing was changed.
     """
     _reasoned(reason)
     name = _name(root)
@@ -76,10 +78,11 @@ def promote(version: str | int, reason: str, *, first: bool = False, root: Path 
         candidate = names.version(client, name, version)
         reigning = names.holder(client, names.production(name), names.CHAMPION)
         _may_begin(reigning, first, root)
+        _as_seen(candidate, seen)
         _may_reign(candidate, reigning)
         _whole(client, candidate)
         copy = _copy(client, candidate, names.production(name))
-        _crown(client, copy, reigning, names.PROMOTE, reason, root)
+        _crown(client, copy, reigning, _promotes(candidate), reason, root)
         settle(client, name, root)
     return _champion(copy, f"Version {candidate.version} of {name} is champion now, as", reigning)
 
@@ -100,27 +103,30 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Champion:
         if reigning is None or previous is None or previous.version == reigning.version:
             raise SadclError("There is no previous champion to go back to", where=production)
         _whole(client, previous)
-        _crown(client, previous, reigning, names.ROLLBACK, reason, root)
+        _crown(client, previous, reigning, {"action": names.ROLLBACK}, reason, root)
         settle(client, name, root)
     return _champion(previous, "Back to", reigning)
 
 
-def reject(version: str | int, reason: str, *, root: Path = Path(".")) -> Rejection:
+def reject(version: str | int, reason: str, *, seen: str | None = None, root: Path = Path(".")) -> Rejection:
     """Take the challenge from a version; only another verdict makes it challenge again.
 
     Args:
         version: of the registered model, which challenges.
         reason: why; it stands in the audit.
+        seen: digest of the verdict that the person looked at; None decides on the one that is there.
         root: the project's folder.
 
     Raises:
-        SadclError: it does not challenge, or there is no reason. Nothing was changed.
+        SadclError: it does not challenge, its verdict is another than ``seen``, or there is no reason. Nothing was
+            changed.
     """
     _reasoned(reason)
     name = _name(root)
     with store.opened(root, changing=True) as client:
         settle(client, name, root)
         candidate = names.version(client, name, version)
+        _as_seen(candidate, seen)
         _not_rejected(candidate)
         if names.CHALLENGER not in candidate.aliases:
             raise SadclError("This version does not challenge", where=names.address(candidate), fix=CHALLENGERS)
@@ -183,6 +189,19 @@ def _may_reign(candidate: "ModelVersion", reigning: "ModelVersion | None") -> No
         raise SadclError("The champion has changed since the gate judged this model", where=where, fix=REGISTER)
 
 
+def _as_seen(candidate: "ModelVersion", seen: str | None) -> None:
+    """Nobody decides on a verdict that came after the look, or is being written just now."""
+    verdict = candidate.tags.get(names.VERDICT_DIGEST)
+    if verdict == "":
+        raise SadclError("It is being judged anew", where=names.address(candidate), fix="Try again in a moment")
+    if seen is not None and seen != verdict:
+        raise SadclError("It was judged anew since it was looked at", where=names.address(candidate), fix="Look again")
+
+
+def _promotes(candidate: "ModelVersion") -> dict[str, str | None]:
+    return {"action": names.PROMOTE, "verdict": candidate.tags.get(names.VERDICT_DIGEST)}
+
+
 def _not_rejected(candidate: "ModelVersion") -> None:
     if rejected := names.rejection(candidate):
         raise SadclError(
@@ -210,13 +229,13 @@ def _crown(
     client: "MlflowClient",
     version: "ModelVersion",
     reigning: "ModelVersion | None",
-    action: str,
+    act: dict[str, str | None],
     reason: str,
     root: Path,
 ) -> None:
     """Write the decision on the version, then move the alias: the one step in which the champion changes."""
     decided = {
-        "action": action,
+        **act,
         "model": str(version.name),
         "from": str(reigning.version) if reigning is not None else None,
         "to": str(version.version),
@@ -237,8 +256,7 @@ def _by(reason: str, root: Path) -> dict[str, str]:
 
 def _decide(client: "MlflowClient", version: "ModelVersion", decided: dict[str, Any]) -> None:
     """What makes it so; all else is repaired from it."""
-    text = json.dumps(decided, sort_keys=True, ensure_ascii=False)
-    client.set_model_version_tag(version.name, version.version, names.DECISION, text)
+    client.set_model_version_tag(version.name, version.version, names.DECISION, names.decision_text(decided))
 
 
 def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None") -> Champion:

@@ -13,14 +13,15 @@ from mlflow.server import app as flask_app
 from starlette.middleware import Middleware
 
 from sadcl.errors import SadclError
-from sadcl.registry.guard import artefacts, inside, ledger, makers, people, rights, rules
+from sadcl.registry.guard import artefacts, inside, ledger, makers, people, rights, rules, runs, unfinished
+from sadcl.registry.guard.entrance import Entrance
 
 Rule = Callable[..., ledger.Entry | None]
 
 SERVER = "_MLFLOW_SGI_NAME"
 """Environment: what MLflow's command started the app under."""
 
-WATCHED: dict[tuple[str, str], Rule] = {**rules.RULES, **people.RULES, **artefacts.RULES}
+WATCHED: dict[tuple[str, str], Rule] = {**rules.RULES, **runs.RULES, **people.RULES, **artefacts.RULES}
 """The end of a route and its method, and the rule that is asked before it runs."""
 
 
@@ -34,11 +35,13 @@ def create_app() -> FastAPI:
         raise SadclError("The guard needs uvicorn", fix="Start the server without --gunicorn-opts and --waitress-opts")
     with _alone():
         outer: FastAPI = inside.auth.create_app(flask_app)
+        unfinished.settle()
     makers.stamp()
     rights.widen()
     _watch(flask_app)
     ledger.serve(flask_app)
     outer.user_middleware.append(Middleware(artefacts.Uploads))  # the innermost one: behind MLflow's log-in
+    outer.user_middleware.insert(0, Middleware(Entrance))
     return outer
 
 

@@ -32,29 +32,34 @@ class Uploads:
             return
         if scope["type"] == "http" and scope["method"] == "PUT" and ROUTE in scope["path"]:
             try:
-                await asyncio.to_thread(refuse, scope["path"].partition(ROUTE)[2])
+                await asyncio.to_thread(refuse, scope["path"].partition(ROUTE)[2], scope["state"].get("username", ""))
             except MlflowException as error:
                 await inside.answer(error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
 
-def refuse(path: str) -> None:
+def refuse(path: str, who: str) -> None:
     """Refuse a path below the artefacts' root that is in, or above, a registered version's files.
+
+    What stands beside them (report, card, verdict, settings) is written anew when the gate judges anew, by who made it.
 
     Raises:
         MlflowException: it is, or is no safe path.
     """
     asked = posixpath.normpath(inside.safe_path(path)).strip("/")
-    for kept in _kept():
-        if _within(asked, kept) or _within(kept, asked):
-            raise Refused(f"{asked} belongs to a registered version, whose files are never written again")
+    models, homes = inside.places()
+    evidence = [f"{home}/{EVIDENCE}" for home in homes]
+    if any(_touches(asked, place) for place in [*models, *evidence]):
+        raise Refused(f"{asked} belongs to a registered version, whose files are never written again")
+    if any(_touches(asked, home) and maker != who for home, maker in homes.items()):
+        raise Refused(f"{asked} belongs to a registered version; only who made it writes beside its files")
 
 
 def _sends_in_parts(artifact_path: str) -> None:
-    refuse(artifact_path)
+    refuse(artifact_path, inside.user())
     sent = request.get_json(force=True, silent=True) or {}
-    refuse(posixpath.join(artifact_path, posixpath.basename(str(sent.get("path", "")))))
+    refuse(posixpath.join(artifact_path, posixpath.basename(str(sent.get("path", "")))), inside.user())
 
 
 def _uploads_to_a_run() -> None:
@@ -62,7 +67,7 @@ def _uploads_to_a_run() -> None:
     if run and path:  # MLflow refuses the others
         place = _below_root(inside.run_home(run))
         if place is not None:
-            refuse(posixpath.join(place, inside.safe_path(path)))
+            refuse(posixpath.join(place, inside.safe_path(path)), inside.user())
 
 
 def _signed() -> None:
@@ -70,8 +75,8 @@ def _signed() -> None:
 
 
 RULES: dict[tuple[str, str], Any] = {
-    (f"{ROUTE}<path:artifact_path>", "PUT"): lambda artifact_path: refuse(artifact_path),
-    (f"{ROUTE}<path:artifact_path>", "DELETE"): lambda artifact_path: refuse(artifact_path),
+    (f"{ROUTE}<path:artifact_path>", "PUT"): lambda artifact_path: refuse(artifact_path, inside.user()),
+    (f"{ROUTE}<path:artifact_path>", "DELETE"): lambda artifact_path: refuse(artifact_path, inside.user()),
     ("/mlflow-artifacts/mpu/create/<path:artifact_path>", "POST"): _sends_in_parts,
     ("/mlflow-artifacts/mpu/complete/<path:artifact_path>", "POST"): _sends_in_parts,
     ("/mlflow/upload-artifact", "POST"): _uploads_to_a_run,
@@ -79,11 +84,10 @@ RULES: dict[tuple[str, str], Any] = {
 }
 
 
-def _kept() -> set[str]:
-    """Where the files of registered versions lie: the model, and what its verdict stands on."""
-    models, homes = inside.places()
-    found = (_below_root(place) for place in [*models, *(f"{home}/{EVIDENCE}" for home in homes)])
-    return {place for place in found if place is not None}
+def _touches(asked: str, address: str) -> bool:
+    """Whether a path is in, or above, an address that this server keeps."""
+    kept = _below_root(address)
+    return kept is not None and (_within(asked, kept) or _within(kept, asked))
 
 
 def _below_root(address: str) -> str | None:

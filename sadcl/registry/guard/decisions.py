@@ -1,6 +1,5 @@
 """A decision as the server sees it: by who is logged in, on what is the case now."""
 
-import json
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
@@ -17,7 +16,9 @@ def check(version: ModelVersion, text: str) -> None:
     Raises:
         Refused: with what is wrong.
     """
-    decided, where = _read(text), names.address(version)
+    decided, where = names.read_decision(text), names.address(version)
+    if not decided or names.decision_text(decided) != text:
+        raise Refused(f"The tag {names.DECISION} of {where} is no decision as sadcl writes it")
     if decided.get("user") != inside.user():
         raise Refused(f"A decision on {where} is written in one's own name, {inside.user()}")
     if not str(decided.get("reason") or "").strip():
@@ -52,18 +53,20 @@ def _crowns(version: ModelVersion, decided: dict[str, Any]) -> None:
     if candidate is None or any(version.tags.get(key) != candidate.tags.get(key) for key in (PINS, names.WEIGHTS)):
         raise Refused(f"{where} does not carry the digests of what it is a copy of")
     if decided["action"] == names.PROMOTE:
-        _passed(candidate, reigning)
+        _passed(candidate, reigning, decided.get("verdict"))
     elif not _reigned(version):
         raise Refused(f"{where} was never champion, so nobody can go back to it")
     if candidate is not None and (rejected := names.rejection(candidate)):
         raise Refused(f"{names.address(candidate)} was rejected by {rejected['user']}: {rejected['reason']}")
 
 
-def _passed(candidate: ModelVersion, reigning: ModelVersion | None) -> None:
+def _passed(candidate: ModelVersion, reigning: ModelVersion | None, seen: str | None) -> None:
     """By the verdict that stands on it, and against who reigns now."""
     where = names.address(candidate)
     if candidate.tags.get(names.VERDICT) != "pass":
         raise Refused(f"{where} has not passed its gate: {candidate.tags.get(names.VERDICT, 'nobody judged it')}")
+    if not seen or seen != candidate.tags.get(names.VERDICT_DIGEST):
+        raise Refused(f"{where} was judged anew since it was looked at")
     if candidate.tags.get(names.JUDGED_AGAINST, "") != (reigning.tags.get(names.WEIGHTS, "?") if reigning else ""):
         raise Refused(f"The champion has changed since the gate judged {where}")
 
@@ -90,11 +93,3 @@ def _rejects(version: ModelVersion, decided: dict[str, Any]) -> None:
 
 def _champion(production: str) -> ModelVersion | None:
     return inside.holder(production, names.CHAMPION)
-
-
-def _read(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {}

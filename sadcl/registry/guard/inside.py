@@ -121,6 +121,14 @@ def run_user(run_id: str | None) -> str | None:
         return None
 
 
+def run_of_model(model_id: str) -> str | None:
+    """The run that a logged model came from; None where there is no such model."""
+    try:
+        return str(_tracking().get_logged_model(model_id).source_run_id or "") if model_id else None
+    except MlflowException:
+        return None
+
+
 def run_home(run_id: str) -> str:
     """The address of a run's artefacts.
 
@@ -130,14 +138,15 @@ def run_home(run_id: str) -> str:
     return str(_tracking().get_run(run_id).info.artifact_uri)
 
 
-def places() -> tuple[list[str], list[str]]:
-    """Addresses of the files of all registered versions, and of the artefacts of the runs that they came from."""
+def places() -> tuple[list[str], dict[str, str]]:
+    """Addresses of the files of all registered versions; those of their runs' artefacts, and who made each run."""
     with _registry().ManagedSessionMaker() as session:
         rows = session.query(SqlModelVersion.storage_location, SqlModelVersion.source, SqlModelVersion.run_id).all()
     runs = {run for _, _, run in rows if run}
     with _tracking().ManagedSessionMaker() as session:
-        homes = session.query(SqlRun.artifact_uri).filter(SqlRun.run_uuid.in_(runs)).all() if runs else []
-    return [location or source or "" for location, source, _ in rows], [home for (home,) in homes if home]
+        found = session.query(SqlRun.artifact_uri, SqlRun.user_id).filter(SqlRun.run_uuid.in_(runs)).all()
+    homes = {home: maker or "" for home, maker in found if home}
+    return [location or source or "" for location, source, _ in rows], homes
 
 
 def _registry() -> Any:

@@ -43,15 +43,15 @@ def changing() -> Iterator[None]:
         yield
 
 
-def write(entry: Entry) -> str:
-    """Append a line in the name of who asks; its digest.
+def write(entry: Entry, who: str | None = None) -> str:
+    """Append a line in the name of ``who``, or of who asks; its digest.
 
     Raises:
         MlflowException: it can't be written, so the change must not be made.
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
-        return chain.append(path(), {"time": now, "who": inside.user(), **entry})
+        return chain.append(path(), {"time": now, "who": who or inside.user(), **entry})
     except (OSError, SadclError) as error:
         raise MlflowException(f"The server's ledger can't be written, so nothing is changed: {error}") from None
 

@@ -42,6 +42,16 @@ def require_another(version: ModelVersion) -> None:
         raise Refused(f"{inside.user()} made {where}; another person has to decide on it")
 
 
+def require_own(version: ModelVersion) -> None:
+    """What is said about a version is said by who made it; in production nothing is said anew.
+
+    Raises:
+        Refused: somebody else asks.
+    """
+    if names.protected(version.name) or inside.user() != version.user_id:
+        raise Refused(f"Only who registered {names.address(version)} says what the gate found about it")
+
+
 def of(version: ModelVersion) -> Iterator[str]:
     """Who made a version, the run it came from, and whatever it is a copy of; empty where nobody knows.
 

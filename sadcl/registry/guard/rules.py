@@ -72,10 +72,12 @@ def version_created() -> Entry | None:
         copied = _copied(asked)
         if any(copied.tags.get(key) != value for key, value in tags.items()) or asked.run_id != (copied.run_id or ""):
             raise Refused(f"A version of {asked.name} carries the tags and the run of {asked.source}, and no others")
-    elif asked.source.startswith("runs:") or "%" in asked.source or asked.source.rstrip("/") == _home(asked.run_id):
-        raise Refused(f"A version's files lie below its run under their plain address, not at {asked.source}")
     elif names.DECISION in tags:
         raise Refused(f"The tag {names.DECISION} is written by a decision, not when a version is registered")
+    elif asked.source.startswith("runs:") or "%" in asked.source or asked.source.rstrip("/") == _home(asked.run_id):
+        raise Refused(f"A version's files lie below its run under their plain address, not at {asked.source}")
+    elif inside.run_user(asked.run_id or inside.run_of_model(asked.model_id)) != inside.user():
+        raise Refused("A version comes from a run of who registers it")
     number = str(inside.last_version(asked.name) + 1)
     noted = {"what": "version made", "model": asked.name, "version": number, "source": asked.source}
     return {**noted, **_judged(tags)}
@@ -121,8 +123,10 @@ def version_tagged() -> Entry | None:
         if not names.protected(asked.name) and not rights.may_decide(asked.name):
             raise Refused(f"Only who may write {names.production(asked.name)} decides on {asked.name}")
         decisions.check(version, asked.value)
+    elif asked.key.startswith(names.OURS) and asked.value != before:
+        makers.require_own(version)
     noted = {"what": "tag set", "model": asked.name, "version": str(version.version), "key": asked.key}
-    return {**noted, "from": _short(before), "to": _short(asked.value), **_judged(version.tags)}
+    return {**noted, "from": shortened(before), "to": shortened(asked.value), **_judged(version.tags)}
 
 
 def version_untagged() -> Entry | None:
@@ -131,6 +135,16 @@ def version_untagged() -> Entry | None:
     if asked.key in PINNED or asked.key == names.DECISION:
         raise Refused(f"The tag {asked.key} is never taken away")
     return {"what": "tag deleted", "model": asked.name, "version": asked.version, "key": asked.key}
+
+
+def version_described() -> Entry | None:
+    """What a reviewer reads first is written by who made the version."""
+    asked = inside.asked(registry.UpdateModelVersion)
+    version = inside.version(asked.name, asked.version)
+    if version is None:
+        return None
+    makers.require_own(version)
+    return {"what": "version described", "model": asked.name, "version": asked.version}
 
 
 def _changed(what: str, message: type[Any]) -> Callable[[], Entry]:
@@ -155,7 +169,7 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/registered-models/alias", "POST"): alias_set,
     ("/mlflow/registered-models/alias", "DELETE"): alias_deleted,
     ("/mlflow/model-versions/create", "POST"): version_created,
-    ("/mlflow/model-versions/update", "PATCH"): _changed("version described", registry.UpdateModelVersion),
+    ("/mlflow/model-versions/update", "PATCH"): version_described,
     ("/mlflow/model-versions/transition-stage", "POST"): _changed("stage set", registry.TransitionModelVersionStage),
     ("/mlflow/model-versions/delete", "DELETE"): _changed("version deleted", registry.DeleteModelVersion),
     ("/mlflow/model-versions/set-tag", "POST"): version_tagged,
@@ -195,5 +209,5 @@ def _judged(tags: dict[str, str]) -> Entry:
     return {key: value for key, value in known.items() if value}
 
 
-def _short(value: str | None) -> str | None:
+def shortened(value: str | None) -> str | None:
     return value if value is None or len(value) <= LONGEST else chain.digest(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sadcl import files
-from sadcl.registry import chain, history, names, team
+from sadcl.registry import audit, chain, history, names, team
 from tests.registry.guard.conftest import NAME, PRODUCTION, REA, ROB, Team
 
 pytestmark = pytest.mark.slow
@@ -54,6 +54,20 @@ def test_a_tail_that_was_cut_off_is_found(reigning: Team, ledger: Path) -> None:
     last = chain.digests(chain.lines(ledger)).index(noted)
     ledger.write_bytes(b"".join(lines[:last]))
     assert any("is gone: the end was cut off" in problem for problem in problems(reigning))
+
+
+def test_a_decision_in_the_project_that_the_server_never_noted_is_found(reigning: Team) -> None:
+    path = reigning.root / audit.FILE
+    whole = path.read_bytes()
+    said = audit.entries()[-1]
+    try:
+        audit.append({**said, "user": ROB, "reason": "I said so", "time": audit.now()})
+        assert f"Line {len(audit.entries())} of {audit.FILE} tells a decision that the server never noted" in " ".join(
+            problems(reigning)
+        )
+    finally:
+        path.write_bytes(whole)
+    assert problems(reigning) == []
 
 
 @pytest.mark.parametrize("model", [NAME, PRODUCTION])

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from sadcl.registry import names, store, stored, team
 from sadcl.registry.publish import publish
 from tests.registry.conftest import leave
-from tests.registry.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, TOM, Team
+from tests.registry.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, ROB, TOM, Team
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +91,48 @@ def test_who_may_not_write_is_refused_before_the_path_matters(reigning: Team) ->
         assert reigning.ask(REA, "PUT", f"{API}{STORED}{path}", data=b"x").status_code == 403
         assert reigning.ask(NOBODY, "PUT", f"{API}{STORED}{path}", data=b"x").status_code == 401
         assert reigning.ask(NOBODY, "DELETE", f"{API}{STORED}{path}").status_code == 401
+
+
+def test_what_is_told_about_a_version_is_told_by_who_made_it(reigning: Team) -> None:
+    number = reigning.train()
+    model, home, root = kept(reigning, number)
+    before = {path: path.read_bytes() for path in (root / home).rglob("*") if path.is_file()}
+    with reigning.acting(REA):
+        run = reigning.client().get_model_version(NAME, number).run_id
+    version, noted = {"name": NAME, "version": number}, {"run_id": run, "key": "k", "value": "v"}
+    with reigning.holding(ROB, "trainer"):
+        for method, path, words in (
+            ("PUT", f"{API}{STORED}{home}/verdict.json", {"data": b"{}"}),
+            ("PUT", f"{API}{STORED}{home}/new.txt", {"data": b"x"}),
+            ("POST", f"{AJAX}/mlflow/upload-artifact",
+             {"params": {"run_uuid": run, "path": "params.yaml"}, "data": b"x"}),
+            ("POST", f"{API}/mlflow/model-versions/set-tag",
+             {"json": {**version, "key": names.VERDICT_DIGEST, "value": "0" * 64}}),
+            ("PATCH", f"{API}/mlflow/model-versions/update", {"json": {**version, "description": "fine"}}),
+            ("POST", f"{API}/mlflow/runs/set-tag", {"json": noted}),
+            ("POST", f"{API}/mlflow/runs/log-parameter", {"json": noted}),
+            ("POST", f"{API}/mlflow/runs/log-metric", {"json": {**noted, "value": 1.0, "timestamp": 1}}),
+            ("POST", f"{API}/mlflow/runs/log-batch",
+             {"json": {"run_id": run, "tags": [{"key": "k", "value": "v"}]}}),
+            ("POST", f"{API}/mlflow/runs/update", {"json": {"run_id": run, "run_name": "mine"}}),
+        ):  # fmt: skip
+            answer = reigning.ask(ROB, method, path, **words)
+            assert answer.status_code == 403, (method, path, answer.text)
+            assert "only who" in answer.text.lower(), (method, path, answer.text)
+        sent = {"name": NAME, "source": f"mlflow-artifacts:/{model}", "run_id": run}
+        answer = reigning.ask(ROB, "POST", f"{API}/mlflow/model-versions/create", json=sent)
+        assert answer.status_code == 403
+        assert "run of who registers it" in answer.json()["message"]
+    assert {path: path.read_bytes() for path in (root / home).rglob("*") if path.is_file()} == before
+    assert reigning.ask(TOM, "POST", f"{API}/mlflow/runs/set-tag", json=noted).ok
+
+
+def test_a_page_of_another_address_sends_nothing(crew: Team) -> None:
+    sent = {"name": NAME, "alias": "mine", "version": "77"}
+    path = f"{API}/mlflow/registered-models/alias"
+    for origin, status in (("http://localhost:1", 403), ("null", 403), (crew.address, 404)):
+        answer = crew.ask(TOM, "POST", path, json=sent, headers={"Origin": origin})
+        assert answer.status_code == status, (origin, answer.text)
 
 
 def test_a_new_verdict_of_a_registered_model_still_arrives(reigning: Team) -> None:

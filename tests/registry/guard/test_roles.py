@@ -30,8 +30,9 @@ def decision(crew: Team, version: str, **facts: Any) -> str:
     """What `sadcl promote` writes on a version in production."""
     with crew.acting(REA), store.opened() as client:
         reigns = names.holder(client, PRODUCTION, names.CHAMPION)
+        verdict = client.get_model_version(PRODUCTION, version).tags[names.VERDICT_DIGEST]
     decided = {"action": "promote", "model": PRODUCTION, "from": str(reigns.version), "to": version, "reason": "why"}
-    return json.dumps({**decided, **facts})
+    return names.decision_text({**decided, "verdict": verdict, "time": audit.now(), **facts})
 
 
 def test_the_server_knows_each_person(crew: Team) -> None:
@@ -136,10 +137,13 @@ def test_who_made_a_model_does_not_decide_on_it(reigning: Team) -> None:
 
 
 def test_who_made_the_run_behind_a_model_does_not_decide_on_it(reigning: Team) -> None:
-    with reigning.holding(ROB, "trainer"), reigning.acting(ROB):
-        run = reigning.client().create_run("1").info
-    sent = {"name": NAME, "source": f"{run.artifact_uri}/model", "run_id": run.run_id}
-    answer = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
+    with reigning.holding(ROB, "trainer"):
+        with reigning.acting(ROB):
+            run = reigning.client().create_run("1").info
+        sent = {"name": NAME, "source": f"{run.artifact_uri}/model", "run_id": run.run_id}
+        other = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
+        assert "a run of who registers it" in other.json()["message"]
+        answer = reigning.ask(ROB, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
     assert answer.ok, answer.text
     with reigning.acting(RITA):
         made = answer.json()["model_version"]["version"]
@@ -150,11 +154,11 @@ def test_who_made_the_run_behind_a_model_does_not_decide_on_it(reigning: Team) -
 
 
 def test_what_clients_say_of_the_maker_is_not_believed(reigning: Team) -> None:
-    number = reigning.train()
     with reigning.acting(TOM):
         run = reigning.client().create_run("1", tags={"mlflow.user": RITA})
         assert reigning.client().get_run(run.info.run_id).info.user_id == TOM
-    sent = {"name": NAME, "source": f"models:/{NAME}/{number}", "user_id": RITA}
+    source = f"{run.info.artifact_uri}/model"
+    sent = {"name": NAME, "source": source, "run_id": run.info.run_id, "user_id": RITA}
     made = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent).json()["model_version"]
     with reigning.acting(REA):
         assert reigning.client().get_model_version(NAME, made["version"]).user_id == TOM
@@ -197,6 +201,31 @@ def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> No
     answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": other})
     assert answer.status_code == 403
     assert "in one's own name" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("odd", [{"reason": "\ud800"}, {"time": 5}, {"time": "soon"}, {"more": "x"}, {"from": ["1"]}])
+def test_a_decision_says_what_decisions_say_and_nothing_else(reigning: Team, odd: dict[str, Any]) -> None:
+    number = reigning.train()
+    with reigning.acting(RITA), store.opened() as client:
+        copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
+    text = json.dumps({**json.loads(decision(reigning, copy, user=RITA)), **odd}, sort_keys=True)
+    sent = {"name": PRODUCTION, "version": copy, "key": names.DECISION, "value": text}
+    answer = reigning.ask(RITA, "POST", TAG, json=sent)
+    assert answer.status_code == 403, answer.text
+    assert "no decision as sadcl writes it" in answer.json()["message"]
+
+
+def test_nobody_promotes_on_a_verdict_that_was_not_looked_at(reigning: Team) -> None:
+    number = reigning.train()
+    with reigning.acting(RITA):
+        with pytest.raises(SadclError, match="judged anew since it was looked at"):
+            promote(number, "fine", seen="0" * 64)
+        with store.opened() as client:
+            copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
+    sent = {"name": PRODUCTION, "version": copy, "key": names.DECISION}
+    answer = reigning.ask(RITA, "POST", TAG, json={**sent, "value": decision(reigning, copy, user=RITA, verdict=None)})
+    assert answer.status_code == 403
+    assert "judged anew since" in answer.json()["message"]
 
 
 def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team) -> None:
