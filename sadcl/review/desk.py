@@ -31,7 +31,7 @@ class Desk:
         own = files.digest_of(str(root.resolve()))[:8]  # cookies know no ports: two projects on one host don't share
         self.cookie, self.form_cookie = f"sadcl_{own}", f"sadcl_form_{own}"
         self.key = secrets.token_bytes(32)
-        self.door = door
+        self.door, self.clock = door, clock
         self.sessions, self.attempts = Sessions(clock), Attempts(clock)
         self.cache = Cache(root)
         self.registry = Registry(root, door, self.cache)

@@ -13,7 +13,12 @@ from sadcl.review.sessions import LONGEST, Session
 
 LARGEST, FIELDS = 64 * 1024, 16
 """Bytes and fields of a form."""
+OPEN = 60 * 60
+"""Seconds for which a form that was shown can be sent."""
+NAME, PASSWORD = 200, 1000
+"""Characters at most, as the form has it."""
 KIND = "application/x-www-form-urlencoded"
+NOBODY = "Name and password do not belong together."
 ENDED = "Your session has ended. Log in again."
 
 router = APIRouter()
@@ -45,13 +50,27 @@ async def form(request: Request) -> Form:
 
 
 def session(request: Request) -> Session:
-    """The session of who asks.
+    """The session of who asks, whose log-in the registry still knows; that is asked once a minute.
 
     Raises:
-        LoginNeededError: there is none.
+        LoginNeededError: there is none, or the account is gone, or its password another one now.
+        SadclError: the registry can't be reached, which ends no session.
     """
-    at = desk(request)
-    found = at.sessions.get(request.cookies.get(at.cookie))
+    at, token = desk(request), _token(request)
+    found = at.sessions.get(token)
+    if found is not None:
+        with found.alone:
+            if at.sessions.due(found):
+                person = at.door.check(found.name, found.password)
+                if person is None:
+                    at.sessions.end(token)
+                else:
+                    found.role = person.role
+    return _session(at, token)
+
+
+def _session(at: Desk, token: str | None) -> Session:
+    found = at.sessions.get(token)
     if found is None:
         raise LoginNeededError
     return found
@@ -67,6 +86,10 @@ def own_form(who: Who, sent: Sent) -> Form:
     Raises:
         HTTPException: another site, or an old page, sent it.
     """
+    return _own(who, sent)
+
+
+def _own(who: Session, sent: Form) -> Form:
     if not _same(sent.get("csrf", ""), who.csrf):
         raise HTTPException(403, "This form was not sent from a page of your session. Open the page again.")
     return sent
@@ -78,8 +101,7 @@ Own = Annotated[Form, Depends(own_form)]
 @router.get("/login")
 def ask(request: Request, next: str = "/") -> Response:
     """The form."""
-    at = desk(request)
-    token = request.cookies.get(at.cookie)
+    at, token = desk(request), _token(request)
     if at.sessions.get(token) is not None:
         return RedirectResponse(_inside(next), 303)
     return _page(request, next, words=ENDED if token else "")
@@ -88,35 +110,37 @@ def ask(request: Request, next: str = "/") -> Response:
 @router.post("/login")
 def log_in(request: Request, sent: Sent) -> Response:
     """Start a session."""
-    at, name, to = desk(request), sent.get("name", "").strip(), sent.get("next", "/")
+    at, to = desk(request), sent.get("next", "/")
+    name, password = sent.get("name", "").strip(), sent.get("password", "")
     address = request.client.host if request.client else ""
-    nonce = request.cookies.get(at.form_cookie, "")
-    if not nonce or not _same(sent.get("csrf", ""), _token(at, nonce)):
+    if not _just_shown(at, request.cookies.get(at.form_cookie, ""), sent.get("csrf", "")):
         return _page(request, to, name, "This page was open too long. Try again.", 403)
-    wait = at.attempts.begin(name, address)
+    wait = at.attempts.begin(name, address, password)
     if wait:
         return _page(request, to, name, f"Too many attempts. Wait {wait} s, then try again.", 429, wait)
     try:
-        person = at.door.check(name, sent.get("password", ""))
+        person = at.door.check(name, password) if _possible(name, password) else None
     except BaseException:
-        at.attempts.undecided(name, address)
+        at.attempts.undecided(name, address, password)
         raise
     if person is None:
-        return _page(request, to, name, "Name and password do not belong together.", 401)
-    at.attempts.succeeded(name, address)
-    at.sessions.end(request.cookies.get(at.cookie))
+        at.attempts.failed(name, address, password)
+        return _page(request, to, name, NOBODY, 401)
+    at.attempts.succeeded(name, address, password)
+    at.sessions.end(_token(request))
     answer = RedirectResponse(_inside(to), 303)
-    token = at.sessions.begin(person.name, person.role, sent.get("password", ""))
+    token = at.sessions.begin(person.name, person.role, password)
     _set(request, answer, at.cookie, token)
     answer.delete_cookie(at.form_cookie)
     return answer
 
 
 @router.post("/logout")
-def log_out(request: Request, _: Own) -> Response:
-    """End a session."""
-    at = desk(request)
-    at.sessions.end(request.cookies.get(at.cookie))
+def log_out(request: Request, sent: Sent) -> Response:
+    """End a session, whether or not the registry can be asked."""
+    at, token = desk(request), _token(request)
+    _own(_session(at, token), sent)
+    at.sessions.end(token)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(at.cookie)
     return answer
@@ -130,10 +154,10 @@ def to_login(request: Request) -> Response:
 
 
 def _page(request: Request, to: str, name: str = "", words: str = "", status: int = 200, wait: int = 0) -> Response:
-    """The form; its token belongs to a cookie of its own, since there is no session yet."""
+    """The form; its signature belongs to a cookie of its own, since there is no session yet."""
     at = desk(request)
-    nonce = request.cookies.get(at.form_cookie) or at.nonce()
-    values: dict[str, Any] = {"next": _inside(to), "name": name, "words": words, "csrf": _token(at, nonce)}
+    nonce = f"{at.clock():.0f}.{at.nonce()}"
+    values: dict[str, Any] = {"next": _inside(to), "name": name[:NAME], "words": words, "csrf": _signed(at, nonce)}
     answer = at.render("login.html", None, status, **values)
     _set(request, answer, at.form_cookie, nonce)
     if wait:
@@ -146,7 +170,26 @@ def _set(request: Request, answer: Response, name: str, value: str) -> None:
     answer.set_cookie(name, value, max_age=LONGEST, httponly=True, samesite="strict", secure=secure)
 
 
-def _token(at: Desk, nonce: str) -> str:
+def _token(request: Request) -> str | None:
+    return request.cookies.get(desk(request).cookie)
+
+
+def _possible(name: str, password: str) -> bool:
+    """Whether somebody can be called so: the registry is not asked about anything else.
+
+    A colon would let a name hold the beginning of the password, and nothing at all lets MLflow's client take the log-in
+    of whoever runs this page from their own files.
+    """
+    named = 0 < len(name) <= NAME and name.isprintable() and ":" not in name
+    return named and 0 < len(password) <= PASSWORD and "\0" not in password
+
+
+def _just_shown(at: Desk, nonce: str, signature: str) -> bool:
+    """Whether a form comes from the page that this browser showed last, an hour ago at most."""
+    return _same(signature, _signed(at, nonce)) and at.clock() - float(nonce.partition(".")[0]) < OPEN
+
+
+def _signed(at: Desk, nonce: str) -> str:
     return hmac.new(at.key, nonce.encode(), hashlib.sha256).hexdigest()
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 IDLE, LONGEST = 30 * 60, 8 * 60 * 60
 """Seconds after which a session ends: without a request, and at all events."""
+AGAIN = 60
+"""Seconds after which the registry is asked whether it still knows the log-in of a session that goes on."""
 MOST = 500
 """Sessions at a time; the one that was idle longest makes room."""
 
@@ -22,9 +24,11 @@ class Session:
         name, role: as the log-in knows them.
         password: what the registry is asked with; it is nowhere else.
         csrf: what each form of this session carries.
-        began, seen: times of the log-in and of the last request, in the clock's seconds.
+        began, seen, asked: times of the log-in, of the last request, and when the registry was asked about the log-in
+            last, in the clock's seconds.
         notices: sentences that the next page shows.
         registered: what the registry held when this person's last page was made, for the pictures in it.
+        alone: held while the registry is asked about the log-in, since a page's pictures come all at once.
     """
 
     name: str
@@ -32,9 +36,11 @@ class Session:
     password: str = field(repr=False)
     began: float
     seen: float
+    asked: float
     csrf: str = field(default_factory=secrets.token_urlsafe, repr=False)
     notices: list[str] = field(default_factory=list)
     registered: Any = field(default=None, repr=False)
+    alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def decides(self) -> bool:
@@ -66,7 +72,7 @@ class Sessions:
             self._drop_ended(now)
             if len(self._by_token) >= MOST:
                 del self._by_token[min(self._by_token, key=lambda known: self._by_token[known].seen)]
-            self._by_token[token] = Session(name, role, password, began=now, seen=now)
+            self._by_token[token] = Session(name, role, password, began=now, seen=now, asked=now)
         return token
 
     def get(self, token: str | None) -> Session | None:
@@ -78,6 +84,14 @@ class Sessions:
             if session is not None:
                 session.seen = now
             return session
+
+    def due(self, session: Session) -> bool:
+        """Whether the registry is to be asked about this log-in again; says so once in ``AGAIN`` seconds."""
+        now = self._clock()
+        if now - session.asked < AGAIN:
+            return False
+        session.asked = now
+        return True
 
     def end(self, token: str | None) -> None:
         """Forget a session and the password in it."""

@@ -10,7 +10,9 @@ from sadcl.errors import SadclError
 from sadcl.registry import store
 from sadcl.review.app import create_app
 from sadcl.review.headers import POLICY
-from tests.review.conftest import PASSWORD, Browser, Clock, Door
+from sadcl.review.login import OPEN
+from sadcl.review.sessions import AGAIN
+from tests.review.conftest import PASSWORD, Browser, Clock, Door, Person
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +140,7 @@ def test_a_log_in_from_another_site_is_refused(browser: Browser) -> None:
 @pytest.mark.parametrize(("base", "secure"), [("http://127.0.0.1:8000", False), ("https://localhost", True)])
 def test_the_session_cookie_is_for_this_site_s_requests_alone(page: Any, base: str, secure: bool) -> None:
     browser = Browser(page, base)
-    token = re.search(r'name="csrf" value="([^"]+)"', browser.get("/login").text)
-    assert token is not None
-    fields = {"csrf": token[1], "name": "rita", "password": PASSWORD}
+    fields = {"csrf": form_token(browser), "name": "rita", "password": PASSWORD}
     answer = browser.client.post("/login", data=fields, follow_redirects=False)
     [cookie] = [c for c in answer.headers.get_list("set-cookie") if c.startswith(f"{page.state.desk.cookie}=")]
     assert "HttpOnly" in cookie
@@ -221,3 +221,115 @@ def test_a_registry_without_accounts_is_refused_at_the_start(empty: Path, monkey
     monkeypatch.delenv(store.ADDRESS, raising=False)
     with pytest.raises(SadclError, match=r"needs a registry with accounts.*sadcl up"):
         create_app()
+
+
+class Changing(Door):
+    """The log-in of a registry whose accounts change; counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.gone, self.asked, self.roles, self.silent = set[str](), 0, dict(Door.people), False
+
+    def check(self, name: str, password: str) -> Person | None:
+        self.asked += 1
+        if self.silent:
+            raise SadclError("The registry can't be reached", fix="Start the server")
+        known = super().check(name, password)
+        return None if known is None or name in self.gone else Person(name, self.roles[name])
+
+
+@pytest.fixture
+def door(page: Any) -> Changing:
+    page.state.desk.door = Changing()
+    return page.state.desk.door  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("path", ["/", "/versions/3/better/0/photo.jpg"])
+def test_a_session_ends_when_the_account_is_gone_or_has_another_password(
+    browser: Browser, door: Changing, clock: Clock, path: str
+) -> None:
+    browser.log_in()
+    door.gone.add("rita")
+    clock.now += AGAIN
+    ended = browser.get(path)
+    assert ended.url.path == "/login"
+    assert "Your session has ended." in ended.text
+    door.gone.clear()
+    assert browser.get("/").url.path == "/login"
+
+
+def test_the_registry_is_asked_about_a_session_once_a_minute(browser: Browser, door: Changing, clock: Clock) -> None:
+    browser.log_in()
+    for minute in range(3):
+        for _ in range(5):
+            assert browser.get("/").url.path == "/"
+        assert door.asked == 1 + minute
+        clock.now += AGAIN
+
+
+def test_a_role_that_was_taken_away_is_gone_within_a_minute(browser: Browser, door: Changing, clock: Clock) -> None:
+    browser.log_in()
+    door.roles["rita"] = "reader"
+    clock.now += AGAIN
+    assert "rita, reader" in browser.get("/").text
+
+
+def test_a_registry_that_is_away_ends_no_session_and_keeps_nobody_in(
+    browser: Browser, door: Changing, clock: Clock
+) -> None:
+    browser.log_in()
+    door.silent = True
+    clock.now += AGAIN
+    answer = browser.get("/")
+    assert (answer.status_code, answer.url.path) == (503, "/")
+    assert "The registry can&#39;t be reached. Start the server." in answer.text
+    token = re.search(r'name="csrf" value="([^"]+)"', answer.text)
+    door.silent = False
+    assert browser.get("/").status_code == 200
+    door.silent = True
+    clock.now += AGAIN
+    assert token is not None
+    assert browser.client.post("/logout", data={"csrf": token[1]}).url.path == "/login"
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("ri\0ta", PASSWORD), ("rita\x1b", PASSWORD), ("n" * 201, PASSWORD), ("rita", "p" * 1001), ("rita", "a\0b"),
+     ("rita:a", "long password"), ("rita", ""), ("", "")],
+)  # fmt: skip
+def test_what_nobody_is_called_is_counted_and_not_asked_about(
+    browser: Browser, door: Changing, name: str, password: str
+) -> None:
+    for _ in range(5):
+        answer = browser.log_in(name, password)
+        assert (answer.status_code, "Name and password do not belong together." in answer.text) == (401, True)
+    assert browser.log_in(name, password).status_code == 429
+    assert door.asked == 0
+
+
+def test_each_form_is_for_the_browser_that_it_was_shown_to_last(browser: Browser, page: Any, clock: Clock) -> None:
+    shown = [form_token(browser) for _ in range(2)]
+    assert len(set(shown)) == 2
+    fields = {"name": "rita", "password": PASSWORD}
+    for token in (shown[0], form_token(Browser(page))):
+        refused = browser.client.post("/login", data={"csrf": token, **fields})
+        assert (refused.status_code, "Try again." in refused.text) == (403, True)
+    late = form_token(browser)
+    clock.now += OPEN
+    assert browser.client.post("/login", data={"csrf": late, **fields}).status_code == 403
+    assert browser.client.post("/login", data={"csrf": form_token(browser), **fields}).url.path == "/"
+
+
+def test_one_who_guesses_at_a_name_shuts_out_nobody_who_logged_in_before(page: Any) -> None:
+    assert Browser(page, address="127.0.0.1").log_in("rita").status_code == 200
+    thief = Browser(page, address="127.0.0.1")
+    for _ in range(30):
+        thief.log_in("rita", "a guess")
+    assert thief.log_in("rita", "a guess").status_code == 429
+    for name in ("rita", "ron"):
+        assert Browser(page, address="127.0.0.1").log_in(name).status_code == 200
+
+
+def form_token(browser: Browser) -> str:
+    token = re.search(r'name="csrf" value="([^"]+)"', browser.get("/login").text)
+    assert token is not None
+    return token[1]
