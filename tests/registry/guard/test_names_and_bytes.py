@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from sadcl.registry import names, store, stored, team
@@ -133,6 +134,19 @@ def test_a_page_of_another_address_sends_nothing(crew: Team) -> None:
     for origin, status in (("http://localhost:1", 403), ("null", 403), (crew.address, 404)):
         answer = crew.ask(TOM, "POST", path, json=sent, headers={"Origin": origin})
         assert answer.status_code == status, (origin, answer.text)
+
+
+def test_a_password_is_not_guessed_at_leisure_and_nobody_is_shut_out(crew: Team) -> None:
+    def ask(password: str) -> int:
+        where = f"{crew.address}{API}/mlflow/users/current"
+        return requests.get(where, auth=(REA, password), timeout=30).status_code
+
+    assert ask(crew.secret(REA)) == 200
+    assert [ask("an old password") for _ in range(10)] == [401] * 10
+    guesses = [ask(f"guess {number}") for number in range(10)]
+    assert guesses[0] == 401
+    assert guesses[-1] == 429
+    assert ask(crew.secret(REA)) == 200
 
 
 def test_a_new_verdict_of_a_registered_model_still_arrives(reigning: Team) -> None:
