@@ -1,9 +1,13 @@
 """The guard does not start where it could not guard."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from sadcl.registry import chain, names, store
 
 START = "from sadcl.registry.guard.app import create_app; create_app()"
 
@@ -44,3 +48,43 @@ def test_one_person_alone_may_review_where_the_server_says_so(
     asked = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
     assert (asked.returncode == 0) == (words == ""), asked.stderr
     assert words in asked.stderr
+
+
+SETTLE = """
+import os, sys
+from sadcl.registry.guard import unfinished
+for os.environ["SADCL_LEDGER"] in sys.argv[1:]:
+    unfinished.settle()
+    unfinished.settle()
+"""
+ALIAS = {"what": "alias set", "model": "tiny", "alias": "challenger", "from": None}
+TAG = {"what": "tag set", "model": "tiny", "version": "1", "key": names.VERDICT, "from": None}
+LAST = [
+    ({**ALIAS, "to": "1"}, True),
+    ({**ALIAS, "to": "2"}, False),
+    ({**ALIAS, "what": "alias deleted", "from": "1", "to": None}, False),
+    ({**TAG, "to": "pass"}, True),
+    ({**TAG, "to": "fail"}, False),
+    ({**TAG, "what": "tag deleted"}, False),
+    ({"what": "version made", "model": "tiny", "version": "1"}, True),
+    ({"what": "version made", "model": "tiny", "version": "2"}, False),
+    ({"what": "account made", "username": "tom"}, True),
+]
+"""Last lines of a ledger, and whether the registry shows their change."""
+
+
+def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(registered: Path, tmp_path: Path) -> None:
+    ledgers = [tmp_path / f"{number}.jsonl" for number in range(len(LAST))]
+    noted = []
+    for ledger, (line, _) in zip(ledgers, LAST, strict=True):
+        chain.append(ledger, {**ALIAS, "to": "7", "who": "tom"})
+        noted.append(chain.append(ledger, {**line, "who": "tom"}))
+    where = {"_MLFLOW_SERVER_FILE_STORE": store.address(registered)}
+    subprocess.run(
+        [sys.executable, "-c", SETTLE, *map(str, ledgers)], env={**os.environ, **where}, check=True, capture_output=True
+    )
+    for ledger, last, (line, made) in zip(ledgers, noted, LAST, strict=True):
+        lines = chain.lines(ledger)
+        undone = [entry["line"] for entry in chain.parse(lines, ledger) if entry["what"] == "not done"]
+        assert undone == ([] if made else [last]), line
+        assert chain.broken(lines, ledger) == []
