@@ -1,4 +1,7 @@
-"""A reviewer's decision as a Prefect flow: ``python -m flows.promote VERSION --reason "..."``."""
+"""What follows a decision, as a Prefect flow: ``python -m flows.promote`` brings the project's files in line with it.
+
+The decision itself is a person's: on the review page, or by ``sadcl promote``, ``reject`` and ``rollback``.
+"""
 
 import argparse
 import sys
@@ -7,42 +10,101 @@ from typing import Any
 
 from flows import environment  # noqa: F401 - before Prefect, which reads its settings once
 
-from prefect import State, flow  # isort: skip
+from prefect import State, flow, get_run_logger  # isort: skip
+from prefect.artifacts import create_markdown_artifact  # isort: skip
+from prefect.settings import PREFECT_API_URL, temporary_settings  # isort: skip
 from prefect.states import Completed  # isort: skip
 
 from flows.quiet import in_words, plain_words, speak_plainly
+from sadcl import params, worktree
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
+FILES = ("data/champion.json", "data/champion.dvc", "data/audit.jsonl")
+DID = {"promote": "promoted", "rollback": "went back to", "reject": "rejected", "found": "found"}
+
 
 @flow(name="promote")
-def promote(version: str, reason: str, first: bool = False, root: Path = Path(".")) -> State[Any]:
-    """Make a registered version the champion; every check is the registry's.
+def promote(commit: bool = False, root: Path = Path(".")) -> State[Any]:
+    """Repair the project's files from the registry, and tell the last decision.
 
     Args:
-        version: of the registered model.
-        reason: why; it stands in the audit.
-        first: there is no champion yet, and this is said on purpose.
+        commit: commit ``FILES``, and nothing else.
         root: the project's folder.
     """
     speak_plainly()
-    from sadcl.registry.promote import promote as move
+    from sadcl.registry import audit
+    from sadcl.registry.sync import sync
 
-    return Completed(message=move(version, reason, first=first, root=Path(root)).words)
+    root, log = Path(root).resolve(), get_run_logger()
+    words = "The project's files were brought in line." if sync(root) else "The project's files are in line."
+    decisions = audit.entries(root)
+    if not decisions:
+        return Completed(message=f"{words} Nothing was decided yet.")
+    notice = told(decisions[-1])
+    log.info(notice)
+    changed = _uncommitted(root)
+    if commit and changed:
+        words += f" Committed as {worktree.commit(root, notice, changed)}."
+    elif changed:
+        log.info("Commit %s", ", ".join(changed))
+    page = _page(decisions[-1], words, [] if commit else changed)
+    create_markdown_artifact(key="promote", markdown=page, description=notice[:200])
+    return Completed(message=words)
+
+
+def told(decided: dict[str, Any]) -> str:
+    """A line of the audit as a sentence."""
+    place = f" as {decided.get('model')} version {decided['to']}" if decided.get("to") else ""
+    reason = " ".join(str(decided.get("reason")).split())
+    return f"{decided.get('user')} {_did(decided)} {decided.get('challenger')}{place}: {reason}"
+
+
+def _did(decided: dict[str, Any]) -> str:
+    return DID.get(str(decided.get("action")), str(decided.get("action")))
+
+
+def _page(decided: dict[str, Any], words: str, changed: list[str]) -> str:
+    """Who, what, why, from and to, and what to commit."""
+    from sadcl.registry.markdown import escaped, table
+
+    what, to = f"{_did(decided)} {decided.get('challenger')}", str(decided.get("to") or "")
+    row = [decided.get("user"), what, decided.get("reason"), to and (decided.get("from") or "nobody"), to,
+           decided.get("time")]  # fmt: skip
+    known = table(["who", "what", "why", "champion before", "champion now", "when"], [[str(c or "") for c in row]])
+    commit = [f"Commit {', '.join(f'`{file}`' for file in changed)}."] if changed else []
+    return "\n\n".join(["# The last decision", known, escaped(words), *commit])
+
+
+def _uncommitted(root: Path) -> list[str]:
+    """Which of the files git would commit; none where this is no repository."""
+    asked = {file: worktree.git(root, "status", "--porcelain", "--", file, check=False) for file in FILES}
+    return [file for file, status in asked.items() if status.strip()]
+
+
+def _run(commit: bool) -> State[Any]:
+    """The flow; where Prefect's server can't be reached, with one of its own."""
+    try:
+        with plain_words():
+            return promote(commit, return_state=True)
+    except SadclError as error:
+        say(f"promote: {error.what} ({error.where}), so this run has a server of its own")
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        return promote(commit, return_state=True)
 
 
 def main() -> None:
     """Parse, run, and end with 0, or with 2 and a sentence."""
-    parser = argparse.ArgumentParser(prog="python -m flows.promote", description="Make a version the champion.")
-    parser.add_argument("version")
-    parser.add_argument("--reason", required=True, help="why; it stands in the audit")
-    parser.add_argument("--first", action="store_true", help="there is no champion yet")
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.promote", description="Bring the project's files in line after a decision."
+    )
+    parser.add_argument("--commit", action="store_true", help=f"commit {', '.join(FILES)}")
     given = parser.parse_args()
     try:
-        with plain_words():
-            state = promote(given.version, given.reason, given.first, return_state=True)
+        params.load("register")
+        state = _run(given.commit)
     except SadclError as error:
-        print(f"promote: {error}", file=sys.stderr)
+        print(f"promote: failed: {error}", file=sys.stderr)
         sys.exit(2)
     say(f"promote: {(state.name or '').lower()}: {in_words(state)}")
     sys.exit(0 if state.is_completed() else 2)

@@ -13,6 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sadcl.errors import SadclError
 from sadcl.review import decisions, login, pages
+from sadcl.review.aftermath import Aftermath, by_flow
 from sadcl.review.desk import Desk, desk
 from sadcl.review.headers import ALWAYS, Headers
 from sadcl.review.registry import Door, Server
@@ -28,6 +29,7 @@ def create_app(
     door: Door | None = None,
     hosts: Sequence[str] = LOOPBACK,
     clock: Callable[[], float] = time.monotonic,
+    aftermath: Aftermath = by_flow,
 ) -> FastAPI:
     """The page of one project.
 
@@ -36,13 +38,14 @@ def create_app(
         door: who may come in; without it, MLflow's server says.
         hosts: names under which the page answers: a name that somebody else points here is none of them.
         clock: seconds that never go back, for sessions and log-ins.
+        aftermath: what follows a decision; without it, the flow ``promote``.
 
     Raises:
         SadclError: the project's registry is no server with accounts.
     """
     place = root or Path(os.environ.get(PROJECT, "."))
     app = FastAPI(title="sadcl review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = Desk(place, door or Server(place), clock)
+    app.state.desk = Desk(place, door or Server(place), clock, aftermath)
     for room in (login, decisions, pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))

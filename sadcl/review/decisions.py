@@ -21,6 +21,7 @@ def decide(request: Request, who: Who, number: int, sent: Own) -> Response:
     """Approve or reject."""
     _may_decide(who)
     at, reason, action = desk(request), sent.get("reason", "").strip(), sent.get("action")
+    seen = sent.get("verdict", "")
     if action not in ("approve", "reject"):
         raise HTTPException(400, "The form says neither approve nor reject.")
     against = _unreasoned(reason)
@@ -28,9 +29,9 @@ def decide(request: Request, who: Who, number: int, sent: Own) -> Response:
         return show(at, who, at.registry.now(who), number, 400, reason=reason, refused=against)
     try:
         if action == "approve":
-            who.notices += at.registry.approve(who, number, reason, first=sent.get("first") == "yes")
+            who.notices += at.registry.approve(who, number, seen, reason, first=sent.get("first") == "yes")
         else:
-            who.notices += at.registry.reject(who, number, reason)
+            who.notices += at.registry.reject(who, number, seen, reason)
     except SadclError as error:
         return show(at, who, at.registry.now(who), number, 409, reason=reason, refused=str(error))
     return RedirectResponse(f"/versions/{number}", 303)

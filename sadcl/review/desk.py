@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sadcl import files
 from sadcl.registry.attempts import Attempts
+from sadcl.review.aftermath import Aftermath
 from sadcl.review.cache import Cache
 from sadcl.review.pictures import Pictures
 from sadcl.review.registry import Door, Registry
@@ -25,16 +26,17 @@ class Desk:
         root: the project's folder.
         door: who may come in.
         clock: seconds that never go back.
+        aftermath: what follows a decision.
     """
 
-    def __init__(self, root: Path, door: Door, clock: Callable[[], float]) -> None:
+    def __init__(self, root: Path, door: Door, clock: Callable[[], float], aftermath: Aftermath) -> None:
         own = files.digest_of(str(root.resolve()))[:8]  # cookies know no ports: two projects on one host don't share
         self.cookie, self.form_cookie = f"sadcl_{own}", f"sadcl_form_{own}"
         self.key = secrets.token_bytes(32)
         self.door, self.clock = door, clock
         self.sessions, self.attempts = Sessions(clock), Attempts(clock)
         self.cache = Cache(root)
-        self.registry = Registry(root, door, self.cache)
+        self.registry = Registry(root, door, self.cache, aftermath)
         self.pictures = Pictures(root, self.cache)
         self._templates = _environment()
 

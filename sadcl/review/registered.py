@@ -31,6 +31,11 @@ class Version:
     entity: Any = field(repr=False)
 
     @property
+    def judgement(self) -> str:
+        """Digest of its verdict; empty where nobody judged it."""
+        return self.tags.get(names.VERDICT_DIGEST, "")
+
+    @property
     def candidate(self) -> str | None:
         """Of a version in production: the number of the registered version that it is a copy of."""
         found = _CANDIDATE.fullmatch(str(self.entity.source))

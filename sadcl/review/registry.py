@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sadcl import files, params
 from sadcl.errors import SadclError
-from sadcl.review.aftermath import aftermath
+from sadcl.review.aftermath import Aftermath
 from sadcl.review.cache import Cache
 from sadcl.review.registered import Registered, Version, version
 from sadcl.review.sessions import Session
@@ -83,11 +83,13 @@ class Registry:
         root: the project's folder.
         door: how it is asked as a person.
         cache: of what it was asked for already.
+        aftermath: what follows a decision.
     """
 
-    def __init__(self, root: Path, door: Door, cache: Cache) -> None:
-        self.root, self.door, self.cache = root, door, cache
+    def __init__(self, root: Path, door: Door, cache: Cache, aftermath: Aftermath) -> None:
+        self.root, self.door, self.cache, self.aftermath = root, door, cache, aftermath
         self._one_at_a_time = threading.RLock()  # MLflow's settings belong to the process
+        self._deciding = threading.Lock()  # others look at pages meanwhile
         _warm()
 
     def now(self, who: Session) -> Registered:
@@ -156,10 +158,8 @@ class Registry:
         Raises:
             SadclError: it is gone, or is not what the gate said.
         """
-        from sadcl.registry import names
-
         value = files.read_json(self._shown(who, version, VERDICT))
-        if files.digest_of(value) != version.tags.get(names.VERDICT_DIGEST):
+        if files.digest_of(value) != version.judgement:
             raise SadclError(
                 "The verdict in the registry is not the one that the gate gave",
                 where=f"{version.model} version {version.number}",
@@ -196,26 +196,39 @@ class Registry:
 
         return self.pinned(who, version, stored.model(version.entity))
 
-    def approve(self, who: Session, number: int, reason: str, first: bool) -> list[str]:
+    def approve(self, who: Session, number: int, seen: str, reason: str, first: bool) -> list[str]:
         """Make a version the champion.
+
+        Args:
+            who: decides.
+            number: of the version.
+            seen: digest of the verdict that this person saw.
+            reason: why.
+            first: there is no champion yet.
 
         Returns:
             What happened, in sentences.
 
         Raises:
-            SadclError: the registry refuses.
+            SadclError: the version was judged anew, or the registry refuses.
         """
         from sadcl.registry.promote import promote
 
-        with self._acting(who):
-            return [promote(number, reason, first=first, root=self.root).words, aftermath(self.root)]
+        with self._deciding:
+            self._as_seen(who, number, seen)
+            with self._acting(who):
+                words = promote(number, reason, first=first, root=self.root).words
+            return [words, self._after(who)]
 
-    def reject(self, who: Session, number: int, reason: str) -> list[str]:
+    def reject(self, who: Session, number: int, seen: str, reason: str) -> list[str]:
         """Say no to a version; as ``approve``."""
         from sadcl.registry.promote import reject
 
-        with self._acting(who):
-            return [reject(number, reason, root=self.root).words, aftermath(self.root)]
+        with self._deciding:
+            self._as_seen(who, number, seen)
+            with self._acting(who):
+                words = reject(number, reason, root=self.root).words
+            return [words, self._after(who)]
 
     def roll_back(self, who: Session, expected: str, reason: str) -> list[str]:
         """Make the previous champion the champion again; as ``approve``.
@@ -227,17 +240,24 @@ class Registry:
         """
         from sadcl.registry.promote import rollback
 
-        with self._one_at_a_time:
+        with self._deciding:
             champion = self.now(who).champion
             if champion is None or champion.number != expected:
                 raise SadclError("The champion has changed since you opened this page", fix="Look at it again")
             with self._acting(who):
-                return [rollback(reason, root=self.root).words, aftermath(self.root)]
+                words = rollback(reason, root=self.root).words
+            return [words, self._after(who)]
+
+    def _as_seen(self, who: Session, number: int, seen: str) -> None:
+        judged = [version.judgement for version in self.now(who).versions if version.number == str(number)]
+        if judged != [seen]:
+            raise SadclError("The version was judged anew since you opened this page", fix="Look at it again")
+
+    def _after(self, who: Session) -> str:
+        return self.aftermath(self.root, lambda: self._acting(who))
 
     def _shown(self, who: Session, version: Version, name: str) -> Path:
         """A file beside the evidence: it is replaced when the gate judges again, and has no pin."""
-        from sadcl.registry import names
-
         run = str(version.entity.run_id)
 
         def bring(folder: Path) -> Path:
@@ -248,7 +268,7 @@ class Registry:
                 except OSError:
                     raise gone from None
 
-        return self.cache.shown(files.digest_of([run, version.tags.get(names.VERDICT_DIGEST)]), name, bring)
+        return self.cache.shown(files.digest_of([run, version.judgement]), name, bring)
 
     @contextmanager
     def _acting(self, who: Session) -> Iterator[None]:

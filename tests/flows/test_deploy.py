@@ -1,4 +1,4 @@
-"""The weekly deployment on a Prefect server, and the promotion flow's refusals."""
+"""The weekly deployment on a Prefect server."""
 
 import shutil
 from pathlib import Path
@@ -7,8 +7,6 @@ import pytest
 
 import flows
 from flows import deploy
-from flows.promote import promote
-from flows.quiet import in_words
 
 
 @pytest.fixture
@@ -41,9 +39,3 @@ def test_no_path_of_this_machine_stands_in_the_template() -> None:
     text = (Path(str(flows.__file__)).parent / "prefect.yaml").read_text()
     assert "directory: PROJECT" in text
     assert "/home" not in text
-
-
-def test_a_promotion_that_the_registry_refuses_fails_with_its_sentence(project: Path, server: str) -> None:
-    state = promote("1", "it is better", root=project, return_state=True)
-    assert state.is_failed()
-    assert in_words(state).startswith("Nothing is registered yet")

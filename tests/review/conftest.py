@@ -21,6 +21,7 @@ from sadcl.evaluation.metrics import plain
 from sadcl.registry import store
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
+from sadcl.review.aftermath import in_process
 from sadcl.review.app import create_app
 from tests.registry import conftest as registry
 from tests.registry.conftest import Networks, World, networks, world  # noqa: F401 - fixtures
@@ -75,10 +76,10 @@ class Browser:
         return self.client.get(path, **kwargs)
 
     def send(self, page: str, to: str, **fields: str) -> httpx.Response:
-        """Open a page and send a form to an address with the token that the page has."""
-        token = re.search(r'name="csrf" value="([^"]+)"', self.get(page).text)
-        assert token is not None
-        return self.client.post(to, data={"csrf": token[1], **fields})
+        """Open a page and send a form to an address with the hidden fields that the page has."""
+        hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', self.get(page).text)
+        assert "csrf" in dict(hidden)
+        return self.client.post(to, data={**dict(hidden), **fields})
 
     def log_in(self, name: str = "rita", password: str = PASSWORD, to: str = "/") -> httpx.Response:
         return self.send("/login", "/login", name=name, password=password, next=to)
@@ -129,7 +130,7 @@ def clock() -> Clock:
 @pytest.fixture
 def page(reign: Path, clock: Clock) -> Any:
     """The app of a project where version 3 challenges version 1."""
-    return create_app(reign, door=Door(), clock=clock)
+    return create_app(reign, door=Door(), clock=clock, aftermath=in_process)
 
 
 @pytest.fixture

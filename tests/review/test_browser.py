@@ -10,6 +10,7 @@ import uvicorn
 
 from sadcl.registry.publish import publish
 from sadcl.registry.status import status
+from sadcl.review.aftermath import in_process
 from sadcl.review.app import create_app
 from sadcl.services import free_port
 from tests.registry.conftest import Networks
@@ -27,7 +28,7 @@ pytestmark = [
 def address(reign: Path, clock: Clock) -> Iterator[str]:
     """The page on loopback, as a server shows it."""
     port = free_port()
-    app = create_app(reign, door=Door(), clock=clock)
+    app = create_app(reign, door=Door(), clock=clock, aftermath=in_process)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
     running = threading.Thread(target=server.run)
     running.start()

@@ -6,16 +6,29 @@ from typing import Any
 import pytest
 
 from sadcl import files
-from sadcl.registry import audit
+from sadcl.registry import audit, names, store
 from sadcl.registry.status import status
+from sadcl.review.aftermath import in_process
 from sadcl.review.app import create_app
-from tests.review.conftest import Browser, Door, text
+from tests.review.conftest import Browser, Clock, Door, text
 
 
 def champion(root: Path) -> tuple[str | None, str | None]:
     """Sources of champion and champion before."""
     now = status(root)
     return tuple(now[who] and now[who]["source"] for who in ("champion", "previous"))
+
+
+def verdict(root: Path, number: int) -> str:
+    """Digest of the verdict on a version."""
+    with store.opened(root) as client:
+        return str(client.get_model_version("tiny", str(number)).tags[names.VERDICT_DIGEST])
+
+
+def judge_anew(root: Path, number: int) -> None:
+    """The gate says pass again, in other words."""
+    with store.opened(root) as client:
+        client.set_model_version_tag("tiny", str(number), names.VERDICT_DIGEST, "f" * 64)
 
 
 FIRST, THIRD = "models:/tiny/1", "models:/tiny/3"
@@ -48,10 +61,28 @@ def test_a_decision_needs_a_reason_of_some_length(rita: Browser, reign: Path) ->
 
 def test_a_version_that_failed_is_not_approved(rita: Browser, reign: Path) -> None:
     assert "<textarea" not in rita.get("/versions/2").text
-    answer = rita.send("/versions/2", "/versions/2", action="approve", reason="I like it")
+    fields = {"action": "approve", "reason": "I like it", "verdict": verdict(reign, 2)}
+    answer = rita.send("/versions/2", "/versions/2", **fields)
     assert answer.status_code == 409
     assert "Its verdict is fail" in answer.text
     assert champion(reign) == (FIRST, None)
+
+
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_a_version_that_was_judged_anew_is_looked_at_again_first(rita: Browser, reign: Path, action: str) -> None:
+    old = verdict(reign, 3)
+    assert f'name="verdict" value="{old}"' in rita.get("/versions/3").text
+    judge_anew(reign, 3)
+    fields = {"action": action, "reason": "as I saw it"}
+    for seen in (old, ""):
+        late = rita.send("/versions/3", "/versions/3", **fields, verdict=seen)
+        assert late.status_code == 409
+        assert "The version was judged anew since you opened this page. Look at it again." in late.text
+        assert ">as I saw it</textarea>" in late.text
+    assert champion(reign) == (FIRST, None)
+    assert status(reign)["challenger"]["version"] == "3"
+    assert audit.entries(reign)[-1]["reason"] == "the first"
+    assert rita.send("/versions/3", "/versions/3", **fields).status_code == 200
 
 
 def test_only_reviewers_decide(page: Any, reign: Path) -> None:
@@ -90,7 +121,7 @@ def test_neither_approve_nor_reject_is_no_decision(rita: Browser, reign: Path) -
 
 
 def test_the_very_first_champion_is_named_as_such(begun: Path) -> None:
-    browser = Browser(create_app(begun, door=Door()))
+    browser = Browser(create_app(begun, door=Door(), aftermath=in_process))
     browser.log_in()
     assert "There is no champion to compare with." in browser.get("/versions/1").text
     refused = browser.send("/versions/1", "/versions/1", action="approve", reason="good")
@@ -105,8 +136,9 @@ def test_two_reviewers_at_once_one_wins_and_the_other_is_told(rita: Browser, pag
     ron = Browser(page)
     ron.log_in("ron")
     token = page.state.desk.sessions.get(ron.client.cookies[page.state.desk.cookie]).csrf
+    shown = {"csrf": token, "verdict": verdict(reign, 3)}
     assert rita.send("/versions/3", "/versions/3", action="approve", reason="hers").status_code == 200
-    late = ron.client.post("/versions/3", data={"csrf": token, "action": "approve", "reason": "his"})
+    late = ron.client.post("/versions/3", data={**shown, "action": "approve", "reason": "his"})
     assert late.status_code == 409
     assert "This model is the champion already" in late.text
     assert audit.entries(reign)[-1]["reason"] == "hers"
@@ -172,3 +204,17 @@ def test_a_rejection_is_noted_and_the_version_challenges_no_more(rita: Browser, 
     assert champion(reign) == (FIRST, None)
     assert status(reign)["challenger"] is None
     assert "it misses kites" in rita.get("/history").text
+
+
+@pytest.mark.slow
+def test_the_flow_follows_a_decision_though_prefect_s_server_is_away(
+    reign: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    rita = Browser(create_app(reign, door=Door(), clock=clock))
+    rita.log_in()
+    answer = text(rita.send("/versions/3", "/versions/3", action="approve", reason="better").text)
+    assert "Version 3 of tiny is champion now" in answer
+    assert "The project's files are in line." in answer
+    assert "without it" not in answer
+    assert champion(reign) == (THIRD, FIRST)

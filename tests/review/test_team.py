@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sadcl.registry import audit, store
+from sadcl.review.aftermath import in_process
 from sadcl.review.app import create_app
 from tests.registry.guard.conftest import REA, RITA, ROB, TOM, Team, crew, password, reigning  # noqa: F401 - fixtures
 from tests.review.conftest import Browser, Clock, text
@@ -18,7 +19,7 @@ def app(reigning: Team, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:  
     """The page as it is started: the log-in is the server's."""
     monkeypatch.setenv(store.ADDRESS, reigning.address)
     monkeypatch.chdir(reigning.root)
-    return create_app(reigning.root, clock=clock)
+    return create_app(reigning.root, clock=clock, aftermath=in_process)
 
 
 @pytest.fixture
