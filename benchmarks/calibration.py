@@ -1,0 +1,66 @@
+"""What calibration and thresholds give, on the comparison's SARL: ``python -m benchmarks.calibration 1 2``."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from sadcl import files, params, processes, stages
+
+processes.before_torch()
+
+from sadcl.data.shards import Shards  # noqa: E402 - torch reads its environment when it is loaded
+from sadcl.evaluation import decisions, scoring  # noqa: E402
+from sadcl.evaluation.calibration import expected_calibration_error  # noqa: E402
+from sadcl.evaluation.decisions import Decisions  # noqa: E402
+from sadcl.evaluation.metrics import of_labels  # noqa: E402
+from sadcl.evaluation.scores import Scores  # noqa: E402
+
+SHARDS, CELLS = Path("benchmarks/shards"), Path("benchmarks/cells/tuned")
+RESULT = Path("benchmarks/results/calibration.md")
+BATCH = 64
+ALONE = 1e9
+"""So many positives that the common threshold stands alone."""
+ROWS = (
+    "as trained, threshold 0.5 (the published protocol)",
+    "calibrated, threshold 0.5",
+    "calibrated, each class's own best threshold",
+    "calibrated, one threshold for all",
+    "as `calibrate` does it",
+)
+
+
+def main(seeds: list[str]) -> str:
+    """Fit on select, measure on test, and write the table."""
+    measured = [_measure(CELLS / f"sarl-{seed}" / "weights.safetensors") for seed in seeds]
+    head = f"SARL, fine-tuned at 128 px, seeds {', '.join(seeds)}; fitted on select, measured on test."
+    made = "By `cd benchmarks && dvc repro calibration`.\n\n| | ECE | CF1 | OF1 |\n|---|---|---|---|\n"
+    rows = []
+    for row, name in enumerate(ROWS):
+        figures = (", ".join(f"{one[row][figure]:.1f}" for one in measured) for figure in range(3))
+        rows.append(f"| {name} | {' | '.join(figures)} |")
+    files.write_text(RESULT, f"{head} {made}" + "\n".join(rows) + "\n")
+    return f"the table is in {RESULT}"
+
+
+def _measure(file: Path) -> list[tuple[float, float, float]]:
+    select, test = (scoring.champion(file, Shards(SHARDS / split), BATCH) for split in ("select", "test"))
+
+    def fit(prior_positives: float) -> Decisions:
+        logits = select.logits["champion"]
+        return decisions.fit(logits, select.targets, select.ignored, prior_positives=prior_positives)
+
+    ours = fit(params.Calibrate().prior_positives)
+    middle = np.full(len(ours.thresholds), 0.5)
+    rows = [decisions.plain(len(middle)), ours._replace(thresholds=middle), fit(0), fit(ALONE), ours]
+    return [_figures(row, test) for row in rows]
+
+
+def _figures(decided: Decisions, test: Scores) -> tuple[float, float, float]:
+    scores = decided.probabilities(test.logits["champion"])
+    given = of_labels(scores > decided.thresholds, test.targets, test.ignored)
+    return expected_calibration_error(scores, test.targets, test.ignored), given["CF1"], given["OF1"]
+
+
+if __name__ == "__main__":
+    stages.run("calibration", str(CELLS), lambda: main(sys.argv[1:]))
