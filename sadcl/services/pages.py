@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sadcl import processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
-from sadcl.services.running import HOST, free_port, start, stop, taken, wait
+from sadcl.services.running import HOST, end, free_port, start, taken, wait
 
 
 def mlflow_page(port: int) -> list[str]:
@@ -45,7 +46,8 @@ def show(page: str, port: int | None = None) -> None:
     chosen = port or free_port()
     if taken(chosen):
         raise SadclError(f"Port {chosen} is taken", where=HOST, fix="Choose another with --port")
-    server = start(PAGES[page](chosen), prefect_settings())
+    us = processes.name_of(os.getpid())
+    server = start(PAGES[page](chosen), us, prefect_settings())
     end_on_signals()
     try:
         wait(server, page, chosen)
@@ -54,7 +56,7 @@ def show(page: str, port: int | None = None) -> None:
     except KeyboardInterrupt:
         say(f"{page}: ended")
     finally:
-        stop(server)
+        end(us)
 
 
 def prefect_settings() -> dict[str, str]:
