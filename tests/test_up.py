@@ -161,10 +161,13 @@ def shell(project: Path, commands: str) -> None:
     assert ended.returncode == 0, ended.stdout
 
 
-def test_ctrl_c_leaves_no_process(project: Path) -> None:
+def test_ctrl_c_once_or_again_leaves_no_process(project: Path) -> None:
     process = up(project, four_ports())
     try:
         servers = below(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Ending\n"
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
         assert (process.returncode, "Traceback" in said) == (0, False), said

@@ -54,8 +54,10 @@ def show(page: str, port: int | None = None) -> None:
         say(f"{page}: http://{HOST}:{chosen}{_runs() if page == 'mlflow' else ''}  (Ctrl-C ends it)")
         server.wait()
     except KeyboardInterrupt:
+        ignore_signals()
         say(f"{page}: ended")
     finally:
+        ignore_signals()
         end(us)
 
 
@@ -71,6 +73,12 @@ def end_on_signals() -> None:
     """Leave in order where somebody ends us: servers have sessions of their own and would outlive us."""
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _end)
+
+
+def ignore_signals() -> None:
+    """From now on nobody ends us before we have ended the servers: a second Ctrl-C would leave some."""
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_IGN)
 
 
 def _end(sign: int, _: object) -> None:

@@ -13,7 +13,7 @@ from sadcl import files, params, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.registry import store, team
-from sadcl.services.pages import end_on_signals, prefect_page, prefect_settings
+from sadcl.services.pages import end_on_signals, ignore_signals, prefect_page, prefect_settings
 from sadcl.services.running import HOST, Server, end, start, taken, wait
 
 LOCK, LOGS = team.FOLDER / "lock", team.FOLDER / "logs"
@@ -45,8 +45,10 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
             _start(crew)
             crew.watch()
         except KeyboardInterrupt:
+            ignore_signals()
             say("Ending")
         finally:
+            ignore_signals()
             end(_whom(root), STOP_SECONDS)
             (root / team.UP).unlink(missing_ok=True)
 
