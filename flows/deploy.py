@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from flows import environment  # noqa: F401 - before Prefect, which reads its settings once
-from sadcl import files, graph
+from flows.quiet import unknown
+from sadcl import files, graph, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
@@ -51,8 +52,11 @@ def deploy(project: Path) -> list[str]:
 
 def _prefect(project: Path, *words: str) -> None:
     command = [sys.executable, "-m", "prefect", "--no-prompt", *words]
-    asked = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    mine = processes.surroundings(processes.PREFECT_LOGIN)
+    asked = subprocess.run(command, cwd=project, env=mine, capture_output=True, text=True, check=False)
     if asked.returncode != 0:
+        if "401 Unauthorized" in asked.stderr + asked.stdout:
+            raise unknown()
         said = (asked.stderr.strip() or asked.stdout.strip() or "nothing").splitlines()[-1]
         raise SadclError(f"Prefect refused `{' '.join(words[:2])}`: {said.rstrip('.')}", where=_server(), fix=FIX)
 

@@ -40,18 +40,33 @@ def plain_words() -> Iterator[None]:
     Raises:
         SadclError: instead of what Prefect's client raised.
     """
-    from httpx import HTTPError
+    from httpx import HTTPError, HTTPStatusError
 
     try:
         yield
     except (HTTPError, RuntimeError) as error:
+        if isinstance(error, HTTPStatusError) and error.response.status_code == 401:
+            raise unknown() from error
         if isinstance(error, RuntimeError) and not str(error).startswith("Failed to reach API"):
             raise
         raise SadclError(
             "The Prefect server can't be reached",
-            where=os.environ.get("PREFECT_API_URL") or "the address of Prefect's profile",
+            where=_address(),
             fix="Start it (`prefect server start`), or check PREFECT_API_URL; without one, a run has its own server",
         ) from error
+
+
+def unknown() -> SadclError:
+    """The server asks for a log-in, and ours is none or another."""
+    return SadclError(
+        "The Prefect server does not know you",
+        where=_address(),
+        fix="Set PREFECT_API_AUTH_STRING; `sadcl user prefect` says to what, where `sadcl up` runs",
+    )
+
+
+def _address() -> str:
+    return os.environ.get("PREFECT_API_URL") or "the address of Prefect's profile"
 
 
 def in_words(state: "State[Any]") -> str:

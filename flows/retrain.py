@@ -30,6 +30,9 @@ UNCHANGED = "unchanged"
 TUNED = "train"
 """The stage whose settings are searched: the search comes before it, after all that it stands on."""
 
+ASKING = {"sync", "register"}
+"""Sub-commands that ask the registry, and so in the name of who runs the flow; stages and searches have no log-in."""
+
 INPUT = {"ingest", "prepare"}
 """Stages that read from disks and networks, where a second attempt may find them well again."""
 
@@ -138,7 +141,8 @@ def sadcl_command(root: Path, *words: str) -> str:
         StageError: it refused; the sentence is its own.
     """
     command = [sys.executable, "-c", COMMAND, *words]
-    status, printed = processes.run(command, cwd=root, line=get_run_logger().info)
+    login = words[0] in ASKING
+    status, printed = processes.run(command, cwd=root, line=get_run_logger().info, login=login)
     last = next((line for line in reversed(printed.splitlines()) if line.strip()), "")
     if status != 0:
         said = last.removeprefix("sadcl: ") or f"sadcl {words[0]} ended with status {status}"

@@ -283,6 +283,14 @@ def user_list() -> None:
         typer.echo(f"{person.role:14} {person.name}")
 
 
+@user.command("prefect")
+def user_prefect() -> None:
+    """Print what Prefect's server asks for: its page, and PREFECT_API_AUTH_STRING."""
+    from sadcl.registry.team import prefect_login
+
+    typer.echo(prefect_login())
+
+
 @app.command()
 def up(port: Annotated[int, typer.Option(min=1, max=65532, help="The registry's; the others follow.")] = 5000) -> None:
     """Start a team's servers on this host, on loopback, until Ctrl-C."""

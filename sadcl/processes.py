@@ -20,6 +20,8 @@ import psutil
 SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
 LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 """Environment: in whose name MLflow's client asks; for this process alone."""
+PREFECT_LOGIN = "PREFECT_API_AUTH_STRING"
+"""Environment: what Prefect's client says to a server that asks for a log-in."""
 OWNERS = "SADCL_OWNERS"
 """Environment: `pid:start` of each process whose end must end a stage too, separated by commas."""
 
@@ -42,13 +44,15 @@ def before_torch() -> None:
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the end of the heap stays
 
 
-def surroundings(**variables: str) -> dict[str, str]:
-    """The environment of a child: ours without the log-in of the person in whose name we ask the registry.
+def surroundings(*kept: str, **variables: str) -> dict[str, str]:
+    """The environment of a child: ours without the log-ins with which we ask the registry and Prefect's server.
 
     Args:
+        kept: log-ins that the child needs all the same.
         variables: set in the child, whatever ours has.
     """
-    return {name: value for name, value in os.environ.items() if name not in LOGIN} | variables
+    secret = {*LOGIN, PREFECT_LOGIN} - set(kept)
+    return {name: value for name, value in os.environ.items() if name not in secret} | variables
 
 
 def workers() -> int:
@@ -78,6 +82,7 @@ def run(
     env: Mapping[str, str] | None = None,
     line: Callable[[str], None] | None = None,
     owned: bool = True,
+    login: bool = False,
 ) -> tuple[int, str]:
     """Run a command in a group of its own; when we are interrupted the whole group ends first.
 
@@ -87,11 +92,12 @@ def run(
         env: variables beside those of this process.
         line: called with each line of output as it comes.
         owned: stages below end when this process has gone, however it went.
+        login: the command asks the registry, in our name.
 
     Returns:
         Exit status, and everything it printed (stdout and stderr together).
     """
-    environment = {**os.environ, **(env or {})}
+    environment = surroundings(*(LOGIN if login else ()), **(env or {}))
     if owned:
         environment[OWNERS] = ",".join(filter(None, [os.environ.get(OWNERS), name_of(os.getpid())]))
     child = subprocess.Popen(

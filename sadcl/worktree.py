@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sadcl import files, graph
+from sadcl import files, graph, processes
 from sadcl.errors import SadclError
 
 FOLDER = Path(".sadcl/worktrees")
@@ -87,7 +87,9 @@ def git(root: Path, *words: str, check: bool = True, fix: str = "") -> str:
     Raises:
         SadclError: git fails, unless ``check`` is off.
     """
-    asked = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["git", *words], cwd=root, env=processes.surroundings(), capture_output=True, text=True, check=False
+    )
     if check and asked.returncode != 0:
         said = (
             asked.stderr.strip() or asked.stdout.strip() or f"git {words[0]} gave status {asked.returncode}"

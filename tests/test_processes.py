@@ -63,6 +63,16 @@ def test_a_command_gives_its_status_and_everything_it_printed() -> None:
     assert (code, sorted(printed.split()), sorted(lines)) == (3, ["one", "two"], ["one", "two"])
 
 
+def test_a_command_has_no_log_in_unless_it_asks_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    logins = (*processes.LOGIN, processes.PREFECT_LOGIN)
+    for name in logins:
+        monkeypatch.setenv(name, "a secret")
+    show = [sys.executable, "-c", "import os; print(*[name for name in os.environ if os.environ[name] == 'a secret'])"]
+    assert processes.run(show) == (0, "\n")
+    assert set(processes.run(show, login=True)[1].split()) == set(processes.LOGIN)
+    assert {name for name in logins if name in processes.surroundings()} == set()
+
+
 def test_an_interrupted_command_takes_its_whole_group_along(tmp_path: Path) -> None:
     def stop(_: str) -> None:
         raise KeyboardInterrupt

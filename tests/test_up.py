@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ def below(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended; one that nobody has asked after since then counts as ended."""
+    found = []
+    for one in psutil.wait_procs(processes, timeout=0)[1]:
+        with suppress(psutil.NoSuchProcess):
+            found += [one] if one.status() != psutil.STATUS_ZOMBIE else []
+    return found
+
+
 def four_ports() -> int:
     """The first of four free ones."""
     first = free_port()
@@ -102,7 +112,7 @@ def test_up_accounts_status_and_down(project: Path) -> None:
         )
         assert (status, said) == (0, "rita is a reviewer now\n")
         status, said = run(project, "user", "list")
-        assert said.split() == ["administrator", "admin", "reviewer", "rita"]
+        assert said.split() == ["administrator", "admin", "reviewer", "rita", "trainer", "worker"]
         assert f"The team's registry runs at {address}, but this project uses another" in run(project, "status")[1]
         own = {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_USERNAME": "rita"}
         status, said = run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="long enough for all")
@@ -113,7 +123,7 @@ def test_up_accounts_status_and_down(project: Path) -> None:
         servers = below(process.pid)
         assert run(project, "down") == (0, "Everything is ended\n")
         assert process.wait(30) == 143
-        assert not psutil.wait_procs(servers, timeout=0)[1]
+        assert not alive(servers)
         assert run(project, "down") == (0, "Nothing runs here\n")
     finally:
         process.kill()
@@ -151,27 +161,42 @@ def shell(project: Path, commands: str) -> None:
     assert ended.returncode == 0, ended.stdout
 
 
-def test_ctrl_c_leaves_no_process_and_kill_leaves_some_that_down_ends(project: Path) -> None:
+def test_ctrl_c_once_or_again_leaves_no_process(project: Path) -> None:
     process = up(project, four_ports())
     try:
         servers = below(process.pid)
         process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Ending\n"
+        process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
         assert (process.returncode, "Traceback" in said) == (0, False), said
-        assert not psutil.wait_procs(servers, timeout=0)[1]
+        assert not alive(servers)
     finally:
         process.kill()
         run(project, "down")
+
+
+def test_what_a_dead_worker_and_a_killed_up_left_is_ended(project: Path) -> None:
+    """Whether or not anything was noted: `up` may be killed before it wrote a line."""
     process = up(project, four_ports())
-    try:
-        servers = below(process.pid)
-        process.kill()
-        process.communicate()
-        assert psutil.wait_procs(servers, timeout=0)[1]
-        assert run(project, "down") == (0, "Everything is ended\n")
-        assert not psutil.wait_procs(servers, timeout=0)[1]
-    finally:
-        run(project, "down")
+    servers = below(process.pid)
+    worker = next(one for one in servers if "worker" in one.cmdline())
+    with subprocess.Popen(["sleep", "600"], env=worker.environ(), start_new_session=True) as run_of_somebody:
+        try:
+            worker.kill()
+            process.kill()
+            process.communicate()
+            (project / ".sadcl/team/up.json").unlink()
+            assert alive(servers)
+            assert run(project, "down") == (0, "Everything is ended\n")
+            assert not alive(servers)
+            assert run_of_somebody.wait(0) == -signal.SIGTERM
+            assert run(project, "down") == (0, "Nothing runs here\n")
+        finally:
+            run_of_somebody.kill()
+            process.kill()
+            run(project, "down")
 
 
 def test_a_taken_port_is_named(project: Path) -> None:

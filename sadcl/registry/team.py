@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, params, processes
+from sadcl.errors import SadclError
 from sadcl.registry import names, publish, quiet, store
 
 if TYPE_CHECKING:
@@ -12,13 +13,15 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".sadcl/team")
 UP = FOLDER / "up.json"
-"""Addresses and processes of what runs; `sadcl up` writes it."""
+"""Who runs the servers, and the registry's address; `sadcl up` writes it."""
 ADMINISTRATOR = FOLDER / "administrator.json"
-"""Name and password of the server's administrator, and the server's secret; nobody else may read it."""
+"""The administrator's name, and every password that this host needs; nobody else may read it."""
 LEDGER = FOLDER / "ledger.jsonl"
 APP = "sadcl-guard"
 
 TRAINER, REVIEWER, READER = "trainer", "reviewer", "reader"
+WORKER = "worker"
+"""The account in whose name a scheduled run registers."""
 WORKSPACE = "default"
 """MLflow's name for the only one there is."""
 
@@ -31,23 +34,46 @@ def running(root: Path = Path(".")) -> dict[str, Any] | None:
 
 
 def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] | None:
-    """``username``, ``password`` and the server's ``secret``, where this project's server is on this host.
+    """What `ADMINISTRATOR` holds, where this project's server is on this host.
 
     Args:
         root: the project's folder.
-        make: make them up where there are none yet.
+        make: make up what is missing.
+
+    Returns:
+        ``username`` and ``password`` of the administrator, the server's ``secret``, the ``worker``'s password, and
+        ``prefect``, which Prefect's server asks for.
     """
     path = root / ADMINISTRATOR
-    if path.is_file():
-        kept: dict[str, str] = files.read_json(path)
-        return kept
+    kept: dict[str, str] | None = files.read_json(path) if path.is_file() else None
     if not make:
-        return None
+        return kept
     made = {"username": "admin", "password": secrets.token_urlsafe(18), "secret": secrets.token_urlsafe(32)}
-    with files.writing(path) as beside:
-        beside.touch(mode=0o600)
-        beside.write_text(files.json_text(made), encoding="utf-8")
+    made |= {"worker": secrets.token_urlsafe(18), "prefect": f"sadcl:{secrets.token_urlsafe(18)}", **(kept or {})}
+    if made != kept:
+        with files.writing(path) as beside:
+            beside.touch(mode=0o600)
+            beside.write_text(files.json_text(made), encoding="utf-8")
     return made
+
+
+def worker_login(root: Path = Path(".")) -> dict[str, str]:
+    """The log-in of the worker's account, as the environment of MLflow's client has it."""
+    kept = administrator(root, make=True)
+    assert kept is not None
+    return {store.USERNAME: WORKER, store.PASSWORD: kept["worker"]}
+
+
+def prefect_login(root: Path = Path(".")) -> str:
+    """What Prefect's server asks for, as ``PREFECT_API_AUTH_STRING`` has it.
+
+    Raises:
+        SadclError: there is no such server on this host.
+    """
+    kept = administrator(root) or {}
+    if "prefect" not in kept:
+        raise SadclError("No team's servers ran here yet", where=root / ADMINISTRATOR, fix="Start them by `sadcl up`")
+    return kept["prefect"]
 
 
 def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]]:
@@ -79,7 +105,9 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
 
 
 def set_up(address: str, root: Path = Path(".")) -> None:
-    """Make what only the administrator may make: both models, the experiment, the roles. Again is no harm.
+    """Make what only the administrator may make: both models, the experiment, the roles, the worker's account.
+
+    Again is no harm.
 
     Raises:
         SadclError: the server can't be reached, or refuses.
@@ -107,7 +135,9 @@ def set_up(address: str, root: Path = Path(".")) -> None:
             REVIEWER: [("registered_model", names.production(name))],
             READER: [],
         }
-        _roles(AuthServiceClient(address), rights)
+        accounts = AuthServiceClient(address)
+        _roles(accounts, rights)
+        _worker(accounts, admin["worker"])
 
 
 def _roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[str, str]]]) -> None:
@@ -118,3 +148,16 @@ def _roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[str, str]
         for kind, which in wanted:
             if (kind, which) not in given:
                 accounts.add_role_permission(role.id, kind, which, "EDIT")
+
+
+def _worker(accounts: "AuthServiceClient", password: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    trainer = next(role.id for role in accounts.list_roles(WORKSPACE) if role.name == TRAINER)
+    try:
+        given = accounts.list_user_roles(WORKER)
+    except MlflowException:  # nobody has this name yet
+        accounts.create_user(WORKER, password)
+        given = []
+    if trainer not in {role.id for role in given}:
+        accounts.assign_role(WORKER, trainer)

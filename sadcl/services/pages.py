@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sadcl import processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
-from sadcl.services.running import HOST, free_port, start, stop, taken, wait
+from sadcl.services.running import HOST, end, free_port, start, taken, wait
 
 
 def mlflow_page(port: int) -> list[str]:
@@ -45,16 +46,19 @@ def show(page: str, port: int | None = None) -> None:
     chosen = port or free_port()
     if taken(chosen):
         raise SadclError(f"Port {chosen} is taken", where=HOST, fix="Choose another with --port")
-    server = start(PAGES[page](chosen), prefect_settings())
+    us = processes.name_of(os.getpid())
+    server = start(PAGES[page](chosen), us, prefect_settings())
     end_on_signals()
     try:
         wait(server, page, chosen)
         say(f"{page}: http://{HOST}:{chosen}{_runs() if page == 'mlflow' else ''}  (Ctrl-C ends it)")
         server.wait()
     except KeyboardInterrupt:
+        ignore_signals()
         say(f"{page}: ended")
     finally:
-        stop(server)
+        ignore_signals()
+        end(us)
 
 
 def prefect_settings() -> dict[str, str]:
@@ -69,6 +73,12 @@ def end_on_signals() -> None:
     """Leave in order where somebody ends us: servers have sessions of their own and would outlive us."""
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _end)
+
+
+def ignore_signals() -> None:
+    """From now on nobody ends us before we have ended the servers: a second Ctrl-C would leave some."""
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_IGN)
 
 
 def _end(sign: int, _: object) -> None:

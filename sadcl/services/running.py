@@ -1,4 +1,4 @@
-"""Servers as processes: started in a group of their own, waited for, and ended with all that they started."""
+"""Servers as processes: started, waited for, and ended with all that they started."""
 
 import os
 import signal
@@ -17,6 +17,8 @@ from sadcl.processes import surroundings
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
+STARTED_FOR = "SADCL_STARTED_FOR"
+"""Environment of a server and of all below it: for whom. By this they are found again, whoever died meanwhile."""
 Server = subprocess.Popen[bytes]
 
 
@@ -33,9 +35,16 @@ def taken(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def start(command: Sequence[str], variables: Mapping[str, str], log: Path | None = None) -> Server:
-    """Start a server in a session of its own; what it says goes to ``log``, or to our terminal."""
-    environment = surroundings(**variables)
+def start(command: Sequence[str], whom: str, variables: Mapping[str, str], log: Path | None = None) -> Server:
+    """Start a server in a session of its own.
+
+    Args:
+        command: program and arguments.
+        whom: for whom; ``end`` takes the same word.
+        variables: of its environment.
+        log: gets what it says, instead of our terminal.
+    """
+    environment = surroundings(**variables, **{STARTED_FOR: whom})
     if log is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -60,51 +69,42 @@ def wait(server: Server, name: str, port: int, said: str = "Its lines above say 
         time.sleep(0.2)
 
 
-def stop(server: Server, patience: float = 10.0) -> None:
-    """End a server and everything it started."""
-    end([server.pid], patience)
-    server.wait()
-
-
-def end(pids: Sequence[int], patience: float = 10.0) -> None:
-    """End processes, their groups and everything below them, all at a time: asked first, then made to.
+def end(whom: str, patience: float = 10.0) -> bool:
+    """End every process that was started for somebody, whatever has become of its parent: asked first, then made to.
 
     Args:
-        pids: leaders of their groups; one that is gone already is no harm.
-        patience: seconds until they are made to.
+        whom: as ``start`` was told.
+        patience: seconds until they are made to, and then at most as long again.
+
+    Returns:
+        Whether there was any.
     """
-    below = _below(pids)
-    for pid in pids:
-        _signal_group(pid, signal.SIGTERM)
-    for process in psutil.wait_procs(below, patience)[1]:
-        _signal(process, signal.SIGKILL)
-    for pid in pids:
-        _signal_group(pid, signal.SIGKILL)  # what joined the group meanwhile
-    psutil.wait_procs(below, patience)
+    left = first = _started_for(whom)
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        deadline, told = time.monotonic() + patience, set[psutil.Process]()
+        while left and time.monotonic() < deadline:
+            for process in left - told:
+                _signal(process, sign)
+            told |= left
+            time.sleep(0.1)
+            left = _started_for(whom)  # some may have begun meanwhile
+    return bool(first)
 
 
-def _below(pids: Sequence[int]) -> list[psutil.Process]:
-    found: dict[int, psutil.Process] = {}
-    for pid in pids:
-        try:
-            leader = psutil.Process(pid)
-            found |= {process.pid: process for process in (leader, *leader.children(recursive=True))}
-        except psutil.NoSuchProcess:
-            continue
-    return list(found.values())
-
-
-def _signal_group(pid: int, sign: int) -> None:
-    try:
-        os.killpg(pid, sign)
-    except (ProcessLookupError, PermissionError):  # a zombie's group refuses on some systems
-        return
+def _started_for(whom: str) -> set[psutil.Process]:
+    """Of this user, and never this process itself; those that have ended already show no environment."""
+    user, found = psutil.Process().uids().real, set()
+    for process in psutil.process_iter(["uids", "environ"]):
+        theirs = process.info["uids"] is not None and process.info["uids"].real == user
+        if theirs and process.pid != os.getpid() and (process.info["environ"] or {}).get(STARTED_FOR) == whom:
+            found.add(process)
+    return found
 
 
 def _signal(process: psutil.Process, sign: int) -> None:
     try:
         process.send_signal(sign)
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return
 
 

@@ -13,14 +13,14 @@ from sadcl import files, params, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.registry import store, team
-from sadcl.services.pages import end_on_signals, optuna_page, prefect_page, prefect_settings
+from sadcl.services.pages import end_on_signals, ignore_signals, prefect_page, prefect_settings
 from sadcl.services.running import HOST, Server, end, start, taken, wait
 
 LOCK, LOGS = team.FOLDER / "lock", team.FOLDER / "logs"
 PORT = 5000
 STOP_SECONDS = 6.0
 """Until a server that was asked to end is made to."""
-REVIEW = "sadcl.review.app:create_app"
+REVIEW, STUDIES = "sadcl.review.app:create_app", "sadcl.services.studies:create_app()"
 REGISTRY, PREFECT, OPTUNA, PAGE, WORKER = "registry", "prefect", "optuna", "review", "worker"
 AFTER = {REGISTRY: 0, PREFECT: 1, OPTUNA: 2, PAGE: 3}
 """Ports, from the registry's on."""
@@ -45,9 +45,11 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
             _start(crew)
             crew.watch()
         except KeyboardInterrupt:
+            ignore_signals()
             say("Ending")
         finally:
-            end([server.pid for server in crew.servers.values()], STOP_SECONDS)
+            ignore_signals()
+            end(_whom(root), STOP_SECONDS)
             (root / team.UP).unlink(missing_ok=True)
 
 
@@ -57,17 +59,15 @@ def down(root: Path = Path(".")) -> str:
     Returns:
         What happened, as a sentence.
     """
-    path = root / team.UP
-    noted = files.read_json(path) if path.is_file() else None
-    if noted is None:
-        return "Nothing runs here"
-    if processes.alive(noted["up"]):
-        starter = psutil.Process(_pid(noted["up"]))
+    noted = team.running(root)
+    if noted is not None:
+        starter = psutil.Process(int(noted["up"].partition(":")[0]))
         starter.terminate()
-        psutil.wait_procs([starter], STOP_SECONDS + 4)
-    end([_pid(name) for name in noted["processes"].values() if processes.alive(name)], STOP_SECONDS)
-    path.unlink(missing_ok=True)
-    return "Everything is ended"
+        for hung in psutil.wait_procs([starter], STOP_SECONDS + 4)[1]:
+            hung.kill()
+    ended = end(_whom(root), STOP_SECONDS)
+    (root / team.UP).unlink(missing_ok=True)
+    return "Everything is ended" if ended or noted is not None else "Nothing runs here"
 
 
 class _Crew:
@@ -76,17 +76,12 @@ class _Crew:
     def __init__(self, root: Path, port: int) -> None:
         self.root, self.port = root, port
         self.servers: dict[str, Server] = {}
+        up = {"up": processes.name_of(os.getpid()), "registry": self.address(REGISTRY)}
+        files.write_json(root / team.UP, up)  # for `down` and `status`, before there is anything to end
 
     def start(self, name: str, command: list[str], variables: dict[str, str]) -> None:
-        """Start one, and note it for the next `up`, for `down` and for `status`."""
-        self.servers[name] = start(command, variables, self.root / LOGS / f"{name}.log")
-        noted = {
-            "up": processes.name_of(os.getpid()),
-            "registry": self.address(REGISTRY),
-            "pages": {known: self.address(known) for known in self.servers if known in AFTER},
-            "processes": {known: processes.name_of(server.pid) for known, server in self.servers.items()},
-        }
-        files.write_json(self.root / team.UP, noted)
+        """Start one."""
+        self.servers[name] = start(command, _whom(self.root), variables, self.root / LOGS / f"{name}.log")
 
     def address(self, name: str) -> str:
         return f"http://{HOST}:{self.port + AFTER[name]}"
@@ -114,16 +109,19 @@ def _start(crew: _Crew) -> None:
     first = team.administrator(crew.root) is None
     command, variables = team.server(crew.port, crew.root)
     crew.start(REGISTRY, command, variables)
-    prefect = prefect_settings()
-    crew.start(PREFECT, prefect_page(crew.port + AFTER[PREFECT]), prefect)
+    prefect, login = prefect_settings(), team.prefect_login(crew.root)
+    asks = {"PREFECT_SERVER_API_AUTH_STRING": login, "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": crew.address(PREFECT)}
+    crew.start(PREFECT, prefect_page(crew.port + AFTER[PREFECT]), prefect | asks)
     crew.answer(REGISTRY)
     team.set_up(crew.address(REGISTRY), crew.root)
     crew.answer(PREFECT)
     told = {store.ADDRESS: crew.address(REGISTRY), "PREFECT_API_URL": f"{crew.address(PREFECT)}/api"}
     worker = ["-m", "prefect", "--no-prompt", "worker", "start", "--pool", "sadcl", "--type", "process"]
-    crew.start(WORKER, [sys.executable, *worker], {**prefect, "PREFECT_API_URL": told["PREFECT_API_URL"]})
+    logins = {**team.worker_login(crew.root), processes.PREFECT_LOGIN: login}
+    crew.start(WORKER, [sys.executable, *worker], prefect | told | logins)
     if _has_studies(crew.root):
-        crew.start(OPTUNA, optuna_page(crew.port + AFTER[OPTUNA]), {})
+        served = ["-m", "gunicorn", "--bind", f"{HOST}:{crew.port + AFTER[OPTUNA]}", "--workers", "1", "--threads", "4"]
+        crew.start(OPTUNA, [sys.executable, *served, "--no-control-socket", STUDIES], told)
         crew.answer(OPTUNA)
     page = ["-m", "uvicorn", "--factory", REVIEW, "--host", HOST, "--port", str(crew.port + AFTER[PAGE])]
     crew.start(PAGE, [sys.executable, *page, "--no-server-header", "--no-proxy-headers"], told)
@@ -132,7 +130,7 @@ def _start(crew: _Crew) -> None:
         say(f"The administrator's name and password are in {crew.root / team.ADMINISTRATOR}")
         say("Each person needs an account: sadcl user add NAME --role trainer|reviewer|reader")
     say("A shell works with these servers after")
-    for variable, value in told.items():
+    for variable, value in {**told, processes.PREFECT_LOGIN: '"$(sadcl user prefect)"'}.items():
         say(f"  export {variable}={value}")
     say("Ctrl-C here, or `sadcl down` elsewhere, ends them all")
 
@@ -140,7 +138,11 @@ def _start(crew: _Crew) -> None:
 def _has_studies(root: Path) -> bool:
     from sadcl.tuning import storage
 
-    return storage.ELSEWHERE in os.environ or (root / storage.DATABASE).exists()
+    found = storage.ELSEWHERE in os.environ or (root / storage.DATABASE).exists()
+    if found:
+        with storage.quiet():
+            storage.opened(root)  # what is wrong with it is said here, and not in a log
+    return found
 
 
 @contextmanager
@@ -163,5 +165,6 @@ def _no_port_is_taken(port: int) -> None:
             )
 
 
-def _pid(name: str) -> int:
-    return int(name.partition(":")[0])
+def _whom(root: Path) -> str:
+    """The team, as its servers' environment names it; a worktree's link leads to the same folder."""
+    return str((root / team.FOLDER).resolve())

@@ -212,7 +212,7 @@ def _in_processes(trials: int, workers: int, root: Path) -> None:
     """
     threads = str(max((os.cpu_count() or 1) // workers, 1))
     owners = ",".join(filter(None, [os.environ.get(processes.OWNERS), processes.name_of(os.getpid())]))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ, processes.OWNERS: owners}
+    environment = {"OMP_NUM_THREADS": threads, **processes.surroundings(), processes.OWNERS: owners}
     running = [
         subprocess.Popen(
             [sys.executable, "-m", "sadcl.tuning.worker", str(number), str(trials)],

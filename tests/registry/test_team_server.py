@@ -12,15 +12,13 @@ import pytest
 import sadcl
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import store
+from sadcl.registry import store, team
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.status import status
 from sadcl.registry.sync import sync
 from sadcl.services import free_port
 from sadcl.services.running import wait
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -43,6 +41,22 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         running.wait()
 
 
+def test_an_older_file_of_the_administrators_keeps_what_it_has_and_gets_the_rest(tmp_path: Path) -> None:
+    with pytest.raises(SadclError, match="sadcl up"):
+        team.prefect_login(tmp_path)
+    older = {"username": "admin", "password": "as it was", "secret": "as it was, too"}
+    files.write_json(tmp_path / team.ADMINISTRATOR, older)
+    made = team.administrator(tmp_path, make=True)
+    assert made is not None
+    assert {name: made[name] for name in older} == older
+    assert made == team.administrator(tmp_path) == team.administrator(tmp_path, make=True)
+    assert team.prefect_login(tmp_path) == made["prefect"]
+    assert team.worker_login(tmp_path) == {store.USERNAME: "worker", store.PASSWORD: made["worker"]}
+    assert len({made["worker"], made["prefect"], made["secret"], made["password"]}) == 4
+    assert (tmp_path / team.ADMINISTRATOR).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
 def test_register_promote_use_and_go_back(project: Path, stages: Callable[..., None], server: str) -> None:
     stages(seed=1)
     assert publish().new
@@ -60,6 +74,7 @@ def test_register_promote_use_and_go_back(project: Path, stages: Callable[..., N
     assert not (project / ".sadcl/mlartifacts").exists()
 
 
+@pytest.mark.slow
 def test_files_gone_from_the_server_are_a_sentence(
     registered: Path, stages: Callable[..., None], server: str, tmp_path: Path
 ) -> None:

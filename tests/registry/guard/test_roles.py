@@ -45,7 +45,7 @@ def test_the_server_knows_each_person(crew: Team) -> None:
 
 
 def test_accounts_are_the_administrators(crew: Team) -> None:
-    assert {person.name for person in people.listed(crew.home)} == {ADMIN, TOM, RITA, ROB, REA}
+    assert {person.name for person in people.listed(crew.home)} == {ADMIN, team.WORKER, TOM, RITA, ROB, REA}
     for words, role, secret in (("no role 'boss'", "boss", "x" * 12), ("at least 12", "reader", "short")):
         with pytest.raises(SadclError, match=words):
             people.add("ann", role, secret, crew.home)
