@@ -124,7 +124,8 @@ def _start(crew: _Crew) -> None:
         crew.start(OPTUNA, [sys.executable, *served, "--no-control-socket", STUDIES], told)
         crew.answer(OPTUNA)
     page = ["-m", "uvicorn", "--factory", REVIEW, "--host", HOST, "--port", str(crew.port + AFTER[PAGE])]
-    crew.start(PAGE, [sys.executable, *page, "--no-server-header", "--no-proxy-headers"], told)
+    served = [sys.executable, *page, "--no-server-header", "--no-proxy-headers"]
+    crew.start(PAGE, served, told | {processes.PREFECT_LOGIN: login})  # which starts the flow that follows a decision
     crew.answer(PAGE)
     if first:
         say(f"The administrator's name and password are in {crew.root / team.ADMINISTRATOR}")
