@@ -72,6 +72,8 @@ def wait(server: Server, name: str, port: int, said: str = "Its lines above say 
 def end(whom: str, patience: float = 10.0) -> bool:
     """End every process that was started for somebody, whatever has become of its parent: asked first, then made to.
 
+    One that somebody gave another environment is not found.
+
     Args:
         whom: as ``start`` was told.
         patience: seconds until they are made to, and then at most as long again.

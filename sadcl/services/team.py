@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -61,10 +61,11 @@ def down(root: Path = Path(".")) -> str:
     """
     noted = team.running(root)
     if noted is not None:
-        starter = psutil.Process(int(noted["up"].partition(":")[0]))
-        starter.terminate()
-        for hung in psutil.wait_procs([starter], STOP_SECONDS + 4)[1]:
-            hung.kill()
+        with suppress(psutil.NoSuchProcess):
+            starter = psutil.Process(int(noted["up"].partition(":")[0]))
+            starter.terminate()
+            for hung in psutil.wait_procs([starter], STOP_SECONDS + 4)[1]:
+                hung.kill()
     ended = end(_whom(root), STOP_SECONDS)
     (root / team.UP).unlink(missing_ok=True)
     return "Everything is ended" if ended or noted is not None else "Nothing runs here"
