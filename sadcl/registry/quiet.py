@@ -15,6 +15,7 @@ ADDRESS = "MLFLOW_TRACKING_URI"
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -88,7 +89,8 @@ def plain_words(where: str) -> Iterator[None]:
             f"The registry failed: {_first_line(error)}", where=shown(where), fix=f"Check {ADDRESS}, then try again"
         ) from error
     except MlflowException as error:
-        raise _sentence(error, where) from error
+        answer = error.__cause__ if isinstance(error.__cause__, MlflowException) else error  # the server's own words
+        raise _sentence(answer, where) from error
 
 
 def _sentence(error: Exception, where: str) -> SadclError:
@@ -99,6 +101,8 @@ def _sentence(error: Exception, where: str) -> SadclError:
         )
     if "error code 401" in text:
         return SadclError("The registry does not know you", where=shown(where), fix=FIXES["UNAUTHENTICATED"])
+    if "error code 403" in text:
+        return SadclError("The registry does not allow you this", where=shown(where), fix=FIXES["PERMISSION_DENIED"])
     if "out-of-date database schema" in text:
         return SadclError(
             "The registry was written by another MLflow",
