@@ -20,6 +20,9 @@ class Form(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
+SAID = {"missing": "is missing", "model_type": "is no mapping", "dict_type": "is no mapping"}
+"""Kinds of error in words; others as pydantic has them."""
+
 Read = TypeVar("Read", bound=Form)
 Interval = Annotated[list[float], Field(min_length=3, max_length=3)] | None
 """Value, low, high in percent; None where not known."""
@@ -126,8 +129,5 @@ def read(form: type[Read], value: Any, what: str, where: str) -> Read:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])[:100] or "the whole"
-        raise SadclError(
-            f"{what} can't be shown, since {place} is not as it should be: {first['msg'].lower()}",
-            where=where,
-            fix="Find out who wrote it",
-        ) from None
+        wrong = SAID.get(first["type"], f"is not as it should be ({first['msg'].lower()})")
+        raise SadclError(f"{what} can't be shown: {place} {wrong}", where=where, fix="Find out who wrote it") from None
