@@ -1,22 +1,22 @@
 """One version beside the champion: each part is asked for when the page comes to it, or says why it is not there."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import HTTPException
 
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.registry import names, stored
-from sadcl.review import said, view
+from sadcl.review import documents, said, view
 from sadcl.review.compared import FORMAT, compare
 from sadcl.review.desk import Desk
 from sadcl.review.registered import Registered, Version
 from sadcl.review.sessions import Session
 
-Part = dict[str, Any] | str
-"""A value, or a sentence why there is none."""
+T = TypeVar("T")
 
 
 class Beside:
@@ -57,29 +57,29 @@ class Beside:
         return said.last(said.decisions(self._at, self._who)).get(self.version.number)
 
     @cached_property
-    def verdict(self) -> Part:
+    def verdict(self) -> documents.Verdict | str:
         """Of the gate."""
-        return _or_words(lambda: self._at.registry.verdict(self._who, self.version))
+        return or_words(lambda: self._at.registry.verdict(self._who, self.version))
 
     @cached_property
-    def metrics(self) -> Part:
+    def metrics(self) -> documents.Metrics | str:
         """Its own figures."""
-        return _or_words(lambda: self._at.registry.metrics(self._who, self.version))
+        return or_words(lambda: self._at.registry.metrics(self._who, self.version))
 
     @cached_property
-    def settings(self) -> Part:
+    def settings(self) -> dict[str, Any] | str:
         """Its params.yaml."""
-        return _or_words(lambda: self._at.registry.settings(self._who, self.version))
+        return or_words(lambda: self._at.registry.settings(self._who, self.version))
 
     @cached_property
     def figures(self) -> list[view.Figure]:
         """Figures beside the champion's and the published ones."""
-        return view.figures(*map(_known, (self.verdict, self.metrics, self.settings)))
+        return view.figures(known(self.verdict), known(self.metrics), known(self.settings) or {})
 
     @cached_property
     def published(self) -> Mapping[str, Any]:
         """Name and figures of a publication; empty where none is named."""
-        return view.published(_known(self.settings))
+        return view.published(known(self.settings) or {})
 
     @cached_property
     def origin(self) -> Sequence[tuple[str, str]]:
@@ -92,21 +92,22 @@ class Beside:
         rival = self.rival
         if rival is None:
             return "This is the champion." if self.reigns else "There is no champion to compare with."
-        theirs = _or_words(lambda: self._at.registry.settings(self._who, rival))
-        lacking = next((part for part in (self.settings, theirs) if isinstance(part, str)), None)
-        return lacking or view.changes(_known(theirs), _known(self.settings))
+        ours, theirs = self.settings, or_words(lambda: self._at.registry.settings(self._who, rival))
+        if isinstance(ours, str) or isinstance(theirs, str):
+            return ours if isinstance(ours, str) else str(theirs)
+        return or_words(lambda: view.changes(theirs, ours))
 
     @cached_property
     def cost(self) -> list[tuple[str, int | None, int | None]]:
         """What it costs, and what the champion does."""
         rival = self.rival
-        theirs = _or_words(lambda: self._at.registry.metrics(self._who, rival)) if rival is not None else {}
-        return view.cost(_known(self.metrics), _known(theirs), self.version.tags.get(names.SPEED, ""))
+        theirs = None if rival is None else known(or_words(lambda: self._at.registry.metrics(self._who, rival)))
+        return view.cost(known(self.metrics), theirs, self.version.tags.get(names.SPEED, ""))
 
     @cached_property
-    def compared(self) -> Part:
+    def compared(self) -> dict[str, Any] | str:
         """Classes, curves and photos."""
-        return _or_words(self.comparison)
+        return or_words(self.comparison)
 
     @cached_property
     def lacking(self) -> str | None:
@@ -123,8 +124,8 @@ class Beside:
         rival = self.rival
         if rival is not None and _test(metrics) != _test(registry.metrics(who, rival)):
             rival = None
-        threshold = float(metrics.get("threshold", 0.5))
-        held = [stored.pins(each.entity)[stored.SCORES] for each in (self.version, rival) if each is not None]
+        threshold = metrics.threshold
+        held = [stored.pins(each.entity).get(stored.SCORES) for each in (self.version, rival) if each is not None]
 
         def work_out() -> dict[str, Any]:
             theirs = None if rival is None else registry.scores(who, rival)
@@ -160,21 +161,28 @@ class Beside:
         )
 
     def _shards(self) -> str:
-        return str(_known(self.metrics).get("digests", {}).get("shards"))
+        metrics = known(self.metrics)
+        return "" if metrics is None else metrics.digests.shards
 
 
-def _test(metrics: Mapping[str, Any]) -> tuple[Any, ...]:
-    digests = metrics["digests"]
-    return digests["test_list"], digests["labels"]
+def _test(metrics: documents.Metrics) -> tuple[str, str]:
+    return metrics.digests.test_list, metrics.digests.labels
 
 
-def _or_words(ask: Callable[[], dict[str, Any]]) -> Part:
-    """What it answers, or why it could not be had: a page shows the rest all the same."""
+def or_words(ask: Callable[[], T]) -> T | str:
+    """What it answers, or why it could not be had: a page shows the rest all the same.
+
+    Files of a version are somebody else's, and there are more ways to damage them than anybody foresees.
+    """
     try:
         return ask()
     except SadclError as error:
         return str(error)
+    except Exception as error:
+        logging.getLogger(__name__).exception("A part of a page could not be made")
+        return f"This can't be shown: the files that it is made from are damaged ({type(error).__name__})."
 
 
-def _known(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def known(part: T | str) -> T | None:
+    """The part, where it could be had."""
+    return None if isinstance(part, str) else part

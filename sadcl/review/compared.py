@@ -41,7 +41,7 @@ def compare(ours: Path, theirs: Path | None, threshold: float) -> dict[str, Any]
     rival = champion.figures(MODEL, threshold)["AP"] if champion is not None else None
     positives = (model.targets & ~model.ignored).sum(axis=0)
     rows = [
-        _row(name, int(positives[j]), float(figures["AP"][j]), None if rival is None else float(rival[j]))
+        _row(str(name), int(positives[j]), float(figures["AP"][j]), None if rival is None else float(rival[j]))
         for j, name in enumerate(model.classes)
     ]
     drawn = {"version": _curves(model, threshold)}
@@ -77,7 +77,7 @@ def _apart(model: scores.Scores, champion: scores.Scores) -> dict[str, list[dict
         return [
             {
                 "image_id": model.ids[i],
-                "label": model.classes[label[i]],
+                "label": str(model.classes[label[i]]),
                 "class": int(label[i]),
                 "present": bool(model.targets[i, label[i]]),
                 "version": float(ours[i, label[i]]),

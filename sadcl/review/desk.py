@@ -1,5 +1,6 @@
 """What all requests of one page share, and how a page is rendered."""
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -17,6 +18,9 @@ from sadcl.review.cache import Cache
 from sadcl.review.pictures import Pictures
 from sadcl.review.registry import Door, Registry
 from sadcl.review.sessions import Session, Sessions
+
+CUT_SHORT = """<section class="card refused" role="alert"><p>The rest of this page could not be made. The page's log
+says why.</p></section></main></body></html>"""
 
 
 class Desk:
@@ -47,7 +51,7 @@ class Desk:
     def render(self, template: str, who: Session | None, status: int = 200, **values: Any) -> HTMLResponse:
         """A page, whole."""
         text = self._templates.get_template(template).render(who=who, **values)
-        return HTMLResponse(text, status)
+        return HTMLResponse(_encoded(text), status)
 
     def stream(self, template: str, who: Session, status: int = 200, **values: Any) -> StreamingResponse:
         """A page that goes out section by section, for what takes a moment where nobody asked before."""
@@ -61,14 +65,24 @@ def desk(request: Request) -> Desk:
     return found
 
 
-def _sections(pieces: Iterator[str]) -> Iterator[str]:
+def _sections(pieces: Iterator[str]) -> Iterator[bytes]:
+    """Whole sections; a page that began is ended in words, whatever happens."""
     held: list[str] = []
-    for piece in pieces:
-        held.append(piece)
-        if "</section>" in piece:
-            yield "".join(held)
-            held = []
-    yield "".join(held)
+    try:
+        for piece in pieces:
+            held.append(piece)
+            if "</section>" in piece:
+                yield _encoded("".join(held))
+                held = []
+    except Exception:
+        logging.getLogger(__name__).exception("A page was cut short")
+        held = [CUT_SHORT]
+    yield _encoded("".join(held))
+
+
+def _encoded(text: str) -> bytes:
+    """As UTF-8; halves of characters, which YAML and JSON can hold, become question marks."""
+    return text.encode(errors="replace")
 
 
 def _environment() -> Environment:
@@ -85,8 +99,10 @@ def _environment() -> Environment:
     return made
 
 
-def _day(time: datetime | str) -> str:
+def _day(time: datetime | str | None) -> str:
     """A time in UTC, to the minute; what is no time stays as it is."""
+    if time is None:
+        return ""
     try:
         when = datetime.fromisoformat(time) if isinstance(time, str) else time
     except ValueError:

@@ -4,10 +4,9 @@ from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from sadcl.errors import SadclError
 from sadcl.registry import names
 from sadcl.review import said, view
-from sadcl.review.beside import Beside
+from sadcl.review.beside import Beside, known, or_words
 from sadcl.review.desk import Desk, desk
 from sadcl.review.login import Who
 from sadcl.review.registered import Registered, Version
@@ -28,11 +27,9 @@ def versions(request: Request, who: Who, all: bool = False) -> Response:
 
     def reach(version: Version) -> view.Reach:
         """mAP with its interval; without one where its verdict can't be had."""
-        try:
-            judged = at.registry.verdict(who, version).get("intervals") or {}
-        except SadclError:
-            judged = {}
-        interval = (judged.get("mAP") or {}).get("model")
+        verdict = known(or_words(lambda: at.registry.verdict(who, version)))
+        judged = verdict and verdict.intervals.get("mAP")
+        interval = judged and judged.model
         return view.reach(interval) if interval else view.Reach(view.number(version.tags.get(names.MAP)))
 
     return at.stream(

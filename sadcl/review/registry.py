@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sadcl import files, params
 from sadcl.errors import SadclError
+from sadcl.review import documents
 from sadcl.review.aftermath import Aftermath
 from sadcl.review.cache import Cache
 from sadcl.review.registered import Registered, Version, version
@@ -17,8 +18,6 @@ from sadcl.review.sessions import Session
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-STANDS_ON = {"test_list", "labels", "shards"}
-"""Digests that figures must name."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
 
@@ -144,7 +143,7 @@ class Registry:
 
         digest = stored.pins(version.entity).get(name, "")
         if not _SHA256.fullmatch(digest):
-            raise SadclError(f"No digest of {name} was pinned", where=f"{version.model} version {version.number}")
+            raise SadclError(f"No digest of {name} was pinned", where=_where(version))
 
         def bring(folder: Path) -> Path:
             with self._asked(who) as client:
@@ -152,37 +151,44 @@ class Registry:
 
         return self.cache.file(digest, Path(name).name, bring)
 
-    def verdict(self, who: Session, version: Version) -> dict[str, Any]:
+    def verdict(self, who: Session, version: Version) -> documents.Verdict:
         """What the gate said.
 
         Raises:
-            SadclError: it is gone, or is not what the gate said.
+            SadclError: it is gone, is not what the gate said, or makes no sense.
         """
-        value = files.read_json(self._shown(who, version, VERDICT))
-        if files.digest_of(value) != version.judgement:
-            raise SadclError(
-                "The verdict in the registry is not the one that the gate gave",
-                where=f"{version.model} version {version.number}",
-                fix="Run `sadcl register` again, and find out who changed it",
-            )
-        return dict(value)
+        path = self._shown(who, version, VERDICT)
+        try:
+            value = files.read_json(path)
+            if files.digest_of(value) != version.judgement:
+                raise SadclError(
+                    "The verdict in the registry is not the one that the gate gave",
+                    where=_where(version),
+                    fix="Run `sadcl register` again, and find out who changed it",
+                )
+        except Exception:
+            path.unlink(missing_ok=True)  # the gate may have judged between two questions: it is asked for again
+            raise
+        return documents.read(documents.Verdict, value, VERDICT, _where(version))
 
-    def metrics(self, who: Session, version: Version) -> dict[str, Any]:
+    def metrics(self, who: Session, version: Version) -> documents.Metrics:
         """Its figures on the test images, with what they stand on.
 
         Raises:
-            SadclError: they are gone, changed, or do not say what they stand on.
+            SadclError: they are gone, changed, or make no sense.
         """
         value = files.read_json(self.pinned(who, version, METRICS))
-        digests = value.get("digests") if isinstance(value, dict) else None
-        if not isinstance(digests, dict) or not digests.keys() >= STANDS_ON:
-            where = f"{version.model} version {version.number}"
-            raise SadclError("Its figures do not say which test images they stand on", where=where)
-        return dict(value)
+        return documents.read(documents.Metrics, value, METRICS, _where(version))
 
     def settings(self, who: Session, version: Version) -> dict[str, Any]:
-        """Its params.yaml."""
-        return params.read(self._shown(who, version, SETTINGS))
+        """Its params.yaml.
+
+        Raises:
+            SadclError: it is gone, or makes no sense.
+        """
+        value = params.read(self._shown(who, version, SETTINGS))
+        documents.read(documents.Settings, value, SETTINGS, _where(version))
+        return value
 
     def scores(self, who: Session, version: Version) -> Path:
         """Its scores of the test images."""
@@ -261,7 +267,7 @@ class Registry:
         run = str(version.entity.run_id)
 
         def bring(folder: Path) -> Path:
-            gone = SadclError(f"{name} is gone from the registry", where=f"{version.model} version {version.number}")
+            gone = SadclError(f"{name} is gone from the registry", where=_where(version))
             with self._asked(who) as client:
                 try:
                     return Path(client.download_artifacts(run, name, str(folder)))
@@ -281,6 +287,10 @@ class Registry:
 
         with self._acting(who), store.opened(self.root) as client:
             yield client
+
+
+def _where(version: Version) -> str:
+    return f"{version.model} version {version.number}"
 
 
 def _warm() -> None:

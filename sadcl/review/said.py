@@ -6,11 +6,14 @@ from sadcl.review.desk import Desk
 from sadcl.review.sessions import Session
 
 Decision = dict[str, Any]
+LACKING = dict.fromkeys(("action", "user", "time", "reason"), "")
+"""What a line of the audit that people wrote by hand may leave out."""
 
 
 def decisions(at: Desk, who: Session) -> list[Decision]:
     """All decisions, the newest first, each with ``number`` of the registered version that it is about."""
-    return [{**one, "number": str(one.get("challenger", "")).rpartition("/")[2]} for one in at.registry.decisions(who)]
+    told = [{key: value and str(value) for key, value in one.items()} for one in at.registry.decisions(who)]
+    return [{**LACKING, **one, "number": (one.get("challenger") or "").rpartition("/")[2]} for one in told]
 
 
 def last(said: list[Decision]) -> dict[str, Decision]:

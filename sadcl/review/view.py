@@ -1,12 +1,13 @@
 """What a page about one version shows, as plain rows; nothing is asked for here."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sadcl.evaluation.metrics import NAMES
+from pydantic import ValidationError
+
 from sadcl.registry import lineage
+from sadcl.review.documents import SHOWN, Cost, Judged, Metrics, Speed, Verdict
 
 SORTS = {"name": "Class", "positives": "Test photos", "AP": "AP", "champion": "Champion", "change": "Change"}
 """Columns of the table of classes, by what a link calls them."""
@@ -55,23 +56,21 @@ class Changed:
     version: str | None
 
 
-def figures(verdict: Mapping[str, Any], metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Figure]:
+def figures(verdict: Verdict | None, metrics: Metrics | None, settings: Mapping[str, Any]) -> list[Figure]:
     """Figures side by side, in the report's order.
 
     Args:
         verdict: of the gate, with the intervals of both models on the same images.
         metrics: the version's own figures, for those that have no interval.
-        settings: its params.yaml, for the published figures.
+        settings: its params.yaml, for the published figures; empty where not known.
     """
-    intervals, own = verdict.get("intervals") or {}, metrics.get("sadcl") or {}
+    intervals, own = verdict.intervals if verdict else {}, metrics.sadcl if metrics else {}
     known = published(settings).get("figures") or {}
     rows = []
-    for name in (*NAMES, "ECE"):
-        found = intervals.get(name) or {}
-        version = reach(found.get("model")) if found.get("model") else Reach(own.get(name))
-        rows.append(
-            Figure(name, version, reach(found.get("champion")), reach(found.get("difference")), known.get(name))
-        )
+    for name in SHOWN:
+        found = intervals.get(name, Judged())
+        version = reach(found.model) if found.model else Reach(own.get(name))
+        rows.append(Figure(name, version, reach(found.champion), reach(found.difference), known.get(name)))
     return rows
 
 
@@ -115,30 +114,29 @@ def changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[Cha
     return [Changed(name, shown(theirs, name), shown(ours, name)) for name in sorted(names)]
 
 
-TIMED = {"p95": "milliseconds a photo, 19 of 20", "peak": "MiB of memory"}
+TIMED = ("milliseconds a photo, 19 of 20", "MiB of memory")
 """Measured in one run, when it was registered, beside who was champion then."""
 
 
-def cost(
-    version: Mapping[str, Any], champion: Mapping[str, Any], timed: str
-) -> list[tuple[str, int | None, int | None]]:
+def cost(version: Metrics | None, champion: Metrics | None, timed: str) -> list[tuple[str, int | None, int | None]]:
     """What the registered file costs: name, the version's, the champion's.
 
     Args:
-        version, champion: their metrics; empty where not known.
+        version, champion: their metrics; None where not known.
         timed: the tag of ``registry.speed``, who was champion then included; empty where nobody measured.
     """
-    ours, theirs = version.get("cost") or {}, champion.get("cost") or {}
-    rows = [(name, ours.get(name), theirs.get(name)) for name in ("bytes", "parameters")]
+    ours, theirs = (of.cost if of else Cost() for of in (version, champion))
+    rows = [("bytes", ours.bytes, theirs.bytes), ("parameters", ours.parameters, theirs.parameters)]
     try:
-        speed = json.loads(timed)
-        model, rival = speed["model"], speed.get("champion")
-        return [
-            *rows,
-            *((words, round(model[key]), round(rival[key]) if rival else None) for key, words in TIMED.items()),
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError):  # a tag is a trainer's: shown where it makes sense
+        speed = Speed.model_validate_json(timed)
+    except ValidationError:  # a tag is a trainer's: shown where it makes sense
         return rows
+    model, rival = speed.model, speed.champion
+    return [
+        *rows,
+        (TIMED[0], round(model.p95), round(rival.p95) if rival else None),
+        (TIMED[1], round(model.peak), round(rival.peak) if rival else None),
+    ]
 
 
 def origin(tags: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""A reviewer's walk in a real browser, and a second reviewer beside it."""
+"""What a reviewer and a second one beside her do in a real browser: one Chromium, one project that goes on changing."""
 
 import threading
 from collections.abc import Iterator
@@ -13,10 +13,12 @@ from sadcl.registry.status import status
 from sadcl.review.aftermath import in_process
 from sadcl.review.app import create_app
 from sadcl.services import free_port
-from tests.registry.conftest import Networks
+from tests.registry.conftest import Networks, World
 from tests.review.conftest import PASSWORD, Clock, Door, leave
 
 CHROMIUM = Path("/usr/bin/chromium")
+CONFLICT = "409 (Conflict)"
+"""What the browser itself says of a decision that was refused."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,11 +26,25 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def address(reign: Path, clock: Clock) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def root(states: World, networks: Networks) -> Path:
+    """Version 1 is champion, 3 passed, and 4 challenges."""
+    states.bring_back("reign")
+    leave(states.root, networks(4), noise=0.4)
+    assert publish(states.root).alias == "challenger"
+    return states.root
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def address(root: Path, clock: Clock) -> Iterator[str]:
     """The page on loopback, as a server shows it."""
     port = free_port()
-    app = create_app(reign, door=Door(), clock=clock, aftermath=in_process)
+    app = create_app(root, door=Door(), clock=clock, aftermath=in_process)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
     running = threading.Thread(target=server.run)
     running.start()
@@ -39,7 +55,7 @@ def address(reign: Path, clock: Clock) -> Iterator[str]:
         running.join()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A browser, which takes a moment to start."""
     sync_api = pytest.importorskip("playwright.sync_api")
@@ -49,13 +65,37 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser complains about."""
+    return []
+
+
+@pytest.fixture
+def rita(chromium: Any, address: str, complaints: list[str]) -> Iterator[Any]:
+    """A reviewer at a desk, logged in."""
+    page = open_page(chromium, address, complaints)
+    log_in(page, "rita")
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def ron(chromium: Any, address: str, complaints: list[str]) -> Iterator[Any]:
+    """Another one at a phone in the dark."""
+    page = open_page(chromium, address, complaints, viewport={"width": 390, "height": 800}, color_scheme="dark")
+    log_in(page, "ron")
+    yield page
+    page.context.close()
+
+
 def open_page(chromium: Any, address: str, complaints: list[str], **kwargs: Any) -> Any:
-    """A tab of a browser that knows nobody; what it complains about is kept."""
-    page = chromium.new_context(**kwargs).new_page()
+    """A tab of a browser that knows nobody."""
+    page = chromium.new_context(base_url=address, **kwargs).new_page()
     page.set_default_timeout(60_000)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(f"{address}/")
+    page.goto("/")
     return page
 
 
@@ -65,78 +105,94 @@ def log_in(page: Any, name: str, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
+def decide(page: Any, button: str, reason: str) -> None:
+    page.get_by_label("Reason").fill(reason)
+    page.get_by_role("button", name=button).click()
+
+
+def said(page: Any) -> str:
+    return str(page.get_by_role("status").first.inner_text())
+
+
 def champion(root: Path) -> str:
     return str(status(root)["champion"]["source"])
 
 
-def test_a_reviewer_looks_decides_and_goes_back(
-    chromium: Any, address: str, reign: Path, clock: Clock, networks: Networks
+def test_in_after_a_wrong_password_and_out_again(chromium: Any, address: str, complaints: list[str]) -> None:
+    page = open_page(chromium, address, complaints)
+    log_in(page, "rea", "a guess")
+    assert "do not belong together" in page.get_by_role("alert").inner_text()
+    log_in(page, "rea")
+    assert "rea, reader" in page.locator("header").inner_text()
+    page.get_by_role("button", name="Log out").click()
+    page.goto("/history")
+    assert page.get_by_role("heading", level=1).inner_text() == "Log in"
+    assert [("401" in words) for words in complaints] == [True]
+    page.context.close()
+
+
+def test_the_challenger_is_one_click_away_and_its_classes_are_sorted_by_a_click(
+    rita: Any, complaints: list[str]
 ) -> None:
-    leave(reign, networks(4), noise=0.4)
-    assert publish(reign).alias == "challenger"
-    complaints: list[str] = []
-    rita = open_page(chromium, address, complaints)
-    ron = open_page(chromium, address, complaints, viewport={"width": 390, "height": 800}, color_scheme="dark")
-
-    log_in(rita, "rita", "a guess")
-    assert "do not belong together" in rita.get_by_role("alert").inner_text()
-    log_in(rita, "rita")
-    log_in(ron, "ron")
-    assert len(complaints) == 1
-    assert "401" in complaints.pop()
-
     rita.get_by_role("link", name="Review", exact=True).click()
     assert rita.get_by_role("heading", level=1).inner_text() == "Version 4 of tiny"
-    rita.goto(f"{address}/versions/3")
     rita.get_by_role("link", name="AP", exact=True).click()
     rita.get_by_role("link", name="AP").click()
     assert rita.url.endswith("?sort=AP&order=asc#classes")
     cells = rita.locator("table.sorted tbody td:nth-child(3)").all_inner_texts()
     assert [float(cell) for cell in cells] == sorted(float(cell) for cell in cells)
+    assert complaints == []
 
+
+def test_photos_come_as_one_scrolls_to_them(rita: Any, complaints: list[str]) -> None:
+    rita.goto("/versions/3")
     photos = rita.locator(".photos img")
     assert photos.count() >= 3
     for photo in photos.all()[:3]:
         photo.scroll_into_view_if_needed()
         photo.evaluate("image => image.complete || new Promise(done => image.onload = image.onerror = done)")
         assert photo.evaluate("image => image.naturalWidth") == 80
+    assert complaints == []
 
-    rita.keyboard.press("Tab")
-    assert rita.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+def test_nothing_is_wider_than_the_window_and_the_keyboard_shows_where_it_is(
+    rita: Any, ron: Any, complaints: list[str]
+) -> None:
     for page, width in ((rita, 1280), (ron, 390)):
         for path in ("/", "/versions/3", "/history"):
-            page.goto(f"{address}{path}")
+            page.goto(path)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+    rita.keyboard.press("Tab")
+    assert rita.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert complaints == []
 
-    rita.goto(f"{address}/versions/3")
+
+def test_two_reviewers_decide_and_the_second_is_told(rita: Any, ron: Any, root: Path, complaints: list[str]) -> None:
+    rita.goto("/versions/3")
     rita.get_by_role("button", name="Approve").click()
     assert rita.evaluate("document.activeElement.id") == "reason"  # the browser itself asks for one
-    ron.goto(f"{address}/versions/4")
-    ron.get_by_label("Reason").fill("it misses kites")
-    ron.get_by_role("button", name="Reject").click()
-    assert "rejected" in ron.get_by_role("status").first.inner_text()
-    assert status(reign)["challenger"] is None
-    ron.goto(f"{address}/versions/3")
-    ron.get_by_label("Reason").fill("I was first to open it")
-    rita.get_by_label("Reason").fill("more kites found")
-    rita.get_by_role("button", name="Approve").click()
-    assert "is champion now" in rita.get_by_role("status").first.inner_text()
-    assert champion(reign) == "models:/tiny/3"
-    ron.get_by_role("button", name="Approve").click()
+    ron.goto("/versions/4")
+    decide(ron, "Reject", "it misses kites")
+    assert "rejected" in said(ron)
+    assert status(root)["challenger"] is None
+    ron.goto("/versions/3")
+    decide(rita, "Approve", "more kites found")
+    assert "is champion now" in said(rita)
+    assert champion(root) == "models:/tiny/3"
+    decide(ron, "Approve", "I was first to open it")
     assert "champion already" in ron.get_by_role("alert").inner_text()
-
     rita.get_by_role("link", name="History", exact=True).first.click()
     rita.get_by_role("link", name="Roll back").click()
-    rita.get_by_label("Reason").fill("it tags kites as cats")
-    rita.get_by_role("button", name="Roll back to version 1").click()
-    assert "Back to tiny-production version 1" in rita.get_by_role("status").first.inner_text()
-    assert champion(reign) == "models:/tiny/1"
+    decide(rita, "Roll back to version 1", "it tags kites as cats")
+    assert "Back to tiny-production version 1" in said(rita)
+    assert champion(root) == "models:/tiny/1"
+    assert [words for words in complaints if CONFLICT not in words] == []
 
+
+def test_an_idle_session_ends_in_words(rita: Any, clock: Clock, complaints: list[str]) -> None:
     clock.now += 30 * 60
     rita.get_by_role("link", name="Versions").click()
     assert "Your session has ended" in rita.get_by_role("alert").inner_text()
     log_in(rita, "rita")
-    rita.get_by_role("button", name="Log out").click()
-    rita.goto(f"{address}/history")
-    assert rita.get_by_role("heading", level=1).inner_text() == "Log in"
-    assert [words for words in complaints if "409 (Conflict)" not in words] == []
+    assert rita.get_by_role("heading", level=1).inner_text() == "tiny"
+    assert complaints == []

@@ -2,8 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+
+from sadcl import files
+from sadcl.evaluation import scores
+from sadcl.registry import audit, names, store, stored
+from sadcl.review import documents, view
 from sadcl.review.app import create_app
 from tests.review.conftest import Browser, Door, text
 
@@ -51,3 +60,172 @@ def test_a_damaged_copy_of_the_page_is_brought_again(rita: Browser, reign: Path)
         path.write_bytes(b"damaged")
     shutil.rmtree(reign / ".sadcl/review/values")
     assert rita.get("/versions/3").text == first
+
+
+def write(root: Path, name: str, content: bytes, judged: str = "") -> Path:
+    """Put a file beside version 3 as a trainer could: with the digests that belong to it, before anybody looked."""
+    shutil.rmtree(root / ".sadcl/review", ignore_errors=True)
+    with store.opened(root) as client:
+        version = client.get_model_version("tiny", "3")
+        path = Path(client.get_run(version.run_id).info.artifact_uri.removeprefix("file://")) / name
+        path.write_bytes(content)
+        pins = json.dumps({**stored.pins(version), name: files.digest(path)})
+        client.set_model_version_tag("tiny", "3", stored.PINS, pins)
+        if judged:
+            client.set_model_version_tag("tiny", "3", names.VERDICT_DIGEST, judged)
+    return path
+
+
+def shown(rita: Browser) -> str:
+    """The page about version 3, which is whole."""
+    assert "Version 3" in rita.get("/").text
+    answer = rita.get("/versions/3")
+    assert answer.status_code == 200
+    assert answer.text.rstrip().endswith("</html>")
+    assert "The rest of this page could not be made" not in answer.text
+    assert answer.text.count("<h2") >= 6
+    assert ">Approve: make it the champion</button>" in answer.text
+    return text(answer.text)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({}, "rules is missing"),
+        ([1], "the whole is no mapping"),
+        (None, "the whole is no mapping"),
+        ({"rules": "none"}, "rules is not as it should be"),
+        ({"rules": [{"words": "no result"}]}, "rules.0.result is missing"),
+        ({"rules": [{"result": ["pass"], "words": "a list"}]}, "rules.0.result is not as it should be"),
+        ({"rules": [], "intervals": {"mAP": {"model": [1.0, 2.0]}}}, "intervals.mAP.model is not as it should be"),
+        ({"rules": [], "intervals": {"mAP": {"model": [NAN, 1.0, 2.0]}}}, "intervals.mAP.model.0 is not as it should"),
+        ({"rules": [], "intervals": {"mAP": {"model": ["90", 1.0, 2.0]}}}, "intervals.mAP.model.0 is not as it should"),
+        ({"rules": [], "intervals": {"mAP": "high"}}, "intervals.mAP is no mapping"),
+    ],
+)
+def test_a_verdict_that_makes_no_sense_is_said(rita: Browser, reign: Path, value: Any, words: str) -> None:
+    write(reign, "verdict.json", json.dumps(value).encode(), files.digest_of(value))
+    assert f"verdict.json can't be shown: {words}" in shown(rita)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "The file is not JSON"),
+        (b"\xff", "The file is not JSON"),
+        (b"[" * 100_000, "The file is not JSON"),
+        (b'{"rules": [{"result": "pass", "words": "\\ud800"}]}', "the files that it is made from are damaged"),
+    ],
+)
+def test_a_verdict_that_can_t_be_read_is_said(rita: Browser, reign: Path, content: bytes, words: str) -> None:
+    write(reign, "verdict.json", content, "e" * 64)
+    assert words in shown(rita)
+
+
+DIGESTS = {"test_list": "1", "labels": "2", "shards": "3"}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({}, "digests is missing"),
+        ({"digests": {"labels": "2", "shards": "3"}}, "digests.test_list is missing"),
+        ({"digests": {**DIGESTS, "shards": 3}}, "digests.shards is not as it should be"),
+        ({"digests": DIGESTS, "sadcl": {"mAP": NAN}}, "sadcl.mAP is not as it should be"),
+        ({"digests": DIGESTS, "sadcl": {"ECE": "low"}}, "sadcl.ECE is not as it should be"),
+        ({"digests": DIGESTS, "sadcl": [1]}, "sadcl is no mapping"),
+        ({"digests": DIGESTS, "threshold": NAN}, "threshold is not as it should be"),
+        ({"digests": DIGESTS, "images": "many"}, "images is not as it should be"),
+        ({"digests": DIGESTS, "cost": {"bytes": "few"}}, "cost.bytes is not as it should be"),
+    ],
+)
+def test_figures_that_make_no_sense_are_said(rita: Browser, reign: Path, value: Any, words: str) -> None:
+    write(reign, "evidence/metrics.json", json.dumps(value).encode())
+    assert f"evidence/metrics.json can't be shown: {words}" in shown(rita)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[1, 2]", "The settings are not a mapping of sections"),
+        ("a: [", "The settings are not YAML"),
+        ("gate: strict", "params.yaml can't be shown: gate is no mapping"),
+        ("gate: {published: {figures: {}}}", "can't be shown: gate.published.name is missing"),
+        (
+            "gate: {published: {name: a, figures: {mAP: .nan}}}",
+            "can't be shown: gate.published.figures.mAP is not as it should",
+        ),
+        (
+            "gate: {published: {name: a, figures: {mAP: high}}}",
+            "can't be shown: gate.published.figures.mAP is not as it should",
+        ),
+        ("a: &a {b: *a}", "the files that it is made from are damaged"),
+        ('gate: {published: {name: "\\ud800"}}', "Settings that are not the champion's"),
+        ("? [1, 2]\n: {3: .nan, true: 2026-01-01}", "The settings are not YAML"),
+        ("{3: .nan, true: 2026-01-01}", "True – 2026-01-01"),
+    ],
+)
+def test_settings_that_make_no_sense_are_said(rita: Browser, reign: Path, content: str, words: str) -> None:
+    write(reign, "params.yaml", content.encode())
+    assert words in shown(rita)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ({"logits": {"other": np.zeros((20, 3), dtype=np.float32)}}, "There are no scores of sadcl"),
+        ({"logits": {"sadcl": np.full((20, 3), np.nan, dtype=np.float32)}}, "sigmoid of the logits"),
+        ({"ids": [f"another {i}" for i in range(20)]}, "the files that it is made from are damaged (KeyError)"),
+        ({"classes": (1, None, True)}, "None"),
+    ],
+)
+def test_scores_that_make_no_sense_are_said(rita: Browser, reign: Path, damage: dict[str, Any], words: str) -> None:
+    whole, odd = next((reign / ".sadcl/mlartifacts").rglob("scores.parquet")), reign / "odd.parquet"
+    scores.write(odd, replace(scores.read(whole), **damage))
+    write(reign, stored.SCORES, odd.read_bytes())
+    assert words in shown(rita)
+
+
+def test_pins_without_scores_are_said(rita: Browser, reign: Path) -> None:
+    with store.opened(reign) as client:
+        client.set_model_version_tag("tiny", "3", stored.PINS, json.dumps({"evidence/metrics.json": "no digest"}))
+    page = shown(rita)
+    assert "No digest of evidence/metrics.json was pinned" in page
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["[" * 4000, "null", '{"model": {}}', '{"model": {"p95": 1e999, "peak": 1}}', '{"model": {"p95": NaN, "peak": 1}}',
+     '{"model": {"p95": 1, "peak": 1}, "champion": 3}'],
+)  # fmt: skip
+def test_a_speed_that_makes_no_sense_is_not_shown(tag: str) -> None:
+    assert [name for name, *_ in view.cost(None, documents.Metrics(digests=DIGESTS), tag)] == ["bytes", "parameters"]
+
+
+def test_a_line_of_the_audit_that_somebody_wrote_by_hand_is_shown_as_far_as_it_goes(rita: Browser, reign: Path) -> None:
+    audit.append({"challenger": "models:/tiny/3", "time": 5, "action": ["?"], "reason": None}, reign)
+    page = shown(rita)
+    assert "['?']" in page
+    assert "['?']" in text(rita.get("/history").text)
+
+
+def test_a_page_that_can_t_be_finished_says_so(rita: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(view, "cost", broken)
+    page = rita.get("/versions/3").text
+    assert "The rest of this page could not be made." in page
+    assert page.endswith("</html>")
+    assert "secret" not in page
+    assert "Approve" not in page
+
+
+def test_what_the_gate_judged_while_somebody_looked_is_asked_for_again(rita: Browser, reign: Path) -> None:
+    path = write(reign, "verdict.json", b"{}")
+    assert "is not the one that the gate gave" in shown(rita)
+    shutil.copy(reign / "reports/verdict.json", path)
+    assert "is not the one that the gate gave" not in shown(rita)
