@@ -221,9 +221,8 @@ class Registry:
         from sadcl.registry.promote import promote
 
         with self._deciding:
-            self._as_seen(who, number, seen)
             with self._acting(who):
-                words = promote(number, reason, first=first, root=self.root).words
+                words = promote(number, reason, first=first, seen=seen, root=self.root).words
             return [words, self._after(who)]
 
     def reject(self, who: Session, number: int, seen: str, reason: str) -> list[str]:
@@ -231,9 +230,8 @@ class Registry:
         from sadcl.registry.promote import reject
 
         with self._deciding:
-            self._as_seen(who, number, seen)
             with self._acting(who):
-                words = reject(number, reason, root=self.root).words
+                words = reject(number, reason, seen=seen, root=self.root).words
             return [words, self._after(who)]
 
     def roll_back(self, who: Session, expected: str, reason: str) -> list[str]:
@@ -253,11 +251,6 @@ class Registry:
             with self._acting(who):
                 words = rollback(reason, root=self.root).words
             return [words, self._after(who)]
-
-    def _as_seen(self, who: Session, number: int, seen: str) -> None:
-        judged = [version.judgement for version in self.now(who).versions if version.number == str(number)]
-        if judged != [seen]:
-            raise SadclError("The version was judged anew since you opened this page", fix="Look at it again")
 
     def _after(self, who: Session) -> str:
         return self.aftermath(self.root, lambda: self._acting(who))

@@ -77,7 +77,7 @@ def test_a_version_that_was_judged_anew_is_looked_at_again_first(rita: Browser, 
     for seen in (old, ""):
         late = rita.send("/versions/3", "/versions/3", **fields, verdict=seen)
         assert late.status_code == 409
-        assert "The version was judged anew since you opened this page. Look at it again." in late.text
+        assert "It was judged anew since it was looked at" in late.text
         assert ">as I saw it</textarea>" in late.text
     assert champion(reign) == (FIRST, None)
     assert status(reign)["challenger"]["version"] == "3"
