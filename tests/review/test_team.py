@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sadcl.registry import audit, store
-from sadcl.review.aftermath import in_process
+from sadcl.review.aftermath import by_flow, in_process
 from sadcl.review.app import create_app
 from tests.registry.guard.conftest import REA, RITA, ROB, TOM, Team, crew, password, reigning  # noqa: F401 - fixtures
 from tests.review.conftest import Browser, Clock, text
@@ -58,10 +58,14 @@ def test_a_decision_carries_the_name_of_who_is_logged_in(reigning: Team, come: A
     assert (back.status_code, "Back to" in back.text) == (200, True)
 
 
-def test_a_rejection_is_the_reviewer_s(reigning: Team, come: Any) -> None:  # noqa: F811
+def test_a_rejection_is_the_reviewer_s_and_the_flow_asks_in_their_name(
+    reigning: Team, app: Any, come: Any  # noqa: F811
+) -> None:  # fmt: skip
     number = reigning.train()
+    app.state.desk.registry.aftermath = by_flow
     answer = come(RITA).send(f"/versions/{number}", f"/versions/{number}", action="reject", reason="no")
     assert (answer.status_code, "is rejected" in answer.text) == (200, True)
+    assert "<p>The project&#39;s files are in line.</p>" in answer.text
     assert (audit.entries(reigning.root)[-1]["action"], audit.entries(reigning.root)[-1]["user"]) == ("reject", RITA)
 
 
