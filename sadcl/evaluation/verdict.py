@@ -81,6 +81,8 @@ def settings_digest(rules: params.Gate, threshold: float) -> str:
 def _evidence(
     scores: Scores, metrics: Mapping[str, Any], rival: Scores, champion: Champion | None, threshold: float
 ) -> Evidence:
+    if not len(scores):
+        raise SadclError("There are no scores of test images to judge on", fix="Run `dvc repro evaluate`")
     counts = multiplicities(len(scores), DRAWS, SEED)
     refusal = _against_model(scores, metrics)
     model = Refusal(refusal) if refusal is not None else _sample(scores, MODEL, threshold, counts)

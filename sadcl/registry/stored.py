@@ -110,9 +110,12 @@ def _compare(version: "ModelVersion", expected: dict[str, str], found: dict[str,
     if not differ:
         return
     name = differ[0]
-    how = "is missing" if name not in found else "was not there" if name not in expected else "is not the same"
+    if name not in found:
+        how = "is gone"
+    else:
+        how = f"{'is not the same as' if name in expected else 'was not there'} when it was registered"
     raise SadclError(
-        f"{name} {how} as when it was registered" + (f", and {len(differ) - 1} more" if differ[1:] else ""),
+        f"{name} {how}" + (f", and {len(differ) - 1} more differ" if differ[1:] else ""),
         where=f"models:/{version.name}/{version.version}",
         fix="Do not use this version; find out who changed it, and register the model anew",
     )

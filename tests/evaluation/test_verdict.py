@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sadcl import params
+from sadcl.errors import SadclError
 from sadcl.evaluation.champion import Champion
 from sadcl.evaluation.metrics import plain
 from sadcl.evaluation.scores import Scores, nothing
@@ -132,3 +133,9 @@ def test_a_test_set_without_any_label_is_refused_not_passed():
     judged = held(model=empty, champion=None, rules=rules)
     assert judged["verdict"] == "refused"
     assert "not a number" in judged["rules"][0]["words"]
+
+
+def test_no_test_image_at_all_is_an_error_in_words():
+    nobody = GOOD.part(np.array([], dtype=int))
+    with pytest.raises(SadclError, match="no scores of test images"):
+        held(model=nobody, metrics={}, champion=None)
