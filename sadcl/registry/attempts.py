@@ -35,7 +35,7 @@ class Attempts:
     """Failed log-ins by name and by address.
 
     A name and password that succeeded in this process are known (as a keyed digest): they are neither counted nor made
-    to wait, so that nobody shuts others out by guessing at their names. Callers that give no password go without that.
+    to wait, so that nobody shuts others out by guessing at their names.
 
     Args:
         clock: seconds that never go back.
@@ -49,7 +49,7 @@ class Attempts:
         self._counted: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
-    def begin(self, name: str, address: str, password: str | None = None) -> int:
+    def begin(self, name: str, address: str, password: str) -> int:
         """Ask for an attempt, which counts as failed until ``succeeded`` is called: many at once get no more tries.
 
         Returns:
@@ -68,7 +68,7 @@ class Attempts:
             _keep(self._counted)
             return 0
 
-    def succeeded(self, name: str, address: str, password: str | None = None) -> None:
+    def succeeded(self, name: str, address: str, password: str) -> None:
         """The attempt was none that failed; at a first success the name's earlier failures are forgotten, too.
 
         Those of the address stay, and the name's as well where the log-in was known before: whoever guesses gains
@@ -80,11 +80,10 @@ class Attempts:
                 self._take_back(keys)
             if pair not in self._known:
                 self._failures.pop(keys[0], None)
-                if password is not None:
-                    self._known[pair] = None
-                    _keep(self._known)
+                self._known[pair] = None
+                _keep(self._known)
 
-    def failed(self, name: str, address: str, password: str | None = None) -> None:
+    def failed(self, name: str, address: str, password: str) -> None:
         """The attempt failed: a log-in that was known is so no longer."""
         now, pair = self._clock(), self._pair(name, password)
         with self._lock:
@@ -92,13 +91,13 @@ class Attempts:
             if not self._was_counted(pair):
                 self._count(_keys(name, address), now)
 
-    def undecided(self, name: str, address: str, password: str | None = None) -> None:
+    def undecided(self, name: str, address: str, password: str) -> None:
         """Nobody could say whether the attempt was right."""
         with self._lock:
             if self._was_counted(self._pair(name, password)):
                 self._take_back(_keys(name, address))
 
-    def _pair(self, name: str, password: str | None) -> bytes:
+    def _pair(self, name: str, password: str) -> bytes:
         return hmac.digest(self._key, ascii((name, password)).encode(), "sha256")
 
     def _count(self, keys: list[Key], now: float) -> None:

@@ -17,6 +17,8 @@ from sadcl.errors import SadclError
 
 BEFORE = "before"
 """The key that holds the digest of the line before."""
+NOT_DONE = "not done"
+"""What the server notes of a line whose change was not made."""
 
 
 def append(path: Path, entry: Mapping[str, Any]) -> str:
@@ -66,7 +68,16 @@ def parse(lines: list[bytes], where: object) -> list[dict[str, Any]]:
 
 def broken(lines: list[bytes], where: object) -> list[int]:
     """Numbers of the lines, from 1, whose digest of the line before does not hold."""
-    return [n + 1 for n, entry in enumerate(parse(lines, where)) if entry.get(BEFORE) != _last(lines[:n])]
+    pairs = zip(parse(lines, where), ["", *digests(lines)], strict=False)
+    return [n for n, (entry, before) in enumerate(pairs, 1) if entry.get(BEFORE) != before]
+
+
+def done(lines: list[bytes], where: object) -> list[dict[str, Any]]:
+    """The entries without those that were not done after they had been noted."""
+    entries = parse(lines, where)
+    undone = {entry["line"] for entry in entries if entry.get("what") == NOT_DONE}
+    pairs = zip(entries, digests(lines), strict=True)
+    return [entry for entry, digest in pairs if digest not in undone and entry.get("what") != NOT_DONE]
 
 
 def digests(lines: list[bytes]) -> list[str]:

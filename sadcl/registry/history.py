@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Entry = dict[str, Any]
 LEDGER = "the server's ledger"
+TAGGED = "tag set"
 SUBJECT = ("model", "version", "experiment", "username")
 SECONDS = len("2026-01-01T00:00:00")
 """Characters of a time, down to seconds."""
@@ -61,7 +62,7 @@ def read(root: Path = Path(".")) -> History:
     if ledger is None:
         told = decided
     else:
-        told = _done(chain.parse(ledger, LEDGER), ledger)
+        told = chain.done(ledger, LEDGER)
         problems += _broken(ledger, LEDGER)
     problems += _cut(root, chain.digests([*ours, *(ledger or [])]))
     problems += _forged(root, decided, None if ledger is None else told)
@@ -78,13 +79,6 @@ def _ledger(root: Path) -> list[bytes] | None:
             return chain.split(people.answer(people.LEDGER, root).encode())
         except people.NoAccountsError:
             return None
-
-
-def _done(entries: list[Entry], lines: list[bytes]) -> list[Entry]:
-    """Without what MLflow refused after it was noted."""
-    undone = {entry["line"] for entry in entries if entry.get("what") == "not done"}
-    pairs = zip(entries, chain.digests(lines), strict=True)
-    return [entry for entry, digest in pairs if digest not in undone and entry.get("what") != "not done"]
 
 
 def _broken(lines: list[bytes], where: str) -> list[str]:
@@ -125,7 +119,7 @@ def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> lis
 def _never_noted(decided: list[Entry], ledger: list[Entry]) -> list[str]:
     """Decisions in the project that the server knows nothing of; those of before there was a server lead the file."""
     began = ledger[0]["time"][:SECONDS] if ledger else ""
-    noted = {entry["to"] for entry in ledger if entry.get("key") == names.DECISION}
+    noted = {entry["to"] for entry in ledger if (entry["what"], entry.get("key")) == (TAGGED, names.DECISION)}
     since = dropwhile(lambda numbered: str(numbered[1].get("time"))[:SECONDS] < began, enumerate(decided, 1))
     return [
         f"Line {number} of {audit.FILE} tells a decision that the server never noted: it is forged."
@@ -139,8 +133,8 @@ def _known(version: "ModelVersion", decided: list[Entry], ledger: list[Entry] | 
     text = version.tags[names.DECISION]
     if ledger is None:
         return any(names.decision(version) == _plain(entry) for entry in decided) or _carried(version)
-    here = (version.name, str(version.version), names.DECISION)
-    tagged = [e["to"] for e in ledger if (e.get("model"), e.get("version"), e.get("key")) == here]
+    here = (TAGGED, version.name, str(version.version), names.DECISION)
+    tagged = [e["to"] for e in ledger if (e["what"], e.get("model"), e.get("version"), e.get("key")) == here]
     return tagged[-1] in (text, chain.digest(text)) if tagged else _carried(version)
 
 

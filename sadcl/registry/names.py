@@ -34,6 +34,8 @@ DECIDED = ("action", "model", "from", "to", "challenger", "weights", "verdict", 
 OURS = "sadcl."
 """How our tags begin."""
 PRODUCTION = "-production"
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's pages then show runs and curves, not the traces of a language model."""
 
 
 def production(name: str) -> str:

@@ -92,13 +92,18 @@ def check(name: str, password: str, root: Path = Path(".")) -> Person | None:
 
 def decider(root: Path = Path(".")) -> str:
     """Who decides: the name that is logged in to the server, or git's where the registry has no log-in."""
+    return logged_in(root) or audit.user(root)
+
+
+def logged_in(root: Path = Path(".")) -> str | None:
+    """The name that is logged in to the server; None where the registry has no log-in."""
     if store.database(root) is not None:
-        return audit.user(root)
+        return None
     try:
         with _at(store.address(root)):
             return str(answer(_CURRENT, root)["user"]["username"])
     except NoAccountsError:
-        return audit.user(root)
+        return None
 
 
 def answer(path: str, root: Path = Path(".")) -> Any:

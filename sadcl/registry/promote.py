@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHALLENGERS = "`sadcl status` says who does"
-REGISTER = "Run `dvc repro` and `sadcl register`, which judge and register it again"
+REGISTER = "Let who registered it run `dvc repro` and `sadcl register`, which judge it again"
 
 
 @dataclass(frozen=True)

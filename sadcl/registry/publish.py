@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import card, figures, flavour, lineage, names, store, stored
+from sadcl.registry import card, figures, flavour, lineage, names, people, store, stored
 from sadcl.registry import made as stages_made
 from sadcl.registry.made import Made
 
@@ -24,9 +24,6 @@ EVIDENCE = (stages_made.SCORES, stages_made.METRICS)
 
 SHOWN = (stages_made.REPORT, stages_made.VERDICT, stages_made.VALIDATION, Path("params.yaml"), stages_made.LOCK)
 """What people look at; a later gate run may replace it."""
-
-KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""MLflow's pages then show runs and curves, not the traces of a language model."""
 
 REVIEWED = ("mAP", "CF1", "OF1")
 DESCRIPTION = 5000
@@ -133,6 +130,13 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
     digest = files.digest_of(made.verdict)
     if not new and version.tags.get(names.VERDICT_DIGEST) == digest:
         return
+    who = None if new else people.logged_in(made.root)
+    if who is not None and who != version.user_id:
+        raise SadclError(
+            f"{version.user_id} registered this model, and the gate's new verdict on it is theirs to register",
+            where=names.address(version),
+            fix=f"Let {version.user_id} run `sadcl register`",
+        )
     tags = {
         names.VERDICT: str(made.verdict["verdict"]),
         names.JUDGED_AGAINST: made.judged_against,
@@ -204,7 +208,7 @@ def _experiment(client: "MlflowClient", made: Made) -> str:
     found = client.get_experiment_by_name(made.name)
     if found is None:
         where = None if place is None else str(place / made.name)
-        return str(client.create_experiment(made.name, artifact_location=where, tags=KIND))
+        return str(client.create_experiment(made.name, artifact_location=where, tags=names.KIND))
     if place is not None and Path(found.artifact_location) != place / made.name:
         raise SadclError(
             f"The registry keeps its files in {found.artifact_location}, but this project is elsewhere now",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import files, params, processes
 from sadcl.errors import SadclError
-from sadcl.registry import names, publish, quiet, store
+from sadcl.registry import names, quiet, store
 
 if TYPE_CHECKING:
     from mlflow.server.auth.client import AuthServiceClient
@@ -129,7 +129,7 @@ def set_up(address: str, root: Path = Path(".")) -> None:
             if not client.search_registered_models(f"name = '{model}'"):
                 client.create_registered_model(model)
         found = client.get_experiment_by_name(name)
-        experiment = client.create_experiment(name, tags=publish.KIND) if found is None else found.experiment_id
+        experiment = client.create_experiment(name, tags=names.KIND) if found is None else found.experiment_id
         rights = {
             TRAINER: [("experiment", str(experiment)), ("registered_model", name)],
             REVIEWER: [("registered_model", names.production(name))],

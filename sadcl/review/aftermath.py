@@ -28,7 +28,7 @@ _OUTCOME = re.compile(r"^promote: (completed|failed): (.*)$", re.MULTILINE)
 def by_flow(root: Path, acting: Acting) -> str:
     """Run ``python -m flows.promote`` in the project, with a log-in only where the registry asks for one.
 
-    Where Prefect can't be had the same is done here. A flow whose page is ended meanwhile goes on: it is soon done.
+    Where Prefect can't be had the same is done here. `sadcl sync` does what a flow that was ended has left.
     """
     with acting():
         surroundings = dict(os.environ)

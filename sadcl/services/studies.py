@@ -94,17 +94,19 @@ class Door:
         return person if self._clock() < until else None
 
     def _asked(self, digest: bytes, name: str, password: str, address: str) -> people.Person | None:
-        wait = self._attempts.begin(name, address)
+        wait = self._attempts.begin(name, address, password)
         if wait:
             raise TooManyRequests(f"Too many attempts. Wait {wait} s, then try again.", retry_after=wait)
         try:
             person = self._check(name, password)
         except SadclError as error:
-            self._attempts.undecided(name, address)
+            self._attempts.undecided(name, address, password)
             raise ServiceUnavailable(str(error)) from None
         if person is not None:
-            self._attempts.succeeded(name, address)
+            self._attempts.succeeded(name, address, password)
             now = self._clock()
             self._known = {one: known for one, known in self._known.items() if now < known[1]}
             self._known[digest] = person, now + TRUSTED
+        else:
+            self._attempts.failed(name, address, password)
         return person

@@ -97,13 +97,11 @@ def test_who_comes_through_a_tunnel_is_counted_by_name_alone(door: Attempts, add
     assert guess(door, "rita", FREE["name"] + 1, address) == 15
 
 
-def test_without_a_password_names_and_addresses_are_counted_as_ever(door: Attempts) -> None:
-    assert [door.begin("rita", HERE) for _ in range(6)] == [0] * 5 + [15]
+def test_what_nobody_could_decide_does_not_count(door: Attempts) -> None:
+    assert [door.begin("rita", HERE, "hers") for _ in range(6)] == [0] * 5 + [15]
     for _ in range(5):
-        door.undecided("rita", HERE)
-    assert door.begin("rita", HERE) == 0
-    door.succeeded("rita", HERE)
-    assert [door.begin("rita", HERE) for _ in range(6)] == [0] * 5 + [15]
+        door.undecided("rita", HERE, "hers")
+    assert door.begin("rita", HERE, "hers") == 0
 
 
 def test_noise_does_not_wash_away_the_name_that_somebody_guesses_at(

@@ -13,8 +13,9 @@ from mlflow.server import app as flask_app
 from starlette.middleware import Middleware
 
 from sadcl.errors import SadclError
+from sadcl.registry import chain
 from sadcl.registry.guard import artefacts, inside, ledger, makers, people, rights, rules, runs, unfinished
-from sadcl.registry.guard.entrance import Entrance
+from sadcl.registry.guard.entrance import Entrance, tell_known
 
 Rule = Callable[..., ledger.Entry | None]
 
@@ -39,6 +40,7 @@ def create_app() -> FastAPI:
     makers.stamp()
     rights.widen()
     _watch(flask_app)
+    tell_known(flask_app)
     ledger.serve(flask_app)
     outer.user_middleware.append(Middleware(artefacts.Uploads))  # the innermost one: behind MLflow's log-in
     outer.user_middleware.insert(0, Middleware(Entrance))
@@ -78,7 +80,7 @@ def _watched(view: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
                 return answer
             finally:
                 if not done:
-                    ledger.write({"what": "not done", "line": line})
+                    ledger.write({"what": chain.NOT_DONE, "line": line})
 
     return watched
 

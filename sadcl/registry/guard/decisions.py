@@ -74,7 +74,7 @@ def _passed(candidate: ModelVersion, reigning: ModelVersion | None, seen: str | 
 def _reigned(version: ModelVersion) -> bool:
     """Whether the ledger has it as champion."""
     crowned = {"what": "alias set", "model": version.name, "alias": names.CHAMPION, "to": str(version.version)}
-    lines = chain.parse(chain.lines(ledger.path()), ledger.path())
+    lines = chain.done(chain.lines(ledger.path()), ledger.path())
     return any(crowned.items() <= line.items() for line in lines)
 
 

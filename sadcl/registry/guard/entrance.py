@@ -3,17 +3,24 @@
 import base64
 import binascii
 import hmac
+import re
 import secrets
 import time
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from flask import Flask, Response, g
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sadcl.registry.attempts import Attempts
+from sadcl.registry.guard import inside
+from sadcl.registry.guard.inside import Refused
 
 READING = {"GET", "HEAD", "OPTIONS"}
+CLOSED = re.compile(r"/(ajax-)?api/[^/]+/(mlflow/)?(assistant|jobs|mcp-servers|gateway)|/gateway|/v1/")
+"""What MLflow answers outside Flask, to anybody with an account; its assistant runs commands for them."""
+KNOWN = "x-sadcl-known"
 MOST = 10_000
 """Log-ins that failed and are remembered."""
 
@@ -26,20 +33,21 @@ class Entrance:
         self.key, self.wrong = secrets.token_bytes(32), dict[bytes, None]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 403 or 429, or hand on."""
+        """Answer 401, 403 or 429, or hand on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        origin = headers.get("origin")
-        if scope["method"] not in READING and origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        origin, header = headers.get("origin"), headers.get("authorization")
+        said = _login(header or "")
+        if CLOSED.match(scope["path"]):
+            await inside.answer(Refused("This server has no such service"))(scope, receive, send)
+        elif scope["method"] not in READING and origin is not None and urlsplit(origin).netloc != headers.get("host"):
             await PlainTextResponse("A page of another address sent this", 403)(scope, receive, send)
-            return
-        said = _login(headers.get("authorization", ""))
-        if said is None:
-            await self.app(scope, receive, send)
-        elif self._digest(*said) in self.wrong:
+        elif header is None or (said is not None and self._digest(*said) in self.wrong):
             await self.app(scope, receive, send)  # a client with an old password guesses nothing, and shuts out nobody
+        elif said is None:
+            await PlainTextResponse("This is no log-in by name and password", 401)(scope, receive, send)
         else:
             await self._as(*said, scope, receive, send)
 
@@ -50,30 +58,33 @@ class Entrance:
             told = PlainTextResponse(f"Too many attempts. Wait {wait} s.", 429, {"retry-after": str(wait)})
             await told(scope, receive, send)
             return
-        status = 500
+        counted = False
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal counted
             if message["type"] == "http.response.start":
-                status = message["status"]
-                self._count(who, status)
+                counted = True
+                headers = MutableHeaders(scope=message)
+                known = KNOWN in headers or "username" in scope.get("state", {})
+                del headers[KNOWN]
+                self._count(who, message["status"], known)
             await send(message)
 
         try:
             await self.app(scope, receive, sending)
-        except BaseException:
-            if status == 500:
-                self._count(who, status)
-            raise
+        finally:
+            if not counted:
+                self.attempts.undecided(*who)
 
-    def _count(self, who: tuple[str, str, str], status: int) -> None:
-        if status >= 500:
-            self.attempts.undecided(*who)
+    def _count(self, who: tuple[str, str, str], status: int, known: bool) -> None:
+        """Much is answered without a look at the log-in, so that an answer alone says nothing about it."""
+        if known:
+            self.attempts.succeeded(*who)
         elif status == 401:
             self.attempts.failed(*who)
             self._remember(self._digest(who[0], who[2]))
         else:
-            self.attempts.succeeded(*who)
+            self.attempts.undecided(*who)
 
     def _digest(self, name: str, password: str) -> bytes:
         return hmac.digest(self.key, ascii((name, password)).encode(), "sha256")
@@ -85,12 +96,21 @@ class Entrance:
 
 
 def _login(header: str) -> tuple[str, str] | None:
-    """Name and password of a request; None where it has none that MLflow would read."""
-    scheme, _, value = header.strip().partition(" ")
-    if scheme.lower() != "basic":
-        return None
+    """Name and password of a request, read as MLflow does; None where they can't be."""
     try:
-        name, _, password = base64.b64decode(value.strip()).decode().partition(":")
+        scheme, value = header.split()
+        name, _, password = base64.b64decode(value).decode().partition(":")
     except (binascii.Error, ValueError):
         return None
-    return name, password
+    return (name, password) if scheme.lower() == "basic" else None
+
+
+def tell_known(app: Flask) -> None:
+    """Flask's answers carry, as far as the entrance, whether MLflow knew who asked."""
+
+    def told(answer: Response) -> Response:
+        if g.get("mlflow_authenticated_user"):
+            answer.headers[KNOWN] = "1"
+        return answer
+
+    app.after_request(told)

@@ -12,6 +12,7 @@ from mlflow.server import handlers as _handlers
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.tracking.dbmodels.models import SqlRun
 from mlflow.utils import uri as _uri
+from sqlalchemy import func
 from starlette.responses import Response
 
 auth: Any = _auth
@@ -102,9 +103,9 @@ def holder(name: str, alias: str) -> ModelVersion | None:
 
 
 def last_version(name: str) -> int:
-    """The highest number of a model's versions; 0 where there are none."""
-    found = _registry().search_model_versions(f"name = '{name}'", 1, ["version_number DESC"])
-    return int(found[0].version) if found else 0
+    """The highest number that MLflow gave to a model's versions, deleted ones included; 0 where there were none."""
+    with _registry().ManagedSessionMaker() as session:
+        return session.query(func.max(SqlModelVersion.version)).filter(SqlModelVersion.name == name).scalar() or 0
 
 
 def is_registered(run_id: str) -> bool:

@@ -52,7 +52,7 @@ def write(entry: Entry, who: str | None = None) -> str:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
         return chain.append(path(), {"time": now, "who": who or inside.user(), **entry})
-    except (OSError, SadclError) as error:
+    except (OSError, ValueError, SadclError) as error:
         raise MlflowException(f"The server's ledger can't be written, so nothing is changed: {error}") from None
 
 

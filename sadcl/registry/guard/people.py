@@ -1,5 +1,6 @@
 """Accounts and rights: only the administrator changes them, and each change is noted. Passwords never are."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import request
@@ -11,11 +12,16 @@ SHOWN = (
     "permission",
 )  # fmt: skip
 """What of a request is noted."""
+OWN = ("username",)
+"""The same, where everybody may ask."""
+LONGEST = 300
+"""Characters of each."""
+PASSWORD = "password changed"
 
 CHANGES = {
     ("/mlflow/users/create", "POST"): "account made",
     ("/mlflow/users/create-ui", "POST"): "account made",
-    ("/mlflow/users/update-password", "PATCH"): "password changed",
+    ("/mlflow/users/update-password", "PATCH"): PASSWORD,
     ("/mlflow/users/update-admin", "PATCH"): "administrator changed",
     ("/mlflow/users/delete", "DELETE"): "account deleted",
     ("/mlflow/users/permissions/grant", "POST"): "right given",
@@ -34,7 +40,9 @@ CHANGES = {
 def _noted(what: str) -> Any:
     def rule(**_: Any) -> Entry:
         sent = request.get_json(force=True, silent=True) or request.form
-        return {"what": what, **{name: sent[name] for name in SHOWN if name in sent}}
+        told = sent if isinstance(sent, Mapping) else {}
+        shown = OWN if what == PASSWORD else SHOWN
+        return {"what": what, **{name: str(told[name])[:LONGEST] for name in shown if name in told}}
 
     return rule
 

@@ -13,7 +13,7 @@ from mlflow.protos import model_registry_pb2 as registry
 from mlflow.protos import service_pb2 as tracking
 
 from sadcl.registry import chain, names
-from sadcl.registry.guard import decisions, inside, makers, rights
+from sadcl.registry.guard import decisions, inside, makers, rights, runs
 from sadcl.registry.guard.inside import Refused
 from sadcl.registry.guard.ledger import Entry
 from sadcl.registry.stored import PINS
@@ -76,7 +76,7 @@ def version_created() -> Entry | None:
         raise Refused(f"The tag {names.DECISION} is written by a decision, not when a version is registered")
     elif asked.source.startswith("runs:") or "%" in asked.source or asked.source.rstrip("/") == _home(asked.run_id):
         raise Refused(f"A version's files lie below its run under their plain address, not at {asked.source}")
-    elif inside.run_user(asked.run_id or inside.run_of_model(asked.model_id)) != inside.user():
+    elif {inside.run_user(run) for run in runs.behind(asked)} != {inside.user()}:
         raise Refused("A version comes from a run of who registers it")
     number = str(inside.last_version(asked.name) + 1)
     noted = {"what": "version made", "model": asked.name, "version": number, "source": asked.source}
@@ -147,6 +147,26 @@ def version_described() -> Entry | None:
     return {"what": "version described", "model": asked.name, "version": asked.version}
 
 
+def model_deleted() -> Entry:
+    """Not while one of its versions is champion."""
+    name = inside.asked(registry.DeleteRegisteredModel).name
+    _does_not_reign(name, None)
+    return {"what": "model deleted", "model": name}
+
+
+def version_deleted() -> Entry:
+    """Not while it is champion."""
+    asked = inside.asked(registry.DeleteModelVersion)
+    _does_not_reign(asked.name, asked.version)
+    return {"what": "version deleted", "model": asked.name, "version": asked.version}
+
+
+def _does_not_reign(name: str, number: str | None) -> None:
+    champion = inside.holder(name, names.CHAMPION) if names.protected(name) else None
+    if champion is not None and number in (None, str(champion.version)):
+        raise Refused(f"{names.address(champion)} is champion, and can't be deleted")
+
+
 def _changed(what: str, message: type[Any]) -> Callable[[], Entry]:
     """No rule of ours beside MLflow's rights; only noted."""
     shown = ("name", "version", "key", "stage")
@@ -163,7 +183,7 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/registered-models/create", "POST"): model_created,
     ("/mlflow/registered-models/rename", "POST"): model_renamed,
     ("/mlflow/registered-models/update", "PATCH"): _changed("model described", registry.UpdateRegisteredModel),
-    ("/mlflow/registered-models/delete", "DELETE"): _changed("model deleted", registry.DeleteRegisteredModel),
+    ("/mlflow/registered-models/delete", "DELETE"): model_deleted,
     ("/mlflow/registered-models/set-tag", "POST"): _changed("model tagged", registry.SetRegisteredModelTag),
     ("/mlflow/registered-models/delete-tag", "DELETE"): _changed("model untagged", registry.DeleteRegisteredModelTag),
     ("/mlflow/registered-models/alias", "POST"): alias_set,
@@ -171,7 +191,7 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/model-versions/create", "POST"): version_created,
     ("/mlflow/model-versions/update", "PATCH"): version_described,
     ("/mlflow/model-versions/transition-stage", "POST"): _changed("stage set", registry.TransitionModelVersionStage),
-    ("/mlflow/model-versions/delete", "DELETE"): _changed("version deleted", registry.DeleteModelVersion),
+    ("/mlflow/model-versions/delete", "DELETE"): version_deleted,
     ("/mlflow/model-versions/set-tag", "POST"): version_tagged,
     ("/mlflow/model-versions/delete-tag", "DELETE"): version_untagged,
     ("/mlflow/experiments/create", "POST"): experiment_created,

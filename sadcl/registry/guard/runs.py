@@ -1,6 +1,6 @@
-"""Runs behind registered versions: their figures, notes and what they are said to have made are their maker's."""
+"""Runs and models behind registered versions: their figures and notes are those of who made them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mlflow.protos import service_pb2 as tracking
@@ -9,17 +9,36 @@ from sadcl.registry.guard import inside
 from sadcl.registry.guard.inside import Refused
 
 
+def behind(asked: Any) -> set[str]:
+    """The runs that a request is about: named, or the one that a named model came from; empty where that is gone."""
+    named = {asked.run_id or getattr(asked, "run_uuid", "")} - {""}
+    return named | {inside.run_of_model(model) or "" for model in _models(asked)}
+
+
+def _models(asked: Any) -> Iterator[str]:
+    """Ids of the models that a request names, itself or in its parts."""
+    parts = [*getattr(asked, "metrics", []), *getattr(asked, "models", [])]
+    for part in (asked, *parts):
+        if getattr(part, "model_id", ""):
+            yield part.model_id
+
+
 def _of_a_run(message: type[Any]) -> Callable[[], None]:
-    def rule() -> None:
-        asked = inside.asked(message)
-        run = asked.run_id or getattr(asked, "run_uuid", "")
+    return lambda: _own(behind(inside.asked(message)))
+
+
+def _of_a_model(model_id: str, **_: str) -> None:
+    _own({inside.run_of_model(model_id) or ""})
+
+
+def _own(runs: set[str]) -> None:
+    for run in runs:
         if inside.is_registered(run) and inside.user() != inside.run_user(run):
             raise Refused(f"Run {run} belongs to a registered version; only who made it writes into it")
 
-    return rule
 
-
-RULES = {
+MODELS = "/mlflow/logged-models/<model_id>"
+RULES: dict[tuple[str, str], Callable[..., None]] = {
     ("/mlflow/runs/update", "POST"): _of_a_run(tracking.UpdateRun),
     ("/mlflow/runs/set-tag", "POST"): _of_a_run(tracking.SetTag),
     ("/mlflow/runs/delete-tag", "POST"): _of_a_run(tracking.DeleteTag),
@@ -29,4 +48,8 @@ RULES = {
     ("/mlflow/runs/log-model", "POST"): _of_a_run(tracking.LogModel),
     ("/mlflow/runs/log-inputs", "POST"): _of_a_run(tracking.LogInputs),
     ("/mlflow/runs/outputs", "POST"): _of_a_run(tracking.LogOutputs),
+    (MODELS, "PATCH"): _of_a_model,
+    (f"{MODELS}/tags", "PATCH"): _of_a_model,
+    (f"{MODELS}/tags/<tag_key>", "DELETE"): _of_a_model,
+    (f"{MODELS}/params", "POST"): _of_a_model,
 }

@@ -12,10 +12,11 @@ SERVER = "the server"
 
 def settle() -> None:
     """Mark the last line where its change was never made; one change is made at a time, so only the last can be."""
-    lines = chain.lines(ledger.path())
-    last = chain.parse(lines[-1:], ledger.path())
-    if last and not _made(last[0]):
-        ledger.write({"what": "not done", "line": chain.digests(lines[-1:])[0]}, SERVER)
+    with ledger.changing():
+        lines = chain.lines(ledger.path())
+        last = chain.parse(lines[-1:], ledger.path())
+        if last and not _made(last[0]):
+            ledger.write({"what": chain.NOT_DONE, "line": chain.digests(lines[-1:])[0]}, SERVER)
 
 
 def _made(entry: Entry) -> bool:

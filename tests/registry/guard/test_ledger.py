@@ -10,7 +10,7 @@ import pytest
 
 from sadcl import files
 from sadcl.registry import audit, chain, history, names, team
-from tests.registry.guard.conftest import NAME, PRODUCTION, REA, ROB, Team
+from tests.registry.guard.conftest import NAME, PRODUCTION, REA, ROB, TOM, Team
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +37,12 @@ def test_a_whole_ledger_has_no_problems_and_tells_each_change(reigning: Team) ->
     assert told.problems == []
     assert any(f"{ROB}: alias set: {PRODUCTION}, alias champion" in line for line in told.lines)
     assert any("it sees kites" in line for line in told.lines)
+
+
+def test_a_tag_of_a_model_that_looks_like_a_decision_harms_nothing(reigning: Team) -> None:
+    with reigning.acting(TOM):
+        reigning.client().set_registered_model_tag(NAME, names.DECISION, "{}")
+    assert problems(reigning) == []
 
 
 def test_an_edited_line_and_a_missing_line_are_found(reigning: Team, ledger: Path) -> None:

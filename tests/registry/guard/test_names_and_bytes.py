@@ -1,5 +1,6 @@
 """What nobody can do past our commands: new names, other sources, other pins, other bytes."""
 
+import base64
 import json
 import posixpath
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import requests
 from mlflow.exceptions import MlflowException
 
+from sadcl.errors import SadclError
 from sadcl.registry import names, store, stored, team
 from sadcl.registry.publish import publish
 from tests.registry.conftest import leave
@@ -100,8 +102,13 @@ def test_what_is_told_about_a_version_is_told_by_who_made_it(reigning: Team) -> 
     before = {path: path.read_bytes() for path in (root / home).rglob("*") if path.is_file()}
     with reigning.acting(REA):
         run = reigning.client().get_model_version(NAME, number).run_id
+    logged = next(part for part in model.split("/") if part.startswith("m-"))
+    its = f"{API}/mlflow/logged-models/{logged}"
     version, noted = {"name": NAME, "version": number}, {"run_id": run, "key": "k", "value": "v"}
     with reigning.holding(ROB, "trainer"):
+        with reigning.acting(ROB):
+            own = reigning.client().create_run("1").info.run_id
+        measured = {"key": "mAP", "value": 99.0, "timestamp": 1, "model_id": logged}
         for method, path, words in (
             ("PUT", f"{API}{STORED}{home}/verdict.json", {"data": b"{}"}),
             ("PUT", f"{API}{STORED}{home}/new.txt", {"data": b"x"}),
@@ -116,14 +123,23 @@ def test_what_is_told_about_a_version_is_told_by_who_made_it(reigning: Team) -> 
             ("POST", f"{API}/mlflow/runs/log-batch",
              {"json": {"run_id": run, "tags": [{"key": "k", "value": "v"}]}}),
             ("POST", f"{API}/mlflow/runs/update", {"json": {"run_id": run, "run_name": "mine"}}),
+            ("POST", f"{API}/mlflow/runs/log-metric", {"json": {"run_id": own, **measured}}),
+            ("POST", f"{API}/mlflow/runs/log-batch", {"json": {"run_id": own, "metrics": [measured]}}),
+            ("PATCH", f"{its}/tags", {"json": {"tags": [{"key": "k", "value": "v"}]}}),
+            ("PATCH", its, {"json": {"status": "LOGGED_MODEL_UPLOAD_FAILED"}}),
+            ("POST", f"{its}/params", {"json": {"params": [{"key": "k", "value": "v"}]}}),
         ):  # fmt: skip
             answer = reigning.ask(ROB, method, path, **words)
             assert answer.status_code == 403, (method, path, answer.text)
             assert "only who" in answer.text.lower(), (method, path, answer.text)
-        sent = {"name": NAME, "source": f"mlflow-artifacts:/{model}", "run_id": run}
-        answer = reigning.ask(ROB, "POST", f"{API}/mlflow/model-versions/create", json=sent)
-        assert answer.status_code == 403
-        assert "run of who registers it" in answer.json()["message"]
+        sent = {"name": NAME, "source": f"mlflow-artifacts:/{model}"}
+        for behind in ({"run_id": run}, {"run_id": own, "model_id": logged}, {"model_id": logged}, {}):
+            answer = reigning.ask(ROB, "POST", f"{API}/mlflow/model-versions/create", json={**sent, **behind})
+            assert answer.status_code == 403, behind
+            assert "run of who registers it" in answer.json()["message"]
+        leave(reigning.root, reigning.networks(reigning.last), "fail")
+        with reigning.acting(ROB), pytest.raises(SadclError, match=f"Let {TOM} run"):
+            publish()
     assert {path: path.read_bytes() for path in (root / home).rglob("*") if path.is_file()} == before
     assert reigning.ask(TOM, "POST", f"{API}/mlflow/runs/set-tag", json=noted).ok
 
@@ -143,23 +159,41 @@ def test_a_password_is_not_guessed_at_leisure_and_nobody_is_shut_out(crew: Team)
 
     assert ask(crew.secret(REA)) == 200
     assert [ask("an old password") for _ in range(10)] == [401] * 10
-    guesses = [ask(f"guess {number}") for number in range(10)]
+    guesses = []
+    for number in range(10):
+        wrong = f"guess {number}"
+        guesses.append(ask(wrong))
+        for path, headers in (("/health", {}), ("/version", {}), ("/", {"Host": "elsewhere"})):
+            requests.get(f"{crew.address}{path}", auth=(REA, wrong), headers=headers, timeout=30)
     assert guesses[0] == 401
     assert guesses[-1] == 429
+    login = base64.b64encode(f"{REA}:{crew.secret(REA)}".encode()).decode()
+    for header in (f"Bearer {login}", f"Basic {login} {login}", "Basic ?", "x"):
+        answer = requests.get(f"{crew.address}{API}{STORED}x", headers={"Authorization": header}, timeout=30)
+        assert answer.status_code == 401, header
+    another = base64.b64encode(f"{REA}:another guess".encode()).decode()
+    tab = requests.get(f"{crew.address}{API}{STORED}x", headers={"Authorization": f"Basic\t{another}"}, timeout=30)
+    assert tab.status_code == 429
     assert ask(crew.secret(REA)) == 200
 
 
 def test_a_new_verdict_of_a_registered_model_still_arrives(reigning: Team) -> None:
     number = reigning.train()
-    leave(reigning.root, sorted(Path(reigning.networks(99)).parent.glob("*.safetensors"), key=_made)[-2], "fail")
+    leave(reigning.root, reigning.networks(reigning.last), "fail")
     with reigning.acting(TOM):
         again = publish()
     assert (again.version, again.new, again.alias) == (number, False, None)
     assert reigning.holders()["challenger"] is None
 
 
-def _made(path: Path) -> float:
-    return path.stat().st_mtime
+@pytest.mark.parametrize("path", ["model-versions/delete", "registered-models/delete"])
+def test_a_champion_is_not_deleted(reigning: Team, path: str) -> None:
+    with reigning.acting(REA):
+        version = reigning.client().get_model_version_by_alias(PRODUCTION, names.CHAMPION).version
+    sent = {"name": PRODUCTION, "version": version}
+    answer = reigning.ask(ADMIN, "DELETE", f"{API}/mlflow/{path}", json=sent)
+    assert answer.status_code == 403
+    assert "is champion" in answer.json()["message"]
 
 
 def test_only_the_administrator_makes_names(crew: Team) -> None:
