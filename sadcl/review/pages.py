@@ -1,8 +1,10 @@
 """What a person can look at: all versions, one of them, its pictures, the history."""
 
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.background import BackgroundTask
 
 from sadcl.registry import names
 from sadcl.review import said, view
@@ -32,10 +34,13 @@ def versions(request: Request, who: Who, all: bool = False) -> Response:
         interval = judged and judged.model
         return view.reach(interval) if interval else view.Reach(view.number(version.tags.get(names.MAP)))
 
-    return at.stream(
+    answer = at.stream(
         "versions.html", who, now=now, shown=shown, more=len(now.versions) - len(shown), reach=reach,
         decided=said.last(decided), crowned=said.crowned(decided),
     )  # fmt: skip
+    if now.challenger is not None:
+        answer.background = BackgroundTask(_work_out, at, who, now, int(now.challenger.number))
+    return answer
 
 
 @router.get("/versions/{number}")
@@ -59,10 +64,22 @@ def show(
     refused: str = "",
 ) -> Response:
     """The page about a version; a decision that was refused comes back here with its reason."""
-    return at.stream(
-        "version.html", who, status, now=now, it=Beside(at, who, now, number), sorts=view.SORTS, ordered=view.ordered,
-        sort=sort, order=order, reason=reason, refused=refused,
-    )  # fmt: skip
+    values = _values(at, who, now, number, sort, order)
+    return at.stream("version.html", who, status, **values, reason=reason, refused=refused)
+
+
+def _work_out(at: Desk, who: Session, now: Registered, number: int) -> None:
+    """Make a version's page for nobody: what takes seconds with many photos is then there when somebody opens it."""
+    nobody = replace(who, notices=[])
+    for _ in at.sections("version.html", nobody, **_values(at, nobody, now, number), reason="", refused=""):
+        pass
+
+
+def _values(
+    at: Desk, who: Session, now: Registered, number: int, sort: str = "name", order: str = "asc"
+) -> dict[str, Any]:
+    beside = Beside(at, who, now, number)
+    return {"now": now, "it": beside, "sorts": view.SORTS, "ordered": view.ordered, "sort": sort, "order": order}
 
 
 @router.get("/versions/{number}/{kind}/{place}/{picture}.jpg")

@@ -51,6 +51,16 @@ def test_the_list_says_who_challenges_who_reigns_and_how_good_they_are(rita: Bro
     assert "approved by Ann <ann@example.org>" in page
 
 
+def test_the_challengers_page_is_worked_out_while_the_list_is_looked_at(rita: Browser, reign: Path) -> None:
+    kept = reign / ".sadcl/review/values"
+    shutil.rmtree(kept, ignore_errors=True)
+    rita.get("/")
+    worked_out = set(kept.iterdir())
+    assert worked_out
+    rita.get("/versions/3")
+    assert set(kept.iterdir()) == worked_out
+
+
 def test_a_long_list_is_cut_and_can_be_had_whole(rita: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sadcl.review.pages.RECENT", 2)
     cut = rita.get("/").text
