@@ -127,6 +127,12 @@ class Shards:
         return {name: self._table[name].to_pylist() for name in self._table.column_names if name not in COLUMNS}
 
     @cached_property
+    def longer_sides(self) -> list[int]:
+        """Of the photos as they came, in pixels."""
+        longer: list[int] = pc.max_element_wise(self._table["width"], self._table["height"]).to_pylist()
+        return longer
+
+    @cached_property
     def list_digest(self) -> str:
         """Digest of the sorted ids: which photos these are."""
         return hashlib.sha256("\n".join(sorted(self.ids)).encode()).hexdigest()

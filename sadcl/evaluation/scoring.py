@@ -25,6 +25,9 @@ from sadcl.progress import track
 Head = Mapping[str, Any]
 Which = Literal["best", "ema", "raw"]
 
+SIZE = "size"
+"""A column to slice by, unless the source has one of this name: photos' longer side, in pixels."""
+
 
 def challenger(
     served: Path, train: Path, pretrain: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()
@@ -211,4 +214,5 @@ def _scores(
     ids, sha256, classes = list(test.ids), list(test.sha256), tuple(test.classes)
     truth = Scores(ids, sha256, classes, np.asarray(test.targets), np.asarray(test.ignored))
     stands_on = {"test_list": test.list_digest, "shards": test.digest, "labels": truth.labels_digest()}
-    return replace(truth, slices=dict(test.slices), logits=logits, digests={**digests, **stands_on}, seen=seen)
+    slices = {SIZE: test.longer_sides, **test.slices}
+    return replace(truth, slices=slices, logits=logits, digests={**digests, **stands_on}, seen=seen)

@@ -51,8 +51,8 @@ class Slice(Section):
 
     kind: Literal["slice"]
     column: str
-    """A column of the source (camera, place, ...), or `labels`: how many a photo has. More than eight different numbers
-    are cut at their quartiles."""
+    """A column of the source (camera, place, ...), `labels`, how many a photo has, or `size`, its longer side in
+    pixels. More than eight different numbers are cut at their quartiles."""
     metric: str
     """As for `absolute`."""
     margin: float = Field(ge=0, allow_inf_nan=False)

@@ -87,6 +87,7 @@ def test_everything_in_a_row_comes_back(root: Path) -> None:
     assert read.sha256 == [files.digest(root / "raw/two.png"), files.digest(root / "raw/one.jpg")]
     assert [read.jpeg(i) for i in (0, 1)] == [(root / f"raw/{name}").read_bytes() for name in ("two.png", "one.jpg")]
     assert read.slices == {"camera": [None, "left"], "light": [None, 0.5]}
+    assert read.longer_sides == [max(one["width"], one["height"]) for one in reversed(rows)]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -115,6 +115,7 @@ def test_evaluate_writes_scores_figures_and_plots(project):
     found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
     assert set(found.logits) == {"sadcl", "sadcl_other", "sarl"}
     assert len(found) == noted["images"] == 12
+    assert found.slices["size"] == shards.Shards("data/shards/test").longer_sides
     assert found.slices["camera"] == ["left" if i % 3 else "right" for i in range(12)]
     assert not np.array_equal(found.logits["sadcl"], found.logits["sadcl_other"])
     for name in found.logits:
