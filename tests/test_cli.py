@@ -141,9 +141,7 @@ def test_a_wrong_number_for_the_flow_is_refused(template: Path, words: str) -> N
     assert "should be 0 or more" in refused(template, "-m", "flows.retrain", *words.split())
 
 
-@pytest.mark.parametrize("words", ["retrain", "promote 1 --reason x"])
-def test_a_prefect_server_that_can_not_be_reached_is_a_sentence(template: Path, words: str) -> None:
+def test_a_prefect_server_that_can_not_be_reached_is_a_sentence(template: Path) -> None:
     nobody = "http://127.0.0.1:9/api"
-    module, *rest = words.split()
-    printed = refused(template, "-m", f"flows.{module}", *rest, PREFECT_API_URL=nobody)
-    assert f"{module}: The Prefect server can't be reached ({nobody})" in printed
+    printed = refused(template, "-m", "flows.retrain", PREFECT_API_URL=nobody)
+    assert f"retrain: The Prefect server can't be reached ({nobody})" in printed
