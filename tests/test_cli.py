@@ -145,3 +145,12 @@ def test_a_prefect_server_that_can_not_be_reached_is_a_sentence(template: Path) 
     nobody = "http://127.0.0.1:9/api"
     printed = refused(template, "-m", "flows.retrain", PREFECT_API_URL=nobody)
     assert f"retrain: The Prefect server can't be reached ({nobody})" in printed
+
+
+@pytest.mark.slow
+def test_what_follows_a_decision_then_has_a_server_of_its_own(template: Path) -> None:
+    process = start(template, "-m", "flows.promote", PREFECT_API_URL="http://127.0.0.1:9/api")
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    assert "can't be reached (http://127.0.0.1:9/api), so this run has a server of its own" in printed
+    assert "promote: completed: " in printed
