@@ -52,11 +52,15 @@ def kill_at(stage: str, epoch: int, step: int) -> None:
 
 
 def reach(process: "subprocess.Popen[str]", epoch: int, step: int) -> None:
-    """Wait until a trainer has kept its state there."""
+    """Wait until a trainer has kept its state there; it stands still while we look, and from then on."""
     deadline = time.monotonic() + 120
-    while not any(reached >= (epoch, step) for reached in states()):
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        if any(reached >= (epoch, step) for reached in states()):
+            return
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
+        process.send_signal(signal.SIGCONT)
         time.sleep(0.02)
 
 
@@ -101,8 +105,7 @@ def test_two_trainers_never_work_on_one_state(project: Path) -> None:
 
 def test_a_second_process_stands_back_from_a_trainer_that_is_alive(project: Path) -> None:
     first = start("pretrain")
-    reach(first, 0, 1)
-    first.send_signal(signal.SIGSTOP)  # alive, and holding its state, for as long as we look
+    reach(first, 0, 1)  # alive, and holding its state, for as long as we look
     second = start("pretrain")
     printed, _ = second.communicate(timeout=300)
     first.send_signal(signal.SIGCONT)
