@@ -46,6 +46,7 @@ class Attempts:
         self._key = secrets.token_bytes(32)
         self._failures: dict[Key, _Failures] = {}
         self._known: dict[bytes, None] = {}
+        self._wrong: dict[bytes, None] = {}
         self._counted: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
@@ -78,6 +79,7 @@ class Attempts:
         with self._lock:
             if self._was_counted(pair):
                 self._take_back(keys)
+            self._wrong.pop(pair, None)
             if pair not in self._known:
                 self._failures.pop(keys[0], None)
                 self._known[pair] = None
@@ -88,8 +90,15 @@ class Attempts:
         now, pair = self._clock(), self._pair(name, password)
         with self._lock:
             self._known.pop(pair, None)
+            self._wrong[pair] = None
+            _keep(self._wrong)
             if not self._was_counted(pair):
                 self._count(_keys(name, address), now)
+
+    def failed_before(self, name: str, password: str) -> bool:
+        """Whether this very pair failed: tried again, it is no further guess."""
+        with self._lock:
+            return self._pair(name, password) in self._wrong
 
     def undecided(self, name: str, address: str, password: str) -> None:
         """Nobody could say whether the attempt was right."""

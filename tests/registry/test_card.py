@@ -203,9 +203,9 @@ def test_the_card_follows_the_verdict_but_keeps_its_lineage(registered: Path, st
     assert files.digest("dvc.lock") not in text
 
 
-def test_what_a_killed_call_left_out_comes_with_the_next_one(
-    registered: Path, stages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def killed(registered: Path, stages: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict that became a pass, and a call that was killed before it had told all of it."""
     stages(verdict="fail")
     publish()
     stages(verdict="pass")
@@ -213,20 +213,14 @@ def test_what_a_killed_call_left_out_comes_with_the_next_one(
         patch.setattr(MlflowClient, "log_text", _killed)
         with pytest.raises(KeyboardInterrupt):
             publish()
+
+
+def test_what_a_killed_call_left_out_comes_with_the_next_one(killed: None, stages: Callable[..., None]) -> None:
     publish()
     assert "Gate: **pass**" in _shown()[0]
 
 
-def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(
-    registered: Path, stages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stages(verdict="fail")
-    publish()
-    stages(verdict="pass")
-    with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_text", _killed)
-        with pytest.raises(KeyboardInterrupt):
-            publish()
+def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(killed: None, stages: Callable[..., None]) -> None:
     stages(verdict="fail")
     assert publish().alias is None
     with store.opened() as client:

@@ -93,24 +93,18 @@ def test_a_team_behind_one_address_does_not_shut_itself_out(page: Any) -> None:
         assert Browser(page).log_in("rita").status_code == 200
 
 
-def test_a_session_ends_when_it_is_idle(browser: Browser, clock: Clock) -> None:
+@pytest.mark.parametrize(("times", "minutes", "last"), [(3, 29, 30), (47, 10, 10)], ids=["idle", "eight hours"])
+def test_a_session_ends_when_it_is_idle_and_at_all_events(
+    browser: Browser, clock: Clock, times: int, minutes: int, last: int
+) -> None:
     browser.log_in()
-    for _ in range(3):
-        clock.now += 29 * 60
+    for _ in range(times):
+        clock.now += minutes * 60
         assert browser.get("/").url.path == "/"
-    clock.now += 30 * 60
+    clock.now += last * 60
     ended = browser.get("/")
     assert ended.url.path == "/login"
     assert "Your session has ended." in ended.text
-
-
-def test_a_session_ends_after_eight_hours_at_all_events(browser: Browser, clock: Clock) -> None:
-    browser.log_in()
-    for _ in range(47):
-        clock.now += 10 * 60
-        assert browser.get("/").url.path == "/"
-    clock.now += 10 * 60
-    assert browser.get("/").url.path == "/login"
 
 
 def test_after_logging_out_the_cookie_is_worth_nothing(browser: Browser, page: Any) -> None:

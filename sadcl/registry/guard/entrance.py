@@ -2,9 +2,7 @@
 
 import base64
 import binascii
-import hmac
 import re
-import secrets
 import time
 from urllib.parse import urlsplit
 
@@ -21,8 +19,6 @@ READING = {"GET", "HEAD", "OPTIONS"}
 CLOSED = re.compile(r"/(ajax-)?api/[^/]+/(mlflow/)?(assistant|jobs|mcp-servers|gateway)|/gateway|/v1/")
 """What MLflow answers outside Flask, to anybody with an account; its assistant runs commands for them."""
 KNOWN = "x-sadcl-known"
-MOST = 10_000
-"""Log-ins that failed and are remembered."""
 
 
 class Entrance:
@@ -30,7 +26,6 @@ class Entrance:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app, self.attempts = app, Attempts(time.monotonic)
-        self.key, self.wrong = secrets.token_bytes(32), dict[bytes, None]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, 403 or 429, or hand on."""
@@ -44,7 +39,7 @@ class Entrance:
             await inside.answer(Refused("This server has no such service"))(scope, receive, send)
         elif scope["method"] not in READING and origin is not None and urlsplit(origin).netloc != headers.get("host"):
             await PlainTextResponse("A page of another address sent this", 403)(scope, receive, send)
-        elif header is None or (said is not None and self._digest(*said) in self.wrong):
+        elif header is None or (said is not None and self.attempts.failed_before(*said)):
             await self.app(scope, receive, send)  # a client with an old password guesses nothing, and shuts out nobody
         elif said is None:
             await PlainTextResponse("This is no log-in by name and password", 401)(scope, receive, send)
@@ -82,17 +77,8 @@ class Entrance:
             self.attempts.succeeded(*who)
         elif status == 401:
             self.attempts.failed(*who)
-            self._remember(self._digest(who[0], who[2]))
         else:
             self.attempts.undecided(*who)
-
-    def _digest(self, name: str, password: str) -> bytes:
-        return hmac.digest(self.key, ascii((name, password)).encode(), "sha256")
-
-    def _remember(self, wrong: bytes) -> None:
-        self.wrong[wrong] = None
-        if len(self.wrong) > MOST:
-            del self.wrong[next(iter(self.wrong))]
 
 
 def _login(header: str) -> tuple[str, str] | None:
