@@ -55,11 +55,8 @@ class Desk:
 
     def stream(self, template: str, who: Session, status: int = 200, **values: Any) -> StreamingResponse:
         """A page that goes out section by section, for what takes a moment where nobody asked before."""
-        return StreamingResponse(self.sections(template, who, **values), status, media_type="text/html")
-
-    def sections(self, template: str, who: Session, **values: Any) -> Iterator[bytes]:
-        """The sections of such a page."""
-        return _sections(self._templates.get_template(template).generate(who=who, **values))
+        pieces = self._templates.get_template(template).generate(who=who, **values)
+        return StreamingResponse(_sections(pieces), status, media_type="text/html")
 
 
 def desk(request: Request) -> Desk:

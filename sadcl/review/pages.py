@@ -1,7 +1,6 @@
 """What a person can look at: all versions, one of them, its pictures, the history."""
 
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.background import BackgroundTask
@@ -39,7 +38,8 @@ def versions(request: Request, who: Who, all: bool = False) -> Response:
         decided=said.last(decided), crowned=said.crowned(decided),
     )  # fmt: skip
     if now.challenger is not None:
-        answer.background = BackgroundTask(_work_out, at, who, now, int(now.challenger.number))
+        beside = Beside(at, who, now, int(now.challenger.number))
+        answer.background = BackgroundTask(or_words, beside.comparison)  # seconds, which nobody waits for later
     return answer
 
 
@@ -64,22 +64,10 @@ def show(
     refused: str = "",
 ) -> Response:
     """The page about a version; a decision that was refused comes back here with its reason."""
-    values = _values(at, who, now, number, sort, order)
-    return at.stream("version.html", who, status, **values, reason=reason, refused=refused)
-
-
-def _work_out(at: Desk, who: Session, now: Registered, number: int) -> None:
-    """Make a version's page for nobody: what takes seconds with many photos is then there when somebody opens it."""
-    nobody = replace(who, notices=[])
-    for _ in at.sections("version.html", nobody, **_values(at, nobody, now, number), reason="", refused=""):
-        pass
-
-
-def _values(
-    at: Desk, who: Session, now: Registered, number: int, sort: str = "name", order: str = "asc"
-) -> dict[str, Any]:
-    beside = Beside(at, who, now, number)
-    return {"now": now, "it": beside, "sorts": view.SORTS, "ordered": view.ordered, "sort": sort, "order": order}
+    return at.stream(
+        "version.html", who, status, now=now, it=Beside(at, who, now, number), sorts=view.SORTS, ordered=view.ordered,
+        sort=sort, order=order, reason=reason, refused=refused,
+    )  # fmt: skip
 
 
 @router.get("/versions/{number}/{kind}/{place}/{picture}.jpg")
