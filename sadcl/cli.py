@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sadcl.cli_data import data
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
@@ -17,7 +18,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data = typer.Typer(help="Sources of photos, and what people have accepted.", no_args_is_help=True)
 app.add_typer(data, name="data")
 user = typer.Typer(help="Accounts of a team's registry.", no_args_is_help=True)
 app.add_typer(user, name="user")
@@ -41,22 +41,6 @@ def recipe(name: Annotated[str, typer.Argument(help="A file under recipes/, with
 
     for line in use_recipe(name):
         say(line)
-
-
-@data.command("scenes")
-def data_scenes(seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 2307) -> None:
-    """Make the embedded data set under data/raw/scenes and track it with DVC."""
-    from sadcl.upkeep import make_scenes
-
-    say(make_scenes(seed))
-
-
-@data.command("accept")
-def data_accept() -> None:
-    """Make the present data what later data is compared with."""
-    from sadcl.upkeep import accept_data
-
-    say(accept_data())
 
 
 @app.command()

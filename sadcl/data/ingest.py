@@ -7,7 +7,7 @@ next run need not open it, and by digest, so that a moved one is not decoded aga
 import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ _REMEMBERED = pa.schema(
         ("height", pa.int64()),
         ("bytes", pa.int64()),
         ("sha256", pa.string()),
+        ("brightness", pa.float64()),
+        ("sharpness", pa.float64()),
+        ("phash", pa.uint64()),
     ]
 )
 
@@ -100,7 +103,7 @@ def _frame(images: Sequence[sources.Image], facts: Sequence[photos.Facts]) -> pd
         columns[name] = [getattr(image, name) for image in images]
     for name in ("labels", "ignored"):
         columns[name] = [list(getattr(image, name)) for image in images]
-    for name in ("width", "height", "bytes", "sha256", "problem"):
+    for name in (field.name for field in fields(photos.Facts)):
         columns[name] = [getattr(fact, name) for fact in facts]
     for name in sorted({name for image in images for name in image.slices}):
         columns[name] = [image.slices.get(name) for image in images]
@@ -127,7 +130,7 @@ class _Memory:
     def __init__(self, path: Path, max_pixels: int) -> None:
         self._path = path
         self._max_pixels = max_pixels
-        self._rules = f"1/{max_pixels}/{PIL.__version__}".encode()
+        self._rules = f"2/{max_pixels}/{PIL.__version__}".encode()
         self._stored: dict[_Key, photos.Facts] = {}
         self._known: dict[str, photos.Facts] = {}
         self._seen: dict[_Key, photos.Facts] = {}
@@ -152,7 +155,7 @@ class _Memory:
         kept = {**self._stored, **self._seen}
         if kept == self._stored:
             return
-        rows = [(*key, *astuple(facts)[:4]) for key, facts in sorted(kept.items())]
+        rows = [(*key, *astuple(facts)[:-1]) for key, facts in sorted(kept.items())]
         columns: list[Any] = list(zip(*rows, strict=True)) or [[] for _ in _REMEMBERED]
         table = pa.table([pa.array(c, f.type) for c, f in zip(columns, _REMEMBERED, strict=True)], schema=_REMEMBERED)
         with files.writing(self._path) as beside:

@@ -12,12 +12,13 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from sadcl.data.looks import looks
 from sadcl.errors import SadclError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -49,6 +50,7 @@ class Facts:
         width, height: pixels, after EXIF rotation; 0 when the photo can't be used.
         bytes: size of the file; 0 when it can't be read.
         sha256: of the file's bytes; empty when it can't be read.
+        brightness, sharpness, phash: how it looks (``looks.Looks``); 0 when the photo can't be used.
         problem: a sentence why the photo can't be used, without a full stop, or None.
     """
 
@@ -56,6 +58,9 @@ class Facts:
     height: int
     bytes: int
     sha256: str
+    brightness: float = 0.0
+    sharpness: float = 0.0
+    phash: int = 0
     problem: str | None = None
 
 
@@ -70,15 +75,15 @@ def inspect(path: Path, max_pixels: int = MAX_PIXELS, known: Mapping[str, Facts]
     try:
         data = _read(path)
     except SadclError as error:
-        return Facts(0, 0, 0, "", error.what)
+        return Facts(0, 0, 0, "", problem=error.what)
     sha256 = hashlib.sha256(data).hexdigest()
     if known and sha256 in known:
         return known[sha256]
     try:
-        width, height = decode(data, max_pixels=max_pixels).size
+        image = decode(data, max_pixels=max_pixels)
     except SadclError as error:
-        return Facts(0, 0, len(data), sha256, error.what)
-    return Facts(width, height, len(data), sha256)
+        return Facts(0, 0, len(data), sha256, problem=error.what)
+    return Facts(*image.size, len(data), sha256, *astuple(looks(image)))
 
 
 def decode(

@@ -30,6 +30,9 @@ SCHEMA: dict[str, pa.DataType] = {
     "height": pa.int64(),
     "bytes": pa.int64(),
     "sha256": pa.string(),
+    "brightness": pa.float64(),
+    "sharpness": pa.float64(),
+    "phash": pa.uint64(),
     "problem": pa.string(),
 }
 """Columns that every table has; any other is a slice column, of words or numbers."""

@@ -1,0 +1,67 @@
+"""Near-duplicates: photos whose perceptual hashes differ in a few bits."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+DISTANCE = 4
+"""Bits of 64 in which two photos may differ and still count as the same picture."""
+_CHUNK = 1 << 22
+"""Pairs compared at a time."""
+
+
+def pairs(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
+    """Find all pairs within a distance.
+
+    Two hashes that differ in d bits agree in at least one of d + 1 bands of bits, so that only photos which
+    share a band are compared.
+
+    Args:
+        hashes: uint64 [N].
+        distance: bits, 0 to 63.
+
+    Returns:
+        int64 [P, 2], ascending, the smaller index of a pair first.
+    """
+    found = [np.empty((0, 2), np.int64)]
+    for band in _bands(distance):
+        keys = hashes & band
+        order = np.argsort(keys, kind="stable")
+        starts = np.flatnonzero(np.r_[True, np.diff(keys[order]) != 0, True])
+        for start, end in pairwise(starts):
+            if end - start > 1:
+                found += _within(hashes, order[start:end], distance)
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def clusters(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
+    """Join photos that are linked by near-duplicates.
+
+    Returns:
+        int64 [N], the cluster of each photo: the index of its first member.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = pairs(hashes, distance).T
+    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(hashes), len(hashes)))
+    _, labels = connected_components(links, directed=False)
+    _, members = np.unique(labels, return_index=True)
+    return np.asarray(members[labels])
+
+
+def _bands(distance: int) -> list[np.uint64]:
+    edges = np.linspace(0, 64, distance + 2).astype(int).tolist()
+    return [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]
+
+
+def _within(hashes: np.ndarray, members: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+    """Pairs among some photos, block by block."""
+    values, rows = hashes[members], max(1, _CHUNK // len(members))
+    for start in range(0, len(members), rows):
+        apart = np.bitwise_count(values[start : start + rows, None] ^ values[None, start:])
+        left, right = np.nonzero(apart <= distance)
+        ahead = left < right
+        both = np.stack([members[start + left[ahead]], members[start + right[ahead]]], axis=1)
+        yield np.sort(both, axis=1).astype(np.int64)

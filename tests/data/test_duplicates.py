@@ -1,0 +1,62 @@
+"""Near-duplicates: found whatever the order, and nothing else is."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+
+from sadcl.data import duplicates
+from sadcl.data.looks import looks
+
+HASHES = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 3, 2**63, 2**64 - 1]), max_size=30)
+
+
+def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """Soft blobs, as photos have them."""
+    noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def again(image: Image.Image, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+@given(HASHES, st.integers(0, 20))
+def test_every_pair_within_the_distance_is_found_and_no_other(hashes, distance):
+    expected = [
+        [i, j]
+        for i in range(len(hashes))
+        for j in range(i + 1, len(hashes))
+        if (hashes[i] ^ hashes[j]).bit_count() <= distance
+    ]
+    assert duplicates.pairs(np.array(hashes, np.uint64), distance).tolist() == expected
+
+
+def test_a_cluster_is_a_chain_of_near_duplicates():
+    hashes = np.array([0b11111, 0, 0b11, 2**40 - 1], np.uint64)  # 0 and 2 and 1 hang together, 3 alone
+    assert duplicates.clusters(hashes, distance=3).tolist() == [0, 0, 0, 3]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_smaller_copy_of_poorer_quality_is_a_near_duplicate_and_another_photo_is_not(seed):
+    original = picture(seed)
+    copy = again(original.resize((200, 150)), quality=50)
+    apart = [(looks(original).phash ^ looks(other).phash).bit_count() for other in (copy, picture(seed + 100))]
+    assert apart[0] <= duplicates.DISTANCE < apart[1]
+
+
+def test_a_dark_copy_is_darker_and_a_soft_one_is_less_sharp():
+    original = picture(1)
+    dark, soft = original.point(lambda value: value // 2), original.filter(ImageFilter.GaussianBlur(8))
+    assert looks(dark).brightness == pytest.approx(looks(original).brightness / 2, abs=1)
+    assert looks(soft).sharpness < looks(original).sharpness / 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 500), (3000, 1)])
+def test_a_photo_of_any_size_has_looks(size):
+    assert looks(Image.new("RGB", size, (10, 20, 30))).sharpness == 0
