@@ -1,5 +1,6 @@
 """The command ``sadcl data``: sources of photos, and what people have accepted."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,3 +24,11 @@ def accept() -> None:
     from sadcl.upkeep import accept_data
 
     say(accept_data())
+
+
+@data.command()
+def report(out: Annotated[Path, typer.Option(help="An HTML file.")] = Path("data_report.html")) -> None:
+    """Write the page about the data as it is now, whether it passed validation or not."""
+    from sadcl.stages.data_report import write
+
+    say(write(out))

@@ -62,9 +62,9 @@ def learnt(table: Table) -> pd.DataFrame:
     """
     frame = table.frame
     rows = frame[frame["split"] != "test"].reset_index(drop=True)
-    test = frame[_told_apart(frame) & (frame["split"] == "test")]
+    test = frame[told_apart(frame) & (frame["split"] == "test")]
     near = duplicates.nearest(rows["phash"].to_numpy(np.uint64), test["phash"].to_numpy(np.uint64))
-    near[~_told_apart(rows).to_numpy()] = -1
+    near[~told_apart(rows).to_numpy()] = -1
     digests, ids = test["sha256"].tolist(), test["image_id"].tolist()
     names = [
         f"{ids[at]} in test" if at >= 0 and digests[at] != sha256 else None
@@ -73,7 +73,8 @@ def learnt(table: Table) -> pd.DataFrame:
     return rows[["image_id", "file"]].assign(near=pd.Series(names, dtype=object))
 
 
-def _told_apart(frame: pd.DataFrame) -> "pd.Series[bool]":
+def told_apart(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """The rows whose photos show something that a hash can tell apart."""
     return frame["problem"].isna() & (frame["sharpness"] >= duplicates.FLAT)
 
 
