@@ -59,7 +59,7 @@ def render(root: Path) -> str:
         frequencies=data_plots.frequencies(found.classes, _percent(labels[learnt]), _percent(labels[~learnt])),
         nowhere=[found.classes[j] for j in np.flatnonzero(~labels.any(axis=0))],
         together=data_plots.together([found.classes[j] for j in crowd], accepted.together(labels[:, crowd]))
-        if len(crowd) else "",
+        if len(crowd) else None,
         crowd=len(crowd),
         samples=_samples(found, shown, order[:MOST_SAMPLES], album),
         more_samples=max(len(order) - MOST_SAMPLES, 0),

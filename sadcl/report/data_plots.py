@@ -37,12 +37,15 @@ def frequencies(classes: Sequence[str], learnt: np.ndarray, test: np.ndarray) ->
     ]
 
 
-def together(classes: Sequence[str], counts: np.ndarray) -> str:
+def together(classes: Sequence[str], counts: np.ndarray) -> tuple[str, float]:
     """Heat map: of the photos with the class of a row, the share with the class of a column.
 
     Args:
         classes: names of at least one class [K].
         counts: photos with both [K, K]; those with one on the diagonal.
+
+    Returns:
+        SVG, and the share that has the full colour.
     """
     shares = counts / np.maximum(np.diag(counts), 1)[:, None]
     np.fill_diagonal(shares, 0)  # each class goes with itself, which says nothing
@@ -50,17 +53,16 @@ def together(classes: Sequence[str], counts: np.ndarray) -> str:
     ink = np.empty((*shares.shape, 4))  # more or less see-through, so that it suits a light and a dark page
     ink[..., :3], ink[..., 3] = to_rgb(BLUE), shares / most
     with matplotlib.rc_context(STYLE):
-        side = 1.5 + 0.2 * len(classes)
+        names = [short(name) for name in classes]
+        side = 0.4 + 0.1 * max(map(len, names)) + max(0.2 * len(names), 1.6)
         figure = Figure(figsize=(side, side))
         axes = figure.subplots()
         axes.imshow(ink, interpolation="nearest")
-        names = [short(name) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(length=0)
         axes.grid(visible=False)
-        axes.set_xlabel(f"full colour: {most:.0%} of the row's photos show this too")
-        return svg(figure, "Which classes stand together")
+        return svg(figure, "Which classes stand together"), most
 
 
 def spread(before: Distribution | None, now: Distribution, words: str) -> str:
