@@ -58,23 +58,27 @@ def suspects(probable: NDArray[np.float64], targets: NDArray[np.bool_], ignored:
     return [Suspect(i, j, bool(targets[i, j]), float(probable[i, j])) for i, j in found]
 
 
-def listed(scores: Scores, model: str, files: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+def listed(scored: Sequence[Scores], model: str, files: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
     """The first suspects as rows for a table; see ``COLUMNS``.
 
     Args:
-        scores: of photos that the model did not see in training.
+        scored: of splits that the model did not see in training, each judged by itself.
         model: whose scores.
         files: file and split by image id; images without one stand nowhere any more and are left out.
     """
-    rows: list[dict[str, Any]] = []
-    for one in suspects(scores.in_use(model)[0], scores.targets, scores.ignored):
-        image = scores.ids[one.row]
-        if image in files and len(rows) < LISTED:
-            file, split = files[image]
-            given, verdict = ("present", WRONG) if one.given else ("absent", MISSING)
-            values = (len(rows) + 1, image, file, split, scores.classes[one.column], given, one.score, verdict)
-            rows.append(dict(zip(COLUMNS, values, strict=True)))
-    return rows
+    found = [
+        (one, scores.ids[one.row], scores.classes[one.column])
+        for scores in scored
+        for one in suspects(scores.in_use(model)[0], scores.targets, scores.ignored)
+    ]
+    found = [each for each in found if each[1] in files]
+    found.sort(key=lambda each: each[0].score if each[0].given else 1 - each[0].score)
+    return [
+        {"rank": rank, "image": image, "file": files[image][0], "split": files[image][1], "class": name,
+         "given": "present" if one.given else "absent", "score": one.score,
+         "verdict": WRONG if one.given else MISSING}
+        for rank, (one, image, name) in enumerate(found[:LISTED], start=1)
+    ]  # fmt: skip
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

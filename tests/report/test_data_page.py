@@ -164,7 +164,7 @@ def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) 
     text = data_page.render(root)
     page = Page(text)
     assert page.pictures[title] == ["i4"]
-    assert "the model says 98.7 %" in page.sections[title]
+    assert "the model: 98.7 %" in page.sections[title]
     assert "probably missing" in page.sections[title]
     assert EVIL not in text
     label_errors.write(root / "reports/label_errors.csv", [])
