@@ -38,6 +38,7 @@ def prepared(root: Path, count: int = COUNT, broken: int | None = None) -> Shard
         rows.append({
             "image_id": f"id {i:02d}", "file": f"{i}.jpg", "split": "train", "labels": [i % 3],
             "ignored": [(i + 1) % 3] if i % 2 else [], "width": 30, "height": 20 + i % 5,
+            "brightness": 99.0, "sharpness": 9.0, "phash": 1,
             "bytes": path.stat().st_size, "sha256": files.digest(path), "problem": None,
         })  # fmt: skip
     shards.write(table.Table(pd.DataFrame(rows), CLASSES, "raw", {}), root, root / "shards", params.Prepare(), 1)

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,15 @@ def picture(path: Path, size: tuple[int, int] = (12, 8), **options: Any) -> Path
 
 def row(root: Path, image_id: str, file: str = "one.jpg", **other: Any) -> dict[str, Any]:
     facts = photos.inspect(root / "raw" / file)
-    known = {"width": facts.width, "height": facts.height, "bytes": facts.bytes, "sha256": facts.sha256}
     return {
-        "image_id": image_id, "file": file, "split": "train", "labels": [0], "ignored": [], **known, "problem": None,
+        "image_id": image_id,
+        "file": file,
+        "split": "train",
+        "labels": [0],
+        "ignored": [],
+        **asdict(facts),
         **other,
-    }  # fmt: skip
+    }
 
 
 def made(rows: Sequence[dict[str, Any]], classes: tuple[str, ...] = CLASSES) -> table.Table:

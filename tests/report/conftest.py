@@ -121,6 +121,7 @@ def scored(root: Path, classes: tuple[str, ...], images: Sequence[str]) -> score
         {
             "image_id": name, "file": f"{i}.jpg", "split": "test", "labels": np.flatnonzero(targets[i]).tolist(),
             "ignored": [], "width": facts[i].width, "height": facts[i].height, "bytes": facts[i].bytes,
+            "brightness": 99.0, "sharpness": 9.0, "phash": 1,
             "sha256": facts[i].sha256, "problem": None,
         }
         for i, name in enumerate(images)
