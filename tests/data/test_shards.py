@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import photos, shards, table
+from sadcl.data import shards, table
+from sadcl.data.facts import inspect
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.stages import prepare
@@ -35,14 +36,13 @@ def picture(path: Path, size: tuple[int, int] = (12, 8), **options: Any) -> Path
 
 
 def row(root: Path, image_id: str, file: str = "one.jpg", **other: Any) -> dict[str, Any]:
-    facts = photos.inspect(root / "raw" / file)
     return {
         "image_id": image_id,
         "file": file,
         "split": "train",
         "labels": [0],
         "ignored": [],
-        **asdict(facts),
+        **asdict(inspect(root / "raw" / file)),
         **other,
     }
 
