@@ -136,6 +136,6 @@ def _suspects(path: Path, album: Album) -> dict[str, Any] | None:
     rows = html.rows(path)
     first = []
     for row in rows[:SUSPECTS]:
-        words = f"the model: {100 * float(row['score']):.1f} %"
+        words = f"model: {100 * float(row['score']):.1f} %"
         first.append((row, album.picture(row["image"], row["file"], words)))
     return {"first": first, "count": len(rows)}

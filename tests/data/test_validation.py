@@ -13,8 +13,9 @@ from PIL import Image
 
 from sadcl import files, params
 from sadcl.data import accepted as kept
-from sadcl.data import photos, validation
 from sadcl.data import table as tables
+from sadcl.data import validation
+from sadcl.data.facts import inspect
 from sadcl.data.table import Table
 from sadcl.errors import SadclError
 
@@ -216,7 +217,7 @@ def test_a_photo_of_train_that_test_has_in_another_size_and_quality_is_named(tmp
     Image.new("RGB", (80, 64), "white").save(tmp_path / "9.jpg")
     for broken in (2, 11):
         (tmp_path / f"{broken}.jpg").write_bytes(b"broken")
-    facts = [photos.inspect(tmp_path / f"{n}.jpg") for n in range(len(SPLITS))]
+    facts = [inspect(tmp_path / f"{n}.jpg") for n in range(len(SPLITS))]
     table = good(**{name: {n: getattr(fact, name) for n, fact in enumerate(facts)} for name in vars(facts[0])})
     result = judge(table, tmp_path / "docs")
     (found,) = [rule for rule in result["rules"] if rule["rule"] == "no near-duplicate in test"]

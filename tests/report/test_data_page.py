@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from sadcl import SadclError, files, params
-from sadcl.data import accepted, photos, table, validation
+from sadcl.data import accepted, table, validation
+from sadcl.data.facts import inspect
 from sadcl.data.table import Table
 from sadcl.evaluation import label_errors
 from sadcl.report import data_page
@@ -69,7 +70,7 @@ def project(root: Path, classes: Sequence[str] = CLASSES, many: int = 24) -> Pat
     Image.new("RGB", (10, 300), (250, 250, 250)).save(folder / "photos/8.jpg")
     (folder / "photos/10.jpg").write_bytes(b"broken")
     for row in rows:
-        row.update(vars(photos.inspect(folder / row["file"])))
+        row.update(vars(inspect(folder / row["file"])))
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
     made = Table(frame.astype({"problem": object}), tuple(classes), "data/raw/pets", {})
     table.write(root / "data/table/annotations.parquet", made)
@@ -164,7 +165,7 @@ def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) 
     text = data_page.render(root)
     page = Page(text)
     assert page.pictures[title] == ["i4"]
-    assert "the model: 98.7 %" in page.sections[title]
+    assert "model: 98.7 %" in page.sections[title]
     assert "probably missing" in page.sections[title]
     assert EVIL not in text
     label_errors.write(root / "reports/label_errors.csv", [])
