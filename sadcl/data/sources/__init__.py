@@ -32,10 +32,17 @@ class Image:
 
 @dataclass(frozen=True)
 class Source:
-    """What a source says: class names in order of index, and its images."""
+    """What a source says.
+
+    Attributes:
+        classes: names, in order of index.
+        images: those that can be used.
+        gone: those that its lists name and nobody has any more; they count for the protocol alone.
+    """
 
     classes: tuple[str, ...]
     images: list[Image]
+    gone: list[Image] = field(default_factory=list)
 
 
 def read(root: Path, settings: params.Ingest) -> Source:
@@ -81,18 +88,21 @@ def inside(folder: str, name: str, where: object) -> str:
 
 
 def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
-    from sadcl.data.sources import coco, csv_folder
+    from sadcl.data.sources import coco, csv_folder, nuswide, vg500, voc
 
     return {
         "coco": coco.read,
         "csv": csv_folder.read,
+        "nuswide": nuswide.read,
+        "vg500": vg500.read,
+        "voc": voc.read,
     }
 
 
 def _refuse_twins(source: Source, root: Path) -> None:
     ids: dict[str, Image] = {}
     paths: dict[str, Image] = {}
-    for image in source.images:
+    for image in [*source.images, *source.gone]:
         for value, seen, what in ((image.image_id, ids, "id"), (image.file, paths, "file")):
             if value in seen:
                 first, second = seen[value].split or "the list", image.split or "the list"

@@ -141,9 +141,7 @@ def _number(value: Any, item: _Item, words: str, path: Path) -> int:
             raise ValueError
         return int(value)
     except (TypeError, ValueError, OverflowError):
-        raise SadclError(
-            f"{item} {words} {shown(value)}, which is no whole number", where=path, fix=_FIX
-        ) from None
+        raise SadclError(f"{item} {words} {shown(value)}, which is no whole number", where=path, fix=_FIX) from None
 
 
 def _text(item: _Item, key: str, path: Path) -> str:
