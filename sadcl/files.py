@@ -112,6 +112,8 @@ def read_json(
         raise SadclError("The file is missing", where=path, fix=fix) from None
     except (ValueError, RecursionError) as error:  # a ValueError also where a number has thousands of digits
         raise SadclError(f"The file is not JSON: {error}", where=path, fix=fix) from None
+    except OSError as error:
+        raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
 
 
 def digest(path: str | Path) -> str:
