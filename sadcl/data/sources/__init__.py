@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sadcl import params
+from sadcl.data.sources.reading import shown
 from sadcl.errors import SadclError
 
 
@@ -81,9 +82,11 @@ def inside(folder: str, name: str, where: object) -> str:
     path = posixpath.normpath(posixpath.join(folder.replace("\\", "/"), plain))
     leaves = path == ".." or path.startswith(("../", "/")) or plain[1:3] == ":/"
     if leaves or "\0" in name:
-        raise SadclError(f"The path {name!r} leaves the data root", where=where, fix="Name files below the source only")
+        raise SadclError(
+            f"The path {shown(name)} leaves the data root", where=where, fix="Name files below the source only"
+        )
     if not plain.strip() or path == "." or plain.endswith("/"):
-        raise SadclError(f"{name!r} names no file", where=where, fix="Give each image its file")
+        raise SadclError(f"{shown(name)} names no file", where=where, fix="Give each image its file")
     return path
 
 
@@ -108,6 +111,6 @@ def _refuse_twins(source: Source, root: Path) -> None:
                 first, second = seen[value].split or "the list", image.split or "the list"
                 places = f"both in {first}" if first == second else f"in {first} and in {second}"
                 raise SadclError(
-                    f"Two images have the same {what} {value!r}, {places}", where=root, fix="Keep one of them"
+                    f"Two images have the same {what} {shown(value)}, {places}", where=root, fix="Keep one of them"
                 )
             seen[value] = image

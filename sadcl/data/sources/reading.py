@@ -7,7 +7,7 @@ from pathlib import Path
 from sadcl.errors import SadclError
 
 _SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 300
 
 
 def text(path: Path, fix: str) -> str:
@@ -20,7 +20,7 @@ def text(path: Path, fix: str) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix=fix) from None
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise SadclError(f"The file is not text in UTF-8: {error}", where=path, fix=fix) from None
     except OSError as error:
         raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
