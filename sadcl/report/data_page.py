@@ -91,7 +91,7 @@ def _pairs(shown: pd.DataFrame, album: Album) -> dict[str, Any]:
             _picture(shown, test, "in test", album),
             "the same file"
             if shown["sha256"].iloc[ours] == shown["sha256"].iloc[test]
-            else f"{apart} of 64 bits apart",
+            else f"their hashes differ in {apart} of 64 bits",
         )
         for ours, test, apart in near[:PAIRS]
     ]
