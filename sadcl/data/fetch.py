@@ -1,6 +1,8 @@
 """A set's original files: fetched, checked, unpacked under ``data/raw/NAME``, tracked by DVC."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ class _Got:
     original: Original
     path: Path
     sha256: str
+    ours: bool
+    """We fetched it, so that we may remove it."""
 
 
 def fetch(data_set: DataSet, root: Path = Path("."), mirror: str = "", patience: Patience = _DEFAULT) -> str:
@@ -49,8 +53,8 @@ def fetch(data_set: DataSet, root: Path = Path("."), mirror: str = "", patience:
             known = _recorded(record)
             _room_for_all(data_set, kept, mirror)
             got = [_get(original, kept, mirror, known, patience) for original in _here(data_set, mirror)]
-            files.write_json(record, {"name": data_set.name, "files": [_entry(each, known) for each in got]})
-            _unpack(got, folder)
+            about = {"name": data_set.name, "files": [_entry(each, known) for each in got]}
+            _unpack(got, folder, record, about)
     graph.add(folder)
     shutil.rmtree(kept, ignore_errors=True)
     by_hand = f" {data_set.by_hand}." if data_set.by_hand else ""
@@ -109,7 +113,7 @@ def _get(original: Original, kept: Path, mirror: str, known: dict[str, dict[str,
         url = f"{mirror.rstrip('/')}/{quote(original.file)}" if mirror else original.url
         say(f"{original.file}: {url.rsplit('@', 1)[-1] if mirror else url}")
         download(url, path, size=size, checked=bool(wanted), patience=patience)
-    return _Got(original, path, _check(path, size, wanted, original, ours=not local))
+    return _Got(original, path, _check(path, size, wanted, original, ours=not local), ours=not local)
 
 
 def _check(path: Path, size: int | None, wanted: list[str], original: Original, *, ours: bool) -> str:
@@ -143,11 +147,14 @@ def _entry(got: _Got, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _unpack(got: list[_Got], folder: Path) -> None:
+def _unpack(got: list[_Got], folder: Path, record: Path, about: dict[str, Any]) -> None:
     packed = [each for each in got if archives.is_archive(each.original.file)]
-    needed = sum(archives.claimed_bytes(each.path, each.original.keep) for each in packed)
-    room(folder.parent, needed, f"what {folder.name}'s archives hold")
+    needed = 0
+    for each in packed:
+        with _distrusted(each):
+            needed += archives.claimed_bytes(each.path, each.original.keep)
     with files.writing_directory(folder) as beside:
+        room(beside, needed, f"what {folder.name}'s archives hold")
         for each in packed:
             _unpack_one(each, beside)
         for each in got:
@@ -155,13 +162,27 @@ def _unpack(got: list[_Got], folder: Path) -> None:
                 target = beside / each.original.into / each.original.file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(each.path, target)
+        files.write_json(record, about)  # before the folder has its name: a folder without a record is somebody else's
 
 
 def _unpack_one(got: _Got, beside: Path) -> None:
     original = got.original
-    out = archives.unpack(got.path, beside, keep=original.keep, drop=original.drop, into=original.into)
-    if not out.files:
-        raise SadclError("The archive holds nothing that training needs", where=got.path, fix="Is it the right one?")
+    with _distrusted(got):
+        out = archives.unpack(got.path, beside, keep=original.keep, drop=original.drop, into=original.into)
+        if not out.files:
+            words = "The archive holds nothing that training needs"
+            raise SadclError(words, where=got.path, fix="Is it the right one?")
     say(f"{original.file}: {out.files:,} files, {out.bytes / 1e6:,.1f} MB")
     for one, other in out.clashes[:5]:
         say(f"  {one} and {other} differ only by case: systems that don't tell them apart lose one")
+
+
+@contextmanager
+def _distrusted(got: _Got) -> Iterator[None]:
+    """What can't be unpacked, and has no known checksum, is fetched anew by the next run."""
+    try:
+        yield
+    except SadclError:
+        if got.ours and not got.original.checksum:
+            got.path.unlink()
+        raise
