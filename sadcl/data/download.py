@@ -29,11 +29,13 @@ class Patience:
     Attributes:
         stall: seconds without one byte after which a connection counts as dead.
         attempts: connections a file at most; each goes on where the last one ended.
+        fruitless: of these, at most so many in a row that bring nothing.
         pause: seconds before the second attempt; doubled each time, up to half a minute.
     """
 
     stall: float = 60.0
     attempts: int = 20
+    fruitless: int = 5
     pause: float = 1.0
 
 
@@ -73,17 +75,19 @@ def download(
         SadclError: the server refuses, contradicts itself, or could not be reached often enough; or the disk is full.
     """
     part = _Part(path, _bare(url), size, checked)
-    pause = patience.pause
+    pause, fruitless = patience.pause, 0
     headers = {"Accept-Encoding": "identity", "User-Agent": "sadcl"}
     with httpx.Client(follow_redirects=True, timeout=patience.stall, headers=headers) as client:
         for attempt in range(1, patience.attempts + 1):
+            before = part.here
             try:
                 _attempt(client, url, part)
                 part.finish()
                 return
             except (_TryAgainError, httpx.TransportError) as error:
                 reason = _words(error, patience)
-                if attempt == patience.attempts:
+                fruitless = 0 if part.here > before else fruitless + 1
+                if fruitless == patience.fruitless or attempt == patience.attempts:
                     break
                 say(f"  {path.name}: {reason}; trying again at {part.here / 1e6:,.0f} MB")
                 time.sleep(pause)
@@ -91,7 +95,7 @@ def download(
             except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
                 raise SadclError(f"The address can't be used: {error}", where=_bare(url)) from None
     raise SadclError(
-        f"{path.name} could not be fetched in {patience.attempts} attempts; at last, {reason}",
+        f"{path.name} could not be fetched in {attempt} attempts; at last, {reason}",
         where=_bare(url),
         fix="Run this again: it goes on where it was",
     )
