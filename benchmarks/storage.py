@@ -3,7 +3,8 @@
     python -m benchmarks.storage [--files 100000]
 
 Photos are noise of 4 kB, so nothing here decodes them. The remote is a folder on the same disk. ``pull`` starts with
-neither cache nor files; links are as in the project (reflink, hardlink, copy).
+neither cache nor files; links are as in the project (reflink, hardlink, copy). Beside it: how much of the shards ten
+new photos change, by how many photos a shard has, for ids in no order and for ids that stand behind all others.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from sadcl.progress import say, track
 RESULTS = Path(__file__).parent / "results" / "storage.json"
 FILES, BYTES, FOLDERS = 100_000, 4096, 100
 SHARD_ROWS = (512, 32)
+ALL_ROWS, DRAWS = (512, 128, 64, 32), 30
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,22 @@ def measure(count: int) -> Iterator[Cost]:
             )
             yield _cost(f"shards of {shard_rows} photos", root, root / "shards")
             shutil.rmtree(root / "shards")
+
+
+def changed(shard_rows: int, *, in_order: bool) -> list[float]:
+    """Share of photos that lie in changed shards of one split when ten come to 10,000, a figure a draw, ascending."""
+    random, shares = np.random.default_rng(2307), []
+    for _ in range(DRAWS):
+        numbers = random.integers(1, 1 << 62) + np.arange(10_010)
+        ids = [f"{n:020d}" if in_order else hashlib.md5(str(n).encode()).hexdigest() for n in numbers]
+        before, after = _parts(ids[:-10], shard_rows), _parts(ids, shard_rows)
+        shares.append(sum(len(part) for part in after - before) / len(ids))
+    return sorted(shares)
+
+
+def _parts(ids: list[str], shard_rows: int) -> set[tuple[str, ...]]:
+    ids = sorted(ids)
+    return {tuple(ids[start:end]) for start, end in shards._boundaries(ids, shard_rows)}
 
 
 def photos(folder: Path, count: int) -> table.Table:
@@ -99,6 +117,14 @@ def _seconds(*arguments: str, root: Path) -> float:
     return round(time.perf_counter() - started, 1)
 
 
+def change(shard_rows: int, in_order: bool) -> dict[str, float | int | bool]:
+    """Mean and worst of ``changed``, in percent, said and returned."""
+    shares = changed(shard_rows, in_order=in_order)
+    mean, worst = (round(100 * share, 1) for share in (sum(shares) / len(shares), shares[-1]))
+    say(f"Ten new photos, ids {'in order' if in_order else 'in none'}, {shard_rows} a shard: {mean} %, worst {worst} %")
+    return {"shard_rows": shard_rows, "in_order": in_order, "mean": mean, "worst": worst}
+
+
 def main() -> None:
     """Measure, print a table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,7 +136,15 @@ def main() -> None:
     for cost in measure(count):
         found.append(asdict(cost))
         say(f"| {cost.way} | {cost.files:,} | {cost.add} s | {cost.status} s | {cost.push} s | {cost.pull} s |")
-    about = {"photos": count, "bytes_each": BYTES, "cores": os.cpu_count(), "dvc": version("dvc"), "seconds": found}
+    changes = [change(rows, order) for order in (False, True) for rows in ALL_ROWS]
+    about = {
+        "photos": count,
+        "bytes_each": BYTES,
+        "cores": os.cpu_count(),
+        "dvc": version("dvc"),
+        "seconds": found,
+        "changed": changes,
+    }
     files.write_json(RESULTS, about)
 
 
