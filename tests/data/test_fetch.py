@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from test_archives import tree, zipped
 
-from sadcl import graph
+from sadcl import graph, upkeep
 from sadcl.data import catalogue
 from sadcl.data.catalogue import DataSet, Original
 from sadcl.data.download import Patience
@@ -168,6 +168,14 @@ def test_a_later_run_goes_on_where_the_first_gave_up(server: Files, project: Pat
     fetch(toy(server), project, patience=QUICK)
     assert server.asked[-1][1] == f"bytes={len(server.files['photos.zip']) // 2}-"
     assert tree(project / "data/raw/toy") == UNPACKED
+
+
+def test_what_was_given_up_is_found_by_clean(server: Files, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.manners = ["cut", 503, 503, 503]
+    with pytest.raises(SadclError):
+        fetch(toy(server), project, patience=QUICK)
+    monkeypatch.chdir(project)
+    assert Path(".sadcl/downloads/toy") in dict(upkeep.removable())
 
 
 def test_a_server_without_ranges_starts_again(server: Files, project: Path) -> None:

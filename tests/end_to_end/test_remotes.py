@@ -87,11 +87,11 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert server.stderr is not None
+    reader = threading.Thread(target=server.stderr.read)  # so that its log never fills the pipe
     with server.stderr:
         try:
             said = (re.search(r"Running on (http://\S+)", line) for line in server.stderr)
             url = next(found[1] for found in said if found)
-            reader = threading.Thread(target=server.stderr.read)  # so that its log never fills the pipe
             reader.start()
             for name, value in KEYS.items():
                 monkeypatch.setenv(name, value)
@@ -100,7 +100,8 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(30)
-            reader.join()
+            if reader.is_alive():
+                reader.join()
 
 
 def comes_back(project: Path) -> None:
