@@ -118,7 +118,7 @@ DATA_SETS = (
     DataSet(
         "nuswide",
         (_nus("ImageList.zip", "ImageList"), _nus("Groundtruth.zip", "Groundtruth"), _nus("ConceptsList.zip")),
-        "NUS-WIDE gives out lists only: put your photos into data/raw/nuswide/images",
+        "NUS-WIDE gives out lists only: put your photos into data/raw/nuswide/Flickr",
     ),
     DataSet(
         "vg500",
