@@ -34,6 +34,34 @@ def report(out: Annotated[Path, typer.Option(help="An HTML file.")] = Path("data
     say(write(out))
 
 
+@data.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="coco2014, coco2017, voc2007, voc2012, nuswide (lists only) or vg500.")],
+    mirror: Annotated[str, typer.Option("--from", help="A folder, or an address, that has the archives.")] = "",
+    stall: Annotated[
+        float, typer.Option(help="Seconds without a byte after which a connection is dead.", min=0.1)
+    ] = 60,
+) -> None:
+    """Get a set's original archives, check and unpack them, and track what training needs with DVC."""
+    from sadcl.data import catalogue
+    from sadcl.data.download import Patience
+    from sadcl.data.fetch import fetch as get
+
+    say(get(catalogue.find(name), mirror=mirror, patience=Patience(stall=stall)))
+
+
+@data.command()
+def subset(
+    ids: Annotated[Path, typer.Option(help="CSV with the columns coco_2014_split and image_id.")],
+    source: Annotated[Path, typer.Option(help="The full COCO.")] = Path("data/raw/coco2014"),
+    name: Annotated[str, typer.Option(help="Folder below data/raw that is made.")] = "coco-mini",
+) -> None:
+    """Cut a small COCO out of the full one, and track it with DVC."""
+    from sadcl.data.subset import cut
+
+    say(cut(ids, source, name))
+
+
 @data.command("voc-submission")
 def voc_submission(
     images: Annotated[Path, typer.Argument(help="The list: VOCdevkit/VOC2012/ImageSets/Main/test.txt.")],

@@ -112,7 +112,8 @@ def doctor() -> list[str]:
 
 def removable() -> list[tuple[Path, int]]:
     """What can be made again or is left over: path and bytes."""
-    made = [*Path(".sadcl/state").glob("*"), *Path(".sadcl/worktrees").glob("*"), Path(".sadcl/cache")]
+    made = [path for name in ("state", "worktrees", "downloads") for path in Path(".sadcl", name).glob("*")]
+    made.append(Path(".sadcl/cache"))
     found = [path for path in made if path.exists() and not _in_use(path)]
     found += [part for folder in WRITTEN for part in Path(folder).rglob(".*.part") if _abandoned(part)]
     return [(path, size) for path in found if (size := _size(path))]
