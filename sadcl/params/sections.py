@@ -125,8 +125,8 @@ class Prepare(Section):
     """Re-encode photos to this short side in pixels; null keeps their bytes (the paper's recipes)."""
     quality: int = Field(ge=1, le=100, default=92)
     """JPEG quality of what is re-encoded."""
-    shard_rows: int = Field(ge=1, default=512)
-    """Photos a shard, on average."""
+    shard_rows: int = Field(ge=1, default=32)
+    """Photos a shard, on average: with few, ten new photos make few shards anew and little to push."""
 
 
 class Augmentation(Section):

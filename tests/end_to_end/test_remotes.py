@@ -24,10 +24,6 @@ from sadcl.graph.command import dvc
 KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
-SMALL = 32
-"""Photos a shard, on average: with more of them, ten new photos that fall anywhere change more than a tenth."""
-
-
 def jpeg(seed: int) -> bytes:
     """A tiny photo of its own."""
     pixels = np.random.default_rng(seed).integers(0, 256, (2, 2, 3), dtype=np.uint8)
@@ -138,12 +134,12 @@ def test_ten_new_photos_among_ten_thousand_push_a_tenth_at_most(tmp_path: Path) 
     ids = [hashlib.md5(str(i).encode()).hexdigest() for i in range(10_010)]
     graph.set_up(tmp_path)
     add_photos(tmp_path, ids[:-10])
-    write_shards(tmp_path, SMALL)
+    write_shards(tmp_path, params.Prepare().shard_rows)
     graph.add(tmp_path / "shards")
     graph.push(tmp_path)
     before = pushed(tmp_path)
     add_photos(tmp_path, ids[-10:])
-    write_shards(tmp_path, SMALL)
+    write_shards(tmp_path, params.Prepare().shard_rows)
     graph.add(tmp_path / "shards")
     graph.push(tmp_path)
     after = pushed(tmp_path)
