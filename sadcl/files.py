@@ -101,7 +101,9 @@ def read_json(path: str | Path, fix: str = "Make it again with `dvc repro`") -> 
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix=fix) from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
+    except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError as well
         raise SadclError(f"The file is not JSON: {error}", where=path, fix=fix) from None
 
 

@@ -81,11 +81,16 @@ def inside(folder: str, name: str, where: object) -> str:
 
 
 def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
-    from sadcl.data.sources import coco, csv_folder
+    from sadcl.data.sources import coco, csv_file, folder, jsonl, labelstudio, parquet, yolo
 
     return {
         "coco": coco.read,
-        "csv": csv_folder.read,
+        "csv": csv_file.read,
+        "folder": folder.read,
+        "jsonl": jsonl.read,
+        "labelstudio": labelstudio.read,
+        "parquet": parquet.read,
+        "yolo": yolo.read,
     }
 
 
