@@ -1,5 +1,6 @@
 """The command ``sadcl data``: sources of photos, and what people have accepted."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,19 @@ def scenes(seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 2
     from sadcl.upkeep import make_scenes
 
     say(make_scenes(seed))
+
+
+@data.command()
+def add(
+    photos: Annotated[Path, typer.Argument(help="A folder, or a file of labels beside its photos.", metavar="PATH")],
+    name: Annotated[str, typer.Option(help="Of the source, its recipe and its model.")],
+    like: Annotated[str | None, typer.Option(help="Make the recipe from this one, not from the small one.")] = None,
+) -> None:
+    """Bring your own photos in: copied, with a recipe, tracked by DVC; an empty folder becomes a project."""
+    from sadcl.data.adding import add as bring
+
+    for line in bring(photos, name, like):
+        say(line)
 
 
 @data.command()

@@ -145,7 +145,7 @@ def test_missing_files_folders_and_formats(tmp_path: Path) -> None:
     with pytest.raises(SadclError, match="leaves the data root"):
         sources.read(tmp_path, settings(annotations={"train": "../train.json", "test": "test.json"}))
     with pytest.raises(SadclError, match="one for test"):
-        sources.read(tmp_path, settings(annotations={"train": "train.json"}))
+        sources.read(tmp_path, settings(annotations={"train": "train.json", "select": "train.json"}))
 
 
 def read_csv(root: Path, text: str, **more: str) -> sources.Source:

@@ -23,9 +23,10 @@ def read(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: a file is missing or damaged, or an item in it contradicts another.
     """
-    if "train" not in settings.annotations or "test" not in settings.annotations:
+    alone = set(settings.annotations) == {"train"}  # then the file says nothing of splits
+    if "train" not in settings.annotations or not (alone or "test" in settings.annotations):
         raise SadclError(
-            "A COCO source needs an annotation file for train and one for test",
+            "A COCO source needs an annotation file for train, and one for test if there is another",
             where="ingest.annotations",
             fix="Name them",
         )
@@ -40,7 +41,7 @@ def read(root: Path, settings: params.Ingest) -> Source:
             raise SadclError(words, where=path, fix=_FIX)
         categories = found
         folder = settings.images.get(split, settings.images.get("train", ""))
-        images += _images(data, split, folder, path)
+        images += _images(data, "" if alone else split, folder, path)
     return Source(tuple(name for _, name in categories), images)
 
 
