@@ -1,4 +1,7 @@
-"""What training does to a photo (method, section 4.2): PIL in, uint8 [S, S, 3] out, one generator for all chance."""
+"""What training does to a photo (method, section 4.2), all chance from one generator.
+
+Pixels in, uint8 [h, w, 3], and pixels out, uint8 [S, S, 3].
+"""
 
 from collections.abc import Callable
 
@@ -6,10 +9,9 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from sadcl import params
-from sadcl.data.photos import squash
+from sadcl.data.resize import resize, squash
 
-Transform = Callable[[Image.Image, np.random.Generator], np.ndarray]
-AfterSquash = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Operation = Callable[[Image.Image, int, np.random.Generator], Image.Image]
 
 SCALES = (1.0, 0.875, 0.75, 0.66, 0.5)
@@ -39,16 +41,16 @@ def transform(settings: params.Augmentation, side: int) -> Transform:
     """
     after = after_squash(settings)
     if after is None:
-        return lambda image, rng: multiscale_crop(image, side, settings.enlarge, settings.flip, rng)
-    return lambda image, rng: after(squash(image, side), rng)
+        return lambda pixels, rng: multiscale_crop(pixels, side, settings.enlarge, settings.flip, rng)
+    return lambda pixels, rng: after(squash(pixels, side), rng)
 
 
-def after_squash(settings: params.Augmentation) -> AfterSquash | None:
+def after_squash(settings: params.Augmentation) -> Transform | None:
     """What a kind does to a photo that is squashed to S x S already; None where it doesn't begin with that.
 
     The function never writes into the pixels that it is given, so they may be remembered.
     """
-    kinds: dict[str, AfterSquash] = {
+    kinds: dict[str, Transform] = {
         "none": lambda pixels, rng: pixels,
         "shift": lambda pixels, rng: shift(pixels, settings.shift, settings.flip, rng),
         "cutout_randaugment": lambda pixels, rng: randaugment(cutout(pixels, settings.cutout, rng), rng),
@@ -116,11 +118,11 @@ def randaugment(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.array(image)
 
 
-def multiscale_crop(image: Image.Image, side: int, enlarge: float, flip: bool, rng: np.random.Generator) -> np.ndarray:
+def multiscale_crop(pixels: np.ndarray, side: int, enlarge: float, flip: bool, rng: np.random.Generator) -> np.ndarray:
     """Squash to a larger square, crop one of 19 shapes at one of 13 places, resize to S x S.
 
     Args:
-        image: of any size.
+        pixels: uint8 [h, w, 3].
         side: S.
         enlarge: side of the larger square, as a share of S.
         flip: mirror left and right, with probability a half.
@@ -135,9 +137,8 @@ def multiscale_crop(image: Image.Image, side: int, enlarge: float, flip: bool, r
     width, height = sides[across], sides[down]
     x, y = ANCHORS[rng.integers(len(ANCHORS))]
     left, top = x * ((large - width) // 4), y * ((large - height) // 4)
-    enlarged = image.resize((large, large), Image.Resampling.BILINEAR)
-    pixels = squash(enlarged.crop((left, top, left + width, top + height)), side)
-    return np.ascontiguousarray(pixels[:, ::-1]) if flip and rng.random() < 0.5 else pixels
+    crop = squash(resize(pixels, large, large)[top : top + height, left : left + width], side)
+    return np.ascontiguousarray(crop[:, ::-1]) if flip and rng.random() < 0.5 else crop
 
 
 def crop_sides(large: int, side: int) -> list[int]:

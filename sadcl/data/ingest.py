@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sadcl import files, params
-from sadcl.data import duplicates, photos, sources, splits
+from sadcl.data import duplicates, sources, splits
+from sadcl.data.facts import Facts, inspect
 from sadcl.data.table import SPLITS, Table, column, targets
 from sadcl.errors import SadclError
 from sadcl.progress import track
@@ -62,13 +63,13 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
     if not images:
         raise SadclError("The source holds no image", where=root / source, fix="Check ingest.annotations")
     own = all(image.split for image in images)
-    if not own:
-        splits.check_shares(settings.select_fraction)
-    images.sort(key=lambda image: image.image_id)
-    facts = _read_photos(root, source, images, settings.max_pixels, cache, workers)
     if own:
         images = _with_select(images, len(found.classes), settings, seed)
     else:
+        splits.check_shares(settings.select_fraction)
+    images.sort(key=lambda image: image.image_id)
+    facts = _read_photos(root, source, images, settings.max_pixels, cache, workers)
+    if not own:
         images = _dealt(images, facts, len(found.classes), settings, seed, root / f"{source}.splits.csv")
     order = sorted(range(len(images)), key=lambda i: (SPLITS.index(images[i].split), images[i].image_id))
     images, facts = [images[i] for i in order], [facts[i] for i in order]
@@ -77,7 +78,7 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
 
 def _dealt(
     images: list[sources.Image],
-    facts: Sequence[photos.Facts],
+    facts: Sequence[Facts],
     classes: int,
     settings: params.Ingest,
     seed: int,
@@ -114,7 +115,7 @@ def _with_select(images: list[sources.Image], classes: int, settings: params.Ing
 
 def _read_photos(
     root: Path, source: str, images: Sequence[sources.Image], max_pixels: int, cache: Path, workers: int
-) -> list[photos.Facts]:
+) -> list[Facts]:
     memory = _Memory(cache / "photos.parquet", max_pixels)
     pool = ThreadPoolExecutor(max(1, workers))
     try:
@@ -125,13 +126,13 @@ def _read_photos(
         memory.keep()
 
 
-def _frame(images: Sequence[sources.Image], facts: Sequence[photos.Facts]) -> pd.DataFrame:
+def _frame(images: Sequence[sources.Image], facts: Sequence[Facts]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {}
     for name in ("image_id", "file", "split"):
         columns[name] = [getattr(image, name) for image in images]
     for name in ("labels", "ignored"):
         columns[name] = [list(getattr(image, name)) for image in images]
-    for name in (field.name for field in fields(photos.Facts)):
+    for name in (field.name for field in fields(Facts)):
         columns[name] = [getattr(fact, name) for fact in facts]
     for name in sorted({name for image in images for name in image.slices}):
         columns[name] = [image.slices.get(name) for image in images]
@@ -152,28 +153,28 @@ class _Memory:
 
     Args:
         path: where it is kept between runs.
-        max_pixels: as in ``photos.inspect``; with another value, or another Pillow, everything is read anew.
+        max_pixels: as in ``facts.inspect``; with another value, or another Pillow, everything is read anew.
     """
 
     def __init__(self, path: Path, max_pixels: int) -> None:
         self._path = path
         self._max_pixels = max_pixels
         self._rules = f"2/{max_pixels}/{PIL.__version__}".encode()
-        self._stored: dict[_Key, photos.Facts] = {}
-        self._known: dict[str, photos.Facts] = {}
-        self._seen: dict[_Key, photos.Facts] = {}
+        self._stored: dict[_Key, Facts] = {}
+        self._known: dict[str, Facts] = {}
+        self._seen: dict[_Key, Facts] = {}
         for key, facts in _load(path, self._rules):
             self._stored[key] = self._known[facts.sha256] = facts
 
-    def facts(self, root: Path, name: str) -> photos.Facts:
+    def facts(self, root: Path, name: str) -> Facts:
         """Facts of the file ``name`` below ``root``, from memory where nothing changed. Safe in threads."""
         path = root / name
         try:
             stat = path.stat()
             key = (name, stat.st_size, stat.st_mtime_ns)
         except (OSError, ValueError):
-            return photos.inspect(path, self._max_pixels)
-        found = self._stored.get(key) or photos.inspect(path, self._max_pixels, self._known)
+            return inspect(path, self._max_pixels)
+        found = self._stored.get(key) or inspect(path, self._max_pixels, self._known)
         if found.problem is None:
             self._seen[key] = found
         return found
@@ -190,7 +191,7 @@ class _Memory:
             pq.write_table(table.replace_schema_metadata({b"rules": self._rules}), beside)
 
 
-def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, photos.Facts]]:
+def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, Facts]]:
     try:
         table = pq.read_table(path)
         if (table.schema.metadata or {}).get(b"rules") != rules or not table.schema.equals(_REMEMBERED):
@@ -199,4 +200,4 @@ def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, photos.Facts]]:
     except (OSError, pa.ArrowException):  # absent or damaged: then everything is read again
         return []
     rows = zip(*columns, strict=True)
-    return [((path, size, time), photos.Facts(*rest)) for path, size, time, *rest in rows]
+    return [((path, size, time), Facts(*rest)) for path, size, time, *rest in rows]

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from sadcl import params, processes
 from sadcl.data import augment, photos
+from sadcl.data.resize import squash
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 
@@ -244,12 +244,12 @@ def _augmented(
 
 
 def _squashed(shards: Shards, row: int, side: int) -> np.ndarray:
-    return photos.squash(_decoded(shards, row, side), side)
+    return squash(_decoded(shards, row, side), side)
 
 
-def _decoded(shards: Shards, row: int, at_least: int) -> Image.Image:
+def _decoded(shards: Shards, row: int, at_least: int) -> np.ndarray:
     # no bound on pixels: ingest has held this photo against it
-    return photos.decode(
+    return photos.pixels(
         shards.jpeg(row), at_least=at_least, max_pixels=1 << 62, where=f"image {shards.ids[row]} of {shards.directory}"
     )
 

@@ -5,20 +5,17 @@ rotation applied, alpha laid over white, 16-bit scaled down. A size that a heade
 checked before any pixel is decoded.
 """
 
-import hashlib
 import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sadcl.data.looks import looks
+from sadcl.data import jpeg
 from sadcl.errors import SadclError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -36,60 +33,18 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ORIENTATION = (b"Exif\0", b"tiff:Orientation")
+"""A JPEG that says which way is up holds one of these words."""
 _DEEP = ("I", "F")
 """Pillow's modes with more than 8 bits, by their first letter (`I;16`, `I`, `F`)."""
 
 _pillow = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a table row says about a photo's file.
-
-    Attributes:
-        width, height: pixels, after EXIF rotation; 0 when the photo can't be used.
-        bytes: size of the file; 0 when it can't be read.
-        sha256: of the file's bytes; empty when it can't be read.
-        brightness, sharpness, phash: how it looks (``looks.Looks``); 0 when the photo can't be used.
-        problem: a sentence why the photo can't be used, without a full stop, or None.
-    """
-
-    width: int
-    height: int
-    bytes: int
-    sha256: str
-    brightness: float = 0.0
-    sharpness: float = 0.0
-    phash: int = 0
-    problem: str | None = None
-
-
-def inspect(path: Path, max_pixels: int = MAX_PIXELS, known: Mapping[str, Facts] | None = None) -> Facts:
-    """Read a file once, take its digest and decode it; a bad photo is an answer, not an error.
-
-    Args:
-        path: the file.
-        max_pixels: a header that claims more is a problem.
-        known: facts by digest; a photo found there is not decoded again.
-    """
-    try:
-        data = _read(path)
-    except SadclError as error:
-        return Facts(0, 0, 0, "", problem=error.what)
-    sha256 = hashlib.sha256(data).hexdigest()
-    if known and sha256 in known:
-        return known[sha256]
-    try:
-        image = decode(data, max_pixels=max_pixels)
-    except SadclError as error:
-        return Facts(0, 0, len(data), sha256, problem=error.what)
-    return Facts(*image.size, len(data), sha256, *astuple(looks(image)))
-
-
-def decode(
+def pixels(
     data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS, where: object = None
-) -> Image.Image:
-    """Turn bytes into an upright RGB photo.
+) -> np.ndarray:
+    """Turn bytes into the pixels of an upright photo.
 
     Args:
         data: the bytes of a file.
@@ -98,13 +53,27 @@ def decode(
         max_pixels: refuse a header that claims more.
         where: the photo's name, for the error.
 
+    Returns:
+        uint8 [h, w, 3].
+
     Raises:
         SadclError: empty, truncated, damaged, too large, or not an image.
     """
     try:
-        return _decode(data, at_least, max_pixels)
+        found = jpeg.decode(data, at_least, max_pixels)
+        if found is None:
+            return np.array(_decode(data, at_least, max_pixels))
+        turn = _UPRIGHT.get(turned(data, max_pixels))
     except SadclError as error:
         raise SadclError(error.what, where=where, fix="Replace the file, or leave it out") from None
+    return found if turn is None else np.array(Image.fromarray(found).transpose(turn))
+
+
+def decode(
+    data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS, where: object = None
+) -> Image.Image:
+    """The same as an image."""
+    return Image.fromarray(pixels(data, at_least=at_least, max_pixels=max_pixels, where=where))
 
 
 def upright(image: Image.Image, where: object = None) -> Image.Image:
@@ -121,27 +90,6 @@ def upright(image: Image.Image, where: object = None) -> Image.Image:
         return _upright(image)
     except SadclError as error:
         raise SadclError(error.what, where=where, fix="Replace the image, or leave it out") from None
-
-
-def squash(image: Image.Image, side: int) -> np.ndarray:
-    """Resize to a square, whatever the aspect ratio (bilinear; method, section 4.2, test transform).
-
-    Returns:
-        uint8 [S, S, 3].
-    """
-    small = image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BILINEAR)
-    return np.array(small, dtype=np.uint8)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise SadclError("It is not a file")
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise SadclError("The file is missing") from None
-    except (OSError, ValueError) as error:
-        raise SadclError(f"The file can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
@@ -182,6 +130,11 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
 
 def _too_large(claim: str, max_pixels: int) -> SadclError:
     return SadclError(f"Its header says {claim} pixels, and at most {max_pixels:,} are allowed")
+
+
+def turned(data: bytes, max_pixels: int) -> int:
+    """EXIF orientation of a JPEG; most have none, and then no header is read a second time."""
+    return _orientation(_open(data, max_pixels)) if any(words in data for words in _ORIENTATION) else 1
 
 
 def _orientation(image: Image.Image) -> int:

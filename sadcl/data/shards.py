@@ -6,7 +6,6 @@ named after the first id in it, for the same reason; ``index.json`` lists the sh
 """
 
 import hashlib
-import io
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,10 +19,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import photos
+from sadcl.data import jpeg, photos
+from sadcl.data.resize import resize
 from sadcl.data.table import SCHEMA, SPLITS, Table, column
 from sadcl.errors import SadclError
 from sadcl.progress import track
@@ -236,12 +235,11 @@ def _encoded(source: Path, row: Any, settings: params.Prepare) -> bytes:
         raise SadclError("The photo has changed since ingest", where=path, fix=_STALE)
     if settings.short_side is None or min(row.width, row.height) <= settings.short_side:
         return data
-    image = photos.decode(data, at_least=settings.short_side, max_pixels=row.width * row.height, where=path)
-    scale = settings.short_side / min(row.width, row.height)
-    size = (max(1, round(row.width * scale)), max(1, round(row.height * scale)))
-    smaller = io.BytesIO()
-    image.resize(size, Image.Resampling.BICUBIC).save(smaller, "JPEG", quality=settings.quality)
-    return smaller.getvalue()
+    pixels = photos.pixels(data, at_least=settings.short_side, max_pixels=row.width * row.height, where=path)
+    height, width = (
+        max(1, round(side * settings.short_side / min(row.width, row.height))) for side in (row.height, row.width)
+    )
+    return jpeg.encode(resize(pixels, height, width, "bicubic"), settings.quality)
 
 
 def _read_index(directory: Path) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sadcl.data import photos
 from sadcl.data.loading import Batch, normalise
+from sadcl.data.resize import squash
 from sadcl.errors import SadclError
 from sadcl.model import device as devices
 from sadcl.model import weights
@@ -104,7 +105,7 @@ class Tagger:
         """Score one batch, whose photos are counted from ``first``."""
         shape = self.head["preprocessing"]
         side = int(shape["side"])
-        pixels = np.stack([photos.squash(_open(image, i, side), side) for i, image in enumerate(images, first + 1)])
+        pixels = np.stack([squash(_open(image, i, side), side) for i, image in enumerate(images, first + 1)])
         ready = normalise(pixels, tuple(shape["mean"]), tuple(shape["std"])).to(self.device)
         with torch.inference_mode():
             out: HeadOutput = self.network(ready, attention=attention)
@@ -138,7 +139,7 @@ def sigmoid(values: npt.NDArray[Any]) -> Floats:
     return scores
 
 
-def _open(image: Photo, number: int, side: int) -> Image.Image:
+def _open(image: Photo, number: int, side: int) -> np.ndarray:
     """A photo as training and evaluation decode it: a large JPEG at reduced size, no side below ``side``.
 
     Args:
@@ -148,9 +149,9 @@ def _open(image: Photo, number: int, side: int) -> Image.Image:
     """
     where = getattr(image, "filename", "") or f"photo {number}"
     if isinstance(image, Image.Image):
-        return photos.upright(image, where)
+        return np.array(photos.upright(image, where))
     if isinstance(image, bytes):
-        return photos.decode(image, at_least=side, where=where)
+        return photos.pixels(image, at_least=side, where=where)
     if not isinstance(image, str | Path):
         raise SadclError(
             f"A photo is a path, bytes or a PIL image, but this is {type(image).__name__}",
@@ -162,4 +163,4 @@ def _open(image: Photo, number: int, side: int) -> Image.Image:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SadclError(f"The photo can't be read: {reason}", where=image, fix="Check the path") from None
-    return photos.decode(data, at_least=side, where=image)
+    return photos.pixels(data, at_least=side, where=image)

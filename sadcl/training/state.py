@@ -87,5 +87,6 @@ def code() -> str:
     home = Path(sadcl.__file__).parent
     rooms = ("model", "training")
     sources = sorted(p for room in rooms for p in (home / room).rglob("*.py"))
-    sources += [home / "data" / name for name in ("photos.py", "shards.py", "augment.py", "loading.py")]
+    data = ("photos", "jpeg", "resize", "shards", "augment", "loading")
+    sources += [home / "data" / f"{name}.py" for name in data]
     return files.digest_of({str(p.relative_to(home)): files.digest(p) for p in sources})

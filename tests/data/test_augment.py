@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 from sadcl import params
-from sadcl.data import augment, photos
+from sadcl.data import augment
+from sadcl.data.resize import squash
 
 KINDS = ("none", "shift", "cutout_randaugment", "multiscale_crop")
 FIRST, LAST = 1, 9
 
 
-def noise(width: int = 40, height: int = 30, seed: int = 0) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+def noise(width: int = 40, height: int = 30, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def plain(colour: int | tuple[int, int, int], side: int = 100) -> Image.Image:
@@ -56,14 +57,14 @@ def test_a_squashed_photo_may_be_remembered(kind: str) -> None:
     settings = params.Augmentation.model_validate({"kind": kind})
     after, change = augment.after_squash(settings), augment.transform(settings, 24)
     assert after is not None
-    kept = photos.squash(noise(), 24)
+    kept = squash(noise(), 24)
     for rng, same in zip(seeds(30), seeds(30), strict=True):
         assert np.array_equal(after(kept, rng), change(noise(), same))
-    assert np.array_equal(kept, photos.squash(noise(), 24)), "the remembered pixels were written into"
+    assert np.array_equal(kept, squash(noise(), 24)), "the remembered pixels were written into"
 
 
 def test_none_is_the_transform_of_the_test() -> None:
-    assert np.array_equal(of_kind("none")(noise(), np.random.default_rng()), photos.squash(noise(), 24))
+    assert np.array_equal(of_kind("none")(noise(), np.random.default_rng()), squash(noise(), 24))
 
 
 # shift
@@ -90,7 +91,7 @@ def test_shift_fills_with_the_mirror_image() -> None:
 
 
 def test_shift_by_nothing_is_nothing_and_flip_mirrors_half_the_time() -> None:
-    photo = photos.squash(noise(), 20)
+    photo = squash(noise(), 20)
     assert all(np.array_equal(augment.shift(photo, 0.0, False, rng), photo) for rng in seeds(20))
     flipped = [np.array_equal(augment.shift(photo, 0.0, True, rng), photo[:, ::-1]) for rng in seeds(200)]
     assert 70 < sum(flipped) < 130
@@ -113,7 +114,7 @@ def test_cutout_covers_one_square_of_one_colour_clipped_at_the_border() -> None:
 
 
 def test_cutout_of_nothing_is_nothing() -> None:
-    photo = photos.squash(noise(), 20)
+    photo = squash(noise(), 20)
     assert all(np.array_equal(augment.cutout(photo, 0.0, rng), photo) for rng in seeds(20))
 
 
@@ -126,7 +127,7 @@ def test_randaugment_has_fifteen_operations_and_no_flip() -> None:
 
 
 def test_randaugment_applies_each_of_two_half_the_time() -> None:
-    photo = photos.squash(noise(64, 64), 64)
+    photo = squash(noise(64, 64), 64)
     same = sum(np.array_equal(augment.randaugment(photo, rng), photo) for rng in seeds(800))
     assert 0.2 < same / 800 < 0.35, "neither is applied a quarter of the time; a few operations do nothing here"
 
@@ -147,11 +148,11 @@ def test_brightness_goes_up_or_down_by_a_tenth_a_step(magnitude: int) -> None:
 
 @pytest.mark.parametrize("name", ["contrast", "colour", "sharpness", "shear_x", "shear_y", "translate_x"])
 def test_an_operation_with_a_sign_goes_both_ways(name: str) -> None:
-    assert len(both_ways(name, noise(50, 50), 5)) == 2
+    assert len(both_ways(name, Image.fromarray(noise(50, 50)), 5)) == 2
 
 
 def test_rotation_goes_one_way_up_to_thirty_degrees() -> None:
-    image = noise(50, 50)
+    image = Image.fromarray(noise(50, 50))
     assert len(both_ways("rotate", image, LAST)) == 1
     assert np.array_equal(applied("rotate", image, LAST, 0), np.asarray(image.rotate(30, fillcolor=(128,) * 3)))
 
@@ -223,7 +224,7 @@ def test_crops_show_every_shape_and_place_of_the_enlarged_photo() -> None:
     """A photo that says of each pixel where it is tells from a crop's corners what was cropped."""
     large, side = 64, 56
     y, x = np.mgrid[0:large, 0:large].astype(np.uint8) * 3
-    map_ = Image.fromarray(np.stack([x, y, x], axis=2))
+    map_ = np.stack([x, y, x], axis=2)
     seen = set()
     for rng in seeds(6000):
         crop = augment.multiscale_crop(map_, side, large / side, False, rng).astype(float) / 3
@@ -239,7 +240,7 @@ def test_crops_show_every_shape_and_place_of_the_enlarged_photo() -> None:
 
 
 def test_a_crop_is_mirrored_half_the_time_if_asked() -> None:
-    ramp = Image.fromarray(np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None], (64, 64, 3)).copy())
+    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None], (64, 64, 3)).copy()
 
     def mirrored(flip: bool) -> int:
         crops = [augment.multiscale_crop(ramp, 56, 8 / 7, flip, rng) for rng in seeds(200)]

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from sadcl import params
-from sadcl.data import photos, table
+from sadcl.data import facts, photos, table
+from sadcl.data import ingest as ingesting
 from sadcl.data.ingest import ingest
 from sadcl.errors import SadclError
 from sadcl.stages import ingest as stage
@@ -134,15 +135,15 @@ class Decodings:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read = self.decoded = 0
-        self._inspect, self._decode = photos.inspect, photos.decode
-        monkeypatch.setattr(photos, "inspect", self.inspect)
-        monkeypatch.setattr(photos, "decode", self.decode)
+        self._inspect, self._decode = facts.inspect, photos.pixels
+        monkeypatch.setattr(ingesting, "inspect", self.inspect)
+        monkeypatch.setattr(photos, "pixels", self.decode)
 
-    def inspect(self, *args: Any) -> photos.Facts:
+    def inspect(self, *args: Any) -> facts.Facts:
         self.read += 1
         return self._inspect(*args)
 
-    def decode(self, *args: Any, **options: Any) -> Image.Image:
+    def decode(self, *args: Any, **options: Any) -> np.ndarray:
         self.decoded += 1
         return self._decode(*args, **options)
 

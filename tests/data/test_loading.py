@@ -16,6 +16,7 @@ from PIL import Image
 from sadcl import files, params
 from sadcl.data import augment, loading, photos, shards, table
 from sadcl.data.loading import Batch, TrainingBatches, evaluation_batches
+from sadcl.data.resize import squash
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 
@@ -38,6 +39,7 @@ def prepared(root: Path, count: int = COUNT, broken: int | None = None) -> Shard
         rows.append({
             "image_id": f"id {i:02d}", "file": f"{i}.jpg", "split": "train", "labels": [i % 3],
             "ignored": [(i + 1) % 3] if i % 2 else [], "width": 30, "height": 20 + i % 5,
+            "brightness": 99.0, "sharpness": 9.0, "phash": 1,
             "bytes": path.stat().st_size, "sha256": files.digest(path), "problem": None,
         })  # fmt: skip
     shards.write(table.Table(pd.DataFrame(rows), CLASSES, "raw", {}), root, root / "shards", params.Prepare(), 1)
@@ -80,13 +82,13 @@ def test_a_batch_carries_its_photos_labels_and_rows(train: Shards) -> None:
 def test_pixels_are_normalised_as_the_backbone_wants(train: Shards) -> None:
     first = next(iter(evaluation_batches(train, MODEL, 4, workers=1)))
     for i in range(4):
-        plain = photos.squash(photos.decode(train.jpeg(i), at_least=16), 16).astype(np.float64)
+        plain = squash(photos.pixels(train.jpeg(i), at_least=16), 16).astype(np.float64)
         expected = (plain / 255 - np.array(MODEL.mean)) / np.array(MODEL.std)
         np.testing.assert_allclose(first.images[i].permute(1, 2, 0).numpy(), expected, atol=1e-5)
 
 
 def test_use_and_training_normalise_to_the_same_bytes(train: Shards) -> None:
-    stacked = np.stack([photos.squash(photos.decode(train.jpeg(i), at_least=16), 16) for i in range(COUNT)])
+    stacked = np.stack([squash(photos.pixels(train.jpeg(i), at_least=16), 16) for i in range(COUNT)])
     (batch,) = evaluation_batches(train, MODEL, COUNT)
     alone = loading.normalise(stacked, MODEL.mean, MODEL.std)
     assert torch.equal(alone, batch.images)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sadcl.data import photos
+from sadcl.data import facts, photos
 from sadcl.errors import SadclError
 
 RED = (200, 30, 40)
@@ -37,10 +37,10 @@ def header_of_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", claim) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def inspected(folder: Path, data: bytes, max_pixels: int = 100_000_000) -> photos.Facts:
+def inspected(folder: Path, data: bytes, max_pixels: int = 100_000_000) -> facts.Facts:
     path = folder / "photo"
     path.write_bytes(data)
-    return photos.inspect(path, max_pixels)
+    return facts.inspect(path, max_pixels)
 
 
 def pixel(data: bytes) -> tuple[int, ...]:
@@ -87,9 +87,9 @@ def test_a_bad_photo_is_a_sentence(tmp_path: Path, name: str) -> None:
 
 
 def test_missing_folder_and_odd_names_are_sentences(tmp_path: Path) -> None:
-    assert photos.inspect(tmp_path / "gone.jpg", 100).problem == "The file is missing"
-    assert photos.inspect(tmp_path, 100).problem == "It is not a file"
-    assert photos.inspect(tmp_path / "a\0b", 100).problem is not None
+    assert facts.inspect(tmp_path / "gone.jpg", 100).problem == "The file is missing"
+    assert facts.inspect(tmp_path, 100).problem == "It is not a file"
+    assert facts.inspect(tmp_path / "a\0b", 100).problem is not None
 
 
 @pytest.mark.parametrize(("pixels", "good"), [(64 * 48, True), (64 * 48 - 1, False), (1000, False), (1, False)])
@@ -179,28 +179,19 @@ def test_a_reduced_jpeg_is_no_smaller_than_asked() -> None:
     assert photos.decode(encoded(noise()), at_least=8).size == (64, 48)
 
 
-def test_squash_ignores_the_aspect_ratio() -> None:
-    square = photos.squash(photos.decode(encoded(noise(64, 48))), 32)
-    assert (square.shape, square.dtype) == ((32, 32, 3), np.dtype(np.uint8))
-    photo = photos.decode(encoded(noise(32, 32)))
-    untouched = photos.squash(photo, 32)
-    assert np.array_equal(untouched, np.asarray(photo))
-    untouched[:] = 0  # a copy of its own, which others may write to
-
-
 def test_threads_give_the_same_answers(tmp_path: Path) -> None:
     data = [encoded(noise(), "JPEG"), BAD["truncated PNG"][0], header_of_png(30_000, 30_000)] * 20
     for number, one in enumerate(data):
         (tmp_path / str(number)).write_bytes(one)
 
-    def look(number: int) -> photos.Facts:
-        return photos.inspect(tmp_path / str(number), 100_000_000)
+    def look(number: int) -> facts.Facts:
+        return facts.inspect(tmp_path / str(number), 100_000_000)
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(look, range(len(data)))) == [look(number) for number in range(len(data))]
 
 
 def test_a_known_digest_is_not_decoded_again(tmp_path: Path) -> None:
-    facts = inspected(tmp_path, encoded(noise()))
-    marked = photos.Facts(1, 2, 3, facts.sha256)
-    assert photos.inspect(tmp_path / "photo", 100_000_000, {facts.sha256: marked}) is marked
+    found = inspected(tmp_path, encoded(noise()))
+    marked = facts.Facts(1, 2, 3, found.sha256)
+    assert facts.inspect(tmp_path / "photo", 100_000_000, {found.sha256: marked}) is marked

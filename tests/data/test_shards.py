@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import photos, shards, table
+from sadcl.data import shards, table
+from sadcl.data.facts import inspect
 from sadcl.data.shards import Shards
 from sadcl.errors import SadclError
 from sadcl.stages import prepare
@@ -34,12 +36,15 @@ def picture(path: Path, size: tuple[int, int] = (12, 8), **options: Any) -> Path
 
 
 def row(root: Path, image_id: str, file: str = "one.jpg", **other: Any) -> dict[str, Any]:
-    facts = photos.inspect(root / "raw" / file)
-    known = {"width": facts.width, "height": facts.height, "bytes": facts.bytes, "sha256": facts.sha256}
     return {
-        "image_id": image_id, "file": file, "split": "train", "labels": [0], "ignored": [], **known, "problem": None,
+        "image_id": image_id,
+        "file": file,
+        "split": "train",
+        "labels": [0],
+        "ignored": [],
+        **asdict(inspect(root / "raw" / file)),
         **other,
-    }  # fmt: skip
+    }
 
 
 def made(rows: Sequence[dict[str, Any]], classes: tuple[str, ...] = CLASSES) -> table.Table:

@@ -22,6 +22,9 @@ def small(**extra: object) -> table.Table:
             "height": [48, 0, 48],
             "bytes": [100, 0, 300],
             "sha256": ["aa", "", "cc"],
+            "brightness": [99.5, 0.0, 12.0],
+            "sharpness": [7.0, 0.0, 0.5],
+            "phash": [2**64 - 1, 0, 3],
             "problem": [None, "The file is missing", None],
             **extra,
         }

@@ -24,7 +24,8 @@ def good(**changes: dict[int, Any]) -> Table:
     """Twelve photos that break no rule, but for ``changes``: by column, row numbers and their new values."""
     rows = [
         {"image_id": f"i{n}", "file": f"photos/{n}.jpg", "split": split, "labels": [n % 3], "ignored": [],
-         "width": 80, "height": 64, "bytes": 900, "sha256": f"{n:064x}", "problem": None}
+         "width": 80, "height": 64, "bytes": 900, "sha256": f"{n:064x}",
+         "brightness": 100.0 + n, "sharpness": 9.0, "phash": n * 0x0101010101010101, "problem": None}
         for n, split in enumerate(SPLITS)
     ]  # fmt: skip
     for column, values in changes.items():

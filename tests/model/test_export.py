@@ -279,6 +279,7 @@ def prepared(root: Path) -> shards.Shards:
             {
                 "image_id": str(i), "file": file.name, "split": "test", "labels": [0], "ignored": [],
                 "width": photo.width, "height": photo.height, "bytes": file.stat().st_size,
+                "brightness": 99.0, "sharpness": 9.0, "phash": 1,
                 "sha256": files.digest(file), "problem": None,
             }
         )  # fmt: skip

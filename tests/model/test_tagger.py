@@ -72,6 +72,7 @@ def test_photos_in_use_are_scored_as_in_evaluation(sarl: Tagger, tmp_path: Path)
         rows.append(
             {
                 "image_id": str(i), "file": file.name, "split": "test", "labels": [0], "ignored": [], "width": 400,
+                "brightness": 99.0, "sharpness": 9.0, "phash": 1,
                 "height": 300, "bytes": file.stat().st_size, "sha256": files.digest(file), "problem": None,
             }
         )  # fmt: skip

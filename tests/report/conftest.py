@@ -13,7 +13,8 @@ import yaml
 from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import photos, shards, table
+from sadcl.data import shards, table
+from sadcl.data.facts import inspect
 from sadcl.evaluation import calibration, curves, scores
 from sadcl.evaluation.metrics import plain
 from sadcl.evaluation.verdict import verdict
@@ -116,11 +117,12 @@ def scored(root: Path, classes: tuple[str, ...], images: Sequence[str]) -> score
     targets[:, 0] |= ~targets.any(1)
     for i in range(len(images)):
         picture(root / f"raw/{i}.jpg", i)
-    facts = [photos.inspect(root / f"raw/{i}.jpg", 10**8) for i in range(len(images))]
+    facts = [inspect(root / f"raw/{i}.jpg", 10**8) for i in range(len(images))]
     rows = [
         {
             "image_id": name, "file": f"{i}.jpg", "split": "test", "labels": np.flatnonzero(targets[i]).tolist(),
             "ignored": [], "width": facts[i].width, "height": facts[i].height, "bytes": facts[i].bytes,
+            "brightness": 99.0, "sharpness": 9.0, "phash": 1,
             "sha256": facts[i].sha256, "problem": None,
         }
         for i, name in enumerate(images)

@@ -50,6 +50,7 @@ def photos(root, test=12, select=8):
                 "image_id": f"{i:02d}", "file": file.name, "split": "test" if i < test else "select",
                 "labels": [i % 2], "ignored": [],
                 "width": 50, "height": 40, "bytes": file.stat().st_size, "sha256": files.digest(file),
+                "brightness": 99.0, "sharpness": 9.0, "phash": 1,
                 "problem": None, "camera": "left" if i % 3 else "right",
             }
         )  # fmt: skip
