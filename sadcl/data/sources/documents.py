@@ -5,7 +5,7 @@ from typing import Any
 
 from sadcl.errors import SadclError
 
-MOST_YAML = 1_000_000
+MOST_YAML = 200_000
 """Bytes of YAML; the reader is slow, and class lists are shorter."""
 
 
