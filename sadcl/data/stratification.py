@@ -4,7 +4,8 @@ Iterative stratification (Sechidis, Tsoumakas and Vlahavas, *On the stratificati
 label with the fewest photos left is dealt out first, each of its photos to the split that lacks most of that label.
 Here, among splits that lack almost as much of it, all labels of the photo decide; groups are dealt out instead of
 photos, photos without a label count as a label of their own, some photos may have their split already, and no label
-is left without a photo in train.
+is left without a photo in train. In the end single groups are moved where a split still misses its share of a label by
+more than a photo.
 """
 
 from collections import defaultdict
@@ -16,6 +17,10 @@ TRAIN = 0
 SLACK = 0.5
 """Photos of the label in turn by which a split may lack fewer than another and still be chosen, for the sake of the
 group's other labels; the paper's form is 0, which leaves frequent labels several photos off their share."""
+NEAR = 0.8
+"""Photos by which a split may miss its share of a label; below one, so that a whole number lies within it."""
+MENDS, TRIES, CANDIDATES = 500, 10, 500
+"""Groups that are moved afterwards at most, places that are looked at for each, and groups that are tried there."""
 
 
 def deal(
@@ -35,6 +40,11 @@ def deal(
     """
     targets = np.column_stack([targets, ~targets.any(axis=1)])
     return _Dealing(targets, groups, shares, draws, fixed).done()
+
+
+def _far(lacking: np.ndarray) -> np.ndarray:
+    """How far counts lie from their shares, squared and summed over labels; what is within a photo is near enough."""
+    return np.asarray((np.maximum(np.abs(lacking) - NEAR, 0) ** 2).sum(axis=-1))
 
 
 class _Dealing:
@@ -74,7 +84,37 @@ class _Dealing:
             for group in having[label]:
                 if self._found[group[0]] < 0:
                     self._place(group, self._choice(group, label))
+        for _ in range(MENDS):
+            if not self._mend():
+                break
         return self._found
+
+    def _mend(self) -> bool:
+        """Move a group from a split that has too much of a label; whether any move would help."""
+        over = (-self._lacking).ravel()
+        worst = np.argsort(-over, kind="stable")[:TRIES]
+        return any(self._moved(*divmod(int(cell), self._lacking.shape[1])) for cell in worst if over[cell] >= 1)
+
+    def _moved(self, split: int, label: int) -> bool:
+        groups = [g for g in self._open if self._found[g[0]] == split and self._targets[g, label].any()][:CANDIDATES]
+        if split == TRAIN:
+            held = self._targets[self._found == TRAIN].sum(axis=0)
+            groups = [g for g in groups if not np.any((held > 0) & (held == self._targets[g].sum(axis=0)))]
+        if not groups:
+            return False
+        counts = np.array([np.append(self._targets[g].sum(axis=0), len(g)) for g in groups])  # [G, C + 1]
+        lacking = np.column_stack([self._lacking, self._room])  # [S, C + 1]
+        gain = _far(lacking[split] + counts) - _far(lacking[split])
+        gains = np.array([gain + _far(lacking[other] - counts) - _far(lacking[other]) for other in range(len(lacking))])
+        gains[(self._shares <= 0) | (np.arange(len(gains)) == split)] = np.inf
+        other, at = divmod(int(np.argmin(gains)), len(groups))
+        if gains[other, at] > -1e-9:
+            return False
+        self._lacking[split] += counts[at, :-1]
+        self._left += counts[at, :-1]
+        self._room[split] += counts[at, -1]
+        self._place(groups[at], other)
+        return True
 
     def _choice(self, group: np.ndarray, label: int) -> int:
         counts = self._targets[group].sum(axis=0)
