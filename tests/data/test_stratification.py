@@ -34,7 +34,7 @@ def off(found: np.ndarray, targets: np.ndarray, fraction: float) -> np.ndarray:
     return np.array([targets[found == s].sum(axis=0) - share * targets.sum(axis=0) for s, share in enumerate(shares)])
 
 
-@pytest.mark.parametrize(("photos", "classes"), [(60, 4), (500, 10), (500, 20)])
+@pytest.mark.parametrize(("photos", "classes"), [(60, 4), (200, 6), (500, 10)])
 @pytest.mark.parametrize("seed", range(3))
 def test_each_label_has_its_share_within_a_photo(tmp_path: Path, photos: int, classes: int, seed: int) -> None:
     targets = labels(seed, photos, classes)
