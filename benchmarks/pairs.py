@@ -1,28 +1,20 @@
 """What ``make bench`` compares: the project's own code, and the same thing written the plain way."""
 
-import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 
-from sadcl import params, processes
-from sadcl.data import augment
-from sadcl.data.loading import TrainingBatches
-from sadcl.data.shards import Shards
 from sadcl.evaluation.bootstrap import multiplicities, resampled
 from sadcl.evaluation.metrics import evaluate
 from sadcl.model.losses import sample_to_sample
 from sadcl.model.memory import Memory, activated
 
-SHARDS = Path("data/shards")
 POSITIVE = 0.036
 """Share of the labels that are present in COCO."""
 
@@ -149,23 +141,3 @@ def average_precision() -> Pair:
         lambda: evaluate(scores, targets),
         lambda: [average_precision_score(targets[:, j], scores[:, j]) for j in range(targets.shape[1])],
     )
-
-
-def photos() -> Pair:
-    """Training photos decoded, augmented and batched by our threads, and by torch's worker processes."""
-    settings, shards = params.load("model", "pretrain", "seed"), Shards(SHARDS / "train")
-    model, fit = settings.model, settings.pretrain
-    transform = augment.transform(fit.augmentation, model.side)
-    mean, std = torch.tensor(model.mean)[:, None, None], torch.tensor(model.std)[:, None, None]
-
-    class Plain(Dataset[Tensor]):
-        def __len__(self) -> int:
-            return len(shards)
-
-        def __getitem__(self, row: int) -> Tensor:
-            pixels = transform(Image.open(io.BytesIO(shards.jpeg(row))).convert("RGB"), np.random.default_rng(row))
-            return (torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255 - mean) / std
-
-    batches = TrainingBatches(shards, model, fit.augmentation, fit.batch, settings.seed, keep_bytes=0)
-    loader = DataLoader(Plain(), fit.batch, shuffle=True, num_workers=processes.workers())
-    return lambda: sum(1 for _ in batches.epoch(0)), lambda: sum(1 for _ in loader)

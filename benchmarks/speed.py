@@ -1,13 +1,14 @@
 """``make bench``: what the project's own code costs beside the plain way, as ratios of medians in one run.
 
-Prints each row with its bound, keeps the figures in a JSON, and ends with 1 where a row falls short.
+Prints each row with its bound, keeps the figures in a JSON, and ends with 1 where a row falls short. With words
+(``python -m benchmarks.speed px``) only the rows whose names hold one of them, and nothing is kept.
 """
 
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ processes.before_torch()
 
 import torch  # noqa: E402 - reads its environment when it is loaded
 
-from benchmarks import coverage, networks, pairs, runtimes  # noqa: E402
+from benchmarks import coverage, loaders, networks, pairs, runtimes  # noqa: E402
 
 RESULT = Path("benchmarks/results/speed.json")
 
@@ -69,6 +70,11 @@ def seconds(side: pairs.Side) -> float:
     return gone / calls
 
 
+def value(side: pairs.Side) -> float:
+    """What a side itself measures."""
+    return float(str(side()))
+
+
 def peak(side: pairs.Side) -> float:
     """MB that one call holds at most, above what stood before and without what it leaves behind (gradients)."""
     activities = [torch.profiler.ProfilerActivity.CPU]
@@ -97,6 +103,21 @@ def silence() -> Iterator[None]:
         os.close(nowhere)
 
 
+LOADING = (
+    Row("stage-2 batches at 448 px, the literature's loader beside", loaders.training_448, 2.5, repeats=3),
+    Row("the same at 224 px, from shards of short side 256", loaders.training_224, 5),
+    Row("test batches at 448 px, the literature's loader beside", loaders.evaluation_448, 2.5, repeats=3),
+    Row("shards at short side 256, a loop with Pillow beside", loaders.prepare, 3, repeats=3),
+    Row("test batches at 448 px, decoding alone beside", loaders.decoding, repeats=3),
+    Row("stage-2 batches at 448 px, decoding alone beside", loaders.training_decoding, repeats=3),
+    Row(
+        "pixels at 448 px, from the plain chain's", loaders.pixels_448, at_most=1.5, repeats=1, cost=value, unit="/255"
+    ),
+    Row("the same at 224 px, from those shards", loaders.pixels_224, at_most=1.5, repeats=1, cost=value, unit="/255"),
+    Row("scores of test photos, from the plain chain's", loaders.scores, at_most=0.01, repeats=1, cost=value, unit=""),
+)
+"""Rows that need photos, and the last one a model."""
+
 ROWS = (
     Row("sample-to-sample, B 32, C 80, E 1024, all entries beside", pairs.contrast, 100),
     Row("the same, peak memory beyond the gradient", pairs.contrast, 100, repeats=1, cost=peak, unit="MB"),
@@ -111,17 +132,18 @@ ROWS = (
     Row("one photo, R101 at 448, memory and prototypes beside", networks.inference, 1.2),
     Row("an update of stage 2, Lite0 at 224, B 32, a plain one beside", networks.training, 1.5, repeats=3),
     Row("a step at stride 16, ended beside dilated", networks.step),
-    Row("an epoch of photos, a plain DataLoader beside", pairs.photos),
+    *LOADING,
 )
 
 
-def main() -> int:
-    """Measure every row; the exit status."""
+def main(words: Sequence[str] = ()) -> int:
+    """Measure every row, or those whose names hold one of the words; the exit status."""
     print(f"{'':60}{'ours':>10}{'plain':>10}{'':4}{'plain / ours':>13}{'at least':>10}")
     found = []
-    for row in ROWS:
-        if row.make is pairs.photos and not (pairs.SHARDS / "train" / "index.json").exists():
-            print(f"{row.name:60}{'no data/shards here: run make demo first':>34}")
+    for row in (row for row in ROWS if not words or any(word in row.name for word in words)):
+        lacks = missing(row)
+        if lacks:
+            print(f"{row.name:60}{lacks:>34}")
             continue
         one = measure(row)
         found.append(one)
@@ -129,6 +151,8 @@ def main() -> int:
         plain = "-" if one.plain is None else f"{one.plain:.3f}"
         ratio = f"at most {one.at_most:g}" if one.ratio is None else f"{one.ratio:.2f}"
         print(f"{one.name:60}{one.ours:10.3f}{plain:>10} {one.unit:3}{ratio:>13}{bound}", flush=True)
+    if words:
+        return int(not all(one.holds for one in found))
     computed = runtimes.measure()
     for line in runtimes.lines(computed):
         print(line, flush=True)
@@ -148,6 +172,15 @@ def main() -> int:
     return 1 if short else 0
 
 
+def missing(row: Row) -> str:
+    """What must be there first, where it is not."""
+    if row in LOADING and not loaders.originals():
+        return "no photos here: run make demo first"
+    if row.make is loaders.scores and not (loaders.MODEL / "weights.safetensors").exists():
+        return "no model here: run make demo first"
+    return ""
+
+
 def measure(row: Row) -> Measured:
     """Both sides in turns, after one round that does not count; medians, that of the turns' ratios included."""
     (our_side, plain_side), cost = row.make(), row.cost or seconds
@@ -162,4 +195,4 @@ def measure(row: Row) -> Measured:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,7 @@
 """The command ``sadcl data``: sources of photos, and what people have accepted."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,3 +37,20 @@ def accept() -> None:
     from sadcl.upkeep import accept_data
 
     say(accept_data())
+
+
+@data.command("voc-submission")
+def voc_submission(
+    images: Annotated[Path, typer.Argument(help="The list: VOCdevkit/VOC2012/ImageSets/Main/test.txt.")],
+    photos: Annotated[Path, typer.Argument(help="The folder of photos: VOCdevkit/VOC2012/JPEGImages.")],
+    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/served",
+    out: Annotated[Path, typer.Option(help="The folder that gets a file a class.")] = Path("voc-submission"),
+    competition: Annotated[
+        Literal["comp1", "comp2"], typer.Option(help="comp1: trained on nothing but VOC; comp2: on other data, too.")
+    ] = "comp2",
+) -> None:
+    """Score VOC 2012's test photos and write what its evaluation server takes."""
+    from sadcl.evaluation.voc_server import write
+    from sadcl.registry.served import load
+
+    say(write(load(model), images, photos, out, competition))

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -91,20 +91,29 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def read_json(path: str | Path, fix: str = "Make it again with `dvc repro`") -> Any:
+def read_json(
+    path: str | Path,
+    fix: str = "Make it again with `dvc repro`",
+    object_hook: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: the file.
+        fix: what to do when it can't be read.
+        object_hook: called with each object as soon as it is parsed; what it returns stands in its place.
 
     Raises:
         SadclError: it is missing, or not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=object_hook)
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix=fix) from None
+    except (ValueError, RecursionError) as error:  # a ValueError also where a number has thousands of digits
+        raise SadclError(f"The file is not JSON: {error}", where=path, fix=fix) from None
     except OSError as error:
         raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
-    except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError as well
-        raise SadclError(f"The file is not JSON: {error}", where=path, fix=fix) from None
 
 
 def digest(path: str | Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from sadcl import params
-from sadcl.data.resize import resize, squash
+from sadcl.data.resize import mirrored, resize, squash
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Operation = Callable[[Image.Image, int, np.random.Generator], Image.Image]
@@ -138,7 +138,7 @@ def multiscale_crop(pixels: np.ndarray, side: int, enlarge: float, flip: bool, r
     x, y = ANCHORS[rng.integers(len(ANCHORS))]
     left, top = x * ((large - width) // 4), y * ((large - height) // 4)
     crop = squash(resize(pixels, large, large)[top : top + height, left : left + width], side)
-    return np.ascontiguousarray(crop[:, ::-1]) if flip and rng.random() < 0.5 else crop
+    return mirrored(crop) if flip and rng.random() < 0.5 else crop
 
 
 def crop_sides(large: int, side: int) -> list[int]:

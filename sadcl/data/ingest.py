@@ -4,7 +4,6 @@ Each photo is read once, in parallel, and remembered: by path, size and time of 
 next run need not open it, and by digest, so that a moved one is not decoded again.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, fields, replace
@@ -18,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sadcl import files, params
-from sadcl.data import duplicates, sources, splits
+from sadcl.data import duplicates, protocols, sources, splits
 from sadcl.data.facts import Facts, inspect
 from sadcl.data.table import SPLITS, Table, column, targets
 from sadcl.errors import SadclError
-from sadcl.progress import track
+from sadcl.progress import say, track
 
 _Key = tuple[str, int, int]
 """Path relative to the repository, size in bytes, time of change in nanoseconds."""
@@ -55,18 +54,24 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
         workers: how many photos to read at a time.
 
     Raises:
-        SadclError: the annotations can't be used, or there is not one image. A photo that can't be used is no
-            error here: its row says so, and validation refuses it.
+        SadclError: the annotations can't be used, they are not those of the protocol that the settings name, or
+            there is not one image. A photo that can't be used is no error here: its row says so, and validation
+            refuses it.
     """
     found = sources.read(root / source, settings)
-    images = [image for image in found.images if settings.keep_unlabelled or image.labels]
+    images, gone = (
+        [image for image in those if settings.keep_unlabelled or image.labels] for those in (found.images, found.gone)
+    )
     if not images:
         raise SadclError("The source holds no image", where=root / source, fix="Check ingest.annotations")
     own = all(image.split for image in images)
     if own:
         images = _with_select(images, len(found.classes), settings, seed)
+        protocols.check(_ids([*images, *gone]), settings.protocol)
     else:
         splits.check_shares(settings.select_fraction)
+    if gone:
+        say(f"  {_left_out(gone, len(images) + len(gone))}")
     images.sort(key=lambda image: image.image_id)
     facts = _read_photos(root, source, images, settings.max_pixels, cache, workers)
     if not own:
@@ -140,12 +145,18 @@ def _frame(images: Sequence[sources.Image], facts: Sequence[Facts]) -> pd.DataFr
 
 
 def _protocol(images: Sequence[sources.Image]) -> dict[str, Any]:
-    """By split, how many images and the digest of their sorted ids, a line each."""
-    ids = {split: sorted(image.image_id for image in images if image.split == split) for split in SPLITS}
-    return {
-        split: {"images": len(those), "ids": hashlib.sha256("\n".join(those).encode()).hexdigest()}
-        for split, those in ids.items()
-    }
+    """By split, how many images and the digest of their ids."""
+    return {split: {"images": len(ids), "ids": protocols.digest(ids)} for split, ids in _ids(images).items()}
+
+
+def _ids(images: Sequence[sources.Image]) -> dict[str, list[str]]:
+    return {split: [image.image_id for image in images if image.split == split] for split in SPLITS}
+
+
+def _left_out(gone: Sequence[sources.Image], listed: int) -> str:
+    names = ", ".join(image.file for image in gone[:3])
+    more = ", ..." if len(gone) > 3 else ""
+    return f"{len(gone):,} of {listed:,} photos are not there and are left out: {names}{more}"
 
 
 class _Memory:

@@ -79,12 +79,25 @@ class Tagger:
         Raises:
             SadclError: a photo can't be read; the message names it.
         """
+        logits = torch.from_numpy(self.logits(images))
+        found: Floats = (self.slope * logits + self.bias).sigmoid().numpy()
+        return found
+
+    def logits(self, images: Sequence[Photo]) -> Floats:
+        """What the network says [N, C] in float32, before calibration and sigmoid.
+
+        Args:
+            images: paths, bytes or PIL images; they are read and scored 32 at a time.
+
+        Raises:
+            SadclError: a photo can't be read; the message names it.
+        """
         if isinstance(images, Photo):
             raise SadclError("One photo was given where several are expected", fix="Put it into a list: [photo]")
-        parts = []
-        for i in range(0, len(images), BATCH):
-            logits = self._forward(images[i : i + BATCH], i, attention=False).logits.float().cpu()
-            parts.append((self.slope * logits + self.bias).sigmoid().numpy())
+        parts = [
+            self._forward(images[i : i + BATCH], i, attention=False).logits.float().cpu().numpy()
+            for i in range(0, len(images), BATCH)
+        ]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
     def attention(self, image: Photo) -> Floats:

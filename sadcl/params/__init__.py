@@ -26,6 +26,7 @@ from sadcl.params.gate import Slice as Slice
 from sadcl.params.sections import Augmentation as Augmentation
 from sadcl.params.sections import Calibrate as Calibrate
 from sadcl.params.sections import Evaluate as Evaluate
+from sadcl.params.sections import ImageList as ImageList
 from sadcl.params.sections import Ingest as Ingest
 from sadcl.params.sections import Model as Model
 from sadcl.params.sections import Params as Params

@@ -53,14 +53,23 @@ class Model(Section):
         return self.model_copy(update={"side": self.test_side or self.side})
 
 
+class ImageList(Section):
+    """A split's images, as a protocol fixes them."""
+
+    images: int = Field(ge=0)
+    """How many."""
+    ids: str | None = Field(pattern="^[0-9a-f]{64}$", default=None)
+    """SHA-256 of the sorted ids, a line each; null where the list can't be had, and only its length is held."""
+
+
 class Ingest(Section):
     """Where photos and labels come from."""
 
     source: str
     """A folder under data/raw."""
     format: str = "coco"
-    """A source under sadcl/data/sources: `coco` (instances JSON), `csv`, `parquet`, `folder`, `jsonl`, `yolo` or
-    `labelstudio`; what each reads is told in its file."""
+    """A source under sadcl/data/sources: `coco` (instances JSON), `voc`, `nuswide`, `vg500`, or people's own `csv`,
+    `parquet`, `folder`, `jsonl`, `yolo`, `labelstudio`; what each reads is told in its file."""
     annotations: dict[Literal["train", "select", "test"], str]
     """The annotation file of each split, relative to the source; without `select` it is cut from `train`."""
     images: dict[Literal["train", "select", "test"], str]
@@ -71,6 +80,19 @@ class Ingest(Section):
     """Share of `train` that becomes `select` where the source has none; 0 trains on everything."""
     keep_unlabelled: bool = True
     """Photos without any label stay, as rows of zeros."""
+    difficult: Literal["negative", "ignore", "positive"] = "negative"
+    """`voc`: what a class is in a photo that has only objects of it that are marked difficult: absent (the released
+    code), neither present nor absent (VOC's own classification task), or present."""
+    index: str | None = None
+    """`vg500`: the JSON file with the class numbers of each photo, relative to the source."""
+    random_test: int | None = Field(ge=1, default=None)
+    """`nuswide`: so many images, drawn from both lists, are the test split and the others train; null keeps the
+    lists. Without unlabelled images where these are not kept."""
+    random_seed: int = Field(ge=0, default=0)
+    """`nuswide`: of that draw; it is part of the protocol, and so apart from the seed of training."""
+    protocol: dict[Literal["train", "test"], ImageList] = Field(default_factory=dict)
+    """The image lists that a published protocol fixes (`train` with what `select` takes of it); other lists are
+    refused. Empty holds nothing."""
     max_pixels: int = Field(ge=1, default=100_000_000)
     """A photo with more by its header is refused before it is decoded."""
 

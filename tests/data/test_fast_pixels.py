@@ -91,7 +91,7 @@ def test_resizing_is_pillows_within_rounding(how: Any, width: int, height: int, 
     mine = resize(np.asarray(image), height, width, how).astype(int)
     apart = np.abs(mine - np.asarray(image.resize((width, height), FILTERS[how])))
     assert apart.max() <= 2 if how == "bicubic" else apart.max() <= 1
-    assert apart.mean() < 0.1
+    assert apart.mean() < 0.3
 
 
 def test_a_part_of_a_photo_is_resized_like_a_photo() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -186,10 +187,10 @@ def test_every_process_knows_how_many_positives_each_part_has(train: Shards) -> 
 
 def test_no_photo_that_ingest_let_through_is_too_large_here(train: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
     """``ingest.max_pixels`` may be above the usual bound; it must not come back in the middle of a training."""
-    usual = photos.decode.__kwdefaults__
-    monkeypatch.setattr(photos.decode, "__kwdefaults__", {**usual, "max_pixels": 10})
+    usual = photos.pixels.__kwdefaults__
+    monkeypatch.setattr(photos.pixels, "__kwdefaults__", {**usual, "max_pixels": 10})
     with pytest.raises(SadclError, match="at most 10"):
-        photos.decode(train.jpeg(0))
+        photos.pixels(train.jpeg(0))
     assert len(list(batches(train).epoch(0))) == 4
     assert len(list(evaluation_batches(train, MODEL, COUNT))) == 1
 
@@ -257,3 +258,16 @@ def test_few_batches_are_ready_before_they_are_wanted(train: Shards, monkeypatch
     next(ahead)
     ahead.close()  # type: ignore[attr-defined]
     assert len(reads) <= 2 * (1 + loading.AHEAD)
+
+
+def test_an_epoch_needs_no_more_memory_at_its_end_than_soon_after_its_beginning(tmp_path: Path) -> None:
+    """900 batches of 448 px, of which all together would fill 17 GB."""
+    train = prepared(tmp_path, count=60)
+    how = params.Augmentation(kind="multiscale_crop", flip=True)
+    model = MODEL.model_copy(update={"side": 448})
+    held, process = [], psutil.Process()
+    for epoch in range(60):
+        for _ in TrainingBatches(train, model, how, 4, 1, workers=2, keep_bytes=0).epoch(epoch):
+            held.append(process.memory_info().rss)
+    assert len(held) == 900
+    assert max(held[200:]) - held[200] < 100e6

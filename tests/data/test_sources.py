@@ -141,7 +141,7 @@ def test_missing_files_folders_and_formats(tmp_path: Path) -> None:
     with pytest.raises(SadclError, match="sadcl data scenes"):
         sources.read(tmp_path / "nowhere", settings())
     with pytest.raises(SadclError, match="Choose one of coco, csv"):
-        sources.read(tmp_path, settings(format="papyrus"))
+        sources.read(tmp_path, settings(format="voice"))
     with pytest.raises(SadclError, match="leaves the data root"):
         sources.read(tmp_path, settings(annotations={"train": "../train.json", "test": "test.json"}))
     with pytest.raises(SadclError, match="one for test"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sadcl.data import splits
@@ -49,6 +49,7 @@ def test_of_eighty_labels_nearly_all_do_and_none_is_far_off(tmp_path: Path, seed
     assert missed.max() <= 3
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 10**6), photos=st.integers(0, 120), classes=st.integers(1, 8), fraction=st.floats(0.05, 0.45)
 )
@@ -60,6 +61,7 @@ def test_every_class_is_there_to_train_on(
     assert np.array_equal(targets[found == 0].any(axis=0), targets.any(axis=0))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), photos=st.integers(1, 150))
 def test_groups_are_never_torn(tmp_path_factory: pytest.TempPathFactory, seed: int, photos: int) -> None:
     groups = np.random.default_rng(seed).integers(0, max(1, photos // 3), photos)
@@ -67,6 +69,7 @@ def test_groups_are_never_torn(tmp_path_factory: pytest.TempPathFactory, seed: i
     assert all(len(set(found[groups == group])) == 1 for group in set(groups.tolist()))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), before=st.integers(1, 80), more=st.integers(0, 80))
 def test_nobody_moves_and_a_later_near_duplicate_joins(
     tmp_path_factory: pytest.TempPathFactory, seed: int, before: int, more: int

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sadcl import params
+from sadcl.data.sources.reading import shown
 from sadcl.errors import SadclError
 
 
@@ -32,10 +33,17 @@ class Image:
 
 @dataclass(frozen=True)
 class Source:
-    """What a source says: class names in order of index, and its images."""
+    """What a source says.
+
+    Attributes:
+        classes: names, in order of index.
+        images: those that can be used.
+        gone: those that its lists name and nobody has any more; they count for the protocol alone.
+    """
 
     classes: tuple[str, ...]
     images: list[Image]
+    gone: list[Image] = field(default_factory=list)
 
 
 def read(root: Path, settings: params.Ingest) -> Source:
@@ -74,14 +82,16 @@ def inside(folder: str, name: str, where: object) -> str:
     path = posixpath.normpath(posixpath.join(folder.replace("\\", "/"), plain))
     leaves = path == ".." or path.startswith(("../", "/")) or plain[1:3] == ":/"
     if leaves or "\0" in name:
-        raise SadclError(f"The path {name!r} leaves the data root", where=where, fix="Name files below the source only")
+        raise SadclError(
+            f"The path {shown(name)} leaves the data root", where=where, fix="Name files below the source only"
+        )
     if not plain.strip() or path == "." or plain.endswith("/"):
-        raise SadclError(f"{name!r} names no file", where=where, fix="Give each image its file")
+        raise SadclError(f"{shown(name)} names no file", where=where, fix="Give each image its file")
     return path
 
 
 def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
-    from sadcl.data.sources import coco, csv_file, folder, jsonl, labelstudio, parquet, yolo
+    from sadcl.data.sources import coco, csv_file, folder, jsonl, labelstudio, nuswide, parquet, vg500, voc, yolo
 
     return {
         "coco": coco.read,
@@ -89,7 +99,10 @@ def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
         "folder": folder.read,
         "jsonl": jsonl.read,
         "labelstudio": labelstudio.read,
+        "nuswide": nuswide.read,
         "parquet": parquet.read,
+        "vg500": vg500.read,
+        "voc": voc.read,
         "yolo": yolo.read,
     }
 
@@ -97,12 +110,12 @@ def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
 def _refuse_twins(source: Source, root: Path) -> None:
     ids: dict[str, Image] = {}
     paths: dict[str, Image] = {}
-    for image in source.images:
+    for image in [*source.images, *source.gone]:
         for value, seen, what in ((image.image_id, ids, "id"), (image.file, paths, "file")):
             if value in seen:
                 first, second = seen[value].split or "the list", image.split or "the list"
                 places = f"both in {first}" if first == second else f"in {first} and in {second}"
                 raise SadclError(
-                    f"Two images have the same {what} {value!r}, {places}", where=root, fix="Keep one of them"
+                    f"Two images have the same {what} {shown(value)}, {places}", where=root, fix="Keep one of them"
                 )
             seen[value] = image

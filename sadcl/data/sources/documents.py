@@ -1,4 +1,4 @@
-"""Reading of small text and YAML files, with a sentence for each way in which they can be bad."""
+"""YAML as a value, with a sentence for each way in which it can be bad."""
 
 from pathlib import Path
 from typing import Any
@@ -7,22 +7,6 @@ from sadcl.errors import SadclError
 
 MOST_YAML = 200_000
 """Bytes of YAML; the reader is slow, and class lists are shorter."""
-
-
-def text(path: Path, fix: str) -> str:
-    """A file in UTF-8, with or without its mark.
-
-    Raises:
-        SadclError: it is missing, can't be read, or is not text.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise SadclError("The file is missing", where=path, fix=fix) from None
-    except OSError as error:
-        raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
-    except ValueError as error:
-        raise SadclError(f"The file is not in UTF-8: {error}", where=path, fix=fix) from None
 
 
 def yaml(written: str, path: Path, fix: str) -> Any:

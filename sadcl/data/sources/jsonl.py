@@ -13,12 +13,12 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.documents import text, there, yaml
+from sadcl.data.sources.documents import there, yaml
+from sadcl.data.sources.reading import lines, shown, text
 from sadcl.data.sources.rows import (
     Row,
     annotation_files,
     check_columns,
-    clipped,
     given_split,
     is_text,
     names,
@@ -48,10 +48,7 @@ def read(root: Path, settings: params.Ingest) -> Source:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(text(path, "Check ingest.annotations").split("\n"), start=1):
-        where = f"{path}, line {number}"
-        if not line.strip():
-            continue
+    for where, line in lines(path, "Check ingest.annotations"):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -64,7 +61,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str) -> Row:
     name = record.get("file_name")
     if not isinstance(name, str) or not is_text(name):
-        raise SadclError(f"{clipped(name)} names no file", where=where, fix="Give each line its file_name")
+        raise SadclError(f"{shown(name)} names no file", where=where, fix="Give each line its file_name")
     check_columns(record, ("split", "labels"), where)
     others = {key: words(value) for key, value in record.items() if key not in ("file_name", "split", *LABELS)}
     return Row(
@@ -93,7 +90,7 @@ def _named(item: Any, classes: list[str], where: str) -> frozenset[str]:
     if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(classes):
         return frozenset([classes[item]])
     if isinstance(item, bool | int) or not names(item, where) <= set(classes):
-        what = f"{clipped(item)} is no class of dataset_info, which has {len(classes)}"
+        what = f"{shown(item)} is no class of dataset_info, which has {len(classes)}"
         raise SadclError(what, where=where, fix="Mend one of them")
     return names(item, where)
 

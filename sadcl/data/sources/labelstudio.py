@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from sadcl import files, params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.rows import Row, annotation_files, clipped, is_text, names, source
+from sadcl.data.sources.reading import shown
+from sadcl.data.sources.rows import Row, annotation_files, is_text, names, source
 from sadcl.data.sources.tree import SUFFIXES
 from sadcl.errors import SadclError
 
@@ -62,7 +63,7 @@ def _labels(results: Any, where: str) -> frozenset[str]:
         for kind in KINDS if isinstance(value, dict) else ():
             labels = value.get(kind)
             if labels is not None and not (isinstance(labels, list) and all(isinstance(name, str) for name in labels)):
-                raise SadclError(f"{kind} is {clipped(labels)}, no list of names", where=where, fix=_FIX)
+                raise SadclError(f"{kind} is {shown(labels)}, no list of names", where=where, fix=_FIX)
             found |= names(labels or [], where)
     return frozenset(found)
 
@@ -73,12 +74,12 @@ def _file(root: Path, folder: str, data: dict[str, Any], where: str) -> str:
         parts = urlsplit(address)
         local = parse_qs(parts.query).get("d", [""])[0]
     except ValueError:
-        raise SadclError(f"{clipped(address)} is no address of a photo", where=where, fix=_FIX) from None
+        raise SadclError(f"{shown(address)} is no address of a photo", where=where, fix=_FIX) from None
     path = (local or unquote(parts.path)).replace("\\", "/").lstrip("/")
     last = posixpath.basename(path)
     for name in (path, last, _UPLOAD.sub("", last)):
         if not is_text(name):
-            raise SadclError(f"{clipped(address)} names no file", where=where, fix=_FIX)
+            raise SadclError(f"{shown(address)} names no file", where=where, fix=_FIX)
         try:
             if (root / (found := inside(folder, name, where))).is_file():
                 return found

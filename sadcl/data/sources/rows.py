@@ -8,6 +8,7 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Image, Source, inside
+from sadcl.data.sources.reading import shown
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 
@@ -110,20 +111,13 @@ def names(value: Any, where: object) -> frozenset[str]:
     items = value.split(";") if isinstance(value, str) else value if isinstance(value, list) else [value]
     found = [words(item) for item in items]
     if any(name is None or (name and not is_text(name)) for name in found):
-        raise SadclError(f"Labels are names, not {clipped(value)}", where=where, fix="Give names, or a list of them")
+        raise SadclError(f"Labels are names, not {shown(value)}", where=where, fix="Give names, or a list of them")
     return frozenset(name for name in found if name)
 
 
 def is_text(value: str) -> bool:
     """Not blank, and free of halves of characters, which no file can hold."""
     return bool(value.strip()) and not any("\ud800" <= letter <= "\udfff" for letter in value)
-
-
-def clipped(value: Any) -> str:
-    """A value as it is shown in a sentence."""
-    shown = value if isinstance(value, str | int | float | None) else type(value).__name__
-    text = ascii(shown)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_columns(columns: Iterable[str], kept: Iterable[str], where: object) -> None:
@@ -139,7 +133,7 @@ def check_columns(columns: Iterable[str], kept: Iterable[str], where: object) ->
     for name in columns:
         if name in seen or name in taken:
             why = "stands twice in the header" if name in seen else "has a name that the table itself uses"
-            raise SadclError(f"The column {clipped(name)} {why}", where=where, fix="Rename it")
+            raise SadclError(f"The column {shown(name)} {why}", where=where, fix="Rename it")
         seen.add(name)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.rows import Row, annotation_files, check_columns, clipped, given_split, is_text, names, source
+from sadcl.data.sources.reading import shown
+from sadcl.data.sources.rows import Row, annotation_files, check_columns, given_split, is_text, names, source
 from sadcl.data.sources.rows import words as text
 from sadcl.errors import SadclError
 
@@ -66,7 +67,7 @@ def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> 
 def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str) -> Row:
     name = record["file"]
     if not isinstance(name, str) or (name and not is_text(name)):
-        raise SadclError(f"{clipped(name)} names no file", where=where, fix="Give each photo its file")
+        raise SadclError(f"{shown(name)} names no file", where=where, fix="Give each photo its file")
     file, split = inside(folder, name, where), given_split(record.get("split"), split, where)
     if classes is None:
         labels, ignored = names(record["labels"], where), frozenset[str]()
@@ -81,8 +82,8 @@ def _flag(value: Any, column: str, where: str) -> bool | None:
     cell = text(value)
     if cell is None or cell.lower() not in FLAGS:
         raise SadclError(
-            f"There is no column 'labels', and the column {clipped(column)}, a class then, holds not 0 or 1 but "
-            f"{clipped(value)}",
+            f"There is no column 'labels', and the column {shown(column)}, a class then, holds not 0 or 1 but "
+            f"{shown(value)}",
             where=where,
             fix="Name columns that are no class in ingest.slices, or give the labels a column",
         )
@@ -93,6 +94,6 @@ def _slices(record: dict[str, Any], without: set[str], where: str) -> dict[str, 
     found = {name: text(value) for name, value in record.items() if name not in without}
     for name, cell in found.items():
         if cell is None or (cell and not is_text(cell)):
-            words = f"The column {clipped(name)} holds neither a word nor a number"
+            words = f"The column {shown(name)} holds neither a word nor a number"
             raise SadclError(words, where=where, fix="Mend the row, or leave the column out")
     return {name: cell for name, cell in found.items() if cell}

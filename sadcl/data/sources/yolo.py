@@ -12,8 +12,9 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.documents import text, there, yaml
-from sadcl.data.sources.rows import Row, clipped, is_text, source, words
+from sadcl.data.sources.documents import there, yaml
+from sadcl.data.sources.reading import lines, shown, text
+from sadcl.data.sources.rows import Row, is_text, source, words
 from sadcl.data.sources.tree import photos
 from sadcl.errors import SadclError
 
@@ -58,7 +59,7 @@ def _classes(about: dict[str, Any], path: Path) -> list[str]:
     if not names or len(known) != len(names) or len(set(known)) != len(known):
         raise SadclError("The file does not give each class a name of its own", where=path, fix="Mend names")
     if words(about.get("nc")) not in ("", str(len(known))):
-        raise SadclError(f"nc is {clipped(about['nc'])}, but there are {len(known)} names", where=path, fix=_FIX)
+        raise SadclError(f"nc is {shown(about['nc'])}, but there are {len(known)} names", where=path, fix=_FIX)
     return known
 
 
@@ -74,7 +75,7 @@ def _photos(root: Path, base: str, about: dict[str, Any], key: str, path: Path) 
     given = about[key] if isinstance(about[key], list) else [about[key]]
     for value in given:
         if not isinstance(value, str) or not is_text(value) or "\0" in value:
-            raise SadclError(f"{key} is {clipped(value)}, which names no folder", where=path, fix=_FIX)
+            raise SadclError(f"{key} is {shown(value)}, which names no folder", where=path, fix=_FIX)
         place = _place(root, base, about.get("path"), value, path)
         if place.endswith(".txt"):
             yield from _listed(root, place)
@@ -94,13 +95,13 @@ def _place(root: Path, base: str, start: Any, value: str, path: Path) -> str:
                 continue
             if there(root / place):
                 return place
-    raise SadclError(f"{clipped(value)} is not there", where=path, fix="Put the photos below it")
+    raise SadclError(f"{shown(value)} is not there", where=path, fix="Put the photos below it")
 
 
 def _listed(root: Path, name: str) -> Iterator[str]:
     folder = str(PurePosixPath(name).parent)
-    for line in _lines(root / name):
-        yield inside(folder, line, root / name)
+    for where, line in lines(root / name, _FIX):
+        yield inside(folder, line, where)
 
 
 def _label_file(photo: str) -> PurePosixPath:
@@ -111,14 +112,10 @@ def _label_file(photo: str) -> PurePosixPath:
 
 def _indexes(path: Path, classes: int) -> set[int]:
     found = set()
-    for line in _lines(path) if there(path) else []:
+    for where, line in lines(path, _FIX) if there(path) else ():
         first = line.split()[0]
         if not (first.isascii() and first.isdigit() and len(first) < 9 and int(first) < classes):
-            what = f"A line begins with {clipped(first)}, which is no index of the {classes} classes"
-            raise SadclError(what, where=path, fix=_FIX)
+            what = f"A line begins with {shown(first)}, which is no index of the {classes} classes"
+            raise SadclError(what, where=where, fix=_FIX)
         found.add(int(first))
     return found
-
-
-def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in text(path, _FIX).splitlines() if line.strip()]

@@ -1,0 +1,240 @@
+"""Photos on their way to a batch: the project's loading, and the literature's loader on the same files and cores.
+
+The photos are coco-mini's where they lie under data/raw, else those of the scenes; both are small, so that copies
+are enlarged to 640 x 480 (or 480 x 640), with a grain that brings the files to the size that COCO's have.
+"""
+
+import io
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.pairs import Pair
+from sadcl import params, processes
+from sadcl.data import augment, photos, shards
+from sadcl.data.ingest import ingest
+from sadcl.data.loading import TrainingBatches, evaluation_batches
+from sadcl.data.resize import squash
+from sadcl.data.shards import Shards
+from sadcl.data.table import Table
+
+MODEL, TEST = Path("models/train"), Path("data/shards/test")
+COUNT, BATCH = 512, 64
+FOLDERS = ("data/raw/coco-mini/images", "data/raw/scenes/images/train")
+LARGE = (640, 480)
+GRAIN = 10.0
+"""Standard deviation of the grain, in levels: quality 90 then gives 160 kB, the mean of COCO's train2014."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CROP = params.Augmentation(kind="multiscale_crop", flip=True)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Photos as they came, their table, and their shards by the short side that they were prepared at."""
+
+    root: Path
+    table: Table
+    whole: Shards
+    small: Shards
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.root / self.table.source / name for name in self.table.frame["file"]]
+
+
+def originals() -> list[Path]:
+    """Photos to copy, or none."""
+    for folder in FOLDERS:
+        found = sorted(Path(folder).glob("*.jpg"))
+        if found:
+            return found[:COUNT]
+    return []
+
+
+@cache
+def made() -> Files:
+    """Copies, table and shards in a temporary folder that lasts as long as the process."""
+    folder = Path(_temporary().name)
+    source = folder / "raw"
+    source.mkdir()
+    names = []
+    for i, path in enumerate(originals()):
+        image = Image.open(path).convert("RGB")
+        size = LARGE if image.width >= image.height else LARGE[::-1]
+        pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+        grain = np.random.default_rng(i).normal(0, GRAIN, (*pixels.shape[:2], 1))
+        Image.fromarray((pixels + grain).clip(0, 255).astype(np.uint8)).save(source / f"{i}.jpg", quality=90)
+        names.append(f"{i}.jpg,{'ab'[i % 2]},train")
+    (source / "labels.csv").write_text("\n".join(["file,labels,split", *names]) + "\n")
+    how = params.Ingest(
+        source="raw", format="csv", annotations={"train": "labels.csv"}, images={"train": "."}, select_fraction=0
+    )
+    table = ingest(folder, "raw", how, 1, folder / "cache", processes.workers())
+    for name, side in (("whole", None), ("small", 256)):
+        shards.write(table, folder, folder / name, params.Prepare(short_side=side), processes.workers())
+    return Files(folder, table, Shards(folder / "whole/train"), Shards(folder / "small/train"))
+
+
+@cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="sadcl-bench-")
+
+
+def model(side: int) -> params.Model:
+    return params.Model(
+        backbone="none", side=side, mean=MEAN, std=STD, width=8, heads=1, feedforward=8, embedding=8
+    )  # fmt: skip
+
+
+class Plain(Dataset[Tensor]):
+    """The literature's data set: open, RGB, the transform on Pillow images, a tensor, normalised."""
+
+    def __init__(self, paths: list[Path], transform: Callable[[Image.Image], Image.Image]) -> None:
+        self.paths, self.transform = paths, transform
+        self.mean, self.std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Tensor:
+        image = self.transform(Image.open(self.paths[row]).convert("RGB"))
+        tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div(255)
+        return tensor.sub_(self.mean).div_(self.std)
+
+
+def plain_loader(transform: Callable[[Image.Image], Image.Image], shuffle: bool) -> DataLoader[Tensor]:
+    return DataLoader(
+        Plain(made().paths, transform), BATCH, shuffle=shuffle, num_workers=processes.workers(), persistent_workers=True
+    )
+
+
+@dataclass(frozen=True)
+class PlainCrop:
+    """The multi-scale crop on Pillow images."""
+
+    side: int
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        rng = np.random.default_rng()
+        large = round(self.side * CROP.enlarge)
+        sides = augment.crop_sides(large, self.side)
+        across, down = augment.SCALE_PAIRS[rng.integers(len(augment.SCALE_PAIRS))]
+        x, y = augment.ANCHORS[rng.integers(len(augment.ANCHORS))]
+        left, top = x * ((large - sides[across]) // 4), y * ((large - sides[down]) // 4)
+        enlarged = image.resize((large, large), Image.Resampling.BILINEAR)
+        crop = enlarged.crop((left, top, left + sides[across], top + sides[down]))
+        crop = crop.resize((self.side, self.side), Image.Resampling.BILINEAR)
+        return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
+
+
+@dataclass(frozen=True)
+class PlainSquash:
+    """The test transform on Pillow images."""
+
+    side: int
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return image.resize((self.side, self.side), Image.Resampling.BILINEAR)
+
+
+def _training(of: Shards, side: int) -> Pair:
+    batches = TrainingBatches(of, model(side), CROP, BATCH, 1, keep_bytes=0)
+    loader = plain_loader(PlainCrop(side), shuffle=True)
+    return lambda: sum(1 for _ in batches.epoch(0)), lambda: sum(1 for _ in loader)
+
+
+def training_448() -> Pair:
+    """Stage-2 batches at 448 px from photos kept as they are."""
+    return _training(made().whole, 448)
+
+
+def training_224() -> Pair:
+    """Stage-2 batches at 224 px from shards prepared at short side 256; beside, from the photos as they are."""
+    return _training(made().small, 224)
+
+
+def evaluation_448() -> Pair:
+    """Test batches at 448 px."""
+    loader = plain_loader(PlainSquash(448), shuffle=False)
+    return lambda: sum(1 for _ in evaluation_batches(made().whole, model(448), BATCH)), lambda: sum(1 for _ in loader)
+
+
+def prepare() -> Pair:
+    """Shards at short side 256; beside, a loop over the same files with Pillow on as many threads."""
+    settings = params.Prepare(short_side=256)
+
+    def ours() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            shards.write(made().table, made().root, Path(folder), settings, processes.workers())
+
+    def one(path: Path, folder: Path) -> None:
+        image = Image.open(path).convert("RGB")
+        scale = 256 / min(image.size)
+        size = (round(image.width * scale), round(image.height * scale))
+        image.resize(size, Image.Resampling.BICUBIC).save(folder / path.name, quality=settings.quality)
+
+    def plain() -> None:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes.workers()) as pool:
+            list(pool.map(lambda path: one(path, Path(folder)), made().paths))
+
+    return ours, plain
+
+
+def decoding() -> Pair:
+    """An epoch of test batches, and what no loader can beat: the same photos decoded and thrown away, on all cores."""
+    data = [path.read_bytes() for path in made().paths]
+
+    def limit() -> None:
+        with ThreadPoolExecutor(processes.workers()) as pool:
+            list(pool.map(simplejpeg.decode_jpeg, data))
+
+    return evaluation_448()[0], limit
+
+
+def training_decoding() -> Pair:
+    """The same beside stage-2 batches."""
+    return training_448()[0], decoding()[1]
+
+
+def pixels_448() -> Pair:
+    """How far pixels are from the plain chain's, at 448 px from photos as they are: levels of 255, mean absolute."""
+    return lambda: _apart(448, made().whole), lambda: None
+
+
+def pixels_224() -> Pair:
+    """The same at 224 px, from shards of short side 256 beside the photos as they are."""
+    return lambda: _apart(224, made().small), lambda: None
+
+
+def _apart(side: int, of: Shards) -> float:
+    apart = []
+    for row, name in enumerate(of.ids):
+        image = PlainSquash(side)(Image.open(made().root / made().table.source / name).convert("RGB"))
+        mine = squash(photos.pixels(of.jpeg(row), at_least=side), side)
+        apart.append(np.abs(mine.astype(int) - np.asarray(image)).mean())
+    return float(np.mean(apart))
+
+
+def scores() -> Pair:
+    """How far the trained model's scores of test photos are from those on the plain chain's pixels, mean absolute."""
+    from sadcl.model.tagger import load
+
+    of, tagger = Shards(TEST), load(MODEL)
+    data = [of.jpeg(i) for i in range(len(of))]
+    plain = PlainSquash(int(tagger.head["preprocessing"]["side"]))
+
+    def apart() -> float:
+        beside = tagger.scores([plain(Image.open(io.BytesIO(one)).convert("RGB")) for one in data])
+        return float(np.abs(tagger.scores(data) - beside).mean())
+
+    return apart, lambda: None
