@@ -42,8 +42,11 @@ def add(given: Path, name: str, like: str | None = None, root: Path = Path("."))
     Raises:
         SadclError: the name is taken, the source is not whole, or there is no room. Nothing was changed.
     """
+    if not _NAME.match(name):
+        fix = "Use letters, digits, - and _, and begin with a letter or digit"
+        raise SadclError(f"{name!r} can't be the name of a source", where="--name", fix=fix)
     folder, recipe = root / RAW / name, root / params.RECIPES / f"{name}.yaml"
-    _refuse_taken(name, (folder, folder.with_name(f"{name}.dvc"), recipe, folder.with_name(f"{name}.splits.csv")))
+    _refuse_taken((folder, folder.with_name(f"{name}.dvc"), recipe, folder.with_name(f"{name}.splits.csv")))
     found = recognise(given)
     text = _recipe(name, found, root, like)
     copied = _files(found)
@@ -65,10 +68,7 @@ def add(given: Path, name: str, like: str | None = None, root: Path = Path("."))
     return [*said, *_sentences(name, found, folder, fresh)]
 
 
-def _refuse_taken(name: str, places: tuple[Path, ...]) -> None:
-    if not _NAME.match(name):
-        fix = "Use letters, digits, - and _, and begin with a letter or digit"
-        raise SadclError(f"{name!r} can't be the name of a source", where="--name", fix=fix)
+def _refuse_taken(places: tuple[Path, ...]) -> None:
     for place in places:
         if place.exists() or place.is_symlink():
             raise SadclError("This is there already", where=place, fix="Take another name; nothing is overwritten")

@@ -1,6 +1,7 @@
 """Which of the formats a folder or file of people's own photos is, and where its photos are."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,9 +112,9 @@ def _lists(root: Path, kind: str, paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def _split_of(path: Path) -> str | None:
-    """The split in a file's name (test.csv, instances_test.json), or in that of its folder (test/metadata.jsonl)."""
+    """The split in a file's name (test.csv, instances_val2017.json), or in that of its folder (test/metadata.jsonl)."""
     for name in (path.stem, path.parent.name):
-        told = {split for word in name.lower().replace("-", "_").split("_") if (split := SPLIT_NAMES.get(word))}
+        told = {split for word in re.findall("[a-z]+", name.lower()) if (split := SPLIT_NAMES.get(word))}
         if len(told) == 1:
             return told.pop()
     return None
