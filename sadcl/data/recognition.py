@@ -179,9 +179,9 @@ def _places(root: Path, settings: dict[str, Any]) -> Iterator[dict[str, str]]:
     yield beside
     yield dict.fromkeys(lists, ".")
     folders = [path.relative_to(root).as_posix() for path in _visible(root, 1, folders=True)][:FOLDERS]
-    by_split = {split: name for name in folders if (split := _split_of(root / name)) in lists}
-    if len(by_split) == len(lists) > 1:
-        yield {str(split): name for split, name in by_split.items()}
+    by_split = _held_out({split: name for name in folders if (split := _split_of(root / name))})
+    if set(by_split) == set(lists) > {"train"}:
+        yield by_split
     for name in folders:
         yield dict.fromkeys(lists, name)
 
