@@ -104,7 +104,8 @@ def _lists(root: Path, kind: str, paths: Sequence[Path]) -> dict[str, Any]:
     """Settings of one list, or of one a split by their names."""
     if len(paths) == 1:
         return _settings(kind, {"train": paths[0].relative_to(root).as_posix()})
-    by_split = {split: path.relative_to(root).as_posix() for path in paths if (split := _split_of(path))}
+    inner = [path.relative_to(root) for path in paths]
+    by_split = {split: path.as_posix() for path in inner if (split := _split_of(path))}
     if len(by_split) != len(paths) or "train" not in by_split:
         names = ", ".join(sorted(path.relative_to(root).as_posix() for path in paths)[:5])
         raise SadclError(f"There is more than one file of labels: {names}", where=root, fix="Give the one that counts")
@@ -179,7 +180,7 @@ def _places(root: Path, settings: dict[str, Any]) -> Iterator[dict[str, str]]:
     yield beside
     yield dict.fromkeys(lists, ".")
     folders = [path.relative_to(root).as_posix() for path in _visible(root, 1, folders=True)][:FOLDERS]
-    by_split = _held_out({split: name for name in folders if (split := _split_of(root / name))})
+    by_split = _held_out({split: name for name in folders if (split := _split_of(Path(name)))})
     if set(by_split) == set(lists) > {"train"}:
         yield by_split
     for name in folders:
