@@ -39,6 +39,14 @@ def accept() -> None:
     say(accept_data())
 
 
+@data.command()
+def report(out: Annotated[Path, typer.Option(help="An HTML file.")] = Path("data_report.html")) -> None:
+    """Write the page about the data as it is now, whether it passed validation or not."""
+    from sadcl.stages.data_report import write
+
+    say(write(out))
+
+
 @data.command("voc-submission")
 def voc_submission(
     images: Annotated[Path, typer.Argument(help="The list: VOCdevkit/VOC2012/ImageSets/Main/test.txt.")],

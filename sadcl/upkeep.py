@@ -66,11 +66,11 @@ def make_scenes(seed: int) -> str:
 
 def accept_data() -> str:
     """Write ``data/accepted.json`` from the present table."""
-    from sadcl.data import table, validation
+    from sadcl.data import accepted, table
 
     if not TABLE.exists():
         raise SadclError("There is no table to accept", where=TABLE, fix="Run `dvc repro validate` first")
-    files.write_json(ACCEPTED, validation.accept(table.read(TABLE)))
+    files.write_json(ACCEPTED, accepted.accept(table.read(TABLE)))
     return f"{ACCEPTED} now describes the present data; commit it"
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 DISTANCE = 4
 """Bits of 64 in which two photos may differ and still count as the same picture."""
+FLAT = 1.0
+"""Photos that are less sharp than this show nothing that a hash could tell apart: one colour, or a soft gradient."""
 _CHUNK = 1 << 22
 """Pairs compared at a time."""
 
@@ -49,6 +51,33 @@ def clusters(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
     _, labels = connected_components(links, directed=False)
     _, members = np.unique(labels, return_index=True)
     return np.asarray(members[labels])
+
+
+def nearest(hashes: np.ndarray, among: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
+    """For each photo, the most similar one among others.
+
+    Photos with the very same hash are compared once, so that a thousand copies cost no more than one.
+
+    Args:
+        hashes: uint64 [N].
+        among: uint64 [M].
+        distance: bits, 0 to 63.
+
+    Returns:
+        int64 [N], indexes of ``among`` (of equals the first), -1 where none is within the distance.
+    """
+    values, places = np.unique(np.concatenate([hashes, among]), return_inverse=True)
+    first = np.full(len(values), len(among))
+    np.minimum.at(first, places[len(hashes) :], np.arange(len(among)))
+    links, itself = pairs(values, distance), np.arange(len(values))
+    links = np.concatenate([links, links[:, ::-1], np.stack([itself, itself], axis=1)])
+    links = links[first[links[:, 1]] < len(among)]
+    apart = np.bitwise_count(values[links[:, 0]] ^ values[links[:, 1]])
+    links = links[np.lexsort((first[links[:, 1]], apart, links[:, 0]))]
+    ones, at = np.unique(links[:, 0], return_index=True)
+    found = np.full(len(values), -1)
+    found[ones] = first[links[at, 1]]
+    return np.asarray(found[places[: len(hashes)]])
 
 
 def _bands(distance: int) -> list[np.uint64]:

@@ -19,7 +19,7 @@ from sadcl.data import data_docs
 
 
 class Rule(Protocol):
-    """What is asked of a rule; see ``validation.Rule``."""
+    """What is asked of a rule; see ``validation_rules.Rule``."""
 
     @property
     def name(self) -> str: ...
@@ -98,8 +98,9 @@ def _expectation(rule: Rule) -> Any:
     from great_expectations.expectations.row_conditions import Column
 
     bounds = dict(rule.bounds)
-    if "split" in bounds:
-        bounds["row_condition"] = Column("split") == bounds.pop("split")
+    if "only" in bounds:
+        column, value = bounds.pop("only")
+        bounds["row_condition"] = Column(column) == value
     make = getattr(expectations, rule.expectation)
     return make(**bounds, severity=rule.severity, description=f"{rule.says}.", meta={"rule": rule.name})
 

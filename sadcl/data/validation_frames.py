@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sadcl.data.table import SPLITS, Table, targets
+from sadcl.data import accepted, drift, duplicates
+from sadcl.data.accepted import Accepted
+from sadcl.data.table import SPLITS, Table
 
 
 def images(table: Table) -> pd.DataFrame:
@@ -44,7 +46,7 @@ def labels(table: Table) -> pd.DataFrame:
 
 def classes(table: Table) -> pd.DataFrame:
     """A row a class and split."""
-    matrix = present(table)
+    matrix = accepted.present(table)
     parts = []
     for split in SPLITS:
         positives = matrix[(table.frame["split"] == split).to_numpy()].sum(axis=0)
@@ -53,27 +55,87 @@ def classes(table: Table) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def beside_accepted(table: Table, before: dict[str, float]) -> pd.DataFrame:
-    """A row a class that is known now or was known then; a shift is relative to what was accepted."""
-    now = frequencies(table)
+def learnt(table: Table) -> pd.DataFrame:
+    """A row a photo of train or select; ``near`` names the photo of test that looks most like it, if one nearly does.
+
+    The very same content is the business of ``twin``. A photo with a problem or without any contrast looks like none.
+    """
+    frame = table.frame
+    rows = frame[frame["split"] != "test"].reset_index(drop=True)
+    test = frame[told_apart(frame) & (frame["split"] == "test")]
+    near = duplicates.nearest(rows["phash"].to_numpy(np.uint64), test["phash"].to_numpy(np.uint64))
+    near[~told_apart(rows).to_numpy()] = -1
+    digests, ids = test["sha256"].tolist(), test["image_id"].tolist()
+    names = [
+        f"{ids[at]} in test" if at >= 0 and digests[at] != sha256 else None
+        for at, sha256 in zip(near.tolist(), rows["sha256"], strict=True)
+    ]
+    return rows[["image_id", "file"]].assign(near=pd.Series(names, dtype=object))
+
+
+def told_apart(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """The rows whose photos show something that a hash can tell apart."""
+    return frame["problem"].isna() & (frame["sharpness"] >= duplicates.FLAT)
+
+
+def frequencies(table: Table, before: Accepted) -> pd.DataFrame:
+    """A row a class that is known now or was known then.
+
+    ``shift`` is relative to what was accepted, and 0 where chance explains the difference.
+    """
+    now = accepted.frequencies(table)
     rows = []
-    for name in [*now, *(name for name in before if name not in now)]:
-        change = None if name in now and name in before else "new" if name in now else "gone"
-        was, here = before.get(name, 0.0), now.get(name, 0.0)
+    for name in [*now, *(name for name in before.frequencies if name not in now)]:
+        change = None if name in now and name in before.frequencies else "new" if name in now else "gone"
+        rows.append((name, before.frequencies.get(name, 0.0), now.get(name, 0.0), change))
+    frame = pd.DataFrame(rows, columns=["class", "before", "now", "change"])
+    was, here = frame["before"].to_numpy(float), frame["now"].to_numpy(float)
+    chance = drift.shift_by_chance(was, here, (before.images, len(table.frame)), len(frame))
+    moved = np.abs(here - was)
+    with np.errstate(divide="ignore", invalid="ignore"):
         # from 0 to anything is no finite share; a class that came or went is reported by the other rule
-        shift = abs(here - was) / was if was else (float("inf") if here else 0.0)
-        rows.append((name, was, here, change, np.nan if change else round(shift, 9)))
-    frame = pd.DataFrame(rows, columns=["class", "before", "now", "change", "shift"])
+        shift = np.where(moved > chance, (moved / was).round(9), 0.0)
+    frame["shift"] = np.where(frame["change"].notna(), np.nan, shift)
     return frame.assign(change=frame["change"].astype(object).where(frame["change"].notna(), None))
 
 
-def present(table: Table) -> np.ndarray:
-    """Targets, bool [N, C]; a label outside the class list counts for none."""
-    known = ([label for label in row if 0 <= label < len(table.classes)] for row in table.frame["labels"])
-    return targets(known, len(table.classes))
+def measures(table: Table, before: Accepted) -> pd.DataFrame:
+    """A row a measure of photos: medians and distance from what was accepted, 0 where chance explains it."""
+    rows, spread = [], before.measures or {}
+    for name, values in accepted.measures(table).items() if spread else ():
+        then = spread[name]
+        apart = drift.distance(then, values)
+        explained = apart <= drift.distance_by_chance(then.count, len(values))
+        now = drift.distribution(values).median
+        rows.append((name, accepted.MEASURES[name], then.median, now, apart, 0.0 if explained else apart))
+    return pd.DataFrame(rows, columns=["measure", "name", "before", "now", "distance", "moved"])
 
 
-def frequencies(table: Table) -> dict[str, float]:
-    """By class, the share of photos that show it."""
-    shares = present(table).sum(axis=0) / max(len(table.frame), 1)
-    return {name: round(float(share), 6) for name, share in zip(table.classes, shares, strict=True)}
+def together(table: Table, before: Accepted) -> pd.DataFrame:
+    """A row a pair of classes that many photos show together, now or then, by how far their overlap moved.
+
+    The overlap is the share of photos with both among photos with either. A pair that was too rare to be kept is taken
+    at the most that it can have been; ``shift`` is 0 where chance explains the difference.
+    """
+    columns = ["pair", "before", "now", "shift"]
+    if before.together is None:
+        return pd.DataFrame(columns=columns, dtype=float)
+    shown = accepted.together(accepted.present(table))
+    known = {name: i for i, name in enumerate(table.classes) if name in before.frequencies}
+    now = accepted.pairs_of(table.classes, shown)
+    pairs = {*sorted(now, key=lambda pair: (-now[pair], pair))[: accepted.PAIRS], *before.together}
+    kept = sorted(pair for pair in pairs if pair[0] in known and pair[1] in known)
+    if not kept:
+        return pd.DataFrame(columns=columns, dtype=float)
+    ones, others = (np.array([known[pair[k]] for pair in kept]) for k in (0, 1))
+    single = np.diag(shown)
+    both, either = shown[ones, others], single[ones] + single[others] - shown[ones, others]
+    had = np.array([[before.frequencies[name] * before.images for name in pair] for pair in kept]).round()
+    was = np.minimum([before.together.get(pair, before.others) for pair in kept], had.min(axis=1))
+    had_either = had.sum(axis=1) - was
+    then, here = was / np.maximum(had_either, 1), both / np.maximum(either, 1)
+    chance = drift.shift_by_chance(then, here, (had_either, either), len(kept))
+    moved = np.abs(here - then)
+    names = [f"{one} and {other}" for one, other in kept]
+    shift = np.where((moved > chance) & (had_either > 0) & (either > 0), moved.round(9), 0.0)
+    return pd.DataFrame(dict(zip(columns, (names, then, here, shift), strict=True)))

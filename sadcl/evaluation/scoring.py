@@ -88,24 +88,33 @@ def champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = 
     return replace(found, cost={"champion": _cost(file, head)}, decisions=_decisions("champion", head))
 
 
-def decide(train: Path, select: Shards, batch: int, settings: params.Calibrate) -> Decisions | None:
-    """Calibration and thresholds of stage 2's better weights; None where no photo was kept for it.
+def selected(train: Path, select: Shards, batch: int) -> Scores:
+    """Scores of stage 2's better weights on the photos that chose the epoch, under the name ``sadcl``.
 
     Args:
         train: stage 2's weights.
-        select: the select split.
+        select: the select split; without photos there are no scores.
         batch: images at a time.
-        settings: section calibrate.
 
     Raises:
-        SadclError: the weights are damaged, know other classes than the photos, or no label is present.
+        SadclError: the weights are damaged, or know other classes than the photos.
     """
-    _head(train, select)
-    if not len(select):
+    head = _head(train, select)
+    none = np.zeros((0, len(select.classes)), dtype=np.float32)
+    logits = _logits(train, "best", select, batch, "SADCL", "select images") if len(select) else none
+    return _scores(select, {"sadcl": logits}, {"sadcl": _seen(select, head)}, {"train_weights": files.digest(train)})
+
+
+def decide(scores: Scores, settings: params.Calibrate) -> Decisions | None:
+    """Calibration and thresholds from what ``selected`` gave; None where no photo was kept for it.
+
+    Raises:
+        SadclError: no label is present.
+    """
+    if not len(scores):
         return None
-    logits = _logits(train, "best", select, batch, "SADCL", "select images")
     wanted = settings.precision if settings.thresholds == "precision" else None
-    return fit(logits, select.targets, select.ignored, wanted, settings.prior_positives)
+    return fit(scores.logits["sadcl"], scores.targets, scores.ignored, wanted, settings.prior_positives)
 
 
 def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:

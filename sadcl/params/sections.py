@@ -106,8 +106,19 @@ class Validate(Section):
     """Photos that each class needs in each split."""
     max_unlabelled: float = Field(ge=0, le=1)
     """Share of photos without any label, in each split."""
+    max_near_duplicates: float = Field(ge=0, le=1, default=0.01)
+    """Share of the photos in train and select that may look like a photo in test (perceptual hashes that differ in at
+    most 4 of 64 bits)."""
     max_shift: float = Field(gt=0, default=0.5)
-    """How far a class's frequency may move from the last accepted data, as a share of what it was."""
+    """How far a class's frequency may move from the last accepted data, as a share of what it was. Of this and of the
+    two below, what chance explains is left out (sadcl/data/drift.py), so that a small set raises no alarm by itself."""
+    max_overlap_shift: float = Field(gt=0, le=1, default=0.2)
+    """How far the overlap of two classes may move: photos with both, as a share of photos with either."""
+    max_drift: dict[Literal["labels", "side", "brightness", "sharpness"], float] = Field(
+        default={"labels": 0.15, "side": 0.15, "brightness": 0.15, "sharpness": 0.15}
+    )
+    """How far labels a photo, the shorter side in pixels, brightness and sharpness may move, each as the
+    Kolmogorov-Smirnov distance from the last accepted data (0 to 1); one without a bound is not judged."""
 
 
 class Prepare(Section):

@@ -9,7 +9,10 @@ from typing import Any
 from sadcl import files, params, processes
 from sadcl.registry.made import LOCK, Made
 
-PACKAGES = ("torch", "torchvision", "timm", "safetensors", "numpy", "pandas", "pyarrow", "pillow", "pydantic", "mlflow")
+PACKAGES = (
+    "torch", "torchvision", "timm", "safetensors", "numpy", "pandas", "pyarrow", "pillow", "simplejpeg",
+    "pydantic", "mlflow",
+)  # fmt: skip
 
 
 def tags(made: Made) -> dict[str, str]:

@@ -1,8 +1,5 @@
 """The page that a reviewer reads: verdict, figures, plots, photos; one file that opens offline."""
 
-import base64
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
 from sadcl import files, params
 from sadcl.data import photos
@@ -23,7 +18,7 @@ from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.rules.base import LOWER_IS_BETTER
 from sadcl.evaluation.scores import Scores
 from sadcl.model import runtime, tagger
-from sadcl.report import plots
+from sadcl.report import html, plots
 from sadcl.report.attention import overlay
 
 SHOWN = 6
@@ -84,36 +79,28 @@ def render(root: Path, settings: params.Gate) -> str:
     found = score_files.read(reports / "scores.parquet")
     rival = score_files.read(reports / "champion_scores.parquet")
     model = runtime.load(models / "served")
-    return _environment().get_template("report.html").render(
+    return html.environment().get_template("report.html").render(
         verdict=verdict,
         metrics=metrics,
         data=_data(files.read_json(reports / "validation.json")),
         names=NAMES,
         columns=_columns(metrics, verdict, found, rival, settings),
         refused=rival.refused,
-        per_class=plots.per_class(_rows(reports / "plots/per_class.csv")),
-        precision_recall=plots.precision_recall(_rows(reports / "plots/precision_recall.csv"), metrics["threshold"]),
-        reliability=plots.reliability(
-            _rows(reports / "plots/reliability.csv"), _rows(reports / "plots/reliability_uncalibrated.csv")
+        per_class=plots.per_class(html.rows(reports / "plots/per_class.csv")),
+        precision_recall=plots.precision_recall(
+            html.rows(reports / "plots/precision_recall.csv"), metrics["threshold"]
         ),
-        stage1=plots.training(_rows(models / "pretrain/history.csv"), "stage 1, SARL"),
-        stage2=plots.training(_rows(models / "train/history.csv"), "stage 2, SADCL"),
+        reliability=plots.reliability(
+            html.rows(reports / "plots/reliability.csv"), html.rows(reports / "plots/reliability_uncalibrated.csv")
+        ),
+        stage1=plots.training(html.rows(models / "pretrain/history.csv"), "stage 1, SARL"),
+        stage2=plots.training(html.rows(models / "train/history.csv"), "stage 2, SADCL"),
         photos=_photos(found, Shards(root / "data/shards/test"), model),
         head=model.head,
         gate=settings,
         rules=[_asked(rule) for rule in settings.rules],
         words=WORDS,
     )  # fmt: skip
-
-
-def _environment() -> Environment:
-    """Names of classes and images are other people's data: whatever is not marked safe is escaped."""
-    made = Environment(
-        loader=PackageLoader("sadcl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    made.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
-    made.filters["count"] = lambda value: f"{value:,}"
-    return made
 
 
 def _columns(
@@ -202,23 +189,9 @@ def _shown(
     wrong = [j for j in order if given[j] and not found.targets[i, j] and not found.ignored[i, j]]
 
     def label(j: int, result: str, with_map: bool) -> Label:
-        picture = _address(overlay(image, maps[j])) if with_map else None
+        picture = html.address(overlay(image, maps[j])) if with_map else None
         return Label(found.classes[j], float(probable[j]), result, picture)
 
     labels = [label(j, "found" if given[j] else "missed", n < TRUE) for n, j in enumerate(true)]
     labels += [label(j, "wrong", with_map=True) for j in wrong[:WRONG]]
-    return Shown(found.ids[i], _address(image), labels, len(wrong[WRONG:]), f"{maps.shape[2]} × {maps.shape[1]}")
-
-
-def _address(image: Image.Image) -> str:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise SadclError("The file is missing", where=path, fix="Make it again with `dvc repro`") from None
+    return Shown(found.ids[i], html.address(image), labels, len(wrong[WRONG:]), f"{maps.shape[2]} × {maps.shape[1]}")

@@ -84,7 +84,7 @@ def precision_recall(rows: Rows, threshold: float) -> str:
                 va="top",
             )
         axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="recall, %", ylabel="precision, %")
-        return _svg(figure, "Precision over recall")
+        return svg(figure, "Precision over recall")
 
 
 def reliability(rows: Rows, uncalibrated: Rows) -> str:
@@ -98,7 +98,7 @@ def reliability(rows: Rows, uncalibrated: Rows) -> str:
             axes.plot(score, present, "o-", color=colour, label=name)
         axes.legend(frameon=False)
         axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="score, %", ylabel="labels that are present, %")
-        return _svg(figure, "Share of labels that are present, over their score")
+        return svg(figure, "Share of labels that are present, over their score")
 
 
 def training(rows: Rows, stage: str) -> str:
@@ -124,7 +124,7 @@ def training(rows: Rows, stage: str) -> str:
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         if len(epochs) == 1:
             panels[-1].set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
-        return _svg(figure, f"Training of {stage}: mAP on the select split and the loss, by epoch")
+        return svg(figure, f"Training of {stage}: mAP on the select split and the loss, by epoch")
 
 
 def _select(axes: Axes, epochs: Sequence[float], rows: Rows) -> None:
@@ -160,7 +160,7 @@ def _bars(rows: Rows, room: int) -> str:
         axes.legend(
             [bars, *alone], ["SADCL", "SARL alone"], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.2
         )
-        return _svg(figure, "Average precision of each class")
+        return svg(figure, "Average precision of each class")
 
 
 def short(name: str) -> str:
@@ -173,17 +173,17 @@ def _number(text: str | None) -> float:
     return float(text) if text else float("nan")
 
 
-def _svg(figure: Figure, title: str) -> str:
+def svg(figure: Figure, title: str) -> str:
     """The figure as an element of a page: no file head, no date, the page's own ink instead of black."""
     out = io.StringIO()
     with warnings.catch_warnings():
         # the reader's browser draws the letters; it does not matter which ones matplotlib's own font has
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    svg = out.getvalue()[out.getvalue().index("<svg") :]
-    box = re.search(r'viewBox="([^"]+)"', svg)
+    drawn = out.getvalue()[out.getvalue().index("<svg") :]
+    box = re.search(r'viewBox="([^"]+)"', drawn)
     head = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{title}"'
-    svg = re.sub(r"<svg [^>]*>", f'{head} viewBox="{box[1] if box else ""}">', svg, count=1)
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # these names would stand in the page several times
-    return re.sub(r"(fill|stroke): #000000", r"\1: currentColor", svg)
+    drawn = re.sub(r"<svg [^>]*>", f'{head} viewBox="{box[1] if box else ""}">', drawn, count=1)
+    drawn = re.sub(r"\s*<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)  # these names would stand in the page several times
+    return re.sub(r"(fill|stroke): #000000", r"\1: currentColor", drawn)

@@ -1,27 +1,31 @@
 """Stage 2's weights to the model for use: the better ones alone, with calibration and thresholds from select."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sadcl import files, params, stages
 from sadcl.data.shards import Shards
-from sadcl.evaluation import scoring
+from sadcl.evaluation import scores, scoring
 from sadcl.model import export, tagger, weights
 
 SHARDS, TRAIN, SERVED = Path("data/shards/select"), Path("models/train/weights.safetensors"), Path("models/served")
+SCORES = Path("reports/select_scores.parquet")
 
 
 def main() -> str:
-    """Decide on the select split, and write the one file that is judged, registered and served."""
+    """Score the select split and decide on it; write the one file that is judged, registered and served."""
     sections = params.load("calibrate", "evaluate.batch", "register.runtime")
-    decided = scoring.decide(TRAIN, Shards(SHARDS), sections.evaluate.batch, sections.calibrate)
+    found = scoring.selected(TRAIN, Shards(SHARDS), sections.evaluate.batch)
+    decided = scoring.decide(found, sections.calibrate)
+    scores.write(SCORES, replace(found, decisions={"sadcl": decided} if decided is not None else {}))
     lists = decided.as_lists() if decided is not None else {}
     thresholds = lists.pop("thresholds", None)
-    found = {"thresholds": thresholds, "calibration": lists or None, "train_weights": files.digest(TRAIN)}
+    added = {"thresholds": thresholds, "calibration": lists or None, "train_weights": files.digest(TRAIN)}
     with files.writing_directory(SERVED) as beside:
         file = beside / weights.FILE
-        weights.write_for_use(TRAIN, file, found)
+        weights.write_for_use(TRAIN, file, added)
         if sections.register_.runtime == "onnx":
             export.onnx(tagger.load(file), file.with_suffix(".onnx"))
             file.unlink()

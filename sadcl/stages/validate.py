@@ -16,7 +16,8 @@ def main() -> str:
     result = validation.validate(table.read(TABLE), params.load("validate").validate_, accepted, DOCS)
     files.write_json(OUT, result)
     if not result["passed"]:
-        raise SadclError(" ".join(validation.sentences(result)).rstrip("."), where=OUT, fix=f"See {DOCS}/index.html")
+        fix = f"See {DOCS}/index.html; `sadcl data report` shows the photos"
+        raise SadclError(" ".join(validation.sentences(result)).rstrip("."), where=OUT, fix=fix)
     judged = [rule for rule in result["rules"] if rule["status"] != "not applicable"]
     return f"{len(judged)} rules hold ({len(result['rules']) - len(judged)} not applicable); Data Docs in {DOCS}"
 

@@ -60,3 +60,23 @@ def test_a_dark_copy_is_darker_and_a_soft_one_is_less_sharp():
 @pytest.mark.parametrize("size", [(1, 1), (2, 500), (3000, 1)])
 def test_a_photo_of_any_size_has_looks(size):
     assert looks(Image.new("RGB", size, (10, 20, 30))).sharpness == 0
+
+
+def test_the_nearest_of_others_is_what_comparing_all_gives():
+    rng = np.random.default_rng(8)
+    among = rng.integers(0, 2**64, 300, np.uint64)
+    flips = np.array(
+        [sum(1 << int(bit) for bit in rng.choice(64, n % 8, replace=False)) for n in range(300)], np.uint64
+    )
+    hashes = np.concatenate([among ^ flips, rng.integers(0, 2**64, 100, np.uint64), among[:5]])
+    among = np.concatenate([among, among[:20], among[50:60] ^ np.uint64(1)])
+    apart = np.bitwise_count(hashes[:, None] ^ among[None])
+    expected = np.where(apart.min(axis=1) <= 4, apart.argmin(axis=1), -1)
+    assert np.array_equal(duplicates.nearest(hashes, among), expected)
+    assert (duplicates.nearest(hashes, among[:0]) == -1).all()
+    assert len(duplicates.nearest(hashes[:0], among)) == 0
+
+
+def test_thousands_of_copies_of_one_picture_need_no_more_than_one():
+    copies = np.full(60_000, 77, np.uint64)
+    assert (duplicates.nearest(copies, copies) == 0).all()  # all pairs of them would fill 29 GB

@@ -6,27 +6,38 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from sadcl import files, params
+from sadcl.data import accepted as kept
 from sadcl.data import table as tables
 from sadcl.data import validation
+from sadcl.data.facts import inspect
 from sadcl.data.table import Table
 from sadcl.errors import SadclError
 
 SETTINGS = params.Validate(min_side=64, min_positives={"train": 2, "select": 1, "test": 1}, max_unlabelled=0.0)
 CLASSES = ("cat", "dog", "bird")
 SPLITS = ("train",) * 6 + ("select",) * 3 + ("test",) * 3
+BESIDE = {
+    "frequencies as accepted", "pairs as accepted", "labels a photo as accepted", "shorter side as accepted",
+    "brightness as accepted", "sharpness as accepted",
+}  # fmt: skip
+"""Rules that hold what is there against what was accepted."""
+HASHES = np.random.default_rng(7).integers(0, 2**64, 600, np.uint64)
+"""Unlike each other by far."""
 
 
-def good(**changes: dict[int, Any]) -> Table:
-    """Twelve photos that break no rule, but for ``changes``: by column, row numbers and their new values."""
+def good(times: int = 1, **changes: dict[int, Any]) -> Table:
+    """Twelve photos (times ``times``) that break no rule, but for ``changes``: by column, rows and their new values."""
     rows = [
         {"image_id": f"i{n}", "file": f"photos/{n}.jpg", "split": split, "labels": [n % 3], "ignored": [],
-         "width": 80, "height": 64, "bytes": 900, "sha256": f"{n:064x}",
-         "brightness": 100.0 + n, "sharpness": 9.0, "phash": n * 0x0101010101010101, "problem": None}
-        for n, split in enumerate(SPLITS)
+         "width": 80, "height": 64, "bytes": 900, "sha256": f"{n:064x}", "brightness": 120.0 + n,
+         "sharpness": 20.0 + n, "phash": HASHES[n], "problem": None}
+        for n, split in enumerate(SPLITS * times)
     ]  # fmt: skip
     for column, values in changes.items():
         for row, value in values.items():
@@ -50,7 +61,7 @@ def test_good_data_passes_and_rules_without_a_base_are_not_applicable(tmp_path: 
     result = judge(good(), tmp_path / "docs")
     assert result["passed"] is True
     assert validation.sentences(result) == []
-    assert statuses(result, "not applicable") == {"classes as accepted", "frequencies as accepted"}
+    assert statuses(result, "not applicable") == {"classes as accepted", *BESIDE}
     assert result["images"] == {"train": 6, "select": 3, "test": 3}
     assert result["table"]["train"] == {"images": 6, "ids": "digest of train"}
 
@@ -123,19 +134,23 @@ def test_a_share_at_its_bound_is_within_it_whatever_its_fraction(tmp_path: Path)
 
 
 def test_accepted_data_holds_against_itself_and_names_what_moved(tmp_path: Path) -> None:
-    accepted = json.loads(json.dumps(validation.accept(good())))
+    accepted = json.loads(json.dumps(kept.accept(good())))
     assert accepted["images"] == 12
     assert accepted["frequencies"] == pytest.approx({"cat": 1 / 3, "dog": 1 / 3, "bird": 1 / 3}, abs=1e-6)
     assert judge(good(), tmp_path / "same", accepted=accepted)["passed"]
-    moved = judge(good(labels={row: [0, 1] for row in (0, 3, 9)}), tmp_path / "moved", accepted=accepted)
-    assert statuses(moved, "failed") == {"frequencies as accepted"}
-    (sentence,) = validation.sentences(moved)
-    assert "dog (33.33% of photos before, 58.33% now)" in sentence
-    assert "sadcl data accept" in sentence
+    accepted = json.loads(json.dumps(kept.accept(good(20))))
+    changed = good(20, labels={row: [0, 1] for row in range(240) if row % 12 in (0, 3, 9)})
+    moved = judge(changed, tmp_path / "moved", accepted=accepted)
+    assert statuses(moved, "failed") == {"frequencies as accepted", "pairs as accepted", "labels a photo as accepted"}
+    one, two, three = validation.sentences(moved)
+    assert "dog (33.33% of photos before, 58.33% now)" in one
+    assert "cat and dog (0.0% before, 37.5% now)" in two
+    assert "labels a photo (by 0.25; its median was 1 and is 1)" in three
+    assert all("sadcl data accept" in sentence for sentence in (one, two, three))
 
 
 def test_classes_that_came_or_went_are_reported_as_such(tmp_path: Path) -> None:
-    accepted = validation.accept(good())
+    accepted = kept.accept(good())
     accepted["frequencies"] = {"cat": 1 / 3, "dog": 1 / 3, "cow": 0.2}
     result = judge(good(), tmp_path / "docs", accepted=accepted)
     assert statuses(result, "failed") == {"classes as accepted"}
@@ -143,30 +158,74 @@ def test_classes_that_came_or_went_are_reported_as_such(tmp_path: Path) -> None:
 
 
 def test_a_class_that_had_no_photo_and_now_has_moved(tmp_path: Path) -> None:
-    accepted = validation.accept(good())
+    accepted = kept.accept(good(10))
     accepted["frequencies"]["bird"] = 0.0
-    assert statuses(judge(good(), tmp_path / "docs", accepted=accepted), "failed") == {"frequencies as accepted"}
+    assert statuses(judge(good(10), tmp_path / "docs", accepted=accepted), "failed") == {"frequencies as accepted"}
 
 
 def test_what_was_accepted_for_another_source_does_not_judge_this_one(tmp_path: Path) -> None:
-    accepted = validation.accept(good()) | {"source": "data/raw/scenes", "frequencies": {"7": 1.0}}
+    accepted = kept.accept(good()) | {"source": "data/raw/scenes", "frequencies": {"7": 1.0}}
     result = judge(good(), tmp_path / "docs", accepted=accepted)
     assert result["passed"]
     assert "data/raw/scenes" in result["rules"][-1]["sentence"]
 
 
-@pytest.mark.parametrize("value", [{}, [], "yes", {"frequencies": {"cat": "often"}}, {"frequencies": {"cat": 3}}])
+def test_data_that_an_older_version_accepted_is_compared_by_what_it_knew(tmp_path: Path) -> None:
+    now = kept.accept(good())
+    older = {name: now[name] for name in ("images", "source", "frequencies", "table")}
+    result = judge(good(), tmp_path / "docs", accepted=older)
+    assert result["passed"]
+    assert statuses(result, "not applicable") == BESIDE - {"frequencies as accepted"}
+    assert "`sadcl data accept` notes it" in result["rules"][-1]["sentence"]
+
+
+WRONG = [
+    {}, [], "yes", {"frequencies": {"cat": "often"}}, {"frequencies": {"cat": 3}}, {"measures": {}}, {"measures": 3},
+    {"measures": {key: {"count": 2, "values": [1], "below": [], "upto": []} for key in kept.MEASURES}},
+    {"together": {"pairs": {"cat": {"dog": "many"}}, "others": 0}}, {"together": {"pairs": [], "others": 0}},
+    {"images": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", WRONG)
 def test_accepted_data_that_is_not_ours_is_refused_in_words(value: Any, tmp_path: Path) -> None:
+    if isinstance(value, dict) and value and "frequencies" not in value:
+        value = kept.accept(good()) | value
     with pytest.raises(SadclError, match=r"data/accepted\.json.*sadcl data accept"):
         judge(good(), tmp_path / "docs", accepted=value)
     assert not (tmp_path / "docs").exists()
 
 
-@pytest.mark.parametrize("kept", [[0], []])
-def test_one_photo_or_none_is_a_sentence_and_no_crash(kept: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [[0], []])
+def test_one_photo_or_none_is_a_sentence_and_no_crash(rows: list[int], tmp_path: Path) -> None:
     table = good()
-    few = Table(table.frame.iloc[kept], table.classes, table.source, table.protocol)
-    assert "photos in train and test" in statuses(judge(few, tmp_path / "docs"), "failed")
+    few = Table(table.frame.iloc[rows], table.classes, table.source, table.protocol)
+    for n, accepted in enumerate((None, kept.accept(good()), kept.accept(few))):
+        assert "photos in train and test" in statuses(judge(few, tmp_path / str(n), accepted=accepted), "failed")
+    assert "photos in train and test" not in statuses(
+        judge(table, tmp_path / "more", accepted=kept.accept(few)), "failed"
+    )
+
+
+def test_a_photo_of_train_that_test_has_in_another_size_and_quality_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    drawn = [Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((400, 300)) for _ in SPLITS]
+    for n, image in enumerate(drawn):
+        image.save(tmp_path / f"{n}.jpg", quality=95)
+    drawn[1].resize((160, 120)).save(tmp_path / "10.jpg", quality=60)
+    Image.new("RGB", (90, 70), "white").save(tmp_path / "0.jpg")
+    Image.new("RGB", (80, 64), "white").save(tmp_path / "9.jpg")
+    for broken in (2, 11):
+        (tmp_path / f"{broken}.jpg").write_bytes(b"broken")
+    facts = [inspect(tmp_path / f"{n}.jpg") for n in range(len(SPLITS))]
+    table = good(**{name: {n: getattr(fact, name) for n, fact in enumerate(facts)} for name in vars(facts[0])})
+    result = judge(table, tmp_path / "docs")
+    (found,) = [rule for rule in result["rules"] if rule["rule"] == "no near-duplicate in test"]
+    assert found["first"] == ["i1 (photos/1.jpg; nearly i10 in test)"]  # flat and broken photos are like no other
+    assert "validate.max_near_duplicates" in found["sentence"]
+    settings = SETTINGS.model_copy(update={"max_near_duplicates": 0.12})  # one of nine
+    again = judge(table, tmp_path / "docs", settings)
+    assert "no near-duplicate in test" in statuses(again, "passed")
 
 
 def test_a_table_read_from_its_file_gives_the_same_result(tmp_path: Path) -> None:
@@ -184,7 +243,7 @@ def test_the_same_data_gives_the_same_files_and_validation_is_quiet(
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     random = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
     table = good(height={2: 9}, sha256={0: "a", 11: "a"}, image_id={2: random})
-    first, second = (judge(table, tmp_path / name, accepted=validation.accept(table)) for name in ("a", "b"))
+    first, second = (judge(table, tmp_path / name, accepted=kept.accept(table)) for name in ("a", "b"))
     assert first == second
     pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
     assert pages == sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*") if path.is_file())

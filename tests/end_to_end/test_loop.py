@@ -95,17 +95,18 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(project: Path) -> N
         raw = yaml.safe_load(before)
         raw["train"]["lr"] = 1e-4
         settings.write_text(yaml.safe_dump(raw, sort_keys=False))
-        assert stale(project) == ["train", "calibrate", "evaluate", "gate", "report"]
+        judged = ["train", "calibrate", "evaluate", "gate", "report"]
+        assert stale(project) == [*judged, "label_errors", "data_report"]
     finally:
         settings.write_text(before)
 
 
-def test_an_edit_of_the_reports_code_reruns_the_report_alone(project: Path) -> None:
+def test_an_edit_of_the_plots_reruns_the_pages_alone(project: Path) -> None:
     code = project / "sadcl/report/plots.py"
     before = code.read_text()
     try:
         code.write_text(before + "\n# a remark\n")
-        assert stale(project) == ["report"]
+        assert stale(project) == ["report", "data_report"]
     finally:
         code.write_text(before)
 
@@ -164,7 +165,10 @@ def test_doctor_has_nothing_to_say(project: Path) -> None:
     assert run(project, "sadcl", "doctor").strip() == "Nothing is missing."
 
 
-STAGES = ("ingest", "validate", "prepare", "prototypes", "calibrate", "evaluate", "rescore", "gate", "report")
+STAGES = (
+    "ingest", "validate", "prepare", "prototypes", "calibrate", "evaluate", "rescore", "gate", "report",
+    "label_errors", "data_report",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "train", *(pytest.param(s, marks=pytest.mark.slow) for s in STAGES)])

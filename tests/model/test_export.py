@@ -16,7 +16,7 @@ import sadcl
 from sadcl import files, params
 from sadcl.data import shards, table
 from sadcl.data.loading import normalise
-from sadcl.data.photos import squash
+from sadcl.data.resize import squash
 from sadcl.errors import SadclError
 from sadcl.model import export, runtime
 from sadcl.model.heads import HeadOutput
@@ -99,7 +99,7 @@ def test_the_torch_file_scores_as_the_original(made: Made, kind: str) -> None:
     assert (head["classes"], head["thresholds"]) == (CLASSES, [0.0, 1.0, 0.5, 0.25])
     shape = head["preprocessing"]
     for count in (1, 2, 5):
-        pixels = np.stack([squash(photo, shape["side"]) for photo in photos(count)])
+        pixels = np.stack([squash(np.asarray(photo), shape["side"]) for photo in photos(count)])
         scores = program(normalise(pixels, shape["mean"], shape["std"]))[0].sigmoid()
         np.testing.assert_allclose(scores.numpy(), original.scores(photos(count)), rtol=0, atol=1e-4)
 

@@ -194,12 +194,22 @@ def test_thresholds_come_from_select_and_never_from_test(project):
     assert len(before["thresholds"]) == 3
 
 
+def test_calibrate_keeps_what_the_model_for_use_says_of_select(project):
+    calibrate.main()
+    found, select = scores.read("reports/select_scores.parquet"), shards.Shards("data/shards/select")
+    assert found.ids == select.ids
+    assert np.array_equal(found.targets, select.targets)
+    served, where = sadcl.load("models/served"), [select.jpeg(i) for i in range(len(select))]
+    np.testing.assert_allclose(found.in_use("sadcl")[0], served.scores(where), atol=2e-4)
+
+
 def test_without_a_select_split_labels_are_given_above_a_half(project):
     settings = params.parse(params.read(RECIPE), where=RECIPE)
     shards.write(
         photos(project / "other", select=0), project / "other", project / "data/shards", settings.prepare, workers=1
     )
     assert "no photo was kept" in calibrate.main()
+    assert len(scores.read("reports/select_scores.parquet")) == 0
     head = weights.read_head(Path("models/served/weights.safetensors"))
     assert head["thresholds"] is None
     assert head["calibration"] is None

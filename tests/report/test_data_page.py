@@ -1,0 +1,194 @@
+"""The page about the data: what a person must find in it, and what must never get into it."""
+
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sadcl import SadclError, files, params
+from sadcl.data import accepted, table, validation
+from sadcl.data.facts import inspect
+from sadcl.data.table import Table
+from sadcl.evaluation import label_errors
+from sadcl.report import data_page
+from sadcl.stages import data_report
+
+EVIL = "<script>alert('x')</script>"
+CLASSES = ("cat", "dog & hound", EVIL, "never seen")
+SETTINGS = params.Validate(min_side=8, min_positives={}, max_unlabelled=1.0, max_near_duplicates=0)
+
+
+class Page(HTMLParser):
+    """The words and pictures of a page, section by section."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sections: dict[str, str] = {"": ""}
+        self.pictures: dict[str, list[str]] = {"": []}
+        self.addresses: list[str] = []
+        self._here, self._tag = "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._tag = tag
+        found = dict(attrs)
+        self.addresses += [found[name] or "" for name in ("src", "href", "xlink:href") if name in found]
+        if tag == "img":
+            self.pictures[self._here].append(found["title"] or "")
+
+    def handle_data(self, data: str) -> None:
+        if self._tag == "h2" and data.strip():
+            self._here = data
+            self.sections[data], self.pictures[data] = "", []
+        elif self._tag != "style":
+            self.sections[self._here] += data
+        if self._tag == "h2":
+            self._tag = ""
+
+
+def project(root: Path, classes: Sequence[str] = CLASSES, many: int = 24) -> Path:
+    """Photos of coarse squares under ``root``, their table and what validation says of it."""
+    rows: list[dict[str, Any]] = []
+    for n in range(many):
+        path = root / f"data/raw/pets/photos/{n}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        squares = np.random.default_rng(n).integers(60, 200, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(squares).resize((200, 150), Image.Resampling.NEAREST).save(path)
+        rows.append({"image_id": f"i{n}", "file": f"photos/{n}.jpg", "split": ("train", "select", "test")[n % 3],
+                     "labels": sorted({n % (len(classes) - 1), n % 2}), "ignored": [], "bytes": 1})  # fmt: skip
+    folder = root / "data/raw/pets"
+    Image.open(folder / "photos/3.jpg").resize((80, 60)).save(folder / "photos/5.jpg", quality=60)  # train 3, test 5
+    Image.new("RGB", (90, 90), (2, 2, 2)).save(folder / "photos/7.jpg")
+    Image.new("RGB", (10, 300), (250, 250, 250)).save(folder / "photos/8.jpg")
+    (folder / "photos/10.jpg").write_bytes(b"broken")
+    for row in rows:
+        row.update(vars(inspect(folder / row["file"])))
+    frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
+    made = Table(frame.astype({"problem": object}), tuple(classes), "data/raw/pets", {})
+    table.write(root / "data/table/annotations.parquet", made)
+    files.write_json(root / "data/accepted.json", None)
+    files.write_json(root / "reports/validation.json", validation.validate(made, SETTINGS, None, root / "docs"))
+    return root
+
+
+def accept(root: Path, **changes: Any) -> Table:
+    found = table.read(root / "data/table/annotations.parquet")
+    files.write_json(root / "data/accepted.json", accepted.accept(found) | changes)
+    return found
+
+
+def test_the_page_needs_nothing_else_and_is_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project(tmp_path))
+    assert "reports/data.html" in data_report.main()
+    text = Path("reports/data.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    outside = [address for address in page.addresses if not address.startswith(("data:image/", "#"))]
+    assert outside == []
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+    data_report.main()
+    assert Path("reports/data.html").read_text(encoding="utf-8") == text
+
+
+def test_the_page_shows_data_that_did_not_pass_and_why(tmp_path: Path) -> None:
+    page = Page(data_page.render(project(tmp_path)))
+    assert "the data may not pass" in page.sections[""]
+    assert "8 train, 8 select, 8 test photos; 1 of them can't be used" in page.sections[""]
+    assert "i3 (photos/3.jpg; nearly i5 in test)" in page.sections["Rules"]
+    assert "i10 (photos/10.jpg" in page.sections["Rules"]
+
+
+def test_classes_have_a_bar_a_photo_and_a_place_in_the_map(tmp_path: Path) -> None:
+    page = Page(data_page.render(project(tmp_path)))
+    assert all(name in page.sections["Classes"] for name in CLASSES[:2])
+    assert "On no photo at all: never seen" in page.sections["Classes"]
+    assert "Which classes stand together" in page.sections["Classes"]
+    shown = page.pictures["A photo of each class"]
+    assert len(shown) == len(set(shown)) == 3
+    words = page.sections["A photo of each class"].split()
+    found = table.read(tmp_path / "data/table/annotations.parquet").frame.set_index("image_id")["labels"]
+    for image_id, label in zip(shown, [name for name in words if name in ("cat", "dog", EVIL.split()[0])], strict=True):
+        assert ["cat", "dog", EVIL.split()[0]].index(label) in found[image_id]
+
+
+def test_what_stands_out_is_shown_and_broken_photos_are_not(tmp_path: Path) -> None:
+    page = Page(data_page.render(project(tmp_path)))
+    dark, bright, soft, small = np.array_split(page.pictures["What stands out"], 4)
+    assert (dark[0], bright[0], small[0]) == ("i7", "i8", "i8")
+    assert set(soft[:2]) == {"i7", "i8"}
+    assert "shorter side 10 px" in page.sections["What stands out"]
+    assert not any("i10" in shown for shown in page.pictures.values())
+
+
+def test_near_duplicates_stand_side_by_side(tmp_path: Path) -> None:
+    page = Page(data_page.render(project(tmp_path)))
+    assert page.pictures["Near-duplicates"] == ["i3", "i5"]
+    assert "1 photo of train and select looks like a photo in test" in page.sections["Near-duplicates"]
+
+
+def test_what_moved_stands_beside_what_was_accepted(tmp_path: Path) -> None:
+    root, place = project(tmp_path), "How the data is spread, and what moved"
+    plots = ["Labels a photo", "Shorter side", "Brightness", "Sharpness"]
+    assert "No data was accepted yet" in Page(data_page.render(root)).sections[place]
+    found = accept(root)
+    page = Page(data_page.render(root)).sections[place]
+    assert "Against the 24 photos that were accepted last" in page
+    assert all(title in page for title in [*plots, "Frequencies", "Pairs"])
+    darker = found.frame.assign(labels=[[0]] * 24)
+    table.write(root / "data/table/annotations.parquet", Table(darker, found.classes, found.source, {}))
+    frequencies = Page(data_page.render(root)).sections[place].split("Frequencies")[1]
+    assert "dog & hound" in frequencies.split("Pairs")[0], "the class that moved has its name in the plot"
+    accept(root, measures=None, together=None)
+    assert "Only their frequencies were noted" in Page(data_page.render(root)).sections[place]
+    accept(root, source="data/raw/others")
+    page = Page(data_page.render(root)).sections[place]
+    assert "another source, data/raw/others" in page
+    assert all(title in page for title in plots)
+    assert "Pairs" not in page
+
+
+def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) -> None:
+    root, title = project(tmp_path), "Labels that are probably wrong"
+    assert title not in Page(data_page.render(root)).sections
+    row = {"rank": 1, "image": "i4", "file": "photos/4.jpg", "split": "select", "class": EVIL, "given": "absent",
+           "score": 0.987, "verdict": label_errors.MISSING}  # fmt: skip
+    label_errors.write(root / "reports/label_errors.csv", [row])
+    text = data_page.render(root)
+    page = Page(text)
+    assert page.pictures[title] == ["i4"]
+    assert "model: 98.7 %" in page.sections[title]
+    assert "probably missing" in page.sections[title]
+    assert EVIL not in text
+    label_errors.write(root / "reports/label_errors.csv", [])
+    assert "contradicts no label" in Page(data_page.render(root)).sections[title]
+
+
+def test_a_photo_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
+    root = project(tmp_path)
+    (root / "data/raw/pets/photos/7.jpg").unlink()
+    with pytest.raises(SadclError, match=r"can't be read any more.*7\.jpg.*dvc repro"):
+        data_page.render(root)
+
+
+def test_five_hundred_classes_make_a_page_that_still_opens(tmp_path: Path) -> None:
+    text = data_page.render(project(tmp_path, [f"class {i}" for i in range(501)], many=500))
+    assert len(Page(text).pictures["A photo of each class"]) == 499  # the photo of one of them is broken
+    assert len(text) < 4_000_000
+
+
+def test_no_photo_at_all_is_a_page_too(tmp_path: Path) -> None:
+    root = project(tmp_path)
+    found = table.read(root / "data/table/annotations.parquet")
+    none = Table(found.frame.iloc[:0], found.classes, found.source, {})
+    table.write(root / "data/table/annotations.parquet", none)
+    page = Page(data_page.render(root))
+    assert "No photo has a label" in page.sections["A photo of each class"]
