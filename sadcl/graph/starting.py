@@ -83,7 +83,7 @@ def _made() -> tuple[str, dict[str, Any]]:
     for name, stage in graph["stages"].items():
         ours = [dep for dep in stage["deps"] if dep.startswith("sadcl/")]
         stage["deps"] = [dep for dep in stage["deps"] if dep not in ours]
-        stage["params"] = [*stage["params"], {str(CODE): [f"code.{name}"]}]
+        stage["params"] = [*stage.get("params", []), {str(CODE): [f"code.{name}"]}]
         code[name] = _digest([PACKAGE.parent / dep for dep in ours])
     text = yaml.safe_dump(graph, sort_keys=False, width=120, allow_unicode=True)
     return text, {"code": code, "graph": files.digest_of(text)}
