@@ -212,7 +212,7 @@ def _head(name: str, found: Found, like: str | None) -> str:
 
 def _sentences(name: str, found: Found, folder: Path, fresh: bool) -> Iterator[str]:
     images, classes = found.source.images, found.source.classes
-    size = f"{len(images):,} photos of {len(classes)} classes"
+    size = f"{len(images):,} photos of {len(classes)} class{'' if len(classes) == 1 else 'es'}"
     yield f"{size}, read as {found.ingest['format']}, are in {folder} now, and tracked by DVC"
     if not _has_splits(found):
         yield f"The first run deals them out to train, select and test, and keeps that in {folder}.splits.csv"

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from sadcl import params
 from sadcl.data.sources import Source, sheet
 from sadcl.errors import SadclError
 
-MOST_CELLS = 20_000_000
-"""A file whose footer claims more fields is not opened: compressed, they may be few bytes and fill any memory."""
+MOST_ROWS = 2_000_000
+"""A file whose footer claims more is not read: compressed, they may be few bytes and fill any memory."""
+BATCH = 4096
+"""Rows that are unpacked at a time."""
 
 _DAMAGED = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
@@ -32,51 +35,50 @@ def read(root: Path, settings: params.Ingest) -> Source:
 
 def opened(path: Path) -> tuple[list[str], Iterator[sheet.Record]]:
     """The columns, and the rows by number."""
+    with _plain_words(path):
+        file = pq.ParquetFile(path)
+        schema = file.schema_arrow
+    if file.metadata.num_rows > MOST_ROWS:
+        what = f"The file has {file.metadata.num_rows:,} rows, and at most {MOST_ROWS:,} are read"
+        raise SadclError(what, where=path, fix="Split it by train, select and test")
+    kept = [i for i, field in enumerate(schema) if field.name in sheet.OWN or _is_plain(field.type)]
+    return [schema.names[i] for i in kept], _records(file, kept, path)
+
+
+def _records(file: pq.ParquetFile, kept: list[int], path: Path) -> Iterator[sheet.Record]:
+    number = 0
+    with file, _plain_words(path):
+        for batch in file.iter_batches(BATCH):
+            batch.validate(full=True)
+            columns = [_values(batch.column(i)) for i in kept]
+            names = [batch.schema.names[i] for i in kept]
+            for cells in zip(*columns, strict=True):
+                number += 1
+                yield f"{path}, row {number}", dict(zip(names, cells, strict=True))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Words, numbers and lists as they are; times and decimals as words."""
+    written = types.is_temporal(column.type) or types.is_decimal(column.type)
+    return list((column.cast(pa.string()) if written else column).to_pylist())
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a column holds a word or number in each row."""
+    inner = kind.value_type if types.is_dictionary(kind) else kind
+    return not (types.is_nested(inner) or types.is_binary(inner) or types.is_large_binary(inner)) and not (
+        types.is_fixed_size_binary(inner) or types.is_binary_view(inner) or types.is_interval(inner)
+    )
+
+
+@contextmanager
+def _plain_words(path: Path) -> Iterator[None]:
     try:
-        with pq.ParquetFile(path) as file:
-            _check_size(file, path)
-            table = file.read()
-            table.validate(full=True)
-        kept = {
-            name: values
-            for name, column in zip(table.column_names, table.columns, strict=True)
-            if (values := _values(column, plain=name in sheet.OWN)) is not None
-        }
+        yield
+    except SadclError:
+        raise
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix="Check ingest.annotations") from None
     except _DAMAGED as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise SadclError(
-            f"The file is no Parquet file that can be read: {reason}", where=path, fix="Write it anew"
-        ) from None
-    return table.column_names if len(kept) == len(set(table.column_names)) else list(kept), _records(kept, path)
-
-
-def _records(columns: dict[str, list[Any]], path: Path) -> Iterator[sheet.Record]:
-    for number, cells in enumerate(zip(*columns.values(), strict=True), start=1):
-        yield f"{path}, row {number}", dict(zip(columns, cells, strict=True))
-
-
-def _check_size(file: pq.ParquetFile, path: Path) -> None:
-    cells = file.metadata.num_rows * file.metadata.num_columns
-    if cells > MOST_CELLS:
-        fix = "Leave out columns, or split it by train, select and test"
-        raise SadclError(f"The file has {cells:,} fields, and at most {MOST_CELLS:,} are read", where=path, fix=fix)
-
-
-def _values(column: pa.ChunkedArray, *, plain: bool) -> list[Any] | None:
-    """A column as words, numbers and lists of them; None for one that is neither."""
-    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
-    if (
-        plain
-        or types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_integer(kind)
-        or types.is_floating(kind)
-    ):
-        return list(column.to_pylist())
-    if types.is_boolean(kind) or types.is_null(kind):
-        return list(column.to_pylist())
-    if types.is_temporal(kind) or types.is_decimal(kind):
-        return list(column.cast(pa.string()).to_pylist())
-    return None
+        what = f"The file is no Parquet file that can be read: {(str(error).splitlines() or [''])[0]}"
+        raise SadclError(what, where=path, fix="Write it anew") from None
