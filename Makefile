@@ -4,7 +4,7 @@ BIN := .venv/bin
 RECIPE ?= demo
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test test-all lint bench install lock
+.PHONY: demo test test-all lint bench fuzz install lock
 
 demo: .venv/use
 	@$(BIN)/sadcl demo --recipe $(RECIPE)
@@ -23,6 +23,11 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.speed
+
+# Some minutes a format; CASES=2000 for a shorter look.
+CASES ?= 20000
+fuzz: .venv/dev
+	$(BIN)/python -m benchmarks.fuzz --cases $(CASES)
 
 install: .venv/use
 

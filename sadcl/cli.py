@@ -44,6 +44,14 @@ def recipe(name: Annotated[str, typer.Argument(help="A file under recipes/, with
 
 
 @app.command()
+def init() -> None:
+    """Make an empty folder a project, or bring one up to the sadcl that is installed."""
+    from sadcl import graph
+
+    say(graph.start() or "This is a project already")
+
+
+@app.command()
 def demo(recipe: Annotated[str, typer.Option(help="Another recipe than the short one.")] = "demo") -> None:
     """Run the whole loop and print what happened."""
     from sadcl.demo import run

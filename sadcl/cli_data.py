@@ -19,6 +19,19 @@ def scenes(seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 2
 
 
 @data.command()
+def add(
+    photos: Annotated[Path, typer.Argument(help="A folder, or a file of labels beside its photos.", metavar="PATH")],
+    name: Annotated[str, typer.Option(help="Of the source, its recipe and its model.")],
+    like: Annotated[str | None, typer.Option(help="Make the recipe from this one, not from the small one.")] = None,
+) -> None:
+    """Bring your own photos in: copied, with a recipe, tracked by DVC; an empty folder becomes a project."""
+    from sadcl.data.adding import add as bring
+
+    for line in bring(photos, name, like):
+        say(line)
+
+
+@data.command()
 def accept() -> None:
     """Make the present data what later data is compared with."""
     from sadcl.upkeep import accept_data

@@ -19,4 +19,5 @@ class SadclError(Exception):
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where is not None else ""
         advice = f" {self.fix}." if self.fix else ""
-        return f"{self.what}{place}.{advice}"
+        said = f"{self.what}{place}.{advice}"
+        return said.encode("utf-8", "backslashreplace").decode()  # halves of characters can't be printed

@@ -10,13 +10,14 @@ from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sadcl import files, params
-from sadcl.data import protocols, sources, splits
+from sadcl.data import duplicates, protocols, sources, splits
 from sadcl.data.facts import Facts, inspect
 from sadcl.data.table import SPLITS, Table, column, targets
 from sadcl.errors import SadclError
@@ -63,24 +64,51 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
     )
     if not images:
         raise SadclError("The source holds no image", where=root / source, fix="Check ingest.annotations")
-    images = _with_splits(images, len(found.classes), settings, seed, root / f"{source}.splits.csv")
-    protocols.check(_ids([*images, *gone]), settings.protocol)
+    own = all(image.split for image in images)
+    if own:
+        images = _with_select(images, len(found.classes), settings, seed)
+        protocols.check(_ids([*images, *gone]), settings.protocol)
+    else:
+        splits.check_shares(settings.select_fraction)
     if gone:
         say(f"  {_left_out(gone, len(images) + len(gone))}")
-    images.sort(key=lambda image: (SPLITS.index(image.split), image.image_id))
+    images.sort(key=lambda image: image.image_id)
     facts = _read_photos(root, source, images, settings.max_pixels, cache, workers)
+    if not own:
+        images = _dealt(images, facts, len(found.classes), settings, seed, root / f"{source}.splits.csv")
+    order = sorted(range(len(images)), key=lambda i: (SPLITS.index(images[i].split), images[i].image_id))
+    images, facts = [images[i] for i in order], [facts[i] for i in order]
     return Table(_frame(images, facts), found.classes, source, _protocol(images))
 
 
-def _with_splits(
-    images: list[sources.Image], classes: int, settings: params.Ingest, seed: int, kept: Path
+def _dealt(
+    images: list[sources.Image],
+    facts: Sequence[Facts],
+    classes: int,
+    settings: params.Ingest,
+    seed: int,
+    kept: Path,
 ) -> list[sources.Image]:
-    """Give a split to each image that has none, and cut `select` from `train` where there is none."""
-    loose = [image for image in images if not image.split]
-    if loose:
-        ids, matrix = [image.image_id for image in loose], targets((image.labels for image in loose), classes)
-        assigned = dict(zip(ids, splits.assign(ids, matrix, settings.select_fraction, seed, kept), strict=True))
-        return [image if image.split else replace(image, split=assigned[image.image_id]) for image in images]
+    """Give a split to each image that has none, near-duplicates together."""
+    unsure = np.array([fact.problem is not None for fact in facts])
+    groups, sure = np.arange(len(images)), np.flatnonzero(~unsure)
+    hashes = np.array([facts[i].phash for i in sure.tolist()], np.uint64)
+    groups[sure] = sure[duplicates.clusters(hashes)]
+    assigned = splits.assign(
+        [image.image_id for image in images],
+        targets((image.labels for image in images), classes),
+        settings.select_fraction,
+        seed,
+        kept,
+        groups=groups,
+        given=[image.split for image in images],
+        unsure=unsure,
+    )
+    return [replace(image, split=split) for image, split in zip(images, assigned, strict=True)]
+
+
+def _with_select(images: list[sources.Image], classes: int, settings: params.Ingest, seed: int) -> list[sources.Image]:
+    """Cut `select` from `train` where there is none."""
     if "select" in settings.annotations or any(image.split == "select" for image in images):
         return images
     train = [i for i, image in enumerate(images) if image.split == "train"]

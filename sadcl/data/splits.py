@@ -1,8 +1,11 @@
-"""Who belongs to which split: by a hash of the id, mended only where a class is rare.
+"""Who belongs to which split.
 
-A photo with common labels goes where its hash says, whatever other photos there are: nobody moves
-when photos are added. Of a rare class's photos the share is kept within one photo of what was
-asked, and every class that has a photo keeps one in train.
+A source with splits of its own gets `select` cut from its train photos by a hash of the id, mended only where a class
+is rare: a photo with common labels goes where its hash says, whatever other photos there are, so that nobody moves
+when photos are added. Of a rare class's photos the share is kept within one photo of what was asked, and every class
+that has a photo keeps one in train. This leaves no trace on the disk, and published lists stay what they are.
+
+People's own photos are dealt out once by their labels, near-duplicates together, and the choice is written down.
 """
 
 import csv
@@ -15,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sadcl import files
+from sadcl.data import stratification
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
 
@@ -64,8 +68,20 @@ def select_mask(
     return chosen
 
 
-def assign(ids: Sequence[str], targets: np.ndarray, fraction: float, seed: int, kept: Path) -> list[str]:
+def assign(
+    ids: Sequence[str],
+    targets: np.ndarray,
+    fraction: float,
+    seed: int,
+    kept: Path,
+    *,
+    groups: np.ndarray | None = None,
+    given: Sequence[str] | None = None,
+    unsure: np.ndarray | None = None,
+) -> list[str]:
     """Deal photos out to `test` and `select`, a share ``fraction`` each, and `train`, the rest.
+
+    Each label has its share in each split (``stratification``), groups are not torn, and who has a split keeps it.
 
     Args:
         ids: N names.
@@ -73,6 +89,9 @@ def assign(ids: Sequence[str], targets: np.ndarray, fraction: float, seed: int, 
         fraction: above 0 and below 0.5.
         seed: another seed gives another choice.
         kept: a CSV file that remembers: a photo that it names stays where it is, a new one is added to it.
+        groups: int [N], the same for photos that belong together (near-duplicates); by default each is alone.
+        given: N splits that the source itself gives, empty where it gives none; these are not remembered.
+        unsure: bool [N], photos that can't be read; a split that is new for one is not remembered.
 
     Returns:
         N splits.
@@ -80,27 +99,39 @@ def assign(ids: Sequence[str], targets: np.ndarray, fraction: float, seed: int, 
     Raises:
         SadclError: the fraction leaves nothing for a split, or the file is damaged.
     """
+    check_shares(fraction)
+    given = given or [""] * len(ids)
+    known = _read(kept) if kept.exists() else {}
+    present = [own or known.get(name, "") for name, own in zip(ids, given, strict=True)]
+    if all(present):
+        return present
+    found = stratification.deal(
+        targets,
+        np.arange(len(ids)) if groups is None else groups,
+        np.array([1 - 2 * fraction, fraction, fraction]),
+        np.array([_draw(f"{seed}/split/{name}") for name in ids]),
+        np.array([SPLITS.index(split) if split else -1 for split in present]),
+    )
+    splits = [SPLITS[split] for split in found]
+    sure = np.ones(len(ids), bool) if unsure is None else ~unsure
+    new = {name: splits[i] for i, name in enumerate(ids) if not present[i] and sure[i]}
+    if new:
+        _write(kept, {**known, **new})
+    return splits
+
+
+def check_shares(fraction: float) -> None:
+    """Refuse a share of test and select that leaves nothing.
+
+    Raises:
+        SadclError: it does.
+    """
     if not 0 < fraction < 0.5:
         raise SadclError(
             f"The source has no splits of its own, and test and select can't both have a share of {fraction} of it",
             where="ingest.select_fraction",
             fix="Give a share above 0 and below 0.5, or each photo its split",
         )
-    known = _read(kept) if kept.exists() else {}
-    if any(name not in known for name in ids):
-        known = {**_deal(ids, targets, fraction, seed), **known}
-        _write(kept, known)
-    return [known[name] for name in ids]
-
-
-def _deal(ids: Sequence[str], targets: np.ndarray, fraction: float, seed: int) -> dict[str, str]:
-    test = select_mask(ids, targets, fraction, seed, "test")
-    rest = [int(i) for i in np.flatnonzero(~test)]
-    select = select_mask([ids[i] for i in rest], targets[rest], fraction / (1 - fraction), seed)
-    chosen = {ids[i] for i, those in zip(rest, select, strict=True) if those}
-    return {
-        name: "test" if held else "select" if name in chosen else "train" for name, held in zip(ids, test, strict=True)
-    }
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -7,8 +7,10 @@ promises no stability: in ``order._index`` and ``project.share_cache``.
 from sadcl.graph.command import StageError, add, checkout, collect_garbage, pull, push, reproduce
 from sadcl.graph.order import Stage, changed_sources, lock_digest, missing, stages, stale
 from sadcl.graph.project import require_project, set_up, share_cache
+from sadcl.graph.starting import STARTER, start
 
 __all__ = [
+    "STARTER",
     "Stage",
     "StageError",
     "add",
@@ -25,4 +27,5 @@ __all__ = [
     "share_cache",
     "stages",
     "stale",
+    "start",
 ]

@@ -68,11 +68,14 @@ class Ingest(Section):
     source: str
     """A folder under data/raw."""
     format: str = "coco"
-    """A source under sadcl/data/sources: `coco` (instances JSON), `voc`, `nuswide`, `vg500` or `csv`."""
+    """A source under sadcl/data/sources: `coco` (instances JSON), `voc`, `nuswide`, `vg500`, or people's own `csv`,
+    `parquet`, `folder`, `jsonl`, `yolo`, `labelstudio`; what each reads is told in its file."""
     annotations: dict[Literal["train", "select", "test"], str]
     """The annotation file of each split, relative to the source; without `select` it is cut from `train`."""
     images: dict[Literal["train", "select", "test"], str]
     """The folder of each split's photos, relative to the source."""
+    slices: tuple[str, ...] = ()
+    """`csv` and `parquet` with one column a class: the columns that describe a photo and are no class."""
     select_fraction: float = Field(ge=0, lt=1, default=0.2)
     """Share of `train` that becomes `select` where the source has none; 0 trains on everything."""
     keep_unlabelled: bool = True

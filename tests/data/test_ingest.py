@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -213,6 +214,39 @@ def test_new_photos_are_assigned_and_nobody_moves(root: Path) -> None:
     assert len(second) == 30
     assert (root / f"{OWN}.splits.csv").read_text().startswith("file,split\n0.jpg,")
     assert not list((root / OWN).glob("*splits*"))  # inside the source it would make the stage stale
+
+
+def test_near_duplicates_stay_together_and_later_ones_join(root: Path) -> None:
+    csv = {"format": "csv", "annotations": {"train": "labels.csv"}, "images": {"train": "."}}
+    source = root / OWN
+
+    def copies(names: Sequence[str]) -> "pd.Series[Any]":
+        """Twelve pictures, each once for every name, in ever poorer quality."""
+        for i in range(12):
+            picture = np.random.default_rng(i).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+            for quality, name in zip((95, 70, 50), names, strict=False):
+                large = Image.fromarray(picture).resize((320, 240), Image.Resampling.BICUBIC)
+                large.save(source / f"{i}{name}.jpg", quality=quality)
+        lines = [f"{i}{name}.jpg,{'dog;cat' if i % 3 else 'dog'}" for i in range(12) for name in names]
+        (source / "labels.csv").write_text("\n".join(["file,labels", *lines]))
+        return made(root, **csv).frame.set_index("image_id")["split"]
+
+    first = copies(["a", "b"])
+    assert set(first) == {"train", "select", "test"}
+    assert all(first[f"{i}a.jpg"] == first[f"{i}b.jpg"] for i in range(12))
+    second = copies(["a", "b", "c"])
+    assert all(second[f"{i}c.jpg"] == second[f"{i}a.jpg"] == first[f"{i}a.jpg"] for i in range(12))
+
+
+def test_a_photo_that_cant_be_read_gets_its_split_for_good_when_it_can(root: Path) -> None:
+    csv = {"format": "csv", "annotations": {"train": "labels.csv"}, "images": {"train": "."}}
+    own_photos(root, 20)
+    (root / OWN / "7.jpg").write_bytes(b"")
+    assert made(root, **csv).frame["problem"].notna().sum() == 1
+    assert "\n7.jpg," not in (root / f"{OWN}.splits.csv").read_text()
+    photo(root / OWN / "7.jpg", 7)
+    made(root, **csv)
+    assert "\n7.jpg," in (root / f"{OWN}.splits.csv").read_text()
 
 
 def test_a_csv_without_splits_needs_a_share(root: Path) -> None:

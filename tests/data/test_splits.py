@@ -77,7 +77,7 @@ def test_shares_and_seeds() -> None:
         assert 0.25 < np.mean(other != mask) < 0.4  # two independent choices differ in 2 x 0.2 x 0.8
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(targets=labelled(), seed=st.integers(0, 3))
 def test_assignments_are_remembered(tmp_path_factory: pytest.TempPathFactory, targets: np.ndarray, seed: int) -> None:
     kept, half = tmp_path_factory.mktemp("kept") / "own.splits.csv", len(targets) // 2

@@ -91,14 +91,19 @@ def inside(folder: str, name: str, where: object) -> str:
 
 
 def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
-    from sadcl.data.sources import coco, csv_folder, nuswide, vg500, voc
+    from sadcl.data.sources import coco, csv_file, folder, jsonl, labelstudio, nuswide, parquet, vg500, voc, yolo
 
     return {
         "coco": coco.read,
-        "csv": csv_folder.read,
+        "csv": csv_file.read,
+        "folder": folder.read,
+        "jsonl": jsonl.read,
+        "labelstudio": labelstudio.read,
         "nuswide": nuswide.read,
+        "parquet": parquet.read,
         "vg500": vg500.read,
         "voc": voc.read,
+        "yolo": yolo.read,
     }
 
 

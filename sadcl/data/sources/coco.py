@@ -32,9 +32,10 @@ def read(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: a file is missing or damaged, or an item in it contradicts another.
     """
-    if "train" not in settings.annotations or "test" not in settings.annotations:
+    alone = set(settings.annotations) == {"train"}  # then the file says nothing of splits
+    if "train" not in settings.annotations or not (alone or "test" in settings.annotations):
         raise SadclError(
-            "A COCO source needs an annotation file for train and one for test",
+            "A COCO source needs an annotation file for train, and one for test if there is another",
             where="ingest.annotations",
             fix="Name them",
         )
@@ -43,7 +44,7 @@ def read(root: Path, settings: params.Ingest) -> Source:
     for split, name in settings.annotations.items():
         path = root / inside("", name, "ingest.annotations")
         folder = settings.images.get(split, settings.images.get("train", ""))
-        found, those = _file(path, split, folder)
+        found, those = _file(path, "" if alone else split, folder)
         if categories and found != categories:
             words = f"The categories are not those of train: {_difference(categories, found)}"
             raise SadclError(words, where=path, fix=_FIX)

@@ -1,0 +1,1 @@
+"""Readers of sources against odd and malformed exports: ``make fuzz``."""

@@ -1,0 +1,208 @@
+"""Malformed and odd exports against every reader: a valid source or our own error, and nothing else.
+
+``python -m benchmarks.fuzz`` runs 20,000 cases a format in runs of 500, each with a seed that is printed; ``--start
+SEED`` goes on there, ``--format`` takes one format alone. A case that fails is made small by Hypothesis and shown.
+"""
+
+import argparse
+import faulthandler
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from contextlib import suppress
+from math import isfinite
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from benchmarks.fuzz.formats import FORMATS, Export
+from benchmarks.fuzz.mutation import damaged
+from sadcl import params
+from sadcl.data import sources
+from sadcl.data.table import SCHEMA, SPLITS
+from sadcl.errors import SadclError
+from sadcl.progress import duration, say
+
+SECONDS = 5
+"""A case that takes longer hangs."""
+MEMORY = 1_000_000_000
+"""Bytes that the process may hold at its peak."""
+CEILING = 12_000_000_000
+"""Bytes of addresses after which memory is refused, so that a case that runs away takes no machine with it."""
+RUN = 500
+
+
+class Hang(BaseException):
+    """A case ran out of time."""
+
+
+def main() -> int:
+    """Run all cases; how many formats failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=20_000, help="a format")
+    parser.add_argument("--start", type=int, default=0, help="seed of the first run")
+    parser.add_argument("--format", choices=sorted(sources._readers()), action="append")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGALRM, _hang)
+    resource.setrlimit(resource.RLIMIT_AS, (CEILING, CEILING))
+    faulthandler.enable()
+    failed = [name for name in asked.format or sorted(sources._readers()) if not _all(name, asked.cases, asked.start)]
+    say(f"Failed: {', '.join(failed)}" if failed else "Every case gave a valid source or one of our own errors.")
+    return len(failed)
+
+
+def _all(name: str, cases: int, start: int) -> bool:
+    counts = {"valid": 0, "refused": 0}
+    began = said = time.monotonic()
+    for number in range(start, start + -(-cases // RUN)):
+        try:
+            _run(name, number, min(RUN, cases), counts)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            import traceback
+
+            traceback.print_exception(error)
+            say(f"{name}: failed in the run of seed {number}; again: --format {name} --start {number} --cases {RUN}")
+            return False
+        if time.monotonic() - said > 10:
+            said = time.monotonic()
+            say(f"  {name}: seed {number}, {sum(counts.values()):,} cases, {_rate(counts, began)}")
+    say(f"{name}: {counts['valid']:,} valid, {counts['refused']:,} refused, in {_rate(counts, began)}")
+    return True
+
+
+def _rate(counts: dict[str, int], began: float) -> str:
+    spent = time.monotonic() - began
+    return f"{duration(spent)}, {sum(counts.values()) / max(spent, 1e-9):,.0f} cases/s"
+
+
+def _run(name: str, number: int, cases: int, counts: dict[str, int]) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="sadcl-fuzz-"))
+
+    @seed(number)
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.randoms(use_true_random=True))
+    def case(rng: Random) -> None:
+        root = folder / "case"
+        made = export(name, rng)
+        try:
+            if write(root, made[0]):
+                counts["valid" if held(root, made[1]) else "refused"] += 1
+        except BaseException as error:
+            error.add_note(f"Settings {made[1]}\nFiles {ascii(made[0])[:3000]}")
+            raise
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+
+    try:
+        case()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def export(name: str, rng: Random) -> Export:
+    """An export, of which one file may be damaged, missing, or have a folder in its place."""
+    files, asked = FORMATS[name](rng)
+    touched = rng.random()
+    if files and touched < 0.3:
+        one = rng.choice(sorted(files, key=ascii))
+        if touched < 0.27:
+            files[one] = damaged(rng, files[one])
+        else:
+            data = files.pop(one)
+            if touched < 0.285:
+                files[f"{one}/inner"] = data
+    return files, asked
+
+
+def write(root: Path, files: dict[str, bytes]) -> bool:
+    """Write the files that a disk can hold; whether anything came of it."""
+    root.mkdir()
+    for name, data in files.items():
+        with suppress(OSError, ValueError):
+            if ".." not in name.split("/") and not name.startswith("/"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(data)
+    return True
+
+
+def held(root: Path, asked: dict[str, Any]) -> bool:
+    """Read a source under bounds of time and memory; whether it was valid, and not refused.
+
+    Raises:
+        AssertionError: it is said to be valid and is not, or memory ran over.
+        Exception, Hang: whatever else a reader does.
+    """
+    try:
+        wanted = params.Ingest.model_validate({"source": "own", **asked})
+    except ValidationError:
+        return False
+    signal.alarm(SECONDS)
+    said = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            source = sources.read(root, wanted)
+    except SadclError as error:
+        said = str(error)
+    finally:
+        signal.alarm(0)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        assert peak < MEMORY, f"{peak / 1e9:.1f} GB"
+    if said:
+        said.encode()  # it can be printed
+        return False
+    check(source)
+    return True
+
+
+def check(source: sources.Source) -> None:
+    """Everything that a table needs of a source."""
+    assert len(set(source.classes)) == len(source.classes)
+    for images in ([image.image_id for image in source.images], [image.file for image in source.images]):
+        assert len(set(images)) == len(images)
+    kinds: dict[str, type] = {}
+    for name in source.classes:
+        assert name.strip()
+        assert name.encode()
+    for image in source.images:
+        assert image.split in ("", *SPLITS)
+        assert image.image_id.encode()
+        assert image.file.encode()
+        parts = image.file.split("/")
+        assert ".." not in parts
+        assert "" not in parts
+        assert "\0" not in image.file
+        for labels in (image.labels, image.ignored):
+            assert list(labels) == sorted(set(labels))
+            assert all(type(label) is int and 0 <= label < len(source.classes) for label in labels)
+        assert not set(image.labels) & set(image.ignored)
+        for name, value in image.slices.items():
+            assert name.strip()
+            assert name.encode()
+            assert name not in SCHEMA
+            assert isfinite(value) if isinstance(value, float) else value.encode()
+            assert kinds.setdefault(name, type(value)) is type(value)
+
+
+def _hang(*_: object) -> None:
+    raise Hang(f"more than {SECONDS} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""People's own photos with a CSV file in UTF-8; what its columns mean is told in ``sheet``."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from sadcl import params
+from sadcl.data.sources import Source, sheet
+from sadcl.errors import SadclError
+
+
+def read(root: Path, settings: params.Ingest) -> Source:
+    """Read the CSV files that the settings name.
+
+    Raises:
+        SadclError: a file is missing, has no such header, or a row is wrong.
+    """
+    return sheet.read(root, settings, opened)
+
+
+def opened(path: Path) -> tuple[list[str], Iterator[sheet.Record]]:
+    """The header, and the rows with the lines on which they end; empty lines are left out."""
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    columns = [name.strip() for name in header]
+    return columns, _records(columns, rows, path)
+
+
+def _records(columns: list[str], rows: Iterator[tuple[int, list[str]]], path: Path) -> Iterator[sheet.Record]:
+    for line, row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(columns):
+            raise SadclError(
+                f"The row has {len(row)} fields and the header {len(columns)}",
+                where=f"{path}, line {line}",
+                fix="Separate labels by ; and put quotes around a field that holds a comma",
+            )
+        yield f"{path}, line {line}", {name: cell.strip() for name, cell in zip(columns, row, strict=True)}
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            for row in rows:
+                yield rows.line_num, row
+    except FileNotFoundError:
+        raise SadclError("The file is missing", where=path, fix="Check ingest.annotations") from None
+    except OSError as error:
+        raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix="Check the name") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise SadclError(f"The file is not CSV in UTF-8: {error}", where=path, fix="Mend the CSV file") from None

@@ -1,0 +1,254 @@
+"""`sadcl data add`: what is recognised, what a project has afterwards, and that nothing is changed on a refusal."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from sadcl import graph, params
+from sadcl.data.adding import add
+from sadcl.data.recognition import recognise
+from sadcl.errors import SadclError
+
+
+def photo(path: Path, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(path, "JPEG")
+
+
+def photos(root: Path, *names: str) -> Path:
+    for seed, name in enumerate(names):
+        photo(root / name, seed)
+    return root
+
+
+def csv(root: Path, where: str = "labels.csv", folder: str = "photos/") -> Path:
+    photos(root, *(f"photos/{i}.jpg" for i in range(10)))
+    rows = [f"{folder}{i}.jpg,{'cat;dog' if i % 2 else 'cat'}" for i in range(9)]
+    (root / where).write_text("\n".join(["file,labels", *rows, f"{folder}9.jpg,"]))
+    return root
+
+
+def instances(*names: str) -> str:
+    value = {
+        "images": [{"id": name, "file_name": name} for name in names],
+        "annotations": [{"image_id": name, "category_id": 1} for name in names],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    return json.dumps(value)
+
+
+def wide(root: Path) -> Path:
+    photos(root, "p/1.jpg", "p/2.jpg")
+    (root / "labels.csv").write_text("file,cat,camera\n1.jpg,1,x\n2.jpg,0,y\n")
+    return root
+
+
+def parquet(root: Path) -> Path:
+    photos(root, "1.jpg")
+    pq.write_table(pa.table({"file": ["1.jpg"], "labels": [["cat"]]}), root / "labels.parquet")
+    return root
+
+
+def jsonl(root: Path) -> Path:
+    for split in ("train", "validation"):
+        photos(root, f"{split}/{split}.jpg")
+        (root / split / "metadata.jsonl").write_text(json.dumps({"file_name": f"{split}.jpg", "labels": ["cat"]}))
+    return root
+
+
+def coco(root: Path) -> Path:
+    photos(root, "train2017/1.jpg", "val2017/2.jpg", "annotations/about.jpg")
+    for split, name in (("train", "1.jpg"), ("val", "2.jpg")):
+        (root / f"annotations/instances_{split}2017.json").write_text(instances(name))
+    return root
+
+
+def yolo(root: Path) -> Path:
+    photos(root, "images/1.jpg")
+    (root / "labels").mkdir()
+    (root / "labels/1.txt").write_text("0 0 0 1 1")
+    (root / "data.yaml").write_text("train: images\nnames: [cat]")
+    return root
+
+
+def tasks(root: Path) -> Path:
+    photos(root, "photos/1.jpg")
+    task = {
+        "data": {"image": "/data/upload/1/0a1b2c3d-1.jpg"},
+        "annotations": [{"result": [{"value": {"choices": ["cat"]}}]}],
+    }
+    (root / "export.json").write_text(json.dumps([task]))
+    return root
+
+
+KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
+    "csv": (csv, {"format": "csv", "annotations": {"train": "labels.csv"}, "images": {"train": "."}}),
+    "csv, photos in a folder": (
+        lambda root: csv(root, folder=""),
+        {"format": "csv", "annotations": {"train": "labels.csv"}, "images": {"train": "photos"}},
+    ),
+    "csv, a column a class": (
+        wide,
+        {"format": "csv", "annotations": {"train": "labels.csv"}, "images": {"train": "p"}, "slices": ["camera"]},
+    ),
+    "parquet": (parquet, {"format": "parquet", "annotations": {"train": "labels.parquet"}, "images": {"train": "."}}),
+    "folder": (
+        lambda root: photos(root, "cat/1.jpg"),
+        {"format": "folder", "annotations": {}, "images": {"train": "."}},
+    ),
+    "folder, splits": (
+        lambda root: photos(root, "train/cat/1.jpg", "val/cat/2.jpg"),
+        {"format": "folder", "annotations": {}, "images": {"train": "train", "test": "val"}},
+    ),
+    "jsonl": (
+        jsonl,
+        {
+            "format": "jsonl",
+            "annotations": {"train": "train/metadata.jsonl", "test": "validation/metadata.jsonl"},
+            "images": {"train": "train", "test": "validation"},
+        },
+    ),
+    "coco": (
+        coco,
+        {
+            "format": "coco",
+            "annotations": {
+                "train": "annotations/instances_train2017.json",
+                "test": "annotations/instances_val2017.json",
+            },
+            "images": {"train": "train2017", "test": "val2017"},
+        },
+    ),
+    "yolo": (yolo, {"format": "yolo", "annotations": {"train": "data.yaml"}, "images": {}}),
+    "labelstudio": (
+        tasks,
+        {"format": "labelstudio", "annotations": {"train": "export.json"}, "images": {"train": "photos"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_what_was_given_is_recognised(tmp_path: Path, kind: str) -> None:
+    make, expected = KNOWN[kind]
+    assert recognise(make(tmp_path)).ingest == expected
+
+
+def test_an_empty_folder_becomes_a_project_with_the_photos_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, project = csv(tmp_path / "given"), tmp_path / "project"
+    (given / ".hidden").write_text("")
+    project.mkdir()
+    monkeypatch.chdir(project)
+    before = {path: path.stat() for path in given.rglob("*")}
+    said = "\n".join(add(given, "mine"))
+    assert "10 photos of 2 classes" in said
+    assert "dvc repro" in said
+    assert {path: path.stat()[:7] for path in given.rglob("*")} == {path: stat[:7] for path, stat in before.items()}
+    assert (Path("data/raw/mine/photos/3.jpg")).read_bytes() == (given / "photos/3.jpg").read_bytes()
+    assert not Path("data/raw/mine/.hidden").exists()
+    settings = params.load(path="recipes/mine.yaml")
+    assert params.load() == settings
+    assert settings.ingest.annotations == {"train": "labels.csv"}
+    assert settings.register_.name == "mine"
+    assert settings.validate_.min_positives == {"train": 1, "select": 0, "test": 0}  # of 4 dogs
+    assert settings.validate_.max_unlabelled == 0.2
+    assert settings.gate.published is None
+    assert settings.pretrain.batch < 6
+    assert [stage.name for stage in graph.stages()][:3] == ["ingest", "validate", "prepare"]
+    assert "data/raw/mine" in "".join(graph.stale()["ingest"]) or "ingest" in graph.stale()
+    photo(given / "photos/3.jpg", 99)  # the copy is one
+    assert (Path("data/raw/mine/photos/3.jpg")).read_bytes() != (given / "photos/3.jpg").read_bytes()
+
+
+def test_another_source_comes_beside_it_from_a_recipe_of_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    add(csv(tmp_path / "given"), "mine")
+    recipe = yaml.safe_load(Path("recipes/mine.yaml").read_text())
+    recipe["model"]["side"] = 64
+    Path("recipes/other.yaml").write_text(yaml.safe_dump(recipe))
+    said = "\n".join(add(photos(tmp_path / "tree", "no/1.jpg", "yes/2.jpg"), "1e3", like="other"))
+    assert "sadcl recipe 1e3" in said
+    assert params.load().ingest.source == "mine"
+    settings = params.load(path="recipes/1e3.yaml")
+    assert (settings.model.side, settings.ingest.source, settings.ingest.format) == (64, "1e3", "folder")
+
+
+def refused(words: str, given: Path, name: str = "mine") -> None:
+    before = sorted(map(str, Path().rglob("*")))
+    with pytest.raises(SadclError, match=words):
+        add(given, name)
+    assert sorted(map(str, Path().rglob("*"))) == before
+
+
+def test_refusals_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, project = csv(tmp_path / "given"), tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    refused("no name|can't be the name", given, "../mine")
+    refused("nothing of this name", tmp_path / "nowhere")
+    refused("holds no labels", photos(tmp_path / "flat", "1.jpg"))
+    (given / "photos/2.jpg").unlink()
+    refused("1 of 10 photos are not there, 'photos/2.jpg' first", given)
+    refused("1 of 10 photos", given / "labels.csv")
+    (given / "more.csv").write_text("file,labels\n")
+    refused("more than one file of labels: labels.csv, more.csv", given)
+    huge = photos(tmp_path / "huge", "cat/1.jpg")
+    os.truncate(huge / "cat/1.jpg", 10**13)  # sparse: it takes no room itself
+    refused("take 10,000.0 GB", huge)
+    Path("thesis.doc").write_text("")
+    refused("no dvc.yaml here, and there is thesis.doc", photos(tmp_path / "tree", "cat/1.jpg"))
+
+
+def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    given = photos(tmp_path / "tree", "cat/1.jpg")
+    add(given, "mine")
+    refused("there already", given)
+    Path("recipes/other.yaml").write_text("mine")
+    refused("there already", given, "other")
+    assert Path("recipes/other.yaml").read_text() == "mine"
+
+
+def test_a_refusal_of_dvc_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    graph.start()
+    Path("dvc.yaml").write_text("stages: [")
+    with pytest.raises(SadclError):
+        add(photos(tmp_path / "tree", "cat/1.jpg"), "mine")
+    assert not Path("data/raw/mine").exists()
+    assert not Path("recipes/mine.yaml").exists()
+    assert not Path("params.yaml").exists()
+
+
+def test_the_stages_follow_the_sadcl_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "is a project now" in graph.start()
+    assert subprocess.run(["git", "rev-parse"], check=False).returncode == 0
+    assert graph.start() == ""
+    code = json.loads(Path("sadcl.json").read_text())
+    Path("sadcl.json").write_text(json.dumps({**code, "code": {**code["code"], "ingest": "older"}}))
+    assert "of the sadcl that is installed" in graph.start()
+    assert json.loads(Path("sadcl.json").read_text()) == code
+    Path("sadcl.json").write_text(json.dumps({**code, "code": {}}))
+    Path("dvc.yaml").write_text(Path("dvc.yaml").read_text() + "# mine\n")
+    with pytest.raises(SadclError, match=r"dvc\.yaml was edited"):
+        graph.start()

@@ -1,0 +1,252 @@
+"""People's own formats: what is read from good ones, and which sentence answers a bad one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sadcl import params
+from sadcl.data import sources
+from sadcl.errors import SadclError
+
+
+def read(root: Path, kind: str, **changes: Any) -> sources.Source:
+    usual = {"source": "own", "format": kind, "annotations": {}, "images": {"train": "."}}
+    return sources.read(root, params.Ingest.model_validate({**usual, **changes}))
+
+
+def put(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+def told(source: sources.Source) -> dict[str, tuple[str, set[str], set[str]]]:
+    """By file: split, present and ignored classes."""
+    return {
+        image.file: (image.split, *({source.classes[i] for i in those} for those in (image.labels, image.ignored)))
+        for image in source.images
+    }
+
+
+def refused(words: str, root: Path, kind: str, **changes: Any) -> None:
+    with pytest.raises(SadclError, match=words) as caught:
+        read(root, kind, **changes)
+    assert caught.value.fix
+
+
+WIDE = "file,cat,dog,camera,flash\na.jpg,1,0,x,1\nb.jpg,,TRUE,y,0\nc.jpg,-1,false,x,1\n"
+
+
+def test_a_column_a_class(tmp_path: Path) -> None:
+    put(tmp_path, {"l.csv": WIDE})
+    source = read(tmp_path, "csv", annotations={"train": "l.csv"}, slices=["camera", "flash"])
+    assert source.classes == ("cat", "dog")
+    assert told(source) == {"a.jpg": ("", {"cat"}, set()), "b.jpg": ("", {"dog"}, set()), "c.jpg": ("", set(), {"cat"})}
+    assert source.images[0].slices == {"camera": "x", "flash": 1.0}
+
+
+def test_a_column_that_is_no_class_has_to_be_named(tmp_path: Path) -> None:
+    put(tmp_path, {"l.csv": WIDE, "other.csv": "file,cat,bird\nd.jpg,1,1\n"})
+    refused(r"'camera'.*not 0 or 1 but 'x'.*line 2.*ingest\.slices", tmp_path, "csv", annotations={"train": "l.csv"})
+    both = {"train": "l.csv", "test": "other.csv"}
+    refused("not those of train", tmp_path, "csv", annotations=both, slices=["camera", "flash"])
+
+
+def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+    columns = {"file": ["a.jpg", "b.jpg"], "labels": [["cat", "dog"], []], "split": ["train", None], "iso": [100, None]}
+    pq.write_table(pa.table({**columns, "thumbnail": [b"\xff", b"\0"]}), tmp_path / "l.parquet")
+    source = read(tmp_path, "parquet", annotations={"train": "l.parquet"})
+    assert told(source) == {"a.jpg": ("train", {"cat", "dog"}, set()), "b.jpg": ("", set(), set())}
+    assert [image.slices for image in source.images] == [{"iso": 100.0}, {}]
+    pq.write_table(pa.table({"file": ["a.jpg"], "cat": [True], "dog": [0.0]}), tmp_path / "wide.parquet")
+    assert told(read(tmp_path, "parquet", annotations={"train": "wide.parquet"})) == {"a.jpg": ("", {"cat"}, set())}
+
+
+def test_bad_parquet(tmp_path: Path) -> None:
+    (tmp_path / "l.parquet").write_bytes(b"PAR1 no PAR1")
+    refused("no Parquet file", tmp_path, "parquet", annotations={"train": "l.parquet"})
+    pq.write_table(pa.table({"file": [1], "labels": ["cat"]}), tmp_path / "l.parquet")
+    refused("1 names no file.*row 1", tmp_path, "parquet", annotations={"train": "l.parquet"})
+    refused("missing", tmp_path, "parquet", annotations={"train": "other.parquet"})
+
+
+def test_a_parquet_file_that_claims_too_much_is_not_opened(tmp_path: Path) -> None:
+    many = pa.array(["a.jpg"] * 2_000_001).dictionary_encode()
+    pq.write_table(pa.table({"file": many, "labels": many}), tmp_path / "l.parquet")
+    refused("2,000,001 rows", tmp_path, "parquet", annotations={"train": "l.parquet"})
+
+
+def test_a_folder_tree(tmp_path: Path) -> None:
+    names = ("cat/1.jpg", "cat/sofa/2.JPG", "cat; dog/3.png", "4.jpg", "dog/notes.txt", ".trash/5.jpg", "dog/.6.jpg")
+    source = read(put(tmp_path, dict.fromkeys(names, "")), "folder")
+    assert source.classes == ("cat", "dog", "sofa")
+    assert told(source) == {
+        "4.jpg": ("", set(), set()),
+        "cat/1.jpg": ("", {"cat"}, set()),
+        "cat/sofa/2.JPG": ("", {"cat", "sofa"}, set()),
+        "cat; dog/3.png": ("", {"cat", "dog"}, set()),
+    }
+
+
+def test_a_folder_tree_a_split(tmp_path: Path) -> None:
+    put(tmp_path, dict.fromkeys(("a/train/cat/1.jpg", "a/test/dog/2.jpg", "cat/3.jpg"), ""))
+    source = read(tmp_path, "folder", images={"train": "a/train", "test": "a/test"})
+    assert told(source) == {
+        "a/train/cat/1.jpg": ("train", {"cat"}, set()),
+        "a/test/dog/2.jpg": ("test", {"dog"}, set()),
+    }
+    refused("folder of photos is missing", tmp_path, "folder", images={"train": "b"})
+    refused("leaves the data root", tmp_path, "folder", images={"train": ".."})
+
+
+def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
+    put(tmp_path, {"cat/1.jpg": ""})
+    (tmp_path / "cat/\udcff.jpg").write_bytes(b"")
+    refused(r"cat/\\xff\.jpg is not in UTF-8", tmp_path, "folder")
+
+
+JSONL = {"train": "m.jsonl"}
+FEATURES = {
+    "dataset_info.json": json.dumps(
+        {"features": {"labels": {"feature": {"names": ["dog", "cat"], "_type": "ClassLabel"}}}}
+    ),
+    "README.md": "---\ndataset_info:\n  features:\n  - name: labels\n    sequence:\n      class_label:\n"
+    "        names:\n          '0': dog\n          '1': cat\n---\n# Photos\n",
+}
+
+
+@pytest.mark.parametrize("about", FEATURES)
+def test_indexes_of_a_class_label(tmp_path: Path, about: str) -> None:
+    lines = (
+        '{"file_name": "a.jpg", "labels": [1, 0], "iso": 100}\n\n{"file_name": "b.jpg", "labels": ["cat"], "box": [1]}'
+    )
+    source = read(put(tmp_path, {"m.jsonl": lines, about: FEATURES[about]}), "jsonl", annotations=JSONL)
+    assert source.classes == ("dog", "cat")
+    assert told(source) == {"a.jpg": ("", {"cat", "dog"}, set()), "b.jpg": ("", {"cat"}, set())}
+    assert source.images[0].slices == {"iso": 100.0}
+    put(tmp_path, {"m.jsonl": '{"file_name": "a.jpg", "labels": [2]}'})
+    refused("2 is no class.*line 1", tmp_path, "jsonl", annotations=JSONL)
+
+
+@pytest.mark.parametrize(
+    "labels", ['"labels": ["7", "cat"]', '"label": "7;cat"', '"objects": {"categories": [7, "cat"]}']
+)
+def test_labels_without_a_class_list_are_names(tmp_path: Path, labels: str) -> None:
+    put(tmp_path, {"m.jsonl": f'{{"file_name": "a.jpg", "split": "test", {labels}}}'})
+    assert told(read(tmp_path, "jsonl", annotations=JSONL)) == {"a.jpg": ("test", {"7", "cat"}, set())}
+
+
+BAD_JSONL = {
+    "no JSON": ("{", "not JSON.*line 1"),
+    "no object": ("[1]", "no JSON object"),
+    "no labels": ('{"file_name": "a.jpg"}', "no labels"),
+    "two kinds": ('{"file_name": "a.jpg", "label": "a", "labels": ["a"]}', "two kinds of labels"),
+    "no file": ('{"labels": ["a"]}', "names no file"),
+    "nested": ("[" * 10_000, "not JSON"),
+    "labels in labels": ('{"file_name": "a.jpg", "labels": [["a"]]}', "Labels are names"),
+    "half a letter": ('{"file_name": "a.jpg", "labels": ["\\ud800"]}', "Labels are names"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_JSONL)
+def test_bad_lines(tmp_path: Path, name: str) -> None:
+    put(tmp_path, {"m.jsonl": BAD_JSONL[name][0]})
+    refused(BAD_JSONL[name][1], tmp_path, "jsonl", annotations=JSONL)
+
+
+YOLO = {
+    "data.yaml": "path: ../somewhere/else\ntrain: images/train\nval: images/val\nnames:\n  0: cat\n  1: dog\n",
+    "images/train/1.jpg": "",
+    "labels/train/1.txt": "1 .5 .5 .1 .1\n1 .2 .2 .1 .1\n\n0 .1 .2 .3 .4 .5 .6\n",
+    "images/train/2.jpg": "",
+    "images/val/3.jpg": "",
+    "labels/val/3.txt": "0 .5 .5 1 1\n",
+}
+
+
+def test_a_yolo_export(tmp_path: Path) -> None:
+    source = read(put(tmp_path, YOLO), "yolo", annotations={"train": "data.yaml"})
+    assert source.classes == ("cat", "dog")
+    assert told(source) == {
+        "images/train/1.jpg": ("train", {"cat", "dog"}, set()),
+        "images/train/2.jpg": ("train", set(), set()),
+        "images/val/3.jpg": ("test", {"cat"}, set()),
+    }
+    put(tmp_path, {"images/test/4.jpg": "", "data.yaml": YOLO["data.yaml"] + "test: ../images/test\n"})
+    source = read(tmp_path, "yolo", annotations={"train": "data.yaml"})
+    assert {image.file: image.split for image in source.images} == {
+        "images/train/1.jpg": "train", "images/train/2.jpg": "train", "images/val/3.jpg": "select",
+        "images/test/4.jpg": "test",
+    }  # fmt: skip
+
+
+BAD_YOLO = {
+    "an unknown class": ({"labels/train/1.txt": "2 0 0 1 1"}, "'2', which is no index of the 2 classes"),
+    "a gap": ({"data.yaml": "train: images/train\nnames: {0: cat, 2: dog}"}, "without a gap"),
+    "another count": ({"data.yaml": "train: images/train\nnames: [cat]\nnc: 2"}, "nc is 2, but there are 1"),
+    "no names": ({"data.yaml": "train: images/train"}, "a name of its own"),
+    "no folder": ({"data.yaml": "train: photos\nnames: [cat]"}, "'photos' is not there"),
+    "references": ({"data.yaml": "a: &a [1]\nb: *a"}, "references"),
+    "code": ({"data.yaml": "!!python/object/apply:os.system [ls]"}, "not YAML"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_YOLO)
+def test_bad_yolo(tmp_path: Path, name: str) -> None:
+    put(put(tmp_path, YOLO), BAD_YOLO[name][0])
+    refused(BAD_YOLO[name][1], tmp_path, "yolo", annotations={"train": "data.yaml"})
+
+
+def task(image: str, *annotations: list[tuple[str, list[str]]], **more: Any) -> dict[str, Any]:
+    given = [{"result": [{"value": {kind: names}} for kind, names in those], **more} for those in annotations]
+    return {"data": {"image": image}, "annotations": given}
+
+
+def test_a_label_studio_export(tmp_path: Path) -> None:
+    tasks = [
+        task("/data/upload/3/0a1b2c3d-a.jpg", [("choices", ["cat"]), ("rectanglelabels", ["dog"])]),
+        task("/data/local-files/?d=deep/b%20b.jpg", [("choices", ["cat", "dog"])], [("choices", ["cat"])]),
+        task("https://example.org/x/c.jpg?k=1", []),
+        task("d.jpg"),
+        task("e.jpg", [("choices", ["cat"])], was_cancelled=True),
+    ]
+    put(tmp_path, {"p/a.jpg": "", "p/deep/b b.jpg": "", "p/c.jpg": "", "export.json": json.dumps(tasks)})
+    source = read(tmp_path, "labelstudio", annotations={"train": "export.json"}, images={"train": "p"})
+    assert told(source) == {
+        "p/a.jpg": ("", {"cat", "dog"}, set()),
+        "p/deep/b b.jpg": ("", {"cat"}, {"dog"}),
+        "p/c.jpg": ("", set(), set()),
+    }
+
+
+BAD_TASKS = {
+    "JSON-MIN": ([{"image": "a.jpg", "choice": "cat"}], "has no data.*task 1.*JSON-MIN"),
+    "no list": ({"tasks": []}, "no list of tasks"),
+    "no photo": ([{**task("a.jpg", []), "data": {"text": "hello"}}], "which photo"),
+    "labels of no kind": ([task("a.jpg", [("choices", "cat")])], "no list of names"),  # type: ignore[list-item]
+}
+
+
+@pytest.mark.parametrize("name", BAD_TASKS)
+def test_bad_tasks(tmp_path: Path, name: str) -> None:
+    put(tmp_path, {"export.json": json.dumps(BAD_TASKS[name][0])})
+    refused(BAD_TASKS[name][1], tmp_path, "labelstudio", annotations={"train": "export.json"})
+
+
+def test_one_coco_file_says_nothing_of_splits(tmp_path: Path) -> None:
+    value = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    put(tmp_path, {"all.json": json.dumps(value)})
+    assert told(read(tmp_path, "coco", annotations={"train": "all.json"})) == {"a.jpg": ("", {"cat"}, set())}
+
+
+def test_a_sentence_about_half_a_letter_can_be_printed() -> None:
+    assert str(SadclError("The name \ud800 is bad", where="x\udcff")) == r"The name \ud800 is bad (x\udcff)."
