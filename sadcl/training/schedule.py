@@ -1,6 +1,7 @@
 """Optimiser, learning rate, and when to stop (method, section 4.1)."""
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 
 from torch import nn
 from torch.optim import AdamW
@@ -27,7 +28,9 @@ def optimiser(module: nn.Module, settings: params.Pretrain, steps: int) -> tuple
         fused=True,
     )
     total = max(settings.epochs * steps, 2)
-    cycle = OneCycleLR(adamw, max_lr=[rate for _, rate in groups], total_steps=total, pct_start=settings.warmup)
+    # torch divides by the length of the warm-up less one step; where that is nothing, a hair more is the same cycle
+    warmup = settings.warmup * (1 + 1e-6) if isclose(settings.warmup * total, 1) else settings.warmup
+    cycle = OneCycleLR(adamw, max_lr=[rate for _, rate in groups], total_steps=total, pct_start=warmup)
     return adamw, cycle
 
 

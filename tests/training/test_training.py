@@ -53,6 +53,17 @@ def test_the_schedule_is_the_papers() -> None:
     assert (betas[0], min(betas), betas[-1]) == pytest.approx((0.95, 0.85, 0.95))
 
 
+@pytest.mark.parametrize("epochs", range(1, 12))
+def test_a_short_training_has_a_schedule_whatever_its_warm_up(epochs: int) -> None:
+    settings = params.load(path=Path(__file__).parent.parent.parent / "recipes/demo.yaml").pretrain
+    settings = settings.model_copy(update={"epochs": epochs, "warmup": 0.2})
+    _, cycle = schedule.optimiser(nn.Linear(2, 2), settings, steps=1)
+    for _ in range(max(epochs, 2) - 1):
+        cycle.optimizer.step()
+        cycle.step()
+    assert 0 < cycle.get_last_lr()[0] < settings.lr
+
+
 def test_training_stops_when_it_is_past_its_best() -> None:
     def rows(raw: list[float], averaged: list[float]) -> list[dict[str, float]]:
         pairs = zip(raw, averaged, strict=True)
