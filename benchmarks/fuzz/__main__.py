@@ -70,7 +70,7 @@ def _all(name: str, cases: int, start: int) -> bool:
                 raise
             import traceback
 
-            traceback.print_exception(error)
+            traceback.print_exception(error, limit=-8)
             say(f"{name}: failed in the run of seed {number}; again: --format {name} --start {number} --cases {RUN}")
             return False
         if time.monotonic() - said > 10:

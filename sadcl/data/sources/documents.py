@@ -7,6 +7,8 @@ from sadcl.errors import SadclError
 
 MOST_YAML = 200_000
 """Bytes of YAML; the reader is slow, and class lists are shorter."""
+DEEPEST = 50
+"""Levels of YAML; the reader's time grows with their square."""
 
 
 def yaml(written: str, path: Path, fix: str) -> Any:
@@ -18,10 +20,17 @@ def yaml(written: str, path: Path, fix: str) -> Any:
     from yaml import AliasEvent, SafeLoader, YAMLError
 
     class Plain(SafeLoader):
+        depth = 0
+
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(AliasEvent):
                 raise YAMLError("it has references (*name)")
-            return super().compose_node(parent, index)
+            if self.depth == DEEPEST:
+                raise YAMLError(f"it is nested more than {DEEPEST} deep")
+            self.depth += 1
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
 
     if len(written) > MOST_YAML:
         raise SadclError(f"The file has more than {MOST_YAML:,} letters", where=path, fix=fix)
