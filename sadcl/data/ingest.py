@@ -103,6 +103,7 @@ def _dealt(
         groups=groups,
         given=[image.split for image in images],
         unsure=unsure,
+        digests=[fact.sha256 for fact in facts],
     )
     return [replace(image, split=split) for image, split in zip(images, assigned, strict=True)]
 

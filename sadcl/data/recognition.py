@@ -11,6 +11,7 @@ from sadcl import params
 from sadcl.data import sources
 from sadcl.data.sources import csv_file, parquet, sheet
 from sadcl.data.sources.rows import words
+from sadcl.data.sources.tree import photos
 from sadcl.errors import SadclError
 
 SPLIT_NAMES = {
@@ -129,13 +130,17 @@ def _held_out(by_split: dict[str, str]) -> dict[str, str]:
 
 
 def _tree(root: Path) -> dict[str, Any]:
-    named = {split: p.name for p in sorted(root.iterdir()) if p.is_dir() and (split := SPLIT_NAMES.get(p.name.lower()))}
     folders = [path.name for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if "train" in named and len(named) == len(folders) > 1:
-        return {**_settings("folder", {}), "images": _held_out(named)}
     if not folders:
         raise SadclError("The folder holds no labels", where=root, fix=_KNOWN)
-    return {**_settings("folder", {}), "images": {"train": "."}}
+    named = {split: name for name in folders if (split := SPLIT_NAMES.get(name.lower()))}
+    if "train" not in named or len(named) == 1:
+        return {**_settings("folder", {}), "images": {"train": "."}}
+    strangers = [name for name in folders if name not in named.values() and photos(root, name)]
+    if strangers:
+        what = f"{' and '.join(named.values())} are folders of splits, and {', '.join(strangers[:5])} beside them is none"
+        raise SadclError(what, where=root, fix="Take what is no split elsewhere, or rename it to train, val or test")
+    return {**_settings("folder", {}), "images": _held_out(named)}
 
 
 def _settings(kind: str, annotations: dict[str, str]) -> dict[str, Any]:

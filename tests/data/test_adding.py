@@ -252,3 +252,12 @@ def test_the_stages_follow_the_sadcl_that_is_installed(tmp_path: Path, monkeypat
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text() + "# mine\n")
     with pytest.raises(SadclError, match=r"dvc\.yaml was edited"):
         graph.start()
+
+
+def test_a_folder_beside_those_of_splits_is_named(tmp_path: Path) -> None:
+    photos(tmp_path, "train/cat/1.jpg", "val/cat/2.jpg", "unsorted/3.jpg")
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(SadclError, match="train and val are folders of splits, and unsorted beside them is none"):
+        recognise(tmp_path)
+    (tmp_path / "unsorted/3.jpg").unlink()
+    assert recognise(tmp_path).ingest["images"] == {"train": "train", "test": "val"}
