@@ -61,7 +61,7 @@ def own(root: Path, prefix: str, day: date, base: str = "HEAD") -> Iterator[Tree
 
 
 def commit(root: Path, message: str, only: Sequence[str] = ()) -> str:
-    """Commit what a run made: files that git tracks and those of ``RESULTS``, or ``only`` these (``*`` in names is any).
+    """Commit what a run made: files that git tracks and those of ``RESULTS``, or ``only`` these (``*`` is any).
 
     Hooks are passed over: they look at code, and nothing here is code.
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +11,10 @@ from typing import Any
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.sources import csv_file, parquet, sheet
-from sadcl.data.sources.rows import words
+from sadcl.data.sources.rows import SPLIT_NAMES, words
 from sadcl.data.sources.tree import photos
 from sadcl.errors import SadclError
 
-SPLIT_NAMES = {
-    "train": "train", "training": "train", "select": "select", "val": "select", "valid": "select",
-    "validation": "select", "dev": "select", "test": "test", "testing": "test",
-}  # fmt: skip
-"""How files and folders of splits are called, and what we call them."""
 TABLES = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
 FOLDERS = 50
 """Folders that are looked through for photos, at most."""
@@ -72,13 +68,12 @@ def _folder(root: Path) -> dict[str, Any]:
         if (root / name).is_file():
             return _settings("yolo", {"train": name})
     for suffix in TABLES:
-        lists = [
-            p for p in _visible(root, 1) if p.suffix == suffix and (suffix != ".jsonl" or p.name == "metadata.jsonl")
-        ]
+        lists = [p for p in _visible(root, 1) if p.suffix.lower() == suffix]
+        lists = [p for p in lists if suffix != ".jsonl" or p.name.lower() == "metadata.jsonl"]
         if lists:
             return _lists(root, TABLES[suffix], lists)
     for paths in (_visible(root, 0), _visible(root, 1)):
-        kinds = {p: kind for p in paths if p.suffix == ".json" and (kind := _json_kind(p))}
+        kinds = {p: kind for p in paths if p.suffix.lower() == ".json" and (kind := _json_kind(p))}
         if kinds:
             first = next(iter(kinds.values()))
             return _lists(root, first, [p for p, kind in kinds.items() if kind == first])
@@ -138,7 +133,9 @@ def _tree(root: Path) -> dict[str, Any]:
         return {**_settings("folder", {}), "images": {"train": "."}}
     strangers = [name for name in folders if name not in named.values() and photos(root, name)]
     if strangers:
-        what = f"{' and '.join(named.values())} are folders of splits, and {', '.join(strangers[:5])} beside them is none"
+        what = (
+            f"{' and '.join(named.values())} are folders of splits, and {', '.join(strangers[:5])} beside them is none"
+        )
         raise SadclError(what, where=root, fix="Take what is no split elsewhere, or rename it to train, val or test")
     return {**_settings("folder", {}), "images": _held_out(named)}
 
@@ -164,7 +161,7 @@ def _with_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], 
     if settings["format"] in ("yolo", "folder"):
         return settings, read(root, settings)
     if settings["format"] in ("csv", "parquet"):
-        slices = _slices(root / settings["annotations"]["train"], settings["format"])
+        slices = _slices([root / name for name in settings["annotations"].values()], settings["format"])
         settings = {**settings, **({"slices": slices} if slices else {})}
     best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
     for images in _places(root, settings):
@@ -192,18 +189,26 @@ def _places(root: Path, settings: dict[str, Any]) -> Iterator[dict[str, str]]:
         yield dict.fromkeys(lists, name)
 
 
-def _slices(path: Path, kind: str) -> list[str]:
-    """Columns of a sheet with one column a class that hold more than 0 and 1."""
-    columns, records = (csv_file if kind == "csv" else parquet).opened(path)
-    if "labels" in columns or "file" not in columns:
-        return []
-    others = [name for name in columns if name not in sheet.OWN]
-    found = set()
-    for _, record in records:
-        found |= {name for name in others if (words(record.get(name)) or "").lower() not in sheet.FLAGS}
+def _slices(paths: Sequence[Path], kind: str) -> list[str]:
+    """Columns of a sheet with one column a class that mostly hold more than 0 and 1.
+
+    A column with a few odd cells is a class all the same, whose reader names the first of them.
+    """
+    filled, odd = Counter[str](), Counter[str]()
+    for path in paths:
+        columns, records = sheet.table(path, (csv_file if kind == "csv" else parquet).opened)
+        if "labels" in columns or "file" not in columns:
+            return []
+        others = [name for name in columns if name not in sheet.OWN]
+        for _, record in records:
+            cells = {name: "?" if (cell := words(record[name])) is None else cell.lower() for name in others}
+            filled.update(name for name, cell in cells.items() if cell)
+            odd.update(name for name, cell in cells.items() if cell not in sheet.FLAGS)
+    found = [name for name in others if 2 * odd[name] > filled[name]]
     if len(found) == len(others):
-        raise SadclError("The header has no column 'labels', and no column holds 0 and 1 alone", where=path, fix=_KNOWN)
-    return [name for name in others if name in found]
+        what = "The header has no column 'labels', and no column holds 0 and 1 for a class"
+        raise SadclError(what, where=paths[0], fix=_KNOWN)
+    return found
 
 
 def _refuse_missing(source: sources.Source, root: Path) -> None:
