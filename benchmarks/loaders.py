@@ -31,7 +31,7 @@ from sadcl.data.shards import Shards
 from sadcl.data.table import Table
 
 MODEL, TEST = Path("models/train"), Path("data/shards/test")
-COUNT, BATCH = 512, 64
+COUNT, BATCH = 1024, 64
 FOLDERS = ("data/raw/coco-mini/images", "data/raw/scenes/images/train")
 LARGE, FULL = (640, 480), (1280, 960)
 GRAIN = 10.0
