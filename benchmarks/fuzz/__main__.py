@@ -27,6 +27,7 @@ from benchmarks.fuzz.formats import FORMATS, Export
 from benchmarks.fuzz.mutation import damaged
 from sadcl import params
 from sadcl.data import sources
+from sadcl.data.recognition import recognise
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
@@ -103,6 +104,7 @@ def _run(name: str, number: int, cases: int, counts: dict[str, int]) -> None:
         try:
             if write(root, made[0]):
                 counts["valid" if held(root, made[1]) else "refused"] += 1
+                recognised(root)
         except BaseException as error:
             error.add_note(f"Settings {made[1]}\nFiles {ascii(made[0])[:3000]}")
             raise
@@ -169,6 +171,22 @@ def held(root: Path, asked: dict[str, Any]) -> bool:
         return False
     check(source)
     return True
+
+
+def recognised(root: Path) -> None:
+    """Let ``sadcl data add`` find out what a folder is, in time: it is a source whose photos are there, or refused."""
+    signal.alarm(SECONDS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = recognise(root)
+    except SadclError as error:
+        str(error).encode()
+        return
+    finally:
+        signal.alarm(0)
+    check(found.source)
+    assert all((root / image.file).is_file() for image in found.source.images)
 
 
 def check(source: sources.Source) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.sources import csv_file, parquet, sheet
+from sadcl.data.sources.documents import is_file
 from sadcl.data.sources.rows import SPLIT_NAMES, words
 from sadcl.data.sources.tree import photos
 from sadcl.errors import SadclError
@@ -164,10 +165,17 @@ def _with_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], 
         slices = _slices([root / name for name in settings["annotations"].values()], settings["format"])
         settings = {**settings, **({"slices": slices} if slices else {})}
     best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
+    plain: list[str] | None = None  # names as the lists give them
     for images in _places(root, settings):
-        tried = {**settings, "images": images}
+        tried, places = {**settings, "images": images}, set(images.values())
+        if plain is not None and len(places) == 1:  # lists may be long: they are read again for the winner alone
+            folder = root / places.pop()
+            if sum(is_file(folder / name) for name in plain) <= best[0]:
+                continue
         source = read(root, tried)
-        there = sum((root / image.file).is_file() for image in source.images)
+        if places == {"."} and settings["format"] != "labelstudio":  # its reader looks for each photo in three places
+            plain = [image.file for image in source.images]
+        there = sum(is_file(root / image.file) for image in source.images)
         if there > best[0]:
             best = there, tried, source
         if there == len(source.images):
@@ -214,7 +222,7 @@ def _slices(paths: Sequence[Path], kind: str) -> list[str]:
 def _refuse_missing(source: sources.Source, root: Path) -> None:
     if not source.images:
         raise SadclError("It names no photo", where=root, fix=_KNOWN)
-    missing = [image.file for image in source.images if not (root / image.file).is_file()]
+    missing = [image.file for image in source.images if not is_file(root / image.file)]
     if missing:
         raise SadclError(
             f"{len(missing):,} of {len(source.images):,} photos are not there, {missing[0]!r} first",

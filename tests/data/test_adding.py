@@ -318,3 +318,9 @@ def test_a_failed_copy_leaves_nothing_of_the_source(tmp_path: Path, monkeypatch:
     assert Path("data/raw/.gitignore").read_text() == kept
     assert not list(Path("data/raw").glob("mine*"))
     assert not Path("recipes/mine.yaml").exists()
+
+
+def test_a_name_that_no_disk_can_hold_is_a_photo_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(f"file,labels\n{'x' * 300}.jpg,cat\n")
+    with pytest.raises(SadclError, match="1 of 1 photos are not there"):
+        recognise(tmp_path)
