@@ -35,7 +35,7 @@ def main() -> None:
 
 
 @app.command()
-def recipe(name: Annotated[str, typer.Argument(help="A file under recipes/, without .yaml.")]) -> None:
+def recipe(name: Annotated[str, typer.Argument(help="A file under recipes/, or one that sadcl brings, without .yaml.")]) -> None:
     """Write a recipe to params.yaml."""
     from sadcl.upkeep import use_recipe
 
@@ -153,7 +153,7 @@ def import_checkpoint(
     from sadcl import params
     from sadcl.model.released import class_list, convert
 
-    settings = params.load(path=params.RECIPES / f"{recipe}.yaml")
+    settings = params.load(path=params.recipe(recipe))
     for line in convert(file, out, settings, class_list(classes) if classes else None):
         say(line)
 

@@ -33,7 +33,7 @@ def writing(path: str | Path) -> Iterator[Path]:
         SadclError: the disk is full or refuses; nothing is left behind.
     """
     target = Path(path)
-    with _plain_words(target):
+    with plain_words(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = _name_beside(target)
         try:
@@ -53,7 +53,7 @@ def writing_directory(path: str | Path) -> Iterator[Path]:
         SadclError: the disk is full or refuses; nothing is left behind.
     """
     target = Path(path)
-    with _plain_words(target):
+    with plain_words(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = _name_beside(target)
         beside.mkdir()
@@ -69,6 +69,57 @@ def writing_directory(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def plain_words(target: Path, after: str = "nothing was half-written") -> Iterator[None]:
+    """Say in a sentence that the disk is full.
+
+    Args:
+        target: what is being written.
+        after: what is there now.
+
+    Raises:
+        SadclError: the disk is full, or a limit is reached.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise SadclError(
+                f"{_NO_ROOM[error.errno]}; {after}",
+                where=target,
+                fix="Free some space (`sadcl clean`) and run this again",
+            ) from error
+        raise
+
+
+def require_room(folder: Path, needed: int, doing: str) -> None:
+    """Look for room on the disk before something large.
+
+    Args:
+        folder: on the disk; it exists.
+        needed: bytes.
+        doing: what they are needed for, for the message.
+
+    Raises:
+        SadclError: there is too little.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise SadclError(
+            f"There is too little room for {doing}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            where=folder,
+            fix="Free some space (`sadcl clean`) and run this again",
+        )
+
+
+def link(file: Path, target: Path) -> None:
+    """Give a file a second name, by a hard link where the disk allows it, else as a copy."""
+    with suppress(OSError):  # another disk, or one that knows no hard links
+        os.link(file, target, follow_symlinks=False)
+        return
+    shutil.copyfile(file, target)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -170,17 +221,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _plain_words(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise SadclError(
-                f"{_NO_ROOM[error.errno]}; nothing was half-written",
-                where=target,
-                fix="Free some space (`sadcl clean`) and run this again",
-            ) from error
-        raise

@@ -20,11 +20,6 @@ WRITTEN = ("data/table", "data/shards", "data/champion", "models", "reports")
 """Folders that stages write to."""
 
 
-def recipe_names() -> list[str]:
-    """The recipes at hand."""
-    return sorted(path.stem for path in params.RECIPES.glob("*.yaml"))
-
-
 def use_recipe(name: str) -> list[str]:
     """Write a recipe to params.yaml; settings that stand in no recipe are kept beside it.
 
@@ -32,19 +27,19 @@ def use_recipe(name: str) -> list[str]:
         What was done, a sentence a line.
 
     Raises:
-        SadclError: there is no such recipe, or it does not hold together.
+        SadclError: there is no project or no such recipe here, or it does not hold together.
     """
-    source, known = params.RECIPES / f"{name}.yaml", recipe_names()
-    if name not in known:
-        mend = f"Choose one of {', '.join(known)}" if known else "Go to the project's folder"
-        raise SadclError(f"There is no recipe {name!r}", where=params.RECIPES, fix=mend)
+    from sadcl import graph
+
+    graph.require_project()
+    source = params.recipe(name)
     params.parse(params.read(source), where=source)
     wanted = source.read_text(encoding="utf-8")
     present = params.FILE.read_text(encoding="utf-8") if params.FILE.exists() else wanted
     if present == wanted and params.FILE.exists():
         return [f"params.yaml is the recipe {name} already"]
     said = []
-    if present not in {path.read_text(encoding="utf-8") for path in params.RECIPES.glob("*.yaml")}:
+    if present not in {path.read_text(encoding="utf-8") for path in params.known_recipes().values()}:
         kept = params.FILE.with_name(f"params.{files.digest_of(present)[:8]}.yaml")
         files.write_text(kept, present)
         said.append(f"Your own settings are kept in {kept}")

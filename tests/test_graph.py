@@ -269,6 +269,12 @@ def test_there_must_be_something_to_add(fresh: Path) -> None:
         graph.add(fresh / "nothere")
 
 
+def test_what_dvc_can_not_read_is_said(fresh: Path) -> None:
+    (fresh / "dvc.yaml").write_text(PIPELINE.replace("deps: [source.txt, one.py]", "deps: ['${ingest.source}']"))
+    with pytest.raises(SadclError, match=r"failed to parse .*Could not find 'ingest\.source'"):
+        graph.add(fresh / "source.txt")
+
+
 def test_set_up_again_changes_nothing_and_keeps_what_people_chose(fresh: Path) -> None:
     config = fresh / ".dvc/config"
     before = config.read_bytes()

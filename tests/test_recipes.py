@@ -27,7 +27,7 @@ recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 def test_the_named_recipes_are_there() -> None:
     papers = {"coco2014-r101-448", "coco2014-r101-448-576", "voc2007-r101-448", "voc2012-r101-448"}
-    papers |= {"nuswide-r101-448", "vg500-r101-576"}
+    papers |= {"coco2017-r101-448", "nuswide-r101-448", "vg500-r101-576"}
     assert papers | {"demo", "scenes", "coco-mini"} <= {path.stem for path in RECIPES}
 
 

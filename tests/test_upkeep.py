@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sadcl import upkeep
+from sadcl import graph, params, upkeep
+from sadcl.errors import SadclError
 from sadcl.model import device
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,20 @@ def test_doctor_warns_of_a_precision_that_this_processor_emulates(
     warned = [line for line in upkeep.doctor() if "pretrain.precision" in line]
     assert len(warned) == emulated
     assert not [line for line in upkeep.doctor() if "train.precision" in line.replace("pretrain", "")]
+
+
+def test_an_empty_folder_has_the_recipes_that_come_with_the_package_and_its_own_come_first(folder: Path) -> None:
+    graph.start(folder)
+    assert upkeep.use_recipe("nuswide-r101-448") == ["params.yaml is now the recipe nuswide-r101-448"]
+    assert (folder / "params.yaml").read_bytes() == (ROOT / "recipes/nuswide-r101-448.yaml").read_bytes()
+    assert {path.stem for path in (ROOT / "recipes").glob("*.yaml")} <= params.known_recipes(folder).keys()
+    own = (ROOT / "recipes/scenes.yaml").read_text().replace("seed: ", "seed: 1", 1)
+    (folder / "recipes").mkdir()
+    (folder / "recipes/demo.yaml").write_text(own)
+    assert upkeep.use_recipe("demo") == ["params.yaml is now the recipe demo"]
+    assert (folder / "params.yaml").read_text() == own
+    with pytest.raises(SadclError, match=r"no recipe '\.\./params'.*Choose one of .*demo"):
+        upkeep.use_recipe("../params")
 
 
 def test_doctor_says_that_a_source_is_not_versioned(folder: Path) -> None:

@@ -18,7 +18,7 @@ def recipe(name: str, found: Found, root: Path, like: str | None) -> str:
     from ruamel.yaml import YAML
     from yaml import safe_load as load
 
-    base = BASE if like is None else root / params.RECIPES / f"{like}.yaml"
+    base = BASE if like is None else params.recipe(like, root)
     params.parse(params.read(base), where=base)
     yaml = YAML()
     yaml.width = 120

@@ -37,6 +37,7 @@ KNOWN = (
         _list(82_081, "fb685464bf24a5f6ae939901e1454869743003d975d18f6f210129e9384929ce"),
         _list(40_137, "25effba4592ebd7b106693966846397e604eea7d4aaf79420f40e02679d9a466"),
     ),
+    Protocol("COCO 2017 with unlabelled images", _list(118_287), _list(5_000)),
     Protocol(
         "VOC 2007 (trainval)",
         _list(5_011, "03ed77dae14e62ddd1f986ee026261d4ae581adcc04f5c382603d1484de59cf0"),

@@ -7,10 +7,7 @@ small copies that coco-mini has.
 import csv
 import hashlib
 import json
-import os
 import re
-import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +53,7 @@ def cut(ids: Path, source: Path, name: str, root: Path = Path(".")) -> str:
             files.write_text(beside / "annotations" / f"instances_{part}.json", json.dumps(found))
         (beside / "images").mkdir()
         for file, photo in track(photos.items(), f"photos of {name}", total=len(photos)):
-            _link(photo, beside / "images" / file)
+            files.link(photo.resolve(), beside / "images" / file)
     graph.add(folder)
     counts = ", ".join(f"{len(found['images']):,} for {part}" for part, found in parts.items())
     return f"{folder} holds {len(photos):,} photos ({counts}) and is tracked; commit {folder}.dvc"
@@ -134,10 +131,3 @@ def _take(source: Path, split: str, ids: set[int], parts: dict[str, dict[str, An
             words = f"Two images have the file {file}" if file in photos else "A photo of the list is missing"
             raise SadclError(words, where=photo, fix=fix)
         photos[file] = photo
-
-
-def _link(photo: Path, target: Path) -> None:
-    with suppress(OSError):  # another disk, or one that knows no hard links
-        os.link(photo.resolve(), target)
-        return
-    shutil.copyfile(photo, target)

@@ -96,7 +96,7 @@ def add(path: str | Path) -> None:
     target = Path(path)
     if not target.exists():
         raise SadclError("There is nothing to track", where=path, fix="Check the name")
-    dvc("add", "--quiet", target.name, root=target.parent)
+    dvc("add", target.name, root=target.parent)
 
 
 def push(root: Path = Path(".")) -> None:
@@ -105,7 +105,7 @@ def push(root: Path = Path(".")) -> None:
     Raises:
         SadclError: there is no remote, or it can't be reached.
     """
-    dvc("push", "--quiet", root=root)
+    dvc("push", root=root)
 
 
 def pull(root: Path = Path(".")) -> None:
@@ -114,12 +114,12 @@ def pull(root: Path = Path(".")) -> None:
     Raises:
         SadclError: the remote can't be reached.
     """
-    dvc("pull", "--quiet", "--allow-missing", root=root)
+    dvc("pull", "--allow-missing", root=root)
 
 
 def checkout(root: Path = Path(".")) -> None:
     """Bring the files here that ``dvc.lock`` and the ``.dvc`` files name, as far as the cache has them."""
-    dvc("checkout", "--quiet", "--allow-missing", "--force", root=root)
+    dvc("checkout", "--allow-missing", "--force", root=root)
 
 
 def collect_garbage(root: Path = Path(".")) -> None:
@@ -128,7 +128,7 @@ def collect_garbage(root: Path = Path(".")) -> None:
     Raises:
         SadclError: DVC is busy.
     """
-    dvc("gc", "--quiet", "--force", "--workspace", "--all-commits", root=root)
+    dvc("gc", "--force", "--workspace", "--all-commits", root=root)
 
 
 def dvc(*arguments: str, root: Path) -> str:

@@ -35,7 +35,7 @@ def set_up(root: Path = Path(".")) -> None:
         SadclError: DVC refuses.
     """
     if not (root / CONFIG).exists():
-        dvc("init", "--quiet", *_scm(root), root=root)
+        dvc("init", *_scm(root), root=root)
     _configure(root / CONFIG, SETTINGS, start=root / CONFIG, keep=True)
 
 

@@ -23,6 +23,9 @@ from sadcl.params.gate import Published as Published
 from sadcl.params.gate import Relative as Relative
 from sadcl.params.gate import Rule as Rule
 from sadcl.params.gate import Slice as Slice
+from sadcl.params.recipes import RECIPES as RECIPES
+from sadcl.params.recipes import known_recipes as known_recipes
+from sadcl.params.recipes import recipe as recipe
 from sadcl.params.sections import Augmentation as Augmentation
 from sadcl.params.sections import Calibrate as Calibrate
 from sadcl.params.sections import Evaluate as Evaluate
@@ -40,7 +43,6 @@ from sadcl.params.sections import Tune as Tune
 from sadcl.params.sections import Validate as Validate
 
 FILE = Path("params.yaml")
-RECIPES = Path("recipes")
 
 
 def load(*names: str, path: str | Path = FILE) -> Params:

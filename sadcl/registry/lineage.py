@@ -36,7 +36,7 @@ def tags(made: Made) -> dict[str, str]:
 def recipe(root: Path) -> str:
     """The recipe that params.yaml is; empty where a person wrote their own."""
     wanted = params.read(root / params.FILE)
-    same = [path.stem for path in sorted((root / params.RECIPES).glob("*.yaml")) if params.read(path) == wanted]
+    same = [name for name, path in params.known_recipes(root).items() if params.read(path) == wanted]
     return same[0] if same else ""
 
 
