@@ -1,7 +1,9 @@
 """Photos on their way to a batch: the project's loading, and the literature's loader on the same files and cores.
 
-The photos are coco-mini's where they lie under data/raw, else those of the scenes; both are small, so that copies
-are enlarged to 640 x 480 (or 480 x 640), with a grain that brings the files to the size that COCO's have.
+The photos are coco-mini's where they lie under data/raw, else those of the scenes; both are small, so copies are
+enlarged to 640 x 480 (or 480 x 640) and, as photos at full size, to 1280 x 960. Enlarged photos are smooth and make
+small files, which decode fast on both sides; so some rows have a second form with a grain that makes the files as large
+as COCO's own (160 kB).
 """
 
 import io
@@ -29,11 +31,11 @@ from sadcl.data.shards import Shards
 from sadcl.data.table import Table
 
 MODEL, TEST = Path("models/train"), Path("data/shards/test")
-COUNT, BATCH = 512, 64
+COUNT, BATCH = 1024, 64
 FOLDERS = ("data/raw/coco-mini/images", "data/raw/scenes/images/train")
-LARGE = (640, 480)
+LARGE, FULL = (640, 480), (1280, 960)
 GRAIN = 10.0
-"""Standard deviation of the grain, in levels: quality 90 then gives 160 kB, the mean of COCO's train2014."""
+"""Standard deviation of the grain, in levels."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CROP = params.Augmentation(kind="multiscale_crop", flip=True)
 
@@ -62,18 +64,19 @@ def originals() -> list[Path]:
 
 
 @cache
-def made() -> Files:
-    """Copies, table and shards in a temporary folder that lasts as long as the process."""
-    folder = Path(_temporary().name)
+def made(size: tuple[int, int] = LARGE, grain: float = 0.0) -> Files:
+    """Copies of a size, table and shards in a temporary folder that lasts as long as the process."""
+    folder = Path(_temporary().name) / f"{size[0]}-{grain}"
     source = folder / "raw"
-    source.mkdir()
+    source.mkdir(parents=True)
     names = []
     for i, path in enumerate(originals()):
         image = Image.open(path).convert("RGB")
-        size = LARGE if image.width >= image.height else LARGE[::-1]
-        pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
-        grain = np.random.default_rng(i).normal(0, GRAIN, (*pixels.shape[:2], 1))
-        Image.fromarray((pixels + grain).clip(0, 255).astype(np.uint8)).save(source / f"{i}.jpg", quality=90)
+        large = image.resize(size if image.width >= image.height else size[::-1], Image.Resampling.BICUBIC)
+        if grain:
+            noise = np.random.default_rng(i).normal(0, grain, (large.height, large.width, 1))
+            large = Image.fromarray((np.asarray(large) + noise).clip(0, 255).astype(np.uint8))
+        large.save(source / f"{i}.jpg", quality=90)
         names.append(f"{i}.jpg,{'ab'[i % 2]},train")
     (source / "labels.csv").write_text("\n".join(["file,labels,split", *names]) + "\n")
     how = params.Ingest(
@@ -112,9 +115,11 @@ class Plain(Dataset[Tensor]):
         return tensor.sub_(self.mean).div_(self.std)
 
 
-def plain_loader(transform: Callable[[Image.Image], Image.Image], shuffle: bool) -> DataLoader[Tensor]:
+def plain_loader(
+    paths: list[Path], transform: Callable[[Image.Image], Image.Image], shuffle: bool
+) -> DataLoader[Tensor]:
     return DataLoader(
-        Plain(made().paths, transform), BATCH, shuffle=shuffle, num_workers=processes.workers(), persistent_workers=True
+        Plain(paths, transform), BATCH, shuffle=shuffle, num_workers=processes.workers(), persistent_workers=True
     )
 
 
@@ -147,35 +152,50 @@ class PlainSquash:
         return image.resize((self.side, self.side), Image.Resampling.BILINEAR)
 
 
-def _training(of: Shards, side: int) -> Pair:
+def _training(of: Shards, paths: list[Path], side: int) -> Pair:
     batches = TrainingBatches(of, model(side), CROP, BATCH, 1, keep_bytes=0)
-    loader = plain_loader(PlainCrop(side), shuffle=True)
+    loader = plain_loader(paths, PlainCrop(side), shuffle=True)
     return lambda: sum(1 for _ in batches.epoch(0)), lambda: sum(1 for _ in loader)
+
+
+def _evaluation(files: Files) -> Pair:
+    loader = plain_loader(files.paths, PlainSquash(448), shuffle=False)
+    return lambda: sum(1 for _ in evaluation_batches(files.whole, model(448), BATCH)), lambda: sum(1 for _ in loader)
 
 
 def training_448() -> Pair:
     """Stage-2 batches at 448 px from photos kept as they are."""
-    return _training(made().whole, 448)
+    return _training(made().whole, made().paths, 448)
+
+
+def training_448_grain() -> Pair:
+    """The same with files as large as COCO's."""
+    files = made(grain=GRAIN)
+    return _training(files.whole, files.paths, 448)
 
 
 def training_224() -> Pair:
     """Stage-2 batches at 224 px from shards prepared at short side 256; beside, from the photos as they are."""
-    return _training(made().small, 224)
+    return _training(made().small, made().paths, 224)
 
 
 def evaluation_448() -> Pair:
     """Test batches at 448 px."""
-    loader = plain_loader(PlainSquash(448), shuffle=False)
-    return lambda: sum(1 for _ in evaluation_batches(made().whole, model(448), BATCH)), lambda: sum(1 for _ in loader)
+    return _evaluation(made())
 
 
-def prepare() -> Pair:
+def evaluation_448_grain() -> Pair:
+    """The same with files as large as COCO's."""
+    return _evaluation(made(grain=GRAIN))
+
+
+def _prepare(files: Files) -> Pair:
     """Shards at short side 256; beside, a loop over the same files with Pillow on as many threads."""
     settings = params.Prepare(short_side=256)
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            shards.write(made().table, made().root, Path(folder), settings, processes.workers())
+            shards.write(files.table, files.root, Path(folder), settings, processes.workers())
 
     def one(path: Path, folder: Path) -> None:
         image = Image.open(path).convert("RGB")
@@ -185,9 +205,19 @@ def prepare() -> Pair:
 
     def plain() -> None:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes.workers()) as pool:
-            list(pool.map(lambda path: one(path, Path(folder)), made().paths))
+            list(pool.map(lambda path: one(path, Path(folder)), files.paths))
 
     return ours, plain
+
+
+def prepare_full() -> Pair:
+    """Photos at full size."""
+    return _prepare(made(FULL))
+
+
+def prepare_large() -> Pair:
+    """Photos of COCO's size, which cannot be decoded at a half."""
+    return _prepare(made())
 
 
 def decoding() -> Pair:

@@ -104,17 +104,18 @@ def silence() -> Iterator[None]:
 
 
 LOADING = (
-    Row("stage-2 batches at 448 px, the literature's loader beside", loaders.training_448, 2.5, repeats=3),
-    Row("the same at 224 px, from shards of short side 256", loaders.training_224, 5),
-    Row("test batches at 448 px, the literature's loader beside", loaders.evaluation_448, 2.5, repeats=3),
-    Row("shards at short side 256, a loop with Pillow beside", loaders.prepare, 3, repeats=3),
+    Row("stage-2 batches at 448 px, the literature's loader beside", loaders.training_448, 2.5),
+    Row("the same at 448 px, of files as large as COCO's", loaders.training_448_grain, repeats=3),
+    Row("stage-2 batches at 224 px, from shards of short side 256", loaders.training_224, 5, repeats=9),
+    Row("test batches at 448 px, the literature's loader beside", loaders.evaluation_448, 2.5),
+    Row("the same at 448 px, of files as large as COCO's", loaders.evaluation_448_grain, repeats=3),
     Row("test batches at 448 px, decoding alone beside", loaders.decoding, repeats=3),
     Row("stage-2 batches at 448 px, decoding alone beside", loaders.training_decoding, repeats=3),
-    Row(
-        "pixels at 448 px, from the plain chain's", loaders.pixels_448, at_most=1.5, repeats=1, cost=value, unit="/255"
-    ),
-    Row("the same at 224 px, from those shards", loaders.pixels_224, at_most=1.5, repeats=1, cost=value, unit="/255"),
-    Row("scores of test photos, from the plain chain's", loaders.scores, at_most=0.01, repeats=1, cost=value, unit=""),
+    Row("shards of 256 px from 1280 x 960, a Pillow loop beside", loaders.prepare_full, 3, repeats=3),
+    Row("shards of 256 px from 640 x 480, a Pillow loop beside", loaders.prepare_large, repeats=3),
+    Row("pixels at 448 px, from the plain chain's", loaders.pixels_448, None, 1.5, 1, value, "/255"),
+    Row("the same at 224 px, from those shards", loaders.pixels_224, None, 1.5, 1, value, "/255"),
+    Row("scores of test photos, from the plain chain's", loaders.scores, None, 0.01, 1, value, ""),
 )
 """Rows that need photos, and the last one a model."""
 

@@ -15,7 +15,9 @@ FOLDER = Path(".sadcl/worktrees")
 SHARED = ".sadcl"
 """States of trainers, caches, studies and the local registry: one for all worktrees, by a link."""
 
-RESULTS = ("dvc.lock", "params.yaml", "recipes", "data/champion.json", "data/champion.dvc")
+SPLITS = "data/raw/*.splits.csv"
+"""Who belongs to which split, a file a source that has no splits of its own."""
+RESULTS = ("dvc.lock", "params.yaml", "recipes", "data/champion.json", "data/champion.dvc", SPLITS)
 """What a run may leave for git, beside files that git tracks already."""
 
 
@@ -59,7 +61,7 @@ def own(root: Path, prefix: str, day: date, base: str = "HEAD") -> Iterator[Tree
 
 
 def commit(root: Path, message: str, only: Sequence[str] = ()) -> str:
-    """Commit what a run made: files that git tracks and those of ``RESULTS``, or ``only`` these.
+    """Commit what a run made: files that git tracks and those of ``RESULTS``, or ``only`` these (``*`` is any).
 
     Hooks are passed over: they look at code, and nothing here is code.
 
@@ -69,7 +71,8 @@ def commit(root: Path, message: str, only: Sequence[str] = ()) -> str:
     Raises:
         SadclError: git refuses.
     """
-    paths = [path for path in only or RESULTS if (root / path).exists()]
+    found = (path for name in only or RESULTS for path in ([root / name] if "*" not in name else root.glob(name)))
+    paths = sorted(path.relative_to(root).as_posix() for path in found if path.exists())
     if not only:
         git(root, "add", "--update", ".")
     if paths:
@@ -105,6 +108,10 @@ def _furnish(root: Path, tree: Path) -> None:
     (tree / SHARED).symlink_to(root / SHARED, target_is_directory=True)
     graph.share_cache(root, tree)
     graph.checkout(tree)
+    for kept in sorted(root.glob(SPLITS)):
+        if not (tree / (name := kept.relative_to(root))).exists():
+            what = f"{name} is not in git, so a run in a worktree of its own would deal the photos out anew"
+            raise SadclError(what, where=root, fix="Commit it")
     for path in graph.missing(tree):
         raise _absent(root, path)
 

@@ -27,6 +27,7 @@ from benchmarks.fuzz.formats import FORMATS, Export
 from benchmarks.fuzz.mutation import damaged
 from sadcl import params
 from sadcl.data import sources
+from sadcl.data.recognition import recognise
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
@@ -103,6 +104,7 @@ def _run(name: str, number: int, cases: int, counts: dict[str, int]) -> None:
         try:
             if write(root, made[0]):
                 counts["valid" if held(root, made[1]) else "refused"] += 1
+                recognised(root)
         except BaseException as error:
             error.add_note(f"Settings {made[1]}\nFiles {ascii(made[0])[:3000]}")
             raise
@@ -162,13 +164,29 @@ def held(root: Path, asked: dict[str, Any]) -> bool:
         said = str(error)
     finally:
         signal.alarm(0)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = _peak()
         assert peak < MEMORY, f"{peak / 1e9:.1f} GB"
     if said:
         said.encode()  # it can be printed
         return False
     check(source)
     return True
+
+
+def recognised(root: Path) -> None:
+    """Let ``sadcl data add`` find out what a folder is, in time: it is a source whose photos are there, or refused."""
+    signal.alarm(SECONDS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = recognise(root)
+    except SadclError as error:
+        str(error).encode()
+        return
+    finally:
+        signal.alarm(0)
+    check(found.source)
+    assert all((root / image.file).is_file() for image in found.source.images)
 
 
 def check(source: sources.Source) -> None:
@@ -198,6 +216,14 @@ def check(source: sources.Source) -> None:
             assert name not in SCHEMA
             assert isfinite(value) if isinstance(value, float) else value.encode()
             assert kinds.setdefault(name, type(value)) is type(value)
+
+
+def _peak() -> int:
+    """Bytes that this process held at most; what ``getrusage`` says begins with the peak of the one that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _hang(*_: object) -> None:

@@ -1,6 +1,6 @@
 """Near-duplicates: photos whose perceptual hashes differ in a few bits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -38,7 +38,7 @@ def pairs(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
 
 
 def clusters(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
-    """Join photos that are linked by near-duplicates.
+    """Join photos that are linked by near-duplicates; copies of one picture cost no more than one.
 
     Returns:
         int64 [N], the cluster of each photo: the index of its first member.
@@ -46,11 +46,30 @@ def clusters(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    first, second = pairs(hashes, distance).T
-    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(hashes), len(hashes)))
+    values, places = np.unique(hashes, return_inverse=True)
+    first, second = pairs(values, distance).T
+    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(values), len(values)))
     _, labels = connected_components(links, directed=False)
-    _, members = np.unique(labels, return_index=True)
-    return np.asarray(members[labels])
+    _, members, found = np.unique(labels[places], return_index=True, return_inverse=True)
+    return np.asarray(members[found])
+
+
+def groups(hashes: np.ndarray, clear: np.ndarray, sha256: Sequence[str]) -> np.ndarray:
+    """Join photos that must not be torn apart: near-duplicates, and files with the very same content.
+
+    Args:
+        hashes: uint64 [N].
+        clear: bool [N], photos that show something which a hash can tell apart; of others, content alone counts.
+        sha256: N digests, empty where there is none; such a photo is alone.
+
+    Returns:
+        int64 [N], the group of each photo: the index of its first member.
+    """
+    names = [digest or str(i) for i, digest in enumerate(sha256)]
+    _, members, places = np.unique(names, return_index=True, return_inverse=True)
+    found, rows = np.asarray(members[places]), np.flatnonzero(clear)
+    found[rows] = rows[clusters(hashes[rows])]
+    return found
 
 
 def nearest(hashes: np.ndarray, among: np.ndarray, distance: int = DISTANCE) -> np.ndarray:

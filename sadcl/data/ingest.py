@@ -15,6 +15,7 @@ import pandas as pd
 import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
+import simplejpeg
 
 from sadcl import files, params
 from sadcl.data import duplicates, protocols, sources, splits
@@ -91,9 +92,9 @@ def _dealt(
 ) -> list[sources.Image]:
     """Give a split to each image that has none, near-duplicates together."""
     unsure = np.array([fact.problem is not None for fact in facts])
-    groups, sure = np.arange(len(images)), np.flatnonzero(~unsure)
-    hashes = np.array([facts[i].phash for i in sure.tolist()], np.uint64)
-    groups[sure] = sure[duplicates.clusters(hashes)]
+    clear = ~unsure & np.array([fact.sharpness >= duplicates.FLAT for fact in facts])
+    hashes = np.array([fact.phash for fact in facts], np.uint64)
+    groups = duplicates.groups(hashes, clear, [fact.sha256 for fact in facts])
     assigned = splits.assign(
         [image.image_id for image in images],
         targets((image.labels for image in images), classes),
@@ -103,6 +104,7 @@ def _dealt(
         groups=groups,
         given=[image.split for image in images],
         unsure=unsure,
+        digests=[fact.sha256 for fact in facts],
     )
     return [replace(image, split=split) for image, split in zip(images, assigned, strict=True)]
 
@@ -164,13 +166,13 @@ class _Memory:
 
     Args:
         path: where it is kept between runs.
-        max_pixels: as in ``facts.inspect``; with another value, or another Pillow, everything is read anew.
+        max_pixels: as in ``facts.inspect``; with another value, or another decoder, everything is read anew.
     """
 
     def __init__(self, path: Path, max_pixels: int) -> None:
         self._path = path
         self._max_pixels = max_pixels
-        self._rules = f"2/{max_pixels}/{PIL.__version__}".encode()
+        self._rules = f"2/{max_pixels}/{PIL.__version__}/{simplejpeg.__version__}".encode()
         self._stored: dict[_Key, Facts] = {}
         self._known: dict[str, Facts] = {}
         self._seen: dict[_Key, Facts] = {}

@@ -45,6 +45,17 @@ def decode(data: bytes, at_least: int | None = None, max_pixels: int | None = No
         return None
 
 
+def head(data: bytes) -> int:
+    """Bytes before the first scan, where everything stands that a JPEG says about itself; all where it is not plain."""
+    at = 2
+    while data[at : at + 1] == b"\xff":
+        marker = data[at + 1 : at + 2]
+        if marker == b"\xda":
+            return at
+        at += 1 if marker == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return len(data)
+
+
 def encode(pixels: np.ndarray, quality: int) -> bytes:
     """Encode uint8 [h, w, 3], colour at half the resolution, as Pillow does by default."""
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, colorsubsampling="420"))

@@ -134,7 +134,9 @@ def _too_large(claim: str, max_pixels: int) -> SadclError:
 
 def turned(data: bytes, max_pixels: int) -> int:
     """EXIF orientation of a JPEG; most have none, and then no header is read a second time."""
-    return _orientation(_open(data, max_pixels)) if any(words in data for words in _ORIENTATION) else 1
+    end = jpeg.head(data)
+    says = any(data.find(words, 0, end) >= 0 for words in _ORIENTATION)
+    return _orientation(_open(data, max_pixels)) if says else 1
 
 
 def _orientation(image: Image.Image) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +11,11 @@ from typing import Any
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.sources import csv_file, parquet, sheet
-from sadcl.data.sources.rows import words
+from sadcl.data.sources.documents import is_file
+from sadcl.data.sources.rows import SPLIT_NAMES, words
+from sadcl.data.sources.tree import photos
 from sadcl.errors import SadclError
 
-SPLIT_NAMES = {
-    "train": "train", "training": "train", "select": "select", "val": "select", "valid": "select",
-    "validation": "select", "dev": "select", "test": "test", "testing": "test",
-}  # fmt: skip
-"""How files and folders of splits are called, and what we call them."""
 TABLES = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
 FOLDERS = 50
 """Folders that are looked through for photos, at most."""
@@ -71,13 +69,12 @@ def _folder(root: Path) -> dict[str, Any]:
         if (root / name).is_file():
             return _settings("yolo", {"train": name})
     for suffix in TABLES:
-        lists = [
-            p for p in _visible(root, 1) if p.suffix == suffix and (suffix != ".jsonl" or p.name == "metadata.jsonl")
-        ]
+        lists = [p for p in _visible(root, 1) if p.suffix.lower() == suffix]
+        lists = [p for p in lists if suffix != ".jsonl" or p.name.lower() == "metadata.jsonl"]
         if lists:
             return _lists(root, TABLES[suffix], lists)
     for paths in (_visible(root, 0), _visible(root, 1)):
-        kinds = {p: kind for p in paths if p.suffix == ".json" and (kind := _json_kind(p))}
+        kinds = {p: kind for p in paths if p.suffix.lower() == ".json" and (kind := _json_kind(p))}
         if kinds:
             first = next(iter(kinds.values()))
             return _lists(root, first, [p for p, kind in kinds.items() if kind == first])
@@ -129,13 +126,19 @@ def _held_out(by_split: dict[str, str]) -> dict[str, str]:
 
 
 def _tree(root: Path) -> dict[str, Any]:
-    named = {split: p.name for p in sorted(root.iterdir()) if p.is_dir() and (split := SPLIT_NAMES.get(p.name.lower()))}
     folders = [path.name for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if "train" in named and len(named) == len(folders) > 1:
-        return {**_settings("folder", {}), "images": _held_out(named)}
     if not folders:
         raise SadclError("The folder holds no labels", where=root, fix=_KNOWN)
-    return {**_settings("folder", {}), "images": {"train": "."}}
+    named = {split: name for name in folders if (split := SPLIT_NAMES.get(name.lower()))}
+    if "train" not in named or len(named) == 1:
+        return {**_settings("folder", {}), "images": {"train": "."}}
+    strangers = [name for name in folders if name not in named.values() and photos(root, name)]
+    if strangers:
+        what = (
+            f"{' and '.join(named.values())} are folders of splits, and {', '.join(strangers[:5])} beside them is none"
+        )
+        raise SadclError(what, where=root, fix="Take what is no split elsewhere, or rename it to train, val or test")
+    return {**_settings("folder", {}), "images": _held_out(named)}
 
 
 def _settings(kind: str, annotations: dict[str, str]) -> dict[str, Any]:
@@ -159,13 +162,20 @@ def _with_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], 
     if settings["format"] in ("yolo", "folder"):
         return settings, read(root, settings)
     if settings["format"] in ("csv", "parquet"):
-        slices = _slices(root / settings["annotations"]["train"], settings["format"])
+        slices = _slices([root / name for name in settings["annotations"].values()], settings["format"])
         settings = {**settings, **({"slices": slices} if slices else {})}
     best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
+    plain: list[str] | None = None  # names as the lists give them
     for images in _places(root, settings):
-        tried = {**settings, "images": images}
+        tried, places = {**settings, "images": images}, set(images.values())
+        if plain is not None and len(places) == 1:  # lists may be long: they are read again for the winner alone
+            folder = root / places.pop()
+            if sum(is_file(folder / name) for name in plain) <= best[0]:
+                continue
         source = read(root, tried)
-        there = sum((root / image.file).is_file() for image in source.images)
+        if places == {"."} and settings["format"] != "labelstudio":  # its reader looks for each photo in three places
+            plain = [image.file for image in source.images]
+        there = sum(is_file(root / image.file) for image in source.images)
         if there > best[0]:
             best = there, tried, source
         if there == len(source.images):
@@ -187,24 +197,32 @@ def _places(root: Path, settings: dict[str, Any]) -> Iterator[dict[str, str]]:
         yield dict.fromkeys(lists, name)
 
 
-def _slices(path: Path, kind: str) -> list[str]:
-    """Columns of a sheet with one column a class that hold more than 0 and 1."""
-    columns, records = (csv_file if kind == "csv" else parquet).opened(path)
-    if "labels" in columns or "file" not in columns:
-        return []
-    others = [name for name in columns if name not in sheet.OWN]
-    found = set()
-    for _, record in records:
-        found |= {name for name in others if (words(record.get(name)) or "").lower() not in sheet.FLAGS}
+def _slices(paths: Sequence[Path], kind: str) -> list[str]:
+    """Columns of a sheet with one column a class that mostly hold more than 0 and 1.
+
+    A column with a few odd cells is a class all the same, whose reader names the first of them.
+    """
+    filled, odd = Counter[str](), Counter[str]()
+    for path in paths:
+        columns, records = sheet.table(path, (csv_file if kind == "csv" else parquet).opened)
+        if "labels" in columns or "file" not in columns:
+            return []
+        others = [name for name in columns if name not in sheet.OWN]
+        for _, record in records:
+            cells = {name: "?" if (cell := words(record[name])) is None else cell.lower() for name in others}
+            filled.update(name for name, cell in cells.items() if cell)
+            odd.update(name for name, cell in cells.items() if cell not in sheet.FLAGS)
+    found = [name for name in others if 2 * odd[name] > filled[name]]
     if len(found) == len(others):
-        raise SadclError("The header has no column 'labels', and no column holds 0 and 1 alone", where=path, fix=_KNOWN)
-    return [name for name in others if name in found]
+        what = "The header has no column 'labels', and no column holds 0 and 1 for a class"
+        raise SadclError(what, where=paths[0], fix=_KNOWN)
+    return found
 
 
 def _refuse_missing(source: sources.Source, root: Path) -> None:
     if not source.images:
         raise SadclError("It names no photo", where=root, fix=_KNOWN)
-    missing = [image.file for image in source.images if not (root / image.file).is_file()]
+    missing = [image.file for image in source.images if not is_file(root / image.file)]
     if missing:
         raise SadclError(
             f"{len(missing):,} of {len(source.images):,} photos are not there, {missing[0]!r} first",

@@ -11,7 +11,7 @@ People's own photos are dealt out once by their labels, near-duplicates together
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, floor
 from pathlib import Path
 
@@ -21,7 +21,10 @@ from sadcl import files
 from sadcl.data import stratification
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
+from sadcl.progress import say
 
+_Place = tuple[str, str]
+"""The split of a photo, and the digest of its bytes; empty where that is not known."""
 RARE = 20
 """A class is rare when chance would bring fewer of its photos than this into the smaller part."""
 
@@ -78,6 +81,7 @@ def assign(
     groups: np.ndarray | None = None,
     given: Sequence[str] | None = None,
     unsure: np.ndarray | None = None,
+    digests: Sequence[str] | None = None,
 ) -> list[str]:
     """Deal photos out to `test` and `select`, a share ``fraction`` each, and `train`, the rest.
 
@@ -88,10 +92,12 @@ def assign(
         targets: bool [N, C].
         fraction: above 0 and below 0.5.
         seed: another seed gives another choice.
-        kept: a CSV file that remembers: a photo that it names stays where it is, a new one is added to it.
+        kept: a CSV file that remembers by content and by name: a photo that it knows stays where it is, under another
+            name, too; a new one is added to it.
         groups: int [N], the same for photos that belong together (near-duplicates); by default each is alone.
         given: N splits that the source itself gives, empty where it gives none; these are not remembered.
         unsure: bool [N], photos that can't be read; a split that is new for one is not remembered.
+        digests: N of the photos' bytes (SHA-256), empty where one can't be read; without them names alone count.
 
     Returns:
         N splits.
@@ -101,9 +107,14 @@ def assign(
     """
     check_shares(fraction)
     given = given or [""] * len(ids)
+    digests = digests or [""] * len(ids)
     known = _read(kept) if kept.exists() else {}
-    present = [own or known.get(name, "") for name, own in zip(ids, given, strict=True)]
+    by_content = {digest: split for split, digest in known.values() if digest}
+    present = [own or _known(known, by_content, *who) for *who, own in zip(ids, digests, given, strict=True)]
+    sure = np.ones(len(ids), bool) if unsure is None else ~unsure
+    asked = [i for i in range(len(ids)) if sure[i] and not given[i]]
     if all(present):
+        _write(kept, known, {ids[i]: (present[i], digests[i]) for i in asked})
         return present
     found = stratification.deal(
         targets,
@@ -113,10 +124,7 @@ def assign(
         np.array([SPLITS.index(split) if split else -1 for split in present]),
     )
     splits = [SPLITS[split] for split in found]
-    sure = np.ones(len(ids), bool) if unsure is None else ~unsure
-    new = {name: splits[i] for i, name in enumerate(ids) if not present[i] and sure[i]}
-    if new:
-        _write(kept, {**known, **new})
+    _write(kept, known, {ids[i]: (splits[i], digests[i]) for i in asked})
     return splits
 
 
@@ -134,10 +142,18 @@ def check_shares(fraction: float) -> None:
         )
 
 
-def _read(path: Path) -> dict[str, str]:
+def _known(known: Mapping[str, _Place], by_content: Mapping[str, str], name: str, digest: str) -> str:
+    """The split of a photo: by name where it is the same photo, else by content, else by name; empty for a new one."""
+    split, before = known.get(name, ("", ""))
+    return split if digest in ("", before) else by_content.get(digest, split)
+
+
+def _read(path: Path) -> dict[str, _Place]:
+    """What is remembered; files of earlier versions have no column of digests."""
     try:
-        known = dict(list(csv.reader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))[1:])
-        damaged = not set(known.values()) <= set(SPLITS)
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))[1:]
+        known = {name: (split, digest[0] if digest else "") for name, split, *digest in rows}
+        damaged = not {split for split, _ in known.values()} <= set(SPLITS)
     except (csv.Error, ValueError):
         damaged = True
     if damaged:
@@ -149,10 +165,17 @@ def _read(path: Path) -> dict[str, str]:
     return known
 
 
-def _write(path: Path, known: dict[str, str]) -> None:
+def _write(path: Path, known: Mapping[str, _Place], found: Mapping[str, _Place]) -> None:
+    """Remember what was found, if it is news; photos that are away stay remembered."""
+    digests = {name: known.get(name, ("", ""))[1] for name in found}
+    everything = {**known, **{name: (split, digest or digests[name]) for name, (split, digest) in found.items()}}
+    if everything == known:
+        return
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("file", "split"), *sorted(known.items())])
+    rows = [(name, *place) for name, place in sorted(everything.items())]
+    csv.writer(text, lineterminator="\n").writerows([("file", "split", "sha256"), *rows])
     files.write_text(path, text.getvalue())
+    say(f"  Who is in which split stands in {path}; commit it, or photos change sides when it is lost")
 
 
 def _rare(counts: np.ndarray, fraction: float) -> list[int]:

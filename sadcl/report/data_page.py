@@ -66,7 +66,7 @@ def render(root: Path) -> str:
         outliers={name: [_picture(shown, *each, album) for each in rows] for name, rows in outliers(shown)},
         **_pairs(shown, album),
         **_drift(found, before),
-        suspects=_suspects(root / "reports/label_errors.csv", album),
+        suspects=_suspects(root / "reports/label_errors.csv", album, shown),
     )  # fmt: skip
 
 
@@ -129,13 +129,17 @@ def _drift(found: Table, before: Accepted | None) -> dict[str, Any]:
     return {"drift": plots, "against": why}
 
 
-def _suspects(path: Path, album: Album) -> dict[str, Any] | None:
-    """The first of the list with photos, and how long it is; None where no model was judged yet."""
+def _suspects(path: Path, album: Album, shown: pd.DataFrame) -> dict[str, Any] | None:
+    """The first of the list with photos, and how long it is; None where no model was judged yet.
+
+    The list may be of an earlier table: what is no longer in this one is left out, and counted.
+    """
     if not path.exists():
         return None
-    rows = html.rows(path)
+    listed, known = html.rows(path), set(zip(shown["image_id"], shown["file"], strict=True))
+    rows = [row for row in listed if (row["image"], row["file"]) in known]
     first = []
     for row in rows[:SUSPECTS]:
         words = f"model: {100 * float(row['score']):.1f} %"
         first.append((row, album.picture(row["image"], row["file"], words)))
-    return {"first": first, "count": len(rows)}
+    return {"first": first, "count": len(rows), "gone": len(listed) - len(rows)}

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,74 @@ def test_the_stages_follow_the_sadcl_that_is_installed(tmp_path: Path, monkeypat
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text() + "# mine\n")
     with pytest.raises(SadclError, match=r"dvc\.yaml was edited"):
         graph.start()
+
+
+def test_a_folder_beside_those_of_splits_is_named(tmp_path: Path) -> None:
+    photos(tmp_path, "train/cat/1.jpg", "val/cat/2.jpg", "unsorted/3.jpg")
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(SadclError, match="train and val are folders of splits, and unsorted beside them is none"):
+        recognise(tmp_path)
+    (tmp_path / "unsorted/3.jpg").unlink()
+    assert recognise(tmp_path).ingest["images"] == {"train": "train", "test": "val"}
+
+
+def test_a_class_with_an_odd_cell_is_refused_and_not_dropped(tmp_path: Path) -> None:
+    photos(tmp_path, *(f"{i}.jpg" for i in range(5)))
+    rows = [f"{i}.jpg,{i % 2},{'yes' if i == 3 else 1},outdoors" for i in range(5)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,cat,dog,place", *rows]))
+    with pytest.raises(SadclError, match=r"'dog'.*'yes'.*line 5"):
+        recognise(tmp_path)
+
+
+def test_what_is_taken_and_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, project = photos(tmp_path / "given", "cat/1.jpg", "dog/2.JFIF"), tmp_path / "project"
+    photos(tmp_path, "elsewhere/3.jpg")
+    (given / "bird").symlink_to("../elsewhere")
+    for name in ("cat/film.mov", "horse.heic", "weights.pt"):
+        (given / name).write_text("")
+    project.mkdir()
+    monkeypatch.chdir(project)
+    said = "\n".join(add(given, "mine"))
+    assert "3 photos of 3 classes" in said
+    assert "Classes: 'bird', 'cat', 'dog'" in said
+    assert "Left out: 3 files" in said
+    assert "'cat/film.mov', 'horse.heic', 'weights.pt'" in said
+    copied = sorted(path.name for path in Path("data/raw/mine").rglob("*") if path.is_file())
+    assert copied == ["1.jpg", "2.JFIF", "3.jpg"]
+
+
+def test_a_list_can_be_edited_without_a_change_to_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    graph.start()
+    subprocess.run([sys.executable, "-m", "dvc", "config", "cache.type", "hardlink"], check=True)
+    said = "\n".join(add(csv(tmp_path / "given"), "mine"))
+    command = "dvc unprotect data/raw/mine/labels.csv"
+    assert command in said
+    before = Path("data/raw/mine/labels.csv").read_bytes()
+    subprocess.run([sys.executable, "-m", *command.split()], check=True)
+    with Path("data/raw/mine/labels.csv").open("a") as labels:
+        labels.write("\nmore.jpg,cat\n")
+    assert before in [path.read_bytes() for path in Path(".dvc/cache").rglob("*") if path.is_file()]
+
+
+def test_a_failed_copy_leaves_nothing_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    add(photos(tmp_path / "tree", "cat/1.jpg"), "first")
+    kept = Path("data/raw/.gitignore").read_text()
+    with (Path("dvc.yaml")).open("a") as stages:
+        stages.write("  taken:\n    cmd: make\n    outs: [data/raw/mine]\n")
+    with pytest.raises(SadclError):
+        add(photos(tmp_path / "tree", "cat/1.jpg"), "mine")
+    assert Path("data/raw/.gitignore").read_text() == kept
+    assert not list(Path("data/raw").glob("mine*"))
+    assert not Path("recipes/mine.yaml").exists()
+
+
+def test_a_name_that_no_disk_can_hold_is_a_photo_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(f"file,labels\n{'x' * 300}.jpg,cat\n")
+    with pytest.raises(SadclError, match="1 of 1 photos are not there"):
+        recognise(tmp_path)

@@ -80,3 +80,11 @@ def test_the_nearest_of_others_is_what_comparing_all_gives():
 def test_thousands_of_copies_of_one_picture_need_no_more_than_one():
     copies = np.full(60_000, 77, np.uint64)
     assert (duplicates.nearest(copies, copies) == 0).all()  # all pairs of them would fill 29 GB
+    assert (duplicates.clusters(copies) == 0).all()
+
+
+def test_photos_without_contrast_belong_together_by_content_alone():
+    hashes = np.array([9, 9, 0, 0, 0, 8], np.uint64)
+    clear = np.array([True, True, False, False, False, True])
+    found = duplicates.groups(hashes, clear, ["a", "b", "c", "d", "c", ""])
+    assert found.tolist() == [0, 0, 2, 3, 2, 0]  # 8 differs from 9 in one bit

@@ -64,6 +64,20 @@ def test_a_turned_jpeg_stands_upright_whoever_decodes_it(orientation: int) -> No
     assert np.array_equal(photos.pixels(data), np.asarray(photos.upright(Image.open(io.BytesIO(data)))))
 
 
+def test_a_photo_that_says_in_xmp_which_way_is_up_stands_upright() -> None:
+    says = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
+    image = picture(64, 48)
+    data = encoded(image, xmp=says)
+    assert photos.pixels(data).shape == (64, 48, 3)
+    assert np.array_equal(photos.pixels(data), np.asarray(photos.upright(Image.open(io.BytesIO(data)))))
+
+
+def test_words_in_the_pixels_turn_nothing() -> None:
+    data = encoded(picture(64, 48))
+    assert jpeg.head(data) == data.index(b"\xff\xda")
+    assert jpeg.head(b"\xff\xd8\xff") == 3
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\xff\xd8\xff", encoded(picture(64, 48))[:400], encoded(picture(64, 48, "CMYK")), b"GIF89a"]
 )

@@ -212,7 +212,7 @@ def test_new_photos_are_assigned_and_nobody_moves(root: Path) -> None:
     second = made(root, seed=2, **csv).frame.set_index("image_id")["split"]
     assert second[first.frame["image_id"]].tolist() == first.frame["split"].tolist()
     assert len(second) == 30
-    assert (root / f"{OWN}.splits.csv").read_text().startswith("file,split\n0.jpg,")
+    assert (root / f"{OWN}.splits.csv").read_text().startswith("file,split,sha256\n0.jpg,")
     assert not list((root / OWN).glob("*splits*"))  # inside the source it would make the stage stale
 
 

@@ -7,9 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from sadcl import params
 from sadcl.data import sources
+from sadcl.data.photos import FORMATS
+from sadcl.data.sources.tree import SUFFIXES
 from sadcl.errors import SadclError
 
 
@@ -111,6 +114,7 @@ def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
 
 
 JSONL = {"train": "m.jsonl"}
+JSON = {"train": "export.json"}
 FEATURES = {
     "dataset_info.json": json.dumps(
         {"features": {"labels": {"feature": {"names": ["dog", "cat"], "_type": "ClassLabel"}}}}
@@ -250,3 +254,56 @@ def test_one_coco_file_says_nothing_of_splits(tmp_path: Path) -> None:
 
 def test_a_sentence_about_half_a_letter_can_be_printed() -> None:
     assert str(SadclError("The name \ud800 is bad", where="x\udcff")) == r"The name \ud800 is bad (x\udcff)."
+
+
+@pytest.mark.parametrize(
+    "header", ["File;Labels;Split;width", "filename\tlabels\tsplit\twidth", "image,LABELS,split,width"]
+)
+def test_what_spreadsheets_write(tmp_path: Path, header: str) -> None:
+    mark = next(mark for mark in ";\t," if mark in header)
+    rows = [mark.join(row) for row in (("a.jpg", '"cat;dog"', "Training", "3"), ("b.jpg", "cat", "valid", "x"))]
+    put(tmp_path, {"l.csv": "\n".join([header, *rows])})
+    source = read(tmp_path, "csv", annotations={"train": "l.csv"})
+    assert told(source) == {"a.jpg": ("train", {"cat", "dog"}, set()), "b.jpg": ("test", {"cat"}, set())}
+    assert not any(image.slices for image in source.images)
+
+
+def test_metadata_of_detection_sets(tmp_path: Path) -> None:
+    lines = [
+        {
+            "file_name": f"{i}.jpg",
+            "image_id": i,
+            "width": 4,
+            "height": 3,
+            "split": split,
+            "objects": {"categories": [1]},
+        }
+        for i, split in enumerate(("train", "dev", "test"))
+    ]
+    put(tmp_path, {"m.jsonl": "\n".join(map(json.dumps, lines))})
+    source = read(tmp_path, "jsonl", annotations=JSONL)
+    assert [image.split for image in source.images] == ["train", "select", "test"]
+
+
+def test_an_absent_test_folder_of_a_yolo_export_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path, {**YOLO, "data.yaml": YOLO["data.yaml"] + "test: ../test/images\n"})
+    source = read(tmp_path, "yolo", annotations={"train": "data.yaml"})
+    assert {image.split for image in source.images} == {"train", "test"}
+
+
+def test_two_questions_of_yes_and_no(tmp_path: Path) -> None:
+    asked = {"data": {"image": "a.jpg"}, "annotations": [{"result": []}]}
+    for control in ("cat", "dog"):
+        asked["annotations"][0]["result"].append({"from_name": control, "value": {"choices": ["yes"]}})  # type: ignore[index]
+    put(tmp_path, {"export.json": json.dumps([asked])})
+    refused("'yes' is a choice of two controls, 'cat' and 'dog'", tmp_path, "labelstudio", annotations=JSON)
+
+
+def test_a_folder_that_leads_back_to_itself(tmp_path: Path) -> None:
+    put(tmp_path, {"cat/1.jpg": ""})
+    (tmp_path / "cat/again").symlink_to("..")
+    refused("leads back to itself", tmp_path, "folder")
+
+
+def test_every_name_that_photos_end_with_is_known() -> None:
+    assert {end for end, kind in Image.registered_extensions().items() if kind in FORMATS} <= SUFFIXES

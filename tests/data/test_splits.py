@@ -117,3 +117,22 @@ def test_a_damaged_memory_is_refused(tmp_path: Path, damage: str) -> None:
 def test_a_share_that_leaves_nothing_is_refused(tmp_path: Path, fraction: float) -> None:
     with pytest.raises(SadclError, match="select_fraction"):
         splits.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), fraction, 1, tmp_path / "s.csv")
+
+
+def test_a_photo_under_another_name_keeps_its_split(tmp_path: Path) -> None:
+    ids, digests = names(60), [f"{i:064d}" for i in range(60)]
+    targets, kept = np.zeros((60, 1), dtype=bool), tmp_path / "s.csv"
+    first = splits.assign(ids, targets, 0.2, 1, kept, digests=digests)
+    assert splits.assign([f"sofa/{name}" for name in ids], targets, 0.2, 1, kept, digests=digests) == first
+    turned = [*ids[1:], ids[0]]  # numbered anew, each photo under the name of another
+    assert splits.assign(turned, targets, 0.2, 1, kept, digests=digests) == first
+    assert splits.assign(turned, targets, 0.2, 1, kept, digests=["f" * 64] * 60) == first  # each one edited
+
+
+def test_a_memory_without_digests_learns_them(tmp_path: Path) -> None:
+    ids, digests = names(60), [f"{i:064d}" for i in range(60)]
+    targets, kept = np.zeros((60, 1), dtype=bool), tmp_path / "s.csv"
+    first = splits.assign(ids, targets, 0.2, 1, kept)
+    kept.write_text("\n".join(["file,split", *(f"{name},{split}" for name, split in zip(ids, first, strict=True))]))
+    assert splits.assign(ids, targets, 0.2, 2, kept, digests=digests) == first
+    assert splits.assign([f"sofa/{name}" for name in ids], targets, 0.2, 2, kept, digests=digests) == first

@@ -55,3 +55,15 @@ def test_what_stages_make_is_not_missed(project: Path) -> None:
     assert graph.missing(project) == []
     with worktree.own(project, "retrain", DAY) as tree:
         assert not (tree.root / "ingest.txt").exists()
+
+
+def test_who_belongs_to_which_split_has_to_be_in_git(project: Path) -> None:
+    kept = project / "data/raw/mine.splits.csv"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("file,split\n")
+    refused(project, r"data/raw/mine\.splits\.csv is not in git.*Commit it")
+    assert worktree.commit(project, "kept", only=[worktree.SPLITS, "absent"])
+    with worktree.own(project, "retrain", DAY) as tree:
+        (tree.root / "data/raw/new.splits.csv").write_text("file,split\n")
+        assert worktree.commit(tree.root, "a run")
+        assert "data/raw/new.splits.csv" in git(tree.root, "ls-files")

@@ -161,12 +161,14 @@ def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) 
     assert title not in Page(data_page.render(root)).sections
     row = {"rank": 1, "image": "i4", "file": "photos/4.jpg", "split": "select", "class": EVIL, "given": "absent",
            "score": 0.987, "verdict": label_errors.MISSING}  # fmt: skip
-    label_errors.write(root / "reports/label_errors.csv", [row])
+    removed = {**row, "image": "i99", "file": "photos/99.jpg"}
+    label_errors.write(root / "reports/label_errors.csv", [removed, row])
     text = data_page.render(root)
     page = Page(text)
     assert page.pictures[title] == ["i4"]
     assert "model: 98.7 %" in page.sections[title]
     assert "probably missing" in page.sections[title]
+    assert "no longer there: 1." in page.sections[title]
     assert EVIL not in text
     label_errors.write(root / "reports/label_errors.csv", [])
     assert "contradicts no label" in Page(data_page.render(root)).sections[title]

@@ -1,4 +1,7 @@
-"""People's own photos with a CSV file in UTF-8; what its columns mean is told in ``sheet``."""
+"""People's own photos with a CSV file in UTF-8; what its columns mean is told in ``sheet``.
+
+Fields are separated by commas, or by what the header has instead of any: ``;`` or tabs, as spreadsheets write them.
+"""
 
 import csv
 from collections.abc import Iterator
@@ -34,7 +37,7 @@ def _records(columns: list[str], rows: Iterator[tuple[int, list[str]]], path: Pa
             raise SadclError(
                 f"The row has {len(row)} fields and the header {len(columns)}",
                 where=f"{path}, line {line}",
-                fix="Separate labels by ; and put quotes around a field that holds a comma",
+                fix="Separate labels by ; and put quotes around a field that holds what separates fields",
             )
         yield f"{path}, line {line}", {name: cell.strip() for name, cell in zip(columns, row, strict=True)}
 
@@ -42,7 +45,9 @@ def _records(columns: list[str], rows: Iterator[tuple[int, list[str]]], path: Pa
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
+            header = file.readline(100_000)
+            file.seek(0)
+            rows = csv.reader(file, strict=True, delimiter=next((mark for mark in ",;\t" if mark in header), ","))
             for row in rows:
                 yield rows.line_num, row
     except FileNotFoundError:
@@ -50,4 +55,4 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix="Check the name") from None
     except (csv.Error, UnicodeDecodeError) as error:
-        raise SadclError(f"The file is not CSV in UTF-8: {error}", where=path, fix="Mend the CSV file") from None
+        raise SadclError(f"The file is not CSV in UTF-8: {error}", where=path, fix="Save it as CSV in UTF-8") from None

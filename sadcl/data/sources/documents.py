@@ -48,3 +48,11 @@ def there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file, and no folder, is there; a name that no disk can hold is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -3,7 +3,8 @@
 ``file_name`` names the photo, relative to the folder in ``ingest.images``. Its labels are ``labels`` or ``label`` (a
 name, a number, or a list of them) or ``objects.categories``; numbers are indexes of the class names that the
 ``dataset_info`` of a README.md or a dataset_info.json beside it gives, and where nobody gives any they are names
-themselves. ``split`` is optional; every other word or number is a slice column, and lists and objects are left out.
+themselves. ``split`` is optional; every other word or number is a slice column. Lists and objects are left out, and so
+is what the table finds out itself (``image_id``, ``width``, ``height`` and the like).
 """
 
 import json
@@ -16,10 +17,12 @@ from sadcl.data.sources import Source, inside
 from sadcl.data.sources.documents import there, yaml
 from sadcl.data.sources.reading import lines, shown, text
 from sadcl.data.sources.rows import (
+    BETTER,
     Row,
     annotation_files,
     check_columns,
     given_split,
+    held_out,
     is_text,
     names,
     source,
@@ -30,6 +33,7 @@ from sadcl.errors import SadclError
 LABELS = ("labels", "label")
 BOXES = ("categories", "category")
 """Names under ``objects``."""
+_NO_SLICES = frozenset(("file_name", "split", *LABELS)) | BETTER
 _FIX = "Mend the file"
 
 
@@ -44,7 +48,7 @@ def read(root: Path, settings: params.Ingest) -> Source:
     for split, path, folder in annotation_files(root, settings):
         classes = classes or _class_names(path.parent) or _class_names(root)
         rows += [_row(record, classes, folder, split, where) for where, record in _lines(path)]
-    return source(rows, root / settings.annotations["train"], classes)
+    return source(held_out(rows, settings), root / settings.annotations["train"], classes)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -63,7 +67,7 @@ def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: 
     if not isinstance(name, str) or not is_text(name):
         raise SadclError(f"{shown(name)} names no file", where=where, fix="Give each line its file_name")
     check_columns(record, ("split", "labels"), where)
-    others = {key: words(value) for key, value in record.items() if key not in ("file_name", "split", *LABELS)}
+    others = {key: words(value) for key, value in record.items() if key not in _NO_SLICES}
     return Row(
         inside(folder, name, where),
         given_split(record.get("split"), split, where),

@@ -1,9 +1,10 @@
 """A Label Studio export as JSON: tasks with choices, or with labels of rectangles, polygons and the like.
 
 A label is present when all who annotated the task gave it; one that only some of them gave is neither present nor
-absent. A task that nobody annotated, or whose annotations were all cancelled, is left out. The photo is looked for
-below ``ingest.images`` by the path that the task gives, then by its last part, then by that without the eight letters
-that Label Studio puts before the name of an upload.
+absent. Choices of two controls must not share a name: two that ask yes or no would say nothing. A task that nobody
+annotated, or whose annotations were all cancelled, is left out. The photo is looked for below ``ingest.images`` by the
+path that the task gives, then by its last part, then by that without the eight letters that Label Studio puts before
+the name of an upload.
 """
 
 import posixpath
@@ -32,6 +33,7 @@ def read(root: Path, settings: params.Ingest) -> Source:
         SadclError: a file is missing or damaged, or a task is not one of photos.
     """
     rows: list[Row] = []
+    controls: dict[str, Any] = {}
     for split, path, folder in annotation_files(root, settings):
         tasks = files.read_json(path, fix=_FIX)
         if not isinstance(tasks, list):
@@ -40,31 +42,38 @@ def read(root: Path, settings: params.Ingest) -> Source:
             where = f"{path}, task {number}"
             if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
                 raise SadclError("The task has no data", where=where, fix=f"{_FIX}, not as JSON-MIN")
-            given = _annotations(task, where)
+            given = _annotations(task, controls, where)
             if given:
                 every, some = frozenset.intersection(*given), frozenset().union(*given)
                 rows.append(Row(_file(root, folder, task["data"], where), split, every, some - every))
     return source(rows, root / settings.annotations["train"])
 
 
-def _annotations(task: dict[str, Any], where: str) -> list[frozenset[str]]:
+def _annotations(task: dict[str, Any], controls: dict[str, Any], where: str) -> list[frozenset[str]]:
     """The labels that each person gave."""
     given = task.get("annotations", [])
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
         raise SadclError("The task's annotations are no list of objects", where=where, fix=_FIX)
-    return [_labels(item.get("result", []), where) for item in given if not item.get("was_cancelled")]
+    return [_labels(item.get("result", []), controls, where) for item in given if not item.get("was_cancelled")]
 
 
-def _labels(results: Any, where: str) -> frozenset[str]:
+def _labels(results: Any, controls: dict[str, Any], where: str) -> frozenset[str]:
+    """The labels of one annotation; ``controls`` remembers by which control each choice was made."""
     found: set[str] = set()
     if not isinstance(results, list) or not all(isinstance(item, dict) for item in results):
         raise SadclError("The result of an annotation is no list of objects", where=where, fix=_FIX)
-    for value in (item.get("value") for item in results):
+    for item, value in ((item, item.get("value")) for item in results):
         for kind in KINDS if isinstance(value, dict) else ():
             labels = value.get(kind)
             if labels is not None and not (isinstance(labels, list) and all(isinstance(name, str) for name in labels)):
                 raise SadclError(f"{kind} is {shown(labels)}, no list of names", where=where, fix=_FIX)
-            found |= names(labels or [], where)
+            given = names(labels or [], where)
+            for name in sorted(given) if kind == "choices" else ():
+                first, now = controls.setdefault(name, item.get("from_name")), item.get("from_name")
+                if first != now:
+                    what = f"{shown(name)} is a choice of two controls, {shown(first)} and {shown(now)}"
+                    raise SadclError(what, where=where, fix="Give choices names of their own, such as cat and no cat")
+            found |= given
     return frozenset(found)
 
 

@@ -41,7 +41,11 @@ def opened(path: Path) -> tuple[list[str], Iterator[sheet.Record]]:
     if file.metadata.num_rows > MOST_ROWS:
         what = f"The file has {file.metadata.num_rows:,} rows, and at most {MOST_ROWS:,} are read"
         raise SadclError(what, where=path, fix="Split it by train, select and test")
-    kept = [i for i, field in enumerate(schema) if field.name in sheet.OWN or _is_plain(field.type)]
+    kept = [
+        i
+        for i, field in enumerate(schema)
+        if field.name in sheet.OWN or field.name.lower() == "labels" or _is_plain(field.type)
+    ]
     return [schema.names[i] for i in kept], _records(file, kept, path)
 
 

@@ -1,7 +1,7 @@
 """What people's own formats share: rows that name a photo, its labels and whatever else is known of it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,16 @@ from sadcl.data.sources import Image, Source, inside
 from sadcl.data.sources.reading import shown
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "select": "select", "val": "select", "valid": "select",
+    "validation": "select", "dev": "select", "test": "test", "testing": "test",
+}  # fmt: skip
+"""How splits are called, and what we call them."""
+BETTER = frozenset(
+    ("image_id", "width", "height", "bytes", "sha256", "brightness", "sharpness", "phash", "problem")
+)  # fmt: skip
+"""Columns that are left out, for the table has its own: it looks at the photos."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +88,25 @@ def annotation_files(root: Path, settings: params.Ingest) -> Iterator[tuple[str,
 
 
 def given_split(value: Any, otherwise: str, where: object) -> str:
-    """The split that a row names, or ``otherwise`` where it names none.
+    """The split that a row names by one of ``SPLIT_NAMES``, or ``otherwise`` where it names none.
 
     Raises:
         SadclError: there is no such split.
     """
-    split = words(value) or otherwise
-    if split and split not in SPLITS:
-        raise SadclError(f"There is no split {split!r}", where=where, fix=f"Use {', '.join(SPLITS)} or nothing")
-    return split
+    name = words(value)
+    if name == "":
+        return otherwise
+    if name is None or name.lower() not in SPLIT_NAMES:
+        raise SadclError(f"There is no split {shown(value)}", where=where, fix=f"Use {', '.join(SPLITS)} or nothing")
+    return SPLIT_NAMES[name.lower()]
+
+
+def held_out(rows: list[Row], settings: params.Ingest) -> list[Row]:
+    """Where rows name no split for test but one for validation, that is what the model is tested on."""
+    named = {row.split for row in rows}
+    if "select" in settings.annotations or named != {"train", "select"}:
+        return rows
+    return [replace(row, split="test") if row.split == "select" else row for row in rows]
 
 
 def words(value: Any) -> str | None:
@@ -129,7 +149,7 @@ def check_columns(columns: Iterable[str], kept: Iterable[str], where: object) ->
         where: the file.
     """
     seen: set[str] = set()
-    taken = set(SCHEMA) - set(kept)
+    taken = set(SCHEMA) - set(kept) - BETTER
     for name in columns:
         if name in seen or name in taken:
             why = "stands twice in the header" if name in seen else "has a name that the table itself uses"

@@ -1,24 +1,37 @@
 """A sheet of rows and columns, one row a photo, whatever kind of file it comes from.
 
-``file`` names the photo. Its labels stand in ``labels``, separated by ``;``, or there is no such column, and each
-class has one: 1 or ``true`` is present, 0, ``false`` or nothing absent, -1 neither. A column ``split`` is optional.
-Every other column is a slice column; beside one column a class they have to be named in ``ingest.slices``, for a
-column of 0 and 1 could be either.
+``file`` (or the only one of ``filename``, ``file_name``, ``image``) names the photo. Its labels stand in ``labels``,
+separated by ``;``, or there is no such column, and each class has one: 1 or ``true`` is present, 0, ``false`` or
+nothing absent, -1 neither. A column ``split`` is optional. Every other column is a slice column; beside one column a
+class they have to be named in ``ingest.slices``, for a column of 0 and 1 could be either. What the table finds out
+itself (``rows.BETTER``) is left out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Source, inside
 from sadcl.data.sources.reading import shown
-from sadcl.data.sources.rows import Row, annotation_files, check_columns, given_split, is_text, names, source
+from sadcl.data.sources.rows import (
+    BETTER,
+    Row,
+    annotation_files,
+    check_columns,
+    given_split,
+    held_out,
+    is_text,
+    names,
+    source,
+)
 from sadcl.data.sources.rows import words as text
 from sadcl.errors import SadclError
 
 OWN = ("file", "labels", "split")
 """Columns with a meaning of their own."""
+FILE_NAMES = ("file", "filename", "file_name", "image")
+"""What people call the first of them."""
 FLAGS = {"1": True, "true": True, "0": False, "false": False, "": False, "-1": None}
 """What the column of a class may hold: present, absent, neither."""
 
@@ -37,13 +50,26 @@ def read(root: Path, settings: params.Ingest, opened: Open) -> Source:
     rows: list[Row] = []
     classes: list[str] | None = None
     for number, (split, path, folder) in enumerate(annotation_files(root, settings)):
-        columns, records = opened(path)
+        columns, records = table(path, opened)
         found = class_columns(columns, settings.slices, path)
         if number and found != classes:
             raise SadclError("Its classes are not those of train", where=path, fix="Give all files the same columns")
         classes = found
         rows += [_row(record, found, folder, split, where) for where, record in records]
-    return source(rows, root / settings.annotations["train"], classes)
+    return source(held_out(rows, settings), root / settings.annotations["train"], classes)
+
+
+def table(path: Path, opened: Open) -> tuple[list[str], Iterator[Record]]:
+    """A file's columns under our names and without those that the table knows better, and its rows."""
+    given, records = opened(path)
+    ours: dict[str, str] = {}
+    for own, others in (("file", FILE_NAMES), ("labels", ("labels",)), ("split", ("split",))):
+        meant = [name for name in given if name.lower() in others]
+        if own not in given and len(meant) == 1:
+            ours[meant[0]] = own
+    kept = [name for name in given if name not in BETTER]
+    renamed = ((where, {ours.get(name, name): record.get(name) for name in kept}) for where, record in records)
+    return [ours.get(name, name) for name in kept], renamed
 
 
 def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> list[str] | None:
@@ -53,7 +79,8 @@ def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> 
         SadclError: the columns can't be those of photos.
     """
     if "file" not in columns:
-        raise SadclError("The header has no column 'file'", where=path, fix="Begin the file with file,labels")
+        what = f"The header has no column 'file', but {', '.join(map(shown, columns[:5])) or 'nothing'}"
+        raise SadclError(what, where=path, fix="Begin the file with file,labels")
     check_columns(columns, OWN, path)
     if "labels" in columns:
         return None

@@ -9,16 +9,21 @@ from sadcl.data.sources.documents import there
 from sadcl.errors import SadclError
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
-)
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm",
+        ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs",
+    )
+)  # fmt: skip
 """How names of photos end, in small letters."""
 
 
 def photos(root: Path, folder: str) -> list[str]:
     """All photos in a folder and below it, relative to ``root``, in order; hidden ones are left out.
 
+    Links to folders are followed.
+
     Raises:
-        SadclError: there is no such folder, or the name of a photo is no text.
+        SadclError: there is no such folder, a link leads back to one on its way, or the name of a photo is no text.
     """
     plain = folder.strip("/")
     start = "" if plain in ("", ".") else inside("", plain, "ingest.images")
@@ -35,17 +40,20 @@ def photos(root: Path, folder: str) -> list[str]:
 
 
 def _below(root: Path, start: str) -> Iterator[str]:
-    waiting = [start]
+    waiting: list[tuple[str, tuple[str, ...]]] = [(start, ())]
     while waiting:
-        folder = waiting.pop()
+        folder, above = waiting.pop()
         try:
+            real = os.path.realpath(root / folder)
+            if real in above:
+                raise SadclError("The folder leads back to itself", where=root / folder, fix="Take the link away")
             with os.scandir(root / folder) as entries:
                 for entry in entries:
                     name = f"{folder}/{entry.name}" if folder else entry.name
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(name)
+                    if entry.is_dir():
+                        waiting.append((name, (*above, real)))
                     elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                         yield name
         except OSError as error:

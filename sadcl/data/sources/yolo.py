@@ -1,9 +1,9 @@
 """A YOLO export: ``data.yaml`` with class names and folders of photos, beside them folders of label files.
 
-A label file has a line an object, which begins with the index of its class; what follows, box or outline, is not
-read. It stands where the photo does, with ``labels`` for the last ``images`` of the path; a photo without one shows
-nothing. ``val`` is select where there is a ``test``, and test where there is none; with ``train`` alone the source
-says nothing of splits.
+A label file has a line an object, which begins with the index of its class; what follows, box or outline, is not read.
+It stands where the photo does, with ``labels`` for the last ``images`` of the path; a photo without one shows nothing.
+A ``val`` or ``test`` that is not there is left out. ``val`` is select where there is a ``test``, and test where there
+is none; with ``train`` alone the source says nothing of splits.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def read(root: Path, settings: params.Ingest) -> Source:
     classes, base = _classes(about, path), str(PurePosixPath(name).parent)
     rows = [
         Row(photo, split, frozenset(classes[i] for i in _indexes(root / _label_file(photo), len(classes))))
-        for split, key in _splits(about)
+        for split, key in _splits(_present(about, root, base))
         for photo in _photos(root, base, about, key, path)
     ]
     return source(rows, path, classes)
@@ -63,6 +63,16 @@ def _classes(about: dict[str, Any], path: Path) -> list[str]:
     return known
 
 
+def _present(about: dict[str, Any], root: Path, base: str) -> dict[str, Any]:
+    """The file without ``val`` or ``test`` where exporters name a folder that they did not make."""
+    gone = [
+        key
+        for key in ("val", "test")
+        if isinstance(about.get(key), str) and _find(root, base, about.get("path"), about[key]) is None
+    ]
+    return {key: value for key, value in about.items() if key not in gone}
+
+
 def _splits(about: dict[str, Any]) -> list[tuple[str, str]]:
     """Our split and their key."""
     if about.get("test"):
@@ -84,18 +94,27 @@ def _photos(root: Path, base: str, about: dict[str, Any], key: str, path: Path) 
 
 
 def _place(root: Path, base: str, start: Any, value: str, path: Path) -> str:
+    found = _find(root, base, start, value)
+    if found is None:
+        raise SadclError(f"{shown(value)} is not there", where=path, fix="Put the photos below it")
+    return found
+
+
+def _find(root: Path, base: str, start: Any, value: str) -> str | None:
     """Where a folder or list lies: as written, or below data.yaml, for exports keep the place where they were made."""
+    if not is_text(value) or "\0" in value:
+        return ""  # for the reader to refuse
     tries = [start, ""] if isinstance(start, str) and is_text(start) and "\0" not in start else [""]
     for first in tries:
         joined = PurePosixPath(base, first, value)
         for name in (str(joined), str(PurePosixPath(base, value.replace("../", "")))):
             try:
-                place = inside("", name, path)
+                place = inside("", name, "")
             except SadclError:
                 continue
             if there(root / place):
                 return place
-    raise SadclError(f"{shown(value)} is not there", where=path, fix="Put the photos below it")
+    return None
 
 
 def _listed(root: Path, name: str) -> Iterator[str]:
