@@ -33,8 +33,8 @@ class Files:
 
     ``cut`` ends the answer in the middle, ``stall`` falls silent there, ``corrupt`` changes a byte, ``long`` and
     ``short`` say that the file is longer or shorter than it is, ``deaf`` knows no ranges, ``elsewhere`` sends another
-    range than was asked for, ``changed`` has another file from now on, a number is a status. ``lengths`` are what it says
-    of files before it is asked for them, where that is not the truth.
+    range than was asked for, ``changed`` has another file from now on, a number is a status. ``lengths`` are what it
+    says of files before it is asked for them, where that is not the truth.
     """
 
     files: dict[str, bytes]
