@@ -36,7 +36,7 @@ def main() -> None:
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help="A file under recipes/, or one that sadcl brings, without .yaml.")],
+    name: Annotated[str, typer.Argument(help="A file under recipes/, or one of sadcl's own; without .yaml.")],
 ) -> None:
     """Write a recipe to params.yaml."""
     from sadcl.upkeep import use_recipe

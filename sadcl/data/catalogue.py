@@ -45,11 +45,19 @@ class Original:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A set: the name of its folder below ``data/raw``, its files, and what people have to add themselves."""
+    """A set of photos with labels.
+
+    Attributes:
+        name: of its folder below ``data/raw``.
+        originals: its files.
+        by_hand: what people have to add themselves: files without an address, or, where there are none, other things.
+        recipe: whose settings a project begins with that has none.
+    """
 
     name: str
     originals: tuple[Original, ...]
     by_hand: str = ""
+    recipe: str = ""
 
 
 def _coco(path: str, size: int, sha256: str, *keep: str) -> Original:
@@ -84,6 +92,7 @@ DATA_SETS = (
             ),
             _coco("zips/val2014.zip", 6645013297, "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0"),
         ),
+        recipe="coco2014-r101-448",
     ),
     DataSet(
         "coco2017",
@@ -97,6 +106,7 @@ DATA_SETS = (
             ),
             _coco("zips/val2017.zip", 815585330, "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05"),
         ),
+        recipe="coco2017-r101-448",
     ),
     DataSet(
         "voc2007",
@@ -104,6 +114,7 @@ DATA_SETS = (
             _voc(2007, "VOCtrainval_06-Nov-2007.tar", 460032000, "c52e279531787c972589f7e41ab4ae64"),
             _VOC_2007_TEST,
         ),
+        recipe="voc2007-r101-448",
     ),
     DataSet(
         "voc2012",
@@ -113,12 +124,14 @@ DATA_SETS = (
             Original("VOC2012test.tar", keep=_VOC_PARTS),
         ),
         "The test photos of VOC 2012 (VOC2012test.tar) are behind the evaluation server's log-in; "
-        "`--from FOLDER` takes them where that folder holds all of the archives",
+        "put the file into a folder and run this again with `--from FOLDER`",
+        "voc2012-r101-448",
     ),
     DataSet(
         "nuswide",
         (_nus("ImageList.zip", "ImageList"), _nus("Groundtruth.zip", "Groundtruth"), _nus("ConceptsList.zip")),
         "NUS-WIDE gives out lists only: put your photos into data/raw/nuswide/Flickr",
+        "nuswide-r101-448",
     ),
     DataSet(
         "vg500",
@@ -136,6 +149,7 @@ DATA_SETS = (
         ),
         "The index of labels, vg_category_500_labels_index.json, comes from the page of SSGRL's authors "
         "(github.com/HCPLab-SYSU/SSGRL): put it into data/raw/vg500",
+        "vg500-r101-576",
     ),
 )  # fmt: skip
 

@@ -3,169 +3,142 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sadcl import files, graph
-from sadcl.data import archives
+from sadcl import files, graph, params
+from sadcl.data import archives, originals
 from sadcl.data.catalogue import DataSet, Original
-from sadcl.data.download import Patience, digests, download, room
+from sadcl.data.download import Patience
+from sadcl.data.originals import Got
 from sadcl.errors import SadclError
-from sadcl.progress import say
+from sadcl.progress import say, track
 
 _DEFAULT = Patience()
 RAW, DOWNLOADS = Path("data/raw"), Path(".sadcl/downloads")
 
 
-@dataclass(frozen=True)
-class _Got:
-    original: Original
-    path: Path
-    sha256: str
-    ours: bool
-    """We fetched it, so that we may remove it."""
-
-
 def fetch(data_set: DataSet, root: Path = Path("."), mirror: str = "", patience: Patience = _DEFAULT) -> str:
-    """Fetch a set; started again, it goes on where it was.
+    """Fetch a set; started again, it goes on where it was, and takes in what could not be had before.
 
     Args:
         data_set: what to fetch.
-        root: the project's folder.
+        root: the project's folder. Where it has no settings yet, those of the set's recipe are written.
         mirror: a folder or an address below which all files lie, in place of their own addresses.
         patience: with a server.
 
     Returns:
-        What was done, in a sentence.
+        What was done, in sentences.
 
     Raises:
         SadclError: something else has the folder's name, there is no room, a file can't be had or is not what it
-            should be, or an archive holds what it should not. The folder appears whole or not at all.
+            should be, an archive holds what it should not, or DVC can't read the project. The folder appears whole
+            or not at all; one that is there stays as it was.
     """
     graph.require_project(root)
-    folder, record, kept = root / RAW / data_set.name, _record(data_set, root), root / DOWNLOADS / data_set.name
+    folder, kept = root / RAW / data_set.name, root / DOWNLOADS / data_set.name
+    record = root / RAW / f"{data_set.name}.sources.json"
     if folder.exists() and not record.exists():
         raise SadclError("There is something of this name already", where=folder, fix="Move it away and run this again")
-    with files.held(kept / "lock", f"fetching {data_set.name}"):
-        if not folder.exists():
-            known = _recorded(record)
-            _room_for_all(data_set, kept, mirror)
-            got = [_get(original, kept, mirror, known, patience) for original in _here(data_set, mirror)]
-            about = {"name": data_set.name, "files": [_entry(each, known) for each in got]}
-            _unpack(got, folder, record, about)
-    graph.add(folder)
+    with files.held(kept / "lock", f"fetching {data_set.name}"), _settings(data_set, root) as settings:
+        known = originals.recorded(record)
+        there = known if folder.exists() else {}
+        wanted = [o for o in data_set.originals if o.file not in there and originals.may_be_had(o, mirror)]
+        if wanted:
+            _require_room(data_set.name, wanted, kept, mirror, patience, root)
+            asked = (originals.get(original, kept, mirror, known, patience) for original in wanted)
+            got = [each for each in asked if each]
+            entries = [*there.values(), *(known.get(each.original.file) or each.entry() for each in got)]
+            if got:
+                _unpack(got, folder, record, {"name": data_set.name, "files": entries}, root)
+        graph.add(folder)
     shutil.rmtree(kept, ignore_errors=True)
-    by_hand = f" {data_set.by_hand}." if data_set.by_hand else ""
-    return f"{folder} is there and tracked; commit {folder}.dvc and {record}.{by_hand}"
+    said = f"{folder} is there and tracked; commit {folder}.dvc and {record}.{settings}"
+    return f"{said} {data_set.by_hand}." if _lacks(data_set, folder, record) else said
 
 
-def _record(data_set: DataSet, root: Path) -> Path:
-    return root / RAW / f"{data_set.name}.sources.json"
-
-
-def _recorded(record: Path) -> dict[str, dict[str, Any]]:
-    """What earlier fetches found, by file."""
-    if not record.exists():
-        return {}
-    fix = "Restore it from git, or remove it if these files were never fetched"
+@contextmanager
+def _settings(data_set: DataSet, root: Path) -> Iterator[str]:
+    """Make sure beforehand that DVC can read the graph, which it can't without settings: it tracks nothing then."""
+    path = root / params.FILE
+    fresh = bool(data_set.recipe) and not path.exists()
     try:
-        entries = files.read_json(record, fix=fix)["files"]
-        return {str(e["file"]): {**e, "sha256": str(e["sha256"]), "bytes": int(e["bytes"])} for e in entries}
-    except (TypeError, KeyError, ValueError):
-        raise SadclError("It is no record of fetched files", where=record, fix=fix) from None
+        if fresh:
+            files.write_text(path, params.recipe(data_set.recipe, root).read_text(encoding="utf-8"))
+        graph.stages(root)
+        yield f" {params.FILE} is the recipe {data_set.recipe}." if fresh else ""
+    except BaseException:
+        if fresh:
+            path.unlink(missing_ok=True)
+        raise
 
 
-def _here(data_set: DataSet, mirror: str) -> list[Original]:
-    """The files that can be had: those without an address only where a mirror's folder has them."""
-    return [
-        original
-        for original in data_set.originals
-        if original.url or (mirror and not _remote(mirror) and (Path(mirror) / original.file).is_file())
-    ]
+def _lacks(data_set: DataSet, folder: Path, record: Path) -> bool:
+    """Whether something is left to be done by hand: a file without an address, or all that is none of the files."""
+    closed = [original for original in data_set.originals if not original.url]
+    known = originals.recorded(record)
+    absent = [o for o in closed if o.file not in known and not (folder / o.into / o.file).exists()]
+    return bool(data_set.by_hand) and (bool(absent) or not closed)
 
 
-def _remote(mirror: str) -> bool:
-    return mirror.startswith(("http://", "https://"))
-
-
-def _room_for_all(data_set: DataSet, kept: Path, mirror: str) -> None:
-    """Archives, and what comes out of them: at least as much again."""
-    sizes = [(original, original.size or 0) for original in data_set.originals if original.url]
-    local = bool(mirror) and not _remote(mirror)
+def _require_room(name: str, wanted: list[Original], kept: Path, mirror: str, patience: Patience, root: Path) -> None:
+    """Look for room for archives, for what comes out of them (at least as much), and for DVC where it copies that."""
+    copied = not graph.links(root)
+    needed = 0
+    for original in wanted:
+        local = isinstance(originals.place(original, mirror), Path)
+        needed += originals.expected_bytes(original, mirror, patience) * (1 + copied + (not local))
     have = sum(path.stat().st_size for path in kept.glob("*") if path.is_file())
-    needed = sum(size * (1 if local or not archives.is_archive(original.file) else 2) for original, size in sizes)
-    room(kept, needed - have, f"{data_set.name}, its archives and what is in them")
+    also = ", what is in them and DVC's copy of it" if copied else " and what is in them"
+    files.require_room(kept, needed - have, f"{name}, its archives{also}")
 
 
-def _get(original: Original, kept: Path, mirror: str, known: dict[str, dict[str, Any]], patience: Patience) -> _Got:
-    """One file, checked."""
-    recorded = known.get(original.file, {})
-    size = original.size if original.size is not None else recorded.get("bytes")
-    wanted = [original.checksum, f"sha256:{recorded['sha256']}" if "sha256" in recorded else ""]
-    wanted = [text for text in wanted if text]
-    local = mirror and not _remote(mirror)
-    path = Path(mirror) / original.file if local else kept / original.file
-    if local and not path.is_file():
-        raise SadclError("The folder lacks a file", where=path, fix="Put it there, or fetch without --from")
-    if not path.exists():
-        url = f"{mirror.rstrip('/')}/{quote(original.file)}" if mirror else original.url
-        say(f"{original.file}: {url.rsplit('@', 1)[-1] if mirror else url}")
-        download(url, path, size=size, checked=bool(wanted), patience=patience)
-    return _Got(original, path, _check(path, size, wanted, original, ours=not local), ours=not local)
-
-
-def _check(path: Path, size: int | None, wanted: list[str], original: Original, *, ours: bool) -> str:
-    """SHA-256 of a file that is what it should be."""
-    found = {name: f"{name}:{value}" for name, value in digests(path).items()}
-    wrong = [text for text in wanted if text not in found.values()]
-    if size is not None and path.stat().st_size != size:
-        words = f"{original.file} has {path.stat().st_size:,} bytes, but it should have {size:,}"
-    elif wrong:
-        kind = wrong[0].split(":")[0]
-        words = f"{original.file} is not the file it should be: {found[kind]}, but expected {wrong[0]}"
-    else:
-        return found["sha256"].removeprefix("sha256:")
-    if ours:
-        path.unlink()
-        words += "; it was removed"
-    fix = "Run this again, or name another place with --from"
-    raise SadclError(words, where=original.known_from or "the record of the first fetch", fix=fix)
-
-
-def _entry(got: _Got, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    original = got.original
-    if original.file in known:
-        return known[original.file]
-    by = (
-        f"{original.checksum} ({original.known_from})" if original.checksum else "nothing: recorded at this first fetch"
-    )
-    return {
-        "file": original.file, "url": original.url, "bytes": got.path.stat().st_size, "sha256": got.sha256,
-        "checked_by": by,
-    }  # fmt: skip
-
-
-def _unpack(got: list[_Got], folder: Path, record: Path, about: dict[str, Any]) -> None:
+def _unpack(got: list[Got], folder: Path, record: Path, about: dict[str, Any], root: Path) -> None:
     packed = [each for each in got if archives.is_archive(each.original.file)]
     needed = 0
     for each in packed:
         with _distrusted(each):
             needed += archives.claimed_bytes(each.path, each.original.keep)
+    more = folder.exists()
     with files.writing_directory(folder) as beside:
-        room(beside, needed, f"what {folder.name}'s archives hold")
+        files.require_room(beside, needed * (1 if graph.links(root) else 2), f"what {folder.name}'s archives hold")
+        if more:
+            _link_all(folder, beside)
         for each in packed:
             _unpack_one(each, beside)
         for each in got:
             if each not in packed:
-                target = beside / each.original.into / each.original.file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(each.path, target)
-        files.write_json(record, about)  # before the folder has its name: a folder without a record is somebody else's
+                _place(each, beside)
+        if not more:
+            files.write_json(record, about)  # before the folder has its name: one without a record is somebody else's
+    if more:
+        files.write_json(record, about)
 
 
-def _unpack_one(got: _Got, beside: Path) -> None:
+def _link_all(folder: Path, beside: Path) -> None:
+    """What is there already comes along; nothing writes to it there."""
+    for path in track(folder.rglob("*"), f"keeping what is in {folder.name}", unit="files"):
+        target = beside / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            target.mkdir(exist_ok=True)
+        else:
+            files.link(path, target)
+
+
+def _place(got: Got, beside: Path) -> None:
+    """A file that is no archive."""
+    target = beside / got.original.into / got.original.file
+    if target.exists():  # by hand, before
+        if files.digest(target) != got.sha256:
+            words = f"Another {target.name} is in the set's folder already"
+            raise SadclError(words, where=got.origin, fix="Remove the wrong one of the two and run this again")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(got.path, target)
+
+
+def _unpack_one(got: Got, beside: Path) -> None:
     original = got.original
     with _distrusted(got):
         out = archives.unpack(got.path, beside, keep=original.keep, drop=original.drop, into=original.into)
@@ -178,7 +151,7 @@ def _unpack_one(got: _Got, beside: Path) -> None:
 
 
 @contextmanager
-def _distrusted(got: _Got) -> Iterator[None]:
+def _distrusted(got: Got) -> Iterator[None]:
     """What can't be unpacked, and has no known checksum, is fetched anew by the next run."""
     try:
         yield

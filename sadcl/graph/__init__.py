@@ -1,12 +1,12 @@
 """The DVC door: which stages there are, which are stale, and how to run them.
 
 Its commands are ``dvc`` as a person would type it. Only where that can't answer is DVC's ``Repo`` class touched, which
-promises no stability: in ``order._index`` and ``project.share_cache``.
+promises no stability: in ``order._index``, ``project.links`` and ``project.share_cache``.
 """
 
 from sadcl.graph.command import StageError, add, checkout, collect_garbage, pull, push, reproduce
 from sadcl.graph.order import Stage, changed_sources, lock_digest, missing, stages, stale
-from sadcl.graph.project import require_project, set_up, share_cache
+from sadcl.graph.project import links, require_project, set_up, share_cache
 from sadcl.graph.starting import STARTER, start
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "changed_sources",
     "checkout",
     "collect_garbage",
+    "links",
     "lock_digest",
     "missing",
     "pull",

@@ -50,6 +50,19 @@ def share_cache(root: Path, other: Path) -> None:
     _configure(other / LOCAL_CONFIG, wanted, start=root / LOCAL_CONFIG)
 
 
+def links(root: Path = Path(".")) -> bool:
+    """Whether DVC's cache shares the disk with the files that it tracks here; else they lie there twice."""
+    from dvc.repo import Repo
+    from dvc_objects.fs.generic import test_links
+    from dvc_objects.fs.local import LocalFileSystem
+
+    with Repo(str(root)) as repo:
+        cache = repo.cache.local
+        here = LocalFileSystem()  # type: ignore[no-untyped-call,unused-ignore]
+        found = test_links(cache.cache_types, cache.fs, cache.path, here, str(root.resolve() / "x"))
+    return any(kind != "copy" for kind in found)
+
+
 def _configure(path: Path, wanted: Mapping[str, Mapping[str, str]], *, start: Path, keep: bool = False) -> None:
     """Write one of DVC's settings files: what stands in ``start``, then ``wanted`` (with ``keep`` where free)."""
     from configobj import ConfigObj  # type: ignore[import-untyped,unused-ignore]

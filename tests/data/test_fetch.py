@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
+import resource
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from test_archives import tree, zipped
 
-from sadcl import graph, upkeep
+from sadcl import graph, params, upkeep
 from sadcl.data import catalogue
 from sadcl.data.catalogue import DataSet, Original
 from sadcl.data.download import Patience
@@ -32,12 +33,14 @@ class Files:
 
     ``cut`` ends the answer in the middle, ``stall`` falls silent there, ``corrupt`` changes a byte, ``long`` and
     ``short`` say that the file is longer or shorter than it is, ``deaf`` knows no ranges, ``elsewhere`` sends another
-    range than was asked for, ``changed`` has another file from now on, a number is a status.
+    range than was asked for, ``changed`` has another file from now on, a number is a status. ``lengths`` are what it
+    says of files before it is asked for them, where that is not the truth.
     """
 
     files: dict[str, bytes]
     manners: list[Any] = field(default_factory=list)
     etag: bool = True
+    lengths: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     url: str = ""
@@ -49,6 +52,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+    def do_HEAD(self) -> None:
+        name = self.path.lstrip("/")
+        length = self.has.lengths.get(name, len(self.has.files.get(name, b"")))
+        self.send_response(200 if name in self.has.files else 404)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
 
     def do_GET(self) -> None:
         manner = self.has.manners.pop(0) if self.has.manners else ""
@@ -137,6 +147,7 @@ def test_a_set_is_fetched_unpacked_recorded_and_tracked(server: Files, project: 
     assert present(project) == ["toy", "toy.dvc", "toy.sources.json"]
     record = json.loads((project / "data/raw/toy.sources.json").read_text())
     (entry,) = record["files"]
+    assert entry["from"] == f"{server.url}/photos.zip"
     assert entry["sha256"] == hashlib.sha256(server.files["photos.zip"]).hexdigest()
     assert "its makers" in entry["checked_by"]
     assert not (project / ".sadcl/downloads/toy").exists()  # the archives have done their work
@@ -147,6 +158,8 @@ def test_it_comes_from_a_folder_too_which_keeps_its_files(server: Files, project
     assert tree(project / "data/raw/toy") == UNPACKED
     assert (tmp_path / "photos.zip").exists()
     assert server.asked == []
+    (entry,) = json.loads((project / "data/raw/toy.sources.json").read_text())["files"]
+    assert entry["from"] == str(tmp_path / "photos.zip")  # and not the official address
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -267,6 +280,35 @@ def test_the_disk_is_looked_at_before_anything_is_asked_for(server: Files, proje
     assert server.asked == []
 
 
+def test_a_size_that_only_the_server_knows_counts_too(server: Files, project: Path) -> None:
+    server.lengths["photos.zip"] = 10**18
+    with pytest.raises(
+        SadclError, match=r"too little room for toy, its archives and what is in them: 2000000000\.0 GB"
+    ):
+        fetch(toy(server, known=False), project, patience=QUICK)
+    assert server.asked == []
+
+
+def test_where_dvc_copies_its_copy_counts_too(server: Files, project: Path) -> None:
+    (project / ".dvc/config.local").write_text("[cache]\n    type = copy\n")
+    with pytest.raises(SadclError, match=r"what is in them and DVC's copy of it: 3000000000\.0 GB are needed"):
+        fetch(toy(server, size=10**18), project, patience=QUICK)
+
+
+def test_a_disk_that_fills_on_the_way_is_said_and_the_next_run_goes_on(server: Files, project: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(SadclError, match=r"The file is larger than .*; what came stays.*Free some space"):
+            fetch(toy(server), project, patience=QUICK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert present(project) == []
+    fetch(toy(server), project, patience=QUICK)
+    assert server.asked[-1][1] == "bytes=100000-"
+    assert tree(project / "data/raw/toy") == UNPACKED
+
+
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_a_refusal_is_not_asked_for_again(server: Files, project: Path, status: int) -> None:
     server.manners = [status]
@@ -318,6 +360,96 @@ def test_plain_files_lie_beside_and_files_without_an_address_come_from_folders_o
     again = DataSet("again", data_set.originals)
     fetch(again, project, mirror=str(tmp_path), patience=QUICK)
     assert tree(project / "data/raw/again") == UNPACKED | {"list.txt": b"train/1.jpg\n", "index.json": b"{}"}
+
+
+def closed(server: Files) -> DataSet:
+    """A set with an archive that has no address of its own."""
+    return DataSet("toy", (*toy(server).originals, Original("test.zip", keep=("*.jpg",))), "The test photos come later")
+
+
+def test_an_archive_that_comes_later_is_taken_in(server: Files, project: Path, tmp_path: Path) -> None:
+    assert fetch(closed(server), project, patience=QUICK).endswith("The test photos come later.")
+    (project / "data/raw/toy/own.jpg").write_bytes(b"put there by hand")
+    asked, later = len(server.asked), tmp_path / "later"
+    later.mkdir()
+    zipped(later / "test.zip", {"test/2.jpg": b"2", "train/1.jpg": BODY})
+    assert "come later" not in fetch(closed(server), project, mirror=str(later), patience=QUICK)
+    whole = UNPACKED | {"test/2.jpg": b"2", "own.jpg": b"put there by hand"}
+    assert tree(project / "data/raw/toy") == whole
+    record = json.loads((project / "data/raw/toy.sources.json").read_text())
+    assert [entry["file"] for entry in record["files"]] == ["photos.zip", "test.zip"]
+    assert graph.changed_sources(project) == []
+    assert "come later" not in fetch(closed(server), project, patience=QUICK)
+    assert (len(server.asked), tree(project / "data/raw/toy")) == (asked, whole)
+
+
+def test_one_that_contradicts_what_is_there_changes_nothing(server: Files, project: Path, tmp_path: Path) -> None:
+    fetch(closed(server), project, patience=QUICK)
+    before = {path.name: path.read_bytes() for path in (project / "data/raw").glob("toy.*")}
+    (tmp_path / "later").mkdir()
+    zipped(tmp_path / "later/test.zip", {"test/2.jpg": b"2", "train/1.jpg": b"another"})
+    with pytest.raises(SadclError, match=r"Two different files have the name '1\.jpg'"):
+        fetch(closed(server), project, mirror=str(tmp_path / "later"), patience=QUICK)
+    assert tree(project / "data/raw/toy") == UNPACKED
+    assert {path.name: path.read_bytes() for path in (project / "data/raw").glob("toy.*")} == before
+
+
+def test_a_mirror_may_have_what_has_no_address(server: Files, project: Path, tmp_path: Path) -> None:
+    said = fetch(closed(server), project, mirror=server.url, patience=QUICK)
+    assert ("/test.zip", "") in server.asked  # answered 404
+    assert said.endswith("The test photos come later.")
+    assert tree(project / "data/raw/toy") == UNPACKED
+    server.files["test.zip"] = zipped(tmp_path / "test.zip", {"test/2.jpg": b"2"}).read_bytes()
+    fetch(closed(server), project, mirror=server.url.replace("//", "//user:secret@"), patience=QUICK)
+    assert tree(project / "data/raw/toy") == UNPACKED | {"test/2.jpg": b"2"}
+    record = json.loads((project / "data/raw/toy.sources.json").read_text())
+    assert record["files"][1]["from"] == f"{server.url}/test.zip"
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html>\n<html>not found</html>", b"\xef\xbb\xbf\n <html></html>"])
+@pytest.mark.parametrize("file", ["list.txt", "index.json"])
+def test_a_page_in_place_of_a_list_is_refused(server: Files, project: Path, file: str, page: bytes) -> None:
+    right = {"list.txt": b"train/1.jpg\n", "index.json": b'{"a": 1}'}[file]
+    data_set = DataSet("toy", (*toy(server).originals, Original(file, f"{server.url}/{file}")))
+    server.files[file] = page
+    with pytest.raises(SadclError, match=rf"{file} is a web page.*it was removed"):
+        fetch(data_set, project, patience=QUICK)
+    assert present(project) == []
+    server.files[file] = right
+    fetch(data_set, project, patience=QUICK)
+    assert tree(project / "data/raw/toy") == UNPACKED | {file: right}
+
+
+def test_a_new_project_gets_the_sets_settings(server: Files, tmp_path: Path) -> None:
+    root = tmp_path / "empty"
+    root.mkdir()
+    graph.start(root)
+    before = sorted(root.rglob("*"))
+    data_set = replace(toy(server), recipe="nuswide-r101-448")
+    server.manners = [404]
+    with pytest.raises(SadclError, match="answered 404"):
+        fetch(data_set, root, patience=QUICK)
+    assert sorted(path for path in root.rglob("*") if "toy" not in str(path) and path.suffix == ".yaml") == [
+        path for path in before if path.suffix == ".yaml"
+    ]
+    assert "params.yaml is the recipe nuswide-r101-448." in fetch(data_set, root, patience=QUICK)
+    assert (root / "params.yaml").read_bytes() == params.recipe("nuswide-r101-448").read_bytes()
+    assert (root / "data/raw/toy.dvc").exists()
+
+
+def test_a_graph_that_dvc_can_not_read_is_said_before_anything_is_fetched(server: Files, tmp_path: Path) -> None:
+    root = tmp_path / "empty"
+    root.mkdir()
+    graph.start(root)
+    (root / "params.yaml").write_text("seed: 1\n")
+    with pytest.raises(SadclError, match=r"Could not find 'ingest"):
+        fetch(toy(server), root, patience=QUICK)
+    assert server.asked == []
+
+
+def test_each_set_names_a_recipe_that_reads_it() -> None:
+    for data_set in catalogue.DATA_SETS:
+        assert params.load(path=params.recipe(data_set.recipe)).ingest.source == data_set.name
 
 
 def test_no_size_or_checksum_stands_in_the_catalogue_without_its_source() -> None:
