@@ -50,7 +50,7 @@ def add(given: Path, name: str, like: str | None = None, root: Path = Path("."))
     found = recognise(given)
     text = recipe(name, found, root, like)
     copied = _files(found)
-    _require_room(copied, found.root, root)
+    files.require_room(root, sum((found.root / one).stat().st_size for one in copied) + SPARE, "the photos")
     said = [line for line in [graph.start(root, besides=[given, found.root])] if line]
     graph.require_project(root)
     fresh = not (root / params.FILE).exists()
@@ -97,16 +97,6 @@ def _lying(found: Found) -> Iterator[str]:
 
 def _unused(found: Found, copied: list[str]) -> list[str]:
     return sorted(set(_lying(found)) - set(copied)) if found.whole else []
-
-
-def _require_room(names: list[str], source: Path, root: Path) -> None:
-    need, free = sum((source / name).stat().st_size for name in names), shutil.disk_usage(root).free
-    if need + SPARE > free:
-        raise SadclError(
-            f"The photos take {need / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free",
-            where=root.resolve(),
-            fix="Free some space (`sadcl clean`)",
-        )
 
 
 def _copy(names: list[str], source: Path, folder: Path) -> None:
