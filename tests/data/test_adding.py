@@ -210,7 +210,7 @@ def test_refusals_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     refused("more than one file of labels: labels.csv, more.csv", given)
     huge = photos(tmp_path / "huge", "cat/1.jpg")
     os.truncate(huge / "cat/1.jpg", 10**13)  # sparse: it takes no room itself
-    refused("too little room for the photos: 10,000.1 GB are needed", huge)
+    refused("too little room for the photos: 10000.1 GB are needed", huge)
     Path("thesis.doc").write_text("")
     refused("no dvc.yaml here, and there is thesis.doc", photos(tmp_path / "tree", "cat/1.jpg"))
 
