@@ -65,6 +65,13 @@ def _coco(path: str, size: int, sha256: str, *keep: str) -> Original:
     return Original(url.rsplit("/", 1)[1], url, size, f"sha256:{sha256}", _TFDS, keep or ("*.jpg",))
 
 
+def _coco_set(year: int, annotations: tuple[int, str], train: tuple[int, str], val: tuple[int, str]) -> DataSet:
+    """A year of COCO, by size and SHA-256 of its three archives."""
+    instances = _coco(f"annotations/annotations_trainval{year}.zip", *annotations, "annotations/instances_*.json")
+    photos = (_coco(f"zips/{part}{year}.zip", *facts) for part, facts in (("train", train), ("val", val)))
+    return DataSet(f"coco{year}", (instances, *photos), recipe=f"coco{year}-r101-448")
+
+
 def _voc(year: int, file: str, size: int, md5: str) -> Original:
     return Original(file, f"{_VOC}/voc{year}/{file}", size, f"md5:{md5}", _TORCHVISION, _VOC_PARTS)
 
@@ -80,33 +87,17 @@ def _vg(file: str, folder: str) -> Original:
 _VOC_2007_TEST = _voc(2007, "VOCtest_06-Nov-2007.tar", 451020800, "b6e924de25625d8de591ea690078ad9f")
 
 DATA_SETS = (
-    DataSet(
-        "coco2014",
-        (
-            _coco(
-                "annotations/annotations_trainval2014.zip", 252872794,
-                "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009", "annotations/instances_*.json",
-            ),
-            _coco(
-                "zips/train2014.zip", 13510573713, "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775"
-            ),
-            _coco("zips/val2014.zip", 6645013297, "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0"),
-        ),
-        recipe="coco2014-r101-448",
+    _coco_set(
+        2014,
+        (252872794, "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009"),
+        (13510573713, "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775"),
+        (6645013297, "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0"),
     ),
-    DataSet(
-        "coco2017",
-        (
-            _coco(
-                "annotations/annotations_trainval2017.zip", 252907541,
-                "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268", "annotations/instances_*.json",
-            ),
-            _coco(
-                "zips/train2017.zip", 19336861798, "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929"
-            ),
-            _coco("zips/val2017.zip", 815585330, "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05"),
-        ),
-        recipe="coco2017-r101-448",
+    _coco_set(
+        2017,
+        (252907541, "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268"),
+        (19336861798, "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929"),
+        (815585330, "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05"),
     ),
     DataSet(
         "voc2007",

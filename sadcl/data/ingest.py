@@ -148,7 +148,7 @@ def _frame(images: Sequence[sources.Image], facts: Sequence[Facts]) -> pd.DataFr
 
 def _protocol(images: Sequence[sources.Image]) -> dict[str, Any]:
     """By split, how many images and the digest of their ids."""
-    return {split: {"images": len(ids), "ids": protocols.digest(ids)} for split, ids in _ids(images).items()}
+    return {split: {"images": len(ids), "ids": files.digest_of_ids(ids)} for split, ids in _ids(images).items()}
 
 
 def _ids(images: Sequence[sources.Image]) -> dict[str, list[str]]:

@@ -1,10 +1,10 @@
 """Protocols: which images a published figure trained and was tested on, held by the digest of their ids."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.params import ImageList
 
@@ -60,11 +60,6 @@ KNOWN = (
 the list is not known to us, and nothing more is held."""
 
 
-def digest(ids: Iterable[str]) -> str:
-    """SHA-256 of the sorted ids, a line each, in hexadecimal."""
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
-
-
 def check(ids: Mapping[str, Iterable[str]], wanted: Mapping[Split, ImageList]) -> None:
     """Hold the ids of a source against the protocol that its settings name.
 
@@ -78,7 +73,7 @@ def check(ids: Mapping[str, Iterable[str]], wanted: Mapping[Split, ImageList]) -
     _refuse_mixtures(wanted)
     for split, expected in wanted.items():
         those = [name for part in _PARTS[split] for name in ids.get(part, ())]
-        found = ImageList(images=len(those), ids=digest(those))
+        found = ImageList(images=len(those), ids=files.digest_of_ids(those))
         if found.images != expected.images or expected.ids not in (None, found.ids):
             raise SadclError(
                 f"The {split} images are not those of the protocol: it has {_words(expected)}, and these are "

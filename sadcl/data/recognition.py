@@ -1,24 +1,19 @@
 """Which of the formats a folder or file of people's own photos is, and where its photos are."""
 
 import json
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sadcl import params
 from sadcl.data import sources
-from sadcl.data.sources import csv_file, parquet, sheet
 from sadcl.data.sources.documents import is_file
-from sadcl.data.sources.rows import SPLIT_NAMES, words
+from sadcl.data.sources.rows import SPLIT_NAMES
 from sadcl.data.sources.tree import photos
+from sadcl.data.whereabouts import KNOWN, held_out, split_of, visible, with_photos
 from sadcl.errors import SadclError
 
 TABLES = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
-FOLDERS = 50
-"""Folders that are looked through for photos, at most."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +48,9 @@ def recognise(path: Path) -> Found:
         )
     root = path if path.is_dir() else path.parent
     settings = _folder(path) if path.is_dir() else _file(path)
-    settings, source = _with_photos(root, settings)
+    settings, source = with_photos(root, settings)
     _refuse_missing(source, root)
     return Found(root, settings, path.is_dir() or settings["format"] == "yolo", source)
-
-
-def read(root: Path, ingest: dict[str, Any]) -> sources.Source:
-    """Read a source by settings that have no source's name yet."""
-    return sources.read(root, params.Ingest.model_validate({"source": "own", **ingest}))
 
 
 def _folder(root: Path) -> dict[str, Any]:
@@ -69,11 +59,11 @@ def _folder(root: Path) -> dict[str, Any]:
         if (root / name).is_file():
             return _settings("yolo", {"train": name})
     for suffix in TABLES:
-        lists = [p for p in _visible(root, 1) if p.suffix.lower() == suffix]
+        lists = [p for p in visible(root, 1) if p.suffix.lower() == suffix]
         lists = [p for p in lists if suffix != ".jsonl" or p.name.lower() == "metadata.jsonl"]
         if lists:
             return _lists(root, TABLES[suffix], lists)
-    for paths in (_visible(root, 0), _visible(root, 1)):
+    for paths in (visible(root, 0), visible(root, 1)):
         kinds = {p: kind for p in paths if p.suffix.lower() == ".json" and (kind := _json_kind(p))}
         if kinds:
             first = next(iter(kinds.values()))
@@ -87,14 +77,8 @@ def _file(path: Path) -> dict[str, Any]:
         "yolo" if suffix in (".yaml", ".yml") else _json_kind(path) if suffix == ".json" else ""
     )
     if not kind:
-        raise SadclError("This is no file of labels that is known", where=path, fix=_KNOWN)
+        raise SadclError("This is no file of labels that is known", where=path, fix=KNOWN)
     return _lists(path.parent, kind, [path])
-
-
-_KNOWN = (
-    "Give a folder tree LABEL/photo.jpg, a CSV or Parquet file with the columns file and labels, a metadata.jsonl, "
-    "COCO instances, a Label Studio export as JSON, or YOLO's data.yaml"
-)
 
 
 def _lists(root: Path, kind: str, paths: Sequence[Path]) -> dict[str, Any]:
@@ -102,33 +86,17 @@ def _lists(root: Path, kind: str, paths: Sequence[Path]) -> dict[str, Any]:
     if len(paths) == 1:
         return _settings(kind, {"train": paths[0].relative_to(root).as_posix()})
     inner = [path.relative_to(root) for path in paths]
-    by_split = {split: path.as_posix() for path in inner if (split := _split_of(path))}
+    by_split = {split: path.as_posix() for path in inner if (split := split_of(path))}
     if len(by_split) != len(paths) or "train" not in by_split:
         names = ", ".join(sorted(path.relative_to(root).as_posix() for path in paths)[:5])
         raise SadclError(f"There is more than one file of labels: {names}", where=root, fix="Give the one that counts")
-    return _settings(kind, _held_out(by_split))
-
-
-def _split_of(path: Path) -> str | None:
-    """The split in a file's name (test.csv, instances_val2017.json), or in that of its folder (test/metadata.jsonl)."""
-    for name in (path.stem, path.parent.name):
-        told = {split for word in re.findall("[a-z]+", name.lower()) if (split := SPLIT_NAMES.get(word))}
-        if len(told) == 1:
-            return told.pop()
-    return None
-
-
-def _held_out(by_split: dict[str, str]) -> dict[str, str]:
-    """Without a test split, the one for validation is what the model is tested on."""
-    if "select" in by_split and "test" not in by_split:
-        by_split["test"] = by_split.pop("select")
-    return {split: by_split[split] for split in ("train", "select", "test") if split in by_split}
+    return _settings(kind, held_out(by_split))
 
 
 def _tree(root: Path) -> dict[str, Any]:
     folders = [path.name for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     if not folders:
-        raise SadclError("The folder holds no labels", where=root, fix=_KNOWN)
+        raise SadclError("The folder holds no labels", where=root, fix=KNOWN)
     named = {split: name for name in folders if (split := SPLIT_NAMES.get(name.lower()))}
     if "train" not in named or len(named) == 1:
         return {**_settings("folder", {}), "images": {"train": "."}}
@@ -138,7 +106,7 @@ def _tree(root: Path) -> dict[str, Any]:
             f"{' and '.join(named.values())} are folders of splits, and {', '.join(strangers[:5])} beside them is none"
         )
         raise SadclError(what, where=root, fix="Take what is no split elsewhere, or rename it to train, val or test")
-    return {**_settings("folder", {}), "images": _held_out(named)}
+    return {**_settings("folder", {}), "images": held_out(named)}
 
 
 def _settings(kind: str, annotations: dict[str, str]) -> dict[str, Any]:
@@ -157,71 +125,9 @@ def _json_kind(path: Path) -> str:
     return "labelstudio" if tasks else ""
 
 
-def _with_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], sources.Source]:
-    """Settings completed by where the photos lie, and by which columns are no class."""
-    if settings["format"] in ("yolo", "folder"):
-        return settings, read(root, settings)
-    if settings["format"] in ("csv", "parquet"):
-        slices = _slices([root / name for name in settings["annotations"].values()], settings["format"])
-        settings = {**settings, **({"slices": slices} if slices else {})}
-    best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
-    plain: list[str] | None = None  # names as the lists give them
-    for images in _places(root, settings):
-        tried, places = {**settings, "images": images}, set(images.values())
-        if plain is not None and len(places) == 1:  # lists may be long: they are read again for the winner alone
-            folder = root / places.pop()
-            if sum(is_file(folder / name) for name in plain) <= best[0]:
-                continue
-        source = read(root, tried)
-        if places == {"."} and settings["format"] != "labelstudio":  # its reader looks for each photo in three places
-            plain = [image.file for image in source.images]
-        there = sum(is_file(root / image.file) for image in source.images)
-        if there > best[0]:
-            best = there, tried, source
-        if there == len(source.images):
-            break
-    return best[1:]
-
-
-def _places(root: Path, settings: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Where the photos of each split could be: beside its list, in the source, or in one of its folders."""
-    lists: dict[str, str] = settings["annotations"]
-    beside = {split: str(Path(name).parent.as_posix()) for split, name in lists.items()}
-    yield beside
-    yield dict.fromkeys(lists, ".")
-    folders = [path.relative_to(root).as_posix() for path in _visible(root, 1, folders=True)][:FOLDERS]
-    by_split = _held_out({split: name for name in folders if (split := _split_of(Path(name)))})
-    if set(by_split) == set(lists) > {"train"}:
-        yield by_split
-    for name in folders:
-        yield dict.fromkeys(lists, name)
-
-
-def _slices(paths: Sequence[Path], kind: str) -> list[str]:
-    """Columns of a sheet with one column a class that mostly hold more than 0 and 1.
-
-    A column with a few odd cells is a class all the same, whose reader names the first of them.
-    """
-    filled, odd = Counter[str](), Counter[str]()
-    for path in paths:
-        columns, records = sheet.table(path, (csv_file if kind == "csv" else parquet).opened)
-        if "labels" in columns or "file" not in columns:
-            return []
-        others = [name for name in columns if name not in sheet.OWN]
-        for _, record in records:
-            cells = {name: "?" if (cell := words(record[name])) is None else cell.lower() for name in others}
-            filled.update(name for name, cell in cells.items() if cell)
-            odd.update(name for name, cell in cells.items() if cell not in sheet.FLAGS)
-    found = [name for name in others if 2 * odd[name] > filled[name]]
-    if len(found) == len(others):
-        what = "The header has no column 'labels', and no column holds 0 and 1 for a class"
-        raise SadclError(what, where=paths[0], fix=_KNOWN)
-    return found
-
-
 def _refuse_missing(source: sources.Source, root: Path) -> None:
     if not source.images:
-        raise SadclError("It names no photo", where=root, fix=_KNOWN)
+        raise SadclError("It names no photo", where=root, fix=KNOWN)
     missing = [image.file for image in source.images if not is_file(root / image.file)]
     if missing:
         raise SadclError(
@@ -229,17 +135,3 @@ def _refuse_missing(source: sources.Source, root: Path) -> None:
             where=root,
             fix="Put them there, or take them out of the labels",
         )
-
-
-def _visible(root: Path, depth: int, *, folders: bool = False) -> list[Path]:
-    """Files (or folders) of a folder, and of those in it down to a depth, in order."""
-    found: list[Path] = []
-    for path in sorted(root.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            found += [path] if folders else []
-            found += _visible(path, depth - 1, folders=folders) if depth else []
-        elif not folders:
-            found.append(path)
-    return found

@@ -134,7 +134,7 @@ class Shards:
     @cached_property
     def list_digest(self) -> str:
         """Digest of the sorted ids: which photos these are."""
-        return hashlib.sha256("\n".join(sorted(self.ids)).encode()).hexdigest()
+        return files.digest_of_ids(self.ids)
 
     @cached_property
     def digest(self) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sadcl import params
+from sadcl import files, params
 from sadcl.data import protocols
 from sadcl.errors import SadclError
 
@@ -65,7 +65,7 @@ def test_unlabelled_images_left_out_by_mistake(kept: Ids, dropped: Ids) -> None:
     assert f"The train images are not those of the protocol: it has 82,783 (the train images of {KEPT})" in words
     assert f"these are 82,081 (the train images of {DROPPED})" in words
     assert "ingest.keep_unlabelled" in words
-    assert f"ids: {protocols.digest([*dropped['train'], *dropped['select']])}" in words
+    assert f"ids: {files.digest_of_ids([*dropped['train'], *dropped['select']])}" in words
 
 
 def test_a_test_list_of_the_other_kind(kept: Ids, dropped: Ids) -> None:

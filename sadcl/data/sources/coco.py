@@ -6,21 +6,18 @@ whatever else a file holds is let go while it is parsed, outlines above all.
 """
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.reading import shown
+from sadcl.data.sources.reading import is_text, shown
 from sadcl.errors import SadclError
 
 _FIX = "Mend the annotation file"
 _LISTS = ("images", "annotations", "categories")
 _NEEDED = (*_LISTS, "id", "file_name", "image_id", "category_id", "name")
-_HALF = re.compile("[\ud800-\udfff]")
-"""Halves of characters, which JSON can smuggle in and no file can hold."""
 
 Categories = list[tuple[int, str]]
 """Id and name, in ascending order of ids."""
@@ -105,7 +102,7 @@ class _Item:
 
     def __str__(self) -> str:
         own = self.value.get("id")
-        named = isinstance(own, (int, float)) or (isinstance(own, str) and _is_text(own))
+        named = isinstance(own, (int, float)) or (isinstance(own, str) and is_text(own))
         return f"{self.kind} {str(own)[:80]}" if named else f"{self.kind} number {self.position}"
 
 
@@ -127,7 +124,7 @@ def _image_id(value: Any, item: _Item, path: Path) -> str:
     """Ids are words; a number and the same number as a word are one id."""
     if type(value) is int:
         return str(value)
-    if isinstance(value, str) and _is_text(value):
+    if isinstance(value, str) and is_text(value):
         return value.strip()
     if isinstance(value, float) and math.isfinite(value):
         return str(int(value)) if value.is_integer() else str(value)
@@ -147,14 +144,9 @@ def _number(value: Any, item: _Item, words: str, path: Path) -> int:
 
 def _text(item: _Item, key: str, path: Path) -> str:
     value = item.value.get(key)
-    if not isinstance(value, str) or not _is_text(value):
+    if not isinstance(value, str) or not is_text(value):
         raise SadclError(f"{item} has no {key}", where=path, fix=_FIX)
     return value
-
-
-def _is_text(value: str) -> bool:
-    """Not blank, and made of whole characters."""
-    return bool(value.strip()) and not _HALF.search(value)
 
 
 def _refuse_repeats(values: Iterable[Any], words: str, path: Path) -> None:

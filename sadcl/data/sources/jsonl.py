@@ -15,7 +15,7 @@ from typing import Any
 from sadcl import files, params
 from sadcl.data.sources import Source, inside
 from sadcl.data.sources.documents import there, yaml
-from sadcl.data.sources.reading import lines, shown, text
+from sadcl.data.sources.reading import is_text, lines, shown, text
 from sadcl.data.sources.rows import (
     BETTER,
     Row,
@@ -23,7 +23,6 @@ from sadcl.data.sources.rows import (
     check_columns,
     given_split,
     held_out,
-    is_text,
     names,
     source,
     words,

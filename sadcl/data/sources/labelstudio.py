@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from sadcl import files, params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.reading import shown
-from sadcl.data.sources.rows import Row, annotation_files, is_text, names, source
+from sadcl.data.sources.reading import is_text, shown
+from sadcl.data.sources.rows import Row, annotation_files, names, source
 from sadcl.data.sources.tree import SUFFIXES
 from sadcl.errors import SadclError
 

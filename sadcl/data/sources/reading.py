@@ -1,11 +1,14 @@
 """What readers share: text by the line, and values in messages that stay short."""
 
+import re
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from sadcl.errors import SadclError
 
+_HALF = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which JSON can smuggle in and no file can hold."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 300
 
@@ -40,3 +43,8 @@ def lines(path: Path, fix: str) -> Iterator[tuple[str, str]]:
 def shown(value: object) -> str:
     """A value as Python writes it, cut short where it is long, deep or wide."""
     return _SHORT.repr(value)
+
+
+def is_text(value: str) -> bool:
+    """Not blank, and made of whole characters."""
+    return bool(value.strip()) and not _HALF.search(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.reading import shown
+from sadcl.data.sources.reading import is_text, shown
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 
@@ -133,11 +133,6 @@ def names(value: Any, where: object) -> frozenset[str]:
     if any(name is None or (name and not is_text(name)) for name in found):
         raise SadclError(f"Labels are names, not {shown(value)}", where=where, fix="Give names, or a list of them")
     return frozenset(name for name in found if name)
-
-
-def is_text(value: str) -> bool:
-    """Not blank, and free of halves of characters, which no file can hold."""
-    return bool(value.strip()) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def check_columns(columns: Iterable[str], kept: Iterable[str], where: object) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.reading import shown
+from sadcl.data.sources.reading import is_text, shown
 from sadcl.data.sources.rows import (
     BETTER,
     Row,
@@ -21,7 +21,6 @@ from sadcl.data.sources.rows import (
     check_columns,
     given_split,
     held_out,
-    is_text,
     names,
     source,
 )

@@ -13,8 +13,8 @@ from typing import Any
 from sadcl import params
 from sadcl.data.sources import Source, inside
 from sadcl.data.sources.documents import there, yaml
-from sadcl.data.sources.reading import lines, shown, text
-from sadcl.data.sources.rows import Row, is_text, source, words
+from sadcl.data.sources.reading import is_text, lines, shown, text
+from sadcl.data.sources.rows import Row, source, words
 from sadcl.data.sources.tree import photos
 from sadcl.errors import SadclError
 
