@@ -1,6 +1,8 @@
 """What computes a model: torch, or onnxruntime where the file is an ONNX one. Both give the same interface."""
 
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,22 +108,74 @@ class OnnxNetwork(nn.Module):
 
 
 def _session(path: Path, fast: bool) -> Any:
-    """onnxruntime on as many threads as torch has, which sleep while they wait, silent and repeatable."""
+    """onnxruntime session of a file that holds all of its tensors itself."""
+    onnxruntime = installed("onnxruntime")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise SadclError("There is no such model", where=path, fix="Run `sadcl export`, or check the path") from None
+    _refuse_external_tensors(path, data)
+    with tempfile.TemporaryDirectory() as empty:
+        try:
+            return onnxruntime.InferenceSession(
+                data, session_options(Path(empty), fast), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own have no common kind
+            raise _damaged(path, error) from None
+
+
+def session_options(external_data: Path, fast: bool = True) -> Any:
+    """onnxruntime's options: as many threads as torch has, which sleep while they wait, silent and repeatable.
+
+    Args:
+        external_data: an empty folder. A model that comes as bytes finds external tensors below it; by default
+            onnxruntime takes the working directory, and with it the project's credentials.
+        fast: let onnxruntime rewrite the graph first.
+    """
     onnxruntime = installed("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.use_deterministic_compute = True
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(external_data))
+    # Otherwise bytes that look like onnxruntime's own format are read as such, past the check of tensors.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if not fast:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _refuse_external_tensors(path: Path, data: bytes) -> None:
+    """Raise where a tensor's values lie in another file: whoever wrote the model chose which one is read."""
+    onnx = installed("onnx")
+    model = onnx.ModelProto()
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except FileNotFoundError:
-        raise SadclError("There is no such model", where=path, fix="Run `sadcl export`, or check the path") from None
-    except Exception as error:  # onnxruntime's own have no common kind
-        reason = " ".join(str(error).split())[:200]
-        raise SadclError(f"This is no whole ONNX model: {reason}", where=path, fix="Export it again") from None
+        model.ParseFromString(data)
+    except Exception as error:  # protobuf's implementations differ in what they raise
+        raise _damaged(path, error) from None
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise SadclError(
+                f"The tensor {tensor.name[:80]!r} of this ONNX model lies in another file",
+                where=path,
+                fix="Export the model with its weights inside (`sadcl export` does)",
+            )
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every TensorProto below a protobuf message, in graphs, subgraphs, functions and attributes alike."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for child in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(child)
+
+
+def _damaged(path: Path, error: Exception) -> SadclError:
+    reason = " ".join(str(error).split())[:200]
+    return SadclError(f"This is no whole ONNX model: {reason}", where=path, fix="Export it again")
 
 
 def _head(path: Path, session: Any) -> Head:

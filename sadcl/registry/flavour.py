@@ -41,7 +41,7 @@ def log(made: Made, run_id: str) -> "ModelInfo":
 
 
 def _required(made: Made) -> tuple[str, ...]:
-    return (*REQUIRED, "onnxruntime") if made.file == ONNX else REQUIRED
+    return (*REQUIRED, "onnx", "onnxruntime") if made.file == ONNX else REQUIRED
 
 
 def signature() -> Any:

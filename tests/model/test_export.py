@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pandas as pd
 import pytest
 import torch
@@ -285,3 +286,71 @@ def prepared(root: Path) -> shards.Shards:
         )  # fmt: skip
     shards.write(table.Table(pd.DataFrame(rows), tuple(CLASSES), ".", {}), root, root / "data", params.Prepare(), 1)
     return shards.Shards(root / "data/test")
+
+
+def external(path: Path, secret: Path, where: str) -> Path:
+    """An exported model, one tensor of which holds the first 24 bytes of another file."""
+    proto = onnx.load(path)
+    reference = onnx.TensorProto(
+        name="leak", dims=[6], data_type=onnx.TensorProto.FLOAT, data_location=onnx.TensorProto.EXTERNAL
+    )
+    for key, value in {"location": secret.name, "offset": "0", "length": "24"}.items():
+        reference.external_data.add(key=key, value=value)
+    if where == "initializer":
+        proto.graph.initializer.append(reference)
+    elif where == "attribute":
+        proto.graph.node.append(onnx.helper.make_node("Constant", [], ["leak"], value=reference))
+    else:
+        branch = onnx.GraphProto(name="branch", initializer=[reference])
+        branch.output.append(onnx.helper.make_tensor_value_info("leak", onnx.TensorProto.FLOAT, [6]))
+        condition = onnx.helper.make_tensor("condition", onnx.TensorProto.BOOL, [], [True])
+        proto.graph.initializer.append(condition)
+        proto.graph.node.append(
+            onnx.helper.make_node("If", ["condition"], ["leaked"], then_branch=branch, else_branch=branch)
+        )
+    if where != "branch":
+        proto.graph.node.append(onnx.helper.make_node("Identity", ["leak"], ["leaked"]))
+    proto.graph.output.append(onnx.helper.make_tensor_value_info("leaked", onnx.TensorProto.FLOAT, [6]))
+    crafted = path.with_name("crafted.onnx")
+    crafted.write_bytes(proto.SerializeToString())
+    return crafted
+
+
+@pytest.mark.parametrize("where", ["initializer", "attribute", "branch"])
+def test_a_tensor_in_another_file_is_refused(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Otherwise a trainer's model reads the administrator's password from the folder that the review page runs in."""
+    monkeypatch.chdir(tmp_path)
+    secret = tmp_path / "administrator.json"
+    secret.write_text('{"password": "correct horse battery staple"}')
+    crafted = external(made("pooling")[1] / "weights.onnx", secret, where)
+    with pytest.raises(SadclError, match=r"'leak' of this ONNX model lies in another file.*sadcl export"):
+        sadcl.load(crafted)
+
+
+def test_onnxruntime_reads_no_file_of_the_working_directory(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second wall: what the check of tensors may overlook is looked for in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    secret = tmp_path / "administrator.json"
+    secret.write_text('{"password": "correct horse battery staple"}')
+    data = external(made("pooling")[1] / "weights.onnx", secret, "initializer").read_bytes()
+    unguarded = onnxruntime.SessionOptions()
+    unguarded.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(data, unguarded, providers=["CPUExecutionProvider"])
+    [leaked] = session.run(["leaked"], {"images": np.zeros((1, 3, 64, 64), np.float32)})
+    assert leaked.tobytes() == secret.read_bytes()[:24]
+    (tmp_path / "empty").mkdir()
+    guarded = runtime.session_options(tmp_path / "empty", fast=False)
+    with pytest.raises(Exception, match=r"administrator\.json"):
+        onnxruntime.InferenceSession(data, guarded, providers=["CPUExecutionProvider"])
+
+
+def test_only_onnx_s_own_format_is_read(tmp_path: Path) -> None:
+    """onnxruntime's other format has no check for tensors in other files."""
+    path = tmp_path / "weights.onnx"
+    path.write_bytes(b"\x18\x00\x00\x00ORTM" + b"\x00" * 64)
+    with pytest.raises(SadclError, match="no whole ONNX model"):
+        sadcl.load(path)
