@@ -9,11 +9,11 @@ from sadcl import files, params, processes, stages
 
 processes.before_torch()
 
-from sadcl.data.shards import Shards  # noqa: E402 - torch reads its environment when it is loaded
-from sadcl.evaluation import decisions, scoring  # noqa: E402
-from sadcl.evaluation.calibration import expected_calibration_error  # noqa: E402
-from sadcl.evaluation.decisions import Decisions  # noqa: E402
+from sadcl.data.shards.reader import Shards  # noqa: E402 - torch reads its environment when it is loaded
+from sadcl.evaluation import calibration, inference  # noqa: E402
+from sadcl.evaluation.calibration import Decisions  # noqa: E402
 from sadcl.evaluation.metrics import of_labels  # noqa: E402
+from sadcl.evaluation.reliability import expected_calibration_error  # noqa: E402
 from sadcl.evaluation.scores import Scores  # noqa: E402
 
 SHARDS, CELLS = Path("benchmarks/shards"), Path("benchmarks/cells/tuned")
@@ -44,15 +44,15 @@ def main(seeds: list[str]) -> str:
 
 
 def _measure(file: Path) -> list[tuple[float, float, float]]:
-    select, test = (scoring.champion(file, Shards(SHARDS / split), BATCH) for split in ("select", "test"))
+    select, test = (inference.champion(file, Shards(SHARDS / split), BATCH) for split in ("select", "test"))
 
     def fit(prior_positives: float) -> Decisions:
         logits = select.logits["champion"]
-        return decisions.fit(logits, select.targets, select.ignored, prior_positives=prior_positives)
+        return calibration.fit(logits, select.targets, select.ignored, prior_positives=prior_positives)
 
     ours = fit(params.Calibrate().prior_positives)
     middle = np.full(len(ours.thresholds), 0.5)
-    rows = [decisions.plain(len(middle)), ours._replace(thresholds=middle), fit(0), fit(ALONE), ours]
+    rows = [calibration.plain(len(middle)), ours._replace(thresholds=middle), fit(0), fit(ALONE), ours]
     return [_figures(row, test) for row in rows]
 
 

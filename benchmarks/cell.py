@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks.comparison import CELLS, DRAWS
 from benchmarks.photos import OUT as SHARDS
 from benchmarks.photos import RECIPE
 from sadcl import files, params, stages
-from sadcl.data.loading import Batch, evaluation_batches
-from sadcl.data.shards import Shards
+from sadcl.data.shards.batches import Batch, evaluation_batches
+from sadcl.data.shards.reader import Shards
 from sadcl.evaluation.bootstrap import multiplicities, resampled_map
 from sadcl.evaluation.metrics import NAMES, evaluate
-from sadcl.model import device, tagger, weights
-from sadcl.report.comparison import CELLS, DRAWS
-from sadcl.training import run
-from sadcl.training.collect import class_prototypes
-from sadcl.training.maps import FeatureMaps
-from sadcl.training.state import code
+from sadcl.model import device, tagger
+from sadcl.prototypes.collect import class_prototypes
+from sadcl.training import fit
+from sadcl.training.feature_cache import FeatureMaps
+from sadcl.training.resume import code
+from sadcl.weights import checkpoint
 
 HOME = Path("benchmarks")
 DRAWS_SEED = 0
@@ -44,7 +45,7 @@ def settings(kind: str, row: str, seed: int, chosen: bool = True) -> params.Para
 
 def head(kind: str, row: str, seed: int) -> str:
     """Stage 1 alone: a head on the backbone; the file of a SARL head is kept for the rows that start from it."""
-    fitted = run.pretrain(settings(kind, row, seed), SHARDS)
+    fitted = fit.pretrain(settings(kind, row, seed), SHARDS)
     return _close(fitted, kind, row, seed, keep=row == "sarl")
 
 
@@ -53,14 +54,14 @@ def dual(kind: str, row: str, seed: int) -> str:
     return _close(_second_stage(settings(kind, row, seed), _folder(kind, "sarl", seed)), kind, row, seed)
 
 
-def _second_stage(chosen: params.Params, start: Path) -> run.Fitted:
+def _second_stage(chosen: params.Params, start: Path) -> fit.Fitted:
     first = start / "weights.safetensors"
     with tempfile.TemporaryDirectory() as beside:
         prototypes, _ = class_prototypes(first, SHARDS / "train", chosen.prototypes)
-        kept = {name: weights.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
+        kept = {name: checkpoint.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
         file = Path(beside) / "prototypes.safetensors"
-        weights.save(file, {"prototypes": prototypes}, {**kept, "stage": "prototypes"})
-        return run.train(chosen, SHARDS, first, file)
+        checkpoint.save(file, {"prototypes": prototypes}, {**kept, "stage": "prototypes"})
+        return fit.train(chosen, SHARDS, first, file)
 
 
 def choice(kind: str, row: str, trial: int) -> str:
@@ -70,12 +71,12 @@ def choice(kind: str, row: str, trial: int) -> str:
     model = base.model.model_copy(update={"dropout": drawn.pop("dropout")})
     chosen = base.model_copy(update={"model": model, "pretrain": base.pretrain.model_copy(update=drawn)})
     about = {"row": row, "settings": drawn_settings(trial)}
-    return _close_choice(run.pretrain(chosen, SHARDS), kind, f"{row}-{trial}", about)
+    return _close_choice(fit.pretrain(chosen, SHARDS), kind, f"{row}-{trial}", about)
 
 
 def start(kind: str, row: str, seed: int) -> str:
     """Stage 1 for the trials of stage 2; nothing of it is scored on the test split."""
-    fitted, out = run.pretrain(settings(kind, row, seed), SHARDS), _choice(kind, f"start-{seed}")
+    fitted, out = fit.pretrain(settings(kind, row, seed), SHARDS), _choice(kind, f"start-{seed}")
     fitted.save(out)
     return f"select mAP {fitted.best_select:.2f} in {out}"
 
@@ -88,7 +89,7 @@ def choice_dual(kind: str, trial: str, seed: int) -> str:
     return _close_choice(fitted, kind, f"dual-{trial}-{seed}", {"trial": trial, "settings": tried})
 
 
-def _close_choice(fitted: run.Fitted, kind: str, name: str, about: Mapping[str, Any]) -> str:
+def _close_choice(fitted: fit.Fitted, kind: str, name: str, about: Mapping[str, Any]) -> str:
     """Write what the select split says, and forget the rest."""
     curve = [round(epoch["select_mAP"], 3) for epoch in fitted.history]
     files.write_json(_choice(kind, f"{name}.json"), {**about, "select": max(curve), "curve": curve})
@@ -109,13 +110,13 @@ def drawn_settings(trial: int) -> dict[str, float]:
     return drawn | {name: float(rng.choice(values)) for name, values in lists.items()}
 
 
-def _close(fitted: run.Fitted, kind: str, row: str, seed: int, keep: bool = False) -> str:
+def _close(fitted: fit.Fitted, kind: str, row: str, seed: int, keep: bool = False) -> str:
     """Score the test photos and write the cell."""
     folder = _folder(kind, row, seed)
     with tempfile.TemporaryDirectory() as beside:
         home = folder if keep else Path(beside)
         fitted.save(home)
-        network, about = weights.network(home / "weights.safetensors")
+        network, about = checkpoint.network(home / "weights.safetensors")
     test, model, where = Shards(SHARDS / "test"), params.Model(**about["model"]).for_test(), device.pick()
     batches: Iterable[Batch] = evaluation_batches(test, model, 100)
     if about["settings"]["augmentation"]["views"]:

@@ -8,14 +8,14 @@ from typing import Any
 
 from benchmarks import cell
 from sadcl import files, params, stages
-from sadcl.data.loading import Batch
+from sadcl.data.shards.batches import Batch
 from sadcl.model import device
-from sadcl.model.contrast import DualContrast
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.memory import Memory
 from sadcl.model.network import Network
 from sadcl.progress import say
 from sadcl.training import schedule
-from sadcl.training.gather import Gather
+from sadcl.training.distributed import Gather
 from sadcl.training.objective import Classification, DualContrastive, Objective
 
 CLASSES, BATCH, POSITIVE, ROUNDS = 80, 50, 0.036, 5

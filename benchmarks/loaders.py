@@ -23,11 +23,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.pairs import Pair
 from sadcl import params, processes
-from sadcl.data import augment, photos, shards
+from sadcl.data.images import augment, decode
+from sadcl.data.images.resize import squash
 from sadcl.data.ingest import ingest
-from sadcl.data.loading import TrainingBatches, evaluation_batches
-from sadcl.data.resize import squash
-from sadcl.data.shards import Shards
+from sadcl.data.shards import reader
+from sadcl.data.shards.batches import TrainingBatches, evaluation_batches
+from sadcl.data.shards.reader import Shards
 from sadcl.data.table import Table
 
 MODEL, TEST = Path("models/train"), Path("data/shards/test")
@@ -84,7 +85,7 @@ def made(size: tuple[int, int] = LARGE, grain: float = 0.0) -> Files:
     )
     table = ingest(folder, "raw", how, 1, folder / "cache", processes.workers())
     for name, side in (("whole", None), ("small", 256)):
-        shards.write(table, folder, folder / name, params.Prepare(short_side=side), processes.workers())
+        reader.write(table, folder, folder / name, params.Prepare(short_side=side), processes.workers())
     return Files(folder, table, Shards(folder / "whole/train"), Shards(folder / "small/train"))
 
 
@@ -195,7 +196,7 @@ def _prepare(files: Files) -> Pair:
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            shards.write(files.table, files.root, Path(folder), settings, processes.workers())
+            reader.write(files.table, files.root, Path(folder), settings, processes.workers())
 
     def one(path: Path, folder: Path) -> None:
         image = Image.open(path).convert("RGB")
@@ -250,7 +251,7 @@ def _apart(side: int, of: Shards) -> float:
     apart = []
     for row, name in enumerate(of.ids):
         image = PlainSquash(side)(Image.open(made().root / made().table.source / name).convert("RGB"))
-        mine = squash(photos.pixels(of.jpeg(row), at_least=side), side)
+        mine = squash(decode.pixels(of.jpeg(row), at_least=side), side)
         apart.append(np.abs(mine.astype(int) - np.asarray(image)).mean())
     return float(np.mean(apart))
 

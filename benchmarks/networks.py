@@ -8,14 +8,14 @@ from torch.nn import functional as F
 
 from benchmarks.pairs import POSITIVE, Pair, Side, dense_sample_to_sample
 from sadcl import params
-from sadcl.data.loading import Batch
-from sadcl.model.contrast import DualContrast
+from sadcl.data.shards.batches import Batch
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.heads import SARL
 from sadcl.model.heads.sarl import sine_encoding
 from sadcl.model.memory import Memory
 from sadcl.model.network import Network
 from sadcl.training import schedule
-from sadcl.training.gather import Gather
+from sadcl.training.distributed import Gather
 from sadcl.training.objective import DualContrastive
 
 

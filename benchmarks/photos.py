@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from sadcl import params, processes, stages
-from sadcl.data import shards
 from sadcl.data.ingest import ingest
+from sadcl.data.shards import reader
 
 RECIPE, OUT = params.RECIPES / "coco-mini.yaml", Path("benchmarks/shards")
 
@@ -15,7 +15,7 @@ def main() -> str:
     source = f"data/raw/{settings.ingest.source}"
     workers = processes.workers()
     table = ingest(Path(), source, settings.ingest, settings.seed, Path(".sadcl/cache"), workers)
-    counts = shards.write(table, Path(), OUT, settings.prepare, workers)
+    counts = reader.write(table, Path(), OUT, settings.prepare, workers)
     return f"{', '.join(f'{n:,} {split}' for split, n in counts.items())} photos in {OUT}"
 
 

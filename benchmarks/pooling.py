@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from sadcl import files, params, stages
-from sadcl.data.loading import evaluation_batches
-from sadcl.data.shards import Shards
+from sadcl.data.shards.batches import evaluation_batches
+from sadcl.data.shards.reader import Shards
 from sadcl.evaluation.metrics import evaluate
-from sadcl.model import device, tagger, weights
+from sadcl.model import device, tagger
 from sadcl.progress import track
-from sadcl.training import run
+from sadcl.training import fit
+from sadcl.weights import checkpoint
 
 SHARDS, OUT = Path("data/shards"), Path("benchmarks/pooling")
 FIGURES = ("mAP", "CP", "CR", "CF1", "CF1_harmonic", "OP", "OR", "OF1")
@@ -25,14 +26,14 @@ def main() -> str:
             ),
         }
     )
-    run.pretrain(baseline, SHARDS).save(OUT)
+    fit.pretrain(baseline, SHARDS).save(OUT)
     figures = _score(OUT / "weights.safetensors", settings.evaluate)
     files.write_json(OUT / "metrics.json", {"pooling": figures})
     return f"pooling with test mAP {figures['mAP']:.2f} in {OUT}"
 
 
 def _score(file: Path, settings: params.Evaluate) -> dict[str, float]:
-    network, head = weights.network(file)
+    network, head = checkpoint.network(file)
     test, where = Shards(SHARDS / "test"), device.pick()
     batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), settings.batch)
     shown = track(batches, "test", total=-(-len(test) // settings.batch), each=settings.batch)

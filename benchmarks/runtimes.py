@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from sadcl import params
-from sadcl.data.loading import evaluation_batches
-from sadcl.data.shards import Shards
+from sadcl.data.shards.batches import evaluation_batches
+from sadcl.data.shards.reader import Shards
 from sadcl.evaluation.metrics import evaluate
-from sadcl.model import export, runtime, tagger
+from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
+from sadcl.weights import export, loader
 
 TRAINED, SHARDS = Path("models/train"), Path("data/shards")
 FLOAT, INT8 = "onnxruntime", "onnxruntime, int8"
@@ -61,7 +62,7 @@ class Measured:
 def measure() -> Measured:
     """Measure the trained model, or without one a random one of the same shape, which has speeds only."""
     model = _model()
-    model.network, model.device = model.network.to(runtime.CPU), runtime.CPU
+    model.network, model.device = model.network.to(loader.CPU), loader.CPU
     with tempfile.TemporaryDirectory() as folder:
         networks = _networks(model, Path(folder))
         speeds = _speeds(networks, int(model.head["preprocessing"]["side"]))
@@ -103,7 +104,7 @@ def _networks(model: Tagger, folder: Path) -> Networks:
     whole, small = folder / "weights.onnx", folder / "int8.onnx"
     export.onnx(model, whole)
     quantise(whole, small, _photos(model))
-    onnx = {FLOAT: runtime.OnnxNetwork(whole), INT8: runtime.OnnxNetwork(small)}
+    onnx = {FLOAT: loader.OnnxNetwork(whole), INT8: loader.OnnxNetwork(small)}
     compiled: Any = torch.compile(model.network, dynamic=False)
     there = {"torch, compiled": compiled} if shutil.which(os.environ.get("CXX", "g++")) else {}  # it calls a compiler
     return {"torch": model.network, **there, **onnx}

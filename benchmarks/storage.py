@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sadcl import files, graph, params
-from sadcl.data import shards, table
-from sadcl.graph.command import dvc
+from sadcl import files, params, pipeline
+from sadcl.data import table
+from sadcl.data.shards import reader
+from sadcl.pipeline.dvc import dvc
 from sadcl.progress import say, track
 
 RESULTS = Path(__file__).parent / "results" / "storage.json"
@@ -51,7 +52,7 @@ def measure(count: int) -> Iterator[Cost]:
         rows = photos(root / "raw", count)
         yield _cost("photos as files", root, root / "raw")
         for shard_rows in SHARD_ROWS:
-            shards.write(
+            reader.write(
                 rows, root, root / "shards", params.Prepare(shard_rows=shard_rows), workers=os.cpu_count() or 1
             )
             yield _cost(f"shards of {shard_rows} photos", root, root / "shards")
@@ -71,7 +72,7 @@ def changed(shard_rows: int, *, in_order: bool) -> list[float]:
 
 def _parts(ids: list[str], shard_rows: int) -> set[tuple[str, ...]]:
     ids = sorted(ids)
-    return {tuple(ids[start:end]) for start, end in shards._boundaries(ids, shard_rows)}
+    return {tuple(ids[start:end]) for start, end in reader._boundaries(ids, shard_rows)}
 
 
 def photos(folder: Path, count: int) -> table.Table:
@@ -95,7 +96,7 @@ def photos(folder: Path, count: int) -> table.Table:
 def _cost(way: str, root: Path, data: Path) -> Cost:
     project = root / "project"
     project.mkdir()
-    graph.set_up(project)
+    pipeline.set_up(project)
     target = project / "data"
     shutil.copytree(data, target, copy_function=os.link)
     count = sum(1 for path in target.rglob("*") if path.is_file())

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from flows import environment  # noqa: F401 - before Prefect, which reads its settings once
-from flows.quiet import unknown
-from sadcl import files, graph, processes
+from flows.messages import unknown
+from sadcl import files, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
@@ -38,7 +38,7 @@ def deploy(project: Path) -> list[str]:
     Raises:
         SadclError: the server can't be reached, or refuses.
     """
-    graph.require_project(project)
+    pipeline.require_project(project)
     pools = ["work-pool", "create", "sadcl", "--type", "process", "--overwrite"]
     files.write_text(project / RENDERED, yaml.safe_dump(render(project), sort_keys=False))
     for words in (pools, ["deploy", "--all", "--prefect-file", str(RENDERED)]):

@@ -15,10 +15,11 @@ from prefect.artifacts import create_markdown_artifact  # isort: skip
 from prefect.settings import PREFECT_API_URL, temporary_settings  # isort: skip
 from prefect.states import Completed  # isort: skip
 
-from flows.quiet import in_words, plain_words, speak_plainly
-from sadcl import params, worktree
+from flows.messages import in_words, plain_words, speak_plainly
+from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.progress import say
+from sadcl.project import worktree
 
 FILES = ("data/champion.json", "data/champion.dvc", "data/audit.jsonl")
 DID = {"promote": "promoted", "rollback": "went back to", "reject": "rejected", "found": "found"}
@@ -33,7 +34,7 @@ def promote(commit: bool = False, root: Path = Path(".")) -> State[Any]:
         root: the project's folder.
     """
     speak_plainly()
-    from sadcl.registry import audit
+    from sadcl.registry.audit import log as audit
     from sadcl.registry.sync import sync
 
     root, log = Path(root).resolve(), get_run_logger()
@@ -66,7 +67,7 @@ def _did(decided: dict[str, Any]) -> str:
 
 def _page(decided: dict[str, Any], words: str, changed: list[str]) -> str:
     """Who, what, why, from and to, and what to commit."""
-    from sadcl.registry.markdown import escaped, table
+    from sadcl.registry.model_card.markdown import escaped, table
 
     what, to = f"{_did(decided)} {decided.get('challenger')}", str(decided.get("to") or "")
     row = [decided.get("user"), what, decided.get("reason"), to and (decided.get("from") or "nobody"), to,

@@ -21,10 +21,11 @@ from prefect.cache_policies import NO_CACHE  # isort: skip
 from prefect.states import Completed  # isort: skip
 
 from flows import pages
-from flows.quiet import in_words, plain_words, speak_plainly
-from sadcl import files, graph, params, processes, worktree
+from flows.messages import in_words, plain_words, speak_plainly
+from sadcl import files, params, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
+from sadcl.project import worktree
 
 UNCHANGED = "unchanged"
 TUNED = "train"
@@ -47,7 +48,7 @@ COMMAND = "from sadcl import cli, processes; processes.end_with_parents(); cli.m
 
 def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
-    return not isinstance(error, SadclError) or (isinstance(error, graph.StageError) and error.retry_may_help)
+    return not isinstance(error, SadclError) or (isinstance(error, pipeline.StageError) and error.retry_may_help)
 
 
 @flow(name="retrain")
@@ -88,7 +89,7 @@ def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any
     words = []
     _command(root, "sync")
     sources = take_in_sources(root)
-    stages, steps = graph.stages(root), dict[str, pages.Step]()
+    stages, steps = pipeline.stages(root), dict[str, pages.Step]()
     if tune_trials > 0:
         steps |= _run_stale(root, list(takewhile(lambda stage: stage.name != TUNED, stages)))
         words.append(_command(root, "tune", "--trials", str(tune_trials), "--apply"))
@@ -104,9 +105,9 @@ def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any
     return Completed(message=" ".join(words)) if ran else Completed(name=UNCHANGED, message=" ".join(words))
 
 
-def _run_stale(root: Path, stages: list[graph.Stage]) -> dict[str, pages.Step]:
+def _run_stale(root: Path, stages: list[pipeline.Stage]) -> dict[str, pages.Step]:
     """Those of the stages that are stale, one task each; a stage that DVC then finds unchanged is told as such."""
-    stale, steps = graph.stale(root), {}
+    stale, steps = pipeline.stale(root), {}
     for stage in (stage for stage in stages if stage.name in stale):
         retries = ATTEMPTS - 1 if stage.name in INPUT else 0
         step = run_stage.with_options(name=stage.name, retries=retries, retry_delay_seconds=PAUSE)
@@ -123,7 +124,7 @@ def _command(root: Path, *words: str) -> str:
 def run_stage(name: str, outs: tuple[str, ...], root: Path) -> pages.Step:
     """``dvc repro --single-item``; its lines go to the log, its last words and files to an artifact."""
     log, started = get_run_logger(), time.monotonic()
-    outcome = graph.reproduce(name, single=True, root=root, line=log.info)
+    outcome = pipeline.reproduce(name, single=True, root=root, line=log.info)
     step = pages.Step(name, outcome.ran, outcome.last_line or UNCHANGED, time.monotonic() - started)
     page = pages.stage_page(step, outcome.output, outs, root)
     create_markdown_artifact(key=f"stage-{pages.key(name)}", markdown=page, description=step.words[:200])
@@ -146,23 +147,23 @@ def sadcl_command(root: Path, *words: str) -> str:
     last = next((line for line in reversed(printed.splitlines()) if line.strip()), "")
     if status != 0:
         said = last.removeprefix("sadcl: ") or f"sadcl {words[0]} ended with status {status}"
-        raise graph.StageError(words[0], status, said)
+        raise pipeline.StageError(words[0], status, said)
     return last
 
 
 @task(cache_policy=NO_CACHE)
 def take_in_sources(root: Path) -> list[str]:
     """Data that was edited since ``dvc add`` is taken in, as ``dvc repro`` does it; the names of its files."""
-    sources = graph.changed_sources(root)
+    sources = pipeline.changed_sources(root)
     for source in sources:
-        graph.reproduce(source, single=True, root=root, line=get_run_logger().info)
+        pipeline.reproduce(source, single=True, root=root, line=get_run_logger().info)
     return sources
 
 
 @task(cache_policy=NO_CACHE, retries=1, retry_delay_seconds=PAUSE)
 def keep(root: Path, branch: str, tuned: bool, sources: list[str]) -> str:
     """Send the data to the remote and commit the result; in place only the run's own files."""
-    graph.push(root)
+    pipeline.push(root)
     in_place = branch == "HEAD"
     own = [*(path for path in worktree.RESULTS if path != params.RECIPES.name), *sources]
     made = worktree.commit(root, f"Retrain{' with tuned settings' if tuned else ''}", own if in_place else ())
@@ -192,7 +193,7 @@ def main() -> None:
     parser.add_argument("--no-register", action="store_true", help="leave the registry alone")
     given = parser.parse_args()
     try:
-        graph.require_project()
+        pipeline.require_project()
         with plain_words():
             state = retrain(
                 commit=given.commit, tune_trials=given.tune_trials, publish=not given.no_register, return_state=True

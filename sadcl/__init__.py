@@ -11,12 +11,12 @@ from sadcl.errors import SadclError
 if TYPE_CHECKING:
     import sadcl.model.losses as losses
     from sadcl.evaluation.metrics import evaluate
-    from sadcl.registry.served import load
+    from sadcl.registry.load import load
 
 __version__ = "0.1.0"
 __all__ = ["SadclError", "__version__", "evaluate", "load", "losses"]
 
-_HOMES = {"evaluate": "sadcl.evaluation.metrics", "load": "sadcl.registry.served", "losses": "sadcl.model.losses"}
+_HOMES = {"evaluate": "sadcl.evaluation.metrics", "load": "sadcl.registry.load", "losses": "sadcl.model.losses"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sadcl import graph
+from sadcl import pipeline
 
 ROOT = Path(__file__).parents[1]
 SADCL = ("-c", "from sadcl.cli import main; main()")
@@ -54,7 +54,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("dvc.yaml", "recipes/demo.yaml", "recipes/scenes.yaml"):
         (root / name).write_text((ROOT / name).read_text())
     (root / "params.yaml").write_text((ROOT / "recipes/demo.yaml").read_text())
-    graph.set_up(root)
+    pipeline.set_up(root)
     return root
 
 

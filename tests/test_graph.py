@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sadcl import files, graph
+from sadcl import files, pipeline
 from sadcl.errors import SadclError
-from sadcl.graph.command import environment
+from sadcl.pipeline.dvc import environment
 
 PIPELINE = """
 stages:
@@ -70,14 +70,14 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("templates")
     root = folder / "fresh"
     root.mkdir()
-    graph.set_up(root)
+    pipeline.set_up(root)
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "params.yaml").write_text("word: hello\nother: 1\n")
     (root / "source.txt").write_text("source")
     for name, reads in (("one", "source.txt"), ("two", "one.txt"), ("aside", "source.txt"), ("three", "two.txt")):
         (root / f"{name}.py").write_text(WRITE.format(name=name, reads=reads))
     shutil.copytree(root, folder / "done")
-    graph.reproduce(root=folder / "done")
+    pipeline.reproduce(root=folder / "done")
     return folder
 
 
@@ -112,85 +112,85 @@ def gone(process: psutil.Process) -> bool:
 
 
 def test_stages_come_after_what_they_need_and_otherwise_as_written(fresh: Path) -> None:
-    found = graph.stages(fresh)
+    found = pipeline.stages(fresh)
     assert [stage.name for stage in found] == ["one", "two", "aside", "three"]
-    assert found[0] == graph.Stage("one", "the first of all", ("source.txt", "one.py"), ("one.txt",), ("word",))
+    assert found[0] == pipeline.Stage("one", "the first of all", ("source.txt", "one.py"), ("one.txt",), ("word",))
 
 
 def test_reproduce_runs_what_is_stale_and_nothing_the_second_time(fresh: Path) -> None:
     said: list[str] = []
-    first = graph.reproduce(root=fresh, line=said.append)
+    first = pipeline.reproduce(root=fresh, line=said.append)
     assert first.ran
     assert (fresh / "three.txt").read_text() == "sourceonetwothree"
     assert first.last_line == "three: done"
     assert "one: reads source.txt" in said
     assert not [line for line in said if "git add" in line or line.startswith(">")]
-    assert graph.stale(fresh) == {}
-    second = graph.reproduce(root=fresh)
+    assert pipeline.stale(fresh) == {}
+    second = pipeline.reproduce(root=fresh)
     assert (second.ran, second.output) == (False, "")
 
 
 def test_single_leaves_what_it_needs_alone(done: Path) -> None:
     (done / "source.txt").write_text("new")
-    assert not graph.reproduce("two", single=True, root=done).ran
-    assert graph.reproduce("one", single=True, root=done).ran
-    assert graph.stale(done)["two"] == ["one.txt modified"]
+    assert not pipeline.reproduce("two", single=True, root=done).ran
+    assert pipeline.reproduce("one", single=True, root=done).ran
+    assert pipeline.stale(done)["two"] == ["one.txt modified"]
 
 
 def test_staleness_travels_down_and_says_why(done: Path) -> None:
     (done / "params.yaml").write_text("word: goodbye\nother: 2\n")
-    assert graph.stale(done) == {"one": ["word modified"], "two": ["follows one"], "three": ["follows two"]}
+    assert pipeline.stale(done) == {"one": ["word modified"], "two": ["follows one"], "three": ["follows two"]}
     (done / "aside.txt").unlink()
-    assert graph.stale(done)["aside"] == ["aside.txt deleted"]
-    assert graph.stale(done)["three"] == ["follows two", "follows aside"]
+    assert pipeline.stale(done)["aside"] == ["aside.txt deleted"]
+    assert pipeline.stale(done)["three"] == ["follows two", "follows aside"]
 
 
 def test_an_earlier_result_comes_back_from_the_cache(done: Path) -> None:
-    before = graph.lock_digest(done)
+    before = pipeline.lock_digest(done)
     (done / "source.txt").write_text("new")
-    graph.reproduce(root=done)
-    assert graph.lock_digest(done) != before
+    pipeline.reproduce(root=done)
+    assert pipeline.lock_digest(done) != before
     (done / "source.txt").write_text("source")
     (done / "one.py").write_text((done / "one.py").read_text())
-    assert graph.reproduce(root=done).ran
-    assert graph.lock_digest(done) == before
+    assert pipeline.reproduce(root=done).ran
+    assert pipeline.lock_digest(done) == before
 
 
 def test_a_failing_stage_speaks_for_itself(done: Path) -> None:
     (done / "three.py").write_text(REFUSES)
-    with pytest.raises(graph.StageError) as caught:
-        graph.reproduce(root=done)
+    with pytest.raises(pipeline.StageError) as caught:
+        pipeline.reproduce(root=done)
     assert str(caught.value) == "three: The photo is broken (a.jpg). Remove it."
     assert (caught.value.stage, caught.value.status, caught.value.retry_may_help) == ("three", 2, False)
 
 
 def test_a_crash_may_be_worth_another_try(done: Path) -> None:
     (done / "three.py").write_text("raise OSError('the network is away')")
-    with pytest.raises(graph.StageError, match="the network is away") as caught:
-        graph.reproduce(root=done)
+    with pytest.raises(pipeline.StageError, match="the network is away") as caught:
+        pipeline.reproduce(root=done)
     assert caught.value.retry_may_help
 
 
 def test_a_stage_that_makes_nothing_is_named(fresh: Path) -> None:
     (fresh / "aside.py").write_text("print('aside: does nothing')")
-    with pytest.raises(graph.StageError, match=r"aside: output 'aside.txt' does not exist"):
-        graph.reproduce("aside", root=fresh)
+    with pytest.raises(pipeline.StageError, match=r"aside: output 'aside.txt' does not exist"):
+        pipeline.reproduce("aside", root=fresh)
 
 
 def test_what_is_missing_or_unknown_is_named(fresh: Path) -> None:
     (fresh / "source.txt").unlink()
     with pytest.raises(SadclError, match=r"source\.txt"):
-        graph.reproduce("one", root=fresh)
+        pipeline.reproduce("one", root=fresh)
     with pytest.raises(SadclError, match="nothere"):
-        graph.reproduce("nothere", root=fresh)
+        pipeline.reproduce("nothere", root=fresh)
     (fresh / "dvc.yaml").write_text("stages: {one: [}")
     with pytest.raises(SadclError, match="DVC can't read the project"):
-        graph.stages(fresh)
+        pipeline.stages(fresh)
 
 
 def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SadclError, match="dvc init"):
-        graph.stages(tmp_path)
+        pipeline.stages(tmp_path)
 
 
 def test_while_dvc_works_others_hear_who_it_is(fresh: Path) -> None:
@@ -201,7 +201,7 @@ def test_while_dvc_works_others_hear_who_it_is(fresh: Path) -> None:
     )  # fmt: skip
     try:
         running(fresh)
-        for ask in (lambda: graph.stale(fresh), lambda: graph.reproduce(root=fresh)):
+        for ask in (lambda: pipeline.stale(fresh), lambda: pipeline.reproduce(root=fresh)):
             with pytest.raises(SadclError, match=rf"DVC is busy: process {working.pid} \(dvc repro one\)"):
                 ask()
     finally:
@@ -224,7 +224,7 @@ def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(fresh: Path, sign: 
     assert "SadclError" in (words := ours.stderr.read()) or "StageError" in words
     ours.stderr.close()
     (fresh / "one.py").write_text(WRITE.format(name="one", reads="source.txt"))
-    assert graph.reproduce("one", root=fresh).ran
+    assert pipeline.reproduce("one", root=fresh).ran
 
 
 @pytest.mark.parametrize("sign", SIGNS)
@@ -240,48 +240,48 @@ def test_killing_us_ends_dvc_and_its_stage(fresh: Path, sign: signal.Signals) ->
 
 
 def test_what_is_added_is_pushed_and_comes_back(fresh: Path) -> None:
-    graph.add(fresh / "source.txt")
-    graph.reproduce("one", root=fresh)
-    graph.push(fresh)
+    pipeline.add(fresh / "source.txt")
+    pipeline.reproduce("one", root=fresh)
+    pipeline.push(fresh)
     for name in ("source.txt", "one.txt"):
         (fresh / name).unlink()
     for path in (fresh / ".dvc/cache").rglob("*"):
         if path.is_file():
             path.chmod(0o644)
             path.unlink()
-    graph.pull(fresh)
+    pipeline.pull(fresh)
     assert (fresh / "source.txt").read_text() == "source"
     assert (fresh / "one.txt").read_text() == "sourceone"
 
 
 def test_an_edited_source_is_noticed_and_taken_in(fresh: Path) -> None:
-    graph.add(fresh / "source.txt")
-    assert graph.changed_sources(fresh) == []
+    pipeline.add(fresh / "source.txt")
+    assert pipeline.changed_sources(fresh) == []
     (fresh / "source.txt").unlink()
     (fresh / "source.txt").write_text("edited")
-    assert graph.changed_sources(fresh) == ["source.txt.dvc"]
-    graph.reproduce("source.txt.dvc", single=True, root=fresh)
-    assert graph.changed_sources(fresh) == []
+    assert pipeline.changed_sources(fresh) == ["source.txt.dvc"]
+    pipeline.reproduce("source.txt.dvc", single=True, root=fresh)
+    assert pipeline.changed_sources(fresh) == []
 
 
 def test_there_must_be_something_to_add(fresh: Path) -> None:
     with pytest.raises(SadclError, match="nothing to track"):
-        graph.add(fresh / "nothere")
+        pipeline.add(fresh / "nothere")
 
 
 def test_what_dvc_can_not_read_is_said(fresh: Path) -> None:
     (fresh / "dvc.yaml").write_text(PIPELINE.replace("deps: [source.txt, one.py]", "deps: ['${ingest.source}']"))
     with pytest.raises(SadclError, match=r"failed to parse .*Could not find 'ingest\.source'"):
-        graph.add(fresh / "source.txt")
+        pipeline.add(fresh / "source.txt")
 
 
 def test_set_up_again_changes_nothing_and_keeps_what_people_chose(fresh: Path) -> None:
     config = fresh / ".dvc/config"
     before = config.read_bytes()
-    graph.set_up(fresh)
+    pipeline.set_up(fresh)
     assert config.read_bytes() == before
     config.write_text(config.read_text().replace("remote = local", "remote = ours  # on the server"))
-    graph.set_up(fresh)
+    pipeline.set_up(fresh)
     assert "remote = ours  # on the server" in config.read_text()
 
 
@@ -290,14 +290,14 @@ def test_a_copy_of_the_project_shares_cache_and_remote(done: Path, tmp_path: Pat
     copy.mkdir()
     for name in ("dvc.yaml", "dvc.lock", "params.yaml", "source.txt", "one.py", "two.py", "aside.py", "three.py"):
         files.write_text(copy / name, (done / name).read_text())
-    graph.set_up(copy)
-    graph.share_cache(done, copy)
-    graph.checkout(copy)
+    pipeline.set_up(copy)
+    pipeline.share_cache(done, copy)
+    pipeline.checkout(copy)
     assert (copy / "three.txt").read_text() == "sourceonetwothree"
-    assert graph.stale(copy) == {}
-    graph.push(copy)
+    assert pipeline.stale(copy) == {}
+    pipeline.push(copy)
     assert (done / ".dvc-remote").is_dir()
 
 
 def test_without_a_lock_there_is_no_digest(fresh: Path) -> None:
-    assert graph.lock_digest(fresh) == ""
+    assert pipeline.lock_digest(fresh) == ""

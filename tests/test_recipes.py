@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from sadcl import params
+from sadcl.evaluation.gate.verdict import IN_USE
 from sadcl.evaluation.metrics import NAMES
-from sadcl.evaluation.verdict import IN_USE
-from sadcl.model.contrast import DualContrast
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
 
 ROOT = Path(__file__).parent.parent

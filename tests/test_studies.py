@@ -7,10 +7,10 @@ import pytest
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
+from sadcl.accounts.throttle import FREE
+from sadcl.accounts.users import Person
 from sadcl.errors import SadclError
-from sadcl.registry.attempts import FREE
-from sadcl.registry.people import Person
-from sadcl.services.studies import TRUSTED, Door
+from sadcl.services.optuna_login import TRUSTED, Door
 
 ROLES = {"rea": "reader", "tom": "trainer", "rita": "reviewer", "admin": "administrator"}
 REA, TOM = ("rea", "password of rea"), ("tom", "password of tom")

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from sadcl import graph
+from sadcl import pipeline
 from sadcl.services import HOST, free_port
 
 pytestmark = pytest.mark.slow
@@ -37,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     (root / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (root / "params.yaml").write_text((ROOT / "recipes/demo.yaml").read_text())
-    graph.set_up(root)
+    pipeline.set_up(root)
     return root
 
 

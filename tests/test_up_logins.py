@@ -12,10 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sadcl import files, graph
-from sadcl.registry import names, people, store
+from sadcl import files, pipeline
+from sadcl.accounts import users
+from sadcl.registry import client as store
+from sadcl.registry import schema
 from sadcl.services import HOST
-from sadcl.services.running import STARTED_FOR
+from sadcl.services.supervisor import STARTED_FOR
 from tests.flows.conftest import save
 from tests.registry.conftest import NAME, Networks, _settings, leave, networks  # noqa: F401 - fixtures
 from tests.test_up import ROOT, four_ports, run, up, variables
@@ -67,7 +69,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Iterat
     root = tmp_path_factory.mktemp("team") / "a project"
     root.mkdir()
     subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
-    graph.set_up(root)
+    pipeline.set_up(root)
     (root / ".gitignore").write_text("/.sadcl/\n/.dvc-remote/\n")
     files.write_json(root / "params.yaml", _settings())
     files.write_json(root / "data/champion.json", None)
@@ -133,9 +135,9 @@ def test_a_scheduled_run_registers_in_the_workers_name_and_its_stages_have_no_lo
     assert "Completed" in said, said + (team.root / ".sadcl/team/logs/worker.log").read_text()
 
     monkeypatch.setenv(store.ADDRESS, team.address())
-    assert people.check("worker", team.kept["worker"], team.root) == people.Person("worker", "trainer")
+    assert users.check("worker", team.kept["worker"], team.root) == users.Person("worker", "trainer")
     with store.acting_as("rea", PASSWORD), store.opened(team.root) as client:
-        [version] = names.versions(client, NAME)
+        [version] = schema.versions(client, NAME)
     assert version.user_id == "worker"
     seen = json.loads((team.root.parent / "seen.json").read_text())
     assert seen[STARTED_FOR] == str((team.root / ".sadcl/team").resolve())

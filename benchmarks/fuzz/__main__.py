@@ -27,7 +27,7 @@ from benchmarks.fuzz.formats import FORMATS, Export
 from benchmarks.fuzz.mutation import damaged
 from sadcl import params
 from sadcl.data import sources
-from sadcl.data.recognition import recognise
+from sadcl.data.onboarding.detect import recognise
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say

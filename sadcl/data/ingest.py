@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import simplejpeg
 
 from sadcl import files, params
-from sadcl.data import duplicates, protocols, sources, splits
-from sadcl.data.facts import Facts, inspect
+from sadcl.data import sources
+from sadcl.data.images.inspect import Facts, inspect
+from sadcl.data.splits import assign, near_duplicates, protocols
 from sadcl.data.table import SPLITS, Table, column, targets
 from sadcl.errors import SadclError
 from sadcl.progress import say, track
@@ -70,7 +71,7 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
         images = _with_select(images, len(found.classes), settings, seed)
         protocols.check(_ids([*images, *gone]), settings.protocol)
     else:
-        splits.check_shares(settings.select_fraction)
+        assign.check_shares(settings.select_fraction)
     if gone:
         say(f"  {_left_out(gone, len(images) + len(gone))}")
     images.sort(key=lambda image: image.image_id)
@@ -92,10 +93,10 @@ def _dealt(
 ) -> list[sources.Image]:
     """Give a split to each image that has none, near-duplicates together."""
     unsure = np.array([fact.problem is not None for fact in facts])
-    clear = ~unsure & np.array([fact.sharpness >= duplicates.FLAT for fact in facts])
+    clear = ~unsure & np.array([fact.sharpness >= near_duplicates.FLAT for fact in facts])
     hashes = np.array([fact.phash for fact in facts], np.uint64)
-    groups = duplicates.groups(hashes, clear, [fact.sha256 for fact in facts])
-    assigned = splits.assign(
+    groups = near_duplicates.groups(hashes, clear, [fact.sha256 for fact in facts])
+    assigned = assign.assign(
         [image.image_id for image in images],
         targets((image.labels for image in images), classes),
         settings.select_fraction,
@@ -115,7 +116,7 @@ def _with_select(images: list[sources.Image], classes: int, settings: params.Ing
         return images
     train = [i for i, image in enumerate(images) if image.split == "train"]
     matrix = targets([images[i].labels for i in train], classes)
-    mask = splits.select_mask([images[i].image_id for i in train], matrix, settings.select_fraction, seed)
+    mask = assign.select_mask([images[i].image_id for i in train], matrix, settings.select_fraction, seed)
     select = {i for i, chosen in zip(train, mask, strict=True) if chosen}
     return [replace(image, split="select") if i in select else image for i, image in enumerate(images)]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data import sources
-from sadcl.data.sources import csv_file, parquet, sheet
-from sadcl.data.sources.documents import is_file
+from sadcl.data.sources import csv_table, parquet_table, tabular
 from sadcl.data.sources.rows import SPLIT_NAMES, words
+from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
 
 FOLDERS = 50
@@ -69,14 +69,14 @@ def _slices(paths: Sequence[Path], kind: str) -> list[str]:
     """
     filled, odd = Counter[str](), Counter[str]()
     for path in paths:
-        columns, records = sheet.table(path, (csv_file if kind == "csv" else parquet).opened)
+        columns, records = tabular.table(path, (csv_table if kind == "csv" else parquet_table).opened)
         if "labels" in columns or "file" not in columns:
             return []
-        others = [name for name in columns if name not in sheet.OWN]
+        others = [name for name in columns if name not in tabular.OWN]
         for _, record in records:
             cells = {name: "?" if (cell := words(record[name])) is None else cell.lower() for name in others}
             filled.update(name for name, cell in cells.items() if cell)
-            odd.update(name for name, cell in cells.items() if cell not in sheet.FLAGS)
+            odd.update(name for name, cell in cells.items() if cell not in tabular.FLAGS)
     found = [name for name in others if 2 * odd[name] > filled[name]]
     if len(found) == len(others):
         what = "The header has no column 'labels', and no column holds 0 and 1 for a class"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from sadcl.evaluation import calibration, metrics
+from sadcl.evaluation import metrics, reliability
 from sadcl.progress import track
 
 FloatArray = NDArray[np.float64]
@@ -138,7 +138,7 @@ def resampled_ece(
     scores: FloatArray, targets: NDArray[np.bool_], counts: Counts, ignored: NDArray[np.bool_] | None = None
 ) -> FloatArray:
     """ECE alone on resamples of the photos [R], percent."""
-    sums, labels = calibration.excess(scores, targets, ignored)
+    sums, labels = reliability.excess(scores, targets, ignored)
     error, whole = np.abs(_sums(sums, counts)).sum(axis=1), _sums(labels[:, None], counts)[:, 0]
     return _divided(100 * error, whole)
 

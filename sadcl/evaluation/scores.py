@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.evaluation import decisions, metrics
-from sadcl.evaluation.calibration import expected_calibration_error
-from sadcl.evaluation.decisions import Decisions
+from sadcl.evaluation import calibration, metrics
+from sadcl.evaluation.calibration import Decisions
+from sadcl.evaluation.reliability import expected_calibration_error
 
 _KEY, _LOGITS, _SLICE = b"sadcl", "logits_", "slice_"
 _INDEXES, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
@@ -71,12 +71,12 @@ class Scores:
 
     def probabilities(self, name: str) -> NDArray[np.float64]:
         """Sigmoid of a model's logits [N, C]; in float64, where sure images keep their order."""
-        return decisions.sigmoid(self._of(name).astype(np.float64))
+        return calibration.sigmoid(self._of(name).astype(np.float64))
 
     def in_use(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """What a model says where it is used: calibrated probabilities [N, C], and the labels that it gives."""
         logits = self._of(name)
-        decided = self.decisions.get(name) or decisions.plain(len(self.classes))
+        decided = self.decisions.get(name) or calibration.plain(len(self.classes))
         probable = decided.probabilities(logits)
         return probable, probable > decided.thresholds
 

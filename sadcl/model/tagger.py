@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sadcl.data import photos
-from sadcl.data.loading import Batch, normalise
-from sadcl.data.resize import squash
+from sadcl.data.images import decode
+from sadcl.data.images.resize import squash
+from sadcl.data.shards.batches import Batch, normalise
 from sadcl.errors import SadclError
 from sadcl.model import device as devices
-from sadcl.model import weights
 from sadcl.model.heads import HeadOutput
+from sadcl.weights import checkpoint
 
 Photo = str | Path | bytes | Image.Image
 Floats = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ def load(path: str | Path) -> "Tagger":
         SadclError: there is none, or it is damaged, or its network is another than this sadcl's.
     """
     file = Path(path)
-    network, head = weights.network(file / "weights.safetensors" if file.is_dir() else file)
+    network, head = checkpoint.network(file / "weights.safetensors" if file.is_dir() else file)
     return Tagger(network, head)
 
 
@@ -162,9 +162,9 @@ def _open(image: Photo, number: int, side: int) -> np.ndarray:
     """
     where = getattr(image, "filename", "") or f"photo {number}"
     if isinstance(image, Image.Image):
-        return np.array(photos.upright(image, where))
+        return np.array(decode.upright(image, where))
     if isinstance(image, bytes):
-        return photos.pixels(image, at_least=side, where=where)
+        return decode.pixels(image, at_least=side, where=where)
     if not isinstance(image, str | Path):
         raise SadclError(
             f"A photo is a path, bytes or a PIL image, but this is {type(image).__name__}",
@@ -176,4 +176,4 @@ def _open(image: Photo, number: int, side: int) -> np.ndarray:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SadclError(f"The photo can't be read: {reason}", where=image, fix="Check the path") from None
-    return photos.pixels(data, at_least=side, where=image)
+    return decode.pixels(data, at_least=side, where=image)

@@ -13,7 +13,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sadcl.errors import SadclError
-from sadcl.params.base import Section as Section
 from sadcl.params.gate import RULES as RULES
 from sadcl.params.gate import Absolute as Absolute
 from sadcl.params.gate import Cost as Cost
@@ -26,6 +25,7 @@ from sadcl.params.gate import Slice as Slice
 from sadcl.params.recipes import RECIPES as RECIPES
 from sadcl.params.recipes import known_recipes as known_recipes
 from sadcl.params.recipes import recipe as recipe
+from sadcl.params.section import Section as Section
 from sadcl.params.sections import Augmentation as Augmentation
 from sadcl.params.sections import Calibrate as Calibrate
 from sadcl.params.sections import Evaluate as Evaluate

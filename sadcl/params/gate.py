@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sadcl.params.base import Section
+from sadcl.params.section import Section
 
 
 class Absolute(Section):

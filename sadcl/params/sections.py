@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sadcl.params.base import Section
 from sadcl.params.gate import Gate
+from sadcl.params.section import Section
 
 
 class Model(Section):
@@ -111,7 +111,8 @@ class Validate(Section):
     most 4 of 64 bits)."""
     max_shift: float = Field(gt=0, default=0.5)
     """How far a class's frequency may move from the last accepted data, as a share of what it was. Of this and of the
-    two below, what chance explains is left out (sadcl/data/drift.py), so that a small set raises no alarm by itself."""
+    two below, what chance explains is left out (sadcl/data/validation/drift.py), so that a small set
+    raises no alarm by itself."""
     max_overlap_shift: float = Field(gt=0, le=1, default=0.2)
     """How far the overlap of two classes may move: photos with both, as a share of photos with either."""
     max_drift: dict[Literal["labels", "side", "brightness", "sharpness"], float] = Field(
@@ -220,8 +221,8 @@ class Evaluate(Section):
     """Of the figures that need one (CP ... OF1)."""
     batch: int = Field(ge=1, default=64)
     corruptions: tuple[Literal["jpeg", "blur", "noise", "dark", "downscale"], ...] = ()
-    """Score the test photos also as each of these leaves them (sadcl/data/corruptions.py): the figure `robustness` is
-    the share of mAP that is kept, in the mean."""
+    """Score the test photos also as each of these leaves them (sadcl/evaluation/corruptions.py): the figure
+    `robustness` is the share of mAP that is kept, in the mean."""
 
 
 class Register(Section):

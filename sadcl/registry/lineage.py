@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, params, processes
-from sadcl.registry.made import LOCK, Made
+from sadcl.registry.stage_outputs import LOCK, Made
 
 PACKAGES = (
     "torch", "torchvision", "timm", "safetensors", "numpy", "pandas", "pyarrow", "pillow", "simplejpeg",

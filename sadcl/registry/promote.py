@@ -1,6 +1,6 @@
 """A person makes a version the champion, rejects it, or goes back: checks first, then one step, then the repair.
 
-Whoever decides is whom the server knows by the log-in; it refuses what is not theirs (``sadcl.registry.guard``).
+Whoever decides is whom the server knows by the log-in; it refuses what is not theirs (``sadcl.guard``).
 """
 
 import tempfile
@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import params
+from sadcl.accounts import users
 from sadcl.errors import SadclError
-from sadcl.registry import audit, names, people, store, stored
+from sadcl.registry import artifacts, schema
+from sadcl.registry import client as store
+from sadcl.registry.audit import log
 from sadcl.registry.sync import nobody, settle, shadow
 
 if TYPE_CHECKING:
@@ -75,13 +78,13 @@ def promote(
     name = _name(root)
     with store.opened(root, changing=True) as client:
         settle(client, name, root)
-        candidate = names.version(client, name, version)
-        reigning = names.holder(client, names.production(name), names.CHAMPION)
+        candidate = schema.version(client, name, version)
+        reigning = schema.holder(client, schema.production(name), schema.CHAMPION)
         _may_begin(reigning, first, root)
         _as_seen(candidate, seen)
         _may_reign(candidate, reigning)
         _whole(client, candidate)
-        copy = _copy(client, candidate, names.production(name))
+        copy = _copy(client, candidate, schema.production(name))
         _crown(client, copy, reigning, _promotes(candidate), reason, root)
         settle(client, name, root)
     return _champion(copy, f"Version {candidate.version} of {name} is champion now, as", reigning)
@@ -95,15 +98,15 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Champion:
     """
     _reasoned(reason)
     name = _name(root)
-    production = names.production(name)
+    production = schema.production(name)
     with store.opened(root, changing=True) as client:
         settle(client, name, root)
-        reigning = names.holder(client, production, names.CHAMPION)
-        previous = names.holder(client, production, names.PREVIOUS)
+        reigning = schema.holder(client, production, schema.CHAMPION)
+        previous = schema.holder(client, production, schema.PREVIOUS)
         if reigning is None or previous is None or previous.version == reigning.version:
             raise SadclError("There is no previous champion to go back to", where=production)
         _whole(client, previous)
-        _crown(client, previous, reigning, {"action": names.ROLLBACK}, reason, root)
+        _crown(client, previous, reigning, {"action": schema.ROLLBACK}, reason, root)
         settle(client, name, root)
     return _champion(previous, "Back to", reigning)
 
@@ -125,25 +128,25 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
     name = _name(root)
     with store.opened(root, changing=True) as client:
         settle(client, name, root)
-        candidate = names.version(client, name, version)
+        candidate = schema.version(client, name, version)
         _as_seen(candidate, seen)
         _not_rejected(candidate)
-        if names.CHALLENGER not in candidate.aliases:
-            raise SadclError("This version does not challenge", where=names.address(candidate), fix=CHALLENGERS)
+        if schema.CHALLENGER not in candidate.aliases:
+            raise SadclError("This version does not challenge", where=schema.address(candidate), fix=CHALLENGERS)
         decided = {
-            "action": names.REJECT,
+            "action": schema.REJECT,
             "model": name,
             "from": None,
             "to": None,
-            "challenger": names.address(candidate),
-            "weights": str(candidate.tags.get(names.WEIGHTS, "")),
-            "verdict": candidate.tags.get(names.VERDICT_DIGEST),
+            "challenger": schema.address(candidate),
+            "weights": str(candidate.tags.get(schema.WEIGHTS, "")),
+            "verdict": candidate.tags.get(schema.VERDICT_DIGEST),
             **_by(reason, root),
         }
         _decide(client, candidate, decided)
         settle(client, name, root)
     return Rejection(
-        name, str(candidate.version), f"Version {candidate.version} of {name} is rejected. Commit {audit.FILE}."
+        name, str(candidate.version), f"Version {candidate.version} of {name} is rejected. Commit {log.FILE}."
     )
 
 
@@ -172,55 +175,57 @@ def _may_begin(reigning: "ModelVersion | None", first: bool, root: Path) -> None
 
 def _may_reign(candidate: "ModelVersion", reigning: "ModelVersion | None") -> None:
     """The verdict passed, against the champion that reigns now."""
-    where = names.address(candidate)
+    where = schema.address(candidate)
     _not_rejected(candidate)
-    weights = reigning.tags.get(names.WEIGHTS, "?") if reigning is not None else ""
-    if weights == candidate.tags.get(names.WEIGHTS):
+    weights = reigning.tags.get(schema.WEIGHTS, "?") if reigning is not None else ""
+    if weights == candidate.tags.get(schema.WEIGHTS):
         raise SadclError("This model is the champion already", where=where)
-    verdict = candidate.tags.get(names.VERDICT)
+    verdict = candidate.tags.get(schema.VERDICT)
     if verdict != "pass":
         raise SadclError(
-            f"Its verdict is {verdict or 'unknown'}: {candidate.tags.get(names.WORDS, 'nobody judged it')}".rstrip("."),
+            f"Its verdict is {verdict or 'unknown'}: {candidate.tags.get(schema.WORDS, 'nobody judged it')}".rstrip(
+                "."
+            ),
             where=where,
             fix="Only a model that passed the gate can be promoted",
         )
-    judged = candidate.tags.get(names.JUDGED_AGAINST)
+    judged = candidate.tags.get(schema.JUDGED_AGAINST)
     if judged is None or judged != weights:
         raise SadclError("The champion has changed since the gate judged this model", where=where, fix=REGISTER)
 
 
 def _as_seen(candidate: "ModelVersion", seen: str | None) -> None:
     """Nobody decides on a verdict that came after the look, or is being written just now."""
-    verdict = candidate.tags.get(names.VERDICT_DIGEST)
+    verdict = candidate.tags.get(schema.VERDICT_DIGEST)
     if verdict == "":
-        raise SadclError("It is being judged anew", where=names.address(candidate), fix="Try again in a moment")
+        raise SadclError("It is being judged anew", where=schema.address(candidate), fix="Try again in a moment")
     if seen is not None and seen != verdict:
-        raise SadclError("It was judged anew since it was looked at", where=names.address(candidate), fix="Look again")
+        raise SadclError("It was judged anew since it was looked at", where=schema.address(candidate), fix="Look again")
 
 
 def _promotes(candidate: "ModelVersion") -> dict[str, str | None]:
-    return {"action": names.PROMOTE, "verdict": candidate.tags.get(names.VERDICT_DIGEST)}
+    return {"action": schema.PROMOTE, "verdict": candidate.tags.get(schema.VERDICT_DIGEST)}
 
 
 def _not_rejected(candidate: "ModelVersion") -> None:
-    if rejected := names.rejection(candidate):
+    if rejected := schema.rejection(candidate):
         raise SadclError(
             f"It was rejected by {rejected['user']}: {rejected['reason']}".rstrip("."),
-            where=names.address(candidate),
+            where=schema.address(candidate),
             fix="Another verdict, by `dvc repro` and `sadcl register`, makes it challenge again",
         )
 
 
 def _whole(client: "MlflowClient", version: "ModelVersion") -> None:
     with tempfile.TemporaryDirectory() as folder:
-        stored.check_all(client, version, Path(folder))
+        artifacts.check_all(client, version, Path(folder))
 
 
 def _copy(client: "MlflowClient", candidate: "ModelVersion", production: str) -> "ModelVersion":
     """The version in production that is this one: there already (an earlier reign, or a killed call), or copied."""
-    source = names.address(candidate)
-    for version in names.versions(client, production):
-        if version.source == source and version.tags.get(stored.PINS) == candidate.tags[stored.PINS]:
+    source = schema.address(candidate)
+    for version in schema.versions(client, production):
+        if version.source == source and version.tags.get(artifacts.PINS) == candidate.tags[artifacts.PINS]:
             return version
     return client.copy_model_version(source, production)
 
@@ -244,19 +249,19 @@ def _crown(
         **_by(reason, root),
     }
     _decide(client, version, decided)
-    now = names.holder(client, version.name, names.CHAMPION)
+    now = schema.holder(client, version.name, schema.CHAMPION)
     if (now and now.version) != (reigning and reigning.version):
         raise SadclError("Somebody else made another model champion just now", where=version.name, fix=REGISTER)
-    client.set_registered_model_alias(version.name, names.CHAMPION, version.version)
+    client.set_registered_model_alias(version.name, schema.CHAMPION, version.version)
 
 
 def _by(reason: str, root: Path) -> dict[str, str]:
-    return {"reason": reason.strip(), "user": people.decider(root), "time": audit.now()}
+    return {"reason": reason.strip(), "user": users.decider(root), "time": log.now()}
 
 
 def _decide(client: "MlflowClient", version: "ModelVersion", decided: dict[str, Any]) -> None:
     """What makes it so; all else is repaired from it."""
-    client.set_model_version_tag(version.name, version.version, names.DECISION, names.decision_text(decided))
+    client.set_model_version_tag(version.name, version.version, schema.DECISION, schema.decision_text(decided))
 
 
 def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None") -> Champion:
@@ -264,5 +269,5 @@ def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None
     after = f"; version {reigning.version} is the previous one" if reigning is not None else ""
     return Champion(
         str(version.name), str(version.version), str(version.source), shadow(version)["weights"],
-        f"{what} {place}{after}. Commit data/champion.json, data/champion.dvc and {audit.FILE}.",
+        f"{what} {place}{after}. Commit data/champion.json, data/champion.dvc and {log.FILE}.",
     )  # fmt: skip

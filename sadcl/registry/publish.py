@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sadcl import files
+from sadcl.accounts import users
 from sadcl.errors import SadclError
-from sadcl.registry import card, figures, flavour, lineage, names, people, store, stored
-from sadcl.registry import made as stages_made
-from sadcl.registry.made import Made
+from sadcl.registry import artifacts, lineage, package, run_log, schema
+from sadcl.registry import client as store
+from sadcl.registry import stage_outputs as stages_made
+from sadcl.registry.model_card import card
+from sadcl.registry.stage_outputs import Made
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,7 +71,7 @@ def publish(root: Path = Path(".")) -> Published:
 
 def _registered(client: "MlflowClient", made: Made) -> "ModelVersion | None":
     """The version that is this model already."""
-    same = [v for v in names.versions(client, made.name) if v.tags.get(names.IDENTITY) == made.identity]
+    same = [v for v in schema.versions(client, made.name) if v.tags.get(schema.IDENTITY) == made.identity]
     return min(same, key=lambda version: int(version.version), default=None)
 
 
@@ -77,11 +80,11 @@ def _register(client: "MlflowClient", made: Made) -> "ModelVersion":
     _drop_unfinished(client, experiment, made)
     run = client.create_run(experiment, tags=_run_tags(made), run_name=f"{made.name} {made.weights[:8]}").info
     try:
-        model = flavour.log(made, run.run_id)
-        figures.log_settings(client, made, run.run_id)
-        figures.log(client, made, run.run_id, model.model_id)
+        model = package.log(made, run.run_id)
+        run_log.log_settings(client, made, run.run_id)
+        run_log.log(client, made, run.run_id, model.model_id)
         for path in EVIDENCE:
-            client.log_artifact(run.run_id, str(made.root / path), stored.EVIDENCE)
+            client.log_artifact(run.run_id, str(made.root / path), artifacts.EVIDENCE)
         version = _version(client, made, run.run_id, model.model_uri)
     except BaseException:
         client.set_terminated(run.run_id, "FAILED")
@@ -95,11 +98,11 @@ def _version(client: "MlflowClient", made: Made, run_id: str, uri: str) -> "Mode
     import mlflow
 
     tags = {
-        names.IDENTITY: made.identity,
-        names.WEIGHTS: made.weights,
-        names.TEST: made.test,
-        names.MAP: _shown(made.metrics["sadcl"]["mAP"]),
-        stored.PINS: json.dumps(_pins(client, made, run_id, uri), sort_keys=True),
+        schema.IDENTITY: made.identity,
+        schema.WEIGHTS: made.weights,
+        schema.TEST: made.test,
+        schema.MAP: _shown(made.metrics["sadcl"]["mAP"]),
+        artifacts.PINS: json.dumps(_pins(client, made, run_id, uri), sort_keys=True),
         **lineage.tags(made),
     }
     return mlflow.register_model(uri, made.name, tags=tags)
@@ -110,11 +113,11 @@ def _pins(client: "MlflowClient", made: Made, run_id: str, uri: str) -> dict[str
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(download_artifacts(artifact_uri=uri, dst_path=f"{folder}/{stored.MODEL}"))
-        evidence = Path(client.download_artifacts(run_id, stored.EVIDENCE, folder))
-        pins = stored.digests(model, stored.MODEL) | stored.digests(evidence, stored.EVIDENCE)
-    judged = stored.ONNX if made.file == stages_made.ONNX else stored.WEIGHTS
-    ours = {judged: made.weights, stored.SCORES: files.digest(made.root / stages_made.SCORES)}
+        model = Path(download_artifacts(artifact_uri=uri, dst_path=f"{folder}/{artifacts.MODEL}"))
+        evidence = Path(client.download_artifacts(run_id, artifacts.EVIDENCE, folder))
+        pins = artifacts.digests(model, artifacts.MODEL) | artifacts.digests(evidence, artifacts.EVIDENCE)
+    judged = artifacts.ONNX if made.file == stages_made.ONNX else artifacts.WEIGHTS
+    ours = {judged: made.weights, artifacts.SCORES: files.digest(made.root / stages_made.SCORES)}
     if any(pins.get(name) != digest for name, digest in ours.items()):
         raise SadclError("The registry did not keep the files as they were sent", where=uri, fix="Register again")
     return pins
@@ -128,22 +131,22 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
     card tells the verdict, so it follows it; its lineage alone stays that of the registration.
     """
     digest = files.digest_of(made.verdict)
-    if not new and version.tags.get(names.VERDICT_DIGEST) == digest:
+    if not new and version.tags.get(schema.VERDICT_DIGEST) == digest:
         return
-    who = None if new else people.logged_in(made.root)
+    who = None if new else users.logged_in(made.root)
     if who is not None and who != version.user_id:
         raise SadclError(
             f"{version.user_id} registered this model, and the gate's new verdict on it is theirs to register",
-            where=names.address(version),
+            where=schema.address(version),
             fix=f"Let {version.user_id} run `sadcl register`",
         )
     tags = {
-        names.VERDICT: str(made.verdict["verdict"]),
-        names.JUDGED_AGAINST: made.judged_against,
-        names.WORDS: str(made.verdict["words"]),
+        schema.VERDICT: str(made.verdict["verdict"]),
+        schema.JUDGED_AGAINST: made.judged_against,
+        schema.WORDS: str(made.verdict["words"]),
     }
-    order = list(tags) if not made.passed else [names.JUDGED_AGAINST, names.WORDS, names.VERDICT]
-    client.set_model_version_tag(made.name, version.version, names.VERDICT_DIGEST, "")
+    order = list(tags) if not made.passed else [schema.JUDGED_AGAINST, schema.WORDS, schema.VERDICT]
+    client.set_model_version_tag(made.name, version.version, schema.VERDICT_DIGEST, "")
     for name in order:
         client.set_model_version_tag(made.name, version.version, name, tags[name])
     told = _description(made, version)
@@ -153,7 +156,7 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
         client.log_artifact(version.run_id, str(made.root / path))
     for file, text in card.render(made, str(version.version), version.tags).items():
         client.log_text(str(version.run_id), text, file)
-    client.set_model_version_tag(made.name, version.version, names.VERDICT_DIGEST, digest)
+    client.set_model_version_tag(made.name, version.version, schema.VERDICT_DIGEST, digest)
 
 
 def _description(made: Made, version: "ModelVersion") -> str:
@@ -175,23 +178,23 @@ def _description(made: Made, version: "ModelVersion") -> str:
 
 def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str | None:
     """Give or take away ``challenger``; a model that is champion already challenges nobody."""
-    champion = names.holder(client, names.production(made.name), names.CHAMPION)
-    reigns = champion is not None and champion.tags.get(names.WEIGHTS) == made.weights
-    holder = names.holder(client, made.name, names.CHALLENGER)
+    champion = schema.holder(client, schema.production(made.name), schema.CHAMPION)
+    reigns = champion is not None and champion.tags.get(schema.WEIGHTS) == made.weights
+    holder = schema.holder(client, made.name, schema.CHALLENGER)
     holds = holder is not None and holder.version == version.version
-    rejected = names.rejection(client.get_model_version(made.name, version.version))
+    rejected = schema.rejection(client.get_model_version(made.name, version.version))
     if made.passed and not reigns and not rejected:
         if not holds:
-            client.set_registered_model_alias(made.name, names.CHALLENGER, version.version)
-        return names.CHALLENGER
+            client.set_registered_model_alias(made.name, schema.CHALLENGER, version.version)
+        return schema.CHALLENGER
     if holds:
-        client.delete_registered_model_alias(made.name, names.CHALLENGER)
+        client.delete_registered_model_alias(made.name, schema.CHALLENGER)
     return None
 
 
 def _words(made: Made, version: "ModelVersion", alias: str | None, new: bool) -> str:
     how = "is registered" if new else "was registered already"
-    rejected = names.rejection(version)
+    rejected = schema.rejection(version)
     why = f"has the alias {alias}" if alias else f"has no alias: verdict {made.verdict['verdict']}"
     if not alias and made.passed:
         why = f"has no alias: {rejected['user']} rejected it" if rejected else "is the champion already"
@@ -208,7 +211,7 @@ def _experiment(client: "MlflowClient", made: Made) -> str:
     found = client.get_experiment_by_name(made.name)
     if found is None:
         where = None if place is None else str(place / made.name)
-        return str(client.create_experiment(made.name, artifact_location=where, tags=names.KIND))
+        return str(client.create_experiment(made.name, artifact_location=where, tags=schema.KIND))
     if place is not None and Path(found.artifact_location) != place / made.name:
         raise SadclError(
             f"The registry keeps its files in {found.artifact_location}, but this project is elsewhere now",
@@ -220,12 +223,12 @@ def _experiment(client: "MlflowClient", made: Made) -> str:
 
 def _drop_unfinished(client: "MlflowClient", experiment: str, made: Made) -> None:
     """Hide runs of this very model that were killed before their version was registered."""
-    for run in client.search_runs([experiment], f"tags.`{names.IDENTITY}` = '{made.identity}'"):
+    for run in client.search_runs([experiment], f"tags.`{schema.IDENTITY}` = '{made.identity}'"):
         client.delete_run(run.info.run_id)
 
 
 def _run_tags(made: Made) -> dict[str, str]:
-    return {names.IDENTITY: made.identity, "mlflow.source.type": "PROJECT", **lineage.tags(made)}
+    return {schema.IDENTITY: made.identity, "mlflow.source.type": "PROJECT", **lineage.tags(made)}
 
 
 def _shown(figure: float | None) -> str:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import params
-from sadcl.evaluation import champion
-from sadcl.registry import names, store, team
+from sadcl.accounts import host
+from sadcl.evaluation.gate import champion
+from sadcl.registry import client as store
+from sadcl.registry import schema
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -31,12 +33,12 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
         return found
     with store.opened(root) as client:
         for model, alias in (
-            (names.production(name), names.CHAMPION),
-            (names.production(name), names.PREVIOUS),
-            (name, names.CHALLENGER),
+            (schema.production(name), schema.CHAMPION),
+            (schema.production(name), schema.PREVIOUS),
+            (name, schema.CHALLENGER),
         ):
-            holder = names.holder(client, model, alias)
-            found[alias] = None if holder is None or names.rejection(holder) else _about(holder)
+            holder = schema.holder(client, model, alias)
+            found[alias] = None if holder is None or schema.rejection(holder) else _about(holder)
     return found
 
 
@@ -73,7 +75,7 @@ def sentences(root: Path = Path(".")) -> list[str]:
 
 def _team(root: Path) -> list[str]:
     """Where the team's registry runs, if it runs on this host."""
-    up = team.running(root)
+    up = host.running(root)
     if up is None:
         return []
     where = up["registry"]
@@ -82,14 +84,14 @@ def _team(root: Path) -> list[str]:
 
 
 def _about(version: "ModelVersion") -> dict[str, Any]:
-    decided = names.decision(version)
+    decided = schema.decision(version)
     registered = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
     return {
         "name": str(version.name),
         "version": str(version.version),
         "source": str(version.source),
-        "mAP": version.tags.get(names.MAP, "unknown"),
-        "verdict": version.tags.get(names.VERDICT, "unknown"),
+        "mAP": version.tags.get(schema.MAP, "unknown"),
+        "verdict": version.tags.get(schema.VERDICT, "unknown"),
         "since": decided.get("time", registered),
         "by": decided.get("user"),
         "reason": decided.get("reason"),

@@ -8,10 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, graph, params
+from sadcl import files, params, pipeline
+from sadcl.accounts import users
 from sadcl.errors import SadclError
-from sadcl.evaluation import champion
-from sadcl.registry import audit, history, names, people, store, stored
+from sadcl.evaluation.gate import champion
+from sadcl.registry import artifacts, schema
+from sadcl.registry import client as store
+from sadcl.registry.audit import log, verify
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +42,7 @@ def sync(root: Path = Path(".")) -> bool:
 def settle(client: "MlflowClient", name: str, root: Path) -> bool:
     """The repair itself, for who already holds the registry."""
     changed = [_rejected(client, name, root)]
-    version = names.holder(client, names.production(name), names.CHAMPION)
+    version = schema.holder(client, schema.production(name), schema.CHAMPION)
     if version is not None:
         changed += [_aliases(client, name, version, root), _audited(version, root), _shadowed(client, version, root)]
     return any(changed)
@@ -47,52 +50,52 @@ def settle(client: "MlflowClient", name: str, root: Path) -> bool:
 
 def shadow(version: "ModelVersion") -> dict[str, str]:
     """The value of ``data/champion.json`` for a champion."""
-    pins = stored.pins(version)
+    pins = artifacts.pins(version)
     return {
         "name": str(version.name),
         "version": str(version.version),
         "challenger": str(version.source),
-        "weights": pins[stored.model(version)],
-        "scores": pins[stored.SCORES],
-        "test": str(version.tags.get(names.TEST, "")),
+        "weights": pins[artifacts.model(version)],
+        "scores": pins[artifacts.SCORES],
+        "test": str(version.tags.get(schema.TEST, "")),
     }
 
 
 def _rejected(client: "MlflowClient", name: str, root: Path) -> bool:
     """Who was rejected challenges no longer, and the audit says so."""
-    changed, known = False, audit.entries(root)
-    for version in names.versions(client, name):
-        decided = names.decision(version)
+    changed, known = False, log.entries(root)
+    for version in schema.versions(client, name):
+        decided = schema.decision(version)
         if decided and decided not in known:
-            audit.append(decided, root)
+            log.append(decided, root)
             changed = True
-    challenger = names.holder(client, name, names.CHALLENGER)
-    if challenger is not None and names.rejection(challenger):
-        client.delete_registered_model_alias(name, names.CHALLENGER)
+    challenger = schema.holder(client, name, schema.CHALLENGER)
+    if challenger is not None and schema.rejection(challenger):
+        client.delete_registered_model_alias(name, schema.CHALLENGER)
         changed = True
     return changed
 
 
 def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: Path) -> bool:
     """``previous`` is whom the decision replaced; the champion challenges nobody."""
-    production, changed = names.production(name), False
-    decided, known = names.decision(version), _reigns(production, root)
+    production, changed = schema.production(name), False
+    decided, known = schema.decision(version), _reigns(production, root)
     before = decided.get("from")
     if before and (decided not in known or decided == known[-1]):
-        previous = names.holder(client, production, names.PREVIOUS)
+        previous = schema.holder(client, production, schema.PREVIOUS)
         if previous is None or str(previous.version) != before:
-            client.set_registered_model_alias(production, names.PREVIOUS, before)
+            client.set_registered_model_alias(production, schema.PREVIOUS, before)
             changed = True
-    challenger = names.holder(client, name, names.CHALLENGER)
-    if challenger is not None and challenger.tags.get(names.WEIGHTS) == version.tags.get(names.WEIGHTS):
-        client.delete_registered_model_alias(name, names.CHALLENGER)
+    challenger = schema.holder(client, name, schema.CHALLENGER)
+    if challenger is not None and challenger.tags.get(schema.WEIGHTS) == version.tags.get(schema.WEIGHTS):
+        client.delete_registered_model_alias(name, schema.CHALLENGER)
         changed = True
     return changed
 
 
 def _audited(version: "ModelVersion", root: Path) -> bool:
     """The last line of the audit names the champion."""
-    decided, known = names.decision(version), _reigns(str(version.name), root)
+    decided, known = schema.decision(version), _reigns(str(version.name), root)
     last = known[-1] if known else {}
     if last.get("to") == str(version.version):
         return False
@@ -103,24 +106,24 @@ def _audited(version: "ModelVersion", root: Path) -> bool:
             "from": last.get("to"),
             "to": str(version.version),
             "challenger": str(version.source),
-            "weights": str(version.tags.get(names.WEIGHTS, "")),
+            "weights": str(version.tags.get(schema.WEIGHTS, "")),
             "reason": "somebody moved the alias without sadcl",
-            "user": people.decider(root),
-            "time": audit.now(),
+            "user": users.decider(root),
+            "time": log.now(),
         }
-    audit.append(decided, root)
+    log.append(decided, root)
     return True
 
 
 def _reigns(production: str, root: Path) -> list[dict[str, Any]]:
-    return [entry for entry in audit.entries(root) if entry.get("model") == production]
+    return [entry for entry in log.entries(root) if entry.get("model") == production]
 
 
 def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bool:
     """The files are the champion's. The JSON comes last: where it is right, DVC knows the folder too."""
     value, folder = shadow(version), root / champion.FOLDER
     path = root / champion.FILE
-    held = {pin: Path(pin).name for pin in (stored.model(version), stored.SCORES)}
+    held = {pin: Path(pin).name for pin in (artifacts.model(version), artifacts.SCORES)}
     wanted = {file: value[Path(file).stem] for file in held.values()}
     there = {path.name: files.digest(path) for path in folder.glob("*") if path.is_file()}
     noted = (files.read_json(path) if path.is_file() else None) or {}
@@ -130,9 +133,9 @@ def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bo
     if there != wanted:
         with tempfile.TemporaryDirectory() as bench, files.writing_directory(folder) as beside:
             for pin, file in held.items():
-                stored.fetch(client, version, pin, Path(bench)).rename(beside / file)
-    graph.add(folder)
-    files.write_json(path, {**value, "audit": newest if newest and noted == value else history.newest(root)})
+                artifacts.fetch(client, version, pin, Path(bench)).rename(beside / file)
+    pipeline.add(folder)
+    files.write_json(path, {**value, "audit": newest if newest and noted == value else verify.newest(root)})
     return True
 
 

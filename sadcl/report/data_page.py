@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from sadcl import files
-from sadcl.data import accepted, drift, table
-from sadcl.data import validation_frames as frames
-from sadcl.data.accepted import MEASURES, Accepted
+from sadcl.data import table
 from sadcl.data.table import SPLITS, Table
+from sadcl.data.validation import baseline, drift
+from sadcl.data.validation import frames as frames
+from sadcl.data.validation.baseline import MEASURES, Accepted
 from sadcl.progress import track
 from sadcl.report import data_plots, html
 from sadcl.report.data_photos import PAIRS, Album, Picture, near_duplicates, outliers, samples, usable
@@ -42,9 +43,9 @@ def render(root: Path) -> str:
     """
     found = table.read(root / "data/table/annotations.parquet")
     validation = files.read_json(root / "reports/validation.json")
-    before = accepted.read(files.read_json(root / "data/accepted.json", fix="Run `sadcl data accept`"))
+    before = baseline.read(files.read_json(root / "data/accepted.json", fix="Run `sadcl data accept`"))
     album, shown = Album(root, found), usable(found)
-    labels = accepted.present(found)
+    labels = baseline.present(found)
     learnt = (found.frame["split"] != "test").to_numpy()
     order = np.argsort(-labels.sum(axis=0), kind="stable")
     order = order[labels.sum(axis=0)[order] > 0]
@@ -58,7 +59,7 @@ def render(root: Path) -> str:
         validation=validation,
         frequencies=data_plots.frequencies(found.classes, _percent(labels[learnt]), _percent(labels[~learnt])),
         nowhere=[found.classes[j] for j in np.flatnonzero(~labels.any(axis=0))],
-        together=data_plots.together([found.classes[j] for j in crowd], accepted.together(labels[:, crowd]))
+        together=data_plots.together([found.classes[j] for j in crowd], baseline.together(labels[:, crowd]))
         if len(crowd) else None,
         crowd=len(crowd),
         samples=_samples(found, shown, order[:MOST_SAMPLES], album),
@@ -112,7 +113,7 @@ def _drift(found: Table, before: Accepted | None) -> dict[str, Any]:
         f"{words[0].upper()}{words[1:]}": data_plots.spread(
             spread.get(name), drift.distribution(values), words + UNITS.get(name, "")
         )
-        for name, values in accepted.measures(found).items()
+        for name, values in baseline.measures(found).items()
         for words in [MEASURES[name]]
     }
     if before is not None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sadcl.data import duplicates, photos
+from sadcl.data.images import decode
+from sadcl.data.splits import near_duplicates as duplicates
 from sadcl.data.table import Table
-from sadcl.data.validation_frames import told_apart
+from sadcl.data.validation.frames import told_apart
 from sadcl.errors import SadclError
 from sadcl.report import html
 
@@ -56,7 +57,7 @@ class Album:
             path = self._folder / file
             try:
                 # no bound on pixels: ingest has held this photo against it
-                image = photos.decode(path.read_bytes(), at_least=SIDE, max_pixels=1 << 62, where=path)
+                image = decode.decode(path.read_bytes(), at_least=SIDE, max_pixels=1 << 62, where=path)
             except OSError as error:
                 what, fix = f"The photo can't be read any more: {error.strerror}", "Run `dvc repro` again"
                 raise SadclError(what, where=path, fix=fix) from None

@@ -9,8 +9,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from sadcl.data.drift import Distribution
-from sadcl.report.plots import BLUE, COLUMN, ORANGE, STYLE, WIDTH, short, svg
+from sadcl.data.validation.drift import Distribution
+from sadcl.report.model_plots import BLUE, COLUMN, ORANGE, STYLE, WIDTH, short, svg
 
 CROWD = 30
 """Classes in the heat map; with more of them nobody could read their names."""

@@ -18,13 +18,13 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from sadcl import files
-from sadcl.data.shards import Shards
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.model import weights
 from sadcl.progress import say
 from sadcl.report import features
 from sadcl.report.features import NEIGHBOURS, SEED, Floats, Points, Separation, Space
-from sadcl.report.plots import short
+from sadcl.report.model_plots import short
+from sadcl.weights import checkpoint
 
 Box = tuple[float, float, float, float]
 
@@ -66,7 +66,7 @@ def draw(model: Path, shards: Path, out: Path, classes: int = 10, labels: Sequen
     if out.suffix.lower() != ".png":
         raise SadclError("The drawing is a PNG", where=out, fix="Give it a name that ends in .png")
     file = model / "weights.safetensors" if model.is_dir() else model
-    head, split = weights.read_head(file), Shards(shards)
+    head, split = checkpoint.read_head(file), Shards(shards)
     if tuple(head["classes"]) != split.classes:
         raise SadclError("The model knows other classes than these photos", where=file, fix="Run `dvc repro`")
     chosen = features.points(split, classes, labels, POINTS)

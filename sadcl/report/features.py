@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sadcl import params
-from sadcl.data.loading import evaluation_batches
-from sadcl.data.shards import Shards
+from sadcl.data.shards.batches import evaluation_batches
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.model import device, weights
-from sadcl.model.contrast import Projector
+from sadcl.model import device
+from sadcl.model.dual_contrast import Projector
 from sadcl.model.tagger import AUTOCAST
 from sadcl.progress import track
+from sadcl.weights import checkpoint
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -113,7 +114,7 @@ def spaces(file: Path, split: Shards, chosen: Points) -> list[Space]:
         SadclError: the weights can't be read, their head has no label-level features, or a photo can't be decoded.
     """
     features = _features(file, split, chosen)
-    tensors, head = weights.load(file)
+    tensors, head = checkpoint.load(file)
     own = {name.removeprefix(f"{head.get('best', 'ema')}."): tensor for name, tensor in tensors.items()}
     prototypes = own["prototypes"][chosen.classes].float() if "prototypes" in own else None
     found = [_space("without the projector", features, prototypes)]
@@ -142,7 +143,7 @@ def separation(space: Space, kinds: Ints) -> Separation:
 
 def _features(file: Path, split: Shards, chosen: Points) -> Tensor:
     """[P, D] in float32; only photos that have one of the points are looked at."""
-    network, head = weights.network(file)
+    network, head = checkpoint.network(file)
     shown = np.unique(chosen.rows)  # sorted, and so is each batch of them
     model, where, found = params.Model(**head["model"]).for_test(), device.pick(), []
     lower = AUTOCAST.get(head.get("precision", ""))

@@ -12,11 +12,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sadcl.errors import SadclError
-from sadcl.review import decisions, login, pages
-from sadcl.review.aftermath import Aftermath, by_flow
-from sadcl.review.desk import Desk, desk
-from sadcl.review.headers import ALWAYS, Headers
-from sadcl.review.registry import Door, Server
+from sadcl.review.after_decision import Aftermath, by_flow
+from sadcl.review.context import Desk, desk
+from sadcl.review.gateway import Door, Server
+from sadcl.review.routes import decisions, login, versions
+from sadcl.review.security_headers import ALWAYS, Headers
 
 PROJECT = "SADCL_PROJECT"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -46,7 +46,7 @@ def create_app(
     place = root or Path(os.environ.get(PROJECT, "."))
     app = FastAPI(title="sadcl review", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = Desk(place, door or Server(place), clock, aftermath)
-    for room in (login, decisions, pages):
+    for room in (login, decisions, versions):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     app.add_exception_handler(login.LoginNeededError, _to_login)

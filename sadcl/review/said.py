@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sadcl.review.desk import Desk
+from sadcl.review.context import Desk
 from sadcl.review.sessions import Session
 
 Decision = dict[str, Any]

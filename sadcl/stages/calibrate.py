@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from sadcl import files, params, stages
-from sadcl.data.shards import Shards
-from sadcl.evaluation import scores, scoring
-from sadcl.model import export, tagger, weights
+from sadcl.data.shards.reader import Shards
+from sadcl.evaluation import inference, scores
+from sadcl.model import tagger
+from sadcl.weights import checkpoint, export
 
 SHARDS, TRAIN, SERVED = Path("data/shards/select"), Path("models/train/weights.safetensors"), Path("models/served")
 SCORES = Path("reports/select_scores.parquet")
@@ -17,15 +18,15 @@ SCORES = Path("reports/select_scores.parquet")
 def main() -> str:
     """Score the select split and decide on it; write the one file that is judged, registered and served."""
     sections = params.load("calibrate", "evaluate.batch", "register.runtime")
-    found = scoring.selected(TRAIN, Shards(SHARDS), sections.evaluate.batch)
-    decided = scoring.decide(found, sections.calibrate)
+    found = inference.selected(TRAIN, Shards(SHARDS), sections.evaluate.batch)
+    decided = inference.decide(found, sections.calibrate)
     scores.write(SCORES, replace(found, decisions={"sadcl": decided} if decided is not None else {}))
     lists = decided.as_lists() if decided is not None else {}
     thresholds = lists.pop("thresholds", None)
     added = {"thresholds": thresholds, "calibration": lists or None, "train_weights": files.digest(TRAIN)}
     with files.writing_directory(SERVED) as beside:
-        file = beside / weights.FILE
-        weights.write_for_use(TRAIN, file, added)
+        file = beside / checkpoint.FILE
+        checkpoint.write_for_use(TRAIN, file, added)
         if sections.register_.runtime == "onnx":
             export.onnx(tagger.load(file), file.with_suffix(".onnx"))
             file.unlink()

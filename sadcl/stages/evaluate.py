@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from sadcl import files, params, stages
-from sadcl.data.shards import Shards
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.evaluation import calibration, curves, scores, scoring
-from sadcl.model import runtime, weights
+from sadcl.evaluation import curves, inference, reliability, scores
+from sadcl.weights import checkpoint, loader
 
 SHARDS, REPORTS, SERVED = Path("data/shards/test"), Path("reports"), Path("models/served")
 PRETRAIN, TRAIN = Path("models/pretrain/weights.safetensors"), Path("models/train/weights.safetensors")
@@ -17,8 +17,8 @@ def main() -> str:
     settings, test = params.load("evaluate").evaluate, Shards(SHARDS)
     if not len(test):
         raise SadclError("There is no test image", where=SHARDS, fix="Give the source a test split")
-    found = scoring.challenger(runtime.in_folder(SERVED), TRAIN, PRETRAIN, test, settings.batch, settings.corruptions)
-    figures = scoring.summary(found, settings.threshold, weights.read_head(TRAIN)["best"])
+    found = inference.challenger(loader.in_folder(SERVED), TRAIN, PRETRAIN, test, settings.batch, settings.corruptions)
+    figures = inference.summary(found, settings.threshold, checkpoint.read_head(TRAIN)["best"])
     scores.write(REPORTS / "scores.parquet", found)
     _plots(found, settings.threshold)
     files.write_json(REPORTS / "metrics.json", figures)
@@ -34,7 +34,7 @@ def _plots(found: scores.Scores, threshold: float) -> None:
     curves.write_csv(REPORTS / "plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
     scored = {"reliability": found.in_use("sadcl")[0], "reliability_uncalibrated": found.probabilities("sadcl")}
     for name, values in scored.items():
-        bins = calibration.reliability(values, found.targets, found.ignored)
+        bins = reliability.reliability(values, found.targets, found.ignored)
         curves.write_csv(REPORTS / f"plots/{name}.csv", bins, ("score", "present", "labels"))
 
 

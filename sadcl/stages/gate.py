@@ -5,8 +5,9 @@ from typing import Any
 
 from sadcl import files, params, stages
 from sadcl.errors import SadclError
-from sadcl.evaluation import champion, scores
-from sadcl.evaluation.verdict import verdict
+from sadcl.evaluation import scores
+from sadcl.evaluation.gate import champion
+from sadcl.evaluation.gate.verdict import verdict
 from sadcl.progress import say
 
 REPORTS = Path("reports")

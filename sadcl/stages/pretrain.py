@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from sadcl import params, stages
-from sadcl.training import run
+from sadcl.training import fit
 
 SHARDS, OUT = Path("data/shards"), Path("models/pretrain")
 
 
 def main() -> str:
     """Train SARL and write its weights and history."""
-    fitted = run.pretrain(params.load("model", "pretrain", "seed"), SHARDS)
+    fitted = fit.pretrain(params.load("model", "pretrain", "seed"), SHARDS)
     fitted.save(OUT)
     return f"SARL with select mAP {fitted.best_select:.2f} in {OUT}"
 

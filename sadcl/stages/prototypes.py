@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from sadcl import params, stages
-from sadcl.model import weights
-from sadcl.training.collect import class_prototypes
+from sadcl.prototypes.collect import class_prototypes
+from sadcl.weights import checkpoint
 
 SHARDS, START, OUT = (
     Path("data/shards/train"),
@@ -17,9 +17,9 @@ def main() -> str:
     """Compute the prototypes and write them with how many photos each stands on."""
     settings = params.load("prototypes").prototypes
     prototypes, counts = class_prototypes(START, SHARDS, settings)
-    head = weights.read_head(START)
+    head = checkpoint.read_head(START)
     kept = {name: head[name] for name in ("classes", "model", "preprocessing")}
-    weights.save(
+    checkpoint.save(
         OUT,
         {"prototypes": prototypes, "counts": counts},
         {**kept, "stage": "prototypes", "settings": settings.model_dump()},

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from sadcl import files, params, stages
-from sadcl.report import page
+from sadcl.report import model_page
 
 OUT = Path("reports/report.html")
 
 
 def main() -> str:
     """Write the page."""
-    text = page.render(Path(), params.load("gate").gate)
+    text = model_page.render(Path(), params.load("gate").gate)
     files.write_text(OUT, text)
     return f"{OUT} ({len(text) / 1e6:.1f} MB)"
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from sadcl import params, stages
-from sadcl.data.shards import Shards
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.evaluation import champion, scores, scoring
+from sadcl.evaluation import inference, scores
+from sadcl.evaluation.gate import champion
 from sadcl.progress import say
 
 SHARDS, OUT = Path("data/shards/test"), Path("reports/champion_scores.parquet")
@@ -22,7 +23,7 @@ def main() -> str:
         return f"no champion yet, so no scores in {OUT}"
     test, weights = Shards(SHARDS), champion.weights_file(reigning)
     try:
-        found = scoring.champion(weights, test, settings.batch, settings.corruptions)
+        found = inference.champion(weights, test, settings.batch, settings.corruptions)
     except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
         found = scores.nothing(f"{reigning} is champion, but it could not be scored: {error}", test.classes)
     scores.write(OUT, found)

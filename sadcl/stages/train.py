@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sadcl import params, stages
-from sadcl.training import run
+from sadcl.training import fit
 
 SHARDS, OUT = Path("data/shards"), Path("models/train")
 START, PROTOTYPES = Path("models/pretrain/weights.safetensors"), Path("models/prototypes.safetensors")
@@ -11,7 +11,7 @@ START, PROTOTYPES = Path("models/pretrain/weights.safetensors"), Path("models/pr
 
 def main() -> str:
     """Train SADCL and write its weights and history."""
-    fitted = run.train(params.load("model", "train", "seed"), SHARDS, START, PROTOTYPES)
+    fitted = fit.train(params.load("model", "train", "seed"), SHARDS, START, PROTOTYPES)
     fitted.save(OUT)
     return f"SADCL with select mAP {fitted.best_select:.2f} in {OUT}"
 

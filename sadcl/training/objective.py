@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from sadcl import params
-from sadcl.data.loading import Batch
-from sadcl.model.contrast import DualContrast
+from sadcl.data.shards.batches import Batch
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.losses import asymmetric, prototype_to_sample, sample_to_sample
 from sadcl.model.memory import Memory, activated
 from sadcl.model.network import Network
-from sadcl.training.gather import Gather
+from sadcl.training.distributed import Gather
 
 Forward = Callable[..., Any]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, graph, params, processes
+from sadcl import files, params, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
-from sadcl.tuning import space, states, storage
+from sadcl.tuning import space, storage, trial_states
 
 if TYPE_CHECKING:
     import optuna
@@ -67,7 +67,7 @@ def tune(trials: int, workers: int = 1, *, apply: bool = False, root: Path = Pat
         search(study, settings, trials, training(root), root)
     elif storage.taken(study) < trials:
         _in_processes(trials, workers, root)
-    states.tidy(study, root)
+    trial_states.tidy(study, root)
     return conclude(study, apply, root)
 
 
@@ -94,7 +94,7 @@ def search(study: "optuna.Study", settings: params.Params, trials: int, objectiv
         failures = failures + 1 if storage.ERROR in last.user_attrs else 0
         if failures and (last.params == present or failures == IN_A_ROW):
             raise SadclError(str(last.user_attrs[storage.ERROR]).rstrip("."), where=f"trial {last.number}")
-        states.tidy(study, root)
+        trial_states.tidy(study, root)
 
 
 def training(root: Path = Path()) -> Objective:
@@ -103,7 +103,7 @@ def training(root: Path = Path()) -> Objective:
     processes.before_torch()
 
     def objective(settings: params.Params, report: Report) -> float:
-        from sadcl.training import run
+        from sadcl.training import fit as run
 
         with chdir(root):
             return run.train(settings, SHARDS, START, PROTOTYPES, report=report).best_select
@@ -170,8 +170,8 @@ def _ready(root: Path) -> params.Params:
     for path in (START, PROTOTYPES):
         if not (root / path).exists():
             raise SadclError("Tuning starts from stage 1, which is not there", where=path, fix=mend)
-    stale = graph.stale(root)
-    for stage in graph.stages(root):
+    stale = pipeline.stale(root)
+    for stage in pipeline.stages(root):
         if stage.name in stale and {str(START), str(PROTOTYPES)} & set(stage.outs):
             raise SadclError("Tuning starts from stage 1, which is stale", where=stale[stage.name][0], fix=mend)
     return settings
@@ -192,16 +192,16 @@ def _states(study: "optuna.Study", trial: "optuna.Trial", root: Path) -> Iterato
     """Note the states that a trial leaves, or remove them where nothing will come of it."""
     import optuna
 
-    watch = states.Watch(root)
+    watch = trial_states.Watch(root)
     try:
         yield
     except (SadclError, optuna.TrialPruned) as error:
         if isinstance(error, SadclError):
             say(f"trial {trial.number}: {error}")
             trial.set_user_attr(storage.ERROR, str(error))
-        watch.forget(states.kept(study.get_trials(deepcopy=False)))
+        watch.forget(trial_states.kept(study.get_trials(deepcopy=False)))
         raise
-    trial.set_user_attr(states.ATTRIBUTE, watch.names())
+    trial.set_user_attr(trial_states.ATTRIBUTE, watch.names())
 
 
 def _in_processes(trials: int, workers: int, root: Path) -> None:

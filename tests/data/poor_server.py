@@ -12,9 +12,9 @@ from typing import Any
 
 from test_archives import zipped
 
-from sadcl import graph
-from sadcl.data.catalogue import DataSet, Original
-from sadcl.data.download import Patience
+from sadcl import pipeline
+from sadcl.data.download.datasets import DataSet, Original
+from sadcl.data.download.http import Patience
 
 QUICK = Patience(stall=0.5, attempts=4, pause=0.0)
 BODY = os.urandom(300_000)
@@ -116,7 +116,7 @@ def serving(folder: Path) -> Iterator[Files]:
 def empty_project(root: Path) -> Path:
     """A project without stages."""
     root.mkdir()
-    graph.set_up(root)
+    pipeline.set_up(root)
     (root / "dvc.yaml").write_text("stages: {}\n")
     return root
 

@@ -15,9 +15,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from sadcl import graph, params
-from sadcl.data.adding import add
-from sadcl.data.recognition import recognise
+from sadcl import params, pipeline
+from sadcl.data.onboarding.add import add
+from sadcl.data.onboarding.detect import recognise
 from sadcl.errors import SadclError
 
 
@@ -166,8 +166,8 @@ def test_an_empty_folder_becomes_a_project_with_the_photos_in_it(
     assert settings.validate_.max_unlabelled == 0.2
     assert settings.gate.published is None
     assert settings.pretrain.batch < 6
-    assert [stage.name for stage in graph.stages()][:3] == ["ingest", "validate", "prepare"]
-    assert "data/raw/mine" in "".join(graph.stale()["ingest"]) or "ingest" in graph.stale()
+    assert [stage.name for stage in pipeline.stages()][:3] == ["ingest", "validate", "prepare"]
+    assert "data/raw/mine" in "".join(pipeline.stale()["ingest"]) or "ingest" in pipeline.stale()
     photo(given / "photos/3.jpg", 99)  # the copy is one
     assert (Path("data/raw/mine/photos/3.jpg")).read_bytes() != (given / "photos/3.jpg").read_bytes()
 
@@ -231,7 +231,7 @@ def test_a_refusal_of_dvc_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
-    graph.start()
+    pipeline.start()
     Path("dvc.yaml").write_text("stages: [")
     with pytest.raises(SadclError):
         add(photos(tmp_path / "tree", "cat/1.jpg"), "mine")
@@ -242,17 +242,17 @@ def test_a_refusal_of_dvc_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
 
 def test_the_stages_follow_the_sadcl_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "is a project now" in graph.start()
+    assert "is a project now" in pipeline.start()
     assert subprocess.run(["git", "rev-parse"], check=False).returncode == 0
-    assert graph.start() == ""
+    assert pipeline.start() == ""
     code = json.loads(Path("sadcl.json").read_text())
     Path("sadcl.json").write_text(json.dumps({**code, "code": {**code["code"], "ingest": "older"}}))
-    assert "of the sadcl that is installed" in graph.start()
+    assert "of the sadcl that is installed" in pipeline.start()
     assert json.loads(Path("sadcl.json").read_text()) == code
     Path("sadcl.json").write_text(json.dumps({**code, "code": {}}))
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text() + "# mine\n")
     with pytest.raises(SadclError, match=r"dvc\.yaml was edited"):
-        graph.start()
+        pipeline.start()
 
 
 def test_a_folder_beside_those_of_splits_is_named(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_list_can_be_edited_without_a_change_to_what_is_kept(tmp_path: Path, m
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
-    graph.start()
+    pipeline.start()
     subprocess.run([sys.executable, "-m", "dvc", "config", "cache.type", "hardlink"], check=True)
     said = "\n".join(add(csv(tmp_path / "given"), "mine"))
     command = "dvc unprotect data/raw/mine/labels.csv"

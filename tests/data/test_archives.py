@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sadcl import files
-from sadcl.data import archives
+from sadcl.data.download import archives
 from sadcl.errors import SadclError
 
 Entries = dict[str, bytes]

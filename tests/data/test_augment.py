@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from sadcl import params
-from sadcl.data import augment
-from sadcl.data.resize import squash
+from sadcl.data.images import augment
+from sadcl.data.images.resize import squash
 
 KINDS = ("none", "shift", "cutout_randaugment", "multiscale_crop")
 FIRST, LAST = 1, 9

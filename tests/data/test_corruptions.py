@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sadcl.data.corruptions import CORRUPTIONS
+from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.params import Evaluate
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from sadcl import params
-from sadcl.data import accepted, drift, validation
-from sadcl.data import validation_frames as frames
 from sadcl.data.table import Table
+from sadcl.data.validation import baseline, drift, validator
+from sadcl.data.validation import frames as frames
 
 CLASSES = ("fork", "knife", "cat", "dog", "boat")
 SHARES = np.array([0.3, 0.3, 0.2, 0.1, 0.02])
@@ -91,9 +91,9 @@ CHANGES = {
 
 @pytest.mark.parametrize("rule", CHANGES)
 def test_a_real_change_of_each_kind_stops_the_line(rule: str, tmp_path: Path) -> None:
-    before = accepted.accept(sample(1, 1200))
+    before = baseline.accept(sample(1, 1200))
     change, words = CHANGES[rule]
-    result = validation.validate(sample(2, 900, change), SETTINGS, before, tmp_path / "docs")
+    result = validator.validate(sample(2, 900, change), SETTINGS, before, tmp_path / "docs")
     failed = {found["rule"]: found["sentence"] for found in result["rules"] if found["status"] == "failed"}
     assert words in failed[rule]
     looks = {"shorter side as accepted", "brightness as accepted", "sharpness as accepted"}
@@ -103,7 +103,7 @@ def test_a_real_change_of_each_kind_stops_the_line(rule: str, tmp_path: Path) ->
 @pytest.mark.parametrize(("then", "now"), [(20, 20), (60, 300), (2000, 150), (1500, 1500)])
 def test_what_sampling_does_raises_no_alarm(then: int, now: int) -> None:
     for seed in range(40):
-        before = accepted.read(accepted.accept(sample(seed, then)))
+        before = baseline.read(baseline.accept(sample(seed, then)))
         assert before is not None
         table = sample(seed + 1000, now)
         moved = [frames.frequencies(table, before)["shift"], frames.measures(table, before)["moved"],
@@ -113,7 +113,7 @@ def test_what_sampling_does_raises_no_alarm(then: int, now: int) -> None:
 
 
 def test_without_the_allowance_for_chance_sampling_would_raise_alarms() -> None:
-    before = accepted.read(accepted.accept(sample(0, 60)))
+    before = baseline.read(baseline.accept(sample(0, 60)))
     assert before is not None
     distances = [frames.measures(sample(seed, 60), before)["distance"].max() for seed in range(1, 41)]
     assert np.mean(np.array(distances) > 0.15) > 0.3
@@ -136,11 +136,11 @@ def test_the_kept_knots_give_the_distance_of_the_samples_themselves() -> None:
 
 
 def test_a_pair_that_was_too_rare_to_be_kept_is_seen_when_it_becomes_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepted, "PAIRS", 1)
-    kept = accepted.accept(sample(1, 1500))
+    monkeypatch.setattr(baseline, "PAIRS", 1)
+    kept = baseline.accept(sample(1, 1500))
     assert [(one, *row) for one, row in kept["together"]["pairs"].items()] == [("fork", "knife")]
     monkeypatch.undo()
-    before = accepted.read(kept)
+    before = baseline.read(kept)
     assert before is not None
 
     def cats_with_dogs(rows: Rows) -> None:
@@ -159,5 +159,5 @@ def test_what_is_accepted_stays_small_with_many_classes_and_photos() -> None:
     photos, classes = 20_000, 500
     table = sample(1, photos)
     frame = table.frame.assign(labels=[rng.choice(classes, 6, replace=False).tolist() for _ in range(photos)])
-    kept = accepted.accept(Table(frame, tuple(f"class {i}" for i in range(classes)), table.source, {}))
+    kept = baseline.accept(Table(frame, tuple(f"class {i}" for i in range(classes)), table.source, {}))
     assert len(json.dumps(kept, indent=2)) < 150_000

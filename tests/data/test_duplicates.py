@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from sadcl.data import duplicates
-from sadcl.data.looks import looks
+from sadcl.data.images.statistics import looks
+from sadcl.data.splits import near_duplicates
 
 HASHES = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 3, 2**63, 2**64 - 1]), max_size=30)
 
@@ -34,12 +34,12 @@ def test_every_pair_within_the_distance_is_found_and_no_other(hashes, distance):
         for j in range(i + 1, len(hashes))
         if (hashes[i] ^ hashes[j]).bit_count() <= distance
     ]
-    assert duplicates.pairs(np.array(hashes, np.uint64), distance).tolist() == expected
+    assert near_duplicates.pairs(np.array(hashes, np.uint64), distance).tolist() == expected
 
 
 def test_a_cluster_is_a_chain_of_near_duplicates():
     hashes = np.array([0b11111, 0, 0b11, 2**40 - 1], np.uint64)  # 0 and 2 and 1 hang together, 3 alone
-    assert duplicates.clusters(hashes, distance=3).tolist() == [0, 0, 0, 3]
+    assert near_duplicates.clusters(hashes, distance=3).tolist() == [0, 0, 0, 3]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -47,7 +47,7 @@ def test_a_smaller_copy_of_poorer_quality_is_a_near_duplicate_and_another_photo_
     original = picture(seed)
     copy = again(original.resize((200, 150)), quality=50)
     apart = [(looks(original).phash ^ looks(other).phash).bit_count() for other in (copy, picture(seed + 100))]
-    assert apart[0] <= duplicates.DISTANCE < apart[1]
+    assert apart[0] <= near_duplicates.DISTANCE < apart[1]
 
 
 def test_a_dark_copy_is_darker_and_a_soft_one_is_less_sharp():
@@ -72,19 +72,19 @@ def test_the_nearest_of_others_is_what_comparing_all_gives():
     among = np.concatenate([among, among[:20], among[50:60] ^ np.uint64(1)])
     apart = np.bitwise_count(hashes[:, None] ^ among[None])
     expected = np.where(apart.min(axis=1) <= 4, apart.argmin(axis=1), -1)
-    assert np.array_equal(duplicates.nearest(hashes, among), expected)
-    assert (duplicates.nearest(hashes, among[:0]) == -1).all()
-    assert len(duplicates.nearest(hashes[:0], among)) == 0
+    assert np.array_equal(near_duplicates.nearest(hashes, among), expected)
+    assert (near_duplicates.nearest(hashes, among[:0]) == -1).all()
+    assert len(near_duplicates.nearest(hashes[:0], among)) == 0
 
 
 def test_thousands_of_copies_of_one_picture_need_no_more_than_one():
     copies = np.full(60_000, 77, np.uint64)
-    assert (duplicates.nearest(copies, copies) == 0).all()  # all pairs of them would fill 29 GB
-    assert (duplicates.clusters(copies) == 0).all()
+    assert (near_duplicates.nearest(copies, copies) == 0).all()  # all pairs of them would fill 29 GB
+    assert (near_duplicates.clusters(copies) == 0).all()
 
 
 def test_photos_without_contrast_belong_together_by_content_alone():
     hashes = np.array([9, 9, 0, 0, 0, 8], np.uint64)
     clear = np.array([True, True, False, False, False, True])
-    found = duplicates.groups(hashes, clear, ["a", "b", "c", "d", "c", ""])
+    found = near_duplicates.groups(hashes, clear, ["a", "b", "c", "d", "c", ""])
     assert found.tolist() == [0, 0, 2, 3, 2, 0]  # 8 differs from 9 in one bit

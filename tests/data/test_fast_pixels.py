@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sadcl.data import jpeg, photos
-from sadcl.data.resize import resize, squash
+from sadcl.data.images import decode, jpeg
+from sadcl.data.images.resize import resize, squash
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -61,15 +61,15 @@ def test_a_turned_jpeg_stands_upright_whoever_decodes_it(orientation: int) -> No
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(image, exif=exif)
-    assert np.array_equal(photos.pixels(data), np.asarray(photos.upright(Image.open(io.BytesIO(data)))))
+    assert np.array_equal(decode.pixels(data), np.asarray(decode.upright(Image.open(io.BytesIO(data)))))
 
 
 def test_a_photo_that_says_in_xmp_which_way_is_up_stands_upright() -> None:
     says = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
     image = picture(64, 48)
     data = encoded(image, xmp=says)
-    assert photos.pixels(data).shape == (64, 48, 3)
-    assert np.array_equal(photos.pixels(data), np.asarray(photos.upright(Image.open(io.BytesIO(data)))))
+    assert decode.pixels(data).shape == (64, 48, 3)
+    assert np.array_equal(decode.pixels(data), np.asarray(decode.upright(Image.open(io.BytesIO(data)))))
 
 
 def test_words_in_the_pixels_turn_nothing() -> None:

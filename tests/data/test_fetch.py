@@ -10,10 +10,10 @@ import pytest
 from poor_server import BODY, QUICK, UNPACKED, Files, empty_project, present, serving, toy
 from test_archives import tree, zipped
 
-from sadcl import graph, params
-from sadcl.data import catalogue
-from sadcl.data.catalogue import DataSet, Original
-from sadcl.data.fetch import fetch
+from sadcl import params, pipeline
+from sadcl.data.download import datasets
+from sadcl.data.download.datasets import DataSet, Original
+from sadcl.data.download.fetch import fetch
 from sadcl.errors import SadclError
 
 
@@ -121,7 +121,7 @@ def test_an_archive_that_comes_later_is_taken_in(server: Files, project: Path, t
     assert tree(project / "data/raw/toy") == whole
     record = json.loads((project / "data/raw/toy.sources.json").read_text())
     assert [entry["file"] for entry in record["files"]] == ["photos.zip", "test.zip"]
-    assert graph.changed_sources(project) == []
+    assert pipeline.changed_sources(project) == []
     assert "come later" not in fetch(closed(server), project, patience=QUICK)
     assert (len(server.asked), tree(project / "data/raw/toy")) == (asked, whole)
 
@@ -166,7 +166,7 @@ def test_a_page_in_place_of_a_list_is_refused(server: Files, project: Path, file
 def test_a_new_project_gets_the_sets_settings(server: Files, tmp_path: Path) -> None:
     root = tmp_path / "empty"
     root.mkdir()
-    graph.start(root)
+    pipeline.start(root)
     before = sorted(root.rglob("*"))
     data_set = replace(toy(server), recipe="nuswide-r101-448")
     server.manners = [404]
@@ -183,7 +183,7 @@ def test_a_new_project_gets_the_sets_settings(server: Files, tmp_path: Path) -> 
 def test_a_graph_that_dvc_can_not_read_is_said_before_anything_is_fetched(server: Files, tmp_path: Path) -> None:
     root = tmp_path / "empty"
     root.mkdir()
-    graph.start(root)
+    pipeline.start(root)
     (root / "params.yaml").write_text("seed: 1\n")
     with pytest.raises(SadclError, match=r"Could not find 'ingest"):
         fetch(toy(server), root, patience=QUICK)
@@ -191,12 +191,12 @@ def test_a_graph_that_dvc_can_not_read_is_said_before_anything_is_fetched(server
 
 
 def test_each_set_names_a_recipe_that_reads_it() -> None:
-    for data_set in catalogue.DATA_SETS:
+    for data_set in datasets.DATA_SETS:
         assert params.load(path=params.recipe(data_set.recipe)).ingest.source == data_set.name
 
 
 def test_no_size_or_checksum_stands_in_the_catalogue_without_its_source() -> None:
-    for data_set in catalogue.DATA_SETS:
+    for data_set in datasets.DATA_SETS:
         for original in data_set.originals:
             assert bool(original.size or original.checksum) == bool(original.known_from), original.file
             assert original.url.endswith(original.file) or not original.url
@@ -204,4 +204,4 @@ def test_no_size_or_checksum_stands_in_the_catalogue_without_its_source() -> Non
 
 def test_a_set_that_nobody_knows() -> None:
     with pytest.raises(SadclError, match=r"No archives are known for 'coco'.*coco2014, coco2017, voc2007"):
-        catalogue.find("coco")
+        datasets.find("coco")

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from sadcl import params
-from sadcl.data import facts, photos, table
 from sadcl.data import ingest as ingesting
+from sadcl.data import table
+from sadcl.data.images import decode as photos
+from sadcl.data.images import inspect as facts
 from sadcl.data.ingest import ingest
 from sadcl.errors import SadclError
 from sadcl.stages import ingest as stage

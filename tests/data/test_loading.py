@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import augment, loading, photos, shards, table
-from sadcl.data.loading import Batch, TrainingBatches, evaluation_batches
-from sadcl.data.resize import squash
-from sadcl.data.shards import Shards
+from sadcl.data import table
+from sadcl.data.images import augment, decode
+from sadcl.data.images.resize import squash
+from sadcl.data.shards import batches as loading
+from sadcl.data.shards import reader
+from sadcl.data.shards.batches import Batch, TrainingBatches, evaluation_batches
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 
 MODEL = params.Model(
@@ -43,7 +46,7 @@ def prepared(root: Path, count: int = COUNT, broken: int | None = None) -> Shard
             "brightness": 99.0, "sharpness": 9.0, "phash": 1,
             "bytes": path.stat().st_size, "sha256": files.digest(path), "problem": None,
         })  # fmt: skip
-    shards.write(table.Table(pd.DataFrame(rows), CLASSES, "raw", {}), root, root / "shards", params.Prepare(), 1)
+    reader.write(table.Table(pd.DataFrame(rows), CLASSES, "raw", {}), root, root / "shards", params.Prepare(), 1)
     return Shards(root / "shards/train")
 
 
@@ -83,13 +86,13 @@ def test_a_batch_carries_its_photos_labels_and_rows(train: Shards) -> None:
 def test_pixels_are_normalised_as_the_backbone_wants(train: Shards) -> None:
     first = next(iter(evaluation_batches(train, MODEL, 4, workers=1)))
     for i in range(4):
-        plain = squash(photos.pixels(train.jpeg(i), at_least=16), 16).astype(np.float64)
+        plain = squash(decode.pixels(train.jpeg(i), at_least=16), 16).astype(np.float64)
         expected = (plain / 255 - np.array(MODEL.mean)) / np.array(MODEL.std)
         np.testing.assert_allclose(first.images[i].permute(1, 2, 0).numpy(), expected, atol=1e-5)
 
 
 def test_use_and_training_normalise_to_the_same_bytes(train: Shards) -> None:
-    stacked = np.stack([squash(photos.pixels(train.jpeg(i), at_least=16), 16) for i in range(COUNT)])
+    stacked = np.stack([squash(decode.pixels(train.jpeg(i), at_least=16), 16) for i in range(COUNT)])
     (batch,) = evaluation_batches(train, MODEL, COUNT)
     alone = loading.normalise(stacked, MODEL.mean, MODEL.std)
     assert torch.equal(alone, batch.images)
@@ -187,10 +190,10 @@ def test_every_process_knows_how_many_positives_each_part_has(train: Shards) -> 
 
 def test_no_photo_that_ingest_let_through_is_too_large_here(train: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
     """``ingest.max_pixels`` may be above the usual bound; it must not come back in the middle of a training."""
-    usual = photos.pixels.__kwdefaults__
-    monkeypatch.setattr(photos.pixels, "__kwdefaults__", {**usual, "max_pixels": 10})
+    usual = decode.pixels.__kwdefaults__
+    monkeypatch.setattr(decode.pixels, "__kwdefaults__", {**usual, "max_pixels": 10})
     with pytest.raises(SadclError, match="at most 10"):
-        photos.pixels(train.jpeg(0))
+        decode.pixels(train.jpeg(0))
     assert len(list(batches(train).epoch(0))) == 4
     assert len(list(evaluation_batches(train, MODEL, COUNT))) == 1
 

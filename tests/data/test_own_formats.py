@@ -11,8 +11,8 @@ from PIL import Image
 
 from sadcl import params
 from sadcl.data import sources
-from sadcl.data.photos import FORMATS
-from sadcl.data.sources.tree import SUFFIXES
+from sadcl.data.images.decode import FORMATS
+from sadcl.data.sources.photo_files import SUFFIXES
 from sadcl.errors import SadclError
 
 

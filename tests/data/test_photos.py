@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sadcl.data import facts, photos
+from sadcl.data.images import decode, inspect
 from sadcl.errors import SadclError
 
 RED = (200, 30, 40)
@@ -37,14 +37,14 @@ def header_of_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", claim) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def inspected(folder: Path, data: bytes, max_pixels: int = 100_000_000) -> facts.Facts:
+def inspected(folder: Path, data: bytes, max_pixels: int = 100_000_000) -> inspect.Facts:
     path = folder / "photo"
     path.write_bytes(data)
-    return facts.inspect(path, max_pixels)
+    return inspect.inspect(path, max_pixels)
 
 
 def pixel(data: bytes) -> tuple[int, ...]:
-    value = photos.decode(data).getpixel((2, 2))
+    value = decode.decode(data).getpixel((2, 2))
     assert isinstance(value, tuple)
     return value
 
@@ -83,13 +83,13 @@ def test_a_bad_photo_is_a_sentence(tmp_path: Path, name: str) -> None:
     assert (facts.width, facts.height) == (0, 0)
     assert facts.bytes == len(data)
     with pytest.raises(SadclError, match=r"holiday\.jpg"):
-        photos.decode(data, where="holiday.jpg")
+        decode.decode(data, where="holiday.jpg")
 
 
 def test_missing_folder_and_odd_names_are_sentences(tmp_path: Path) -> None:
-    assert facts.inspect(tmp_path / "gone.jpg", 100).problem == "The file is missing"
-    assert facts.inspect(tmp_path, 100).problem == "It is not a file"
-    assert facts.inspect(tmp_path / "a\0b", 100).problem is not None
+    assert inspect.inspect(tmp_path / "gone.jpg", 100).problem == "The file is missing"
+    assert inspect.inspect(tmp_path, 100).problem == "It is not a file"
+    assert inspect.inspect(tmp_path / "a\0b", 100).problem is not None
 
 
 @pytest.mark.parametrize(("pixels", "good"), [(64 * 48, True), (64 * 48 - 1, False), (1000, False), (1, False)])
@@ -121,7 +121,7 @@ def test_exif_rotation_is_applied(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     for kind in ("JPEG", "PNG", "WEBP"):
-        photo = photos.decode(encoded(stored, kind, exif=exif, quality=95))
+        photo = decode.decode(encoded(stored, kind, exif=exif, quality=95))
         assert photo.size == (40, 20)
         assert near(photo.getpixel((3, 3)), RED, 20)  # type: ignore[arg-type]
         assert near(photo.getpixel((30, 15)), (255, 255, 255), 20)  # type: ignore[arg-type]
@@ -140,7 +140,7 @@ def test_sixteen_bits_keep_their_light() -> None:
 
 def test_floats_are_stretched_between_their_ends() -> None:
     ramp = Image.fromarray(np.linspace(-3, 5, 64, dtype=np.float32).reshape(8, 8))
-    grey = np.asarray(photos.decode(encoded(ramp, "TIFF")))[..., 0]
+    grey = np.asarray(decode.decode(encoded(ramp, "TIFF")))[..., 0]
     assert (grey.min(), grey.max()) == (0, 255)
 
 
@@ -173,10 +173,10 @@ def test_an_animation_is_its_first_frame(kind: str) -> None:
 
 def test_a_reduced_jpeg_is_no_smaller_than_asked() -> None:
     data = encoded(noise(640, 400), "JPEG")
-    assert photos.decode(data, at_least=100).size == (160, 100)
-    assert photos.decode(data, at_least=101).size == (320, 200)
-    assert photos.decode(data, at_least=500).size == (640, 400)
-    assert photos.decode(encoded(noise()), at_least=8).size == (64, 48)
+    assert decode.decode(data, at_least=100).size == (160, 100)
+    assert decode.decode(data, at_least=101).size == (320, 200)
+    assert decode.decode(data, at_least=500).size == (640, 400)
+    assert decode.decode(encoded(noise()), at_least=8).size == (64, 48)
 
 
 def test_threads_give_the_same_answers(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_threads_give_the_same_answers(tmp_path: Path) -> None:
     for number, one in enumerate(data):
         (tmp_path / str(number)).write_bytes(one)
 
-    def look(number: int) -> facts.Facts:
-        return facts.inspect(tmp_path / str(number), 100_000_000)
+    def look(number: int) -> inspect.Facts:
+        return inspect.inspect(tmp_path / str(number), 100_000_000)
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(look, range(len(data)))) == [look(number) for number in range(len(data))]
@@ -193,5 +193,5 @@ def test_threads_give_the_same_answers(tmp_path: Path) -> None:
 
 def test_a_known_digest_is_not_decoded_again(tmp_path: Path) -> None:
     found = inspected(tmp_path, encoded(noise()))
-    marked = facts.Facts(1, 2, 3, found.sha256)
-    assert facts.inspect(tmp_path / "photo", 100_000_000, {found.sha256: marked}) is marked
+    marked = inspect.Facts(1, 2, 3, found.sha256)
+    assert inspect.inspect(tmp_path / "photo", 100_000_000, {found.sha256: marked}) is marked

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sadcl import files, params
-from sadcl.data import protocols
+from sadcl.data.splits import protocols
 from sadcl.errors import SadclError
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools import mask
 
 from sadcl import params
-from sadcl.data import scenes, sources
+from sadcl.data import sources, synthetic
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # inside pycocotools.mask.decode
 SIZES = {"train": 60, "select": 12, "test": 25}
@@ -20,7 +20,7 @@ SIZES = {"train": 60, "select": 12, "test": 25}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes") / "scenes"
-    scenes.make(folder, 5, SIZES)
+    synthetic.make(folder, 5, SIZES)
     return folder
 
 
@@ -35,29 +35,29 @@ def instances(folder: Path, split: str) -> dict[str, Any]:
 
 
 def label_sets(count: int) -> np.ndarray:
-    matrix = np.zeros((count, len(scenes.NAMES)), dtype=bool)
+    matrix = np.zeros((count, len(synthetic.NAMES)), dtype=bool)
     for row, rng in zip(matrix, (np.random.default_rng([3, i]) for i in range(count)), strict=True):
-        row[scenes._labels(rng)] = True
+        row[synthetic._labels(rng)] = True
     return matrix
 
 
 def test_same_seed_same_bytes_and_another_seed_others(made: Path, tmp_path: Path) -> None:
-    scenes.make(tmp_path / "again", 5, SIZES)
+    synthetic.make(tmp_path / "again", 5, SIZES)
     assert digests(tmp_path / "again") == digests(made)
-    scenes.make(tmp_path / "other", 6, {"train": 3})
+    synthetic.make(tmp_path / "other", 6, {"train": 3})
     other = digests(tmp_path / "other")
     assert all(digests(made)[name] != digest for name, digest in other.items())
 
 
 def test_a_smaller_set_is_the_start_of_a_larger_one(made: Path, tmp_path: Path) -> None:
-    scenes.make(tmp_path / "few", 5, {"train": 4})
+    synthetic.make(tmp_path / "few", 5, {"train": 4})
     photos = {name: digest for name, digest in digests(tmp_path / "few").items() if name.endswith(".jpg")}
     assert len(photos) == 4
     assert photos.items() <= digests(made).items()
 
 
 def test_processes_make_the_same_scenes(made: Path, tmp_path: Path) -> None:
-    scenes.make(tmp_path / "many", 5, {"test": 520})
+    synthetic.make(tmp_path / "many", 5, {"test": 520})
     many = digests(tmp_path / "many")
     assert len(many) == 521
     for name, digest in digests(made).items():
@@ -68,7 +68,7 @@ def test_processes_make_the_same_scenes(made: Path, tmp_path: Path) -> None:
 def test_it_is_read_back_like_any_coco_set(made: Path) -> None:
     recipe = params.load("ingest", path=Path(__file__).parents[2] / "recipes/demo.yaml")
     source = sources.read(made, recipe.ingest)
-    assert source.classes == scenes.NAMES
+    assert source.classes == synthetic.NAMES
     assert {split: sum(image.split == split for image in source.images) for split in SIZES} == SIZES
     assert all(image.labels and (made / image.file).is_file() for image in source.images)
 
@@ -80,7 +80,7 @@ def test_boxes_areas_and_masks_agree(made: Path) -> None:
     by_image: dict[int, int] = {}
     for annotation in value["annotations"]:
         code = annotation["segmentation"]
-        assert mask.decode(code).shape == (scenes.SIDE, scenes.SIDE)
+        assert mask.decode(code).shape == (synthetic.SIDE, synthetic.SIDE)
         assert float(mask.area(code)) == annotation["area"] > 0
         assert mask.toBbox(code).tolist() == annotation["bbox"]
         assert annotation["iscrowd"] == 0
@@ -97,23 +97,23 @@ def test_digits_stand_off_their_ground(made: Path) -> None:
     for annotation in value["annotations"]:
         inks.setdefault(annotation["image_id"], []).append(mask.decode(annotation["segmentation"]).astype(bool))
     for image in value["images"]:
-        light = np.asarray(Image.open(made / "images/train" / image["file_name"])) / 255 @ scenes.LUMINANCE
+        light = np.asarray(Image.open(made / "images/train" / image["file_name"])) / 255 @ synthetic.LUMINANCE
         ground = ~np.any(inks[image["id"]], axis=0)
         for ink in inks[image["id"]]:
             rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
             near = np.zeros_like(ground)
             near[max(rows[0] - 3, 0) : rows[-1] + 4, max(columns[0] - 3, 0) : columns[-1] + 4] = True
             contrasts.append(abs(np.median(light[ink]) - np.median(light[near & ground])))
-    assert np.quantile(contrasts, 0.1) >= scenes.CONTRAST
+    assert np.quantile(contrasts, 0.1) >= synthetic.CONTRAST
     assert min(contrasts) > 0.2
 
 
 def test_no_drawing_is_in_two_splits() -> None:
     labels = np.repeat(np.arange(10), 40)
-    dealt = scenes.split_drawings(labels, 7)
+    dealt = synthetic.split_drawings(labels, 7)
     everything = np.concatenate([part for parts in dealt.values() for part in parts])
     assert sorted(everything.tolist()) == list(range(400))
-    for split, share in scenes.SHARES.items():
+    for split, share in synthetic.SHARES.items():
         assert [len(part) for part in dealt[split]] == [round(40 * share)] * 10
         assert all((labels[part] == label).all() for label, part in enumerate(dealt[split]))
 
@@ -125,36 +125,36 @@ def test_labels_follow_the_table() -> None:
     assert 0.02 < shares[9] < 0.04
     assert shares.min() == shares[9]
     assert shares.max() > 0.35
-    for i, j in scenes.APART:
+    for i, j in synthetic.APART:
         assert not (matrix[:, i] & matrix[:, j]).any()
-    for i, j in scenes.TOGETHER:
+    for i, j in synthetic.TOGETHER:
         assert (matrix[:, i] & matrix[:, j]).mean() > 1.25 * shares[i] * shares[j]
 
 
 def test_digits_cover_each_other_only_so_far() -> None:
-    drawings = scenes._drawings(1)["train"]
+    drawings = synthetic._drawings(1)["train"]
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        digits = scenes._place(rng, [(label, drawings[label]) for label in (0, 3, 5, 8, 2)])
-        visible = scenes._visible(digits)
+        digits = synthetic._place(rng, [(label, drawings[label]) for label in (0, 3, 5, 8, 2)])
+        visible = synthetic._visible(digits)
         for digit, ink in zip(digits, visible, strict=True):
-            assert ink.sum() >= (1 - scenes.OVERLAP) * (digit.alpha > 0.5).sum()
+            assert ink.sum() >= (1 - synthetic.OVERLAP) * (digit.alpha > 0.5).sum()
             assert digit.left >= 0
             assert digit.top >= 0
-            assert digit.left + digit.alpha.shape[1] <= scenes.SIDE
-            assert digit.top + digit.alpha.shape[0] <= scenes.SIDE
-            assert scenes.SIZE[0] * 0.8 <= max(digit.alpha.shape) <= scenes.SIZE[1] * 1.3
+            assert digit.left + digit.alpha.shape[1] <= synthetic.SIDE
+            assert digit.top + digit.alpha.shape[0] <= synthetic.SIDE
+            assert synthetic.SIZE[0] * 0.8 <= max(digit.alpha.shape) <= synthetic.SIZE[1] * 1.3
 
 
 def test_an_interrupted_making_leaves_the_old_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scenes.make(tmp_path / "s", 1, {"train": 2})
+    synthetic.make(tmp_path / "s", 1, {"train": 2})
     before = digests(tmp_path / "s")
 
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scenes, "_instances", fail)
+    monkeypatch.setattr(synthetic, "_instances", fail)
     with pytest.raises(KeyboardInterrupt):
-        scenes.make(tmp_path / "s", 2, {"train": 2})
+        synthetic.make(tmp_path / "s", 2, {"train": 2})
     assert digests(tmp_path / "s") == before
     assert [path.name for path in tmp_path.iterdir()] == ["s"]

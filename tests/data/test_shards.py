@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import shards, table
-from sadcl.data.facts import inspect
-from sadcl.data.shards import Shards
+from sadcl.data import table
+from sadcl.data.images.inspect import inspect
+from sadcl.data.shards import reader
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.stages import prepare
 
@@ -53,7 +54,7 @@ def made(rows: Sequence[dict[str, Any]], classes: tuple[str, ...] = CLASSES) -> 
 
 
 def write(root: Path, rows: Sequence[dict[str, Any]], how: params.Prepare = KEPT, workers: int = 2) -> Shards:
-    shards.write(made(rows), root, root / "shards", how, workers)
+    reader.write(made(rows), root, root / "shards", how, workers)
     return Shards(root / "shards/train")
 
 
@@ -104,7 +105,7 @@ def test_any_ids_are_read_in_their_order(root: Path, ids: set[str]) -> None:
 def test_counts_are_those_of_the_splits_and_an_empty_split_can_be_opened(root: Path) -> None:
     rows = some(root, ["a", "b", "c"])
     rows[2]["split"] = "test"
-    counts = shards.write(made(rows), root, root / "shards", KEPT, 2)
+    counts = reader.write(made(rows), root, root / "shards", KEPT, 2)
     assert counts == {"train": 2, "select": 0, "test": 1}
     empty = Shards(root / "shards/select")
     assert (len(empty), empty.ids, empty.classes, empty.targets.shape) == (0, [], CLASSES, (0, 3))
@@ -117,7 +118,7 @@ def test_a_photo_with_a_problem_is_left_out(root: Path) -> None:
 
 
 def test_photos_too_large_to_gather_are_written_a_few_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "GROUP_BYTES", 1)
+    monkeypatch.setattr(reader, "GROUP_BYTES", 1)
     rows = some(root, list("abcdefgh"))
     for i, each in enumerate(rows):
         each["labels"] = [i % 3]
@@ -159,7 +160,7 @@ def test_shards_have_a_bounded_length(root: Path) -> None:
     write(root, some(root, drawn(3, 400)))
     lengths = [shard["rows"] for shard in files.read_json(root / "shards/train/index.json")["shards"]]
     assert sum(lengths) == 400
-    assert max(lengths) <= shards.LONGEST * KEPT.shard_rows
+    assert max(lengths) <= reader.LONGEST * KEPT.shard_rows
     assert 2 < np.mean(lengths) < 8
 
 
@@ -246,7 +247,7 @@ def plant(folder: Path) -> None:
 def mix(folder: Path) -> None:
     """A shard of another data set, with the index put right."""
     root = folder.parents[1]
-    shards.write(made(some(root, ["x"]), ("car",)), root, root / "other", KEPT, 1)
+    reader.write(made(some(root, ["x"]), ("car",)), root, root / "other", KEPT, 1)
     foreign = files.read_json(root / "other/train/index.json")["shards"]
     index = files.read_json(folder / "index.json")
     shutil.copy(root / "other/train" / foreign[0]["file"], folder)

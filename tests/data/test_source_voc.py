@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sadcl import params
-from sadcl.data import protocols, sources
+from sadcl.data import sources
+from sadcl.data.splits import protocols
 from sadcl.data.table import targets
 from sadcl.errors import SadclError
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sadcl.data import splits
+from sadcl.data.splits import assign
 from sadcl.errors import SadclError
 
 FRACTIONS = st.sampled_from([0.05, 0.2, 0.4, 0.7, 0.9])
@@ -28,15 +28,15 @@ def names(count: int) -> list[str]:
 @given(targets=labelled(), fraction=FRACTIONS, seed=st.integers(0, 9))
 def test_order_does_not_matter(targets: np.ndarray, fraction: float, seed: int) -> None:
     ids = names(len(targets))
-    mask = splits.select_mask(ids, targets, fraction, seed)
+    mask = assign.select_mask(ids, targets, fraction, seed)
     turn = np.random.default_rng(seed).permutation(len(ids))
-    turned = splits.select_mask([ids[i] for i in turn], targets[turn], fraction, seed)
+    turned = assign.select_mask([ids[i] for i in turn], targets[turn], fraction, seed)
     assert np.array_equal(turned, mask[turn])
 
 
 @given(targets=labelled(), fraction=FRACTIONS, seed=st.integers(0, 9))
 def test_every_class_keeps_a_photo_in_train(targets: np.ndarray, fraction: float, seed: int) -> None:
-    mask = splits.select_mask(names(len(targets)), targets, fraction, seed)
+    mask = assign.select_mask(names(len(targets)), targets, fraction, seed)
     assert np.array_equal(targets[~mask].any(axis=0), targets.any(axis=0))
 
 
@@ -44,10 +44,10 @@ def test_every_class_keeps_a_photo_in_train(targets: np.ndarray, fraction: float
 def test_a_rare_class_gets_its_share_of_both(photos: int, fraction: float, seed: int) -> None:
     targets = np.zeros((300, 1), dtype=bool)
     targets[:photos] = True
-    mask = splits.select_mask(names(300), targets, fraction, seed)
+    mask = assign.select_mask(names(300), targets, fraction, seed)
     chosen = int(mask[:photos].sum())
     assert 1 <= chosen <= photos - 1
-    if photos * min(fraction, 1 - fraction) < splits.RARE:
+    if photos * min(fraction, 1 - fraction) < assign.RARE:
         assert abs(chosen - photos * fraction) <= 1
 
 
@@ -56,24 +56,24 @@ def test_nobody_with_common_labels_moves_when_photos_are_added(
     before: int, more: int, fraction: float, seed: int
 ) -> None:
     ids, targets = names(before + more), np.zeros((before + more, 3), dtype=bool)
-    old = splits.select_mask(ids[:before], targets[:before], fraction, seed)
-    new = splits.select_mask(ids, targets, fraction, seed)
+    old = assign.select_mask(ids[:before], targets[:before], fraction, seed)
+    new = assign.select_mask(ids, targets, fraction, seed)
     assert np.array_equal(new[:before], old)
 
 
 def test_few_move_when_photos_with_rare_labels_are_added() -> None:
     ids, targets = names(1100), np.random.default_rng(3).random((1100, 20)) < 0.04
-    old = splits.select_mask(ids[:1000], targets[:1000], 0.2, 1)
-    new = splits.select_mask(ids, targets, 0.2, 1)[:1000]
+    old = assign.select_mask(ids[:1000], targets[:1000], 0.2, 1)
+    new = assign.select_mask(ids, targets, 0.2, 1)[:1000]
     assert np.mean(old != new) < 0.05
 
 
 def test_shares_and_seeds() -> None:
     ids, targets = names(5000), np.zeros((5000, 1), dtype=bool)
-    mask = splits.select_mask(ids, targets, 0.2, 1)
+    mask = assign.select_mask(ids, targets, 0.2, 1)
     assert abs(mask.mean() - 0.2) < 0.02
-    assert not splits.select_mask(ids, targets, 0.0, 1).any()
-    for other in (splits.select_mask(ids, targets, 0.2, 2), splits.select_mask(ids, targets, 0.2, 1, "test")):
+    assert not assign.select_mask(ids, targets, 0.0, 1).any()
+    for other in (assign.select_mask(ids, targets, 0.2, 2), assign.select_mask(ids, targets, 0.2, 1, "test")):
         assert 0.25 < np.mean(other != mask) < 0.4  # two independent choices differ in 2 x 0.2 x 0.8
 
 
@@ -82,15 +82,15 @@ def test_shares_and_seeds() -> None:
 def test_assignments_are_remembered(tmp_path_factory: pytest.TempPathFactory, targets: np.ndarray, seed: int) -> None:
     kept, half = tmp_path_factory.mktemp("kept") / "own.splits.csv", len(targets) // 2
     ids = names(len(targets))
-    first = splits.assign(ids[:half], targets[:half], 0.2, seed, kept)
-    everybody = splits.assign(ids, targets, 0.2, seed, kept)
+    first = assign.assign(ids[:half], targets[:half], 0.2, seed, kept)
+    everybody = assign.assign(ids, targets, 0.2, seed, kept)
     assert everybody[:half] == first
-    assert splits.assign(ids, targets, 0.2, seed + 1, kept) == everybody
+    assert assign.assign(ids, targets, 0.2, seed + 1, kept) == everybody
     assert set(everybody) <= {"train", "select", "test"}
 
 
 def test_all_three_splits_get_their_share(tmp_path: Path) -> None:
-    found = splits.assign(names(2000), np.zeros((2000, 1), dtype=bool), 0.2, 5, tmp_path / "s.csv")
+    found = assign.assign(names(2000), np.zeros((2000, 1), dtype=bool), 0.2, 5, tmp_path / "s.csv")
     for split, share in (("train", 0.6), ("select", 0.2), ("test", 0.2)):
         assert abs(found.count(split) / 2000 - share) < 0.03
 
@@ -99,9 +99,9 @@ def test_a_name_with_commas_quotes_and_lines_is_remembered(tmp_path: Path) -> No
     ids = ['a,"b".jpg', "c\nd.jpg", "ü.jpg"]
     targets = np.zeros((3, 1), dtype=bool)
     kept = tmp_path / "s.csv"
-    first = splits.assign(ids, targets, 0.3, 1, kept)
+    first = assign.assign(ids, targets, 0.3, 1, kept)
     changed = kept.stat().st_mtime_ns
-    assert splits.assign(ids, targets, 0.3, 99, kept) == first
+    assert assign.assign(ids, targets, 0.3, 99, kept) == first
     assert kept.stat().st_mtime_ns == changed
 
 
@@ -110,29 +110,29 @@ def test_a_damaged_memory_is_refused(tmp_path: Path, damage: str) -> None:
     kept = tmp_path / "s.csv"
     kept.write_bytes(damage.encode("latin-1"))
     with pytest.raises(SadclError, match=r"s\.csv"):
-        splits.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), 0.2, 1, kept)
+        assign.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), 0.2, 1, kept)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 0.9])
 def test_a_share_that_leaves_nothing_is_refused(tmp_path: Path, fraction: float) -> None:
     with pytest.raises(SadclError, match="select_fraction"):
-        splits.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), fraction, 1, tmp_path / "s.csv")
+        assign.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), fraction, 1, tmp_path / "s.csv")
 
 
 def test_a_photo_under_another_name_keeps_its_split(tmp_path: Path) -> None:
     ids, digests = names(60), [f"{i:064d}" for i in range(60)]
     targets, kept = np.zeros((60, 1), dtype=bool), tmp_path / "s.csv"
-    first = splits.assign(ids, targets, 0.2, 1, kept, digests=digests)
-    assert splits.assign([f"sofa/{name}" for name in ids], targets, 0.2, 1, kept, digests=digests) == first
+    first = assign.assign(ids, targets, 0.2, 1, kept, digests=digests)
+    assert assign.assign([f"sofa/{name}" for name in ids], targets, 0.2, 1, kept, digests=digests) == first
     turned = [*ids[1:], ids[0]]  # numbered anew, each photo under the name of another
-    assert splits.assign(turned, targets, 0.2, 1, kept, digests=digests) == first
-    assert splits.assign(turned, targets, 0.2, 1, kept, digests=["f" * 64] * 60) == first  # each one edited
+    assert assign.assign(turned, targets, 0.2, 1, kept, digests=digests) == first
+    assert assign.assign(turned, targets, 0.2, 1, kept, digests=["f" * 64] * 60) == first  # each one edited
 
 
 def test_a_memory_without_digests_learns_them(tmp_path: Path) -> None:
     ids, digests = names(60), [f"{i:064d}" for i in range(60)]
     targets, kept = np.zeros((60, 1), dtype=bool), tmp_path / "s.csv"
-    first = splits.assign(ids, targets, 0.2, 1, kept)
+    first = assign.assign(ids, targets, 0.2, 1, kept)
     kept.write_text("\n".join(["file,split", *(f"{name},{split}" for name, split in zip(ids, first, strict=True))]))
-    assert splits.assign(ids, targets, 0.2, 2, kept, digests=digests) == first
-    assert splits.assign([f"sofa/{name}" for name in ids], targets, 0.2, 2, kept, digests=digests) == first
+    assert assign.assign(ids, targets, 0.2, 2, kept, digests=digests) == first
+    assert assign.assign([f"sofa/{name}" for name in ids], targets, 0.2, 2, kept, digests=digests) == first

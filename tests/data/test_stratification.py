@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sadcl.data import splits
+from sadcl.data.splits import assign
 from sadcl.data.table import SPLITS
 
 
@@ -23,7 +23,7 @@ def labels(seed: int, photos: int, classes: int) -> np.ndarray:
 
 
 def assigned(folder: Path, targets: np.ndarray, fraction: float = 0.2, seed: int = 1, **more: object) -> np.ndarray:
-    found = splits.assign(names(len(targets)), targets, fraction, seed, folder / "s.csv", **more)  # type: ignore[arg-type]
+    found = assign.assign(names(len(targets)), targets, fraction, seed, folder / "s.csv", **more)  # type: ignore[arg-type]
     return np.array([SPLITS.index(split) for split in found])
 
 
@@ -93,17 +93,17 @@ def test_shares_hold_over_photos_that_come_later(tmp_path: Path) -> None:
 def test_the_order_does_not_matter_and_the_seed_does(tmp_path: Path) -> None:
     targets, ids = labels(5, 300, 6), names(300)
     turn = np.random.default_rng(0).permutation(300)
-    first = splits.assign(ids, targets, 0.2, 1, tmp_path / "a.csv")
-    turned = splits.assign([ids[i] for i in turn], targets[turn], 0.2, 1, tmp_path / "b.csv")
+    first = assign.assign(ids, targets, 0.2, 1, tmp_path / "a.csv")
+    turned = assign.assign([ids[i] for i in turn], targets[turn], 0.2, 1, tmp_path / "b.csv")
     assert turned == [first[i] for i in turn]
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    assert splits.assign(ids, targets, 0.2, 2, tmp_path / "c.csv") != first
+    assert assign.assign(ids, targets, 0.2, 2, tmp_path / "c.csv") != first
 
 
 def test_splits_that_the_source_gives_count_and_are_not_written_down(tmp_path: Path) -> None:
     targets = np.zeros((100, 1), dtype=bool)
     given_ = ["test"] * 20 + [""] * 80
-    found = splits.assign(names(100), targets, 0.2, 1, tmp_path / "s.csv", given=given_)
+    found = assign.assign(names(100), targets, 0.2, 1, tmp_path / "s.csv", given=given_)
     assert found[:20] == ["test"] * 20
     assert (found.count("test"), found.count("select")) == (20, 20)
     assert "photo-5," not in (tmp_path / "s.csv").read_text()
@@ -111,7 +111,7 @@ def test_splits_that_the_source_gives_count_and_are_not_written_down(tmp_path: P
 
 def test_a_photo_that_cant_be_read_is_not_written_down(tmp_path: Path) -> None:
     targets, unsure = np.ones((10, 1), dtype=bool), np.arange(10) == 4
-    splits.assign(names(10), targets, 0.2, 1, tmp_path / "s.csv", unsure=unsure)
+    assign.assign(names(10), targets, 0.2, 1, tmp_path / "s.csv", unsure=unsure)
     written = (tmp_path / "s.csv").read_text()
     assert "photo-4," not in written
     assert written.count("photo-") == 9

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sadcl import graph, params
-from sadcl.data import sources, subset
+from sadcl import params, pipeline
+from sadcl.data import sources
+from sadcl.data.download import coco_subset
 from sadcl.errors import SadclError
 
 CATEGORIES = [
@@ -68,7 +69,7 @@ def list_of_ids(path: Path, wanted: dict[str, list[int]] = WANTED) -> Path:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template")
-    graph.set_up(root)
+    pipeline.set_up(root)
     (root / "dvc.yaml").write_text("stages: {}\n")
     full(root / "data/raw/coco2014")
     list_of_ids(root / "ids.csv")
@@ -82,7 +83,7 @@ def project(template: Path, tmp_path: Path) -> Path:
 
 
 def cut(project: Path, name: str = "mini") -> str:
-    return subset.cut(project / "ids.csv", project / "data/raw/coco2014", name, root=project)
+    return coco_subset.cut(project / "ids.csv", project / "data/raw/coco2014", name, root=project)
 
 
 def is_test(image_id: int) -> bool:
@@ -191,6 +192,6 @@ def test_a_name_that_leaves_the_sources_or_is_taken(project: Path, name: str) ->
 
 
 def test_the_list_of_coco_mini_has_its_photos_split_as_the_readme_says() -> None:
-    ids = subset.read_ids(Path(__file__).parents[2] / "docs/coco-mini.csv")
-    parts = [subset.split_of(image_id) for _, image_id in ids]
+    ids = coco_subset.read_ids(Path(__file__).parents[2] / "docs/coco-mini.csv")
+    parts = [coco_subset.split_of(image_id) for _, image_id in ids]
     assert (len(ids), parts.count("train"), parts.count("test")) == (3100, 2178, 922)

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import accepted as kept
 from sadcl.data import table as tables
-from sadcl.data import validation
-from sadcl.data.facts import inspect
+from sadcl.data.images.inspect import inspect
 from sadcl.data.table import Table
+from sadcl.data.validation import baseline as kept
+from sadcl.data.validation import validator
 from sadcl.errors import SadclError
 
 SETTINGS = params.Validate(min_side=64, min_positives={"train": 2, "select": 1, "test": 1}, max_unlabelled=0.0)
@@ -50,7 +50,7 @@ def good(times: int = 1, **changes: dict[int, Any]) -> Table:
 def judge(
     table: Table, docs: Path, settings: params.Validate = SETTINGS, accepted: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    return validation.validate(table, settings, accepted, docs)
+    return validator.validate(table, settings, accepted, docs)
 
 
 def statuses(result: dict[str, Any], status: str) -> set[str]:
@@ -60,7 +60,7 @@ def statuses(result: dict[str, Any], status: str) -> set[str]:
 def test_good_data_passes_and_rules_without_a_base_are_not_applicable(tmp_path: Path) -> None:
     result = judge(good(), tmp_path / "docs")
     assert result["passed"] is True
-    assert validation.sentences(result) == []
+    assert validator.sentences(result) == []
     assert statuses(result, "not applicable") == {"classes as accepted", *BESIDE}
     assert result["images"] == {"train": 6, "select": 3, "test": 3}
     assert result["table"]["train"] == {"images": 6, "ids": "digest of train"}
@@ -90,7 +90,7 @@ def test_each_broken_thing_is_named_by_its_own_rule_alone(tmp_path: Path) -> Non
         "labelled in test": ["i9 (photos/9.jpg)"],
         "enough positives in train": ["cat (1)"],
     }
-    assert [rule["sentence"] for rule in failed] == validation.sentences(result)
+    assert [rule["sentence"] for rule in failed] == validator.sentences(result)
     assert all(", ".join(rule["first"]) in rule["sentence"] for rule in failed)
     assert all(f"{len(rule['first'])} break" in rule["sentence"] for rule in failed)
 
@@ -98,7 +98,7 @@ def test_each_broken_thing_is_named_by_its_own_rule_alone(tmp_path: Path) -> Non
 def test_a_test_split_without_photos_is_no_test(tmp_path: Path) -> None:
     result = judge(good(split=dict.fromkeys(range(9, 12), "select")), tmp_path / "docs")
     assert statuses(result, "failed") == {"photos in train and test"}
-    assert "test has none" in validation.sentences(result)[0]
+    assert "test has none" in validator.sentences(result)[0]
 
 
 def test_unread_files_are_no_copies_of_each_other(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_unread_files_are_no_copies_of_each_other(tmp_path: Path) -> None:
 
 def test_a_sentence_names_the_first_five_and_counts_the_rest(tmp_path: Path) -> None:
     result = judge(good(height=dict.fromkeys(range(12), 9)), tmp_path / "docs")
-    (sentence,) = validation.sentences(result)
+    (sentence,) = validator.sentences(result)
     assert re.findall(r"i\d+(?= \()", sentence) == ["i0", "i1", "i2", "i3", "i4"]
     assert "12 break" in sentence
     assert "and 7 more" in sentence
@@ -142,7 +142,7 @@ def test_accepted_data_holds_against_itself_and_names_what_moved(tmp_path: Path)
     changed = good(20, labels={row: [0, 1] for row in range(240) if row % 12 in (0, 3, 9)})
     moved = judge(changed, tmp_path / "moved", accepted=accepted)
     assert statuses(moved, "failed") == {"frequencies as accepted", "pairs as accepted", "labels a photo as accepted"}
-    one, two, three = validation.sentences(moved)
+    one, two, three = validator.sentences(moved)
     assert "dog (33.33% of photos before, 58.33% now)" in one
     assert "cat and dog (0.0% before, 37.5% now)" in two
     assert "labels a photo (by 0.25; its median was 1 and is 1)" in three
@@ -154,7 +154,7 @@ def test_classes_that_came_or_went_are_reported_as_such(tmp_path: Path) -> None:
     accepted["frequencies"] = {"cat": 1 / 3, "dog": 1 / 3, "cow": 0.2}
     result = judge(good(), tmp_path / "docs", accepted=accepted)
     assert statuses(result, "failed") == {"classes as accepted"}
-    assert "bird (new), cow (gone)" in validation.sentences(result)[0]
+    assert "bird (new), cow (gone)" in validator.sentences(result)[0]
 
 
 def test_a_class_that_had_no_photo_and_now_has_moved(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(project: Path) -> N
 
 
 def test_an_edit_of_the_plots_reruns_the_pages_alone(project: Path) -> None:
-    code = project / "sadcl/report/plots.py"
+    code = project / "sadcl/report/model_plots.py"
     before = code.read_text()
     try:
         code.write_text(before + "\n# a remark\n")

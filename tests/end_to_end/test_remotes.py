@@ -17,9 +17,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sadcl import files, graph, params
-from sadcl.data import shards, table
-from sadcl.graph.command import dvc
+from sadcl import files, params, pipeline
+from sadcl.data import table
+from sadcl.data.shards import reader as shards
+from sadcl.pipeline.dvc import dvc
 
 KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -66,11 +67,11 @@ def project(tmp_path: Path) -> Path:
     """A project with thirty photos and their shards, both tracked."""
     root = tmp_path / "project"
     root.mkdir()
-    graph.set_up(root)
+    pipeline.set_up(root)
     add_photos(root, [f"{i:03d}" for i in range(30)])
     write_shards(root, shard_rows=4)
-    graph.add(root / "raw")
-    graph.add(root / "shards")
+    pipeline.add(root / "raw")
+    pipeline.add(root / "shards")
     return root
 
 
@@ -103,10 +104,10 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def comes_back(project: Path) -> None:
     """Push, lose everything here, pull."""
     before = {name: digests(project / name) for name in ("raw", "shards")}
-    graph.push(project)
+    pipeline.push(project)
     for name in ("raw", "shards", ".dvc/cache"):
         shutil.rmtree(project / name)
-    graph.pull(project)
+    pipeline.pull(project)
     assert {name: digests(project / name) for name in ("raw", "shards")} == before
     assert len(before["raw"]) == 30
 
@@ -132,16 +133,16 @@ def pushed(root: Path) -> dict[Path, int]:
 def test_ten_new_photos_among_ten_thousand_push_a_tenth_at_most(tmp_path: Path) -> None:
     """Wherever they stand in the order of ids; each of ten photos changes the shard that it falls into."""
     ids = [hashlib.md5(str(i).encode()).hexdigest() for i in range(10_010)]
-    graph.set_up(tmp_path)
+    pipeline.set_up(tmp_path)
     add_photos(tmp_path, ids[:-10])
-    write_shards(tmp_path, params.load(path=graph.STARTER / "own.yaml").prepare.shard_rows)
-    graph.add(tmp_path / "shards")
-    graph.push(tmp_path)
+    write_shards(tmp_path, params.load(path=pipeline.STARTER / "own.yaml").prepare.shard_rows)
+    pipeline.add(tmp_path / "shards")
+    pipeline.push(tmp_path)
     before = pushed(tmp_path)
     add_photos(tmp_path, ids[-10:])
-    write_shards(tmp_path, params.load(path=graph.STARTER / "own.yaml").prepare.shard_rows)
-    graph.add(tmp_path / "shards")
-    graph.push(tmp_path)
+    write_shards(tmp_path, params.load(path=pipeline.STARTER / "own.yaml").prepare.shard_rows)
+    pipeline.add(tmp_path / "shards")
+    pipeline.push(tmp_path)
     after = pushed(tmp_path)
     new = sum(size for path, size in after.items() if path not in before)
     whole = sum(path.stat().st_size for path in (tmp_path / "shards").rglob("*.arrow"))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sadcl import SadclError
 from sadcl.evaluation.bootstrap import multiplicities, resampled
-from sadcl.evaluation.calibration import BINS, expected_calibration_error, reliability
+from sadcl.evaluation.reliability import BINS, expected_calibration_error, reliability
 
 some = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 

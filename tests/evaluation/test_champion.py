@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sadcl import SadclError, files
-from sadcl.evaluation import champion
+from sadcl.evaluation.gate import champion
 
 NAMED = {"name": "scenes-production", "version": "3", "weights": "0" * 64, "test": "cd"}
 

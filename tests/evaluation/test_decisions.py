@@ -8,46 +8,46 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
 from sadcl import SadclError, evaluate
-from sadcl.evaluation import decisions
-from sadcl.evaluation.calibration import expected_calibration_error
+from sadcl.evaluation import calibration
 from sadcl.evaluation.metrics import of_labels
+from sadcl.evaluation.reliability import expected_calibration_error
 
 
 def world(seed, photos, classes=10, slope=0.6, shift=3.0):
     """Logits of a model that is too sure of itself and sees labels everywhere, and the truth."""
     rng = np.random.default_rng(seed)
     true = rng.normal(-2.5, 2, (photos, classes)) + np.linspace(-1, 1, classes)
-    targets = rng.random(true.shape) < decisions.sigmoid(true)
+    targets = rng.random(true.shape) < calibration.sigmoid(true)
     return true / slope + shift, targets
 
 
 def test_what_was_fitted_holds_on_other_photos():
-    fitted, (logits, targets) = decisions.fit(*world(0, 2000)), world(1, 4000)
-    before = expected_calibration_error(decisions.sigmoid(logits), targets)
+    fitted, (logits, targets) = calibration.fit(*world(0, 2000)), world(1, 4000)
+    before = expected_calibration_error(calibration.sigmoid(logits), targets)
     after = expected_calibration_error(fitted.probabilities(logits), targets)
     assert before > 7
     assert after < 1
     assert_allclose(fitted.slope, 0.6, rtol=0.25)
     nobody = np.zeros_like(targets)
     own = of_labels(fitted.probabilities(logits) > fitted.thresholds, targets, nobody)
-    fixed = evaluate(decisions.sigmoid(logits), targets)
+    fixed = evaluate(calibration.sigmoid(logits), targets)
     assert own["CF1"] > fixed["CF1"] + 3
     assert own["OF1"] > fixed["OF1"] + 3
 
 
 def test_average_precision_stays_what_it_was():
     logits, targets = world(2, 300)
-    fitted = decisions.fit(*world(0, 60))
+    fitted = calibration.fit(*world(0, 60))
     assert (fitted.slope > 0).all()
     assert_allclose(
-        evaluate(fitted.probabilities(logits), targets)["AP"], evaluate(decisions.sigmoid(logits), targets)["AP"]
+        evaluate(fitted.probabilities(logits), targets)["AP"], evaluate(calibration.sigmoid(logits), targets)["AP"]
     )
 
 
 def test_a_class_without_positives_takes_what_all_have_in_common():
     logits, targets = world(0, 500)
     targets[:, 3] = False
-    fitted, common = decisions.fit(logits, targets), decisions.fit(logits, targets, prior_positives=1e12)
+    fitted, common = calibration.fit(logits, targets), calibration.fit(logits, targets, prior_positives=1e12)
     assert fitted.thresholds[3] == pytest.approx(common.thresholds[0])
     assert np.ptp(common.thresholds) < 1e-9
     assert np.ptp(fitted.thresholds) > 0.01
@@ -57,15 +57,15 @@ def test_it_is_the_largest_posterior():
     """The same by a general minimiser."""
     logits, targets = world(3, 80, classes=3)
     known = np.random.default_rng(0).random(targets.shape) < 0.9
-    slope, bias = decisions.platt(logits, targets, known)
+    slope, bias = calibration.platt(logits, targets, known)
 
     def loss(pair, z, y, centre, spread):
         off = np.logaddexp(0, pair[0] * z + pair[1]) - y * (pair[0] * z + pair[1])
         return off.sum() + (((pair - centre) / spread) ** 2).sum() / 2
 
-    wide = np.full(2, decisions.WIDE)
+    wide = np.full(2, calibration.WIDE)
     common = minimize(loss, [1.0, 0.0], (logits[known], targets[known], np.array([1.0, 0.0]), wide), tol=1e-12).x
-    spread = np.array([decisions.SLOPE_SPREAD * common[0], decisions.BIAS_SPREAD])
+    spread = np.array([calibration.SLOPE_SPREAD * common[0], calibration.BIAS_SPREAD])
     for j in range(3):
         z, y = logits[known[:, j], j], targets[known[:, j], j]
         assert_allclose([slope[j], bias[j]], minimize(loss, common, (z, y, common, spread), tol=1e-12).x, atol=1e-4)
@@ -75,8 +75,8 @@ def test_the_threshold_is_the_best_of_all():
     """Against every place between two scores, one class, nothing in common."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(60, 1)).round(1)  # with equal ones
-    targets = rng.random((60, 1)) < decisions.sigmoid(2 * logits)
-    fitted = decisions.fit(logits, targets, prior_positives=0)
+    targets = rng.random((60, 1)) < calibration.sigmoid(2 * logits)
+    fitted = calibration.fit(logits, targets, prior_positives=0)
     scores = fitted.probabilities(logits)
 
     def f1(threshold):
@@ -89,7 +89,7 @@ def test_the_threshold_is_the_best_of_all():
 @pytest.mark.parametrize("wanted", [60.0, 90.0])
 def test_a_wanted_precision_is_met_with_as_many_labels_as_there_can_be(wanted):
     logits, targets = world(0, 400)
-    fitted = decisions.fit(logits, targets, precision=wanted, prior_positives=0)
+    fitted = calibration.fit(logits, targets, precision=wanted, prior_positives=0)
     scores = fitted.probabilities(logits)
     for j in range(10):
         said, right = (
@@ -104,7 +104,7 @@ def test_a_wanted_precision_is_met_with_as_many_labels_as_there_can_be(wanted):
 
 def test_a_class_that_cannot_reach_the_precision_is_given_to_nobody():
     logits, targets = np.array([[3.0], [2.0], [1.0], [0.0]]), np.array([[0], [1], [0], [0]], bool)
-    fitted = decisions.fit(logits, targets, precision=90, prior_positives=0)
+    fitted = calibration.fit(logits, targets, precision=90, prior_positives=0)
     assert not (fitted.probabilities(logits) > fitted.thresholds).any()
 
 
@@ -114,7 +114,7 @@ def test_whatever_the_scores_the_numbers_are_usable(seed, photos, classes, scale
     rng = np.random.default_rng(seed)
     logits, targets = scale * rng.normal(size=(photos, classes)), rng.random((photos, classes)) < rng.random()
     targets[0, 0], targets[1, 0] = True, False
-    fitted = decisions.fit(logits, targets, rng.random(targets.shape) < 0.2 * (np.arange(photos) > 1)[:, None])
+    fitted = calibration.fit(logits, targets, rng.random(targets.shape) < 0.2 * (np.arange(photos) > 1)[:, None])
     assert np.isfinite(np.concatenate(fitted)).all()
     assert (fitted.slope > 0).all()
     assert ((fitted.thresholds > 0) & (fitted.thresholds < 1)).all()
@@ -130,4 +130,4 @@ def test_whatever_the_scores_the_numbers_are_usable(seed, photos, classes, scale
 )
 def test_what_cannot_be_fitted_is_a_sentence(logits, targets, words):
     with pytest.raises(SadclError, match=words):
-        decisions.fit(logits, targets)
+        calibration.fit(logits, targets)

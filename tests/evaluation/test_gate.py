@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from scipy.stats import norm
 
 from sadcl import params
-from sadcl.evaluation.gate import judge
-from sadcl.evaluation.rules import RULES
-from sadcl.evaluation.rules.base import Evidence, NotApplicable, Refusal, Sample
+from sadcl.evaluation.gate.evidence import Evidence, NotApplicable, Refusal, Sample
+from sadcl.evaluation.gate.judge import judge
+from sadcl.evaluation.gate.rules import RULES
 
 NOBODY = NotApplicable("nobody is champion yet")
 CLASSES = ("cat", "dog", "owl")

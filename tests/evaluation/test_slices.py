@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from sadcl import params
-from sadcl.evaluation.champion import Champion
+from sadcl.evaluation.gate.champion import Champion
+from sadcl.evaluation.gate.rules.slices import groups
+from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.metrics import plain
-from sadcl.evaluation.rules.slices import groups
 from sadcl.evaluation.scores import Scores
-from sadcl.evaluation.verdict import verdict
 
 N = 600
 REIGNING = Champion("n-production", "1", "b" * 64)

@@ -7,10 +7,10 @@ import pytest
 
 from sadcl import params
 from sadcl.errors import SadclError
-from sadcl.evaluation.champion import Champion
+from sadcl.evaluation.gate.champion import Champion
+from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.metrics import plain
 from sadcl.evaluation.scores import Scores, nothing
-from sadcl.evaluation.verdict import verdict
 
 MODEL, REIGNING = "a" * 64, "b" * 64
 CHAMPION = Champion("scenes-production", "3", REIGNING)

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from sadcl import cli, params
 from sadcl.data.sources.voc import CLASSES
 from sadcl.errors import SadclError
-from sadcl.evaluation import voc_server
-from sadcl.model import tagger, weights
+from sadcl.evaluation import voc_submission
+from sadcl.model import tagger
 from sadcl.model.network import Network
+from sadcl.weights import checkpoint
 
 ROOT = Path(__file__).parents[2]
 ORDER = CLASSES[::-1]
@@ -23,7 +24,7 @@ ORDER = CLASSES[::-1]
 
 def test_each_class_gets_its_own_column() -> None:
     scores = np.arange(40, dtype=np.float32).reshape(2, 20) - 30.5
-    made = voc_server.submission(["2008_000001", "2008_000002"], scores, ORDER, "comp1")
+    made = voc_submission.submission(["2008_000001", "2008_000002"], scores, ORDER, "comp1")
     assert sorted(made) == [f"comp1_cls_test_{name}.txt" for name in CLASSES]
     assert made["comp1_cls_test_tvmonitor.txt"] == "2008_000001 -30.5\n2008_000002 -10.5\n"
     assert made["comp1_cls_test_aeroplane.txt"] == "2008_000001 -11.5\n2008_000002 8.5\n"
@@ -32,17 +33,19 @@ def test_each_class_gets_its_own_column() -> None:
 def test_scores_that_differ_stay_apart() -> None:
     close = np.full((2, 20), 17.0, np.float32)
     close[1] = np.nextafter(close[0], np.float32(18))
-    first, second = voc_server.submission(["a", "b"], close, CLASSES, "comp2")["comp2_cls_test_cow.txt"].split("\n")[:2]
+    first, second = voc_submission.submission(["a", "b"], close, CLASSES, "comp2")["comp2_cls_test_cow.txt"].split(
+        "\n"
+    )[:2]
     assert float(first.split()[1]) < float(second.split()[1])
 
 
 def test_models_that_cannot_take_part() -> None:
     with pytest.raises(SadclError, match="no class 'aeroplane'"):
-        voc_server.submission(["a"], np.zeros((1, 2), np.float32), ["airplane", "dog"], "comp2")
+        voc_submission.submission(["a"], np.zeros((1, 2), np.float32), ["airplane", "dog"], "comp2")
     broken = np.zeros((2, 20), np.float32)
     broken[1, 3] = np.nan
     with pytest.raises(SadclError, match="image b"):
-        voc_server.submission(["a", "b"], broken, CLASSES, "comp2")
+        voc_submission.submission(["a", "b"], broken, CLASSES, "comp2")
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "calibration": {"slope": [2.0] * 20, "bias": [1.0] * 20}, "inputs": {"train": "a" * 64, "select": "b" * 64},
         "device": "cpu", "precision": "32-true", "seed": 1,
     }  # fmt: skip
-    weights.save(tmp_path / "weights.safetensors", tensors, head)
+    checkpoint.save(tmp_path / "weights.safetensors", tensors, head)
     (tmp_path / "photos").mkdir()
     for i in range(3):
         pixels = np.random.default_rng(i).integers(0, 256, (40, 60, 3), dtype=np.uint8)

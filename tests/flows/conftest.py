@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows import environment  # noqa: F401 - before Prefect
-from sadcl import graph
+from sadcl import pipeline
 
 PIPELINE = """
 stages:
@@ -51,14 +51,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root.mkdir()
     (root / ".gitignore").write_text("/.sadcl/\n/.dvc-remote/\n")
     git(root, "init", "--quiet", "--initial-branch", "main")
-    graph.set_up(root)
+    pipeline.set_up(root)
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "params.yaml").write_text("word: hello\n")
     (root / "source.txt").write_text("source")
     (root / "other.txt").write_text("other")
     for name, reads in (("ingest", "source.txt"), ("aside", "other.txt"), ("three", "ingest.txt")):
         (root / f"{name}.py").write_text(WRITE.format(name=name, reads=reads))
-    graph.add(root / "source.txt")
+    pipeline.add(root / "source.txt")
     save(root)
     return root
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from flows.messages import in_words
 from flows.promote import FILES, promote, told
-from flows.quiet import in_words
-from sadcl.evaluation import champion as shadow
-from sadcl.registry import audit
+from sadcl.evaluation.gate import champion as shadow
+from sadcl.registry.audit import log
 from sadcl.registry.promote import reject
-from sadcl.review import aftermath
+from sadcl.review import after_decision
 from tests.flows.test_retrain import pages
 from tests.registry.conftest import World, networks, place, reign, states, world  # noqa: F401 - fixtures
 
@@ -36,7 +36,7 @@ def run(reign: Path, server: str) -> Callable[..., Any]:  # noqa: F811
 def by_flow(reign: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:  # noqa: F811
     """What the review page does."""
     monkeypatch.setenv("PREFECT_API_URL", server)
-    return lambda: aftermath.by_flow(reign, nullcontext)
+    return lambda: after_decision.by_flow(reign, nullcontext)
 
 
 def test_a_decision_is_told_and_says_what_to_commit(run: Callable[..., Any], reign: Path) -> None:  # noqa: F811
@@ -66,7 +66,7 @@ def test_on_demand_exactly_these_files_are_committed(run: Callable[..., Any], re
     state = run(commit=True)
     made = git(reign, "log", "--format=%h %s").strip()
     assert state.message == f"{LINE} Committed as {made.split()[0]}."
-    assert made.partition(" ")[2] == told(audit.entries(reign)[-1])
+    assert made.partition(" ")[2] == told(log.entries(reign)[-1])
     assert git(reign, "show", "--name-only", "--format=").split() == sorted(FILES)
     assert "A  params.yaml" in git(reign, "status", "--porcelain").splitlines()
     assert run(commit=True).message == LINE
@@ -75,9 +75,9 @@ def test_on_demand_exactly_these_files_are_committed(run: Callable[..., Any], re
 def test_a_decision_that_cannot_be_followed_fails_with_its_sentence(
     run: Callable[..., Any], by_flow: Callable[[], str], reign: Path  # noqa: F811
 ) -> None:  # fmt: skip
-    (reign / audit.FILE).write_text("no line of ours\n")
+    (reign / log.FILE).write_text("no line of ours\n")
     assert in_words(run()).startswith("A line of the audit is not JSON")
-    assert by_flow().startswith(f"{aftermath.STANDS} A line of the audit is not JSON")
+    assert by_flow().startswith(f"{after_decision.STANDS} A line of the audit is not JSON")
 
 
 def test_the_review_page_is_told_what_the_flow_did(by_flow: Callable[[], str]) -> None:
@@ -89,7 +89,7 @@ def test_a_log_in_is_the_child_s_only_while_the_registry_asks_for_one(
 ) -> None:  # fmt: skip
     """The environment is taken where the registry would be asked, and carries nothing where it asks for nothing."""
     given: list[dict[str, str]] = []
-    monkeypatch.setattr(aftermath, "_run", lambda root, surroundings: given.append(surroundings) or "")
+    monkeypatch.setattr(after_decision, "_run", lambda root, surroundings: given.append(surroundings) or "")
 
     @contextmanager
     def as_rita() -> Iterator[None]:
@@ -97,15 +97,17 @@ def test_a_log_in_is_the_child_s_only_while_the_registry_asks_for_one(
             patch.setenv("MLFLOW_TRACKING_USERNAME", "rita")
             yield
 
-    aftermath.by_flow(reign, as_rita)
-    aftermath.by_flow(reign, nullcontext)
+    after_decision.by_flow(reign, as_rita)
+    after_decision.by_flow(reign, nullcontext)
     assert [one.get("MLFLOW_TRACKING_USERNAME") for one in given] == ["rita", None]
     assert "MLFLOW_TRACKING_USERNAME" not in os.environ
 
 
 def test_what_takes_too_long_is_ended_and_said(by_flow: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aftermath, "LONGEST", 0)
-    assert by_flow() == f"{aftermath.STANDS} The flow `promote` took more than 0 s and was ended. Run `sadcl sync`."
+    monkeypatch.setattr(after_decision, "LONGEST", 0)
+    assert (
+        by_flow() == f"{after_decision.STANDS} The flow `promote` took more than 0 s and was ended. Run `sadcl sync`."
+    )
 
 
 def test_without_prefect_the_page_does_it_itself_and_says_so(

@@ -15,7 +15,7 @@ import pytest
 import flows
 from flows import deploy
 from flows.retrain import retrain
-from sadcl import worktree
+from sadcl.project import worktree
 
 SLOW = """
 import os, time

@@ -9,7 +9,7 @@ import pytest
 
 from flows import retrain as module
 from flows.retrain import retrain
-from sadcl import files, graph
+from sadcl import files, pipeline
 from sadcl.errors import SadclError
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -78,19 +78,19 @@ def test_one_task_a_stage_in_the_order_of_the_graph_and_nothing_the_second_time(
     second = run(project)
     assert (second.type.value, second.name) == ("COMPLETED", "unchanged")
     assert "| three | unchanged |" in pages(second)["retrain"]
-    assert graph.stale(project) == {}
-    assert tasks(first) == ["sync", "take_in_sources", *(stage.name for stage in graph.stages(project))]
+    assert pipeline.stale(project) == {}
+    assert tasks(first) == ["sync", "take_in_sources", *(stage.name for stage in pipeline.stages(project))]
     assert tasks(second) == ["sync", "take_in_sources"]
 
 
 def test_only_what_is_stale_runs_and_only_the_results_are_committed(project: Path) -> None:
-    graph.reproduce(root=project)
+    pipeline.reproduce(root=project)
     (project / "source.txt").unlink()
     (project / "source.txt").write_text("new source")
     (project / "aside.py").write_text((project / "aside.py").read_text() + "# half a thought\n")
     (project / "notes.txt").write_text("mine")
     git(project, "add", "aside.py")
-    graph.reproduce("aside", root=project)
+    pipeline.reproduce("aside", root=project)
     state = run(project, commit=True)
     assert "Committed as" in state.message
     assert (project / "three.txt").read_text() == "new source ingest three"
@@ -134,8 +134,8 @@ def test_a_scheduled_run_leaves_the_tree_alone_and_its_result_on_a_branch(projec
     assert not list((project / ".sadcl/worktrees").iterdir())
 
     git(project, "checkout", "--quiet", "--force", branch)
-    graph.checkout(project)
-    assert graph.stale(project) == {}
+    pipeline.checkout(project)
+    assert pipeline.stale(project) == {}
     assert (project / "three.txt").read_text() == "source ingest three"
     assert run(project, scheduled=True).name == "unchanged"
     assert branches(project) == [branch]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sadcl import graph, worktree
+from sadcl import pipeline
 from sadcl.errors import SadclError
-from sadcl.worktree import git
+from sadcl.project import worktree
+from sadcl.project.worktree import git
 
 DAY = date(2026, 11, 23)
 WHO = ("-c", "user.name=tester", "-c", "user.email=tester@localhost")
@@ -52,7 +53,7 @@ def test_data_that_was_never_pulled_is_named(project: Path) -> None:
 
 
 def test_what_stages_make_is_not_missed(project: Path) -> None:
-    assert graph.missing(project) == []
+    assert pipeline.missing(project) == []
     with worktree.own(project, "retrain", DAY) as tree:
         assert not (tree.root / "ingest.txt").exists()
 

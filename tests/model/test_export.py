@@ -15,14 +15,15 @@ from PIL import Image
 
 import sadcl
 from sadcl import files, params
-from sadcl.data import shards, table
-from sadcl.data.loading import normalise
-from sadcl.data.resize import squash
+from sadcl.data import table
+from sadcl.data.images.resize import squash
+from sadcl.data.shards import reader
+from sadcl.data.shards.batches import normalise
 from sadcl.errors import SadclError
-from sadcl.model import export, runtime
 from sadcl.model.heads import HeadOutput
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
+from sadcl.weights import export, loader
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -142,7 +143,7 @@ def test_the_same_weights_give_the_same_bytes_and_no_word_is_said(
     assert data == (tmp_path / "b.onnx").read_bytes()
     assert str(Path(__file__).parents[2]).encode() not in data
     assert capfd.readouterr() == ("", "")
-    assert runtime.read_head(tmp_path / "a.onnx")["thresholds"] is None, "nobody tuned them"
+    assert loader.read_head(tmp_path / "a.onnx")["thresholds"] is None, "nobody tuned them"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.onnx", "b.onnx"]
 
 
@@ -270,7 +271,7 @@ def test_an_export_says_what_it_made_and_how_near_it_is(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def prepared(root: Path) -> shards.Shards:
+def prepared(root: Path) -> reader.Shards:
     """Seven test photos in shards."""
     rows = []
     for i, photo in enumerate(photos(7)):
@@ -284,8 +285,8 @@ def prepared(root: Path) -> shards.Shards:
                 "sha256": files.digest(file), "problem": None,
             }
         )  # fmt: skip
-    shards.write(table.Table(pd.DataFrame(rows), tuple(CLASSES), ".", {}), root, root / "data", params.Prepare(), 1)
-    return shards.Shards(root / "data/test")
+    reader.write(table.Table(pd.DataFrame(rows), tuple(CLASSES), ".", {}), root, root / "data", params.Prepare(), 1)
+    return reader.Shards(root / "data/test")
 
 
 def external(path: Path, secret: Path, where: str) -> Path:
@@ -343,7 +344,7 @@ def test_onnxruntime_reads_no_file_of_the_working_directory(
     [leaked] = session.run(["leaked"], {"images": np.zeros((1, 3, 64, 64), np.float32)})
     assert leaked.tobytes() == secret.read_bytes()[:24]
     (tmp_path / "empty").mkdir()
-    guarded = runtime.session_options(tmp_path / "empty", fast=False)
+    guarded = loader.session_options(tmp_path / "empty", fast=False)
     with pytest.raises(Exception, match=r"administrator\.json"):
         onnxruntime.InferenceSession(data, guarded, providers=["CPUExecutionProvider"])
 

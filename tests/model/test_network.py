@@ -8,7 +8,7 @@ import torch
 
 from sadcl import params
 from sadcl.errors import SadclError
-from sadcl.model.contrast import DualContrast
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.heads import HEADS
 from sadcl.model.network import Network
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sadcl.model.prototypes import prototypes
+from sadcl.prototypes.average import prototypes
 
 torch.set_num_threads(1)
 Batches = list[tuple[Tensor, Tensor, Tensor]]

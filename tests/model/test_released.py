@@ -15,9 +15,11 @@ from torch import Tensor
 import sadcl
 from sadcl import files, params
 from sadcl.errors import SadclError
-from sadcl.model import backbone, released, weights
-from sadcl.model.checkpoints import rename
-from sadcl.model.contrast import Projector
+from sadcl.model import backbone
+from sadcl.model.dual_contrast import Projector
+from sadcl.weights import checkpoint as weights
+from sadcl.weights import released
+from sadcl.weights.released_names import rename
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent.parent

@@ -8,10 +8,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sadcl import params
-from sadcl.model.checkpoints import rename
-from sadcl.model.contrast import Projector
+from sadcl.model.dual_contrast import Projector
 from sadcl.model.heads.attention import Attention
 from sadcl.model.heads.sarl import SARL, sine_encoding
+from sadcl.weights.released_names import rename
 
 torch.set_num_threads(1)
 GOLDEN = Path(__file__).parent.parent / "golden"

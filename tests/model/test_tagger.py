@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import shards, table
-from sadcl.data.loading import evaluation_batches
+from sadcl.data import table
+from sadcl.data.shards import reader
+from sadcl.data.shards.batches import evaluation_batches
 from sadcl.errors import SadclError
-from sadcl.model import tagger, weights
+from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
+from sadcl.weights import checkpoint
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -77,8 +79,8 @@ def test_photos_in_use_are_scored_as_in_evaluation(sarl: Tagger, tmp_path: Path)
             }
         )  # fmt: skip
     made = table.Table(pd.DataFrame(rows), sarl.classes, "raw", {})
-    shards.write(made, tmp_path, tmp_path / "shards", params.Prepare(), 1)
-    test = shards.Shards(tmp_path / "shards/test")
+    reader.write(made, tmp_path, tmp_path / "shards", params.Prepare(), 1)
+    test = reader.Shards(tmp_path / "shards/test")
     evaluated = tagger.sigmoid(tagger.logits(sarl.network, evaluation_batches(test, MODEL, 3, 1), CPU))
     np.testing.assert_allclose(sarl.scores([tmp_path / "raw" / f"{i}.jpg" for i in range(4)]), evaluated, atol=1e-6)
 
@@ -164,7 +166,7 @@ def test_a_model_without_attention_says_so() -> None:
 
 def test_a_folder_or_a_file_is_loaded(sarl: Tagger, tmp_path: Path) -> None:
     state = {f"ema.network.{name}": value.contiguous() for name, value in sarl.network.state_dict().items()}
-    weights.save(tmp_path / "weights.safetensors", state, sarl.head)
+    checkpoint.save(tmp_path / "weights.safetensors", state, sarl.head)
     for path in (tmp_path, str(tmp_path / "weights.safetensors")):
         loaded = tagger.load(path)
         assert loaded.classes == ("a", "b", "c")

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sadcl import files, params
 from sadcl.errors import SadclError
-from sadcl.model import transfer, weights
 from sadcl.model.network import Network
-from sadcl.model.released import CLASSES
+from sadcl.weights import checkpoint, initial
+from sadcl.weights.released import CLASSES
 
 torch.set_num_threads(1)
 COCO, VOC = CLASSES[80], CLASSES[20]
@@ -34,13 +34,13 @@ def write(path: Path, classes: Sequence[str] = COCO, **change: Any) -> Network:
         "stage": "pretrain", "classes": list(classes), "model": model.model_dump(mode="json"), "best": "ema",
         "preprocessing": {"side": 32, "mean": [0.5] * 3, "std": [0.5] * 3}, "thresholds": None, "seen": ["abc", "def"],
     }  # fmt: skip
-    weights.save(path, {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}, head)
+    checkpoint.save(path, {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}, head)
     return network
 
 
 def start(path: Path, classes: Sequence[str], **change: Any) -> Network:
     torch.manual_seed(2)
-    return transfer.network(MODEL.model_copy(update={"weights": str(path), **change}), classes)
+    return initial.network(MODEL.model_copy(update={"weights": str(path), **change}), classes)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def logits(network: Network) -> Tensor:
 
 
 def test_voc_classes_take_the_published_rows_of_coco() -> None:
-    assert transfer.rows(VOC, COCO) == VOC_ROWS
+    assert initial.rows(VOC, COCO) == VOC_ROWS
 
 
 def test_a_voc_network_scores_its_classes_as_the_coco_model_did(path: Path) -> None:
@@ -85,18 +85,18 @@ def test_a_class_without_a_counterpart_starts_afresh_and_is_named(
 
 def test_rows_of_any_table_find_their_places_by_class() -> None:
     theirs, fresh = torch.arange(80.0)[:, None].expand(80, 4), torch.full((3, 4), -1.0)
-    moved = transfer.by_class(fresh, theirs, transfer.rows(["sofa", "unicorn", "person"], COCO))
+    moved = initial.by_class(fresh, theirs, initial.rows(["sofa", "unicorn", "person"], COCO))
     assert moved[:, 0].tolist() == [57, -1, 0]
     assert bool((fresh == -1).all())
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("Dining_Table", "diningtable"), ("tv", "tvmonitor"), ("a  B", "A b")])
 def test_spelling_does_not_matter(ours: str, theirs: str) -> None:
-    assert transfer.rows([ours], ["other", theirs]) == [1]
+    assert initial.rows([ours], ["other", theirs]) == [1]
 
 
 def test_the_very_name_goes_before_a_synonym() -> None:
-    assert transfer.rows(["couch", "sofa"], ["sofa", "couch"]) == [1, 0]
+    assert initial.rows(["couch", "sofa"], ["sofa", "couch"]) == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -153,11 +153,11 @@ def test_a_file_that_is_not_there_is_a_sentence(path: Path) -> None:
 def test_the_start_is_known_by_its_digest_and_by_what_it_has_seen(path: Path) -> None:
     write(path)
     settings = MODEL.model_copy(update={"weights": str(path)})
-    assert transfer.inputs(settings) == {"weights": files.digest(path)}
-    assert transfer.seen(settings) == ["abc", "def"]
+    assert initial.inputs(settings) == {"weights": files.digest(path)}
+    assert initial.seen(settings) == ["abc", "def"]
 
 
 def test_a_start_from_no_file_has_neither(path: Path) -> None:
     for name in ("package", "timm", "random", str(path)):
         settings = MODEL.model_copy(update={"weights": name})
-        assert (transfer.inputs(settings), transfer.seen(settings)) == ({}, [])
+        assert (initial.inputs(settings), initial.seen(settings)) == ({}, [])

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from sadcl import params
 from sadcl.errors import SadclError
-from sadcl.model import weights
-from sadcl.model.contrast import DualContrast
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
+from sadcl.weights import checkpoint
 
 torch.set_num_threads(1)
 MODEL = params.Model(
@@ -46,20 +46,20 @@ def tensors() -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def whole(tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("whole") / "weights.safetensors"
-    weights.save(path, tensors, HEAD)
+    checkpoint.save(path, tensors, HEAD)
     return path
 
 
 def test_what_was_saved_comes_back(whole: Path, tensors: dict[str, Tensor]) -> None:
-    found, head = weights.load(whole)
-    assert head == {**HEAD, "format": 1} == weights.read_head(whole)
+    found, head = checkpoint.load(whole)
+    assert head == {**HEAD, "format": 1} == checkpoint.read_head(whole)
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
 
 def test_the_same_tensors_and_head_give_the_same_bytes(whole: Path, tensors: dict[str, Tensor], tmp_path: Path) -> None:
     turned = {name: value.clone() for name, value in reversed(tensors.items())}
-    weights.save(tmp_path / "again", turned, dict(reversed(HEAD.items())))
+    checkpoint.save(tmp_path / "again", turned, dict(reversed(HEAD.items())))
     assert (tmp_path / "again").read_bytes() == whole.read_bytes()
 
 
@@ -67,7 +67,7 @@ def test_the_same_tensors_and_head_give_the_same_bytes(whole: Path, tensors: dic
 def test_a_network_for_use_needs_neither_projector_nor_prototypes(
     which: Any, expected: str, whole: Path, tensors: dict[str, Tensor]
 ) -> None:
-    network, head = weights.network(whole, which)
+    network, head = checkpoint.network(whole, which)
     assert not network.training
     assert head["classes"] == ["a", "b", "ü"]
     state = network.state_dict()
@@ -78,7 +78,7 @@ def test_a_failed_save_leaves_the_old_file(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(whole.read_bytes())
     with pytest.raises(SadclError, match=r"raw\.x are not finite"):
-        weights.save(path, {"raw.x": torch.tensor([1.0, float("nan")])}, HEAD)
+        checkpoint.save(path, {"raw.x": torch.tensor([1.0, float("nan")])}, HEAD)
     assert path.read_bytes() == whole.read_bytes()
     assert list(tmp_path.iterdir()) == [path]
 
@@ -89,7 +89,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(share: float, whole: Path,
     data, path = whole.read_bytes(), tmp_path / "cut.safetensors"
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(SadclError, match="can't be read"):
-        weights.network(path)
+        checkpoint.network(path)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,7 +99,7 @@ def test_a_damaged_header_is_refused_or_read_but_never_a_crash(at: int, bits: in
     data[at] ^= bits
     path.write_bytes(data)
     with suppress(SadclError):
-        weights.network(path)
+        checkpoint.network(path)
 
 
 def missing(path: Path) -> None:
@@ -134,7 +134,7 @@ def not_a_head(path: Path) -> None:
 def test_what_is_no_weights_file_is_a_sentence(make: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     make(path)
-    for read in (weights.read_head, weights.load, weights.network):
+    for read in (checkpoint.read_head, checkpoint.load, checkpoint.network):
         with pytest.raises(SadclError, match=r"weights\.safetensors"):
             read(path)
 
@@ -157,7 +157,7 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
         else:
             path.write_bytes(write)
         with pytest.raises(SadclError, match="can't be read"):
-            weights.load(path)
+            checkpoint.load(path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -201,30 +201,30 @@ def test_a_head_that_cannot_be_used_says_what_is_wrong(
 ) -> None:
     path = stored(tmp_path / "weights.safetensors", tensors, {**HEAD, "format": 1, **change})
     with pytest.raises(SadclError, match=words) as caught:
-        weights.network(path)
+        checkpoint.network(path)
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("name", weights.NEEDED)
+@pytest.mark.parametrize("name", checkpoint.NEEDED)
 def test_a_head_that_lacks_a_part_names_it(name: str, tmp_path: Path) -> None:
     head = {key: value for key, value in {**HEAD, "format": 1}.items() if key != name}
     with pytest.raises(SadclError, match="format None" if name == "format" else f"lacks {name}"):
-        weights.read_head(stored(tmp_path / "w", {"x": torch.zeros(1)}, head))
+        checkpoint.read_head(stored(tmp_path / "w", {"x": torch.zeros(1)}, head))
 
 
 def test_missing_and_surplus_tensors_are_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     head = {**HEAD, "format": 1}
     fewer = {name: value for name, value in tensors.items() if name != "raw.network.head.queries"}
     with pytest.raises(SadclError, match="queries is missing"):
-        weights.network(stored(tmp_path / "fewer", fewer, head))
+        checkpoint.network(stored(tmp_path / "fewer", fewer, head))
     with pytest.raises(SadclError, match=r"head\.extra is one too many"):
-        weights.network(stored(tmp_path / "more", {**tensors, "raw.network.head.extra": torch.zeros(1)}, head))
+        checkpoint.network(stored(tmp_path / "more", {**tensors, "raw.network.head.extra": torch.zeros(1)}, head))
 
 
 def test_weights_that_are_not_numbers_are_refused(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     name = "raw.network.head.queries"
     broken = {**tensors, name: torch.full_like(tensors[name], float("inf"))}
     path = stored(tmp_path / "broken", broken, {**HEAD, "format": 1})
-    for read in (weights.load, weights.network):
+    for read in (checkpoint.load, checkpoint.network):
         with pytest.raises(SadclError, match="not finite"):
             read(path)

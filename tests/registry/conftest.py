@@ -16,8 +16,8 @@ import yaml
 
 from sadcl import files, params
 from sadcl.evaluation import scores
-from sadcl.evaluation.verdict import settings_digest
-from sadcl.registry import store
+from sadcl.evaluation.gate.verdict import settings_digest
+from sadcl.registry import client
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
 
@@ -49,8 +49,8 @@ class World:
         shutil.rmtree(self.root / ".sadcl/mlartifacts", ignore_errors=True)
         shutil.copytree(kept, self.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*"))
         with (
-            closing(sqlite3.connect(kept / store.DATABASE)) as source,
-            closing(sqlite3.connect(self.root / store.DATABASE)) as target,
+            closing(sqlite3.connect(kept / client.DATABASE)) as source,
+            closing(sqlite3.connect(self.root / client.DATABASE)) as target,
         ):
             source.backup(target)
 
@@ -70,8 +70,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (made.root / "params.yaml").write_text(yaml.safe_dump(_settings()))
     files.write_json(made.root / "data/champion.json", None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(store.ADDRESS, raising=False)
-        store.check(made.root)
+        patch.delenv(client.ADDRESS, raising=False)
+        client.check(made.root)
     made.keep("empty")
     return made
 
@@ -82,8 +82,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     import torch
 
     from sadcl import params
-    from sadcl.model import weights
     from sadcl.model.network import Network
+    from sadcl.weights import checkpoint
 
     folder = tmp_path_factory.mktemp("networks")
     settings = params.Model(**_settings()["model"])
@@ -100,7 +100,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
             torch.manual_seed(seed)
             state = Network(settings, len(CLASSES), start=False).state_dict()
             tensors = {f"{which}.network.{name}": t for which in ("ema", "raw") for name, t in state.items()}
-            weights.save(path, {name: tensor.clone() for name, tensor in tensors.items()}, {**head, "seed": seed})
+            checkpoint.save(path, {name: tensor.clone() for name, tensor in tensors.items()}, {**head, "seed": seed})
         return path
 
     return make
@@ -109,7 +109,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
 @pytest.fixture(scope="session")
 def onnx(networks: Networks) -> Networks:
     """ONNX files of the same networks."""
-    from sadcl.model import export, tagger
+    from sadcl.model import tagger
+    from sadcl.weights import export
 
     def make(seed: int) -> Path:
         path = networks(seed).with_suffix(".onnx")
@@ -125,7 +126,7 @@ def states(world: World, networks: Networks) -> World:
     """The states `registered` (version 1 challenges) and `reign` (it is champion, version 2 challenges)."""
     world.bring_back("empty")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(store.ADDRESS, raising=False)
+        patch.delenv(client.ADDRESS, raising=False)
         patch.chdir(world.root)
         leave(world.root, networks(1), mAP=80)
         publish()
@@ -140,7 +141,7 @@ def states(world: World, networks: Networks) -> World:
 @pytest.fixture
 def place(states: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Tests run inside the project."""
-    monkeypatch.delenv(store.ADDRESS, raising=False)
+    monkeypatch.delenv(client.ADDRESS, raising=False)
     monkeypatch.chdir(states.root)
     return states
 

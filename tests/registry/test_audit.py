@@ -8,62 +8,62 @@ from pathlib import Path
 import pytest
 
 from sadcl.errors import SadclError
-from sadcl.registry import audit
+from sadcl.registry.audit import log
 
 
 def fill(root: Path, count: int) -> list[str]:
     for number in range(count):
-        audit.append({"to": str(number), "reason": "weil's besser ist: ß"}, root)
-    return (root / audit.FILE).read_text(encoding="utf-8").splitlines(keepends=True)
+        log.append({"to": str(number), "reason": "weil's besser ist: ß"}, root)
+    return (root / log.FILE).read_text(encoding="utf-8").splitlines(keepends=True)
 
 
 def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
-    assert audit.entries(tmp_path) == []
+    assert log.entries(tmp_path) == []
     fill(tmp_path, 3)
-    assert [entry["to"] for entry in audit.entries(tmp_path)] == ["0", "1", "2"]
-    assert audit.entries(tmp_path)[0] == {"to": "0", "reason": "weil's besser ist: ß"}
-    assert audit.broken(tmp_path) == []
+    assert [entry["to"] for entry in log.entries(tmp_path)] == ["0", "1", "2"]
+    assert log.entries(tmp_path)[0] == {"to": "0", "reason": "weil's besser ist: ß"}
+    assert log.broken(tmp_path) == []
 
 
 def test_an_edited_line_and_a_missing_line_break_the_chain(tmp_path: Path) -> None:
     lines = fill(tmp_path, 4)
-    path = tmp_path / audit.FILE
+    path = tmp_path / log.FILE
     edited = json.dumps({**json.loads(lines[1]), "to": "9"}, sort_keys=True, ensure_ascii=False) + "\n"
     path.write_text("".join([lines[0], edited, *lines[2:]]), encoding="utf-8")
-    assert audit.broken(tmp_path) == [3]
+    assert log.broken(tmp_path) == [3]
     path.write_text("".join([lines[0], *lines[2:]]), encoding="utf-8")
-    assert audit.broken(tmp_path) == [2]
+    assert log.broken(tmp_path) == [2]
     path.write_text("".join(lines[1:]), encoding="utf-8")
-    assert audit.broken(tmp_path) == [1]
+    assert log.broken(tmp_path) == [1]
 
 
 def test_a_line_that_was_half_written_is_as_if_never_written(tmp_path: Path) -> None:
     lines = fill(tmp_path, 2)
-    path = tmp_path / audit.FILE
+    path = tmp_path / log.FILE
     path.write_text(lines[0] + lines[1][:20], encoding="utf-8")
-    assert [entry["to"] for entry in audit.entries(tmp_path)] == ["0"]
-    audit.append({"to": "1", "reason": "weil's besser ist: ß"}, tmp_path)
+    assert [entry["to"] for entry in log.entries(tmp_path)] == ["0"]
+    log.append({"to": "1", "reason": "weil's besser ist: ß"}, tmp_path)
     assert path.read_text(encoding="utf-8") == "".join(lines)
 
 
 def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: audit.append({"to": str(n)}, tmp_path), range(50)))
-    assert sorted(int(entry["to"]) for entry in audit.entries(tmp_path)) == list(range(50))
-    assert audit.broken(tmp_path) == []
+        list(pool.map(lambda n: log.append({"to": str(n)}, tmp_path), range(50)))
+    assert sorted(int(entry["to"]) for entry in log.entries(tmp_path)) == list(range(50))
+    assert log.broken(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["no json\n", "[]\n"])
 def test_a_foreign_line_is_refused_not_chained(tmp_path: Path, text: str) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / audit.FILE).write_text(text)
+    (tmp_path / log.FILE).write_text(text)
     with pytest.raises(SadclError, match="not JSON"):
-        audit.append({"to": "1"}, tmp_path)
-    assert (tmp_path / audit.FILE).read_text() == text
+        log.append({"to": "1"}, tmp_path)
+    assert (tmp_path / log.FILE).read_text() == text
 
 
 def test_the_person_is_whom_git_knows(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     subprocess.run(["git", "config", "user.name", "Ben"], cwd=tmp_path, check=True)
     subprocess.run(["git", "config", "user.email", "ben@example.org"], cwd=tmp_path, check=True)
-    assert audit.user(tmp_path) == "Ben <ben@example.org>"
+    assert log.user(tmp_path) == "Ben <ben@example.org>"

@@ -18,14 +18,16 @@ from mlflow import MlflowClient
 
 from sadcl import files, params
 from sadcl.evaluation import scores as score_files
-from sadcl.evaluation.champion import Champion
+from sadcl.evaluation.gate.champion import Champion
+from sadcl.evaluation.gate.verdict import verdict
+from sadcl.evaluation.inference import summary
 from sadcl.evaluation.scores import Scores
-from sadcl.evaluation.scoring import summary
-from sadcl.evaluation.verdict import verdict
-from sadcl.model import weights
-from sadcl.registry import card, markdown, names, store
-from sadcl.registry.made import SCORES, VALIDATION, WEIGHTS, Made
+from sadcl.registry import client as store
+from sadcl.registry import schema
+from sadcl.registry.model_card import card, markdown
 from sadcl.registry.publish import publish
+from sadcl.registry.stage_outputs import SCORES, VALIDATION, WEIGHTS, Made
+from sadcl.weights import checkpoint
 
 SEVEN = ["mAP", "CP", "CR", "CF1", "OP", "OR", "OF1"]
 PUBLISHED = {"name": "SADCL, elsewhere", "figures": {"mAP": 85.6, "OF1": 82.1, "top3.CF1": 70.5}}
@@ -224,7 +226,7 @@ def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(killed: None, st
     stages(verdict="fail")
     assert publish().alias is None
     with store.opened() as client:
-        assert client.get_model_version("tiny", "1").tags[names.VERDICT] == "fail"
+        assert client.get_model_version("tiny", "1").tags[schema.VERDICT] == "fail"
 
 
 class Page(HTMLParser):
@@ -279,7 +281,7 @@ def leave(
         "epoch": 2, "best": "ema", "select": {"ema": 71.5, "raw": 70.25}, "thresholds": thresholds,
         "device": "cpu (2 threads)", "precision": "32-true", "seed": 1,
     }  # fmt: skip
-    weights.save(root / WEIGHTS, {"ema.network.x": torch.zeros(1)}, head)
+    checkpoint.save(root / WEIGHTS, {"ema.network.x": torch.zeros(1)}, head)
     found = _scores(classes, rare)
     score_files.write(root / SCORES, found)
     files.write_json(root / VALIDATION, {"passed": True, "images": {"train": 400, "select": 100, "test": 120}})

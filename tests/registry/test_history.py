@@ -7,7 +7,9 @@ import pytest
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import audit, history, names, store
+from sadcl.registry import client as store
+from sadcl.registry import schema
+from sadcl.registry.audit import log, verify
 from sadcl.registry.promote import promote, reject, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.status import sentences
@@ -17,7 +19,7 @@ from sadcl.registry.sync import sync
 def test_every_decision_is_told_and_nothing_is_wrong(reign: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
-    told = history.read()
+    told = verify.read()
     assert told.problems == []
     assert [line.partition(": ")[2] for line in told.lines] == [
         "promote models:/tiny/1 as tiny-production version 1: the first",
@@ -27,37 +29,37 @@ def test_every_decision_is_told_and_nothing_is_wrong(reign: Path) -> None:
 
 
 def test_a_project_without_decisions_has_no_history(project: Path) -> None:
-    assert history.read() == history.History([], [])
+    assert verify.read() == verify.History([], [])
 
 
 def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(reign: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
-    lines = audit.FILE.read_bytes().splitlines(keepends=True)
+    lines = log.FILE.read_bytes().splitlines(keepends=True)
     edited = json.dumps({**json.loads(lines[1]), "user": "Ben"}, sort_keys=True).encode() + b"\n"
     for left, words in (
         ([lines[0], edited, lines[2]], "Line 3 of data/audit.jsonl does not follow"),
         ([lines[0], lines[2]], "Line 2 of data/audit.jsonl does not follow"),
         (lines[:2], "the end was cut off"),
     ):
-        audit.FILE.write_bytes(b"".join(left))
-        assert words in " ".join(history.read().problems)
+        log.FILE.write_bytes(b"".join(left))
+        assert words in " ".join(verify.read().problems)
 
 
 def test_repairing_the_files_does_not_hide_a_cut_tail(reign: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
-    audit.FILE.write_bytes(audit.FILE.read_bytes().splitlines(keepends=True)[0])
+    log.FILE.write_bytes(log.FILE.read_bytes().splitlines(keepends=True)[0])
     sync()
-    assert "the end was cut off" in " ".join(history.read().problems)
+    assert "the end was cut off" in " ".join(verify.read().problems)
 
 
 def test_a_forged_decision_is_found(reign: Path) -> None:
     with store.opened() as client:
-        decided = json.loads(client.get_model_version("tiny-production", "1").tags[names.DECISION])
+        decided = json.loads(client.get_model_version("tiny-production", "1").tags[schema.DECISION])
         text = json.dumps({**decided, "user": "Ben", "reason": "I never said that"})
-        client.set_model_version_tag("tiny-production", "1", names.DECISION, text)
-    [problem] = history.read().problems
+        client.set_model_version_tag("tiny-production", "1", schema.DECISION, text)
+    [problem] = verify.read().problems
     assert problem.startswith("The decision on models:/tiny-production/1 was never written down")
 
 
@@ -65,9 +67,9 @@ def test_an_alias_moved_past_the_audit_is_found_until_sync_notes_it(reign: Path)
     promote(2, "better")
     with store.opened() as client:
         client.set_registered_model_alias("tiny-production", "champion", "1")
-    assert "moved past the audit" in " ".join(history.read().problems)
+    assert "moved past the audit" in " ".join(verify.read().problems)
     sync()
-    assert history.read().problems == []
+    assert verify.read().problems == []
 
 
 def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path) -> None:
@@ -80,9 +82,9 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
             act()
     with pytest.raises(SadclError, match="does not challenge"):
         reject(1, "why not")
-    last = audit.entries()[-1]
+    last = log.entries()[-1]
     assert (last["action"], last["challenger"], last["user"]) == ("reject", "models:/tiny/2", "Ann <ann@example.org>")
-    assert history.read().problems == []
+    assert verify.read().problems == []
     assert sync() is False
     publish()
     assert sentences()[1] == "Nobody challenges."
@@ -91,4 +93,4 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
     )
     publish()
     assert promote(2, "now it is better").source == "models:/tiny/2"
-    assert history.read().problems == []
+    assert verify.read().problems == []

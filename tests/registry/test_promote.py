@@ -7,7 +7,9 @@ import pytest
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import audit, history, names, store, stored
+from sadcl.registry import artifacts, schema
+from sadcl.registry import client as store
+from sadcl.registry.audit import log, verify
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.status import sentences, status
@@ -20,9 +22,9 @@ def holders() -> dict[str, str | None]:
     """Who has which alias."""
     with store.opened() as client:
         found = {
-            "challenger": names.holder(client, "tiny", "challenger"),
-            "champion": names.holder(client, "tiny-production", "champion"),
-            "previous": names.holder(client, "tiny-production", "previous"),
+            "challenger": schema.holder(client, "tiny", "challenger"),
+            "champion": schema.holder(client, "tiny-production", "champion"),
+            "previous": schema.holder(client, "tiny-production", "previous"),
         }
     return {alias: None if version is None else str(version.source) for alias, version in found.items()}
 
@@ -43,12 +45,12 @@ def test_a_promotion_moves_alias_files_and_audit(registered: Path) -> None:
     assert named == {
         "name": "tiny-production", "version": "1", "challenger": "models:/tiny/1", "test": "1" * 64,
         "weights": files.digest("models/train/weights.safetensors"), "scores": files.digest("reports/scores.parquet"),
-        "audit": history.newest(),
+        "audit": verify.newest(),
     }  # fmt: skip
     assert files.digest("data/champion/weights.safetensors") == named["weights"]
     assert files.digest("data/champion/scores.parquet") == named["scores"]
     assert Path("data/champion.dvc").is_file()
-    [line] = audit.entries()
+    [line] = log.entries()
     assert (line["action"], line["reason"], line["user"]) == ("promote", "the first of all", "Ann <ann@example.org>")
     assert sync() is False
 
@@ -61,12 +63,12 @@ def test_the_next_champion_and_back_again(reign: Path) -> None:
     assert holders() == {"challenger": None, "champion": "models:/tiny/1", "previous": "models:/tiny/2"}
     assert files.read_json("data/champion.json")["version"] == "1"
     assert files.digest("data/champion/weights.safetensors") == back.weights
-    assert [(line["action"], line["from"], line["to"]) for line in audit.entries()] == [
+    assert [(line["action"], line["from"], line["to"]) for line in log.entries()] == [
         ("promote", None, "1"),
         ("promote", "1", "2"),
         ("rollback", "2", "1"),
     ]
-    assert audit.broken() == []
+    assert log.broken() == []
     assert sync() is False
 
 
@@ -86,7 +88,7 @@ def test_what_is_refused_changes_nothing(reign: Path, stages: Stages) -> None:
     with pytest.raises(SadclError, match="needs a reason"):
         rollback("")
     assert (holders(), files.read_json("data/champion.json")) == (before, named)
-    assert len(audit.entries()) == 1
+    assert len(log.entries()) == 1
 
 
 @pytest.mark.parametrize("verdict", ["fail", "refused"])
@@ -166,6 +168,6 @@ def test_status_says_who_is_who(reign: Path) -> None:
 
 def test_a_version_without_pins_is_refused(reign: Path) -> None:
     with store.opened() as client:
-        client.delete_model_version_tag("tiny", "2", stored.PINS)
+        client.delete_model_version_tag("tiny", "2", artifacts.PINS)
     with pytest.raises(SadclError, match="No digests were pinned"):
         promote(2, "better")

@@ -10,7 +10,8 @@ import yaml
 
 from sadcl import files, params
 from sadcl.errors import SadclError
-from sadcl.registry import names, status, store, stored
+from sadcl.registry import artifacts, schema, status
+from sadcl.registry import client as store
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
 
@@ -26,14 +27,14 @@ def test_a_model_that_passed_becomes_the_challenger_once(
     assert (again.version, again.alias, again.new) == ("1", "challenger", False)
     assert first.words == "tiny version 1 is registered and has the alias challenger."
     with store.opened() as client:
-        assert len(names.versions(client, "tiny")) == 1
+        assert len(schema.versions(client, "tiny")) == 1
     assert capfd.readouterr() == ("", "")
 
 
 def test_the_page_is_opened_at_the_runs(registered: Path) -> None:
     with store.opened(registered) as client:
         [run] = client.search_runs([status.experiment(registered) or "?"])
-    assert run.data.tags[names.IDENTITY]
+    assert run.data.tags[schema.IDENTITY]
 
 
 def test_the_run_shows_settings_figures_curves_and_lineage(registered: Path) -> None:
@@ -88,8 +89,8 @@ def test_registering_again_brings_verdict_and_alias_up_to_date(registered: Path,
     assert publish().alias is None
     with store.opened() as client:
         version = client.get_model_version("tiny", "1")
-        assert version.tags[names.VERDICT] == "fail"
-        assert names.holder(client, "tiny", "challenger") is None
+        assert version.tags[schema.VERDICT] == "fail"
+        assert schema.holder(client, "tiny", "challenger") is None
         shown = client.download_artifacts(version.run_id, "verdict.json")
         assert files.read_json(shown)["verdict"] == "fail"
 
@@ -121,7 +122,7 @@ def test_figures_of_another_model_are_not_registered(
     with pytest.raises(SadclError, match=f"{file} is about other weights"):
         publish()
     with store.opened() as client:
-        assert names.versions(client, "tiny") == []
+        assert schema.versions(client, "tiny") == []
 
 
 def test_what_a_killed_call_left_behind_is_put_away(registered: Path) -> None:
@@ -140,20 +141,20 @@ def test_a_failed_call_registers_nothing_and_the_next_one_does(
 ) -> None:
     stages()
     with monkeypatch.context() as patch:
-        patch.setattr(stored, "WEIGHTS", "model/artifacts/elsewhere.safetensors")
+        patch.setattr(artifacts, "WEIGHTS", "model/artifacts/elsewhere.safetensors")
         with pytest.raises(SadclError, match="did not keep the files"):
             publish()
     with store.opened() as client:
-        assert names.versions(client, "tiny") == []
+        assert schema.versions(client, "tiny") == []
     assert publish().version == "1"
 
 
 def test_every_file_is_pinned_and_nothing_is_pickled(registered: Path) -> None:
     with store.opened() as client:
         version = client.get_model_version("tiny", "1")
-        pins = stored.pins(version)
-    assert pins[stored.WEIGHTS] == files.digest("models/train/weights.safetensors")
-    assert pins[stored.SCORES] == files.digest("reports/scores.parquet")
+        pins = artifacts.pins(version)
+    assert pins[artifacts.WEIGHTS] == files.digest("models/train/weights.safetensors")
+    assert pins[artifacts.SCORES] == files.digest("reports/scores.parquet")
     assert "model/code/sadcl/__init__.py" in pins
     assert {Path(name).suffix for name in pins if "/code/" in name} == {".py"}
     assert not [name for name in pins if Path(name).suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin")]

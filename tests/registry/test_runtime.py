@@ -14,12 +14,13 @@ from PIL import Image
 import sadcl
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.evaluation import champion
-from sadcl.model.runtime import OnnxNetwork
-from sadcl.registry import names, store, stored
+from sadcl.evaluation.gate import champion
+from sadcl.registry import artifacts, schema
+from sadcl.registry import client as store
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.sync import sync
+from sadcl.weights.loader import OnnxNetwork
 
 Networks = Callable[[int], Path]
 Stages = Callable[..., None]
@@ -57,8 +58,8 @@ def test_the_file_that_was_judged_is_registered_pinned_and_used(
     with store.opened() as client:
         version = client.get_model_version("tiny", "1")
     digest = files.digest(onnx(1))
-    assert (stored.pins(version)[stored.ONNX], version.tags[names.WEIGHTS]) == (digest, digest)
-    assert stored.WEIGHTS not in stored.pins(version)
+    assert (artifacts.pins(version)[artifacts.ONNX], version.tags[schema.WEIGHTS]) == (digest, digest)
+    assert artifacts.WEIGHTS not in artifacts.pins(version)
     model = sadcl.load("models:/tiny@challenger")
     assert isinstance(model.network, OnnxNetwork)
     np.testing.assert_array_equal(model.scores([photo]), sadcl.load(onnx(1)).scores([photo]))

@@ -15,8 +15,9 @@ from PIL import Image
 
 import sadcl
 from sadcl.errors import SadclError
-from sadcl.registry import served, store
-from sadcl.registry.flavour import REQUIRED
+from sadcl.registry import client as store
+from sadcl.registry import load
+from sadcl.registry.package import REQUIRED
 from sadcl.registry.promote import promote
 
 
@@ -90,20 +91,20 @@ def test_addresses_of_the_registry_give_the_model(
 )
 def test_an_address_that_leads_nowhere_is_a_sentence(registered: Path, address: str, words: str) -> None:
     with pytest.raises(SadclError, match=words):
-        served.load(address)
+        load.load(address)
 
 
 def test_changed_weights_are_not_loaded(registered: Path) -> None:
     [path] = (registered / ".sadcl/mlartifacts").rglob("weights.safetensors")
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     with pytest.raises(SadclError, match="is not the same as when it was registered"):
-        served.load("models:/tiny@challenger")
+        load.load("models:/tiny@challenger")
 
 
 def test_a_project_without_registry_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(store.ADDRESS, raising=False)
     with pytest.raises(SadclError, match="Nothing is registered yet"):
-        served.load("models:/tiny/1", root=tmp_path)
+        load.load("models:/tiny/1", root=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sadcl.errors import SadclError
-from sadcl.registry.speed import measure
+from sadcl.registry.latency import measure
 
 
 def test_two_models_take_turns_in_processes_of_their_own(

@@ -11,7 +11,7 @@ import pytest
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import store
+from sadcl.registry import client as store
 from sadcl.registry.publish import publish
 
 

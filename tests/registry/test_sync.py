@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sadcl import files, graph
+from sadcl import files, pipeline
 from sadcl.errors import SadclError
-from sadcl.registry import audit, names, store
+from sadcl.registry import client as store
+from sadcl.registry import schema
+from sadcl.registry.audit import log
 from sadcl.registry.promote import promote
 from sadcl.registry.status import sentences
 from sadcl.registry.sync import sync
@@ -51,7 +53,7 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
     places = {
         "before the alias": (MlflowClient, "set_registered_model_alias"),
         "before the files": (files, "writing_directory"),
-        "before DVC": (graph, "add"),
+        "before DVC": (pipeline, "add"),
         "before the JSON": (files, "write_json"),
     }
     with monkeypatch.context() as patch:
@@ -65,11 +67,11 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
     else:
         assert sync() is True
     assert files.read_json("data/champion.json")["version"] == "2"
-    assert [line["to"] for line in audit.entries()] == ["1", "2"]
+    assert [line["to"] for line in log.entries()] == ["1", "2"]
     with store.opened() as client:
-        assert len(names.versions(client, "tiny-production")) == 2
-        assert names.holder(client, "tiny-production", "previous").version == 1
-        assert names.holder(client, "tiny", "challenger") is None
+        assert len(schema.versions(client, "tiny-production")) == 2
+        assert schema.holder(client, "tiny-production", "previous").version == 1
+        assert schema.holder(client, "tiny", "challenger") is None
     assert sync() is False
 
 
@@ -90,7 +92,7 @@ def test_an_alias_moved_by_hand_is_followed_and_noted(reign: Path) -> None:
     assert "does not name it; run `sadcl sync`" in sentences()[1]
     assert sync() is True
     assert files.read_json("data/champion.json")["version"] == "1"
-    assert audit.entries()[-1]["action"] == "found"
+    assert log.entries()[-1]["action"] == "found"
     assert sync() is False
 
 

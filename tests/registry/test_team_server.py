@@ -11,14 +11,15 @@ import pytest
 
 import sadcl
 from sadcl import files
+from sadcl.accounts import host
 from sadcl.errors import SadclError
-from sadcl.registry import store, team
+from sadcl.registry import client
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.status import status
 from sadcl.registry.sync import sync
 from sadcl.services import free_port
-from sadcl.services.running import wait
+from sadcl.services.supervisor import wait
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     try:
         wait(running, "registry", port)
-        monkeypatch.setenv(store.ADDRESS, address)
+        monkeypatch.setenv(client.ADDRESS, address)
         yield address
     finally:
         os.killpg(running.pid, signal.SIGKILL)
@@ -43,17 +44,17 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_an_older_file_of_the_administrators_keeps_what_it_has_and_gets_the_rest(tmp_path: Path) -> None:
     with pytest.raises(SadclError, match="sadcl up"):
-        team.prefect_login(tmp_path)
+        host.prefect_login(tmp_path)
     older = {"username": "admin", "password": "as it was", "secret": "as it was, too"}
-    files.write_json(tmp_path / team.ADMINISTRATOR, older)
-    made = team.administrator(tmp_path, make=True)
+    files.write_json(tmp_path / host.ADMINISTRATOR, older)
+    made = host.administrator(tmp_path, make=True)
     assert made is not None
     assert {name: made[name] for name in older} == older
-    assert made == team.administrator(tmp_path) == team.administrator(tmp_path, make=True)
-    assert team.prefect_login(tmp_path) == made["prefect"]
-    assert team.worker_login(tmp_path) == {store.USERNAME: "worker", store.PASSWORD: made["worker"]}
+    assert made == host.administrator(tmp_path) == host.administrator(tmp_path, make=True)
+    assert host.prefect_login(tmp_path) == made["prefect"]
+    assert host.worker_login(tmp_path) == {client.USERNAME: "worker", client.PASSWORD: made["worker"]}
     assert len({made["worker"], made["prefect"], made["secret"], made["password"]}) == 4
-    assert (tmp_path / team.ADMINISTRATOR).stat().st_mode & 0o077 == 0
+    assert (tmp_path / host.ADMINISTRATOR).stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.slow

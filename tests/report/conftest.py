@@ -13,14 +13,16 @@ import yaml
 from PIL import Image
 
 from sadcl import files, params
-from sadcl.data import shards, table
-from sadcl.data.facts import inspect
-from sadcl.evaluation import calibration, curves, scores
+from sadcl.data import table
+from sadcl.data.images.inspect import inspect
+from sadcl.data.shards import reader
+from sadcl.evaluation import curves, reliability, scores
+from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.metrics import plain
-from sadcl.evaluation.verdict import verdict
-from sadcl.model import tagger, weights
+from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
+from sadcl.weights import checkpoint
 
 RECIPE = Path(__file__).parents[2] / "recipes/demo.yaml"
 HEADER = (
@@ -86,7 +88,7 @@ def project(
     line = curves.precision_recall(ours.probabilities("sadcl"), ours.targets, ours.ignored)
     curves.write_csv(root / "reports/plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
     for name in ("reliability", "reliability_uncalibrated"):
-        bins = calibration.reliability(ours.probabilities("sadcl"), ours.targets, ours.ignored)
+        bins = reliability.reliability(ours.probabilities("sadcl"), ours.targets, ours.ignored)
         curves.write_csv(root / f"reports/plots/{name}.csv", bins, ("score", "present", "labels"))
     files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
     files.write_text(
@@ -128,7 +130,7 @@ def scored(root: Path, classes: tuple[str, ...], images: Sequence[str]) -> score
         for i, name in enumerate(images)
     ]  # fmt: skip
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
-    shards.write(table.Table(frame, classes, "raw", {}), root, root / "data/shards", params.Prepare(), workers=1)
+    reader.write(table.Table(frame, classes, "raw", {}), root, root / "data/shards", params.Prepare(), workers=1)
     sure = np.linspace(4, -2, len(images))[:, None] * (2.0 * targets - 1)
     logits = {
         name: (sure + rng.normal(0, noise, sure.shape)).astype(np.float32)
@@ -156,5 +158,5 @@ def network(path: Path, classes: Sequence[str]) -> Path:
         "preprocessing": {"side": model.side, "mean": list(model.mean), "std": list(model.std)}, "best": "ema",
         "select": {"ema": 62.5, "raw": 59.0}, "device": "cpu (1 thread)", "precision": "32-true",
     }  # fmt: skip
-    weights.save(path, {f"ema.network.{name}": tensor.clone() for name, tensor in state.items()}, head)
+    checkpoint.save(path, {f"ema.network.{name}": tensor.clone() for name, tensor in state.items()}, head)
     return path

@@ -11,7 +11,7 @@ from PIL import Image
 from sadcl import SadclError, params
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
-from sadcl.report.attention import SIDE, draw, overlay, write_maps
+from sadcl.report.attention_maps import SIDE, draw, overlay, write_maps
 
 Load = Callable[..., Tagger]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.comparison import ABLATE, COMPARE, write
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.report.comparison import ABLATE, COMPARE, write
 
 
 def put(cells: Path, row: str, seed: int, score: float, kind: str = "frozen") -> None:

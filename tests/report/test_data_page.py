@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from sadcl import SadclError, files, params
-from sadcl.data import accepted, table, validation
-from sadcl.data.facts import inspect
+from sadcl.data import table
+from sadcl.data.images.inspect import inspect
 from sadcl.data.table import Table
+from sadcl.data.validation import baseline, validator
 from sadcl.evaluation import label_errors
 from sadcl.report import data_page
 from sadcl.stages import data_report
@@ -75,13 +76,13 @@ def project(root: Path, classes: Sequence[str] = CLASSES, many: int = 24) -> Pat
     made = Table(frame.astype({"problem": object}), tuple(classes), "data/raw/pets", {})
     table.write(root / "data/table/annotations.parquet", made)
     files.write_json(root / "data/accepted.json", None)
-    files.write_json(root / "reports/validation.json", validation.validate(made, SETTINGS, None, root / "docs"))
+    files.write_json(root / "reports/validation.json", validator.validate(made, SETTINGS, None, root / "docs"))
     return root
 
 
 def accept(root: Path, **changes: Any) -> Table:
     found = table.read(root / "data/table/annotations.parquet")
-    files.write_json(root / "data/accepted.json", accepted.accept(found) | changes)
+    files.write_json(root / "data/accepted.json", baseline.accept(found) | changes)
     return found
 
 

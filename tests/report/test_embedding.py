@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 
 from sadcl import SadclError, params
-from sadcl.data.loading import evaluation_batches
-from sadcl.data.shards import Shards
-from sadcl.model import weights
-from sadcl.model.contrast import DualContrast
+from sadcl.data.shards.batches import evaluation_batches
+from sadcl.data.shards.reader import Shards
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
 from sadcl.report import features
 from sadcl.report.embedding import draw
 from sadcl.report.features import Space, separation
+from sadcl.weights import checkpoint
 
 Make = Callable[..., Path]
 TEST, WEIGHTS = "data/shards/test", "models/train/weights.safetensors"
@@ -24,13 +24,13 @@ TEST, WEIGHTS = "data/shards/test", "models/train/weights.safetensors"
 
 def stage2(root: Path, embedding: int = 8) -> DualContrast:
     """Give the project's weights a projector and prototypes; returns the module that they make."""
-    tensors, head = weights.load(root / WEIGHTS)
-    network, _ = weights.network(root / WEIGHTS)
+    tensors, head = checkpoint.load(root / WEIGHTS)
+    network, _ = checkpoint.network(root / WEIGHTS)
     torch.manual_seed(3)
     module = DualContrast(network, torch.randn(len(head["classes"]), head["model"]["width"]), embedding).eval()
     more = {f"ema.{name}": tensor for name, tensor in module.state_dict().items() if not name.startswith("network.")}
     others = {name.replace("ema.", "raw."): torch.zeros_like(tensor) for name, tensor in {**tensors, **more}.items()}
-    weights.save(root / WEIGHTS, {**tensors, **more, **others}, head)
+    checkpoint.save(root / WEIGHTS, {**tensors, **more, **others}, head)
     return module
 
 
@@ -66,7 +66,7 @@ def test_vectors_are_what_network_and_projector_make_of_the_photos_that_show_the
     root = make(images=[f"photo {i:02d}" for i in range(70)])
     module, split = stage2(root), Shards(root / TEST)
     chosen = features.points(split, 10, (), most=1000)
-    model = params.Model(**weights.read_head(root / WEIGHTS)["model"])
+    model = params.Model(**checkpoint.read_head(root / WEIGHTS)["model"])
     with torch.inference_mode():
         out = module(next(evaluation_batches(split, model, batch=70)).images)
     where = (chosen.rows, chosen.classes[chosen.kinds])
@@ -160,18 +160,18 @@ def test_what_cant_be_drawn_is_refused_and_leaves_nothing(make: Make, asked: dic
 
 def test_a_model_of_other_classes_is_refused(make: Make) -> None:
     root = make()
-    tensors, head = weights.load(root / WEIGHTS)
-    weights.save(root / WEIGHTS, tensors, {**head, "classes": ["cat", "kite", "dog"]})
+    tensors, head = checkpoint.load(root / WEIGHTS)
+    checkpoint.save(root / WEIGHTS, tensors, {**head, "classes": ["cat", "kite", "dog"]})
     with pytest.raises(SadclError, match="other classes"):
         draw(root / WEIGHTS, root / TEST, root / "drawing.png")
 
 
 def test_a_head_without_label_level_features_is_refused(make: Make) -> None:
     root = make()
-    head = weights.read_head(root / WEIGHTS)
+    head = checkpoint.read_head(root / WEIGHTS)
     model = params.Model(**{**head["model"], "head": "pooling"})
     state = Network(model, 3, start=False).state_dict()
     tensors = {f"ema.network.{name}": tensor for name, tensor in state.items()}
-    weights.save(root / WEIGHTS, tensors, {**head, "model": model.model_dump(mode="json")})
+    checkpoint.save(root / WEIGHTS, tensors, {**head, "model": model.model_dump(mode="json")})
     with pytest.raises(SadclError, match="pooling has no label-level features"):
         draw(root / WEIGHTS, root / TEST, root / "drawing.png")

@@ -10,7 +10,7 @@ import yaml
 
 from sadcl import SadclError, files, params
 from sadcl.evaluation import scores
-from sadcl.report import page, plots
+from sadcl.report import model_page, model_plots
 from sadcl.stages import report
 
 Make = Callable[..., Path]
@@ -38,7 +38,7 @@ class Elements(HTMLParser):
 
 
 def rendered(root: Path) -> str:
-    return page.render(root, params.Gate(**yaml.safe_load((root / "params.yaml").read_text())["gate"]))
+    return model_page.render(root, params.Gate(**yaml.safe_load((root / "params.yaml").read_text())["gate"]))
 
 
 def test_the_stage_writes_one_page_that_needs_nothing_else(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,38 +154,38 @@ def test_what_the_figures_stand_on_is_said(make: Make) -> None:
 @pytest.mark.parametrize("classes", [1, 10, 30, 31, 80])
 def test_every_class_has_its_bar_however_many_there_are(classes: int) -> None:
     rows = [{"class": f"class {i:03}", "AP": str(i), "AP_sarl": str(i / 2)} for i in range(classes)]
-    drawn = plots.per_class(rows)
+    drawn = model_plots.per_class(rows)
     assert len(drawn) == -(-classes // 30)
     assert re.findall(r">(class \d+)<", "".join(drawn)) == [f"class {i:03}" for i in range(classes)][::-1]
 
 
 def test_letters_that_no_font_here_has_are_drawn_without_a_warning() -> None:
-    assert "犬と猫" in plots.per_class([{"class": "犬と猫", "AP": "50", "AP_sarl": "40"}])[0]
+    assert "犬と猫" in model_plots.per_class([{"class": "犬と猫", "AP": "50", "AP_sarl": "40"}])[0]
 
 
 def test_plots_of_nothing_are_plots(make: Make) -> None:
     """No class with a test photo, and a training without a select split, which notes zeros."""
-    assert plots.per_class([]) == []
-    assert plots.precision_recall([], 0.5).startswith("<svg")
+    assert model_plots.per_class([]) == []
+    assert model_plots.precision_recall([], 0.5).startswith("<svg")
     row = {"epoch": "1", "classification": "0.5", "select_mAP": "0", "select_mAP_raw": "0", "select_mAP_ema": "0"}
-    assert "there is no select split" in plots.training([row], "stage 1")
+    assert "there is no select split" in model_plots.training([row], "stage 1")
 
 
 @pytest.mark.parametrize("count", [1, 2, 80])
 def test_epochs_are_whole_numbers(count: int) -> None:
     rows = [{"epoch": str(i + 1), "select_mAP_ema": "50", "select_mAP": "50"} for i in range(count)]
-    ticks = re.findall(r">([\d.]+)</text>", plots.training(rows, "stage 1").split(">epoch<")[0])
+    ticks = re.findall(r">([\d.]+)</text>", model_plots.training(rows, "stage 1").split(">epoch<")[0])
     assert ticks
     assert all(tick.isdecimal() for tick in ticks)
 
 
 def test_the_page_without_a_select_split_does_not_claim_a_choice(make: Make) -> None:
-    from sadcl.model import weights
+    from sadcl.weights import checkpoint
 
     root = make()
     path = root / "models/served/weights.safetensors"
-    tensors, head = weights.load(path)
-    weights.save(path, tensors, {**head, "select": None})
+    tensors, head = checkpoint.load(path)
+    checkpoint.save(path, tensors, {**head, "select": None})
     assert "there was no select split to choose by" in rendered(root)
 
 

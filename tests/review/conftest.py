@@ -15,13 +15,14 @@ import yaml
 from starlette.testclient import TestClient
 
 from sadcl import files, params
-from sadcl.evaluation import champion as shadow
-from sadcl.evaluation import scores, verdict
+from sadcl.evaluation import scores
+from sadcl.evaluation.gate import champion as shadow
+from sadcl.evaluation.gate import verdict
 from sadcl.evaluation.metrics import plain
-from sadcl.registry import store
+from sadcl.registry import client
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
-from sadcl.review.aftermath import in_process
+from sadcl.review.after_decision import in_process
 from sadcl.review.app import create_app
 from tests.registry import conftest as registry
 from tests.registry.conftest import Networks, World, networks, world  # noqa: F401 - fixtures
@@ -89,7 +90,7 @@ class Browser:
 def states(world: World, networks: Networks) -> World:  # noqa: F811
     """States `begun` (version 1 challenges nobody yet) and `reign` (1 is champion, 2 fails, 3 challenges)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(store.ADDRESS, raising=False)
+        patch.delenv(client.ADDRESS, raising=False)
         patch.chdir(world.root)
         leave(world.root, networks(1), noise=2.0)
         publish()
@@ -106,7 +107,7 @@ def states(world: World, networks: Networks) -> World:  # noqa: F811
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No registry of the person who runs the tests, and no page that leans on the present folder."""
-    monkeypatch.delenv(store.ADDRESS, raising=False)
+    monkeypatch.delenv(client.ADDRESS, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -158,7 +159,7 @@ def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
     rng = np.random.default_rng(int(weights.stem))
     sure = np.where(truth.targets, 2.0, -2.0)
     logits = {name: (sure + rng.normal(0, noise, sure.shape)).astype(np.float32) for name in truth.logits}
-    from sadcl.data.shards import Shards
+    from sadcl.data.shards.reader import Shards
 
     test = Shards(root / "data/shards/test")
     own = files.digest(weights)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sadcl.registry import attempts
-from sadcl.registry.attempts import BESIEGED, FORGOTTEN, FREE, Attempts
+from sadcl.accounts import throttle
+from sadcl.accounts.throttle import BESIEGED, FORGOTTEN, FREE, Attempts
 from tests.review.conftest import Clock
 
 HERE, TUNNEL = "10.0.0.1", "127.0.0.1"
@@ -107,7 +107,7 @@ def test_what_nobody_could_decide_does_not_count(door: Attempts) -> None:
 def test_noise_does_not_wash_away_the_name_that_somebody_guesses_at(
     door: Attempts, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "MOST", 100)
+    monkeypatch.setattr(throttle, "MOST", 100)
     guess(door, "rita", FREE["name"])
     for n in range(1000):
         clock.now += 0.001
@@ -117,7 +117,7 @@ def test_noise_does_not_wash_away_the_name_that_somebody_guesses_at(
 
 
 def test_what_is_forgotten_makes_room_first(door: Attempts, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "MOST", 100)
+    monkeypatch.setattr(throttle, "MOST", 100)
     for n in range(99):
         guess(door, f"old {n}", 5)
     clock.now += FORGOTTEN

@@ -10,7 +10,7 @@ import uvicorn
 
 from sadcl.registry.publish import publish
 from sadcl.registry.status import status
-from sadcl.review.aftermath import in_process
+from sadcl.review.after_decision import in_process
 from sadcl.review.app import create_app
 from sadcl.services import free_port
 from tests.registry.conftest import Networks, World

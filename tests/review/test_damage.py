@@ -11,8 +11,10 @@ import pytest
 
 from sadcl import files
 from sadcl.evaluation import scores
-from sadcl.registry import audit, names, store, stored
-from sadcl.review import documents, view
+from sadcl.registry import artifacts, schema
+from sadcl.registry import client as store
+from sadcl.registry.audit import log
+from sadcl.review import schemas, tables
 from sadcl.review.app import create_app
 from tests.review.conftest import Browser, Door, text
 
@@ -69,10 +71,10 @@ def write(root: Path, name: str, content: bytes, judged: str = "") -> Path:
         version = client.get_model_version("tiny", "3")
         path = Path(client.get_run(version.run_id).info.artifact_uri.removeprefix("file://")) / name
         path.write_bytes(content)
-        pins = json.dumps({**stored.pins(version), name: files.digest(path)})
-        client.set_model_version_tag("tiny", "3", stored.PINS, pins)
+        pins = json.dumps({**artifacts.pins(version), name: files.digest(path)})
+        client.set_model_version_tag("tiny", "3", artifacts.PINS, pins)
         if judged:
-            client.set_model_version_tag("tiny", "3", names.VERDICT_DIGEST, judged)
+            client.set_model_version_tag("tiny", "3", schema.VERDICT_DIGEST, judged)
     return path
 
 
@@ -185,13 +187,13 @@ def test_settings_that_make_no_sense_are_said(rita: Browser, reign: Path, conten
 def test_scores_that_make_no_sense_are_said(rita: Browser, reign: Path, damage: dict[str, Any], words: str) -> None:
     whole, odd = next((reign / ".sadcl/mlartifacts").rglob("scores.parquet")), reign / "odd.parquet"
     scores.write(odd, replace(scores.read(whole), **damage))
-    write(reign, stored.SCORES, odd.read_bytes())
+    write(reign, artifacts.SCORES, odd.read_bytes())
     assert words in shown(rita)
 
 
 def test_pins_without_scores_are_said(rita: Browser, reign: Path) -> None:
     with store.opened(reign) as client:
-        client.set_model_version_tag("tiny", "3", stored.PINS, json.dumps({"evidence/metrics.json": "no digest"}))
+        client.set_model_version_tag("tiny", "3", artifacts.PINS, json.dumps({"evidence/metrics.json": "no digest"}))
     page = shown(rita)
     assert "No digest of evidence/metrics.json was pinned" in page
 
@@ -202,11 +204,11 @@ def test_pins_without_scores_are_said(rita: Browser, reign: Path) -> None:
      '{"model": {"p95": 1, "peak": 1}, "champion": 3}'],
 )  # fmt: skip
 def test_a_speed_that_makes_no_sense_is_not_shown(tag: str) -> None:
-    assert [name for name, *_ in view.cost(None, documents.Metrics(digests=DIGESTS), tag)] == ["bytes", "parameters"]
+    assert [name for name, *_ in tables.cost(None, schemas.Metrics(digests=DIGESTS), tag)] == ["bytes", "parameters"]
 
 
 def test_a_line_of_the_audit_that_somebody_wrote_by_hand_is_shown_as_far_as_it_goes(rita: Browser, reign: Path) -> None:
-    audit.append({"challenger": "models:/tiny/3", "time": 5, "action": ["?"], "reason": None}, reign)
+    log.append({"challenger": "models:/tiny/3", "time": 5, "action": ["?"], "reason": None}, reign)
     page = shown(rita)
     assert "['?']" in page
     assert "['?']" in text(rita.get("/history").text)
@@ -216,7 +218,7 @@ def test_a_page_that_can_t_be_finished_says_so(rita: Browser, monkeypatch: pytes
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(view, "cost", broken)
+    monkeypatch.setattr(tables, "cost", broken)
     page = rita.get("/versions/3").text
     assert "The rest of this page could not be made." in page
     assert page.endswith("</html>")

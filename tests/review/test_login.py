@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sadcl.errors import SadclError
-from sadcl.registry import store
+from sadcl.registry import client
 from sadcl.review.app import create_app
-from sadcl.review.headers import POLICY
-from sadcl.review.login import OPEN
+from sadcl.review.routes.login import OPEN
+from sadcl.review.security_headers import POLICY
 from sadcl.review.sessions import AGAIN
 from tests.review.conftest import PASSWORD, Browser, Clock, Door, Person
 
@@ -212,7 +212,7 @@ def test_a_password_stands_nowhere_but_in_memory(browser: Browser, page: Any, em
 
 def test_a_registry_without_accounts_is_refused_at_the_start(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SADCL_PROJECT", str(empty))
-    monkeypatch.delenv(store.ADDRESS, raising=False)
+    monkeypatch.delenv(client.ADDRESS, raising=False)
     with pytest.raises(SadclError, match=r"needs a registry with accounts.*sadcl up"):
         create_app()
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sadcl import files
-from sadcl.registry import store
+from sadcl.registry import client
 from sadcl.review.app import create_app
 from tests.registry.conftest import World
 from tests.review.conftest import CLASSES, Browser, Door, text
@@ -62,7 +62,7 @@ def test_the_challengers_page_is_worked_out_while_the_list_is_looked_at(rita: Br
 
 
 def test_a_long_list_is_cut_and_can_be_had_whole(rita: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sadcl.review.pages.RECENT", 2)
+    monkeypatch.setattr("sadcl.review.routes.versions.RECENT", 2)
     cut = rita.get("/").text
     assert "All versions, 1 more" in cut
     assert cut.count('scope="row"') == 2
@@ -142,7 +142,7 @@ def test_a_project_that_registered_nothing_says_so(tmp_path: Path, reign: Path) 
     shutil.copy(reign / "params.yaml", tmp_path)
     browser = Browser(create_app(tmp_path, door=Door()))
     assert "Nothing is registered yet." in browser.log_in().text
-    assert not (tmp_path / store.DATABASE).exists()
+    assert not (tmp_path / client.DATABASE).exists()
 
 
 def test_who_may_not_decide_sees_no_form(page: Any) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from sadcl import files
-from sadcl.registry import audit, names, store
+from sadcl.registry import client as store
+from sadcl.registry import schema
+from sadcl.registry.audit import log
 from sadcl.registry.status import status
-from sadcl.review.aftermath import in_process
+from sadcl.review.after_decision import in_process
 from sadcl.review.app import create_app
 from tests.review.conftest import Browser, Clock, Door, text
 
@@ -22,13 +24,13 @@ def champion(root: Path) -> tuple[str | None, str | None]:
 def verdict(root: Path, number: int) -> str:
     """Digest of the verdict on a version."""
     with store.opened(root) as client:
-        return str(client.get_model_version("tiny", str(number)).tags[names.VERDICT_DIGEST])
+        return str(client.get_model_version("tiny", str(number)).tags[schema.VERDICT_DIGEST])
 
 
 def judge_anew(root: Path, number: int) -> None:
     """The gate says pass again, in other words."""
     with store.opened(root) as client:
-        client.set_model_version_tag("tiny", str(number), names.VERDICT_DIGEST, "f" * 64)
+        client.set_model_version_tag("tiny", str(number), schema.VERDICT_DIGEST, "f" * 64)
 
 
 FIRST, THIRD = "models:/tiny/1", "models:/tiny/3"
@@ -41,7 +43,7 @@ def test_an_approval_makes_the_champion_and_says_so_once(rita: Browser, reign: P
     assert "The project&#39;s files are in line." in answer.text
     assert champion(reign) == (THIRD, FIRST)
     assert files.read_json(reign / "data/champion.json")["challenger"] == THIRD
-    assert audit.entries(reign)[-1]["reason"] == "more kites <b>found</b>"
+    assert log.entries(reign)[-1]["reason"] == "more kites <b>found</b>"
     again = rita.get("/versions/3").text
     assert "is champion now" not in again
     assert "Champion of then" in again
@@ -81,7 +83,7 @@ def test_a_version_that_was_judged_anew_is_looked_at_again_first(rita: Browser, 
         assert ">as I saw it</textarea>" in late.text
     assert champion(reign) == (FIRST, None)
     assert status(reign)["challenger"]["version"] == "3"
-    assert audit.entries(reign)[-1]["reason"] == "the first"
+    assert log.entries(reign)[-1]["reason"] == "the first"
     assert rita.send("/versions/3", "/versions/3", **fields).status_code == 200
 
 
@@ -141,7 +143,7 @@ def test_two_reviewers_at_once_one_wins_and_the_other_is_told(rita: Browser, pag
     late = ron.client.post("/versions/3", data={**shown, "action": "approve", "reason": "his"})
     assert late.status_code == 409
     assert "This model is the champion already" in late.text
-    assert audit.entries(reign)[-1]["reason"] == "hers"
+    assert log.entries(reign)[-1]["reason"] == "hers"
 
 
 def test_back_to_the_champion_before(rita: Browser, reign: Path) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sadcl.registry import audit, store
-from sadcl.review.aftermath import by_flow, in_process
+from sadcl.registry import client
+from sadcl.registry.audit import log
+from sadcl.review.after_decision import by_flow, in_process
 from sadcl.review.app import create_app
 from tests.registry.guard.conftest import REA, RITA, ROB, TOM, Team, crew, password, reigning  # noqa: F401 - fixtures
 from tests.review.conftest import Browser, Clock, text
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def app(reigning: Team, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
     """The page as it is started: the log-in is the server's."""
-    monkeypatch.setenv(store.ADDRESS, reigning.address)
+    monkeypatch.setenv(client.ADDRESS, reigning.address)
     monkeypatch.chdir(reigning.root)
     return create_app(reigning.root, clock=clock, aftermath=in_process)
 
@@ -52,9 +53,9 @@ def test_a_decision_carries_the_name_of_who_is_logged_in(reigning: Team, come: A
     assert f"by {TOM}" in page
     answer = rob.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="mine to say")
     assert (answer.status_code, "is champion now" in answer.text) == (200, True)
-    assert audit.entries(reigning.root)[-1]["user"] == ROB
+    assert log.entries(reigning.root)[-1]["user"] == ROB
     assert f"Approved version {number}" in text(come(REA).get("/history").text)
-    back = rob.send("/rollback", "/rollback", champion=audit.entries(reigning.root)[-1]["to"], reason="and back")
+    back = rob.send("/rollback", "/rollback", champion=log.entries(reigning.root)[-1]["to"], reason="and back")
     assert (back.status_code, "Back to" in back.text) == (200, True)
 
 
@@ -66,7 +67,7 @@ def test_a_rejection_is_the_reviewer_s_and_the_flow_asks_in_their_name(
     answer = come(RITA).send(f"/versions/{number}", f"/versions/{number}", action="reject", reason="no")
     assert (answer.status_code, "is rejected" in answer.text) == (200, True)
     assert "<p>The project&#39;s files are in line.</p>" in answer.text
-    assert (audit.entries(reigning.root)[-1]["action"], audit.entries(reigning.root)[-1]["user"]) == ("reject", RITA)
+    assert (log.entries(reigning.root)[-1]["action"], log.entries(reigning.root)[-1]["user"]) == ("reject", RITA)
 
 
 def test_the_server_says_no_where_the_page_would_not(reigning: Team, app: Any, come: Any) -> None:  # noqa: F811

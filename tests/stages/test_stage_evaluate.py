@@ -16,12 +16,14 @@ from PIL import Image
 
 import sadcl
 from sadcl import SadclError, files, params
-from sadcl.data import shards, table
-from sadcl.data.loading import evaluation_batches
-from sadcl.evaluation import metrics, scores, scoring
-from sadcl.model import tagger, weights
+from sadcl.data import table
+from sadcl.data.shards import reader
+from sadcl.data.shards.batches import evaluation_batches
+from sadcl.evaluation import inference, metrics, scores
+from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.stages import calibrate, evaluate, gate, rescore
+from sadcl.weights import checkpoint
 
 RECIPE = Path(__file__).parents[2] / "recipes/demo.yaml"
 CLASSES = ("cat", "dog", "cow")
@@ -70,7 +72,7 @@ def save(path, seed, classes=CLASSES, seen=(), **other):
         "best": "raw", "select": {"raw": 2.0, "ema": 1.0}, "inputs": {}, "seen": sorted(seen), "thresholds": None,
         "device": "cpu", "precision": "32-true",
     }  # fmt: skip
-    weights.save(path, tensors, {**head, **other})
+    checkpoint.save(path, tensors, {**head, **other})
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def made(tmp_path_factory):
     """The files that evaluate reads."""
     root = tmp_path_factory.mktemp("made")
     settings = params.parse(params.read(RECIPE), where=RECIPE)
-    shards.write(photos(root), root, root / "data/shards", settings.prepare, workers=1)
+    reader.write(photos(root), root, root / "data/shards", settings.prepare, workers=1)
     save(root / "models/pretrain/weights.safetensors", 1)
     save(root / "models/train/weights.safetensors", 5)
     (root / "params.yaml").write_text(yaml.safe_dump(params.read(RECIPE)))
@@ -116,7 +118,7 @@ def test_evaluate_writes_scores_figures_and_plots(project):
     found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
     assert set(found.logits) == {"sadcl", "sadcl_other", "sarl"}
     assert len(found) == noted["images"] == 12
-    assert found.slices["size"] == shards.Shards("data/shards/test").longer_sides
+    assert found.slices["size"] == reader.Shards("data/shards/test").longer_sides
     assert found.slices["camera"] == ["left" if i % 3 else "right" for i in range(12)]
     assert not np.array_equal(found.logits["sadcl"], found.logits["sadcl_other"])
     for name in found.logits:
@@ -134,10 +136,10 @@ def test_evaluate_writes_scores_figures_and_plots(project):
 def test_the_model_for_use_holds_one_network_and_decides_as_it_was_judged(project):
     judge()
     found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
-    tensors, head = weights.load(Path("models/served/weights.safetensors"))
+    tensors, head = checkpoint.load(Path("models/served/weights.safetensors"))
     assert {name.partition(".")[0] for name in tensors} == {"raw"}
     assert head["train_weights"] == files.digest("models/train/weights.safetensors")
-    model, test = sadcl.load("models/served"), shards.Shards("data/shards/test")
+    model, test = sadcl.load("models/served"), reader.Shards("data/shards/test")
     photos = [test.jpeg(i) for i in range(len(test))]
     probable, given = found.in_use("sadcl")
     np.testing.assert_allclose(model.scores(photos), probable, atol=1e-6)
@@ -187,16 +189,16 @@ def test_a_champion_scored_on_other_corruptions_is_not_compared(project):
 
 def test_thresholds_come_from_select_and_never_from_test(project):
     judge()
-    before = weights.read_head(Path("models/served/weights.safetensors"))
+    before = checkpoint.read_head(Path("models/served/weights.safetensors"))
     shutil.rmtree("data/shards/test")
     calibrate.main()
-    assert weights.read_head(Path("models/served/weights.safetensors")) == before
+    assert checkpoint.read_head(Path("models/served/weights.safetensors")) == before
     assert len(before["thresholds"]) == 3
 
 
 def test_calibrate_keeps_what_the_model_for_use_says_of_select(project):
     calibrate.main()
-    found, select = scores.read("reports/select_scores.parquet"), shards.Shards("data/shards/select")
+    found, select = scores.read("reports/select_scores.parquet"), reader.Shards("data/shards/select")
     assert found.ids == select.ids
     assert np.array_equal(found.targets, select.targets)
     served, where = sadcl.load("models/served"), [select.jpeg(i) for i in range(len(select))]
@@ -205,12 +207,12 @@ def test_calibrate_keeps_what_the_model_for_use_says_of_select(project):
 
 def test_without_a_select_split_labels_are_given_above_a_half(project):
     settings = params.parse(params.read(RECIPE), where=RECIPE)
-    shards.write(
+    reader.write(
         photos(project / "other", select=0), project / "other", project / "data/shards", settings.prepare, workers=1
     )
     assert "no photo was kept" in calibrate.main()
     assert len(scores.read("reports/select_scores.parquet")) == 0
-    head = weights.read_head(Path("models/served/weights.safetensors"))
+    head = checkpoint.read_head(Path("models/served/weights.safetensors"))
     assert head["thresholds"] is None
     assert head["calibration"] is None
     evaluate.main()
@@ -263,12 +265,12 @@ def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
     assert found.digests["train_weights"] == files.digest("models/train/weights.safetensors")
     assert [path.name for path in Path("models/served").iterdir()] == ["weights.onnx"]
     served = sadcl.load("models/served")
-    again = tagger.logits(served.network, evaluation_batches(shards.Shards("data/shards/test"), MODEL, 100), CPU)
+    again = tagger.logits(served.network, evaluation_batches(reader.Shards("data/shards/test"), MODEL, 100), CPU)
     np.testing.assert_array_equal(found.logits["sadcl"], again)
     for name in found.logits:
         near = by_torch.probabilities(name)
         np.testing.assert_allclose(found.probabilities(name), near, rtol=0, atol=0 if name != "sadcl" else 1e-4)
-    champion = scoring.champion(file, shards.Shards("data/shards/test"), 100)
+    champion = inference.champion(file, reader.Shards("data/shards/test"), 100)
     np.testing.assert_array_equal(champion.logits["champion"], again)
     assert champion.digests["weights"] == found.digests["weights"]
     rescore.main()

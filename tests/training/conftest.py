@@ -8,8 +8,9 @@ import torch
 import yaml
 
 from sadcl import params
-from sadcl.data import scenes, shards
+from sadcl.data import synthetic
 from sadcl.data.ingest import ingest
+from sadcl.data.shards import reader
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent.parent
@@ -27,11 +28,11 @@ def tiny_settings() -> dict[str, object]:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
-    scenes.make(root / "data/raw/scenes", 7, SIZES)
+    synthetic.make(root / "data/raw/scenes", 7, SIZES)
     (root / "params.yaml").write_text(yaml.safe_dump(tiny_settings()))
     settings = params.load(path=root / "params.yaml")
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 2)
-    shards.write(table, root, root / "data/shards", settings.prepare, 2)
+    reader.write(table, root, root / "data/shards", settings.prepare, 2)
     shutil.rmtree(root / ".sadcl", ignore_errors=True)
     return root
 

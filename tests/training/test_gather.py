@@ -27,7 +27,7 @@ B, C, D, E = 8, 5, 6, 4
 
 SCRIPT = """
 from sadcl.model.losses import prototype_to_sample, sample_to_sample
-from sadcl.training.gather import Gather
+from sadcl.training.distributed import Gather
 
 features, memory = torch.randn(B, C, D), torch.randn(B, C, D)
 targets, ignored = torch.rand(B, C) < 0.4, torch.rand(B, C) < 0.1
@@ -54,11 +54,11 @@ if fabric.global_rank == 0:
 UPDATES = """
 import numpy as np
 from sadcl import params
-from sadcl.data.loading import Batch
-from sadcl.model.contrast import DualContrast
+from sadcl.data.shards.batches import Batch
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.heads import HeadOutput
 from sadcl.model.memory import Memory
-from sadcl.training.gather import Gather
+from sadcl.training.distributed import Gather
 from sadcl.training.objective import DualContrastive
 
 

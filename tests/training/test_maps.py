@@ -7,13 +7,13 @@ import torch
 import yaml
 
 from sadcl import params
-from sadcl.data.loading import evaluation_batches
-from sadcl.data.shards import Shards
+from sadcl.data.shards.batches import evaluation_batches
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.model import tagger
 from sadcl.model.network import Network
-from sadcl.training import maps, run
-from sadcl.training.collect import class_prototypes
+from sadcl.prototypes.collect import class_prototypes
+from sadcl.training import feature_cache, fit
 
 FROZEN = ["conv_stem", "bn1", "blocks", "conv_head", "bn2"]
 
@@ -28,14 +28,14 @@ def settings(views: int | None = 2, frozen: list[str] = FROZEN, seed: int = 1) -
 
 
 def kept() -> dict[str, int]:
-    return {file.name: file.stat().st_mtime_ns for file in maps.FOLDER.glob("*.npy")}
+    return {file.name: file.stat().st_mtime_ns for file in feature_cache.FOLDER.glob("*.npy")}
 
 
 def test_scores_from_maps_are_those_from_photos(project: Path) -> None:
     torch.manual_seed(3)
     model, shards, cpu = settings().model, Shards(Path("data/shards/select")), torch.device("cpu")
     network = Network(model, 10).eval()
-    from_maps = maps.FeatureMaps(network, model, cpu).evaluation(shards, model, 3)
+    from_maps = feature_cache.FeatureMaps(network, model, cpu).evaluation(shards, model, 3)
     found = tagger.logits(network, from_maps, cpu)
     expected = tagger.logits(network, evaluation_batches(shards, model, 3), cpu)
     assert abs(expected).max() > 0.1
@@ -44,10 +44,10 @@ def test_scores_from_maps_are_those_from_photos(project: Path) -> None:
 
 def test_views_and_splits_are_computed_once_for_every_seed_and_both_stages(project: Path, tmp_path: Path) -> None:
     shards = Path("data/shards")
-    run.pretrain(settings(), shards).save(tmp_path)
+    fit.pretrain(settings(), shards).save(tmp_path)
     before = kept()
     assert len(before) == 3  # two views of train, and select
-    fitted = run.pretrain(settings(seed=2), shards)
+    fitted = fit.pretrain(settings(seed=2), shards)
     assert kept() == before
     assert len(fitted.history) == 3
     class_prototypes(tmp_path / "weights.safetensors", shards / "train", settings().prototypes)
@@ -58,7 +58,7 @@ def test_views_and_splits_are_computed_once_for_every_seed_and_both_stages(proje
 def test_another_view_is_another_epochs_augmentation(project: Path) -> None:
     chosen, shards = settings(), Shards(Path("data/shards/train"))
     network = Network(chosen.model, 10)
-    source = maps.FeatureMaps(network, chosen.model, torch.device("cpu"))
+    source = feature_cache.FeatureMaps(network, chosen.model, torch.device("cpu"))
     first, second, again = (source.view(shards, chosen.pretrain.augmentation, n) for n in (0, 1, 0))
     assert (first != second).any()
     assert (first == again).all()
@@ -66,5 +66,5 @@ def test_another_view_is_another_epochs_augmentation(project: Path) -> None:
 
 def test_a_backbone_that_learns_has_no_kept_maps(project: Path) -> None:
     with pytest.raises(SadclError, match="this backbone learns"):
-        run.pretrain(settings(frozen=FROZEN[:2]), Path("data/shards"))
+        fit.pretrain(settings(frozen=FROZEN[:2]), Path("data/shards"))
     assert not kept()

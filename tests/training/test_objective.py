@@ -9,11 +9,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sadcl import params
-from sadcl.data.loading import Batch
-from sadcl.model.contrast import DualContrast
+from sadcl.data.shards.batches import Batch
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.heads import HeadOutput
 from sadcl.model.memory import Memory
-from sadcl.training.gather import Gather
+from sadcl.training.distributed import Gather
 from sadcl.training.objective import DualContrastive
 
 B, C, D, E = 6, 4, 5, 3

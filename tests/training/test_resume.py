@@ -14,8 +14,8 @@ import torch
 
 from sadcl import files, params
 from sadcl.errors import SadclError
-from sadcl.training import run
-from sadcl.training.collect import class_prototypes
+from sadcl.prototypes.collect import class_prototypes
+from sadcl.training import fit
 
 STAGES = {"pretrain": Path("models/pretrain"), "train": Path("models/train")}
 
@@ -67,7 +67,7 @@ def reach(process: "subprocess.Popen[str]", epoch: int, step: int) -> None:
 @pytest.fixture
 def after_stage_1(project: Path) -> Path:
     settings = params.load()
-    run.pretrain(settings, Path("data/shards")).save(STAGES["pretrain"])
+    fit.pretrain(settings, Path("data/shards")).save(STAGES["pretrain"])
     from sadcl.stages import prototypes
 
     prototypes.main()
@@ -98,9 +98,9 @@ def test_stage_1_killed_and_started_again_gives_the_same_bytes(project: Path) ->
 
 def test_two_trainers_never_work_on_one_state(project: Path) -> None:
     settings = params.load()
-    first = run.pretrain(settings, Path("data/shards"))
+    first = fit.pretrain(settings, Path("data/shards"))
     with first.state.held(), pytest.raises(SadclError, match="already training this model"):
-        run.pretrain(settings, Path("data/shards"))
+        fit.pretrain(settings, Path("data/shards"))
 
 
 def test_a_second_process_stands_back_from_a_trainer_that_is_alive(project: Path) -> None:
@@ -135,9 +135,9 @@ def test_a_disk_without_room_for_the_state_is_a_sentence_and_the_next_run_goes_o
 
 def test_a_finished_training_is_found_again(project: Path) -> None:
     settings = params.load()
-    first = run.pretrain(settings, Path("data/shards"))
+    first = fit.pretrain(settings, Path("data/shards"))
     epochs: list[int] = []
-    again = run.pretrain(settings, Path("data/shards"), report=lambda epoch, value: epochs.append(epoch))
+    again = fit.pretrain(settings, Path("data/shards"), report=lambda epoch, value: epochs.append(epoch))
     assert epochs == [], "no epoch ran a second time"
     assert again.history == first.history
     assert all(torch.equal(again.tensors[name], tensor) for name, tensor in first.tensors.items())

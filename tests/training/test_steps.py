@@ -12,17 +12,17 @@ from lightning_fabric import Fabric
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadcl import params
-from sadcl.data.loading import Batch, TrainingBatches
-from sadcl.data.shards import Shards
+from sadcl.data.shards.batches import Batch, TrainingBatches
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.model.contrast import DualContrast
+from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.memory import Memory
 from sadcl.model.network import Network
-from sadcl.training.gather import Gather
-from sadcl.training.loop import Trainer
+from sadcl.training.distributed import Gather
+from sadcl.training.nonfinite import EVERY
 from sadcl.training.objective import Classification, DualContrastive, Objective
-from sadcl.training.state import State
-from sadcl.training.watch import EVERY
+from sadcl.training.resume import State
+from sadcl.training.trainer import Trainer
 
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero"}
 

@@ -8,13 +8,14 @@ import yaml
 from torch import nn
 
 from sadcl import params
-from sadcl.data.shards import Shards
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.evaluation import scoring
-from sadcl.model import tagger, weights
+from sadcl.evaluation import inference
+from sadcl.model import tagger
 from sadcl.model.heads import HEADS
-from sadcl.training import run, schedule
+from sadcl.training import fit, schedule
 from sadcl.training.ema import EMA
+from sadcl.weights import checkpoint
 
 
 def changed(section: str, **values: object) -> params.Params:
@@ -80,7 +81,7 @@ def test_training_stops_when_it_is_past_its_best() -> None:
 def test_a_loss_that_is_no_number_names_step_and_images_and_keeps_the_last_state(project: Path) -> None:
     settings = changed("pretrain", lr=1e25)
     with pytest.raises(SadclError, match=r"not a number.*images \d+") as caught:
-        run.pretrain(settings, Path("data/shards"))
+        fit.pretrain(settings, Path("data/shards"))
     assert "epoch" in str(caught.value.where)
     assert not Path("models").exists()
 
@@ -89,46 +90,46 @@ def test_weights_that_are_no_numbers_are_never_kept(project: Path, monkeypatch: 
     """The loss of a step may be a number, and its gradient too large to take."""
     monkeypatch.setenv("SADCL_STATE_SECONDS", "0")
     with pytest.raises(SadclError, match="no longer numbers"):
-        run.pretrain(changed("pretrain", lr=1e41), Path("data/shards"))
+        fit.pretrain(changed("pretrain", lr=1e41), Path("data/shards"))
     assert not list(Path(".sadcl").rglob("state.pt"))
 
 
 def test_batches_without_a_single_positive_train(project: Path) -> None:
-    from sadcl.data import shards
     from sadcl.data.ingest import ingest
+    from sadcl.data.shards import reader
     from sadcl.stages import prototypes
 
     settings = params.load()
     table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
     table.frame["labels"] = [[] if split == "train" else row for row, split in table.frame[["labels", "split"]].values]
-    shards.write(table, project, Path("data/shards"), settings.prepare, 1)
-    run.pretrain(settings, Path("data/shards")).save(Path("models/pretrain"))
+    reader.write(table, project, Path("data/shards"), settings.prepare, 1)
+    fit.pretrain(settings, Path("data/shards")).save(Path("models/pretrain"))
     prototypes.main()
     paths = (Path("data/shards"), Path("models/pretrain/weights.safetensors"), Path("models/prototypes.safetensors"))
-    fitted = run.train(settings, *paths)
+    fitted = fit.train(settings, *paths)
     assert {row["sample_to_sample"] for row in fitted.history} == {0.0}
 
 
 def test_without_a_select_split_the_last_epoch_is_kept(project: Path) -> None:
-    from sadcl.data import shards
     from sadcl.data.ingest import ingest
+    from sadcl.data.shards import reader
 
     raw = params.read()
     del raw["ingest"]["annotations"]["select"]
     raw["ingest"]["select_fraction"] = 0
     settings = params.parse(raw, "here")
     table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
-    shards.write(table, project, project / "all", settings.prepare, 1)
-    fitted = run.pretrain(settings, project / "all")
+    reader.write(table, project, project / "all", settings.prepare, 1)
+    fitted = fit.pretrain(settings, project / "all")
     assert fitted.head["epoch"] == settings.pretrain.epochs
     assert fitted.head["select"] is None
     assert fitted.head["best"] == "ema"
 
 
 def test_weights_say_what_they_stand_on(project: Path) -> None:
-    fitted = run.pretrain(params.load(), Path("data/shards"))
+    fitted = fit.pretrain(params.load(), Path("data/shards"))
     fitted.save(Path("models/pretrain"))
-    head = weights.read_head(Path("models/pretrain/weights.safetensors"))
+    head = checkpoint.read_head(Path("models/pretrain/weights.safetensors"))
     assert head["classes"][0] == "zero"
     assert len(head["seen"]) == 20
     assert head["preprocessing"]["side"] == 32
@@ -139,17 +140,17 @@ def test_weights_say_what_they_stand_on(project: Path) -> None:
 
 
 def test_a_model_is_used_at_the_side_at_which_it_was_scored(project: Path) -> None:
-    run.pretrain(changed("model", test_side=64), Path("data/shards")).save(Path("models/pretrain"))
+    fit.pretrain(changed("model", test_side=64), Path("data/shards")).save(Path("models/pretrain"))
     file, test = Path("models/pretrain/weights.safetensors"), Shards(Path("data/shards/test"))
-    assert weights.read_head(file)["preprocessing"]["side"] == 64
-    assert weights.read_head(file)["model"]["side"] == 32
-    evaluated = tagger.sigmoid(scoring.champion(file, test, 4).logits["champion"])
+    assert checkpoint.read_head(file)["preprocessing"]["side"] == 64
+    assert checkpoint.read_head(file)["model"]["side"] == 32
+    evaluated = tagger.sigmoid(inference.champion(file, test, 4).logits["champion"])
     np.testing.assert_allclose(tagger.load(file).scores([test.jpeg(i) for i in range(6)]), evaluated, atol=1e-6)
 
 
 @pytest.mark.parametrize("head", sorted({*HEADS} - {"sarl"}))
 def test_every_head_is_trained_kept_and_used(head: str, project: Path) -> None:
-    fitted = run.pretrain(changed("model", head=head), Path("data/shards"))
+    fitted = fit.pretrain(changed("model", head=head), Path("data/shards"))
     fitted.save(Path("models/pretrain"))
     model, test = tagger.load("models/pretrain"), Shards(Path("data/shards/test"))
     assert model.head["model"]["head"] == head

@@ -18,9 +18,10 @@ from hypothesis import settings as laws
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from sadcl import graph, params
-from sadcl.data import scenes, shards
+from sadcl import params, pipeline
+from sadcl.data import synthetic
 from sadcl.data.ingest import ingest
+from sadcl.data.shards import reader
 from sadcl.errors import SadclError
 from sadcl.stages import pretrain, prototypes, train
 from sadcl.tuning import space, storage, study
@@ -153,7 +154,7 @@ def test_a_space_outside_stage_2_is_refused(tmp_path: Path) -> None:
 
 def test_a_stale_stage_1_is_refused(tmp_path: Path) -> None:
     root = small(tmp_path)
-    graph.set_up(root)
+    pipeline.set_up(root)
     (root / "dvc.yaml").write_text(f"stages:\n  pretrain:\n    cmd: 'true'\n    outs: [{study.START}]\n")
     with pytest.raises(SadclError, match=r"which is stale .* Run `dvc repro prototypes`"):
         study.tune(1, root=root)
@@ -184,13 +185,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raw[stage] |= {"epochs": 1, "batch": 8, "precision": "32-true"}
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     settings = params.load(path=root / "params.yaml")
-    scenes.make(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
+    synthetic.make(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 1)
-    shards.write(table, root, root / "data/shards", settings.prepare, 1)
+    reader.write(table, root, root / "data/shards", settings.prepare, 1)
     monkeypatch.chdir(root)
     pretrain.main()
     prototypes.main()
-    graph.set_up(root)
+    pipeline.set_up(root)
     (root / "dvc.yaml").write_text("stages: {}\n")
     return root
 

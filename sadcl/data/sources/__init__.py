@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sadcl import params
-from sadcl.data.sources.reading import shown
+from sadcl.data.sources.text import shown
 from sadcl.errors import SadclError
 
 
@@ -91,16 +91,16 @@ def inside(folder: str, name: str, where: object) -> str:
 
 
 def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
-    from sadcl.data.sources import coco, csv_file, folder, jsonl, labelstudio, nuswide, parquet, vg500, voc, yolo
+    from sadcl.data.sources import coco, csv_table, folder, jsonl, labelstudio, nuswide, parquet_table, vg500, voc, yolo
 
     return {
         "coco": coco.read,
-        "csv": csv_file.read,
+        "csv": csv_table.read,
         "folder": folder.read,
         "jsonl": jsonl.read,
         "labelstudio": labelstudio.read,
         "nuswide": nuswide.read,
-        "parquet": parquet.read,
+        "parquet": parquet_table.read,
         "vg500": vg500.read,
         "voc": voc.read,
         "yolo": yolo.read,

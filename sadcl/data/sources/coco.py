@@ -12,7 +12,7 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.reading import is_text, shown
+from sadcl.data.sources.text import is_text, shown
 from sadcl.errors import SadclError
 
 _FIX = "Mend the annotation file"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source
+from sadcl.data.sources.photo_files import photos
 from sadcl.data.sources.rows import Row, source
-from sadcl.data.sources.tree import photos
 from sadcl.errors import SadclError
 
 

@@ -14,8 +14,6 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.documents import there, yaml
-from sadcl.data.sources.reading import is_text, lines, shown, text
 from sadcl.data.sources.rows import (
     BETTER,
     Row,
@@ -27,6 +25,8 @@ from sadcl.data.sources.rows import (
     source,
     words,
 )
+from sadcl.data.sources.safe_yaml import there, yaml
+from sadcl.data.sources.text import is_text, lines, shown, text
 from sadcl.errors import SadclError
 
 LABELS = ("labels", "label")

@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from sadcl import files, params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.reading import is_text, shown
+from sadcl.data.sources.photo_files import SUFFIXES
 from sadcl.data.sources.rows import Row, annotation_files, names, source
-from sadcl.data.sources.tree import SUFFIXES
+from sadcl.data.sources.text import is_text, shown
 from sadcl.errors import SadclError
 
 KINDS = ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "ellipselabels", "keypointlabels", "labels")

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from sadcl import params
 from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.reading import lines, shown, text
+from sadcl.data.sources.text import lines, shown, text
 from sadcl.errors import SadclError
 from sadcl.progress import track
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.reading import is_text, shown
+from sadcl.data.sources.text import is_text, shown
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 

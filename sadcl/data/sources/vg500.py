@@ -10,7 +10,7 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.reading import lines, shown
+from sadcl.data.sources.text import lines, shown
 from sadcl.errors import SadclError
 
 CLASSES = tuple(f"{number:03d}" for number in range(500))

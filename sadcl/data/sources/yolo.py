@@ -12,10 +12,10 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Source, inside
-from sadcl.data.sources.documents import there, yaml
-from sadcl.data.sources.reading import is_text, lines, shown, text
+from sadcl.data.sources.photo_files import photos
 from sadcl.data.sources.rows import Row, source, words
-from sadcl.data.sources.tree import photos
+from sadcl.data.sources.safe_yaml import there, yaml
+from sadcl.data.sources.text import is_text, lines, shown, text
 from sadcl.errors import SadclError
 
 _FIX = "Mend the file"

@@ -15,11 +15,13 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from sadcl.registry import names, people, store, team
+from sadcl.accounts import host, users
+from sadcl.registry import client as store
+from sadcl.registry import schema
 from sadcl.registry.promote import Champion, promote
 from sadcl.registry.publish import publish
 from sadcl.services import free_port
-from sadcl.services.running import wait
+from sadcl.services.supervisor import wait
 from tests.registry.conftest import Networks, World, leave
 
 NAME, PRODUCTION = "tiny", "tiny-production"
@@ -57,7 +59,7 @@ class Team:
 
     def secret(self, name: str) -> str:
         """What this person logs in with."""
-        kept = team.administrator(self.home)
+        kept = host.administrator(self.home)
         return kept["password"] if kept is not None and name == kept["username"] else password(name)
 
     def client(self) -> MlflowClient:
@@ -103,13 +105,13 @@ class Team:
     def holders(self) -> dict[str, str | None]:
         """Who has which alias."""
         with self.acting(REA), store.opened() as client:
-            asked = [(NAME, names.CHALLENGER), (PRODUCTION, names.CHAMPION), (PRODUCTION, names.PREVIOUS)]
-            found = {alias: names.holder(client, model, alias) for model, alias in asked}
+            asked = [(NAME, schema.CHALLENGER), (PRODUCTION, schema.CHAMPION), (PRODUCTION, schema.PREVIOUS)]
+            found = {alias: schema.holder(client, model, alias) for model, alias in asked}
         return {alias: None if version is None else str(version.source) for alias, version in found.items()}
 
     def ledger(self) -> list[dict[str, Any]]:
         """What the server noted."""
-        return [json.loads(line) for line in (self.home / team.LEDGER).read_text().splitlines()]
+        return [json.loads(line) for line in (self.home / host.LEDGER).read_text().splitlines()]
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +121,7 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
     shutil.copytree(world.states / "empty", root)
     shutil.copy(root / "params.yaml", home)
     port = free_port()
-    command, variables = team.server(port, home)
+    command, variables = host.server(port, home)
     with open(home / "log", "wb") as log:
         running = subprocess.Popen(
             command, env={**os.environ, **variables}, start_new_session=True, stdout=log, stderr=log
@@ -128,9 +130,9 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
     try:
         wait(running, "registry", port, f"{home / 'log'} says why")
         with made.at_work():
-            team.set_up(made.address, home)
+            host.set_up(made.address, home)
             for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (ROB, "reviewer"), (REA, "reader")):
-                people.add(name, role, password(name), home)
+                users.add(name, role, password(name), home)
         yield made
     finally:
         os.killpg(running.pid, signal.SIGKILL)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sadcl.registry import chain, names, store
+from sadcl.registry import client, schema
+from sadcl.registry.audit import hash_chain
 
-START = "from sadcl.registry.guard.app import create_app; create_app()"
+START = "from sadcl.guard.app import create_app; create_app()"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_another_server_or_no_ledger_is_refused(
 
 ALONE = """
 from mlflow.entities.model_registry import ModelVersion
-from sadcl.registry.guard import makers
+from sadcl.guard import makers
 makers.require_another(ModelVersion("tiny", "1", 0, user_id=None))
 """
 
@@ -52,13 +53,13 @@ def test_one_person_alone_may_review_where_the_server_says_so(
 
 SETTLE = """
 import os, sys
-from sadcl.registry.guard import unfinished
+from sadcl.guard import unfinished
 for os.environ["SADCL_LEDGER"] in sys.argv[1:]:
     unfinished.settle()
     unfinished.settle()
 """
 ALIAS = {"what": "alias set", "model": "tiny", "alias": "challenger", "from": None}
-TAG = {"what": "tag set", "model": "tiny", "version": "1", "key": names.VERDICT, "from": None}
+TAG = {"what": "tag set", "model": "tiny", "version": "1", "key": schema.VERDICT, "from": None}
 LAST = [
     ({**ALIAS, "to": "1"}, True),
     ({**ALIAS, "to": "2"}, False),
@@ -77,14 +78,14 @@ def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(regi
     ledgers = [tmp_path / f"{number}.jsonl" for number in range(len(LAST))]
     noted = []
     for ledger, (line, _) in zip(ledgers, LAST, strict=True):
-        chain.append(ledger, {**ALIAS, "to": "7", "who": "tom"})
-        noted.append(chain.append(ledger, {**line, "who": "tom"}))
-    where = {"_MLFLOW_SERVER_FILE_STORE": store.address(registered)}
+        hash_chain.append(ledger, {**ALIAS, "to": "7", "who": "tom"})
+        noted.append(hash_chain.append(ledger, {**line, "who": "tom"}))
+    where = {"_MLFLOW_SERVER_FILE_STORE": client.address(registered)}
     subprocess.run(
         [sys.executable, "-c", SETTLE, *map(str, ledgers)], env={**os.environ, **where}, check=True, capture_output=True
     )
     for ledger, last, (line, made) in zip(ledgers, noted, LAST, strict=True):
-        lines = chain.lines(ledger)
-        undone = [entry["line"] for entry in chain.parse(lines, ledger) if entry["what"] == "not done"]
+        lines = hash_chain.lines(ledger)
+        undone = [entry["line"] for entry in hash_chain.parse(lines, ledger) if entry["what"] == "not done"]
         assert undone == ([] if made else [last]), line
-        assert chain.broken(lines, ledger) == []
+        assert hash_chain.broken(lines, ledger) == []

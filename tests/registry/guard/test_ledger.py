@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from sadcl import files
-from sadcl.registry import audit, chain, history, names, team
+from sadcl.accounts import host
+from sadcl.registry import schema
+from sadcl.registry.audit import hash_chain, log, verify
 from tests.registry.guard.conftest import NAME, PRODUCTION, REA, ROB, TOM, Team
 
 pytestmark = pytest.mark.slow
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def ledger(reigning: Team) -> Iterator[Path]:
     """The file, put back afterwards."""
-    path = reigning.home / team.LEDGER
+    path = reigning.home / host.LEDGER
     whole = path.read_bytes()
     yield path
     path.write_bytes(whole)
@@ -26,14 +28,14 @@ def ledger(reigning: Team) -> Iterator[Path]:
 
 def problems(crew: Team) -> list[str]:
     with crew.acting(REA):
-        return history.read().problems
+        return verify.read().problems
 
 
 def test_a_whole_ledger_has_no_problems_and_tells_each_change(reigning: Team) -> None:
     number = reigning.train()
     reigning.crown(number, ROB, "it sees kites")
     with reigning.acting(REA):
-        told = history.read()
+        told = verify.read()
     assert told.problems == []
     assert any(f"{ROB}: alias set: {PRODUCTION}, alias champion" in line for line in told.lines)
     assert any("it sees kites" in line for line in told.lines)
@@ -41,7 +43,7 @@ def test_a_whole_ledger_has_no_problems_and_tells_each_change(reigning: Team) ->
 
 def test_a_tag_of_a_model_that_looks_like_a_decision_harms_nothing(reigning: Team) -> None:
     with reigning.acting(TOM):
-        reigning.client().set_registered_model_tag(NAME, names.DECISION, "{}")
+        reigning.client().set_registered_model_tag(NAME, schema.DECISION, "{}")
     assert problems(reigning) == []
 
 
@@ -57,18 +59,18 @@ def test_an_edited_line_and_a_missing_line_are_found(reigning: Team, ledger: Pat
 def test_a_tail_that_was_cut_off_is_found(reigning: Team, ledger: Path) -> None:
     noted = files.read_json("data/champion.json")["audit"]
     lines = ledger.read_bytes().splitlines(keepends=True)
-    last = chain.digests(chain.lines(ledger)).index(noted)
+    last = hash_chain.digests(hash_chain.lines(ledger)).index(noted)
     ledger.write_bytes(b"".join(lines[:last]))
     assert any("is gone: the end was cut off" in problem for problem in problems(reigning))
 
 
 def test_a_decision_in_the_project_that_the_server_never_noted_is_found(reigning: Team) -> None:
-    path = reigning.root / audit.FILE
+    path = reigning.root / log.FILE
     whole = path.read_bytes()
-    said = audit.entries()[-1]
+    said = log.entries()[-1]
     try:
-        audit.append({**said, "user": ROB, "reason": "I said so", "time": audit.now()})
-        assert f"Line {len(audit.entries())} of {audit.FILE} tells a decision that the server never noted" in " ".join(
+        log.append({**said, "user": ROB, "reason": "I said so", "time": log.now()})
+        assert f"Line {len(log.entries())} of {log.FILE} tells a decision that the server never noted" in " ".join(
             problems(reigning)
         )
     finally:
@@ -78,38 +80,38 @@ def test_a_decision_in_the_project_that_the_server_never_noted_is_found(reigning
 
 @pytest.mark.parametrize("model", [NAME, PRODUCTION])
 def test_a_forged_decision_is_found(reigning: Team, model: str) -> None:
-    with closing(sqlite3.connect(reigning.home / team.FOLDER / "mlflow.db")) as database:
+    with closing(sqlite3.connect(reigning.home / host.FOLDER / "mlflow.db")) as database:
         where = "name = ? AND version = 1 AND key = ?"
         held = database.execute(
-            f"SELECT value FROM model_version_tags WHERE {where}", (model, names.DECISION)
+            f"SELECT value FROM model_version_tags WHERE {where}", (model, schema.DECISION)
         ).fetchone()
         text = json.dumps(
             {"action": "promote", "model": model, "to": "1" if model == PRODUCTION else None, "user": ROB}
         )
         if held:
-            database.execute(f"UPDATE model_version_tags SET value = ? WHERE {where}", (text, model, names.DECISION))
+            database.execute(f"UPDATE model_version_tags SET value = ? WHERE {where}", (text, model, schema.DECISION))
         else:
             columns = "(name, version, key, value, workspace)"
             database.execute(
                 f"INSERT INTO model_version_tags {columns} VALUES (?, 1, ?, ?, 'default')",
-                (model, names.DECISION, text),
+                (model, schema.DECISION, text),
             )
         database.commit()
         try:
             assert any(f"The decision on models:/{model}/1 was never written down" in p for p in problems(reigning))
         finally:
-            database.execute(f"DELETE FROM model_version_tags WHERE {where}", (model, names.DECISION))
+            database.execute(f"DELETE FROM model_version_tags WHERE {where}", (model, schema.DECISION))
             if held:
                 columns = "(name, version, key, value, workspace)"
                 database.execute(
                     f"INSERT INTO model_version_tags {columns} VALUES (?, 1, ?, ?, 'default')",
-                    (model, names.DECISION, held[0]),
+                    (model, schema.DECISION, held[0]),
                 )
             database.commit()
 
 
 def test_an_alias_moved_in_the_database_is_found(reigning: Team) -> None:
-    with closing(sqlite3.connect(reigning.home / team.FOLDER / "mlflow.db")) as database:
+    with closing(sqlite3.connect(reigning.home / host.FOLDER / "mlflow.db")) as database:
         where = f"name = '{PRODUCTION}' AND alias = 'champion'"
         [held] = database.execute(f"SELECT version FROM registered_model_aliases WHERE {where}").fetchone()
         try:

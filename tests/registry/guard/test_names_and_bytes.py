@@ -10,8 +10,10 @@ import pytest
 import requests
 from mlflow.exceptions import MlflowException
 
+from sadcl.accounts import host
 from sadcl.errors import SadclError
-from sadcl.registry import names, store, stored, team
+from sadcl.registry import artifacts, schema
+from sadcl.registry import client as store
 from sadcl.registry.publish import publish
 from tests.registry.conftest import leave
 from tests.registry.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, ROB, TOM, Team
@@ -29,7 +31,7 @@ def kept(crew: Team, version: str = "1") -> tuple[str, str, Path]:
         found = client.get_model_version(NAME, version)
         model = client.get_model_version_download_uri(NAME, version).partition(":/")[2]
         run = client.get_run(found.run_id).info.artifact_uri.partition(":/")[2]
-    return model, run, crew.home / team.FOLDER / "artifacts"
+    return model, run, crew.home / host.FOLDER / "artifacts"
 
 
 def spellings(path: str) -> list[str]:
@@ -47,7 +49,7 @@ def spellings(path: str) -> list[str]:
 
 def test_no_spelling_of_a_path_reaches_a_registered_file(reigning: Team) -> None:
     model, run, root = kept(reigning)
-    files = [f"{model}/MLmodel", f"{run}/{stored.SCORES}"]
+    files = [f"{model}/MLmodel", f"{run}/{artifacts.SCORES}"]
     with reigning.acting(TOM):
         own = reigning.client().create_run("1").info.artifact_uri.partition(":/")[2]
     assert reigning.ask(TOM, "PUT", f"{API}{STORED}{own}/note.txt", data=b"x").ok
@@ -115,7 +117,7 @@ def test_what_is_told_about_a_version_is_told_by_who_made_it(reigning: Team) -> 
             ("POST", f"{AJAX}/mlflow/upload-artifact",
              {"params": {"run_uuid": run, "path": "params.yaml"}, "data": b"x"}),
             ("POST", f"{API}/mlflow/model-versions/set-tag",
-             {"json": {**version, "key": names.VERDICT_DIGEST, "value": "0" * 64}}),
+             {"json": {**version, "key": schema.VERDICT_DIGEST, "value": "0" * 64}}),
             ("PATCH", f"{API}/mlflow/model-versions/update", {"json": {**version, "description": "fine"}}),
             ("POST", f"{API}/mlflow/runs/set-tag", {"json": noted}),
             ("POST", f"{API}/mlflow/runs/log-parameter", {"json": noted}),
@@ -189,7 +191,7 @@ def test_a_new_verdict_of_a_registered_model_still_arrives(reigning: Team) -> No
 @pytest.mark.parametrize("path", ["model-versions/delete", "registered-models/delete"])
 def test_a_champion_is_not_deleted(reigning: Team, path: str) -> None:
     with reigning.acting(REA):
-        version = reigning.client().get_model_version_by_alias(PRODUCTION, names.CHAMPION).version
+        version = reigning.client().get_model_version_by_alias(PRODUCTION, schema.CHAMPION).version
     sent = {"name": PRODUCTION, "version": version}
     answer = reigning.ask(ADMIN, "DELETE", f"{API}/mlflow/{path}", json=sent)
     assert answer.status_code == 403
@@ -237,7 +239,7 @@ def test_production_takes_numbered_versions_only_and_as_they_are(reigning: Team)
     with reigning.acting(REA):
         version = reigning.client().get_model_version(NAME, "1")
     model, _, root = kept(reigning)
-    tag = [{"key": stored.PINS, "value": "{}"}]
+    tag = [{"key": artifacts.PINS, "value": "{}"}]
     for sent in (
         {"source": version.source, "run_id": version.run_id},
         {"source": f"models:/{NAME}@challenger", "run_id": version.run_id},
@@ -255,15 +257,15 @@ def test_production_takes_numbered_versions_only_and_as_they_are(reigning: Team)
 def test_what_a_version_is_is_never_written_again(reigning: Team) -> None:
     for who, name in ((TOM, NAME), (RITA, PRODUCTION), (ADMIN, NAME)):
         with reigning.acting(who):
-            for key in (stored.PINS, names.WEIGHTS, names.TEST, names.IDENTITY):
+            for key in (artifacts.PINS, schema.WEIGHTS, schema.TEST, schema.IDENTITY):
                 with pytest.raises(MlflowException, match="never written again"):
                     reigning.client().set_model_version_tag(name, "1", key, "{}")
     with reigning.acting(ADMIN), pytest.raises(MlflowException, match="never taken away"):
-        reigning.client().delete_model_version_tag(NAME, "1", stored.PINS)
+        reigning.client().delete_model_version_tag(NAME, "1", artifacts.PINS)
 
 
 def test_a_trainer_registers_no_decision(reigning: Team) -> None:
-    sent = {"name": NAME, "source": f"models:/{NAME}/1", "tags": [{"key": names.DECISION, "value": json.dumps({})}]}
+    sent = {"name": NAME, "source": f"models:/{NAME}/1", "tags": [{"key": schema.DECISION, "value": json.dumps({})}]}
     answer = reigning.ask(TOM, "POST", f"{API}/mlflow/model-versions/create", json=sent)
     assert answer.status_code == 403
     assert "written by a decision" in answer.json()["message"]

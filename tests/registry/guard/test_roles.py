@@ -9,9 +9,12 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from sadcl import files
+from sadcl.accounts import host, users
+from sadcl.accounts.users import Person
 from sadcl.errors import SadclError
-from sadcl.registry import audit, chain, history, names, people, store, team
-from sadcl.registry.people import Person
+from sadcl.registry import client as store
+from sadcl.registry import schema
+from sadcl.registry.audit import hash_chain, log, verify
 from sadcl.registry.promote import promote, reject, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.status import sentences, status
@@ -29,33 +32,33 @@ TAG = "/api/2.0/mlflow/model-versions/set-tag"
 def decision(crew: Team, version: str, **facts: Any) -> str:
     """What `sadcl promote` writes on a version in production."""
     with crew.acting(REA), store.opened() as client:
-        reigns = names.holder(client, PRODUCTION, names.CHAMPION)
-        verdict = client.get_model_version(PRODUCTION, version).tags[names.VERDICT_DIGEST]
+        reigns = schema.holder(client, PRODUCTION, schema.CHAMPION)
+        verdict = client.get_model_version(PRODUCTION, version).tags[schema.VERDICT_DIGEST]
     decided = {"action": "promote", "model": PRODUCTION, "from": str(reigns.version), "to": version, "reason": "why"}
-    return names.decision_text({**decided, "verdict": verdict, "time": audit.now(), **facts})
+    return schema.decision_text({**decided, "verdict": verdict, "time": log.now(), **facts})
 
 
 def test_the_server_knows_each_person(crew: Team) -> None:
     for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (REA, "reader")):
-        assert people.check(name, password(name)) == Person(name, role)
-    assert people.check(NOBODY, password(NOBODY)) is None
-    assert people.check(RITA, password(ROB)) is None
+        assert users.check(name, password(name)) == Person(name, role)
+    assert users.check(NOBODY, password(NOBODY)) is None
+    assert users.check(RITA, password(ROB)) is None
     with crew.acting(TOM):
-        assert people.decider() == TOM
+        assert users.decider() == TOM
 
 
 def test_accounts_are_the_administrators(crew: Team) -> None:
-    assert {person.name for person in people.listed(crew.home)} == {ADMIN, team.WORKER, TOM, RITA, ROB, REA}
+    assert {person.name for person in users.listed(crew.home)} == {ADMIN, host.WORKER, TOM, RITA, ROB, REA}
     for words, role, secret in (("no role 'boss'", "boss", "x" * 12), ("at least 12", "reader", "short")):
         with pytest.raises(SadclError, match=words):
-            people.add("ann", role, secret, crew.home)
+            users.add("ann", role, secret, crew.home)
     with pytest.raises(SadclError, match="an account rita already"):
-        people.add(RITA, "reader", "x" * 12, crew.home)
+        users.add(RITA, "reader", "x" * 12, crew.home)
     for name in (TOM, RITA, REA):
         with crew.acting(name), pytest.raises(SadclError, match=REFUSED):
-            people.add("ann", "reviewer", "x" * 12)
+            users.add("ann", "reviewer", "x" * 12)
     with crew.acting(NOBODY), pytest.raises(SadclError, match="does not know you"):
-        people.listed()
+        users.listed()
     told = json.dumps(crew.ledger())
     assert f'"username": "{RITA}"' in told
     assert not any(crew.secret(name) in told for name in (ADMIN, TOM, RITA, ROB, REA))
@@ -74,7 +77,7 @@ def test_a_model_goes_into_production_and_back_by_reviewers(reigning: Team) -> N
     with reigning.acting(RITA):
         assert rollback("worse after all").source == before["champion"]
         assert sync() is False
-    last = audit.entries()[-1]
+    last = log.entries()[-1]
     assert (last["action"], last["user"], last["reason"]) == ("rollback", RITA, "worse after all")
 
 
@@ -91,7 +94,7 @@ def test_a_rejected_model_challenges_no_longer(reigning: Team) -> None:
     assert reigning.holders()["challenger"] is None
     with reigning.acting(RITA), pytest.raises(SadclError, match=f"rejected by {ROB}"):
         promote(number, "I like it")
-    last = audit.entries()[-1]
+    last = log.entries()[-1]
     assert (last["action"], last["user"], last["challenger"]) == ("reject", ROB, f"models:/{NAME}/{number}")
 
 
@@ -108,8 +111,8 @@ def test_who_is_no_reviewer_decides_nothing(reigning: Team, who: str) -> None:
         for call in (
             lambda: client.set_registered_model_alias(PRODUCTION, "champion", champion),
             lambda: client.delete_registered_model_alias(PRODUCTION, "champion"),
-            lambda: client.set_model_version_tag(PRODUCTION, "1", names.DECISION, decision(reigning, "1", user=who)),
-            lambda: client.set_model_version_tag(NAME, number, names.DECISION, json.dumps({"user": who})),
+            lambda: client.set_model_version_tag(PRODUCTION, "1", schema.DECISION, decision(reigning, "1", user=who)),
+            lambda: client.set_model_version_tag(NAME, number, schema.DECISION, json.dumps({"user": who})),
             lambda: client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION),
         ):
             with pytest.raises(MlflowException, match=REFUSED):
@@ -176,7 +179,7 @@ def test_the_alias_has_one_spelling(reigning: Team, alias: str) -> None:
 
 def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> None:
     with reigning.acting(REA), store.opened() as client:
-        reigns = str(names.holder(client, PRODUCTION, names.CHAMPION).version)
+        reigns = str(schema.holder(client, PRODUCTION, schema.CHAMPION).version)
     other = "1" if reigns != "1" else "2"
     for facts, words in (
         ({"user": ROB}, "in one's own name"),
@@ -187,14 +190,14 @@ def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> No
         ({"user": RITA}, "champion has changed since the gate judged"),
     ):
         text = decision(reigning, other, **facts)
-        sent = {"name": PRODUCTION, "version": other, "key": names.DECISION, "value": text}
+        sent = {"name": PRODUCTION, "version": other, "key": schema.DECISION, "value": text}
         answer = reigning.ask(RITA, "POST", TAG, json=sent)
         assert answer.status_code == 403, facts
         assert words in answer.json()["message"]
     sent = {
         "name": PRODUCTION,
         "version": other,
-        "key": names.DECISION,
+        "key": schema.DECISION,
         "value": decision(reigning, other, user=ROB, action="rollback"),
     }
     assert reigning.ask(ROB, "POST", TAG, json=sent).ok
@@ -209,7 +212,7 @@ def test_a_decision_says_what_decisions_say_and_nothing_else(reigning: Team, odd
     with reigning.acting(RITA), store.opened() as client:
         copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
     text = json.dumps({**json.loads(decision(reigning, copy, user=RITA)), **odd}, sort_keys=True)
-    sent = {"name": PRODUCTION, "version": copy, "key": names.DECISION, "value": text}
+    sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION, "value": text}
     answer = reigning.ask(RITA, "POST", TAG, json=sent)
     assert answer.status_code == 403, answer.text
     assert "no decision as sadcl writes it" in answer.json()["message"]
@@ -222,7 +225,7 @@ def test_nobody_promotes_on_a_verdict_that_was_not_looked_at(reigning: Team) -> 
             promote(number, "fine", seen="0" * 64)
         with store.opened() as client:
             copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
-    sent = {"name": PRODUCTION, "version": copy, "key": names.DECISION}
+    sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION}
     answer = reigning.ask(RITA, "POST", TAG, json={**sent, "value": decision(reigning, copy, user=RITA, verdict=None)})
     assert answer.status_code == 403
     assert "judged anew since" in answer.json()["message"]
@@ -240,7 +243,7 @@ def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team)
 
     def decide(who: str) -> tuple[bool, str]:
         version = copies[who]
-        tag = {"name": PRODUCTION, "version": version, "key": names.DECISION, "value": decided[who]}
+        tag = {"name": PRODUCTION, "version": version, "key": schema.DECISION, "value": decided[who]}
         written = reigning.ask(who, "POST", TAG, json=tag)
         moved = reigning.ask(who, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": version})
         return moved.ok, written.text + moved.text
@@ -251,7 +254,7 @@ def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team)
     assert "Somebody else made another version" in (heard if one else told)
     with reigning.acting(ROB):
         sync()
-        assert history.read().problems == []
+        assert verify.read().problems == []
 
 
 def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(reigning: Team) -> None:
@@ -259,7 +262,7 @@ def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(reigning: Team) ->
     with reigning.acting(RITA), store.opened() as client:
         copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
         text = decision(reigning, copy, user=RITA)
-        client.set_model_version_tag(PRODUCTION, copy, names.DECISION, text)
+        client.set_model_version_tag(PRODUCTION, copy, schema.DECISION, text)
     with reigning.acting(ROB):
         reject(number, "no")
     answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": copy})
@@ -290,7 +293,7 @@ def test_what_one_reviewer_left_half_done_another_finishes(
     places = {
         "before the decision": (MlflowClient, "set_model_version_tag"),
         "before the alias": (MlflowClient, "set_registered_model_alias"),
-        "after the alias": (audit, "append"),
+        "after the alias": (log, "append"),
     }
     with monkeypatch.context() as patch, reigning.acting(RITA):
         patch.setattr(*places[step], killed)
@@ -302,7 +305,7 @@ def test_what_one_reviewer_left_half_done_another_finishes(
         else:
             assert sync() is False
             act()
-        assert history.read().problems == []
+        assert verify.read().problems == []
     assert (reigning.holders()["champion"], reigning.holders()["previous"]) == (wanted, before["champion"])
 
 
@@ -313,7 +316,7 @@ def test_a_rejection_killed_anywhere_is_finished_by_the_next_call(
     number = reigning.train()
     places = {
         "before the alias": (MlflowClient, "delete_registered_model_alias"),
-        "before the audit": (audit, "append"),
+        "before the audit": (log, "append"),
     }
     with monkeypatch.context() as patch, reigning.acting(ROB):
         patch.setattr(*places[step], killed)
@@ -325,7 +328,7 @@ def test_a_rejection_killed_anywhere_is_finished_by_the_next_call(
         assert sync() is True
         assert sync() is False
     assert reigning.holders()["challenger"] is None
-    assert audit.entries()[-1]["challenger"] == f"models:/{NAME}/{number}"
+    assert log.entries()[-1]["challenger"] == f"models:/{NAME}/{number}"
 
 
 def test_the_ledger_tells_who_when_and_what(reigning: Team) -> None:
@@ -339,6 +342,8 @@ def test_the_ledger_tells_who_when_and_what(reigning: Team) -> None:
     made = next(line for line in reversed(lines) if line["what"] == "version made" and line["model"] == NAME)
     assert (made["who"], made["version"]) == (TOM, number)
     with reigning.acting(REA):
-        told = history.read()
+        told = verify.read()
     assert told.problems == []
-    assert files.read_json("data/champion.json")["audit"] in chain.digests(chain.lines(reigning.home / team.LEDGER))
+    assert files.read_json("data/champion.json")["audit"] in hash_chain.digests(
+        hash_chain.lines(reigning.home / host.LEDGER)
+    )

@@ -1,0 +1,133 @@
+"""A small COCO, cut out of the full one by a list of ids.
+
+With docs/coco-mini.csv it gives coco-mini's photos and labels, split by split; the photos are COCO's own, not the
+small copies that coco-mini has.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sadcl import files, pipeline
+from sadcl.data.sources import inside
+from sadcl.errors import SadclError
+from sadcl.progress import track
+
+RAW = Path("data/raw")
+COLUMNS = ("coco_2014_split", "image_id")
+
+
+def cut(ids: Path, source: Path, name: str, root: Path = Path(".")) -> str:
+    """Make ``data/raw/NAME`` with ``images/`` and ``annotations/instances_{train,test}.json``, and track it with DVC.
+
+    An image and its annotations stand there as in the full set, with its split of origin added; all categories stay.
+    Photos are hard links where the disk allows it, else copies.
+
+    Args:
+        ids: CSV with the columns ``COLUMNS``; the split names a folder of the source and its annotation file.
+        source: the full set: ``SPLIT/`` and ``annotations/instances_SPLIT.json`` for each split that the list names.
+        name: of the folder that is made.
+        root: the project's folder.
+
+    Returns:
+        What was done, in a sentence.
+
+    Raises:
+        SadclError: the list can't be read, or the source lacks something that it names; nothing is half-made.
+    """
+    pipeline.require_project(root)
+    folder = root / RAW / inside("", name, "--name")
+    if folder.exists():
+        raise SadclError("There is something of this name already", where=folder, fix="Choose another with --name")
+    wanted = read_ids(ids)
+    parts: dict[str, dict[str, Any]] = {}
+    photos: dict[str, Path] = {}
+    for split in sorted({split for split, _ in wanted}):
+        _take(source, split, {image_id for of, image_id in wanted if of == split}, parts, photos)
+    with files.writing_directory(folder) as beside:
+        for part, found in parts.items():
+            found["images"].sort(key=lambda image: image["id"])
+            files.write_text(beside / "annotations" / f"instances_{part}.json", json.dumps(found))
+        (beside / "images").mkdir()
+        for file, photo in track(photos.items(), f"photos of {name}", total=len(photos)):
+            files.link(photo.resolve(), beside / "images" / file)
+    pipeline.add(folder)
+    counts = ", ".join(f"{len(found['images']):,} for {part}" for part, found in parts.items())
+    return f"{folder} holds {len(photos):,} photos ({counts}) and is tracked; commit {folder}.dvc"
+
+
+def split_of(image_id: int) -> str:
+    """``test`` for three tenths of the ids and ``train`` for the others, as in coco-mini."""
+    return (
+        "test" if int(hashlib.md5(str(image_id).encode(), usedforsecurity=False).hexdigest(), 16) % 10 < 3 else "train"
+    )
+
+
+def read_ids(path: Path) -> list[tuple[str, int]]:
+    """Split of origin and id of each image that the list names.
+
+    Raises:
+        SadclError: it is missing, has no such columns, or a row is wrong.
+    """
+    fix = f"It needs the columns {','.join(COLUMNS)} and rows like train2014,61"
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SadclError(f"The list of ids can't be read: {error}", where=path, fix=fix) from None
+    header = [text.strip() for text in rows[0]] if rows else []
+    if any(column not in header for column in COLUMNS):
+        raise SadclError("The list of ids has not the columns it needs", where=path, fix=fix)
+    at = [header.index(column) for column in COLUMNS]
+    found: dict[tuple[str, int], None] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        split, text = (row[i].strip() if i < len(row) else "" for i in at)
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,40}", split) or not re.fullmatch(r"[0-9]{1,18}", text):
+            raise SadclError("A row names no image", where=f"{path}, line {number}", fix=fix)
+        if (split, int(text)) in found:
+            raise SadclError(f"The image {text} stands there twice", where=f"{path}, line {number}", fix="Keep one")
+        found[split, int(text)] = None
+    if not found:
+        raise SadclError("The list of ids is empty", where=path, fix=fix)
+    return list(found)
+
+
+def _take(source: Path, split: str, ids: set[int], parts: dict[str, dict[str, Any]], photos: dict[str, Path]) -> None:
+    """Add the wanted images of one of the source's splits to the parts, and their files to the photos."""
+    path = source / "annotations" / f"instances_{split}.json"
+    fix = "Get the full COCO with `sadcl data fetch coco2014`, or say where it is with --source"
+    data = files.read_json(path, fix=fix)
+    lists = [data.get(key) if isinstance(data, dict) else None for key in ("images", "annotations", "categories")]
+    if not all(isinstance(items, list) and all(isinstance(item, dict) for item in items) for items in lists):
+        raise SadclError("The file holds no COCO instances", where=path, fix=fix)
+    images = {image["id"]: image for image in data["images"] if isinstance(image.get("id"), int)}
+    annotations = [item for item in data["annotations"] if isinstance(item.get("image_id"), int)]
+    missing = ids - images.keys()
+    if missing:
+        words = f"{len(missing):,} images of the list are not in the annotations, the first is {min(missing)}"
+        raise SadclError(words, where=path, fix="Is this the set that the list was made for?")
+    for part in ("train", "test"):
+        empty = {"info": {}, "licenses": [], "categories": data["categories"], "images": [], "annotations": []}
+        if parts.setdefault(part, empty)["categories"] != data["categories"]:
+            raise SadclError("The splits have different categories", where=path, fix=fix)
+        parts[part]["info"], parts[part]["licenses"] = data.get("info", {}), data.get("licenses", [])
+        parts[part]["images"] += [
+            {**images[image_id], "coco_2014_split": split} for image_id in ids if split_of(image_id) == part
+        ]
+        parts[part]["annotations"] += [
+            item for item in annotations if item["image_id"] in ids and split_of(item["image_id"]) == part
+        ]
+    for image_id in ids:
+        file = images[image_id].get("file_name")
+        if not isinstance(file, str) or "/" in file:
+            raise SadclError(f"The image {image_id} has no plain file name", where=path, fix=fix)
+        photo = source / inside(split, file, path)
+        if file in photos or not photo.is_file():
+            words = f"Two images have the file {file}" if file in photos else "A photo of the list is missing"
+            raise SadclError(words, where=photo, fix=fix)
+        photos[file] = photo

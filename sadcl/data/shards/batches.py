@@ -1,0 +1,326 @@
+"""Batches: decoded, augmented and normalised ahead of the trainer, the same whoever works on them."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from math import gcd
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sadcl import params, processes
+from sadcl.data.images import augment, decode
+from sadcl.data.images.resize import squash
+from sadcl.data.shards.reader import Shards
+from sadcl.errors import SadclError
+
+AHEAD = 2
+"""Batches that are under way or ready while the consumer works on one."""
+TASKS = 4
+"""Tasks a worker and batch: enough for an even share, few enough to cost nothing."""
+LINES = 8
+"""Lines of pixels that are normalised as one."""
+KEEP_BYTES = 1 << 30
+"""Squashed photos stay in memory where the whole split fits into this."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch, as it was loaded on the host or moved to a device.
+
+    Attributes:
+        images: float32 [B, 3, S, S], normalised, channels last in memory; or feature maps [B, channels, h, w].
+        targets: bool [B, C], present.
+        ignored: bool [B, C], neither present nor absent.
+        ids: B image ids.
+        rows: [B], where they stand in the shards.
+        positives: photo and class [P] of each label that is present, found while the device works on something else.
+        shares: how many of the global batch's positives each process has.
+    """
+
+    images: Tensor
+    targets: Tensor
+    ignored: Tensor
+    ids: list[str]
+    rows: np.ndarray
+    positives: tuple[Tensor, Tensor]
+    shares: tuple[int, ...]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device; nothing waits for the copies, which is only so from pinned memory."""
+        if device.type == "cpu":
+            return self
+        here = (self.images, self.targets, self.ignored, *self.positives)
+        moved = (tensor.pin_memory().to(device, non_blocking=True) for tensor in here)
+        images, targets, ignored, photos, classes = moved
+        return replace(self, images=images, targets=targets, ignored=ignored, positives=(photos, classes))
+
+
+class TrainingBatches:
+    """Shuffled and augmented batches of a split.
+
+    Order is drawn from (seed, epoch), a photo's augmentation from (seed, epoch, image id): neither depends on
+    the number of workers or processes, nor on what is kept in memory.
+
+    Attributes:
+        shards: the training split.
+        steps: batches an epoch; a last partial batch is left out.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        model: params.Model,
+        augmentation: params.Augmentation,
+        batch: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        workers: int | None = None,
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        """Prepare to draw batches; no photo is read yet.
+
+        Args:
+            shards: the training split.
+            model: side and normalisation.
+            augmentation: what is done to photos.
+            batch: the global batch; a smaller split is one batch.
+            seed: of everything drawn here.
+            rank: which of the processes that share each batch this is.
+            world: how many they are.
+            workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
+            keep_bytes: squashed photos are kept in memory, decoded once, where all of them fit into this and
+                the augmentation begins with the squash.
+
+        Raises:
+            SadclError: there are too few photos, or the batch can't be shared evenly.
+        """
+        if batch % world:
+            raise SadclError(f"{world} processes can't share a batch of {batch} evenly", where="batch", fix="Change it")
+        self._size = min(batch, len(shards)) // world * world
+        if not self._size:
+            raise SadclError(
+                f"The training split has {len(shards)} photos, too few for {world} processes",
+                where=shards.directory,
+                fix="Look at the settings of ingest",
+            )
+        self.steps = len(shards) // self._size
+        self.shards = shards
+        self._model, self._seed, self._rank, self._world = model, seed, rank, world
+        self._workers = workers or processes.workers()
+        self._augmented = _augmented(shards, augmentation, model.side, keep_bytes)
+        self._drawn: tuple[int, np.ndarray] | None = None
+
+    def rows(self, epoch: int, step: int) -> np.ndarray:
+        """Rows [batch] of the global batch; rank r of w works on the r-th of its w equal parts."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            order = _generator(self._seed, epoch, "order").permutation(len(self.shards))
+            self._drawn = (epoch, order)
+        return self._drawn[1][step * self._size : (step + 1) * self._size]
+
+    def mine(self, epoch: int, step: int) -> np.ndarray:
+        """Rows of this process's part of a batch."""
+        return self._parts(epoch, step)[self._rank]
+
+    def shared(self, batch: Batch, epoch: int, step: int) -> Batch:
+        """This process's part, which now knows the shares of all."""
+        shares = [int(self.shards.targets[rows].sum()) for rows in self._parts(epoch, step)]
+        return replace(batch, shares=tuple(shares))
+
+    def _parts(self, epoch: int, step: int) -> list[np.ndarray]:
+        return np.split(self.rows(epoch, step), self._world)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """This process's part of each batch of an epoch.
+
+        Args:
+            epoch: counted from 0.
+            start: the first step; a trainer that goes on where it was begins there.
+
+        Raises:
+            SadclError: a photo can't be decoded; the message names it.
+        """
+        steps = range(start, self.steps)
+        batches = self._photos(epoch, (self.mine(epoch, step) for step in steps))
+        return (self.shared(batch, epoch, step) for step, batch in zip(steps, batches, strict=True))
+
+    def every(self, epoch: int) -> Iterator[Batch]:
+        """All photos in order, augmented as for this epoch; the last batch may be short."""
+        return self._photos(epoch, in_order(self.shards, self._size))
+
+    def _photos(self, epoch: int, batches: Iterable[np.ndarray]) -> Iterator[Batch]:
+        def photo(row: int) -> np.ndarray:
+            return self._augmented(row, _generator(self._seed, epoch, f"image {self.shards.ids[row]}"))
+
+        return _ahead(self.shards, self._model, batches, photo, self._workers)
+
+
+def evaluation_batches(
+    shards: Shards,
+    model: params.Model,
+    batch: int,
+    workers: int | None = None,
+    rows: np.ndarray | None = None,
+    spoil: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Iterator[Batch]:
+    """All photos in order, or those of ``rows``, squashed to S x S; the last batch may be short.
+
+    Args:
+        shards: the split.
+        model: side and normalisation.
+        batch: photos at a time.
+        workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
+        rows: of the shards.
+        spoil: done to each squashed photo, uint8 [S, S, 3].
+
+    Raises:
+        SadclError: a photo can't be decoded; the message names it.
+    """
+
+    def photo(row: int) -> np.ndarray:
+        pixels = _squashed(shards, row, model.side)
+        return pixels if spoil is None else spoil(pixels)
+
+    wanted = in_order(shards, batch) if rows is None else (rows[i : i + batch] for i in range(0, len(rows), batch))
+    return _ahead(shards, model, wanted, photo, workers or processes.workers())
+
+
+def in_order(shards: Shards, batch: int) -> Iterator[np.ndarray]:
+    """Rows of all photos, so many at a time; the last may be fewer."""
+    return (np.arange(first, min(first + batch, len(shards))) for first in range(0, len(shards), batch))
+
+
+def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Pixels as a network takes them: (x / 255 - mean) / std.
+
+    Args:
+        images: uint8 [B, S, S, 3].
+        mean: of red, green, blue, in the range 0 to 1.
+        std: likewise.
+
+    Returns:
+        float32 [B, 3, S, S], channels last in memory.
+    """
+    ready = np.empty(images.shape, np.float32)
+    for pixels, place in zip(images, ready, strict=True):
+        _normalise(pixels, *_lines(mean, std, images.shape[2]), place)
+    return torch.from_numpy(ready).permute(0, 3, 1, 2)
+
+
+def _lines(mean: Sequence[float], std: Sequence[float], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and summand of each value in a few lines of pixels, both float32 [lines * S * 3]."""
+    factor = np.array([1 / (255 * s) for s in std], np.float32)
+    summand = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
+    pixels = side * gcd(side, LINES)
+    return np.tile(factor, pixels), np.tile(summand, pixels)
+
+
+def _normalise(pixels: np.ndarray, factor: np.ndarray, summand: np.ndarray, place: np.ndarray) -> None:
+    """One photo into its place in the batch; in long rows and in place, which numpy does with vector instructions."""
+    rows = place.reshape(-1, len(factor))
+    np.copyto(rows, pixels.reshape(rows.shape))
+    rows *= factor
+    rows += summand
+
+
+def _augmented(
+    shards: Shards, settings: params.Augmentation, side: int, keep_bytes: int
+) -> Callable[[int, np.random.Generator], np.ndarray]:
+    """A function from row and generator to uint8 [S, S, 3], which remembers squashed photos where that pays."""
+    after = augment.after_squash(settings)
+    if after is None or len(shards) * side * side * 3 > keep_bytes:
+        whole, detail = augment.transform(settings, side), augment.detail(settings, side)
+        return lambda row, rng: whole(_decoded(shards, row, detail), rng)
+    kept = np.empty((len(shards), side, side, 3), np.uint8)  # takes no memory before it is written to
+    there = np.zeros(len(shards), bool)
+
+    def photo(row: int, rng: np.random.Generator) -> np.ndarray:
+        if not there[row]:
+            kept[row] = _squashed(shards, row, side)
+            there[row] = True  # after the pixels: another thread may look at any moment
+        return after(kept[row], rng)
+
+    return photo
+
+
+def _squashed(shards: Shards, row: int, side: int) -> np.ndarray:
+    return squash(_decoded(shards, row, side), side)
+
+
+def _decoded(shards: Shards, row: int, at_least: int) -> np.ndarray:
+    # no bound on pixels: ingest has held this photo against it
+    return decode.pixels(
+        shards.jpeg(row), at_least=at_least, max_pixels=1 << 62, where=f"image {shards.ids[row]} of {shards.directory}"
+    )
+
+
+def _ahead(
+    shards: Shards,
+    model: params.Model,
+    batches: Iterable[np.ndarray],
+    photo: Callable[[int], np.ndarray],
+    workers: int,
+) -> Iterator[Batch]:
+    """Batches in order, with a few always under way.
+
+    An error in a worker comes out here. When the consumer leaves early, what has not begun is dropped.
+    """
+    factor, summand = _lines(model.mean, model.std, model.side)
+
+    def work(rows: np.ndarray, places: np.ndarray) -> None:
+        for row, place in zip(rows.tolist(), places, strict=True):
+            try:
+                _normalise(photo(row), factor, summand, place)
+            except Exception as error:
+                error.add_note(f"This came of image {shards.ids[row]} of {shards.directory}")
+                raise
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
+    waiting: deque[tuple[np.ndarray, np.ndarray, list[Future[None]]]] = deque()
+
+    def begin(rows: np.ndarray) -> None:
+        images = np.empty((len(rows), model.side, model.side, 3), np.float32)
+        each = -(-len(rows) // (workers * TASKS))
+        parts = range(0, len(rows), each)
+        waiting.append((rows, images, [pool.submit(work, rows[i : i + each], images[i : i + each]) for i in parts]))
+
+    def first() -> Batch:
+        rows, images, tasks = waiting.popleft()
+        for task in tasks:
+            task.result()
+        return batch_of(shards, rows, torch.from_numpy(images).permute(0, 3, 1, 2))
+
+    try:
+        for rows in batches:
+            begin(rows)
+            if len(waiting) > AHEAD:
+                yield first()
+        while waiting:
+            yield first()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def batch_of(shards: Shards, rows: np.ndarray, images: Tensor) -> Batch:
+    """Rows of the shards with their images."""
+    targets = torch.from_numpy(shards.targets[rows])
+    photo, label = targets.nonzero(as_tuple=True)
+    return Batch(
+        images=images,
+        targets=targets,
+        ignored=torch.from_numpy(shards.ignored[rows]),
+        ids=[shards.ids[row] for row in rows],
+        rows=rows,
+        positives=(photo, label),
+        shares=(len(photo),),
+    )
+
+
+def _generator(seed: int, epoch: int, name: str) -> np.random.Generator:
+    key = hashlib.sha256(f"{seed}\0{epoch}\0{name}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "big")))

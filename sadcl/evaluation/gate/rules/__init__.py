@@ -1,0 +1,20 @@
+"""The gate's rules: a file for each kind, and a line here."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sadcl.evaluation.gate.evidence import Evidence, Held
+from sadcl.evaluation.gate.rules.absolute import absolute
+from sadcl.evaluation.gate.rules.cost import cost
+from sadcl.evaluation.gate.rules.per_class import per_class
+from sadcl.evaluation.gate.rules.relative import relative
+from sadcl.evaluation.gate.rules.slices import slices
+
+RULES: dict[str, Callable[[Any, Evidence], Held]] = {
+    "absolute": absolute,
+    "relative": relative,
+    "per class": per_class,
+    "slice": slices,
+    "cost": cost,
+}
+"""By the kind that params.yaml names."""

@@ -1,0 +1,90 @@
+"""No slice of the test images loses more than so much against the champion."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadcl import params
+from sadcl.evaluation.bootstrap import AP_BIAS, typical, wider
+from sadcl.evaluation.gate.evidence import (
+    LOWER_IS_BETTER,
+    NOT_APPLICABLE,
+    REFUSED,
+    Evidence,
+    Held,
+    Sample,
+    compared,
+    why_unknown,
+)
+from sadcl.evaluation.gate.rules.simultaneous import Parts, none_lost
+
+MANY = 8
+"""A column with more numbers than this is cut at its quartiles."""
+
+
+def slices(rule: params.Slice, evidence: Evidence) -> Held:
+    """Whether some slice of a column is shown to have lost more of a figure than the margin.
+
+    Slices with few images, or with none that the figure needs, are not judged, which is said.
+    """
+    both = compared(evidence, f"{rule.metric} by {rule.column}")
+    if isinstance(both, Held):
+        return both
+    if rule.metric not in both[0].figures:
+        return Held(REFUSED, why_unknown("the model", both[0], rule.metric))
+    if rule.column not in evidence.columns:
+        there = ", ".join(evidence.columns)
+        return Held(REFUSED, f"The test images have no column {rule.column} to slice by; they have {there}.")
+    assert evidence.part is not None
+    found = groups(evidence.columns[rule.column])
+    pairs = {name: evidence.part(rows) for name, rows in found.items() if rows.sum() >= rule.min_images}
+    judged = {
+        name: pair for name, pair in pairs.items() if np.isfinite([one.figures[rule.metric] for one in pair]).all()
+    }
+    few = len(found) - len(judged)
+    left_out = f" {few} with fewer than {rule.min_images} images, or without labels, not judged." if few else ""
+    if not judged:
+        return Held(
+            NOT_APPLICABLE, f"{rule.metric} by {rule.column}: no slice has {rule.min_images} images and a label."
+        )
+    return none_lost(_parts(rule.metric, judged), rule.margin, f"slices by {rule.column}", rule.metric, left_out)
+
+
+def _parts(metric: str, judged: dict[str, tuple[Sample, Sample]]) -> Parts:
+    change = np.array([ours.figures[metric] - theirs.figures[metric] for ours, theirs in judged.values()])
+    draws = np.array([ours.draws[metric] - theirs.draws[metric] for ours, theirs in judged.values()])
+    if metric in LOWER_IS_BETTER:
+        change, draws = -change, -draws
+    if metric != "mAP":
+        return Parts(list(judged), change, draws, 1.0, np.ones(len(change)))
+    arms = np.array([wider(typical(ours.positives)) for ours, _ in judged.values()])
+    return Parts(list(judged), change, draws, AP_BIAS, arms)
+
+
+def groups(column: Sequence[Any]) -> dict[str, NDArray[np.bool_]]:
+    """Rows [N] of each value of a column, in order; many numbers are cut at their quartiles.
+
+    Args:
+        column: strings or numbers [N]; None where nothing is known.
+    """
+    numbers = [value for value in column if isinstance(value, int | float) and value == value]
+    values = {value for value in column if value is not None and value == value}
+    if len(values) <= MANY or len(numbers) < len(values):
+        named = {value: f"{value:g}" if isinstance(value, int | float) else str(value) for value in values}
+        rows = {named[value]: np.array([one == value for one in column]) for value in sorted(values, key=_sortable)}
+    else:
+        line = np.array([np.nan if value is None else float(value) for value in column])
+        ends = sorted({float(end) for end in np.nanquantile(line, [0.25, 0.5, 0.75])})
+        rows = {f"below {ends[0]:g}": line < ends[0]}
+        rows |= {f"{a:g} to {b:g}": (line >= a) & (line < b) for a, b in pairwise(ends)}
+        rows[f"from {ends[-1]:g}"] = line >= ends[-1]
+    unknown = np.array([value is None or value != value for value in column])
+    return rows | ({"unknown": unknown} if unknown.any() else {})
+
+
+def _sortable(value: Any) -> tuple[bool, float, str]:
+    number = isinstance(value, int | float)
+    return not number, float(value) if number else 0.0, str(value)

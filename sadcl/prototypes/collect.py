@@ -1,0 +1,41 @@
+"""Class prototypes from a trained stage 1."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sadcl import params
+from sadcl.data.shards.batches import evaluation_batches
+from sadcl.data.shards.reader import Shards
+from sadcl.model import device
+from sadcl.progress import track
+from sadcl.prototypes.average import prototypes
+from sadcl.training.feature_cache import FeatureMaps
+from sadcl.weights import checkpoint
+
+
+def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> tuple[Tensor, Tensor]:
+    """Prototypes [C, D] and how many photos each stands on [C], by stage 1's averaged weights.
+
+    Args:
+        start: stage 1's weights.
+        shards: the training split's folder.
+        settings: threshold and rule.
+    """
+    network, head = checkpoint.network(start, "ema")
+    model, train, where = params.Model(**head["model"]), Shards(shards), device.pick()
+    network.to(where)
+    precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(head["precision"])
+
+    def features() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        batches = evaluation_batches(train, model, 64)
+        if head["settings"]["augmentation"].get("views"):
+            batches = FeatureMaps(network, model, where).evaluation(train, model, 64)
+        with torch.inference_mode(), torch.autocast(where.type, precision, enabled=precision is not None):
+            for batch in track(batches, "class prototypes", total=-(-len(train) // 64), each=64):
+                out = network(batch.images.to(where))
+                yield out.features.cpu(), out.logits.float().sigmoid().cpu(), batch.targets & ~batch.ignored
+
+    return prototypes(features(), len(train.classes), model.width, settings.threshold, settings.rule)

@@ -1,0 +1,270 @@
+"""The model card of a version: Markdown with the metadata that model hubs read, and the same as a page.
+
+It is made only of what the stages left and of the lineage that the version was registered with: the same files give
+the same bytes. Its words stand in the template.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sadcl import files, params
+from sadcl.registry import lineage
+from sadcl.registry.model_card import markdown
+from sadcl.registry.model_card.markdown import Markdown, code, table
+from sadcl.registry.stage_outputs import ONNX, SCORES, VALIDATION, Made
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
+
+    from sadcl.evaluation.scores import Scores
+
+CARD, PAGE = "README.md", "card.html"
+INDEX = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
+"""The figures that hubs and sites of results are told."""
+
+RARE = 20
+"""Test photos below which a class's own figures say little; the gate's rule per class judges none with fewer."""
+
+JUDGED = ("pass", "fail", "undecided")
+"""Results of a rule that looked at the figures."""
+
+PACKAGED = "apache-2.0"
+"""The licence of the backbone that `weights: package` starts from; see NOTICE."""
+
+
+def render(made: Made, version: str, facts: Mapping[str, str]) -> dict[str, str]:
+    """The card's files by name: ``README.md`` and ``card.html``.
+
+    Args:
+        made: what the stages left.
+        version: the number that the registry gave it.
+        facts: ``lineage.tags`` as the version was registered with them: a later gate run judges anew, but it makes the
+            model no younger.
+
+    Raises:
+        SadclError: a file is missing or damaged.
+    """
+    from huggingface_hub import ModelCard
+
+    model = params.Model.model_validate(made.head["model"])
+    start, licence = _start(model)
+    shown = {**_facts(made, facts), "version": version, "model": model, "start": start, "licence": licence}
+    text = markdown.render("card.md", shown)
+    head = _metadata(made, licence)
+    page = markdown.page(text, f"{made.name}, version {version}")
+    return {CARD: str(ModelCard(f"---\n{head}\n---\n\n{text}")), PAGE: page}
+
+
+def _metadata(made: Made, licence: str) -> "ModelCardData":
+    """What hubs read at the top of a card."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    source, known = str(made.settings["ingest"]["source"]), made.metrics["sadcl"]
+    results = [
+        EvalResult(
+            task_type="image-classification", task_name="Multi-label image classification",
+            dataset_type=source, dataset_name=source, dataset_split="test", dataset_args={"images": made.test},
+            metric_type=name, metric_name=name, metric_value=round(known[name], 2), metric_args=_asked(made, name),
+        )
+        for name in INDEX if known.get(name) is not None
+    ]  # fmt: skip
+    return ModelCardData(
+        model_name=made.name,
+        library_name="sadcl",
+        license=licence or "unknown",
+        pipeline_tag="image-classification",
+        tags=["multi-label-classification", "image-tagging", "sadcl", str(made.head["model"]["backbone"])],
+        eval_results=results or None,
+    )
+
+
+def _asked(made: Made, name: str) -> dict[str, Any] | None:
+    """How a figure was taken: its threshold where it has one, and its 95 % interval where that is known."""
+    threshold = {"threshold": _threshold(made)} if name != "mAP" else {}
+    ends = _ends(made, name)
+    return {**threshold, **({"interval_95": [round(end, 2) for end in ends]} if ends else {})} or None
+
+
+def _facts(made: Made, facts: Mapping[str, str]) -> dict[str, Any]:
+    """What the template shows."""
+    from sadcl.data.table import SPLITS
+    from sadcl.evaluation import scores as score_files
+
+    scores, settings = score_files.read(made.root / SCORES), params.parse(made.settings, made.root / params.FILE)
+    validation = files.read_json(made.root / VALIDATION)
+    photos = validation.get("images", {})
+    shown_on = (scores.targets & ~scores.ignored).sum(axis=0).tolist()
+    positives = list(zip(scores.classes, shown_on, strict=True))
+    return {
+        "made": made,
+        "verdict": made.verdict,
+        "images": len(scores),
+        "classes": len(scores.classes),
+        "ingest": settings.ingest,
+        "photos": ", ".join(f"{photos[split]:,} {split}" for split in SPLITS if split in photos),
+        "protocol": ", ".join(f"{split} as in {file}" for split, file in settings.ingest.annotations.items()),
+        "passed": validation["passed"],
+        "seen": made.metrics.get("seen_in_training"),
+        "test": code(made.test),
+        "labels_digest": code(made.metrics["digests"]["labels"]),
+        "recipe": facts.get("sadcl.recipe"),
+        "training": _training(settings),
+        "head": {
+            "device": "an unknown device",
+            "precision": "unknown",
+            "epoch": None,
+            "best": None,
+            "select": None,
+            "thresholds": None,
+            **made.head,
+        },
+        "threshold": _threshold(made),
+        "figures": _figures(made, settings.gate.published),
+        "intervals": bool(made.verdict.get("intervals")),
+        "slices": _slices(made, scores),
+        "error": made.metrics["sadcl"].get("ECE"),
+        "error_interval": _interval(made, "ECE"),
+        "error_before": made.metrics["sadcl"].get("ECE_uncalibrated"),
+        "robustness": made.metrics["sadcl"].get("robustness"),
+        "cost": made.metrics.get("cost"),
+        "onnx": made.file == ONNX,
+        "without": ", ".join(name for name, count in positives if not count),
+        "rare": ", ".join(f"{name} ({count})" for name, count in positives if 0 < count < RARE),
+        "few": RARE,
+        "lineage": _lineage(made, facts),
+        "labels": _labels(made, scores, positives),
+    }
+
+
+def _training(settings: params.Params) -> Markdown:
+    first, second = settings.pretrain, settings.train
+    both = (first, second)
+    rows = [
+        ["epochs, at most", *(f"{stage.epochs}" for stage in both)],
+        ["batch", *(f"{stage.batch}" for stage in both)],
+        ["learning rate", *(f"{stage.lr:g}" for stage in both)],
+        ["of the backbone", *(f"{stage.lr * stage.backbone_lr:g}" for stage in both)],
+        ["weight decay", *(f"{stage.weight_decay:g}" for stage in both)],
+        ["classification loss", *(_loss(stage) for stage in both)],
+        ["sample-to-sample contrast", "", f"weight {second.sample_to_sample:g}"],
+        ["prototype-to-sample contrast", "", f"weight {second.prototype_to_sample:g}"],
+        ["augmentation", *(stage.augmentation.kind for stage in both)],
+    ]
+    return table(["", "stage 1, SARL", "stage 2, SADCL"], rows)
+
+
+def _loss(stage: params.Pretrain) -> str:
+    powers = stage.gamma_negative, stage.gamma_positive
+    return f"asymmetric, powers {powers[0]:g} and {powers[1]:g}" if any(powers) else "binary cross-entropy"
+
+
+def _figures(made: Made, published: params.Published | None) -> Markdown:
+    """All figures that are known or published, with what the recipe names beside them."""
+    from sadcl.evaluation.gate.verdict import IN_USE
+    from sadcl.evaluation.metrics import NAMES
+
+    ours, alone = lineage.flat(made.metrics["sadcl"]), lineage.flat(made.metrics["sarl"])
+    theirs = published.figures if published else {}
+    rows = [
+        [
+            name.replace("CF1_harmonic", "CF1, harmonic").replace("top3.", "top 3, ").replace("in_use.", "in use, "),
+            _number(ours.get(name)),
+            _interval(made, name),
+            _number(alone.get(name)),
+            _number(theirs.get(name)) if theirs else "",
+        ]
+        for name in (*NAMES, *IN_USE, *sorted(theirs.keys() - set(NAMES)))
+        if ours.get(name) is not None or name in theirs
+    ]
+    return table(["", "this model", "95 % interval", "SARL alone", published.name if published else ""], rows)
+
+
+def _slices(made: Made, scores: "Scores") -> list[tuple[str, Markdown]]:
+    """For each rule on slices that was judged, what it says, and the model's own figure on each slice that it took."""
+    from sadcl.evaluation.gate.rules.slices import groups
+    from sadcl.evaluation.gate.verdict import MODEL, columns
+    from sadcl.evaluation.metrics import plain
+
+    def figure(part: "Scores", metric: str) -> str:
+        known = {
+            **plain(part.figures(MODEL, _threshold(made))),
+            "ECE": part.calibration_error(MODEL),
+            "in_use": part.figures_in_use(MODEL),
+            "robustness": part.robustness(MODEL).get("kept"),
+        }
+        return _number(lineage.flat(known).get(metric))
+
+    found, by = [], columns(scores)
+    for rule in made.verdict["rules"]:
+        if rule.get("kind") == "slice" and rule["result"] in JUDGED:
+            column, metric = rule["column"], rule["metric"]
+            parts = {name: scores.part(rows.nonzero()[0]) for name, rows in groups(by[column]).items()}
+            rows = [
+                [name, f"{len(part):,}", figure(part, metric)]
+                for name, part in parts.items()
+                if len(part) >= rule["min_images"]
+            ]
+            found.append((rule["words"], table([column, "test photos", metric], rows)))
+    return found
+
+
+def _lineage(made: Made, facts: Mapping[str, str]) -> Markdown:
+    packages = json.loads(facts.get("sadcl.packages", "{}"))
+    commit, _, edited = facts.get("sadcl.git", "").partition(", ")
+    rows = [
+        ["weights", code(made.weights)],
+        ["code", code(commit)],
+        ["its files", "edited after that commit" if edited else ""],
+        ["dvc.lock", code(facts.get("sadcl.dvc_lock", ""))],
+        ["training and test data", code(facts.get("sadcl.data", ""))],
+        ["packages", ", ".join(f"{name} {version}" for name, version in packages.items())],
+    ]
+    return table(["", "made with"], [row for row in rows if row[1]])
+
+
+def _labels(made: Made, scores: "Scores", positives: Sequence[tuple[str, int]]) -> Markdown:
+    """Every class with its own figures; a threshold where the model has its own for each."""
+    from sadcl.evaluation.gate.verdict import MODEL
+
+    ap = [None if value != value else float(value) for value in scores.figures(MODEL, _threshold(made))["AP"]]
+    thresholds = [_number(value) for value in made.head.get("thresholds") or ()] or [""] * len(ap)
+    rows = [
+        [name, f"{count:,}", _number(value), threshold]
+        for (name, count), value, threshold in zip(positives, ap, thresholds, strict=True)
+    ]
+    return table(["label", "test photos", "AP", "threshold"], rows)
+
+
+def _start(model: params.Model) -> tuple[str, str]:
+    """What timm calls the weights that the backbone started from, where they are timm's; the licence that is stated."""
+    import torch
+
+    from sadcl.model import backbone
+
+    if model.weights != "timm":
+        return "", PACKAGED if model.weights == "package" else ""
+    with torch.device("meta"):
+        known = backbone.build(model, start=False).body.pretrained_cfg
+    return f"{known.get('architecture')}.{known.get('tag')}", str(known.get("license") or "")
+
+
+def _threshold(made: Made) -> float:
+    """Of the figures that need one."""
+    return float(made.metrics.get("threshold") or made.settings["evaluate"]["threshold"])
+
+
+def _ends(made: Made, name: str) -> list[float] | None:
+    """The ends of a figure's 95 % interval, as the gate found them; None where it did not."""
+    interval = made.verdict.get("intervals", {}).get(name, {}).get("model")
+    return interval[1:] if interval else None
+
+
+def _interval(made: Made, name: str) -> str:
+    """The same in words, on one line wherever it stands."""
+    ends = _ends(made, name)
+    return Markdown(f"{ends[0]:.2f}\u00a0to\u00a0{ends[1]:.2f}") if ends else ""
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

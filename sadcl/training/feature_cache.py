@@ -1,0 +1,111 @@
+"""Feature maps of a backbone that never learns, computed once and kept: every head trains on them."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sadcl import files, params
+from sadcl.data.shards.batches import Batch, TrainingBatches, batch_of, evaluation_batches, in_order
+from sadcl.data.shards.reader import Shards
+from sadcl.errors import SadclError
+from sadcl.model.network import Network
+from sadcl.progress import track
+
+FOLDER = Path(".sadcl/cache/maps")
+BATCH = 64
+SEED = 0
+"""Of the views: all trainings share them, whatever their own seeds."""
+
+
+class FeatureMaps:
+    """What a backbone makes of photos: float16 on disk, memory-mapped, keyed by all that decides it.
+
+    Args:
+        network: all of its backbone is frozen, batch norms included.
+        model: section model.
+        device: where maps are computed.
+        folder: where they are kept.
+
+    Raises:
+        SadclError: the backbone learns.
+    """
+
+    def __init__(self, network: Network, model: params.Model, device: torch.device, folder: Path = FOLDER) -> None:
+        if network.backbone.learns:
+            raise SadclError(
+                "Views are kept as feature maps, but this backbone learns",
+                where="augmentation.views",
+                fix="Name all its parts under model.frozen, or set views to null",
+            )
+        self.backbone, self.model, self.device, self.folder = network.backbone, model, device, folder
+        decisive = model.model_dump(mode="json", include={"backbone", "output_stride", "dilated", "mean", "std"})
+        self._decisive = {"weights": _digest(self.backbone), "model": decisive}
+
+    def training(self, batches: TrainingBatches, augmentation: params.Augmentation, epochs: int) -> "MapBatches":
+        """The same batches, as feature maps; what so many epochs need is computed now."""
+        for number in range(min(augmentation.views or 1, epochs)):
+            self.view(batches.shards, augmentation, number)
+        return MapBatches(self, batches, augmentation)
+
+    def view(self, shards: Shards, augmentation: params.Augmentation, number: int) -> np.ndarray:
+        """Maps [N, h, w, channels] of a training split as augmented for the ``number``-th time."""
+        drawn = TrainingBatches(shards, self.model, augmentation, BATCH, SEED)
+        how = augmentation.model_dump(mode="json", exclude={"views"})
+        return self._kept(shards, self.model, {"augmentation": how, "number": number}, drawn.every(number))
+
+    def evaluation(self, shards: Shards, model: params.Model, batch: int) -> Iterator[Batch]:
+        """All photos in order, squashed to ``model.side``; the last batch may be short."""
+        kept = self._kept(shards, model, None, evaluation_batches(shards, model, BATCH))
+        return (batch_of(shards, rows, _images(kept, rows)) for rows in in_order(shards, batch))
+
+    def _kept(self, shards: Shards, model: params.Model, view: object, photos: Iterable[Batch]) -> np.ndarray:
+        """Found on disk, or computed now from all photos in order."""
+        key = files.digest_of({**self._decisive, "side": model.side, "shards": shards.digest, "view": view})
+        path = self.folder / f"{key[:32]}.npy"
+        if not path.exists():
+            self._compute(path, len(shards), photos)
+        found: np.ndarray = np.load(path, mmap_mode="r")
+        return found
+
+    def _compute(self, path: Path, count: int, photos: Iterable[Batch]) -> None:
+        was_training = self.backbone.training
+        self.backbone.to(self.device).eval()
+        with files.writing(path) as beside, torch.inference_mode(), open(beside, "wb") as file:
+            for i, batch in enumerate(track(photos, "feature maps", total=-(-count // BATCH), each=BATCH)):
+                maps = self.backbone(batch.images.to(self.device)).permute(0, 2, 3, 1).half().cpu().contiguous().numpy()
+                if i == 0:
+                    head = {"descr": "<f2", "fortran_order": False, "shape": (count, *maps.shape[1:])}
+                    np.lib.format.write_array_header_2_0(file, head)
+                file.write(maps.data)
+        self.backbone.train(was_training)
+
+
+class MapBatches:
+    """``TrainingBatches`` whose images are feature maps [B, channels, h, w]; epoch e sees view e mod ``views``."""
+
+    def __init__(self, maps: FeatureMaps, batches: TrainingBatches, augmentation: params.Augmentation) -> None:
+        self.maps, self.batches, self.augmentation, self.steps = maps, batches, augmentation, batches.steps
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """This process's part of each batch of an epoch, from step ``start``."""
+        shards = self.batches.shards
+        kept = self.maps.view(shards, self.augmentation, epoch % (self.augmentation.views or 1))
+        for step in range(start, self.steps):
+            rows = self.batches.mine(epoch, step)
+            yield self.batches.shared(batch_of(shards, rows, _images(kept, rows)), epoch, step)
+
+
+def _images(kept: np.ndarray, rows: np.ndarray) -> Tensor:
+    """[B, channels, h, w] in float32, channels last in memory."""
+    return torch.from_numpy(kept[rows].astype(np.float32)).permute(0, 3, 1, 2)
+
+
+def _digest(backbone: torch.nn.Module) -> str:
+    tensors: dict[str, Any] = backbone.state_dict()
+    parts = {name: hashlib.sha256(t.cpu().contiguous().numpy().tobytes()).hexdigest() for name, t in tensors.items()}
+    return files.digest_of(parts)
