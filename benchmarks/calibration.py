@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sadcl import files, params, processes, stages
+from sadcl import files, params, processes
+from sadcl.stages import runner
 
 processes.before_torch()
 
@@ -63,4 +64,4 @@ def _figures(decided: Decisions, test: Scores) -> tuple[float, float, float]:
 
 
 if __name__ == "__main__":
-    stages.run("calibration", str(CELLS), lambda: main(sys.argv[1:]))
+    runner.run("calibration", str(CELLS), lambda: main(sys.argv[1:]))

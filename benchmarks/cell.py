@@ -13,13 +13,14 @@ import yaml
 from benchmarks.comparison import CELLS, DRAWS
 from benchmarks.photos import OUT as SHARDS
 from benchmarks.photos import RECIPE
-from sadcl import files, params, stages
+from sadcl import files, params
 from sadcl.data.shards.batches import Batch, evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.evaluation.bootstrap import multiplicities, resampled_map
 from sadcl.evaluation.metrics import NAMES, evaluate
 from sadcl.model import device, tagger
 from sadcl.prototypes.collect import class_prototypes
+from sadcl.stages import runner
 from sadcl.training import fit
 from sadcl.training.feature_cache import FeatureMaps
 from sadcl.training.resume import code
@@ -160,4 +161,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    stages.run(" ".join(sys.argv[1:5]), f"{SHARDS}", main)
+    runner.run(" ".join(sys.argv[1:5]), f"{SHARDS}", main)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import cell
-from sadcl import files, params, stages
+from sadcl import files, params
 from sadcl.data.shards.batches import Batch
 from sadcl.model import device
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.memory import Memory
 from sadcl.model.network import Network
 from sadcl.progress import say
+from sadcl.stages import runner
 from sadcl.training import schedule
 from sadcl.training.distributed import Gather
 from sadcl.training.objective import Classification, DualContrastive, Objective
@@ -138,4 +139,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    stages.run(f"cost {sys.argv[1]}", "no data", main)
+    runner.run(f"cost {sys.argv[1]}", "no data", main)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from sadcl import params, processes, stages
+from sadcl import params, processes
 from sadcl.data.ingest import ingest
-from sadcl.data.shards import reader
+from sadcl.data.shards import writer
+from sadcl.stages import runner
 
 RECIPE, OUT = params.RECIPES / "coco-mini.yaml", Path("benchmarks/shards")
 
@@ -15,9 +16,9 @@ def main() -> str:
     source = f"data/raw/{settings.ingest.source}"
     workers = processes.workers()
     table = ingest(Path(), source, settings.ingest, settings.seed, Path(".sadcl/cache"), workers)
-    counts = reader.write(table, Path(), OUT, settings.prepare, workers)
+    counts = writer.write(table, Path(), OUT, settings.prepare, workers)
     return f"{', '.join(f'{n:,} {split}' for split, n in counts.items())} photos in {OUT}"
 
 
 if __name__ == "__main__":
-    stages.run("photos", f"{RECIPE}", main)
+    runner.run("photos", f"{RECIPE}", main)

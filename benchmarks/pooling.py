@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from sadcl import files, params, stages
+from sadcl import files, params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.evaluation.metrics import evaluate
 from sadcl.model import device, tagger
 from sadcl.progress import track
+from sadcl.stages import runner
 from sadcl.training import fit
 from sadcl.weights import checkpoint
 
@@ -43,4 +44,4 @@ def _score(file: Path, settings: params.Evaluate) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    stages.run("pooling", f"{SHARDS}", main)
+    runner.run("pooling", f"{SHARDS}", main)

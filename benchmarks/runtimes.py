@@ -22,7 +22,7 @@ from sadcl.evaluation.metrics import evaluate
 from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
-from sadcl.weights import export, loader
+from sadcl.weights import export, loader, onnx_network
 
 TRAINED, SHARDS = Path("models/train"), Path("data/shards")
 FLOAT, INT8 = "onnxruntime", "onnxruntime, int8"
@@ -62,7 +62,7 @@ class Measured:
 def measure() -> Measured:
     """Measure the trained model, or without one a random one of the same shape, which has speeds only."""
     model = _model()
-    model.network, model.device = model.network.to(loader.CPU), loader.CPU
+    model.network, model.device = model.network.to(onnx_network.CPU), onnx_network.CPU
     with tempfile.TemporaryDirectory() as folder:
         networks = _networks(model, Path(folder))
         speeds = _speeds(networks, int(model.head["preprocessing"]["side"]))
@@ -89,7 +89,7 @@ def _judged() -> bool:
 
 def _model() -> Tagger:
     if (TRAINED / "weights.safetensors").exists():
-        return tagger.load(TRAINED)
+        return loader.load(TRAINED)
     settings = params.load("model").model.for_test()
     torch.manual_seed(0)
     head = {
@@ -104,7 +104,7 @@ def _networks(model: Tagger, folder: Path) -> Networks:
     whole, small = folder / "weights.onnx", folder / "int8.onnx"
     export.onnx(model, whole)
     quantise(whole, small, _photos(model))
-    onnx = {FLOAT: loader.OnnxNetwork(whole), INT8: loader.OnnxNetwork(small)}
+    onnx = {FLOAT: onnx_network.OnnxNetwork(whole), INT8: onnx_network.OnnxNetwork(small)}
     compiled: Any = torch.compile(model.network, dynamic=False)
     there = {"torch, compiled": compiled} if shutil.which(os.environ.get("CXX", "g++")) else {}  # it calls a compiler
     return {"torch": model.network, **there, **onnx}

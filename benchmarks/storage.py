@@ -23,7 +23,7 @@ import pandas as pd
 
 from sadcl import files, params, pipeline
 from sadcl.data import table
-from sadcl.data.shards import reader
+from sadcl.data.shards import writer
 from sadcl.pipeline.dvc import dvc
 from sadcl.progress import say, track
 
@@ -52,7 +52,7 @@ def measure(count: int) -> Iterator[Cost]:
         rows = photos(root / "raw", count)
         yield _cost("photos as files", root, root / "raw")
         for shard_rows in SHARD_ROWS:
-            reader.write(
+            writer.write(
                 rows, root, root / "shards", params.Prepare(shard_rows=shard_rows), workers=os.cpu_count() or 1
             )
             yield _cost(f"shards of {shard_rows} photos", root, root / "shards")
@@ -72,7 +72,7 @@ def changed(shard_rows: int, *, in_order: bool) -> list[float]:
 
 def _parts(ids: list[str], shard_rows: int) -> set[tuple[str, ...]]:
     ids = sorted(ids)
-    return {tuple(ids[start:end]) for start, end in reader._boundaries(ids, shard_rows)}
+    return {tuple(ids[start:end]) for start, end in writer._boundaries(ids, shard_rows)}
 
 
 def photos(folder: Path, count: int) -> table.Table:

@@ -8,14 +8,13 @@ from typing import Any
 
 import yaml
 
-from flows import environment  # noqa: F401 - before Prefect, which reads its settings once
+from flows import environment
 from flows.messages import unknown
-from sadcl import files, pipeline, processes
+from sadcl import files, layout, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
 TEMPLATE = Path("flows/prefect.yaml")
-RENDERED = Path(".sadcl/prefect.yaml")
 FIX = "Start the server (`prefect server start`), or check PREFECT_API_URL"
 STEP = "prefect.deployments.steps.set_working_directory"
 
@@ -40,8 +39,8 @@ def deploy(project: Path) -> list[str]:
     """
     pipeline.require_project(project)
     pools = ["work-pool", "create", "sadcl", "--type", "process", "--overwrite"]
-    files.write_text(project / RENDERED, yaml.safe_dump(render(project), sort_keys=False))
-    for words in (pools, ["deploy", "--all", "--prefect-file", str(RENDERED)]):
+    files.write_text(project / layout.PREFECT_DEPLOYMENTS, yaml.safe_dump(render(project), sort_keys=False))
+    for words in (pools, ["deploy", "--all", "--prefect-file", str(layout.PREFECT_DEPLOYMENTS)]):
         _prefect(project, *words)
     return [
         "The weekly retraining is deployed.",
@@ -67,6 +66,7 @@ def _server() -> str:
 
 def main() -> None:
     """Deploy, and say what to do next."""
+    environment.prepare()
     try:
         for line in deploy(Path()):
             say(line)

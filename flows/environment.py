@@ -1,12 +1,8 @@
-"""Where Prefect keeps its things, and how loud it is. Imported before Prefect, which reads this once.
-
-Whatever a person, a profile or a worker has set already stays.
-"""
+"""Prefect's settings for this project: where it keeps its files, and what it logs."""
 
 import os
-from pathlib import Path
 
-HOME = Path(".sadcl/prefect").resolve()
+from sadcl import layout
 
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -16,8 +12,12 @@ DEFAULTS = {
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
 }
 
-for _name, _value in DEFAULTS.items():
-    os.environ.setdefault(_name, _value)
-if "PREFECT_HOME" not in os.environ:
-    os.environ["PREFECT_HOME"] = str(HOME)
-    HOME.mkdir(parents=True, exist_ok=True)  # Prefect complains while it is imported where this is not there
+
+def prepare() -> None:
+    """Set what neither a person nor a profile nor a worker has set; Prefect reads it once, while it is imported."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if "PREFECT_HOME" not in os.environ:
+        home = layout.PREFECT_HOME.resolve()
+        os.environ["PREFECT_HOME"] = str(home)
+        home.mkdir(parents=True, exist_ok=True)  # Prefect complains while it is imported where this is missing

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sadcl import layout
 from sadcl.progress import duration
 
-METRICS, VERDICT = Path("reports/metrics.json"), Path("reports/verdict.json")
 FIGURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 LINES = 30
 
@@ -48,7 +48,7 @@ def _ran(step: Step) -> str:
 
 
 def _figures(root: Path) -> list[str]:
-    metrics = _json(root / METRICS)
+    metrics = _json(root / layout.METRICS)
     rows = [(name, value) for name, value in metrics.items() if isinstance(value, dict) and "mAP" in value]
     if not rows:
         return []
@@ -57,7 +57,7 @@ def _figures(root: Path) -> list[str]:
 
 
 def _verdict(root: Path) -> list[str]:
-    verdict = _json(root / VERDICT)
+    verdict = _json(root / layout.VERDICT)
     if not verdict:
         return []
     rules = [f"- {rule.get('result')}: {rule.get('words')}" for rule in verdict.get("rules", [])]

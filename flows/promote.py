@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows import environment  # noqa: F401 - before Prefect, which reads its settings once
+from flows import environment
 
-from prefect import State, flow, get_run_logger  # isort: skip
-from prefect.artifacts import create_markdown_artifact  # isort: skip
-from prefect.settings import PREFECT_API_URL, temporary_settings  # isort: skip
-from prefect.states import Completed  # isort: skip
+environment.prepare()  # before Prefect is imported
+
+from prefect import State, flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed
 
 from flows.messages import in_words, plain_words, speak_plainly
 from sadcl import params

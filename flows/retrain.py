@@ -13,16 +13,18 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from flows import environment  # noqa: F401 - before Prefect, which reads its settings once
+from flows import environment
 
-from prefect import State, flow, get_run_logger, task  # isort: skip
-from prefect.artifacts import create_markdown_artifact  # isort: skip
-from prefect.cache_policies import NO_CACHE  # isort: skip
-from prefect.states import Completed  # isort: skip
+environment.prepare()  # before Prefect is imported
+
+from prefect import State, flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
 
 from flows import pages
 from flows.messages import in_words, plain_words, speak_plainly
-from sadcl import files, params, pipeline, processes
+from sadcl import files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
 from sadcl.project import worktree
@@ -36,8 +38,6 @@ ASKING = {"sync", "register"}
 
 INPUT = {"ingest", "prepare"}
 """Stages that read from disks and networks, where a second attempt may find them well again."""
-
-LOCK = Path(".sadcl/retrain.lock")
 
 ATTEMPTS, PAUSE = 3, 10
 """How often such a stage is tried, and the seconds between."""
@@ -78,7 +78,7 @@ def retrain(
         processes.end_with_parents()
     root = Path(root).resolve()
     if not scheduled:
-        with files.held(root / LOCK, "retraining here"):
+        with files.held(root / layout.RETRAIN_LOCK, "retraining here"):
             return _loop(root, tune_trials, publish, "HEAD" if commit else "")
     with worktree.own(root, "retrain", date.today(), base) as tree:
         return _loop(tree.root, tune_trials, publish, tree.branch)

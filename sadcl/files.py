@@ -4,14 +4,16 @@ A file appears under its name only when every byte is on the disk (written besid
 renamed); a directory likewise. A process killed at any moment leaves the old one or the new one.
 """
 
+import csv
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,15 @@ def write_json(path: str | Path, value: Any) -> None:
         ValueError: a NaN or an infinity; JSON has no words for them, so say ``null`` instead.
     """
     write_text(path, json_text(value))
+
+
+def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows as CSV, numbers with six digits; without rows the header stands alone."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    write_text(path, text.getvalue())
 
 
 def json_text(value: Any) -> str:

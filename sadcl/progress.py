@@ -16,6 +16,12 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def hint(line: str) -> None:
+    """Print what usually comes next, for a person at a terminal; programs that read the output never see it."""
+    if sys.stdout.isatty():
+        print(f"Next: {line}", flush=True)
+
+
 def track(
     items: Iterable[T], what: str, *, total: int | None = None, unit: str = "images", each: int = 1
 ) -> Iterator[T]:

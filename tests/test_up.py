@@ -116,7 +116,7 @@ def test_up_accounts_status_and_down(project: Path) -> None:
         assert f"The team's registry runs at {address}, but this project uses another" in run(project, "status")[1]
         own = {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_USERNAME": "rita"}
         status, said = run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="long enough for all")
-        assert (status, "admin: account made: rita" in said, "Whole: " in said) == (0, True, True)
+        assert (status, "admin: account made: rita" in said, "The log is complete: " in said) == (0, True, True)
         assert "long enough" not in said
         assert "does not know you" in run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="wrong")[1]
 

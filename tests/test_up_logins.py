@@ -15,7 +15,7 @@ import pytest
 from sadcl import files, pipeline
 from sadcl.accounts import users
 from sadcl.registry import client as store
-from sadcl.registry import schema
+from sadcl.registry import lookup
 from sadcl.services import HOST
 from sadcl.services.supervisor import STARTED_FOR
 from tests.flows.conftest import save
@@ -137,7 +137,7 @@ def test_a_scheduled_run_registers_in_the_workers_name_and_its_stages_have_no_lo
     monkeypatch.setenv(store.ADDRESS, team.address())
     assert users.check("worker", team.kept["worker"], team.root) == users.Person("worker", "trainer")
     with store.acting_as("rea", PASSWORD), store.opened(team.root) as client:
-        [version] = schema.versions(client, NAME)
+        [version] = lookup.versions(client, NAME)
     assert version.user_id == "worker"
     seen = json.loads((team.root.parent / "seen.json").read_text())
     assert seen[STARTED_FOR] == str((team.root / ".sadcl/team").resolve())

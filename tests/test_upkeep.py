@@ -9,7 +9,7 @@ import torch
 from sadcl import params, pipeline
 from sadcl.errors import SadclError
 from sadcl.model import device
-from sadcl.project import doctor
+from sadcl.project import cleanup, doctor, settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ def test_clean_names_what_a_killed_stage_left_and_not_what_one_is_writing(folder
         part.write_bytes(b"12345")
     (folder / "models/weights.safetensors").write_bytes(b"whole")
     os.utime(left, (0, 0))
-    assert doctor.removable() == [(left.relative_to(folder), 5)]
+    assert cleanup.removable() == [(left.relative_to(folder), 5)]
 
 
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
@@ -51,16 +51,16 @@ def test_doctor_warns_of_a_precision_that_this_processor_emulates(
 
 def test_an_empty_folder_has_the_recipes_that_come_with_the_package_and_its_own_come_first(folder: Path) -> None:
     pipeline.start(folder)
-    assert doctor.use_recipe("nuswide-r101-448") == ["params.yaml is now the recipe nuswide-r101-448"]
+    assert settings.use_recipe("nuswide-r101-448") == ["params.yaml is now the recipe nuswide-r101-448"]
     assert (folder / "params.yaml").read_bytes() == (ROOT / "recipes/nuswide-r101-448.yaml").read_bytes()
     assert {path.stem for path in (ROOT / "recipes").glob("*.yaml")} <= params.known_recipes(folder).keys()
     own = (ROOT / "recipes/scenes.yaml").read_text().replace("seed: ", "seed: 1", 1)
     (folder / "recipes").mkdir()
     (folder / "recipes/demo.yaml").write_text(own)
-    assert doctor.use_recipe("demo") == ["params.yaml is now the recipe demo"]
+    assert settings.use_recipe("demo") == ["params.yaml is now the recipe demo"]
     assert (folder / "params.yaml").read_text() == own
     with pytest.raises(SadclError, match=r"no recipe '\.\./params'.*Choose one of .*demo"):
-        doctor.use_recipe("../params")
+        settings.use_recipe("../params")
 
 
 def test_doctor_says_that_a_source_is_not_versioned(folder: Path) -> None:

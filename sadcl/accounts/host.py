@@ -4,20 +4,18 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, params, processes
+from sadcl import files, layout, params, processes
 from sadcl.errors import SadclError
 from sadcl.registry import client as store
 from sadcl.registry import mlflow_context, schema
 
 if TYPE_CHECKING:
     from mlflow.server.auth.client import AuthServiceClient
-
-FOLDER = Path(".sadcl/team")
-UP = FOLDER / "up.json"
+UP = layout.TEAM / "up.json"
 """Who runs the servers, and the registry's address; `sadcl up` writes it."""
-ADMINISTRATOR = FOLDER / "administrator.json"
+ADMINISTRATOR = layout.TEAM / "administrator.json"
 """The administrator's name, and every password that this host needs; nobody else may read it."""
-LEDGER = FOLDER / "ledger.jsonl"
+LEDGER = layout.TEAM / "ledger.jsonl"
 APP = "sadcl-guard"
 
 TRAINER, REVIEWER, READER = "trainer", "reviewer", "reader"
@@ -79,7 +77,7 @@ def prefect_login(root: Path = Path(".")) -> str:
 
 def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]]:
     """The command that starts the guarded server on loopback, and its environment."""
-    folder = (root / FOLDER).resolve()
+    folder = (root / layout.TEAM).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     settings = folder / "accounts.ini"

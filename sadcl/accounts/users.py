@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sadcl.accounts import host
 from sadcl.errors import SadclError
-from sadcl.registry import client, mlflow_context
-from sadcl.registry.audit import log
+from sadcl.registry import client
 
 if TYPE_CHECKING:
     from mlflow.server.auth.client import AuthServiceClient
+from sadcl.registry.identity import _CURRENT, _at, _get, answer
 
 ADMINISTRATOR = "administrator"
 ROLES = (host.REVIEWER, host.TRAINER, host.READER)
@@ -21,10 +21,6 @@ ROLES = (host.REVIEWER, host.TRAINER, host.READER)
 
 SHORTEST = 12
 """Characters of a password, as MLflow wants it."""
-
-LEDGER = "/api/2.0/sadcl/ledger"
-"""Where the guarded server shows its ledger."""
-_CURRENT = "/api/2.0/mlflow/users/current"
 _USERS = "/api/2.0/mlflow/users/list"
 _ROLES_OF = "/api/3.0/mlflow/users/roles/list"
 
@@ -92,60 +88,6 @@ def check(name: str, password: str, root: Path = Path(".")) -> Person | None:
     return _person(found["user"], roles["roles"]) if found and roles else None
 
 
-def decider(root: Path = Path(".")) -> str:
-    """Who decides: the name that is logged in to the server, or git's where the registry has no log-in."""
-    return logged_in(root) or log.user(root)
-
-
-def logged_in(root: Path = Path(".")) -> str | None:
-    """The name that is logged in to the server; None where the registry has no log-in."""
-    if client.database(root) is not None:
-        return None
-    try:
-        with _at(client.address(root)):
-            return str(answer(_CURRENT, root)["user"]["username"])
-    except NoAccountsError:
-        return None
-
-
-def answer(path: str, root: Path = Path(".")) -> Any:
-    """What the server answers to who is logged in.
-
-    Raises:
-        NoAccountsError: it has no such page.
-        SadclError: it does not know who asks.
-    """
-    found = _get(path, root)
-    if found is None:
-        raise SadclError("The registry does not know you", fix=mlflow_context.FIXES["UNAUTHENTICATED"])
-    return found
-
-
-def _get(path: str, root: Path, **query: str) -> Any:
-    """The same; None where the server does not know who asks."""
-    from mlflow.utils import credentials, rest_utils
-
-    where, ask = client.address(root), cast(Any, rest_utils).http_request
-    got = ask(cast(Any, credentials).get_default_host_creds(where), path, "GET", params=query, raise_on_status=False)
-    if got.status_code == 401:
-        return None
-    if got.status_code not in (200, 404):
-        raise SadclError(
-            f"The registry answers {got.status_code}",
-            where=mlflow_context.shown(where),
-            fix="Its log says why; try again",
-        )
-    if got.status_code == 404:
-        raise NoAccountsError(
-            "This registry has no accounts", where=mlflow_context.shown(where), fix="Start one that has by `sadcl up`"
-        )
-    return got.text if path == LEDGER else got.json()
-
-
-class NoAccountsError(SadclError):
-    """The registry is a plain server."""
-
-
 def _person(user: dict[str, Any], roles: list[dict[str, Any]]) -> Person:
     held = {role["name"] for role in roles}
     role = ADMINISTRATOR if user["is_admin"] else next((role for role in ROLES if role in held), host.READER)
@@ -162,12 +104,6 @@ def _server(root: Path) -> str:
             "There is no registry with accounts here", fix=f"Start one by `sadcl up`, or name it in {client.ADDRESS}"
         )
     return str(up["registry"])
-
-
-@contextmanager
-def _at(where: str) -> Iterator[None]:
-    with mlflow_context.silence(), mlflow_context.plain_words(where), mlflow_context.pointed_at(where):
-        yield
 
 
 @contextmanager

@@ -1,92 +1,94 @@
-"""The command ``sadcl data``: sources of photos, and what people have accepted."""
+"""Commands ``sadcl data ...``: sources of photos, and the data that people have accepted."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from sadcl.progress import say
+from sadcl.layout import RAW, SERVED
+from sadcl.progress import hint, say
 
-data = typer.Typer(help="Sources of photos, and what people have accepted.", no_args_is_help=True)
-
-
-@data.command()
-def scenes(seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 2307) -> None:
-    """Make the embedded data set under data/raw/scenes and track it with DVC."""
-    from sadcl.project.doctor import make_scenes
-
-    say(make_scenes(seed))
+PANEL = "Data"
+app = typer.Typer(help="Add, fetch, check and accept photos and labels.", no_args_is_help=True)
 
 
-@data.command()
+@app.command()
+def scenes(seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 2307) -> None:
+    """Generate the embedded data set in data/raw/scenes and track it with DVC."""
+    from sadcl.data import synthetic
+
+    say(synthetic.make_scenes(seed))
+    hint("`sadcl recipe scenes`, then `dvc repro`.")
+
+
+@app.command()
 def add(
-    photos: Annotated[Path, typer.Argument(help="A folder, or a file of labels beside its photos.", metavar="PATH")],
-    name: Annotated[str, typer.Option(help="Of the source, its recipe and its model.")],
-    like: Annotated[str | None, typer.Option(help="Make the recipe from this one, not from the small one.")] = None,
+    photos: Annotated[Path, typer.Argument(help="A folder, or a file of labels next to its photos.", metavar="PATH")],
+    name: Annotated[str, typer.Option(help="Name of the source, its recipe and its model.")],
+    like: Annotated[str | None, typer.Option(help="Recipe to start from; the small one by default.")] = None,
 ) -> None:
-    """Bring your own photos in: copied, with a recipe, tracked by DVC; an empty folder becomes a project."""
-    from sadcl.data.onboarding.add import add as bring
+    """Copy your photos and labels into the project, write a recipe, track both with DVC."""
+    from sadcl.data.onboarding import add
 
-    for line in bring(photos, name, like):
+    for line in add.add(photos, name, like):
         say(line)
+    hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
 
 
-@data.command()
+@app.command()
 def accept() -> None:
-    """Make the present data what later data is compared with."""
-    from sadcl.project.doctor import accept_data
+    """Accept the present data as the baseline that later data is compared with."""
+    from sadcl.data.validation import baseline
 
-    say(accept_data())
-
-
-@data.command()
-def report(out: Annotated[Path, typer.Option(help="An HTML file.")] = Path("data_report.html")) -> None:
-    """Write the page about the data as it is now, whether it passed validation or not."""
-    from sadcl.stages.data_report import write
-
-    say(write(out))
+    say(baseline.accept_data())
+    hint("Commit data/accepted.json.")
 
 
-@data.command()
+@app.command()
+def report(out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("data_report.html")) -> None:
+    """Write the data report, whether the data passed validation or not."""
+    from sadcl.report import data_page
+
+    say(data_page.write(Path(), out))
+
+
+@app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="coco2014, coco2017, voc2007, voc2012, nuswide (lists only) or vg500.")],
-    mirror: Annotated[str, typer.Option("--from", help="A folder, or an address, that has the archives.")] = "",
-    stall: Annotated[
-        float, typer.Option(help="Seconds without a byte after which a connection is dead.", min=0.1)
-    ] = 60,
+    mirror: Annotated[str, typer.Option("--from", help="Folder or address that has the archives.")] = "",
+    stall: Annotated[float, typer.Option(help="Seconds without a byte until a connection is dead.", min=0.1)] = 60,
 ) -> None:
-    """Get a set's original archives, check and unpack them, and track what training needs with DVC."""
-    from sadcl.data.download import datasets
-    from sadcl.data.download.fetch import fetch as get
-    from sadcl.data.download.http import Patience
+    """Download a public data set, check and unpack it, track what training needs with DVC."""
+    from sadcl.data.download import datasets, fetch, http
 
-    say(get(datasets.find(name), mirror=mirror, patience=Patience(stall=stall)))
+    say(fetch.fetch(datasets.find(name), mirror=mirror, patience=http.Patience(stall=stall)))
+    hint("`dvc repro` runs the pipeline on it.")
 
 
-@data.command()
+@app.command()
 def subset(
     ids: Annotated[Path, typer.Option(help="CSV with the columns coco_2014_split and image_id.")],
-    source: Annotated[Path, typer.Option(help="The full COCO.")] = Path("data/raw/coco2014"),
-    name: Annotated[str, typer.Option(help="Folder below data/raw that is made.")] = "coco-mini",
+    source: Annotated[Path, typer.Option(help="The full COCO.")] = RAW / "coco2014",
+    name: Annotated[str, typer.Option(help="Folder in data/raw to write.")] = "coco-mini",
 ) -> None:
-    """Cut a small COCO out of the full one, and track it with DVC."""
-    from sadcl.data.download.coco_subset import cut
+    """Cut a small COCO out of the full one and track it with DVC."""
+    from sadcl.data.download import coco_subset
 
-    say(cut(ids, source, name))
+    say(coco_subset.cut(ids, source, name))
 
 
-@data.command("voc-submission")
+@app.command("voc-submission")
 def voc_submission(
-    images: Annotated[Path, typer.Argument(help="The list: VOCdevkit/VOC2012/ImageSets/Main/test.txt.")],
-    photos: Annotated[Path, typer.Argument(help="The folder of photos: VOCdevkit/VOC2012/JPEGImages.")],
-    model: Annotated[str, typer.Option(help="A folder, a file, or models:/NAME@alias.")] = "models/served",
-    out: Annotated[Path, typer.Option(help="The folder that gets a file a class.")] = Path("voc-submission"),
+    images: Annotated[Path, typer.Argument(help="Image list: VOCdevkit/VOC2012/ImageSets/Main/test.txt.")],
+    photos: Annotated[Path, typer.Argument(help="Folder of photos: VOCdevkit/VOC2012/JPEGImages.")],
+    model: Annotated[str, typer.Option(help="Folder, file, or models:/NAME@ALIAS.")] = str(SERVED),
+    out: Annotated[Path, typer.Option(help="Folder to write a file a class to.")] = Path("voc-submission"),
     competition: Annotated[
-        Literal["comp1", "comp2"], typer.Option(help="comp1: trained on nothing but VOC; comp2: on other data, too.")
+        Literal["comp1", "comp2"], typer.Option(help="comp1: trained on VOC only; comp2: on other data too.")
     ] = "comp2",
 ) -> None:
-    """Score VOC 2012's test photos and write what its evaluation server takes."""
-    from sadcl.evaluation.voc_submission import write
-    from sadcl.registry.load import load
+    """Score VOC 2012's test photos and write files for its evaluation server."""
+    from sadcl.evaluation import voc_submission
+    from sadcl.registry import load
 
-    say(write(load(model), images, photos, out, competition))
+    say(voc_submission.write(load.load(model), images, photos, out, competition))

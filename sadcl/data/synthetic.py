@@ -7,6 +7,7 @@ other: ``images/SPLIT/NNNNNN.jpg`` and ``annotations/instances_SPLIT.json``.
 """
 
 import io
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sadcl import files, processes
-from sadcl.progress import track
+from sadcl import files, layout, processes
+from sadcl.progress import duration, track
 
 SIZES = {"train": 3000, "select": 600, "test": 1000}
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -288,3 +289,15 @@ def _instances(scenes: Sequence[Any], split: str, seed: int) -> dict[str, Any]:
         "annotations": [{"id": first + i, **annotation} for i, annotation in enumerate(annotations)],
         "categories": [{"id": i + 1, "name": name, "supercategory": "digit"} for i, name in enumerate(NAMES)],
     }
+
+
+def make_scenes(seed: int) -> str:
+    """Make ``data/raw/scenes`` and track it with DVC."""
+    from sadcl import pipeline
+    from sadcl.data import synthetic
+
+    pipeline.require_project()
+    started = time.monotonic()
+    synthetic.make(layout.SCENES, seed)
+    pipeline.add(layout.SCENES)
+    return f"{layout.SCENES} is made and tracked, in {duration(time.monotonic() - started)}"

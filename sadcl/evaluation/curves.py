@@ -1,7 +1,5 @@
 """Tables for plots: precision against recall, and the figures of each class."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from sadcl import files
 from sadcl.errors import SadclError
-
-Row = Mapping[str, Any]
+from sadcl.evaluation import reliability
+from sadcl.evaluation.scores import Scores
 
 
 def precision_recall(
@@ -82,10 +80,21 @@ def per_class(
     ]
 
 
-def write_csv(path: str | Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """Write rows as CSV, numbers with six digits; without rows the header stands alone."""
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    files.write_text(path, table.getvalue())
+def write(folder: Path, scores: Scores, threshold: float) -> None:
+    """Write the tables that ``dvc plots`` draws: AP a class, precision against recall, reliability.
+
+    Args:
+        folder: for ``per_class.csv``, ``precision_recall.csv``, ``reliability.csv``, ``reliability_uncalibrated.csv``.
+        scores: of the model for use and of stage 1 alone.
+        threshold: of the figures that need one.
+    """
+    targets, ignored = scores.targets, scores.ignored
+    ap = {"AP": scores.figures("sadcl", threshold)["AP"], "AP_sarl": scores.figures("sarl", threshold)["AP"]}
+    bars = per_class(scores.classes, targets, ignored, ap)
+    files.write_csv(folder / "per_class.csv", bars, ("class", *ap, "positives"))
+    line = precision_recall(scores.probabilities("sadcl"), targets, ignored)
+    files.write_csv(folder / "precision_recall.csv", line, ("recall", "precision", "threshold"))
+    probabilities = {"": scores.in_use("sadcl")[0], "_uncalibrated": scores.probabilities("sadcl")}
+    for suffix, values in probabilities.items():
+        bins = reliability.reliability(values, targets, ignored)
+        files.write_csv(folder / f"reliability{suffix}.csv", bins, ("score", "present", "labels"))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sadcl.evaluation import curves
+from sadcl import files
 from sadcl.evaluation.scores import Scores, indexes
 
 MISSING, WRONG = "probably missing", "probably wrong"
@@ -83,7 +83,7 @@ def listed(scored: Sequence[Scores], model: str, files: Mapping[str, tuple[str, 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the list as CSV."""
-    curves.write_csv(path, rows, COLUMNS)
+    files.write_csv(path, rows, COLUMNS)
 
 
 def _cleanlab(given: NDArray[np.bool_], probable: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[Any]]:

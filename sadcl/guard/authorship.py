@@ -13,7 +13,7 @@ from sqlalchemy import event
 
 from sadcl.guard import mlflow_internals
 from sadcl.guard.mlflow_internals import Refused
-from sadcl.registry import schema
+from sadcl.registry import lookup, schema
 
 SELF_REVIEW = "SADCL_ALLOW_SELF_REVIEW"
 """Environment of the server: 1 lets who made a model decide on it, where one person is all there is."""
@@ -35,7 +35,7 @@ def require_another(version: ModelVersion) -> None:
     """
     if os.environ.get(SELF_REVIEW) == "1":
         return
-    made, where = list(of(version)), schema.address(version)
+    made, where = list(of(version)), lookup.address(version)
     if "" in made:
         raise Refused(f"Nobody knows who made {where}; register the model anew through this server")
     if mlflow_internals.user() in made:
@@ -49,7 +49,7 @@ def require_own(version: ModelVersion) -> None:
         Refused: somebody else asks.
     """
     if schema.protected(version.name) or mlflow_internals.user() != version.user_id:
-        raise Refused(f"Only who registered {schema.address(version)} says what the gate found about it")
+        raise Refused(f"Only who registered {lookup.address(version)} says what the gate found about it")
 
 
 def of(version: ModelVersion) -> Iterator[str]:
@@ -86,7 +86,7 @@ def copied(version: ModelVersion) -> ModelVersion | None:
         return None
     found = mlflow_internals.version(parts["name"], parts["number"])
     if found is None:
-        raise Refused(f"{version.source} is gone, and with it who made {schema.address(version)}")
+        raise Refused(f"{version.source} is gone, and with it who made {lookup.address(version)}")
     return found
 
 

@@ -6,7 +6,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from sadcl.guard import authorship, ledger, mlflow_internals
 from sadcl.guard.mlflow_internals import Refused
-from sadcl.registry import schema
+from sadcl.registry import decision, lookup, schema
 from sadcl.registry.artifacts import PINS
 from sadcl.registry.audit import hash_chain
 
@@ -17,8 +17,8 @@ def check(version: ModelVersion, text: str) -> None:
     Raises:
         Refused: with what is wrong.
     """
-    decided, where = schema.read_decision(text), schema.address(version)
-    if not decided or schema.decision_text(decided) != text:
+    decided, where = decision.read_decision(text), lookup.address(version)
+    if not decided or decision.decision_text(decided) != text:
         raise Refused(f"The tag {schema.DECISION} of {where} is no decision as sadcl writes it")
     if decided.get("user") != mlflow_internals.user():
         raise Refused(f"A decision on {where} is written in one's own name, {mlflow_internals.user()}")
@@ -37,12 +37,12 @@ def require(version: ModelVersion) -> None:
         Refused: with what is wrong.
     """
     if schema.DECISION not in version.tags:
-        raise Refused(f"No decision stands on {schema.address(version)}; `sadcl promote` writes one")
+        raise Refused(f"No decision stands on {lookup.address(version)}; `sadcl promote` writes one")
     check(version, version.tags[schema.DECISION])
 
 
 def _crowns(version: ModelVersion, decided: dict[str, Any]) -> None:
-    where, reigning = schema.address(version), _champion(version.name)
+    where, reigning = lookup.address(version), _champion(version.name)
     known = decided.get("action") in (schema.PROMOTE, schema.ROLLBACK)
     if not known or (decided.get("model"), decided.get("to")) != (version.name, str(version.version)):
         raise Refused(f"This is no decision to make {where} champion")
@@ -57,13 +57,13 @@ def _crowns(version: ModelVersion, decided: dict[str, Any]) -> None:
         _passed(candidate, reigning, decided.get("verdict"))
     elif not _reigned(version):
         raise Refused(f"{where} was never champion, so nobody can go back to it")
-    if candidate is not None and (rejected := schema.rejection(candidate)):
-        raise Refused(f"{schema.address(candidate)} was rejected by {rejected['user']}: {rejected['reason']}")
+    if candidate is not None and (rejected := decision.rejection(candidate)):
+        raise Refused(f"{lookup.address(candidate)} was rejected by {rejected['user']}: {rejected['reason']}")
 
 
 def _passed(candidate: ModelVersion, reigning: ModelVersion | None, seen: str | None) -> None:
     """By the verdict that stands on it, and against who reigns now."""
-    where = schema.address(candidate)
+    where = lookup.address(candidate)
     if candidate.tags.get(schema.VERDICT) != "pass":
         raise Refused(f"{where} has not passed its gate: {candidate.tags.get(schema.VERDICT, 'nobody judged it')}")
     if not seen or seen != candidate.tags.get(schema.VERDICT_DIGEST):
@@ -80,13 +80,13 @@ def _reigned(version: ModelVersion) -> bool:
 
 
 def _rejects(version: ModelVersion, decided: dict[str, Any]) -> None:
-    where, reigning = schema.address(version), _champion(schema.production(version.name))
+    where, reigning = lookup.address(version), _champion(schema.production(version.name))
     ours = (decided.get("action"), decided.get("model"), decided.get("challenger"), decided.get("to"))
     if ours != (schema.REJECT, version.name, where, None):
         raise Refused(f"This is no decision to reject {where}")
     if decided.get("verdict") != version.tags.get(schema.VERDICT_DIGEST):
         raise Refused(f"{where} was judged anew since it was looked at")
-    if rejected := schema.rejection(version):
+    if rejected := decision.rejection(version):
         raise Refused(f"{where} was rejected already, by {rejected['user']}: {rejected['reason']}")
     if reigning is not None and reigning.source == where:
         raise Refused(f"{where} is champion already")

@@ -11,10 +11,10 @@ from typing import Any
 from flask import Flask, Response
 from mlflow.exceptions import MlflowException
 
-from sadcl.accounts.users import LEDGER
 from sadcl.errors import SadclError
 from sadcl.guard import mlflow_internals
 from sadcl.registry.audit import hash_chain
+from sadcl.registry.identity import LEDGER
 
 Entry = dict[str, Any]
 

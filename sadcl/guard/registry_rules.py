@@ -15,7 +15,7 @@ from mlflow.protos import service_pb2 as tracking
 from sadcl.guard import authorship, decision_rules, mlflow_internals, permissions, run_rules
 from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
-from sadcl.registry import schema
+from sadcl.registry import lookup, schema
 from sadcl.registry.artifacts import PINS
 from sadcl.registry.audit import hash_chain
 
@@ -119,7 +119,7 @@ def version_tagged() -> Entry | None:
         return None
     before = version.tags.get(asked.key)
     if asked.key in PINNED and asked.value != before:
-        raise Refused(f"The tag {asked.key} says what {schema.address(version)} is, and is never written again")
+        raise Refused(f"The tag {asked.key} says what {lookup.address(version)} is, and is never written again")
     if asked.key == schema.DECISION:
         if not schema.protected(asked.name) and not permissions.may_decide(asked.name):
             raise Refused(f"Only who may write {schema.production(asked.name)} decides on {asked.name}")
@@ -165,7 +165,7 @@ def version_deleted() -> Entry:
 def _does_not_reign(name: str, number: str | None) -> None:
     champion = mlflow_internals.holder(name, schema.CHAMPION) if schema.protected(name) else None
     if champion is not None and number in (None, str(champion.version)):
-        raise Refused(f"{schema.address(champion)} is champion, and can't be deleted")
+        raise Refused(f"{lookup.address(champion)} is champion, and can't be deleted")
 
 
 def _changed(what: str, message: type[Any]) -> Callable[[], Entry]:

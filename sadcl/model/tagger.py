@@ -11,29 +11,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sadcl.data.images import decode
+from sadcl.data.images.normalise import normalise
 from sadcl.data.images.resize import squash
-from sadcl.data.shards.batches import Batch, normalise
+from sadcl.data.shards.batches import Batch
 from sadcl.errors import SadclError
 from sadcl.model import device as devices
 from sadcl.model.heads import HeadOutput
-from sadcl.weights import checkpoint
 
 Photo = str | Path | bytes | Image.Image
 Floats = npt.NDArray[np.float32]
 
 BATCH = 32
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-
-
-def load(path: str | Path) -> "Tagger":
-    """A model from a file, or from a folder that holds ``weights.safetensors``.
-
-    Raises:
-        SadclError: there is none, or it is damaged, or its network is another than this sadcl's.
-    """
-    file = Path(path)
-    network, head = checkpoint.network(file / "weights.safetensors" if file.is_dir() else file)
-    return Tagger(network, head)
 
 
 class Tagger:

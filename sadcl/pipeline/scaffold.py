@@ -84,9 +84,16 @@ def _made() -> tuple[str, dict[str, Any]]:
         ours = [dep for dep in stage["deps"] if dep.startswith("sadcl/")]
         stage["deps"] = [dep for dep in stage["deps"] if dep not in ours]
         stage["params"] = [*stage.get("params", []), {str(CODE): [f"code.{name}"]}]
-        code[name] = _digest([PACKAGE.parent / dep for dep in ours])
+        code[name] = _digest(sorted(path for dep in ours for path in _code(PACKAGE.parent / dep)))
     text = yaml.safe_dump(graph, sort_keys=False, width=120, allow_unicode=True)
     return text, {"code": code, "graph": files.digest_of(text)}
+
+
+def _code(path: Path) -> list[Path]:
+    """A file, or all files of a package but Python's caches."""
+    if path.is_file():
+        return [path]
+    return [file for file in path.rglob("*") if file.is_file() and file.suffix != ".pyc"]
 
 
 def _digest(paths: list[Path]) -> str:

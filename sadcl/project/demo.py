@@ -3,12 +3,12 @@
 import time
 from pathlib import Path
 
-from sadcl import files, params, pipeline
+from sadcl import files, layout, params, pipeline
+from sadcl.data import synthetic
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
-from sadcl.project import doctor
+from sadcl.project import overview, settings
 
-POOLING = Path("benchmarks/pooling")
 FIGURES = ("mAP", "CF1", "OF1")
 
 
@@ -19,10 +19,10 @@ def run(recipe: str) -> None:
     """
     started = time.monotonic()
     pipeline.set_up(Path())
-    for line in doctor.use_recipe(recipe):
+    for line in settings.use_recipe(recipe):
         say(line)
     _source()
-    worked = [pipeline.reproduce(line=say).ran, pipeline.reproduce(root=POOLING, line=say).ran]
+    worked = [pipeline.reproduce(line=say).ran, pipeline.reproduce(root=layout.POOLING, line=say).ran]
     from sadcl.registry.publish import publish
 
     published = publish()
@@ -38,8 +38,8 @@ def run(recipe: str) -> None:
 
 def _source() -> None:
     folder = Path("data/raw") / params.load().ingest.source
-    if folder == doctor.SCENES and not folder.exists():
-        say(doctor.make_scenes(params.load().seed))
+    if folder == layout.SCENES and not folder.exists():
+        say(synthetic.make_scenes(params.load().seed))
     elif not folder.exists():
         raise SadclError("The recipe's source is not there", where=folder, fix="Put or link it there (see the README)")
 
@@ -59,7 +59,7 @@ def _show(registered: str) -> None:
 
 def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
     metrics, verdict = files.read_json("reports/metrics.json"), files.read_json("reports/verdict.json")
-    pooling = files.read_json(POOLING / "metrics.json")["pooling"]
+    pooling = files.read_json(layout.POOLING / "metrics.json")["pooling"]
     sadcl = metrics["sadcl"]
     figures = {"pooling": pooling, "SARL": metrics["sarl"], "SADCL": sadcl}
     if "in_use" in sadcl:
@@ -79,7 +79,7 @@ def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
 
 
 def _seconds() -> dict[str, float]:
-    last = doctor.last_seconds()
+    last = overview.last_seconds()
     return {name: last[name] for name in [*(stage.name for stage in pipeline.stages()), "pooling"] if name in last}
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sadcl import files, pipeline, processes
+from sadcl import files, layout, pipeline, processes
 from sadcl.errors import SadclError
 
-FOLDER = Path(".sadcl/worktrees")
 SHARED = ".sadcl"
 """States of trainers, caches, studies and the local registry: one for all worktrees, by a link."""
 
@@ -48,7 +47,7 @@ def own(root: Path, prefix: str, day: date, base: str = "HEAD") -> Iterator[Tree
     _remove_leftovers(root)
     start = git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", fix="Commit the project first").strip()
     branch = _free_branch(root, f"{prefix}/{day.isoformat()}")
-    tree = Tree(root / FOLDER / branch.removeprefix(f"{prefix}/"), branch)
+    tree = Tree(root / layout.WORKTREES / branch.removeprefix(f"{prefix}/"), branch)
     try:
         git(root, "worktree", "add", "--quiet", "-b", branch, str(tree.root), start)
         with files.held(tree.root / "lock", "working in this worktree"):
@@ -133,7 +132,7 @@ def _absent(root: Path, path: str) -> SadclError:
 
 
 def _remove_leftovers(root: Path) -> None:
-    for folder in (root / FOLDER).glob("*"):
+    for folder in (root / layout.WORKTREES).glob("*"):
         try:
             with files.held(folder / "lock", "working in this worktree"):
                 git(root, "worktree", "remove", "--force", str(folder), check=False)

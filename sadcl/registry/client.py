@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sadcl import files, processes
+from sadcl import files, layout, processes
 from sadcl.errors import SadclError
 from sadcl.registry import mlflow_context
 
@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
 ADDRESS = mlflow_context.ADDRESS
 USERNAME, PASSWORD = processes.LOGIN
-DATABASE = Path(".sadcl/mlflow.db")
-LOCK = Path(".sadcl/registry.lock")
 HOST = "127.0.0.1"
 
 
 def address(root: Path = Path(".")) -> str:
     """The registry's address: ``MLFLOW_TRACKING_URI``, or sqlite in the project."""
-    return os.environ.get(ADDRESS) or f"sqlite:///{(root / DATABASE).resolve()}"
+    return os.environ.get(ADDRESS) or f"sqlite:///{(root / layout.MLFLOW_DATABASE).resolve()}"
 
 
 def database(root: Path = Path(".")) -> Path | None:
@@ -58,7 +56,7 @@ def opened(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowCl
     _make_room(root)
     with ExitStack() as stack:
         if changing:
-            stack.enter_context(files.held(root / LOCK, "changing the registry"))
+            stack.enter_context(files.held(root / layout.REGISTRY_LOCK, "changing the registry"))
         stack.enter_context(mlflow_context.silence())
         stack.enter_context(mlflow_context.plain_words(address(root)))
         stack.enter_context(mlflow_context.pointed_at(address(root)))

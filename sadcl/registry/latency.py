@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sadcl import layout
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
 from sadcl.processes import surroundings
@@ -55,15 +56,15 @@ def note(published: "Published", root: Path = Path(".")) -> str:
 
 def _noted(published: "Published", root: Path) -> str:
     from sadcl.registry import client as store
-    from sadcl.registry import schema, stage_outputs
+    from sadcl.registry import lookup, schema, stage_outputs
 
-    reigning = champion.read(root / champion.FILE)
+    reigning = champion.read(root / layout.CHAMPION)
     models = {MODEL: root / stage_outputs.gather(root).file}
     if reigning is not None:
-        models[CHAMPION] = champion.weights_file(reigning, root / champion.FOLDER)
+        models[CHAMPION] = champion.weights_file(reigning, root / layout.CHAMPION_FOLDER)
     found = {name: asdict(speed) for name, speed in measure(models).items()}
     with store.opened(root, changing=True) as client:
-        version = schema.version(client, published.name, published.version)
+        version = lookup.version(client, published.name, published.version)
         client.set_model_version_tag(published.name, published.version, schema.SPEED, json.dumps(found, sort_keys=True))
         for figure, value in found[MODEL].items():
             client.log_metric(str(version.run_id), f"speed/{figure}", value)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, schema
+from sadcl.registry import artifacts, lookup
 from sadcl.registry import client as store
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def _version(client: "MlflowClient", address: str) -> "ModelVersion":
         )
     name, number, alias = parts["name"], parts["version"], parts["alias"]
     if number is not None:
-        return schema.version(client, name, number)
-    holder = schema.holder(client, name, alias)
+        return lookup.version(client, name, number)
+    holder = lookup.holder(client, name, alias)
     if holder is None:
         raise SadclError(f"No version of {name} has the alias {alias}", where=address, fix="`sadcl status` says who is")
     return holder

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import params
-from sadcl.accounts import users
+from sadcl import layout, params
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, schema
+from sadcl.registry import artifacts, decision, identity, lookup, schema
 from sadcl.registry import client as store
 from sadcl.registry.audit import log
 from sadcl.registry.sync import nobody, settle, shadow
@@ -78,8 +77,8 @@ def promote(
     name = _name(root)
     with store.opened(root, changing=True) as client:
         settle(client, name, root)
-        candidate = schema.version(client, name, version)
-        reigning = schema.holder(client, schema.production(name), schema.CHAMPION)
+        candidate = lookup.version(client, name, version)
+        reigning = lookup.holder(client, schema.production(name), schema.CHAMPION)
         _may_begin(reigning, first, root)
         _as_seen(candidate, seen)
         _may_reign(candidate, reigning)
@@ -101,8 +100,8 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Champion:
     production = schema.production(name)
     with store.opened(root, changing=True) as client:
         settle(client, name, root)
-        reigning = schema.holder(client, production, schema.CHAMPION)
-        previous = schema.holder(client, production, schema.PREVIOUS)
+        reigning = lookup.holder(client, production, schema.CHAMPION)
+        previous = lookup.holder(client, production, schema.PREVIOUS)
         if reigning is None or previous is None or previous.version == reigning.version:
             raise SadclError("There is no previous champion to go back to", where=production)
         _whole(client, previous)
@@ -128,17 +127,17 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
     name = _name(root)
     with store.opened(root, changing=True) as client:
         settle(client, name, root)
-        candidate = schema.version(client, name, version)
+        candidate = lookup.version(client, name, version)
         _as_seen(candidate, seen)
         _not_rejected(candidate)
         if schema.CHALLENGER not in candidate.aliases:
-            raise SadclError("This version does not challenge", where=schema.address(candidate), fix=CHALLENGERS)
+            raise SadclError("This version does not challenge", where=lookup.address(candidate), fix=CHALLENGERS)
         decided = {
             "action": schema.REJECT,
             "model": name,
             "from": None,
             "to": None,
-            "challenger": schema.address(candidate),
+            "challenger": lookup.address(candidate),
             "weights": str(candidate.tags.get(schema.WEIGHTS, "")),
             "verdict": candidate.tags.get(schema.VERDICT_DIGEST),
             **_by(reason, root),
@@ -146,7 +145,7 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
         _decide(client, candidate, decided)
         settle(client, name, root)
     return Rejection(
-        name, str(candidate.version), f"Version {candidate.version} of {name} is rejected. Commit {log.FILE}."
+        name, str(candidate.version), f"Version {candidate.version} of {name} is rejected. Commit {layout.AUDIT_LOG}."
     )
 
 
@@ -175,7 +174,7 @@ def _may_begin(reigning: "ModelVersion | None", first: bool, root: Path) -> None
 
 def _may_reign(candidate: "ModelVersion", reigning: "ModelVersion | None") -> None:
     """The verdict passed, against the champion that reigns now."""
-    where = schema.address(candidate)
+    where = lookup.address(candidate)
     _not_rejected(candidate)
     weights = reigning.tags.get(schema.WEIGHTS, "?") if reigning is not None else ""
     if weights == candidate.tags.get(schema.WEIGHTS):
@@ -198,9 +197,9 @@ def _as_seen(candidate: "ModelVersion", seen: str | None) -> None:
     """Nobody decides on a verdict that came after the look, or is being written just now."""
     verdict = candidate.tags.get(schema.VERDICT_DIGEST)
     if verdict == "":
-        raise SadclError("It is being judged anew", where=schema.address(candidate), fix="Try again in a moment")
+        raise SadclError("It is being judged anew", where=lookup.address(candidate), fix="Try again in a moment")
     if seen is not None and seen != verdict:
-        raise SadclError("It was judged anew since it was looked at", where=schema.address(candidate), fix="Look again")
+        raise SadclError("It was judged anew since it was looked at", where=lookup.address(candidate), fix="Look again")
 
 
 def _promotes(candidate: "ModelVersion") -> dict[str, str | None]:
@@ -208,10 +207,10 @@ def _promotes(candidate: "ModelVersion") -> dict[str, str | None]:
 
 
 def _not_rejected(candidate: "ModelVersion") -> None:
-    if rejected := schema.rejection(candidate):
+    if rejected := decision.rejection(candidate):
         raise SadclError(
             f"It was rejected by {rejected['user']}: {rejected['reason']}".rstrip("."),
-            where=schema.address(candidate),
+            where=lookup.address(candidate),
             fix="Another verdict, by `dvc repro` and `sadcl register`, makes it challenge again",
         )
 
@@ -223,8 +222,8 @@ def _whole(client: "MlflowClient", version: "ModelVersion") -> None:
 
 def _copy(client: "MlflowClient", candidate: "ModelVersion", production: str) -> "ModelVersion":
     """The version in production that is this one: there already (an earlier reign, or a killed call), or copied."""
-    source = schema.address(candidate)
-    for version in schema.versions(client, production):
+    source = lookup.address(candidate)
+    for version in lookup.versions(client, production):
         if version.source == source and version.tags.get(artifacts.PINS) == candidate.tags[artifacts.PINS]:
             return version
     return client.copy_model_version(source, production)
@@ -249,19 +248,19 @@ def _crown(
         **_by(reason, root),
     }
     _decide(client, version, decided)
-    now = schema.holder(client, version.name, schema.CHAMPION)
+    now = lookup.holder(client, version.name, schema.CHAMPION)
     if (now and now.version) != (reigning and reigning.version):
         raise SadclError("Somebody else made another model champion just now", where=version.name, fix=REGISTER)
     client.set_registered_model_alias(version.name, schema.CHAMPION, version.version)
 
 
 def _by(reason: str, root: Path) -> dict[str, str]:
-    return {"reason": reason.strip(), "user": users.decider(root), "time": log.now()}
+    return {"reason": reason.strip(), "user": identity.decider(root), "time": log.now()}
 
 
 def _decide(client: "MlflowClient", version: "ModelVersion", decided: dict[str, Any]) -> None:
     """What makes it so; all else is repaired from it."""
-    client.set_model_version_tag(version.name, version.version, schema.DECISION, schema.decision_text(decided))
+    client.set_model_version_tag(version.name, version.version, schema.DECISION, decision.decision_text(decided))
 
 
 def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None") -> Champion:
@@ -269,5 +268,5 @@ def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None
     after = f"; version {reigning.version} is the previous one" if reigning is not None else ""
     return Champion(
         str(version.name), str(version.version), str(version.source), shadow(version)["weights"],
-        f"{what} {place}{after}. Commit data/champion.json, data/champion.dvc and {log.FILE}.",
+        f"{what} {place}{after}. Commit data/champion.json, data/champion.dvc and {layout.AUDIT_LOG}.",
     )  # fmt: skip

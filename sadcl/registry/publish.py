@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sadcl import files
-from sadcl.accounts import users
+from sadcl import files, layout
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, lineage, package, run_log, schema
+from sadcl.registry import artifacts, decision, identity, lineage, lookup, package, run_log, schema
 from sadcl.registry import client as store
 from sadcl.registry import stage_outputs as stages_made
 from sadcl.registry.model_card import card
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-EVIDENCE = (stages_made.SCORES, stages_made.METRICS)
+EVIDENCE = (layout.SCORES, layout.METRICS)
 """What the verdict stands on: pinned with the version."""
 
-SHOWN = (stages_made.REPORT, stages_made.VERDICT, stages_made.VALIDATION, Path("params.yaml"), stages_made.LOCK)
+SHOWN = (layout.MODEL_REPORT, layout.VERDICT, layout.VALIDATION, Path("params.yaml"), stages_made.LOCK)
 """What people look at; a later gate run may replace it."""
 
 REVIEWED = ("mAP", "CF1", "OF1")
@@ -71,7 +70,7 @@ def publish(root: Path = Path(".")) -> Published:
 
 def _registered(client: "MlflowClient", made: Made) -> "ModelVersion | None":
     """The version that is this model already."""
-    same = [v for v in schema.versions(client, made.name) if v.tags.get(schema.IDENTITY) == made.identity]
+    same = [v for v in lookup.versions(client, made.name) if v.tags.get(schema.IDENTITY) == made.identity]
     return min(same, key=lambda version: int(version.version), default=None)
 
 
@@ -117,7 +116,7 @@ def _pins(client: "MlflowClient", made: Made, run_id: str, uri: str) -> dict[str
         evidence = Path(client.download_artifacts(run_id, artifacts.EVIDENCE, folder))
         pins = artifacts.digests(model, artifacts.MODEL) | artifacts.digests(evidence, artifacts.EVIDENCE)
     judged = artifacts.ONNX if made.file == stages_made.ONNX else artifacts.WEIGHTS
-    ours = {judged: made.weights, artifacts.SCORES: files.digest(made.root / stages_made.SCORES)}
+    ours = {judged: made.weights, artifacts.SCORES: files.digest(made.root / layout.SCORES)}
     if any(pins.get(name) != digest for name, digest in ours.items()):
         raise SadclError("The registry did not keep the files as they were sent", where=uri, fix="Register again")
     return pins
@@ -133,11 +132,11 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
     digest = files.digest_of(made.verdict)
     if not new and version.tags.get(schema.VERDICT_DIGEST) == digest:
         return
-    who = None if new else users.logged_in(made.root)
+    who = None if new else identity.logged_in(made.root)
     if who is not None and who != version.user_id:
         raise SadclError(
             f"{version.user_id} registered this model, and the gate's new verdict on it is theirs to register",
-            where=schema.address(version),
+            where=lookup.address(version),
             fix=f"Let {version.user_id} run `sadcl register`",
         )
     tags = {
@@ -170,7 +169,7 @@ def _description(made: Made, version: "ModelVersion") -> str:
         f"**Gate: {made.verdict['verdict']}**\n\n{rules}\n\n"
         f"| test figures, % | {' | '.join(REVIEWED)} |\n|---{'|---' * len(REVIEWED)}|\n{rows}\n\n"
         f"The artifact {card.CARD} of the run is the model card, {card.PAGE} the same as a page; "
-        f"{stages_made.REPORT.name} has curves and photos."
+        f"{layout.MODEL_REPORT.name} has curves and photos."
     )
     how = f'\n\nTo put it into production: `sadcl promote {version.version} --reason "..."`' if made.passed else ""
     return (told + how)[:DESCRIPTION]
@@ -178,11 +177,11 @@ def _description(made: Made, version: "ModelVersion") -> str:
 
 def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str | None:
     """Give or take away ``challenger``; a model that is champion already challenges nobody."""
-    champion = schema.holder(client, schema.production(made.name), schema.CHAMPION)
+    champion = lookup.holder(client, schema.production(made.name), schema.CHAMPION)
     reigns = champion is not None and champion.tags.get(schema.WEIGHTS) == made.weights
-    holder = schema.holder(client, made.name, schema.CHALLENGER)
+    holder = lookup.holder(client, made.name, schema.CHALLENGER)
     holds = holder is not None and holder.version == version.version
-    rejected = schema.rejection(client.get_model_version(made.name, version.version))
+    rejected = decision.rejection(client.get_model_version(made.name, version.version))
     if made.passed and not reigns and not rejected:
         if not holds:
             client.set_registered_model_alias(made.name, schema.CHALLENGER, version.version)
@@ -194,7 +193,7 @@ def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str |
 
 def _words(made: Made, version: "ModelVersion", alias: str | None, new: bool) -> str:
     how = "is registered" if new else "was registered already"
-    rejected = schema.rejection(version)
+    rejected = decision.rejection(version)
     why = f"has the alias {alias}" if alias else f"has no alias: verdict {made.verdict['verdict']}"
     if not alias and made.passed:
         why = f"has no alias: {rejected['user']} rejected it" if rejected else "is the champion already"

@@ -5,20 +5,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sadcl import files, params
+from sadcl import files, layout, params
 from sadcl.errors import SadclError
 
-SERVED = Path("models/served")
-WEIGHTS, ONNX = SERVED / "weights.safetensors", SERVED / "weights.onnx"
-TRAINED = Path("models/train/weights.safetensors")
-SCORES = Path("reports/scores.parquet")
-METRICS = Path("reports/metrics.json")
-VERDICT = Path("reports/verdict.json")
-VALIDATION = Path("reports/validation.json")
-REPORT = Path("reports/report.html")
+WEIGHTS, ONNX = layout.SERVED / "weights.safetensors", layout.SERVED / "weights.onnx"
 LOCK = Path("dvc.lock")
 HISTORIES = {"pretrain": Path("models/pretrain/history.csv"), "train": Path("models/train/history.csv")}
-NEEDED = (TRAINED, SCORES, METRICS, VERDICT, VALIDATION, REPORT, LOCK, params.FILE, *HISTORIES.values())
+NEEDED = (
+    layout.TRAIN_WEIGHTS,
+    layout.SCORES,
+    layout.METRICS,
+    layout.VERDICT,
+    layout.VALIDATION,
+    layout.MODEL_REPORT,
+    LOCK,
+    params.FILE,
+    *HISTORIES.values(),
+)
 AGAIN = "Run `dvc repro`, which brings them together"
 
 
@@ -93,8 +96,8 @@ def gather(root: Path) -> Made:
         seed=settings.seed,
         file=file,
         weights=files.digest(root / file),
-        metrics=files.read_json(root / METRICS),
-        verdict=files.read_json(root / VERDICT),
+        metrics=files.read_json(root / layout.METRICS),
+        verdict=files.read_json(root / layout.VERDICT),
     )
     _check(made, settings)
     return made
@@ -110,11 +113,11 @@ def _check(made: Made, settings: params.Params) -> None:
     """Figures, verdict, settings and weights belong to each other."""
     from sadcl.evaluation.gate.verdict import settings_digest
 
-    judged, trained = made.metrics["digests"], files.digest(made.root / TRAINED)
+    judged, trained = made.metrics["digests"], files.digest(made.root / layout.TRAIN_WEIGHTS)
     for path, digest, file, there in (
-        (METRICS, judged["weights"], made.file, made.weights),
-        (VERDICT, made.verdict["model"], made.file, made.weights),
-        (METRICS, judged.get("train_weights"), TRAINED, trained),
+        (layout.METRICS, judged["weights"], made.file, made.weights),
+        (layout.VERDICT, made.verdict["model"], made.file, made.weights),
+        (layout.METRICS, judged.get("train_weights"), layout.TRAIN_WEIGHTS, trained),
     ):
         if digest != there:
             raise SadclError(
@@ -123,9 +126,11 @@ def _check(made: Made, settings: params.Params) -> None:
                 fix=AGAIN,
             )
     if made.verdict.get("digests") != judged:
-        raise SadclError("The verdict is about other scores than the figures", where=made.root / VERDICT, fix=AGAIN)
+        raise SadclError(
+            "The verdict is about other scores than the figures", where=made.root / layout.VERDICT, fix=AGAIN
+        )
     asked = settings_digest(settings.gate, settings.evaluate.threshold)
     if made.verdict.get("settings") != asked:
         raise SadclError(
-            "The verdict answers to other rules than params.yaml has", where=made.root / VERDICT, fix=AGAIN
+            "The verdict answers to other rules than params.yaml has", where=made.root / layout.VERDICT, fix=AGAIN
         )

@@ -8,11 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, params, pipeline
-from sadcl.accounts import users
+from sadcl import files, layout, params, pipeline
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
-from sadcl.registry import artifacts, schema
+from sadcl.registry import artifacts, decision, identity, lookup, schema
 from sadcl.registry import client as store
 from sadcl.registry.audit import log, verify
 
@@ -42,7 +41,7 @@ def sync(root: Path = Path(".")) -> bool:
 def settle(client: "MlflowClient", name: str, root: Path) -> bool:
     """The repair itself, for who already holds the registry."""
     changed = [_rejected(client, name, root)]
-    version = schema.holder(client, schema.production(name), schema.CHAMPION)
+    version = lookup.holder(client, schema.production(name), schema.CHAMPION)
     if version is not None:
         changed += [_aliases(client, name, version, root), _audited(version, root), _shadowed(client, version, root)]
     return any(changed)
@@ -64,13 +63,13 @@ def shadow(version: "ModelVersion") -> dict[str, str]:
 def _rejected(client: "MlflowClient", name: str, root: Path) -> bool:
     """Who was rejected challenges no longer, and the audit says so."""
     changed, known = False, log.entries(root)
-    for version in schema.versions(client, name):
-        decided = schema.decision(version)
+    for version in lookup.versions(client, name):
+        decided = decision.decision(version)
         if decided and decided not in known:
             log.append(decided, root)
             changed = True
-    challenger = schema.holder(client, name, schema.CHALLENGER)
-    if challenger is not None and schema.rejection(challenger):
+    challenger = lookup.holder(client, name, schema.CHALLENGER)
+    if challenger is not None and decision.rejection(challenger):
         client.delete_registered_model_alias(name, schema.CHALLENGER)
         changed = True
     return changed
@@ -79,14 +78,14 @@ def _rejected(client: "MlflowClient", name: str, root: Path) -> bool:
 def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: Path) -> bool:
     """``previous`` is whom the decision replaced; the champion challenges nobody."""
     production, changed = schema.production(name), False
-    decided, known = schema.decision(version), _reigns(production, root)
+    decided, known = decision.decision(version), _reigns(production, root)
     before = decided.get("from")
     if before and (decided not in known or decided == known[-1]):
-        previous = schema.holder(client, production, schema.PREVIOUS)
+        previous = lookup.holder(client, production, schema.PREVIOUS)
         if previous is None or str(previous.version) != before:
             client.set_registered_model_alias(production, schema.PREVIOUS, before)
             changed = True
-    challenger = schema.holder(client, name, schema.CHALLENGER)
+    challenger = lookup.holder(client, name, schema.CHALLENGER)
     if challenger is not None and challenger.tags.get(schema.WEIGHTS) == version.tags.get(schema.WEIGHTS):
         client.delete_registered_model_alias(name, schema.CHALLENGER)
         changed = True
@@ -95,7 +94,7 @@ def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: P
 
 def _audited(version: "ModelVersion", root: Path) -> bool:
     """The last line of the audit names the champion."""
-    decided, known = schema.decision(version), _reigns(str(version.name), root)
+    decided, known = decision.decision(version), _reigns(str(version.name), root)
     last = known[-1] if known else {}
     if last.get("to") == str(version.version):
         return False
@@ -108,7 +107,7 @@ def _audited(version: "ModelVersion", root: Path) -> bool:
             "challenger": str(version.source),
             "weights": str(version.tags.get(schema.WEIGHTS, "")),
             "reason": "somebody moved the alias without sadcl",
-            "user": users.decider(root),
+            "user": identity.decider(root),
             "time": log.now(),
         }
     log.append(decided, root)
@@ -121,8 +120,8 @@ def _reigns(production: str, root: Path) -> list[dict[str, Any]]:
 
 def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bool:
     """The files are the champion's. The JSON comes last: where it is right, DVC knows the folder too."""
-    value, folder = shadow(version), root / champion.FOLDER
-    path = root / champion.FILE
+    value, folder = shadow(version), root / layout.CHAMPION_FOLDER
+    path = root / layout.CHAMPION
     held = {pin: Path(pin).name for pin in (artifacts.model(version), artifacts.SCORES)}
     wanted = {file: value[Path(file).stem] for file in held.values()}
     there = {path.name: files.digest(path) for path in folder.glob("*") if path.is_file()}
@@ -145,7 +144,7 @@ def nobody(root: Path) -> None:
     Raises:
         SadclError: one does: this is another registry than the one it was promoted in.
     """
-    path = root / champion.FILE
+    path = root / layout.CHAMPION
     reigning = champion.read(path) if path.is_file() else None
     if reigning is not None:
         raise SadclError(

@@ -33,6 +33,20 @@ class Pair:
     words: str
 
 
+def write(root: Path, path: Path) -> str:
+    """Render the page of a project, with or without a trained model, and write it.
+
+    Returns:
+        The file and its size, for people.
+
+    Raises:
+        SadclError: as ``render``.
+    """
+    text = render(root)
+    files.write_text(path, text)
+    return f"{path} ({len(text) / 1e6:.1f} MB)"
+
+
 def render(root: Path) -> str:
     """Read what the stages wrote under ``root`` and render the page; the same files give the same page.
 

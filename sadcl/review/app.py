@@ -13,8 +13,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sadcl.errors import SadclError
 from sadcl.review.after_decision import Aftermath, by_flow
+from sadcl.review.authentication import Door, Server
 from sadcl.review.context import Desk, desk
-from sadcl.review.gateway import Door, Server
 from sadcl.review.routes import decisions, login, versions
 from sadcl.review.security_headers import ALWAYS, Headers
 

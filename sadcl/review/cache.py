@@ -6,10 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sadcl import files
+from sadcl import files, layout
 from sadcl.errors import SadclError
-
-FOLDER = Path(".sadcl/review")
 
 
 class Cache:
@@ -20,7 +18,7 @@ class Cache:
     """
 
     def __init__(self, root: Path) -> None:
-        self.folder = root / FOLDER
+        self.folder = root / layout.REVIEW_CACHE
         self._one_at_a_time = threading.Lock()
 
     def file(self, digest: str, name: str, bring: Callable[[Path], Path]) -> Path:

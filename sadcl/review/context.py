@@ -14,8 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sadcl import files
 from sadcl.accounts.throttle import Attempts
 from sadcl.review.after_decision import Aftermath
+from sadcl.review.authentication import Door
 from sadcl.review.cache import Cache
-from sadcl.review.gateway import Door, Registry
+from sadcl.review.gateway import Registry
 from sadcl.review.sessions import Session, Sessions
 from sadcl.review.thumbnails import Pictures
 

@@ -3,9 +3,9 @@
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sadcl import files, params
 from sadcl.errors import SadclError
@@ -17,62 +17,10 @@ from sadcl.review.snapshot import Registered, Version, version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+from sadcl.review.authentication import Door
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
-
-
-class Person(Protocol):
-    """Whom a log-in knows."""
-
-    @property
-    def name(self) -> str:
-        """As the registry notes it."""
-
-    @property
-    def role(self) -> str:
-        """trainer, reviewer, reader or administrator."""
-
-
-class Door(Protocol):
-    """Who may come in, and how the registry is asked as that person."""
-
-    def check(self, name: str, password: str) -> Person | None:
-        """The person, or None where name and password do not belong together."""
-
-    def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
-        """Inside, calls of the registry carry this log-in."""
-
-
-class Server:
-    """The door of MLflow's server with its accounts.
-
-    Args:
-        root: the project's folder.
-
-    Raises:
-        SadclError: the project's registry is no server, which knows nobody.
-    """
-
-    def __init__(self, root: Path) -> None:
-        from sadcl.registry import client as store
-
-        self.root = root
-        if store.database(root) is not None:
-            fix = "Run `sadcl up`, which starts it"
-            raise SadclError("The review page needs a registry with accounts", where=store.address(root), fix=fix)
-
-    def check(self, name: str, password: str) -> Person | None:
-        """As MLflow's server has it."""
-        from sadcl.accounts.users import check
-
-        return check(name, password, self.root)
-
-    def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
-        """Calls carry this log-in; one person at a time."""
-        from sadcl.registry.client import acting_as
-
-        return acting_as(name, password)
 
 
 class Registry:
@@ -98,14 +46,14 @@ class Registry:
             SadclError: the registry can't be had, or does not know this person any more.
         """
         from sadcl.registry import client as store
-        from sadcl.registry import schema
+        from sadcl.registry import lookup, schema
 
         name = params.load("register", path=self.root / params.FILE).register_.name
         production = schema.production(name)
         if not store.exists(self.root):
             return Registered(name, [], None, None, None)
         with self._asked(who) as client:
-            both = [version(entity) for entity in schema.versions(client, name, beginning=True)]
+            both = [version(entity) for entity in lookup.versions(client, name, beginning=True)]
             models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
         known, crowned = ([v for v in both if v.model == model] for model in (name, production))
         aliases = {(model.name, alias): str(number) for model in models for alias, number in model.aliases.items()}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files
+from sadcl import files, layout
 from sadcl.errors import SadclError
 from sadcl.review.cache import Cache
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from sadcl.data.shards.reader import Shards
     from sadcl.model.tagger import Tagger
-
-SHARDS = Path("data/shards/test")
 SIDE = 360
 """Pixels of the long side of a picture."""
 MODELS = 2
@@ -96,11 +94,11 @@ class Pictures:
         from sadcl.data.shards.reader import Shards
 
         if self._opened is None or self._opened[0] != digest:
-            opened = Shards(self.root / SHARDS)
+            opened = Shards(self.root / layout.TEST_SHARDS)
             if opened.digest != digest:
                 raise SadclError(
                     "The project's test photos are others than those that this version was judged on",
-                    where=SHARDS,
+                    where=layout.TEST_SHARDS,
                     fix="`dvc checkout` brings those of an earlier commit back",
                 )
             self._opened = digest, opened, {image_id: i for i, image_id in enumerate(opened.ids)}

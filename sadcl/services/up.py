@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from sadcl import files, params, processes
+from sadcl import files, layout, params, processes
 from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import say
@@ -17,7 +17,7 @@ from sadcl.registry import client
 from sadcl.services.dashboards import end_on_signals, ignore_signals, prefect_page, prefect_settings
 from sadcl.services.supervisor import HOST, Server, end, start, taken, wait
 
-LOCK, LOGS = host.FOLDER / "lock", host.FOLDER / "logs"
+LOCK, LOGS = layout.TEAM / "lock", layout.TEAM / "logs"
 PORT = 5000
 STOP_SECONDS = 6.0
 """Until a server that was asked to end is made to."""
@@ -141,7 +141,7 @@ def _start(crew: _Crew) -> None:
 def _has_studies(root: Path) -> bool:
     from sadcl.tuning import storage
 
-    found = storage.ELSEWHERE in os.environ or (root / storage.DATABASE).exists()
+    found = storage.ELSEWHERE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
     if found:
         with storage.quiet():
             storage.opened(root)  # what is wrong with it is said here, and not in a log
@@ -170,4 +170,4 @@ def _no_port_is_taken(port: int) -> None:
 
 def _whom(root: Path) -> str:
     """The team, as its servers' environment names it; a worktree's link leads to the same folder."""
-    return str((root / host.FOLDER).resolve())
+    return str((root / layout.TEAM).resolve())

@@ -1,10 +1,11 @@
-"""Photos and annotations become one table, a row an image."""
+"""Stage ``ingest``: photos and annotations become one table, a row an image."""
 
 from pathlib import Path
 
-from sadcl import params, processes, stages
+from sadcl import params, processes
+from sadcl.layout import CACHE, RAW, TABLE
 
-OUT, CACHE = Path("data/table/annotations.parquet"), Path(".sadcl/cache")
+READS = "data/raw and the settings of ingest"
 
 
 def main() -> str:
@@ -13,13 +14,8 @@ def main() -> str:
     from sadcl.data.ingest import ingest
 
     settings = params.load("ingest", "seed")
-    made = ingest(
-        Path(), f"data/raw/{settings.ingest.source}", settings.ingest, settings.seed, CACHE, processes.workers()
-    )
-    table.write(OUT, made)
-    bad = int(made.frame["problem"].notna().sum())
-    return f"{len(made.frame):,} rows{f', {bad:,} with a problem,' if bad else ''} in {OUT}"
-
-
-if __name__ == "__main__":
-    stages.run("ingest", "data/raw and the settings of ingest", main)
+    source = f"{RAW}/{settings.ingest.source}"
+    annotations = ingest(Path(), source, settings.ingest, settings.seed, CACHE, processes.workers())
+    table.write(TABLE, annotations)
+    bad = int(annotations.frame["problem"].notna().sum())
+    return f"{len(annotations.frame):,} rows{f', {bad:,} with a problem,' if bad else ''} in {TABLE}"

@@ -1,31 +1,19 @@
-"""Stage 1's weights to one prototype a class."""
+"""Stage ``prototypes``: one prototype a class, from the weights of stage 1."""
 
-from pathlib import Path
-
-from sadcl import params, stages
+from sadcl import params
+from sadcl.layout import PRETRAIN_WEIGHTS, PROTOTYPES, TRAIN_SHARDS
 from sadcl.prototypes.collect import class_prototypes
 from sadcl.weights import checkpoint
 
-SHARDS, START, OUT = (
-    Path("data/shards/train"),
-    Path("models/pretrain/weights.safetensors"),
-    Path("models/prototypes.safetensors"),
-)
+READS = f"{PRETRAIN_WEIGHTS}, {TRAIN_SHARDS}"
 
 
 def main() -> str:
     """Compute the prototypes and write them with how many photos each stands on."""
     settings = params.load("prototypes").prototypes
-    prototypes, counts = class_prototypes(START, SHARDS, settings)
-    head = checkpoint.read_head(START)
-    kept = {name: head[name] for name in ("classes", "model", "preprocessing")}
-    checkpoint.save(
-        OUT,
-        {"prototypes": prototypes, "counts": counts},
-        {**kept, "stage": "prototypes", "settings": settings.model_dump()},
-    )
-    return f"{len(prototypes)} prototypes, each on {int(counts.min())} to {int(counts.max())} photos, in {OUT}"
-
-
-if __name__ == "__main__":
-    stages.run("prototypes", f"{START}, {SHARDS}", main)
+    prototypes, counts = class_prototypes(PRETRAIN_WEIGHTS, TRAIN_SHARDS, settings)
+    pretrained = checkpoint.read_head(PRETRAIN_WEIGHTS)
+    head = {name: pretrained[name] for name in ("classes", "model", "preprocessing")}
+    head |= {"stage": "prototypes", "settings": settings.model_dump()}
+    checkpoint.save(PROTOTYPES, {"prototypes": prototypes, "counts": counts}, head)
+    return f"{len(prototypes)} prototypes, each on {int(counts.min())} to {int(counts.max())} photos, in {PROTOTYPES}"

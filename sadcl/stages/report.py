@@ -1,19 +1,16 @@
-"""One page for people."""
+"""Stage ``report``: one page about the model."""
 
 from pathlib import Path
 
-from sadcl import files, params, stages
+from sadcl import files, params
+from sadcl.layout import MODEL_REPORT
 from sadcl.report import model_page
 
-OUT = Path("reports/report.html")
+READS = "models, reports, data/shards/test"
 
 
 def main() -> str:
     """Write the page."""
     text = model_page.render(Path(), params.load("gate").gate)
-    files.write_text(OUT, text)
-    return f"{OUT} ({len(text) / 1e6:.1f} MB)"
-
-
-if __name__ == "__main__":
-    stages.run("report", "models, reports, data/shards/test", main)
+    files.write_text(MODEL_REPORT, text)
+    return f"{MODEL_REPORT} ({len(text) / 1e6:.1f} MB)"

@@ -1,15 +1,14 @@
-"""The champion's scores on the present test images."""
+"""Stage ``rescore``: the champion's scores on the present test images."""
 
-from pathlib import Path
-
-from sadcl import params, stages
+from sadcl import params
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import inference, scores
 from sadcl.evaluation.gate import champion
+from sadcl.layout import CHAMPION, CHAMPION_SCORES, TEST_SHARDS
 from sadcl.progress import say
 
-SHARDS, OUT = Path("data/shards/test"), Path("reports/champion_scores.parquet")
+READS = f"{TEST_SHARDS}, {CHAMPION}"
 
 
 def main() -> str:
@@ -17,21 +16,17 @@ def main() -> str:
 
     Weights that are missing or damaged stop the stage instead: once they are back, nothing else would make it stale.
     """
-    settings, reigning = params.load("evaluate").evaluate, champion.read()
-    if reigning is None:
-        scores.write(OUT, scores.nothing())
-        return f"no champion yet, so no scores in {OUT}"
-    test, weights = Shards(SHARDS), champion.weights_file(reigning)
+    settings, current = params.load("evaluate").evaluate, champion.read()
+    if current is None:
+        scores.write(CHAMPION_SCORES, scores.nothing())
+        return f"no champion yet, so no scores in {CHAMPION_SCORES}"
+    test, weights = Shards(TEST_SHARDS), champion.weights_file(current)
     try:
-        found = inference.champion(weights, test, settings.batch, settings.corruptions)
+        scored = inference.champion(weights, test, settings.batch, settings.corruptions)
     except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
-        found = scores.nothing(f"{reigning} is champion, but it could not be scored: {error}", test.classes)
-    scores.write(OUT, found)
-    if found.refused is not None:
-        say(f"  {found.refused}")
-        return f"no scores, so the gate will refuse to compare, in {OUT}"
-    return f"scores of {reigning} on {len(found)} images in {OUT}"
-
-
-if __name__ == "__main__":
-    stages.run("rescore", f"{SHARDS}, {champion.FILE}", main)
+        scored = scores.nothing(f"{current} is champion, but it could not be scored: {error}", test.classes)
+    scores.write(CHAMPION_SCORES, scored)
+    if scored.refused is not None:
+        say(f"  {scored.refused}")
+        return f"no scores, so the gate will refuse to compare, in {CHAMPION_SCORES}"
+    return f"scores of {current} on {len(scored)} images in {CHAMPION_SCORES}"

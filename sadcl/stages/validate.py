@@ -1,27 +1,22 @@
-"""Great Expectations says whether the data may pass."""
+"""Stage ``validate``: Great Expectations checks whether the data may be used."""
 
-from pathlib import Path
-
-from sadcl import files, params, stages
+from sadcl import files, params
 from sadcl.data import table
 from sadcl.data.validation import validator
 from sadcl.errors import SadclError
+from sadcl.layout import BASELINE, DATA_DOCS, TABLE, VALIDATION
 
-TABLE, ACCEPTED = Path("data/table/annotations.parquet"), Path("data/accepted.json")
-OUT, DOCS = Path("reports/validation.json"), Path("reports/data_docs")
+READS = f"{TABLE}, {BASELINE}"
 
 
 def main() -> str:
-    """Write the result and the Data Docs; stop the line when a rule is broken."""
-    accepted = files.read_json(ACCEPTED, fix="Write `null` into it, or run `sadcl data accept`")
-    result = validator.validate(table.read(TABLE), params.load("validate").validate_, accepted, DOCS)
-    files.write_json(OUT, result)
+    """Write the result and the Data Docs; stop the pipeline where a rule is broken."""
+    baseline = files.read_json(BASELINE, fix="Write `null` into it, or run `sadcl data accept`")
+    result = validator.validate(table.read(TABLE), params.load("validate").validate_, baseline, DATA_DOCS)
+    files.write_json(VALIDATION, result)
     if not result["passed"]:
-        fix = f"See {DOCS}/index.html; `sadcl data report` shows the photos"
-        raise SadclError(" ".join(validator.sentences(result)).rstrip("."), where=OUT, fix=fix)
+        fix = f"See {DATA_DOCS}/index.html; `sadcl data report` shows the photos"
+        raise SadclError(" ".join(validator.sentences(result)).rstrip("."), where=VALIDATION, fix=fix)
     judged = [rule for rule in result["rules"] if rule["status"] != "not applicable"]
-    return f"{len(judged)} rules hold ({len(result['rules']) - len(judged)} not applicable); Data Docs in {DOCS}"
-
-
-if __name__ == "__main__":
-    stages.run("validate", f"{TABLE}, {ACCEPTED}", main)
+    skipped = len(result["rules"]) - len(judged)
+    return f"{len(judged)} rules hold ({skipped} not applicable); Data Docs in {DATA_DOCS}"

@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sadcl import files, params
+from sadcl import files, layout, params
 from sadcl.data.shards.batches import Batch, TrainingBatches, batch_of, evaluation_batches, in_order
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.model.network import Network
 from sadcl.progress import track
 
-FOLDER = Path(".sadcl/cache/maps")
 BATCH = 64
 SEED = 0
 """Of the views: all trainings share them, whatever their own seeds."""
@@ -35,7 +34,9 @@ class FeatureMaps:
         SadclError: the backbone learns.
     """
 
-    def __init__(self, network: Network, model: params.Model, device: torch.device, folder: Path = FOLDER) -> None:
+    def __init__(
+        self, network: Network, model: params.Model, device: torch.device, folder: Path = layout.FEATURE_CACHE
+    ) -> None:
         if network.backbone.learns:
             raise SadclError(
                 "Views are kept as feature maps, but this backbone learns",

@@ -1,7 +1,5 @@
 """The trainings of the graph, as functions from files to weights: ``pretrain``, ``train``."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -44,11 +42,8 @@ class Fitted:
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``history.csv``, then forget the trainer's state."""
         checkpoint.save(folder / "weights.safetensors", self.tensors, dict(self.head))
-        table = io.StringIO()
-        writer = csv.DictWriter(table, list(self.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: int(v) if k == "epoch" else f"{v:.6g}" for k, v in row.items()} for row in self.history)
-        files.write_text(folder / "history.csv", table.getvalue())
+        epochs = [{**row, "epoch": int(row["epoch"])} for row in self.history]
+        files.write_csv(folder / "history.csv", epochs, list(epochs[0]))
         self.state.remove()
 
 

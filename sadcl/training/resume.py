@@ -11,16 +11,14 @@ from typing import IO, Any
 import torch
 
 import sadcl
-from sadcl import files
+from sadcl import files, layout
 from sadcl.errors import SadclError
-
-FOLDER = Path(".sadcl/state")
 
 
 class State:
     """The state of one training, on disk: written whole, found again by the digest of its inputs."""
 
-    def __init__(self, inputs: Mapping[str, Any], folder: Path = FOLDER) -> None:
+    def __init__(self, inputs: Mapping[str, Any], folder: Path = layout.TRAINING_STATE) -> None:
         """Args:
         inputs: everything that decides the result (settings, digests of data and of the start); the
             code of the rooms that compute is added here.

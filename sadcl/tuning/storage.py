@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sadcl import files, params, processes
+from sadcl import files, layout, params, processes
 from sadcl.errors import SadclError
 
 if TYPE_CHECKING:
     import optuna
-
-DATABASE = Path(".sadcl/optuna.db")
 ELSEWHERE = "SADCL_OPTUNA_STORAGE"
 """Environment: another storage, such as a database server that several machines share."""
 
@@ -31,7 +29,7 @@ PROCESS, ERROR = "process", "error"
 
 def address(root: Path = Path()) -> str:
     """Where the studies are: sqlite in the project, or what ``SADCL_OPTUNA_STORAGE`` names."""
-    return os.environ.get(ELSEWHERE) or f"sqlite:///{(root / DATABASE).resolve()}"
+    return os.environ.get(ELSEWHERE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
 
 
 def open_study(name: str, settings: params.Params, root: Path = Path(), worker: int = 0) -> "optuna.Study":
@@ -71,7 +69,7 @@ def opened(root: Path = Path()) -> "optuna.storages.RDBStorage":
     from sqlalchemy.exc import SQLAlchemyError
 
     where = address(root)
-    (root / DATABASE).parent.mkdir(parents=True, exist_ok=True)
+    (root / layout.OPTUNA_DATABASE).parent.mkdir(parents=True, exist_ok=True)
     try:
         return optuna.storages.RDBStorage(
             where,

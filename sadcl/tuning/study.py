@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, params, pipeline, processes
+from sadcl import files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.tuning import space, storage, trial_states
 
 if TYPE_CHECKING:
     import optuna
-
-SHARDS = Path("data/shards")
-START, PROTOTYPES = Path("models/pretrain/weights.safetensors"), Path("models/prototypes.safetensors")
 IN_A_ROW = 3
 """How many failing trials in a row end the search."""
 
@@ -106,7 +103,9 @@ def training(root: Path = Path()) -> Objective:
         from sadcl.training import fit as run
 
         with chdir(root):
-            return run.train(settings, SHARDS, START, PROTOTYPES, report=report).best_select
+            return run.train(
+                settings, layout.SHARDS, layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES, report=report
+            ).best_select
 
     return objective
 
@@ -120,7 +119,7 @@ def study_name(settings: params.Params, root: Path = Path()) -> str:
         "model": settings.model.model_dump(mode="json"),
         "train": fit,
         "seed": settings.seed,
-        "inputs": {path.name: files.digest(root / path) for path in (START, PROTOTYPES)},
+        "inputs": {path.name: files.digest(root / path) for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES)},
     }
     return f"{settings.register_.name}-{files.digest_of(shared)[:8]}"
 
@@ -167,12 +166,12 @@ def _ready(root: Path) -> params.Params:
         )
     space.present(settings, root)
     mend = "Run `dvc repro prototypes`"
-    for path in (START, PROTOTYPES):
+    for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
         if not (root / path).exists():
             raise SadclError("Tuning starts from stage 1, which is not there", where=path, fix=mend)
     stale = pipeline.stale(root)
     for stage in pipeline.stages(root):
-        if stage.name in stale and {str(START), str(PROTOTYPES)} & set(stage.outs):
+        if stage.name in stale and {str(layout.PRETRAIN_WEIGHTS), str(layout.PROTOTYPES)} & set(stage.outs):
             raise SadclError("Tuning starts from stage 1, which is stale", where=stale[stage.name][0], fix=mend)
     return settings
 

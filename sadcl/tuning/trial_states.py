@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sadcl import layout
+
 if TYPE_CHECKING:
     import optuna
-
-FOLDER = Path(".sadcl/state")
 ATTRIBUTE = "states"
 """Of a finished trial: the names of its states."""
 
@@ -19,7 +19,7 @@ class Watch:
     """The states that this process writes from now on, known by the lock that a trainer leaves in each."""
 
     def __init__(self, root: Path) -> None:
-        self.folder, self.since = root / FOLDER, time.time() - 1
+        self.folder, self.since = root / layout.TRAINING_STATE, time.time() - 1
 
     def names(self) -> list[str]:
         """Those written, or gone on with, so far."""
@@ -43,4 +43,4 @@ def tidy(study: "optuna.Study", root: Path) -> None:
 
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     for name in kept(finished) - kept([study.best_trial] if finished else []):
-        shutil.rmtree(root / FOLDER / name, ignore_errors=True)
+        shutil.rmtree(root / layout.TRAINING_STATE / name, ignore_errors=True)

@@ -30,7 +30,7 @@ from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
 from sadcl.progress import track
 from sadcl.weights import loader
-from sadcl.weights.loader import CPU, HEAD, SUFFIX, OnnxNetwork, installed
+from sadcl.weights.onnx_network import CPU, HEAD, SUFFIX, OnnxNetwork, installed
 
 OPSET = 18
 """The one that torch's exporter is written in (any other is a conversion), and old enough for other runtimes too."""

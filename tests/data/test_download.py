@@ -11,7 +11,7 @@ from test_archives import tree, zipped
 
 from sadcl.data.download.fetch import fetch
 from sadcl.errors import SadclError
-from sadcl.project import doctor
+from sadcl.project import cleanup
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_was_given_up_is_found_by_clean(server: Files, project: Path, monke
     with pytest.raises(SadclError):
         fetch(toy(server), project, patience=QUICK)
     monkeypatch.chdir(project)
-    assert Path(".sadcl/downloads/toy") in dict(doctor.removable())
+    assert Path(".sadcl/downloads/toy") in dict(cleanup.removable())
 
 
 def test_a_server_without_ranges_starts_again(server: Files, project: Path) -> None:

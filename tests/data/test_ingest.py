@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sadcl import params
+from sadcl import layout, params
 from sadcl.data import ingest as ingesting
 from sadcl.data import table
 from sadcl.data.images import decode as photos
@@ -264,6 +264,6 @@ def test_the_stage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     monkeypatch.setenv("SADCL_WORKERS", "2")
     assert stage.main() == "13 rows in data/table/annotations.parquet"
-    assert len(table.read(root / stage.OUT).frame) == 13
+    assert len(table.read(root / layout.TABLE).frame) == 13
     (root / OWN / "photos/1.jpg").unlink()
     assert "1 with a problem" in stage.main()

@@ -16,10 +16,10 @@ from PIL import Image
 
 from sadcl import files, params
 from sadcl.data import table
-from sadcl.data.images import augment, decode
+from sadcl.data.images import augment, decode, normalise
 from sadcl.data.images.resize import squash
 from sadcl.data.shards import batches as loading
-from sadcl.data.shards import reader
+from sadcl.data.shards import writer
 from sadcl.data.shards.batches import Batch, TrainingBatches, evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -46,7 +46,7 @@ def prepared(root: Path, count: int = COUNT, broken: int | None = None) -> Shard
             "brightness": 99.0, "sharpness": 9.0, "phash": 1,
             "bytes": path.stat().st_size, "sha256": files.digest(path), "problem": None,
         })  # fmt: skip
-    reader.write(table.Table(pd.DataFrame(rows), CLASSES, "raw", {}), root, root / "shards", params.Prepare(), 1)
+    writer.write(table.Table(pd.DataFrame(rows), CLASSES, "raw", {}), root, root / "shards", params.Prepare(), 1)
     return Shards(root / "shards/train")
 
 
@@ -94,7 +94,7 @@ def test_pixels_are_normalised_as_the_backbone_wants(train: Shards) -> None:
 def test_use_and_training_normalise_to_the_same_bytes(train: Shards) -> None:
     stacked = np.stack([squash(decode.pixels(train.jpeg(i), at_least=16), 16) for i in range(COUNT)])
     (batch,) = evaluation_batches(train, MODEL, COUNT)
-    alone = loading.normalise(stacked, MODEL.mean, MODEL.std)
+    alone = normalise.normalise(stacked, MODEL.mean, MODEL.std)
     assert torch.equal(alone, batch.images)
     assert alone.is_contiguous(memory_format=torch.channels_last)
 

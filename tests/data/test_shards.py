@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sadcl import files, params
+from sadcl import files, layout, params
 from sadcl.data import table
 from sadcl.data.images.inspect import inspect
-from sadcl.data.shards import reader
+from sadcl.data.shards import reader, writer
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.stages import prepare
@@ -54,7 +54,7 @@ def made(rows: Sequence[dict[str, Any]], classes: tuple[str, ...] = CLASSES) -> 
 
 
 def write(root: Path, rows: Sequence[dict[str, Any]], how: params.Prepare = KEPT, workers: int = 2) -> Shards:
-    reader.write(made(rows), root, root / "shards", how, workers)
+    writer.write(made(rows), root, root / "shards", how, workers)
     return Shards(root / "shards/train")
 
 
@@ -105,7 +105,7 @@ def test_any_ids_are_read_in_their_order(root: Path, ids: set[str]) -> None:
 def test_counts_are_those_of_the_splits_and_an_empty_split_can_be_opened(root: Path) -> None:
     rows = some(root, ["a", "b", "c"])
     rows[2]["split"] = "test"
-    counts = reader.write(made(rows), root, root / "shards", KEPT, 2)
+    counts = writer.write(made(rows), root, root / "shards", KEPT, 2)
     assert counts == {"train": 2, "select": 0, "test": 1}
     empty = Shards(root / "shards/select")
     assert (len(empty), empty.ids, empty.classes, empty.targets.shape) == (0, [], CLASSES, (0, 3))
@@ -160,7 +160,7 @@ def test_shards_have_a_bounded_length(root: Path) -> None:
     write(root, some(root, drawn(3, 400)))
     lengths = [shard["rows"] for shard in files.read_json(root / "shards/train/index.json")["shards"]]
     assert sum(lengths) == 400
-    assert max(lengths) <= reader.LONGEST * KEPT.shard_rows
+    assert max(lengths) <= writer.LONGEST * KEPT.shard_rows
     assert 2 < np.mean(lengths) < 8
 
 
@@ -247,7 +247,7 @@ def plant(folder: Path) -> None:
 def mix(folder: Path) -> None:
     """A shard of another data set, with the index put right."""
     root = folder.parents[1]
-    reader.write(made(some(root, ["x"]), ("car",)), root, root / "other", KEPT, 1)
+    writer.write(made(some(root, ["x"]), ("car",)), root, root / "other", KEPT, 1)
     foreign = files.read_json(root / "other/train/index.json")["shards"]
     index = files.read_json(folder / "index.json")
     shutil.copy(root / "other/train" / foreign[0]["file"], folder)
@@ -289,20 +289,20 @@ def test_a_label_that_no_class_has_is_refused(root: Path) -> None:
 def project(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(root)
     shutil.copy(RECIPE, "params.yaml")
-    table.write(prepare.TABLE, made(some(root, ["a", "b"])))
+    table.write(layout.TABLE, made(some(root, ["a", "b"])))
     return root
 
 
 def test_the_stage_writes_what_passed(project: Path) -> None:
-    files.write_json(prepare.VALIDATION, {"passed": True})
+    files.write_json(layout.VALIDATION, {"passed": True})
     assert prepare.main() == "2 train, 0 select, 0 test photos in data/shards"
     assert Shards(project / "data/shards/train").ids == ["a", "b"]
 
 
 @pytest.mark.parametrize("result", [{"passed": False}, {}, None])
 def test_the_stage_refuses_what_did_not_pass(project: Path, result: Any) -> None:
-    prepare.VALIDATION.parent.mkdir()
-    prepare.VALIDATION.write_text(json.dumps(result))
+    layout.VALIDATION.parent.mkdir()
+    layout.VALIDATION.write_text(json.dumps(result))
     with pytest.raises(SadclError, match="has not passed"):
         prepare.main()
     assert not (project / "data/shards").exists()

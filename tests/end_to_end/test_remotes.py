@@ -19,7 +19,7 @@ from PIL import Image
 
 from sadcl import files, params, pipeline
 from sadcl.data import table
-from sadcl.data.shards import reader as shards
+from sadcl.data.shards import writer
 from sadcl.pipeline.dvc import dvc
 
 KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -55,7 +55,7 @@ def write_shards(root: Path, shard_rows: int) -> None:
         }
     )  # fmt: skip
     settings = params.Prepare(shard_rows=shard_rows)
-    shards.write(table.Table(frame, ("cat",), "raw", {}), root, root / "shards", settings, workers=2)
+    writer.write(table.Table(frame, ("cat",), "raw", {}), root, root / "shards", settings, workers=2)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sadcl import SadclError
+from sadcl import SadclError, files
 from sadcl.evaluation import curves
 
 some = st.integers(0, 2**32 - 1).map(np.random.default_rng)
@@ -39,7 +39,7 @@ def test_a_large_set_has_at_most_two_hundred_points_spread_over_recall():
 def test_without_positives_there_is_no_curve(tmp_path):
     rows = curves.precision_recall([[0.3, 0.4]], [[0, 0]])
     assert rows == []
-    curves.write_csv(tmp_path / "pr.csv", rows, ("recall", "precision"))
+    files.write_csv(tmp_path / "pr.csv", rows, ("recall", "precision"))
     assert (tmp_path / "pr.csv").read_text() == "recall,precision\n"
 
 
@@ -60,7 +60,7 @@ def test_classes_without_positives_have_no_bar(tmp_path):
 
 
 def test_numbers_and_commas_survive_the_csv(tmp_path):
-    curves.write_csv(
+    files.write_csv(
         tmp_path / "t.csv", [{"class": "cow, brown", "AP": 200 / 3, "positives": 2}], ("class", "AP", "positives")
     )
     with open(tmp_path / "t.csv", newline="") as file:

@@ -13,9 +13,8 @@ from sadcl import cli, params
 from sadcl.data.sources.voc import CLASSES
 from sadcl.errors import SadclError
 from sadcl.evaluation import voc_submission
-from sadcl.model import tagger
 from sadcl.model.network import Network
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, loader
 
 ROOT = Path(__file__).parents[2]
 ORDER = CLASSES[::-1]
@@ -83,7 +82,7 @@ def test_the_command(place: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     assert "20 files with 2 images each in out" in result.output
-    model = tagger.load(place)
+    model = loader.load(place)
     logits = model.logits(["photos/2008_000002.jpg", "photos/2008_000000.jpg"])
     for column, name in enumerate(ORDER):
         lines = (place / f"out/comp2_cls_test_{name}.txt").read_text().splitlines()

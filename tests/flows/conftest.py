@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import environment  # noqa: F401 - before Prefect
+from flows import environment
 from sadcl import pipeline
+
+environment.prepare()  # before Prefect is imported
 
 PIPELINE = """
 stages:

@@ -11,6 +11,7 @@ import pytest
 
 from flows.messages import in_words
 from flows.promote import FILES, promote, told
+from sadcl import layout
 from sadcl.evaluation.gate import champion as shadow
 from sadcl.registry.audit import log
 from sadcl.registry.promote import reject
@@ -75,7 +76,7 @@ def test_on_demand_exactly_these_files_are_committed(run: Callable[..., Any], re
 def test_a_decision_that_cannot_be_followed_fails_with_its_sentence(
     run: Callable[..., Any], by_flow: Callable[[], str], reign: Path  # noqa: F811
 ) -> None:  # fmt: skip
-    (reign / log.FILE).write_text("no line of ours\n")
+    (reign / layout.AUDIT_LOG).write_text("no line of ours\n")
     assert in_words(run()).startswith("A line of the audit is not JSON")
     assert by_flow().startswith(f"{after_decision.STANDS} A line of the audit is not JSON")
 

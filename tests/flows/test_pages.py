@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows import pages
-from sadcl import files
+from sadcl import files, layout
 
 STEPS = [pages.Step("ingest", False, "unchanged", 0.4), pages.Step("gate", True, "gate: a | b in 2 s", 61.0)]
 
@@ -14,10 +14,10 @@ def test_a_name_becomes_a_key_that_prefect_takes() -> None:
 
 def test_the_run_is_told_with_figures_and_verdict_in_words(tmp_path: Path) -> None:
     figures = {"mAP": 84.123, "CP": None, "CR": 1, "CF1": 2.0, "OP": 3.0, "OR": 4.0, "OF1": 5.0}
-    files.write_json(tmp_path / pages.METRICS, {"sadcl": figures, "images": 12})
+    files.write_json(tmp_path / layout.METRICS, {"sadcl": figures, "images": 12})
     rules = [{"result": "fail", "words": "mAP 84.12 is below 85"}]
     verdict = {"verdict": "fail", "words": "One rule of one failed.", "rules": rules}
-    files.write_json(tmp_path / pages.VERDICT, verdict)
+    files.write_json(tmp_path / layout.VERDICT, verdict)
     page = pages.run_page(STEPS, ["1 stage ran in 61 s."], tmp_path)
     assert "| ingest | unchanged | unchanged |" in page
     assert "| gate | 1 min 01 s | gate: a   b in 2 s |" in page
@@ -28,7 +28,7 @@ def test_the_run_is_told_with_figures_and_verdict_in_words(tmp_path: Path) -> No
 
 def test_files_that_are_not_there_or_broken_are_not_shown(tmp_path: Path) -> None:
     assert "Verdict" not in pages.run_page(STEPS, [], tmp_path)
-    files.write_text(tmp_path / pages.METRICS, "{")
+    files.write_text(tmp_path / layout.METRICS, "{")
     assert "test figures" not in pages.run_page(STEPS, [], tmp_path)
 
 

@@ -16,14 +16,14 @@ from PIL import Image
 import sadcl
 from sadcl import files, params
 from sadcl.data import table
+from sadcl.data.images.normalise import normalise
 from sadcl.data.images.resize import squash
-from sadcl.data.shards import reader
-from sadcl.data.shards.batches import normalise
+from sadcl.data.shards import reader, writer
 from sadcl.errors import SadclError
 from sadcl.model.heads import HeadOutput
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
-from sadcl.weights import export, loader
+from sadcl.weights import export, loader, onnx_network
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -285,7 +285,7 @@ def prepared(root: Path) -> reader.Shards:
                 "sha256": files.digest(file), "problem": None,
             }
         )  # fmt: skip
-    reader.write(table.Table(pd.DataFrame(rows), tuple(CLASSES), ".", {}), root, root / "data", params.Prepare(), 1)
+    writer.write(table.Table(pd.DataFrame(rows), tuple(CLASSES), ".", {}), root, root / "data", params.Prepare(), 1)
     return reader.Shards(root / "data/test")
 
 
@@ -344,7 +344,7 @@ def test_onnxruntime_reads_no_file_of_the_working_directory(
     [leaked] = session.run(["leaked"], {"images": np.zeros((1, 3, 64, 64), np.float32)})
     assert leaked.tobytes() == secret.read_bytes()[:24]
     (tmp_path / "empty").mkdir()
-    guarded = loader.session_options(tmp_path / "empty", fast=False)
+    guarded = onnx_network.session_options(tmp_path / "empty", fast=False)
     with pytest.raises(Exception, match=r"administrator\.json"):
         onnxruntime.InferenceSession(data, guarded, providers=["CPUExecutionProvider"])
 

@@ -12,13 +12,13 @@ from PIL import Image
 
 from sadcl import files, params
 from sadcl.data import table
-from sadcl.data.shards import reader
+from sadcl.data.shards import reader, writer
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.errors import SadclError
 from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, loader
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -79,7 +79,7 @@ def test_photos_in_use_are_scored_as_in_evaluation(sarl: Tagger, tmp_path: Path)
             }
         )  # fmt: skip
     made = table.Table(pd.DataFrame(rows), sarl.classes, "raw", {})
-    reader.write(made, tmp_path, tmp_path / "shards", params.Prepare(), 1)
+    writer.write(made, tmp_path, tmp_path / "shards", params.Prepare(), 1)
     test = reader.Shards(tmp_path / "shards/test")
     evaluated = tagger.sigmoid(tagger.logits(sarl.network, evaluation_batches(test, MODEL, 3, 1), CPU))
     np.testing.assert_allclose(sarl.scores([tmp_path / "raw" / f"{i}.jpg" for i in range(4)]), evaluated, atol=1e-6)
@@ -168,7 +168,7 @@ def test_a_folder_or_a_file_is_loaded(sarl: Tagger, tmp_path: Path) -> None:
     state = {f"ema.network.{name}": value.contiguous() for name, value in sarl.network.state_dict().items()}
     checkpoint.save(tmp_path / "weights.safetensors", state, sarl.head)
     for path in (tmp_path, str(tmp_path / "weights.safetensors")):
-        loaded = tagger.load(path)
+        loaded = loader.load(path)
         assert loaded.classes == ("a", "b", "c")
         np.testing.assert_allclose(loaded.scores([photo()]), sarl.scores([photo()]), atol=1e-5)
 
@@ -176,7 +176,7 @@ def test_a_folder_or_a_file_is_loaded(sarl: Tagger, tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(SadclError, match="There are no weights"):
-            tagger.load(path)
+            loader.load(path)
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import yaml
 
-from sadcl import files, params
+from sadcl import files, layout, params
 from sadcl.evaluation import scores
 from sadcl.evaluation.gate.verdict import settings_digest
 from sadcl.registry import client
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
+from sadcl.weights import loader
 
 Networks = Callable[[int], Path]
 
@@ -49,8 +50,8 @@ class World:
         shutil.rmtree(self.root / ".sadcl/mlartifacts", ignore_errors=True)
         shutil.copytree(kept, self.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*"))
         with (
-            closing(sqlite3.connect(kept / client.DATABASE)) as source,
-            closing(sqlite3.connect(self.root / client.DATABASE)) as target,
+            closing(sqlite3.connect(kept / layout.MLFLOW_DATABASE)) as source,
+            closing(sqlite3.connect(self.root / layout.MLFLOW_DATABASE)) as target,
         ):
             source.backup(target)
 
@@ -109,13 +110,12 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
 @pytest.fixture(scope="session")
 def onnx(networks: Networks) -> Networks:
     """ONNX files of the same networks."""
-    from sadcl.model import tagger
     from sadcl.weights import export
 
     def make(seed: int) -> Path:
         path = networks(seed).with_suffix(".onnx")
         if not path.exists():
-            export.onnx(tagger.load(networks(seed)), path)
+            export.onnx(loader.load(networks(seed)), path)
         return path
 
     return make

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sadcl import layout
 from sadcl.errors import SadclError
 from sadcl.registry.audit import log
 
@@ -14,7 +15,7 @@ from sadcl.registry.audit import log
 def fill(root: Path, count: int) -> list[str]:
     for number in range(count):
         log.append({"to": str(number), "reason": "weil's besser ist: ß"}, root)
-    return (root / log.FILE).read_text(encoding="utf-8").splitlines(keepends=True)
+    return (root / layout.AUDIT_LOG).read_text(encoding="utf-8").splitlines(keepends=True)
 
 
 def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_an_edited_line_and_a_missing_line_break_the_chain(tmp_path: Path) -> None:
     lines = fill(tmp_path, 4)
-    path = tmp_path / log.FILE
+    path = tmp_path / layout.AUDIT_LOG
     edited = json.dumps({**json.loads(lines[1]), "to": "9"}, sort_keys=True, ensure_ascii=False) + "\n"
     path.write_text("".join([lines[0], edited, *lines[2:]]), encoding="utf-8")
     assert log.broken(tmp_path) == [3]
@@ -39,7 +40,7 @@ def test_an_edited_line_and_a_missing_line_break_the_chain(tmp_path: Path) -> No
 
 def test_a_line_that_was_half_written_is_as_if_never_written(tmp_path: Path) -> None:
     lines = fill(tmp_path, 2)
-    path = tmp_path / log.FILE
+    path = tmp_path / layout.AUDIT_LOG
     path.write_text(lines[0] + lines[1][:20], encoding="utf-8")
     assert [entry["to"] for entry in log.entries(tmp_path)] == ["0"]
     log.append({"to": "1", "reason": "weil's besser ist: ß"}, tmp_path)
@@ -56,10 +57,10 @@ def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["no json\n", "[]\n"])
 def test_a_foreign_line_is_refused_not_chained(tmp_path: Path, text: str) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / log.FILE).write_text(text)
+    (tmp_path / layout.AUDIT_LOG).write_text(text)
     with pytest.raises(SadclError, match="not JSON"):
         log.append({"to": "1"}, tmp_path)
-    assert (tmp_path / log.FILE).read_text() == text
+    assert (tmp_path / layout.AUDIT_LOG).read_text() == text
 
 
 def test_the_person_is_whom_git_knows(tmp_path: Path) -> None:

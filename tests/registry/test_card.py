@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from sadcl import files, params
+from sadcl import files, layout, params
 from sadcl.evaluation import scores as score_files
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.verdict import verdict
@@ -26,7 +26,7 @@ from sadcl.registry import client as store
 from sadcl.registry import schema
 from sadcl.registry.model_card import card, markdown
 from sadcl.registry.publish import publish
-from sadcl.registry.stage_outputs import SCORES, VALIDATION, WEIGHTS, Made
+from sadcl.registry.stage_outputs import WEIGHTS, Made
 from sadcl.weights import checkpoint
 
 SEVEN = ["mAP", "CP", "CR", "CF1", "OP", "OR", "OF1"]
@@ -98,7 +98,7 @@ def test_no_heading_is_empty(tmp_path: Path, full: bool) -> None:
         for name in ("cost", "threshold", "seen_in_training"):
             made.metrics.pop(name)
         made.metrics["sadcl"]["ECE"] = None
-        files.write_json(tmp_path / VALIDATION, {"passed": True})
+        files.write_json(tmp_path / layout.VALIDATION, {"passed": True})
     text = card.render(made, "1", FACTS if full else {})["README.md"]
     assert not re.search(r"^## [^\n]*\n+(##|\Z)", text, re.MULTILINE)
     assert ("95 % interval" in text) == ("## Cost" in text) == ("elsewhere" in text) == full
@@ -108,7 +108,7 @@ def test_no_heading_is_empty(tmp_path: Path, full: bool) -> None:
 def test_limits_name_what_the_figures_do_not_show(tmp_path: Path) -> None:
     made = leave(tmp_path, classes=("cat", "dog", "unseen"), rare=0, rules=[{**RULES[0], "at_least": 100.0}])
     made.metrics["seen_in_training"] = 7
-    files.write_json(tmp_path / VALIDATION, {"passed": False})
+    files.write_json(tmp_path / layout.VALIDATION, {"passed": False})
     limits = card.render(made, "1", FACTS)["README.md"].split("## Limits")[1].split("## ")[0]
     assert "No test photo shows these labels, so nothing is known about them: unseen." in limits
     assert "7 of the test photos were seen in training" in limits
@@ -283,8 +283,8 @@ def leave(
     }  # fmt: skip
     checkpoint.save(root / WEIGHTS, {"ema.network.x": torch.zeros(1)}, head)
     found = _scores(classes, rare)
-    score_files.write(root / SCORES, found)
-    files.write_json(root / VALIDATION, {"passed": True, "images": {"train": 400, "select": 100, "test": 120}})
+    score_files.write(root / layout.SCORES, found)
+    files.write_json(root / layout.VALIDATION, {"passed": True, "images": {"train": 400, "select": 100, "test": 120}})
     metrics = summary(found, 0.5, "ema")
     reigning = Champion("sadcl-scenes-production", "1", "9" * 64) if champion else None
     logits = {"champion": found.logits["sarl"]} if champion else {}

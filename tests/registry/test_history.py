@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sadcl import files
+from sadcl import files, layout
 from sadcl.errors import SadclError
+from sadcl.project.overview import describe_registry
 from sadcl.registry import client as store
 from sadcl.registry import schema
 from sadcl.registry.audit import log, verify
 from sadcl.registry.promote import promote, reject, rollback
 from sadcl.registry.publish import publish
-from sadcl.registry.status import sentences
 from sadcl.registry.sync import sync
 
 
@@ -35,21 +35,21 @@ def test_a_project_without_decisions_has_no_history(project: Path) -> None:
 def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(reign: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
-    lines = log.FILE.read_bytes().splitlines(keepends=True)
+    lines = layout.AUDIT_LOG.read_bytes().splitlines(keepends=True)
     edited = json.dumps({**json.loads(lines[1]), "user": "Ben"}, sort_keys=True).encode() + b"\n"
     for left, words in (
         ([lines[0], edited, lines[2]], "Line 3 of data/audit.jsonl does not follow"),
         ([lines[0], lines[2]], "Line 2 of data/audit.jsonl does not follow"),
         (lines[:2], "the end was cut off"),
     ):
-        log.FILE.write_bytes(b"".join(left))
+        layout.AUDIT_LOG.write_bytes(b"".join(left))
         assert words in " ".join(verify.read().problems)
 
 
 def test_repairing_the_files_does_not_hide_a_cut_tail(reign: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
-    log.FILE.write_bytes(log.FILE.read_bytes().splitlines(keepends=True)[0])
+    layout.AUDIT_LOG.write_bytes(layout.AUDIT_LOG.read_bytes().splitlines(keepends=True)[0])
     sync()
     assert "the end was cut off" in " ".join(verify.read().problems)
 
@@ -76,7 +76,7 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
     with pytest.raises(SadclError, match="needs a reason"):
         reject(2, " ")
     assert reject(2, "it tags kites as cats").words == "Version 2 of tiny is rejected. Commit data/audit.jsonl."
-    assert sentences()[1] == "Nobody challenges."
+    assert describe_registry()[1] == "There is no challenger."
     for act in (lambda: reject(2, "again"), lambda: promote(2, "I like it")):
         with pytest.raises(SadclError, match=r"rejected by Ann <ann@example\.org>: it tags kites as cats"):
             act()
@@ -87,7 +87,7 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
     assert verify.read().problems == []
     assert sync() is False
     publish()
-    assert sentences()[1] == "Nobody challenges."
+    assert describe_registry()[1] == "There is no challenger."
     files.write_json(
         "reports/verdict.json", {**files.read_json("reports/verdict.json"), "words": "It was judged anew."}
     )

@@ -7,12 +7,13 @@ import pytest
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, schema
+from sadcl.project.overview import describe_registry
+from sadcl.registry import artifacts, lookup
 from sadcl.registry import client as store
 from sadcl.registry.audit import log, verify
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
-from sadcl.registry.status import sentences, status
+from sadcl.registry.status import status
 from sadcl.registry.sync import sync
 
 Stages = Callable[..., None]
@@ -22,9 +23,9 @@ def holders() -> dict[str, str | None]:
     """Who has which alias."""
     with store.opened() as client:
         found = {
-            "challenger": schema.holder(client, "tiny", "challenger"),
-            "champion": schema.holder(client, "tiny-production", "champion"),
-            "previous": schema.holder(client, "tiny-production", "previous"),
+            "challenger": lookup.holder(client, "tiny", "challenger"),
+            "champion": lookup.holder(client, "tiny-production", "champion"),
+            "previous": lookup.holder(client, "tiny-production", "previous"),
         }
     return {alias: None if version is None else str(version.source) for alias, version in found.items()}
 
@@ -161,7 +162,7 @@ def test_status_says_who_is_who(reign: Path) -> None:
     assert (now["challenger"]["version"], now["challenger"]["mAP"], now["challenger"]["verdict"]) == (
         "2", "81.00", "pass",
     )  # fmt: skip
-    champion, challenger = sentences()
+    champion, challenger = describe_registry()
     assert champion.startswith("Champion: tiny-production version 1, mAP 80.00, since 20")
     assert challenger.startswith("Challenger: tiny version 2, mAP 81.00, verdict pass, since 20")
 

@@ -10,7 +10,7 @@ import yaml
 
 from sadcl import files, params
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, schema, status
+from sadcl.registry import artifacts, lookup, schema, status
 from sadcl.registry import client as store
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
@@ -27,7 +27,7 @@ def test_a_model_that_passed_becomes_the_challenger_once(
     assert (again.version, again.alias, again.new) == ("1", "challenger", False)
     assert first.words == "tiny version 1 is registered and has the alias challenger."
     with store.opened() as client:
-        assert len(schema.versions(client, "tiny")) == 1
+        assert len(lookup.versions(client, "tiny")) == 1
     assert capfd.readouterr() == ("", "")
 
 
@@ -90,7 +90,7 @@ def test_registering_again_brings_verdict_and_alias_up_to_date(registered: Path,
     with store.opened() as client:
         version = client.get_model_version("tiny", "1")
         assert version.tags[schema.VERDICT] == "fail"
-        assert schema.holder(client, "tiny", "challenger") is None
+        assert lookup.holder(client, "tiny", "challenger") is None
         shown = client.download_artifacts(version.run_id, "verdict.json")
         assert files.read_json(shown)["verdict"] == "fail"
 
@@ -122,7 +122,7 @@ def test_figures_of_another_model_are_not_registered(
     with pytest.raises(SadclError, match=f"{file} is about other weights"):
         publish()
     with store.opened() as client:
-        assert schema.versions(client, "tiny") == []
+        assert lookup.versions(client, "tiny") == []
 
 
 def test_what_a_killed_call_left_behind_is_put_away(registered: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_failed_call_registers_nothing_and_the_next_one_does(
         with pytest.raises(SadclError, match="did not keep the files"):
             publish()
     with store.opened() as client:
-        assert schema.versions(client, "tiny") == []
+        assert lookup.versions(client, "tiny") == []
     assert publish().version == "1"
 
 

@@ -20,7 +20,7 @@ from sadcl.registry import client as store
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.sync import sync
-from sadcl.weights.loader import OnnxNetwork
+from sadcl.weights.onnx_network import OnnxNetwork
 
 Networks = Callable[[int], Path]
 Stages = Callable[..., None]

@@ -7,11 +7,11 @@ import pytest
 
 from sadcl import files, pipeline
 from sadcl.errors import SadclError
+from sadcl.project.overview import describe_registry
 from sadcl.registry import client as store
-from sadcl.registry import schema
+from sadcl.registry import lookup
 from sadcl.registry.audit import log
 from sadcl.registry.promote import promote
-from sadcl.registry.status import sentences
 from sadcl.registry.sync import sync
 
 
@@ -69,9 +69,9 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
     assert files.read_json("data/champion.json")["version"] == "2"
     assert [line["to"] for line in log.entries()] == ["1", "2"]
     with store.opened() as client:
-        assert len(schema.versions(client, "tiny-production")) == 2
-        assert schema.holder(client, "tiny-production", "previous").version == 1
-        assert schema.holder(client, "tiny", "challenger") is None
+        assert len(lookup.versions(client, "tiny-production")) == 2
+        assert lookup.holder(client, "tiny-production", "previous").version == 1
+        assert lookup.holder(client, "tiny", "challenger") is None
     assert sync() is False
 
 
@@ -89,7 +89,7 @@ def test_an_alias_moved_by_hand_is_followed_and_noted(reign: Path) -> None:
     promote(2, "better")
     with store.opened() as client:
         client.set_registered_model_alias("tiny-production", "champion", "1")
-    assert "does not name it; run `sadcl sync`" in sentences()[1]
+    assert "does not name it; run `sadcl sync`" in describe_registry()[1]
     assert sync() is True
     assert files.read_json("data/champion.json")["version"] == "1"
     assert log.entries()[-1]["action"] == "found"
@@ -101,14 +101,14 @@ def test_a_registry_without_a_champion_takes_nothing_away(registered: Path) -> N
     files.write_json("data/champion.json", named)
     assert sync() is False
     assert files.read_json("data/champion.json") == named
-    assert sentences()[0] == "data/champion.json names tiny-production version 4, which this registry does not know."
+    assert describe_registry()[0] == "data/champion.json names tiny-production version 4, unknown to this registry."
 
 
 def test_a_project_that_registered_nothing_asks_nobody(project: Path) -> None:
     fresh = project / "data/fresh"
     files.write_text(fresh / "params.yaml", Path("params.yaml").read_text())
     assert sync(fresh) is False
-    assert sentences(fresh) == ["There is no champion yet.", "Nobody challenges."]
+    assert describe_registry(fresh) == ["There is no champion yet.", "There is no challenger."]
     assert not (fresh / ".sadcl").exists()
 
 

@@ -15,14 +15,13 @@ from PIL import Image
 from sadcl import files, params
 from sadcl.data import table
 from sadcl.data.images.inspect import inspect
-from sadcl.data.shards import reader
+from sadcl.data.shards import writer
 from sadcl.evaluation import curves, reliability, scores
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.metrics import plain
-from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, loader
 
 RECIPE = Path(__file__).parents[2] / "recipes/demo.yaml"
 HEADER = (
@@ -46,7 +45,7 @@ def make(tmp_path: Path) -> Make:
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Tagger]:
     """A tiny tagger of the classes that are asked for."""
-    return lambda *classes: tagger.load(network(tmp_path / "tiny.safetensors", classes or ("cat", "dog", "kite")))
+    return lambda *classes: loader.load(network(tmp_path / "tiny.safetensors", classes or ("cat", "dog", "kite")))
 
 
 def project(
@@ -84,12 +83,12 @@ def project(
     files.write_json(root / "reports/validation.json", VALIDATION)
     ap = {"AP": ours.figures("sadcl", 0.5)["AP"], "AP_sarl": ours.figures("sarl", 0.5)["AP"]}
     bars = curves.per_class(ours.classes, ours.targets, ours.ignored, ap)
-    curves.write_csv(root / "reports/plots/per_class.csv", bars, ("class", *ap, "positives"))
+    files.write_csv(root / "reports/plots/per_class.csv", bars, ("class", *ap, "positives"))
     line = curves.precision_recall(ours.probabilities("sadcl"), ours.targets, ours.ignored)
-    curves.write_csv(root / "reports/plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
+    files.write_csv(root / "reports/plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
     for name in ("reliability", "reliability_uncalibrated"):
         bins = reliability.reliability(ours.probabilities("sadcl"), ours.targets, ours.ignored)
-        curves.write_csv(root / f"reports/plots/{name}.csv", bins, ("score", "present", "labels"))
+        files.write_csv(root / f"reports/plots/{name}.csv", bins, ("score", "present", "labels"))
     files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
     files.write_text(
         root / "models/train/history.csv",
@@ -130,7 +129,7 @@ def scored(root: Path, classes: tuple[str, ...], images: Sequence[str]) -> score
         for i, name in enumerate(images)
     ]  # fmt: skip
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
-    reader.write(table.Table(frame, classes, "raw", {}), root, root / "data/shards", params.Prepare(), workers=1)
+    writer.write(table.Table(frame, classes, "raw", {}), root, root / "data/shards", params.Prepare(), workers=1)
     sure = np.linspace(4, -2, len(images))[:, None] * (2.0 * targets - 1)
     logits = {
         name: (sure + rng.normal(0, noise, sure.shape)).astype(np.float32)

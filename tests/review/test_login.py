@@ -9,7 +9,7 @@ import pytest
 from sadcl.errors import SadclError
 from sadcl.registry import client
 from sadcl.review.app import create_app
-from sadcl.review.routes.login import OPEN
+from sadcl.review.forms import OPEN
 from sadcl.review.security_headers import POLICY
 from sadcl.review.sessions import AGAIN
 from tests.review.conftest import PASSWORD, Browser, Clock, Door, Person

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sadcl import files
-from sadcl.registry import client
+from sadcl import files, layout
 from sadcl.review.app import create_app
 from tests.registry.conftest import World
 from tests.review.conftest import CLASSES, Browser, Door, text
@@ -142,7 +141,7 @@ def test_a_project_that_registered_nothing_says_so(tmp_path: Path, reign: Path) 
     shutil.copy(reign / "params.yaml", tmp_path)
     browser = Browser(create_app(tmp_path, door=Door()))
     assert "Nothing is registered yet." in browser.log_in().text
-    assert not (tmp_path / client.DATABASE).exists()
+    assert not (tmp_path / layout.MLFLOW_DATABASE).exists()
 
 
 def test_who_may_not_decide_sees_no_form(page: Any) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 import sadcl
 from sadcl import SadclError, files, params
 from sadcl.data import table
-from sadcl.data.shards import reader
+from sadcl.data.shards import reader, writer
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.evaluation import inference, metrics, scores
 from sadcl.model import tagger
@@ -80,7 +80,7 @@ def made(tmp_path_factory):
     """The files that evaluate reads."""
     root = tmp_path_factory.mktemp("made")
     settings = params.parse(params.read(RECIPE), where=RECIPE)
-    reader.write(photos(root), root, root / "data/shards", settings.prepare, workers=1)
+    writer.write(photos(root), root, root / "data/shards", settings.prepare, workers=1)
     save(root / "models/pretrain/weights.safetensors", 1)
     save(root / "models/train/weights.safetensors", 5)
     (root / "params.yaml").write_text(yaml.safe_dump(params.read(RECIPE)))
@@ -207,7 +207,7 @@ def test_calibrate_keeps_what_the_model_for_use_says_of_select(project):
 
 def test_without_a_select_split_labels_are_given_above_a_half(project):
     settings = params.parse(params.read(RECIPE), where=RECIPE)
-    reader.write(
+    writer.write(
         photos(project / "other", select=0), project / "other", project / "data/shards", settings.prepare, workers=1
     )
     assert "no photo was kept" in calibrate.main()

@@ -10,7 +10,7 @@ import yaml
 from sadcl import params
 from sadcl.data import synthetic
 from sadcl.data.ingest import ingest
-from sadcl.data.shards import reader
+from sadcl.data.shards import writer
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent.parent
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params.yaml").write_text(yaml.safe_dump(tiny_settings()))
     settings = params.load(path=root / "params.yaml")
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 2)
-    reader.write(table, root, root / "data/shards", settings.prepare, 2)
+    writer.write(table, root, root / "data/shards", settings.prepare, 2)
     shutil.rmtree(root / ".sadcl", ignore_errors=True)
     return root
 

@@ -11,7 +11,7 @@ from PIL import Image
 import sadcl
 from sadcl import params
 from sadcl.data.ingest import ingest
-from sadcl.data.shards import reader
+from sadcl.data.shards import writer
 from sadcl.stages import calibrate, pretrain, prototypes, train
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def test_a_model_serves_the_classes_it_was_taught(tmp_path: Path, monkeypatch: p
     Path("params.yaml").write_text(yaml.safe_dump(raw))
     settings = params.load()
     table = ingest(tmp_path, SOURCE, settings.ingest, 1, tmp_path / ".sadcl/cache", 1)
-    reader.write(table, tmp_path, tmp_path / "data/shards", settings.prepare, 1)
+    writer.write(table, tmp_path, tmp_path / "data/shards", settings.prepare, 1)
     for stage in (pretrain, prototypes, train, calibrate):
         stage.main()
     model = sadcl.load("models/served")

@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from sadcl import params
+from sadcl import layout, params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -28,7 +28,7 @@ def settings(views: int | None = 2, frozen: list[str] = FROZEN, seed: int = 1) -
 
 
 def kept() -> dict[str, int]:
-    return {file.name: file.stat().st_mtime_ns for file in feature_cache.FOLDER.glob("*.npy")}
+    return {file.name: file.stat().st_mtime_ns for file in layout.FEATURE_CACHE.glob("*.npy")}
 
 
 def test_scores_from_maps_are_those_from_photos(project: Path) -> None:

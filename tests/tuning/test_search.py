@@ -18,10 +18,10 @@ from hypothesis import settings as laws
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from sadcl import params, pipeline
+from sadcl import layout, params, pipeline
 from sadcl.data import synthetic
 from sadcl.data.ingest import ingest
-from sadcl.data.shards import reader
+from sadcl.data.shards import writer
 from sadcl.errors import SadclError
 from sadcl.stages import pretrain, prototypes, train
 from sadcl.tuning import space, storage, study
@@ -56,7 +56,7 @@ def small(root: Path) -> Path:
     raw = params.read(ROOT / "recipes/demo.yaml")
     raw["tune"] = {"trials": 3, "startup_trials": 4, "space": {"train.lr": {"low": 1e-4, "high": 2e-3, "log": True}}}
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
-    for path in (study.START, study.PROTOTYPES):
+    for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(b"weights")
     return root
@@ -139,7 +139,7 @@ def test_other_settings_of_stage_2_are_another_study(tmp_path: Path) -> None:
     name = study.study_name(settings, root)
     assert study.study_name(params.parse(space.with_values(raw, {"train.lr": 7e-4}), "here"), root) == name
     assert study.study_name(params.parse(space.with_values(raw, {"train.epochs": 7}), "here"), root) != name
-    (root / study.START).write_bytes(b"other weights")
+    (root / layout.PRETRAIN_WEIGHTS).write_bytes(b"other weights")
     assert study.study_name(settings, root) != name
 
 
@@ -155,7 +155,7 @@ def test_a_space_outside_stage_2_is_refused(tmp_path: Path) -> None:
 def test_a_stale_stage_1_is_refused(tmp_path: Path) -> None:
     root = small(tmp_path)
     pipeline.set_up(root)
-    (root / "dvc.yaml").write_text(f"stages:\n  pretrain:\n    cmd: 'true'\n    outs: [{study.START}]\n")
+    (root / "dvc.yaml").write_text(f"stages:\n  pretrain:\n    cmd: 'true'\n    outs: [{layout.PRETRAIN_WEIGHTS}]\n")
     with pytest.raises(SadclError, match=r"which is stale .* Run `dvc repro prototypes`"):
         study.tune(1, root=root)
 
@@ -187,7 +187,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = params.load(path=root / "params.yaml")
     synthetic.make(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 1)
-    reader.write(table, root, root / "data/shards", settings.prepare, 1)
+    writer.write(table, root, root / "data/shards", settings.prepare, 1)
     monkeypatch.chdir(root)
     pretrain.main()
     prototypes.main()

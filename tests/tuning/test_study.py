@@ -5,7 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from sadcl import params
+from sadcl import layout, params
 from sadcl.errors import SadclError
 from sadcl.tuning import space, storage, study
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 def root(tmp_path: Path) -> Path:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "params.yaml").write_text((ROOT / "recipes/demo.yaml").read_text())
-    for path in (study.START, study.PROTOTYPES):
+    for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"weights")
     return tmp_path
@@ -89,7 +89,7 @@ def test_the_best_settings_become_a_recipe_and_keep_comments(root: Path) -> None
 
 
 def test_without_a_select_split_or_stage_1_it_is_refused(root: Path) -> None:
-    (root / study.START).unlink()
+    (root / layout.PRETRAIN_WEIGHTS).unlink()
     with pytest.raises(SadclError, match="stage 1"):
         study.tune(1, root=root)
     text = (root / "params.yaml").read_text()

@@ -11,12 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sadcl import files, pipeline
+from sadcl import files, layout, pipeline
 from sadcl.data.sources import inside
 from sadcl.errors import SadclError
 from sadcl.progress import track
 
-RAW = Path("data/raw")
 COLUMNS = ("coco_2014_split", "image_id")
 
 
@@ -39,7 +38,7 @@ def cut(ids: Path, source: Path, name: str, root: Path = Path(".")) -> str:
         SadclError: the list can't be read, or the source lacks something that it names; nothing is half-made.
     """
     pipeline.require_project(root)
-    folder = root / RAW / inside("", name, "--name")
+    folder = root / layout.RAW / inside("", name, "--name")
     if folder.exists():
         raise SadclError("There is something of this name already", where=folder, fix="Choose another with --name")
     wanted = read_ids(ids)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sadcl import files, params, pipeline
+from sadcl import files, layout, params, pipeline
 from sadcl.data.download import archives, originals
 from sadcl.data.download.datasets import DataSet, Original
 from sadcl.data.download.http import Patience
@@ -15,7 +15,6 @@ from sadcl.errors import SadclError
 from sadcl.progress import say, track
 
 _DEFAULT = Patience()
-RAW, DOWNLOADS = Path("data/raw"), Path(".sadcl/downloads")
 
 
 def fetch(data_set: DataSet, root: Path = Path("."), mirror: str = "", patience: Patience = _DEFAULT) -> str:
@@ -36,8 +35,8 @@ def fetch(data_set: DataSet, root: Path = Path("."), mirror: str = "", patience:
             or not at all; one that is there stays as it was.
     """
     pipeline.require_project(root)
-    folder, kept = root / RAW / data_set.name, root / DOWNLOADS / data_set.name
-    record = root / RAW / f"{data_set.name}.sources.json"
+    folder, kept = root / layout.RAW / data_set.name, root / layout.DOWNLOADS / data_set.name
+    record = root / layout.RAW / f"{data_set.name}.sources.json"
     if folder.exists() and not record.exists():
         raise SadclError("There is something of this name already", where=folder, fix="Move it away and run this again")
     with files.held(kept / "lock", f"fetching {data_set.name}"), _settings(data_set, root) as settings:

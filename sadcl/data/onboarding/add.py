@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sadcl import files, params, pipeline
+from sadcl import files, layout, params, pipeline
 from sadcl.data.onboarding.detect import Found, recognise
 from sadcl.data.onboarding.recipe import has_splits, recipe
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
 from sadcl.progress import track
 
-RAW = Path("data/raw")
 SPARE = 64_000_000
 """Bytes that stay free on the disk."""
 ABOUT = ("README.md", "dataset_info.json")
@@ -44,7 +43,7 @@ def add(given: Path, name: str, like: str | None = None, root: Path = Path("."))
     if not _NAME.match(name):
         fix = "Use letters, digits, - and _, and begin with a letter or digit"
         raise SadclError(f"{name!r} can't be the name of a source", where="--name", fix=fix)
-    folder, written = root / RAW / name, root / params.RECIPES / f"{name}.yaml"
+    folder, written = root / layout.RAW / name, root / params.RECIPES / f"{name}.yaml"
     tracked = folder.with_name(f"{name}.dvc")
     _refuse_taken((folder, tracked, written, folder.with_name(f"{name}.splits.csv")))
     found = recognise(given)

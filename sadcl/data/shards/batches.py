@@ -2,10 +2,9 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from math import gcd
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from sadcl import params, processes
 from sadcl.data.images import augment, decode
+from sadcl.data.images.normalise import _lines, _normalise
 from sadcl.data.images.resize import squash
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -21,8 +21,6 @@ AHEAD = 2
 """Batches that are under way or ready while the consumer works on one."""
 TASKS = 4
 """Tasks a worker and batch: enough for an even share, few enough to cost nothing."""
-LINES = 8
-"""Lines of pixels that are normalised as one."""
 KEEP_BYTES = 1 << 30
 """Squashed photos stay in memory where the whole split fits into this."""
 
@@ -193,39 +191,6 @@ def evaluation_batches(
 def in_order(shards: Shards, batch: int) -> Iterator[np.ndarray]:
     """Rows of all photos, so many at a time; the last may be fewer."""
     return (np.arange(first, min(first + batch, len(shards))) for first in range(0, len(shards), batch))
-
-
-def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Pixels as a network takes them: (x / 255 - mean) / std.
-
-    Args:
-        images: uint8 [B, S, S, 3].
-        mean: of red, green, blue, in the range 0 to 1.
-        std: likewise.
-
-    Returns:
-        float32 [B, 3, S, S], channels last in memory.
-    """
-    ready = np.empty(images.shape, np.float32)
-    for pixels, place in zip(images, ready, strict=True):
-        _normalise(pixels, *_lines(mean, std, images.shape[2]), place)
-    return torch.from_numpy(ready).permute(0, 3, 1, 2)
-
-
-def _lines(mean: Sequence[float], std: Sequence[float], side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Factor and summand of each value in a few lines of pixels, both float32 [lines * S * 3]."""
-    factor = np.array([1 / (255 * s) for s in std], np.float32)
-    summand = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
-    pixels = side * gcd(side, LINES)
-    return np.tile(factor, pixels), np.tile(summand, pixels)
-
-
-def _normalise(pixels: np.ndarray, factor: np.ndarray, summand: np.ndarray, place: np.ndarray) -> None:
-    """One photo into its place in the batch; in long rows and in place, which numpy does with vector instructions."""
-    rows = place.reshape(-1, len(factor))
-    np.copyto(rows, pixels.reshape(rows.shape))
-    rows *= factor
-    rows += summand
 
 
 def _augmented(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sadcl import files
+from sadcl import files, layout
 from sadcl.data.table import Table, targets
 from sadcl.data.validation import drift
 from sadcl.errors import SadclError
@@ -146,3 +146,14 @@ def _number(value: Any, most: float = float("inf")) -> float:
     if type(value) not in (int, float) or not 0 <= value <= most:
         raise ValueError("not a number of photos, or not a share")
     return float(value)
+
+
+def accept_data() -> str:
+    """Write ``data/accepted.json`` from the present table."""
+    from sadcl.data import table
+    from sadcl.data.validation import baseline
+
+    if not layout.TABLE.exists():
+        raise SadclError("There is no table to accept", where=layout.TABLE, fix="Run `dvc repro validate` first")
+    files.write_json(layout.BASELINE, baseline.accept(table.read(layout.TABLE)))
+    return f"{layout.BASELINE} now describes the present data; commit it"

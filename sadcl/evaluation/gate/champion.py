@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sadcl import files
+from sadcl import files, layout
 from sadcl.errors import SadclError
-
-FILE, FOLDER = Path("data/champion.json"), Path("data/champion")
 
 _FIX = "Run `sadcl sync`, which writes it anew from the registry"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -37,7 +35,7 @@ class Champion:
         return f"{self.name} version {self.version}"
 
 
-def read(path: str | Path = FILE) -> Champion | None:
+def read(path: str | Path = layout.CHAMPION) -> Champion | None:
     """Who is champion; None where nobody is yet.
 
     Raises:
@@ -62,7 +60,7 @@ def read(path: str | Path = FILE) -> Champion | None:
     )
 
 
-def weights_file(champion: Champion, folder: str | Path = FOLDER) -> Path:
+def weights_file(champion: Champion, folder: str | Path = layout.CHAMPION_FOLDER) -> Path:
     """The champion's weights, or the ONNX file that is served in their place, after their digest was checked.
 
     Raises:

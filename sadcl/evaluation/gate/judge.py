@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from sadcl import params
-from sadcl.evaluation.gate.evidence import FAIL, NOT_APPLICABLE, PASS, REFUSED, UNDECIDED, Evidence
+from sadcl.evaluation.gate.evidence import Evidence
+from sadcl.evaluation.gate.results import FAIL, NOT_APPLICABLE, PASS, REFUSED, UNDECIDED
 from sadcl.evaluation.gate.rules import RULES
 
 

@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sadcl import processes
+from sadcl import layout, processes
 from sadcl.registry.audit import hash_chain
-
-FILE = Path("data/audit.jsonl")
 
 
 def append(entry: dict[str, Any], root: Path = Path(".")) -> None:
@@ -18,7 +16,7 @@ def append(entry: dict[str, Any], root: Path = Path(".")) -> None:
     Raises:
         SadclError: the last line is not one of ours.
     """
-    hash_chain.append(root / FILE, entry)
+    hash_chain.append(root / layout.AUDIT_LOG, entry)
 
 
 def entries(root: Path = Path(".")) -> list[dict[str, Any]]:
@@ -27,13 +25,13 @@ def entries(root: Path = Path(".")) -> list[dict[str, Any]]:
     Raises:
         SadclError: a line is not one of ours.
     """
-    parsed = hash_chain.parse(hash_chain.lines(root / FILE), root / FILE)
+    parsed = hash_chain.parse(hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG)
     return [{k: v for k, v in entry.items() if k != hash_chain.BEFORE} for entry in parsed]
 
 
 def broken(root: Path = Path(".")) -> list[int]:
     """Numbers of the lines, from 1, whose digest of the line before does not hold."""
-    return hash_chain.broken(hash_chain.lines(root / FILE), root / FILE)
+    return hash_chain.broken(hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG)
 
 
 def user(root: Path = Path(".")) -> str:

@@ -8,12 +8,10 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, params
-from sadcl.accounts import users
-from sadcl.evaluation.gate import champion
+from sadcl import files, layout, params
 from sadcl.registry import client as store
-from sadcl.registry import schema
-from sadcl.registry.audit import hash_chain, log
+from sadcl.registry import decision, identity, lookup, schema
+from sadcl.registry.audit import hash_chain
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -48,7 +46,7 @@ def newest(root: Path = Path(".")) -> str:
         SadclError: the server can't be reached.
     """
     kept = _ledger(root)
-    lines = hash_chain.lines(root / log.FILE) if kept is None else kept
+    lines = hash_chain.lines(root / layout.AUDIT_LOG) if kept is None else kept
     return hash_chain.digests(lines[-1:])[0] if lines else ""
 
 
@@ -58,10 +56,10 @@ def read(root: Path = Path(".")) -> History:
     Raises:
         SadclError: the registry can't be had, or a line is not one of ours.
     """
-    ours, path = hash_chain.lines(root / log.FILE), root / log.FILE
+    ours, path = hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG
     ledger = _ledger(root) if store.exists(root) else None
     decided = hash_chain.parse(ours, path)
-    problems = _broken(ours, str(log.FILE))
+    problems = _broken(ours, str(layout.AUDIT_LOG))
     if ledger is None:
         told = decided
     else:
@@ -79,8 +77,8 @@ def _ledger(root: Path) -> list[bytes] | None:
         return None
     with store.opened(root):
         try:
-            return hash_chain.split(users.answer(users.LEDGER, root).encode())
-        except users.NoAccountsError:
+            return hash_chain.split(identity.answer(identity.LEDGER, root).encode())
+        except identity.NoAccountsError:
             return None
 
 
@@ -92,14 +90,14 @@ def _broken(lines: list[bytes], where: str) -> list[str]:
 
 
 def _cut(root: Path, known: list[str]) -> list[str]:
-    path = root / champion.FILE
+    path = root / layout.CHAMPION
     value = files.read_json(path) if path.is_file() else None
     if value is None:
         return []
     noted = value.get("audit")
     if not noted:
-        return [f"{champion.FILE} names no line of the audit; `sadcl sync` adds it."]
-    return [] if noted in known else [f"The line that {champion.FILE} names is gone: the end was cut off, or edited."]
+        return [f"{layout.CHAMPION} names no line of the audit; `sadcl sync` adds it."]
+    return [] if noted in known else [f"The line that {layout.CHAMPION} names is gone: the end was cut off, or edited."]
 
 
 def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
@@ -109,10 +107,10 @@ def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> lis
     name = params.load("register", path=root / params.FILE).register_.name
     production = schema.production(name)
     with store.opened(root) as client:
-        versions = [*schema.versions(client, name), *schema.versions(client, production)]
-        reigning = schema.holder(client, production, schema.CHAMPION)
+        versions = [*lookup.versions(client, name), *lookup.versions(client, production)]
+        reigning = lookup.holder(client, production, schema.CHAMPION)
     found = [
-        f"The decision on {schema.address(version)} was never written down: it is forged, or was cut short."
+        f"The decision on {lookup.address(version)} was never written down: it is forged, or was cut short."
         for version in versions
         if schema.DECISION in version.tags and not _known(version, decided, ledger)
     ]
@@ -125,17 +123,17 @@ def _never_noted(decided: list[Entry], ledger: list[Entry]) -> list[str]:
     noted = {entry["to"] for entry in ledger if (entry["what"], entry.get("key")) == (TAGGED, schema.DECISION)}
     since = dropwhile(lambda numbered: str(numbered[1].get("time"))[:SECONDS] < began, enumerate(decided, 1))
     return [
-        f"Line {number} of {log.FILE} tells a decision that the server never noted: it is forged."
+        f"Line {number} of {layout.AUDIT_LOG} tells a decision that the server never noted: it is forged."
         for number, entry in since
         if entry.get("action") in (schema.PROMOTE, schema.ROLLBACK, schema.REJECT)
-        and not {text := schema.decision_text(_plain(entry)), hash_chain.digest(text)} & noted
+        and not {text := decision.decision_text(_plain(entry)), hash_chain.digest(text)} & noted
     ]
 
 
 def _known(version: "ModelVersion", decided: list[Entry], ledger: list[Entry] | None) -> bool:
     text = version.tags[schema.DECISION]
     if ledger is None:
-        return any(schema.decision(version) == _plain(entry) for entry in decided) or _carried(version)
+        return any(decision.decision(version) == _plain(entry) for entry in decided) or _carried(version)
     here = (TAGGED, version.name, str(version.version), schema.DECISION)
     tagged = [e["to"] for e in ledger if (e["what"], e.get("model"), e.get("version"), e.get("key")) == here]
     return tagged[-1] in (text, hash_chain.digest(text)) if tagged else _carried(version)
@@ -143,7 +141,7 @@ def _known(version: "ModelVersion", decided: list[Entry], ledger: list[Entry] | 
 
 def _carried(version: "ModelVersion") -> bool:
     """A copy in production carries the old rejection of what it is a copy of, which says nothing about itself."""
-    return schema.protected(str(version.name)) and not schema.decision(version)
+    return schema.protected(str(version.name)) and not decision.decision(version)
 
 
 def _moved(production: str, reigns: str | None, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:

@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, params
+from sadcl import files, layout, params
 from sadcl.registry import lineage
 from sadcl.registry.model_card import markdown
 from sadcl.registry.model_card.markdown import Markdown, code, table
-from sadcl.registry.stage_outputs import ONNX, SCORES, VALIDATION, Made
+from sadcl.registry.stage_outputs import ONNX, Made
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -91,8 +91,8 @@ def _facts(made: Made, facts: Mapping[str, str]) -> dict[str, Any]:
     from sadcl.data.table import SPLITS
     from sadcl.evaluation import scores as score_files
 
-    scores, settings = score_files.read(made.root / SCORES), params.parse(made.settings, made.root / params.FILE)
-    validation = files.read_json(made.root / VALIDATION)
+    scores, settings = score_files.read(made.root / layout.SCORES), params.parse(made.settings, made.root / params.FILE)
+    validation = files.read_json(made.root / layout.VALIDATION)
     photos = validation.get("images", {})
     shown_on = (scores.targets & ~scores.ignored).sum(axis=0).tolist()
     positives = list(zip(scores.classes, shown_on, strict=True))

@@ -1,52 +1,25 @@
 """In and out: who asks, whether a form is ours, and how often a log-in may be tried."""
 
-import hashlib
-import hmac
 from typing import Annotated, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from sadcl.review.context import Desk, desk
+from sadcl.review.forms import Form, Sent, _just_shown, _same, _signed
 from sadcl.review.sessions import LONGEST, Session
 
-LARGEST, FIELDS = 64 * 1024, 16
-"""Bytes and fields of a form."""
-OPEN = 60 * 60
-"""Seconds for which a form that was shown can be sent."""
 NAME, PASSWORD = 200, 1000
 """Characters at most, as the form has it."""
-KIND = "application/x-www-form-urlencoded"
 NOBODY = "Name and password do not belong together."
 ENDED = "Your session has ended. Log in again."
 
 router = APIRouter()
-Form = dict[str, str]
 
 
 class LoginNeededError(Exception):
     """Nobody is logged in, or no longer."""
-
-
-async def form(request: Request) -> Form:
-    """The fields of a form, the last value of each.
-
-    Raises:
-        HTTPException: it is too large, or no form.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != KIND:
-        raise HTTPException(415, "This is no form of this page.")
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST:
-            raise HTTPException(413, "The form is too large.")
-    try:
-        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS, errors="strict")
-    except ValueError:
-        raise HTTPException(400, "The form can't be read.") from None
-    return {name: values[-1] for name, values in fields.items()}
 
 
 def session(request: Request) -> Session:
@@ -77,7 +50,6 @@ def _session(at: Desk, token: str | None) -> Session:
 
 
 Who = Annotated[Session, Depends(session)]
-Sent = Annotated[Form, Depends(form)]
 
 
 def own_form(who: Who, sent: Sent) -> Form:
@@ -182,19 +154,6 @@ def _possible(name: str, password: str) -> bool:
     """
     named = 0 < len(name) <= NAME and name.isprintable() and ":" not in name
     return named and 0 < len(password) <= PASSWORD and "\0" not in password
-
-
-def _just_shown(at: Desk, nonce: str, signature: str) -> bool:
-    """Whether a form comes from the page that this browser showed last, an hour ago at most."""
-    return _same(signature, _signed(at, nonce)) and at.clock() - float(nonce.partition(".")[0]) < OPEN
-
-
-def _signed(at: Desk, nonce: str) -> str:
-    return hmac.new(at.key, nonce.encode(), hashlib.sha256).hexdigest()
-
-
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
 
 
 def _inside(to: str) -> str:

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 from sadcl.accounts import host, users
 from sadcl.registry import client as store
-from sadcl.registry import schema
+from sadcl.registry import lookup, schema
 from sadcl.registry.promote import Champion, promote
 from sadcl.registry.publish import publish
 from sadcl.services import free_port
@@ -106,7 +106,7 @@ class Team:
         """Who has which alias."""
         with self.acting(REA), store.opened() as client:
             asked = [(NAME, schema.CHALLENGER), (PRODUCTION, schema.CHAMPION), (PRODUCTION, schema.PREVIOUS)]
-            found = {alias: schema.holder(client, model, alias) for model, alias in asked}
+            found = {alias: lookup.holder(client, model, alias) for model, alias in asked}
         return {alias: None if version is None else str(version.source) for alias, version in found.items()}
 
     def ledger(self) -> list[dict[str, Any]]:

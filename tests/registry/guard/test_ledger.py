@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sadcl import files
+from sadcl import files, layout
 from sadcl.accounts import host
 from sadcl.registry import schema
 from sadcl.registry.audit import hash_chain, log, verify
@@ -65,13 +65,14 @@ def test_a_tail_that_was_cut_off_is_found(reigning: Team, ledger: Path) -> None:
 
 
 def test_a_decision_in_the_project_that_the_server_never_noted_is_found(reigning: Team) -> None:
-    path = reigning.root / log.FILE
+    path = reigning.root / layout.AUDIT_LOG
     whole = path.read_bytes()
     said = log.entries()[-1]
     try:
         log.append({**said, "user": ROB, "reason": "I said so", "time": log.now()})
-        assert f"Line {len(log.entries())} of {log.FILE} tells a decision that the server never noted" in " ".join(
-            problems(reigning)
+        assert (
+            f"Line {len(log.entries())} of {layout.AUDIT_LOG} tells a decision that the server never noted"
+            in " ".join(problems(reigning))
         )
     finally:
         path.write_bytes(whole)
@@ -80,7 +81,7 @@ def test_a_decision_in_the_project_that_the_server_never_noted_is_found(reigning
 
 @pytest.mark.parametrize("model", [NAME, PRODUCTION])
 def test_a_forged_decision_is_found(reigning: Team, model: str) -> None:
-    with closing(sqlite3.connect(reigning.home / host.FOLDER / "mlflow.db")) as database:
+    with closing(sqlite3.connect(reigning.home / layout.TEAM / "mlflow.db")) as database:
         where = "name = ? AND version = 1 AND key = ?"
         held = database.execute(
             f"SELECT value FROM model_version_tags WHERE {where}", (model, schema.DECISION)
@@ -111,7 +112,7 @@ def test_a_forged_decision_is_found(reigning: Team, model: str) -> None:
 
 
 def test_an_alias_moved_in_the_database_is_found(reigning: Team) -> None:
-    with closing(sqlite3.connect(reigning.home / host.FOLDER / "mlflow.db")) as database:
+    with closing(sqlite3.connect(reigning.home / layout.TEAM / "mlflow.db")) as database:
         where = f"name = '{PRODUCTION}' AND alias = 'champion'"
         [held] = database.execute(f"SELECT version FROM registered_model_aliases WHERE {where}").fetchone()
         try:

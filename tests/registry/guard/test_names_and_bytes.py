@@ -10,7 +10,7 @@ import pytest
 import requests
 from mlflow.exceptions import MlflowException
 
-from sadcl.accounts import host
+from sadcl import layout
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, schema
 from sadcl.registry import client as store
@@ -31,7 +31,7 @@ def kept(crew: Team, version: str = "1") -> tuple[str, str, Path]:
         found = client.get_model_version(NAME, version)
         model = client.get_model_version_download_uri(NAME, version).partition(":/")[2]
         run = client.get_run(found.run_id).info.artifact_uri.partition(":/")[2]
-    return model, run, crew.home / host.FOLDER / "artifacts"
+    return model, run, crew.home / layout.TEAM / "artifacts"
 
 
 def spellings(path: str) -> list[str]:

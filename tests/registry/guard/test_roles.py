@@ -12,12 +12,14 @@ from sadcl import files
 from sadcl.accounts import host, users
 from sadcl.accounts.users import Person
 from sadcl.errors import SadclError
+from sadcl.project.overview import describe_registry
 from sadcl.registry import client as store
-from sadcl.registry import schema
+from sadcl.registry import identity, lookup, schema
 from sadcl.registry.audit import hash_chain, log, verify
+from sadcl.registry.decision import decision_text
 from sadcl.registry.promote import promote, reject, rollback
 from sadcl.registry.publish import publish
-from sadcl.registry.status import sentences, status
+from sadcl.registry.status import status
 from sadcl.registry.sync import sync
 from tests.registry.conftest import leave
 from tests.registry.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, ROB, TOM, Team, password
@@ -32,10 +34,10 @@ TAG = "/api/2.0/mlflow/model-versions/set-tag"
 def decision(crew: Team, version: str, **facts: Any) -> str:
     """What `sadcl promote` writes on a version in production."""
     with crew.acting(REA), store.opened() as client:
-        reigns = schema.holder(client, PRODUCTION, schema.CHAMPION)
+        reigns = lookup.holder(client, PRODUCTION, schema.CHAMPION)
         verdict = client.get_model_version(PRODUCTION, version).tags[schema.VERDICT_DIGEST]
     decided = {"action": "promote", "model": PRODUCTION, "from": str(reigns.version), "to": version, "reason": "why"}
-    return schema.decision_text({**decided, "verdict": verdict, "time": log.now(), **facts})
+    return decision_text({**decided, "verdict": verdict, "time": log.now(), **facts})
 
 
 def test_the_server_knows_each_person(crew: Team) -> None:
@@ -44,7 +46,7 @@ def test_the_server_knows_each_person(crew: Team) -> None:
     assert users.check(NOBODY, password(NOBODY)) is None
     assert users.check(RITA, password(ROB)) is None
     with crew.acting(TOM):
-        assert users.decider() == TOM
+        assert identity.decider() == TOM
 
 
 def test_accounts_are_the_administrators(crew: Team) -> None:
@@ -179,7 +181,7 @@ def test_the_alias_has_one_spelling(reigning: Team, alias: str) -> None:
 
 def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> None:
     with reigning.acting(REA), store.opened() as client:
-        reigns = str(schema.holder(client, PRODUCTION, schema.CHAMPION).version)
+        reigns = str(lookup.holder(client, PRODUCTION, schema.CHAMPION).version)
     other = "1" if reigns != "1" else "2"
     for facts, words in (
         ({"user": ROB}, "in one's own name"),
@@ -323,7 +325,7 @@ def test_a_rejection_killed_anywhere_is_finished_by_the_next_call(
         with pytest.raises(Killed):
             reject(number, "no")
     with reigning.acting(REA):
-        assert sentences()[1] == "Nobody challenges."
+        assert describe_registry()[1] == "There is no challenger."
     with reigning.acting(ROB):
         assert sync() is True
         assert sync() is False

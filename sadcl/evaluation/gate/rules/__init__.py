@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from sadcl.evaluation.gate.evidence import Evidence, Held
+from sadcl.evaluation.gate.evidence import Evidence
+from sadcl.evaluation.gate.results import Held
 from sadcl.evaluation.gate.rules.absolute import absolute
 from sadcl.evaluation.gate.rules.cost import cost
 from sadcl.evaluation.gate.rules.per_class import per_class

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from sadcl import params
-from sadcl.evaluation.gate.evidence import REFUSED, Evidence, Held, Limit, Sample, hold, known, numbers, why_unknown
+from sadcl.evaluation.gate.evidence import Evidence, Sample, known, why_unknown
+from sadcl.evaluation.gate.results import REFUSED, Held, Limit, hold, numbers
 
 
 def absolute(rule: params.Absolute, evidence: Evidence) -> Held:

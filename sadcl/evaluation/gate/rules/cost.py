@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from sadcl import params
-from sadcl.evaluation.gate.evidence import FAIL, NOT_APPLICABLE, PASS, REFUSED, Evidence, Held, NotApplicable, Refusal
+from sadcl.evaluation.gate.evidence import Evidence, NotApplicable, Refusal
+from sadcl.evaluation.gate.results import FAIL, NOT_APPLICABLE, PASS, REFUSED, Held
 
 
 def cost(rule: params.Cost, evidence: Evidence) -> Held:

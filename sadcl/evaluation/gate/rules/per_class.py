@@ -4,7 +4,8 @@ import numpy as np
 
 from sadcl import params
 from sadcl.evaluation.bootstrap import AP_BIAS, wider
-from sadcl.evaluation.gate.evidence import NOT_APPLICABLE, Evidence, Held, compared
+from sadcl.evaluation.gate.evidence import Evidence, compared
+from sadcl.evaluation.gate.results import NOT_APPLICABLE, Held
 from sadcl.evaluation.gate.rules.simultaneous import Parts, none_lost
 
 

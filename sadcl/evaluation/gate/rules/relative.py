@@ -3,20 +3,8 @@
 from dataclasses import replace
 
 from sadcl import params
-from sadcl.evaluation.gate.evidence import (
-    LOWER_IS_BETTER,
-    NOT_APPLICABLE,
-    REFUSED,
-    Evidence,
-    Held,
-    Limit,
-    NotApplicable,
-    Sample,
-    hold,
-    known,
-    numbers,
-    why_unknown,
-)
+from sadcl.evaluation.gate.evidence import LOWER_IS_BETTER, Evidence, NotApplicable, Sample, known, why_unknown
+from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, Held, Limit, hold, numbers
 
 
 def relative(rule: params.Relative, evidence: Evidence) -> Held:

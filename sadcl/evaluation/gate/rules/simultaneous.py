@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sadcl.evaluation.bootstrap import FloatArray
-from sadcl.evaluation.gate.evidence import FAIL, PASS, Held
+from sadcl.evaluation.gate.results import FAIL, PASS, Held
 
 LEVEL = 0.95
 """How often no part at all is accused, where none has lost more than the margin."""

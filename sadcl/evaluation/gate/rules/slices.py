@@ -9,16 +9,8 @@ from numpy.typing import NDArray
 
 from sadcl import params
 from sadcl.evaluation.bootstrap import AP_BIAS, typical, wider
-from sadcl.evaluation.gate.evidence import (
-    LOWER_IS_BETTER,
-    NOT_APPLICABLE,
-    REFUSED,
-    Evidence,
-    Held,
-    Sample,
-    compared,
-    why_unknown,
-)
+from sadcl.evaluation.gate.evidence import LOWER_IS_BETTER, Evidence, Sample, compared, why_unknown
+from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, Held
 from sadcl.evaluation.gate.rules.simultaneous import Parts, none_lost
 
 MANY = 8

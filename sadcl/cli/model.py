@@ -1,0 +1,115 @@
+"""Commands that tune, use, draw and convert a model."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sadcl.layout import IMPORTED, SERVED, SHARDS, TRAIN
+from sadcl.progress import hint, say
+
+PANEL = "Training and use"
+app = typer.Typer()
+
+Model = Annotated[str, typer.Option(help="Folder, file, or models:/NAME@ALIAS.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def tune(
+    trials: Annotated[int, typer.Option(min=1, help="Trainings to try in all.")] = 10,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the best settings to params.yaml.")] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Open Optuna's dashboard instead.")] = False,
+) -> None:
+    """Search for better settings on the select split."""
+    if dashboard:
+        from sadcl import services
+
+        services.show("optuna")
+        return
+    from sadcl.tuning import study
+
+    say(study.tune(trials, workers, apply=apply).words)
+    hint("`dvc repro` trains with the settings in params.yaml." if apply else "`--apply` writes them to params.yaml.")
+
+
+@app.command(rich_help_panel=PANEL)
+def predict(
+    photos: Annotated[list[Path], typer.Argument(help="Image files.")],
+    model: Model = str(SERVED),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
+    attention: Annotated[Path | None, typer.Option(help="Folder to write attention maps to.")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Replaces the model's thresholds.")] = None,
+) -> None:
+    """Print the labels of photos, with probabilities."""
+    from sadcl.registry import load
+
+    tagger = load.load(model)
+    for photo, labels in zip(photos, tagger.predict(list(photos), threshold), strict=True):
+        if as_json:
+            typer.echo(json.dumps({"photo": str(photo), "labels": [{"label": n, "probability": p} for n, p in labels]}))
+        else:
+            typer.echo(f"{photo}: " + (", ".join(f"{name} {p:.0%}" for name, p in labels) or "no label"))
+        if attention is not None:
+            from sadcl.report import attention_maps
+
+            attention_maps.write_maps(tagger, photo, [name for name, _ in labels], attention)
+
+
+@app.command(rich_help_panel=PANEL)
+def attention(
+    photo: Annotated[Path, typer.Argument(help="Image file.")],
+    model: Model = str(SERVED),
+    label: Annotated[list[str] | None, typer.Option(help="Label to draw; repeat it. Default: those found.")] = None,
+    out: Annotated[Path, typer.Option(help="PNG or JPEG file to write.")] = Path("attention.png"),
+) -> None:
+    """Draw where each label looked, next to the photo."""
+    from sadcl.registry import load
+    from sadcl.report import attention_maps
+
+    say(attention_maps.draw(load.load(model), photo, label or [], out))
+
+
+@app.command(rich_help_panel=PANEL)
+def embed(
+    model: Annotated[Path, typer.Option(help="Weights file, or its folder.")] = TRAIN,
+    split: Annotated[str, typer.Option(help="train, select or test.")] = "test",
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes, the most frequent first.")] = 10,
+    label: Annotated[list[str] | None, typer.Option(help="Class to draw; repeat it. Replaces --classes.")] = None,
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("embedding.png"),
+) -> None:
+    """Draw label-level features and prototypes in two dimensions (t-SNE)."""
+    from sadcl.report import embedding
+
+    for line in embedding.draw(model, SHARDS / split, out, classes, label or []):
+        say(line)
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    model: Model = str(SERVED),
+    out: Annotated[Path, typer.Option(help="Folder to write weights.onnx and weights.pt2 to.")] = Path("exported"),
+) -> None:
+    """Export a model as ONNX and torch.export files, checked against the original."""
+    from sadcl.registry import load
+    from sadcl.weights import export
+
+    for line in export.report(load.load(model), out):
+        say(line)
+
+
+@app.command("import-checkpoint", rich_help_panel=PANEL)
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A released SADCL or Query2Label checkpoint.")],
+    out: Annotated[Path, typer.Option(help="Folder to write weights.safetensors to.")] = IMPORTED,
+    recipe: Annotated[str, typer.Option(help="Recipe that describes its network.")] = "coco2014-r101-448",
+    classes: Annotated[Path | None, typer.Option(help="Class names, one a line; known for COCO and VOC.")] = None,
+) -> None:
+    """Convert a released checkpoint to a model of sadcl."""
+    from sadcl import params
+    from sadcl.weights import released
+
+    settings = params.load(path=params.recipe(recipe))
+    for line in released.convert(file, out, settings, released.class_list(classes) if classes else None):
+        say(line)

@@ -1,0 +1,86 @@
+"""Commands about a project as a whole: ``init``, ``recipe``, ``demo``, ``status``, ``doctor``, ``clean``, ``open``."""
+
+from typing import Annotated
+
+import typer
+
+from sadcl.progress import hint, say
+
+PANEL = "Project"
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def init() -> None:
+    """Turn an empty folder into a project, or update a project to the installed sadcl."""
+    from sadcl import pipeline
+
+    say(pipeline.start() or "This folder is a project already.")
+    hint("`sadcl data add PATH --name NAME` adds your photos; `sadcl demo` runs the pipeline on a small data set.")
+
+
+@app.command(rich_help_panel=PANEL)
+def recipe(
+    name: Annotated[str, typer.Argument(help="A file in recipes/, or a recipe of sadcl, without .yaml.")],
+) -> None:
+    """Write a recipe to params.yaml."""
+    from sadcl.project import settings
+
+    for line in settings.use_recipe(name):
+        say(line)
+    hint("`dvc repro` runs what the new settings make stale.")
+
+
+@app.command(rich_help_panel=PANEL)
+def demo(recipe: Annotated[str, typer.Option(help="Recipe to run.")] = "demo") -> None:
+    """Run the whole pipeline on the embedded data set and print a summary."""
+    from sadcl.project import demo
+
+    demo.run(recipe)
+
+
+@app.command(rich_help_panel=PANEL)
+def status() -> None:
+    """Show champion, challenger, last run and stale stages."""
+    from sadcl.project import overview
+
+    for line in overview.describe():
+        say(line)
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor() -> None:
+    """List what is missing or misconfigured; exit with 1 if anything is."""
+    from sadcl.project import doctor
+
+    findings = doctor.diagnose()
+    for line in findings or ["Nothing is missing."]:
+        say(line)
+    raise typer.Exit(1 if findings else 0)
+
+
+@app.command(rich_help_panel=PANEL)
+def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False) -> None:
+    """List caches and leftovers, then remove them."""
+    from sadcl import pipeline
+    from sadcl.project import cleanup
+
+    pipeline.require_project()
+    removable = cleanup.removable()
+    for path, size in removable:
+        say(f"{size / 1e6:10.1f} MB  {path}")
+    if not removable:
+        say("There is nothing to remove.")
+    elif yes or typer.confirm("Remove all of these?"):
+        say(cleanup.clean(removable))
+
+
+@app.command("open", rich_help_panel=PANEL)
+def open_page(
+    page: Annotated[str, typer.Argument(help="mlflow, optuna or prefect.")],
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; a free one by default.")] = None,
+) -> None:
+    """Serve a dashboard on loopback until Ctrl-C."""
+    from sadcl import services
+
+    services.show(page, port)

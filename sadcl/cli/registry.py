@@ -1,0 +1,99 @@
+"""Commands about the registry of models: register, verdict, promote, reject, rollback, audit, sync."""
+
+from typing import Annotated
+
+import typer
+
+from sadcl.progress import hint, say
+
+PANEL = "Registry"
+app = typer.Typer()
+
+Version = Annotated[str, typer.Argument(help="Version of the registered model.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; the audit log keeps it.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def register() -> None:
+    """Register the outputs of the last run as a version of the model."""
+    from sadcl import pipeline
+    from sadcl.registry import latency, publish
+
+    pipeline.require_project()
+    registration = publish.publish()
+    say(f"{registration.words} {latency.note(registration)}." if registration.new else registration.words)
+    hint("A reviewer decides: `sadcl promote VERSION --reason TEXT`, or the review page of `sadcl up`.")
+
+
+@app.command(rich_help_panel=PANEL)
+def verdict(
+    check: Annotated[bool, typer.Option("--check", help="Judge again and compare byte for byte.")] = False,
+) -> None:
+    """Print the verdict of the gate, rule by rule."""
+    from sadcl import pipeline
+    from sadcl.evaluation.gate import recheck
+
+    pipeline.require_project()
+    for line in [recheck.recheck()] if check else recheck.describe():
+        say(line)
+
+
+@app.command(rich_help_panel=PANEL)
+def promote(
+    version: Version,
+    reason: Reason = "",
+    first: Annotated[bool, typer.Option("--first", help="There is no champion yet.")] = False,
+) -> None:
+    """Make a version that passed its gate the champion."""
+    from sadcl import pipeline
+    from sadcl.registry import promote
+
+    pipeline.require_project()
+    say(promote.promote(version, reason, first=first).words)
+    hint("Commit data/champion.json, data/champion.dvc and data/audit.jsonl; `dvc push` shares the weights.")
+
+
+@app.command(rich_help_panel=PANEL)
+def reject(version: Version, reason: Reason = "") -> None:
+    """Reject a challenger."""
+    from sadcl import pipeline
+    from sadcl.registry import promote
+
+    pipeline.require_project()
+    say(promote.reject(version, reason).words)
+
+
+@app.command(rich_help_panel=PANEL)
+def rollback(reason: Reason = "") -> None:
+    """Make the previous champion the champion again."""
+    from sadcl import pipeline
+    from sadcl.registry import promote
+
+    pipeline.require_project()
+    say(promote.rollback(reason).words)
+    hint("Commit data/champion.json, data/champion.dvc and data/audit.jsonl.")
+
+
+@app.command(rich_help_panel=PANEL)
+def audit() -> None:
+    """Print who changed what in the registry, and verify that no entry is missing; exit with 1 if one is."""
+    from sadcl import pipeline
+    from sadcl.registry.audit import verify
+
+    pipeline.require_project()
+    history = verify.read()
+    for line in history.lines:
+        typer.echo(line)
+    for problem in history.problems or [f"The log is complete: {len(history.lines)} entries agree with the registry."]:
+        say(problem)
+    raise typer.Exit(1 if history.problems else 0)
+
+
+@app.command(rich_help_panel=PANEL)
+def sync() -> None:
+    """Restore data/champion from the registry."""
+    from sadcl import pipeline
+    from sadcl.registry import sync
+
+    pipeline.require_project()
+    say("The files were restored from the registry." if sync.sync() else "The files agree with the registry.")

@@ -1,0 +1,67 @@
+"""Commands for a team: its servers (``up``, ``down``) and accounts (``user ...``)."""
+
+import os
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from sadcl.errors import SadclError
+from sadcl.progress import hint, say
+
+PANEL = "Team"
+app = typer.Typer()
+user = typer.Typer(help="Accounts of a team's registry.", no_args_is_help=True)
+
+
+@app.command(rich_help_panel=PANEL)
+def up(port: Annotated[int, typer.Option(min=1, max=65532, help="Registry's port; the others follow.")] = 5000) -> None:
+    """Start a team's servers on this host, on loopback, until Ctrl-C."""
+    from sadcl import pipeline, services
+
+    pipeline.require_project()
+    services.up(port)
+
+
+@app.command(rich_help_panel=PANEL)
+def down() -> None:
+    """Stop a team's servers."""
+    from sadcl import services
+
+    say(services.down())
+
+
+@user.command("add")
+def user_add(
+    name: Annotated[str, typer.Argument(help="Login name.")],
+    role: Annotated[
+        Literal["trainer", "reviewer", "reader"],
+        typer.Option(help="trainer registers models, reviewer decides on them, reader looks."),
+    ],
+) -> None:
+    """Create an account; the password comes from a prompt or from SADCL_USER_PASSWORD."""
+    from sadcl.accounts import users
+
+    password = os.environ.get("SADCL_USER_PASSWORD")
+    if password is None and not sys.stdin.isatty():
+        raise SadclError("There is no terminal to ask for a password", fix="Set SADCL_USER_PASSWORD")
+    account = users.add(name, role, password or typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    say(f"{account.name} is a {account.role} now.")
+    hint("Export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to work under this account.")
+
+
+@user.command("list")
+def user_list() -> None:
+    """List all accounts and their roles."""
+    from sadcl.accounts import users
+
+    for account in users.listed():
+        typer.echo(f"{account.role:14} {account.name}")
+
+
+@user.command("prefect")
+def user_prefect() -> None:
+    """Print the login of Prefect's server, for its page and for PREFECT_API_AUTH_STRING."""
+    from sadcl.accounts import host
+
+    typer.echo(host.prefect_login())

@@ -1,0 +1,58 @@
+"""Paths of a project, relative to its folder: what stages read and write, and what commands keep.
+
+Settings are elsewhere: ``params.yaml`` and ``recipes/`` belong to ``sadcl.params``.
+"""
+
+from pathlib import Path
+
+DATA = Path("data")
+RAW = DATA / "raw"
+SCENES = RAW / "scenes"
+TABLE = DATA / "table" / "annotations.parquet"
+SHARDS = DATA / "shards"
+TRAIN_SHARDS, SELECT_SHARDS, TEST_SHARDS = (SHARDS / split for split in ("train", "select", "test"))
+
+# What people have accepted; committed to git.
+BASELINE = DATA / "accepted.json"
+CHAMPION = DATA / "champion.json"
+CHAMPION_FOLDER = DATA / "champion"
+AUDIT_LOG = DATA / "audit.jsonl"
+
+MODELS = Path("models")
+PRETRAIN = MODELS / "pretrain"
+PRETRAIN_WEIGHTS, PRETRAIN_HISTORY = PRETRAIN / "weights.safetensors", PRETRAIN / "history.csv"
+PROTOTYPES = MODELS / "prototypes.safetensors"
+TRAIN = MODELS / "train"
+TRAIN_WEIGHTS, TRAIN_HISTORY = TRAIN / "weights.safetensors", TRAIN / "history.csv"
+SERVED = MODELS / "served"
+IMPORTED = MODELS / "imported"
+
+REPORTS = Path("reports")
+VALIDATION, DATA_DOCS = REPORTS / "validation.json", REPORTS / "data_docs"
+SELECT_SCORES, SCORES = REPORTS / "select_scores.parquet", REPORTS / "scores.parquet"
+CHAMPION_SCORES = REPORTS / "champion_scores.parquet"
+METRICS, VERDICT = REPORTS / "metrics.json", REPORTS / "verdict.json"
+MODEL_REPORT, DATA_REPORT = REPORTS / "report.html", REPORTS / "data.html"
+PLOTS = REPORTS / "plots"
+LABEL_ERRORS = REPORTS / "label_errors.csv"
+
+POOLING = Path("benchmarks/pooling")
+
+# Kept on this machine alone; never committed.
+LOCAL = Path(".sadcl")
+CACHE = LOCAL / "cache"
+FEATURE_CACHE = CACHE / "maps"
+TRAINING_STATE = LOCAL / "state"
+LAST_RUNS = LOCAL / "runs"
+WORKTREES = LOCAL / "worktrees"
+DOWNLOADS = LOCAL / "downloads"
+REVIEW_CACHE = LOCAL / "review"
+TEAM = LOCAL / "team"
+PREFECT_HOME = LOCAL / "prefect"
+PREFECT_DEPLOYMENTS = LOCAL / "prefect.yaml"
+OPTUNA_DATABASE = LOCAL / "optuna.db"
+MLFLOW_DATABASE = LOCAL / "mlflow.db"
+REGISTRY_LOCK = LOCAL / "registry.lock"
+RETRAIN_LOCK = LOCAL / "retrain.lock"
+
+WRITTEN_BY_STAGES = (TABLE.parent, SHARDS, CHAMPION_FOLDER, MODELS, REPORTS)

@@ -1,0 +1,45 @@
+"""Running a stage as a program: a line at the start and at the end, errors as sentences, the time it took."""
+
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+
+from sadcl import files, layout, processes
+from sadcl.errors import SadclError
+from sadcl.progress import duration, say
+
+USER_ERROR = 2
+"""Exit status of a stage that stops for a reason that a person can mend."""
+
+
+def run(name: str, reads: str, main: Callable[[], str]) -> None:
+    """Run a stage in this process and exit with 1 or 2 when it fails.
+
+    Args:
+        name: the stage, as ``dvc.yaml`` has it.
+        reads: what it reads, for the first line.
+        main: does the work and returns what it wrote, for the last line.
+    """
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    warnings.filterwarnings("ignore")
+    processes.end_with_parents()
+    started = time.monotonic()
+    say(f"{name}: reads {reads}")
+    try:
+        result = main()
+    except SadclError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        sys.exit(USER_ERROR)
+    except Exception:
+        traceback.print_exc()
+        print(f"{name}: this is a bug in sadcl; please report the lines above", file=sys.stderr, flush=True)
+        sys.exit(1)
+    seconds = time.monotonic() - started
+    say(f"{name}: {result} in {duration(seconds)}")
+    last_run = {"seconds": round(seconds, 1), "ended": round(time.time())}
+    with suppress(SadclError):  # a full disk: the stage is done, and only `sadcl status` knows less
+        files.write_json(layout.LAST_RUNS / f"{name}.json", last_run)
