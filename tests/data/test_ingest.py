@@ -19,6 +19,7 @@ from sadcl.data.images import inspect as facts
 from sadcl.data.ingest import ingest
 from sadcl.errors import SadclError
 from sadcl.stages import ingest as stage
+from tests.paths import REPOSITORY
 
 OWN = "data/raw/own"
 
@@ -258,7 +259,7 @@ def test_a_csv_without_splits_needs_a_share(root: Path) -> None:
 
 
 def test_the_stage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = params.read(Path(__file__).parents[2] / "recipes/demo.yaml")
+    recipe = params.read(REPOSITORY / "recipes/demo.yaml")
     recipe["ingest"] = settings().model_dump(mode="json")
     (root / "params.yaml").write_text(json.dumps(recipe))
     monkeypatch.chdir(root)

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from sadcl import files
+from tests.paths import REPOSITORY
 
-ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
 SIZES = {"train": 60, "select": 20, "test": 24}
 MAKE = f"""
@@ -24,7 +24,7 @@ scenes.make(Path("data/raw/scenes"), 7, {SIZES!r})
 
 
 def tiny() -> str:
-    raw = yaml.safe_load((ROOT / "recipes/demo.yaml").read_text())
+    raw = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text())
     raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
     for stage in ("pretrain", "train"):
         raw[stage] |= {"epochs": 1, "batch": 10}
@@ -61,11 +61,13 @@ def stale(project: Path) -> list[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this project with tiny settings, after its first `sadcl demo`."""
     project = tmp_path_factory.mktemp("loop") / "project"
-    kept = subprocess.run(["git", "ls-files"], cwd=ROOT, text=True, capture_output=True, check=True).stdout.split("\n")
+    kept = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, text=True, capture_output=True, check=True).stdout.split(
+        "\n"
+    )
     for name in filter(None, kept):
-        if (ROOT / name).is_file():
+        if (REPOSITORY / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, project / name)
+            shutil.copy2(REPOSITORY / name, project / name)
     (project / "recipes/tiny.yaml").write_text(tiny())
     git = ("init -q -b main", "config user.name Ann", "config user.email ann@example.org", "add -A", "commit -qm start")
     for command in map(str.split, git):
@@ -205,7 +207,7 @@ def test_a_stage_killed_by_itself_fails_dvc_and_can_run_again(project: Path, sta
         for line in dvc.stdout:
             if line.startswith(f"{stage}: reads"):
                 (victim,) = (
-                    p for p in psutil.Process(dvc.pid).children(True) if f"sadcl.stages.{stage}" in p.cmdline()
+                    p for p in psutil.Process(dvc.pid).children(True) if p.cmdline()[-2:] == ["sadcl.stages", stage]
                 )
                 victim.kill()
     assert dvc.wait() != 0

@@ -12,12 +12,13 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import REPOSITORY
+
 BIN = Path(sys.executable).parent
 
 
 def commands() -> list[str]:
-    section = (ROOT / "README.md").read_text().split("## Your own photos")[1].split("\n## ")[0]
+    section = (REPOSITORY / "README.md").read_text().split("## Your own photos")[1].split("\n## ")[0]
     return [line.strip() for line in re.findall(r"^    (?:sadcl|dvc) .*$", section, re.MULTILINE)][:5]
 
 
@@ -47,7 +48,7 @@ def test_five_commands_from_an_empty_folder(tmp_path: Path) -> None:
     project.mkdir()
     surroundings = {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1",
-        "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(ROOT),
+        "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(REPOSITORY),
     }  # fmt: skip
     asked = commands()
     assert [command.split()[:2] for command in asked] == [

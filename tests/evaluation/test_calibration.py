@@ -1,57 +1,133 @@
-"""What a score is worth."""
+"""Calibration and thresholds: what they promise on photos that they were not fitted on, and where there is little."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
 
-from sadcl import SadclError
-from sadcl.evaluation.bootstrap import multiplicities, resampled
-from sadcl.evaluation.reliability import BINS, expected_calibration_error, reliability
-
-some = st.integers(0, 2**32 - 1).map(np.random.default_rng)
-
-
-@given(some)
-def test_the_error_is_that_of_a_loop_over_bins_and_labels(rng: np.random.Generator) -> None:
-    scores, targets, ignored = rng.random((20, 3)), rng.random((20, 3)) < 0.4, rng.random((20, 3)) < 0.2
-    total, rows = 0.0, []
-    for b in range(BINS):
-        inside = [
-            (scores[i, j], targets[i, j]) for i in range(20) for j in range(3)
-            if not ignored[i, j] and b / BINS <= scores[i, j] < (b + 1) / BINS
-        ]  # fmt: skip
-        if inside:
-            mean, share = np.mean([s for s, _ in inside]), np.mean([t for _, t in inside])
-            total += len(inside) * abs(mean - share)
-            rows.append({"score": 100 * mean, "present": 100 * share, "labels": len(inside)})
-    assert expected_calibration_error(scores, targets, ignored) == pytest.approx(100 * total / (~ignored).sum())
-    assert reliability(scores, targets, ignored) == [pytest.approx(row) for row in rows]
+from sadcl import SadclError, evaluate
+from sadcl.evaluation import calibration
+from sadcl.evaluation.metrics import of_labels
+from sadcl.evaluation.reliability import expected_calibration_error
 
 
-def test_scores_that_say_the_truth_have_no_error_and_sure_lies_have_all_of_it() -> None:
+def world(seed, photos, classes=10, slope=0.6, shift=3.0):
+    """Logits of a model that is too sure of itself and sees labels everywhere, and the truth."""
+    rng = np.random.default_rng(seed)
+    true = rng.normal(-2.5, 2, (photos, classes)) + np.linspace(-1, 1, classes)
+    targets = rng.random(true.shape) < calibration.sigmoid(true)
+    return true / slope + shift, targets
+
+
+def test_what_was_fitted_holds_on_other_photos():
+    fitted, (logits, targets) = calibration.fit(*world(0, 2000)), world(1, 4000)
+    before = expected_calibration_error(calibration.sigmoid(logits), targets)
+    after = expected_calibration_error(fitted.probabilities(logits), targets)
+    assert before > 7
+    assert after < 1
+    assert_allclose(fitted.slope, 0.6, rtol=0.25)
+    nobody = np.zeros_like(targets)
+    own = of_labels(fitted.probabilities(logits) > fitted.thresholds, targets, nobody)
+    fixed = evaluate(calibration.sigmoid(logits), targets)
+    assert own["CF1"] > fixed["CF1"] + 3
+    assert own["OF1"] > fixed["OF1"] + 3
+
+
+def test_average_precision_stays_what_it_was():
+    logits, targets = world(2, 300)
+    fitted = calibration.fit(*world(0, 60))
+    assert (fitted.slope > 0).all()
+    assert_allclose(
+        evaluate(fitted.probabilities(logits), targets)["AP"], evaluate(calibration.sigmoid(logits), targets)["AP"]
+    )
+
+
+def test_a_class_without_positives_takes_what_all_have_in_common():
+    logits, targets = world(0, 500)
+    targets[:, 3] = False
+    fitted, common = calibration.fit(logits, targets), calibration.fit(logits, targets, prior_positives=1e12)
+    assert fitted.thresholds[3] == pytest.approx(common.thresholds[0])
+    assert np.ptp(common.thresholds) < 1e-9
+    assert np.ptp(fitted.thresholds) > 0.01
+
+
+def test_it_is_the_largest_posterior():
+    """The same by a general minimiser."""
+    logits, targets = world(3, 80, classes=3)
+    known = np.random.default_rng(0).random(targets.shape) < 0.9
+    slope, bias = calibration.platt(logits, targets, known)
+
+    def loss(pair, z, y, centre, spread):
+        off = np.logaddexp(0, pair[0] * z + pair[1]) - y * (pair[0] * z + pair[1])
+        return off.sum() + (((pair - centre) / spread) ** 2).sum() / 2
+
+    wide = np.full(2, calibration.WIDE)
+    common = minimize(loss, [1.0, 0.0], (logits[known], targets[known], np.array([1.0, 0.0]), wide), tol=1e-12).x
+    spread = np.array([calibration.SLOPE_SPREAD * common[0], calibration.BIAS_SPREAD])
+    for j in range(3):
+        z, y = logits[known[:, j], j], targets[known[:, j], j]
+        assert_allclose([slope[j], bias[j]], minimize(loss, common, (z, y, common, spread), tol=1e-12).x, atol=1e-4)
+
+
+def test_the_threshold_is_the_best_of_all():
+    """Against every place between two scores, one class, nothing in common."""
     rng = np.random.default_rng(0)
-    scores = rng.random((4000, 10))
-    assert expected_calibration_error(scores, rng.random((4000, 10)) < scores) < 1
-    assert expected_calibration_error(np.ones((3, 2)), np.zeros((3, 2))) == 100
-    assert expected_calibration_error(np.ones((3, 2)), np.ones((3, 2))) == 0
+    logits = rng.normal(size=(60, 1)).round(1)  # with equal ones
+    targets = rng.random((60, 1)) < calibration.sigmoid(2 * logits)
+    fitted = calibration.fit(logits, targets, prior_positives=0)
+    scores = fitted.probabilities(logits)
+
+    def f1(threshold):
+        said = scores > threshold
+        return 2 * (said & targets).sum() / (said.sum() + targets.sum())
+
+    assert f1(fitted.thresholds[0]) == max(f1(value) for value in np.append(scores, 0))
 
 
-def test_without_any_label_there_is_no_error_to_know() -> None:
-    assert np.isnan(expected_calibration_error([[0.5]], [[1]], [[1]]))
-    assert reliability([[0.5]], [[1]], [[1]]) == []
+@pytest.mark.parametrize("wanted", [60.0, 90.0])
+def test_a_wanted_precision_is_met_with_as_many_labels_as_there_can_be(wanted):
+    logits, targets = world(0, 400)
+    fitted = calibration.fit(logits, targets, precision=wanted, prior_positives=0)
+    scores = fitted.probabilities(logits)
+    for j in range(10):
+        said, right = (
+            (scores[:, j] > fitted.thresholds[j]).sum(),
+            targets[:, j][scores[:, j] > fitted.thresholds[j]].sum(),
+        )
+        assert 100 * right >= wanted * said
+        for other in scores[:, j][scores[:, j] < fitted.thresholds[j]]:
+            more = scores[:, j] >= other
+            assert 100 * targets[more, j].sum() < wanted * more.sum()
 
 
-def test_shapes_that_differ_are_refused() -> None:
-    with pytest.raises(SadclError, match="one shape"):
-        expected_calibration_error([[0.5, 0.5]], [[1]])
+def test_a_class_that_cannot_reach_the_precision_is_given_to_nobody():
+    logits, targets = np.array([[3.0], [2.0], [1.0], [0.0]]), np.array([[0], [1], [0], [0]], bool)
+    fitted = calibration.fit(logits, targets, precision=90, prior_positives=0)
+    assert not (fitted.probabilities(logits) > fitted.thresholds).any()
 
 
-def test_resamples_have_the_error_of_the_rows_written_out() -> None:
-    rng = np.random.default_rng(4)
-    scores, targets, ignored = rng.random((40, 5)), rng.random((40, 5)) < 0.3, rng.random((40, 5)) < 0.2
-    counts = multiplicities(40, 20, 11)
-    found = resampled(scores, targets, counts, ignored).figures["ECE"]
-    for r, row in enumerate(counts.T):
-        drawn = np.repeat(np.arange(40), row)
-        assert found[r] == pytest.approx(expected_calibration_error(scores[drawn], targets[drawn], ignored[drawn]))
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 12), st.integers(1, 4), st.sampled_from([1e-3, 1.0, 30.0, 1e4]))
+def test_whatever_the_scores_the_numbers_are_usable(seed, photos, classes, scale):
+    rng = np.random.default_rng(seed)
+    logits, targets = scale * rng.normal(size=(photos, classes)), rng.random((photos, classes)) < rng.random()
+    targets[0, 0], targets[1, 0] = True, False
+    fitted = calibration.fit(logits, targets, rng.random(targets.shape) < 0.2 * (np.arange(photos) > 1)[:, None])
+    assert np.isfinite(np.concatenate(fitted)).all()
+    assert (fitted.slope > 0).all()
+    assert ((fitted.thresholds > 0) & (fitted.thresholds < 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets", "words"),
+    [
+        ([[1.0, 2.0]], [[True]], "one shape"),
+        ([[np.nan]], [[True]], "not finite"),
+        ([[1.0], [2.0]], [[0], [0]], "present"),
+    ],
+)
+def test_what_cannot_be_fitted_is_a_sentence(logits, targets, words):
+    with pytest.raises(SadclError, match=words):
+        calibration.fit(logits, targets)

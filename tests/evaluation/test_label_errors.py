@@ -8,8 +8,9 @@ import pytest
 from sadcl.data import table
 from sadcl.evaluation import label_errors
 from sadcl.evaluation.scores import Scores
+from tests.paths import GOLDEN_FOLDER
 
-GOLDEN = Path(__file__).parents[1] / "golden/scenes_scores.npz"
+GOLDEN = GOLDEN_FOLDER / "scenes_scores.npz"
 CLASSES = tuple(str(digit) for digit in range(10))
 
 

@@ -1,7 +1,6 @@
 """Figures: golden values, a slow oracle, laws, and refusal of what cannot be evaluated."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ from hypothesis import strategies as st
 from sadcl import SadclError
 from sadcl.evaluation import metrics
 from sadcl.evaluation.metrics import average_precision, evaluate
+from tests.paths import GOLDEN_FOLDER
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.npz"
+GOLDEN = GOLDEN_FOLDER / "metrics.npz"
 CASES = (
     "coco_like", "ties", "class_without_positives", "none_above_half",
     "one_image", "rows_without_labels", "threshold_edge",

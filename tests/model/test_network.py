@@ -1,7 +1,6 @@
 """The whole network: the paper's sizes, every precision, and what stage 2 adds."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +10,9 @@ from sadcl.errors import SadclError
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.heads import HEADS
 from sadcl.model.network import Network
+from tests.paths import GOLDEN_FOLDER
 
 torch.set_num_threads(1)
-GOLDEN = Path(__file__).parent.parent / "golden"
 SMALL = params.Model(
     backbone="tf_efficientnet_lite0", weights="random", side=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
     width=32, heads=2, feedforward=64, embedding=16,
@@ -46,7 +45,7 @@ def test_the_papers_network_has_the_papers_parameters(paper: DualContrast) -> No
 
 
 def test_each_part_has_the_released_size(paper: DualContrast) -> None:
-    parts = json.loads((GOLDEN / "r101_names.json").read_text())["SADCL"]["parts"]
+    parts = json.loads((GOLDEN_FOLDER / "r101_names.json").read_text())["SADCL"]["parts"]
     head = paper.network.head
     ours = {
         "backbone": paper.network.backbone,
@@ -61,7 +60,7 @@ def test_each_part_has_the_released_size(paper: DualContrast) -> None:
 
 
 def test_the_backbone_has_the_released_names(paper: DualContrast) -> None:
-    released = json.loads((GOLDEN / "r101_names.json").read_text())["SADCL"]["state_dict"]
+    released = json.loads((GOLDEN_FOLDER / "r101_names.json").read_text())["SADCL"]["state_dict"]
     start = "backbone.0.body."
     theirs = {name.removeprefix(start): tuple(shape) for name, shape, _ in released if name.startswith(start)}
     body = paper.network.backbone.body.state_dict()

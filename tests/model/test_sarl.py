@@ -1,7 +1,5 @@
 """SARL against the released network's outputs (tests/golden), and the laws of its architecture."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,9 +10,9 @@ from sadcl.model.dual_contrast import Projector
 from sadcl.model.heads.attention import Attention
 from sadcl.model.heads.sarl import SARL, sine_encoding
 from sadcl.weights.released_names import rename
+from tests.paths import GOLDEN_FOLDER
 
 torch.set_num_threads(1)
-GOLDEN = Path(__file__).parent.parent / "golden"
 SETTINGS = params.Model(
     backbone="none", side=32, mean=(0, 0, 0), std=(1, 1, 1), width=64, heads=4, feedforward=128, embedding=1024
 )
@@ -22,7 +20,7 @@ CASES = ["case_7x5", "case_6x6"]
 
 
 def golden(name: str) -> tuple[SARL, dict[str, Tensor]]:
-    kept = load_file(GOLDEN / f"{name}_small.safetensors")
+    kept = load_file(GOLDEN_FOLDER / f"{name}_small.safetensors")
     sarl = SARL(48, 11, SETTINGS).eval()
     ours, _ = rename(kept)
     sarl.load_state_dict({k.removeprefix("network.head."): v for k, v in ours.items() if ".head." in k})
@@ -46,7 +44,7 @@ def test_outputs_are_the_released_ones(name: str, case: str, dtype: torch.dtype,
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_projector_is_the_released_one(case: str) -> None:
-    kept = load_file(GOLDEN / "sarl_small.safetensors")
+    kept = load_file(GOLDEN_FOLDER / "sarl_small.safetensors")
     projector = Projector(64, 1024).double()
     ours, _ = rename(kept)
     projector.load_state_dict({k.removeprefix("projector."): v for k, v in ours.items() if k.startswith("projector.")})
@@ -59,7 +57,7 @@ def test_the_projector_is_the_released_one(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_positions_are_the_released_ones(case: str) -> None:
-    kept = load_file(GOLDEN / "sarl_small.safetensors")
+    kept = load_file(GOLDEN_FOLDER / "sarl_small.safetensors")
     pe = kept[f"{case}/backbone.1.pe"][0]
     torch.testing.assert_close(sine_encoding(pe.shape[1], pe.shape[2], 64), pe, atol=1e-6, rtol=0)
     wide = sine_encoding(14, 14, 2048)[kept["pe/hidden2048_14x14_channel_index"]]

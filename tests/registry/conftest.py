@@ -21,6 +21,7 @@ from sadcl.registry import client
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
 from sadcl.weights import loader
+from tests.paths import REPOSITORY
 
 Networks = Callable[[int], Path]
 
@@ -213,7 +214,7 @@ def _scores(seed: int) -> scores.Scores:
 
 def _settings() -> dict[str, Any]:
     """The recipe of the demo, with the smallest network there is."""
-    text = (Path(__file__).parents[2] / "recipes/demo.yaml").read_text(encoding="utf-8")
+    text = (REPOSITORY / "recipes/demo.yaml").read_text(encoding="utf-8")
     settings: dict[str, Any] = json.loads(json.dumps(yaml.safe_load(text)))
     settings["register"]["name"] = NAME
     settings["model"] |= {

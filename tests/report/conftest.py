@@ -22,8 +22,9 @@ from sadcl.evaluation.metrics import plain
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
 from sadcl.weights import checkpoint, loader
+from tests.paths import REPOSITORY
 
-RECIPE = Path(__file__).parents[2] / "recipes/demo.yaml"
+RECIPE = REPOSITORY / "recipes/demo.yaml"
 HEADER = (
     "epoch,loss,classification,sample_to_sample,prototype_to_sample,lr,"
     "select_mAP_raw,select_mAP_ema,select_mAP,images_per_second\n"

@@ -12,6 +12,7 @@ from sadcl.review.app import create_app
 from sadcl.review.forms import OPEN
 from sadcl.review.security_headers import POLICY
 from sadcl.review.sessions import AGAIN
+from tests.paths import REPOSITORY
 from tests.review.conftest import PASSWORD, Browser, Clock, Door, Person
 
 
@@ -19,7 +20,7 @@ from tests.review.conftest import PASSWORD, Browser, Clock, Door, Person
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that registered nothing: what these tests are about does not ask the registry."""
     root = tmp_path_factory.mktemp("empty")
-    recipe = Path(__file__).parents[2] / "recipes/demo.yaml"
+    recipe = REPOSITORY / "recipes/demo.yaml"
     (root / "params.yaml").write_text(recipe.read_text(encoding="utf-8"))
     return root
 

@@ -11,14 +11,14 @@ from sadcl import params
 from sadcl.data import synthetic
 from sadcl.data.ingest import ingest
 from sadcl.data.shards import writer
+from tests.paths import REPOSITORY
 
 torch.set_num_threads(1)
-ROOT = Path(__file__).parent.parent.parent
 SIZES = {"train": 20, "select": 8, "test": 6}
 
 
 def tiny_settings() -> dict[str, object]:
-    raw = params.read(ROOT / "recipes/demo.yaml")
+    raw = params.read(REPOSITORY / "recipes/demo.yaml")
     raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
     for stage in ("pretrain", "train"):
         raw[stage] |= {"epochs": 3, "batch": 8, "ema_epochs": 1.0}

@@ -13,8 +13,8 @@ from sadcl import params
 from sadcl.data.ingest import ingest
 from sadcl.data.shards import writer
 from sadcl.stages import calibrate, pretrain, prototypes, train
+from tests.paths import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
 """In order of their ids (3, 7, 20), which is neither the alphabet's nor the file's."""
 IDS = dict(zip(COLOURS, (3, 7, 20), strict=True))
@@ -45,7 +45,7 @@ def test_a_model_serves_the_classes_it_was_taught(tmp_path: Path, monkeypatch: p
     splits = {"train": 45, "select": 15, "test": 3}
     for i, (split, count) in enumerate(splits.items()):
         write(tmp_path, split, count, 1000 * (i + 1))
-    raw = params.read(ROOT / "recipes/demo.yaml")
+    raw = params.read(REPOSITORY / "recipes/demo.yaml")
     raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
     for stage, epochs in (("pretrain", 10), ("train", 1)):
         raw[stage] |= {"epochs": epochs, "batch": 10, "ema_epochs": 1.0, "patience": None, "lr": 0.003}

@@ -1,7 +1,5 @@
 """What stage 2's losses teach, and what they leave alone."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,9 +13,10 @@ from sadcl.model.heads import HeadOutput
 from sadcl.model.memory import Memory
 from sadcl.training.distributed import Gather
 from sadcl.training.objective import DualContrastive
+from tests.paths import REPOSITORY
 
 B, C, D, E = 6, 4, 5, 3
-DEMO = Path(__file__).parent.parent.parent / "recipes/demo.yaml"
+DEMO = REPOSITORY / "recipes/demo.yaml"
 
 
 class Net(nn.Module):

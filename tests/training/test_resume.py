@@ -23,7 +23,7 @@ STAGES = {"pretrain": Path("models/pretrain"), "train": Path("models/train")}
 def start(stage: str, largest: int | None = None) -> "subprocess.Popen[str]":
     """Run a stage that keeps its state at every step, and may write files up to so many bytes."""
     environment = {**os.environ, "SADCL_STATE_SECONDS": "0", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", f"sadcl.stages.{stage}"]
+    command = [sys.executable, "-m", "sadcl.stages", stage]
     process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if largest is not None:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest, largest))

@@ -25,11 +25,11 @@ from sadcl.data.shards import writer
 from sadcl.errors import SadclError
 from sadcl.stages import pretrain, prototypes, train
 from sadcl.tuning import space, storage, study
+from tests.paths import REPOSITORY
 
 torch.set_num_threads(1)
 # A run that was started in the background ignores Ctrl-C, and so would the processes that are started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-ROOT = Path(__file__).parent.parent.parent
 
 SLOW = """
 import time
@@ -53,7 +53,7 @@ study.search(found, settings, 3, slow, Path())
 
 def small(root: Path) -> Path:
     """A project whose search has one dimension."""
-    raw = params.read(ROOT / "recipes/demo.yaml")
+    raw = params.read(REPOSITORY / "recipes/demo.yaml")
     raw["tune"] = {"trials": 3, "startup_trials": 4, "space": {"train.lr": {"low": 1e-4, "high": 2e-3, "log": True}}}
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
@@ -165,11 +165,11 @@ def test_a_stale_stage_1_is_refused(tmp_path: Path) -> None:
 def test_written_values_are_read_back_to_the_last_bit(tmp_path_factory, lr: float, lowest: float) -> None:
     path = tmp_path_factory.mktemp("values") / "params.yaml"
     for value in (lr, lowest):
-        space.write_values(ROOT / "recipes/demo.yaml", path, {"train.lr": value})
+        space.write_values(REPOSITORY / "recipes/demo.yaml", path, {"train.lr": value})
         assert params.load(path=path).train.lr == value
 
 
-@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", sorted((REPOSITORY / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_writing_nothing_changes_nothing_in_a_recipe(tmp_path: Path, recipe: Path) -> None:
     space.write_values(recipe, tmp_path / "params.yaml", {})
     assert (tmp_path / "params.yaml").read_text() == recipe.read_text()
@@ -214,5 +214,7 @@ def test_the_winner_is_not_trained_twice_and_the_losers_leave_nothing(
 
 def test_without_optuna_nothing_of_a_search_is_needed() -> None:
     code = "import sys, sadcl.tuning.study; sys.exit('optuna' in sys.modules or 'torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ), check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=dict(os.environ), check=False).returncode == 0
+    )
     assert shutil.which("optuna-dashboard", path=str(Path(sys.executable).parent))

@@ -8,14 +8,13 @@ import pytest
 from sadcl import layout, params
 from sadcl.errors import SadclError
 from sadcl.tuning import space, storage, study
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.paths import REPOSITORY
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "recipes").mkdir()
-    (tmp_path / "params.yaml").write_text((ROOT / "recipes/demo.yaml").read_text())
+    (tmp_path / "params.yaml").write_text((REPOSITORY / "recipes/demo.yaml").read_text())
     for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"weights")

@@ -1,0 +1,134 @@
+"""A server on loopback that cuts, stalls, corrupts and lies when asked to, and a small set that it has."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from sadcl import pipeline
+from sadcl.data.download.datasets import DataSet, Original
+from sadcl.data.download.http import Patience
+from tests.data.download.test_archives import zipped
+
+QUICK = Patience(stall=0.5, attempts=4, pause=0.0)
+BODY = os.urandom(300_000)
+INSIDE = {"train/1.jpg": BODY, "notes.txt": b"not needed"}
+UNPACKED = {"train/1.jpg": BODY}
+
+
+@dataclass
+class Files:
+    """What a server has, how it behaves at each request in turn (then well), and what it was asked.
+
+    ``cut`` ends the answer in the middle, ``stall`` falls silent there, ``corrupt`` changes a byte, ``long`` and
+    ``short`` say that the file is longer or shorter than it is, ``deaf`` knows no ranges, ``elsewhere`` sends another
+    range than was asked for, ``changed`` has another file from now on, a number is a status. ``lengths`` are what it
+    says of files before it is asked for them, where that is not the truth.
+    """
+
+    files: dict[str, bytes]
+    manners: list[Any] = field(default_factory=list)
+    etag: bool = True
+    lengths: dict[str, int] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+    url: str = ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    has: Files
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        name = self.path.lstrip("/")
+        length = self.has.lengths.get(name, len(self.has.files.get(name, b"")))
+        self.send_response(200 if name in self.has.files else 404)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        manner = self.has.manners.pop(0) if self.has.manners else ""
+        wanted = self.headers.get("Range", "")
+        self.has.asked.append((self.path, wanted))
+        self.close_connection = True
+        name = self.path.lstrip("/")
+        if isinstance(manner, int) or name not in self.has.files:
+            self.send_response(manner or 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if manner == "changed":
+            self.has.files[name] = bytes(reversed(self.has.files[name]))
+        data = self.has.files[name]
+        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        if manner == "deaf" or self.headers.get("If-Range", etag) != etag:
+            start = 0
+        ranged = wanted and (start or manner == "elsewhere")
+        if ranged and start >= len(data):
+            self.send_response(416)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start -= start // 2 if manner == "elsewhere" else 0
+        body = data[start:]
+        said = len(body) + {"long": 1000, "short": -1000}.get(manner, 0)
+        self.send_response(206 if ranged else 200)
+        self.send_header("Content-Length", str(said))
+        if ranged:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        if self.has.etag:
+            self.send_header("ETag", etag)
+        self.end_headers()
+        if manner == "corrupt":
+            body = body[:1000] + bytes([body[1000] ^ 1]) + body[1001:]
+        self.wfile.write(body[: len(body) // 2 if manner in ("cut", "stall") else said])
+        if manner == "stall":
+            self.wfile.flush()
+            self.has.closing.wait(30)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Files]:
+    """The server, whose archive lies in ``folder``, too."""
+    archive = zipped(folder / "photos.zip", INSIDE).read_bytes()
+    has = Files({"photos.zip": archive, "list.txt": b"train/1.jpg\n"})
+    handler = type("Bound", (Handler,), {"has": has})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        has.url = f"http://127.0.0.1:{running.server_address[1]}"
+        thread = threading.Thread(target=running.serve_forever, args=(0.05,))
+        thread.start()
+        yield has
+        has.closing.set()
+        running.shutdown()
+        thread.join()
+
+
+def empty_project(root: Path) -> Path:
+    """A project without stages."""
+    root.mkdir()
+    pipeline.set_up(root)
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    return root
+
+
+def toy(server: Files, *, known: bool = True, **other: Any) -> DataSet:
+    data = server.files["photos.zip"]
+    facts = {"size": len(data), "checksum": f"sha256:{hashlib.sha256(data).hexdigest()}", "known_from": "its makers"}
+    return DataSet(
+        "toy",
+        (Original("photos.zip", f"{server.url}/photos.zip", keep=("*.jpg",), **{**(facts if known else {}), **other}),),
+    )
+
+
+def present(project: Path) -> list[str]:
+    raw = project / "data/raw"
+    return sorted(path.name for path in raw.glob("*")) if raw.exists() else []

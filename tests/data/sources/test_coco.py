@@ -1,0 +1,142 @@
+"""COCO at full size, and what is odd or hostile in an instances JSON."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sadcl import params
+from sadcl.data import sources
+from sadcl.errors import SadclError
+from tests.paths import GOLDEN_FOLDER
+
+GOLDEN = GOLDEN_FOLDER / "coco14_labels.npz"
+
+READ = """
+import json, re, sys
+from pathlib import Path
+from sadcl import params
+from sadcl.data import sources
+
+names = {"train": "train.json", "test": "test.json"}
+source = sources.read(Path(), params.Ingest(source="x", annotations=names, images={"train": "train2014"}))
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())  # getrusage counts the parent's, too
+images = [(image.image_id, image.file, image.labels) for image in source.images if image.split == "train"]
+print(json.dumps({"peak": int(peak[1]) * 1024, "classes": source.classes, "images": images}))
+"""
+
+
+@pytest.mark.parametrize("annotations", [None, 600_000], ids=["one annotation a label", "600,000 annotations"])
+def test_coco_2014_at_full_size_is_read_exactly_and_in_little_memory(tmp_path: Path, annotations: int | None) -> None:
+    """82,081 images, by the label matrix of train2014."""
+    golden = np.load(GOLDEN)
+    matrix = np.unpackbits(golden["train_labels_packed"], axis=1)
+    rows, columns = np.nonzero(matrix)
+    if annotations is not None:  # some objects of a class more than once, and in no order
+        rng = np.random.default_rng(0)
+        those = rng.permutation(np.r_[: len(rows), rng.integers(0, len(rows), annotations - len(rows))])
+        rows, columns = rows[those], columns[those]
+    ids, categories = golden["train_ids"].tolist(), golden["category_ids"].tolist()
+    names = golden["category_names"].tolist()
+    listed = [
+        {"id": number, "name": name, "supercategory": "x"} for number, name in zip(categories, names, strict=True)
+    ]
+    images = [
+        {"id": i, "file_name": f"COCO_train2014_{i:012d}.jpg", "width": 640, "height": 480, "license": 5} for i in ids
+    ]
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    labels = [
+        {"id": n, "image_id": ids[row], "category_id": categories[column], "bbox": [1.5, 2.5, 30.0, 40.0], "iscrowd": 0}
+        for n, (row, column) in enumerate(pairs)
+    ]
+    (tmp_path / "train.json").write_text(
+        json.dumps({"images": images, "annotations": labels, "categories": listed[::-1]})
+    )
+    (tmp_path / "test.json").write_text(json.dumps({"images": [], "annotations": [], "categories": listed}))
+    del images, labels
+    done = subprocess.run([sys.executable, "-c", READ], cwd=tmp_path, check=True, capture_output=True)
+    found = json.loads(done.stdout)
+    assert found["classes"] == names
+    assert [image for image, *_ in found["images"]] == [str(i) for i in ids]
+    assert found["images"][0][1] == "train2014/COCO_train2014_000000000009.jpg"
+    read = np.zeros_like(matrix)
+    for row, (*_, present) in enumerate(found["images"]):
+        read[row, present] = 1
+    assert np.array_equal(read, matrix)
+    assert found["peak"] < 0.5e9  # outlines, which are not written here, may then take as much again and more
+
+
+def one(file_name: Any = "a.jpg", **annotation: Any) -> dict[str, Any]:
+    return {
+        "images": [{"id": 1, "file_name": file_name}],
+        "annotations": [{"image_id": 1, "category_id": 1, **annotation}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+
+
+def read(root: Path, train: str) -> sources.Source:
+    (root / "train.json").write_text(train, encoding="utf-8")
+    (root / "test.json").write_text(json.dumps({**one(), "images": [], "annotations": []}))
+    names = {"train": "train.json", "test": "test.json"}
+    return sources.read(root, params.Ingest(source="x", annotations=names, images={"train": "photos"}))
+
+
+@pytest.mark.parametrize("name", ["a\nb.jpg", "\"a'.jpg", "🐈.jpg", "a b.jpg", "a.jpg ", "n" * 251 + ".jpg"])
+def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, json.dumps(one(name))).images[0].file == f"photos/{name}"
+
+
+def test_names_that_differ_by_case_are_two(tmp_path: Path) -> None:
+    value = one()
+    value["images"].append({"id": 2, "file_name": "A.jpg"})
+    assert [image.file for image in read(tmp_path, json.dumps(value)).images] == ["photos/a.jpg", "photos/A.jpg"]
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+DIGITS = "9" * 10_000
+BAD: dict[str, tuple[Callable[[], str], str]] = {
+    "nested 10,000 deep": (lambda: '{"images": ' + "[" * 10_000 + "]" * 10_000 + "}", "not JSON"),
+    "objects nested 10,000 deep": (lambda: '{"a": ' * 10_000 + "1" + "}" * 10_000, "not JSON"),
+    "nested as deep as can be parsed": (lambda: json.dumps(one(category_id=deep(900))), r"category \[\[\["),
+    "a number of 10,000 digits": (
+        lambda: json.dumps(one(category_id=0)).replace('y_id": 0', f'y_id": {DIGITS}'),
+        "not JSON",
+    ),
+    "a number as a word of 10,000 digits": (lambda: json.dumps(one(category_id=DIGITS)), "no whole number"),
+    "a number without end": (lambda: json.dumps(one(image_id=float("nan"))), "no image id that can be used: nan"),
+    "a label that is a number beyond floats": (lambda: json.dumps(one(category_id=10**400)), "unknown category"),
+    "a label as a name": (lambda: json.dumps(one(category_id="cat")), "no whole number"),
+    "half a character as an id": (lambda: json.dumps(one(image_id="\ud800")), "no image id"),
+    "half a character as the item's own": (lambda: json.dumps(one(id="\ud800", category_id=2)), "Annotation number 1"),
+    "a number as a name": (lambda: json.dumps(one(7)), "Image 1 has no file_name"),
+    "a very long word": (lambda: json.dumps(one(image_id="x" * 1_000_000)), "unknown image x"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_hostile_is_refused_in_few_words(tmp_path: Path, name: str) -> None:
+    make, words = BAD[name]
+    with pytest.raises(SadclError, match=words) as caught:
+        read(tmp_path, make())
+    message = str(caught.value)
+    assert len(message) < 600
+    message.encode()
+
+
+def test_a_folder_where_a_file_should_be(tmp_path: Path) -> None:
+    (tmp_path / "train.json").mkdir()
+    with pytest.raises(SadclError, match=r"read.*train\.json"):
+        sources.read(
+            tmp_path, params.Ingest(source="x", annotations={"train": "train.json", "test": "t.json"}, images={})
+        )

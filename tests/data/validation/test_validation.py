@@ -1,0 +1,285 @@
+"""What validation says about data, in the words and files that a person gets."""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sadcl import files, params
+from sadcl.data import table as tables
+from sadcl.data.images.inspect import inspect
+from sadcl.data.table import Table
+from sadcl.data.validation import baseline as kept
+from sadcl.data.validation import validator
+from sadcl.errors import SadclError
+from tests.paths import REPOSITORY
+
+SETTINGS = params.Validate(min_side=64, min_positives={"train": 2, "select": 1, "test": 1}, max_unlabelled=0.0)
+CLASSES = ("cat", "dog", "bird")
+SPLITS = ("train",) * 6 + ("select",) * 3 + ("test",) * 3
+BESIDE = {
+    "frequencies as accepted", "pairs as accepted", "labels a photo as accepted", "shorter side as accepted",
+    "brightness as accepted", "sharpness as accepted",
+}  # fmt: skip
+"""Rules that hold what is there against what was accepted."""
+HASHES = np.random.default_rng(7).integers(0, 2**64, 600, np.uint64)
+"""Unlike each other by far."""
+
+
+def good(times: int = 1, **changes: dict[int, Any]) -> Table:
+    """Twelve photos (times ``times``) that break no rule, but for ``changes``: by column, rows and their new values."""
+    rows = [
+        {"image_id": f"i{n}", "file": f"photos/{n}.jpg", "split": split, "labels": [n % 3], "ignored": [],
+         "width": 80, "height": 64, "bytes": 900, "sha256": f"{n:064x}", "brightness": 120.0 + n,
+         "sharpness": 20.0 + n, "phash": HASHES[n], "problem": None}
+        for n, split in enumerate(SPLITS * times)
+    ]  # fmt: skip
+    for column, values in changes.items():
+        for row, value in values.items():
+            rows[row][column] = value
+    frame = pd.DataFrame(rows)
+    protocol = {split: {"images": SPLITS.count(split), "ids": f"digest of {split}"} for split in tables.SPLITS}
+    return Table(frame.astype({"problem": object}), CLASSES, "data/raw/pets", protocol)
+
+
+def judge(
+    table: Table, docs: Path, settings: params.Validate = SETTINGS, accepted: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return validator.validate(table, settings, accepted, docs)
+
+
+def statuses(result: dict[str, Any], status: str) -> set[str]:
+    return {rule["rule"] for rule in result["rules"] if rule["status"] == status}
+
+
+def test_good_data_passes_and_rules_without_a_base_are_not_applicable(tmp_path: Path) -> None:
+    result = judge(good(), tmp_path / "docs")
+    assert result["passed"] is True
+    assert validator.sentences(result) == []
+    assert statuses(result, "not applicable") == {"classes as accepted", *BESIDE}
+    assert result["images"] == {"train": 6, "select": 3, "test": 3}
+    assert result["table"]["train"] == {"images": 6, "ids": "digest of train"}
+
+
+def test_each_broken_thing_is_named_by_its_own_rule_alone(tmp_path: Path) -> None:
+    table = good(
+        image_id={1: "i0"},
+        file={2: "photos/3.jpg"},
+        problem={4: "The file is empty."},
+        width={4: 0},
+        height={4: 0, 5: 63},
+        sha256={4: "", 6: "a", 11: "a"},
+        labels={3: [1], 7: [1, 3], 9: [], 10: [0, 1]},
+        ignored={8: [-1]},
+    )
+    result = judge(table, tmp_path / "docs")
+    assert not result["passed"]
+    failed = [rule for rule in result["rules"] if rule["status"] == "failed"]
+    assert {rule["rule"]: rule["first"] for rule in failed} == {
+        "ids unique": ["i0 (photos/0.jpg)", "i0 (photos/1.jpg)"],
+        "files unique": ["i2 (photos/3.jpg)", "i3 (photos/3.jpg)"],
+        "files readable": ["i4 (photos/4.jpg: The file is empty)"],
+        "sides": ["i5 (photos/5.jpg: 63 px)"],
+        "no photo in two splits": ["i6 (photos/6.jpg; also i11 in test)", "i11 (photos/11.jpg; also i6 in select)"],
+        "labels known": ["i7 (photos/7.jpg: class number 3)", "i8 (photos/8.jpg: class number -1)"],
+        "labelled in test": ["i9 (photos/9.jpg)"],
+        "enough positives in train": ["cat (1)"],
+    }
+    assert [rule["sentence"] for rule in failed] == validator.sentences(result)
+    assert all(", ".join(rule["first"]) in rule["sentence"] for rule in failed)
+    assert all(f"{len(rule['first'])} break" in rule["sentence"] for rule in failed)
+
+
+def test_a_test_split_without_photos_is_no_test(tmp_path: Path) -> None:
+    result = judge(good(split=dict.fromkeys(range(9, 12), "select")), tmp_path / "docs")
+    assert statuses(result, "failed") == {"photos in train and test"}
+    assert "test has none" in validator.sentences(result)[0]
+
+
+def test_unread_files_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    result = judge(good(sha256={0: "", 11: "", 7: None}), tmp_path / "docs")
+    assert result["passed"]
+
+
+def test_a_sentence_names_the_first_five_and_counts_the_rest(tmp_path: Path) -> None:
+    result = judge(good(height=dict.fromkeys(range(12), 9)), tmp_path / "docs")
+    (sentence,) = validator.sentences(result)
+    assert re.findall(r"i\d+(?= \()", sentence) == ["i0", "i1", "i2", "i3", "i4"]
+    assert "12 break" in sentence
+    assert "and 7 more" in sentence
+
+
+def test_a_split_without_photos_makes_its_rules_not_applicable(tmp_path: Path) -> None:
+    result = judge(good(split=dict.fromkeys(range(6, 9), "train")), tmp_path / "docs")
+    assert result["passed"]
+    assert {"labelled in select", "enough positives in select"} <= statuses(result, "not applicable")
+
+
+@pytest.mark.parametrize(("bound", "passes"), [(0.5, True), (0.49, False)])
+def test_photos_without_labels_are_bounded_in_each_split(bound: float, passes: bool, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"max_unlabelled": bound, "min_positives": {"train": 1}})
+    assert judge(good(labels={0: [], 1: [], 2: []}), tmp_path / "docs", settings)["passed"] is passes
+
+
+def test_a_share_at_its_bound_is_within_it_whatever_its_fraction(tmp_path: Path) -> None:
+    # 1 - 0.7 is not 0.3 in floating point
+    table = good(split=dict.fromkeys((6, 7, 8, 9), "train"), labels={row: [] for row in range(7)})
+    settings = SETTINGS.model_copy(update={"max_unlabelled": 0.7, "min_positives": {}})
+    assert "labelled in train" in statuses(judge(table, tmp_path / "docs", settings), "passed")
+
+
+def test_accepted_data_holds_against_itself_and_names_what_moved(tmp_path: Path) -> None:
+    accepted = json.loads(json.dumps(kept.accept(good())))
+    assert accepted["images"] == 12
+    assert accepted["frequencies"] == pytest.approx({"cat": 1 / 3, "dog": 1 / 3, "bird": 1 / 3}, abs=1e-6)
+    assert judge(good(), tmp_path / "same", accepted=accepted)["passed"]
+    accepted = json.loads(json.dumps(kept.accept(good(20))))
+    changed = good(20, labels={row: [0, 1] for row in range(240) if row % 12 in (0, 3, 9)})
+    moved = judge(changed, tmp_path / "moved", accepted=accepted)
+    assert statuses(moved, "failed") == {"frequencies as accepted", "pairs as accepted", "labels a photo as accepted"}
+    one, two, three = validator.sentences(moved)
+    assert "dog (33.33% of photos before, 58.33% now)" in one
+    assert "cat and dog (0.0% before, 37.5% now)" in two
+    assert "labels a photo (by 0.25; its median was 1 and is 1)" in three
+    assert all("sadcl data accept" in sentence for sentence in (one, two, three))
+
+
+def test_classes_that_came_or_went_are_reported_as_such(tmp_path: Path) -> None:
+    accepted = kept.accept(good())
+    accepted["frequencies"] = {"cat": 1 / 3, "dog": 1 / 3, "cow": 0.2}
+    result = judge(good(), tmp_path / "docs", accepted=accepted)
+    assert statuses(result, "failed") == {"classes as accepted"}
+    assert "bird (new), cow (gone)" in validator.sentences(result)[0]
+
+
+def test_a_class_that_had_no_photo_and_now_has_moved(tmp_path: Path) -> None:
+    accepted = kept.accept(good(10))
+    accepted["frequencies"]["bird"] = 0.0
+    assert statuses(judge(good(10), tmp_path / "docs", accepted=accepted), "failed") == {"frequencies as accepted"}
+
+
+def test_what_was_accepted_for_another_source_does_not_judge_this_one(tmp_path: Path) -> None:
+    accepted = kept.accept(good()) | {"source": "data/raw/scenes", "frequencies": {"7": 1.0}}
+    result = judge(good(), tmp_path / "docs", accepted=accepted)
+    assert result["passed"]
+    assert "data/raw/scenes" in result["rules"][-1]["sentence"]
+
+
+def test_data_that_an_older_version_accepted_is_compared_by_what_it_knew(tmp_path: Path) -> None:
+    now = kept.accept(good())
+    older = {name: now[name] for name in ("images", "source", "frequencies", "table")}
+    result = judge(good(), tmp_path / "docs", accepted=older)
+    assert result["passed"]
+    assert statuses(result, "not applicable") == BESIDE - {"frequencies as accepted"}
+    assert "`sadcl data accept` notes it" in result["rules"][-1]["sentence"]
+
+
+WRONG = [
+    {}, [], "yes", {"frequencies": {"cat": "often"}}, {"frequencies": {"cat": 3}}, {"measures": {}}, {"measures": 3},
+    {"measures": {key: {"count": 2, "values": [1], "below": [], "upto": []} for key in kept.MEASURES}},
+    {"together": {"pairs": {"cat": {"dog": "many"}}, "others": 0}}, {"together": {"pairs": [], "others": 0}},
+    {"images": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_accepted_data_that_is_not_ours_is_refused_in_words(value: Any, tmp_path: Path) -> None:
+    if isinstance(value, dict) and value and "frequencies" not in value:
+        value = kept.accept(good()) | value
+    with pytest.raises(SadclError, match=r"data/accepted\.json.*sadcl data accept"):
+        judge(good(), tmp_path / "docs", accepted=value)
+    assert not (tmp_path / "docs").exists()
+
+
+@pytest.mark.parametrize("rows", [[0], []])
+def test_one_photo_or_none_is_a_sentence_and_no_crash(rows: list[int], tmp_path: Path) -> None:
+    table = good()
+    few = Table(table.frame.iloc[rows], table.classes, table.source, table.protocol)
+    for n, accepted in enumerate((None, kept.accept(good()), kept.accept(few))):
+        assert "photos in train and test" in statuses(judge(few, tmp_path / str(n), accepted=accepted), "failed")
+    assert "photos in train and test" not in statuses(
+        judge(table, tmp_path / "more", accepted=kept.accept(few)), "failed"
+    )
+
+
+def test_a_photo_of_train_that_test_has_in_another_size_and_quality_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    drawn = [Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((400, 300)) for _ in SPLITS]
+    for n, image in enumerate(drawn):
+        image.save(tmp_path / f"{n}.jpg", quality=95)
+    drawn[1].resize((160, 120)).save(tmp_path / "10.jpg", quality=60)
+    Image.new("RGB", (90, 70), "white").save(tmp_path / "0.jpg")
+    Image.new("RGB", (80, 64), "white").save(tmp_path / "9.jpg")
+    for broken in (2, 11):
+        (tmp_path / f"{broken}.jpg").write_bytes(b"broken")
+    facts = [inspect(tmp_path / f"{n}.jpg") for n in range(len(SPLITS))]
+    table = good(**{name: {n: getattr(fact, name) for n, fact in enumerate(facts)} for name in vars(facts[0])})
+    result = judge(table, tmp_path / "docs")
+    (found,) = [rule for rule in result["rules"] if rule["rule"] == "no near-duplicate in test"]
+    assert found["first"] == ["i1 (photos/1.jpg; nearly i10 in test)"]  # flat and broken photos are like no other
+    assert "validate.max_near_duplicates" in found["sentence"]
+    settings = SETTINGS.model_copy(update={"max_near_duplicates": 0.12})  # one of nine
+    again = judge(table, tmp_path / "docs", settings)
+    assert "no near-duplicate in test" in statuses(again, "passed")
+
+
+def test_a_table_read_from_its_file_gives_the_same_result(tmp_path: Path) -> None:
+    table = good(problem={4: "The file is empty."}, labels={9: []})
+    tables.write(tmp_path / "t.parquet", table)
+    read = judge(tables.read(tmp_path / "t.parquet"), tmp_path / "docs")
+    assert read == judge(table, tmp_path / "docs")
+
+
+def test_the_same_data_gives_the_same_files_and_validation_is_quiet(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    random = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    table = good(height={2: 9}, sha256={0: "a", 11: "a"}, image_id={2: random})
+    first, second = (judge(table, tmp_path / name, accepted=kept.accept(table)) for name in ("a", "b"))
+    assert first == second
+    pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert pages == sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*") if path.is_file())
+    assert [
+        page for page in pages if (tmp_path / "a" / page).read_bytes() != (tmp_path / "b" / page).read_bytes()
+    ] == []
+    assert any(random in (tmp_path / "a" / page).read_text() for page in pages if page.parts[0] == "validations")
+    assert capfd.readouterr() == ("", "")
+    assert list(scratch.iterdir()) == []
+
+
+def test_data_docs_show_the_rules_and_need_no_internet(tmp_path: Path) -> None:
+    result = judge(good(height={2: 9}, file={2: "photos/<b>&.jpg"}), tmp_path / "docs")
+    docs = tmp_path / "docs"
+    index = (docs / "index.html").read_text()
+    assert "i2 (photos/&lt;b&gt;&amp;.jpg: 9 px)" in index
+    assert all(rule["sentence"].split(",")[0] in index for rule in result["rules"])
+    (images,) = docs.glob("validations/images/**/*.html")
+    assert "The shorter side of each photo is at least 64 px." in images.read_text()
+    for page in docs.rglob("*.html"):
+        text = page.read_text()
+        assert not re.search(r"""(?:src|href)=["']https?://(?!greatexpectations\.io)|url\(['"]?https?:""", text)
+        for link in re.findall(r"""(?:src|href)=["']([^"'#?:]+)["']""", text):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_the_stage_writes_its_files_before_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sadcl.stages import validate as stage
+
+    monkeypatch.chdir(tmp_path)
+    recipe = REPOSITORY / "recipes/demo.yaml"
+    Path("params.yaml").write_text(recipe.read_text())
+    files.write_json("data/accepted.json", None)
+    tables.write("data/table/annotations.parquet", good(height={2: 9}))
+    with pytest.raises(SadclError, match=r"i2 \(photos/2\.jpg: 9 px\)"):
+        stage.main()
+    assert files.read_json("reports/validation.json")["passed"] is False
+    assert Path("reports/data_docs/index.html").exists()

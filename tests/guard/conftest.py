@@ -1,0 +1,158 @@
+"""A team: the real guarded server, a trainer, two reviewers, a reader, and somebody without an account."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from mlflow import MlflowClient
+
+from sadcl.accounts import host, users
+from sadcl.registry import client as store
+from sadcl.registry import lookup, schema
+from sadcl.registry.promote import Champion, promote
+from sadcl.registry.publish import publish
+from sadcl.services import free_port
+from sadcl.services.supervisor import wait
+from tests.registry.conftest import Networks, World, leave, networks, world  # noqa: F401 - fixtures
+
+NAME, PRODUCTION = "tiny", "tiny-production"
+ADMIN = "admin"
+TOM, RITA, ROB, REA, NOBODY = "tom", "rita", "rob", "rea", "nobody"
+"""A trainer, two reviewers, a reader, and a name that the server does not know."""
+
+
+def password(name: str) -> str:
+    return f"the password of {name}"
+
+
+@dataclass
+class Team:
+    """The project, the server, and ways to ask it."""
+
+    root: Path
+    home: Path
+    address: str
+    networks: Networks
+    last: int = 0
+    """Seed of the model that was registered last."""
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Inside the project, which works with the server."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(store.ADDRESS, self.address)
+            patch.chdir(self.root)
+            yield
+
+    def acting(self, name: str) -> AbstractContextManager[None]:
+        """As this person, by our functions and by MLflow's client."""
+        return store.acting_as(name, self.secret(name))
+
+    def secret(self, name: str) -> str:
+        """What this person logs in with."""
+        kept = host.administrator(self.home)
+        return kept["password"] if kept is not None and name == kept["username"] else password(name)
+
+    def client(self) -> MlflowClient:
+        """MLflow's own, whatever else in this process MLflow was pointed at."""
+        return MlflowClient(tracking_uri=self.address, registry_uri=self.address)
+
+    @contextmanager
+    def holding(self, name: str, role: str) -> Iterator[None]:
+        """Meanwhile this person has another role too."""
+        from mlflow.server.auth.client import AuthServiceClient
+
+        accounts = AuthServiceClient(self.address)
+        with self.acting(ADMIN):
+            number = next(found.id for found in accounts.list_roles("default") if found.name == role)
+            accounts.assign_role(name, number)
+        try:
+            yield
+        finally:
+            with self.acting(ADMIN):
+                accounts.unassign_role(name, number)
+
+    def ask(self, name: str, method: str, path: str, **words: Any) -> requests.Response:
+        """By plain HTTP, the path as it is written."""
+        request = requests.Request(method, self.address, auth=(name, self.secret(name)), **words)
+        prepared = request.prepare()
+        query = prepared.url.partition("?")[2] if prepared.url else ""
+        prepared.url = f"{self.address}{path}" + (f"?{query}" if query else "")
+        return requests.Session().send(prepared, timeout=30)
+
+    def train(self) -> str:
+        """Another model that passed its gate, registered by the trainer; its number."""
+        self.last += 1
+        leave(self.root, self.networks(self.last), mAP=80)
+        with self.acting(TOM):
+            return publish().version
+
+    def crown(self, version: str, who: str, reason: str = "better") -> Champion:
+        """As `sadcl promote` does it."""
+        first = self.holders()["champion"] is None
+        with self.acting(who):
+            return promote(version, reason, first=first)
+
+    def holders(self) -> dict[str, str | None]:
+        """Who has which alias."""
+        with self.acting(REA), store.opened() as client:
+            asked = [(NAME, schema.CHALLENGER), (PRODUCTION, schema.CHAMPION), (PRODUCTION, schema.PREVIOUS)]
+            found = {alias: lookup.holder(client, model, alias) for model, alias in asked}
+        return {alias: None if version is None else str(version.source) for alias, version in found.items()}
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What the server noted."""
+        return [json.loads(line) for line in (self.home / host.LEDGER).read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """The team, once for all: a server costs a quarter of a minute."""
+    home, root = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("team") / "a project"
+    shutil.copytree(world.states / "empty", root)
+    shutil.copy(root / "params.yaml", home)
+    port = free_port()
+    command, variables = host.server(port, home)
+    with open(home / "log", "wb") as log:
+        running = subprocess.Popen(
+            command, env={**os.environ, **variables}, start_new_session=True, stdout=log, stderr=log
+        )
+    made = Team(root, home, f"http://127.0.0.1:{port}", networks)
+    try:
+        wait(running, "registry", port, f"{home / 'log'} says why")
+        with made.at_work():
+            host.set_up(made.address, home)
+            for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (ROB, "reviewer"), (REA, "reader")):
+                users.add(name, role, password(name), home)
+        yield made
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+@pytest.fixture(scope="session")
+def reigning(crew: Team) -> Team:
+    """Somebody is champion, and somebody was before."""
+    with crew.at_work():
+        for reason in ("the first", "better"):
+            crew.crown(crew.train(), RITA, reason)
+    return crew
+
+
+@pytest.fixture(autouse=True)
+def _at_work(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests with a team run inside its project."""
+    if "crew" not in request.fixturenames:
+        yield
+        return
+    with request.getfixturevalue("crew").at_work():
+        yield

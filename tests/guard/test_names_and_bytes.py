@@ -1,0 +1,301 @@
+"""What nobody can do past our commands: new names, other sources, other pins, other bytes."""
+
+import base64
+import json
+import posixpath
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import requests
+from mlflow.exceptions import MlflowException
+
+from sadcl import layout
+from sadcl.errors import SadclError
+from sadcl.registry import artifacts, schema
+from sadcl.registry import client as store
+from sadcl.registry.publish import publish
+from tests.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, ROB, TOM, Team
+from tests.registry.conftest import leave
+
+pytestmark = pytest.mark.slow
+
+API, AJAX = "/api/2.0", "/ajax-api/2.0"
+STORED = "/mlflow-artifacts/artifacts/"
+EVERYBODY = (TOM, RITA, REA)
+
+
+def kept(crew: Team, version: str = "1") -> tuple[str, str, Path]:
+    """Where the server keeps a version: folder of the model, home of its run, and the root of both on the disk."""
+    with crew.acting(REA), store.opened() as client:
+        found = client.get_model_version(NAME, version)
+        model = client.get_model_version_download_uri(NAME, version).partition(":/")[2]
+        run = client.get_run(found.run_id).info.artifact_uri.partition(":/")[2]
+    return model, run, crew.home / layout.TEAM / "artifacts"
+
+
+def spellings(path: str) -> list[str]:
+    """Ways to write a path in a request that end at the same file."""
+    head, last = path[:-1], path[-1]
+    folder, name = posixpath.split(path)
+    once = f"%{ord(last):02x}"
+    twice = quote(once, safe="")
+    return [
+        path, head + once, head + twice, head + quote(twice, safe=""), f"{folder}//{name}", f"{folder}/./{name}",
+        f"./{path}", path.replace("/", "%2f"), path.replace("/", "%252F"), f"{folder}/x/../{name}", f"{path}/",
+        quote(f"{folder}/./{name}", safe=""),
+    ]  # fmt: skip
+
+
+def test_no_spelling_of_a_path_reaches_a_registered_file(reigning: Team) -> None:
+    model, run, root = kept(reigning)
+    files = [f"{model}/MLmodel", f"{run}/{artifacts.SCORES}"]
+    with reigning.acting(TOM):
+        own = reigning.client().create_run("1").info.artifact_uri.partition(":/")[2]
+    assert reigning.ask(TOM, "PUT", f"{API}{STORED}{own}/note.txt", data=b"x").ok
+    before = {file: (root / file).read_bytes() for file in files}
+    for file in files:
+        for path in spellings(file):
+            for api in (API, AJAX):
+                answer = reigning.ask(TOM, "PUT", f"{api}{STORED}{path}", data=b"other")
+                assert answer.status_code in (400, 403, 404), (path, answer.status_code, answer.text)
+    assert {file: (root / file).read_bytes() for file in files} == before
+
+
+def test_nothing_is_added_to_or_put_above_a_registered_version(reigning: Team) -> None:
+    model, run, root = kept(reigning)
+    before = sorted(root.rglob("*"))
+    for path in (f"{model}/new.py", f"{model}/artifacts/new", model, posixpath.dirname(model), f"{run}/evidence/new"):
+        assert reigning.ask(TOM, "PUT", f"{API}{STORED}{path}", data=b"x").status_code == 403, path
+    assert sorted(root.rglob("*")) == before
+
+
+def test_other_ways_to_write_are_closed_too(reigning: Team) -> None:
+    model, run, root = kept(reigning)
+    before = sorted(root.rglob("*"))
+    with reigning.acting(REA):
+        run_id = reigning.client().get_model_version(NAME, "1").run_id
+    for who in (ADMIN, TOM):
+        for method, path, words in (
+            ("DELETE", f"{API}{STORED}{model}", {}),
+            ("DELETE", f"{API}{STORED}{posixpath.dirname(model)}", {}),
+            ("DELETE", f"{AJAX}{STORED}{run}/evidence/scores.parquet", {}),
+            ("POST", f"{API}/mlflow-artifacts/mpu/create/{model}", {"json": {"path": "x", "num_parts": 1}}),
+            ("POST", f"{AJAX}/mlflow/upload-artifact",
+             {"params": {"run_uuid": run_id, "path": "evidence/scores.parquet"}, "data": b"x"}),
+            ("POST", f"{API}/mlflow/artifacts/presigned-upload-url", {"json": {"run_id": run_id, "path": "x"}}),
+        ):  # fmt: skip
+            answer = reigning.ask(who, method, path, **words)
+            assert answer.status_code == 403, (who, method, path, answer.text)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_who_may_not_write_is_refused_before_the_path_matters(reigning: Team) -> None:
+    model, run, _ = kept(reigning)
+    for path in (f"{model}/MLmodel", f"{run}/new.txt"):
+        assert reigning.ask(REA, "PUT", f"{API}{STORED}{path}", data=b"x").status_code == 403
+        assert reigning.ask(NOBODY, "PUT", f"{API}{STORED}{path}", data=b"x").status_code == 401
+        assert reigning.ask(NOBODY, "DELETE", f"{API}{STORED}{path}").status_code == 401
+
+
+def test_what_is_told_about_a_version_is_told_by_who_made_it(reigning: Team) -> None:
+    number = reigning.train()
+    model, home, root = kept(reigning, number)
+    before = {path: path.read_bytes() for path in (root / home).rglob("*") if path.is_file()}
+    with reigning.acting(REA):
+        run = reigning.client().get_model_version(NAME, number).run_id
+    logged = next(part for part in model.split("/") if part.startswith("m-"))
+    its = f"{API}/mlflow/logged-models/{logged}"
+    version, noted = {"name": NAME, "version": number}, {"run_id": run, "key": "k", "value": "v"}
+    with reigning.holding(ROB, "trainer"):
+        with reigning.acting(ROB):
+            own = reigning.client().create_run("1").info.run_id
+        measured = {"key": "mAP", "value": 99.0, "timestamp": 1, "model_id": logged}
+        for method, path, words in (
+            ("PUT", f"{API}{STORED}{home}/verdict.json", {"data": b"{}"}),
+            ("PUT", f"{API}{STORED}{home}/new.txt", {"data": b"x"}),
+            ("POST", f"{AJAX}/mlflow/upload-artifact",
+             {"params": {"run_uuid": run, "path": "params.yaml"}, "data": b"x"}),
+            ("POST", f"{API}/mlflow/model-versions/set-tag",
+             {"json": {**version, "key": schema.VERDICT_DIGEST, "value": "0" * 64}}),
+            ("PATCH", f"{API}/mlflow/model-versions/update", {"json": {**version, "description": "fine"}}),
+            ("POST", f"{API}/mlflow/runs/set-tag", {"json": noted}),
+            ("POST", f"{API}/mlflow/runs/log-parameter", {"json": noted}),
+            ("POST", f"{API}/mlflow/runs/log-metric", {"json": {**noted, "value": 1.0, "timestamp": 1}}),
+            ("POST", f"{API}/mlflow/runs/log-batch",
+             {"json": {"run_id": run, "tags": [{"key": "k", "value": "v"}]}}),
+            ("POST", f"{API}/mlflow/runs/update", {"json": {"run_id": run, "run_name": "mine"}}),
+            ("POST", f"{API}/mlflow/runs/log-metric", {"json": {"run_id": own, **measured}}),
+            ("POST", f"{API}/mlflow/runs/log-batch", {"json": {"run_id": own, "metrics": [measured]}}),
+            ("PATCH", f"{its}/tags", {"json": {"tags": [{"key": "k", "value": "v"}]}}),
+            ("PATCH", its, {"json": {"status": "LOGGED_MODEL_UPLOAD_FAILED"}}),
+            ("POST", f"{its}/params", {"json": {"params": [{"key": "k", "value": "v"}]}}),
+        ):  # fmt: skip
+            answer = reigning.ask(ROB, method, path, **words)
+            assert answer.status_code == 403, (method, path, answer.text)
+            assert "only who" in answer.text.lower(), (method, path, answer.text)
+        sent = {"name": NAME, "source": f"mlflow-artifacts:/{model}"}
+        for behind in ({"run_id": run}, {"run_id": own, "model_id": logged}, {"model_id": logged}, {}):
+            answer = reigning.ask(ROB, "POST", f"{API}/mlflow/model-versions/create", json={**sent, **behind})
+            assert answer.status_code == 403, behind
+            assert "run of who registers it" in answer.json()["message"]
+        leave(reigning.root, reigning.networks(reigning.last), "fail")
+        with reigning.acting(ROB), pytest.raises(SadclError, match=f"Let {TOM} run"):
+            publish()
+    assert {path: path.read_bytes() for path in (root / home).rglob("*") if path.is_file()} == before
+    assert reigning.ask(TOM, "POST", f"{API}/mlflow/runs/set-tag", json=noted).ok
+
+
+def test_a_page_of_another_address_sends_nothing(crew: Team) -> None:
+    sent = {"name": NAME, "alias": "mine", "version": "77"}
+    path = f"{API}/mlflow/registered-models/alias"
+    for origin, status in (("http://localhost:1", 403), ("null", 403), (crew.address, 404)):
+        answer = crew.ask(TOM, "POST", path, json=sent, headers={"Origin": origin})
+        assert answer.status_code == status, (origin, answer.text)
+
+
+def test_a_password_is_not_guessed_at_leisure_and_nobody_is_shut_out(crew: Team) -> None:
+    def ask(password: str) -> int:
+        where = f"{crew.address}{API}/mlflow/users/current"
+        return requests.get(where, auth=(REA, password), timeout=30).status_code
+
+    assert ask(crew.secret(REA)) == 200
+    assert [ask("an old password") for _ in range(10)] == [401] * 10
+    guesses = []
+    for number in range(10):
+        wrong = f"guess {number}"
+        guesses.append(ask(wrong))
+        for path, headers in (("/health", {}), ("/version", {}), ("/", {"Host": "elsewhere"})):
+            requests.get(f"{crew.address}{path}", auth=(REA, wrong), headers=headers, timeout=30)
+    assert guesses[0] == 401
+    assert guesses[-1] == 429
+    login = base64.b64encode(f"{REA}:{crew.secret(REA)}".encode()).decode()
+    for header in (f"Bearer {login}", f"Basic {login} {login}", "Basic ?", "x"):
+        answer = requests.get(f"{crew.address}{API}{STORED}x", headers={"Authorization": header}, timeout=30)
+        assert answer.status_code == 401, header
+    another = base64.b64encode(f"{REA}:another guess".encode()).decode()
+    tab = requests.get(f"{crew.address}{API}{STORED}x", headers={"Authorization": f"Basic\t{another}"}, timeout=30)
+    assert tab.status_code == 429
+    assert ask(crew.secret(REA)) == 200
+
+
+def test_a_new_verdict_of_a_registered_model_still_arrives(reigning: Team) -> None:
+    number = reigning.train()
+    leave(reigning.root, reigning.networks(reigning.last), "fail")
+    with reigning.acting(TOM):
+        again = publish()
+    assert (again.version, again.new, again.alias) == (number, False, None)
+    assert reigning.holders()["challenger"] is None
+
+
+@pytest.mark.parametrize("path", ["model-versions/delete", "registered-models/delete"])
+def test_a_champion_is_not_deleted(reigning: Team, path: str) -> None:
+    with reigning.acting(REA):
+        version = reigning.client().get_model_version_by_alias(PRODUCTION, schema.CHAMPION).version
+    sent = {"name": PRODUCTION, "version": version}
+    answer = reigning.ask(ADMIN, "DELETE", f"{API}/mlflow/{path}", json=sent)
+    assert answer.status_code == 403
+    assert "is champion" in answer.json()["message"]
+
+
+def test_only_the_administrator_makes_names(crew: Team) -> None:
+    for who in EVERYBODY:
+        for api in (API, AJAX):
+            for path, sent in (
+                ("registered-models/create", {"name": "another"}),
+                (
+                    "registered-models/create",
+                    {"name": "a prompt", "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]},
+                ),
+                ("experiments/create", {"name": "another"}),
+            ):
+                answer = crew.ask(who, "POST", f"{api}/mlflow/{path}", json=sent)
+                assert answer.status_code == 403, (who, path, answer.text)
+        assert crew.ask(who, "POST", "/ajax-api/3.0/mlflow/demo/generate", json={}).status_code == 403
+        with crew.acting(who), pytest.raises(MlflowException, match="Only the administrator"):
+            crew.client().create_registered_model("another")
+    answer = crew.ask(TOM, "POST", f"{API}/mlflow/registered-models/create", json={"name": NAME})
+    assert answer.json()["error_code"] == "RESOURCE_ALREADY_EXISTS"
+    with crew.acting(ADMIN):
+        assert {model.name for model in crew.client().search_registered_models()} == {NAME, PRODUCTION}
+
+
+@pytest.mark.parametrize("who", [TOM, RITA, ADMIN])
+def test_names_in_production_are_never_renamed(crew: Team, who: str) -> None:
+    for name, new in ((PRODUCTION, "old"), (NAME, "x-production"), (NAME, "x-Production"), (NAME, "x-production ")):
+        with crew.acting(who), pytest.raises(MlflowException, match=r"can't be renamed|Permission denied"):
+            crew.client().rename_registered_model(name, new)
+    if who == TOM:
+        with crew.acting(TOM):
+            for rename in (
+                lambda: crew.client().rename_registered_model(NAME, "another"),
+                lambda: crew.client().rename_experiment("1", "another"),
+            ):
+                with pytest.raises(MlflowException, match="Only the administrator"):
+                    rename()
+
+
+def test_production_takes_numbered_versions_only_and_as_they_are(reigning: Team) -> None:
+    with reigning.acting(REA):
+        version = reigning.client().get_model_version(NAME, "1")
+    model, _, root = kept(reigning)
+    tag = [{"key": artifacts.PINS, "value": "{}"}]
+    for sent in (
+        {"source": version.source, "run_id": version.run_id},
+        {"source": f"models:/{NAME}@challenger", "run_id": version.run_id},
+        {"source": f"models:/{PRODUCTION}/1", "run_id": version.run_id},
+        {"source": f"models:/{NAME}/77", "run_id": version.run_id},
+        {"source": f"mlflow-artifacts:/{model}", "run_id": version.run_id},
+        {"source": str(root / model)},
+        {"source": f"models:/{NAME}/1", "run_id": version.run_id, "tags": tag},
+        {"source": f"models:/{NAME}/1", "run_id": "0" * 32},
+    ):
+        answer = reigning.ask(RITA, "POST", f"{API}/mlflow/model-versions/create", json={"name": PRODUCTION, **sent})
+        assert answer.status_code == 403, (sent, answer.text)
+
+
+def test_what_a_version_is_is_never_written_again(reigning: Team) -> None:
+    for who, name in ((TOM, NAME), (RITA, PRODUCTION), (ADMIN, NAME)):
+        with reigning.acting(who):
+            for key in (artifacts.PINS, schema.WEIGHTS, schema.TEST, schema.IDENTITY):
+                with pytest.raises(MlflowException, match="never written again"):
+                    reigning.client().set_model_version_tag(name, "1", key, "{}")
+    with reigning.acting(ADMIN), pytest.raises(MlflowException, match="never taken away"):
+        reigning.client().delete_model_version_tag(NAME, "1", artifacts.PINS)
+
+
+def test_a_trainer_registers_no_decision(reigning: Team) -> None:
+    sent = {"name": NAME, "source": f"models:/{NAME}/1", "tags": [{"key": schema.DECISION, "value": json.dumps({})}]}
+    answer = reigning.ask(TOM, "POST", f"{API}/mlflow/model-versions/create", json=sent)
+    assert answer.status_code == 403
+    assert "written by a decision" in answer.json()["message"]
+
+
+def test_a_trainer_drops_what_was_not_registered_and_only_that(reigning: Team) -> None:
+    with reigning.acting(TOM):
+        client = reigning.client()
+        client.delete_run(client.create_run("1").info.run_id)
+        registered = client.get_model_version(NAME, "1").run_id
+        with pytest.raises(MlflowException, match=r"403|Permission denied"):
+            client.delete_run(registered)
+    with reigning.acting(REA):
+        assert reigning.client().get_run(registered).info.lifecycle_stage == "active"
+
+
+@pytest.mark.parametrize("who", [REA, TOM, RITA])
+def test_mlflow_s_assistant_which_runs_commands_is_closed(crew: Team, who: str) -> None:
+    for api in (API, AJAX):
+        path = api.replace("2.0", "3.0")
+        for method, end in (("PUT", "config"), ("GET", "config"), ("POST", "message")):
+            assert crew.ask(who, method, f"{path}/mlflow/assistant/{end}", json={}).status_code == 403, end
+
+
+def test_a_version_s_files_have_one_address(reigning: Team) -> None:
+    """Another spelling would escape the guard of its bytes; a whole run as source would close the run to its owner."""
+    with reigning.acting(TOM):
+        run = reigning.client().create_run("1").info
+    folder = f"{run.artifact_uri}/mod%65l"
+    for source in (f"runs:/{run.run_id}/model", folder, run.artifact_uri, f"{run.artifact_uri}/"):
+        sent = {"name": NAME, "source": source, "run_id": run.run_id}
+        answer = reigning.ask(TOM, "POST", f"{API}/mlflow/model-versions/create", json=sent)
+        assert answer.status_code == 403, source

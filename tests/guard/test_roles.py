@@ -1,0 +1,351 @@
+"""Decisions through the guarded server: each by whom it belongs to, and by nobody else."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from sadcl import files
+from sadcl.accounts import host, users
+from sadcl.accounts.users import Person
+from sadcl.errors import SadclError
+from sadcl.project.overview import describe_registry
+from sadcl.registry import client as store
+from sadcl.registry import identity, lookup, schema
+from sadcl.registry.audit import hash_chain, log, verify
+from sadcl.registry.decision import decision_text
+from sadcl.registry.promote import promote, reject, rollback
+from sadcl.registry.publish import publish
+from sadcl.registry.status import status
+from sadcl.registry.sync import sync
+from tests.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, ROB, TOM, Team, password
+from tests.registry.conftest import leave
+
+pytestmark = pytest.mark.slow
+
+REFUSED = r"refused|does not allow|does not know you|403|401|PERMISSION_DENIED"
+ALIAS = "/api/2.0/mlflow/registered-models/alias"
+TAG = "/api/2.0/mlflow/model-versions/set-tag"
+
+
+def decision(crew: Team, version: str, **facts: Any) -> str:
+    """What `sadcl promote` writes on a version in production."""
+    with crew.acting(REA), store.opened() as client:
+        reigns = lookup.holder(client, PRODUCTION, schema.CHAMPION)
+        verdict = client.get_model_version(PRODUCTION, version).tags[schema.VERDICT_DIGEST]
+    decided = {"action": "promote", "model": PRODUCTION, "from": str(reigns.version), "to": version, "reason": "why"}
+    return decision_text({**decided, "verdict": verdict, "time": log.now(), **facts})
+
+
+def test_the_server_knows_each_person(crew: Team) -> None:
+    for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (REA, "reader")):
+        assert users.check(name, password(name)) == Person(name, role)
+    assert users.check(NOBODY, password(NOBODY)) is None
+    assert users.check(RITA, password(ROB)) is None
+    with crew.acting(TOM):
+        assert identity.decider() == TOM
+
+
+def test_accounts_are_the_administrators(crew: Team) -> None:
+    assert {person.name for person in users.listed(crew.home)} == {ADMIN, host.WORKER, TOM, RITA, ROB, REA}
+    for words, role, secret in (("no role 'boss'", "boss", "x" * 12), ("at least 12", "reader", "short")):
+        with pytest.raises(SadclError, match=words):
+            users.add("ann", role, secret, crew.home)
+    with pytest.raises(SadclError, match="an account rita already"):
+        users.add(RITA, "reader", "x" * 12, crew.home)
+    for name in (TOM, RITA, REA):
+        with crew.acting(name), pytest.raises(SadclError, match=REFUSED):
+            users.add("ann", "reviewer", "x" * 12)
+    with crew.acting(NOBODY), pytest.raises(SadclError, match="does not know you"):
+        users.listed()
+    told = json.dumps(crew.ledger())
+    assert f'"username": "{RITA}"' in told
+    assert not any(crew.secret(name) in told for name in (ADMIN, TOM, RITA, ROB, REA))
+
+
+def test_a_model_goes_into_production_and_back_by_reviewers(reigning: Team) -> None:
+    before = reigning.holders()
+    number = reigning.train()
+    assert reigning.holders()["challenger"]
+    assert reigning.crown(number, ROB).source == f"models:/{NAME}/{number}"
+    assert reigning.holders() == {
+        "challenger": None, "champion": f"models:/{NAME}/{number}", "previous": before["champion"],
+    }  # fmt: skip
+    with reigning.acting(REA):
+        assert status()["champion"]["by"] == ROB
+    with reigning.acting(RITA):
+        assert rollback("worse after all").source == before["champion"]
+        assert sync() is False
+    last = log.entries()[-1]
+    assert (last["action"], last["user"], last["reason"]) == ("rollback", RITA, "worse after all")
+
+
+def test_a_rejected_model_challenges_no_longer(reigning: Team) -> None:
+    number = reigning.train()
+    with reigning.acting(ROB):
+        with pytest.raises(SadclError, match="needs a reason"):
+            reject(number, " ")
+        assert reject(number, "it tags kites as cats").version == number
+        with pytest.raises(SadclError, match=f"rejected by {ROB}: it tags kites as cats"):
+            reject(number, "again")
+        with pytest.raises(SadclError, match="does not challenge"):
+            reject("1", "why not")
+    assert reigning.holders()["challenger"] is None
+    with reigning.acting(RITA), pytest.raises(SadclError, match=f"rejected by {ROB}"):
+        promote(number, "I like it")
+    last = log.entries()[-1]
+    assert (last["action"], last["user"], last["challenger"]) == ("reject", ROB, f"models:/{NAME}/{number}")
+
+
+@pytest.mark.parametrize("who", [TOM, REA, NOBODY])
+def test_who_is_no_reviewer_decides_nothing(reigning: Team, who: str) -> None:
+    number = reigning.train()
+    before, noted = reigning.holders(), len(reigning.ledger())
+    with reigning.acting(who):
+        for act in (lambda: promote(number, "mine"), lambda: reject(number, "no"), lambda: rollback("back")):
+            with pytest.raises(SadclError, match=REFUSED):
+                act()
+        client = reigning.client()
+        champion = "1"
+        for call in (
+            lambda: client.set_registered_model_alias(PRODUCTION, "champion", champion),
+            lambda: client.delete_registered_model_alias(PRODUCTION, "champion"),
+            lambda: client.set_model_version_tag(PRODUCTION, "1", schema.DECISION, decision(reigning, "1", user=who)),
+            lambda: client.set_model_version_tag(NAME, number, schema.DECISION, json.dumps({"user": who})),
+            lambda: client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION),
+        ):
+            with pytest.raises(MlflowException, match=REFUSED):
+                call()
+    for path in (ALIAS, ALIAS.replace("/api/", "/ajax-api/")):
+        answer = reigning.ask(who, "POST", path, json={"name": PRODUCTION, "alias": "champion", "version": "1"})
+        assert answer.status_code == (401 if who == NOBODY else 403)
+    assert reigning.holders() == before
+    assert len(reigning.ledger()) == noted
+
+
+def test_a_reader_registers_nothing(crew: Team) -> None:
+    leave(crew.root, crew.networks(50))
+    for who in (REA, RITA, NOBODY):
+        with crew.acting(who), pytest.raises(SadclError, match=REFUSED):
+            publish()
+
+
+def test_who_made_a_model_does_not_decide_on_it(reigning: Team) -> None:
+    number = reigning.train()
+    told = pytest.raises(SadclError, match=r"tom made .* another person has to decide")
+    with reigning.holding(TOM, "reviewer"), reigning.acting(TOM), told:
+        promote(number, "mine is best")
+    assert reigning.crown(number, RITA).source == f"models:/{NAME}/{number}"
+
+
+def test_who_made_the_run_behind_a_model_does_not_decide_on_it(reigning: Team) -> None:
+    with reigning.holding(ROB, "trainer"):
+        with reigning.acting(ROB):
+            run = reigning.client().create_run("1").info
+        sent = {"name": NAME, "source": f"{run.artifact_uri}/model", "run_id": run.run_id}
+        other = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
+        assert "a run of who registers it" in other.json()["message"]
+        answer = reigning.ask(ROB, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
+    assert answer.ok, answer.text
+    with reigning.acting(RITA):
+        made = answer.json()["model_version"]["version"]
+        copy = reigning.client().copy_model_version(f"models:/{NAME}/{made}", PRODUCTION)
+    sent = {"name": PRODUCTION, "alias": "champion", "version": str(copy.version)}
+    assert f"{ROB} made" in reigning.ask(ROB, "POST", ALIAS, json=sent).json()["message"]
+    assert "No decision stands" in reigning.ask(RITA, "POST", ALIAS, json=sent).json()["message"]
+
+
+def test_what_clients_say_of_the_maker_is_not_believed(reigning: Team) -> None:
+    with reigning.acting(TOM):
+        run = reigning.client().create_run("1", tags={"mlflow.user": RITA})
+        assert reigning.client().get_run(run.info.run_id).info.user_id == TOM
+    source = f"{run.info.artifact_uri}/model"
+    sent = {"name": NAME, "source": source, "run_id": run.info.run_id, "user_id": RITA}
+    made = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent).json()["model_version"]
+    with reigning.acting(REA):
+        assert reigning.client().get_model_version(NAME, made["version"]).user_id == TOM
+
+
+@pytest.mark.parametrize("alias", ["Champion", "CHAMPION", "ｃhampion", "champıon"])
+def test_the_alias_has_one_spelling(reigning: Team, alias: str) -> None:
+    answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": alias, "version": "1"})
+    before = reigning.holders()["champion"]
+    if answer.ok:  # another word altogether, which says nothing
+        assert reigning.holders()["champion"] == before
+    else:
+        assert answer.status_code == 403, answer.text
+
+
+def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> None:
+    with reigning.acting(REA), store.opened() as client:
+        reigns = str(lookup.holder(client, PRODUCTION, schema.CHAMPION).version)
+    other = "1" if reigns != "1" else "2"
+    for facts, words in (
+        ({"user": ROB}, "in one's own name"),
+        ({"user": RITA, "reason": " "}, "needs a reason"),
+        ({"user": RITA, "to": "77"}, "no decision to make"),
+        ({"user": RITA, "from": "77"}, "Somebody else made another version"),
+        ({"user": RITA, "action": "found"}, "no decision to make"),
+        ({"user": RITA}, "champion has changed since the gate judged"),
+    ):
+        text = decision(reigning, other, **facts)
+        sent = {"name": PRODUCTION, "version": other, "key": schema.DECISION, "value": text}
+        answer = reigning.ask(RITA, "POST", TAG, json=sent)
+        assert answer.status_code == 403, facts
+        assert words in answer.json()["message"]
+    sent = {
+        "name": PRODUCTION,
+        "version": other,
+        "key": schema.DECISION,
+        "value": decision(reigning, other, user=ROB, action="rollback"),
+    }
+    assert reigning.ask(ROB, "POST", TAG, json=sent).ok
+    answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": other})
+    assert answer.status_code == 403
+    assert "in one's own name" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("odd", [{"reason": "\ud800"}, {"time": 5}, {"time": "soon"}, {"more": "x"}, {"from": ["1"]}])
+def test_a_decision_says_what_decisions_say_and_nothing_else(reigning: Team, odd: dict[str, Any]) -> None:
+    number = reigning.train()
+    with reigning.acting(RITA), store.opened() as client:
+        copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
+    text = json.dumps({**json.loads(decision(reigning, copy, user=RITA)), **odd}, sort_keys=True)
+    sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION, "value": text}
+    answer = reigning.ask(RITA, "POST", TAG, json=sent)
+    assert answer.status_code == 403, answer.text
+    assert "no decision as sadcl writes it" in answer.json()["message"]
+
+
+def test_nobody_promotes_on_a_verdict_that_was_not_looked_at(reigning: Team) -> None:
+    number = reigning.train()
+    with reigning.acting(RITA):
+        with pytest.raises(SadclError, match="judged anew since it was looked at"):
+            promote(number, "fine", seen="0" * 64)
+        with store.opened() as client:
+            copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
+    sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION}
+    answer = reigning.ask(RITA, "POST", TAG, json={**sent, "value": decision(reigning, copy, user=RITA, verdict=None)})
+    assert answer.status_code == 403
+    assert "judged anew since" in answer.json()["message"]
+
+
+def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team) -> None:
+    """Each as the server sees it: both have looked, both write their decision, both move the alias."""
+    first, second = reigning.train(), reigning.train()
+    with reigning.acting(RITA), store.opened() as client:
+        copies = {
+            who: str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
+            for who, number in ((RITA, first), (ROB, second))
+        }
+    decided = {who: decision(reigning, version, user=who) for who, version in copies.items()}
+
+    def decide(who: str) -> tuple[bool, str]:
+        version = copies[who]
+        tag = {"name": PRODUCTION, "version": version, "key": schema.DECISION, "value": decided[who]}
+        written = reigning.ask(who, "POST", TAG, json=tag)
+        moved = reigning.ask(who, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": version})
+        return moved.ok, written.text + moved.text
+
+    with ThreadPoolExecutor(2) as pool:
+        (one, told), (other, heard) = pool.map(decide, (RITA, ROB))
+    assert one != other
+    assert "Somebody else made another version" in (heard if one else told)
+    with reigning.acting(ROB):
+        sync()
+        assert verify.read().problems == []
+
+
+def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(reigning: Team) -> None:
+    number = reigning.train()
+    with reigning.acting(RITA), store.opened() as client:
+        copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
+        text = decision(reigning, copy, user=RITA)
+        client.set_model_version_tag(PRODUCTION, copy, schema.DECISION, text)
+    with reigning.acting(ROB):
+        reject(number, "no")
+    answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": copy})
+    assert answer.status_code == 403
+    assert f"was rejected by {ROB}: no" in answer.json()["message"]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+def killed(*_: object, **__: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("action", ["promote", "roll back"])
+@pytest.mark.parametrize("step", ["before the decision", "before the alias", "after the alias"])
+def test_what_one_reviewer_left_half_done_another_finishes(
+    reigning: Team, action: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = reigning.holders()
+    number = reigning.train() if action == "promote" else None
+    wanted = f"models:/{NAME}/{number}" if number else before["previous"]
+
+    def act() -> object:
+        return promote(number, "better") if number else rollback("worse after all")
+
+    places = {
+        "before the decision": (MlflowClient, "set_model_version_tag"),
+        "before the alias": (MlflowClient, "set_registered_model_alias"),
+        "after the alias": (log, "append"),
+    }
+    with monkeypatch.context() as patch, reigning.acting(RITA):
+        patch.setattr(*places[step], killed)
+        with pytest.raises(Killed):
+            act()
+    with reigning.acting(ROB):
+        if step == "after the alias":
+            assert sync() is True
+        else:
+            assert sync() is False
+            act()
+        assert verify.read().problems == []
+    assert (reigning.holders()["champion"], reigning.holders()["previous"]) == (wanted, before["champion"])
+
+
+@pytest.mark.parametrize("step", ["before the alias", "before the audit"])
+def test_a_rejection_killed_anywhere_is_finished_by_the_next_call(
+    reigning: Team, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = reigning.train()
+    places = {
+        "before the alias": (MlflowClient, "delete_registered_model_alias"),
+        "before the audit": (log, "append"),
+    }
+    with monkeypatch.context() as patch, reigning.acting(ROB):
+        patch.setattr(*places[step], killed)
+        with pytest.raises(Killed):
+            reject(number, "no")
+    with reigning.acting(REA):
+        assert describe_registry()[1] == "There is no challenger."
+    with reigning.acting(ROB):
+        assert sync() is True
+        assert sync() is False
+    assert reigning.holders()["challenger"] is None
+    assert log.entries()[-1]["challenger"] == f"models:/{NAME}/{number}"
+
+
+def test_the_ledger_tells_who_when_and_what(reigning: Team) -> None:
+    number = reigning.train()
+    reigning.crown(number, ROB)
+    lines = reigning.ledger()
+    moved = next(line for line in reversed(lines) if line.get("alias") == "champion")
+    assert (moved["who"], moved["what"], moved["model"]) == (ROB, "alias set", PRODUCTION)
+    assert moved["from"] != moved["to"]
+    assert (moved["verdict"], moved["data"]) == ("pass", "1" * 64)
+    made = next(line for line in reversed(lines) if line["what"] == "version made" and line["model"] == NAME)
+    assert (made["who"], made["version"]) == (TOM, number)
+    with reigning.acting(REA):
+        told = verify.read()
+    assert told.problems == []
+    assert files.read_json("data/champion.json")["audit"] in hash_chain.digests(
+        hash_chain.lines(reigning.home / host.LEDGER)
+    )

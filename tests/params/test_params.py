@@ -1,0 +1,81 @@
+"""Settings: strict about keys, kind about mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from sadcl import params
+from sadcl.errors import SadclError
+from tests.paths import REPOSITORY
+
+DEMO = REPOSITORY / "recipes/demo.yaml"
+
+
+def test_a_stage_sees_the_sections_it_asked_for_and_no_other() -> None:
+    settings = params.load("train", "seed", path=DEMO)
+    assert settings.train.batch == 50
+    with pytest.raises(AttributeError):
+        _ = settings.gate
+
+
+def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
+    settings = params.load("evaluate", "register.runtime", path=DEMO)
+    assert settings.register_.runtime == "torch"
+    with pytest.raises(AttributeError):
+        _ = settings.register_.name
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("train", "weight_decai", 1, r"Unknown setting train\.weight_decai; the nearest known one is weight_decay"),
+        ("train", "lr", -1, r"Setting train\.lr: .*greater than 0.* -1"),
+        ("model", "side", 100, "multiple of 8"),
+        ("gate", "rules", [], "at least 1"),
+        (
+            "gate",
+            "rules",
+            [{"metric": "mAP"}],
+            r"0\.kind must be one of absolute, relative, per class, slice, cost \(",
+        ),
+        (
+            "gate",
+            "rules",
+            [{"kind": "relativ"}],
+            "one of absolute, relative, per class, slice, cost, but it is 'relativ'",
+        ),
+        ("gate", "rules", [{"kind": "per class", "margni": 1}], r"per class\.margni; the nearest known one is margin"),
+        (
+            "gate",
+            "rules",
+            [{"kind": "relative", "margin": 1}],
+            r"^Setting gate\.rules\.0\.relative\.metric is missing \(",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_what_to_write_instead(section: str, key: str, value: object, words: str) -> None:
+    raw = params.read(DEMO)
+    raw[section][key] = value
+    with pytest.raises(SadclError, match=words):
+        params.parse(raw, where="params.yaml")
+
+
+def test_a_missing_key_is_named() -> None:
+    raw = params.read(DEMO)
+    del raw["train"]["lr"]
+    with pytest.raises(SadclError, match=r"Setting train\.lr is missing"):
+        params.parse(raw, where="params.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", ""])
+def test_a_file_that_is_no_mapping_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SadclError, match="settings"):
+        params.load(path=tmp_path / "params.yaml")
+    with pytest.raises(SadclError, match="no settings"):
+        params.load(path=tmp_path / "none.yaml")
+
+
+def test_settings_cannot_be_changed_by_accident() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        params.load(path=DEMO).train.lr = 1  # type: ignore[misc]

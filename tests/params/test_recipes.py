@@ -1,0 +1,134 @@
+"""Every recipe is a whole params.yaml with a network that can be built, and says what it costs and what to expect."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sadcl import params
+from sadcl.evaluation.gate.verdict import IN_USE
+from sadcl.evaluation.metrics import NAMES
+from sadcl.model.dual_contrast import DualContrast
+from sadcl.model.network import Network
+from tests.paths import REPOSITORY
+
+CLASSES = {"coco": 80, "voc2007": 20, "voc2012": 20, "nuswide": 81, "vg500": 500, "scenes": 10, "demo": 10}
+"""By how a recipe's name begins."""
+PUBLISHED = {"stage 1": 193_579_088, "stage 2": 200_037_456}
+"""Trained parameters with 80 classes, of the authors' logs (method, section 2.5)."""
+A_CLASS = {"stage 1": 2048 + 2048 + 1, "stage 2": 2048 + 2048 + 1 + 2048}
+"""What one class more adds: its query, its row of the linear map with a bias; in stage 2 its prototype."""
+RECIPES = sorted(path for path in (REPOSITORY / params.RECIPES).glob("*.yaml") if not path.stem.startswith("tuned-"))
+
+recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+
+
+def test_the_named_recipes_are_there() -> None:
+    papers = {"coco2014-r101-448", "coco2014-r101-448-576", "voc2007-r101-448", "voc2012-r101-448"}
+    papers |= {"coco2017-r101-448", "nuswide-r101-448", "vg500-r101-576"}
+    assert papers | {"demo", "scenes", "coco-mini"} <= {path.stem for path in RECIPES}
+
+
+@recipe
+def test_a_recipe_is_a_whole_params_file(path: Path) -> None:
+    params.load(path=path)
+
+
+@recipe
+def test_a_recipe_says_in_its_head_what_it_costs_and_what_to_expect(path: Path) -> None:
+    head = head_comment(path)
+    assert "Cost: " in head
+    assert "Expected: " in head
+
+
+@recipe
+def test_a_recipe_gates_and_shows_figures_that_evaluate_makes(path: Path) -> None:
+    gate = params.load(path=path).gate
+    assert {rule.metric for rule in gate.rules if rule.kind != "per class"} <= {*NAMES, *IN_USE}
+    assert gate.published is None or set(gate.published.figures) <= set(NAMES)
+
+
+@recipe
+def test_a_recipe_gates_against_a_bound_and_the_champion(path: Path) -> None:
+    rules = params.load(path=path).gate.rules
+    assert {rule.kind for rule in rules} >= {"absolute", "relative", "per class"}
+    assert all(rule.at_least is not None for rule in rules if rule.kind == "absolute")
+
+
+@recipe
+def test_a_recipe_searches_settings_that_it_has(path: Path) -> None:
+    settings = params.load(path=path)
+    for key in settings.tune.space:
+        section, name = key.split(".")
+        assert hasattr(params.section(settings, section), name), key
+
+
+def test_a_coco_recipe_names_a_folder_for_each_annotation_file() -> None:
+    for path in RECIPES:
+        ingest = params.load(path=path).ingest
+        if ingest.format == "coco":
+            assert set(ingest.annotations) == set(ingest.images), path.stem
+
+
+@recipe
+def test_a_recipes_network_gives_a_logit_a_class(path: Path) -> None:
+    model, classes = params.load(path=path).model, class_count(path)
+    side = model.for_test().side
+    logits = whole(path).network.eval()(torch.empty(2, 3, side, side, device="meta")).logits
+    assert logits.shape == (2, classes)
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if "-r101-" in path.stem], ids=lambda path: path.stem)
+def test_a_papers_recipe_trains_as_many_parameters_as_the_released_network(path: Path) -> None:
+    """No difference is left to explain: what the number of classes adds is all that changes."""
+    module, more = whole(path), class_count(path) - 80
+    found = {"stage 1": trained(module.network), "stage 2": trained(module)}
+    assert found == {stage: PUBLISHED[stage] + more * A_CLASS[stage] for stage in found}
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if "-r101-" in path.stem], ids=lambda path: path.stem)
+def test_a_papers_recipe_has_every_tensor_of_the_released_network(path: Path) -> None:
+    """Elements too, the frozen ones and statistics among them.
+
+    Ours are without the released file's table of positions (made anew for each size) and its memory (the trainer's),
+    theirs without the counters of batches, which frozen norms do not need.
+    """
+    listed = json.loads((REPOSITORY / "tests/golden/r101_names.json").read_text())["SADCL"]["state_dict"]
+    sizes = {
+        name: torch.Size(shape).numel() for name, shape, _ in listed if name not in ("backbone.1.pe", "memorybank")
+    }
+    ours = {k: v.numel() for k, v in whole(path).state_dict().items() if not k.endswith("num_batches_tracked")}
+    assert len(ours) == len(sizes)
+    assert sum(ours.values()) == sum(sizes.values()) + (class_count(path) - 80) * A_CLASS["stage 2"]
+
+
+def test_a_voc_recipe_starts_from_the_coco_recipes_network() -> None:
+    names = ("coco2014", "voc2007", "voc2012")
+    coco, *others = [params.load(path=REPOSITORY / f"recipes/{name}-r101-448.yaml").model for name in names]
+    for model in others:
+        assert model.weights.endswith("/weights.safetensors")
+        assert model.model_copy(update={"weights": coco.weights}) == coco
+
+
+def whole(path: Path) -> DualContrast:
+    """All of a recipe's network in shapes only; nothing is downloaded."""
+    model, classes = params.load(path=path).model, class_count(path)
+    with torch.device("meta"):
+        return DualContrast(Network(model, classes, start=False), torch.empty(classes, model.width), model.embedding)
+
+
+def trained(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def class_count(path: Path) -> int:
+    return next(count for start, count in CLASSES.items() if path.stem.startswith(start))
+
+
+def head_comment(path: Path) -> str:
+    """The comment lines before the first setting."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    end = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    return "\n".join(lines[:end])

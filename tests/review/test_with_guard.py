@@ -1,0 +1,81 @@
+"""The page on the real guarded server: people log in with its accounts, and it says no where the page does not."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sadcl.registry import client
+from sadcl.registry.audit import log
+from sadcl.review.after_decision import by_flow, in_process
+from sadcl.review.app import create_app
+from tests.guard.conftest import REA, RITA, ROB, TOM, Team, crew, password, reigning  # noqa: F401 - fixtures
+from tests.review.conftest import Browser, Clock, text
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def app(reigning: Team, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
+    """The page as it is started: the log-in is the server's."""
+    monkeypatch.setenv(client.ADDRESS, reigning.address)
+    monkeypatch.chdir(reigning.root)
+    return create_app(reigning.root, clock=clock, aftermath=in_process)
+
+
+@pytest.fixture
+def come(app: Any) -> Iterator[Any]:
+    """Somebody logs in."""
+    browsers = []
+
+    def log_in(name: str) -> Browser:
+        browsers.append(Browser(app))
+        assert browsers[-1].log_in(name, password(name)).status_code == 200
+        return browsers[-1]
+
+    yield log_in
+    for browser in browsers:
+        browser.client.close()
+
+
+def test_accounts_of_the_server_and_nobody_else_come_in(app: Any, come: Any) -> None:
+    for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (REA, "reader")):
+        assert f"{name}, {role}" in come(name).get("/").text
+    for name in (RITA, "nobody"):
+        assert Browser(app).log_in(name, "a guess that is wrong").status_code == 401
+
+
+def test_a_decision_carries_the_name_of_who_is_logged_in(reigning: Team, come: Any) -> None:  # noqa: F811
+    number = reigning.train()
+    rob = come(ROB)
+    page = text(rob.get("/").text)
+    assert f"Challenger Version {number}" in page
+    assert f"by {TOM}" in page
+    answer = rob.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="mine to say")
+    assert (answer.status_code, "is champion now" in answer.text) == (200, True)
+    assert log.entries(reigning.root)[-1]["user"] == ROB
+    assert f"Approved version {number}" in text(come(REA).get("/history").text)
+    back = rob.send("/rollback", "/rollback", champion=log.entries(reigning.root)[-1]["to"], reason="and back")
+    assert (back.status_code, "Back to" in back.text) == (200, True)
+
+
+def test_a_rejection_is_the_reviewer_s_and_the_flow_asks_in_their_name(
+    reigning: Team, app: Any, come: Any  # noqa: F811
+) -> None:  # fmt: skip
+    number = reigning.train()
+    app.state.desk.registry.aftermath = by_flow
+    answer = come(RITA).send(f"/versions/{number}", f"/versions/{number}", action="reject", reason="no")
+    assert (answer.status_code, "is rejected" in answer.text) == (200, True)
+    assert "<p>The project&#39;s files are in line.</p>" in answer.text
+    assert (log.entries(reigning.root)[-1]["action"], log.entries(reigning.root)[-1]["user"]) == ("reject", RITA)
+
+
+def test_the_server_says_no_where_the_page_would_not(reigning: Team, app: Any, come: Any) -> None:  # noqa: F811
+    number = reigning.train()
+    tom = come(TOM)
+    [session] = [s for s in app.state.desk.sessions._by_token.values() if s.name == TOM]
+    session.role = "reviewer"
+    before = reigning.holders()
+    answer = tom.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="it is mine")
+    assert (answer.status_code, "The registry does not allow you this" in answer.text) == (409, True)
+    assert reigning.holders() == before

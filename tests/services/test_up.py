@@ -1,0 +1,209 @@
+"""A team's servers: one command starts them, one ends them, and nothing is left."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from sadcl import pipeline
+from sadcl.services import HOST, free_port
+from tests.paths import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+SADCL = [sys.executable, "-m", "sadcl"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def variables(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "SADCL_"))}
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    return {**kept, "PYTHONPATH": path, "COLUMNS": "200", **more}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which nothing ran yet."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "dvc.yaml").write_text((REPOSITORY / "dvc.yaml").read_text())
+    (root / "params.yaml").write_text((REPOSITORY / "recipes/demo.yaml").read_text())
+    pipeline.set_up(root)
+    return root
+
+
+def run(project: Path, *words: str, **more: str) -> tuple[int, str]:
+    ended = subprocess.run(
+        [*SADCL, *words], cwd=project, env=variables(**more), text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+    )  # fmt: skip
+    return ended.returncode, ended.stdout
+
+
+def up(project: Path, port: int) -> "subprocess.Popen[str]":
+    """The servers, all of which answer by now."""
+    process = subprocess.Popen(
+        [*SADCL, "up", "--port", str(port)], cwd=project, env=variables(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "ends them all" in line:
+            return process
+    pytest.fail("".join(said))
+
+
+def below(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended; one that nobody has asked after since then counts as ended."""
+    found = []
+    for one in psutil.wait_procs(processes, timeout=0)[1]:
+        with suppress(psutil.NoSuchProcess):
+            found += [one] if one.status() != psutil.STATUS_ZOMBIE else []
+    return found
+
+
+def four_ports() -> int:
+    """The first of four free ones."""
+    first = free_port()
+    return first if not any(_taken(first + more) for more in range(4)) else four_ports()
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def noted(project: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((project / ".sadcl/team/up.json").read_text())
+    return value
+
+
+def test_up_accounts_status_and_down(project: Path) -> None:
+    port = four_ports()
+    process = up(project, port)
+    try:
+        address = f"http://{HOST}:{port}"
+        assert noted(project)["registry"] == address
+        assert httpx.get(f"http://{HOST}:{port + 1}/api/health").json() is True
+        assert httpx.get(f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0").status_code == 401
+        secret = project / ".sadcl/team/administrator.json"
+        assert secret.stat().st_mode & 0o077 == 0
+        assert secret.parent.stat().st_mode & 0o077 == 0
+
+        status, said = run(project, "up", "--port", str(port))
+        assert (status, "The servers run already" in said, address in said) == (2, True, True)
+        status, said = run(
+            project, "user", "add", "rita", "--role", "reviewer", SADCL_USER_PASSWORD="long enough for all"
+        )
+        assert (status, said) == (0, "rita is a reviewer now\n")
+        status, said = run(project, "user", "list")
+        assert said.split() == ["administrator", "admin", "reviewer", "rita", "trainer", "worker"]
+        assert f"The team's registry runs at {address}, but this project uses another" in run(project, "status")[1]
+        own = {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_USERNAME": "rita"}
+        status, said = run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="long enough for all")
+        assert (status, "admin: account made: rita" in said, "The log is complete: " in said) == (0, True, True)
+        assert "long enough" not in said
+        assert "does not know you" in run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="wrong")[1]
+
+        servers = below(process.pid)
+        assert run(project, "down") == (0, "Everything is ended\n")
+        assert process.wait(30) == 143
+        assert not alive(servers)
+        assert run(project, "down") == (0, "Nothing runs here\n")
+    finally:
+        process.kill()
+        process.communicate()
+        run(project, "down")
+
+
+def test_the_registry_comes_back_as_the_page_says(project: Path) -> None:
+    page = (REPOSITORY / "docs/registry.md").read_text(encoding="utf-8")
+    copy, back = (page.partition(f"<!-- {name} -->\n```\n")[2].partition("```")[0] for name in ("a copy", "back"))
+    process = up(project, four_ports())
+    try:
+        added = run(project, "user", "add", "ben", "--role", "trainer", SADCL_USER_PASSWORD="long enough for all")
+        assert added[0] == 0, added[1]
+        shell(project, copy)
+        assert process.wait(30) == 143
+        shutil.rmtree(project / ".sadcl/team")
+        shell(project, back)
+        process.communicate()
+        process = up(project, four_ports())
+        assert "ben" in run(project, "user", "list")[1]
+    finally:
+        process.kill()
+        run(project, "down")
+        process.communicate()
+
+
+def shell(project: Path, commands: str) -> None:
+    """Run commands as they stand on a page."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["bash", "-e"], input=commands, cwd=project, env=variables(PATH=path), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_ctrl_c_once_or_again_leaves_no_process(project: Path) -> None:
+    process = up(project, four_ports())
+    try:
+        servers = below(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Ending\n"
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert (process.returncode, "Traceback" in said) == (0, False), said
+        assert not alive(servers)
+    finally:
+        process.kill()
+        run(project, "down")
+
+
+def test_what_a_dead_worker_and_a_killed_up_left_is_ended(project: Path) -> None:
+    """Whether or not anything was noted: `up` may be killed before it wrote a line."""
+    process = up(project, four_ports())
+    servers = below(process.pid)
+    worker = next(one for one in servers if "worker" in one.cmdline())
+    with subprocess.Popen(["sleep", "600"], env=worker.environ(), start_new_session=True) as run_of_somebody:
+        try:
+            worker.kill()
+            process.kill()
+            process.communicate()
+            (project / ".sadcl/team/up.json").unlink()
+            assert alive(servers)
+            assert run(project, "down") == (0, "Everything is ended\n")
+            assert not alive(servers)
+            assert run_of_somebody.wait(0) == -signal.SIGTERM
+            assert run(project, "down") == (0, "Nothing runs here\n")
+        finally:
+            run_of_somebody.kill()
+            process.kill()
+            run(project, "down")
+
+
+def test_a_taken_port_is_named(project: Path) -> None:
+    port = four_ports()
+    with socket.socket() as other:
+        other.bind((HOST, port + 1))
+        other.listen()
+        status, said = run(project, "up", "--port", str(port))
+    assert (status, f"Port {port + 1} is taken, where prefect would answer" in said) == (2, True), said
+    assert not (project / ".sadcl/team/up.json").exists()

@@ -1,0 +1,160 @@
+"""What training does with its data, its schedule and its mishaps."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from torch import nn
+
+from sadcl import params
+from sadcl.data.shards.reader import Shards
+from sadcl.errors import SadclError
+from sadcl.evaluation import inference
+from sadcl.model import tagger
+from sadcl.model.heads import HEADS
+from sadcl.training import fit, schedule
+from sadcl.training.ema import EMA
+from sadcl.weights import checkpoint, loader
+from tests.paths import REPOSITORY
+
+
+def changed(section: str, **values: object) -> params.Params:
+    raw = params.read()
+    raw[section] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    return params.load()
+
+
+def test_the_average_leaves_its_start_on_small_data_and_has_the_papers_decay_on_coco() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(module.weight)
+    small = EMA(module, epochs=0.5, steps=8)
+    nn.init.ones_(module.weight)
+    for _ in range(8):
+        small.update(module)
+    assert float(small.module.weight) > 0.9
+    assert EMA(module, epochs=3.867, steps=1293).decay == pytest.approx(0.9998, abs=1e-6)
+
+
+def test_the_schedule_is_the_papers() -> None:
+    settings = params.load(path=REPOSITORY / "recipes/demo.yaml").pretrain
+    settings = settings.model_copy(update={"lr": 5e-5, "backbone_lr": 1.0, "epochs": 80, "warmup": 0.2})
+    _, cycle = schedule.optimiser(nn.Linear(2, 2), settings, steps=10)
+    rates, betas = [], []
+    for _ in range(800):
+        rates.append(cycle.get_last_lr()[0])
+        betas.append(cycle.optimizer.param_groups[0]["betas"][0])
+        cycle.optimizer.step()
+        if len(rates) < 800:
+            cycle.step()
+    assert rates[0] == pytest.approx(2e-6)
+    assert max(rates) == pytest.approx(5e-5)
+    assert rates.index(max(rates)) == 159
+    assert rates[-1] == pytest.approx(2e-10)
+    assert (betas[0], min(betas), betas[-1]) == pytest.approx((0.95, 0.85, 0.95))
+
+
+@pytest.mark.parametrize("epochs", range(1, 12))
+def test_a_short_training_has_a_schedule_whatever_its_warm_up(epochs: int) -> None:
+    settings = params.load(path=REPOSITORY / "recipes/demo.yaml").pretrain
+    settings = settings.model_copy(update={"epochs": epochs, "warmup": 0.2})
+    _, cycle = schedule.optimiser(nn.Linear(2, 2), settings, steps=1)
+    for _ in range(max(epochs, 2) - 1):
+        cycle.optimizer.step()
+        cycle.step()
+    assert 0 < cycle.get_last_lr()[0] < settings.lr
+
+
+def test_training_stops_when_it_is_past_its_best() -> None:
+    def rows(raw: list[float], averaged: list[float]) -> list[dict[str, float]]:
+        pairs = zip(raw, averaged, strict=True)
+        return [{"select_mAP_raw": r, "select_mAP_ema": e, "select_mAP": max(r, e)} for r, e in pairs]
+
+    rising = rows([1, 3, 2, 2, 2], [1, 2, 3, 4, 5])
+    past = rows([1, 3, 2, 2, 2], [1, 5, 4, 4, 4])
+    assert not schedule.should_stop(rising, 2)
+    assert schedule.should_stop(past, 2)
+    assert not schedule.should_stop(past, 3)
+    assert not schedule.should_stop(past, None)
+
+
+def test_a_loss_that_is_no_number_names_step_and_images_and_keeps_the_last_state(project: Path) -> None:
+    settings = changed("pretrain", lr=1e25)
+    with pytest.raises(SadclError, match=r"not a number.*images \d+") as caught:
+        fit.pretrain(settings, Path("data/shards"))
+    assert "epoch" in str(caught.value.where)
+    assert not Path("models").exists()
+
+
+def test_weights_that_are_no_numbers_are_never_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of a step may be a number, and its gradient too large to take."""
+    monkeypatch.setenv("SADCL_STATE_SECONDS", "0")
+    with pytest.raises(SadclError, match="no longer numbers"):
+        fit.pretrain(changed("pretrain", lr=1e41), Path("data/shards"))
+    assert not list(Path(".sadcl").rglob("state.pt"))
+
+
+def test_batches_without_a_single_positive_train(project: Path) -> None:
+    from sadcl.data.ingest import ingest
+    from sadcl.data.shards import writer
+    from sadcl.stages import prototypes
+
+    settings = params.load()
+    table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
+    table.frame["labels"] = [[] if split == "train" else row for row, split in table.frame[["labels", "split"]].values]
+    writer.write(table, project, Path("data/shards"), settings.prepare, 1)
+    fit.pretrain(settings, Path("data/shards")).save(Path("models/pretrain"))
+    prototypes.main()
+    paths = (Path("data/shards"), Path("models/pretrain/weights.safetensors"), Path("models/prototypes.safetensors"))
+    fitted = fit.train(settings, *paths)
+    assert {row["sample_to_sample"] for row in fitted.history} == {0.0}
+
+
+def test_without_a_select_split_the_last_epoch_is_kept(project: Path) -> None:
+    from sadcl.data.ingest import ingest
+    from sadcl.data.shards import writer
+
+    raw = params.read()
+    del raw["ingest"]["annotations"]["select"]
+    raw["ingest"]["select_fraction"] = 0
+    settings = params.parse(raw, "here")
+    table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
+    writer.write(table, project, project / "all", settings.prepare, 1)
+    fitted = fit.pretrain(settings, project / "all")
+    assert fitted.head["epoch"] == settings.pretrain.epochs
+    assert fitted.head["select"] is None
+    assert fitted.head["best"] == "ema"
+
+
+def test_weights_say_what_they_stand_on(project: Path) -> None:
+    fitted = fit.pretrain(params.load(), Path("data/shards"))
+    fitted.save(Path("models/pretrain"))
+    head = checkpoint.read_head(Path("models/pretrain/weights.safetensors"))
+    assert head["classes"][0] == "zero"
+    assert len(head["seen"]) == 20
+    assert head["preprocessing"]["side"] == 32
+    assert set(head["inputs"]) >= {"train", "select", "train_list"}
+    history = Path("models/pretrain/history.csv").read_text().splitlines()
+    assert history[0].startswith("epoch,loss,classification,")
+    assert len(history) == 1 + 3
+
+
+def test_a_model_is_used_at_the_side_at_which_it_was_scored(project: Path) -> None:
+    fit.pretrain(changed("model", test_side=64), Path("data/shards")).save(Path("models/pretrain"))
+    file, test = Path("models/pretrain/weights.safetensors"), Shards(Path("data/shards/test"))
+    assert checkpoint.read_head(file)["preprocessing"]["side"] == 64
+    assert checkpoint.read_head(file)["model"]["side"] == 32
+    evaluated = tagger.sigmoid(inference.champion(file, test, 4).logits["champion"])
+    np.testing.assert_allclose(loader.load(file).scores([test.jpeg(i) for i in range(6)]), evaluated, atol=1e-6)
+
+
+@pytest.mark.parametrize("head", sorted({*HEADS} - {"sarl"}))
+def test_every_head_is_trained_kept_and_used(head: str, project: Path) -> None:
+    fitted = fit.pretrain(changed("model", head=head), Path("data/shards"))
+    fitted.save(Path("models/pretrain"))
+    model, test = loader.load("models/pretrain"), Shards(Path("data/shards/test"))
+    assert model.head["model"]["head"] == head
+    scores = model.scores([test.jpeg(i) for i in range(6)])
+    assert scores.std(0).max() > 0
+    np.testing.assert_allclose(loader.load("models/pretrain").scores([test.jpeg(0)]), scores[:1], atol=1e-6)
