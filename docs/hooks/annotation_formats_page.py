@@ -31,9 +31,11 @@ def _readers() -> Iterator[ModuleType]:
 
 
 def _reads(value: object, module: ModuleType) -> bool:
-    """Whether it is a reader: a public function ``(root, settings)`` of this module."""
-    mine = inspect.isfunction(value) and value.__module__ == module.__name__ and not value.__name__.startswith("_")
-    return mine and list(inspect.signature(value).parameters) == ["root", "settings"]  # type: ignore[arg-type]
+    """Whether it is a reader: a public function of this module, from ``(root, settings, ...)`` to a ``Source``."""
+    if not inspect.isfunction(value) or value.__module__ != module.__name__ or value.__name__.startswith("_"):
+        return False
+    signature = inspect.signature(value)
+    return list(signature.parameters)[:2] == ["root", "settings"] and signature.return_annotation is sources.Source
 
 
 def _section(module: ModuleType) -> Iterator[str]:

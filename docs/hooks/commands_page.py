@@ -7,6 +7,7 @@ import typer
 from markup import code, sentence, table
 
 DEFAULT_PANEL = "Commands"
+WIDTH = 76
 INTRO = """# Commands
 
 Every command answers `--help`. Exit status 0 means success, 2 means that a person can fix the problem (the message says
@@ -45,10 +46,21 @@ def _sections(name: str, command: Any) -> Iterator[str]:
     parameters = [one for one in command.params if not one.hidden and one.name != "help"]
     yield f"### {name} {{ #{name.replace(' ', '-')} }}\n"
     yield sentence(command.help or "") + "\n"
-    yield f"```\n{' '.join([name, *map(_usage, parameters)])}\n```\n"
+    yield f"```\n{_wrapped([name, *map(_usage, parameters)])}\n```\n"
     if parameters:
-        rows = [(code(_name(one)), _type(one), _default(one), sentence(one.help or "")) for one in parameters]
-        yield table(("", "type", "default", "meaning"), rows)
+        rows = [(code(_name(one)), sentence(one.help or ""), _type(one), _default(one)) for one in parameters]
+        yield table(("", "meaning", "type", "default"), rows)
+
+
+def _wrapped(words: list[str]) -> str:
+    """The words on lines of at most ``WIDTH`` characters, continued lines indented."""
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) < WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"    {word}")
+    return " \\\n".join(lines)
 
 
 def _is_option(parameter: Any) -> bool:
@@ -82,7 +94,7 @@ def _type(parameter: Any) -> str:
 
 
 def _plain(annotation: Any) -> str:
-    names = {"str": "text", "int": "whole number", "float": "number", "Path": "path"}
+    names = {"str": "text", "int": "integer", "float": "number", "Path": "path"}
     return names.get(annotation.__name__, annotation.__name__)
 
 

@@ -26,7 +26,7 @@ workers, server addresses) comes from [flags](commands.md) and [the environment]
 
 This page is generated from the models in `sadcl/params`.
 """
-SIGNS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most", "multiple_of": "multiple of"}
+SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
 
 
 def page(root: Path) -> str:
@@ -40,7 +40,7 @@ def page(root: Path) -> str:
     return "\n".join(parts)
 
 
-HEADER = ("setting", "type", "default", "unit", "meaning")
+HEADER = ("setting", "meaning", "type", "default", "unit")
 
 
 def _section(title: str, model: Any, docs: Any, level: int = 2) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _title(section: str, model: type[BaseModel]) -> str:
 def _row(name: str, field: FieldInfo, meaning: str) -> tuple[str, ...]:
     limits = ", ".join(_limits(field))
     kind = _type(field.annotation) + (f", {limits}" if limits else "")
-    return code(name), kind, _default(field), _unit(field), sentence(meaning)
+    return code(name), sentence(meaning), kind, _default(field), _unit(field)
 
 
 def _doc(docs: Any, model: type[BaseModel], key: str) -> str:
@@ -89,14 +89,14 @@ def _type(annotation: Any) -> str:
     if origin is Annotated:
         return _type(inner[0])
     if origin is Literal:
-        return " or ".join(code(value) for value in inner)
+        return ", ".join(code(value) for value in inner)
     if origin in (Union, UnionType):
         return " or ".join("null" if one is NoneType else _type(one) for one in inner)
     if origin is tuple:
         return f"list of {_type(inner[0])}" if inner[-1] is Ellipsis else f"{len(inner)} × {_type(inner[0])}"
     if origin is dict:
         return f"{_type(inner[0])} → {_type(inner[1])}"
-    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+    names = {"str": "text", "int": "integer", "float": "number", "bool": "boolean"}
     return names.get(annotation.__name__, annotation.__name__)
 
 

@@ -25,16 +25,12 @@ def page(root: Path) -> str:
 
 def _section(name: str, stage: dict[str, Any]) -> Iterator[str]:
     yield f"## {name}\n"
-    yield sentence(stage["desc"].capitalize() if stage["desc"].islower() else stage["desc"]) + "\n"
+    yield sentence(stage["desc"][0].upper() + stage["desc"][1:]) + "\n"
     reads = [path for path in stage.get("deps", []) if not path.startswith(("sadcl", "flows"))]
     writes = [_path(out) for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
-    rows = [
-        ("reads", ", ".join(map(code, reads)) or "nothing"),
-        ("settings", ", ".join(map(code, stage.get("params", []))) or "none"),
-        ("writes", ", ".join(map(code, writes))),
-        ("runs", code(stage["cmd"])),
-    ]
-    yield table(("", ""), rows)
+    for title, values in (("Reads", reads), ("Settings", stage.get("params", [])), ("Writes", writes)):
+        yield f"- {title}: {', '.join(map(code, values)) or 'none'}"
+    yield f"- Runs: {code(stage['cmd'])}\n"
 
 
 def _path(out: str | dict[str, Any]) -> str:
