@@ -4,7 +4,7 @@ BIN := .venv/bin
 RECIPE ?= demo
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test test-all lint bench fuzz install lock
+.PHONY: demo test test-all lint bench fuzz docs install lock
 
 demo: .venv/use
 	@$(BIN)/sadcl demo --recipe $(RECIPE)
@@ -29,6 +29,11 @@ CASES ?= 20000
 fuzz: .venv/dev
 	$(BIN)/python -m benchmarks.fuzz --cases $(CASES)
 
+# The site in site/, which opens without a server: site/index.html. The variable silences a notice about Material's
+# successor; a broken link or a missing page is still an error.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 install: .venv/use
 
 .venv/use: requirements.lock pyproject.toml
@@ -41,12 +46,17 @@ install: .venv/use
 	$(BIN)/python -m pip install --quiet -r requirements-dev.lock
 	@touch $@
 
-# Both locks from pyproject.toml; `+cpu` names a build, not a version, and is taken out.
+.venv/docs: requirements-docs.lock .venv/use
+	$(BIN)/python -m pip install --quiet -r requirements-docs.lock
+	@touch $@
+
+# All locks from pyproject.toml; `+cpu` names a build, not a version, and is taken out.
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet pip-tools
 	.venv-lock/bin/pip-compile $(LOCK) -o requirements.lock pyproject.toml
 	.venv-lock/bin/pip-compile $(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	sed -i 's/+cpu//' requirements.lock requirements-dev.lock
+	.venv-lock/bin/pip-compile $(LOCK) --extra docs -c requirements-dev.lock -o requirements-docs.lock pyproject.toml
+	sed -i 's/+cpu//' requirements.lock requirements-dev.lock requirements-docs.lock
 	rm -r .venv-lock
 LOCK := --quiet --upgrade --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

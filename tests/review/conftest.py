@@ -87,7 +87,7 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def states(world: World, networks: Networks) -> World:  # noqa: F811
+def states(world: World, networks: Networks) -> World:
     """States `begun` (version 1 challenges nobody yet) and `reign` (1 is champion, 2 fails, 3 challenges)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
