@@ -12,7 +12,7 @@ processes.before_torch()
 
 from sadcl.data.shards.reader import Shards  # noqa: E402 - torch reads its environment when it is loaded
 from sadcl.evaluation import calibration, inference  # noqa: E402
-from sadcl.evaluation.calibration import Decisions  # noqa: E402
+from sadcl.evaluation.calibration import Calibration  # noqa: E402
 from sadcl.evaluation.metrics import of_labels  # noqa: E402
 from sadcl.evaluation.reliability import expected_calibration_error  # noqa: E402
 from sadcl.evaluation.scores import Scores  # noqa: E402
@@ -47,17 +47,17 @@ def main(seeds: list[str]) -> str:
 def _measure(file: Path) -> list[tuple[float, float, float]]:
     select, test = (inference.champion(file, Shards(SHARDS / split), BATCH) for split in ("select", "test"))
 
-    def fit(prior_positives: float) -> Decisions:
+    def fit(prior_positives: float) -> Calibration:
         logits = select.logits["champion"]
         return calibration.fit(logits, select.targets, select.ignored, prior_positives=prior_positives)
 
     ours = fit(params.Calibrate().prior_positives)
     middle = np.full(len(ours.thresholds), 0.5)
-    rows = [calibration.plain(len(middle)), ours._replace(thresholds=middle), fit(0), fit(ALONE), ours]
+    rows = [calibration.identity_calibration(len(middle)), ours._replace(thresholds=middle), fit(0), fit(ALONE), ours]
     return [_figures(row, test) for row in rows]
 
 
-def _figures(decided: Decisions, test: Scores) -> tuple[float, float, float]:
+def _figures(decided: Calibration, test: Scores) -> tuple[float, float, float]:
     scores = decided.probabilities(test.logits["champion"])
     given = of_labels(scores > decided.thresholds, test.targets, test.ignored)
     return expected_calibration_error(scores, test.targets, test.ignored), given["CF1"], given["OF1"]

@@ -38,7 +38,7 @@ CHOICE_SEED = 100
 def settings(kind: str, row: str, seed: int, chosen: bool = True) -> params.Params:
     """The recipe, then what the kind of cell changes, then the row, then what was chosen for its head."""
     own = _own()
-    merged = _merged(_merged(params.read(RECIPE), own[kind]), own["rows"][row])
+    merged = _merged(_merged(params.read_settings(RECIPE), own[kind]), own["rows"][row])
     if chosen:
         merged = _merged(merged, own["chosen"][kind].get(row, own["chosen"][kind]["sarl"]))
     return params.parse({**merged, "seed": seed}, where=f"{kind}, {row}")
@@ -55,7 +55,7 @@ def dual(kind: str, row: str, seed: int) -> str:
     return _close(_second_stage(settings(kind, row, seed), _folder(kind, "sarl", seed)), kind, row, seed)
 
 
-def _second_stage(chosen: params.Params, start: Path) -> fit.Fitted:
+def _second_stage(chosen: params.Params, start: Path) -> fit.TrainingResult:
     first = start / "weights.safetensors"
     with tempfile.TemporaryDirectory() as beside:
         prototypes, _ = class_prototypes(first, SHARDS / "train", chosen.prototypes)
@@ -90,7 +90,7 @@ def choice_dual(kind: str, trial: str, seed: int) -> str:
     return _close_choice(fitted, kind, f"dual-{trial}-{seed}", {"trial": trial, "settings": tried})
 
 
-def _close_choice(fitted: fit.Fitted, kind: str, name: str, about: Mapping[str, Any]) -> str:
+def _close_choice(fitted: fit.TrainingResult, kind: str, name: str, about: Mapping[str, Any]) -> str:
     """Write what the select split says, and forget the rest."""
     curve = [round(epoch["select_mAP"], 3) for epoch in fitted.history]
     files.write_json(_choice(kind, f"{name}.json"), {**about, "select": max(curve), "curve": curve})
@@ -111,13 +111,13 @@ def drawn_settings(trial: int) -> dict[str, float]:
     return drawn | {name: float(rng.choice(values)) for name, values in lists.items()}
 
 
-def _close(fitted: fit.Fitted, kind: str, row: str, seed: int, keep: bool = False) -> str:
+def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: bool = False) -> str:
     """Score the test photos and write the cell."""
     folder = _folder(kind, row, seed)
     with tempfile.TemporaryDirectory() as beside:
         home = folder if keep else Path(beside)
         fitted.save(home)
-        network, about = checkpoint.network(home / "weights.safetensors")
+        network, about = checkpoint.load_network(home / "weights.safetensors")
     test, model, where = Shards(SHARDS / "test"), params.Model(**about["model"]).for_test(), device.pick()
     batches: Iterable[Batch] = evaluation_batches(test, model, 100)
     if about["settings"]["augmentation"]["views"]:

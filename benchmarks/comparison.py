@@ -1,5 +1,6 @@
 """Tables and pictures of the comparison: cells in, ``benchmarks/results`` out; nothing is trained here."""
 
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.evaluation.bootstrap import Paired, paired
+from sadcl.progress import say
 from sadcl.report.model_plots import BLUE, ORANGE, STYLE
 
 CELLS, RESULTS = Path("benchmarks/cells"), Path("benchmarks/results")
@@ -209,7 +211,7 @@ def _draw(path: Path, question: Question, cells: Cells, steps: Steps) -> None:
         left, right = figure.subplots(1, 2)
         _draw_rows(left, {label: cells.get(row, {}) for row, label in question.rows.items()})
         _draw_steps(right, {f"{question.rows[a]}\nagainst {question.rows[b]}": one for (a, b), one in steps.items()})
-        with files.writing(path) as beside:
+        with files.atomic_write(path) as beside:
             figure.savefig(beside, format="png", dpi=110, metadata={"Software": None})
 
 
@@ -233,3 +235,17 @@ def _draw_steps(axes: Axes, steps: Mapping[str, tuple[int, Paired]]) -> None:
     axes.set_yticks(range(len(steps)), list(steps), fontsize=8.5)
     axes.set_ylim(max(len(steps), 1) - 0.5, -0.5)
     axes.set_title("difference, 95 % interval")
+
+
+def main() -> None:
+    """``python -m benchmarks.comparison compare|ablate``: write the tables and pictures from the committed cells."""
+    parser = ArgumentParser(description=main.__doc__)
+    parser.add_argument("question", choices=[COMPARE.name, ABLATE.name])
+    try:
+        say(write({question.name: question for question in (COMPARE, ABLATE)}[parser.parse_args().question]))
+    except SadclError as error:
+        parser.exit(2, f"comparison: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -85,7 +85,7 @@ def made(size: tuple[int, int] = LARGE, grain: float = 0.0) -> Files:
     )
     table = ingest(folder, "raw", how, 1, folder / "cache", processes.workers())
     for name, side in (("whole", None), ("small", 256)):
-        writer.write(table, folder, folder / name, params.Prepare(short_side=side), processes.workers())
+        writer.write_shards(table, folder, folder / name, params.Prepare(short_side=side), processes.workers())
     return Files(folder, table, Shards(folder / "whole/train"), Shards(folder / "small/train"))
 
 
@@ -196,7 +196,7 @@ def _prepare(files: Files) -> Pair:
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            writer.write(files.table, files.root, Path(folder), settings, processes.workers())
+            writer.write_shards(files.table, files.root, Path(folder), settings, processes.workers())
 
     def one(path: Path, folder: Path) -> None:
         image = Image.open(path).convert("RGB")

@@ -16,7 +16,7 @@ def main() -> str:
     source = f"data/raw/{settings.ingest.source}"
     workers = processes.workers()
     table = ingest(Path(), source, settings.ingest, settings.seed, Path(".sadcl/cache"), workers)
-    counts = writer.write(table, Path(), OUT, settings.prepare, workers)
+    counts = writer.write_shards(table, Path(), OUT, settings.prepare, workers)
     return f"{', '.join(f'{n:,} {split}' for split, n in counts.items())} photos in {OUT}"
 
 

@@ -34,7 +34,7 @@ def main() -> str:
 
 
 def _score(file: Path, settings: params.Evaluate) -> dict[str, float]:
-    network, head = checkpoint.network(file)
+    network, head = checkpoint.load_network(file)
     test, where = Shards(SHARDS / "test"), device.pick()
     batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), settings.batch)
     shown = track(batches, "test", total=-(-len(test) // settings.batch), each=settings.batch)

@@ -89,7 +89,7 @@ def _judged() -> bool:
 
 def _model() -> Tagger:
     if (TRAINED / "weights.safetensors").exists():
-        return loader.load(TRAINED)
+        return loader.load_tagger(TRAINED)
     settings = params.load("model").model.for_test()
     torch.manual_seed(0)
     head = {
@@ -102,7 +102,7 @@ def _model() -> Tagger:
 
 def _networks(model: Tagger, folder: Path) -> Networks:
     whole, small = folder / "weights.onnx", folder / "int8.onnx"
-    export.onnx(model, whole)
+    export.export_onnx(model, whole)
     quantise(whole, small, _photos(model))
     onnx = {FLOAT: onnx_network.OnnxNetwork(whole), INT8: onnx_network.OnnxNetwork(small)}
     compiled: Any = torch.compile(model.network, dynamic=False)

@@ -52,7 +52,7 @@ def measure(count: int) -> Iterator[Cost]:
         rows = photos(root / "raw", count)
         yield _cost("photos as files", root, root / "raw")
         for shard_rows in SHARD_ROWS:
-            writer.write(
+            writer.write_shards(
                 rows, root, root / "shards", params.Prepare(shard_rows=shard_rows), workers=os.cpu_count() or 1
             )
             yield _cost(f"shards of {shard_rows} photos", root, root / "shards")

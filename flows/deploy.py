@@ -51,7 +51,7 @@ def deploy(project: Path) -> list[str]:
 
 def _prefect(project: Path, *words: str) -> None:
     command = [sys.executable, "-m", "prefect", "--no-prompt", *words]
-    mine = processes.surroundings(processes.PREFECT_LOGIN)
+    mine = processes.child_environment(processes.PREFECT_LOGIN)
     asked = subprocess.run(command, cwd=project, env=mine, capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         if "401 Unauthorized" in asked.stderr + asked.stdout:

@@ -24,7 +24,7 @@ class Sentences(logging.Filter):
         return True
 
 
-def speak_plainly() -> None:
+def install_log_filter() -> None:
     """Put the filter on Prefect's loggers, once; and nothing about its own queues after our last words."""
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     for name in LOGGERS:
@@ -34,7 +34,7 @@ def speak_plainly() -> None:
 
 
 @contextmanager
-def plain_words() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """A server that is not there, or goes away, as a sentence.
 
     Raises:
@@ -69,7 +69,7 @@ def _address() -> str:
     return os.environ.get("PREFECT_API_URL") or "the address of Prefect's profile"
 
 
-def in_words(state: "State[Any]") -> str:
+def describe(state: "State[Any]") -> str:
     """What came of a run, for the terminal: an error that a person can mend in its own words."""
     if not state.is_completed():
         error = state.result(raise_on_failure=False)

@@ -17,7 +17,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
-from flows.messages import in_words, plain_words, speak_plainly
+from flows.messages import describe, install_log_filter, translate_errors
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.progress import say
@@ -35,7 +35,7 @@ def promote(commit: bool = False, root: Path = Path(".")) -> State[Any]:
         commit: commit ``FILES``, and nothing else.
         root: the project's folder.
     """
-    speak_plainly()
+    install_log_filter()
     from sadcl.registry.audit import log as audit
     from sadcl.registry.sync import sync
 
@@ -88,7 +88,7 @@ def _uncommitted(root: Path) -> list[str]:
 def _run(commit: bool) -> State[Any]:
     """The flow; where Prefect's server can't be reached, with one of its own."""
     try:
-        with plain_words():
+        with translate_errors():
             return promote(commit, return_state=True)
     except SadclError as error:
         say(f"promote: {error.what} ({error.where}), so this run has a server of its own")
@@ -109,7 +109,7 @@ def main() -> None:
     except SadclError as error:
         print(f"promote: failed: {error}", file=sys.stderr)
         sys.exit(2)
-    say(f"promote: {(state.name or '').lower()}: {in_words(state)}")
+    say(f"promote: {(state.name or '').lower()}: {describe(state)}")
     sys.exit(0 if state.is_completed() else 2)
 
 

@@ -23,7 +23,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from flows import pages
-from flows.messages import in_words, plain_words, speak_plainly
+from flows.messages import describe, install_log_filter, translate_errors
 from sadcl import files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
@@ -46,7 +46,7 @@ COMMAND = "from sadcl import cli, processes; processes.end_with_parents(); cli.m
 """A search trains in this very process, so it may not outlive us either."""
 
 
-def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
+def _is_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
     return not isinstance(error, SadclError) or (isinstance(error, pipeline.StageError) and error.retry_may_help)
 
@@ -73,14 +73,14 @@ def retrain(
     Returns:
         A state named ``unchanged`` where nothing was stale.
     """
-    speak_plainly()
+    install_log_filter()
     if os.environ.get("PREFECT__FLOW_RUN_ID"):
         processes.end_with_parents()
     root = Path(root).resolve()
     if not scheduled:
-        with files.held(root / layout.RETRAIN_LOCK, "retraining here"):
+        with files.lock(root / layout.RETRAIN_LOCK, "retraining here"):
             return _loop(root, tune_trials, publish, "HEAD" if commit else "")
-    with worktree.own(root, "retrain", date.today(), base) as tree:
+    with worktree.temporary_worktree(root, "retrain", date.today(), base) as tree:
         return _loop(tree.root, tune_trials, publish, tree.branch)
 
 
@@ -120,7 +120,7 @@ def _command(root: Path, *words: str) -> str:
     return named(root, *words)
 
 
-@task(task_run_name="{name}", cache_policy=NO_CACHE, retry_condition_fn=_may_help)
+@task(task_run_name="{name}", cache_policy=NO_CACHE, retry_condition_fn=_is_retryable)
 def run_stage(name: str, outs: tuple[str, ...], root: Path) -> pages.Step:
     """``dvc repro --single-item``; its lines go to the log, its last words and files to an artifact."""
     log, started = get_run_logger(), time.monotonic()
@@ -131,7 +131,7 @@ def run_stage(name: str, outs: tuple[str, ...], root: Path) -> pages.Step:
     return step
 
 
-@task(cache_policy=NO_CACHE, retry_condition_fn=_may_help)
+@task(cache_policy=NO_CACHE, retry_condition_fn=_is_retryable)
 def sadcl_command(root: Path, *words: str) -> str:
     """A sub-command of ``sadcl`` with the code of that tree, which may be another than ours; it ends when we do.
 
@@ -194,14 +194,14 @@ def main() -> None:
     given = parser.parse_args()
     try:
         pipeline.require_project()
-        with plain_words():
+        with translate_errors():
             state = retrain(
                 commit=given.commit, tune_trials=given.tune_trials, publish=not given.no_register, return_state=True
             )
     except SadclError as error:
         print(f"retrain: {error}", file=sys.stderr)
         sys.exit(2)
-    say(f"retrain: {(state.name or '').lower()}: {in_words(state)}")
+    say(f"retrain: {(state.name or '').lower()}: {describe(state)}")
     sys.exit(0 if state.is_completed() else 2)
 
 

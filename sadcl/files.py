@@ -14,9 +14,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sadcl.errors import SadclError
 
@@ -28,14 +28,14 @@ _NO_ROOM = {
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a path to write to; it takes the name ``path`` when the block ends without an error.
 
     Raises:
         SadclError: the disk is full or refuses; nothing is left behind.
     """
     target = Path(path)
-    with plain_words(target):
+    with translate_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = _name_beside(target)
         try:
@@ -48,14 +48,14 @@ def writing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing_directory(path: str | Path) -> Iterator[Path]:
+def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty directory; it replaces ``path`` when the block ends without an error.
 
     Raises:
         SadclError: the disk is full or refuses; nothing is left behind.
     """
     target = Path(path)
-    with plain_words(target):
+    with translate_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = _name_beside(target)
         beside.mkdir()
@@ -74,7 +74,7 @@ def writing_directory(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def plain_words(target: Path, after: str = "nothing was half-written") -> Iterator[None]:
+def translate_disk_errors(target: Path, after: str = "nothing was half-written") -> Iterator[None]:
     """Say in a sentence that the disk is full.
 
     Args:
@@ -126,7 +126,7 @@ def link(file: Path, target: Path) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all."""
-    with writing(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
@@ -196,7 +196,23 @@ def digest_of_ids(ids: Iterable[str]) -> str:
 
 
 @contextmanager
-def held(path: str | Path, doing: str) -> Iterator[None]:
+def open_locked(path: str | Path, wait: bool = True) -> Iterator[IO[bytes]]:
+    """Open a file to read and append, locked against other processes; the kernel unlocks it when this one ends.
+
+    Args:
+        path: the file; it is created where it is missing.
+        wait: until another process unlocks it.
+
+    Raises:
+        BlockingIOError: another process has locked it, and ``wait`` is off.
+    """
+    with open(path, "a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield file
+
+
+@contextmanager
+def lock(path: str | Path, doing: str) -> Iterator[None]:
     """Hold the lock file ``path``; the kernel gives it back when the process ends, however it ends.
 
     Args:
@@ -206,21 +222,20 @@ def held(path: str | Path, doing: str) -> Iterator[None]:
     Raises:
         SadclError: another process holds it.
     """
-    lock = Path(path)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "a+") as file:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
+            stream = stack.enter_context(open_locked(file, wait=False))
+        except BlockingIOError:
             raise SadclError(
-                f"Another process ({file.read().strip() or 'pid unknown'}) is already {doing}",
-                where=lock,
+                f"Another process ({file.read_text().strip() or 'pid unknown'}) is already {doing}",
+                where=file,
                 fix="Wait for it, or end it, and run this again",
             ) from None
         with suppress(OSError):  # on a full disk the lock holds all the same, and only its message is poorer
-            os.truncate(lock, 0)
-            os.write(file.fileno(), f"pid {os.getpid()}".encode())
+            os.truncate(file, 0)
+            os.write(stream.fileno(), f"pid {os.getpid()}".encode())
         yield
 
 

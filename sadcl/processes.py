@@ -44,7 +44,7 @@ def before_torch() -> None:
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the end of the heap stays
 
 
-def surroundings(*kept: str, **variables: str) -> dict[str, str]:
+def child_environment(*kept: str, **variables: str) -> dict[str, str]:
     """The environment of a child: ours without the log-ins with which we ask the registry and Prefect's server.
 
     Args:
@@ -97,9 +97,9 @@ def run(
     Returns:
         Exit status, and everything it printed (stdout and stderr together).
     """
-    environment = surroundings(*(LOGIN if login else ()), **(env or {}))
+    environment = child_environment(*(LOGIN if login else ()), **(env or {}))
     if owned:
-        environment[OWNERS] = ",".join(filter(None, [os.environ.get(OWNERS), name_of(os.getpid())]))
+        environment[OWNERS] = ",".join(filter(None, [os.environ.get(OWNERS), process_id(os.getpid())]))
     child = subprocess.Popen(
         list(command), cwd=cwd, env=environment, text=True, errors="replace", start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -118,6 +118,17 @@ def run(
             raise
 
 
+def git(root: Path, *words: str, timeout: float | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run git in a folder, without our log-ins; where git is missing or takes too long, the status is 127."""
+    command = ["git", *words]
+    try:
+        return subprocess.run(
+            command, cwd=root, env=child_environment(), capture_output=True, text=True, check=False, timeout=timeout
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 127, "", str(error))
+
+
 def end_group(child: "subprocess.Popen[str]", patience: float = 10.0) -> None:
     """End a process and everything below it: asked first (SIGINT, which DVC hands on), then made to."""
     for sign, wait in ((signal.SIGINT, patience), (signal.SIGKILL, patience)):
@@ -133,13 +144,13 @@ def end_group(child: "subprocess.Popen[str]", patience: float = 10.0) -> None:
             return
 
 
-def name_of(pid: int) -> str:
+def process_id(pid: int) -> str:
     """`pid:start`, which stays unique when the pid is used again."""
     return f"{pid}:{psutil.Process(pid).create_time():.2f}"
 
 
-def alive(name: str) -> bool:
-    """Whether the process that ``name_of`` named still runs."""
+def is_alive(name: str) -> bool:
+    """Whether the process that ``process_id`` named still runs."""
     owner = _process(name)
     return owner is not None and owner.status() != psutil.STATUS_ZOMBIE
 

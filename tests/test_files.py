@@ -14,7 +14,7 @@ from sadcl.errors import SadclError
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     files.write_json(target, {"b": 1})
-    with pytest.raises(IsADirectoryError), files.writing(target) as beside:
+    with pytest.raises(IsADirectoryError), files.atomic_write(target) as beside:
         (beside.write_text("half"), tmp_path.write_text("no file"))
     assert files.read_json(target) == {"b": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
@@ -22,17 +22,17 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_beside_it(tmp_pa
 
 def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
     for names in (["a", "b"], ["c"]):
-        with files.writing_directory(tmp_path / "made") as beside:
+        with files.atomic_directory(tmp_path / "made") as beside:
             for name in names:
                 (beside / name).write_text(name)
-    with pytest.raises(RuntimeError), files.writing_directory(tmp_path / "made"):
+    with pytest.raises(RuntimeError), files.atomic_directory(tmp_path / "made"):
         raise RuntimeError
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["c"]
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SadclError, match="disk is full"), files.writing(tmp_path / "a"):
+    with pytest.raises(SadclError, match="disk is full"), files.atomic_write(tmp_path / "a"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())
 
@@ -41,8 +41,8 @@ def test_a_lock_on_a_full_disk_holds(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
-        again = files.held(tmp_path / "lock", "baking")
-        with files.held(tmp_path / "lock", "baking"), pytest.raises(SadclError, match="pid unknown"):
+        again = files.lock(tmp_path / "lock", "baking")
+        with files.lock(tmp_path / "lock", "baking"), pytest.raises(SadclError, match="pid unknown"):
             again.__enter__()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -66,9 +66,9 @@ def test_what_is_not_json_is_a_sentence(tmp_path: Path, text: str) -> None:
 
 
 def test_a_lock_is_held_by_one_and_given_back(tmp_path: Path) -> None:
-    again = files.held(tmp_path / "lock", "baking")
+    again = files.lock(tmp_path / "lock", "baking")
     refused = pytest.raises(SadclError, match=f"pid {os.getpid()}.*baking")
-    with files.held(tmp_path / "lock", "baking"), refused:
+    with files.lock(tmp_path / "lock", "baking"), refused:
         again.__enter__()
-    with files.held(tmp_path / "lock", "baking"):
+    with files.lock(tmp_path / "lock", "baking"):
         pass

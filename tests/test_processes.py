@@ -70,7 +70,7 @@ def test_a_command_has_no_log_in_unless_it_asks_the_registry(monkeypatch: pytest
     show = [sys.executable, "-c", "import os; print(*[name for name in os.environ if os.environ[name] == 'a secret'])"]
     assert processes.run(show) == (0, "\n")
     assert set(processes.run(show, login=True)[1].split()) == set(processes.LOGIN)
-    assert {name for name in logins if name in processes.surroundings()} == set()
+    assert {name for name in logins if name in processes.child_environment()} == set()
 
 
 def test_an_interrupted_command_takes_its_whole_group_along(tmp_path: Path) -> None:

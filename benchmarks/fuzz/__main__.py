@@ -159,7 +159,7 @@ def held(root: Path, asked: dict[str, Any]) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            source = sources.read(root, wanted)
+            source = sources.read_source(root, wanted)
     except SadclError as error:
         said = str(error)
     finally:

@@ -29,7 +29,7 @@ def running(root: Path = Path(".")) -> dict[str, Any] | None:
     """What `sadcl up` wrote, while it runs; None where it does not."""
     path = root / UP
     found: dict[str, Any] | None = files.read_json(path) if path.is_file() else None
-    return found if found is not None and processes.alive(found["up"]) else None
+    return found if found is not None and processes.is_alive(found["up"]) else None
 
 
 def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] | None:
@@ -50,7 +50,7 @@ def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] 
     made = {"username": "admin", "password": secrets.token_urlsafe(18), "secret": secrets.token_urlsafe(32)}
     made |= {"worker": secrets.token_urlsafe(18), "prefect": f"sadcl:{secrets.token_urlsafe(18)}", **(kept or {})}
     if made != kept:
-        with files.writing(path) as beside:
+        with files.atomic_write(path) as beside:
             beside.touch(mode=0o600)
             beside.write_text(files.json_text(made), encoding="utf-8")
     return made
@@ -115,9 +115,9 @@ def set_up(address: str, root: Path = Path(".")) -> None:
     admin = administrator(root)
     assert admin is not None
     with (
-        store.acting_as(admin["username"], admin["password"]),
+        store.logged_in_as(admin["username"], admin["password"]),
         mlflow_context.silence(),
-        mlflow_context.plain_words(address),
+        mlflow_context.translate_errors(address),
         mlflow_context.pointed_at(address),
     ):
         from mlflow import MlflowClient

@@ -31,7 +31,7 @@ class _Failures:
     refused: int = 0
 
 
-class Attempts:
+class LoginThrottle:
     """Failed log-ins by name and by address.
 
     A name and password that succeeded in this process are known (as a keyed digest): they are neither counted nor made

@@ -82,7 +82,7 @@ def check(name: str, password: str, root: Path = Path(".")) -> Person | None:
     Raises:
         SadclError: the registry has no accounts, or can't be reached.
     """
-    with client.acting_as(name, password), _at(_server(root)):
+    with client.logged_in_as(name, password), _at(_server(root)):
         found = _get(_CURRENT, root)
         roles = found and _get(_ROLES_OF, root, username=name)
     return _person(found["user"], roles["roles"]) if found and roles else None
@@ -112,7 +112,7 @@ def _administering(root: Path) -> Iterator["AuthServiceClient"]:
     where, admin = _server(root), host.administrator(root)
     with ExitStack() as stack:
         if client.USERNAME not in os.environ and admin is not None:
-            stack.enter_context(client.acting_as(admin["username"], admin["password"]))
+            stack.enter_context(client.logged_in_as(admin["username"], admin["password"]))
         stack.enter_context(_at(where))
         from mlflow.server.auth.client import AuthServiceClient
 

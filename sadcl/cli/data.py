@@ -49,7 +49,7 @@ def report(out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path
     """Write the data report, whether the data passed validation or not."""
     from sadcl.report import data_page
 
-    say(data_page.write(Path(), out))
+    say(data_page.write_page(Path(), out))
 
 
 @app.command()
@@ -61,7 +61,7 @@ def fetch(
     """Download a public data set, check and unpack it, track what training needs with DVC."""
     from sadcl.data.download import datasets, fetch, http
 
-    say(fetch.fetch(datasets.find(name), mirror=mirror, patience=http.Patience(stall=stall)))
+    say(fetch.fetch(datasets.find(name), mirror=mirror, patience=http.RetryPolicy(stall=stall)))
     hint("`dvc repro` runs the pipeline on it.")
 
 
@@ -91,4 +91,4 @@ def voc_submission(
     from sadcl.evaluation import voc_submission
     from sadcl.registry import load
 
-    say(voc_submission.write(load.load(model), images, photos, out, competition))
+    say(voc_submission.write_submission(load.load(model), images, photos, out, competition))

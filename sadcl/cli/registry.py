@@ -81,7 +81,7 @@ def audit() -> None:
     from sadcl.registry.audit import verify
 
     pipeline.require_project()
-    history = verify.read()
+    history = verify.read_history()
     for line in history.lines:
         typer.echo(line)
     for problem in history.problems or [f"The log is complete: {len(history.lines)} entries agree with the registry."]:

@@ -15,8 +15,8 @@ import pandas as pd
 
 from sadcl import files, params
 from sadcl.data import sources
-from sadcl.data.images.inspect import Facts
-from sadcl.data.photo_cache import _Memory
+from sadcl.data.images.inspect import PhotoInfo
+from sadcl.data.photo_cache import PhotoCache
 from sadcl.data.splits import assign, near_duplicates, protocols
 from sadcl.data.table import SPLITS, Table, column, targets
 from sadcl.errors import SadclError
@@ -39,7 +39,7 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
             there is not one image. A photo that can't be used is no error here: its row says so, and validation
             refuses it.
     """
-    found = sources.read(root / source, settings)
+    found = sources.read_source(root / source, settings)
     images, gone = (
         [image for image in those if settings.keep_unlabelled or image.labels] for those in (found.images, found.gone)
     )
@@ -64,7 +64,7 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
 
 def _dealt(
     images: list[sources.Image],
-    facts: Sequence[Facts],
+    facts: Sequence[PhotoInfo],
     classes: int,
     settings: params.Ingest,
     seed: int,
@@ -102,8 +102,8 @@ def _with_select(images: list[sources.Image], classes: int, settings: params.Ing
 
 def _read_photos(
     root: Path, source: str, images: Sequence[sources.Image], max_pixels: int, cache: Path, workers: int
-) -> list[Facts]:
-    memory = _Memory(cache / "photos.parquet", max_pixels)
+) -> list[PhotoInfo]:
+    memory = PhotoCache(cache / "photos.parquet", max_pixels)
     pool = ThreadPoolExecutor(max(1, workers))
     try:
         look = pool.map(lambda image: memory.facts(root, f"{source}/{image.file}"), images)
@@ -113,13 +113,13 @@ def _read_photos(
         memory.keep()
 
 
-def _frame(images: Sequence[sources.Image], facts: Sequence[Facts]) -> pd.DataFrame:
+def _frame(images: Sequence[sources.Image], facts: Sequence[PhotoInfo]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {}
     for name in ("image_id", "file", "split"):
         columns[name] = [getattr(image, name) for image in images]
     for name in ("labels", "ignored"):
         columns[name] = [list(getattr(image, name)) for image in images]
-    for name in (field.name for field in fields(Facts)):
+    for name in (field.name for field in fields(PhotoInfo)):
         columns[name] = [getattr(fact, name) for fact in facts]
     for name in sorted({name for image in images for name in image.slices}):
         columns[name] = [image.slices.get(name) for image in images]

@@ -25,7 +25,7 @@ class MissingError(SadclError):
     """The server has no such file."""
 
 
-class Part:
+class PartialDownload:
     """The bytes that are here already, and what the server said about the file that they belong to."""
 
     def __init__(self, path: Path, url: str, size: int | None, checked: bool) -> None:
@@ -65,7 +65,7 @@ class Part:
         self._about.unlink(missing_ok=True)
 
 
-def ask(client: httpx.Client, url: str, part: Part) -> None:
+def ask(client: httpx.Client, url: str, part: PartialDownload) -> None:
     """Ask once for what is lacking, and take what comes.
 
     Raises:
@@ -91,7 +91,7 @@ def ask(client: httpx.Client, url: str, part: Part) -> None:
             pass
 
 
-def _agreed(response: httpx.Response, part: Part) -> int | None:
+def _agreed(response: httpx.Response, part: PartialDownload) -> int | None:
     """The file's length as the server says it, or None where it need not say; the part begins where the answer does."""
     where = bare(str(response.request.url))
     if response.status_code in _PASSING:
@@ -126,7 +126,7 @@ def _agreed(response: httpx.Response, part: Part) -> int | None:
     return length if part.size is None else part.size
 
 
-def _received(response: httpx.Response, part: Part, total: int | None) -> Iterator[None]:
+def _received(response: httpx.Response, part: PartialDownload, total: int | None) -> Iterator[None]:
     """Write what comes; yields once a megabyte."""
     with open(part.file, "ab") as file:
         got = file.tell()

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 
 from sadcl import files
-from sadcl.data.images.inspect import Facts, inspect
+from sadcl.data.images.inspect import PhotoInfo, inspect
 
 _Key = tuple[str, int, int]
 """Path relative to the repository, size in bytes, time of change in nanoseconds."""
@@ -32,7 +32,7 @@ _REMEMBERED = pa.schema(
 )
 
 
-class _Memory:
+class PhotoCache:
     """Facts of good photos, by file and by digest; problems are always looked at again.
 
     Args:
@@ -44,13 +44,13 @@ class _Memory:
         self._path = path
         self._max_pixels = max_pixels
         self._rules = f"2/{max_pixels}/{PIL.__version__}/{simplejpeg.__version__}".encode()
-        self._stored: dict[_Key, Facts] = {}
-        self._known: dict[str, Facts] = {}
-        self._seen: dict[_Key, Facts] = {}
+        self._stored: dict[_Key, PhotoInfo] = {}
+        self._known: dict[str, PhotoInfo] = {}
+        self._seen: dict[_Key, PhotoInfo] = {}
         for key, facts in _load(path, self._rules):
             self._stored[key] = self._known[facts.sha256] = facts
 
-    def facts(self, root: Path, name: str) -> Facts:
+    def facts(self, root: Path, name: str) -> PhotoInfo:
         """Facts of the file ``name`` below ``root``, from memory where nothing changed. Safe in threads."""
         path = root / name
         try:
@@ -71,11 +71,11 @@ class _Memory:
         rows = [(*key, *astuple(facts)[:-1]) for key, facts in sorted(kept.items())]
         columns: list[Any] = list(zip(*rows, strict=True)) or [[] for _ in _REMEMBERED]
         table = pa.table([pa.array(c, f.type) for c, f in zip(columns, _REMEMBERED, strict=True)], schema=_REMEMBERED)
-        with files.writing(self._path) as beside:
+        with files.atomic_write(self._path) as beside:
             pq.write_table(table.replace_schema_metadata({b"rules": self._rules}), beside)
 
 
-def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, Facts]]:
+def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, PhotoInfo]]:
     try:
         table = pq.read_table(path)
         if (table.schema.metadata or {}).get(b"rules") != rules or not table.schema.equals(_REMEMBERED):
@@ -84,4 +84,4 @@ def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, Facts]]:
     except (OSError, pa.ArrowException):  # absent or damaged: then everything is read again
         return []
     rows = zip(*columns, strict=True)
-    return [((path, size, time), Facts(*rest)) for path, size, time, *rest in rows]
+    return [((path, size, time), PhotoInfo(*rest)) for path, size, time, *rest in rows]

@@ -79,7 +79,7 @@ def make(directory: Path, seed: int, sizes: Mapping[str, int] = SIZES) -> None:
         sizes: scenes by split.
     """
     drawings = _drawings(seed)
-    with files.writing_directory(directory) as beside, _mapping(sum(sizes.values())) as each:
+    with files.atomic_directory(directory) as beside, _mapping(sum(sizes.values())) as each:
         for split, count in sizes.items():
             folder = beside / "images" / split
             folder.mkdir(parents=True)

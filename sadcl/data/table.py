@@ -69,18 +69,18 @@ class Table:
         return self.frame[self.frame["split"] == name]
 
 
-def write(path: str | Path, table: Table) -> None:
+def write_table(path: str | Path, table: Table) -> None:
     """Write a table, whole or not at all."""
     about = {"classes": list(table.classes), "source": table.source, "protocol": table.protocol}
     metadata = {_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False).encode()}
     fields = [pa.field(name, kind) for name, kind in SCHEMA.items()]
     fields += [pa.field(name, _slice_type(table.frame[name])) for name in table.slices]
     columns = [pa.array(_plain(table.frame[field.name]), field.type) for field in fields]
-    with files.writing(path) as beside:
+    with files.atomic_write(path) as beside:
         pq.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata)), beside)
 
 
-def read(path: str | Path) -> Table:
+def read_table(path: str | Path) -> Table:
     """Read a table.
 
     Raises:

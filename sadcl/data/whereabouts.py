@@ -22,7 +22,7 @@ KNOWN = (
 """What to give, for who gave something else."""
 
 
-def with_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], sources.Source]:
+def locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], sources.Source]:
     """Settings completed by where the photos lie, and by which columns are no class."""
     if settings["format"] in ("yolo", "folder"):
         return settings, read(root, settings)
@@ -102,7 +102,7 @@ def held_out(by_split: dict[str, str]) -> dict[str, str]:
 
 def read(root: Path, ingest: dict[str, Any]) -> sources.Source:
     """Read a source by settings that have no source's name yet."""
-    return sources.read(root, params.Ingest.model_validate({"source": "own", **ingest}))
+    return sources.read_source(root, params.Ingest.model_validate({"source": "own", **ingest}))
 
 
 def visible(root: Path, depth: int, *, folders: bool = False) -> list[Path]:

@@ -193,7 +193,7 @@ def ap_interval(value: float, draws: FloatArray, positives: NDArray[np.int64]) -
         draws: on resamples of them [R].
         positives: photos that show each class [C]; those without count for nothing.
     """
-    return interval(value, draws, AP_BIAS, float(wider(typical(positives))))
+    return interval(value, draws, AP_BIAS, float(interval_width_factor(typical(positives))))
 
 
 def typical(positives: NDArray[np.int64]) -> float:
@@ -202,7 +202,7 @@ def typical(positives: NDArray[np.int64]) -> float:
     return float(len(some) / (1 / some).sum()) if len(some) else np.inf
 
 
-def wider(positives: Any) -> Any:
+def interval_width_factor(positives: Any) -> Any:
     """How much wider than the resamples' the interval of an AP with so many positives has to be."""
     return 1 + 5 / positives
 

@@ -23,7 +23,7 @@ LEAST_SLOPE = 0.1
 STEPS, SETTLED = 100, 1e-9
 
 
-class Decisions(NamedTuple):
+class Calibration(NamedTuple):
     """What makes probabilities and labels of logits; lists of C numbers each."""
 
     slope: FloatArray
@@ -39,20 +39,20 @@ class Decisions(NamedTuple):
         return {name: part.tolist() for name, part in self._asdict().items()}
 
     @classmethod
-    def of(cls, lists: Mapping[str, Any]) -> "Decisions":
+    def of(cls, lists: Mapping[str, Any]) -> "Calibration":
         """The same from what ``as_lists`` gave."""
         return cls(*(np.asarray(lists[name], dtype=np.float64) for name in cls._fields))
 
 
-def plain(classes: int) -> Decisions:
+def identity_calibration(classes: int) -> Calibration:
     """Logits as they are, and 0.5."""
-    return Decisions(np.ones(classes), np.zeros(classes), np.full(classes, 0.5))
+    return Calibration(np.ones(classes), np.zeros(classes), np.full(classes, 0.5))
 
 
 def fit(
     logits: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None, precision: float | None = None,
     prior_positives: float = 20.0,
-) -> Decisions:  # fmt: skip
+) -> Calibration:  # fmt: skip
     """Calibration and thresholds from photos that took no part in training.
 
     Args:
@@ -72,7 +72,7 @@ def fit(
     own = np.array([_threshold(s[k], t[k], precision) for s, t, k in zip(scores.T, y.T, known.T, strict=True)])
     common, positives = _threshold(scores[known], y[known], precision), (y & known).sum(axis=0)
     share = positives / (positives + prior_positives) if prior_positives else np.minimum(positives, 1)
-    return Decisions(slope, bias, sigmoid(share * logit(own) + (1 - share) * logit(common)))
+    return Calibration(slope, bias, sigmoid(share * logit(own) + (1 - share) * logit(common)))
 
 
 def platt(logits: FloatArray, targets: NDArray[np.bool_], known: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:

@@ -80,7 +80,7 @@ def per_class(
     ]
 
 
-def write(folder: Path, scores: Scores, threshold: float) -> None:
+def write_tables(folder: Path, scores: Scores, threshold: float) -> None:
     """Write the tables that ``dvc plots`` draws: AP a class, precision against recall, reliability.
 
     Args:

@@ -13,10 +13,10 @@ from sadcl import files, params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.evaluation.calibration import Decisions, fit
-from sadcl.evaluation.calibration import plain as plain_decisions
+from sadcl.evaluation.calibration import Calibration, fit
+from sadcl.evaluation.calibration import identity_calibration as plain_decisions
 from sadcl.evaluation.corruptions import CORRUPTIONS
-from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.metrics import to_json
 from sadcl.evaluation.scores import Scores
 from sadcl.model import device, tagger
 from sadcl.model.network import Network
@@ -106,7 +106,7 @@ def selected(train: Path, select: Shards, batch: int) -> Scores:
     return _scores(select, {"sadcl": logits}, {"sadcl": _seen(select, head)}, {"train_weights": files.digest(train)})
 
 
-def decide(scores: Scores, settings: params.Calibrate) -> Decisions | None:
+def decide(scores: Scores, settings: params.Calibrate) -> Calibration | None:
     """Calibration and thresholds from what ``selected`` gave; None where no photo was kept for it.
 
     Raises:
@@ -129,7 +129,7 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
     figures = {name: scores.figures(name, threshold) for name in scores.models}
     without = figures["sadcl"]["classes_without_positives"]
     return {
-        **{name: {**plain(values), **_in_use(scores, name)} for name, values in figures.items()},
+        **{name: {**to_json(values), **_in_use(scores, name)} for name, values in figures.items()},
         "images": len(scores),
         "classes": len(scores.classes),
         "classes_without_positives": [scores.classes[j] for j in without],
@@ -153,13 +153,13 @@ def _in_use(scores: Scores, name: str) -> dict[str, Any]:
     return trusted
 
 
-def _decisions(name: str, head: Head) -> dict[str, Decisions]:
+def _decisions(name: str, head: Head) -> dict[str, Calibration]:
     """What a model's head has of its own; a threshold that it lacks is 0.5."""
     thresholds, calibration = head.get("thresholds"), head.get("calibration")
     if thresholds is None and calibration is None:
         return {}
     own = plain_decisions(len(head["classes"])).as_lists() | (calibration or {})
-    return {name: Decisions.of(own | ({"thresholds": thresholds} if thresholds is not None else {}))}
+    return {name: Calibration.of(own | ({"thresholds": thresholds} if thresholds is not None else {}))}
 
 
 def _head(file: Path, test: Shards) -> Head:
@@ -190,7 +190,7 @@ def _name(classes: tuple[str, ...], at: int) -> str:
 def _logits(
     file: Path, which: Which, test: Shards, batch: int, what: str, noun: str = "test images", spoilt: str | None = None
 ) -> NDArray[np.float32]:
-    network, head = loader.network(file, which)
+    network, head = loader.load_network(file, which)
     where = device.pick()
     batches = evaluation_batches(
         test, params.Model(**head["model"]).for_test(), batch, spoil=CORRUPTIONS[spoilt] if spoilt else None

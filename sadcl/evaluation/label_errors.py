@@ -81,7 +81,7 @@ def listed(scored: Sequence[Scores], model: str, files: Mapping[str, tuple[str, 
     ]  # fmt: skip
 
 
-def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_label_errors(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the list as CSV."""
     files.write_csv(path, rows, COLUMNS)
 

@@ -108,7 +108,7 @@ def _ranks(score: NDArray[np.floating[Any]], hits: NDArray[np.bool_]) -> NDArray
     return ranks
 
 
-def plain(figures: Figures) -> dict[str, Any]:
+def to_json(figures: Figures) -> dict[str, Any]:
     """Figures for a JSON file: single numbers and top3, where a NaN becomes None."""
     values: dict[str, Any] = {name: _or_none(figures[name]) for name in NAMES}  # type: ignore[literal-required]
     return {**values, "top3": {name: _or_none(value) for name, value in figures["top3"].items()}}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.evaluation import calibration, metrics
-from sadcl.evaluation.calibration import Decisions
+from sadcl.evaluation.calibration import Calibration
 from sadcl.evaluation.reliability import expected_calibration_error
 
 _KEY, _LOGITS, _SLICE = b"sadcl", "logits_", "slice_"
@@ -50,7 +50,7 @@ class Scores:
     digests: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     cost: dict[str, dict[str, int]] = field(default_factory=dict)
-    decisions: dict[str, Decisions] = field(default_factory=dict)
+    decisions: dict[str, Calibration] = field(default_factory=dict)
     refused: str | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Scores:
     def in_use(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """What a model says where it is used: calibrated probabilities [N, C], and the labels that it gives."""
         logits = self._of(name)
-        decided = self.decisions.get(name) or calibration.plain(len(self.classes))
+        decided = self.decisions.get(name) or calibration.identity_calibration(len(self.classes))
         probable = decided.probabilities(logits)
         return probable, probable > decided.thresholds
 
@@ -140,7 +140,7 @@ def nothing(refused: str | None = None, classes: Sequence[str] = ()) -> Scores:
     return Scores([], [], tuple(classes), empty, empty, logits=logits, refused=refused)
 
 
-def write(path: str | Path, scores: Scores) -> None:
+def write_scores(path: str | Path, scores: Scores) -> None:
     """Write scores, whole or not at all; the same scores give the same bytes."""
     columns: dict[str, pa.Array] = {
         "id": pa.array(scores.ids, pa.string()),
@@ -153,11 +153,11 @@ def write(path: str | Path, scores: Scores) -> None:
     about = {name: getattr(scores, name) for name in ("classes", "digests", "seen", "cost", "refused")}
     about["decisions"] = {name: decided.as_lists() for name, decided in scores.decisions.items()}
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False)})
-    with files.writing(path) as beside:
+    with files.atomic_write(path) as beside:
         pq.write_table(table, beside, compression="zstd")
 
 
-def read(path: str | Path) -> Scores:
+def read_scores(path: str | Path) -> Scores:
     """Read scores.
 
     Raises:
@@ -193,7 +193,7 @@ def _scores(table: pa.Table) -> Scores:
         seen=dict(about["seen"]),
         cost=dict(about.get("cost", {})),
         refused=about["refused"],
-        decisions={name: Decisions.of(lists) for name, lists in about.get("decisions", {}).items()},
+        decisions={name: Calibration.of(lists) for name, lists in about.get("decisions", {}).items()},
     )
 
 

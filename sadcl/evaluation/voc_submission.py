@@ -47,7 +47,7 @@ def submission(
     }
 
 
-def write(tagger: Tagger, listed: Path, photos: Path, out: Path, competition: str) -> str:
+def write_submission(tagger: Tagger, listed: Path, photos: Path, out: Path, competition: str) -> str:
     """Score the photos of a list and write a submission.
 
     Args:
@@ -74,7 +74,7 @@ def write(tagger: Tagger, listed: Path, photos: Path, out: Path, competition: st
         tagger.logits([photos / f"{image}.jpg" for image in part]) for part in track(parts, "scoring", each=BATCH)
     ]
     made = submission(ids, np.concatenate(logits), tagger.classes, competition)
-    with files.writing_directory(out) as beside:
+    with files.atomic_directory(out) as beside:
         for name, content in made.items():
             (beside / name).write_text(content, encoding="utf-8")
     return f"{len(made)} files with {len(ids):,} images each in {out}; the server takes them as results/VOC2012/Main"

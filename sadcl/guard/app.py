@@ -1,6 +1,5 @@
 """The server's app: ``mlflow server --app-name sadcl-guard``."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from flask import Flask, make_response
 from mlflow.server import app as flask_app
 from starlette.middleware import Middleware
 
+from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.guard import (
     account_rules,
@@ -24,7 +24,7 @@ from sadcl.guard import (
     registry_rules,
     run_rules,
 )
-from sadcl.guard.login_middleware import Entrance, tell_known
+from sadcl.guard.login_middleware import LoginMiddleware, tell_known
 from sadcl.registry.audit import hash_chain
 
 Rule = Callable[..., ledger.Entry | None]
@@ -51,14 +51,14 @@ def create_app() -> FastAPI:
         raise SadclError("The guard needs uvicorn", fix="Start the server without --gunicorn-opts and --waitress-opts")
     with _alone():
         outer: FastAPI = mlflow_internals.auth.create_app(flask_app)
-        recovery.settle()
+        recovery.complete_unfinished()
     authorship.stamp()
     permissions.widen()
     _watch(flask_app)
     tell_known(flask_app)
     ledger.serve(flask_app)
     outer.user_middleware.append(Middleware(artifact_rules.Uploads))  # the innermost one: behind MLflow's log-in
-    outer.user_middleware.insert(0, Middleware(Entrance))
+    outer.user_middleware.insert(0, Middleware(LoginMiddleware))
     return outer
 
 
@@ -88,14 +88,14 @@ def _watched(view: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
             entry = rule(**path)
             if entry is None:
                 return view(**path)
-            line, done = ledger.write(entry), False
+            line, done = ledger.append_entry(entry), False
             try:
                 answer = make_response(view(**path))
                 done = answer.status_code < 400
                 return answer
             finally:
                 if not done:
-                    ledger.write({"what": hash_chain.NOT_DONE, "line": line})
+                    ledger.append_entry({"what": hash_chain.NOT_DONE, "line": line})
 
     return watched
 
@@ -103,6 +103,5 @@ def _watched(view: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
 @contextmanager
 def _alone() -> Iterator[None]:
     """One worker at a time makes MLflow's tables: with an app of another name they all try."""
-    with open(ledger.path().with_suffix(".start"), "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with files.open_locked(ledger.path().with_suffix(".start")):
         yield

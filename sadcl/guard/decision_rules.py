@@ -93,4 +93,4 @@ def _rejects(version: ModelVersion, decided: dict[str, Any]) -> None:
 
 
 def _champion(production: str) -> ModelVersion | None:
-    return mlflow_internals.holder(production, schema.CHAMPION)
+    return mlflow_internals.version_with_alias(production, schema.CHAMPION)

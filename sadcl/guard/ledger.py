@@ -1,6 +1,5 @@
 """The server's ledger: who changed what, when, from what to what. It only grows."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 from flask import Flask, Response
 from mlflow.exceptions import MlflowException
 
+from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.guard import mlflow_internals
 from sadcl.registry.audit import hash_chain
@@ -38,12 +38,11 @@ def path() -> Path:
 @contextmanager
 def changing() -> Iterator[None]:
     """One change at a time, over all threads and workers."""
-    with open(path().with_suffix(".lock"), "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with files.open_locked(path().with_suffix(".lock")):
         yield
 
 
-def write(entry: Entry, who: str | None = None) -> str:
+def append_entry(entry: Entry, who: str | None = None) -> str:
     """Append a line in the name of ``who``, or of who asks; its digest.
 
     Raises:

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sadcl.accounts.throttle import Attempts
+from sadcl.accounts.throttle import LoginThrottle
 from sadcl.guard import mlflow_internals
 from sadcl.guard.mlflow_internals import Refused
 
@@ -21,11 +21,11 @@ CLOSED = re.compile(r"/(ajax-)?api/[^/]+/(mlflow/)?(assistant|jobs|mcp-servers|g
 KNOWN = "x-sadcl-known"
 
 
-class Entrance:
+class LoginMiddleware:
     """ASGI middleware around everything."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app, self.attempts = app, Attempts(time.monotonic)
+        self.app, self.attempts = app, LoginThrottle(time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, 403 or 429, or hand on."""

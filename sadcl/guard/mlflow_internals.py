@@ -93,7 +93,7 @@ def version(name: str, number: str) -> ModelVersion | None:
     return found
 
 
-def holder(name: str, alias: str) -> ModelVersion | None:
+def version_with_alias(name: str, alias: str) -> ModelVersion | None:
     """The version that has an alias; None where nobody has."""
     try:
         found: ModelVersion = _registry().get_model_version_by_alias(name, alias)

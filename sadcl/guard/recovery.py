@@ -10,13 +10,13 @@ from sadcl.registry.audit import hash_chain
 SERVER = "the server"
 
 
-def settle() -> None:
+def complete_unfinished() -> None:
     """Mark the last line where its change was never made; one change is made at a time, so only the last can be."""
     with ledger.changing():
         lines = hash_chain.lines(ledger.path())
         last = hash_chain.parse(lines[-1:], ledger.path())
         if last and not _made(last[0]):
-            ledger.write({"what": hash_chain.NOT_DONE, "line": hash_chain.digests(lines[-1:])[0]}, SERVER)
+            ledger.append_entry({"what": hash_chain.NOT_DONE, "line": hash_chain.digests(lines[-1:])[0]}, SERVER)
 
 
 def _made(entry: Entry) -> bool:
@@ -35,7 +35,7 @@ def _numbered(entry: Entry) -> bool:
 
 
 def _held(entry: Entry) -> bool:
-    version, number = mlflow_internals.holder(entry["model"], entry["alias"]), entry["to"]
+    version, number = mlflow_internals.version_with_alias(entry["model"], entry["alias"]), entry["to"]
     return version is None if number is None else version is not None and str(version.version) == number
 
 

@@ -94,7 +94,7 @@ def alias_set() -> Entry | None:
     version = mlflow_internals.version(asked.name, asked.version)
     if version is None:
         return None
-    before = _number(mlflow_internals.holder(asked.name, asked.alias))
+    before = _number(mlflow_internals.version_with_alias(asked.name, asked.alias))
     if schema.protected(asked.name) and asked.alias == schema.CHAMPION:
         authorship.require_another(version)
         decision_rules.require(version)
@@ -105,7 +105,7 @@ def alias_set() -> Entry | None:
 def alias_deleted() -> Entry | None:
     """Who held it."""
     asked = mlflow_internals.asked(registry.DeleteRegisteredModelAlias)
-    before = _number(mlflow_internals.holder(asked.name, asked.alias))
+    before = _number(mlflow_internals.version_with_alias(asked.name, asked.alias))
     if before is None:
         return None
     return {"what": "alias deleted", "model": asked.name, "alias": asked.alias, "from": before, "to": None}
@@ -163,7 +163,7 @@ def version_deleted() -> Entry:
 
 
 def _does_not_reign(name: str, number: str | None) -> None:
-    champion = mlflow_internals.holder(name, schema.CHAMPION) if schema.protected(name) else None
+    champion = mlflow_internals.version_with_alias(name, schema.CHAMPION) if schema.protected(name) else None
     if champion is not None and number in (None, str(champion.version)):
         raise Refused(f"{lookup.address(champion)} is champion, and can't be deleted")
 

@@ -51,7 +51,7 @@ def load(*names: str, path: str | Path = FILE) -> Params:
     Raises:
         SadclError: the file is missing, not YAML, or holds an unknown key or a value out of bounds.
     """
-    params = parse(read(path), where=path)
+    params = parse(read_settings(path), where=path)
     if not names:
         return params
     found = {}
@@ -78,7 +78,7 @@ def parse(value: Any, where: object) -> Params:
         raise SadclError("; ".join(_sentence(e) for e in told[:5]), where=where, fix="Mend the file") from None
 
 
-def read(path: str | Path = FILE) -> dict[str, Any]:
+def read_settings(path: str | Path = FILE) -> dict[str, Any]:
     """The file as plain dictionaries.
 
     Raises:

@@ -140,7 +140,7 @@ def dvc(*arguments: str, root: Path) -> str:
     asked = subprocess.run(
         _command(*arguments),
         cwd=root,
-        env=processes.surroundings(**environment()),
+        env=processes.child_environment(**environment()),
         capture_output=True,
         text=True,
         check=False,

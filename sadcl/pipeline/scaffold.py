@@ -6,14 +6,13 @@ Outside this repository a stage can't name the files of its code. There it depen
 
 import hashlib
 import shutil
-import subprocess
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sadcl import files
+from sadcl import files, processes
 from sadcl.errors import SadclError
 from sadcl.pipeline.config import set_up
 
@@ -49,7 +48,7 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
         raise SadclError(f"There is no dvc.yaml here, and there is {foreign[0]}", where=root.resolve(), fix=fix)
     inside = any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents))
     if not inside and shutil.which("git"):  # DVC can do without
-        subprocess.run(["git", "init", "--quiet"], cwd=root, check=False, capture_output=True)
+        processes.git(root, "init", "--quiet")
     for name, text in _FILES.items():
         if not (root / name).exists():
             files.write_text(root / name, text)

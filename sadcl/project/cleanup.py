@@ -32,7 +32,7 @@ def _in_use(path: Path) -> bool:
     if not lock.exists():
         return False
     try:
-        with files.held(lock, "cleaning"):
+        with files.lock(lock, "cleaning"):
             return False
     except SadclError:
         return True

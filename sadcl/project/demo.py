@@ -41,7 +41,7 @@ def _source() -> None:
     if folder == layout.SCENES and not folder.exists():
         say(synthetic.make_scenes(params.load().seed))
     elif not folder.exists():
-        raise SadclError("The recipe's source is not there", where=folder, fix="Put or link it there (see the README)")
+        raise SadclError("The recipe's source is not there", where=folder, fix="Put or link it there")
 
 
 def _show(registered: str) -> None:

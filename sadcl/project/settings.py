@@ -16,7 +16,7 @@ def use_recipe(name: str) -> list[str]:
 
     pipeline.require_project()
     source = params.recipe(name)
-    params.parse(params.read(source), where=source)
+    params.parse(params.read_settings(source), where=source)
     wanted = source.read_text(encoding="utf-8")
     present = params.FILE.read_text(encoding="utf-8") if params.FILE.exists() else wanted
     if present == wanted and params.FILE.exists():

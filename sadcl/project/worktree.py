@@ -1,7 +1,6 @@
 """A git worktree of its own for a run that nobody watches: a person's half-edited tree stays out of it."""
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ RESULTS = ("dvc.lock", "params.yaml", "recipes", "data/champion.json", "data/cha
 
 
 @dataclass(frozen=True)
-class Tree:
+class Worktree:
     """A worktree on a branch of its own.
 
     Attributes:
@@ -34,7 +33,7 @@ class Tree:
 
 
 @contextmanager
-def own(root: Path, prefix: str, day: date, base: str = "HEAD") -> Iterator[Tree]:
+def temporary_worktree(root: Path, prefix: str, day: date, base: str = "HEAD") -> Iterator[Worktree]:
     """A fresh worktree of ``base``, with the cache, states and registry of ``root``; removed at the end.
 
     Its branch stays where something was committed to it. What a killed run left is removed first; the
@@ -47,11 +46,11 @@ def own(root: Path, prefix: str, day: date, base: str = "HEAD") -> Iterator[Tree
     _remove_leftovers(root)
     start = git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", fix="Commit the project first").strip()
     branch = _free_branch(root, f"{prefix}/{day.isoformat()}")
-    tree = Tree(root / layout.WORKTREES / branch.removeprefix(f"{prefix}/"), branch)
+    tree = Worktree(root / layout.WORKTREES / branch.removeprefix(f"{prefix}/"), branch)
     try:
         git(root, "worktree", "add", "--quiet", "-b", branch, str(tree.root), start)
-        with files.held(tree.root / "lock", "working in this worktree"):
-            _furnish(root, tree.root)
+        with files.lock(tree.root / "lock", "working in this worktree"):
+            _populate(root, tree.root)
             yield tree
     finally:
         git(root, "worktree", "remove", "--force", str(tree.root), check=False)
@@ -89,9 +88,7 @@ def git(root: Path, *words: str, check: bool = True, fix: str = "") -> str:
     Raises:
         SadclError: git fails, unless ``check`` is off.
     """
-    asked = subprocess.run(
-        ["git", *words], cwd=root, env=processes.surroundings(), capture_output=True, text=True, check=False
-    )
+    asked = processes.git(root, *words)
     if check and asked.returncode != 0:
         said = (
             asked.stderr.strip() or asked.stdout.strip() or f"git {words[0]} gave status {asked.returncode}"
@@ -102,7 +99,7 @@ def git(root: Path, *words: str, check: bool = True, fix: str = "") -> str:
     return asked.stdout
 
 
-def _furnish(root: Path, tree: Path) -> None:
+def _populate(root: Path, tree: Path) -> None:
     """Link what all worktrees share, and bring the data here."""
     (tree / SHARED).symlink_to(root / SHARED, target_is_directory=True)
     pipeline.share_cache(root, tree)
@@ -134,7 +131,7 @@ def _absent(root: Path, path: str) -> SadclError:
 def _remove_leftovers(root: Path) -> None:
     for folder in (root / layout.WORKTREES).glob("*"):
         try:
-            with files.held(folder / "lock", "working in this worktree"):
+            with files.lock(folder / "lock", "working in this worktree"):
                 git(root, "worktree", "remove", "--force", str(folder), check=False)
         except SadclError:
             continue

@@ -24,7 +24,7 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
         shards: the training split's folder.
         settings: threshold and rule.
     """
-    network, head = checkpoint.network(start, "ema")
+    network, head = checkpoint.load_network(start, "ema")
     model, train, where = params.Model(**head["model"]), Shards(shards), device.pick()
     network.to(where)
     precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(head["precision"])

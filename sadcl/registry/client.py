@@ -43,7 +43,7 @@ def exists(root: Path = Path(".")) -> bool:
 
 
 @contextmanager
-def opened(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowClient"]:
+def connect(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowClient"]:
     """A client of the registry; inside, MLflow is quiet and its errors are sentences.
 
     Args:
@@ -56,9 +56,9 @@ def opened(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowCl
     _make_room(root)
     with ExitStack() as stack:
         if changing:
-            stack.enter_context(files.held(root / layout.REGISTRY_LOCK, "changing the registry"))
+            stack.enter_context(files.lock(root / layout.REGISTRY_LOCK, "changing the registry"))
         stack.enter_context(mlflow_context.silence())
-        stack.enter_context(mlflow_context.plain_words(address(root)))
+        stack.enter_context(mlflow_context.translate_errors(address(root)))
         stack.enter_context(mlflow_context.pointed_at(address(root)))
         from mlflow import MlflowClient
 
@@ -66,7 +66,7 @@ def opened(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowCl
 
 
 @contextmanager
-def acting_as(name: str, password: str) -> Iterator[None]:
+def logged_in_as(name: str, password: str) -> Iterator[None]:
     """Ask the registry in a person's own name; nobody else in this process asks anything meanwhile."""
     mine = {USERNAME: name, PASSWORD: password}
     with mlflow_context.one_at_a_time:
@@ -88,7 +88,7 @@ def check(root: Path = Path(".")) -> None:
     Raises:
         SadclError: it can't be reached or refuses.
     """
-    with opened(root) as client:
+    with connect(root) as client:
         client.search_registered_models(max_results=1)
 
 

@@ -73,5 +73,5 @@ class NoAccountsError(SadclError):
 
 @contextmanager
 def _at(where: str) -> Iterator[None]:
-    with mlflow_context.silence(), mlflow_context.plain_words(where), mlflow_context.pointed_at(where):
+    with mlflow_context.silence(), mlflow_context.translate_errors(where), mlflow_context.pointed_at(where):
         yield

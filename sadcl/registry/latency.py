@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from sadcl import layout
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
-from sadcl.processes import surroundings
+from sadcl.processes import child_environment
 from sadcl.progress import track
 
 if TYPE_CHECKING:
-    from sadcl.registry.publish import Published
+    from sadcl.registry.publish import Registration
 
 MODEL, CHAMPION = "model", "champion"
 ROUNDS, WARM = 40, 5
@@ -42,7 +42,7 @@ class Speed:
     peak: float
 
 
-def note(published: "Published", root: Path = Path(".")) -> str:
+def note(published: "Registration", root: Path = Path(".")) -> str:
     """Measure a version that was just registered beside the champion, and tell its run and its readers.
 
     Returns:
@@ -54,16 +54,16 @@ def note(published: "Published", root: Path = Path(".")) -> str:
         return f"It could not be timed: {str(error).rstrip('.')}"
 
 
-def _noted(published: "Published", root: Path) -> str:
+def _noted(published: "Registration", root: Path) -> str:
     from sadcl.registry import client as store
     from sadcl.registry import lookup, schema, stage_outputs
 
-    reigning = champion.read(root / layout.CHAMPION)
-    models = {MODEL: root / stage_outputs.gather(root).file}
+    reigning = champion.read_champion(root / layout.CHAMPION)
+    models = {MODEL: root / stage_outputs.collect_stage_outputs(root).file}
     if reigning is not None:
         models[CHAMPION] = champion.weights_file(reigning, root / layout.CHAMPION_FOLDER)
     found = {name: asdict(speed) for name, speed in measure(models).items()}
-    with store.opened(root, changing=True) as client:
+    with store.connect(root, changing=True) as client:
         version = lookup.version(client, published.name, published.version)
         client.set_model_version_tag(published.name, published.version, schema.SPEED, json.dumps(found, sort_keys=True))
         for figure, value in found[MODEL].items():
@@ -92,7 +92,7 @@ def measure(models: Mapping[str, Path], rounds: int = ROUNDS) -> dict[str, Speed
     command = [sys.executable, "-m", "sadcl.registry.latency"]
     running = {
         name: subprocess.Popen(
-            [*command, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=surroundings()
+            [*command, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=child_environment()
         )
         for name, file in models.items()
     }
@@ -141,7 +141,7 @@ def _serve(file: Path) -> None:
     from sadcl.weights import loader
 
     try:
-        model, photo = loader.load(file), io.BytesIO()
+        model, photo = loader.load_tagger(file), io.BytesIO()
     except SadclError as error:
         print(f"{REFUSED}{error.what}", flush=True)
         return

@@ -1,13 +1,12 @@
 """Where a model came from: code, data, settings, machine."""
 
 import json
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from sadcl import files, params, processes
-from sadcl.registry.stage_outputs import LOCK, Made
+from sadcl.registry.stage_outputs import LOCK, StageOutputs
 
 PACKAGES = (
     "torch", "torchvision", "timm", "safetensors", "numpy", "pandas", "pyarrow", "pillow", "simplejpeg",
@@ -15,7 +14,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def tags(made: Made) -> dict[str, str]:
+def tags(made: StageOutputs) -> dict[str, str]:
     """One tag a fact; a fact that is not known has no tag."""
     commit = _git(made.root, "rev-parse", "HEAD")
     changed = _git(made.root, "status", "--porcelain", "--untracked-files=no")
@@ -35,8 +34,8 @@ def tags(made: Made) -> dict[str, str]:
 
 def recipe(root: Path) -> str:
     """The recipe that params.yaml is; empty where a person wrote their own."""
-    wanted = params.read(root / params.FILE)
-    same = [name for name, path in params.known_recipes(root).items() if params.read(path) == wanted]
+    wanted = params.read_settings(root / params.FILE)
+    same = [name for name, path in params.known_recipes(root).items() if params.read_settings(path) == wanted]
     return same[0] if same else ""
 
 
@@ -55,16 +54,5 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def _git(root: Path, *words: str) -> str:
     """What git says; empty where this is no repository, or has no commit."""
-    try:
-        asked = subprocess.run(
-            ["git", *words],
-            cwd=root,
-            env=processes.surroundings(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    asked = processes.git(root, *words, timeout=60)
     return asked.stdout.strip() if asked.returncode == 0 else ""

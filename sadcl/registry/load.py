@@ -33,14 +33,14 @@ def load(what: str | Path, root: Path = Path(".")) -> "Tagger":
 
     text = str(what)
     if not text.startswith(SCHEME):
-        return loader.load(what)
+        return loader.load_tagger(what)
     if not store.exists(root):
         raise SadclError("Nothing is registered yet", where=text, fix="Run `sadcl register` first")
     with tempfile.TemporaryDirectory() as folder:
-        with store.opened(root) as client:
+        with store.connect(root) as client:
             version = _version(client, text)
             file = artifacts.fetch(client, version, artifacts.model(version), Path(folder))
-        return loader.load(file)
+        return loader.load_tagger(file)
 
 
 def _version(client: "MlflowClient", address: str) -> "ModelVersion":
@@ -52,7 +52,7 @@ def _version(client: "MlflowClient", address: str) -> "ModelVersion":
     name, number, alias = parts["name"], parts["version"], parts["alias"]
     if number is not None:
         return lookup.version(client, name, number)
-    holder = lookup.holder(client, name, alias)
+    holder = lookup.version_with_alias(client, name, alias)
     if holder is None:
         raise SadclError(f"No version of {name} has the alias {alias}", where=address, fix="`sadcl status` says who is")
     return holder

@@ -27,7 +27,7 @@ def versions(client: "MlflowClient", name: str, beginning: bool = False) -> list
             return found
 
 
-def holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+def version_with_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
     """The version that has an alias; None where nobody has, or where there is no such model."""
     from mlflow.exceptions import MlflowException
 

@@ -72,7 +72,7 @@ def pointed_at(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def plain_words(where: str) -> Iterator[None]:
+def translate_errors(where: str) -> Iterator[None]:
     """MLflow's errors as sentences.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl.registry import lineage
-from sadcl.registry.stage_outputs import ONNX, Made
+from sadcl.registry.stage_outputs import ONNX, StageOutputs
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -18,7 +18,7 @@ REQUIRED = (*lineage.PACKAGES, "psutil", "pyyaml", "rich")
 """Distributions that a process needs to tag photos with the package that the model carries."""
 
 
-def log(made: Made, run_id: str) -> "ModelInfo":
+def log(made: StageOutputs, run_id: str) -> "ModelInfo":
     """Store the model with a run.
 
     Returns:
@@ -39,7 +39,7 @@ def log(made: Made, run_id: str) -> "ModelInfo":
     return info
 
 
-def _required(made: Made) -> tuple[str, ...]:
+def _required(made: StageOutputs) -> tuple[str, ...]:
     return (*REQUIRED, "onnx", "onnxruntime") if made.file == ONNX else REQUIRED
 
 
@@ -54,7 +54,7 @@ def signature() -> Any:
     return ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=outputs)
 
 
-def example(made: Made) -> Any:
+def example(made: StageOutputs) -> Any:
     """A table with one small generated photo; nobody's own photo leaves the project this way."""
     import pandas as pd
     from PIL import Image

@@ -13,7 +13,7 @@ from sadcl.errors import SadclError
 from sadcl.registry import artifacts, decision, identity, lookup, schema
 from sadcl.registry import client as store
 from sadcl.registry.audit import log
-from sadcl.registry.sync import nobody, settle, shadow
+from sadcl.registry.sync import champion_record, reconcile, require_no_champion_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,7 +24,7 @@ REGISTER = "Let who registered it run `dvc repro` and `sadcl register`, which ju
 
 
 @dataclass(frozen=True)
-class Champion:
+class Promotion:
     """The model in production after a decision.
 
     Attributes:
@@ -59,7 +59,7 @@ class Rejection:
 
 def promote(
     version: str | int, reason: str, *, first: bool = False, seen: str | None = None, root: Path = Path(".")
-) -> Champion:
+) -> Promotion:
     """Make a registered version the champion.
 
     Args:
@@ -75,21 +75,21 @@ def promote(
     """
     _reasoned(reason)
     name = _name(root)
-    with store.opened(root, changing=True) as client:
-        settle(client, name, root)
+    with store.connect(root, changing=True) as client:
+        reconcile(client, name, root)
         candidate = lookup.version(client, name, version)
-        reigning = lookup.holder(client, schema.production(name), schema.CHAMPION)
+        reigning = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
         _may_begin(reigning, first, root)
         _as_seen(candidate, seen)
         _may_reign(candidate, reigning)
-        _whole(client, candidate)
+        _verify_files(client, candidate)
         copy = _copy(client, candidate, schema.production(name))
-        _crown(client, copy, reigning, _promotes(candidate), reason, root)
-        settle(client, name, root)
+        _set_champion(client, copy, reigning, _promotes(candidate), reason, root)
+        reconcile(client, name, root)
     return _champion(copy, f"Version {candidate.version} of {name} is champion now, as", reigning)
 
 
-def rollback(reason: str, *, root: Path = Path(".")) -> Champion:
+def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
     """Make the previous champion the champion again; the present one becomes the previous.
 
     Raises:
@@ -98,15 +98,15 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Champion:
     _reasoned(reason)
     name = _name(root)
     production = schema.production(name)
-    with store.opened(root, changing=True) as client:
-        settle(client, name, root)
-        reigning = lookup.holder(client, production, schema.CHAMPION)
-        previous = lookup.holder(client, production, schema.PREVIOUS)
+    with store.connect(root, changing=True) as client:
+        reconcile(client, name, root)
+        reigning = lookup.version_with_alias(client, production, schema.CHAMPION)
+        previous = lookup.version_with_alias(client, production, schema.PREVIOUS)
         if reigning is None or previous is None or previous.version == reigning.version:
             raise SadclError("There is no previous champion to go back to", where=production)
-        _whole(client, previous)
-        _crown(client, previous, reigning, {"action": schema.ROLLBACK}, reason, root)
-        settle(client, name, root)
+        _verify_files(client, previous)
+        _set_champion(client, previous, reigning, {"action": schema.ROLLBACK}, reason, root)
+        reconcile(client, name, root)
     return _champion(previous, "Back to", reigning)
 
 
@@ -125,8 +125,8 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
     """
     _reasoned(reason)
     name = _name(root)
-    with store.opened(root, changing=True) as client:
-        settle(client, name, root)
+    with store.connect(root, changing=True) as client:
+        reconcile(client, name, root)
         candidate = lookup.version(client, name, version)
         _as_seen(candidate, seen)
         _not_rejected(candidate)
@@ -143,7 +143,7 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
             **_by(reason, root),
         }
         _decide(client, candidate, decided)
-        settle(client, name, root)
+        reconcile(client, name, root)
     return Rejection(
         name, str(candidate.version), f"Version {candidate.version} of {name} is rejected. Commit {layout.AUDIT_LOG}."
     )
@@ -163,7 +163,7 @@ def _name(root: Path) -> str:
 def _may_begin(reigning: "ModelVersion | None", first: bool, root: Path) -> None:
     """The very first champion is named as such, and only that one."""
     if reigning is None:
-        nobody(root)
+        require_no_champion_file(root)
         if not first:
             raise SadclError("There is no champion yet to compare with", fix="Say --first if this one is to begin")
     elif first:
@@ -215,7 +215,7 @@ def _not_rejected(candidate: "ModelVersion") -> None:
         )
 
 
-def _whole(client: "MlflowClient", version: "ModelVersion") -> None:
+def _verify_files(client: "MlflowClient", version: "ModelVersion") -> None:
     with tempfile.TemporaryDirectory() as folder:
         artifacts.check_all(client, version, Path(folder))
 
@@ -229,7 +229,7 @@ def _copy(client: "MlflowClient", candidate: "ModelVersion", production: str) ->
     return client.copy_model_version(source, production)
 
 
-def _crown(
+def _set_champion(
     client: "MlflowClient",
     version: "ModelVersion",
     reigning: "ModelVersion | None",
@@ -244,11 +244,11 @@ def _crown(
         "from": str(reigning.version) if reigning is not None else None,
         "to": str(version.version),
         "challenger": str(version.source),
-        "weights": shadow(version)["weights"],
+        "weights": champion_record(version)["weights"],
         **_by(reason, root),
     }
     _decide(client, version, decided)
-    now = lookup.holder(client, version.name, schema.CHAMPION)
+    now = lookup.version_with_alias(client, version.name, schema.CHAMPION)
     if (now and now.version) != (reigning and reigning.version):
         raise SadclError("Somebody else made another model champion just now", where=version.name, fix=REGISTER)
     client.set_registered_model_alias(version.name, schema.CHAMPION, version.version)
@@ -263,10 +263,10 @@ def _decide(client: "MlflowClient", version: "ModelVersion", decided: dict[str, 
     client.set_model_version_tag(version.name, version.version, schema.DECISION, decision.decision_text(decided))
 
 
-def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None") -> Champion:
+def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None") -> Promotion:
     place = f"{version.name} version {version.version}"
     after = f"; version {reigning.version} is the previous one" if reigning is not None else ""
-    return Champion(
-        str(version.name), str(version.version), str(version.source), shadow(version)["weights"],
+    return Promotion(
+        str(version.name), str(version.version), str(version.source), champion_record(version)["weights"],
         f"{what} {place}{after}. Commit data/champion.json, data/champion.dvc and {layout.AUDIT_LOG}.",
     )  # fmt: skip

@@ -15,7 +15,7 @@ from sadcl.registry import artifacts, decision, identity, lineage, lookup, packa
 from sadcl.registry import client as store
 from sadcl.registry import stage_outputs as stages_made
 from sadcl.registry.model_card import card
-from sadcl.registry.stage_outputs import Made
+from sadcl.registry.stage_outputs import StageOutputs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +33,7 @@ DESCRIPTION = 5000
 
 
 @dataclass(frozen=True)
-class Published:
+class Registration:
     """A version in the registry.
 
     Attributes:
@@ -51,30 +51,30 @@ class Published:
     words: str
 
 
-def publish(root: Path = Path(".")) -> Published:
+def publish(root: Path = Path(".")) -> Registration:
     """Register the model that the gate judged and say whether it may challenge.
 
     Raises:
         SadclError: a file is missing or about another model, or the registry can't be had.
     """
-    made = stages_made.gather(root)
-    with store.opened(root, changing=True) as client:
+    made = stages_made.collect_stage_outputs(root)
+    with store.connect(root, changing=True) as client:
         version = _registered(client, made)
         new = version is None
         if version is None:
             version = _register(client, made)
         _bring_up_to_date(client, made, version, new)
         alias = _alias(client, made, version)
-    return Published(made.name, str(version.version), alias, new, _words(made, version, alias, new))
+    return Registration(made.name, str(version.version), alias, new, _words(made, version, alias, new))
 
 
-def _registered(client: "MlflowClient", made: Made) -> "ModelVersion | None":
+def _registered(client: "MlflowClient", made: StageOutputs) -> "ModelVersion | None":
     """The version that is this model already."""
     same = [v for v in lookup.versions(client, made.name) if v.tags.get(schema.IDENTITY) == made.identity]
     return min(same, key=lambda version: int(version.version), default=None)
 
 
-def _register(client: "MlflowClient", made: Made) -> "ModelVersion":
+def _register(client: "MlflowClient", made: StageOutputs) -> "ModelVersion":
     experiment = _experiment(client, made)
     _drop_unfinished(client, experiment, made)
     run = client.create_run(experiment, tags=_run_tags(made), run_name=f"{made.name} {made.weights[:8]}").info
@@ -92,7 +92,7 @@ def _register(client: "MlflowClient", made: Made) -> "ModelVersion":
     return version
 
 
-def _version(client: "MlflowClient", made: Made, run_id: str, uri: str) -> "ModelVersion":
+def _version(client: "MlflowClient", made: StageOutputs, run_id: str, uri: str) -> "ModelVersion":
     """Register with its tags in one step: no version is ever without its pins."""
     import mlflow
 
@@ -107,7 +107,7 @@ def _version(client: "MlflowClient", made: Made, run_id: str, uri: str) -> "Mode
     return mlflow.register_model(uri, made.name, tags=tags)
 
 
-def _pins(client: "MlflowClient", made: Made, run_id: str, uri: str) -> dict[str, str]:
+def _pins(client: "MlflowClient", made: StageOutputs, run_id: str, uri: str) -> dict[str, str]:
     """Digests of what the registry holds; weights and scores must be the ones that were judged."""
     from mlflow.artifacts import download_artifacts
 
@@ -122,7 +122,7 @@ def _pins(client: "MlflowClient", made: Made, run_id: str, uri: str) -> dict[str
     return pins
 
 
-def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion", new: bool) -> None:
+def _bring_up_to_date(client: "MlflowClient", made: StageOutputs, version: "ModelVersion", new: bool) -> None:
     """Verdict, model card and what people look at, as the stages left them last.
 
     A verdict that is no pass is written first and a pass last: killed in between, nothing looks passed
@@ -158,7 +158,7 @@ def _bring_up_to_date(client: "MlflowClient", made: Made, version: "ModelVersion
     client.set_model_version_tag(made.name, version.version, schema.VERDICT_DIGEST, digest)
 
 
-def _description(made: Made, version: "ModelVersion") -> str:
+def _description(made: StageOutputs, version: "ModelVersion") -> str:
     """What a reviewer reads first, in Markdown."""
     rules = "\n".join(f"* **{rule['result']}**: {rule['words']}" for rule in made.verdict["rules"])
     rows = "\n".join(
@@ -175,11 +175,11 @@ def _description(made: Made, version: "ModelVersion") -> str:
     return (told + how)[:DESCRIPTION]
 
 
-def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str | None:
+def _alias(client: "MlflowClient", made: StageOutputs, version: "ModelVersion") -> str | None:
     """Give or take away ``challenger``; a model that is champion already challenges nobody."""
-    champion = lookup.holder(client, schema.production(made.name), schema.CHAMPION)
+    champion = lookup.version_with_alias(client, schema.production(made.name), schema.CHAMPION)
     reigns = champion is not None and champion.tags.get(schema.WEIGHTS) == made.weights
-    holder = lookup.holder(client, made.name, schema.CHALLENGER)
+    holder = lookup.version_with_alias(client, made.name, schema.CHALLENGER)
     holds = holder is not None and holder.version == version.version
     rejected = decision.rejection(client.get_model_version(made.name, version.version))
     if made.passed and not reigns and not rejected:
@@ -191,7 +191,7 @@ def _alias(client: "MlflowClient", made: Made, version: "ModelVersion") -> str |
     return None
 
 
-def _words(made: Made, version: "ModelVersion", alias: str | None, new: bool) -> str:
+def _words(made: StageOutputs, version: "ModelVersion", alias: str | None, new: bool) -> str:
     how = "is registered" if new else "was registered already"
     rejected = decision.rejection(version)
     why = f"has the alias {alias}" if alias else f"has no alias: verdict {made.verdict['verdict']}"
@@ -200,7 +200,7 @@ def _words(made: Made, version: "ModelVersion", alias: str | None, new: bool) ->
     return f"{made.name} version {version.version} {how} and {why}."
 
 
-def _experiment(client: "MlflowClient", made: Made) -> str:
+def _experiment(client: "MlflowClient", made: StageOutputs) -> str:
     """Id of the experiment that has the model's name; made when it is not there.
 
     Raises:
@@ -220,13 +220,13 @@ def _experiment(client: "MlflowClient", made: Made) -> str:
     return str(found.experiment_id)
 
 
-def _drop_unfinished(client: "MlflowClient", experiment: str, made: Made) -> None:
+def _drop_unfinished(client: "MlflowClient", experiment: str, made: StageOutputs) -> None:
     """Hide runs of this very model that were killed before their version was registered."""
     for run in client.search_runs([experiment], f"tags.`{schema.IDENTITY}` = '{made.identity}'"):
         client.delete_run(run.info.run_id)
 
 
-def _run_tags(made: Made) -> dict[str, str]:
+def _run_tags(made: StageOutputs) -> dict[str, str]:
     return {schema.IDENTITY: made.identity, "mlflow.source.type": "PROJECT", **lineage.tags(made)}
 
 

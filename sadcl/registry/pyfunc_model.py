@@ -25,7 +25,7 @@ class Served(PythonModel):
 
     def load_context(self, context: "PythonModelContext") -> None:
         """Read the weights, or the ONNX file, that came with the model."""
-        self.tagger = loader.load(context.artifacts["weights"])
+        self.tagger = loader.load_tagger(context.artifacts["weights"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Tag photos.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sadcl.registry import lineage
-from sadcl.registry.stage_outputs import HISTORIES, Made
+from sadcl.registry.stage_outputs import HISTORIES, StageOutputs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +19,7 @@ PARAMS_A_CALL, METRICS_A_CALL = 100, 1000
 """The most that MLflow takes at once."""
 
 
-def log_settings(client: "MlflowClient", made: Made, run_id: str) -> None:
+def log_settings(client: "MlflowClient", made: StageOutputs, run_id: str) -> None:
     """All of params.yaml, names joined by dots."""
     from mlflow.entities import Param
 
@@ -29,7 +29,7 @@ def log_settings(client: "MlflowClient", made: Made, run_id: str) -> None:
         client.log_batch(run_id, params=entries[start : start + PARAMS_A_CALL])
 
 
-def log(client: "MlflowClient", made: Made, run_id: str, model_id: str) -> None:
+def log(client: "MlflowClient", made: StageOutputs, run_id: str, model_id: str) -> None:
     """Test figures, tied to the model and the test set; curves by epoch."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -49,7 +49,7 @@ def log(client: "MlflowClient", made: Made, run_id: str, model_id: str) -> None:
         client.log_batch(run_id, metrics=entries[start : start + METRICS_A_CALL])
 
 
-def _test_metrics(made: Made, run_id: str, model_id: str, test: "Dataset") -> Iterator["Metric"]:
+def _test_metrics(made: StageOutputs, run_id: str, model_id: str, test: "Dataset") -> Iterator["Metric"]:
     """`mAP`, `top3/CF1`, ... of the model itself; `sarl/mAP`, ... of the others."""
     from mlflow.entities import Metric
 
@@ -63,7 +63,7 @@ def _test_metrics(made: Made, run_id: str, model_id: str, test: "Dataset") -> It
             )  # fmt: skip
 
 
-def _curves(made: Made) -> Iterator["Metric"]:
+def _curves(made: StageOutputs) -> Iterator["Metric"]:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)

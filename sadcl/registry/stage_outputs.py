@@ -26,7 +26,7 @@ AGAIN = "Run `dvc repro`, which brings them together"
 
 
 @dataclass(frozen=True)
-class Made:
+class StageOutputs:
     """A model and everything that was found out about it.
 
     Attributes:
@@ -76,22 +76,22 @@ class Made:
         return str(self.verdict["champion"] or "")
 
 
-def gather(root: Path) -> Made:
+def collect_stage_outputs(root: Path) -> StageOutputs:
     """Read what the stages made.
 
     Raises:
         SadclError: a file is missing, or stands on another model than the weights that are there.
     """
-    _there(root, *NEEDED)
+    _require_files(root, *NEEDED)
     settings = params.load(path=root / params.FILE)
     file, other = (ONNX, WEIGHTS) if settings.register_.runtime == "onnx" else (WEIGHTS, ONNX)
     if (root / other).is_file():
         asked = f"register.runtime asks for {settings.register_.runtime}"
         raise SadclError(f"The model was judged by another runtime, but {asked}", where=root / other, fix=AGAIN)
-    _there(root, file)
-    made = Made(
+    _require_files(root, file)
+    made = StageOutputs(
         root=root,
-        settings=params.read(root / params.FILE),
+        settings=params.read_settings(root / params.FILE),
         name=settings.register_.name,
         seed=settings.seed,
         file=file,
@@ -103,13 +103,13 @@ def gather(root: Path) -> Made:
     return made
 
 
-def _there(root: Path, *paths: Path) -> None:
+def _require_files(root: Path, *paths: Path) -> None:
     missing = [str(path) for path in paths if not (root / path).is_file()]
     if missing:
         raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=AGAIN)
 
 
-def _check(made: Made, settings: params.Params) -> None:
+def _check(made: StageOutputs, settings: params.Params) -> None:
     """Figures, verdict, settings and weights belong to each other."""
     from sadcl.evaluation.gate.verdict import settings_digest
 

@@ -25,18 +25,18 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
     """
     name = params.load("register", path=root / params.FILE).register_.name
     path = root / layout.CHAMPION
-    named = champion.read(path) if path.is_file() else None
+    named = champion.read_champion(path) if path.is_file() else None
     found: dict[str, Any] = {"name": name, "champion": None, "previous": None, "challenger": None}
     found["file"] = None if named is None else {"name": named.name, "version": named.version}
     if not store.exists(root):
         return found
-    with store.opened(root) as client:
+    with store.connect(root) as client:
         for model, alias in (
             (schema.production(name), schema.CHAMPION),
             (schema.production(name), schema.PREVIOUS),
             (name, schema.CHALLENGER),
         ):
-            holder = lookup.holder(client, model, alias)
+            holder = lookup.version_with_alias(client, model, alias)
             found[alias] = None if holder is None or decision.rejection(holder) else _about(holder)
     return found
 
@@ -50,7 +50,7 @@ def experiment(root: Path = Path(".")) -> str | None:
     name = params.load("register", path=root / params.FILE).register_.name
     if not store.exists(root):
         return None
-    with store.opened(root) as client:
+    with store.connect(root) as client:
         found = client.get_experiment_by_name(name)
     return None if found is None else str(found.experiment_id)
 

@@ -34,20 +34,20 @@ def sync(root: Path = Path(".")) -> bool:
     if not store.exists(root):
         return False
     name = params.load("register", path=root / params.FILE).register_.name
-    with store.opened(root, changing=True) as client:
-        return settle(client, name, root)
+    with store.connect(root, changing=True) as client:
+        return reconcile(client, name, root)
 
 
-def settle(client: "MlflowClient", name: str, root: Path) -> bool:
+def reconcile(client: "MlflowClient", name: str, root: Path) -> bool:
     """The repair itself, for who already holds the registry."""
     changed = [_rejected(client, name, root)]
-    version = lookup.holder(client, schema.production(name), schema.CHAMPION)
+    version = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
     if version is not None:
         changed += [_aliases(client, name, version, root), _audited(version, root), _shadowed(client, version, root)]
     return any(changed)
 
 
-def shadow(version: "ModelVersion") -> dict[str, str]:
+def champion_record(version: "ModelVersion") -> dict[str, str]:
     """The value of ``data/champion.json`` for a champion."""
     pins = artifacts.pins(version)
     return {
@@ -68,7 +68,7 @@ def _rejected(client: "MlflowClient", name: str, root: Path) -> bool:
         if decided and decided not in known:
             log.append(decided, root)
             changed = True
-    challenger = lookup.holder(client, name, schema.CHALLENGER)
+    challenger = lookup.version_with_alias(client, name, schema.CHALLENGER)
     if challenger is not None and decision.rejection(challenger):
         client.delete_registered_model_alias(name, schema.CHALLENGER)
         changed = True
@@ -81,11 +81,11 @@ def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: P
     decided, known = decision.decision(version), _reigns(production, root)
     before = decided.get("from")
     if before and (decided not in known or decided == known[-1]):
-        previous = lookup.holder(client, production, schema.PREVIOUS)
+        previous = lookup.version_with_alias(client, production, schema.PREVIOUS)
         if previous is None or str(previous.version) != before:
             client.set_registered_model_alias(production, schema.PREVIOUS, before)
             changed = True
-    challenger = lookup.holder(client, name, schema.CHALLENGER)
+    challenger = lookup.version_with_alias(client, name, schema.CHALLENGER)
     if challenger is not None and challenger.tags.get(schema.WEIGHTS) == version.tags.get(schema.WEIGHTS):
         client.delete_registered_model_alias(name, schema.CHALLENGER)
         changed = True
@@ -120,7 +120,7 @@ def _reigns(production: str, root: Path) -> list[dict[str, Any]]:
 
 def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bool:
     """The files are the champion's. The JSON comes last: where it is right, DVC knows the folder too."""
-    value, folder = shadow(version), root / layout.CHAMPION_FOLDER
+    value, folder = champion_record(version), root / layout.CHAMPION_FOLDER
     path = root / layout.CHAMPION
     held = {pin: Path(pin).name for pin in (artifacts.model(version), artifacts.SCORES)}
     wanted = {file: value[Path(file).stem] for file in held.values()}
@@ -130,7 +130,7 @@ def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bo
     if newest and noted == value and there == wanted and folder.with_suffix(".dvc").is_file():
         return False
     if there != wanted:
-        with tempfile.TemporaryDirectory() as bench, files.writing_directory(folder) as beside:
+        with tempfile.TemporaryDirectory() as bench, files.atomic_directory(folder) as beside:
             for pin, file in held.items():
                 artifacts.fetch(client, version, pin, Path(bench)).rename(beside / file)
     pipeline.add(folder)
@@ -138,14 +138,14 @@ def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bo
     return True
 
 
-def nobody(root: Path) -> None:
+def require_no_champion_file(root: Path) -> None:
     """Make sure that no file names a champion that the registry does not know.
 
     Raises:
         SadclError: one does: this is another registry than the one it was promoted in.
     """
     path = root / layout.CHAMPION
-    reigning = champion.read(path) if path.is_file() else None
+    reigning = champion.read_champion(path) if path.is_file() else None
     if reigning is not None:
         raise SadclError(
             f"The registry has no champion, but this file names {reigning}",

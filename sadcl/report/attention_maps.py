@@ -78,7 +78,7 @@ def write_maps(tagger: Tagger, photo: Path, labels: Sequence[str], folder: Path)
     image.thumbnail((SIDE, SIDE))
     written = [folder / f"{name}.jpg" for name in _names(Path(photo).stem, labels)]
     for path, label in zip(written, labels, strict=True):
-        with files.writing(path) as beside:
+        with files.atomic_write(path) as beside:
             overlay(image, maps[tagger.classes.index(label)]).save(beside, "JPEG", quality=90)
     return written
 
@@ -110,7 +110,7 @@ def draw(tagger: Tagger, photo: Path, labels: Sequence[str], out: Path) -> str:
     found = [(tagger.classes[j], f"{scores[j]:.0%}", overlay(image, maps[j])) for j in chosen]
     parts = [Part(image, "photo"), *(Part(picture, name, probability) for name, probability, picture in found)]
     how = f"Bright: where the label looked ({maps.shape[2]} × {maps.shape[1]} positions, drawn smooth)."
-    with files.writing(out) as beside:
+    with files.atomic_write(out) as beside:
         _grid(parts, columns, [how, note]).save(beside, kind, quality=90, optimize=True)
     return " ".join([f"{out}: {', '.join(f'{name} {probability}' for name, probability, _ in found)}.", note]).strip()
 

@@ -13,7 +13,7 @@ from sadcl.data import table
 from sadcl.data.table import SPLITS, Table
 from sadcl.data.validation import baseline, drift
 from sadcl.data.validation import frames as frames
-from sadcl.data.validation.baseline import MEASURES, Accepted
+from sadcl.data.validation.baseline import MEASURES, Baseline
 from sadcl.progress import track
 from sadcl.report import data_plots, html
 from sadcl.report.data_photos import PAIRS, Album, Picture, near_duplicates, outliers, samples, usable
@@ -33,7 +33,7 @@ class Pair:
     words: str
 
 
-def write(root: Path, path: Path) -> str:
+def write_page(root: Path, path: Path) -> str:
     """Render the page of a project, with or without a trained model, and write it.
 
     Returns:
@@ -55,9 +55,9 @@ def render(root: Path) -> str:
     Raises:
         SadclError: a file is missing or damaged.
     """
-    found = table.read(root / "data/table/annotations.parquet")
+    found = table.read_table(root / "data/table/annotations.parquet")
     validation = files.read_json(root / "reports/validation.json")
-    before = baseline.read(files.read_json(root / "data/accepted.json", fix="Run `sadcl data accept`"))
+    before = baseline.parse_baseline(files.read_json(root / "data/accepted.json", fix="Run `sadcl data accept`"))
     album, shown = Album(root, found), usable(found)
     labels = baseline.present(found)
     learnt = (found.frame["split"] != "test").to_numpy()
@@ -113,7 +113,7 @@ def _pairs(shown: pd.DataFrame, album: Album) -> dict[str, Any]:
     return {"pairs": pairs, "near": len(near)}
 
 
-def _drift(found: Table, before: Accepted | None) -> dict[str, Any]:
+def _drift(found: Table, before: Baseline | None) -> dict[str, Any]:
     """Plots of what moved, where something was accepted for this source; else how it is."""
     why = "No data was accepted yet; once it is (sadcl data accept), what comes later is shown beside it."
     if before is not None and before.source not in (None, found.source):

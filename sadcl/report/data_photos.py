@@ -10,7 +10,7 @@ import pandas as pd
 from sadcl.data.images import decode
 from sadcl.data.splits import near_duplicates as duplicates
 from sadcl.data.table import Table
-from sadcl.data.validation.frames import told_apart
+from sadcl.data.validation.frames import is_distinctive
 from sadcl.errors import SadclError
 from sadcl.report import html
 
@@ -106,7 +106,7 @@ def near_duplicates(frame: pd.DataFrame) -> list[tuple[int, int, int]]:
     Returns:
         Two rows and the bits in which their hashes differ.
     """
-    known, test = told_apart(frame).to_numpy(), (frame["split"] == "test").to_numpy()
+    known, test = is_distinctive(frame).to_numpy(), (frame["split"] == "test").to_numpy()
     ours, theirs = np.flatnonzero(known & ~test), np.flatnonzero(known & test)
     hashes = frame["phash"].to_numpy(np.uint64)
     near = duplicates.nearest(hashes[ours], hashes[theirs])

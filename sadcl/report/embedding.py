@@ -182,5 +182,5 @@ def _save(figure: Figure, out: Path) -> None:
         # a name in a script that matplotlib's own font lacks is shown as boxes, which is no reason to fail
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure.savefig(drawn, format="png")
-    with files.writing(out) as beside:
+    with files.atomic_write(out) as beside:
         Image.open(drawn).convert("RGB").quantize(256).save(beside, "PNG", optimize=True)

@@ -114,7 +114,7 @@ def spaces(file: Path, split: Shards, chosen: Points) -> list[Space]:
         SadclError: the weights can't be read, their head has no label-level features, or a photo can't be decoded.
     """
     features = _features(file, split, chosen)
-    tensors, head = checkpoint.load(file)
+    tensors, head = checkpoint.load_tensors(file)
     own = {name.removeprefix(f"{head.get('best', 'ema')}."): tensor for name, tensor in tensors.items()}
     prototypes = own["prototypes"][chosen.classes].float() if "prototypes" in own else None
     found = [_space("without the projector", features, prototypes)]
@@ -143,7 +143,7 @@ def separation(space: Space, kinds: Ints) -> Separation:
 
 def _features(file: Path, split: Shards, chosen: Points) -> Tensor:
     """[P, D] in float32; only photos that have one of the points are looked at."""
-    network, head = checkpoint.network(file)
+    network, head = checkpoint.load_network(file)
     shown = np.unique(chosen.rows)  # sorted, and so is each batch of them
     model, where, found = params.Model(**head["model"]).for_test(), device.pick(), []
     lower = AUTOCAST.get(head.get("precision", ""))

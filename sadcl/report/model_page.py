@@ -77,9 +77,9 @@ def render(root: Path, settings: params.Gate) -> str:
     """
     reports, models = root / "reports", root / "models"
     metrics, verdict = files.read_json(reports / "metrics.json"), files.read_json(reports / "verdict.json")
-    found = score_files.read(reports / "scores.parquet")
-    rival = score_files.read(reports / "champion_scores.parquet")
-    model = loader.load(models / "served")
+    found = score_files.read_scores(reports / "scores.parquet")
+    rival = score_files.read_scores(reports / "champion_scores.parquet")
+    model = loader.load_tagger(models / "served")
     return html.environment().get_template("report.html").render(
         verdict=verdict,
         metrics=metrics,

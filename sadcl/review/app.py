@@ -13,8 +13,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sadcl.errors import SadclError
 from sadcl.review.after_decision import Aftermath, by_flow
-from sadcl.review.authentication import Door, Server
-from sadcl.review.context import Desk, desk
+from sadcl.review.authentication import Authenticator, Server
+from sadcl.review.context import AppContext, desk
 from sadcl.review.routes import decisions, login, versions
 from sadcl.review.security_headers import ALWAYS, Headers
 
@@ -26,7 +26,7 @@ NOWHERE = "There is no such page."
 def create_app(
     root: Path | None = None,
     *,
-    door: Door | None = None,
+    door: Authenticator | None = None,
     hosts: Sequence[str] = LOOPBACK,
     clock: Callable[[], float] = time.monotonic,
     aftermath: Aftermath = by_flow,
@@ -45,7 +45,7 @@ def create_app(
     """
     place = root or Path(os.environ.get(PROJECT, "."))
     app = FastAPI(title="sadcl review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = Desk(place, door or Server(place), clock, aftermath)
+    app.state.desk = AppContext(place, door or Server(place), clock, aftermath)
     for room in (login, decisions, versions):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))

@@ -22,7 +22,7 @@ class Person(Protocol):
         """trainer, reviewer, reader or administrator."""
 
 
-class Door(Protocol):
+class Authenticator(Protocol):
     """Who may come in, and how the registry is asked as that person."""
 
     def check(self, name: str, password: str) -> Person | None:
@@ -58,6 +58,6 @@ class Server:
 
     def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
         """Calls carry this log-in; one person at a time."""
-        from sadcl.registry.client import acting_as
+        from sadcl.registry.client import logged_in_as
 
-        return acting_as(name, password)
+        return logged_in_as(name, password)

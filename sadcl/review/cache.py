@@ -57,11 +57,11 @@ class Cache:
         path = self.folder / "pictures" / f"{key}.jpg"
         if not path.is_file():
             drawn = make()
-            with files.writing(path) as beside:
+            with files.atomic_write(path) as beside:
                 beside.write_bytes(drawn)
         return path.read_bytes()
 
     def _bring(self, path: Path, bring: Callable[[Path], Path]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.folder) as bench, files.writing(path) as beside:
+        with tempfile.TemporaryDirectory(dir=self.folder) as bench, files.atomic_write(path) as beside:
             bring(Path(bench)).replace(beside)

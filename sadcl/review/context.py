@@ -12,9 +12,9 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sadcl import files
-from sadcl.accounts.throttle import Attempts
+from sadcl.accounts.throttle import LoginThrottle
 from sadcl.review.after_decision import Aftermath
-from sadcl.review.authentication import Door
+from sadcl.review.authentication import Authenticator
 from sadcl.review.cache import Cache
 from sadcl.review.gateway import Registry
 from sadcl.review.sessions import Session, Sessions
@@ -24,7 +24,7 @@ CUT_SHORT = """<section class="card refused" role="alert"><p>The rest of this pa
 says why.</p></section></main></body></html>"""
 
 
-class Desk:
+class AppContext:
     """One project's page.
 
     Args:
@@ -34,12 +34,12 @@ class Desk:
         aftermath: what follows a decision.
     """
 
-    def __init__(self, root: Path, door: Door, clock: Callable[[], float], aftermath: Aftermath) -> None:
+    def __init__(self, root: Path, door: Authenticator, clock: Callable[[], float], aftermath: Aftermath) -> None:
         own = files.digest_of(str(root.resolve()))[:8]  # cookies know no ports: two projects on one host don't share
         self.cookie, self.form_cookie = f"sadcl_{own}", f"sadcl_form_{own}"
         self.key = secrets.token_bytes(32)
         self.door, self.clock = door, clock
-        self.sessions, self.attempts = Sessions(clock), Attempts(clock)
+        self.sessions, self.attempts = Sessions(clock), LoginThrottle(clock)
         self.cache = Cache(root)
         self.registry = Registry(root, door, self.cache, aftermath)
         self.pictures = Pictures(root, self.cache)
@@ -60,9 +60,9 @@ class Desk:
         return StreamingResponse(_sections(pieces), status, media_type="text/html")
 
 
-def desk(request: Request) -> Desk:
+def desk(request: Request) -> AppContext:
     """The desk of the app that a request is for."""
-    found: Desk = request.app.state.desk
+    found: AppContext = request.app.state.desk
     return found
 
 

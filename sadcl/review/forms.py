@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, HTTPException, Request
 
-from sadcl.review.context import Desk
+from sadcl.review.context import AppContext
 
 LARGEST, FIELDS = 64 * 1024, 16
 """Bytes and fields of a form."""
@@ -37,15 +37,15 @@ async def form(request: Request) -> Form:
     return {name: values[-1] for name, values in fields.items()}
 
 
-Sent = Annotated[Form, Depends(form)]
+PostedForm = Annotated[Form, Depends(form)]
 
 
-def _just_shown(at: Desk, nonce: str, signature: str) -> bool:
+def _just_shown(at: AppContext, nonce: str, signature: str) -> bool:
     """Whether a form comes from the page that this browser showed last, an hour ago at most."""
     return _same(signature, _signed(at, nonce)) and at.clock() - float(nonce.partition(".")[0]) < OPEN
 
 
-def _signed(at: Desk, nonce: str) -> str:
+def _signed(at: AppContext, nonce: str) -> str:
     return hmac.new(at.key, nonce.encode(), hashlib.sha256).hexdigest()
 
 

@@ -13,11 +13,11 @@ from sadcl.review import schemas
 from sadcl.review.after_decision import Aftermath
 from sadcl.review.cache import Cache
 from sadcl.review.sessions import Session
-from sadcl.review.snapshot import Registered, Version, version
+from sadcl.review.snapshot import RegistrySnapshot, Version, version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-from sadcl.review.authentication import Door
+from sadcl.review.authentication import Authenticator
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
@@ -33,13 +33,13 @@ class Registry:
         aftermath: what follows a decision.
     """
 
-    def __init__(self, root: Path, door: Door, cache: Cache, aftermath: Aftermath) -> None:
+    def __init__(self, root: Path, door: Authenticator, cache: Cache, aftermath: Aftermath) -> None:
         self.root, self.door, self.cache, self.aftermath = root, door, cache, aftermath
         self._one_at_a_time = threading.RLock()  # MLflow's settings belong to the process
         self._deciding = threading.Lock()  # others look at pages meanwhile
         _warm()
 
-    def now(self, who: Session) -> Registered:
+    def now(self, who: Session) -> RegistrySnapshot:
         """Versions and aliases, in two questions: each costs the server a check of the password.
 
         Raises:
@@ -51,7 +51,7 @@ class Registry:
         name = params.load("register", path=self.root / params.FILE).register_.name
         production = schema.production(name)
         if not store.exists(self.root):
-            return Registered(name, [], None, None, None)
+            return RegistrySnapshot(name, [], None, None, None)
         with self._asked(who) as client:
             both = [version(entity) for entity in lookup.versions(client, name, beginning=True)]
             models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
@@ -61,7 +61,7 @@ class Registry:
         def holder(versions: list[Version], model: str, alias: str) -> Version | None:
             return next((v for v in versions if v.number == aliases.get((model, alias))), None)
 
-        found = Registered(
+        found = RegistrySnapshot(
             name,
             sorted(known, key=lambda version: -int(version.number)),
             holder(known, name, schema.CHALLENGER),
@@ -71,7 +71,7 @@ class Registry:
         who.registered = found
         return found
 
-    def seen(self, who: Session) -> Registered:
+    def seen(self, who: Session) -> RegistrySnapshot:
         """What ``now`` said last to this person: the pictures of a page belong to what it was made from."""
         return who.registered or self.now(who)
 
@@ -118,7 +118,7 @@ class Registry:
         except Exception:
             path.unlink(missing_ok=True)  # the gate may have judged between two questions: it is asked for again
             raise
-        return schemas.read(schemas.Verdict, value, VERDICT, _where(version))
+        return schemas.parse(schemas.Verdict, value, VERDICT, _where(version))
 
     def metrics(self, who: Session, version: Version) -> schemas.Metrics:
         """Its figures on the test images, with what they stand on.
@@ -127,7 +127,7 @@ class Registry:
             SadclError: they are gone, changed, or make no sense.
         """
         value = files.read_json(self.pinned(who, version, METRICS))
-        return schemas.read(schemas.Metrics, value, METRICS, _where(version))
+        return schemas.parse(schemas.Metrics, value, METRICS, _where(version))
 
     def settings(self, who: Session, version: Version) -> dict[str, Any]:
         """Its params.yaml.
@@ -135,8 +135,8 @@ class Registry:
         Raises:
             SadclError: it is gone, or makes no sense.
         """
-        value = params.read(self._shown(who, version, SETTINGS))
-        schemas.read(schemas.Settings, value, SETTINGS, _where(version))
+        value = params.read_settings(self._shown(who, version, SETTINGS))
+        schemas.parse(schemas.Settings, value, SETTINGS, _where(version))
         return value
 
     def scores(self, who: Session, version: Version) -> Path:
@@ -227,7 +227,7 @@ class Registry:
     def _asked(self, who: Session) -> Iterator["MlflowClient"]:
         from sadcl.registry import client as store
 
-        with self._acting(who), store.opened(self.root) as client:
+        with self._acting(who), store.connect(self.root) as client:
             yield client
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sadcl.review.context import Desk
+from sadcl.review.context import AppContext
 from sadcl.review.sessions import Session
 
 Decision = dict[str, Any]
@@ -10,7 +10,7 @@ LACKING = dict.fromkeys(("action", "user", "time", "reason"), "")
 """What a line of the audit that people wrote by hand may leave out."""
 
 
-def decisions(at: Desk, who: Session) -> list[Decision]:
+def decisions(at: AppContext, who: Session) -> list[Decision]:
     """All decisions, the newest first, each with ``number`` of the registered version that it is about."""
     told = [{key: value and str(value) for key, value in one.items()} for one in at.registry.decisions(who)]
     return [{**LACKING, **one, "number": (one.get("challenger") or "").rpartition("/")[2]} for one in told]

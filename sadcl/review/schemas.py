@@ -112,7 +112,7 @@ class Speed(Form):
     champion: Timed | None = None
 
 
-def read(form: type[Read], value: Any, what: str, where: str) -> Read:
+def parse(form: type[Read], value: Any, what: str, where: str) -> Read:
     """A value in a form.
 
     Args:

@@ -35,8 +35,8 @@ def compare(ours: Path, theirs: Path | None, threshold: float) -> dict[str, Any]
     Raises:
         SadclError: a file is damaged.
     """
-    model = scores.read(ours)
-    champion = scores.read(theirs) if theirs is not None else None
+    model = scores.read_scores(ours)
+    champion = scores.read_scores(theirs) if theirs is not None else None
     figures = model.figures(MODEL, threshold)
     rival = champion.figures(MODEL, threshold)["AP"] if champion is not None else None
     positives = (model.targets & ~model.ignored).sum(axis=0)

@@ -43,7 +43,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegistrySnapshot:
     """What the registry holds at one moment.
 
     Attributes:

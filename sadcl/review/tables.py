@@ -28,7 +28,7 @@ LINEAGE = {
 
 
 @dataclass(frozen=True)
-class Reach:
+class Estimate:
     """A figure and the ends of its 95 % interval, in percent; None where not known."""
 
     value: float | None = None
@@ -41,14 +41,14 @@ class Figure:
     """A row of the table of figures: this version's, the champion's, their difference, a published one."""
 
     name: str
-    version: Reach
-    champion: Reach
-    difference: Reach
+    version: Estimate
+    champion: Estimate
+    difference: Estimate
     published: float | None
 
 
 @dataclass(frozen=True)
-class Changed:
+class SettingChange:
     """A setting that is not the champion's; None where one of them does not have it."""
 
     name: str
@@ -69,7 +69,7 @@ def figures(verdict: Verdict | None, metrics: Metrics | None, settings: Mapping[
     rows = []
     for name in SHOWN:
         found = intervals.get(name, Judged())
-        version = reach(found.model) if found.model else Reach(own.get(name))
+        version = reach(found.model) if found.model else Estimate(own.get(name))
         rows.append(Figure(name, version, reach(found.champion), reach(found.difference), known.get(name)))
     return rows
 
@@ -79,9 +79,9 @@ def published(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return (settings.get("gate") or {}).get("published") or {}
 
 
-def reach(interval: Sequence[float] | None) -> Reach:
+def reach(interval: Sequence[float] | None) -> Estimate:
     """Of value, low and high as a verdict has them."""
-    return Reach(*interval) if interval else Reach()
+    return Estimate(*interval) if interval else Estimate()
 
 
 def number(text: str | None) -> float | None:
@@ -103,7 +103,7 @@ def ordered(rows: Sequence[Mapping[str, Any]], sort: str, order: str) -> list[Ma
     return [*sorted(known, key=key, reverse=order == "desc"), *unknown]
 
 
-def changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[Changed]:
+def changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[SettingChange]:
     """Settings that differ, by name; lists differ as a whole."""
     theirs, ours = lineage.flat(dict(champion)), lineage.flat(dict(version))
     names = [name for name in {**theirs, **ours} if theirs.get(name, KeyError) != ours.get(name, KeyError)]
@@ -111,7 +111,7 @@ def changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[Cha
     def shown(flat: Mapping[str, Any], name: str) -> str | None:
         return _setting(flat[name]) if name in flat else None
 
-    return [Changed(name, shown(theirs, name), shown(ours, name)) for name in sorted(names)]
+    return [SettingChange(name, shown(theirs, name), shown(ours, name)) for name in sorted(names)]
 
 
 TIMED = ("milliseconds a photo, 19 of 20", "MiB of memory")

@@ -110,7 +110,7 @@ class Pictures:
         if file not in self._models:
             while len(self._models) >= MODELS:
                 self._models.popitem(last=False)
-            self._models[file] = loader.load(file)
+            self._models[file] = loader.load_tagger(file)
         self._models.move_to_end(file)
         return self._models[file]
 

@@ -11,15 +11,15 @@ from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, schema
 from sadcl.review import said, schemas, tables
-from sadcl.review.context import Desk
+from sadcl.review.context import AppContext
 from sadcl.review.sessions import Session
 from sadcl.review.side_by_side import FORMAT, compare
-from sadcl.review.snapshot import Registered, Version
+from sadcl.review.snapshot import RegistrySnapshot, Version
 
 T = TypeVar("T")
 
 
-class Beside:
+class VersionPage:
     """What a page about a version shows, as one person may see it.
 
     Args:
@@ -38,7 +38,7 @@ class Beside:
         HTTPException: there is no such version.
     """
 
-    def __init__(self, at: Desk, who: Session, now: Registered, number: int) -> None:
+    def __init__(self, at: AppContext, who: Session, now: RegistrySnapshot, number: int) -> None:
         self._at, self._who = at, who
         try:
             self.version = now.version(number)
@@ -87,7 +87,7 @@ class Beside:
         return tables.origin(self.version.tags)
 
     @cached_property
-    def changes(self) -> list[tables.Changed] | str:
+    def changes(self) -> list[tables.SettingChange] | str:
         """Settings that are not the champion's."""
         rival = self.rival
         if rival is None:

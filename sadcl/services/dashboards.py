@@ -46,7 +46,7 @@ def show(page: str, port: int | None = None) -> None:
     chosen = port or free_port()
     if taken(chosen):
         raise SadclError(f"Port {chosen} is taken", where=HOST, fix="Choose another with --port")
-    us = processes.name_of(os.getpid())
+    us = processes.process_id(os.getpid())
     server = start(PAGES[page](chosen), us, prefect_settings())
     end_on_signals()
     try:

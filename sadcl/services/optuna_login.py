@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request
 
 from sadcl.accounts import host as team
 from sadcl.accounts import users
-from sadcl.accounts.throttle import Attempts
+from sadcl.accounts.throttle import LoginThrottle
 from sadcl.errors import SadclError
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def create_app() -> "WSGIApplication":
     from sadcl.tuning import storage
 
     with storage.quiet():
-        return Door(wsgi(storage.opened()), users.check)
+        return LoginGate(wsgi(storage.open_storage()), users.check)
 
 
-class Door:
+class LoginGate:
     """WSGI: the log-in before an app that has none.
 
     Args:
@@ -55,7 +55,7 @@ class Door:
 
     def __init__(self, app: "WSGIApplication", check: Check, clock: Callable[[], float] = time.monotonic) -> None:
         self._app, self._check, self._clock = app, check, clock
-        self._attempts, self._asking = Attempts(clock), threading.Lock()
+        self._attempts, self._asking = LoginThrottle(clock), threading.Lock()
         self._key, self._known = secrets.token_bytes(32), dict[bytes, tuple[users.Person, float]]()
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from sadcl.errors import SadclError
-from sadcl.processes import surroundings
+from sadcl.processes import child_environment
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
@@ -44,7 +44,7 @@ def start(command: Sequence[str], whom: str, variables: Mapping[str, str], log: 
         variables: of its environment.
         log: gets what it says, instead of our terminal.
     """
-    environment = surroundings(**variables, **{STARTED_FOR: whom})
+    environment = child_environment(**variables, **{STARTED_FOR: whom})
     if log is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
     with _only_one(root):
         _no_port_is_taken(port)
         end_on_signals()
-        crew = _Crew(root, port)
+        crew = _ServerGroup(root, port)
         try:
             _start(crew)
             crew.watch()
@@ -72,13 +72,13 @@ def down(root: Path = Path(".")) -> str:
     return "Everything is ended" if ended or noted is not None else "Nothing runs here"
 
 
-class _Crew:
+class _ServerGroup:
     """Servers that we started, and where they answer."""
 
     def __init__(self, root: Path, port: int) -> None:
         self.root, self.port = root, port
         self.servers: dict[str, Server] = {}
-        up = {"up": processes.name_of(os.getpid()), "registry": self.address(REGISTRY)}
+        up = {"up": processes.process_id(os.getpid()), "registry": self.address(REGISTRY)}
         files.write_json(root / host.UP, up)  # for `down` and `status`, before there is anything to end
 
     def start(self, name: str, command: list[str], variables: dict[str, str]) -> None:
@@ -107,7 +107,7 @@ class _Crew:
             time.sleep(0.5)
 
 
-def _start(crew: _Crew) -> None:
+def _start(crew: _ServerGroup) -> None:
     first = host.administrator(crew.root) is None
     command, variables = host.server(crew.port, crew.root)
     crew.start(REGISTRY, command, variables)
@@ -144,7 +144,7 @@ def _has_studies(root: Path) -> bool:
     found = storage.ELSEWHERE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
     if found:
         with storage.quiet():
-            storage.opened(root)  # what is wrong with it is said here, and not in a log
+            storage.open_storage(root)  # what is wrong with it is said here, and not in a log
     return found
 
 
@@ -152,7 +152,7 @@ def _has_studies(root: Path) -> bool:
 def _only_one(root: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(files.held(root / LOCK, "running these servers"))
+            stack.enter_context(files.lock(root / LOCK, "running these servers"))
         except SadclError:
             where = (host.running(root) or {}).get("registry", "its registry starts just now")
             raise SadclError("The servers run already", where=where, fix="`sadcl down` ends them") from None

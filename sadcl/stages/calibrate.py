@@ -18,15 +18,17 @@ def main() -> str:
     settings = params.load("calibrate", "evaluate.batch", "register.runtime")
     select = inference.selected(TRAIN_WEIGHTS, Shards(SELECT_SHARDS), settings.evaluate.batch)
     calibration = inference.decide(select, settings.calibrate)
-    scores.write(SELECT_SCORES, replace(select, decisions={"sadcl": calibration} if calibration is not None else {}))
+    scores.write_scores(
+        SELECT_SCORES, replace(select, decisions={"sadcl": calibration} if calibration is not None else {})
+    )
     lists = calibration.as_lists() if calibration is not None else {}
     thresholds = lists.pop("thresholds", None)
     head = {"thresholds": thresholds, "calibration": lists or None, "train_weights": files.digest(TRAIN_WEIGHTS)}
-    with files.writing_directory(SERVED) as folder:
+    with files.atomic_directory(SERVED) as folder:
         file = folder / checkpoint.FILE
         checkpoint.write_for_use(TRAIN_WEIGHTS, file, head)
         if settings.register_.runtime == "onnx":
-            export.onnx(loader.load(file), file.with_suffix(".onnx"))
+            export.export_onnx(loader.load_tagger(file), file.with_suffix(".onnx"))
             file.unlink()
     if calibration is None:
         return f"no photo was kept to fit thresholds on, so labels need 0.5; the model for use in {SERVED}"

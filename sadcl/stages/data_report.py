@@ -10,4 +10,4 @@ READS = "data/table, data/raw, reports"
 
 def main() -> str:
     """Write the page."""
-    return data_page.write(Path(), DATA_REPORT)
+    return data_page.write_page(Path(), DATA_REPORT)

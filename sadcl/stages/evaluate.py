@@ -18,8 +18,8 @@ def main() -> str:
     model = loader.in_folder(SERVED)
     scored = inference.challenger(model, TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, test, settings.batch, settings.corruptions)
     metrics = inference.summary(scored, settings.threshold, checkpoint.read_head(TRAIN_WEIGHTS)["best"])
-    scores.write(SCORES, scored)
-    curves.write(PLOTS, scored, settings.threshold)
+    scores.write_scores(SCORES, scored)
+    curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
     sadcl, sarl = (_percent(metrics[name]["mAP"]) for name in ("sadcl", "sarl"))
     return f"test mAP {sadcl} (SARL alone {sarl}) on {len(test)} images in {REPORTS}"

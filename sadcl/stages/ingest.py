@@ -16,6 +16,6 @@ def main() -> str:
     settings = params.load("ingest", "seed")
     source = f"{RAW}/{settings.ingest.source}"
     annotations = ingest(Path(), source, settings.ingest, settings.seed, CACHE, processes.workers())
-    table.write(TABLE, annotations)
+    table.write_table(TABLE, annotations)
     bad = int(annotations.frame["problem"].notna().sum())
     return f"{len(annotations.frame):,} rows{f', {bad:,} with a problem,' if bad else ''} in {TABLE}"

@@ -18,5 +18,5 @@ def main() -> str:
     if not isinstance(result, dict) or result.get("passed") is not True:
         raise SadclError("The data has not passed validation", where=VALIDATION, fix="Mend it, then run `dvc repro`")
     settings = params.load("prepare").prepare
-    counts = writer.write(table.read(TABLE), Path(), SHARDS, settings, processes.workers())
+    counts = writer.write_shards(table.read_table(TABLE), Path(), SHARDS, settings, processes.workers())
     return f"{', '.join(f'{count:,} {split}' for split, count in counts.items())} photos in {SHARDS}"

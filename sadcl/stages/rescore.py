@@ -16,16 +16,16 @@ def main() -> str:
 
     Weights that are missing or damaged stop the stage instead: once they are back, nothing else would make it stale.
     """
-    settings, current = params.load("evaluate").evaluate, champion.read()
+    settings, current = params.load("evaluate").evaluate, champion.read_champion()
     if current is None:
-        scores.write(CHAMPION_SCORES, scores.nothing())
+        scores.write_scores(CHAMPION_SCORES, scores.nothing())
         return f"no champion yet, so no scores in {CHAMPION_SCORES}"
     test, weights = Shards(TEST_SHARDS), champion.weights_file(current)
     try:
         scored = inference.champion(weights, test, settings.batch, settings.corruptions)
     except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
         scored = scores.nothing(f"{current} is champion, but it could not be scored: {error}", test.classes)
-    scores.write(CHAMPION_SCORES, scored)
+    scores.write_scores(CHAMPION_SCORES, scored)
     if scored.refused is not None:
         say(f"  {scored.refused}")
         return f"no scores, so the gate will refuse to compare, in {CHAMPION_SCORES}"

@@ -12,7 +12,7 @@ READS = f"{TABLE}, {BASELINE}"
 def main() -> str:
     """Write the result and the Data Docs; stop the pipeline where a rule is broken."""
     baseline = files.read_json(BASELINE, fix="Write `null` into it, or run `sadcl data accept`")
-    result = validator.validate(table.read(TABLE), params.load("validate").validate_, baseline, DATA_DOCS)
+    result = validator.validate(table.read_table(TABLE), params.load("validate").validate_, baseline, DATA_DOCS)
     files.write_json(VALIDATION, result)
     if not result["passed"]:
         fix = f"See {DATA_DOCS}/index.html; `sadcl data report` shows the photos"

@@ -76,7 +76,7 @@ class FeatureMaps:
     def _compute(self, path: Path, count: int, photos: Iterable[Batch]) -> None:
         was_training = self.backbone.training
         self.backbone.to(self.device).eval()
-        with files.writing(path) as beside, torch.inference_mode(), open(beside, "wb") as file:
+        with files.atomic_write(path) as beside, torch.inference_mode(), open(beside, "wb") as file:
             for i, batch in enumerate(track(photos, "feature maps", total=-(-count // BATCH), each=BATCH)):
                 maps = self.backbone(batch.images.to(self.device)).permute(0, 2, 3, 1).half().cpu().contiguous().numpy()
                 if i == 0:

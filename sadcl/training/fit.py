@@ -21,12 +21,12 @@ from sadcl.training.distributed import Gather
 from sadcl.training.feature_cache import FeatureMaps
 from sadcl.training.objective import Classification, DualContrastive, Objective
 from sadcl.training.resume import State
-from sadcl.training.trainer import Batches, Position, Report, Trainer
+from sadcl.training.trainer import Batches, Report, Trainer, TrainingProgress
 from sadcl.weights import checkpoint, initial
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainingResult:
     """A finished training: what ``save`` writes."""
 
     tensors: Mapping[str, Tensor]
@@ -47,7 +47,7 @@ class Fitted:
         self.state.remove()
 
 
-def pretrain(settings: params.Params, shards: Path, report: Report | None = None) -> Fitted:
+def pretrain(settings: params.Params, shards: Path, report: Report | None = None) -> TrainingResult:
     """Stage 1: a network alone, with the asymmetric loss.
 
     Args:
@@ -60,12 +60,14 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
         **_settings(settings.model, settings.pretrain, settings.seed),
         **initial.inputs(settings.model),
     }
-    with _Setting(settings.model, settings.pretrain, settings.seed, shards, inputs) as at:
-        objective = Classification(initial.network(settings.model, at.train.classes), settings.pretrain)
+    with _TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs) as at:
+        objective = Classification(initial.initial_network(settings.model, at.train.classes), settings.pretrain)
         return at.fit(objective, settings.pretrain, report, initial.seen(settings.model))
 
 
-def train(settings: params.Params, shards: Path, start: Path, prototypes: Path, report: Report | None = None) -> Fitted:
+def train(
+    settings: params.Params, shards: Path, start: Path, prototypes: Path, report: Report | None = None
+) -> TrainingResult:
     """Stage 2: SADCL, from stage 1's averaged weights.
 
     Args:
@@ -81,11 +83,11 @@ def train(settings: params.Params, shards: Path, start: Path, prototypes: Path, 
         "start": files.digest(start),
         "prototypes": files.digest(prototypes),
     }
-    with _Setting(settings.model, settings.train, settings.seed, shards, inputs) as at:
-        network, head = checkpoint.network(start, "ema")
+    with _TrainingRun(settings.model, settings.train, settings.seed, shards, inputs) as at:
+        network, head = checkpoint.load_network(start, "ema")
         if tuple(head["classes"]) != at.train.classes:
             raise SadclError("Stage 1 was trained on other classes", where=start, fix="Run `dvc repro`")
-        tensors, _ = checkpoint.load(prototypes)
+        tensors, _ = checkpoint.load_tensors(prototypes)
         module = DualContrast(network.train(), tensors["prototypes"], settings.model.embedding)
         memory = Memory(module.prototypes.detach(), min(settings.train.batch, len(at.train)) // at.fabric.world_size)
         memory.to(at.fabric.device)
@@ -93,7 +95,7 @@ def train(settings: params.Params, shards: Path, start: Path, prototypes: Path, 
         return at.fit(objective, settings.train, report, head.get("seen") or [])
 
 
-class _Setting:
+class _TrainingRun:
     """Data, device, seed and state of one training."""
 
     def __init__(
@@ -104,7 +106,7 @@ class _Setting:
         self.inputs = {**inputs, "train": self.train.digest, "select": self.select.digest}
         self.fabric = _fabric(fit.precision)
 
-    def __enter__(self) -> "_Setting":
+    def __enter__(self) -> "_TrainingRun":
         self._was = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(True, warn_only=True)
         # nothing reads memory that was never written, and to fill it takes a fifth of a step
@@ -117,7 +119,7 @@ class _Setting:
 
     def fit(
         self, objective: Objective, settings: params.Pretrain, report: Report | None, seen: Iterable[str]
-    ) -> Fitted:
+    ) -> TrainingResult:
         """Train; ``seen`` are the photos that the start has seen, besides those of this split."""
         drawn = TrainingBatches(
             self.train, self.model, settings.augmentation, settings.batch, self.seed,
@@ -134,9 +136,9 @@ class _Setting:
         state = State(self.inputs)
         trainer = Trainer(self.fabric, objective, batches, self.select, select, settings, state)
         at = trainer.fit(report)
-        return Fitted(at.best, self._head(at, settings, seen), at.history, state)
+        return TrainingResult(at.best, self._head(at, settings, seen), at.history, state)
 
-    def _head(self, at: Position, settings: params.Pretrain, seen: Iterable[str]) -> dict[str, Any]:
+    def _head(self, at: TrainingProgress, settings: params.Pretrain, seen: Iterable[str]) -> dict[str, Any]:
         row, model = at.history[at.best_epoch], self.model
         select = {"raw": row["select_mAP_raw"], "ema": row["select_mAP_ema"]} if len(self.select) else None
         return {

@@ -13,7 +13,7 @@ EVERY = 16
 """Steps between two looks: each look waits for the device."""
 
 
-class Watch:
+class NonFiniteGuard:
     """Losses of the last steps, not read yet.
 
     Args:

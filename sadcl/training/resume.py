@@ -31,7 +31,7 @@ class State:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold this state: never two trainers on one."""
-        with files.held(self.path / "lock", "training this model"):
+        with files.lock(self.path / "lock", "training this model"):
             yield
 
     def due(self) -> bool:
@@ -44,7 +44,7 @@ class State:
         Raises:
             SadclError: the disk is full; what was kept before stays.
         """
-        with files.writing(self.path / "state.pt") as beside, open(beside, "wb") as file:
+        with files.atomic_write(self.path / "state.pt") as beside, open(beside, "wb") as file:
             _write(value, file)
         self._saved = time.monotonic()
 

@@ -18,7 +18,7 @@ from sadcl.model import tagger
 from sadcl.progress import duration, say, track
 from sadcl.training import schedule
 from sadcl.training.ema import EMA
-from sadcl.training.nonfinite import Watch
+from sadcl.training.nonfinite import NonFiniteGuard
 from sadcl.training.objective import Objective
 from sadcl.training.resume import State
 
@@ -35,7 +35,7 @@ class Batches(Protocol):
 
 
 @dataclass
-class Position:
+class TrainingProgress:
     """How far a training is, and the best it has seen."""
 
     epoch: int = 0
@@ -81,10 +81,10 @@ class Trainer:
         self.ema = EMA(self.module, settings.ema_epochs, batches.steps)
         adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
         self.forward, self.adamw = fabric.setup(self.module, adamw)
-        self.watch = Watch(adamw, fabric)
-        self.at = Position()
+        self.watch = NonFiniteGuard(adamw, fabric)
+        self.at = TrainingProgress()
 
-    def fit(self, report: Report | None = None) -> Position:
+    def fit(self, report: Report | None = None) -> TrainingProgress:
         """Train to the end of the schedule or to an early stop, from wherever the state on disk is."""
         with self.state.held():
             self._restore()
@@ -220,7 +220,7 @@ class Trainer:
         torch.set_rng_state(kept["random"])
         if kept["random_cuda"]:
             torch.cuda.set_rng_state_all(kept["random_cuda"])
-        self.at = Position(**kept["at"])
+        self.at = TrainingProgress(**kept["at"])
         self.at.sums = {name: total.to(self.fabric.device) for name, total in self.at.sums.items()}
         if not self._done():
             say(f"  goes on at epoch {self.at.epoch + 1}, step {self.at.step + 1}")

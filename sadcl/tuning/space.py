@@ -26,7 +26,7 @@ def present(settings: params.Params, root: Path = Path()) -> dict[str, Any]:
     Raises:
         SadclError: the space names no setting of stage 2, or does not say where to look.
     """
-    raw = params.read(root / params.FILE)
+    raw = params.read_settings(root / params.FILE)
     for key, where in settings.tune.space.items():
         if key.partition(".")[0] != SEARCHED:
             raise SadclError(
@@ -84,7 +84,7 @@ def write_values(source: Path, target: Path, values: Mapping[str, Any]) -> None:
         line, column = places[section].lc.value(name)
         before, rest = lines[line][:column], lines[line][column:]
         lines[line] = before + _SCALAR.sub(_written(value).replace("\\", r"\\"), rest, count=1)
-    wanted = with_values(params.read(source), values)
+    wanted = with_values(params.read_settings(source), values)
     made = "".join(lines)
     if yaml.safe_load(made) != wanted:
         raise SadclError(
@@ -102,7 +102,7 @@ def _written(value: Any) -> str:
     return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
 
 
-def in_words(values: Mapping[str, Any]) -> str:
+def describe(values: Mapping[str, Any]) -> str:
     """Values for a line of output."""
     return ", ".join(
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()

@@ -48,7 +48,7 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with quiet():
-        storage = opened(root)
+        storage = open_storage(root)
         study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
         if not study.metric_names:
             study.set_metric_names(["select mAP, %"])  # what the dashboard's axes say
@@ -59,7 +59,7 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
     return study
 
 
-def opened(root: Path = Path()) -> "optuna.storages.RDBStorage":
+def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
     """The storage behind the address.
 
     Raises:
@@ -95,7 +95,7 @@ def take_back(study: "optuna.Study") -> None:
         optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         host, process = trial.user_attrs.get(PROCESS, ["", ""])
-        if host == socket.gethostname() and not processes.alive(process):
+        if host == socket.gethostname() and not processes.is_alive(process):
             study.tell(trial.number, state=TrialState.FAIL)
     trials = study.get_trials()
     retried = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
@@ -105,12 +105,12 @@ def take_back(study: "optuna.Study") -> None:
                 _again()(study, trial)
 
 
-def us() -> list[str]:
+def this_process() -> list[str]:
     """This process, as a trial notes it."""
-    return [socket.gethostname(), processes.name_of(os.getpid())]
+    return [socket.gethostname(), processes.process_id(os.getpid())]
 
 
-def taken(study: "optuna.Study") -> int:
+def counted_trials(study: "optuna.Study") -> int:
     """Trials that count: finished, pruned, found impossible, or running elsewhere."""
     from optuna.trial import TrialState
 
@@ -118,9 +118,9 @@ def taken(study: "optuna.Study") -> int:
     return sum(trial.state != TrialState.FAIL or ERROR in trial.user_attrs for trial in all_trials)
 
 
-def mine(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+def own_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
     """Trials that this process runs or ran."""
-    return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(PROCESS) == us()]
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(PROCESS) == this_process()]
 
 
 @contextmanager

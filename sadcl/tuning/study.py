@@ -62,7 +62,7 @@ def tune(trials: int, workers: int = 1, *, apply: bool = False, root: Path = Pat
     study.enqueue_trial(space.present(settings, root), skip_if_exists=True)
     if workers == 1:
         search(study, settings, trials, training(root), root)
-    elif storage.taken(study) < trials:
+    elif storage.counted_trials(study) < trials:
         _in_processes(trials, workers, root)
     trial_states.tidy(study, root)
     return conclude(study, apply, root)
@@ -74,20 +74,20 @@ def search(study: "optuna.Study", settings: params.Params, trials: int, objectiv
     Raises:
         SadclError: the present settings can't be trained, or several trials in a row could not.
     """
-    raw, present, failures = params.read(root / params.FILE), space.present(settings, root), 0
+    raw, present, failures = params.read_settings(root / params.FILE), space.present(settings, root), 0
 
     def trial(one: "optuna.Trial") -> float:
-        one.set_user_attr(storage.PROCESS, storage.us())
+        one.set_user_attr(storage.PROCESS, storage.this_process())
         chosen = {key: space.suggest(one, key, where) for key, where in settings.tune.space.items()}
-        say(f"trial {one.number}: {space.in_words(chosen)}")
+        say(f"trial {one.number}: {space.describe(chosen)}")
         wanted = params.parse(space.with_values(raw, chosen), where=f"trial {one.number}")
         with _states(study, one, root):
             return objective(wanted, lambda epoch, value: _report(one, epoch, value))
 
-    while storage.taken(study) < trials:
+    while storage.counted_trials(study) < trials:
         with storage.quiet():
             study.optimize(trial, n_trials=1, catch=(SadclError,))
-        last = max(storage.mine(study), key=lambda done: done.number)
+        last = max(storage.own_trials(study), key=lambda done: done.number)
         failures = failures + 1 if storage.ERROR in last.user_attrs else 0
         if failures and (last.params == present or failures == IN_A_ROW):
             raise SadclError(str(last.user_attrs[storage.ERROR]).rstrip("."), where=f"trial {last.number}")
@@ -127,7 +127,7 @@ def study_name(settings: params.Params, root: Path = Path()) -> str:
 def dashboard_command(port: int, root: Path = Path()) -> list[str]:
     """The command that shows the studies on loopback."""
     with storage.quiet():
-        storage.opened(root)
+        storage.open_storage(root)
     program = Path(sys.executable).parent / "optuna-dashboard"
     return [str(program), storage.address(root), "--host", "127.0.0.1", "--port", str(port)]
 
@@ -152,7 +152,7 @@ def conclude(study: "optuna.Study", apply: bool, root: Path) -> Result:
     words = (
         f"Best select mAP {best.value:.2f} of {len(finished)} finished trials"
         f"{'' if before is None else f' (the present settings gave {before:.2f})'}, "
-        f"with {space.in_words(best.params)}; "
+        f"with {space.describe(best.params)}; "
         f"written to {recipe.relative_to(root)}{' and params.yaml' if apply else ''}"
     )
     return Result(study.study_name, float(best.value or 0), dict(best.params), recipe, words)
@@ -191,7 +191,7 @@ def _states(study: "optuna.Study", trial: "optuna.Trial", root: Path) -> Iterato
     """Note the states that a trial leaves, or remove them where nothing will come of it."""
     import optuna
 
-    watch = trial_states.Watch(root)
+    watch = trial_states.TrialStates(root)
     try:
         yield
     except (SadclError, optuna.TrialPruned) as error:
@@ -210,8 +210,8 @@ def _in_processes(trials: int, workers: int, root: Path) -> None:
         SadclError: one failed; the others finish their share first.
     """
     threads = str(max((os.cpu_count() or 1) // workers, 1))
-    owners = ",".join(filter(None, [os.environ.get(processes.OWNERS), processes.name_of(os.getpid())]))
-    environment = {"OMP_NUM_THREADS": threads, **processes.surroundings(), processes.OWNERS: owners}
+    owners = ",".join(filter(None, [os.environ.get(processes.OWNERS), processes.process_id(os.getpid())]))
+    environment = {"OMP_NUM_THREADS": threads, **processes.child_environment(), processes.OWNERS: owners}
     running = [
         subprocess.Popen(
             [sys.executable, "-m", "sadcl.tuning.worker", str(number), str(trials)],

@@ -15,7 +15,7 @@ ATTRIBUTE = "states"
 """Of a finished trial: the names of its states."""
 
 
-class Watch:
+class TrialStates:
     """The states that this process writes from now on, known by the lock that a trainer leaves in each."""
 
     def __init__(self, root: Path) -> None:

@@ -32,7 +32,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> 
     _finite(path, tensors, fix="Lower lr and train again")
     text = json.dumps({**head, "format": FORMAT}, sort_keys=True, ensure_ascii=False)
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with files.writing(path) as beside:
+    with files.atomic_write(path) as beside:
         beside.write_bytes(to_bytes(kept, metadata={"sadcl": text}))
 
 
@@ -45,7 +45,7 @@ def read_head(path: Path) -> Head:
     return _read(path, lambda head, name: False)[1]
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], Head]:
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], Head]:
     """Tensors and head.
 
     Raises:
@@ -54,7 +54,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], Head]:
     return _read(path, lambda head, name: True)
 
 
-def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[Network, Head]:
+def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[Network, Head]:
     """The network for use (evaluation mode), and the head.
 
     Args:
@@ -62,7 +62,7 @@ def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[
         which: averaged or raw weights, or the better of them on select.
 
     Raises:
-        SadclError: as ``load``, or the tensors do not fit the network that the head describes.
+        SadclError: as ``load_tensors``, or the tensors do not fit the network that the head describes.
     """
 
     def prefix(head: Head) -> str:
@@ -85,7 +85,7 @@ def write_for_use(source: Path, path: Path, found: Mapping[str, Any]) -> None:
         found: what the head is to say beside what the source's says: calibration and thresholds.
 
     Raises:
-        SadclError: as ``load``.
+        SadclError: as ``load_tensors``.
     """
     tensors, head = _read(source, lambda head, name: name.startswith(f"{head.get('best', 'ema')}.network."))
     save(path, tensors, {**head, **found})

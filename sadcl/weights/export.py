@@ -50,13 +50,13 @@ def report(model: Tagger, folder: Path, test: Path = Path("data/shards/test")) -
         test: the shards of test photos; where there are none of this model's classes, photos of noise have to do.
 
     Raises:
-        SadclError: as ``write``; nothing is left where test photos are scored differently.
+        SadclError: as ``export_files``; nothing is left where test photos are scored differently.
     """
-    paths = write(model, folder)
+    paths = export_files(model, folder)
     photos = Shards(test) if (test / "index.json").exists() else None
     if photos is not None and tuple(photos.classes) == model.classes:
         try:
-            most = difference(model, loader.load(paths[0]), photos, at_most=COMPARED)
+            most = difference(model, loader.load_tagger(paths[0]), photos, at_most=COMPARED)
         except SadclError:
             for path in paths:
                 path.unlink()
@@ -67,8 +67,8 @@ def report(model: Tagger, folder: Path, test: Path = Path("data/shards/test")) -
     yield from (f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in paths)
 
 
-def write(model: Tagger, folder: Path) -> list[Path]:
-    """Write ``weights.onnx`` and ``weights.pt2``, both checked against the original.
+def export_files(model: Tagger, folder: Path) -> list[Path]:
+    """Write ``weights.export_onnx`` and ``weights.pt2``, both checked against the original.
 
     Raises:
         SadclError: the network can't be exported, or scores differently then; or a library is not installed.
@@ -80,11 +80,11 @@ def write(model: Tagger, folder: Path) -> list[Path]:
     return paths
 
 
-def onnx(model: Tagger, path: Path) -> None:
+def export_onnx(model: Tagger, path: Path) -> None:
     """Write the ONNX file alone: the same weights give the same bytes.
 
     Raises:
-        SadclError: as ``write``.
+        SadclError: as ``export_files``.
     """
     _write_onnx(_trace(model), path)
 
@@ -165,13 +165,13 @@ def _write_onnx(traced: _Traced, path: Path) -> None:
             verbose=False, external_data=False,
         )  # fmt: skip
         data = _plain_bytes(made.model_proto, traced.head)
-    with files.writing(path) as beside:
+    with files.atomic_write(path) as beside:
         beside.write_bytes(data)
         _same_scores(traced, OnnxNetwork(beside))
 
 
 def _write_torch(traced: _Traced, path: Path) -> None:
-    with files.writing(path) as beside:
+    with files.atomic_write(path) as beside:
         with _plain_words(traced.named), open(beside, "wb") as file:
             torch.export.save(traced.program, file, extra_files={HEAD: traced.head})
         with _plain_words(traced.named), open(beside, "rb") as file:

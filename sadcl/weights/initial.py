@@ -28,7 +28,7 @@ SIZES = ("width", "heads", "feedforward", "encoder_layers", "decoder_layers")
 """Settings in which two SARL heads must agree. The number of heads changes no shape, but what the numbers mean."""
 
 
-def network(settings: params.Model, classes: Sequence[str]) -> Network:
+def initial_network(settings: params.Model, classes: Sequence[str]) -> Network:
     """The network that stage 1 starts from; what it took from another model is said in words.
 
     Args:
@@ -41,7 +41,7 @@ def network(settings: params.Model, classes: Sequence[str]) -> Network:
     path = _model(settings)
     if path is None:
         return Network(settings, len(classes))
-    old, head = checkpoint.network(path)
+    old, head = checkpoint.load_network(path)
     theirs = params.Model.model_validate(head["model"])
     fresh = Network(settings.model_copy(update={"weights": "random"}), len(classes))
     whole = theirs.head == settings.head == "sarl"

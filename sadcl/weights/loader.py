@@ -12,7 +12,7 @@ from sadcl.weights.checkpoint import Head
 from sadcl.weights.onnx_network import CPU, SUFFIX, OnnxNetwork
 
 
-def load(path: str | Path) -> Tagger:
+def load_tagger(path: str | Path) -> Tagger:
     """A model from a weights file, an ONNX file, or a folder that holds ``weights.safetensors`` or ``weights.onnx``.
 
     Raises:
@@ -28,8 +28,8 @@ def load(path: str | Path) -> Tagger:
             fix="Use the .onnx or .safetensors file of this model, or torch.export.load where you trust the file",
         )
     if file.suffix != SUFFIX:
-        return Tagger(*checkpoint.network(file))
-    return Tagger(*network(file), CPU)
+        return Tagger(*checkpoint.load_network(file))
+    return Tagger(*load_network(file), CPU)
 
 
 def in_folder(folder: Path) -> Path:
@@ -39,7 +39,7 @@ def in_folder(folder: Path) -> Path:
     return made if made.exists() and not file.exists() else file
 
 
-def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[nn.Module, Head]:
+def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[nn.Module, Head]:
     """What computes logits, and the head.
 
     Args:
@@ -47,10 +47,10 @@ def network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[
         which: of the weights; an ONNX file has the better ones only.
 
     Raises:
-        SadclError: as ``load``.
+        SadclError: as ``load_tagger``.
     """
     if path.suffix != SUFFIX:
-        return checkpoint.network(path, which)
+        return checkpoint.load_network(path, which)
     made = OnnxNetwork(path)
     return made, made.head
 
@@ -59,6 +59,6 @@ def read_head(path: Path) -> Head:
     """What a weights file or an ONNX file says of itself.
 
     Raises:
-        SadclError: as ``load``.
+        SadclError: as ``load_tagger``.
     """
     return OnnxNetwork(path, fast=False).head if path.suffix == SUFFIX else checkpoint.read_head(path)

@@ -13,7 +13,7 @@ from sadcl.errors import SadclError
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
 from sadcl.weights import checkpoint
-from sadcl.weights.released_names import FOREIGN, read, rename
+from sadcl.weights.released_names import FOREIGN, read_checkpoint, rename
 
 _COCO = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
@@ -52,7 +52,7 @@ def convert(path: Path, out: Path, settings: params.Params, classes: Sequence[st
     target = out if out.suffix == ".safetensors" else out / "weights.safetensors"
     if target.exists():
         raise SadclError("There are weights already", where=target, fix="Choose another folder (--out), or remove them")
-    kept, epoch = read(path)
+    kept, epoch = read_checkpoint(path)
     found, left = rename(kept)
     names = _class_names(path, found, classes)
     wanted = network_tensors(settings.model, len(names))

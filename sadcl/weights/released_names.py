@@ -38,7 +38,7 @@ DEEPER = ("fc.W", "fc.b", "prototype")
 FOREIGN = "Give a checkpoint of the released SADCL or Query2Label code"
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], int | None]:
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     """A checkpoint's tensors under their names without ``module.``, and the epoch after which it was saved.
 
     Raises:

@@ -86,9 +86,9 @@ def test_a_table_of_everything(root: Path) -> None:
 
 
 def test_same_in_same_out(root: Path) -> None:
-    table.write(root / "a", made(root))
-    table.write(root / "b", made(root))  # now from memory
-    table.write(root / "c", ingest(root, OWN, settings(), 1, root / "elsewhere", workers=1))
+    table.write_table(root / "a", made(root))
+    table.write_table(root / "b", made(root))  # now from memory
+    table.write_table(root / "c", ingest(root, OWN, settings(), 1, root / "elsewhere", workers=1))
     assert (root / "a").read_bytes() == (root / "b").read_bytes() == (root / "c").read_bytes()
 
 
@@ -143,7 +143,7 @@ class Decodings:
         monkeypatch.setattr(ingesting, "inspect", self.inspect)
         monkeypatch.setattr(photos, "pixels", self.decode)
 
-    def inspect(self, *args: Any) -> facts.Facts:
+    def inspect(self, *args: Any) -> facts.PhotoInfo:
         self.read += 1
         return self._inspect(*args)
 
@@ -259,12 +259,12 @@ def test_a_csv_without_splits_needs_a_share(root: Path) -> None:
 
 
 def test_the_stage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = params.read(REPOSITORY / "recipes/demo.yaml")
+    recipe = params.read_settings(REPOSITORY / "recipes/demo.yaml")
     recipe["ingest"] = settings().model_dump(mode="json")
     (root / "params.yaml").write_text(json.dumps(recipe))
     monkeypatch.chdir(root)
     monkeypatch.setenv("SADCL_WORKERS", "2")
     assert stage.main() == "13 rows in data/table/annotations.parquet"
-    assert len(table.read(root / layout.TABLE).frame) == 13
+    assert len(table.read_table(root / layout.TABLE).frame) == 13
     (root / OWN / "photos/1.jpg").unlink()
     assert "1 with a problem" in stage.main()

@@ -68,7 +68,7 @@ def test_processes_make_the_same_scenes(made: Path, tmp_path: Path) -> None:
 
 def test_it_is_read_back_like_any_coco_set(made: Path) -> None:
     recipe = params.load("ingest", path=REPOSITORY / "recipes/demo.yaml")
-    source = sources.read(made, recipe.ingest)
+    source = sources.read_source(made, recipe.ingest)
     assert source.classes == synthetic.NAMES
     assert {split: sum(image.split == split for image in source.images) for split in SIZES} == SIZES
     assert all(image.labels and (made / image.file).is_file() for image in source.images)

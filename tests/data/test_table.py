@@ -35,8 +35,8 @@ def small(**extra: object) -> table.Table:
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     written = small(camera=["left", None, "right"], iso=[100.0, None, 400.0])
-    table.write(tmp_path / "t.parquet", written)
-    read = table.read(tmp_path / "t.parquet")
+    table.write_table(tmp_path / "t.parquet", written)
+    read = table.read_table(tmp_path / "t.parquet")
     assert (read.classes, read.source, read.protocol) == (written.classes, written.source, written.protocol)
     assert read.frame["labels"].tolist() == [[0, 2], [], [1]]
     assert read.frame["problem"].tolist() == [None, "The file is missing", None]
@@ -48,24 +48,24 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
-    table.write(tmp_path / "a", small(iso=[1.0, None, 2.0]))
-    table.write(tmp_path / "b", table.read(tmp_path / "a"))
+    table.write_table(tmp_path / "a", small(iso=[1.0, None, 2.0]))
+    table.write_table(tmp_path / "b", table.read_table(tmp_path / "a"))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_pandas_way_of_saying_missing_does_not_matter(tmp_path: Path) -> None:
-    table.write(tmp_path / "a", small())
+    table.write_table(tmp_path / "a", small())
     others = small()
     others.frame["problem"] = pd.array([pd.NA, "The file is missing", pd.NA], dtype="string")
     others.frame["image_id"] = others.frame["image_id"].astype("string")
-    table.write(tmp_path / "b", others)
+    table.write_table(tmp_path / "b", others)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "words", "foreign"])
 def test_what_is_no_table_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "t.parquet"
-    table.write(path, small())
+    table.write_table(path, small())
     if damage == "missing":
         path.unlink()
     elif damage == "truncated":
@@ -75,7 +75,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, damage: str) -> None:
     else:
         small().frame.to_parquet(path)
     with pytest.raises(SadclError, match=r"t\.parquet.*dvc repro ingest"):
-        table.read(path)
+        table.read_table(path)
 
 
 def test_targets() -> None:

@@ -55,7 +55,7 @@ def write_shards(root: Path, shard_rows: int) -> None:
         }
     )  # fmt: skip
     settings = params.Prepare(shard_rows=shard_rows)
-    writer.write(table.Table(frame, ("cat",), "raw", {}), root, root / "shards", settings, workers=2)
+    writer.write_shards(table.Table(frame, ("cat",), "raw", {}), root, root / "shards", settings, workers=2)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -118,7 +118,7 @@ def test_what_is_pushed_to_the_folder_of_a_fresh_project_comes_back(project: Pat
 
 
 def test_what_is_pushed_to_s3_comes_back(project: Path, bucket: str) -> None:
-    dvc("remote", "add", "--default", "team", "s3://photos/sadcl", root=project)  # as docs/data.md says
+    dvc("remote", "add", "--default", "team", "s3://photos/sadcl", root=project)  # as docs/how-to/share-data.md says
     dvc("remote", "modify", "team", "endpointurl", bucket, root=project)
     comes_back(project)
     assert not (project / ".dvc-remote").exists()

@@ -87,9 +87,9 @@ def test_the_stage_writes_a_list_that_names_files(tmp_path: Path, monkeypatch: p
         for image in found.ids
     ]  # fmt: skip
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
-    table.write("data/table/annotations.parquet", table.Table(frame, CLASSES, "data/raw/scenes", {}))
-    scores.write("reports/scores.parquet", found.part(np.arange(600)))
-    scores.write("reports/select_scores.parquet", found.part(np.arange(600, 1000)))
+    table.write_table("data/table/annotations.parquet", table.Table(frame, CLASSES, "data/raw/scenes", {}))
+    scores.write_scores("reports/scores.parquet", found.part(np.arange(600)))
+    scores.write_scores("reports/select_scores.parquet", found.part(np.arange(600, 1000)))
     said = stage.main()
     listed = html.rows(Path("reports/label_errors.csv"))
     missing = sum(row["verdict"] == "probably missing" for row in listed)

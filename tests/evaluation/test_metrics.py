@@ -93,7 +93,7 @@ def test_no_positive_at_all_has_no_map():
     assert np.isnan(figures["mAP"])
     assert figures["classes_without_positives"] == [0, 1, 2]
     assert figures["OF1"] == 0
-    assert metrics.plain(figures)["mAP"] is None
+    assert metrics.to_json(figures)["mAP"] is None
 
 
 def test_the_two_cf1_differ_as_defined():
@@ -110,7 +110,7 @@ def test_a_score_equal_to_the_threshold_is_not_predicted():
 
 
 def test_plain_figures_hold_names_and_top3_only():
-    values = metrics.plain(evaluate([[0.9, 0.2]], [[1, 0]]))
+    values = metrics.to_json(evaluate([[0.9, 0.2]], [[1, 0]]))
     assert set(values) == {*metrics.NAMES, "top3"}
     assert values["mAP"] == 100.0
     assert values["top3"]["OF1"] == 100.0

@@ -33,28 +33,28 @@ def assert_same(one, other):
 
 def test_what_is_written_is_read(tmp_path):
     written = example()
-    scores.write(tmp_path / "deep/scores.parquet", written)
-    found = scores.read(tmp_path / "deep/scores.parquet")
+    scores.write_scores(tmp_path / "deep/scores.parquet", written)
+    found = scores.read_scores(tmp_path / "deep/scores.parquet")
     assert_same(written, found)
     assert found.logits["sadcl"].dtype == np.float32
     assert found.targets.dtype == bool
 
 
 def test_the_same_scores_are_the_same_bytes(tmp_path):
-    scores.write(tmp_path / "a", example())
-    scores.write(tmp_path / "b", example())
+    scores.write_scores(tmp_path / "a", example())
+    scores.write_scores(tmp_path / "b", example())
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 @pytest.mark.parametrize("reason", [None, "The weights are gone"])
 def test_no_scores_are_a_file_too(tmp_path, reason):
-    scores.write(tmp_path / "none", scores.nothing(reason, ("cat", "dog")))
-    found = scores.read(tmp_path / "none")
+    scores.write_scores(tmp_path / "none", scores.nothing(reason, ("cat", "dog")))
+    found = scores.read_scores(tmp_path / "none")
     assert len(found) == 0
     assert found.refused == reason
     assert found.logits["champion"].shape == (0, 2)
-    scores.write(tmp_path / "none", scores.nothing())
-    assert scores.read(tmp_path / "none").classes == ()
+    scores.write_scores(tmp_path / "none", scores.nothing())
+    assert scores.read_scores(tmp_path / "none").classes == ()
 
 
 def test_probabilities_keep_the_order_of_very_sure_logits():
@@ -111,16 +111,16 @@ def test_an_unknown_model_is_named_with_the_known_ones():
 
 def test_a_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(SadclError, match="no scores") as caught:
-        scores.read(tmp_path / "none")
+        scores.read_scores(tmp_path / "none")
     assert "dvc repro" in str(caught.value)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 500, -1])
 def test_a_truncated_file_is_damaged_not_shorter(tmp_path, keep):
-    scores.write(tmp_path / "s", example())
+    scores.write_scores(tmp_path / "s", example())
     (tmp_path / "s").write_bytes((tmp_path / "s").read_bytes()[:keep])
     with pytest.raises(SadclError, match="damaged"):
-        scores.read(tmp_path / "s")
+        scores.read_scores(tmp_path / "s")
 
 
 def test_another_parquet_file_is_no_scores(tmp_path):
@@ -129,4 +129,4 @@ def test_another_parquet_file_is_no_scores(tmp_path):
 
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "foreign")
     with pytest.raises(SadclError, match="damaged"):
-        scores.read(tmp_path / "foreign")
+        scores.read_scores(tmp_path / "foreign")

@@ -50,7 +50,7 @@ def test_models_that_cannot_take_part() -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny model, three photos and their list."""
-    raw: dict[str, Any] = params.read(REPOSITORY / "recipes/demo.yaml")["model"]
+    raw: dict[str, Any] = params.read_settings(REPOSITORY / "recipes/demo.yaml")["model"]
     raw |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
     settings = params.Model(**raw)
     torch.manual_seed(1)
@@ -82,7 +82,7 @@ def test_the_command(place: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     assert "20 files with 2 images each in out" in result.output
-    model = loader.load(place)
+    model = loader.load_tagger(place)
     logits = model.logits(["photos/2008_000002.jpg", "photos/2008_000000.jpg"])
     for column, name in enumerate(ORDER):
         lines = (place / f"out/comp2_cls_test_{name}.txt").read_text().splitlines()

@@ -142,7 +142,7 @@ def test_a_scheduled_run_leaves_the_tree_alone_and_its_result_on_a_branch(projec
 
 
 def test_a_second_run_by_hand_hears_of_the_first(project: Path) -> None:
-    with files.held(project / layout.RETRAIN_LOCK, "retraining here"):
+    with files.lock(project / layout.RETRAIN_LOCK, "retraining here"):
         state = run(project)
     with pytest.raises(SadclError, match="is already retraining here"):
         state.result()

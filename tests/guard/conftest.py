@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from sadcl.accounts import host, users
 from sadcl.registry import client as store
 from sadcl.registry import lookup, schema
-from sadcl.registry.promote import Champion, promote
+from sadcl.registry.promote import Promotion, promote
 from sadcl.registry.publish import publish
 from sadcl.services import free_port
 from sadcl.services.supervisor import wait
@@ -55,7 +55,7 @@ class Team:
 
     def acting(self, name: str) -> AbstractContextManager[None]:
         """As this person, by our functions and by MLflow's client."""
-        return store.acting_as(name, self.secret(name))
+        return store.logged_in_as(name, self.secret(name))
 
     def secret(self, name: str) -> str:
         """What this person logs in with."""
@@ -96,7 +96,7 @@ class Team:
         with self.acting(TOM):
             return publish().version
 
-    def crown(self, version: str, who: str, reason: str = "better") -> Champion:
+    def crown(self, version: str, who: str, reason: str = "better") -> Promotion:
         """As `sadcl promote` does it."""
         first = self.holders()["champion"] is None
         with self.acting(who):
@@ -104,9 +104,9 @@ class Team:
 
     def holders(self) -> dict[str, str | None]:
         """Who has which alias."""
-        with self.acting(REA), store.opened() as client:
+        with self.acting(REA), store.connect() as client:
             asked = [(NAME, schema.CHALLENGER), (PRODUCTION, schema.CHAMPION), (PRODUCTION, schema.PREVIOUS)]
-            found = {alias: lookup.holder(client, model, alias) for model, alias in asked}
+            found = {alias: lookup.version_with_alias(client, model, alias) for model, alias in asked}
         return {alias: None if version is None else str(version.source) for alias, version in found.items()}
 
     def ledger(self) -> list[dict[str, Any]]:

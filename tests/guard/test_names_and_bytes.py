@@ -27,7 +27,7 @@ EVERYBODY = (TOM, RITA, REA)
 
 def kept(crew: Team, version: str = "1") -> tuple[str, str, Path]:
     """Where the server keeps a version: folder of the model, home of its run, and the root of both on the disk."""
-    with crew.acting(REA), store.opened() as client:
+    with crew.acting(REA), store.connect() as client:
         found = client.get_model_version(NAME, version)
         model = client.get_model_version_download_uri(NAME, version).partition(":/")[2]
         run = client.get_run(found.run_id).info.artifact_uri.partition(":/")[2]

@@ -33,8 +33,8 @@ TAG = "/api/2.0/mlflow/model-versions/set-tag"
 
 def decision(crew: Team, version: str, **facts: Any) -> str:
     """What `sadcl promote` writes on a version in production."""
-    with crew.acting(REA), store.opened() as client:
-        reigns = lookup.holder(client, PRODUCTION, schema.CHAMPION)
+    with crew.acting(REA), store.connect() as client:
+        reigns = lookup.version_with_alias(client, PRODUCTION, schema.CHAMPION)
         verdict = client.get_model_version(PRODUCTION, version).tags[schema.VERDICT_DIGEST]
     decided = {"action": "promote", "model": PRODUCTION, "from": str(reigns.version), "to": version, "reason": "why"}
     return decision_text({**decided, "verdict": verdict, "time": log.now(), **facts})
@@ -180,8 +180,8 @@ def test_the_alias_has_one_spelling(reigning: Team, alias: str) -> None:
 
 
 def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> None:
-    with reigning.acting(REA), store.opened() as client:
-        reigns = str(lookup.holder(client, PRODUCTION, schema.CHAMPION).version)
+    with reigning.acting(REA), store.connect() as client:
+        reigns = str(lookup.version_with_alias(client, PRODUCTION, schema.CHAMPION).version)
     other = "1" if reigns != "1" else "2"
     for facts, words in (
         ({"user": ROB}, "in one's own name"),
@@ -211,7 +211,7 @@ def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> No
 @pytest.mark.parametrize("odd", [{"reason": "\ud800"}, {"time": 5}, {"time": "soon"}, {"more": "x"}, {"from": ["1"]}])
 def test_a_decision_says_what_decisions_say_and_nothing_else(reigning: Team, odd: dict[str, Any]) -> None:
     number = reigning.train()
-    with reigning.acting(RITA), store.opened() as client:
+    with reigning.acting(RITA), store.connect() as client:
         copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
     text = json.dumps({**json.loads(decision(reigning, copy, user=RITA)), **odd}, sort_keys=True)
     sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION, "value": text}
@@ -225,7 +225,7 @@ def test_nobody_promotes_on_a_verdict_that_was_not_looked_at(reigning: Team) -> 
     with reigning.acting(RITA):
         with pytest.raises(SadclError, match="judged anew since it was looked at"):
             promote(number, "fine", seen="0" * 64)
-        with store.opened() as client:
+        with store.connect() as client:
             copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
     sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION}
     answer = reigning.ask(RITA, "POST", TAG, json={**sent, "value": decision(reigning, copy, user=RITA, verdict=None)})
@@ -236,7 +236,7 @@ def test_nobody_promotes_on_a_verdict_that_was_not_looked_at(reigning: Team) -> 
 def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team) -> None:
     """Each as the server sees it: both have looked, both write their decision, both move the alias."""
     first, second = reigning.train(), reigning.train()
-    with reigning.acting(RITA), store.opened() as client:
+    with reigning.acting(RITA), store.connect() as client:
         copies = {
             who: str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
             for who, number in ((RITA, first), (ROB, second))
@@ -256,12 +256,12 @@ def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team)
     assert "Somebody else made another version" in (heard if one else told)
     with reigning.acting(ROB):
         sync()
-        assert verify.read().problems == []
+        assert verify.read_history().problems == []
 
 
 def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(reigning: Team) -> None:
     number = reigning.train()
-    with reigning.acting(RITA), store.opened() as client:
+    with reigning.acting(RITA), store.connect() as client:
         copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
         text = decision(reigning, copy, user=RITA)
         client.set_model_version_tag(PRODUCTION, copy, schema.DECISION, text)
@@ -307,7 +307,7 @@ def test_what_one_reviewer_left_half_done_another_finishes(
         else:
             assert sync() is False
             act()
-        assert verify.read().problems == []
+        assert verify.read_history().problems == []
     assert (reigning.holders()["champion"], reigning.holders()["previous"]) == (wanted, before["champion"])
 
 
@@ -344,7 +344,7 @@ def test_the_ledger_tells_who_when_and_what(reigning: Team) -> None:
     made = next(line for line in reversed(lines) if line["what"] == "version made" and line["model"] == NAME)
     assert (made["who"], made["version"]) == (TOM, number)
     with reigning.acting(REA):
-        told = verify.read()
+        told = verify.read_history()
     assert told.problems == []
     assert files.read_json("data/champion.json")["audit"] in hash_chain.digests(
         hash_chain.lines(reigning.home / host.LEDGER)

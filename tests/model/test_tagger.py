@@ -79,7 +79,7 @@ def test_photos_in_use_are_scored_as_in_evaluation(sarl: Tagger, tmp_path: Path)
             }
         )  # fmt: skip
     made = table.Table(pd.DataFrame(rows), sarl.classes, "raw", {})
-    writer.write(made, tmp_path, tmp_path / "shards", params.Prepare(), 1)
+    writer.write_shards(made, tmp_path, tmp_path / "shards", params.Prepare(), 1)
     test = reader.Shards(tmp_path / "shards/test")
     evaluated = tagger.sigmoid(tagger.logits(sarl.network, evaluation_batches(test, MODEL, 3, 1), CPU))
     np.testing.assert_allclose(sarl.scores([tmp_path / "raw" / f"{i}.jpg" for i in range(4)]), evaluated, atol=1e-6)
@@ -168,7 +168,7 @@ def test_a_folder_or_a_file_is_loaded(sarl: Tagger, tmp_path: Path) -> None:
     state = {f"ema.network.{name}": value.contiguous() for name, value in sarl.network.state_dict().items()}
     checkpoint.save(tmp_path / "weights.safetensors", state, sarl.head)
     for path in (tmp_path, str(tmp_path / "weights.safetensors")):
-        loaded = loader.load(path)
+        loaded = loader.load_tagger(path)
         assert loaded.classes == ("a", "b", "c")
         np.testing.assert_allclose(loaded.scores([photo()]), sarl.scores([photo()]), atol=1e-5)
 
@@ -176,7 +176,7 @@ def test_a_folder_or_a_file_is_loaded(sarl: Tagger, tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(SadclError, match="There are no weights"):
-            loader.load(path)
+            loader.load_tagger(path)
 
 
 @pytest.mark.parametrize(

@@ -54,14 +54,14 @@ def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
     ],
 )
 def test_a_mistake_is_named_with_what_to_write_instead(section: str, key: str, value: object, words: str) -> None:
-    raw = params.read(DEMO)
+    raw = params.read_settings(DEMO)
     raw[section][key] = value
     with pytest.raises(SadclError, match=words):
         params.parse(raw, where="params.yaml")
 
 
 def test_a_missing_key_is_named() -> None:
-    raw = params.read(DEMO)
+    raw = params.read_settings(DEMO)
     del raw["train"]["lr"]
     with pytest.raises(SadclError, match=r"Setting train\.lr is missing"):
         params.parse(raw, where="params.yaml")

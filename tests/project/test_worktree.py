@@ -21,7 +21,7 @@ def save(project: Path) -> None:
 
 def refused(project: Path, words: str) -> None:
     """No worktree is made, and neither folder nor branch is left."""
-    with pytest.raises(SadclError, match=words), worktree.own(project, "retrain", DAY):
+    with pytest.raises(SadclError, match=words), worktree.temporary_worktree(project, "retrain", DAY):
         pass
     assert len(git(project, "worktree", "list").splitlines()) == 1
     assert git(project, "branch", "--format=%(refname:short)").split() == ["main"]
@@ -54,7 +54,7 @@ def test_data_that_was_never_pulled_is_named(project: Path) -> None:
 
 def test_what_stages_make_is_not_missed(project: Path) -> None:
     assert pipeline.missing(project) == []
-    with worktree.own(project, "retrain", DAY) as tree:
+    with worktree.temporary_worktree(project, "retrain", DAY) as tree:
         assert not (tree.root / "ingest.txt").exists()
 
 
@@ -64,7 +64,7 @@ def test_who_belongs_to_which_split_has_to_be_in_git(project: Path) -> None:
     kept.write_text("file,split\n")
     refused(project, r"data/raw/mine\.splits\.csv is not in git.*Commit it")
     assert worktree.commit(project, "kept", only=[worktree.SPLITS, "absent"])
-    with worktree.own(project, "retrain", DAY) as tree:
+    with worktree.temporary_worktree(project, "retrain", DAY) as tree:
         (tree.root / "data/raw/new.splits.csv").write_text("file,split\n")
         assert worktree.commit(tree.root, "a run")
         assert "data/raw/new.splits.csv" in git(tree.root, "ls-files")

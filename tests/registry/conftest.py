@@ -116,7 +116,7 @@ def onnx(networks: Networks) -> Networks:
     def make(seed: int) -> Path:
         path = networks(seed).with_suffix(".onnx")
         if not path.exists():
-            export.onnx(loader.load(networks(seed)), path)
+            export.export_onnx(loader.load_tagger(networks(seed)), path)
         return path
 
     return make
@@ -202,7 +202,7 @@ def leave(root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0, s
     files.write_json(root / "reports/validation.json", {"passed": True})
     files.write_text(root / "reports/report.html", "<p>report</p>")
     files.write_text(root / "dvc.lock", "schema: '2.0'\n")
-    scores.write(root / "reports/scores.parquet", _scores(int(weights.stem)))
+    scores.write_scores(root / "reports/scores.parquet", _scores(int(weights.stem)))
 
 
 def _scores(seed: int) -> scores.Scores:

@@ -53,7 +53,7 @@ def test_the_registry_lies_in_the_project_unless_the_environment_moves_it(
 
 def test_nothing_of_the_process_is_left_changed(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     filters = list(warnings.filters)
-    with store.opened() as client:
+    with store.connect() as client:
         assert client.tracking_uri == store.address()
     assert store.ADDRESS not in os.environ
     assert warnings.filters == filters
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, monkeypatch: p
 
 
 def test_two_changes_at_once_are_told_apart(registered: Path) -> None:
-    with store.opened(changing=True), pytest.raises(SadclError, match="already changing the registry"):
+    with store.connect(changing=True), pytest.raises(SadclError, match="already changing the registry"):
         publish()
 
 
@@ -112,11 +112,11 @@ def test_one_person_at_a_time_acts_and_leaves_no_trace(monkeypatch: pytest.Monke
     seen: list[str | None] = []
 
     def other() -> None:
-        with store.acting_as("rob", "his"):
+        with store.logged_in_as("rob", "his"):
             seen.append(os.environ.get(store.USERNAME))
 
     waiting = threading.Thread(target=other)
-    with store.acting_as("rita", "hers"):
+    with store.logged_in_as("rita", "hers"):
         waiting.start()
         seen.append(os.environ.get(store.USERNAME))
     waiting.join()

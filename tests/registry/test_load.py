@@ -112,7 +112,7 @@ def test_what_is_no_photo_is_named_by_its_row(registered: Path, photo: bytes) ->
     import mlflow
     import pandas as pd
 
-    with store.opened() as client:
+    with store.connect() as client:
         model = mlflow.pyfunc.load_model(client.get_model_version_download_uri("tiny", "1")).unwrap_python_model()
     with pytest.raises(SadclError, match=r"must be bytes or a path, but it is float \(row 1 of column 'image'\)"):
         model.predict(None, pd.DataFrame({"image": [photo, 0.5]}))

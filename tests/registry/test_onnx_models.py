@@ -55,7 +55,7 @@ def judged(project: Path, stages: Stages, onnx: Networks) -> Path:
 def test_the_file_that_was_judged_is_registered_pinned_and_used(
     judged: Path, photo: bytes, networks: Networks, onnx: Networks
 ) -> None:
-    with store.opened() as client:
+    with store.connect() as client:
         version = client.get_model_version("tiny", "1")
     digest = files.digest(onnx(1))
     assert (artifacts.pins(version)[artifacts.ONNX], version.tags[schema.WEIGHTS]) == (digest, digest)
@@ -134,7 +134,7 @@ def test_a_champion_by_onnx_is_kept_found_and_followed(
 ) -> None:
     promote(1, "the first", first=True)
     assert {path.name for path in Path("data/champion").iterdir()} >= {"weights.onnx", "scores.parquet"}
-    reigning = champion.read()
+    reigning = champion.read_champion()
     assert reigning is not None
     assert champion.weights_file(reigning) == Path("data/champion/weights.onnx")
     expected = sadcl.load(onnx(1)).scores([photo])

@@ -21,18 +21,18 @@ Stages = Callable[..., None]
 
 def holders() -> dict[str, str | None]:
     """Who has which alias."""
-    with store.opened() as client:
+    with store.connect() as client:
         found = {
-            "challenger": lookup.holder(client, "tiny", "challenger"),
-            "champion": lookup.holder(client, "tiny-production", "champion"),
-            "previous": lookup.holder(client, "tiny-production", "previous"),
+            "challenger": lookup.version_with_alias(client, "tiny", "challenger"),
+            "champion": lookup.version_with_alias(client, "tiny-production", "champion"),
+            "previous": lookup.version_with_alias(client, "tiny-production", "previous"),
         }
     return {alias: None if version is None else str(version.source) for alias, version in found.items()}
 
 
 def kept(version: int, file: str) -> Path:
     """Where the registry keeps a file of a version."""
-    with store.opened() as client:
+    with store.connect() as client:
         model = Path(client.get_model_version_download_uri("tiny", str(version)))
         run = Path(client.get_run(client.get_model_version("tiny", str(version)).run_id).info.artifact_uri)
     return next(path for folder in (model, run) for path in folder.rglob(file))
@@ -168,7 +168,7 @@ def test_status_says_who_is_who(reign: Path) -> None:
 
 
 def test_a_version_without_pins_is_refused(reign: Path) -> None:
-    with store.opened() as client:
+    with store.connect() as client:
         client.delete_model_version_tag("tiny", "2", artifacts.PINS)
     with pytest.raises(SadclError, match="No digests were pinned"):
         promote(2, "better")

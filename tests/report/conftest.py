@@ -18,7 +18,7 @@ from sadcl.data.images.inspect import inspect
 from sadcl.data.shards import writer
 from sadcl.evaluation import curves, reliability, scores
 from sadcl.evaluation.gate.verdict import verdict
-from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.metrics import to_json
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
 from sadcl.weights import checkpoint, loader
@@ -46,7 +46,9 @@ def make(tmp_path: Path) -> Make:
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Tagger]:
     """A tiny tagger of the classes that are asked for."""
-    return lambda *classes: loader.load(network(tmp_path / "tiny.safetensors", classes or ("cat", "dog", "kite")))
+    return lambda *classes: loader.load_tagger(
+        network(tmp_path / "tiny.safetensors", classes or ("cat", "dog", "kite"))
+    )
 
 
 def project(
@@ -66,10 +68,10 @@ def project(
     shutil.copytree(root / "models/train", root / "models/served", dirs_exist_ok=True)
     known = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64}
     ours = scores.Scores(**{**vars(truth), "digests": known, "seen": dict.fromkeys(truth.logits, 0)})
-    scores.write(root / "reports/scores.parquet", ours)
+    scores.write_scores(root / "reports/scores.parquet", ours)
     rival = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}} if champion else vars(scores.nothing())
-    scores.write(root / "reports/champion_scores.parquet", scores.Scores(**rival))
-    figures = {name: {**plain(ours.figures(name, 0.5)), "ECE": ours.calibration_error(name)} for name in ours.logits}
+    scores.write_scores(root / "reports/champion_scores.parquet", scores.Scores(**rival))
+    figures = {name: {**to_json(ours.figures(name, 0.5)), "ECE": ours.calibration_error(name)} for name in ours.logits}
     if no_figures:
         figures = {name: {**values, "mAP": None} for name, values in figures.items()}
     about = {
@@ -130,7 +132,7 @@ def scored(root: Path, classes: tuple[str, ...], images: Sequence[str]) -> score
         for i, name in enumerate(images)
     ]  # fmt: skip
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
-    writer.write(table.Table(frame, classes, "raw", {}), root, root / "data/shards", params.Prepare(), workers=1)
+    writer.write_shards(table.Table(frame, classes, "raw", {}), root, root / "data/shards", params.Prepare(), workers=1)
     sure = np.linspace(4, -2, len(images))[:, None] * (2.0 * targets - 1)
     logits = {
         name: (sure + rng.normal(0, noise, sure.shape)).astype(np.float32)

@@ -74,14 +74,14 @@ def project(root: Path, classes: Sequence[str] = CLASSES, many: int = 24) -> Pat
         row.update(vars(inspect(folder / row["file"])))
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
     made = Table(frame.astype({"problem": object}), tuple(classes), "data/raw/pets", {})
-    table.write(root / "data/table/annotations.parquet", made)
+    table.write_table(root / "data/table/annotations.parquet", made)
     files.write_json(root / "data/accepted.json", None)
     files.write_json(root / "reports/validation.json", validator.validate(made, SETTINGS, None, root / "docs"))
     return root
 
 
 def accept(root: Path, **changes: Any) -> Table:
-    found = table.read(root / "data/table/annotations.parquet")
+    found = table.read_table(root / "data/table/annotations.parquet")
     files.write_json(root / "data/accepted.json", baseline.accept(found) | changes)
     return found
 
@@ -116,7 +116,7 @@ def test_classes_have_a_bar_a_photo_and_a_place_in_the_map(tmp_path: Path) -> No
     shown = page.pictures["A photo of each class"]
     assert len(shown) == len(set(shown)) == 3
     words = page.sections["A photo of each class"].split()
-    found = table.read(tmp_path / "data/table/annotations.parquet").frame.set_index("image_id")["labels"]
+    found = table.read_table(tmp_path / "data/table/annotations.parquet").frame.set_index("image_id")["labels"]
     for image_id, label in zip(shown, [name for name in words if name in ("cat", "dog", EVIL.split()[0])], strict=True):
         assert ["cat", "dog", EVIL.split()[0]].index(label) in found[image_id]
 
@@ -145,7 +145,7 @@ def test_what_moved_stands_beside_what_was_accepted(tmp_path: Path) -> None:
     assert "Against the 24 photos that were accepted last" in page
     assert all(title in page for title in [*plots, "Frequencies", "Pairs"])
     darker = found.frame.assign(labels=[[0]] * 24)
-    table.write(root / "data/table/annotations.parquet", Table(darker, found.classes, found.source, {}))
+    table.write_table(root / "data/table/annotations.parquet", Table(darker, found.classes, found.source, {}))
     frequencies = Page(data_page.render(root)).sections[place].split("Frequencies")[1]
     assert "dog & hound" in frequencies.split("Pairs")[0], "the class that moved has its name in the plot"
     accept(root, measures=None, together=None)
@@ -163,7 +163,7 @@ def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) 
     row = {"rank": 1, "image": "i4", "file": "photos/4.jpg", "split": "select", "class": EVIL, "given": "absent",
            "score": 0.987, "verdict": label_errors.MISSING}  # fmt: skip
     removed = {**row, "image": "i99", "file": "photos/99.jpg"}
-    label_errors.write(root / "reports/label_errors.csv", [removed, row])
+    label_errors.write_label_errors(root / "reports/label_errors.csv", [removed, row])
     text = data_page.render(root)
     page = Page(text)
     assert page.pictures[title] == ["i4"]
@@ -171,7 +171,7 @@ def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) 
     assert "probably missing" in page.sections[title]
     assert "no longer there: 1." in page.sections[title]
     assert EVIL not in text
-    label_errors.write(root / "reports/label_errors.csv", [])
+    label_errors.write_label_errors(root / "reports/label_errors.csv", [])
     assert "contradicts no label" in Page(data_page.render(root)).sections[title]
 
 
@@ -190,8 +190,8 @@ def test_five_hundred_classes_make_a_page_that_still_opens(tmp_path: Path) -> No
 
 def test_no_photo_at_all_is_a_page_too(tmp_path: Path) -> None:
     root = project(tmp_path)
-    found = table.read(root / "data/table/annotations.parquet")
+    found = table.read_table(root / "data/table/annotations.parquet")
     none = Table(found.frame.iloc[:0], found.classes, found.source, {})
-    table.write(root / "data/table/annotations.parquet", none)
+    table.write_table(root / "data/table/annotations.parquet", none)
     page = Page(data_page.render(root))
     assert "No photo has a label" in page.sections["A photo of each class"]

@@ -24,8 +24,8 @@ TEST, WEIGHTS = "data/shards/test", "models/train/weights.safetensors"
 
 def stage2(root: Path, embedding: int = 8) -> DualContrast:
     """Give the project's weights a projector and prototypes; returns the module that they make."""
-    tensors, head = checkpoint.load(root / WEIGHTS)
-    network, _ = checkpoint.network(root / WEIGHTS)
+    tensors, head = checkpoint.load_tensors(root / WEIGHTS)
+    network, _ = checkpoint.load_network(root / WEIGHTS)
     torch.manual_seed(3)
     module = DualContrast(network, torch.randn(len(head["classes"]), head["model"]["width"]), embedding).eval()
     more = {f"ema.{name}": tensor for name, tensor in module.state_dict().items() if not name.startswith("network.")}
@@ -160,7 +160,7 @@ def test_what_cant_be_drawn_is_refused_and_leaves_nothing(make: Make, asked: dic
 
 def test_a_model_of_other_classes_is_refused(make: Make) -> None:
     root = make()
-    tensors, head = checkpoint.load(root / WEIGHTS)
+    tensors, head = checkpoint.load_tensors(root / WEIGHTS)
     checkpoint.save(root / WEIGHTS, tensors, {**head, "classes": ["cat", "kite", "dog"]})
     with pytest.raises(SadclError, match="other classes"):
         draw(root / WEIGHTS, root / TEST, root / "drawing.png")

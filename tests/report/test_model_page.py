@@ -91,14 +91,16 @@ def test_figures_stand_beside_sarl_champion_and_published_ones(make: Make) -> No
 
 def test_a_champion_scored_on_other_labels_is_not_shown_beside_ours(make: Make) -> None:
     root = make(champion=True)
-    rival = scores.read(root / "reports/champion_scores.parquet")
-    scores.write(root / "reports/champion_scores.parquet", scores.Scores(**{**vars(rival), "targets": ~rival.targets}))
+    rival = scores.read_scores(root / "reports/champion_scores.parquet")
+    scores.write_scores(
+        root / "reports/champion_scores.parquet", scores.Scores(**{**vars(rival), "targets": ~rival.targets})
+    )
     assert "Champion (version" not in rendered(root)
 
 
 def test_the_reason_why_there_are_no_champions_scores_is_said(make: Make) -> None:
     root = make()
-    scores.write(root / "reports/champion_scores.parquet", scores.nothing("the <champion> is lost"))
+    scores.write_scores(root / "reports/champion_scores.parquet", scores.nothing("the <champion> is lost"))
     assert "the &lt;champion&gt; is lost" in rendered(root)
 
 
@@ -123,7 +125,7 @@ def test_best_and_worst_photos_never_meet(make: Make, count: int) -> None:
 
 def test_each_label_of_a_shown_photo_has_a_map_and_a_result(make: Make) -> None:
     root = make()
-    found, elements = scores.read(root / "reports/scores.parquet"), Elements(rendered(root))
+    found, elements = scores.read_scores(root / "reports/scores.parquet"), Elements(rendered(root))
     maps = [image["alt"] for image in elements.of("img") if (image["alt"] or "").startswith("where ")]
     best = [found.ids.index(f"photo {i}") for i in range(6)]
     assert maps[-int(found.targets[best].sum()) :] == [
@@ -184,7 +186,7 @@ def test_the_page_without_a_select_split_does_not_claim_a_choice(make: Make) -> 
 
     root = make()
     path = root / "models/served/weights.safetensors"
-    tensors, head = checkpoint.load(path)
+    tensors, head = checkpoint.load_tensors(path)
     checkpoint.save(path, tensors, {**head, "select": None})
     assert "there was no select split to choose by" in rendered(root)
 
@@ -202,7 +204,9 @@ def test_a_missing_input_is_named(make: Make, lost: str) -> None:
 
 def test_scores_of_photos_that_the_shards_lack_are_refused(make: Make) -> None:
     root = make()
-    found = scores.read(root / "reports/scores.parquet")
-    scores.write(root / "reports/scores.parquet", scores.Scores(**{**vars(found), "ids": ["new", *found.ids[1:]]}))
+    found = scores.read_scores(root / "reports/scores.parquet")
+    scores.write_scores(
+        root / "reports/scores.parquet", scores.Scores(**{**vars(found), "ids": ["new", *found.ids[1:]]})
+    )
     with pytest.raises(SadclError, match="not in the shards"):
         rendered(root)

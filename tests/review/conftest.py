@@ -18,7 +18,7 @@ from sadcl import files, params
 from sadcl.evaluation import scores
 from sadcl.evaluation.gate import champion as shadow
 from sadcl.evaluation.gate import verdict
-from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.metrics import to_json
 from sadcl.registry import client
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
@@ -167,15 +167,15 @@ def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
                "labels": truth.labels_digest()}  # fmt: skip
     cost = {"bytes": weights.stat().st_size, "parameters": 1000}
     found = replace(truth, logits=logits, digests=digests, seen=dict.fromkeys(logits, 0), cost={"sadcl": cost})
-    figures = {name: {**plain(found.figures(name, 0.5)), "ECE": found.calibration_error(name)} for name in logits}
+    figures = {name: {**to_json(found.figures(name, 0.5)), "ECE": found.calibration_error(name)} for name in logits}
     metrics = {**figures, "images": len(PHOTOS), "classes": len(CLASSES), "chosen": "ema", "threshold": 0.5,
                "seen_in_training": 0, "cost": cost, "digests": digests}  # fmt: skip
-    scores.write(root / "reports/scores.parquet", found)
+    scores.write_scores(root / "reports/scores.parquet", found)
     files.write_json(root / "reports/metrics.json", metrics)
-    reigning = shadow.read(root / "data/champion.json")
+    reigning = shadow.read_champion(root / "data/champion.json")
     rival = scores.nothing(classes=CLASSES)
     if reigning is not None:
-        theirs = scores.read(root / "data/champion/scores.parquet")
+        theirs = scores.read_scores(root / "data/champion/scores.parquet")
         of = {"logits": {"champion": theirs.logits["sadcl"]}, "seen": {"champion": 0}}
         rival = replace(theirs, **of, cost={"champion": theirs.cost["sadcl"]})  # type: ignore[arg-type]
     gate = params.Gate(**settings["gate"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.messages import in_words
+from flows.messages import describe
 from flows.promote import FILES, promote, told
 from sadcl import layout
 from sadcl.evaluation.gate import champion as shadow
@@ -54,11 +54,11 @@ def test_a_decision_is_told_and_says_what_to_commit(run: Callable[..., Any], rei
 
 
 def test_files_that_are_lost_come_back(run: Callable[..., Any], reign: Path) -> None:  # noqa: F811
-    champion = shadow.read(reign / FILES[0])
+    champion = shadow.read_champion(reign / FILES[0])
     (reign / FILES[0]).unlink()
     (reign / "data/champion/scores.parquet").unlink()
     assert run().message == "The project's files were brought in line."
-    assert shadow.read(reign / FILES[0]) == champion is not None
+    assert shadow.read_champion(reign / FILES[0]) == champion is not None
     assert (reign / "data/champion/scores.parquet").exists()
 
 
@@ -77,7 +77,7 @@ def test_a_decision_that_cannot_be_followed_fails_with_its_sentence(
     run: Callable[..., Any], by_flow: Callable[[], str], reign: Path  # noqa: F811
 ) -> None:  # fmt: skip
     (reign / layout.AUDIT_LOG).write_text("no line of ours\n")
-    assert in_words(run()).startswith("A line of the audit is not JSON")
+    assert describe(run()).startswith("A line of the audit is not JSON")
     assert by_flow().startswith(f"{after_decision.STANDS} A line of the audit is not JSON")
 
 

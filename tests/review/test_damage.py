@@ -67,7 +67,7 @@ def test_a_damaged_copy_of_the_page_is_brought_again(rita: Browser, reign: Path)
 def write(root: Path, name: str, content: bytes, judged: str = "") -> Path:
     """Put a file beside version 3 as a trainer could: with the digests that belong to it, before anybody looked."""
     shutil.rmtree(root / ".sadcl/review", ignore_errors=True)
-    with store.opened(root) as client:
+    with store.connect(root) as client:
         version = client.get_model_version("tiny", "3")
         path = Path(client.get_run(version.run_id).info.artifact_uri.removeprefix("file://")) / name
         path.write_bytes(content)
@@ -186,13 +186,13 @@ def test_settings_that_make_no_sense_are_said(rita: Browser, reign: Path, conten
 )
 def test_scores_that_make_no_sense_are_said(rita: Browser, reign: Path, damage: dict[str, Any], words: str) -> None:
     whole, odd = next((reign / ".sadcl/mlartifacts").rglob("scores.parquet")), reign / "odd.parquet"
-    scores.write(odd, replace(scores.read(whole), **damage))
+    scores.write_scores(odd, replace(scores.read_scores(whole), **damage))
     write(reign, artifacts.SCORES, odd.read_bytes())
     assert words in shown(rita)
 
 
 def test_pins_without_scores_are_said(rita: Browser, reign: Path) -> None:
-    with store.opened(reign) as client:
+    with store.connect(reign) as client:
         client.set_model_version_tag("tiny", "3", artifacts.PINS, json.dumps({"evidence/metrics.json": "no digest"}))
     page = shown(rita)
     assert "No digest of evidence/metrics.json was pinned" in page

@@ -23,13 +23,13 @@ def champion(root: Path) -> tuple[str | None, str | None]:
 
 def verdict(root: Path, number: int) -> str:
     """Digest of the verdict on a version."""
-    with store.opened(root) as client:
+    with store.connect(root) as client:
         return str(client.get_model_version("tiny", str(number)).tags[schema.VERDICT_DIGEST])
 
 
 def judge_anew(root: Path, number: int) -> None:
     """The gate says pass again, in other words."""
-    with store.opened(root) as client:
+    with store.connect(root) as client:
         client.set_model_version_tag("tiny", str(number), schema.VERDICT_DIGEST, "f" * 64)
 
 

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from sadcl.accounts.throttle import FREE
 from sadcl.accounts.users import Person
 from sadcl.errors import SadclError
-from sadcl.services.optuna_login import TRUSTED, Door
+from sadcl.services.optuna_login import TRUSTED, LoginGate
 
 ROLES = {"rea": "reader", "tom": "trainer", "rita": "reviewer", "admin": "administrator"}
 REA, TOM = ("rea", "password of rea"), ("tom", "password of tom")
@@ -37,7 +37,7 @@ def registry() -> Registry:
 @pytest.fixture
 def ask(registry: Registry) -> Callable[..., int]:
     """The status of an answer of the door, behind which everything is well."""
-    browser = Client(Door(Response("studies"), registry.check, lambda: registry.now))
+    browser = Client(LoginGate(Response("studies"), registry.check, lambda: registry.now))
 
     def status(method: str = "GET", auth: Any = None, host: str = "127.0.0.1:5002", **headers: str) -> int:
         return browser.open("/api/studies", f"http://{host}", method=method, auth=auth, headers=headers).status_code

@@ -132,7 +132,7 @@ def test_up_accounts_status_and_down(project: Path) -> None:
 
 
 def test_the_registry_comes_back_as_the_page_says(project: Path) -> None:
-    page = (REPOSITORY / "docs/registry.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/how-to/back-up-a-registry.md").read_text(encoding="utf-8")
     copy, back = (page.partition(f"<!-- {name} -->\n```\n")[2].partition("```")[0] for name in ("a copy", "back"))
     process = up(project, four_ports())
     try:

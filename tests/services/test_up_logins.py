@@ -137,7 +137,7 @@ def test_a_scheduled_run_registers_in_the_workers_name_and_its_stages_have_no_lo
 
     monkeypatch.setenv(store.ADDRESS, team.address())
     assert users.check("worker", team.kept["worker"], team.root) == users.Person("worker", "trainer")
-    with store.acting_as("rea", PASSWORD), store.opened(team.root) as client:
+    with store.logged_in_as("rea", PASSWORD), store.connect(team.root) as client:
         [version] = lookup.versions(client, NAME)
     assert version.user_id == "worker"
     seen = json.loads((team.root.parent / "seen.json").read_text())

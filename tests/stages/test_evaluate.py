@@ -80,11 +80,11 @@ def save(path, seed, classes=CLASSES, seen=(), **other):
 def made(tmp_path_factory):
     """The files that evaluate reads."""
     root = tmp_path_factory.mktemp("made")
-    settings = params.parse(params.read(RECIPE), where=RECIPE)
-    writer.write(photos(root), root, root / "data/shards", settings.prepare, workers=1)
+    settings = params.parse(params.read_settings(RECIPE), where=RECIPE)
+    writer.write_shards(photos(root), root, root / "data/shards", settings.prepare, workers=1)
     save(root / "models/pretrain/weights.safetensors", 1)
     save(root / "models/train/weights.safetensors", 5)
-    (root / "params.yaml").write_text(yaml.safe_dump(params.read(RECIPE)))
+    (root / "params.yaml").write_text(yaml.safe_dump(params.read_settings(RECIPE)))
     files.write_json(root / "data/champion.json", None)
     return root
 
@@ -97,7 +97,7 @@ def project(made, tmp_path, monkeypatch):
 
 
 def serve_by_onnx():
-    settings = params.read()
+    settings = params.read_settings()
     settings["register"]["runtime"] = "onnx"
     Path("params.yaml").write_text(yaml.safe_dump(settings))
 
@@ -116,14 +116,14 @@ def name_champion(file):
 
 def test_evaluate_writes_scores_figures_and_plots(project):
     said = judge()
-    found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
+    found, noted = scores.read_scores("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
     assert set(found.logits) == {"sadcl", "sadcl_other", "sarl"}
     assert len(found) == noted["images"] == 12
     assert found.slices["size"] == reader.Shards("data/shards/test").longer_sides
     assert found.slices["camera"] == ["left" if i % 3 else "right" for i in range(12)]
     assert not np.array_equal(found.logits["sadcl"], found.logits["sadcl_other"])
     for name in found.logits:
-        plain = metrics.plain(found.figures(name, 0.5))
+        plain = metrics.to_json(found.figures(name, 0.5))
         assert {key: value for key, value in noted[name].items() if key in plain} == plain
         assert noted[name]["ECE"] == found.calibration_error(name)
     assert noted["chosen"] == "raw"
@@ -136,8 +136,8 @@ def test_evaluate_writes_scores_figures_and_plots(project):
 
 def test_the_model_for_use_holds_one_network_and_decides_as_it_was_judged(project):
     judge()
-    found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
-    tensors, head = checkpoint.load(Path("models/served/weights.safetensors"))
+    found, noted = scores.read_scores("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
+    tensors, head = checkpoint.load_tensors(Path("models/served/weights.safetensors"))
     assert {name.partition(".")[0] for name in tensors} == {"raw"}
     assert head["train_weights"] == files.digest("models/train/weights.safetensors")
     model, test = sadcl.load("models/served"), reader.Shards("data/shards/test")
@@ -152,7 +152,7 @@ def test_the_model_for_use_holds_one_network_and_decides_as_it_was_judged(projec
 
 
 def test_spoilt_photos_are_scored_too_and_the_gate_can_ask_for_what_is_kept(project):
-    settings = params.read()
+    settings = params.read_settings()
     settings["evaluate"]["corruptions"] = ["blur", "dark"]
     rule = {"kind": "absolute", "metric": "robustness", "at_least": 1.0}
     settings["gate"]["rules"] = [rule, {"kind": "relative", "metric": "robustness", "margin": 100.0}]
@@ -161,7 +161,7 @@ def test_spoilt_photos_are_scored_too_and_the_gate_can_ask_for_what_is_kept(proj
     judge()
     rescore.main()
     gate.main()
-    found, noted = scores.read("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
+    found, noted = scores.read_scores("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
     assert found.models == ["sadcl", "sadcl_other", "sarl"]
     spoilt = {how: found.figures(f"sadcl@{how}", 0.5)["mAP"] for how in ("blur", "dark")}
     kept = 100 * np.mean(list(spoilt.values())) / noted["sadcl"]["mAP"]
@@ -171,14 +171,14 @@ def test_spoilt_photos_are_scored_too_and_the_gate_can_ask_for_what_is_kept(proj
     assert rules[0]["value"] == pytest.approx(kept)
     assert rules[0]["low"] <= kept <= rules[0]["high"]
     assert rules[1]["bound"] == pytest.approx(
-        scores.read("reports/champion_scores.parquet").robustness("champion")["kept"]
+        scores.read_scores("reports/champion_scores.parquet").robustness("champion")["kept"]
     )
 
 
 def test_a_champion_scored_on_other_corruptions_is_not_compared(project):
     crown(project)
     rescore.main()
-    settings = params.read()
+    settings = params.read_settings()
     settings["evaluate"]["corruptions"] = ["noise"]
     Path("params.yaml").write_text(yaml.safe_dump(settings))
     judge()
@@ -199,7 +199,7 @@ def test_thresholds_come_from_select_and_never_from_test(project):
 
 def test_calibrate_keeps_what_the_model_for_use_says_of_select(project):
     calibrate.main()
-    found, select = scores.read("reports/select_scores.parquet"), reader.Shards("data/shards/select")
+    found, select = scores.read_scores("reports/select_scores.parquet"), reader.Shards("data/shards/select")
     assert found.ids == select.ids
     assert np.array_equal(found.targets, select.targets)
     served, where = sadcl.load("models/served"), [select.jpeg(i) for i in range(len(select))]
@@ -207,12 +207,12 @@ def test_calibrate_keeps_what_the_model_for_use_says_of_select(project):
 
 
 def test_without_a_select_split_labels_are_given_above_a_half(project):
-    settings = params.parse(params.read(RECIPE), where=RECIPE)
-    writer.write(
+    settings = params.parse(params.read_settings(RECIPE), where=RECIPE)
+    writer.write_shards(
         photos(project / "other", select=0), project / "other", project / "data/shards", settings.prepare, workers=1
     )
     assert "no photo was kept" in calibrate.main()
-    assert len(scores.read("reports/select_scores.parquet")) == 0
+    assert len(scores.read_scores("reports/select_scores.parquet")) == 0
     head = checkpoint.read_head(Path("models/served/weights.safetensors"))
     assert head["thresholds"] is None
     assert head["calibration"] is None
@@ -229,7 +229,7 @@ def test_evaluate_leaves_plots_that_dvc_can_draw(project):
     assert [row["positives"] for row in rows] == ["6", "6"]
     ap = json.loads(Path("reports/metrics.json").read_text())["sadcl"]["mAP"]
     assert np.mean([float(row["AP"]) for row in rows]) == pytest.approx(ap, rel=1e-4)
-    known = ~scores.read("reports/scores.parquet").ignored
+    known = ~scores.read_scores("reports/scores.parquet").ignored
     with open("reports/plots/reliability.csv", newline="") as file:
         assert sum(int(row["labels"]) for row in csv.DictReader(file)) == known.sum()
     with open("reports/plots/precision_recall.csv", newline="") as file:
@@ -254,12 +254,12 @@ def test_torch_serves_by_default_and_nothing_of_onnx_is_loaded(project):
 
 def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
     judge()
-    by_torch = scores.read("reports/scores.parquet")
+    by_torch = scores.read_scores("reports/scores.parquet")
     serve_by_onnx()
     capfd.readouterr()
     judge()
     assert capfd.readouterr() == ("", "")
-    found, file = scores.read("reports/scores.parquet"), Path("models/served/weights.onnx")
+    found, file = scores.read_scores("reports/scores.parquet"), Path("models/served/weights.onnx")
     noted = json.loads(Path("reports/metrics.json").read_text())
     assert noted["digests"] == found.digests
     assert found.digests["weights"] == files.digest(file)
@@ -306,7 +306,7 @@ def test_evaluate_refuses_weights_that_know_other_classes(project, classes):
 
 def test_rescore_without_a_champion_leaves_no_scores(project):
     rescore.main()
-    found = scores.read("reports/champion_scores.parquet")
+    found = scores.read_scores("reports/champion_scores.parquet")
     assert len(found) == 0
     assert found.refused is None
 
@@ -317,10 +317,10 @@ def test_rescore_and_gate_compare_with_the_champion(project):
     rescore.main()
     gate.main()
     found, verdict = (
-        scores.read("reports/champion_scores.parquet"),
+        scores.read_scores("reports/champion_scores.parquet"),
         json.loads(Path("reports/verdict.json").read_text()),
     )
-    assert found.ids == scores.read("reports/scores.parquet").ids
+    assert found.ids == scores.read_scores("reports/scores.parquet").ids
     assert verdict["rules"][1]["bound"] == pytest.approx(found.figures("champion", 0.5)["mAP"])
     assert verdict["champion"] == files.digest("data/champion/weights.safetensors")
 
@@ -330,8 +330,10 @@ def test_the_champion_itself_scores_as_it_did_when_it_challenged(project):
     name_champion(shutil.copy("models/served/weights.safetensors", crown(project)))
     evaluate.main()
     rescore.main()
-    found = scores.read("reports/champion_scores.parquet")
-    np.testing.assert_array_equal(found.logits["champion"], scores.read("reports/scores.parquet").logits["sadcl"])
+    found = scores.read_scores("reports/champion_scores.parquet")
+    np.testing.assert_array_equal(
+        found.logits["champion"], scores.read_scores("reports/scores.parquet").logits["sadcl"]
+    )
     gate.main()
     rules = json.loads(Path("reports/verdict.json").read_text())["rules"]
     assert rules[1]["result"] == "not applicable"
@@ -363,7 +365,7 @@ def test_a_champion_that_cannot_be_compared_becomes_a_refusal(project, damage, w
     damage(crown(project))
     judge()
     rescore.main()
-    assert words in scores.read("reports/champion_scores.parquet").refused
+    assert words in scores.read_scores("reports/champion_scores.parquet").refused
     gate.main()
     verdict = json.loads(Path("reports/verdict.json").read_text())
     assert verdict["verdict"] == "refused"

@@ -9,7 +9,7 @@ import yaml
 
 from sadcl import SadclError, files, params
 from sadcl.evaluation import scores
-from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.metrics import to_json
 from sadcl.stages import gate
 from tests.paths import REPOSITORY
 
@@ -20,7 +20,7 @@ RECIPE = REPOSITORY / "recipes/demo.yaml"
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder as evaluate and rescore leave it, without a champion."""
-    settings = params.read(RECIPE)
+    settings = params.read_settings(RECIPE)
     monkeypatch.chdir(tmp_path)
     settings["gate"]["rules"][0]["at_least"] = 50.0
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
@@ -30,10 +30,10 @@ def project(tmp_path, monkeypatch):
         [str(i) for i in range(40)], ["0" * 64] * 40, ("a", "b", "c"), targets, np.zeros_like(targets),
         logits={"sadcl": (2.0 * targets - 1).astype(np.float32)}, digests={"weights": MODEL}, seen={"sadcl": 0},
     )  # fmt: skip
-    scores.write("reports/scores.parquet", model)
-    noted = {"sadcl": plain(model.figures("sadcl", 0.5)), "digests": model.digests, "seen_in_training": 0}
+    scores.write_scores("reports/scores.parquet", model)
+    noted = {"sadcl": to_json(model.figures("sadcl", 0.5)), "digests": model.digests, "seen_in_training": 0}
     files.write_json("reports/metrics.json", noted)
-    scores.write("reports/champion_scores.parquet", scores.nothing())
+    scores.write_scores("reports/champion_scores.parquet", scores.nothing())
     files.write_json("data/champion.json", None)
     return tmp_path
 
@@ -89,8 +89,8 @@ def test_anybody_can_check_the_verdict_byte_for_byte(project):
     with pytest.raises(SadclError, match="another verdict"):
         gate.check()
     (project / "reports/verdict.json").write_text(text)
-    model = scores.read("reports/scores.parquet")
-    scores.write("reports/scores.parquet", replace(model, logits={"sadcl": -model.logits["sadcl"]}))
+    model = scores.read_scores("reports/scores.parquet")
+    scores.write_scores("reports/scores.parquet", replace(model, logits={"sadcl": -model.logits["sadcl"]}))
     with pytest.raises(SadclError, match="another verdict"):
         gate.check()
 

@@ -18,7 +18,7 @@ SIZES = {"train": 20, "select": 8, "test": 6}
 
 
 def tiny_settings() -> dict[str, object]:
-    raw = params.read(REPOSITORY / "recipes/demo.yaml")
+    raw = params.read_settings(REPOSITORY / "recipes/demo.yaml")
     raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
     for stage in ("pretrain", "train"):
         raw[stage] |= {"epochs": 3, "batch": 8, "ema_epochs": 1.0}
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params.yaml").write_text(yaml.safe_dump(tiny_settings()))
     settings = params.load(path=root / "params.yaml")
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 2)
-    writer.write(table, root, root / "data/shards", settings.prepare, 2)
+    writer.write_shards(table, root, root / "data/shards", settings.prepare, 2)
     shutil.rmtree(root / ".sadcl", ignore_errors=True)
     return root
 

@@ -45,7 +45,7 @@ def test_a_model_serves_the_classes_it_was_taught(tmp_path: Path, monkeypatch: p
     splits = {"train": 45, "select": 15, "test": 3}
     for i, (split, count) in enumerate(splits.items()):
         write(tmp_path, split, count, 1000 * (i + 1))
-    raw = params.read(REPOSITORY / "recipes/demo.yaml")
+    raw = params.read_settings(REPOSITORY / "recipes/demo.yaml")
     raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
     for stage, epochs in (("pretrain", 10), ("train", 1)):
         raw[stage] |= {"epochs": epochs, "batch": 10, "ema_epochs": 1.0, "patience": None, "lr": 0.003}
@@ -53,7 +53,7 @@ def test_a_model_serves_the_classes_it_was_taught(tmp_path: Path, monkeypatch: p
     Path("params.yaml").write_text(yaml.safe_dump(raw))
     settings = params.load()
     table = ingest(tmp_path, SOURCE, settings.ingest, 1, tmp_path / ".sadcl/cache", 1)
-    writer.write(table, tmp_path, tmp_path / "data/shards", settings.prepare, 1)
+    writer.write_shards(table, tmp_path, tmp_path / "data/shards", settings.prepare, 1)
     for stage in (pretrain, prototypes, train, calibrate):
         stage.main()
     model = sadcl.load("models/served")

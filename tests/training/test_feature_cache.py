@@ -19,7 +19,7 @@ FROZEN = ["conv_stem", "bn1", "blocks", "conv_head", "bn2"]
 
 
 def settings(views: int | None = 2, frozen: list[str] = FROZEN, seed: int = 1) -> params.Params:
-    raw = params.read()
+    raw = params.read_settings()
     raw["model"] |= {"frozen": frozen, "freeze_batch_norm": True, "weights": "package"}
     for stage in ("pretrain", "train"):
         raw[stage]["augmentation"] |= {"views": views}

@@ -20,7 +20,7 @@ from tests.paths import REPOSITORY
 
 
 def changed(section: str, **values: object) -> params.Params:
-    raw = params.read()
+    raw = params.read_settings()
     raw[section] |= values
     Path("params.yaml").write_text(yaml.safe_dump(raw))
     return params.load()
@@ -103,7 +103,7 @@ def test_batches_without_a_single_positive_train(project: Path) -> None:
     settings = params.load()
     table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
     table.frame["labels"] = [[] if split == "train" else row for row, split in table.frame[["labels", "split"]].values]
-    writer.write(table, project, Path("data/shards"), settings.prepare, 1)
+    writer.write_shards(table, project, Path("data/shards"), settings.prepare, 1)
     fit.pretrain(settings, Path("data/shards")).save(Path("models/pretrain"))
     prototypes.main()
     paths = (Path("data/shards"), Path("models/pretrain/weights.safetensors"), Path("models/prototypes.safetensors"))
@@ -115,12 +115,12 @@ def test_without_a_select_split_the_last_epoch_is_kept(project: Path) -> None:
     from sadcl.data.ingest import ingest
     from sadcl.data.shards import writer
 
-    raw = params.read()
+    raw = params.read_settings()
     del raw["ingest"]["annotations"]["select"]
     raw["ingest"]["select_fraction"] = 0
     settings = params.parse(raw, "here")
     table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
-    writer.write(table, project, project / "all", settings.prepare, 1)
+    writer.write_shards(table, project, project / "all", settings.prepare, 1)
     fitted = fit.pretrain(settings, project / "all")
     assert fitted.head["epoch"] == settings.pretrain.epochs
     assert fitted.head["select"] is None
@@ -146,15 +146,15 @@ def test_a_model_is_used_at_the_side_at_which_it_was_scored(project: Path) -> No
     assert checkpoint.read_head(file)["preprocessing"]["side"] == 64
     assert checkpoint.read_head(file)["model"]["side"] == 32
     evaluated = tagger.sigmoid(inference.champion(file, test, 4).logits["champion"])
-    np.testing.assert_allclose(loader.load(file).scores([test.jpeg(i) for i in range(6)]), evaluated, atol=1e-6)
+    np.testing.assert_allclose(loader.load_tagger(file).scores([test.jpeg(i) for i in range(6)]), evaluated, atol=1e-6)
 
 
 @pytest.mark.parametrize("head", sorted({*HEADS} - {"sarl"}))
 def test_every_head_is_trained_kept_and_used(head: str, project: Path) -> None:
     fitted = fit.pretrain(changed("model", head=head), Path("data/shards"))
     fitted.save(Path("models/pretrain"))
-    model, test = loader.load("models/pretrain"), Shards(Path("data/shards/test"))
+    model, test = loader.load_tagger("models/pretrain"), Shards(Path("data/shards/test"))
     assert model.head["model"]["head"] == head
     scores = model.scores([test.jpeg(i) for i in range(6)])
     assert scores.std(0).max() > 0
-    np.testing.assert_allclose(loader.load("models/pretrain").scores([test.jpeg(0)]), scores[:1], atol=1e-6)
+    np.testing.assert_allclose(loader.load_tagger("models/pretrain").scores([test.jpeg(0)]), scores[:1], atol=1e-6)

@@ -53,7 +53,7 @@ study.search(found, settings, 3, slow, Path())
 
 def small(root: Path) -> Path:
     """A project whose search has one dimension."""
-    raw = params.read(REPOSITORY / "recipes/demo.yaml")
+    raw = params.read_settings(REPOSITORY / "recipes/demo.yaml")
     raw["tune"] = {"trials": 3, "startup_trials": 4, "space": {"train.lr": {"low": 1e-4, "high": 2e-3, "log": True}}}
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
@@ -91,7 +91,7 @@ def test_a_killed_search_goes_on_with_the_same_settings(tmp_path: Path, sign: si
     again = [t for t in found.trials[2:] if t.system_attrs.get("retry_history") == [1]]
     assert [t.params for t in again] == [cut_short.params]
     assert again[0].state == TrialState.COMPLETE
-    assert storage.taken(found) == 3
+    assert storage.counted_trials(found) == 3
 
 
 def test_a_search_that_goes_on_does_not_repeat_itself(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_present_settings_that_fail_or_three_in_a_row_end_the_search(tmp_path: P
 def test_other_settings_of_stage_2_are_another_study(tmp_path: Path) -> None:
     root = small(tmp_path)
     settings = params.load(path=root / "params.yaml")
-    raw = params.read(root / "params.yaml")
+    raw = params.read_settings(root / "params.yaml")
     name = study.study_name(settings, root)
     assert study.study_name(params.parse(space.with_values(raw, {"train.lr": 7e-4}), "here"), root) == name
     assert study.study_name(params.parse(space.with_values(raw, {"train.epochs": 7}), "here"), root) != name
@@ -145,7 +145,7 @@ def test_other_settings_of_stage_2_are_another_study(tmp_path: Path) -> None:
 
 def test_a_space_outside_stage_2_is_refused(tmp_path: Path) -> None:
     root = small(tmp_path)
-    raw = params.read(root / "params.yaml")
+    raw = params.read_settings(root / "params.yaml")
     raw["tune"]["space"] = {"pretrain.lr": {"low": 1e-4, "high": 1e-3}}
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     with pytest.raises(SadclError, match=r"Search settings of train only"):
@@ -179,7 +179,7 @@ def test_writing_nothing_changes_nothing_in_a_recipe(tmp_path: Path, recipe: Pat
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny project of real scenes in which stage 1 is done."""
     root = small(tmp_path)
-    raw = params.read(root / "params.yaml")
+    raw = params.read_settings(root / "params.yaml")
     raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
     for stage in ("pretrain", "train"):
         raw[stage] |= {"epochs": 1, "batch": 8, "precision": "32-true"}
@@ -187,7 +187,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = params.load(path=root / "params.yaml")
     synthetic.make(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 1)
-    writer.write(table, root, root / "data/shards", settings.prepare, 1)
+    writer.write_shards(table, root, root / "data/shards", settings.prepare, 1)
     monkeypatch.chdir(root)
     pretrain.main()
     prototypes.main()
@@ -203,7 +203,7 @@ def test_the_winner_is_not_trained_twice_and_the_losers_leave_nothing(
     assert "written to recipes/tuned-sadcl-scenes-" in found.words
     assert found.words.endswith("and params.yaml")
     assert params.load().train.lr == found.values["train.lr"]
-    assert params.read(found.recipe) == params.read()
+    assert params.read_settings(found.recipe) == params.read_settings()
     assert len(list(Path(".sadcl/state").iterdir())) == 1
     capsys.readouterr()
     assert f"select mAP {found.value:.2f}" in train.main()

@@ -100,7 +100,7 @@ def test_without_a_select_split_or_stage_1_it_is_refused(root: Path) -> None:
 
 def test_a_space_that_names_no_setting_is_refused(root: Path) -> None:
     with pytest.raises(SadclError, match=r"train\.speed"):
-        space.with_values(params.read(root / "params.yaml"), {"train.speed": 1})
+        space.with_values(params.read_settings(root / "params.yaml"), {"train.speed": 1})
 
 
 @pytest.mark.parametrize(

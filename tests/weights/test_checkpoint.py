@@ -51,7 +51,7 @@ def whole(tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_what_was_saved_comes_back(whole: Path, tensors: dict[str, Tensor]) -> None:
-    found, head = checkpoint.load(whole)
+    found, head = checkpoint.load_tensors(whole)
     assert head == {**HEAD, "format": 1} == checkpoint.read_head(whole)
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
@@ -67,7 +67,7 @@ def test_the_same_tensors_and_head_give_the_same_bytes(whole: Path, tensors: dic
 def test_a_network_for_use_needs_neither_projector_nor_prototypes(
     which: Any, expected: str, whole: Path, tensors: dict[str, Tensor]
 ) -> None:
-    network, head = checkpoint.network(whole, which)
+    network, head = checkpoint.load_network(whole, which)
     assert not network.training
     assert head["classes"] == ["a", "b", "ü"]
     state = network.state_dict()
@@ -89,7 +89,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(share: float, whole: Path,
     data, path = whole.read_bytes(), tmp_path / "cut.safetensors"
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(SadclError, match="can't be read"):
-        checkpoint.network(path)
+        checkpoint.load_network(path)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,7 +99,7 @@ def test_a_damaged_header_is_refused_or_read_but_never_a_crash(at: int, bits: in
     data[at] ^= bits
     path.write_bytes(data)
     with suppress(SadclError):
-        checkpoint.network(path)
+        checkpoint.load_network(path)
 
 
 def missing(path: Path) -> None:
@@ -134,7 +134,7 @@ def not_a_head(path: Path) -> None:
 def test_what_is_no_weights_file_is_a_sentence(make: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     make(path)
-    for read in (checkpoint.read_head, checkpoint.load, checkpoint.network):
+    for read in (checkpoint.read_head, checkpoint.load_tensors, checkpoint.load_network):
         with pytest.raises(SadclError, match=r"weights\.safetensors"):
             read(path)
 
@@ -157,7 +157,7 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
         else:
             path.write_bytes(write)
         with pytest.raises(SadclError, match="can't be read"):
-            checkpoint.load(path)
+            checkpoint.load_tensors(path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -201,7 +201,7 @@ def test_a_head_that_cannot_be_used_says_what_is_wrong(
 ) -> None:
     path = stored(tmp_path / "weights.safetensors", tensors, {**HEAD, "format": 1, **change})
     with pytest.raises(SadclError, match=words) as caught:
-        checkpoint.network(path)
+        checkpoint.load_network(path)
     assert len(str(caught.value)) < 400
 
 
@@ -216,15 +216,15 @@ def test_missing_and_surplus_tensors_are_named(tensors: dict[str, Tensor], tmp_p
     head = {**HEAD, "format": 1}
     fewer = {name: value for name, value in tensors.items() if name != "raw.network.head.queries"}
     with pytest.raises(SadclError, match="queries is missing"):
-        checkpoint.network(stored(tmp_path / "fewer", fewer, head))
+        checkpoint.load_network(stored(tmp_path / "fewer", fewer, head))
     with pytest.raises(SadclError, match=r"head\.extra is one too many"):
-        checkpoint.network(stored(tmp_path / "more", {**tensors, "raw.network.head.extra": torch.zeros(1)}, head))
+        checkpoint.load_network(stored(tmp_path / "more", {**tensors, "raw.network.head.extra": torch.zeros(1)}, head))
 
 
 def test_weights_that_are_not_numbers_are_refused(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     name = "raw.network.head.queries"
     broken = {**tensors, name: torch.full_like(tensors[name], float("inf"))}
     path = stored(tmp_path / "broken", broken, {**HEAD, "format": 1})
-    for read in (checkpoint.load, checkpoint.network):
+    for read in (checkpoint.load_tensors, checkpoint.load_network):
         with pytest.raises(SadclError, match="not finite"):
             read(path)

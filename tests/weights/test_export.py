@@ -69,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         if kind not in kept:
             folder = tmp_path_factory.mktemp("exported")
             kept[kind] = model([0.0, 1.0, 0.5, 0.25], **KINDS[kind]), folder
-            export.write(kept[kind][0], folder)
+            export.export_files(kept[kind][0], folder)
         return kept[kind]
 
     return get
@@ -138,7 +138,7 @@ def test_the_same_weights_give_the_same_bytes_and_no_word_is_said(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a.onnx", "b.onnx"):
-        export.onnx(model(), tmp_path / name)
+        export.export_onnx(model(), tmp_path / name)
     sadcl.load(tmp_path / "a.onnx").scores(photos(1))
     data = (tmp_path / "a.onnx").read_bytes()
     assert data == (tmp_path / "b.onnx").read_bytes()
@@ -202,7 +202,7 @@ def test_a_library_that_is_not_installed_is_named(
     original, folder = made("pooling")
     monkeypatch.setitem(__import__("sys").modules, library, None)
     with pytest.raises(SadclError, match=f"need {library}, .*pip install {library}"):
-        sadcl.load(folder) if library == "onnxruntime" else export.onnx(original, tmp_path / "a.onnx")
+        sadcl.load(folder) if library == "onnxruntime" else export.export_onnx(original, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -230,21 +230,21 @@ def test_a_network_that_cannot_be_exported_leaves_nothing(
     odd = model(head="pooling")
     odd.network.head = head
     with pytest.raises(SadclError, match=f"{words}.*register.runtime: torch"):
-        export.write(odd, tmp_path)
+        export.export_files(odd, tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_export_is_not_exported_again(made: Made, tmp_path: Path) -> None:
     with pytest.raises(SadclError, match="exported already"):
-        export.write(sadcl.load(made("sarl")[1]), tmp_path)
+        export.export_files(sadcl.load(made("sarl")[1]), tmp_path)
 
 
 def test_exporting_leaves_the_model_as_it_was(tmp_path: Path) -> None:
     double = model(head="pooling")
     double.network.double()
     before = {name: value.clone() for name, value in double.network.state_dict().items()}
-    export.onnx(double, tmp_path / "a.onnx")
+    export.export_onnx(double, tmp_path / "a.onnx")
     for name, value in double.network.state_dict().items():
         assert value.dtype == before[name].dtype
         assert torch.equal(value, before[name])
@@ -286,7 +286,9 @@ def prepared(root: Path) -> reader.Shards:
                 "sha256": files.digest(file), "problem": None,
             }
         )  # fmt: skip
-    writer.write(table.Table(pd.DataFrame(rows), tuple(CLASSES), ".", {}), root, root / "data", params.Prepare(), 1)
+    writer.write_shards(
+        table.Table(pd.DataFrame(rows), tuple(CLASSES), ".", {}), root, root / "data", params.Prepare(), 1
+    )
     return reader.Shards(root / "data/test")
 
 

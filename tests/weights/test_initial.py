@@ -40,7 +40,7 @@ def write(path: Path, classes: Sequence[str] = COCO, **change: Any) -> Network:
 
 def start(path: Path, classes: Sequence[str], **change: Any) -> Network:
     torch.manual_seed(2)
-    return initial.network(MODEL.model_copy(update={"weights": str(path), **change}), classes)
+    return initial.initial_network(MODEL.model_copy(update={"weights": str(path), **change}), classes)
 
 
 @pytest.fixture

@@ -95,14 +95,14 @@ def test_the_model_that_comes_out_gives_the_released_outputs(
 def test_the_backbone_comes_along(tmp_path: Path) -> None:
     kept = checkpoint("q2l")
     released.convert(as_torch(kept, tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
-    network, _ = weights.network(tmp_path / "weights.safetensors", "ema")
+    network, _ = weights.load_network(tmp_path / "weights.safetensors", "ema")
     body = network.backbone.body.state_dict()
     assert all(torch.equal(body[k.removeprefix("backbone.0.body.")], v) for k, v in kept.items() if ".body." in k)
 
 
 def test_projector_and_prototypes_of_stage_two_are_kept(tmp_path: Path) -> None:
     released.convert(as_torch(checkpoint("sarl"), tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
-    tensors, head = weights.load(tmp_path / "weights.safetensors")
+    tensors, head = weights.load_tensors(tmp_path / "weights.safetensors")
     golden = load_file(GOLDEN / "sarl_small.safetensors")
     projector = Projector(64, 1024)
     projector.load_state_dict({k[14:]: v for k, v in tensors.items() if k.startswith("ema.projector.")})
@@ -157,7 +157,7 @@ def test_names_of_coco_and_voc_are_known(count: int, first: str, last: str, tmp_
 def test_half_precision_becomes_single(tmp_path: Path) -> None:
     kept = {k: v.half() for k, v in checkpoint("q2l").items()}
     released.convert(as_torch(kept, tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
-    tensors, _ = weights.load(tmp_path / "weights.safetensors")
+    tensors, _ = weights.load_tensors(tmp_path / "weights.safetensors")
     assert {v.dtype for k, v in tensors.items() if "num_batches" not in k} == {torch.float32}
 
 

@@ -46,7 +46,7 @@ def cut(ids: Path, source: Path, name: str, root: Path = Path(".")) -> str:
     photos: dict[str, Path] = {}
     for split in sorted({split for split, _ in wanted}):
         _take(source, split, {image_id for of, image_id in wanted if of == split}, parts, photos)
-    with files.writing_directory(folder) as beside:
+    with files.atomic_directory(folder) as beside:
         for part, found in parts.items():
             found["images"].sort(key=lambda image: image["id"])
             files.write_text(beside / "annotations" / f"instances_{part}.json", json.dumps(found))

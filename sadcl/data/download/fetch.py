@@ -9,15 +9,15 @@ from typing import Any
 from sadcl import files, layout, params, pipeline
 from sadcl.data.download import archives, originals
 from sadcl.data.download.datasets import DataSet, Original
-from sadcl.data.download.http import Patience
-from sadcl.data.download.originals import Got
+from sadcl.data.download.http import RetryPolicy
+from sadcl.data.download.originals import DownloadedFile
 from sadcl.errors import SadclError
 from sadcl.progress import say, track
 
-_DEFAULT = Patience()
+_DEFAULT = RetryPolicy()
 
 
-def fetch(data_set: DataSet, root: Path = Path("."), mirror: str = "", patience: Patience = _DEFAULT) -> str:
+def fetch(data_set: DataSet, root: Path = Path("."), mirror: str = "", patience: RetryPolicy = _DEFAULT) -> str:
     """Fetch a set; started again, it goes on where it was, and takes in what could not be had before.
 
     Args:
@@ -39,7 +39,7 @@ def fetch(data_set: DataSet, root: Path = Path("."), mirror: str = "", patience:
     record = root / layout.RAW / f"{data_set.name}.sources.json"
     if folder.exists() and not record.exists():
         raise SadclError("There is something of this name already", where=folder, fix="Move it away and run this again")
-    with files.held(kept / "lock", f"fetching {data_set.name}"), _settings(data_set, root) as settings:
+    with files.lock(kept / "lock", f"fetching {data_set.name}"), _settings(data_set, root) as settings:
         known = originals.recorded(record)
         there = known if folder.exists() else {}
         wanted = [o for o in data_set.originals if o.file not in there and originals.may_be_had(o, mirror)]
@@ -80,7 +80,9 @@ def _lacks(data_set: DataSet, folder: Path, record: Path) -> bool:
     return bool(data_set.by_hand) and (bool(absent) or not closed)
 
 
-def _require_room(name: str, wanted: list[Original], kept: Path, mirror: str, patience: Patience, root: Path) -> None:
+def _require_room(
+    name: str, wanted: list[Original], kept: Path, mirror: str, patience: RetryPolicy, root: Path
+) -> None:
     """Look for room for archives, for what comes out of them (at least as much), and for DVC where it copies that."""
     copied = not pipeline.links(root)
     needed = 0
@@ -92,14 +94,14 @@ def _require_room(name: str, wanted: list[Original], kept: Path, mirror: str, pa
     files.require_room(kept, needed - have, f"{name}, its archives{also}")
 
 
-def _unpack(got: list[Got], folder: Path, record: Path, about: dict[str, Any], root: Path) -> None:
+def _unpack(got: list[DownloadedFile], folder: Path, record: Path, about: dict[str, Any], root: Path) -> None:
     packed = [each for each in got if archives.is_archive(each.original.file)]
     needed = 0
     for each in packed:
         with _distrusted(each):
             needed += archives.claimed_bytes(each.path, each.original.keep)
     more = folder.exists()
-    with files.writing_directory(folder) as beside:
+    with files.atomic_directory(folder) as beside:
         files.require_room(beside, needed * (1 if pipeline.links(root) else 2), f"what {folder.name}'s archives hold")
         if more:
             _link_all(folder, beside)
@@ -125,7 +127,7 @@ def _link_all(folder: Path, beside: Path) -> None:
             files.link(path, target)
 
 
-def _place(got: Got, beside: Path) -> None:
+def _place(got: DownloadedFile, beside: Path) -> None:
     """A file that is no archive."""
     target = beside / got.original.into / got.original.file
     if target.exists():  # by hand, before
@@ -137,7 +139,7 @@ def _place(got: Got, beside: Path) -> None:
     shutil.copyfile(got.path, target)
 
 
-def _unpack_one(got: Got, beside: Path) -> None:
+def _unpack_one(got: DownloadedFile, beside: Path) -> None:
     original = got.original
     with _distrusted(got):
         out = archives.unpack(got.path, beside, keep=original.keep, drop=original.drop, into=original.into)
@@ -150,7 +152,7 @@ def _unpack_one(got: Got, beside: Path) -> None:
 
 
 @contextmanager
-def _distrusted(got: Got) -> Iterator[None]:
+def _distrusted(got: DownloadedFile) -> Iterator[None]:
     """What can't be unpacked, and has no known checksum, is fetched anew by the next run."""
     try:
         yield

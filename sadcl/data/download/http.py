@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from sadcl import files
-from sadcl.data.partial import MEGABYTE, Part, TryAgainError, ask, bare
+from sadcl.data.partial import MEGABYTE, PartialDownload, TryAgainError, ask, bare
 from sadcl.errors import SadclError
 from sadcl.progress import say, track
 
@@ -18,7 +18,7 @@ _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "sadcl"}
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for whom.
 
     Attributes:
@@ -35,7 +35,7 @@ class Patience:
 
 
 def download(
-    url: str, path: Path, *, size: int | None = None, checked: bool = False, patience: Patience = Patience()
+    url: str, path: Path, *, size: int | None = None, checked: bool = False, patience: RetryPolicy = RetryPolicy()
 ) -> None:
     """Get a file; what a cut connection or a killed process left in ``path.part`` is gone on from.
 
@@ -51,11 +51,11 @@ def download(
         MissingError: the server has no such file.
         SadclError: it refuses, contradicts itself, or could not be reached often enough; or the disk is full.
     """
-    with files.plain_words(path, "what came stays for the next attempt"):
-        _download(url, Part(path, bare(url), size, checked), path.name, patience)
+    with files.translate_disk_errors(path, "what came stays for the next attempt"):
+        _download(url, PartialDownload(path, bare(url), size, checked), path.name, patience)
 
 
-def _download(url: str, part: Part, name: str, patience: Patience) -> None:
+def _download(url: str, part: PartialDownload, name: str, patience: RetryPolicy) -> None:
     pause, fruitless = patience.pause, 0
     with httpx.Client(follow_redirects=True, timeout=patience.stall, headers=_HEADERS) as client:
         for attempt in range(1, patience.attempts + 1):
@@ -81,7 +81,7 @@ def _download(url: str, part: Part, name: str, patience: Patience) -> None:
     )
 
 
-def length(url: str, patience: Patience) -> int | None:
+def length(url: str, patience: RetryPolicy) -> int | None:
     """Bytes of a file as its server says beforehand; None where it does not."""
     try:
         with httpx.Client(follow_redirects=True, timeout=min(patience.stall, 10.0), headers=_HEADERS) as client:
@@ -109,7 +109,7 @@ def digests(path: Path) -> dict[str, str]:
     return {name: each.hexdigest() for name, each in found.items()}
 
 
-def _words(error: Any, patience: Patience) -> str:
+def _words(error: Any, patience: RetryPolicy) -> str:
     if isinstance(error, httpx.TimeoutException):
         return f"nothing came for {patience.stall:g} s"
     if isinstance(error, httpx.ConnectError):

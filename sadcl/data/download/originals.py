@@ -9,7 +9,7 @@ from urllib.parse import quote
 from sadcl import files
 from sadcl.data.download import archives
 from sadcl.data.download.datasets import Original
-from sadcl.data.download.http import Patience, digests, download, length
+from sadcl.data.download.http import RetryPolicy, digests, download, length
 from sadcl.data.partial import MissingError, bare
 from sadcl.errors import SadclError
 from sadcl.progress import say
@@ -19,7 +19,7 @@ Known = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Got:
+class DownloadedFile:
     """An original that is here and checked.
 
     Attributes:
@@ -78,7 +78,7 @@ def may_be_had(original: Original, mirror: str) -> bool:
     return bool(original.url) or (source.is_file() if isinstance(source, Path) else bool(source))
 
 
-def expected_bytes(original: Original, mirror: str, patience: Patience) -> int:
+def expected_bytes(original: Original, mirror: str, patience: RetryPolicy) -> int:
     """Of the file, as it is known, lies there or its server says; 0 where nobody knows."""
     source = place(original, mirror)
     if isinstance(source, Path):
@@ -86,7 +86,7 @@ def expected_bytes(original: Original, mirror: str, patience: Patience) -> int:
     return (original.size if original.size is not None else length(source, patience)) or 0
 
 
-def get(original: Original, kept: Path, mirror: str, known: Known, patience: Patience) -> Got | None:
+def get(original: Original, kept: Path, mirror: str, known: Known, patience: RetryPolicy) -> DownloadedFile | None:
     """One file, checked; None where a mirror lacks one that has no address of its own.
 
     Raises:
@@ -99,7 +99,7 @@ def get(original: Original, kept: Path, mirror: str, known: Known, patience: Pat
     if isinstance(source, Path):
         if not source.is_file():
             raise SadclError("The folder lacks a file", where=source, fix="Put it there, or fetch without --from")
-        return Got(original, source, _check(source, size, wanted, original, ours=False), False, str(source))
+        return DownloadedFile(original, source, _check(source, size, wanted, original, ours=False), False, str(source))
     path = kept / original.file
     if not path.exists():
         say(f"{original.file}: {bare(source)}")
@@ -110,7 +110,7 @@ def get(original: Original, kept: Path, mirror: str, known: Known, patience: Pat
                 raise
             say(f"  {original.file} is not there")
             return None
-    return Got(original, path, _check(path, size, wanted, original, ours=True), True, bare(source))
+    return DownloadedFile(original, path, _check(path, size, wanted, original, ours=True), True, bare(source))
 
 
 def _check(path: Path, size: int | None, wanted: list[str], original: Original, *, ours: bool) -> str:

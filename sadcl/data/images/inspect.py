@@ -13,7 +13,7 @@ from sadcl.errors import SadclError
 
 
 @dataclass(frozen=True)
-class Facts:
+class PhotoInfo:
     """What a table row says about a photo's file.
 
     Attributes:
@@ -34,7 +34,7 @@ class Facts:
     problem: str | None = None
 
 
-def inspect(path: Path, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str, Facts] | None = None) -> Facts:
+def inspect(path: Path, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str, PhotoInfo] | None = None) -> PhotoInfo:
     """Read a file once, take its digest and decode it; a bad photo is an answer, not an error.
 
     Args:
@@ -45,7 +45,7 @@ def inspect(path: Path, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str,
     try:
         data = _read(path)
     except SadclError as error:
-        return Facts(0, 0, 0, "", problem=error.what)
+        return PhotoInfo(0, 0, 0, "", problem=error.what)
     sha256 = hashlib.sha256(data).hexdigest()
     if known and sha256 in known:
         return known[sha256]
@@ -56,8 +56,8 @@ def inspect(path: Path, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str,
         if plain and decode.turned(data, max_pixels) >= 5:
             width, height = height, width
     except SadclError as error:
-        return Facts(0, 0, len(data), sha256, problem=error.what)
-    return Facts(width, height, len(data), sha256, *astuple(looks(Image.fromarray(seen))))
+        return PhotoInfo(0, 0, len(data), sha256, problem=error.what)
+    return PhotoInfo(width, height, len(data), sha256, *astuple(looks(Image.fromarray(seen))))
 
 
 def _read(path: Path) -> bytes:

@@ -13,7 +13,7 @@ SIDE = 256
 
 
 @dataclass(frozen=True)
-class Looks:
+class ImageStatistics:
     """How a photo looks.
 
     Attributes:
@@ -27,14 +27,14 @@ class Looks:
     phash: int = 0
 
 
-def looks(image: Image.Image) -> Looks:
+def looks(image: Image.Image) -> ImageStatistics:
     """Look at an upright RGB photo; one that was decoded at a reduced size gives nearly the same."""
     grey = image.convert("L")
     shorter = min(grey.size)
     if shorter > SIDE:
         grey = grey.resize([max(1, round(side * SIDE / shorter)) for side in grey.size], Image.Resampling.BOX)
     values = np.asarray(grey, np.float32)
-    return Looks(round(float(values.mean()), 3), round(_sharpness(values), 3), _phash(grey))
+    return ImageStatistics(round(float(values.mean()), 3), round(_sharpness(values), 3), _phash(grey))
 
 
 def _sharpness(grey: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sadcl import files, layout, params, pipeline
-from sadcl.data.onboarding.detect import Found, recognise
+from sadcl.data.onboarding.detect import DetectedSource, recognise
 from sadcl.data.onboarding.recipe import has_splits, recipe
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
@@ -77,7 +77,7 @@ def _refuse_taken(places: tuple[Path, ...]) -> None:
             raise SadclError("This is there already", where=place, fix="Take another name; nothing is overwritten")
 
 
-def _files(found: Found) -> list[str]:
+def _files(found: DetectedSource) -> list[str]:
     """All that is copied, relative to the source's folder: photos, lists of labels, and what tells names of classes."""
     lists = list(found.ingest["annotations"].values())
     about = {f"{folder}/{name}" for folder in (".", *(Path(one).parent.as_posix() for one in lists)) for name in ABOUT}
@@ -86,7 +86,7 @@ def _files(found: Found) -> list[str]:
     return sorted(used | {name for name in _lying(found) if found.ingest["format"] == "yolo" and name.endswith(".txt")})
 
 
-def _lying(found: Found) -> Iterator[str]:
+def _lying(found: DetectedSource) -> Iterator[str]:
     """Files in the source's folder, but for hidden ones."""
     for folder, folders, names in os.walk(found.root, followlinks=found.ingest["format"] == "folder"):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -94,12 +94,12 @@ def _lying(found: Found) -> Iterator[str]:
         yield from ((inner / name).as_posix() for name in names if not name.startswith("."))
 
 
-def _unused(found: Found, copied: list[str]) -> list[str]:
+def _unused(found: DetectedSource, copied: list[str]) -> list[str]:
     return sorted(set(_lying(found)) - set(copied)) if found.whole else []
 
 
 def _copy(names: list[str], source: Path, folder: Path) -> None:
-    with files.writing_directory(folder) as beside:
+    with files.atomic_directory(folder) as beside:
         for name in track(names, "copying", unit="files"):
             (beside / name).parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -108,7 +108,7 @@ def _copy(names: list[str], source: Path, folder: Path) -> None:
                 raise SadclError(f"The file can't be read: {error.strerror}", where=source / name) from None
 
 
-def _sentences(name: str, found: Found, folder: Path, fresh: bool, unused: list[str]) -> Iterator[str]:
+def _sentences(name: str, found: DetectedSource, folder: Path, fresh: bool, unused: list[str]) -> Iterator[str]:
     images, classes = found.source.images, found.source.classes
     size = f"{len(images):,} photos of {len(classes)} class{'' if len(classes) == 1 else 'es'}"
     yield f"{size}, read as {found.ingest['format']}, are in {folder} now, and tracked by DVC"

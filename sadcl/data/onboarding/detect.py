@@ -10,14 +10,14 @@ from sadcl.data import sources
 from sadcl.data.sources.photo_files import photos
 from sadcl.data.sources.rows import SPLIT_NAMES
 from sadcl.data.sources.safe_yaml import is_file
-from sadcl.data.whereabouts import KNOWN, held_out, split_of, visible, with_photos
+from sadcl.data.whereabouts import KNOWN, held_out, locate_photos, split_of, visible
 from sadcl.errors import SadclError
 
 TABLES = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedSource:
     """A source as it lies somewhere.
 
     Attributes:
@@ -33,7 +33,7 @@ class Found:
     source: sources.Source = field(repr=False)
 
 
-def recognise(path: Path) -> Found:
+def recognise(path: Path) -> DetectedSource:
     """Find out what was given, and read it.
 
     Args:
@@ -48,9 +48,9 @@ def recognise(path: Path) -> Found:
         )
     root = path if path.is_dir() else path.parent
     settings = _folder(path) if path.is_dir() else _file(path)
-    settings, source = with_photos(root, settings)
+    settings, source = locate_photos(root, settings)
     _refuse_missing(source, root)
-    return Found(root, settings, path.is_dir() or settings["format"] == "yolo", source)
+    return DetectedSource(root, settings, path.is_dir() or settings["format"] == "yolo", source)
 
 
 def _folder(root: Path) -> dict[str, Any]:

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import params, pipeline
-from sadcl.data.onboarding.detect import Found
+from sadcl.data.onboarding.detect import DetectedSource
 
 BASE = pipeline.STARTER / "own.yaml"
 STEPS = 8
 """Batches an epoch, at least; few photos would otherwise make one step of it."""
 
 
-def recipe(name: str, found: Found, root: Path, like: str | None) -> str:
+def recipe(name: str, found: DetectedSource, root: Path, like: str | None) -> str:
     """The text of a recipe for a source, made from ``like`` or from a small one."""
     from ruamel.yaml import YAML
     from yaml import safe_load as load
 
     base = BASE if like is None else params.recipe(like, root)
-    params.parse(params.read(base), where=base)
+    params.parse(params.read_settings(base), where=base)
     yaml = YAML()
     yaml.width = 120
     yaml.preserve_quotes = True
@@ -58,7 +58,7 @@ def _quoted(value: Any) -> Any:
     return DoubleQuotedScalarString(value)
 
 
-def _min_positives(found: Found, share: float) -> dict[str, int]:
+def _min_positives(found: DetectedSource, share: float) -> dict[str, int]:
     """Half of what the rarest class has in each split, rounded down: a loss is noticed, chance is not."""
     shares = {"train": 1 - 2 * share, "select": share, "test": share}
     counts = {split: _counts(found, split) for split in ("", *shares)}
@@ -70,29 +70,29 @@ def _min_positives(found: Found, share: float) -> dict[str, int]:
     return {split: own[split] // 2 for split in shares}
 
 
-def _to_train_on(found: Found, raw: Any) -> int:
+def _to_train_on(found: DetectedSource, raw: Any) -> int:
     own = sum(image.split == "train" for image in found.source.images)
     return own if has_splits(found) else int(len(found.source.images) * (1 - 2 * raw["ingest"]["select_fraction"]))
 
 
-def _counts(found: Found, split: str) -> list[int]:
+def _counts(found: DetectedSource, split: str) -> list[int]:
     """Photos of each class."""
     counts = Counter(label for image in found.source.images if image.split == split for label in image.labels)
     return [counts[i] for i in range(len(found.source.classes))]
 
 
-def has_splits(found: Found) -> bool:
+def has_splits(found: DetectedSource) -> bool:
     """Whether the source itself says of each photo in which split it is."""
     return all(image.split for image in found.source.images)
 
 
-def _most_unlabelled(found: Found) -> float:
+def _most_unlabelled(found: DetectedSource) -> float:
     sizes = Counter(image.split for image in found.source.images)
     without = Counter(image.split for image in found.source.images if not image.labels)
     return max(without[split] / size for split, size in sizes.items())
 
 
-def _rules(found: Found) -> list[dict[str, Any]]:
+def _rules(found: DetectedSource) -> list[dict[str, Any]]:
     """Rules that ask the first model for more than guessing, and every later one to be no worse than the champion."""
     labels = sum(len(image.labels) for image in found.source.images)
     guessing = 100 * labels / (len(found.source.images) * len(found.source.classes))
@@ -104,7 +104,7 @@ def _rules(found: Found) -> list[dict[str, Any]]:
     ]
 
 
-def _head(name: str, found: Found, like: str | None) -> str:
+def _head(name: str, found: DetectedSource, like: str | None) -> str:
     counts = Counter(label for image in found.source.images for label in image.labels)
     rarest = min(range(len(found.source.classes)), key=lambda i: counts[i])
     return "\n".join(

@@ -30,7 +30,7 @@ GROUP_BYTES = 32 << 20
 _STALE = "Run `dvc repro` again, so that ingest looks at it"
 
 
-def write(table: Table, root: Path, directory: Path, settings: params.Prepare, workers: int) -> dict[str, int]:
+def write_shards(table: Table, root: Path, directory: Path, settings: params.Prepare, workers: int) -> dict[str, int]:
     """Write ``directory/{train,select,test}`` from a table that passed validation.
 
     Args:
@@ -48,7 +48,7 @@ def write(table: Table, root: Path, directory: Path, settings: params.Prepare, w
     """
     schema, counts = _schema(table), {}
     with ExitStack() as stack:
-        folders = {split: stack.enter_context(files.writing_directory(directory / split)) for split in SPLITS}
+        folders = {split: stack.enter_context(files.atomic_directory(directory / split)) for split in SPLITS}
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="prepare"))
         for split, folder in folders.items():
             rows = table.split(split)

@@ -46,7 +46,7 @@ class Source:
     gone: list[Image] = field(default_factory=list)
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the annotations of a source.
 
     Args:
@@ -94,16 +94,16 @@ def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
     from sadcl.data.sources import coco, csv_table, folder, jsonl, labelstudio, nuswide, parquet_table, vg500, voc, yolo
 
     return {
-        "coco": coco.read,
-        "csv": csv_table.read,
-        "folder": folder.read,
-        "jsonl": jsonl.read,
-        "labelstudio": labelstudio.read,
-        "nuswide": nuswide.read,
-        "parquet": parquet_table.read,
-        "vg500": vg500.read,
-        "voc": voc.read,
-        "yolo": yolo.read,
+        "coco": coco.read_source,
+        "csv": csv_table.read_source,
+        "folder": folder.read_source,
+        "jsonl": jsonl.read_source,
+        "labelstudio": labelstudio.read_source,
+        "nuswide": nuswide.read_source,
+        "parquet": parquet_table.read_source,
+        "vg500": vg500.read_source,
+        "voc": voc.read_source,
+        "yolo": yolo.read_source,
     }
 
 

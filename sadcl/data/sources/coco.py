@@ -23,7 +23,7 @@ Categories = list[tuple[int, str]]
 """Id and name, in ascending order of ids."""
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the annotation file of each split.
 
     Raises:

@@ -12,16 +12,16 @@ from sadcl.data.sources import Source, tabular
 from sadcl.errors import SadclError
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the CSV files that the settings name.
 
     Raises:
         SadclError: a file is missing, has no such header, or a row is wrong.
     """
-    return tabular.read(root, settings, opened)
+    return tabular.read_source(root, settings, open_rows)
 
 
-def opened(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
+def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
     """The header, and the rows with the lines on which they end; empty lines are left out."""
     rows = _rows(path)
     _, header = next(rows, (1, []))

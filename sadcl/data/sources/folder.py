@@ -14,7 +14,7 @@ from sadcl.data.sources.rows import Row, source
 from sadcl.errors import SadclError
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the folders that the settings name.
 
     Raises:

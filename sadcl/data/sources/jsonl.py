@@ -36,7 +36,7 @@ _NO_SLICES = frozenset(("file_name", "split", *LABELS)) | BETTER
 _FIX = "Mend the file"
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the JSONL files that the settings name.
 
     Raises:

@@ -26,7 +26,7 @@ _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 _FIX = "Export it again as JSON"
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the exports that the settings name.
 
     Raises:

@@ -39,7 +39,7 @@ _SPLITS = {"train": "train", "val": "test", "test": "test"}
 """Words of the CSV form."""
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the lists, and look which photos are there.
 
     Raises:

@@ -24,16 +24,16 @@ BATCH = 4096
 _DAMAGED = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the Parquet files that the settings name.
 
     Raises:
         SadclError: a file is missing or damaged, has no such columns, or a row is wrong.
     """
-    return tabular.read(root, settings, opened)
+    return tabular.read_source(root, settings, open_rows)
 
 
-def opened(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
+def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
     """The columns, and the rows by number."""
     with _plain_words(path):
         file = pq.ParquetFile(path)

@@ -40,7 +40,7 @@ Open = Callable[[Path], tuple[Sequence[str], Iterable[Record]]]
 """Opens a file: its columns, and its rows."""
 
 
-def read(root: Path, settings: params.Ingest, opened: Open) -> Source:
+def read_source(root: Path, settings: params.Ingest, opened: Open) -> Source:
     """Read the files that the settings name.
 
     Raises:

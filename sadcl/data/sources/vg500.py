@@ -17,7 +17,7 @@ CLASSES = tuple(f"{number:03d}" for number in range(500))
 _FIX = "Get the lists and the index again, from one place"
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the list of each split and the index.
 
     Raises:

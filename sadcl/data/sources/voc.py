@@ -23,7 +23,7 @@ _INDEX = {name: i for i, name in enumerate(CLASSES)}
 _FIX = "Mend the file, or get it again"
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the list of each split, and the XML file of each image in it.
 
     Raises:

@@ -21,7 +21,7 @@ from sadcl.errors import SadclError
 _FIX = "Mend the file"
 
 
-def read(root: Path, settings: params.Ingest) -> Source:
+def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the ``data.yaml`` that ``ingest.annotations.train`` names, and the labels that it leads to.
 
     Raises:

@@ -116,7 +116,7 @@ def assign(
     if all(present):
         _write(kept, known, {ids[i]: (present[i], digests[i]) for i in asked})
         return present
-    found = stratification.deal(
+    found = stratification.stratify(
         targets,
         np.arange(len(ids)) if groups is None else groups,
         np.array([1 - 2 * fraction, fraction, fraction]),

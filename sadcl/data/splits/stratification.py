@@ -23,7 +23,7 @@ MENDS, TRIES, CANDIDATES = 500, 10, 500
 """Groups that are moved afterwards at most, places that are looked at for each, and groups that are tried there."""
 
 
-def deal(
+def stratify(
     targets: np.ndarray, groups: np.ndarray, shares: np.ndarray, draws: np.ndarray, fixed: np.ndarray
 ) -> np.ndarray:
     """Give each group of photos a split.

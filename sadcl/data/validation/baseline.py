@@ -23,7 +23,7 @@ PAIRS = 1000
 
 
 @dataclass(frozen=True)
-class Accepted:
+class Baseline:
     """The data that people accepted.
 
     Attributes:
@@ -44,7 +44,7 @@ class Accepted:
 
 
 def accept(table: Table) -> dict[str, Any]:
-    """What later data is held against; see ``Accepted``.
+    """What later data is held against; see ``Baseline``.
 
     ``table`` is a digest of the protocol, so that a person sees which data was accepted.
     """
@@ -63,7 +63,7 @@ def accept(table: Table) -> dict[str, Any]:
     }
 
 
-def read(value: Any) -> Accepted | None:
+def parse_baseline(value: Any) -> Baseline | None:
     """Read what ``accept`` made, now or in an older version; None where nothing was accepted yet.
 
     Raises:
@@ -117,11 +117,11 @@ def pairs_of(classes: tuple[str, ...], counts: np.ndarray) -> dict[tuple[str, st
     return {(min(classes[i], classes[j]), max(classes[i], classes[j])): photos for i, j, photos in found}
 
 
-def _read(value: Any) -> Accepted:
+def _read(value: Any) -> Baseline:
     shares = {str(name): _number(share, 1) for name, share in value["frequencies"].items()}
     spread = value.get("measures")
     pairs = value.get("together")
-    return Accepted(
+    return Baseline(
         images=int(_number(value.get("images", 0))),
         source=value.get("source"),
         frequencies=shares,
@@ -155,5 +155,5 @@ def accept_data() -> str:
 
     if not layout.TABLE.exists():
         raise SadclError("There is no table to accept", where=layout.TABLE, fix="Run `dvc repro validate` first")
-    files.write_json(layout.BASELINE, baseline.accept(table.read(layout.TABLE)))
+    files.write_json(layout.BASELINE, baseline.accept(table.read_table(layout.TABLE)))
     return f"{layout.BASELINE} now describes the present data; commit it"

@@ -8,7 +8,7 @@ import pandas as pd
 from sadcl.data.splits import near_duplicates
 from sadcl.data.table import SPLITS, Table
 from sadcl.data.validation import baseline, drift
-from sadcl.data.validation.baseline import Accepted
+from sadcl.data.validation.baseline import Baseline
 
 
 def images(table: Table) -> pd.DataFrame:
@@ -56,16 +56,16 @@ def classes(table: Table) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def learnt(table: Table) -> pd.DataFrame:
+def training_neighbours(table: Table) -> pd.DataFrame:
     """A row a photo of train or select; ``near`` names the photo of test that looks most like it, if one nearly does.
 
     The very same content is the business of ``twin``. A photo with a problem or without any contrast looks like none.
     """
     frame = table.frame
     rows = frame[frame["split"] != "test"].reset_index(drop=True)
-    test = frame[told_apart(frame) & (frame["split"] == "test")]
+    test = frame[is_distinctive(frame) & (frame["split"] == "test")]
     near = near_duplicates.nearest(rows["phash"].to_numpy(np.uint64), test["phash"].to_numpy(np.uint64))
-    near[~told_apart(rows).to_numpy()] = -1
+    near[~is_distinctive(rows).to_numpy()] = -1
     digests, ids = test["sha256"].tolist(), test["image_id"].tolist()
     names = [
         f"{ids[at]} in test" if at >= 0 and digests[at] != sha256 else None
@@ -74,12 +74,12 @@ def learnt(table: Table) -> pd.DataFrame:
     return rows[["image_id", "file"]].assign(near=pd.Series(names, dtype=object))
 
 
-def told_apart(frame: pd.DataFrame) -> "pd.Series[bool]":
+def is_distinctive(frame: pd.DataFrame) -> "pd.Series[bool]":
     """The rows whose photos show something that a hash can tell apart."""
     return frame["problem"].isna() & (frame["sharpness"] >= near_duplicates.FLAT)
 
 
-def frequencies(table: Table, before: Accepted) -> pd.DataFrame:
+def frequencies(table: Table, before: Baseline) -> pd.DataFrame:
     """A row a class that is known now or was known then.
 
     ``shift`` is relative to what was accepted, and 0 where chance explains the difference.
@@ -100,7 +100,7 @@ def frequencies(table: Table, before: Accepted) -> pd.DataFrame:
     return frame.assign(change=frame["change"].astype(object).where(frame["change"].notna(), None))
 
 
-def measures(table: Table, before: Accepted) -> pd.DataFrame:
+def measures(table: Table, before: Baseline) -> pd.DataFrame:
     """A row a measure of photos: medians and distance from what was accepted, 0 where chance explains it."""
     rows, spread = [], before.measures or {}
     for name, values in baseline.measures(table).items() if spread else ():
@@ -112,7 +112,7 @@ def measures(table: Table, before: Accepted) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "name", "before", "now", "distance", "moved"])
 
 
-def together(table: Table, before: Accepted) -> pd.DataFrame:
+def together(table: Table, before: Baseline) -> pd.DataFrame:
     """A row a pair of classes that many photos show together, now or then, by how far their overlap moved.
 
     The overlap is the share of photos with both among photos with either. A pair that was too rare to be kept is taken

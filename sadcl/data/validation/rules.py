@@ -12,7 +12,7 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.table import SPLITS, Table
-from sadcl.data.validation.baseline import MEASURES, Accepted
+from sadcl.data.validation.baseline import MEASURES, Baseline
 
 INDEX = {
     "images": ["image_id", "file"],
@@ -54,7 +54,7 @@ class Rule:
     severity: str = field(default="critical", kw_only=True)
 
 
-def rules(table: Table, settings: params.Validate, accepted: Accepted | None) -> list[Rule]:
+def rules(table: Table, settings: params.Validate, accepted: Baseline | None) -> list[Rule]:
     """All rules for a table, in the order of the report."""
     needed = {str(split): count for split, count in settings.min_positives.items()}
     empty = {split: "" if len(table.split(split)) else f"{split} has no photos" for split in SPLITS}
@@ -114,7 +114,7 @@ def _apart(most: float, excuse: str) -> Rule:
     )  # fmt: skip
 
 
-def _steady(table: Table, settings: params.Validate, accepted: Accepted | None) -> list[Rule]:
+def _steady(table: Table, settings: params.Validate, accepted: Baseline | None) -> list[Rule]:
     """What is held against the accepted data; each leaves out what chance explains (sadcl/data/validation/drift.py)."""
     excuse = "no data was accepted yet"
     if accepted is not None:

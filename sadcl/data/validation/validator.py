@@ -33,11 +33,11 @@ def validate(table: Table, settings: params.Validate, known: Any, docs: Path) ->
     Raises:
         SadclError: what is given as accepted is not what ``accept`` makes.
     """
-    before = baseline.read(known)
+    before = baseline.parse_baseline(known)
     asked = rules(table, settings, before)
     shown = {
         "images": frames.images(table),
-        "learnt": frames.learnt(table),
+        "learnt": frames.training_neighbours(table),
         "labels": frames.labels(table),
         "classes": frames.classes(table),
     }
@@ -45,7 +45,7 @@ def validate(table: Table, settings: params.Validate, known: Any, docs: Path) ->
         shown["accepted"] = frames.frequencies(table, before)
         shown["measures"] = frames.measures(table, before)
         shown["together"] = frames.together(table, before)
-    with files.writing_directory(docs) as site:
+    with files.atomic_directory(docs) as site:
         verdicts = expectations.judge(shown, INDEX, [rule for rule in asked if not rule.excuse], site)
         found = [_judged(rule, verdicts.get(rule.name)) for rule in asked]
         data_docs.finish(site, found)

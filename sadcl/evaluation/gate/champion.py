@@ -35,7 +35,7 @@ class Champion:
         return f"{self.name} version {self.version}"
 
 
-def read(path: str | Path = layout.CHAMPION) -> Champion | None:
+def read_champion(path: str | Path = layout.CHAMPION) -> Champion | None:
     """Who is champion; None where nobody is yet.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadcl.evaluation.bootstrap import ECE_BIAS, FloatArray, Interval, ap_interval, interval
-from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, Held
+from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, RuleResult
 
 LOWER_IS_BETTER = {"ECE"}
 BEYOND_100 = {"robustness"}
@@ -88,15 +88,15 @@ class Evidence:
     cost: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def compared(evidence: Evidence, what: str) -> tuple[Sample, Sample] | Held:
+def compared(evidence: Evidence, what: str) -> tuple[Sample, Sample] | RuleResult:
     """Model and champion, or why ``what`` of them can't be compared."""
     model, champion = evidence.model, evidence.champion
     if not isinstance(model, Sample):
-        return Held(REFUSED, why_unknown("the model", model, what))
+        return RuleResult(REFUSED, why_unknown("the model", model, what))
     if isinstance(champion, NotApplicable):
-        return Held(NOT_APPLICABLE, f"{what} is not compared with a champion: {champion.reason}.")
+        return RuleResult(NOT_APPLICABLE, f"{what} is not compared with a champion: {champion.reason}.")
     if not isinstance(champion, Sample):
-        return Held(REFUSED, why_unknown("the champion", champion, what))
+        return RuleResult(REFUSED, why_unknown("the champion", champion, what))
     return model, champion
 
 

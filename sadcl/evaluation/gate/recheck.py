@@ -21,10 +21,10 @@ def judge_project(settings: params.Params) -> dict[str, Any]:
     return verdict(
         settings.gate,
         settings.evaluate.threshold,
-        scores.read(SCORES),
+        scores.read_scores(SCORES),
         files.read_json(METRICS),
-        scores.read(CHAMPION_SCORES),
-        champion.read(),
+        scores.read_scores(CHAMPION_SCORES),
+        champion.read_champion(),
     )
 
 

@@ -11,7 +11,7 @@ HOPELESS = 100
 
 
 @dataclass(frozen=True)
-class Held:
+class RuleResult:
     """A rule's answer.
 
     Attributes:
@@ -33,7 +33,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Limit:
+class Bound:
     """What a figure must not be below, or not above; the limit itself is right.
 
     Attributes:
@@ -49,7 +49,7 @@ class Limit:
     why: str = ""
 
 
-def hold(name: str, figure: Interval, limit: Limit, images: int, sign: str = "") -> Held:
+def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "") -> RuleResult:
     """Hold a figure against a limit.
 
     By its interval it passes when all of that lies on the right side, fails when all lies on the wrong one, and is
@@ -70,8 +70,8 @@ def hold(name: str, figure: Interval, limit: Limit, images: int, sign: str = "")
     def right(number: float) -> bool:
         return number >= limit.value if limit.lower else number <= limit.value
 
-    def held(result: str, words: str, more_images: int | None = None) -> Held:
-        return Held(result, words, low=_finite(figure.low), high=_finite(figure.high), more_images=more_images)
+    def held(result: str, words: str, more_images: int | None = None) -> RuleResult:
+        return RuleResult(result, words, low=_finite(figure.low), high=_finite(figure.high), more_images=more_images)
 
     if not limit.by_interval:
         holds = right(figure.value)

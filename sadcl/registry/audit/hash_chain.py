@@ -4,15 +4,14 @@ A line that was edited or taken out breaks the chain behind it. A tail that was 
 file alone: whoever noted a line's digest elsewhere misses it.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from sadcl import files
 from sadcl.errors import SadclError
 
 BEFORE = "before"
@@ -31,7 +30,7 @@ def append(path: Path, entry: Mapping[str, Any]) -> str:
         SadclError: the last line is not one of ours.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path) as file:
+    with files.open_locked(path) as file:
         lines = _whole_lines(file)
         parse(lines[-1:], path)
         line = json.dumps({**entry, BEFORE: _last(lines)}, sort_keys=True, ensure_ascii=False).encode()
@@ -92,13 +91,6 @@ def digest(text: str) -> str:
 
 def _last(lines: list[bytes]) -> str:
     return hashlib.sha256(lines[-1]).hexdigest() if lines else ""
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[IO[bytes]]:
-    with open(path, "a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
 
 
 def _whole_lines(file: IO[bytes]) -> list[bytes]:

@@ -1,7 +1,6 @@
 """Who decided what, when and why in this project: a chained file, which is committed."""
 
 import getpass
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,10 +35,7 @@ def broken(root: Path = Path(".")) -> list[int]:
 
 def user(root: Path = Path(".")) -> str:
     """Who sits here: git's name and address, or the login name."""
-    asked = [subprocess.run(["git", "config", key], cwd=root, capture_output=True, text=True, check=False,
-                            env=processes.surroundings())
-             for key in ("user.name", "user.email")]  # fmt: skip
-    name, email = (answer.stdout.strip() for answer in asked)
+    name, email = (processes.git(root, "config", key).stdout.strip() for key in ("user.name", "user.email"))
     return f"{name} <{email}>" if name and email else name or getpass.getuser()
 
 

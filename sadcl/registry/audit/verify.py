@@ -50,7 +50,7 @@ def newest(root: Path = Path(".")) -> str:
     return hash_chain.digests(lines[-1:])[0] if lines else ""
 
 
-def read(root: Path = Path(".")) -> History:
+def read_history(root: Path = Path(".")) -> History:
     """Tell everything, and hold it against the registry and against data/champion.json.
 
     Raises:
@@ -75,7 +75,7 @@ def _ledger(root: Path) -> list[bytes] | None:
     """The lines of the server's ledger; None where the registry is no guarded server."""
     if store.database(root) is not None:
         return None
-    with store.opened(root):
+    with store.connect(root):
         try:
             return hash_chain.split(identity.answer(identity.LEDGER, root).encode())
         except identity.NoAccountsError:
@@ -106,9 +106,9 @@ def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> lis
         return []
     name = params.load("register", path=root / params.FILE).register_.name
     production = schema.production(name)
-    with store.opened(root) as client:
+    with store.connect(root) as client:
         versions = [*lookup.versions(client, name), *lookup.versions(client, production)]
-        reigning = lookup.holder(client, production, schema.CHAMPION)
+        reigning = lookup.version_with_alias(client, production, schema.CHAMPION)
     found = [
         f"The decision on {lookup.address(version)} was never written down: it is forged, or was cut short."
         for version in versions

@@ -12,7 +12,7 @@ from sadcl import files, layout, params
 from sadcl.registry import lineage
 from sadcl.registry.model_card import markdown
 from sadcl.registry.model_card.markdown import Markdown, code, table
-from sadcl.registry.stage_outputs import ONNX, Made
+from sadcl.registry.stage_outputs import ONNX, StageOutputs
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -33,7 +33,7 @@ PACKAGED = "apache-2.0"
 """The licence of the backbone that `weights: package` starts from; see NOTICE."""
 
 
-def render(made: Made, version: str, facts: Mapping[str, str]) -> dict[str, str]:
+def render(made: StageOutputs, version: str, facts: Mapping[str, str]) -> dict[str, str]:
     """The card's files by name: ``README.md`` and ``card.html``.
 
     Args:
@@ -56,7 +56,7 @@ def render(made: Made, version: str, facts: Mapping[str, str]) -> dict[str, str]
     return {CARD: str(ModelCard(f"---\n{head}\n---\n\n{text}")), PAGE: page}
 
 
-def _metadata(made: Made, licence: str) -> "ModelCardData":
+def _metadata(made: StageOutputs, licence: str) -> "ModelCardData":
     """What hubs read at the top of a card."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -79,19 +79,22 @@ def _metadata(made: Made, licence: str) -> "ModelCardData":
     )
 
 
-def _asked(made: Made, name: str) -> dict[str, Any] | None:
+def _asked(made: StageOutputs, name: str) -> dict[str, Any] | None:
     """How a figure was taken: its threshold where it has one, and its 95 % interval where that is known."""
     threshold = {"threshold": _threshold(made)} if name != "mAP" else {}
     ends = _ends(made, name)
     return {**threshold, **({"interval_95": [round(end, 2) for end in ends]} if ends else {})} or None
 
 
-def _facts(made: Made, facts: Mapping[str, str]) -> dict[str, Any]:
+def _facts(made: StageOutputs, facts: Mapping[str, str]) -> dict[str, Any]:
     """What the template shows."""
     from sadcl.data.table import SPLITS
     from sadcl.evaluation import scores as score_files
 
-    scores, settings = score_files.read(made.root / layout.SCORES), params.parse(made.settings, made.root / params.FILE)
+    scores, settings = (
+        score_files.read_scores(made.root / layout.SCORES),
+        params.parse(made.settings, made.root / params.FILE),
+    )
     validation = files.read_json(made.root / layout.VALIDATION)
     photos = validation.get("images", {})
     shown_on = (scores.targets & ~scores.ignored).sum(axis=0).tolist()
@@ -159,7 +162,7 @@ def _loss(stage: params.Pretrain) -> str:
     return f"asymmetric, powers {powers[0]:g} and {powers[1]:g}" if any(powers) else "binary cross-entropy"
 
 
-def _figures(made: Made, published: params.Published | None) -> Markdown:
+def _figures(made: StageOutputs, published: params.Published | None) -> Markdown:
     """All figures that are known or published, with what the recipe names beside them."""
     from sadcl.evaluation.gate.verdict import IN_USE
     from sadcl.evaluation.metrics import NAMES
@@ -180,15 +183,15 @@ def _figures(made: Made, published: params.Published | None) -> Markdown:
     return table(["", "this model", "95 % interval", "SARL alone", published.name if published else ""], rows)
 
 
-def _slices(made: Made, scores: "Scores") -> list[tuple[str, Markdown]]:
+def _slices(made: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown]]:
     """For each rule on slices that was judged, what it says, and the model's own figure on each slice that it took."""
     from sadcl.evaluation.gate.rules.slices import groups
     from sadcl.evaluation.gate.verdict import MODEL, columns
-    from sadcl.evaluation.metrics import plain
+    from sadcl.evaluation.metrics import to_json
 
     def figure(part: "Scores", metric: str) -> str:
         known = {
-            **plain(part.figures(MODEL, _threshold(made))),
+            **to_json(part.figures(MODEL, _threshold(made))),
             "ECE": part.calibration_error(MODEL),
             "in_use": part.figures_in_use(MODEL),
             "robustness": part.robustness(MODEL).get("kept"),
@@ -209,7 +212,7 @@ def _slices(made: Made, scores: "Scores") -> list[tuple[str, Markdown]]:
     return found
 
 
-def _lineage(made: Made, facts: Mapping[str, str]) -> Markdown:
+def _lineage(made: StageOutputs, facts: Mapping[str, str]) -> Markdown:
     packages = json.loads(facts.get("sadcl.packages", "{}"))
     commit, _, edited = facts.get("sadcl.git", "").partition(", ")
     rows = [
@@ -223,7 +226,7 @@ def _lineage(made: Made, facts: Mapping[str, str]) -> Markdown:
     return table(["", "made with"], [row for row in rows if row[1]])
 
 
-def _labels(made: Made, scores: "Scores", positives: Sequence[tuple[str, int]]) -> Markdown:
+def _labels(made: StageOutputs, scores: "Scores", positives: Sequence[tuple[str, int]]) -> Markdown:
     """Every class with its own figures; a threshold where the model has its own for each."""
     from sadcl.evaluation.gate.verdict import MODEL
 
@@ -249,18 +252,18 @@ def _start(model: params.Model) -> tuple[str, str]:
     return f"{known.get('architecture')}.{known.get('tag')}", str(known.get("license") or "")
 
 
-def _threshold(made: Made) -> float:
+def _threshold(made: StageOutputs) -> float:
     """Of the figures that need one."""
     return float(made.metrics.get("threshold") or made.settings["evaluate"]["threshold"])
 
 
-def _ends(made: Made, name: str) -> list[float] | None:
+def _ends(made: StageOutputs, name: str) -> list[float] | None:
     """The ends of a figure's 95 % interval, as the gate found them; None where it did not."""
     interval = made.verdict.get("intervals", {}).get(name, {}).get("model")
     return interval[1:] if interval else None
 
 
-def _interval(made: Made, name: str) -> str:
+def _interval(made: StageOutputs, name: str) -> str:
     """The same in words, on one line wherever it stands."""
     ends = _ends(made, name)
     return Markdown(f"{ends[0]:.2f}\u00a0to\u00a0{ends[1]:.2f}") if ends else ""

@@ -4,11 +4,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from sadcl.errors import SadclError
-from sadcl.review.context import Desk, desk
+from sadcl.review.context import AppContext, desk
 from sadcl.review.routes.login import Own, Who
 from sadcl.review.routes.versions import show
 from sadcl.review.sessions import Session
-from sadcl.review.snapshot import Registered
+from sadcl.review.snapshot import RegistrySnapshot
 
 LONGEST = 2000
 """Characters of a reason."""
@@ -61,7 +61,7 @@ def roll_back(request: Request, who: Who, sent: Own) -> Response:
 
 
 def _confirm(
-    at: Desk, who: Session, now: Registered, status: int = 200, reason: str = "", refused: str = ""
+    at: AppContext, who: Session, now: RegistrySnapshot, status: int = 200, reason: str = "", refused: str = ""
 ) -> Response:
     return at.render("rollback.html", who, status, now=now, reason=reason, refused=refused)
 

@@ -6,8 +6,8 @@ from urllib.parse import quote, urlsplit
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from sadcl.review.context import Desk, desk
-from sadcl.review.forms import Form, Sent, _just_shown, _same, _signed
+from sadcl.review.context import AppContext, desk
+from sadcl.review.forms import Form, PostedForm, _just_shown, _same, _signed
 from sadcl.review.sessions import LONGEST, Session
 
 NAME, PASSWORD = 200, 1000
@@ -42,7 +42,7 @@ def session(request: Request) -> Session:
     return _session(at, token)
 
 
-def _session(at: Desk, token: str | None) -> Session:
+def _session(at: AppContext, token: str | None) -> Session:
     found = at.sessions.get(token)
     if found is None:
         raise LoginNeededError
@@ -52,7 +52,7 @@ def _session(at: Desk, token: str | None) -> Session:
 Who = Annotated[Session, Depends(session)]
 
 
-def own_form(who: Who, sent: Sent) -> Form:
+def own_form(who: Who, sent: PostedForm) -> Form:
     """The fields of a form that a page of this very session showed.
 
     Raises:
@@ -80,7 +80,7 @@ def ask(request: Request, next: str = "/") -> Response:
 
 
 @router.post("/login")
-def log_in(request: Request, sent: Sent) -> Response:
+def log_in(request: Request, sent: PostedForm) -> Response:
     """Start a session."""
     at, to = desk(request), sent.get("next", "/")
     name, password = sent.get("name", "").strip(), sent.get("password", "")
@@ -108,7 +108,7 @@ def log_in(request: Request, sent: Sent) -> Response:
 
 
 @router.post("/logout")
-def log_out(request: Request, sent: Sent) -> Response:
+def log_out(request: Request, sent: PostedForm) -> Response:
     """End a session, whether or not the registry can be asked."""
     at, token = desk(request), _token(request)
     _own(_session(at, token), sent)

@@ -7,11 +7,11 @@ from starlette.background import BackgroundTask
 
 from sadcl.registry import schema
 from sadcl.review import said, tables
-from sadcl.review.context import Desk, desk
+from sadcl.review.context import AppContext, desk
 from sadcl.review.routes.login import Who
 from sadcl.review.sessions import Session
-from sadcl.review.snapshot import Registered, Version
-from sadcl.review.version_page import Beside, known, or_words
+from sadcl.review.snapshot import RegistrySnapshot, Version
+from sadcl.review.version_page import VersionPage, known, or_words
 
 RECENT = 10
 """Versions in the list, unless all are asked for."""
@@ -26,19 +26,19 @@ def versions(request: Request, who: Who, all: bool = False) -> Response:
     now, decided = at.registry.now(who), said.decisions(at, who)
     shown = now.versions if all else now.versions[:RECENT]
 
-    def reach(version: Version) -> tables.Reach:
+    def reach(version: Version) -> tables.Estimate:
         """mAP with its interval; without one where its verdict can't be had."""
         verdict = known(or_words(lambda: at.registry.verdict(who, version)))
         judged = verdict and verdict.intervals.get("mAP")
         interval = judged and judged.model
-        return tables.reach(interval) if interval else tables.Reach(tables.number(version.tags.get(schema.MAP)))
+        return tables.reach(interval) if interval else tables.Estimate(tables.number(version.tags.get(schema.MAP)))
 
     answer = at.stream(
         "versions.html", who, now=now, shown=shown, more=len(now.versions) - len(shown), reach=reach,
         decided=said.last(decided), crowned=said.crowned(decided),
     )  # fmt: skip
     if now.challenger is not None:
-        beside = Beside(at, who, now, int(now.challenger.number))
+        beside = VersionPage(at, who, now, int(now.challenger.number))
         answer.background = BackgroundTask(or_words, beside.comparison)  # seconds, which nobody waits for later
     return answer
 
@@ -53,9 +53,9 @@ def version(request: Request, who: Who, number: int, sort: str = "name", order: 
 
 
 def show(
-    at: Desk,
+    at: AppContext,
     who: Session,
-    now: Registered,
+    now: RegistrySnapshot,
     number: int,
     status: int = 200,
     sort: str = "name",
@@ -65,7 +65,7 @@ def show(
 ) -> Response:
     """The page about a version; a decision that was refused comes back here with its reason."""
     return at.stream(
-        "version.html", who, status, now=now, it=Beside(at, who, now, number), sorts=tables.SORTS,
+        "version.html", who, status, now=now, it=VersionPage(at, who, now, number), sorts=tables.SORTS,
         ordered=tables.ordered, sort=sort, order=order, reason=reason, refused=refused,
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ def picture(
 ) -> Response:
     """A photo on which a version and the champion lie apart, or where one of them looked on it."""
     at = desk(request)
-    drawn = Beside(at, who, at.registry.seen(who), number).picture(kind, place, picture)
+    drawn = VersionPage(at, who, at.registry.seen(who), number).picture(kind, place, picture)
     return Response(drawn, media_type="image/jpeg")
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from sadcl import pipeline
 from sadcl.data.download.datasets import DataSet, Original
-from sadcl.data.download.http import Patience
+from sadcl.data.download.http import RetryPolicy
 from tests.data.download.test_archives import zipped
 
-QUICK = Patience(stall=0.5, attempts=4, pause=0.0)
+QUICK = RetryPolicy(stall=0.5, attempts=4, pause=0.0)
 BODY = os.urandom(300_000)
 INSIDE = {"train/1.jpg": BODY, "notes.txt": b"not needed"}
 UNPACKED = {"train/1.jpg": BODY}

@@ -43,7 +43,7 @@ def made(path: Path, entries: Entries) -> Path:
 
 def unpacked(archive: Path, **how: object) -> archives.Unpacked:
     """As fetch does it, into a folder that appears whole or not at all."""
-    with files.writing_directory(archive.parent / "out" / "set") as beside:
+    with files.atomic_directory(archive.parent / "out" / "set") as beside:
         return archives.unpack(archive, beside, **how)  # type: ignore[arg-type]
 
 
@@ -124,7 +124,7 @@ def test_one_name_for_two_files_is_refused_and_for_the_same_file_is_not(tmp_path
     first, same = tarred(tmp_path / "1.tar", {"x": b"abc"}), tarred(tmp_path / "2.tar", {"x": b"abc"})
     for other in (b"abd", b"ab", b"abcd"):
         different = tarred(tmp_path / "3.tar", {"x": other})
-        with files.writing_directory(tmp_path / "set") as beside:
+        with files.atomic_directory(tmp_path / "set") as beside:
             archives.unpack(first, beside)
             archives.unpack(same, beside)
             with pytest.raises(SadclError, match="Two different files have the name 'x'"):

@@ -103,7 +103,7 @@ def test_the_images_of_the_list_and_their_labels_split_by_split(project: Path) -
         keep_unlabelled=True,
         max_pixels=10**6,
     )
-    source = sources.read(project / "data/raw/mini", settings)
+    source = sources.read_source(project / "data/raw/mini", settings)
     assert source.classes == ("person", "car", "toothbrush")
     expected = {
         str(i): ("test" if is_test(i) else "train", {(1, 3, 90).index(c) for c in labels_of(i)})

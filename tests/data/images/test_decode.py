@@ -37,7 +37,7 @@ def header_of_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", claim) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def inspected(folder: Path, data: bytes, max_pixels: int = 100_000_000) -> inspect.Facts:
+def inspected(folder: Path, data: bytes, max_pixels: int = 100_000_000) -> inspect.PhotoInfo:
     path = folder / "photo"
     path.write_bytes(data)
     return inspect.inspect(path, max_pixels)
@@ -184,7 +184,7 @@ def test_threads_give_the_same_answers(tmp_path: Path) -> None:
     for number, one in enumerate(data):
         (tmp_path / str(number)).write_bytes(one)
 
-    def look(number: int) -> inspect.Facts:
+    def look(number: int) -> inspect.PhotoInfo:
         return inspect.inspect(tmp_path / str(number), 100_000_000)
 
     with ThreadPoolExecutor(8) as pool:
@@ -193,5 +193,5 @@ def test_threads_give_the_same_answers(tmp_path: Path) -> None:
 
 def test_a_known_digest_is_not_decoded_again(tmp_path: Path) -> None:
     found = inspected(tmp_path, encoded(noise()))
-    marked = inspect.Facts(1, 2, 3, found.sha256)
+    marked = inspect.PhotoInfo(1, 2, 3, found.sha256)
     assert inspect.inspect(tmp_path / "photo", 100_000_000, {found.sha256: marked}) is marked

@@ -46,7 +46,7 @@ def prepared(root: Path, count: int = COUNT, broken: int | None = None) -> Shard
             "brightness": 99.0, "sharpness": 9.0, "phash": 1,
             "bytes": path.stat().st_size, "sha256": files.digest(path), "problem": None,
         })  # fmt: skip
-    writer.write(table.Table(pd.DataFrame(rows), CLASSES, "raw", {}), root, root / "shards", params.Prepare(), 1)
+    writer.write_shards(table.Table(pd.DataFrame(rows), CLASSES, "raw", {}), root, root / "shards", params.Prepare(), 1)
     return Shards(root / "shards/train")
 
 

@@ -55,7 +55,7 @@ def made(rows: Sequence[dict[str, Any]], classes: tuple[str, ...] = CLASSES) -> 
 
 
 def write(root: Path, rows: Sequence[dict[str, Any]], how: params.Prepare = KEPT, workers: int = 2) -> Shards:
-    writer.write(made(rows), root, root / "shards", how, workers)
+    writer.write_shards(made(rows), root, root / "shards", how, workers)
     return Shards(root / "shards/train")
 
 
@@ -106,7 +106,7 @@ def test_any_ids_are_read_in_their_order(root: Path, ids: set[str]) -> None:
 def test_counts_are_those_of_the_splits_and_an_empty_split_can_be_opened(root: Path) -> None:
     rows = some(root, ["a", "b", "c"])
     rows[2]["split"] = "test"
-    counts = writer.write(made(rows), root, root / "shards", KEPT, 2)
+    counts = writer.write_shards(made(rows), root, root / "shards", KEPT, 2)
     assert counts == {"train": 2, "select": 0, "test": 1}
     empty = Shards(root / "shards/select")
     assert (len(empty), empty.ids, empty.classes, empty.targets.shape) == (0, [], CLASSES, (0, 3))
@@ -248,7 +248,7 @@ def plant(folder: Path) -> None:
 def mix(folder: Path) -> None:
     """A shard of another data set, with the index put right."""
     root = folder.parents[1]
-    writer.write(made(some(root, ["x"]), ("car",)), root, root / "other", KEPT, 1)
+    writer.write_shards(made(some(root, ["x"]), ("car",)), root, root / "other", KEPT, 1)
     foreign = files.read_json(root / "other/train/index.json")["shards"]
     index = files.read_json(folder / "index.json")
     shutil.copy(root / "other/train" / foreign[0]["file"], folder)
@@ -290,7 +290,7 @@ def test_a_label_that_no_class_has_is_refused(root: Path) -> None:
 def project(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(root)
     shutil.copy(RECIPE, "params.yaml")
-    table.write(layout.TABLE, made(some(root, ["a", "b"])))
+    table.write_table(layout.TABLE, made(some(root, ["a", "b"])))
     return root
 
 

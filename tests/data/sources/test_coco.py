@@ -83,7 +83,7 @@ def read(root: Path, train: str) -> sources.Source:
     (root / "train.json").write_text(train, encoding="utf-8")
     (root / "test.json").write_text(json.dumps({**one(), "images": [], "annotations": []}))
     names = {"train": "train.json", "test": "test.json"}
-    return sources.read(root, params.Ingest(source="x", annotations=names, images={"train": "photos"}))
+    return sources.read_source(root, params.Ingest(source="x", annotations=names, images={"train": "photos"}))
 
 
 @pytest.mark.parametrize("name", ["a\nb.jpg", "\"a'.jpg", "🐈.jpg", "a b.jpg", "a.jpg ", "n" * 251 + ".jpg"])
@@ -137,6 +137,6 @@ def test_what_is_hostile_is_refused_in_few_words(tmp_path: Path, name: str) -> N
 def test_a_folder_where_a_file_should_be(tmp_path: Path) -> None:
     (tmp_path / "train.json").mkdir()
     with pytest.raises(SadclError, match=r"read.*train\.json"):
-        sources.read(
+        sources.read_source(
             tmp_path, params.Ingest(source="x", annotations={"train": "train.json", "test": "t.json"}, images={})
         )

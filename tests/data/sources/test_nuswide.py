@@ -58,7 +58,7 @@ def official() -> dict[str, tuple[str, set[str]]]:
 
 
 def test_the_official_lists(root: Path) -> None:
-    source = sources.read(root / "nus", settings())
+    source = sources.read_source(root / "nus", settings())
     assert len(source.classes) == 81
     assert source.classes == tuple(sorted(source.classes))
     assert labels(source) == official()
@@ -88,11 +88,11 @@ def test_photos_that_are_gone_are_told_and_left_out_and_count_for_the_protocol(
 
 def test_all_photos_gone_is_a_mistake(root: Path) -> None:
     with pytest.raises(SadclError, match=r"Not one of the 7 photos is there.*ingest\.images"):
-        sources.read(root / "nus", settings(images={"train": "elsewhere"}))
+        sources.read_source(root / "nus", settings(images={"train": "elsewhere"}))
 
 
 def drawn(root: Path, **changes: Any) -> dict[str, str]:
-    source = sources.read(root / "nus", settings(keep_unlabelled=False, random_test=2, **changes))
+    source = sources.read_source(root / "nus", settings(keep_unlabelled=False, random_test=2, **changes))
     return {image.image_id: image.split for image in [*source.images, *source.gone]}
 
 
@@ -104,7 +104,7 @@ def test_a_draw_at_random_is_the_same_for_everyone_who_has_the_lists(root: Path)
     assert drawn(root) == splits
     assert any(drawn(root, random_seed=seed) != splits for seed in range(1, 5))
     with pytest.raises(SadclError, match="leave none of 7"):
-        sources.read(root / "nus", settings(random_test=7))
+        sources.read_source(root / "nus", settings(random_test=7))
 
 
 def write_csv(root: Path, rows: list[tuple[str, ...]]) -> params.Ingest:
@@ -119,7 +119,7 @@ def test_the_csv_form(root: Path) -> None:
         ("0001_Train.jpg", "['zebra']", "val"),
         ("0002_Train.jpg", "[]", "val"),
     ]
-    assert labels(sources.read(root / "nus", write_csv(root, rows))) == {
+    assert labels(sources.read_source(root / "nus", write_csv(root, rows))) == {
         "0000_Train.jpg": ("train", {"clouds", "sky"}),
         "0001_Train.jpg": ("test", {"zebra"}),
         "0002_Train.jpg": ("test", set()),
@@ -141,7 +141,7 @@ BAD_ROWS = {
 def test_bad_rows_are_refused_with_their_line(root: Path, name: str) -> None:
     row, words = BAD_ROWS[name]
     with pytest.raises(SadclError, match=words) as caught:
-        sources.read(root / "nus", write_csv(root, [row]))
+        sources.read_source(root / "nus", write_csv(root, [row]))
     assert len(str(caught.value)) < 600
 
 
@@ -155,13 +155,13 @@ def test_lists_and_labels_must_belong_together(root: Path) -> None:
     ):
         path.write_text(content)
         with pytest.raises(SadclError, match=rf"{words}.*Labels_sky_Train"):
-            sources.read(root / "nus", settings())
+            sources.read_source(root / "nus", settings())
     path.write_bytes(b"\xff\n")
     with pytest.raises(SadclError, match="UTF-8"):
-        sources.read(root / "nus", settings())
+        sources.read_source(root / "nus", settings())
     path.unlink()
     with pytest.raises(SadclError, match="missing"):
-        sources.read(root / "nus", settings())
+        sources.read_source(root / "nus", settings())
 
 
 def test_lists_that_are_no_lists_of_nus_wide(root: Path) -> None:
@@ -171,4 +171,4 @@ def test_lists_that_are_no_lists_of_nus_wide(root: Path) -> None:
         ({**LISTS, "train": LISTS["test"]}, "in train and in test"),
     ):
         with pytest.raises(SadclError, match=words):
-            sources.read(root / "nus", settings(annotations=annotations))
+            sources.read_source(root / "nus", settings(annotations=annotations))

@@ -18,7 +18,7 @@ from sadcl.errors import SadclError
 
 def read(root: Path, kind: str, **changes: Any) -> sources.Source:
     usual = {"source": "own", "format": kind, "annotations": {}, "images": {"train": "."}}
-    return sources.read(root, params.Ingest.model_validate({**usual, **changes}))
+    return sources.read_source(root, params.Ingest.model_validate({**usual, **changes}))
 
 
 def put(root: Path, files: dict[str, str]) -> Path:

@@ -50,7 +50,7 @@ def settings(**changes: Any) -> params.Ingest:
 def read_coco(root: Path, train: Any, test: Any = None) -> sources.Source:
     for name, value in (("train.json", train), ("test.json", held_out() if test is None else test)):
         (root / name).write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
-    return sources.read(root, settings())
+    return sources.read_source(root, settings())
 
 
 def test_labels_of_a_coco_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,22 +137,22 @@ def test_a_path_may_turn_around_inside_the_source(tmp_path: Path) -> None:
 
 def test_missing_files_folders_and_formats(tmp_path: Path) -> None:
     with pytest.raises(SadclError, match=r"missing.*train\.json"):
-        sources.read(tmp_path, settings())
+        sources.read_source(tmp_path, settings())
     with pytest.raises(SadclError, match="sadcl data scenes"):
-        sources.read(tmp_path / "nowhere", settings())
+        sources.read_source(tmp_path / "nowhere", settings())
     with pytest.raises(SadclError, match="Choose one of coco, csv"):
-        sources.read(tmp_path, settings(format="voice"))
+        sources.read_source(tmp_path, settings(format="voice"))
     with pytest.raises(SadclError, match="leaves the data root"):
-        sources.read(tmp_path, settings(annotations={"train": "../train.json", "test": "test.json"}))
+        sources.read_source(tmp_path, settings(annotations={"train": "../train.json", "test": "test.json"}))
     with pytest.raises(SadclError, match="one for test"):
-        sources.read(tmp_path, settings(annotations={"train": "train.json", "select": "train.json"}))
+        sources.read_source(tmp_path, settings(annotations={"train": "train.json", "select": "train.json"}))
 
 
 def read_csv(root: Path, text: str, **more: str) -> sources.Source:
     names = {"train": "labels.csv", **{split: f"{split}.csv" for split in more}}
     for name, value in zip(names.values(), (text, *more.values()), strict=True):
         (root / name).write_bytes(value.encode())
-    return sources.read(root, settings(format="csv", annotations=names, images={"train": "."}))
+    return sources.read_source(root, settings(format="csv", annotations=names, images={"train": "."}))
 
 
 def test_people_s_own_photos(tmp_path: Path) -> None:
@@ -206,8 +206,8 @@ def test_bad_csv_is_refused_with_file_and_line(tmp_path: Path, name: str) -> Non
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"file,labels\na.jpg,d\xffg\n")
     with pytest.raises(SadclError, match="UTF-8"):
-        sources.read(tmp_path, settings(format="csv", annotations={"train": "labels.csv"}))
+        sources.read_source(tmp_path, settings(format="csv", annotations={"train": "labels.csv"}))
     with pytest.raises(SadclError, match=r"missing.*other\.csv"):
-        sources.read(tmp_path, settings(format="csv", annotations={"train": "other.csv"}))
+        sources.read_source(tmp_path, settings(format="csv", annotations={"train": "other.csv"}))
     with pytest.raises(SadclError, match="file for train"):
-        sources.read(tmp_path, settings(format="csv", annotations={"test": "labels.csv"}))
+        sources.read_source(tmp_path, settings(format="csv", annotations={"test": "labels.csv"}))

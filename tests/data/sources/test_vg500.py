@@ -24,7 +24,7 @@ def read(
         "index": "index.json",
         "images": {"train": "images"},
     }
-    return sources.read(root, params.Ingest.model_validate({**usual, **changes}))
+    return sources.read_source(root, params.Ingest.model_validate({**usual, **changes}))
 
 
 GOOD: dict[str, Any] = {"1.jpg": [499, 17, 17], "2.jpg": [], "3.jpg": [0], "4.jpg": ["never looked at"]}

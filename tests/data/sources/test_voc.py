@@ -65,7 +65,7 @@ def whole(golden: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.mark.parametrize("policy", ["negative", "ignore", "positive"])
 def test_voc_2007_under_each_policy_for_difficult_objects(whole: Path, golden: dict[str, Any], policy: str) -> None:
-    source = sources.read(whole, settings(difficult=policy))
+    source = sources.read_source(whole, settings(difficult=policy))
     assert list(source.classes) == golden["class_names"].tolist()
     for split, part in (("train", "trainval"), ("test", "test")):
         images = [image for image in source.images if image.split == split]
@@ -80,7 +80,7 @@ def test_voc_2007_under_each_policy_for_difficult_objects(whole: Path, golden: d
 
 def test_the_recipe_s_protocol_is_voc_2007(whole: Path, golden: dict[str, Any]) -> None:
     recipe = params.load(path=REPOSITORY / "recipes/voc2007-r101-448.yaml").ingest
-    source = sources.read(whole, recipe)
+    source = sources.read_source(whole, recipe)
     ids = {split: [image.image_id for image in source.images if image.split == split] for split in ("train", "test")}
     protocols.check(ids, recipe.protocol)
     ids["train"] = [f"{i:06d}" for i in golden["train_ids"]]
@@ -95,12 +95,12 @@ def small(root: Path, content: str | bytes | None = None, name: str = "000001", 
         (root / YEAR / f"Annotations/{name}.xml").write_bytes(data)
     if lists:
         (root / LISTS["train"]).write_text(lists)
-    return sources.read(root, settings())
+    return sources.read_source(root, settings())
 
 
 def test_photos_lie_beside_their_lists_where_nothing_is_said(tmp_path: Path) -> None:
     small(tmp_path)
-    assert sources.read(tmp_path, settings(images={})).images[1].file == f"{YEAR}/JPEGImages/000002.jpg"
+    assert sources.read_source(tmp_path, settings(images={})).images[1].file == f"{YEAR}/JPEGImages/000002.jpg"
 
 
 BILLION = "<!DOCTYPE a [<!ENTITY a 'dog'>" + "".join(
@@ -166,4 +166,4 @@ def test_lists_elsewhere_or_absent_are_refused(tmp_path: Path) -> None:
         ({"train": LISTS["train"]}, "one for test"),
     ):
         with pytest.raises(SadclError, match=words):
-            sources.read(tmp_path, settings(annotations=names))
+            sources.read_source(tmp_path, settings(annotations=names))

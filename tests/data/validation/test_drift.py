@@ -103,7 +103,7 @@ def test_a_real_change_of_each_kind_stops_the_line(rule: str, tmp_path: Path) ->
 @pytest.mark.parametrize(("then", "now"), [(20, 20), (60, 300), (2000, 150), (1500, 1500)])
 def test_what_sampling_does_raises_no_alarm(then: int, now: int) -> None:
     for seed in range(40):
-        before = baseline.read(baseline.accept(sample(seed, then)))
+        before = baseline.parse_baseline(baseline.accept(sample(seed, then)))
         assert before is not None
         table = sample(seed + 1000, now)
         moved = [frames.frequencies(table, before)["shift"], frames.measures(table, before)["moved"],
@@ -113,7 +113,7 @@ def test_what_sampling_does_raises_no_alarm(then: int, now: int) -> None:
 
 
 def test_without_the_allowance_for_chance_sampling_would_raise_alarms() -> None:
-    before = baseline.read(baseline.accept(sample(0, 60)))
+    before = baseline.parse_baseline(baseline.accept(sample(0, 60)))
     assert before is not None
     distances = [frames.measures(sample(seed, 60), before)["distance"].max() for seed in range(1, 41)]
     assert np.mean(np.array(distances) > 0.15) > 0.3
@@ -140,7 +140,7 @@ def test_a_pair_that_was_too_rare_to_be_kept_is_seen_when_it_becomes_frequent(mo
     kept = baseline.accept(sample(1, 1500))
     assert [(one, *row) for one, row in kept["together"]["pairs"].items()] == [("fork", "knife")]
     monkeypatch.undo()
-    before = baseline.read(kept)
+    before = baseline.parse_baseline(kept)
     assert before is not None
 
     def cats_with_dogs(rows: Rows) -> None:

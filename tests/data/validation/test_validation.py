@@ -231,8 +231,8 @@ def test_a_photo_of_train_that_test_has_in_another_size_and_quality_is_named(tmp
 
 def test_a_table_read_from_its_file_gives_the_same_result(tmp_path: Path) -> None:
     table = good(problem={4: "The file is empty."}, labels={9: []})
-    tables.write(tmp_path / "t.parquet", table)
-    read = judge(tables.read(tmp_path / "t.parquet"), tmp_path / "docs")
+    tables.write_table(tmp_path / "t.parquet", table)
+    read = judge(tables.read_table(tmp_path / "t.parquet"), tmp_path / "docs")
     assert read == judge(table, tmp_path / "docs")
 
 
@@ -278,7 +278,7 @@ def test_the_stage_writes_its_files_before_it_fails(tmp_path: Path, monkeypatch:
     recipe = REPOSITORY / "recipes/demo.yaml"
     Path("params.yaml").write_text(recipe.read_text())
     files.write_json("data/accepted.json", None)
-    tables.write("data/table/annotations.parquet", good(height={2: 9}))
+    tables.write_table("data/table/annotations.parquet", good(height={2: 9}))
     with pytest.raises(SadclError, match=r"i2 \(photos/2\.jpg: 9 px\)"):
         stage.main()
     assert files.read_json("reports/validation.json")["passed"] is False

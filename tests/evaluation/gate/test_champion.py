@@ -28,11 +28,11 @@ def reigning(tmp_path):
 
 
 def test_null_is_nobody(tmp_path):
-    assert champion.read(put(tmp_path, None)) is None
+    assert champion.read_champion(put(tmp_path, None)) is None
 
 
 def test_a_champion_is_read_and_named(tmp_path):
-    found = champion.read(put(tmp_path, {**NAMED, "scores": "1" * 64, "challenger": "models:/scenes/7"}))
+    found = champion.read_champion(put(tmp_path, {**NAMED, "scores": "1" * 64, "challenger": "models:/scenes/7"}))
     assert found == champion.Champion("scenes-production", "3", "0" * 64, "1" * 64, "cd")
     assert str(found) == "scenes-production version 3"
 
@@ -51,16 +51,16 @@ def test_a_champion_is_read_and_named(tmp_path):
 )
 def test_what_names_no_champion_is_refused(tmp_path, value, words):
     with pytest.raises(SadclError, match=words) as caught:
-        champion.read(put(tmp_path, value))
+        champion.read_champion(put(tmp_path, value))
     assert "sadcl sync" in str(caught.value)
 
 
 def test_a_missing_or_broken_file_is_not_nobody(tmp_path):
     with pytest.raises(SadclError, match="missing"):
-        champion.read(tmp_path / "champion.json")
+        champion.read_champion(tmp_path / "champion.json")
     (tmp_path / "champion.json").write_text("nul")
     with pytest.raises(SadclError, match="not JSON"):
-        champion.read(tmp_path / "champion.json")
+        champion.read_champion(tmp_path / "champion.json")
 
 
 def test_files_with_the_promoted_digests_are_given(tmp_path, reigning):

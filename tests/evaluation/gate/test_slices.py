@@ -9,7 +9,7 @@ from sadcl import params
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.rules.slices import groups
 from sadcl.evaluation.gate.verdict import verdict
-from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.metrics import to_json
 from sadcl.evaluation.scores import Scores
 
 N = 600
@@ -44,7 +44,7 @@ def model(name: str, digest: str, noise: np.ndarray) -> Scores:
 
 
 def judged(rule: params.Slice, ours: Scores, theirs: Scores) -> dict[str, Any]:
-    noted = {"sadcl": plain(ours.figures("sadcl", 0.5)), "digests": ours.digests, "seen_in_training": 0}
+    noted = {"sadcl": to_json(ours.figures("sadcl", 0.5)), "digests": ours.digests, "seen_in_training": 0}
     [row] = verdict(params.Gate(rules=(rule,)), 0.5, ours, noted, theirs, REIGNING)["rules"]
     return dict(row)
 

@@ -9,7 +9,7 @@ from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.verdict import verdict
-from sadcl.evaluation.metrics import plain
+from sadcl.evaluation.metrics import to_json
 from sadcl.evaluation.scores import Scores, nothing
 
 MODEL, REIGNING = "a" * 64, "b" * 64
@@ -37,7 +37,7 @@ GOOD, RIVAL = scores("sadcl", MODEL, 0.5), scores("champion", REIGNING, 1.5)
 
 
 def noted(of):
-    return {"sadcl": plain(of.figures("sadcl", 0.5)), "digests": of.digests, "seen_in_training": of.seen["sadcl"]}
+    return {"sadcl": to_json(of.figures("sadcl", 0.5)), "digests": of.digests, "seen_in_training": of.seen["sadcl"]}
 
 
 def held(model=GOOD, metrics=None, rival=RIVAL, champion=CHAMPION, rules=RULES):

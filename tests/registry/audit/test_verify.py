@@ -19,7 +19,7 @@ from sadcl.registry.sync import sync
 def test_every_decision_is_told_and_nothing_is_wrong(reign: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
-    told = verify.read()
+    told = verify.read_history()
     assert told.problems == []
     assert [line.partition(": ")[2] for line in told.lines] == [
         "promote models:/tiny/1 as tiny-production version 1: the first",
@@ -29,7 +29,7 @@ def test_every_decision_is_told_and_nothing_is_wrong(reign: Path) -> None:
 
 
 def test_a_project_without_decisions_has_no_history(project: Path) -> None:
-    assert verify.read() == verify.History([], [])
+    assert verify.read_history() == verify.History([], [])
 
 
 def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(reign: Path) -> None:
@@ -43,7 +43,7 @@ def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(reign: Path) -> 
         (lines[:2], "the end was cut off"),
     ):
         layout.AUDIT_LOG.write_bytes(b"".join(left))
-        assert words in " ".join(verify.read().problems)
+        assert words in " ".join(verify.read_history().problems)
 
 
 def test_repairing_the_files_does_not_hide_a_cut_tail(reign: Path) -> None:
@@ -51,25 +51,25 @@ def test_repairing_the_files_does_not_hide_a_cut_tail(reign: Path) -> None:
     rollback("worse after all")
     layout.AUDIT_LOG.write_bytes(layout.AUDIT_LOG.read_bytes().splitlines(keepends=True)[0])
     sync()
-    assert "the end was cut off" in " ".join(verify.read().problems)
+    assert "the end was cut off" in " ".join(verify.read_history().problems)
 
 
 def test_a_forged_decision_is_found(reign: Path) -> None:
-    with store.opened() as client:
+    with store.connect() as client:
         decided = json.loads(client.get_model_version("tiny-production", "1").tags[schema.DECISION])
         text = json.dumps({**decided, "user": "Ben", "reason": "I never said that"})
         client.set_model_version_tag("tiny-production", "1", schema.DECISION, text)
-    [problem] = verify.read().problems
+    [problem] = verify.read_history().problems
     assert problem.startswith("The decision on models:/tiny-production/1 was never written down")
 
 
 def test_an_alias_moved_past_the_audit_is_found_until_sync_notes_it(reign: Path) -> None:
     promote(2, "better")
-    with store.opened() as client:
+    with store.connect() as client:
         client.set_registered_model_alias("tiny-production", "champion", "1")
-    assert "moved past the audit" in " ".join(verify.read().problems)
+    assert "moved past the audit" in " ".join(verify.read_history().problems)
     sync()
-    assert verify.read().problems == []
+    assert verify.read_history().problems == []
 
 
 def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
         reject(1, "why not")
     last = log.entries()[-1]
     assert (last["action"], last["challenger"], last["user"]) == ("reject", "models:/tiny/2", "Ann <ann@example.org>")
-    assert verify.read().problems == []
+    assert verify.read_history().problems == []
     assert sync() is False
     publish()
     assert describe_registry()[1] == "There is no challenger."
@@ -93,4 +93,4 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
     )
     publish()
     assert promote(2, "now it is better").source == "models:/tiny/2"
-    assert verify.read().problems == []
+    assert verify.read_history().problems == []

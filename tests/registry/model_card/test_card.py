@@ -26,7 +26,7 @@ from sadcl.registry import client as store
 from sadcl.registry import schema
 from sadcl.registry.model_card import card, markdown
 from sadcl.registry.publish import publish
-from sadcl.registry.stage_outputs import WEIGHTS, Made
+from sadcl.registry.stage_outputs import WEIGHTS, StageOutputs
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
 
@@ -190,7 +190,7 @@ def test_a_version_carries_its_card(project: Path, stages: Callable[..., None]) 
     assert "# tiny, version 1" in text
     assert "Gate: **pass**" in text
     assert "tiny, version 1" in Page(page).text
-    with store.opened() as client:
+    with store.connect() as client:
         assert "README.md of the run is the model card" in client.get_model_version("tiny", "1").description
 
 
@@ -226,7 +226,7 @@ def test_what_a_killed_call_left_out_comes_with_the_next_one(killed: None, stage
 def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(killed: None, stages: Callable[..., None]) -> None:
     stages(verdict="fail")
     assert publish().alias is None
-    with store.opened() as client:
+    with store.connect() as client:
         assert client.get_model_version("tiny", "1").tags[schema.VERDICT] == "fail"
 
 
@@ -269,7 +269,7 @@ def leave(
     source: str = "scenes",
     champion: bool = False,
     rare: int = 5,
-) -> Made:
+) -> StageOutputs:
     """What the stages leave of a model with three classes, figures and verdict by the project's own code."""
     told = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text(encoding="utf-8"))
     told["gate"] = {"rules": rules, "published": published}
@@ -284,7 +284,7 @@ def leave(
     }  # fmt: skip
     checkpoint.save(root / WEIGHTS, {"ema.network.x": torch.zeros(1)}, head)
     found = _scores(classes, rare)
-    score_files.write(root / layout.SCORES, found)
+    score_files.write_scores(root / layout.SCORES, found)
     files.write_json(root / layout.VALIDATION, {"passed": True, "images": {"train": 400, "select": 100, "test": 120}})
     metrics = summary(found, 0.5, "ema")
     reigning = Champion("sadcl-scenes-production", "1", "9" * 64) if champion else None
@@ -295,7 +295,7 @@ def leave(
     ) if champion else score_files.nothing(classes=classes)  # fmt: skip
     gate = params.Gate.model_validate(told["gate"])
     judged = verdict(gate, 0.5, found, metrics, rival, reigning)
-    return Made(root, told, "sadcl-scenes", 1, WEIGHTS, found.digests["weights"], metrics, judged)
+    return StageOutputs(root, told, "sadcl-scenes", 1, WEIGHTS, found.digests["weights"], metrics, judged)
 
 
 def _scores(classes: tuple[str, ...], rare: int) -> Scores:
@@ -316,7 +316,7 @@ def _scores(classes: tuple[str, ...], rare: int) -> Scores:
 
 def _shown() -> tuple[str, str]:
     """Card and page of version 1, as they come from the registry."""
-    with store.opened() as client:
+    with store.connect() as client:
         run = client.get_model_version("tiny", "1").run_id
         paths = [Path(client.download_artifacts(run, name)) for name in ("README.md", "card.html")]
         text, page = (path.read_text(encoding="utf-8") for path in paths)

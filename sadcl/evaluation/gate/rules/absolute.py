@@ -4,20 +4,20 @@ from dataclasses import replace
 
 from sadcl import params
 from sadcl.evaluation.gate.evidence import Evidence, Sample, known, why_unknown
-from sadcl.evaluation.gate.results import REFUSED, Held, Limit, hold, numbers
+from sadcl.evaluation.gate.results import REFUSED, Bound, RuleResult, hold, numbers
 
 
-def absolute(rule: params.Absolute, evidence: Evidence) -> Held:
+def absolute(rule: params.Absolute, evidence: Evidence) -> RuleResult:
     """Whether a figure reaches its bound, which it may miss by the margin."""
     bounds = [bound for bound in (rule.at_least, rule.at_most) if bound is not None]
     if len(bounds) != 1:
         given = " and ".join(map(str, bounds)) or "none"
-        return Held(REFUSED, f"{rule.metric}: the rule needs one bound, at_least or at_most, but it has {given}.")
+        return RuleResult(REFUSED, f"{rule.metric}: the rule needs one bound, at_least or at_most, but it has {given}.")
     [bound], lower, model = bounds, rule.at_least is not None, evidence.model
     value = known(model, rule.metric)
     if value is None or not isinstance(model, Sample):
-        return Held(REFUSED, why_unknown("the model", model, rule.metric), bound=bound)
+        return RuleResult(REFUSED, why_unknown("the model", model, rule.metric), bound=bound)
     why = f"{' - ' if lower else ' + '}".join(numbers(bound, rule.margin)) if rule.margin else ""
-    limit = Limit(bound - rule.margin if lower else bound + rule.margin, lower, rule.by == "interval", why)
+    limit = Bound(bound - rule.margin if lower else bound + rule.margin, lower, rule.by == "interval", why)
     held = hold(rule.metric, model.interval(rule.metric), limit, evidence.images)
     return replace(held, value=value, bound=bound)

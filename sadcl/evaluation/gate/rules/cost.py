@@ -4,35 +4,35 @@ from dataclasses import replace
 
 from sadcl import params
 from sadcl.evaluation.gate.evidence import Evidence, NotApplicable, Refusal
-from sadcl.evaluation.gate.results import FAIL, NOT_APPLICABLE, PASS, REFUSED, Held
+from sadcl.evaluation.gate.results import FAIL, NOT_APPLICABLE, PASS, REFUSED, RuleResult
 
 
-def cost(rule: params.Cost, evidence: Evidence) -> Held:
+def cost(rule: params.Cost, evidence: Evidence) -> RuleResult:
     """Whether the model has no more bytes, or parameters, than a bound or so many times the champion's."""
     if (rule.at_most is None) == (rule.times is None):
-        return Held(REFUSED, f"{rule.of}: the rule needs one bound, at_most or times, but it has {_given(rule)}.")
+        return RuleResult(REFUSED, f"{rule.of}: the rule needs one bound, at_most or times, but it has {_given(rule)}.")
     value, theirs = evidence.cost.get("model", {}).get(rule.of), evidence.cost.get("champion", {}).get(rule.of)
     if value is None or isinstance(evidence.model, Refusal):
         reason = evidence.model.reason if isinstance(evidence.model, Refusal) else "nobody noted how many the model has"
-        return Held(REFUSED, f"{rule.of} cannot be judged: {reason.rstrip('.')}.")
+        return RuleResult(REFUSED, f"{rule.of} cannot be judged: {reason.rstrip('.')}.")
     if rule.at_most is not None:
         return _held(rule, value, rule.at_most, f"{rule.at_most:,.0f}")
     if isinstance(evidence.champion, NotApplicable):
         reason = evidence.champion.reason
-        return Held(NOT_APPLICABLE, f"{rule.of} are not compared with a champion: {reason}.", value)
+        return RuleResult(NOT_APPLICABLE, f"{rule.of} are not compared with a champion: {reason}.", value)
     if theirs is None or isinstance(evidence.champion, Refusal):
         reason = evidence.champion.reason if isinstance(evidence.champion, Refusal) else "nobody noted the champion's"
-        return Held(REFUSED, f"{rule.of} cannot be judged: {reason.rstrip('.')}.", value)
+        return RuleResult(REFUSED, f"{rule.of} cannot be judged: {reason.rstrip('.')}.", value)
     limit = (rule.times or 0) * theirs
     return replace(
         _held(rule, value, limit, f"{limit:,.0f}, {rule.times:g} times the champion's {theirs:,}"), bound=theirs
     )
 
 
-def _held(rule: params.Cost, value: int, limit: float, bound: str) -> Held:
+def _held(rule: params.Cost, value: int, limit: float, bound: str) -> RuleResult:
     holds = value <= limit
     words = f"The model has {value:,} {rule.of}, which is {'not ' if holds else ''}above {bound}."
-    return Held(PASS if holds else FAIL, words, value, limit)
+    return RuleResult(PASS if holds else FAIL, words, value, limit)
 
 
 def _given(rule: params.Cost) -> str:

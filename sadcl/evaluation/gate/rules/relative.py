@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from sadcl import params
 from sadcl.evaluation.gate.evidence import LOWER_IS_BETTER, Evidence, NotApplicable, Sample, known, why_unknown
-from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, Held, Limit, hold, numbers
+from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, Bound, RuleResult, hold, numbers
 
 
-def relative(rule: params.Relative, evidence: Evidence) -> Held:
+def relative(rule: params.Relative, evidence: Evidence) -> RuleResult:
     """Whether a figure is not worse than the champion's by more than the margin; a margin of 0 asks for no loss at all.
 
     Both are resampled alike, so what makes some images easy for both is no noise of their difference.
@@ -15,14 +15,14 @@ def relative(rule: params.Relative, evidence: Evidence) -> Held:
     model, champion = evidence.model, evidence.champion
     value, bound = known(model, rule.metric), known(champion, rule.metric)
     if value is None or not isinstance(model, Sample):
-        return Held(REFUSED, why_unknown("the model", model, rule.metric), bound=bound)
+        return RuleResult(REFUSED, why_unknown("the model", model, rule.metric), bound=bound)
     if isinstance(champion, NotApplicable):
-        return Held(NOT_APPLICABLE, f"{rule.metric} is not compared with a champion: {champion.reason}.", value)
+        return RuleResult(NOT_APPLICABLE, f"{rule.metric} is not compared with a champion: {champion.reason}.", value)
     if bound is None or not isinstance(champion, Sample):
-        return Held(REFUSED, why_unknown("the champion", champion, rule.metric), value)
+        return RuleResult(REFUSED, why_unknown("the champion", champion, rule.metric), value)
     ours, theirs = numbers(value, bound)
     lower = rule.metric not in LOWER_IS_BETTER
-    limit = Limit(0.0 - rule.margin if lower else rule.margin, lower, rule.by == "interval")
+    limit = Bound(0.0 - rule.margin if lower else rule.margin, lower, rule.by == "interval")
     held = hold(
         f"{rule.metric} {ours} less the champion's {theirs}:",
         model.over(champion, rule.metric),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sadcl.evaluation.bootstrap import FloatArray
-from sadcl.evaluation.gate.results import FAIL, PASS, Held
+from sadcl.evaluation.gate.results import FAIL, PASS, RuleResult
 
 LEVEL = 0.95
 """How often no part at all is accused, where none has lost more than the margin."""
@@ -15,7 +15,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True)
-class Parts:
+class Comparisons:
     """How much more a model scores than the champion, part by part.
 
     Attributes:
@@ -33,7 +33,7 @@ class Parts:
     wider: FloatArray
 
 
-def none_lost(parts: Parts, margin: float, noun: str, metric: str, left_out: str) -> Held:
+def none_lost(parts: Comparisons, margin: float, noun: str, metric: str, left_out: str) -> RuleResult:
     """Whether some part is shown to have lost more than the margin.
 
     Of 80 parts two would seem to lose by chance alone if each had an interval of its own, so all are held against one
@@ -62,10 +62,10 @@ def none_lost(parts: Parts, margin: float, noun: str, metric: str, left_out: str
     worst = int((lost or list(order))[0])
     numbers = (float(value[worst]) for value in (parts.change, low, high))
     value, least, most = numbers
-    return Held(FAIL if lost else PASS, f"{words}{left_out}", value, -margin, least, most)
+    return RuleResult(FAIL if lost else PASS, f"{words}{left_out}", value, -margin, least, most)
 
 
-def _intervals(parts: Parts) -> tuple[FloatArray, FloatArray]:
+def _intervals(parts: Comparisons) -> tuple[FloatArray, FloatArray]:
     """[K] and [K], which all hold at once."""
     centre = np.nanmean(parts.draws, axis=1)
     error = np.maximum(np.nanstd(parts.draws, axis=1, ddof=1), np.finfo(float).tiny)

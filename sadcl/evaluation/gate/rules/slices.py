@@ -8,28 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadcl import params
-from sadcl.evaluation.bootstrap import AP_BIAS, typical, wider
+from sadcl.evaluation.bootstrap import AP_BIAS, interval_width_factor, typical
 from sadcl.evaluation.gate.evidence import LOWER_IS_BETTER, Evidence, Sample, compared, why_unknown
-from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, Held
-from sadcl.evaluation.gate.rules.simultaneous import Parts, none_lost
+from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, RuleResult
+from sadcl.evaluation.gate.rules.simultaneous import Comparisons, none_lost
 
 MANY = 8
 """A column with more numbers than this is cut at its quartiles."""
 
 
-def slices(rule: params.Slice, evidence: Evidence) -> Held:
+def slices(rule: params.Slice, evidence: Evidence) -> RuleResult:
     """Whether some slice of a column is shown to have lost more of a figure than the margin.
 
     Slices with few images, or with none that the figure needs, are not judged, which is said.
     """
     both = compared(evidence, f"{rule.metric} by {rule.column}")
-    if isinstance(both, Held):
+    if isinstance(both, RuleResult):
         return both
     if rule.metric not in both[0].figures:
-        return Held(REFUSED, why_unknown("the model", both[0], rule.metric))
+        return RuleResult(REFUSED, why_unknown("the model", both[0], rule.metric))
     if rule.column not in evidence.columns:
         there = ", ".join(evidence.columns)
-        return Held(REFUSED, f"The test images have no column {rule.column} to slice by; they have {there}.")
+        return RuleResult(REFUSED, f"The test images have no column {rule.column} to slice by; they have {there}.")
     assert evidence.part is not None
     found = groups(evidence.columns[rule.column])
     pairs = {name: evidence.part(rows) for name, rows in found.items() if rows.sum() >= rule.min_images}
@@ -39,21 +39,21 @@ def slices(rule: params.Slice, evidence: Evidence) -> Held:
     few = len(found) - len(judged)
     left_out = f" {few} with fewer than {rule.min_images} images, or without labels, not judged." if few else ""
     if not judged:
-        return Held(
+        return RuleResult(
             NOT_APPLICABLE, f"{rule.metric} by {rule.column}: no slice has {rule.min_images} images and a label."
         )
     return none_lost(_parts(rule.metric, judged), rule.margin, f"slices by {rule.column}", rule.metric, left_out)
 
 
-def _parts(metric: str, judged: dict[str, tuple[Sample, Sample]]) -> Parts:
+def _parts(metric: str, judged: dict[str, tuple[Sample, Sample]]) -> Comparisons:
     change = np.array([ours.figures[metric] - theirs.figures[metric] for ours, theirs in judged.values()])
     draws = np.array([ours.draws[metric] - theirs.draws[metric] for ours, theirs in judged.values()])
     if metric in LOWER_IS_BETTER:
         change, draws = -change, -draws
     if metric != "mAP":
-        return Parts(list(judged), change, draws, 1.0, np.ones(len(change)))
-    arms = np.array([wider(typical(ours.positives)) for ours, _ in judged.values()])
-    return Parts(list(judged), change, draws, AP_BIAS, arms)
+        return Comparisons(list(judged), change, draws, 1.0, np.ones(len(change)))
+    arms = np.array([interval_width_factor(typical(ours.positives)) for ours, _ in judged.values()])
+    return Comparisons(list(judged), change, draws, AP_BIAS, arms)
 
 
 def groups(column: Sequence[Any]) -> dict[str, NDArray[np.bool_]]:
