@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["SadclError", "__version__", "evaluate", "load", "losses"]
 
-_HOMES = {"evaluate": "sadcl.evaluation.metrics", "load": "sadcl.registry.load", "losses": "sadcl.model.losses"}
+_PUBLIC = {
+    "evaluate": ("sadcl.evaluation.metrics", "evaluate"),
+    "load": ("sadcl.registry.load", "load"),
+    "losses": ("sadcl.model.losses", None),
+}
+"""Module and attribute of each public name; a module itself where the attribute is None."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _PUBLIC:
         raise AttributeError(f"module 'sadcl' has no attribute {name!r}")
-    home = import_module(_HOMES[name])
-    return home if _HOMES[name].endswith("." + name) else getattr(home, name)
+    path, attribute = _PUBLIC[name]
+    module = import_module(path)
+    return module if attribute is None else getattr(module, attribute)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_PUBLIC])

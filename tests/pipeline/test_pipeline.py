@@ -212,7 +212,7 @@ def test_while_dvc_works_others_hear_who_it_is(fresh: Path) -> None:
 @pytest.mark.parametrize("sign", SIGNS)
 def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(fresh: Path, sign: signal.Signals) -> None:
     (fresh / "one.py").write_text(SLOW)
-    code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(fresh)!r}))"
+    code = f"from pathlib import Path; from sadcl import pipeline; pipeline.reproduce('one', root=Path({str(fresh)!r}))"
     ours = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     stage = running(fresh)
     next(p for p in psutil.Process(ours.pid).children() if "dvc" in " ".join(p.cmdline())).send_signal(sign)
@@ -230,7 +230,7 @@ def test_killing_dvc_ends_its_stage_and_the_next_run_goes_on(fresh: Path, sign: 
 @pytest.mark.parametrize("sign", SIGNS)
 def test_killing_us_ends_dvc_and_its_stage(fresh: Path, sign: signal.Signals) -> None:
     (fresh / "one.py").write_text(SLOW)
-    code = f"from pathlib import Path; from sadcl import graph; graph.reproduce('one', root=Path({str(fresh)!r}))"
+    code = f"from pathlib import Path; from sadcl import pipeline; pipeline.reproduce('one', root=Path({str(fresh)!r}))"
     ours = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     stage = running(fresh)
     dvc = next(p for p in psutil.Process(ours.pid).children() if "dvc" in " ".join(p.cmdline()))

@@ -9,6 +9,7 @@ import yaml
 
 from sadcl import SadclError, files, params
 from sadcl.evaluation import scores
+from sadcl.evaluation.gate import recheck
 from sadcl.evaluation.metrics import to_json
 from sadcl.stages import gate
 from tests.paths import REPOSITORY
@@ -82,20 +83,20 @@ def test_the_same_files_give_the_same_bytes(project):
 
 def test_anybody_can_check_the_verdict_byte_for_byte(project):
     gate.main()
-    assert "byte for byte" in gate.check()
-    assert gate.said()[0].startswith("The model passes")
+    assert "byte for byte" in recheck.recheck()
+    assert recheck.describe()[0].startswith("The model passes")
     text = (project / "reports/verdict.json").read_text()
     (project / "reports/verdict.json").write_text(text.replace("pass", "fail"))
     with pytest.raises(SadclError, match="another verdict"):
-        gate.check()
+        recheck.recheck()
     (project / "reports/verdict.json").write_text(text)
     model = scores.read_scores("reports/scores.parquet")
     scores.write_scores("reports/scores.parquet", replace(model, logits={"sadcl": -model.logits["sadcl"]}))
     with pytest.raises(SadclError, match="another verdict"):
-        gate.check()
+        recheck.recheck()
 
 
 def test_without_a_verdict_there_is_none_to_show_or_check(project):
-    for ask in (gate.said, gate.check):
+    for ask in (recheck.describe, recheck.recheck):
         with pytest.raises(SadclError, match="dvc repro"):
             ask()
