@@ -18,8 +18,8 @@ BIN = Path(sys.executable).parent
 SIZES = {"train": 60, "select": 20, "test": 24}
 MAKE = f"""
 from pathlib import Path
-from sadcl.data import scenes
-scenes.make(Path("data/raw/scenes"), 7, {SIZES!r})
+from sadcl.data import synthetic
+synthetic.make(Path("data/raw/scenes"), 7, {SIZES!r})
 """
 
 
