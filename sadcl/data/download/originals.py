@@ -9,8 +9,7 @@ from urllib.parse import quote
 from sadcl import files
 from sadcl.data.download import archives
 from sadcl.data.download.datasets import Original
-from sadcl.data.download.http import RetryPolicy, digests, download, length
-from sadcl.data.partial import MissingError, bare
+from sadcl.data.download.http import MissingError, RetryPolicy, bare, digests, download, length
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
