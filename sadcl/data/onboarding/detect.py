@@ -192,9 +192,10 @@ def _slices(paths: Sequence[Path], kind: str) -> list[str]:
 
     A column with a few odd cells is a class all the same, whose reader names the first of them.
     """
+    reader = csv_table.open_rows if kind == "csv" else parquet_table.open_rows
     filled, odd = Counter[str](), Counter[str]()
     for path in paths:
-        columns, records = tabular.table(path, (csv_table if kind == "csv" else parquet_table).opened)
+        columns, records = tabular.table(path, reader)
         if "labels" in columns or "file" not in columns:
             return []
         others = [name for name in columns if name not in tabular.OWN]
