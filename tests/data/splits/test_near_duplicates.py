@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from sadcl.data.images.statistics import looks
+from sadcl.data.images.statistics import image_statistics
 from sadcl.data.splits import near_duplicates
 
 HASHES = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 3, 2**63, 2**64 - 1]), max_size=30)
@@ -46,20 +46,23 @@ def test_a_cluster_is_a_chain_of_near_duplicates():
 def test_a_smaller_copy_of_poorer_quality_is_a_near_duplicate_and_another_photo_is_not(seed):
     original = picture(seed)
     copy = again(original.resize((200, 150)), quality=50)
-    apart = [(looks(original).phash ^ looks(other).phash).bit_count() for other in (copy, picture(seed + 100))]
+    apart = [
+        (image_statistics(original).phash ^ image_statistics(other).phash).bit_count()
+        for other in (copy, picture(seed + 100))
+    ]
     assert apart[0] <= near_duplicates.DISTANCE < apart[1]
 
 
 def test_a_dark_copy_is_darker_and_a_soft_one_is_less_sharp():
     original = picture(1)
     dark, soft = original.point(lambda value: value // 2), original.filter(ImageFilter.GaussianBlur(8))
-    assert looks(dark).brightness == pytest.approx(looks(original).brightness / 2, abs=1)
-    assert looks(soft).sharpness < looks(original).sharpness
+    assert image_statistics(dark).brightness == pytest.approx(image_statistics(original).brightness / 2, abs=1)
+    assert image_statistics(soft).sharpness < image_statistics(original).sharpness
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 500), (3000, 1)])
-def test_a_photo_of_any_size_has_looks(size):
-    assert looks(Image.new("RGB", size, (10, 20, 30))).sharpness == 0
+def test_a_photo_of_any_size_has_image_statistics(size):
+    assert image_statistics(Image.new("RGB", size, (10, 20, 30))).sharpness == 0
 
 
 def test_the_nearest_of_others_is_what_comparing_all_gives():
