@@ -118,7 +118,7 @@ def test_the_images_of_the_list_and_their_labels_split_by_split(project: Path) -
         assert copied.read_bytes() == (original / copied.name).read_bytes()
 
 
-def test_items_stand_as_in_the_full_set(project: Path) -> None:
+def test_items_are_those_of_the_full_set(project: Path) -> None:
     cut(project)
     whole = {
         split: json.loads((project / f"data/raw/coco2014/annotations/instances_{split}.json").read_text())
@@ -135,14 +135,14 @@ def test_items_stand_as_in_the_full_set(project: Path) -> None:
         assert mini["licenses"] == [{"id": 1}]
 
 
-def test_it_is_tracked_and_takes_no_second_place_on_the_disk(project: Path) -> None:
+def test_the_subset_is_tracked_and_links_its_photos(project: Path) -> None:
     cut(project)
     assert (project / "data/raw/mini.dvc").exists()
     photo = next((project / "data/raw/mini/images").iterdir())
     assert photo.stat().st_nlink > 1
 
 
-def test_what_the_source_lacks_is_said_and_nothing_is_half_made(project: Path) -> None:
+def test_missing_images_and_files_are_refused_and_leave_nothing(project: Path) -> None:
     def refused(words: str) -> None:
         with pytest.raises(SadclError, match=words):
             cut(project)
@@ -168,13 +168,13 @@ def test_what_the_source_lacks_is_said_and_nothing_is_half_made(project: Path) -
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "has not the columns"),
-        ("image_id\n5\n", "has not the columns"),
+        ("", "lacks a column"),
+        ("image_id\n5\n", "lacks a column"),
         ("coco_2014_split,image_id\n", "is empty"),
         ("coco_2014_split,image_id\ntrain2014,x\n", "names no image .*line 2"),
         ("coco_2014_split,image_id\n../train2014,5\n", "names no image .*line 2"),
         ("coco_2014_split,image_id\ntrain2014\n", "names no image .*line 2"),
-        ("coco_2014_split,image_id\ntrain2014,5\ntrain2014,5\n", "stands there twice .*line 3"),
+        ("coco_2014_split,image_id\ntrain2014,5\ntrain2014,5\n", "is listed twice .*line 3"),
         ('coco_2014_split,image_id\n"train2014,5\n', "can't be read"),
         ("coco_2014_split,image_id\ntrain2014,\0\n", "can't be read|names no image"),
     ],
