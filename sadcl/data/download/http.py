@@ -82,12 +82,12 @@ class PartialDownload:
         return self.received > 0 and bool(self.validator or self._checked)
 
     def restart(self) -> None:
-        """Discard the bytes received, and what the server said of them."""
+        """Discard the bytes received, and the server's description of the file."""
         self.file.unlink(missing_ok=True)
         self.validator, self.total = "", self.size
 
     def describe(self, validator: str, total: int | None) -> None:
-        """Record what the server says of the file, for the next attempt or process."""
+        """Record the server's description of the file, for the next attempt or process."""
         self.validator, self.total = validator, total
         files.write_json(self._about, {"url": self._url, "validator": validator, "total": total})
 

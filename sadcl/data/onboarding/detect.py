@@ -58,7 +58,7 @@ def recognise(path: Path) -> DetectedSource:
         )
     root = path if path.is_dir() else path.parent
     settings = _folder(path) if path.is_dir() else _file(path)
-    settings, source = locate_photos(root, settings)
+    settings, source = _locate_photos(root, settings)
     _refuse_missing(source, root)
     return DetectedSource(root, settings, path.is_dir() or settings["format"] == "yolo", source)
 
@@ -69,11 +69,11 @@ def _folder(root: Path) -> dict[str, Any]:
         if (root / name).is_file():
             return _settings("yolo", {"train": name})
     for suffix in TABLES:
-        lists = [p for p in visible(root, 1) if p.suffix.lower() == suffix]
+        lists = [p for p in _visible(root, 1) if p.suffix.lower() == suffix]
         lists = [p for p in lists if suffix != ".jsonl" or p.name.lower() == "metadata.jsonl"]
         if lists:
             return _lists(root, TABLES[suffix], lists)
-    for paths in (visible(root, 0), visible(root, 1)):
+    for paths in (_visible(root, 0), _visible(root, 1)):
         kinds = {p: kind for p in paths if p.suffix.lower() == ".json" and (kind := _json_kind(p))}
         if kinds:
             first = next(iter(kinds.values()))
@@ -96,11 +96,11 @@ def _lists(root: Path, kind: str, paths: Sequence[Path]) -> dict[str, Any]:
     if len(paths) == 1:
         return _settings(kind, {"train": paths[0].relative_to(root).as_posix()})
     relative = [path.relative_to(root) for path in paths]
-    by_split = {split: path.as_posix() for path in relative if (split := split_of(path))}
+    by_split = {split: path.as_posix() for path in relative if (split := _split_of(path))}
     if len(by_split) != len(paths) or "train" not in by_split:
         names = ", ".join(sorted(path.relative_to(root).as_posix() for path in paths)[:5])
         raise SadclError(f"There is more than one file of labels: {names}", where=root, fix="Name the file to use")
-    return _settings(kind, held_out(by_split))
+    return _settings(kind, _held_out(by_split))
 
 
 def _tree(root: Path) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _tree(root: Path) -> dict[str, Any]:
     if other_folders:
         reason = f"{' and '.join(named.values())} are splits, but {', '.join(other_folders[:5])} is not"
         raise SadclError(reason, where=root, fix="Move it out of the folder, or rename it to train, val or test")
-    return {**_settings("folder", {}), "images": held_out(named)}
+    return {**_settings("folder", {}), "images": _held_out(named)}
 
 
 def _settings(kind: str, annotations: dict[str, str]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _refuse_missing(source: sources.Source, root: Path) -> None:
         )
 
 
-def locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], sources.Source]:
+def _locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], sources.Source]:
     """Complete settings by the folder of photos and the slice columns.
 
     Returns:
@@ -155,7 +155,7 @@ def locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any],
         SadclError: the source is damaged, or has no class.
     """
     if settings["format"] in ("yolo", "folder"):
-        return settings, read(root, settings)
+        return settings, _read(root, settings)
     if settings["format"] in ("csv", "parquet"):
         slices = _slices([root / name for name in settings["annotations"].values()], settings["format"])
         settings = {**settings, **({"slices": slices} if slices else {})}
@@ -167,7 +167,7 @@ def locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any],
             folder = root / folders.pop()
             if sum(is_file(folder / name) for name in listed) <= best[0]:
                 continue
-        source = read(root, candidate)
+        source = _read(root, candidate)
         if folders == {"."} and settings["format"] != "labelstudio":  # whose reader tries three folders per photo
             listed = [image.file for image in source.images]
         present = sum(is_file(root / image.file) for image in source.images)
@@ -184,8 +184,8 @@ def _candidate_folders(root: Path, settings: dict[str, Any]) -> Iterator[dict[st
     list_folders = {split: str(Path(name).parent.as_posix()) for split, name in lists.items()}
     yield list_folders
     yield dict.fromkeys(lists, ".")
-    folders = [path.relative_to(root).as_posix() for path in visible(root, 1, folders=True)][:MAX_FOLDERS]
-    by_split = held_out({split: name for name in folders if (split := split_of(Path(name)))})
+    folders = [path.relative_to(root).as_posix() for path in _visible(root, 1, folders=True)][:MAX_FOLDERS]
+    by_split = _held_out({split: name for name in folders if (split := _split_of(Path(name)))})
     if set(by_split) == set(lists) > {"train"}:
         yield by_split
     for name in folders:
@@ -215,7 +215,7 @@ def _slices(paths: Sequence[Path], kind: str) -> list[str]:
     return slices
 
 
-def split_of(path: Path) -> str | None:
+def _split_of(path: Path) -> str | None:
     """Split in a file's name (test.csv, instances_val2017.json) or in its folder's name (test/metadata.jsonl)."""
     for name in (path.stem, path.parent.name):
         splits = {split for word in re.findall("[a-z]+", name.lower()) if (split := SPLIT_NAMES.get(word))}
@@ -224,14 +224,14 @@ def split_of(path: Path) -> str | None:
     return None
 
 
-def held_out(by_split: dict[str, str]) -> dict[str, str]:
+def _held_out(by_split: dict[str, str]) -> dict[str, str]:
     """Use the validation split as test split where a source has no other, in the order of the splits."""
     if "select" in by_split and "test" not in by_split:
         by_split["test"] = by_split.pop("select")
     return {split: by_split[split] for split in ("train", "select", "test") if split in by_split}
 
 
-def read(root: Path, ingest: dict[str, Any]) -> sources.Source:
+def _read(root: Path, ingest: dict[str, Any]) -> sources.Source:
     """Read a source by settings that lack the source's name.
 
     Raises:
@@ -240,7 +240,7 @@ def read(root: Path, ingest: dict[str, Any]) -> sources.Source:
     return sources.read_source(root, params.Ingest.model_validate({"source": "own", **ingest}))
 
 
-def visible(root: Path, depth: int, *, folders: bool = False) -> list[Path]:
+def _visible(root: Path, depth: int, *, folders: bool = False) -> list[Path]:
     """Files (or folders) of a folder and of its folders down to a depth, sorted, without hidden ones."""
     paths: list[Path] = []
     for path in sorted(root.iterdir()):
@@ -248,7 +248,7 @@ def visible(root: Path, depth: int, *, folders: bool = False) -> list[Path]:
             continue
         if path.is_dir():
             paths += [path] if folders else []
-            paths += visible(path, depth - 1, folders=folders) if depth else []
+            paths += _visible(path, depth - 1, folders=folders) if depth else []
         elif not folders:
             paths.append(path)
     return paths

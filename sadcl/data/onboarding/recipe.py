@@ -119,11 +119,11 @@ def _rules(detected: DetectedSource) -> list[dict[str, Any]]:
 def _head(name: str, detected: DetectedSource, like: str | None) -> str:
     counts = Counter(label for image in detected.source.images for label in image.labels)
     rarest = min(range(len(detected.source.classes)), key=lambda i: counts[i])
-    suited = "suit a small computer"
+    others = f"are those of the recipe {like}" if like else "suit a small computer"
     return "\n".join(
         [
             f"{name}: {len(detected.source.images):,} photos of {len(detected.source.classes)} classes, read as "
-            f"{detected.ingest['format']}; other settings {f'are those of the recipe {like}' if like else suited}.",
+            f"{detected.ingest['format']}; the other settings {others}.",
             "",
             f"The rarest class has {counts[rarest]:,} photos: {detected.source.classes[rarest]!a}.",
             "validate: min_positives is half the photos of the rarest class, max_unlabelled the share now and a tenth.",

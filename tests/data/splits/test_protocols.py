@@ -77,10 +77,8 @@ def test_unlabelled_images_left_out_by_mistake(with_unlabelled: Ids, without_unl
 
 def test_a_test_list_of_the_other_kind(with_unlabelled: Ids, without_unlabelled: Ids) -> None:
     message = refused({**with_unlabelled, "test": without_unlabelled["test"]}, recipe())
-    assert (
-        f"expected 40,504 (the test images of {WITH_UNLABELLED}), but the source has 40,137 (the test images of {WITHOUT_UNLABELLED})"
-        in message
-    )
+    assert f"expected 40,504 (the test images of {WITH_UNLABELLED})" in message
+    assert f"the source has 40,137 (the test images of {WITHOUT_UNLABELLED})" in message
 
 
 def test_settings_that_mix_both_kinds(with_unlabelled: Ids, without_unlabelled: Ids) -> None:
