@@ -12,10 +12,8 @@ import pytest
 from PIL import Image
 
 from sadcl import layout, params
-from sadcl.data import ingest as ingesting
-from sadcl.data import table
-from sadcl.data.images import decode as photos
-from sadcl.data.images import inspect as facts
+from sadcl.data import photo_cache, table
+from sadcl.data.images import decode, inspect
 from sadcl.data.ingest import ingest
 from sadcl.errors import SadclError
 from sadcl.stages import ingest as stage
@@ -142,11 +140,11 @@ class Decodings:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read = self.decoded = 0
-        self._inspect, self._decode = facts.inspect, photos.pixels
-        monkeypatch.setattr(ingesting, "inspect", self.inspect)
-        monkeypatch.setattr(photos, "pixels", self.decode)
+        self._inspect, self._decode = inspect.inspect, decode.pixels
+        monkeypatch.setattr(photo_cache, "inspect", self.inspect)
+        monkeypatch.setattr(decode, "pixels", self.decode)
 
-    def inspect(self, *args: Any) -> facts.PhotoInfo:
+    def inspect(self, *args: Any) -> inspect.PhotoInfo:
         self.read += 1
         return self._inspect(*args)
 
