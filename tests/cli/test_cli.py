@@ -132,7 +132,7 @@ def test_status_tells_the_rest_where_the_registry_does_not_answer(template: Path
     assert process.returncode == 0, printed
     assert "Traceback" not in printed
     assert "can't be reached" in printed
-    assert "Nothing ran here yet" in printed
+    assert "No stage ran here yet" in printed
     assert "Stale: ingest" in printed
 
 
