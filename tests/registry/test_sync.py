@@ -101,7 +101,9 @@ def test_a_registry_without_a_champion_takes_nothing_away(registered: Path) -> N
     files.write_json("data/champion.json", named)
     assert sync() is False
     assert files.read_json("data/champion.json") == named
-    assert describe_registry()[0] == "data/champion.json names tiny-production version 4, which is not in this registry."
+    assert (
+        describe_registry()[0] == "data/champion.json names tiny-production version 4, which is not in this registry."
+    )
 
 
 def test_a_project_that_registered_nothing_asks_nobody(project: Path) -> None:
