@@ -138,7 +138,7 @@ def test_status_tells_the_rest_where_the_registry_does_not_answer(template: Path
 
 @pytest.mark.parametrize("words", ["--tune-trials -1", "--tune-trials few"])
 def test_a_wrong_number_for_the_flow_is_refused(template: Path, words: str) -> None:
-    assert "should be 0 or more" in refused(template, "-m", "flows.retrain", *words.split())
+    assert "is not a whole number of 0 or more" in refused(template, "-m", "flows.retrain", *words.split())
 
 
 def test_a_prefect_server_that_can_not_be_reached_is_a_sentence(template: Path) -> None:
@@ -152,5 +152,5 @@ def test_what_follows_a_decision_then_has_a_server_of_its_own(template: Path) ->
     process = start(template, "-m", "flows.promote", PREFECT_API_URL="http://127.0.0.1:9/api")
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0, printed
-    assert "can't be reached (http://127.0.0.1:9/api), so this run has a server of its own" in printed
+    assert "can't be reached (http://127.0.0.1:9/api), so this run starts its own server" in printed
     assert "promote: completed: " in printed
