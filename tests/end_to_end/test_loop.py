@@ -164,7 +164,7 @@ def test_the_flow_finds_nothing_to_do(project: Path) -> None:
 
 
 def test_doctor_has_nothing_to_say(project: Path) -> None:
-    assert run(project, "sadcl", "doctor").strip() == "Nothing is missing."
+    assert run(project, "sadcl", "doctor").strip() == "There are no problems."
 
 
 STAGES = (
