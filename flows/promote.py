@@ -24,7 +24,7 @@ from sadcl.progress import say
 from sadcl.project import worktree
 
 FILES = ("data/champion.json", "data/champion.dvc", "data/audit.jsonl")
-DID = {"promote": "promoted", "rollback": "went back to", "reject": "rejected", "found": "found"}
+DID = {"promote": "promoted", "rollback": "rolled back to", "reject": "rejected", "found": "found"}
 
 
 @flow(name="promote")
