@@ -89,7 +89,7 @@ def test_an_alias_moved_by_hand_is_followed_and_noted(reign: Path) -> None:
     promote(2, "better")
     with store.connect() as client:
         client.set_registered_model_alias("tiny-production", "champion", "1")
-    assert "does not name it; run `sadcl sync`" in describe_registry()[1]
+    assert "does not name this version; run `sadcl sync`" in describe_registry()[1]
     assert sync() is True
     assert files.read_json("data/champion.json")["version"] == "1"
     assert log.entries()[-1]["action"] == "found"
@@ -101,7 +101,9 @@ def test_a_registry_without_a_champion_takes_nothing_away(registered: Path) -> N
     files.write_json("data/champion.json", named)
     assert sync() is False
     assert files.read_json("data/champion.json") == named
-    assert describe_registry()[0] == "data/champion.json names tiny-production version 4, unknown to this registry."
+    assert (
+        describe_registry()[0] == "data/champion.json names tiny-production version 4, which is not in this registry."
+    )
 
 
 def test_a_project_that_registered_nothing_asks_nobody(project: Path) -> None:

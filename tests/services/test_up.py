@@ -110,7 +110,7 @@ def test_up_accounts_status_and_down(project: Path) -> None:
         status, said = run(
             project, "user", "add", "rita", "--role", "reviewer", SADCL_USER_PASSWORD="long enough for all"
         )
-        assert (status, said) == (0, "rita is a reviewer now\n")
+        assert (status, said) == (0, "Created the account rita with the role reviewer.\n")
         status, said = run(project, "user", "list")
         assert said.split() == ["administrator", "admin", "reviewer", "rita", "trainer", "worker"]
         assert f"The team's registry runs at {address}, but this project uses another" in run(project, "status")[1]

@@ -129,7 +129,7 @@ def test_a_scheduled_run_registers_in_the_workers_name_and_its_stages_have_no_lo
     server = {"PREFECT_API_URL": f"{team.address(1)}/api"}
     login = {"PREFECT_API_AUTH_STRING": ":".join(team.prefect)}
     for refused in (["flows.deploy"], ["flows.retrain", "--no-register"]):
-        assert "The Prefect server does not know you" in command(team, *refused, **server)
+        assert "The Prefect server rejected the login" in command(team, *refused, **server)
     command(team, "flows.deploy", **server, **login)
     asked = ["deployment", "run", "retrain/weekly", "--param", "tune_trials=0", "--watch", "--watch-interval", "1"]
     said = command(team, "prefect", *asked, **server, **login)

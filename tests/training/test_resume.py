@@ -125,7 +125,7 @@ def test_a_disk_without_room_for_the_state_is_a_sentence_and_the_next_run_goes_o
     process = start("pretrain", largest=int(len(before) * share))
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 2, printed
-    assert "nothing was half-written" in printed
+    assert "no partial file was written" in printed
     assert "Traceback" not in printed
     assert state.read_bytes() == before
     assert set(Path(".sadcl").rglob("*.part")) == parts

@@ -208,7 +208,7 @@ def test_refusals_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     os.truncate(huge / "cat/1.jpg", 10**13)  # sparse: it takes no room itself
     refused("too little room for the photos: 10000.1 GB are needed", huge)
     Path("thesis.doc").write_text("")
-    refused("no dvc.yaml here, and there is thesis.doc", photos(tmp_path / "tree", "cat/1.jpg"))
+    refused("no dvc.yaml here, .*thesis.doc", photos(tmp_path / "tree", "cat/1.jpg"))
 
 
 def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,12 +238,12 @@ def test_a_failure_of_dvc_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
 
 def test_the_stages_are_those_of_the_installed_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "is a project now" in pipeline.start()
+    assert "Created a project" in pipeline.start()
     assert subprocess.run(["git", "rev-parse"], check=False).returncode == 0
     assert pipeline.start() == ""
     code = json.loads(Path("sadcl.json").read_text())
     Path("sadcl.json").write_text(json.dumps({**code, "code": {**code["code"], "ingest": "older"}}))
-    assert "of the sadcl that is installed" in pipeline.start()
+    assert "to the installed sadcl" in pipeline.start()
     assert json.loads(Path("sadcl.json").read_text()) == code
     Path("sadcl.json").write_text(json.dumps({**code, "code": {}}))
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text() + "# mine\n")

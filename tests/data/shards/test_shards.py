@@ -221,7 +221,7 @@ def test_a_full_disk_is_reported_and_leaves_the_old_shards(root: Path, monkeypat
     before = write(root, some(root, ["a"])).digest
     real = pa.OSFile
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
-    with pytest.raises(SadclError, match="The disk is full; nothing was half-written"):
+    with pytest.raises(SadclError, match="The disk is full; no partial file was written"):
         write(root, some(root, ["a", "b"]))
     assert Shards(root / "shards/train").digest == before
     assert sorted(path.name for path in (root / "shards").iterdir()) == sorted(table.SPLITS)
