@@ -6,7 +6,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from sadcl.guard import authorship, ledger, mlflow_internals
 from sadcl.guard.mlflow_internals import Refused
-from sadcl.registry import decision, lookup, schema
+from sadcl.registry import decision, eligibility, lookup, schema
 from sadcl.registry.artifacts import PINS
 from sadcl.registry.audit import hash_chain
 
@@ -53,23 +53,17 @@ def _crowns(version: ModelVersion, decided: dict[str, Any]) -> None:
     candidate = authorship.copied(version)
     if candidate is None or any(version.tags.get(key) != candidate.tags.get(key) for key in (PINS, schema.WEIGHTS)):
         raise Refused(f"{where} does not carry the digests of what it is a copy of")
-    if decided["action"] == schema.PROMOTE:
-        _passed(candidate, reigning, decided.get("verdict"))
-    elif not _reigned(version):
+    if decided["action"] == schema.ROLLBACK and not _reigned(version):
         raise Refused(f"{where} was never champion, so nobody can go back to it")
-    if candidate is not None and (rejected := decision.rejection(candidate)):
-        raise Refused(f"{lookup.address(candidate)} was rejected by {rejected['user']}: {rejected['reason']}")
+    _require_eligible(candidate, reigning, decided)
 
 
-def _passed(candidate: ModelVersion, reigning: ModelVersion | None, seen: str | None) -> None:
-    """By the verdict that stands on it, and against who reigns now."""
-    where = lookup.address(candidate)
-    if candidate.tags.get(schema.VERDICT) != "pass":
-        raise Refused(f"{where} has not passed its gate: {candidate.tags.get(schema.VERDICT, 'nobody judged it')}")
-    if not seen or seen != candidate.tags.get(schema.VERDICT_DIGEST):
-        raise Refused(f"{where} was judged anew since it was looked at")
-    if candidate.tags.get(schema.JUDGED_AGAINST, "") != (reigning.tags.get(schema.WEIGHTS, "?") if reigning else ""):
-        raise Refused(f"The champion has changed since the gate judged {where}")
+def _require_eligible(candidate: ModelVersion, champion: ModelVersion | None, decided: dict[str, Any]) -> None:
+    """Refuse with the first objection to a decision on a registered version."""
+    rejection, champion_tags = decision.rejection(candidate), champion and champion.tags
+    seen, action = decided.get("verdict"), decided["action"]
+    for objection in eligibility.objections(candidate.tags, champion_tags, rejection, seen, action):
+        raise Refused(f"{objection.what} ({lookup.address(candidate)})")
 
 
 def _reigned(version: ModelVersion) -> bool:
@@ -84,10 +78,7 @@ def _rejects(version: ModelVersion, decided: dict[str, Any]) -> None:
     ours = (decided.get("action"), decided.get("model"), decided.get("challenger"), decided.get("to"))
     if ours != (schema.REJECT, version.name, where, None):
         raise Refused(f"This is no decision to reject {where}")
-    if decided.get("verdict") != version.tags.get(schema.VERDICT_DIGEST):
-        raise Refused(f"{where} was judged anew since it was looked at")
-    if rejected := decision.rejection(version):
-        raise Refused(f"{where} was rejected already, by {rejected['user']}: {rejected['reason']}")
+    _require_eligible(version, reigning, decided)
     if reigning is not None and reigning.source == where:
         raise Refused(f"{where} is champion already")
 

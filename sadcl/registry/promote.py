@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import layout, params
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, decision, identity, lookup, schema
+from sadcl.registry import artifacts, decision, eligibility, identity, lookup, schema
 from sadcl.registry import client as store
 from sadcl.registry.audit import log
 from sadcl.registry.sync import champion_record, reconcile, require_no_champion_file
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHALLENGERS = "`sadcl status` says who does"
-REGISTER = "Let who registered it run `dvc repro` and `sadcl register`, which judge it again"
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ def promote(
         candidate = lookup.version(client, name, version)
         reigning = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
         _may_begin(reigning, first, root)
-        _as_seen(candidate, seen)
-        _may_reign(candidate, reigning)
+        _require_eligible(candidate, reigning, seen, schema.PROMOTE)
         _verify_files(client, candidate)
         copy = _copy(client, candidate, schema.production(name))
         _set_champion(client, copy, reigning, _promotes(candidate), reason, root)
@@ -128,8 +126,8 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
     with store.connect(root, changing=True) as client:
         reconcile(client, name, root)
         candidate = lookup.version(client, name, version)
-        _as_seen(candidate, seen)
-        _not_rejected(candidate)
+        reigning = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
+        _require_eligible(candidate, reigning, seen, schema.REJECT)
         if schema.CHALLENGER not in candidate.aliases:
             raise SadclError("This version does not challenge", where=lookup.address(candidate), fix=CHALLENGERS)
         decided = {
@@ -172,47 +170,18 @@ def _may_begin(reigning: "ModelVersion | None", first: bool, root: Path) -> None
         )
 
 
-def _may_reign(candidate: "ModelVersion", reigning: "ModelVersion | None") -> None:
-    """The verdict passed, against the champion that reigns now."""
-    where = lookup.address(candidate)
-    _not_rejected(candidate)
-    weights = reigning.tags.get(schema.WEIGHTS, "?") if reigning is not None else ""
-    if weights == candidate.tags.get(schema.WEIGHTS):
-        raise SadclError("This model is the champion already", where=where)
-    verdict = candidate.tags.get(schema.VERDICT)
-    if verdict != "pass":
-        raise SadclError(
-            f"Its verdict is {verdict or 'unknown'}: {candidate.tags.get(schema.WORDS, 'nobody judged it')}".rstrip(
-                "."
-            ),
-            where=where,
-            fix="Only a model that passed the gate can be promoted",
-        )
-    judged = candidate.tags.get(schema.JUDGED_AGAINST)
-    if judged is None or judged != weights:
-        raise SadclError("The champion has changed since the gate judged this model", where=where, fix=REGISTER)
-
-
-def _as_seen(candidate: "ModelVersion", seen: str | None) -> None:
-    """Nobody decides on a verdict that came after the look, or is being written just now."""
-    verdict = candidate.tags.get(schema.VERDICT_DIGEST)
-    if verdict == "":
-        raise SadclError("It is being judged anew", where=lookup.address(candidate), fix="Try again in a moment")
-    if seen is not None and seen != verdict:
-        raise SadclError("It was judged anew since it was looked at", where=lookup.address(candidate), fix="Look again")
+def _require_eligible(
+    candidate: "ModelVersion", champion: "ModelVersion | None", seen: str | None, action: str
+) -> None:
+    """Raise the first objection; without ``seen`` the decision stands on the verdict that is there now."""
+    digest = candidate.tags.get(schema.VERDICT_DIGEST) if seen is None else seen
+    rejection, champion_tags = decision.rejection(candidate), champion and champion.tags
+    for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
+        raise SadclError(objection.what, where=lookup.address(candidate), fix=objection.fix)
 
 
 def _promotes(candidate: "ModelVersion") -> dict[str, str | None]:
     return {"action": schema.PROMOTE, "verdict": candidate.tags.get(schema.VERDICT_DIGEST)}
-
-
-def _not_rejected(candidate: "ModelVersion") -> None:
-    if rejected := decision.rejection(candidate):
-        raise SadclError(
-            f"It was rejected by {rejected['user']}: {rejected['reason']}".rstrip("."),
-            where=lookup.address(candidate),
-            fix="Another verdict, by `dvc repro` and `sadcl register`, makes it challenge again",
-        )
 
 
 def _verify_files(client: "MlflowClient", version: "ModelVersion") -> None:
@@ -250,7 +219,9 @@ def _set_champion(
     _decide(client, version, decided)
     now = lookup.version_with_alias(client, version.name, schema.CHAMPION)
     if (now and now.version) != (reigning and reigning.version):
-        raise SadclError("Somebody else made another model champion just now", where=version.name, fix=REGISTER)
+        raise SadclError(
+            "Somebody else made another model champion just now", where=version.name, fix=eligibility.REGISTER_AGAIN
+        )
     client.set_registered_model_alias(version.name, schema.CHAMPION, version.version)
 
 

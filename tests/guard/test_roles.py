@@ -223,14 +223,14 @@ def test_a_decision_says_what_decisions_say_and_nothing_else(reigning: Team, odd
 def test_nobody_promotes_on_a_verdict_that_was_not_looked_at(reigning: Team) -> None:
     number = reigning.train()
     with reigning.acting(RITA):
-        with pytest.raises(SadclError, match="judged anew since it was looked at"):
+        with pytest.raises(SadclError, match="verdict has changed since you looked"):
             promote(number, "fine", seen="0" * 64)
         with store.connect() as client:
             copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
     sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION}
     answer = reigning.ask(RITA, "POST", TAG, json={**sent, "value": decision(reigning, copy, user=RITA, verdict=None)})
     assert answer.status_code == 403
-    assert "judged anew since" in answer.json()["message"]
+    assert "verdict has changed since" in answer.json()["message"]
 
 
 def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team) -> None:

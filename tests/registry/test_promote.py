@@ -96,7 +96,7 @@ def test_what_is_refused_changes_nothing(reign: Path, stages: Stages) -> None:
 def test_a_model_that_did_not_pass_is_refused(reign: Path, stages: Stages, verdict: str) -> None:
     stages(seed=2, verdict=verdict)
     publish()
-    with pytest.raises(SadclError, match=f"Its verdict is {verdict}"):
+    with pytest.raises(SadclError, match=f"verdict is {verdict}"):
         promote(2, "I like it")
 
 
