@@ -100,7 +100,7 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
     }
     database, artefacts = f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")
     kept = ["--backend-store-uri", database, "--artifacts-destination", artefacts]
-    return [*store.server(port), "--app-name", APP, *kept], environment
+    return [*store.server_command(port), "--app-name", APP, *kept], environment
 
 
 def set_up(address: str, root: Path = Path(".")) -> None:

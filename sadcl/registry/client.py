@@ -30,7 +30,7 @@ def database(root: Path = Path(".")) -> Path | None:
     return Path(where.removeprefix("sqlite:///")).resolve() if where.startswith("sqlite:///") else None
 
 
-def artifacts(root: Path = Path(".")) -> Path | None:
+def artifact_folder(root: Path = Path(".")) -> Path | None:
     """Where models and reports of a sqlite registry lie, beside its file; a server knows its own place."""
     file = database(root)
     return None if file is None else file.parent / "mlartifacts"
@@ -98,27 +98,27 @@ def page_command(port: int, root: Path = Path(".")) -> list[str]:
     Raises:
         SadclError: the registry is a server, which shows its pages itself.
     """
-    place = artifacts(root)
-    if place is None:
+    folder = artifact_folder(root)
+    if folder is None:
         raise SadclError(
             "MLflow's pages are shown by the server already",
             where=mlflow_context.shown(address(root)),
             fix="Open it in a browser",
         )
-    place.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     variables = ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true"]
     return [
         "env",
         *variables,
-        *server(port),
+        *server_command(port),
         "--backend-store-uri",
         address(root),
         "--default-artifact-root",
-        str(place),
+        str(folder),
     ]
 
 
-def server(port: int) -> list[str]:
+def server_command(port: int) -> list[str]:
     """The command that starts MLflow's server on loopback, without where it keeps its things."""
     return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
 

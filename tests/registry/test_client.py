@@ -42,12 +42,12 @@ def test_the_registry_lies_in_the_project_unless_the_environment_moves_it(
     monkeypatch.delenv(store.ADDRESS, raising=False)
     monkeypatch.chdir(tmp_path)
     assert store.address() == f"sqlite:///{tmp_path}/.sadcl/mlflow.db"
-    assert store.artifacts() == tmp_path / ".sadcl/mlartifacts"
+    assert store.artifact_folder() == tmp_path / ".sadcl/mlartifacts"
     assert not store.exists()
     monkeypatch.setenv(store.ADDRESS, f"sqlite:///{tmp_path}/shared/ml.db")
-    assert store.artifacts(Path("anywhere")) == tmp_path / "shared/mlartifacts"
+    assert store.artifact_folder(Path("anywhere")) == tmp_path / "shared/mlartifacts"
     monkeypatch.setenv(store.ADDRESS, "https://registry.example.org")
-    assert (store.address(), store.database(), store.artifacts()) == ("https://registry.example.org", None, None)
+    assert (store.address(), store.database(), store.artifact_folder()) == ("https://registry.example.org", None, None)
     assert store.exists()
 
 

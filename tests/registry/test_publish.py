@@ -166,7 +166,7 @@ def test_a_moved_project_says_so_instead_of_writing_into_the_old_place(
     stages(seed=2)
     moved = shutil.copytree(registered, tmp_path / "moved")
     before = sorted(registered.rglob("*"))
-    with pytest.raises(SadclError, match="this project is elsewhere now"):
+    with pytest.raises(SadclError, match="The project has moved"):
         publish(moved)
     assert sorted(registered.rglob("*")) == before
 
