@@ -47,7 +47,7 @@ def objections(
     """
     rules = [_rejected(rejection)]
     if action != schema.ROLLBACK:
-        rules = [_unstable(candidate, seen), *rules, _reigning(candidate, champion)]
+        rules = [_unstable(candidate, seen), *rules, _champion_itself(candidate, champion)]
     if action == schema.PROMOTE:
         rules += [_not_passed(candidate), _outdated(candidate, champion)]
     return [objection for rule in rules for objection in rule]
@@ -70,7 +70,7 @@ def _rejected(rejection: Mapping[str, Any]) -> Iterator[Objection]:
         yield Objection(REJECTED, what, "A new verdict, by `dvc repro` and `sadcl register`, makes it challenge again")
 
 
-def _reigning(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
+def _champion_itself(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
     if champion is not None and _weights(champion) == candidate.get(schema.WEIGHTS):
         yield Objection(IS_CHAMPION, "This model is the champion already")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sadcl import files, layout
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, decision, identity, lookup, package, run_log, schema, stage_outputs
-from sadcl.registry import client as store
+from sadcl.registry.client import artifact_folder, connect, database
 from sadcl.registry.model_card import card
 from sadcl.registry.release import Release, percent, prepare
 from sadcl.registry.stage_outputs import StageOutputs
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 EVIDENCE = (layout.SCORES, layout.METRICS)
-"""What the verdict stands on: pinned with the version."""
+"""Files that the verdict was computed from: pinned with the version."""
 
-SHOWN = (layout.MODEL_REPORT, layout.VERDICT, layout.VALIDATION, Path("params.yaml"), stage_outputs.LOCK)
-"""What people look at; a later gate run may replace it."""
+REPORTS = (layout.MODEL_REPORT, layout.VERDICT, layout.VALIDATION, Path("params.yaml"), stage_outputs.LOCK)
+"""Files for readers; a later run of the gate may replace them."""
 
 DESCRIPTION = 5000
 """Characters of a description that MLflow's database holds."""
@@ -40,7 +40,7 @@ class Registration:
         version: its number, as text.
         alias: ``challenger``, or None.
         new: registered just now.
-        words: the same as a sentence.
+        words: what happened, as a sentence.
     """
 
     name: str
@@ -51,18 +51,18 @@ class Registration:
 
 
 def publish(root: Path = Path(".")) -> Registration:
-    """Register the model that the gate judged and say whether it may challenge.
+    """Register the model that the gate judged; it becomes the challenger if it passed.
 
     Raises:
-        SadclError: a file is missing or about another model, or the registry can't be had.
+        SadclError: a file is missing or about another model, or the registry can't be reached.
     """
     release = prepare(root)
-    with store.connect(root, changing=True) as client:
+    with connect(root, changing=True) as client:
         return push(client, release)
 
 
 def push(client: "MlflowClient", release: Release) -> Registration:
-    """Register a release, or bring the version that it is already up to date.
+    """Register a release, or update its version where it is registered already.
 
     Raises:
         SadclError: the registry refuses, or did not keep the files as they were sent.
@@ -85,7 +85,7 @@ def _registered(client: "MlflowClient", outputs: StageOutputs) -> "ModelVersion 
 
 
 def _register(client: "MlflowClient", release: Release) -> "ModelVersion":
-    """Make a run with everything in it, then a version of it."""
+    """Log a run, then register a version of its model."""
     outputs = release.outputs
     experiment = _experiment(client, outputs)
     _drop_unfinished(client, experiment, outputs)
@@ -154,7 +154,7 @@ def _bring_up_to_date(client: "MlflowClient", release: Release, version: "ModelV
     description = _description(release, version)
     client.update_model_version(outputs.name, version.version, description)
     client.set_tag(str(version.run_id), "mlflow.note.content", description)
-    for path in SHOWN:
+    for path in REPORTS:
         client.log_artifact(version.run_id, str(outputs.root / path))
     for file, text in card.render(release.card, str(version.version), version.tags).items():
         client.log_text(str(version.run_id), text, file)
@@ -167,7 +167,7 @@ def _require_registrant(outputs: StageOutputs, version: "ModelVersion") -> None:
     if user is not None and user != version.user_id:
         raise SadclError(
             f"{version.user_id} registered this model; only {version.user_id} can register the gate's new verdict",
-            where=lookup.address(version),
+            where=lookup.model_uri(version),
             fix=f"Ask {version.user_id} to run `sadcl register`",
         )
 
@@ -218,7 +218,7 @@ def _experiment(client: "MlflowClient", outputs: StageOutputs) -> str:
     Raises:
         SadclError: its files belong to another folder than this one (the project was moved or copied).
     """
-    folder = store.artifact_folder(outputs.root)
+    folder = artifact_folder(outputs.root)
     experiment = client.get_experiment_by_name(outputs.name)
     if experiment is None:
         location = None if folder is None else str(folder / outputs.name)
@@ -226,7 +226,7 @@ def _experiment(client: "MlflowClient", outputs: StageOutputs) -> str:
     if folder is not None and Path(experiment.artifact_location) != folder / outputs.name:
         raise SadclError(
             f"The project has moved, but the registry keeps its files in {experiment.artifact_location}",
-            where=store.database(outputs.root),
+            where=database(outputs.root),
             fix="Move the project back, or move this file away to start a new registry",
         )
     return str(experiment.experiment_id)

@@ -16,8 +16,8 @@ import requests
 from mlflow import MlflowClient
 
 from sadcl.accounts import host, users
-from sadcl.registry import client as store
 from sadcl.registry import lookup, schema
+from sadcl.registry.client import ADDRESS, connect, logged_in_as
 from sadcl.registry.promote import Promotion, promote
 from sadcl.registry.publish import publish
 from sadcl.services import free_port
@@ -49,13 +49,13 @@ class Team:
     def at_work(self) -> Iterator[None]:
         """Inside the project, which works with the server."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(store.ADDRESS, self.address)
+            patch.setenv(ADDRESS, self.address)
             patch.chdir(self.root)
             yield
 
     def acting(self, name: str) -> AbstractContextManager[None]:
         """As this person, by our functions and by MLflow's client."""
-        return store.logged_in_as(name, self.secret(name))
+        return logged_in_as(name, self.secret(name))
 
     def secret(self, name: str) -> str:
         """What this person logs in with."""
@@ -104,7 +104,7 @@ class Team:
 
     def holders(self) -> dict[str, str | None]:
         """Who has which alias."""
-        with self.acting(REA), store.connect() as client:
+        with self.acting(REA), connect() as client:
             asked = [(NAME, schema.CHALLENGER), (PRODUCTION, schema.CHAMPION), (PRODUCTION, schema.PREVIOUS)]
             found = {alias: lookup.version_with_alias(client, model, alias) for model, alias in asked}
         return {alias: None if version is None else str(version.source) for alias, version in found.items()}

@@ -36,12 +36,12 @@ def test_another_server_or_no_ledger_is_refused(
 
 ALONE = """
 from mlflow.entities.model_registry import ModelVersion
-from sadcl.guard import makers
-makers.require_another(ModelVersion("tiny", "1", 0, user_id=None))
+from sadcl.guard import authorship
+authorship.require_second_person(ModelVersion("tiny", "1", 0, user_id=None))
 """
 
 
-@pytest.mark.parametrize(("allowed", "words"), [("1", ""), ("0", "Nobody knows who made"), ("", "Nobody knows")])
+@pytest.mark.parametrize(("allowed", "words"), [("1", ""), ("0", "is unknown"), ("", "is unknown")])
 def test_one_person_alone_may_review_where_the_server_says_so(
     allowed: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,10 +53,10 @@ def test_one_person_alone_may_review_where_the_server_says_so(
 
 SETTLE = """
 import os, sys
-from sadcl.guard import unfinished
+from sadcl.guard import recovery
 for os.environ["SADCL_LEDGER"] in sys.argv[1:]:
-    unfinished.settle()
-    unfinished.settle()
+    recovery.complete_unfinished()
+    recovery.complete_unfinished()
 """
 ALIAS = {"what": "alias set", "model": "tiny", "alias": "challenger", "from": None}
 TAG = {"what": "tag set", "model": "tiny", "version": "1", "key": schema.VERDICT, "from": None}

@@ -22,7 +22,7 @@ def test_two_models_take_turns_in_processes_of_their_own(
 
 def test_a_model_that_cannot_be_loaded_is_a_sentence(networks: Callable[[int], Path], tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"nothing")
-    with pytest.raises(SadclError, match="can't be timed"):
+    with pytest.raises(SadclError, match="latency can't be measured"):
         measure({"model": networks(1), "champion": tmp_path / "weights.safetensors"}, rounds=1)
 
 

@@ -11,7 +11,7 @@ import yaml
 from sadcl import files, params
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, lookup, schema, status
-from sadcl.registry import client as store
+from sadcl.registry.client import connect
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
 
@@ -26,19 +26,19 @@ def test_a_model_that_passed_becomes_the_challenger_once(
     assert (first.name, first.version, first.alias, first.new) == ("tiny", "1", "challenger", True)
     assert (again.version, again.alias, again.new) == ("1", "challenger", False)
     assert first.words == "tiny version 1 is registered and has the alias challenger."
-    with store.connect() as client:
+    with connect() as client:
         assert len(lookup.versions(client, "tiny")) == 1
     assert capfd.readouterr() == ("", "")
 
 
 def test_the_page_is_opened_at_the_runs(registered: Path) -> None:
-    with store.connect(registered) as client:
+    with connect(registered) as client:
         [run] = client.search_runs([status.experiment(registered) or "?"])
     assert run.data.tags[schema.IDENTITY]
 
 
 def test_the_run_shows_settings_figures_curves_and_lineage(registered: Path) -> None:
-    with store.connect() as client:
+    with connect() as client:
         version = client.get_model_version("tiny", "1")
         run = client.get_run(version.run_id)
         shown = {file.path for file in client.list_artifacts(version.run_id)}
@@ -76,7 +76,7 @@ def test_a_model_that_did_not_pass_gets_no_alias(registered: Path, stages: Stage
     published = publish()
     assert (published.version, published.alias, published.new) == ("2", None, True)
     assert f"verdict {verdict}" in published.words
-    with store.connect() as client:
+    with connect() as client:
         assert client.get_model_version_by_alias("tiny", "challenger").version == 1
 
 
@@ -87,7 +87,7 @@ def test_registering_again_brings_verdict_and_alias_up_to_date(registered: Path,
     assert publish().alias == "challenger"
     stages(verdict="fail")
     assert publish().alias is None
-    with store.connect() as client:
+    with connect() as client:
         version = client.get_model_version("tiny", "1")
         assert version.tags[schema.VERDICT] == "fail"
         assert lookup.version_with_alias(client, "tiny", "challenger") is None
@@ -121,16 +121,16 @@ def test_figures_of_another_model_are_not_registered(
     (project / "reports" / file).write_text(other)
     with pytest.raises(SadclError, match=f"{file} is about other weights"):
         publish()
-    with store.connect() as client:
+    with connect() as client:
         assert lookup.versions(client, "tiny") == []
 
 
 def test_what_a_killed_call_left_behind_is_put_away(registered: Path) -> None:
-    with store.connect() as client:
+    with connect() as client:
         version = client.get_model_version("tiny", "1")
         client.delete_model_version("tiny", "1")
     assert publish().new
-    with store.connect() as client:
+    with connect() as client:
         experiment = client.get_experiment_by_name("tiny").experiment_id
         [run] = client.search_runs([experiment])
     assert run.info.run_id != version.run_id
@@ -144,13 +144,13 @@ def test_a_failed_call_registers_nothing_and_the_next_one_does(
         patch.setattr(artifacts, "WEIGHTS", "model/artifacts/elsewhere.safetensors")
         with pytest.raises(SadclError, match="did not keep the files"):
             publish()
-    with store.connect() as client:
+    with connect() as client:
         assert lookup.versions(client, "tiny") == []
     assert publish().version == "1"
 
 
 def test_every_file_is_pinned_and_nothing_is_pickled(registered: Path) -> None:
-    with store.connect() as client:
+    with connect() as client:
         version = client.get_model_version("tiny", "1")
         pins = artifacts.pins(version)
     assert pins[artifacts.WEIGHTS] == files.digest("models/train/weights.safetensors")
@@ -186,5 +186,5 @@ def test_a_verdict_by_other_rules_is_not_registered(project: Path, stages: Stage
     settings = params.read_settings()
     settings["gate"]["rules"][0]["at_least"] = 99.0
     (project / "params.yaml").write_text(yaml.safe_dump(settings))
-    with pytest.raises(SadclError, match=r"answers to other rules.*dvc repro"):
+    with pytest.raises(SadclError, match=r"computed with other rules.*dvc repro"):
         publish()

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 CARD, PAGE = "README.md", "card.html"
 INDEX = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
-"""The figures that hubs and sites of results are told."""
+"""Figures in the metadata for model hubs."""
 
 RARE = 20
-"""Test photos below which a class's own figures say little; the gate's rule per class judges none with fewer."""
+"""Fewest test photos of a class whose own figures mean something; the gate's rule per class skips rarer ones."""
 
 JUDGED = ("pass", "fail", "undecided")
-"""Results of a rule that looked at the figures."""
+"""Results of a rule that compared figures."""
 
 PACKAGED = "apache-2.0"
-"""The licence of the backbone that `weights: package` starts from; see NOTICE."""
+"""Licence of the backbone that `weights: package` starts from; see NOTICE."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _metadata(outputs: StageOutputs, licence: str) -> "ModelCardData":
 
 
 def _metric_args(outputs: StageOutputs, name: str) -> dict[str, Any] | None:
-    """How a figure was taken: its threshold where it has one, and its 95 % interval where that is known."""
+    """Arguments of a metric: its threshold where it has one, and its 95 % interval where that is known."""
     threshold = {"threshold": _threshold(outputs)} if name != "mAP" else {}
     ends = _ends(outputs, name)
     return {**threshold, **({"interval_95": [round(end, 2) for end in ends]} if ends else {})} or None
@@ -120,8 +120,8 @@ def _context(outputs: StageOutputs) -> dict[str, Any]:
     settings = params.parse(outputs.settings, outputs.root / params.FILE)
     validation = files.read_json(outputs.root / layout.VALIDATION)
     photos = validation.get("images", {})
-    shown_on = (scores.targets & ~scores.ignored).sum(axis=0).tolist()
-    positives = list(zip(scores.classes, shown_on, strict=True))
+    counts = (scores.targets & ~scores.ignored).sum(axis=0).tolist()
+    positives = list(zip(scores.classes, counts, strict=True))
     return {
         "outputs": outputs,
         "verdict": outputs.verdict,
@@ -184,42 +184,42 @@ def _loss(stage: params.Pretrain) -> str:
 
 
 def _figures(outputs: StageOutputs, published: params.Published | None) -> Markdown:
-    """All figures that are known or published, with what the recipe names beside them."""
+    """Table of all figures that are known or published, with the publication's figures that the recipe names."""
     from sadcl.evaluation.gate.verdict import IN_USE
     from sadcl.evaluation.metrics import NAMES
 
-    ours, alone = files.flatten(outputs.metrics["sadcl"]), files.flatten(outputs.metrics["sarl"])
-    theirs = published.figures if published else {}
+    model, sarl = files.flatten(outputs.metrics["sadcl"]), files.flatten(outputs.metrics["sarl"])
+    reference = published.figures if published else {}
     rows = [
         [
             name.replace("CF1_harmonic", "CF1, harmonic").replace("top3.", "top 3, ").replace("in_use.", "in use, "),
-            _number(ours.get(name)),
+            _number(model.get(name)),
             _interval(outputs, name),
-            _number(alone.get(name)),
-            _number(theirs.get(name)) if theirs else "",
+            _number(sarl.get(name)),
+            _number(reference.get(name)) if reference else "",
         ]
-        for name in (*NAMES, *IN_USE, *sorted(theirs.keys() - set(NAMES)))
-        if ours.get(name) is not None or name in theirs
+        for name in (*NAMES, *IN_USE, *sorted(reference.keys() - set(NAMES)))
+        if model.get(name) is not None or name in reference
     ]
     return table(["", "this model", "95 % interval", "SARL alone", published.name if published else ""], rows)
 
 
 def _slices(outputs: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown]]:
-    """For each rule on slices that was judged, what it says, and the model's own figure on each slice that it took."""
+    """Sentence of each rule on slices that was judged, and a table of the model's figure on each slice."""
     from sadcl.evaluation.gate.rules.slices import groups
     from sadcl.evaluation.gate.verdict import MODEL, columns
     from sadcl.evaluation.metrics import to_json
 
     def figure(part: "Scores", metric: str) -> str:
-        known = {
+        figures = {
             **to_json(part.figures(MODEL, _threshold(outputs))),
             "ECE": part.calibration_error(MODEL),
             "in_use": part.figures_in_use(MODEL),
             "robustness": part.robustness(MODEL).get("kept"),
         }
-        return _number(files.flatten(known).get(metric))
+        return _number(files.flatten(figures).get(metric))
 
-    found, by = [], columns(scores)
+    tables, by = [], columns(scores)
     for rule in outputs.verdict["rules"]:
         if rule.get("kind") == "slice" and rule["result"] in JUDGED:
             column, metric = rule["column"], rule["metric"]
@@ -229,8 +229,8 @@ def _slices(outputs: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown
                 for name, part in parts.items()
                 if len(part) >= rule["min_images"]
             ]
-            found.append((rule["words"], table([column, "test photos", metric], rows)))
-    return found
+            tables.append((rule["words"], table([column, "test photos", metric], rows)))
+    return tables
 
 
 def _lineage(weights: str, facts: Mapping[str, str]) -> Markdown:
@@ -239,7 +239,7 @@ def _lineage(weights: str, facts: Mapping[str, str]) -> Markdown:
     rows = [
         ["weights", code(weights)],
         ["code", code(commit)],
-        ["its files", "edited after that commit" if edited else ""],
+        ["files", "edited after that commit" if edited else ""],
         ["dvc.lock", code(facts.get("sadcl.dvc_lock", ""))],
         ["training and test data", code(facts.get("sadcl.data", ""))],
         ["packages", ", ".join(f"{name} {version}" for name, version in packages.items())],
@@ -248,7 +248,7 @@ def _lineage(weights: str, facts: Mapping[str, str]) -> Markdown:
 
 
 def _labels(outputs: StageOutputs, scores: "Scores", positives: Sequence[tuple[str, int]]) -> Markdown:
-    """Every class with its own figures; a threshold where the model has its own for each."""
+    """Table of all classes with their average precision, and their thresholds where the model has one for each."""
     from sadcl.evaluation.gate.verdict import MODEL
 
     ap = [None if value != value else float(value) for value in scores.figures(MODEL, _threshold(outputs))["AP"]]
@@ -261,31 +261,31 @@ def _labels(outputs: StageOutputs, scores: "Scores", positives: Sequence[tuple[s
 
 
 def _start(model: params.Model) -> tuple[str, str]:
-    """What timm calls the weights that the backbone started from, where they are timm's; the licence that is stated."""
+    """Name and licence of the backbone's initial weights; each is empty where it is unknown."""
     import torch
 
     from sadcl.model import backbone
 
     if model.weights != "timm":
         return "", PACKAGED if model.weights == "package" else ""
-    with torch.device("meta"):
-        known = backbone.build(model, start=False).body.pretrained_cfg
-    return f"{known.get('architecture')}.{known.get('tag')}", str(known.get("license") or "")
+    with torch.device("meta"):  # the configuration is enough: no weights are allocated or downloaded
+        config = backbone.build(model, start=False).body.pretrained_cfg
+    return f"{config.get('architecture')}.{config.get('tag')}", str(config.get("license") or "")
 
 
 def _threshold(outputs: StageOutputs) -> float:
-    """Of the figures that need one."""
+    """Threshold of the figures that need one."""
     return float(outputs.metrics.get("threshold") or outputs.settings["evaluate"]["threshold"])
 
 
 def _ends(outputs: StageOutputs, name: str) -> list[float] | None:
-    """The ends of a figure's 95 % interval, as the gate found them; None where it did not."""
+    """Ends of a figure's 95 % interval from the gate's verdict; None where the gate computed none."""
     interval = outputs.verdict.get("intervals", {}).get(name, {}).get("model")
     return interval[1:] if interval else None
 
 
 def _interval(outputs: StageOutputs, name: str) -> str:
-    """The same in words, on one line wherever it stands."""
+    """A figure's 95 % interval as text that never breaks over two lines."""
     ends = _ends(outputs, name)
     return Markdown(f"{ends[0]:.2f}\u00a0to\u00a0{ends[1]:.2f}") if ends else ""
 

@@ -22,8 +22,8 @@ from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.inference import summary
 from sadcl.evaluation.scores import Scores
-from sadcl.registry import client as store
 from sadcl.registry import schema
+from sadcl.registry.client import connect
 from sadcl.registry.model_card import card, markdown
 from sadcl.registry.publish import publish
 from sadcl.registry.stage_outputs import WEIGHTS, StageOutputs
@@ -72,12 +72,12 @@ def test_it_tells_what_the_files_say(tmp_path: Path) -> None:
         "- Photos: 400 train, 100 select, 120 test.",
         "| SARL alone | SADCL, elsewhere |",
         "| top 3, CF1 |",
-        "Each label has a threshold of its own, fitted on the select split, from 0.25 to 0.75",
-        "1,234 parameters, and a file of 5,678 bytes.",
+        "Each label has its own threshold, fitted on the select split, from 0.25 to 0.75",
+        "1,234 parameters in a file of 5,678 bytes.",
         f"`{'c' * 40}`",
         "edited after that commit",
         "numpy 2.4.6, torch 2.13.0",
-        "- Fewer than 20 test photos show these labels, so their own figures say little: rare (5).",
+        "- Fewer than 20 test photos have these labels, so their own figures are uncertain: rare (5).",
     ):
         assert sentence in text
     assert re.search(r"\| mAP \| [\d.]+ \| [\d.]+\sto\s[\d.]+ \| [\d.]+ \| 85\.60 \|", text)
@@ -113,18 +113,18 @@ def test_limits_name_what_the_figures_do_not_show(tmp_path: Path) -> None:
     outputs.metrics["seen_in_training"] = 7
     files.write_json(tmp_path / layout.VALIDATION, {"passed": False})
     limits = card_files(outputs, "1", FACTS)["README.md"].split("## Limits")[1].split("## ")[0]
-    assert "No test photo shows these labels, so nothing is known about them: unseen." in limits
-    assert "7 of the test photos were seen in training" in limits
-    assert "A rule of the gate ended as fail: mAP" in limits
+    assert "No test photo has these labels, so their quality is unknown: unseen." in limits
+    assert "7 test photos were seen in training" in limits
+    assert "A rule of the gate has the result fail: mAP" in limits
     assert "did not pass validation" in limits
 
 
 @pytest.mark.parametrize(
     ("backbone", "start", "licence", "words"),
     [
-        ("tf_efficientnet_lite0", "package", "apache-2.0", "are under apache-2.0, as NOTICE says"),
-        ("resnet101.tv_in1k", "timm", "bsd-3-clause", "are under bsd-3-clause, as timm says"),
-        ("resnet18", "random", "unknown", "started from nobody else's weights"),
+        ("tf_efficientnet_lite0", "package", "apache-2.0", "are under apache-2.0, according to NOTICE"),
+        ("resnet101.tv_in1k", "timm", "bsd-3-clause", "are under bsd-3-clause, according to timm"),
+        ("resnet18", "random", "unknown", "contains no weights of others"),
         ("resnet18", "models/a_b/weights.safetensors", "unknown", "is unknown: they came from a file"),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_version_carries_its_card(project: Path, stages: Callable[..., None]) 
     assert "# tiny, version 1" in text
     assert "Gate: **pass**" in text
     assert "tiny, version 1" in Page(page).text
-    with store.connect() as client:
+    with connect() as client:
         assert "README.md is the model card" in client.get_model_version("tiny", "1").description
 
 
@@ -228,7 +228,7 @@ def test_what_a_killed_call_left_out_comes_with_the_next_one(killed: None, stage
 def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(killed: None, stages: Callable[..., None]) -> None:
     stages(verdict="fail")
     assert publish().alias is None
-    with store.connect() as client:
+    with connect() as client:
         assert client.get_model_version("tiny", "1").tags[schema.VERDICT] == "fail"
 
 
@@ -322,7 +322,7 @@ def _scores(classes: tuple[str, ...], rare: int) -> Scores:
 
 def _shown() -> tuple[str, str]:
     """Card and page of version 1, as they come from the registry."""
-    with store.connect() as client:
+    with connect() as client:
         run = client.get_model_version("tiny", "1").run_id
         paths = [Path(client.download_artifacts(run, name)) for name in ("README.md", "card.html")]
         text, page = (path.read_text(encoding="utf-8") for path in paths)
