@@ -79,7 +79,7 @@ def _check_rejection(version: ModelVersion, decided: dict[str, Any]) -> None:
 
 def _require_eligible(candidate: ModelVersion, champion: ModelVersion | None, decided: dict[str, Any]) -> None:
     """Refuse with the first objection to a decision on a registered version."""
-    rejection, champion_tags = decision.rejection(candidate), champion and champion.tags
+    rejection, champion_tags = decision.rejection(candidate), None if champion is None else champion.tags
     digest, action = decided.get("verdict"), decided["action"]
     for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
         raise Refused(f"{objection.what} ({lookup.model_uri(candidate)})")

@@ -176,7 +176,7 @@ def _require_eligible(
 ) -> None:
     """Raise the first objection to a decision; without ``seen`` it is about the present verdict."""
     digest = candidate.tags.get(schema.VERDICT_DIGEST) if seen is None else seen
-    rejection, champion_tags = decision.rejection(candidate), champion and champion.tags
+    rejection, champion_tags = decision.rejection(candidate), None if champion is None else champion.tags
     for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
         raise SadclError(objection.what, where=lookup.model_uri(candidate), fix=objection.fix)
 

@@ -50,7 +50,7 @@ class VersionPage:
         self.challenges = self.version == now.challenger
         self.passed = self.version.tags.get(schema.VERDICT) == "pass"
         digest, rejection = self.version.tags.get(schema.VERDICT_DIGEST), decision.rejection(self.version.entity)
-        champion_tags = now.champion and now.champion.tags
+        champion_tags = None if now.champion is None else now.champion.tags
         self.objections = eligibility.objections(self.version.tags, champion_tags, rejection, digest)
         self.judged_now = all(objection.rule != eligibility.OUTDATED for objection in self.objections)
 

@@ -22,7 +22,16 @@ from sadcl.registry.promote import Promotion, promote
 from sadcl.registry.publish import publish
 from sadcl.services import free_port
 from sadcl.services.supervisor import wait
-from tests.registry.conftest import Networks, World, leave, networks, world  # noqa: F401 - fixtures
+from tests.registry.conftest import (  # noqa: F401 - fixtures
+    Networks,
+    World,
+    leave,
+    networks,
+    place,
+    registered,
+    states,
+    world,
+)
 
 NAME, PRODUCTION = "tiny", "tiny-production"
 ADMIN = "admin"

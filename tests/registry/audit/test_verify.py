@@ -80,7 +80,7 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
     for act in (lambda: reject(2, "again"), lambda: promote(2, "I like it")):
         with pytest.raises(SadclError, match=r"rejected by Ann <ann@example\.org>: it tags kites as cats"):
             act()
-    with pytest.raises(SadclError, match="does not challenge"):
+    with pytest.raises(SadclError, match="is the champion already"):
         reject(1, "why not")
     last = log.entries()[-1]
     assert (last["action"], last["challenger"], last["user"]) == ("reject", "models:/tiny/2", "Ann <ann@example.org>")
