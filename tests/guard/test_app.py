@@ -46,9 +46,9 @@ def test_one_person_alone_may_review_where_the_server_says_so(
     allowed: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SADCL_ALLOW_SELF_REVIEW", allowed)
-    asked = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
-    assert (asked.returncode == 0) == (words == ""), asked.stderr
-    assert words in asked.stderr
+    process = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
+    assert (process.returncode == 0) == (words == ""), process.stderr
+    assert words in process.stderr
 
 
 SETTLE = """
@@ -84,8 +84,8 @@ def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(regi
     subprocess.run(
         [sys.executable, "-c", SETTLE, *map(str, ledgers)], env={**os.environ, **where}, check=True, capture_output=True
     )
-    for ledger, last, (line, made) in zip(ledgers, noted, LAST, strict=True):
+    for ledger, last, (line, applied) in zip(ledgers, noted, LAST, strict=True):
         lines = hash_chain.lines(ledger)
         undone = [entry["line"] for entry in hash_chain.parse(lines, ledger) if entry["what"] == "not done"]
-        assert undone == ([] if made else [last]), line
+        assert undone == ([] if applied else [last]), line
         assert hash_chain.broken(lines, ledger) == []

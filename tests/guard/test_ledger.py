@@ -35,10 +35,10 @@ def test_a_whole_ledger_has_no_problems_and_tells_each_change(reigning: Team) ->
     number = reigning.train()
     reigning.crown(number, ROB, "it sees kites")
     with reigning.acting(REA):
-        told = verify.read_history()
-    assert told.problems == []
-    assert any(f"{ROB}: alias set: {PRODUCTION}, alias champion" in line for line in told.lines)
-    assert any("it sees kites" in line for line in told.lines)
+        history = verify.read_history()
+    assert history.problems == []
+    assert any(f"{ROB}: alias set: {PRODUCTION}, alias champion" in line for line in history.lines)
+    assert any("it sees kites" in line for line in history.lines)
 
 
 def test_a_tag_of_a_model_that_looks_like_a_decision_harms_nothing(reigning: Team) -> None:
@@ -67,9 +67,9 @@ def test_a_tail_that_was_cut_off_is_found(reigning: Team, ledger: Path) -> None:
 def test_a_decision_in_the_project_that_the_server_never_noted_is_found(reigning: Team) -> None:
     path = reigning.root / layout.AUDIT_LOG
     whole = path.read_bytes()
-    said = log.entries()[-1]
+    entry = log.entries()[-1]
     try:
-        log.append({**said, "user": ROB, "reason": "I said so", "time": log.now()})
+        log.append({**entry, "user": ROB, "reason": "I said so", "time": log.now()})
         assert (
             f"Line {len(log.entries())} of {layout.AUDIT_LOG} is a decision that the server's ledger lacks"
             in " ".join(problems(reigning))

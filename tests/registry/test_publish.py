@@ -46,10 +46,10 @@ def test_the_run_shows_settings_figures_curves_and_lineage(registered: Path) -> 
         sparse = client.get_metric_history(version.run_id, "train/select_mAP")
         model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert run.info.status == "FINISHED"
-    for told in (version.description, run.data.tags["mlflow.note.content"]):
-        assert "Gate: pass" in told
-        assert "| this model, SADCL | 80.00 | 70.00 |" in told
-        assert "sadcl promote 1" in told
+    for text in (version.description, run.data.tags["mlflow.note.content"]):
+        assert "Gate: pass" in text
+        assert "| this model, SADCL | 80.00 | 70.00 |" in text
+        assert "sadcl promote 1" in text
     assert run.data.params["train.lr"] == "0.0005"
     assert json.loads(run.data.params["gate.rules"])[0]["metric"] == "mAP"
     assert run.data.metrics["mAP"] == 80.0
@@ -62,12 +62,12 @@ def test_the_run_shows_settings_figures_curves_and_lineage(registered: Path) -> 
     assert {data.dataset.name for data in run.inputs.dataset_inputs} == {"scenes-test", "scenes-train"}
     tied = {(metric.key, metric.dataset_name) for metric in model.metrics}
     assert ("mAP", "scenes-test") in tied
-    for place in (run.data.tags, version.tags):
-        assert place["sadcl.seed"] == "2307"
-        assert place["sadcl.dvc_lock"] == files.digest("dvc.lock")
-        assert place["sadcl.device"] == "cpu"
-        assert "torch" in json.loads(place["sadcl.packages"])
-        assert "+" not in place["sadcl.packages"]
+    for tags in (run.data.tags, version.tags):
+        assert tags["sadcl.seed"] == "2307"
+        assert tags["sadcl.dvc_lock"] == files.digest("dvc.lock")
+        assert tags["sadcl.device"] == "cpu"
+        assert "torch" in json.loads(tags["sadcl.packages"])
+        assert "+" not in tags["sadcl.packages"]
 
 
 @pytest.mark.parametrize("verdict", ["fail", "refused"])
@@ -116,9 +116,9 @@ def test_figures_of_another_model_are_not_registered(
     project: Path, stages: Stages, networks: Callable[[int], Path], file: str
 ) -> None:
     stages(seed=1)
-    other = (project / "reports" / file).read_text()
+    original = (project / "reports" / file).read_text()
     stages(seed=2)
-    (project / "reports" / file).write_text(other)
+    (project / "reports" / file).write_text(original)
     with pytest.raises(SadclError, match=f"{file} is about other weights"):
         publish()
     with connect() as client:

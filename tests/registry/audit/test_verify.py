@@ -19,9 +19,9 @@ from sadcl.registry.sync import sync
 def test_every_decision_is_told_and_nothing_is_wrong(reign: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
-    told = verify.read_history()
-    assert told.problems == []
-    assert [line.partition(": ")[2] for line in told.lines] == [
+    history = verify.read_history()
+    assert history.problems == []
+    assert [line.partition(": ")[2] for line in history.lines] == [
         "promote models:/tiny/1 as tiny-production version 1: the first",
         "promote models:/tiny/2 as tiny-production version 2: better",
         "rollback models:/tiny/1 as tiny-production version 1: worse after all",

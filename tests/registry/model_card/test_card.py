@@ -277,11 +277,11 @@ def leave(
     rare: int = 5,
 ) -> StageOutputs:
     """What the stages leave of a model with three classes, figures and verdict by the project's own code."""
-    told = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text(encoding="utf-8"))
-    told["gate"] = {"rules": rules, "published": published}
-    told["model"] |= model or {}
-    told["ingest"]["source"] = source
-    network = params.Model.model_validate(told["model"])
+    recipe = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text(encoding="utf-8"))
+    recipe["gate"] = {"rules": rules, "published": published}
+    recipe["model"] |= model or {}
+    recipe["ingest"]["source"] = source
+    network = params.Model.model_validate(recipe["model"])
     head = {
         "stage": "train", "classes": list(classes), "model": network.model_dump(mode="json"),
         "preprocessing": {"side": network.side, "mean": list(network.mean), "std": list(network.std)},
@@ -289,19 +289,19 @@ def leave(
         "device": "cpu (2 threads)", "precision": "32-true", "seed": 1,
     }  # fmt: skip
     checkpoint.save(root / WEIGHTS, {"ema.network.x": torch.zeros(1)}, head)
-    found = _scores(classes, rare)
-    score_files.write_scores(root / layout.SCORES, found)
+    scores = _scores(classes, rare)
+    score_files.write_scores(root / layout.SCORES, scores)
     files.write_json(root / layout.VALIDATION, {"passed": True, "images": {"train": 400, "select": 100, "test": 120}})
-    metrics = summary(found, 0.5, "ema")
+    metrics = summary(scores, 0.5, "ema")
     reigning = Champion("sadcl-scenes-production", "1", "9" * 64) if champion else None
-    logits = {"champion": found.logits["sarl"]} if champion else {}
+    logits = {"champion": scores.logits["sarl"]} if champion else {}
     rival = Scores(
-        found.ids, found.sha256, classes, found.targets, found.ignored, found.slices, logits,
-        {**found.digests, "weights": "9" * 64}, {"champion": 0},
+        scores.ids, scores.sha256, classes, scores.targets, scores.ignored, scores.slices, logits,
+        {**scores.digests, "weights": "9" * 64}, {"champion": 0},
     ) if champion else score_files.nothing(classes=classes)  # fmt: skip
-    gate = params.Gate.model_validate(told["gate"])
-    judged = verdict(gate, 0.5, found, metrics, rival, reigning)
-    return StageOutputs(root, told, "sadcl-scenes", 1, WEIGHTS, found.digests["weights"], metrics, judged)
+    gate = params.Gate.model_validate(recipe["gate"])
+    judged = verdict(gate, 0.5, scores, metrics, rival, reigning)
+    return StageOutputs(root, recipe, "sadcl-scenes", 1, WEIGHTS, scores.digests["weights"], metrics, judged)
 
 
 def _scores(classes: tuple[str, ...], rare: int) -> Scores:
