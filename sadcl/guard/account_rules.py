@@ -22,6 +22,7 @@ MAX_CHARACTERS = 300
 PASSWORD = "password changed"
 
 CHANGES = {
+    # MLflow's client posts to one route and its sign-up page to the other.
     ("/mlflow/users/create", "POST"): "account made",
     ("/mlflow/users/create-ui", "POST"): "account made",
     ("/mlflow/users/update-password", "PATCH"): PASSWORD,
@@ -42,9 +43,11 @@ CHANGES = {
 
 def _recorder(action: str) -> Any:
     def rule(**_: Any) -> Entry:
+        # MLflow parses JSON whatever the header says, and its pages send forms.
         body = request.get_json(force=True, silent=True) or request.form
         fields = body if isinstance(body, Mapping) else {}
         recorded = RECORDED_PASSWORD if action == PASSWORD else RECORDED
+        # Cut, so that one request can't fill the disk.
         return {"what": action, **{name: str(fields[name])[:MAX_CHARACTERS] for name in recorded if name in fields}}
 
     return rule

@@ -52,6 +52,7 @@ def create_app() -> FastAPI:
         raise SadclError("The guard needs uvicorn", fix="Start the server without --gunicorn-opts and --waitress-opts")
     with _startup_lock():
         outer: FastAPI = mlflow_internals.auth.create_app(flask_app)
+        # Before the first request: a new line would hide which one was last.
         recovery.complete_unfinished()
     authorship.stamp_authors()
     permissions.extend_validators()
@@ -59,6 +60,7 @@ def create_app() -> FastAPI:
     mark_authenticated(flask_app)
     ledger.add_route(flask_app)
     outer.user_middleware.append(Middleware(artifact_rules.UploadMiddleware))  # innermost: behind MLflow's log-in
+    # Outermost: a guess must be counted before MLflow checks it, also on routes outside Flask.
     outer.user_middleware.insert(0, Middleware(LoginMiddleware))
     return outer
 
@@ -70,6 +72,8 @@ def _install_rules(app: Flask) -> None:
         for suffix, method in RULES:
             if route.rule.endswith(suffix) and method in (route.methods or ()):
                 missing.discard((suffix, method))
+                # From the original view: one view answers below /api and /ajax-api, and a rule that ran inside itself
+                # would wait for its own lock.
                 app.view_functions[route.endpoint] = _guarded(views[route.endpoint], RULES[suffix, method])
     if missing:  # a route that was renamed would be open without this
         raise SadclError(f"This MLflow has no route {sorted(missing)[0]}", fix="Install the locked version of MLflow")
@@ -92,6 +96,7 @@ def _guarded(view: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
             line, done = ledger.append_entry(entry), False
             try:
                 response = make_response(view(**path))
+                # MLflow's views answer errors as responses, and raise as well.
                 done = response.status_code < 400
                 return response
             finally:

@@ -48,8 +48,10 @@ def check_path(path: str, user: str) -> None:
     Raises:
         MlflowException: the path belongs to a version, or leaves the root.
     """
+    # Normalised: a/./b and a//b reach the same file as a/b.
     target = posixpath.normpath(mlflow_internals.safe_path(path)).strip("/")
     models, run_authors = mlflow_internals.artifact_locations()
+    # Evidence is pinned like the model; the reports beside it are not.
     evidence = [f"{run_uri}/{EVIDENCE}" for run_uri in run_authors]
     if any(_overlaps(target, uri) for uri in [*models, *evidence]):
         raise Refused(f"{target} belongs to a registered version, whose files are never written again")

@@ -18,11 +18,13 @@ from sadcl.registry import lookup, schema
 SELF_REVIEW = "SADCL_ALLOW_SELF_REVIEW"
 """Environment of the server: 1 lets authors decide on their own models, for a team of one person."""
 
+# Numbers only: the author of an alias would depend on the moment.
 _COPY = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>[0-9]+)")
 
 
 def stamp_authors() -> None:
     """Write the present account into each new version and run, in the transaction that inserts it."""
+    # In the database's own event, no route or client of MLflow can go past it.
     for table in (SqlModelVersion, SqlRun):
         event.listen(table, "before_insert", _stamp_author)
 

@@ -73,6 +73,7 @@ def _check_rejection(version: ModelVersion, decided: dict[str, Any]) -> None:
     if about != (schema.REJECT, version.name, uri, None):
         raise Refused(f"This decision does not reject {uri}")
     _require_eligible(version, champion, decided)
+    # By the source too: versions from before the tags existed have no weights to compare.
     if champion is not None and champion.source == uri:
         raise Refused(f"{uri} is champion already")
 
@@ -88,6 +89,7 @@ def _require_eligible(candidate: ModelVersion, champion: ModelVersion | None, de
 def _was_champion(version: ModelVersion) -> bool:
     """Whether a version was champion before, by the ledger: no tag can say so, since clients write tags."""
     promotion = {"what": "alias set", "model": version.name, "alias": schema.CHAMPION, "to": str(version.version)}
+    # Without lines whose change failed: they name versions that never became champion.
     lines = hash_chain.done(hash_chain.lines(ledger.path()), ledger.path())
     return any(promotion.items() <= line.items() for line in lines)
 

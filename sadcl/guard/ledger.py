@@ -40,6 +40,7 @@ def path() -> Path:
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Allow one change at a time over all threads and workers; a lock of this process would not see the others."""
+    # A file of its own: appending locks the ledger, which would wait forever for a lock that this one held on it.
     with files.open_locked(path().with_suffix(".lock")):
         yield
 
@@ -56,6 +57,7 @@ def append_entry(entry: Entry, user: str | None = None) -> str:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
         return hash_chain.append(path(), {"time": now, "who": user or mlflow_internals.current_user(), **entry})
+    # A ValueError: half of a surrogate pair in a name can't be encoded.
     except (OSError, ValueError, SadclError) as error:
         raise MlflowException(f"The server can't write its ledger, so it changes nothing: {error}") from None
 

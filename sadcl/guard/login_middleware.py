@@ -36,6 +36,7 @@ class LoginMiddleware:
         headers = Headers(scope=scope)
         origin, header = headers.get("origin"), headers.get("authorization")
         login = _parse_login(header or "")
+        # Closed to administrators as well: the rights of MLflow do not cover these routes.
         if CLOSED_ROUTES.match(scope["path"]):
             await mlflow_internals.error_response(Refused("This server has closed this service"))(scope, receive, send)
         # Browsers add the log-in to requests of any page (CSRF), but they also name the page's origin.
@@ -54,6 +55,7 @@ class LoginMiddleware:
             await self._throttled(*login, scope, receive, send)
 
     async def _throttled(self, name: str, password: str, scope: Scope, receive: Receive, send: Send) -> None:
+        # A Unix socket has no client address.
         credentials = (name, (scope.get("client") or ("",))[0], password)
         wait = self.throttle.begin(*credentials)
         if wait:

@@ -149,15 +149,18 @@ def artifact_locations() -> tuple[list[str], dict[str, str]]:
         Addresses of the models; author of each run of a version by the address of its artifacts.
     """
     with _registry().ManagedSessionMaker() as session:
+        # Two queries: the stores may be two databases, which can't be joined.
         rows = session.query(SqlModelVersion.storage_location, SqlModelVersion.source, SqlModelVersion.run_id).all()
     runs = {run for _, _, run in rows if run}
     with _tracking().ManagedSessionMaker() as session:
         run_rows = session.query(SqlRun.artifact_uri, SqlRun.user_id).filter(SqlRun.run_uuid.in_(runs)).all()
     authors = {uri: author or "" for uri, author in run_rows if uri}
+    # MLflow serves a version from its storage location; older versions have only their source.
     return [location or source or "" for location, source, _ in rows], authors
 
 
 def _registry() -> Any:
+    # At each call: MLflow creates its stores with the first request, after this module is imported.
     return handlers._get_model_registry_store()
 
 

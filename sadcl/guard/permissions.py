@@ -48,6 +48,7 @@ def _may_end_challenge() -> bool:
 def _may_write_decision() -> bool:
     """Whether the account may tag a candidate with a decision: reviewers, who may only read it otherwise."""
     request = mlflow_internals.parse_request(SetModelVersionTag)
+    # Other tags of a candidate, its verdict above all, stay the author's.
     return request.key == schema.DECISION and not schema.protected(request.name) and may_decide(request.name)
 
 

@@ -17,6 +17,7 @@ def complete_unfinished() -> None:
     The server makes one change at a time, so no other line can be unfinished.
     """
     with ledger.exclusive():
+        # A half-written line was never a line, so its change was never made either.
         lines = hash_chain.lines(ledger.path())
         last = hash_chain.parse(lines[-1:], ledger.path())
         if last and not _is_applied(last[0]):
@@ -31,6 +32,7 @@ def _is_applied(entry: Entry) -> bool:
 
 def _tag_applied(entry: Entry) -> bool:
     version = mlflow_internals.version(entry["model"], entry["version"])
+    # Long values stand as digests in the ledger.
     return version is not None and shortened(version.tags.get(entry["key"])) == entry.get("to")
 
 

@@ -27,6 +27,7 @@ MAX_CHARACTERS = 2000
 
 def model_created() -> Entry | None:
     """Only administrators create models; clients ask for an existing one before each version, which MLflow answers."""
+    # mlflow.register_model asks for the model each time: a typing error in the name would create a new one.
     name = mlflow_internals.parse_request(registry.CreateRegisteredModel).name
     if mlflow_internals.model_exists(name):
         return None
@@ -37,6 +38,7 @@ def model_created() -> Entry | None:
 def model_renamed() -> Entry | None:
     """Only administrators rename models; protected names never change, nor does a name become a protected one."""
     request = mlflow_internals.parse_request(registry.RenameRegisteredModel)
+    # Rights belong to names: a renamed model would take those of its new name.
     if schema.protected(request.name) or schema.protected(request.new_name):
         raise Refused(f"{request.name} can't be renamed to {request.new_name}: names in production never change")
     _only_administrators(f"rename the model {request.name}")
@@ -90,6 +92,7 @@ def version_created() -> Entry | None:
         mlflow_internals.current_user()
     }:
         raise Refused("You can only register a version from your own run")
+    # The line is written before MLflow gives the number.
     number = str(mlflow_internals.last_version(request.name) + 1)
     entry = {"what": "version made", "model": request.name, "version": number, "source": request.source}
     return {**entry, **_verdict_fields(tags)}
@@ -107,6 +110,7 @@ def alias_set() -> Entry | None:
     if version is None:
         return None
     before = _number(mlflow_internals.version_with_alias(request.name, request.alias))
+    # Other aliases in production, such as previous, follow from decisions and decide nothing.
     if schema.protected(request.name) and request.alias == schema.CHAMPION:
         authorship.require_second_person(version)
         decision_rules.require_decision(version)
@@ -136,6 +140,7 @@ def version_tagged() -> Entry | None:
     if version is None:
         return None
     before = version.tags.get(request.key)
+    # The gate judged the files with these digests: other ones would carry its verdict to another model.
     if request.key in PINNED and request.value != before:
         raise Refused(f"The tag {request.key} identifies {lookup.model_uri(version)} and is never written again")
     if request.key == schema.DECISION:
@@ -151,6 +156,7 @@ def version_tagged() -> Entry | None:
 def version_untagged() -> Entry | None:
     """Pinned tags and decisions can't be deleted."""
     request = mlflow_internals.parse_request(registry.DeleteModelVersionTag)
+    # Deleting first and setting then would be a way around both rules.
     if request.key in PINNED or request.key == schema.DECISION:
         raise Refused(f"The tag {request.key} can't be deleted")
     return {"what": "tag deleted", "model": request.name, "version": request.version, "key": request.key}
@@ -181,6 +187,7 @@ def version_deleted() -> Entry:
 
 
 def _refuse_champion(name: str, number: str | None) -> None:
+    # Projects load the champion by its alias, and a rollback needs its version.
     champion = mlflow_internals.version_with_alias(name, schema.CHAMPION) if schema.protected(name) else None
     if champion is not None and number in (None, str(champion.version)):
         raise Refused(f"{lookup.model_uri(champion)} is champion, and can't be deleted")
@@ -251,4 +258,5 @@ def _verdict_fields(tags: dict[str, str]) -> Entry:
 
 def shortened(value: str | None) -> str | None:
     """Value of a tag as the ledger holds it."""
+    # A digest still shows whether a value is the one that was written.
     return value if value is None or len(value) <= MAX_CHARACTERS else hash_chain.digest(value)

@@ -14,6 +14,7 @@ def source_runs(request: Any) -> set[str]:
 
     The id is empty for a model that is gone, so that it equals no run.
     """
+    # Older requests call the id run_uuid.
     own = {request.run_id or getattr(request, "run_uuid", "")} - {""}
     return own | {mlflow_internals.source_run(model) or "" for model in _model_ids(request)}
 
@@ -33,6 +34,7 @@ def _run_rule(message: type[Any]) -> Callable[[], None]:
     return lambda: _require_author(source_runs(mlflow_internals.parse_request(message)))
 
 
+# These routes have the id in the path, all others in the body.
 def _model_rule(model_id: str, **_: str) -> None:
     _require_author({mlflow_internals.source_run(model_id) or ""})
 
