@@ -252,3 +252,11 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, names joined by dots; lists stay whole."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    pairs = [flatten(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
+    return {key: inner for pair in pairs for key, inner in pair.items()}

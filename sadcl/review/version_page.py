@@ -9,7 +9,7 @@ from fastapi import HTTPException
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, schema
+from sadcl.registry import artifacts, decision, eligibility, schema
 from sadcl.review import said, schemas, tables
 from sadcl.review.context import AppContext
 from sadcl.review.sessions import Session
@@ -32,7 +32,8 @@ class VersionPage:
         version: itself.
         rival: the champion, where that is another; None without one.
         reigns, challenges, passed: it is the champion, has the alias, passed the gate.
-        judged_now: the gate held it against the champion of now.
+        judged_now: the gate compared it with today's champion.
+        objections: reasons why it can't be approved now, the most urgent first; empty where it can.
 
     Raises:
         HTTPException: there is no such version.
@@ -48,8 +49,10 @@ class VersionPage:
         self.rival = None if self.reigns else now.champion
         self.challenges = self.version == now.challenger
         self.passed = self.version.tags.get(schema.VERDICT) == "pass"
-        reigning = now.champion.tags.get(schema.WEIGHTS, "") if now.champion else ""
-        self.judged_now = self.version.tags.get(schema.JUDGED_AGAINST) == reigning
+        digest, rejection = self.version.tags.get(schema.VERDICT_DIGEST), decision.rejection(self.version.entity)
+        champion_tags = None if now.champion is None else now.champion.tags
+        self.objections = eligibility.objections(self.version.tags, champion_tags, rejection, digest)
+        self.judged_now = all(objection.rule != eligibility.OUTDATED for objection in self.objections)
 
     @cached_property
     def decided(self) -> said.Decision | None:

@@ -96,7 +96,7 @@ INVALID = {
     "user add ann": "Missing option '--role'",
     "user add ann --role boss": "Invalid value for '--role'",
     "user add ann --role reader": "no terminal to ask for a password.*SADCL_USER_PASSWORD",
-    "user prefect": "No team's servers ran here yet.*sadcl up",
+    "user prefect": "No team servers ran here yet.*sadcl up",
     "user list": "There is no registry with accounts here.*sadcl up",
     "promote": "Missing argument",
     "register": "nothing to register yet",

@@ -77,8 +77,8 @@ def test_a_decision_that_cannot_be_followed_fails_with_its_sentence(
     run: Callable[..., Any], by_flow: Callable[[], str], reign: Path  # noqa: F811
 ) -> None:  # fmt: skip
     (reign / layout.AUDIT_LOG).write_text("no line of ours\n")
-    assert describe(run()).startswith("A line of the audit is not JSON")
-    assert by_flow().startswith(f"{after_decision.STANDS} A line of the audit is not JSON")
+    assert describe(run()).startswith("A line of the audit log is not JSON")
+    assert by_flow().startswith(f"{after_decision.STANDS} A line of the audit log is not JSON")
 
 
 def test_the_review_page_is_told_what_the_flow_did(by_flow: Callable[[], str]) -> None:
