@@ -119,7 +119,7 @@ def test_a_photo_with_a_problem_is_left_out(root: Path) -> None:
 
 
 def test_large_photos_are_written_in_groups(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "GROUP_BYTES", 1)
+    monkeypatch.setattr(writer, "GROUP_BYTES", 1)
     rows = some(root, list("abcdefgh"))
     for i, each in enumerate(rows):
         each["labels"] = [i % 3]
