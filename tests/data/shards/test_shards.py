@@ -19,7 +19,7 @@ from PIL import Image
 from sadcl import files, layout, params
 from sadcl.data import table
 from sadcl.data.images.inspect import inspect
-from sadcl.data.shards import reader, writer
+from sadcl.data.shards import writer
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.stages import prepare
