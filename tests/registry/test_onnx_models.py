@@ -105,7 +105,7 @@ def test_a_model_that_was_judged_by_torch_is_not_registered_for_onnx(
     by_onnx = (project / "params.yaml").read_text()
     stages()
     (project / "params.yaml").write_text(by_onnx)
-    with pytest.raises(SadclError, match=r"judged by another runtime, but register.runtime asks for onnx.*dvc repro"):
+    with pytest.raises(SadclError, match=r"judged another runtime, but register.runtime is onnx.*dvc repro"):
         publish()
 
 

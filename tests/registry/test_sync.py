@@ -52,7 +52,7 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
 
     places = {
         "before the alias": (MlflowClient, "set_registered_model_alias"),
-        "before the files": (files, "writing_directory"),
+        "before the files": (files, "atomic_directory"),
         "before DVC": (pipeline, "add"),
         "before the JSON": (files, "write_json"),
     }
