@@ -72,7 +72,7 @@ ELSEWHERE = {
     "rollback --reason x": "no dvc.yaml here.*Go to the project's folder",
     "data scenes": "no dvc.yaml here.*Go to the project's folder",
     "data accept": "no table to accept",
-    "predict photo.jpg": "There are no weights",
+    "predict photo.jpg": "The weights file is missing",
 }
 
 
