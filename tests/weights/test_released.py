@@ -265,8 +265,8 @@ def test_another_network_is_refused_in_words(words: str, tmp_path: Path) -> None
     ("classes", "words"),
     [
         (None, "names of 11 classes are not known, only of 80 and 20"),
-        (["a", "b"], "has 11 classes, but the list 2 different names"),
-        (["a"] * 11, "has 11 classes, but the list 1 different names"),
+        (["a", "b"], "has 11 classes, but the list has 2 different names"),
+        (["a"] * 11, "has 11 classes, but the list has 1 different names"),
     ],
 )
 def test_a_wrong_list_of_classes_is_refused(classes: list[str] | None, words: str, tmp_path: Path) -> None:
