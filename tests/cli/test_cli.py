@@ -100,7 +100,7 @@ WRONG = {
     "open nothere": "Choose one of mlflow, optuna, prefect",
     "open mlflow --port 99999": "Invalid value for '--port'.*65535",
     "tune --trials 0": "Invalid value for '--trials'",
-    "tune": "Tuning starts from stage 1, which is not there.*dvc repro",
+    "tune": "Tuning starts from stage 1, which is missing.*dvc repro",
     "promote 1": "needs a reason",
     "rollback": "needs a reason",
     "reject 1": "needs a reason",
