@@ -1,4 +1,4 @@
-"""What calibration and thresholds give, on the comparison's SARL: ``python -m benchmarks.calibration 1 2``."""
+"""Effect of calibration and thresholds on the comparison's SARL: ``python -m benchmarks.calibration 1 2``."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ SHARDS, CELLS = Path("benchmarks/shards"), Path("benchmarks/cells/tuned")
 RESULT = Path("benchmarks/results/calibration.md")
 BATCH = 64
 ALONE = 1e9
-"""So many positives that the common threshold stands alone."""
+"""Prior positives so many that the common threshold alone counts."""
 ROWS = (
     "as trained, threshold 0.5 (the published protocol)",
     "calibrated, threshold 0.5",
@@ -35,12 +35,12 @@ def main(seeds: list[str]) -> str:
     """Fit on select, measure on test, and write the table."""
     measured = [_measure(CELLS / f"sarl-{seed}" / "weights.safetensors") for seed in seeds]
     head = f"SARL, fine-tuned at 128 px, seeds {', '.join(seeds)}; fitted on select, measured on test."
-    made = "By `cd benchmarks && dvc repro calibration`.\n\n| | ECE | CF1 | OF1 |\n|---|---|---|---|\n"
+    source = "By `cd benchmarks && dvc repro calibration`.\n\n| | ECE | CF1 | OF1 |\n|---|---|---|---|\n"
     rows = []
     for row, name in enumerate(ROWS):
-        figures = (", ".join(f"{one[row][figure]:.1f}" for one in measured) for figure in range(3))
+        figures = (", ".join(f"{seed[row][figure]:.1f}" for seed in measured) for figure in range(3))
         rows.append(f"| {name} | {' | '.join(figures)} |")
-    files.write_text(RESULT, f"{head} {made}" + "\n".join(rows) + "\n")
+    files.write_text(RESULT, f"{head} {source}" + "\n".join(rows) + "\n")
     return f"the table is in {RESULT}"
 
 
@@ -51,16 +51,19 @@ def _measure(file: Path) -> list[tuple[float, float, float]]:
         logits = select.logits["champion"]
         return calibration.fit(logits, select.targets, select.ignored, prior_positives=prior_positives)
 
-    ours = fit(params.Calibrate().prior_positives)
-    middle = np.full(len(ours.thresholds), 0.5)
-    rows = [calibration.identity_calibration(len(middle)), ours._replace(thresholds=middle), fit(0), fit(ALONE), ours]
+    default = fit(params.Calibrate().prior_positives)
+    half = np.full(len(default.thresholds), 0.5)
+    rows = [
+        calibration.identity_calibration(len(half)), default._replace(thresholds=half), fit(0), fit(ALONE), default,
+    ]  # fmt: skip
     return [_figures(row, test) for row in rows]
 
 
-def _figures(decided: Calibration, test: Scores) -> tuple[float, float, float]:
-    scores = decided.probabilities(test.logits["champion"])
-    given = of_labels(scores > decided.thresholds, test.targets, test.ignored)
-    return expected_calibration_error(scores, test.targets, test.ignored), given["CF1"], given["OF1"]
+def _figures(fitted: Calibration, test: Scores) -> tuple[float, float, float]:
+    """ECE, CF1 and OF1 on the test split, in percent."""
+    scores = fitted.probabilities(test.logits["champion"])
+    metrics = of_labels(scores > fitted.thresholds, test.targets, test.ignored)
+    return expected_calibration_error(scores, test.targets, test.ignored), metrics["CF1"], metrics["OF1"]
 
 
 if __name__ == "__main__":

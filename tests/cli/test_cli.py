@@ -59,7 +59,7 @@ OUTSIDE = {
     "rollback --reason x": "no dvc.yaml here.*Go to the project's folder",
     "data scenes": "no dvc.yaml here.*Go to the project's folder",
     "data accept": "no table to accept",
-    "predict photo.jpg": "There are no weights",
+    "predict photo.jpg": "The weights file is missing",
 }
 
 
@@ -87,7 +87,7 @@ INVALID = {
     "open nothere": "Choose one of mlflow, optuna, prefect",
     "open mlflow --port 99999": "Invalid value for '--port'.*65535",
     "tune --trials 0": "Invalid value for '--trials'",
-    "tune": "Tuning starts from stage 1, which is not there.*dvc repro",
+    "tune": "Tuning starts from stage 1, which is missing.*dvc repro",
     "promote 1": "needs a reason",
     "rollback": "needs a reason",
     "reject 1": "needs a reason",

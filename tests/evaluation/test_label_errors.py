@@ -93,7 +93,7 @@ def test_the_stage_writes_a_list_that_names_files(tmp_path: Path, monkeypatch: p
     said = stage.main()
     listed = html.rows(Path("reports/label_errors.csv"))
     missing = sum(row["verdict"] == "probably missing" for row in listed)
-    assert f"{missing} labels that are probably missing and {len(listed) - missing} that are probably wrong" in said
+    assert f"{missing} labels are probably missing and {len(listed) - missing} probably wrong" in said
     assert {int(row["image"].split()[1]) >= 600 for row in listed} == {True, False}, "both splits are looked at"
     assert listed[0]["file"] == f'photos/{listed[0]["image"]}, "a".jpg'
     assert tuple(listed[0]) == ("rank", "image", "file", "split", "class", "given", "score", "verdict")

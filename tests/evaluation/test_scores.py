@@ -110,7 +110,7 @@ def test_an_unknown_model_is_named_with_the_known_ones():
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(SadclError, match="no scores") as caught:
+    with pytest.raises(SadclError, match="scores are missing") as caught:
         scores.read_scores(tmp_path / "none")
     assert "dvc repro" in str(caught.value)
 

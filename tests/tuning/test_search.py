@@ -108,7 +108,7 @@ def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path) -> None
 
     def sometimes(settings: params.Params, report: study.Report) -> float:
         if next(calls) == 1:
-            raise SadclError("The loss is not a number", fix="Lower lr")
+            raise SadclError("The loss is not finite", fix="Lower lr")
         return 50.0
 
     study.search(found, settings, 4, sometimes, tmp_path)
@@ -124,10 +124,10 @@ def test_present_settings_that_fail_or_three_in_a_row_end_the_search(tmp_path: P
 
     def fails(settings: params.Params, report: study.Report) -> float:
         if next(calls) >= good:
-            raise SadclError("The loss is not a number", fix="Lower lr")
+            raise SadclError("The loss is not finite", fix="Lower lr")
         return 50.0
 
-    with pytest.raises(SadclError, match=r"The loss is not a number. Lower lr"):
+    with pytest.raises(SadclError, match=r"The loss is not finite. Lower lr"):
         study.search(found, settings, 9, fails, tmp_path)
     assert len(found.trials) == trials
 
