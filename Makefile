@@ -54,7 +54,7 @@ install: .venv/use
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet pip-tools
-	.venv-lock/bin/pip-compile $(LOCK) -o requirements.lock pyproject.toml
+	.venv-lock/bin/pip-compile $(LOCK) --extra pipeline,team,export -o requirements.lock pyproject.toml
 	.venv-lock/bin/pip-compile $(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	.venv-lock/bin/pip-compile $(LOCK) --extra docs -c requirements-dev.lock -o requirements-docs.lock pyproject.toml
 	sed -i 's/+cpu//' requirements.lock requirements-dev.lock requirements-docs.lock

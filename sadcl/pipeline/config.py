@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from sadcl import files
+from sadcl import extras, files
 from sadcl.errors import SadclError
 from sadcl.pipeline.dvc import dvc
 
@@ -21,8 +21,9 @@ def require_project(root: Path = Path(".")) -> None:
     """Make sure that ``root`` is a project's folder, before anything is written there.
 
     Raises:
-        SadclError: it is not.
+        SadclError: it is not, or DVC is not installed.
     """
+    extras.require("dvc")
     for name, mend in (("dvc.yaml", ""), (CONFIG.parent.name, ", or run `dvc init`")):
         if not (root / name).exists():
             raise SadclError(f"There is no {name} here", where=root.resolve(), fix=f"Go to the project's folder{mend}")

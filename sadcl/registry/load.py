@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sadcl import extras
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, lookup
 from sadcl.registry import client as store
@@ -27,13 +28,14 @@ def load(what: str | Path, root: Path = Path(".")) -> "Tagger":
         root: the project whose registry is asked.
 
     Raises:
-        SadclError: there is no such model, or its file is not the one that was registered.
+        SadclError: there is no such model, its file is not the one that was registered, or an extra is missing.
     """
     from sadcl.weights import loader
 
     text = str(what)
     if not text.startswith(SCHEME):
         return loader.load_tagger(what)
+    extras.require("mlflow")
     if not store.exists(root):
         raise SadclError("Nothing is registered yet", where=text, fix="Run `sadcl register` first")
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sadcl import files, params
+from sadcl import extras, files, params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -30,7 +30,7 @@ from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
 from sadcl.progress import track
 from sadcl.weights import loader
-from sadcl.weights.onnx_network import CPU, HEAD, SUFFIX, OnnxNetwork, installed
+from sadcl.weights.onnx_network import CPU, HEAD, SUFFIX, OnnxNetwork
 
 OPSET = 18
 """The one that torch's exporter is written in (any other is a conversion), and old enough for other runtimes too."""
@@ -157,7 +157,7 @@ def _trace(model: Tagger) -> _Traced:
 
 
 def _write_onnx(traced: _Traced, path: Path) -> None:
-    installed("onnx"), installed("onnxscript")
+    extras.load("onnx"), extras.load("onnxscript")
     outputs = ["logits", "attention"][: len(traced.program.graph_signature.user_outputs)]
     with _plain_words(traced.named):
         made: Any = torch.onnx.export(

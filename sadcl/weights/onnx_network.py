@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sadcl import extras
 from sadcl.errors import SadclError
 from sadcl.model.heads import HeadOutput
 from sadcl.weights import checkpoint
@@ -55,7 +56,7 @@ class OnnxNetwork(nn.Module):
 
 def _session(path: Path, fast: bool) -> Any:
     """onnxruntime session of a file that holds all of its tensors itself."""
-    onnxruntime = installed("onnxruntime")
+    onnxruntime = extras.load("onnxruntime")
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -78,7 +79,7 @@ def session_options(external_data: Path, fast: bool = True) -> Any:
             onnxruntime takes the working directory, and with it the project's credentials.
         fast: let onnxruntime rewrite the graph first.
     """
-    onnxruntime = installed("onnxruntime")
+    onnxruntime = extras.load("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.use_deterministic_compute = True
@@ -94,7 +95,7 @@ def session_options(external_data: Path, fast: bool = True) -> Any:
 
 def _refuse_external_tensors(path: Path, data: bytes) -> None:
     """Raise where a tensor's values lie in another file: whoever wrote the model chose which one is read."""
-    onnx = installed("onnx")
+    onnx = extras.load("onnx")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
@@ -137,19 +138,3 @@ def _head(path: Path, session: Any) -> Head:
             f"The ONNX model's shapes are not those of its head: {shapes}", where=path, fix="Export it again"
         )
     return head  # type: ignore[no-any-return]
-
-
-def installed(name: str) -> Any:
-    """A library that only ONNX models need.
-
-    Raises:
-        SadclError: it is not there.
-    """
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise SadclError(
-            f"ONNX models need {name}, which can't be loaded ({error})", fix=f"Run `pip install {name}`"
-        ) from None
