@@ -3,42 +3,48 @@
 import os
 import shutil
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 
-from sadcl import layout, params
+from sadcl import extras, layout, params
 from sadcl.errors import SadclError
 
 
 def diagnose() -> list[str]:
     """What is missing or mis-set, a sentence a finding; empty when all is well."""
     found: list[str] = []
-    for check in (_packages, _project, _settings, _precision, _source, _disk, _server):
+    checks = (_packages, _project, _settings, _precision, _source, _disk, _server)
+    for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
             found += list(check())
         except SadclError as error:
             found.append(str(error))
+        except ModuleNotFoundError as error:
+            found.append(str(extras.explain(error)))
     return list(dict.fromkeys(found))  # settings that can't be read are missed by more than one check
 
 
 def _packages() -> Iterator[str]:
-    from packaging.requirements import Requirement
-
-    for text in metadata.requires("sadcl") or []:
-        wanted = Requirement(text)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
-            continue
+    """Packages that are missing (of the core, and in a project of its pipeline) or have another version."""
+    needed = (extras.CORE, "pipeline") if _in_project() else (extras.CORE,)
+    for extra, requirement in extras.requirements():
+        name, command = requirement.name, extras.pip_install(extra)
         try:
-            version = metadata.version(wanted.name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield f"The package {wanted.name} is missing; run `make install`."
+            if extra in needed:
+                yield f"The package {name} is missing; run `{command}`."
             continue
-        if not wanted.specifier.contains(version, prereleases=True):
-            yield f"{wanted.name} is {version}, but sadcl needs {wanted.specifier}; run `make install`."
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield f"{name} is {version}, but sadcl needs {requirement.specifier}; run `{command}`."
+
+
+def _in_project() -> bool:
+    return Path("dvc.yaml").exists()
 
 
 def _project() -> Iterator[str]:
-    if not Path("dvc.yaml").exists():
+    if not _in_project():
         yield "There is no dvc.yaml here; go to the project's folder."
     if not Path(".git").exists():
         yield "This is no git repository; run `git init`, or clone the project."

@@ -144,6 +144,8 @@ def _trace(model: Tagger) -> _Traced:
 
     Strict: without that ``len(images)`` in a head would fix the number of photos to that of the example.
     """
+    for library in ("onnx", "onnxscript"):
+        extras.load(library)
     if not isinstance(model.network, Network):
         raise SadclError("This model was exported already", fix="Export the weights that it was made of")
     head = model.head
@@ -157,7 +159,6 @@ def _trace(model: Tagger) -> _Traced:
 
 
 def _write_onnx(traced: _Traced, path: Path) -> None:
-    extras.load("onnx"), extras.load("onnxscript")
     outputs = ["logits", "attention"][: len(traced.program.graph_signature.user_outputs)]
     with _plain_words(traced.named):
         made: Any = torch.onnx.export(

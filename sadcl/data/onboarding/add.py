@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sadcl import files, layout, params, pipeline
+from sadcl import extras, files, layout, params, pipeline
 from sadcl.data.onboarding.detect import DetectedSource, recognise
 from sadcl.data.onboarding.recipe import has_splits, recipe
 from sadcl.data.table import SPLITS
@@ -40,6 +40,7 @@ def add(given: Path, name: str, like: str | None = None, root: Path = Path("."))
         SadclError: the name is taken, the source is not whole, or there is no room. Nothing was changed,
             but that an empty folder is a project when copying or DVC failed.
     """
+    extras.require("dvc")
     if not _NAME.match(name):
         fix = "Use letters, digits, - and _, and begin with a letter or digit"
         raise SadclError(f"{name!r} can't be the name of a source", where="--name", fix=fix)
