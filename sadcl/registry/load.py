@@ -30,12 +30,13 @@ def load(what: str | Path, root: Path = Path(".")) -> "Tagger":
     Raises:
         SadclError: there is no such model, its file is not the one that was registered, or an extra is missing.
     """
+    text = str(what)
+    if text.startswith(SCHEME):
+        extras.require("mlflow")  # before torch takes its time
     from sadcl.weights import loader
 
-    text = str(what)
     if not text.startswith(SCHEME):
         return loader.load_tagger(what)
-    extras.require("mlflow")
     if not store.exists(root):
         raise SadclError("Nothing is registered yet", where=text, fix="Run `sadcl register` first")
     with tempfile.TemporaryDirectory() as folder:
