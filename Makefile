@@ -50,13 +50,17 @@ install: .venv/use
 	$(BIN)/python -m pip install --quiet -r requirements-docs.lock
 	@touch $@
 
-# All locks from pyproject.toml; `+cpu` names a build, not a version, and is taken out.
+# All locks from pyproject.toml, portable: without `+cpu`, which names a build of torch, and without this folder.
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet pip-tools
-	.venv-lock/bin/pip-compile $(LOCK) -o requirements.lock pyproject.toml
+	.venv-lock/bin/pip-compile $(LOCK) --extra $(EXTRAS) -o requirements.lock pyproject.toml
+	$(PORTABLE) requirements.lock
 	.venv-lock/bin/pip-compile $(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	.venv-lock/bin/pip-compile $(LOCK) --extra docs -c requirements-dev.lock -o requirements-docs.lock pyproject.toml
-	sed -i 's/+cpu//' requirements.lock requirements-dev.lock requirements-docs.lock
+	$(PORTABLE) requirements-dev.lock
+	.venv-lock/bin/pip-compile $(LOCK) --extra $(EXTRAS),docs -c requirements-dev.lock -o requirements-docs.lock pyproject.toml
+	$(PORTABLE) requirements-docs.lock
 	rm -r .venv-lock
+PORTABLE := sed -i 's/+cpu//; /^sadcl @/d'
+EXTRAS := pipeline,team,export
 LOCK := --quiet --upgrade --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

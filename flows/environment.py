@@ -1,8 +1,10 @@
 """Prefect's settings for a project: folder of its files, start-up time and log level."""
 
 import os
+import sys
 
-from sadcl import layout
+from sadcl import extras, layout
+from sadcl.errors import SadclError
 
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -14,7 +16,15 @@ DEFAULTS = {
 
 
 def prepare() -> None:
-    """Set Prefect's variables that are not set yet; call it before Prefect is imported, which reads them."""
+    """Set Prefect's variables that are not set yet; call it before Prefect is imported, which reads them.
+
+    Exits with status 2 where Prefect is not installed.
+    """
+    try:
+        extras.require("prefect")
+    except SadclError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     if "PREFECT_HOME" not in os.environ:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sadcl import __version__
+from sadcl import __version__, extras
 from sadcl.cli import data, model, project, registry, team
 from sadcl.errors import SadclError
 
@@ -28,11 +28,14 @@ app.add_typer(team.user, name="user", rich_help_panel=team.PANEL)
 
 
 def main() -> None:
-    """Entry point: an error that a person can mend becomes one sentence and status 2."""
+    """Entry point: an error that a person can mend, or a missing extra, becomes one sentence and status 2."""
     try:
         app()
     except SadclError as error:
         print(f"sadcl: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        print(f"sadcl: {extras.explain(error)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -7,15 +7,17 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sadcl import files
 from sadcl.errors import SadclError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "select", "test")
 
@@ -53,7 +55,7 @@ class Table:
             ``{"train": {"images": 3000, "ids": "9f2c..."}, ...}``.
     """
 
-    frame: pd.DataFrame
+    frame: "pd.DataFrame"
     classes: tuple[str, ...]
     source: str
     protocol: dict[str, Any]
@@ -63,7 +65,7 @@ class Table:
         """Names of the slice columns."""
         return [name for name in self.frame.columns if name not in SCHEMA]
 
-    def split(self, name: str) -> pd.DataFrame:
+    def split(self, name: str) -> "pd.DataFrame":
         """Rows of one split, in order."""
         return self.frame[self.frame["split"] == name]
 
@@ -89,6 +91,8 @@ def read_table(path: str | Path) -> Table:
     Raises:
         SadclError: the file is missing, damaged, or no annotation table.
     """
+    import pandas as pd
+
     try:
         stored = pq.read_table(path)
         about = json.loads(stored.schema.metadata[_KEY])
@@ -121,6 +125,8 @@ def targets(lists: Iterable[Sequence[int]], classes: int) -> np.ndarray:
 
 def column(values: "Sequence[Any] | pd.Series[Any]") -> "pd.Series[Any]":
     """Series of numbers as floats or integers, of strings and lists as objects, so that None stays None."""
+    import pandas as pd
+
     known = [value for value in values if value is not None]
     numeric = bool(known) and all(isinstance(value, (int, float)) for value in known)
     return pd.Series(values) if numeric else pd.Series(values, dtype=object)
@@ -128,6 +134,8 @@ def column(values: "Sequence[Any] | pd.Series[Any]") -> "pd.Series[Any]":
 
 def _python_values(values: "pd.Series[Any]") -> list[Any]:
     """Values of a column as Python objects, each missing one as None."""
+    import pandas as pd
+
     return [None if value is pd.NA or (isinstance(value, float) and value != value) else value for value in values]
 
 

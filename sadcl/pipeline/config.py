@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from sadcl import files
+from sadcl import extras, files
 from sadcl.errors import SadclError
 from sadcl.pipeline.dvc import dvc
 
@@ -21,8 +21,9 @@ def require_project(root: Path = Path(".")) -> None:
     """Check that ``root`` is the folder of a project, before a command writes anything.
 
     Raises:
-        SadclError: it is not.
+        SadclError: it is not, or DVC is not installed.
     """
+    extras.require("dvc")
     for name, hint in (("dvc.yaml", ", or run `sadcl init`"), (CONFIG.parent.name, ", or run `dvc init`")):
         if not (root / name).exists():
             raise SadclError(f"There is no {name} here", where=root.resolve(), fix=f"Go to the project's folder{hint}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sadcl import processes
+from sadcl import extras, processes
 from sadcl.errors import SadclError
 
 USER_ERROR = 2
@@ -156,6 +156,7 @@ def dvc(*arguments: str, root: Path) -> str:
 
 
 def _command(*arguments: str) -> list[str]:
+    extras.require("dvc")
     return [sys.executable, "-m", "dvc", *arguments]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sadcl import files, processes
+from sadcl import extras, files, processes
 from sadcl.errors import SadclError
 from sadcl.pipeline.config import set_up
 
@@ -38,8 +38,9 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
         A sentence about what was done; empty if there was nothing to do.
 
     Raises:
-        SadclError: something else is in the folder, its ``dvc.yaml`` was edited, or DVC refuses.
+        SadclError: something else is in the folder, its ``dvc.yaml`` was edited, or DVC is missing or refuses.
     """
+    extras.require("dvc")
     if (root / GRAPH).exists():
         return _update(root) if (root / CODE).exists() else ""
     visible = [path for path in root.iterdir() if not path.name.startswith(".")]

@@ -3,42 +3,48 @@
 import os
 import shutil
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 
-from sadcl import layout, params
+from sadcl import extras, layout, params
 from sadcl.errors import SadclError
 
 
 def diagnose() -> list[str]:
     """One sentence per problem of the installation and the project; empty if there is none."""
     problems: list[str] = []
-    for check in (_packages, _project, _settings, _precision, _source, _disk, _server):
+    checks = (_packages, _project, _settings, _precision, _source, _disk, _server)
+    for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
             problems += list(check())
         except SadclError as error:
             problems.append(str(error))
+        except ModuleNotFoundError as error:
+            problems.append(str(extras.explain(error)))
     return list(dict.fromkeys(problems))  # more than one check reads the settings
 
 
 def _packages() -> Iterator[str]:
-    from packaging.requirements import Requirement
-
-    for text in metadata.requires("sadcl") or []:
-        requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
+    """Packages that are missing (of the core, and in a project of its pipeline) or have another version."""
+    needed = (extras.CORE, "pipeline") if _in_project() else (extras.CORE,)
+    for extra, requirement in extras.requirements():
+        name, command = requirement.name, extras.pip_install(extra)
         try:
-            version = metadata.version(requirement.name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield f"The package {requirement.name} is missing; run `make install`."
+            if extra in needed:
+                yield f"The package {name} is missing; run `{command}`."
             continue
         if not requirement.specifier.contains(version, prereleases=True):
-            yield f"{requirement.name} is {version}, but sadcl needs {requirement.specifier}; run `make install`."
+            yield f"{name} is {version}, but sadcl needs {requirement.specifier}; run `{command}`."
+
+
+def _in_project() -> bool:
+    return Path("dvc.yaml").exists()
 
 
 def _project() -> Iterator[str]:
-    if not Path("dvc.yaml").exists():
+    if not _in_project():
         yield "There is no dvc.yaml here; go to the project's folder, or run `sadcl init`."
     if not Path(".git").exists():
         yield "This folder is not a git repository; run `git init`, or clone the project."

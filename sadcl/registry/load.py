@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sadcl import extras
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, lookup
 from sadcl.registry.client import connect, exists
@@ -27,11 +28,13 @@ def load(source: str | Path, root: Path = Path(".")) -> "Tagger":
         root: project whose registry has the model.
 
     Raises:
-        SadclError: the model is missing, or its file is not the one that was registered.
+        SadclError: the model is missing, its file is not the one that was registered, or an extra is missing.
     """
+    text = str(source)
+    if text.startswith(SCHEME):
+        extras.require("mlflow")  # before torch takes its time
     from sadcl.weights import loader
 
-    text = str(source)
     if not text.startswith(SCHEME):
         return loader.load_tagger(source)
     if not exists(root):

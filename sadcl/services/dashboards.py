@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sadcl import processes
+from sadcl import extras, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.services.supervisor import HOST, end, free_port, start, taken, wait
@@ -43,6 +43,7 @@ def show(page: str, port: int | None = None) -> None:
     """
     if page not in PAGES:
         raise SadclError(f"There is no page {page!r}", fix=f"Choose one of {', '.join(PAGES)}")
+    extras.require("optuna_dashboard" if page == "optuna" else page)
     chosen = port or free_port()
     if taken(chosen):
         raise SadclError(f"Port {chosen} is taken", where=HOST, fix="Choose another with --port")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from sadcl import files, layout, params, processes
+from sadcl import extras, files, layout, params, processes
 from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import say
@@ -37,6 +37,7 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
     Raises:
         SadclError: it runs already, a port is taken, or a server does not start; then nothing is left running.
     """
+    extras.require("flask_wtf", "prefect", "optuna_dashboard")
     params.load("register", path=root / params.FILE)
     with _only_one(root):
         _no_port_is_taken(port)

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from sadcl.errors import SadclError
+from sadcl import extras
 
 
 def main(name: str) -> None:
@@ -15,8 +15,7 @@ def main(name: str) -> None:
         processes.before_torch()
         stage = import_module(f"sadcl.stages.{name}")
     except ModuleNotFoundError as error:  # a dvc from elsewhere runs stages with whatever Python comes first
-        fix = "Activate the project's environment (`. .venv/bin/activate`), or run `make install`"
-        print(SadclError(f"The package {error.name} is missing", where=sys.executable, fix=fix), file=sys.stderr)
+        print(extras.explain(error), file=sys.stderr)
         sys.exit(2)
     runner.run(name, stage.READS, stage.main)
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
-from sadcl import files, layout, processes
+from sadcl import extras, files, layout, processes
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
 
@@ -33,6 +33,9 @@ def run(name: str, reads: str, main: Callable[[], str]) -> None:
         result = main()
     except SadclError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
+        sys.exit(USER_ERROR)
+    except ModuleNotFoundError as error:
+        print(f"{name}: {extras.explain(error)}", file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
     except Exception:
         traceback.print_exc()

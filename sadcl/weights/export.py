@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sadcl import files, params
+from sadcl import extras, files, params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -30,7 +30,7 @@ from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
 from sadcl.progress import track
 from sadcl.weights import loader
-from sadcl.weights.onnx_network import CPU, HEAD, SUFFIX, OnnxNetwork, installed
+from sadcl.weights.onnx_network import CPU, HEAD, SUFFIX, OnnxNetwork
 
 OPSET = 18
 """ONNX version of torch's exporter (any other needs a conversion), old enough for other runtimes."""
@@ -156,6 +156,8 @@ def _trace(model: Tagger) -> _Traced:
 
     In strict mode: otherwise ``len(images)`` in a head becomes a constant, the batch size of the example.
     """
+    for library in ("onnx", "onnxscript"):
+        extras.load(library)
     if not isinstance(model.network, Network):
         raise SadclError("This model is an export already", fix="Export the weights file that it comes from")
     head = model.head
@@ -169,7 +171,6 @@ def _trace(model: Tagger) -> _Traced:
 
 
 def _write_onnx(traced: _Traced, path: Path) -> None:
-    installed("onnx"), installed("onnxscript")
     outputs = ["logits", "attention"][: len(traced.program.graph_signature.user_outputs)]
     with _translate_errors(traced.label):
         exported: Any = torch.onnx.export(

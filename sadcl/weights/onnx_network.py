@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sadcl import extras
 from sadcl.errors import SadclError
 from sadcl.model.heads import HeadOutput
 from sadcl.weights import checkpoint
@@ -56,7 +57,7 @@ class OnnxNetwork(nn.Module):
 
 def _session(path: Path, fast: bool) -> Any:
     """Open an onnxruntime session for a file that contains all of its tensors."""
-    onnxruntime = installed("onnxruntime")
+    onnxruntime = extras.load("onnxruntime")
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -79,7 +80,7 @@ def session_options(external_data: Path, fast: bool = True) -> Any:
             by default it takes the working directory, with the project's credentials.
         fast: let onnxruntime optimise the graph first.
     """
-    onnxruntime = installed("onnxruntime")
+    onnxruntime = extras.load("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.use_deterministic_compute = True
@@ -95,7 +96,7 @@ def session_options(external_data: Path, fast: bool = True) -> Any:
 
 def _refuse_external_tensors(path: Path, data: bytes) -> None:
     """Raise where a tensor's values lie in another file: the author of the model chose which file is read."""
-    onnx = installed("onnx")
+    onnx = extras.load("onnx")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
@@ -138,19 +139,3 @@ def _head(path: Path, session: Any) -> Head:
             f"The ONNX model's shapes differ from those in its head: {shapes}", where=path, fix="Export it again"
         )
     return head  # type: ignore[no-any-return]
-
-
-def installed(name: str) -> Any:
-    """Import a library that only ONNX models need.
-
-    Raises:
-        SadclError: the library can't be imported.
-    """
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise SadclError(
-            f"ONNX models need {name}, which can't be loaded ({error})", fix=f"Run `pip install {name}`"
-        ) from None

@@ -95,7 +95,7 @@ def test_missing_library_is_named(
 ) -> None:
     original, folder = exported("pooling")
     monkeypatch.setitem(__import__("sys").modules, library, None)
-    with pytest.raises(SadclError, match=f"need {library}, .*pip install {library}"):
+    with pytest.raises(SadclError, match=f"needs {library}, .*pip install 'sadcl\\[export\\]'"):
         sadcl.load(folder) if library == "onnxruntime" else export.export_onnx(original, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 

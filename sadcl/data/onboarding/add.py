@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sadcl import files, layout, params, pipeline
+from sadcl import extras, files, layout, params, pipeline
 from sadcl.data.onboarding.detect import DetectedSource, recognise
 from sadcl.data.onboarding.recipe import has_splits, recipe
 from sadcl.data.table import SPLITS
@@ -41,6 +41,7 @@ def add(path: Path, name: str, like: str | None = None, root: Path = Path(".")) 
         SadclError: the name is taken, the source is incomplete, or the disk has too little room. The project stays
             unchanged, except that an empty folder remains a project if copying or DVC fails.
     """
+    extras.require("dvc")
     if not _NAME.match(name):
         fix = "Use letters, digits, - and _, and begin with a letter or digit"
         raise SadclError(f"{name!r} is no valid name of a source", where="--name", fix=fix)
