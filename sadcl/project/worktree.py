@@ -13,9 +13,9 @@ from sadcl.errors import SadclError
 SHARED = ".sadcl"
 """Trainer states, caches, studies and the local registry: all worktrees share them through a link."""
 
-SPLITS = "data/raw/*.splits.csv"
+SPLITS = f"{layout.RAW}/*.splits.csv"
 """Splits of sources that come without splits, one file per source."""
-RESULTS = ("dvc.lock", "params.yaml", "recipes", "data/champion.json", "data/champion.dvc", SPLITS)
+RESULTS = ("dvc.lock", "params.yaml", "recipes", str(layout.CHAMPION), f"{layout.CHAMPION_FOLDER}.dvc", SPLITS)
 """Files that a run may add to git; files that git tracks already are committed anyway."""
 
 

@@ -4,6 +4,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from sadcl import layout
 from sadcl.registry.release import Release
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def log_metrics(client: "MlflowClient", release: Release, run_id: str, model_id:
 
     source, now = str(release.outputs.settings["ingest"]["source"]), int(time.time() * 1000)
     datasets = {
-        split: Dataset(f"{source}-{split}", digest[:32], "local", json.dumps({"uri": f"data/shards/{split}"}))
+        split: Dataset(
+            f"{source}-{split}", digest[:32], "local", json.dumps({"uri": (layout.SHARDS / split).as_posix()})
+        )
         for split, digest in release.datasets.items()
     }
     inputs = [DatasetInput(data, [InputTag("mlflow.data.context", split)]) for split, data in datasets.items()]

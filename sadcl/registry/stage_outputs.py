@@ -10,7 +10,7 @@ from sadcl.errors import SadclError
 
 WEIGHTS, ONNX = layout.SERVED / "weights.safetensors", layout.SERVED / "weights.onnx"
 LOCK = Path("dvc.lock")
-HISTORIES = {"pretrain": Path("models/pretrain/history.csv"), "train": Path("models/train/history.csv")}
+HISTORIES = {"pretrain": layout.PRETRAIN_HISTORY, "train": layout.TRAIN_HISTORY}
 NEEDED = (
     layout.TRAIN_WEIGHTS,
     layout.SCORES,

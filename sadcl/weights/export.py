@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sadcl import extras, files, params
+from sadcl import extras, files, layout, params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -41,7 +41,7 @@ COMPARED = 1024
 NOISY = ("root", "onnxscript", "onnx_ir", "torch.onnx", "torch.export", "torch._dynamo")
 
 
-def report(model: Tagger, folder: Path, test: Path = Path("data/shards/test")) -> Iterator[str]:
+def report(model: Tagger, folder: Path, test: Path = layout.TEST_SHARDS) -> Iterator[str]:
     """Export a model and compare it with the original on the project's test photos.
 
     Args:

@@ -77,7 +77,7 @@ def parse_baseline(value: Any) -> Baseline | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         raise SadclError(
             "The file is not a baseline that `sadcl data accept` wrote",
-            where="data/accepted.json",
+            where=layout.BASELINE,
             fix="Write it again with `sadcl data accept`, or set it to `null`",
         ) from None
 
