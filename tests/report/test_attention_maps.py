@@ -136,7 +136,7 @@ def test_any_number_of_labels_and_any_photo_fit(load: Load, tmp_path: Path, size
     words = draw(
         all_found(load(*(f"label\n{i} " + "x" * i for i in range(labels)))), path, [], tmp_path / "drawing.png"
     )
-    assert ("5 more have no room" in words) == (labels == 25)
+    assert ("5 more labels are not drawn" in words) == (labels == 25)
     with Image.open(tmp_path / "drawing.png") as image:
         pixels = np.asarray(image, int)
     assert pixels.shape[1] == 900

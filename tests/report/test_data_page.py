@@ -102,8 +102,8 @@ def test_the_page_needs_nothing_else_and_is_the_same_each_time(tmp_path: Path, m
 
 def test_the_page_shows_data_that_did_not_pass_and_why(tmp_path: Path) -> None:
     page = Page(data_page.render(project(tmp_path)))
-    assert "the data may not pass" in page.sections[""]
-    assert "8 train, 8 select, 8 test photos; 1 of them can't be used" in page.sections[""]
+    assert "The data failed validation" in page.sections[""]
+    assert "8 train, 8 select, 8 test photos, 1 of them unreadable" in page.sections[""]
     assert "i3 (photos/3.jpg; nearly i5 in test)" in page.sections["Rules"]
     assert "i10 (photos/10.jpg" in page.sections["Rules"]
 
@@ -111,11 +111,11 @@ def test_the_page_shows_data_that_did_not_pass_and_why(tmp_path: Path) -> None:
 def test_classes_have_a_bar_a_photo_and_a_place_in_the_map(tmp_path: Path) -> None:
     page = Page(data_page.render(project(tmp_path)))
     assert all(name in page.sections["Classes"] for name in CLASSES[:2])
-    assert "On no photo at all: never seen" in page.sections["Classes"]
-    assert "Which classes stand together" in page.sections["Classes"]
-    shown = page.pictures["A photo of each class"]
+    assert "Classes without photos: never seen" in page.sections["Classes"]
+    assert "Classes that occur together" in page.sections["Classes"]
+    shown = page.pictures["One photo per class"]
     assert len(shown) == len(set(shown)) == 3
-    words = page.sections["A photo of each class"].split()
+    words = page.sections["One photo per class"].split()
     found = table.read_table(tmp_path / "data/table/annotations.parquet").frame.set_index("image_id")["labels"]
     for image_id, label in zip(shown, [name for name in words if name in ("cat", "dog", EVIL.split()[0])], strict=True):
         assert ["cat", "dog", EVIL.split()[0]].index(label) in found[image_id]
@@ -123,33 +123,33 @@ def test_classes_have_a_bar_a_photo_and_a_place_in_the_map(tmp_path: Path) -> No
 
 def test_what_stands_out_is_shown_and_broken_photos_are_not(tmp_path: Path) -> None:
     page = Page(data_page.render(project(tmp_path)))
-    dark, bright, soft, small = np.array_split(page.pictures["What stands out"], 4)
+    dark, bright, soft, small = np.array_split(page.pictures["Outliers"], 4)
     assert (dark[0], bright[0], small[0]) == ("i7", "i8", "i8")
     assert set(soft[:2]) == {"i7", "i8"}
-    assert "shorter side 10 px" in page.sections["What stands out"]
+    assert "shorter side 10 px" in page.sections["Outliers"]
     assert not any("i10" in shown for shown in page.pictures.values())
 
 
 def test_near_duplicates_stand_side_by_side(tmp_path: Path) -> None:
     page = Page(data_page.render(project(tmp_path)))
     assert page.pictures["Near-duplicates"] == ["i3", "i5"]
-    assert "1 photo of train and select looks like a photo in test" in page.sections["Near-duplicates"]
+    assert "1 photo of train and select resembles a test photo." in page.sections["Near-duplicates"]
 
 
 def test_what_moved_stands_beside_what_was_accepted(tmp_path: Path) -> None:
-    root, place = project(tmp_path), "How the data is spread, and what moved"
+    root, place = project(tmp_path), "Distributions and drift"
     plots = ["Labels a photo", "Shorter side", "Brightness", "Sharpness"]
-    assert "No data was accepted yet" in Page(data_page.render(root)).sections[place]
+    assert "No data is accepted yet" in Page(data_page.render(root)).sections[place]
     found = accept(root)
     page = Page(data_page.render(root)).sections[place]
-    assert "Against the 24 photos that were accepted last" in page
+    assert "Compared with the 24 accepted photos." in page
     assert all(title in page for title in [*plots, "Frequencies", "Pairs"])
     darker = found.frame.assign(labels=[[0]] * 24)
     table.write_table(root / "data/table/annotations.parquet", Table(darker, found.classes, found.source, {}))
     frequencies = Page(data_page.render(root)).sections[place].split("Frequencies")[1]
     assert "dog & hound" in frequencies.split("Pairs")[0], "the class that moved has its name in the plot"
     accept(root, measures=None, together=None)
-    assert "Only their frequencies were noted" in Page(data_page.render(root)).sections[place]
+    assert "has only their frequencies" in Page(data_page.render(root)).sections[place]
     accept(root, source="data/raw/others")
     page = Page(data_page.render(root)).sections[place]
     assert "another source, data/raw/others" in page
@@ -158,7 +158,7 @@ def test_what_moved_stands_beside_what_was_accepted(tmp_path: Path) -> None:
 
 
 def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) -> None:
-    root, title = project(tmp_path), "Labels that are probably wrong"
+    root, title = project(tmp_path), "Likely label errors"
     assert title not in Page(data_page.render(root)).sections
     row = {"rank": 1, "image": "i4", "file": "photos/4.jpg", "split": "select", "class": EVIL, "given": "absent",
            "score": 0.987, "verdict": label_errors.MISSING}  # fmt: skip
@@ -169,22 +169,22 @@ def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) 
     assert page.pictures[title] == ["i4"]
     assert "model: 98.7 %" in page.sections[title]
     assert "probably missing" in page.sections[title]
-    assert "no longer there: 1." in page.sections[title]
+    assert "1 of its entries no longer exist." in page.sections[title]
     assert EVIL not in text
     label_errors.write_label_errors(root / "reports/label_errors.csv", [])
-    assert "contradicts no label" in Page(data_page.render(root)).sections[title]
+    assert "found no likely errors" in Page(data_page.render(root)).sections[title]
 
 
 def test_a_photo_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
     root = project(tmp_path)
     (root / "data/raw/pets/photos/7.jpg").unlink()
-    with pytest.raises(SadclError, match=r"can't be read any more.*7\.jpg.*dvc repro"):
+    with pytest.raises(SadclError, match=r"can no longer be read.*7\.jpg.*dvc repro"):
         data_page.render(root)
 
 
 def test_five_hundred_classes_make_a_page_that_still_opens(tmp_path: Path) -> None:
     text = data_page.render(project(tmp_path, [f"class {i}" for i in range(501)], many=500))
-    assert len(Page(text).pictures["A photo of each class"]) == 499  # the photo of one of them is broken
+    assert len(Page(text).pictures["One photo per class"]) == 499  # the photo of one of them is broken
     assert len(text) < 4_000_000
 
 
@@ -194,4 +194,4 @@ def test_no_photo_at_all_is_a_page_too(tmp_path: Path) -> None:
     none = Table(found.frame.iloc[:0], found.classes, found.source, {})
     table.write_table(root / "data/table/annotations.parquet", none)
     page = Page(data_page.render(root))
-    assert "No photo has a label" in page.sections["A photo of each class"]
+    assert "No photo has a label" in page.sections["One photo per class"]

@@ -67,7 +67,7 @@ def test_the_verdict_stands_first_with_a_row_for_each_rule(make: Make) -> None:
     verdict, text = files.read_json(root / "reports/verdict.json"), Elements(rendered(root)).words
     places = [text.index(words) for words in (verdict["words"], *(rule["words"] for rule in verdict["rules"]))]
     assert places == sorted(places)
-    assert places[-1] < text.index("Figures")
+    assert places[-1] < text.index("Metrics")
     assert "– not applicable" in text
 
 
@@ -126,10 +126,10 @@ def test_best_and_worst_photos_never_meet(make: Make, count: int) -> None:
 def test_each_label_of_a_shown_photo_has_a_map_and_a_result(make: Make) -> None:
     root = make()
     found, elements = scores.read_scores(root / "reports/scores.parquet"), Elements(rendered(root))
-    maps = [image["alt"] for image in elements.of("img") if (image["alt"] or "").startswith("where ")]
+    maps = [image["alt"] for image in elements.of("img") if (image["alt"] or "").startswith("attention of ")]
     best = [found.ids.index(f"photo {i}") for i in range(6)]
     assert maps[-int(found.targets[best].sum()) :] == [
-        f"where {found.classes[j]} looked"
+        f"attention of {found.classes[j]}"
         for i in best
         for j in sorted(range(3), key=lambda j: -found.logits["sadcl"][i, j])
         if found.targets[i, j]
@@ -141,7 +141,7 @@ def test_each_label_of_a_shown_photo_has_a_map_and_a_result(make: Make) -> None:
 def test_broken_rules_of_validation_stand_first_with_their_rows(make: Make) -> None:
     text = Elements(rendered(make())).words
     assert "1,234 train, 5 select, 20 test photos." in text
-    assert "did not pass validation" in text
+    assert "failed validation" in text
     assert "17 rows, the first: <b>a.jpg, b.jpg" in text
     assert text.index("Each image is labelled.") < text.index("Each image has an id of its own.")
 
@@ -149,7 +149,7 @@ def test_broken_rules_of_validation_stand_first_with_their_rows(make: Make) -> N
 def test_what_the_figures_stand_on_is_said(make: Make) -> None:
     text = Elements(rendered(folder := make())).words
     bound = params.load(path=folder / "params.yaml").gate.rules[0].at_least
-    for fact in ("2307", "32-true", "cpu (1 thread)", "test_efficientnet", f"at least {bound:.2f}", "nobody yet"):
+    for fact in ("2307", "32-true", "cpu (1 thread)", "test_efficientnet", f"at least {bound:.2f}", "none yet"):
         assert fact in text
 
 
@@ -170,7 +170,7 @@ def test_plots_of_nothing_are_plots(make: Make) -> None:
     assert model_plots.per_class([]) == []
     assert model_plots.precision_recall([], 0.5).startswith("<svg")
     row = {"epoch": "1", "classification": "0.5", "select_mAP": "0", "select_mAP_raw": "0", "select_mAP_ema": "0"}
-    assert "there is no select split" in model_plots.training([row], "stage 1")
+    assert "no select split" in model_plots.training([row], "stage 1")
 
 
 @pytest.mark.parametrize("count", [1, 2, 80])
@@ -188,7 +188,7 @@ def test_the_page_without_a_select_split_does_not_claim_a_choice(make: Make) -> 
     path = root / "models/served/weights.safetensors"
     tensors, head = checkpoint.load_tensors(path)
     checkpoint.save(path, tensors, {**head, "select": None})
-    assert "there was no select split to choose by" in rendered(root)
+    assert "since there is no select split" in rendered(root)
 
 
 @pytest.mark.parametrize(
