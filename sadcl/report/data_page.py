@@ -129,13 +129,13 @@ def _near_duplicates(usable_photos: pd.DataFrame, album: PhotoAlbum) -> dict[str
 
 def _drift(table: Table, accepted: Baseline | None) -> dict[str, Any]:
     """Plots of distributions, compared with the accepted data where it has the same source, and an explanation."""
-    sentence = "No data is accepted yet. After `sadcl data accept`, this section compares new data with it."
+    sentence = "No data is accepted yet. Run sadcl data accept, and this section will show how later data differs."
     if accepted is not None and accepted.source not in (None, table.source):
         sentence, accepted = f"The accepted data has another source, {accepted.source}.", None
     elif accepted is not None:
         sentence = f"Compared with the {accepted.images:,} accepted photos."
         if accepted.measures is None:
-            sentence += " The baseline has only their frequencies; run `sadcl data accept` to add the rest."
+            sentence += " The baseline has only their frequencies; run sadcl data accept to add the rest."
     spread: Mapping[str, drift.Distribution] = (accepted.measures if accepted is not None else None) or {}
     plots = {
         f"{caption[0].upper()}{caption[1:]}": data_plots.cumulative_shares(

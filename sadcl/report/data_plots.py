@@ -54,7 +54,7 @@ def co_occurrence(classes: Sequence[str], counts: np.ndarray) -> tuple[str, floa
     ink[..., :3], ink[..., 3] = to_rgb(BLUE), shares / maximum
     with matplotlib.rc_context(STYLE):
         names = [short(name) for name in classes]
-        side = 0.4 + 0.1 * max(map(len, names)) + max(0.2 * len(names), 1.6)
+        side = max(0.4 + 0.1 * max(map(len, names)) + 0.2 * len(names), WIDTH)
         figure = Figure(figsize=(side, side))
         axes = figure.subplots()
         axes.imshow(ink, interpolation="nearest")
@@ -70,15 +70,15 @@ def cumulative_shares(before: Distribution | None, now: Distribution, label: str
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.7))
         axes = figure.subplots()
-        for distribution, label, colour in ((before, "accepted", ORANGE), (now, "now", BLUE)):
+        for distribution, name, colour in ((before, "accepted", ORANGE), (now, "now", BLUE)):
             if distribution is not None and distribution.count:
                 values = np.repeat(distribution.values, 2)
                 shares = 100 * np.stack([distribution.below, distribution.upto], axis=1).ravel()
-                axes.plot(values, shares, color=colour, label=label, lw=2.6 if colour == ORANGE else 1.6)
+                axes.plot(values, shares, color=colour, label=name, lw=2.6 if colour == ORANGE else 1.6)
         if before is not None:
             axes.legend(loc="lower right")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(ylim=(-2, 102), xlabel=label, ylabel="cumulative share of photos, %")
+        axes.set(ylim=(-2, 102), xlabel=label, ylabel="cumulative photos, %")
         return svg(figure, f"Distribution of {label}")
 
 

@@ -131,18 +131,16 @@ def _describe_rule(rule: params.Rule) -> tuple[str, str]:
     if isinstance(rule, params.PerClass):
         return "each class", f"loses at most {rule.margin:.2f} AP to the champion"
     if isinstance(rule, params.Cost):
-        return (
-            rule.of,
-            f"at most {rule.at_most:,.0f}" if rule.at_most else f"at most {rule.times:g} times the champion's",
-        )
+        limit = f"{rule.at_most:,.0f}" if rule.at_most else f"{rule.times:g} times the champion's"
+        return rule.of, f"at most {limit}"
     if isinstance(rule, params.Slice):
         return f"{rule.metric} by {rule.column}", f"each slice loses at most {rule.margin:.2f} to the champion"
     if isinstance(rule, params.Relative):
         side = "above" if rule.metric in LOWER_IS_BETTER else "below"
         bound_text = f"at most {rule.margin:.2f} {side} the champion's"
     else:
-        bound, sign = (rule.at_least, "-") if rule.at_least is not None else (rule.at_most, "+")
-        bound_text = f"at {'least' if sign == '-' else 'most'} {bound:.2f} {sign} {rule.margin:.2f}"
+        side, bound = ("least", rule.at_least) if rule.at_least is not None else ("most", rule.at_most)
+        bound_text = f"at {side} {bound:.2f}" + (f", margin {rule.margin:.2f}" if rule.margin else "")
     return rule.metric, f"{bound_text}, {'whole interval' if rule.by == 'interval' else 'value only'}"
 
 

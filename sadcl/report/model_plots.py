@@ -129,7 +129,7 @@ def training(rows: Rows, stage: str) -> str:
 
 def _select(axes: Axes, epochs: Sequence[float], rows: Rows) -> None:
     """Upper panel: mAP of the weights, and the selected epoch; without a select split, history.csv has zeros."""
-    axes.set_title("mAP on the select split, %", pad=20)
+    axes.set_title("mAP on the select split, %", pad=23)
     for name, label, colour in (("ema", "averaged weights", BLUE), ("raw", "raw weights", ORANGE)):
         values = [_number(row.get(f"select_mAP_{name}")) for row in rows]
         if any(value > 0 for value in values):
@@ -140,7 +140,7 @@ def _select(axes: Axes, epochs: Sequence[float], rows: Rows) -> None:
         axes.text(0.5, 0.5, "no select split", transform=axes.transAxes, ha="center", va="center")
         return
     best, epoch = max(scored)
-    axes.plot(-epoch, best, "o", ms=11, mfc="none", mec=GREEN, mew=2, label="selected", clip_on=False)
+    axes.plot(-epoch, best, "o", ms=11, mfc="none", mec=GREEN, mew=2, label="best", clip_on=False)
     axes.margins(y=0.12)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1.2, columnspacing=1.2)
 

@@ -29,8 +29,8 @@ def stage2(root: Path, embedding: int = 8) -> DualContrast:
     torch.manual_seed(3)
     module = DualContrast(network, torch.randn(len(head["classes"]), head["model"]["width"]), embedding).eval()
     more = {f"ema.{name}": tensor for name, tensor in module.state_dict().items() if not name.startswith("network.")}
-    others = {name.replace("ema.", "raw."): torch.zeros_like(tensor) for name, tensor in {**tensors, **more}.items()}
-    checkpoint.save(root / WEIGHTS, {**tensors, **more, **others}, head)
+    raw = {name.replace("ema.", "raw."): torch.zeros_like(tensor) for name, tensor in {**tensors, **more}.items()}
+    checkpoint.save(root / WEIGHTS, {**tensors, **more, **raw}, head)
     return module
 
 
@@ -73,8 +73,8 @@ def test_vectors_are_what_network_and_projector_make_of_the_photos_that_show_the
     assert split.targets[where].all()
     plain, projected = features.spaces(root / WEIGHTS, split, chosen)
     stars = (module.prototypes, out.prototype_embeddings)
-    for space, made, star in zip((plain, projected), (out.features, out.embeddings), stars, strict=True):
-        vectors, means = made[where], star[chosen.classes].detach()
+    for space, output, star in zip((plain, projected), (out.features, out.embeddings), stars, strict=True):
+        vectors, means = output[where], star[chosen.classes].detach()
         expected = [tensor / tensor.norm(dim=1, keepdim=True) for tensor in (vectors, means)]
         np.testing.assert_allclose(space.features, expected[0], atol=1e-5)
         np.testing.assert_allclose(space.prototypes, expected[1], atol=1e-5)
@@ -138,7 +138,7 @@ def test_many_classes_with_odd_names_are_drawn(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("changes", "sentence"),
     [
         ({"labels": ("zebra",)}, "zebra"),
         ({"labels": ("cat",)}, "too few"),
@@ -148,13 +148,13 @@ def test_many_classes_with_odd_names_are_drawn(make: Make) -> None:
         ({"shards": "nowhere"}, "nowhere"),
     ],
 )
-def test_what_cant_be_drawn_is_refused_and_leaves_nothing(make: Make, asked: dict[str, object], said: str) -> None:
+def test_invalid_request_is_refused_and_leaves_nothing(make: Make, changes: dict[str, object], sentence: str) -> None:
     root = make()
-    given = {"model": WEIGHTS, "shards": TEST, "out": "drawing.png", **asked}
-    paths = {name: root / str(value) for name, value in given.items() if name in ("model", "shards", "out")}
-    others = {name: value for name, value in asked.items() if name not in paths}
-    with pytest.raises(SadclError, match=said):
-        draw(**paths, **others)  # type: ignore[arg-type]
+    arguments = {"model": WEIGHTS, "shards": TEST, "out": "drawing.png", **changes}
+    paths = {name: root / str(value) for name, value in arguments.items() if name in ("model", "shards", "out")}
+    options = {name: value for name, value in changes.items() if name not in paths}
+    with pytest.raises(SadclError, match=sentence):
+        draw(**paths, **options)  # type: ignore[arg-type]
     assert not list(root.glob("drawing*"))
 
 

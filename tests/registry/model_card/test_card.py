@@ -70,12 +70,12 @@ def test_it_tells_what_the_files_say(tmp_path: Path) -> None:
         "- Photos: 400 train, 100 select, 120 test.",
         "| SARL alone | SADCL, elsewhere |",
         "| top 3, CF1 |",
-        "Each label has a threshold of its own, fitted on the select split, from 0.25 to 0.75",
-        "1,234 parameters, and a file of 5,678 bytes.",
+        "Each label has its own threshold, fitted on the select split, from 0.25 to 0.75",
+        "1,234 parameters, 5,678 bytes.",
         f"`{'c' * 40}`",
         "edited after that commit",
         "numpy 2.4.6, torch 2.13.0",
-        "- Fewer than 20 test photos show these labels, so their own figures say little: rare (5).",
+        "- Fewer than 20 test photos have these labels, so their metrics are uncertain: rare (5).",
     ):
         assert sentence in text
     assert re.search(r"\| mAP \| [\d.]+ \| [\d.]+\sto\s[\d.]+ \| [\d.]+ \| 85\.60 \|", text)
@@ -111,19 +111,19 @@ def test_limits_name_what_the_figures_do_not_show(tmp_path: Path) -> None:
     made.metrics["seen_in_training"] = 7
     files.write_json(tmp_path / layout.VALIDATION, {"passed": False})
     limits = card.render(made, "1", FACTS)["README.md"].split("## Limits")[1].split("## ")[0]
-    assert "No test photo shows these labels, so nothing is known about them: unseen." in limits
+    assert "No test photo has these labels, so the model is not tested on them: unseen." in limits
     assert "7 of the test photos were seen in training" in limits
-    assert "A rule of the gate ended as fail: mAP" in limits
-    assert "did not pass validation" in limits
+    assert "Gate rule, fail: mAP" in limits
+    assert "The data failed validation" in limits
 
 
 @pytest.mark.parametrize(
     ("backbone", "start", "licence", "words"),
     [
-        ("tf_efficientnet_lite0", "package", "apache-2.0", "are under apache-2.0, as NOTICE says"),
-        ("resnet101.tv_in1k", "timm", "bsd-3-clause", "are under bsd-3-clause, as timm says"),
-        ("resnet18", "random", "unknown", "started from nobody else's weights"),
-        ("resnet18", "models/a_b/weights.safetensors", "unknown", "is unknown: they came from a file"),
+        ("tf_efficientnet_lite0", "package", "apache-2.0", "are licensed under apache-2.0 (source: NOTICE)"),
+        ("resnet101.tv_in1k", "timm", "bsd-3-clause", "are licensed under bsd-3-clause (source: timm)"),
+        ("resnet18", "random", "unknown", "No weights of others were used"),
+        ("resnet18", "models/a_b/weights.safetensors", "unknown", "is unknown: they come from a file"),
     ],
 )
 def test_a_licence_is_told_only_where_somebody_stated_one(
