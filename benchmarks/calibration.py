@@ -13,7 +13,7 @@ processes.before_torch()
 from sadcl.data.shards.reader import Shards  # noqa: E402 - torch reads its environment when it is loaded
 from sadcl.evaluation import calibration, inference  # noqa: E402
 from sadcl.evaluation.calibration import Calibration  # noqa: E402
-from sadcl.evaluation.metrics import of_labels  # noqa: E402
+from sadcl.evaluation.metrics import label_metrics  # noqa: E402
 from sadcl.evaluation.reliability import expected_calibration_error  # noqa: E402
 from sadcl.evaluation.scores import Scores  # noqa: E402
 
@@ -45,7 +45,7 @@ def main(seeds: list[str]) -> str:
 
 
 def _measure(file: Path) -> list[tuple[float, float, float]]:
-    select, test = (inference.champion(file, Shards(SHARDS / split), BATCH) for split in ("select", "test"))
+    select, test = (inference.score_champion(file, Shards(SHARDS / split), BATCH) for split in ("select", "test"))
 
     def fit(prior_positives: float) -> Calibration:
         logits = select.logits["champion"]
@@ -62,7 +62,7 @@ def _measure(file: Path) -> list[tuple[float, float, float]]:
 def _figures(fitted: Calibration, test: Scores) -> tuple[float, float, float]:
     """ECE, CF1 and OF1 on the test split, in percent."""
     scores = fitted.probabilities(test.logits["champion"])
-    metrics = of_labels(scores > fitted.thresholds, test.targets, test.ignored)
+    metrics = label_metrics(scores > fitted.thresholds, test.targets, test.ignored)
     return expected_calibration_error(scores, test.targets, test.ignored), metrics["CF1"], metrics["OF1"]
 
 

@@ -72,7 +72,7 @@ def changed(shard_rows: int, *, in_order: bool) -> list[float]:
 
 def _parts(ids: list[str], shard_rows: int) -> set[tuple[str, ...]]:
     ids = sorted(ids)
-    return {tuple(ids[start:end]) for start, end in writer._boundaries(ids, shard_rows)}
+    return {tuple(ids[start:end]) for start, end in writer.boundaries(ids, shard_rows)}
 
 
 def photos(folder: Path, count: int) -> table.Table:

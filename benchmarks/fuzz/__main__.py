@@ -27,7 +27,7 @@ from benchmarks.fuzz.formats import FORMATS, Export
 from benchmarks.fuzz.mutation import damaged
 from sadcl import params
 from sadcl.data import sources
-from sadcl.data.onboarding.detect import recognise
+from sadcl.data.onboarding.detect import detect_source
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
@@ -50,14 +50,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000, help="for each format")
     parser.add_argument("--start", type=int, default=0, help="seed of the first run")
-    parser.add_argument("--format", choices=sorted(sources._readers()), action="append")
+    parser.add_argument("--format", choices=sorted(sources.readers()), action="append")
     arguments = parser.parse_args()
     signal.signal(signal.SIGALRM, _hang)
     resource.setrlimit(resource.RLIMIT_AS, (CEILING, CEILING))
     faulthandler.enable()
     failed = [
         name
-        for name in arguments.format or sorted(sources._readers())
+        for name in arguments.format or sorted(sources.readers())
         if not _all(name, arguments.cases, arguments.start)
     ]
     say(f"Failed: {', '.join(failed)}" if failed else "Every case gave a valid source or a SadclError.")
@@ -184,7 +184,7 @@ def recognised(root: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            detected = recognise(root)
+            detected = detect_source(root)
     except SadclError as error:
         str(error).encode()
         return

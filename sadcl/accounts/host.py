@@ -11,7 +11,7 @@ from sadcl.registry.client import ADDRESS, PASSWORD, USERNAME, logged_in_as, ser
 
 if TYPE_CHECKING:
     from mlflow.server.auth.client import AuthServiceClient
-UP = layout.TEAM / "up.json"
+STATE = layout.TEAM / "up.json"
 """Process of `sadcl up`, which writes this file, and the registry's address."""
 ADMINISTRATOR = layout.TEAM / "administrator.json"
 """Name of the administrator and every password that this host needs; readable by its owner only."""
@@ -26,8 +26,8 @@ WORKSPACE = "default"
 
 
 def running(root: Path = Path(".")) -> dict[str, Any] | None:
-    """Content of ``UP`` while `sadcl up` runs; None otherwise."""
-    path = root / UP
+    """Content of ``STATE`` while `sadcl up` runs; None otherwise."""
+    path = root / STATE
     state: dict[str, Any] | None = files.read_json(path) if path.is_file() else None
     return state if state is not None and processes.is_alive(state["up"]) else None
 

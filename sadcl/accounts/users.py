@@ -26,7 +26,7 @@ _ROLES_OF = "/api/3.0/mlflow/users/roles/list"
 
 
 @dataclass(frozen=True)
-class Person:
+class Account:
     """An account.
 
     Attributes:
@@ -38,7 +38,7 @@ class Person:
     role: str
 
 
-def add(name: str, role: str, password: str, root: Path = Path(".")) -> Person:
+def add_account(name: str, role: str, password: str, root: Path = Path(".")) -> Account:
     """Create an account, as the administrator.
 
     Args:
@@ -54,7 +54,7 @@ def add(name: str, role: str, password: str, root: Path = Path(".")) -> Person:
         raise SadclError(f"There is no role {role!r}", fix=f"Choose one of {', '.join(sorted(ROLES))}")
     if len(password) < SHORTEST:
         raise SadclError(f"A password needs at least {SHORTEST} characters")
-    if name in {person.name for person in listed(root)}:
+    if name in {person.name for person in list_accounts(root)}:
         raise SadclError(f"There is an account {name} already", fix="`sadcl user list` shows all accounts")
     with _administering(root) as accounts:
         roles = [entity for entity in accounts.list_roles(host.WORKSPACE) if entity.name == role]
@@ -62,10 +62,10 @@ def add(name: str, role: str, password: str, root: Path = Path(".")) -> Person:
             raise SadclError(f"This server has no role {role}", fix="Start it by `sadcl up`, which creates the roles")
         accounts.create_user(name, password)
         accounts.assign_role(name, roles[0].id)
-    return Person(name, role)
+    return Account(name, role)
 
 
-def listed(root: Path = Path(".")) -> list[Person]:
+def list_accounts(root: Path = Path(".")) -> list[Account]:
     """All accounts, by name.
 
     Raises:
@@ -76,7 +76,7 @@ def listed(root: Path = Path(".")) -> list[Person]:
     return sorted((_person(user, user["roles"]) for user in users), key=lambda person: person.name)
 
 
-def check(name: str, password: str, root: Path = Path(".")) -> Person | None:
+def check_login(name: str, password: str, root: Path = Path(".")) -> Account | None:
     """Account of a log-in; None where the server does not know this name with this password.
 
     Raises:
@@ -88,17 +88,17 @@ def check(name: str, password: str, root: Path = Path(".")) -> Person | None:
     return _person(current["user"], roles["roles"]) if current and roles else None
 
 
-def _person(user: dict[str, Any], roles: list[dict[str, Any]]) -> Person:
+def _person(user: dict[str, Any], roles: list[dict[str, Any]]) -> Account:
     names = {role["name"] for role in roles}
     role = ADMINISTRATOR if user["is_admin"] else next((role for role in ROLES if role in names), host.READER)
-    return Person(str(user["username"]), role)
+    return Account(str(user["username"]), role)
 
 
 def _server(root: Path) -> str:
     """Address of the server with the accounts: the registry's, or the one that runs on this host."""
     up = host.running(root)
-    if client.database(root) is None:
-        return client.address(root)
+    if client.database_file(root) is None:
+        return client.registry_address(root)
     if up is None:
         raise SadclError(
             "There is no registry with accounts here",

@@ -18,7 +18,7 @@ def scenes(seed: Annotated[int, typer.Option(help="Seed of the photos; equal see
     """Generate the embedded data set in data/raw/scenes and track it with DVC."""
     from sadcl.data import synthetic
 
-    say(synthetic.make_scenes(seed))
+    say(synthetic.generate_scenes(seed))
     hint("`sadcl recipe scenes` selects its settings; `dvc repro` runs the pipeline.")
 
 

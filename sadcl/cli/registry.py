@@ -22,7 +22,7 @@ def register() -> None:
 
     pipeline.require_project()
     registration = publish.publish()
-    say(f"{registration.words} {latency.note(registration)}." if registration.new else registration.words)
+    say(f"{registration.words} {latency.record_latency(registration)}." if registration.new else registration.words)
     hint("A reviewer decides by `sadcl promote VERSION --reason TEXT`, or on the review page of `sadcl up`.")
 
 

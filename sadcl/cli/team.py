@@ -49,7 +49,9 @@ def user_add(
     password = os.environ.get("SADCL_USER_PASSWORD")
     if password is None and not sys.stdin.isatty():
         raise SadclError("There is no terminal to ask for a password", fix="Set SADCL_USER_PASSWORD")
-    account = users.add(name, role, password or typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    account = users.add_account(
+        name, role, password or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    )
     say(f"Created the account {account.name} with the role {account.role}.")
     hint("Export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to use this account.")
 
@@ -59,7 +61,7 @@ def user_list() -> None:
     """List all accounts and their roles."""
     from sadcl.accounts import users
 
-    for account in users.listed():
+    for account in users.list_accounts():
         typer.echo(f"{account.role:14} {account.name}")
 
 

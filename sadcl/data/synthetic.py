@@ -70,7 +70,7 @@ class _Digit:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-def make(directory: Path, seed: int, sizes: Mapping[str, int] = SIZES) -> None:
+def generate(directory: Path, seed: int, sizes: Mapping[str, int] = SIZES) -> None:
     """Generate the data set; it replaces ``directory`` once it is complete.
 
     Args:
@@ -302,7 +302,7 @@ def _instances(scenes: Sequence[Any], split: str, seed: int) -> dict[str, Any]:
     }
 
 
-def make_scenes(seed: int) -> str:
+def generate_scenes(seed: int) -> str:
     """Generate ``data/raw/scenes`` and track it with DVC.
 
     Returns:
@@ -315,6 +315,6 @@ def make_scenes(seed: int) -> str:
 
     pipeline.require_project()
     started = time.monotonic()
-    make(layout.SCENES, seed)
+    generate(layout.SCENES, seed)
     pipeline.add(layout.SCENES)
     return f"Generated {layout.SCENES} in {duration(time.monotonic() - started)}; it is tracked by DVC"

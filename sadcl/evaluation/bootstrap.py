@@ -82,7 +82,7 @@ def resampled(
     positives = _sums(present, counts)
 
     def at_threshold(labels: NDArray[np.bool_], prefix: str = "") -> dict[str, FloatArray]:
-        figures = metrics.of_counts(_sums(labels & present, counts), _sums(labels, counts), positives)
+        figures = metrics.count_metrics(_sums(labels & present, counts), _sums(labels, counts), positives)
         return {prefix + name: value for name, value in figures.items()}
 
     best = predicted & metrics.best(np.where(known, scores, -1), metrics.TOP)

@@ -29,7 +29,7 @@ SIZE = "size"
 """Slice column with the photos' longer side, in pixels; a column of this name in the source replaces it."""
 
 
-def challenger(
+def score_test(
     served: Path, train: Path, pretrain: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()
 ) -> Scores:
     """Score the test split with the model for use, stage 2's other weights, and stage 1's better ones (SARL alone).
@@ -72,8 +72,8 @@ def challenger(
     return replace(scores, cost={"sadcl": _cost(served, head)}, decisions=_decisions("sadcl", used))
 
 
-def champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:
-    """Score the test split with the champion, a weights or ONNX file, under the name ``champion``.
+def score_champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:
+    """Score the test split with the champion, a weights or ONNX file, under the name ``score_champion``.
 
     Raises:
         SadclError: the file is damaged, or has other classes than the test images.
@@ -88,7 +88,7 @@ def champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = 
     return replace(scores, cost={"champion": _cost(file, head)}, decisions=_decisions("champion", head))
 
 
-def selected(train: Path, select: Shards, batch: int) -> Scores:
+def score_select(train: Path, select: Shards, batch: int) -> Scores:
     """Score the select split with stage 2's better weights, under the name ``sadcl``.
 
     Args:
@@ -105,7 +105,7 @@ def selected(train: Path, select: Shards, batch: int) -> Scores:
     return _scores(select, {"sadcl": logits}, {"sadcl": _seen(select, head)}, {"train_weights": files.digest(train)})
 
 
-def decide(scores: Scores, settings: params.Calibrate) -> Calibration | None:
+def fit_calibration(scores: Scores, settings: params.Calibrate) -> Calibration | None:
     """Fit calibration and thresholds on scores of the select split; None where it is empty.
 
     Raises:
@@ -121,7 +121,7 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
     """Compute the value of metrics.json.
 
     Args:
-        scores: from ``challenger``.
+        scores: from ``score_test``.
         threshold: of precision, recall and F1.
         chosen: the better weights on select, ``ema`` or ``raw``.
     """

@@ -59,7 +59,7 @@ def suspects(probable: NDArray[np.float64], targets: NDArray[np.bool_], ignored:
     return [Suspect(i, j, bool(targets[i, j]), float(probable[i, j])) for i, j in pairs]
 
 
-def listed(scored: Sequence[Scores], model: str, files: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+def list_suspects(scored: Sequence[Scores], model: str, files: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
     """List the most certain suspects as rows of a table, by the names in ``COLUMNS``.
 
     Args:

@@ -71,7 +71,9 @@ def evaluate(
     }
 
 
-def of_labels(predicted: NDArray[np.bool_], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> ThresholdFigures:
+def label_metrics(
+    predicted: NDArray[np.bool_], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]
+) -> ThresholdFigures:
     """Compute precision, recall and F1 of predicted labels [N, C], whatever rule predicted them; percent."""
     return _threshold_figures(predicted & ~ignored, targets & ~ignored)
 
@@ -115,11 +117,11 @@ def to_json(figures: Figures) -> dict[str, Any]:
 
 
 def _threshold_figures(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> ThresholdFigures:
-    values = of_counts(*(labels.sum(axis=0) for labels in (predicted & target, predicted, target)))
+    values = count_metrics(*(labels.sum(axis=0) for labels in (predicted & target, predicted, target)))
     return {name: float(value) for name, value in values.items()}  # type: ignore[return-value]
 
 
-def of_counts(
+def count_metrics(
     true_positives: NDArray[Any], predicted: NDArray[Any], present: NDArray[Any]
 ) -> dict[str, NDArray[np.float64]]:
     """Compute precision, recall and F1 from counts of photos [..., C], in percent [...].

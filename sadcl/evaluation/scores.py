@@ -86,7 +86,7 @@ class Scores:
 
     def figures_in_use(self, name: str) -> metrics.ThresholdFigures:
         """Precision, recall and F1 of a model's labels in use."""
-        return metrics.of_labels(self.in_use(name)[1], self.targets, self.ignored)
+        return metrics.label_metrics(self.in_use(name)[1], self.targets, self.ignored)
 
     @property
     def models(self) -> list[str]:
@@ -133,7 +133,7 @@ class Scores:
         return self.logits[name]
 
 
-def nothing(refused: str | None = None, classes: Sequence[str] = ()) -> Scores:
+def empty_scores(refused: str | None = None, classes: Sequence[str] = ()) -> Scores:
     """Create scores without images: there is no champion, or ``refused`` says why it can't be scored."""
     empty = np.zeros((0, len(classes)), dtype=bool)
     logits = {"champion": np.zeros((0, len(classes)), dtype=np.float32)}

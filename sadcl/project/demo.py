@@ -45,7 +45,7 @@ def run(recipe: str) -> None:
 def _source() -> None:
     folder = layout.RAW / params.load().ingest.source
     if folder == layout.SCENES and not folder.exists():
-        say(synthetic.make_scenes(params.load().seed))
+        say(synthetic.generate_scenes(params.load().seed))
     elif not folder.exists():
         raise SadclError("The recipe's source is missing", where=folder, fix="Put the photos and labels there")
 

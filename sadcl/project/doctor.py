@@ -89,7 +89,7 @@ def _disk() -> Iterator[str]:
 def _server() -> Iterator[str]:
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if address.startswith("http"):
-        from sadcl.registry.client import check
+        from sadcl.registry.client import check_connection
 
-        check()
+        check_connection()
     yield from ()

@@ -89,7 +89,7 @@ def _team(root: Path) -> list[str]:
     if running is None:
         return []
     registry = running["registry"]
-    if client.address(root) == registry:
+    if client.registry_address(root) == registry:
         return [f"The team's registry runs at {registry}."]
     fix = f"run `export {client.ADDRESS}={registry}`"
     return [f"The team's registry runs at {registry}, but this project uses another; {fix}."]

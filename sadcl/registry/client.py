@@ -19,26 +19,26 @@ USERNAME, PASSWORD = processes.LOGIN
 HOST = "127.0.0.1"
 
 
-def address(root: Path = Path(".")) -> str:
+def registry_address(root: Path = Path(".")) -> str:
     """Address of the registry: ``MLFLOW_TRACKING_URI``, or SQLite in the project."""
     return os.environ.get(ADDRESS) or f"sqlite:///{(root / layout.MLFLOW_DATABASE).resolve()}"
 
 
-def database(root: Path = Path(".")) -> Path | None:
+def database_file(root: Path = Path(".")) -> Path | None:
     """SQLite file of the registry; None where the registry is a server."""
-    uri = address(root)
+    uri = registry_address(root)
     return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
 
 
 def artifact_folder(root: Path = Path(".")) -> Path | None:
     """Folder with models and reports of an SQLite registry, beside its file; None where a server has its own."""
-    file = database(root)
+    file = database_file(root)
     return None if file is None else file.parent / "mlartifacts"
 
 
-def exists(root: Path = Path(".")) -> bool:
+def registry_exists(root: Path = Path(".")) -> bool:
     """Whether the registry exists: before the first registration a project has no SQLite file."""
-    file = database(root)
+    file = database_file(root)
     return file is None or file.exists()
 
 
@@ -58,11 +58,11 @@ def connect(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowC
         if changing:
             stack.enter_context(files.lock(root / layout.REGISTRY_LOCK, "changing the registry"))
         stack.enter_context(mlflow_context.silence())
-        stack.enter_context(mlflow_context.translate_errors(address(root)))
-        stack.enter_context(mlflow_context.pointed_at(address(root)))
+        stack.enter_context(mlflow_context.translate_errors(registry_address(root)))
+        stack.enter_context(mlflow_context.pointed_at(registry_address(root)))
         from mlflow import MlflowClient
 
-        yield MlflowClient(tracking_uri=address(root), registry_uri=address(root))
+        yield MlflowClient(tracking_uri=registry_address(root), registry_uri=registry_address(root))
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def logged_in_as(name: str, password: str) -> Iterator[None]:
                     os.environ[variable] = value
 
 
-def check(root: Path = Path(".")) -> None:
+def check_connection(root: Path = Path(".")) -> None:
     """Check the connection by a small request.
 
     Raises:
@@ -95,7 +95,7 @@ def check(root: Path = Path(".")) -> None:
         client.search_registered_models(max_results=1)
 
 
-def page_command(port: int, root: Path = Path(".")) -> list[str]:
+def pages_command(port: int, root: Path = Path(".")) -> list[str]:
     """Command that serves MLflow's pages of an SQLite registry on loopback.
 
     Raises:
@@ -105,7 +105,7 @@ def page_command(port: int, root: Path = Path(".")) -> list[str]:
     if folder is None:
         raise SadclError(
             "The server already serves MLflow's pages",
-            where=mlflow_context.shown(address(root)),
+            where=mlflow_context.shown(registry_address(root)),
             fix="Open it in a browser",
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def page_command(port: int, root: Path = Path(".")) -> list[str]:
         *variables,
         *server_command(port),
         "--backend-store-uri",
-        address(root),
+        registry_address(root),
         "--default-artifact-root",
         str(folder),
     ]
@@ -127,7 +127,7 @@ def server_command(port: int) -> list[str]:
 
 
 def _make_folder(root: Path) -> None:
-    file = database(root)
+    file = database_file(root)
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)

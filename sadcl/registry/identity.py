@@ -21,10 +21,10 @@ def decider(root: Path = Path(".")) -> str:
 
 def logged_in(root: Path = Path(".")) -> str | None:
     """Account that is logged in to the server; None where the registry has no log-in."""
-    if client.database(root) is not None:
+    if client.database_file(root) is not None:
         return None
     try:
-        with connection(client.address(root)):
+        with connection(client.registry_address(root)):
             return str(get(CURRENT_USER, root)["user"]["username"])
     except NoAccountsError:
         return None
@@ -52,7 +52,7 @@ def get_if_known(path: str, root: Path, **query: str) -> Any:
     """
     from mlflow.utils import credentials, rest_utils
 
-    uri, send = client.address(root), cast(Any, rest_utils).http_request
+    uri, send = client.registry_address(root), cast(Any, rest_utils).http_request
     login = cast(Any, credentials).get_default_host_creds(uri)
     response = send(login, path, "GET", params=query, raise_on_status=False)
     if response.status_code == 401:

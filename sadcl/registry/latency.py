@@ -43,7 +43,7 @@ class Speed:
     peak: float
 
 
-def note(registration: "Registration", root: Path = Path(".")) -> str:
+def record_latency(registration: "Registration", root: Path = Path(".")) -> str:
     """Measure a version that was just registered, and the champion; write the figures to its run and its tags.
 
     Returns:

@@ -47,6 +47,3 @@ def _git(root: Path, *words: str) -> str:
     """Output of a git command; empty where this is no repository, or has no commit."""
     process = processes.git(root, *words, timeout=60)
     return process.stdout.strip() if process.returncode == 0 else ""
-
-
-flat = files.flatten

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sadcl import extras
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, lookup
-from sadcl.registry.client import connect, exists
+from sadcl.registry.client import connect, registry_exists
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,7 +37,7 @@ def load(source: str | Path, root: Path = Path(".")) -> "Tagger":
 
     if not text.startswith(SCHEME):
         return loader.load_tagger(source)
-    if not exists(root):
+    if not registry_exists(root):
         raise SadclError("Nothing is registered yet", where=text, fix="Run `sadcl register` first")
     with tempfile.TemporaryDirectory() as folder:
         with connect(root) as client:

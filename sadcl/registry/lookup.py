@@ -14,7 +14,7 @@ def model_uri(version: "ModelVersion") -> str:
     return f"models:/{version.name}/{version.version}"
 
 
-def versions(client: "MlflowClient", name: str, beginning: bool = False) -> list["ModelVersion"]:
+def list_versions(client: "MlflowClient", name: str, beginning: bool = False) -> list["ModelVersion"]:
     """All versions of a model, or of every model whose name begins with ``name``."""
     query = f"name LIKE '{name}%'" if beginning else f"name='{name}'"
     entities: list[ModelVersion] = []

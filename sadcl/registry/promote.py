@@ -13,7 +13,7 @@ from sadcl import layout, params
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, decision, eligibility, identity, lookup, schema
 from sadcl.registry.audit import log
-from sadcl.registry.client import connect, exists
+from sadcl.registry.client import connect, registry_exists
 from sadcl.registry.sync import champion_record, reconcile, require_no_champion_file
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _require_reason(reason: str) -> None:
 
 
 def _name(root: Path) -> str:
-    if not exists(root):
+    if not registry_exists(root):
         raise SadclError("Nothing is registered yet", where=root, fix="Run `sadcl register` first")
     return params.load("register", path=root / params.FILE).register_.name
 
@@ -193,7 +193,7 @@ def _verify_files(client: "MlflowClient", version: "ModelVersion") -> None:
 def _copy(client: "MlflowClient", candidate: "ModelVersion", production: str) -> "ModelVersion":
     """Copy of the candidate in production; an existing one (a former champion, or of a killed call) is used again."""
     source = lookup.model_uri(candidate)
-    for version in lookup.versions(client, production):
+    for version in lookup.list_versions(client, production):
         if version.source == source and version.tags.get(artifacts.PINS) == candidate.tags[artifacts.PINS]:
             return version
     return client.copy_model_version(source, production)

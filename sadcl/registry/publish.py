@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sadcl import files, layout
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, decision, identity, lookup, package, run_log, schema, stage_outputs
-from sadcl.registry.client import artifact_folder, connect, database
+from sadcl.registry.client import artifact_folder, connect, database_file
 from sadcl.registry.model_card import card
 from sadcl.registry.release import Release, percent, prepare
 from sadcl.registry.stage_outputs import StageOutputs
@@ -79,7 +79,7 @@ def push(client: "MlflowClient", release: Release) -> Registration:
 
 def _registered(client: "MlflowClient", outputs: StageOutputs) -> "ModelVersion | None":
     """The oldest version with the identity of this model; None where it was not registered yet."""
-    versions = lookup.versions(client, outputs.name)
+    versions = lookup.list_versions(client, outputs.name)
     same = [version for version in versions if version.tags.get(schema.IDENTITY) == outputs.identity]
     return min(same, key=lambda version: int(version.version), default=None)
 
@@ -226,7 +226,7 @@ def _experiment(client: "MlflowClient", outputs: StageOutputs) -> str:
     if folder is not None and Path(experiment.artifact_location) != folder / outputs.name:
         raise SadclError(
             f"The project has moved, but the registry keeps its files in {experiment.artifact_location}",
-            where=database(outputs.root),
+            where=database_file(outputs.root),
             fix="Move the project back, or move this file away to start a new registry",
         )
     return str(experiment.experiment_id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sadcl import layout, params
 from sadcl.evaluation.gate import champion
 from sadcl.registry import decision, lookup, schema
-from sadcl.registry.client import connect, exists
+from sadcl.registry.client import connect, registry_exists
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -28,7 +28,7 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
     recorded = champion.read_champion(path) if path.is_file() else None
     state: dict[str, Any] = {"name": name, "champion": None, "previous": None, "challenger": None}
     state["file"] = None if recorded is None else {"name": recorded.name, "version": recorded.version}
-    if not exists(root):
+    if not registry_exists(root):
         return state
     with connect(root) as client:
         for model, alias in (
@@ -49,7 +49,7 @@ def experiment(root: Path = Path(".")) -> str | None:
         SadclError: the registry can't be reached.
     """
     name = params.load("register", path=root / params.FILE).register_.name
-    if not exists(root):
+    if not registry_exists(root):
         return None
     with connect(root) as client:
         entity = client.get_experiment_by_name(name)

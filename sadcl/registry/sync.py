@@ -13,7 +13,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
 from sadcl.registry import artifacts, decision, identity, lookup, schema
 from sadcl.registry.audit import log, verify
-from sadcl.registry.client import ADDRESS, connect, exists
+from sadcl.registry.client import ADDRESS, connect, registry_exists
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +31,7 @@ def sync(root: Path = Path(".")) -> bool:
     Raises:
         SadclError: the registry can't be reached, or its files are not the ones that were promoted.
     """
-    if not exists(root):
+    if not registry_exists(root):
         return False
     name = params.load("register", path=root / params.FILE).register_.name
     with connect(root, changing=True) as client:
@@ -64,7 +64,7 @@ def champion_record(version: "ModelVersion") -> dict[str, str]:
 def _repair_rejections(client: "MlflowClient", name: str, root: Path) -> bool:
     """Log missing rejections, and take the alias from a rejected challenger."""
     changed, known = False, log.entries(root)
-    for version in lookup.versions(client, name):
+    for version in lookup.list_versions(client, name):
         decided = decision.decision(version)
         if decided and decided not in known:
             log.append(decided, root)

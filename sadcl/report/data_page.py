@@ -65,7 +65,7 @@ def render(root: Path) -> str:
     validation = files.read_json(root / layout.VALIDATION)
     accepted = baseline.parse_baseline(files.read_json(root / layout.BASELINE, fix="Run `sadcl data accept`"))
     album, usable_photos = PhotoAlbum(root, table), usable(table)
-    labels = baseline.present(table)
+    labels = baseline.present_labels(table)
     not_test = (table.frame["split"] != "test").to_numpy()
     order = np.argsort(-labels.sum(axis=0), kind="stable")
     order = order[labels.sum(axis=0)[order] > 0]
@@ -96,7 +96,7 @@ def render(root: Path) -> str:
 def _co_occurrence(classes: Sequence[str], labels: np.ndarray, frequent: np.ndarray) -> tuple[str, float] | None:
     if not len(frequent):
         return None
-    return data_plots.co_occurrence([classes[j] for j in frequent], baseline.together(labels[:, frequent]))
+    return data_plots.co_occurrence([classes[j] for j in frequent], baseline.co_occurrences(labels[:, frequent]))
 
 
 def _percent(labels: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ def _drift(table: Table, accepted: Baseline | None) -> dict[str, Any]:
     }
     if accepted is not None:
         shares = frames.frequencies(table, accepted)
-        pairs = frames.together(table, accepted)
+        pairs = frames.co_occurrences(table, accepted)
         comparisons = [
             ("Frequencies", "photos with the class", shares, "class"),
             ("Pairs", "overlap of two classes", pairs, "pair"),

@@ -43,15 +43,17 @@ class RegistryAuthenticator:
         from sadcl.registry import client
 
         self.root = root
-        if client.database(root) is not None:
+        if client.database_file(root) is not None:
             fix = "Run `sadcl up`, which starts it"
-            raise SadclError("The review page needs a registry with accounts", where=client.address(root), fix=fix)
+            raise SadclError(
+                "The review page needs a registry with accounts", where=client.registry_address(root), fix=fix
+            )
 
     def check(self, name: str, password: str) -> Person | None:
         """The account on MLflow's server, or None where name and password do not match."""
-        from sadcl.accounts.users import check
+        from sadcl.accounts.users import check_login
 
-        return check(name, password, self.root)
+        return check_login(name, password, self.root)
 
     def logged_in_as(self, name: str, password: str) -> AbstractContextManager[None]:
         """Context in which registry calls carry these credentials; one person at a time."""

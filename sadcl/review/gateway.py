@@ -46,14 +46,14 @@ class RegistryGateway:
             SadclError: the registry can't be reached, or refuses the credentials.
         """
         from sadcl.registry import lookup, schema
-        from sadcl.registry.client import exists
+        from sadcl.registry.client import registry_exists
 
         name = params.load("register", path=self.root / params.FILE).register_.name
         production = schema.production(name)
-        if not exists(self.root):
+        if not registry_exists(self.root):
             return RegistrySnapshot(name, [], None, None, None)
         with self._client(session) as client:  # two requests at most: the server checks the password in each
-            versions = [version_from_mlflow(entity) for entity in lookup.versions(client, name, beginning=True)]
+            versions = [version_from_mlflow(entity) for entity in lookup.list_versions(client, name, beginning=True)]
             models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
         candidates, promoted = ([v for v in versions if v.model == model] for model in (name, production))
         aliases = {(model.name, alias): str(number) for model in models for alias, number in model.aliases.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sadcl.registry import lineage
+from sadcl import files
 from sadcl.review.schemas import SHOWN_METRICS, Cost, LatencyTag, MetricIntervals, Metrics, Verdict
 
 SORTS = {"name": "Class", "positives": "Test photos", "AP": "AP", "champion": "Champion", "change": "Change"}
@@ -107,7 +107,7 @@ def sort_rows(rows: Sequence[Mapping[str, Any]], sort: str, order: str) -> list[
 
 def setting_changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[SettingChange]:
     """Settings that differ, by name; a list counts as one value."""
-    before, after = lineage.flat(dict(champion)), lineage.flat(dict(version))
+    before, after = files.flatten(dict(champion)), files.flatten(dict(version))
     names = [name for name in {**before, **after} if before.get(name, KeyError) != after.get(name, KeyError)]
 
     def value(flat: Mapping[str, Any], name: str) -> str | None:

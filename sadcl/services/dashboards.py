@@ -14,9 +14,9 @@ from sadcl.services.supervisor import HOST, end, free_port, is_taken, start, wai
 
 def mlflow_command(port: int) -> list[str]:
     """Command that serves MLflow's registry and runs."""
-    from sadcl.registry.client import page_command
+    from sadcl.registry.client import pages_command
 
-    return page_command(port)
+    return pages_command(port)
 
 
 def optuna_command(port: int) -> list[str]:

@@ -27,7 +27,7 @@ READ_METHODS = {"GET", "HEAD"}
 CACHE_SECONDS = 60
 """Seconds for which a checked log-in stays valid, as in MLflow's server."""
 
-Check = Callable[[str, str], users.Person | None]
+Check = Callable[[str, str], users.Account | None]
 
 
 def create_app() -> "WSGIApplication":
@@ -40,8 +40,8 @@ def create_app() -> "WSGIApplication":
 
     from sadcl.tuning import storage
 
-    with storage.quiet():
-        return LoginGate(wsgi(storage.open_storage()), users.check)
+    with storage.silence_warnings():
+        return LoginGate(wsgi(storage.open_storage()), users.check_login)
 
 
 class LoginGate:
@@ -56,7 +56,7 @@ class LoginGate:
     def __init__(self, app: "WSGIApplication", check: Check, clock: Callable[[], float] = time.monotonic) -> None:
         self._app, self._check, self._clock = app, check, clock
         self._throttle, self._lock = LoginThrottle(clock), threading.Lock()
-        self._key, self._cache = secrets.token_bytes(32), dict[bytes, tuple[users.Person, float]]()
+        self._key, self._cache = secrets.token_bytes(32), dict[bytes, tuple[users.Account, float]]()
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Forward the request, or refuse it."""
@@ -80,7 +80,7 @@ class LoginGate:
         if person.role == READER:
             raise Forbidden("Your role is reader. Readers can't change studies.")
 
-    def _person(self, name: str | None, password: str | None, address: str) -> users.Person | None:
+    def _person(self, name: str | None, password: str | None, address: str) -> users.Account | None:
         if not name or not password or "\0" in name + password:  # with an empty one, MLflow takes its own credentials
             return None
         digest = hmac.digest(self._key, f"{name}:{password}".encode(), "sha256")
@@ -90,11 +90,11 @@ class LoginGate:
         with self._lock:  # of a page's parallel requests, only the first asks the registry
             return self._cached_person(digest) or self._check_with_registry(digest, name, password, address)
 
-    def _cached_person(self, digest: bytes) -> users.Person | None:
+    def _cached_person(self, digest: bytes) -> users.Account | None:
         person, until = self._cache.get(digest, (None, 0.0))
         return person if self._clock() < until else None
 
-    def _check_with_registry(self, digest: bytes, name: str, password: str, address: str) -> users.Person | None:
+    def _check_with_registry(self, digest: bytes, name: str, password: str, address: str) -> users.Account | None:
         wait = self._throttle.begin(name, address, password)
         if wait:
             raise TooManyRequests(f"Too many attempts. Wait {wait} s, then try again.", retry_after=wait)

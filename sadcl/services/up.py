@@ -52,7 +52,7 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
         finally:
             ignore_signals()
             end(_owner(root), STOP_TIMEOUT)
-            (root / host.UP).unlink(missing_ok=True)
+            (root / host.STATE).unlink(missing_ok=True)
 
 
 def down(root: Path = Path(".")) -> str:
@@ -69,7 +69,7 @@ def down(root: Path = Path(".")) -> str:
             for survivor in psutil.wait_procs([starter], STOP_TIMEOUT + 4)[1]:
                 survivor.kill()
     ended = end(_owner(root), STOP_TIMEOUT)
-    (root / host.UP).unlink(missing_ok=True)
+    (root / host.STATE).unlink(missing_ok=True)
     return "All servers are stopped" if ended or state is not None else "No servers are running"
 
 
@@ -80,7 +80,7 @@ class _ServerGroup:
         self.root, self.port = root, port
         self.servers: dict[str, Server] = {}
         up = {"up": processes.process_id(os.getpid()), "registry": self.address(REGISTRY)}
-        files.write_json(root / host.UP, up)  # before the first server starts, so that `down` can end it
+        files.write_json(root / host.STATE, up)  # before the first server starts, so that `down` can end it
 
     def start(self, name: str, command: list[str], variables: dict[str, str]) -> None:
         """Start a server."""
@@ -159,9 +159,9 @@ def _print_next_steps(root: Path, addresses: dict[str, str], is_first_start: boo
 def _has_studies(root: Path) -> bool:
     from sadcl.tuning import storage
 
-    has_studies = storage.ELSEWHERE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
+    has_studies = storage.STORAGE_VARIABLE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
     if has_studies:
-        with storage.quiet():
+        with storage.silence_warnings():
             storage.open_storage(root)  # fail here with a sentence, not in the log of the dashboard
     return has_studies
 

@@ -15,8 +15,8 @@ def main() -> str:
     settings, test = params.load("evaluate").evaluate, Shards(TEST_SHARDS)
     if not len(test):
         raise SadclError("There are no test images", where=TEST_SHARDS, fix="Give the source a test split")
-    model = loader.in_folder(SERVED)
-    scored = inference.challenger(model, TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, test, settings.batch, settings.corruptions)
+    model = loader.model_file(SERVED)
+    scored = inference.score_test(model, TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, test, settings.batch, settings.corruptions)
     metrics = inference.summary(scored, settings.threshold, checkpoint.read_head(TRAIN_WEIGHTS)["best"])
     scores.write_scores(SCORES, scored)
     curves.write_tables(PLOTS, scored, settings.threshold)

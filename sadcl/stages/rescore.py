@@ -18,13 +18,13 @@ def main() -> str:
     """
     settings, current = params.load("evaluate").evaluate, champion.read_champion()
     if current is None:
-        scores.write_scores(CHAMPION_SCORES, scores.nothing())
+        scores.write_scores(CHAMPION_SCORES, scores.empty_scores())
         return f"no champion yet, so no scores in {CHAMPION_SCORES}"
     test, weights = Shards(TEST_SHARDS), champion.weights_file(current)
     try:
-        scored = inference.champion(weights, test, settings.batch, settings.corruptions)
+        scored = inference.score_champion(weights, test, settings.batch, settings.corruptions)
     except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
-        scored = scores.nothing(f"{current} is champion, but can't be scored: {error}", test.classes)
+        scored = scores.empty_scores(f"{current} is champion, but can't be scored: {error}", test.classes)
     scores.write_scores(CHAMPION_SCORES, scored)
     if scored.refused is not None:
         say(f"  {scored.refused}")

@@ -72,7 +72,7 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
     }
     with _TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs) as run:
         objective = Classification(initial.initial_network(settings.model, run.train.classes), settings.pretrain)
-        return run.fit(objective, settings.pretrain, report, initial.seen(settings.model))
+        return run.fit(objective, settings.pretrain, report, initial.seen_photos(settings.model))
 
 
 def train(

@@ -14,7 +14,7 @@ from sadcl.errors import SadclError
 
 if TYPE_CHECKING:
     import optuna
-ELSEWHERE = "SADCL_OPTUNA_STORAGE"
+STORAGE_VARIABLE = "SADCL_OPTUNA_STORAGE"
 """Environment variable with another storage, such as a database server that several machines share."""
 
 HEARTBEAT = 60
@@ -29,7 +29,7 @@ PROCESS, ERROR = "process", "error"
 
 def address(root: Path = Path()) -> str:
     """Address of the storage: sqlite in the project, or ``SADCL_OPTUNA_STORAGE``."""
-    return os.environ.get(ELSEWHERE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
+    return os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
 
 
 def open_study(name: str, settings: params.Params, root: Path = Path(), worker: int = 0) -> "optuna.Study":
@@ -47,7 +47,7 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with quiet():
+    with silence_warnings():
         storage = open_storage(root)
         study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
         if not study.metric_names:
@@ -83,7 +83,7 @@ def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
         raise SadclError(
             f"The storage of studies can't be used: {reason}",
             where=_without_password(where),
-            fix=f"Start the server, or check {ELSEWHERE}",
+            fix=f"Start the server, or check {STORAGE_VARIABLE}",
         ) from None
 
 
@@ -92,7 +92,7 @@ def take_back(study: "optuna.Study") -> None:
     import optuna
     from optuna.trial import TrialState
 
-    with quiet():
+    with silence_warnings():
         optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         host, process = trial.user_attrs.get(PROCESS, ["", ""])
@@ -102,7 +102,7 @@ def take_back(study: "optuna.Study") -> None:
     retried = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
     for trial in trials:
         if trial.state == TrialState.FAIL and trial.number not in retried and ERROR not in trial.user_attrs:
-            with quiet():
+            with silence_warnings():
                 _retry()(study, trial)
 
 
@@ -126,7 +126,7 @@ def own_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_warnings() -> Iterator[None]:
     """Silence Optuna's warnings about experimental features and values reported twice or out of range, all intended."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

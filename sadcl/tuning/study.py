@@ -85,7 +85,7 @@ def search(study: "optuna.Study", settings: params.Params, trials: int, objectiv
             return objective(changed, lambda epoch, value: _report(trial, epoch, value))
 
     while storage.counted_trials(study) < trials:
-        with storage.quiet():
+        with storage.silence_warnings():
             study.optimize(run, n_trials=1, catch=(SadclError,))
         last = max(storage.own_trials(study), key=lambda trial: trial.number)
         # one impossible combination is a result; a fault that spoils every trial must end the search
@@ -127,7 +127,7 @@ def study_name(settings: params.Params, root: Path = Path()) -> str:
 
 def dashboard_command(port: int, root: Path = Path()) -> list[str]:
     """Command of the dashboard, on loopback."""
-    with storage.quiet():
+    with storage.silence_warnings():
         storage.open_storage(root)
     program = Path(sys.executable).parent / "optuna-dashboard"
     return [str(program), storage.address(root), "--host", "127.0.0.1", "--port", str(port)]

@@ -82,7 +82,7 @@ def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> t
     return network.eval(), head
 
 
-def write_for_use(source: Path, path: Path, additions: Mapping[str, Any]) -> None:
+def write_served(source: Path, path: Path, additions: Mapping[str, Any]) -> None:
     """Write the network for use alone: the better weights, without projector, prototypes and the other weights.
 
     Args:

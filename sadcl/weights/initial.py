@@ -81,7 +81,7 @@ def inputs(settings: params.Model) -> dict[str, str]:
     return {"weights": files.digest(path)} if not _is_named(settings) and path.is_file() else {}
 
 
-def seen(settings: params.Model) -> list[str]:
+def seen_photos(settings: params.Model) -> list[str]:
     """Photos that the initial model was trained on: the first 16 hexadecimal digits of their SHA-256."""
     path = _model_file(settings)
     prefixes: list[Any] = [] if path is None else checkpoint.read_head(path).get("seen") or []

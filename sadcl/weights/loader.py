@@ -20,7 +20,7 @@ def load_tagger(path: str | Path) -> Tagger:
     """
     file = Path(path)
     if file.is_dir():
-        file = in_folder(file)
+        file = model_file(file)
     if file.suffix == ".pt2":
         raise SadclError(
             "A torch.export file is for other programs: torch may run code that it contains",
@@ -32,7 +32,7 @@ def load_tagger(path: str | Path) -> Tagger:
     return Tagger(*load_network(file), CPU)
 
 
-def in_folder(folder: Path) -> Path:
+def model_file(folder: Path) -> Path:
     """Path of the model in a folder: its weights file, or the ONNX file where there is only that."""
     file = folder / checkpoint.FILE
     onnx = file.with_suffix(SUFFIX)

@@ -21,7 +21,7 @@ SIZES = {"train": 60, "select": 12, "test": 25}
 @pytest.fixture(scope="module")
 def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes") / "scenes"
-    synthetic.make(folder, 5, SIZES)
+    synthetic.generate(folder, 5, SIZES)
     return folder
 
 
@@ -43,22 +43,22 @@ def label_sets(count: int) -> np.ndarray:
 
 
 def test_same_seed_same_bytes_and_another_seed_others(scenes_folder: Path, tmp_path: Path) -> None:
-    synthetic.make(tmp_path / "again", 5, SIZES)
+    synthetic.generate(tmp_path / "again", 5, SIZES)
     assert digests(tmp_path / "again") == digests(scenes_folder)
-    synthetic.make(tmp_path / "other", 6, {"train": 3})
+    synthetic.generate(tmp_path / "other", 6, {"train": 3})
     another = digests(tmp_path / "other")
     assert all(digests(scenes_folder)[name] != digest for name, digest in another.items())
 
 
 def test_a_smaller_set_is_the_start_of_a_larger_one(scenes_folder: Path, tmp_path: Path) -> None:
-    synthetic.make(tmp_path / "few", 5, {"train": 4})
+    synthetic.generate(tmp_path / "few", 5, {"train": 4})
     photos = {name: digest for name, digest in digests(tmp_path / "few").items() if name.endswith(".jpg")}
     assert len(photos) == 4
     assert photos.items() <= digests(scenes_folder).items()
 
 
 def test_processes_make_the_same_scenes(scenes_folder: Path, tmp_path: Path) -> None:
-    synthetic.make(tmp_path / "many", 5, {"test": 520})
+    synthetic.generate(tmp_path / "many", 5, {"test": 520})
     many = digests(tmp_path / "many")
     assert len(many) == 521
     for name, digest in digests(scenes_folder).items():
@@ -148,7 +148,7 @@ def test_digits_cover_each_other_only_so_far() -> None:
 
 
 def test_an_interruption_leaves_the_old_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synthetic.make(tmp_path / "s", 1, {"train": 2})
+    synthetic.generate(tmp_path / "s", 1, {"train": 2})
     before = digests(tmp_path / "s")
 
     def fail(*_: object) -> None:
@@ -156,6 +156,6 @@ def test_an_interruption_leaves_the_old_data_set(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(synthetic, "_instances", fail)
     with pytest.raises(KeyboardInterrupt):
-        synthetic.make(tmp_path / "s", 2, {"train": 2})
+        synthetic.generate(tmp_path / "s", 2, {"train": 2})
     assert digests(tmp_path / "s") == before
     assert [path.name for path in tmp_path.iterdir()] == ["s"]

@@ -48,12 +48,12 @@ def test_the_same_scores_are_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("reason", [None, "The weights are gone"])
 def test_no_scores_are_a_file_too(tmp_path, reason):
-    scores.write_scores(tmp_path / "none", scores.nothing(reason, ("cat", "dog")))
+    scores.write_scores(tmp_path / "none", scores.empty_scores(reason, ("cat", "dog")))
     found = scores.read_scores(tmp_path / "none")
     assert len(found) == 0
     assert found.refused == reason
     assert found.logits["champion"].shape == (0, 2)
-    scores.write_scores(tmp_path / "none", scores.nothing())
+    scores.write_scores(tmp_path / "none", scores.empty_scores())
     assert scores.read_scores(tmp_path / "none").classes == ()
 
 

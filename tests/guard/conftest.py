@@ -141,7 +141,7 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
         with team.at_work():
             host.set_up(team.address, home)
             for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (ROB, "reviewer"), (REA, "reader")):
-                users.add(name, role, password(name), home)
+                users.add_account(name, role, password(name), home)
         yield team
     finally:
         os.killpg(running.pid, signal.SIGKILL)

@@ -80,7 +80,7 @@ def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(regi
     for ledger, (line, _) in zip(ledgers, LAST, strict=True):
         hash_chain.append(ledger, {**ALIAS, "to": "7", "who": "tom"})
         noted.append(hash_chain.append(ledger, {**line, "who": "tom"}))
-    where = {"_MLFLOW_SERVER_FILE_STORE": client.address(registered)}
+    where = {"_MLFLOW_SERVER_FILE_STORE": client.registry_address(registered)}
     subprocess.run(
         [sys.executable, "-c", SETTLE, *map(str, ledgers)], env={**os.environ, **where}, check=True, capture_output=True
     )

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from sadcl import files
 from sadcl.accounts import host, users
-from sadcl.accounts.users import Person
+from sadcl.accounts.users import Account
 from sadcl.errors import SadclError
 from sadcl.project.overview import describe_registry
 from sadcl.registry import identity, lookup, schema
@@ -42,25 +42,25 @@ def decision(crew: Team, version: str, **facts: Any) -> str:
 
 def test_the_server_knows_each_person(crew: Team) -> None:
     for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (REA, "reader")):
-        assert users.check(name, password(name)) == Person(name, role)
-    assert users.check(NOBODY, password(NOBODY)) is None
-    assert users.check(RITA, password(ROB)) is None
+        assert users.check_login(name, password(name)) == Account(name, role)
+    assert users.check_login(NOBODY, password(NOBODY)) is None
+    assert users.check_login(RITA, password(ROB)) is None
     with crew.acting(TOM):
         assert identity.decider() == TOM
 
 
 def test_accounts_are_the_administrators(crew: Team) -> None:
-    assert {person.name for person in users.listed(crew.home)} == {ADMIN, host.WORKER, TOM, RITA, ROB, REA}
+    assert {person.name for person in users.list_accounts(crew.home)} == {ADMIN, host.WORKER, TOM, RITA, ROB, REA}
     for words, role, secret in (("no role 'boss'", "boss", "x" * 12), ("at least 12", "reader", "short")):
         with pytest.raises(SadclError, match=words):
-            users.add("ann", role, secret, crew.home)
+            users.add_account("ann", role, secret, crew.home)
     with pytest.raises(SadclError, match="an account rita already"):
-        users.add(RITA, "reader", "x" * 12, crew.home)
+        users.add_account(RITA, "reader", "x" * 12, crew.home)
     for name in (TOM, RITA, REA):
         with crew.acting(name), pytest.raises(SadclError, match=REFUSED):
-            users.add("ann", "reviewer", "x" * 12)
+            users.add_account("ann", "reviewer", "x" * 12)
     with crew.acting(NOBODY), pytest.raises(SadclError, match="does not know you"):
-        users.listed()
+        users.list_accounts()
     text = json.dumps(crew.ledger())
     assert f'"username": "{RITA}"' in text
     assert not any(crew.secret(name) in text for name in (ADMIN, TOM, RITA, ROB, REA))

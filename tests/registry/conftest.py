@@ -73,7 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     files.write_json(created.root / "data/champion.json", None)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
-        client.check(created.root)
+        client.check_connection(created.root)
     created.keep("empty")
     return created
 

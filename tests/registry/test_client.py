@@ -15,14 +15,14 @@ from sadcl.registry.client import (
     ADDRESS,
     PASSWORD,
     USERNAME,
-    address,
     artifact_folder,
-    check,
+    check_connection,
     connect,
-    database,
-    exists,
+    database_file,
     logged_in_as,
-    page_command,
+    pages_command,
+    registry_address,
+    registry_exists,
 )
 from sadcl.registry.publish import publish
 
@@ -53,20 +53,20 @@ def test_the_registry_lies_in_the_project_unless_the_environment_moves_it(
 ) -> None:
     monkeypatch.delenv(ADDRESS, raising=False)
     monkeypatch.chdir(tmp_path)
-    assert address() == f"sqlite:///{tmp_path}/.sadcl/mlflow.db"
+    assert registry_address() == f"sqlite:///{tmp_path}/.sadcl/mlflow.db"
     assert artifact_folder() == tmp_path / ".sadcl/mlartifacts"
-    assert not exists()
+    assert not registry_exists()
     monkeypatch.setenv(ADDRESS, f"sqlite:///{tmp_path}/shared/ml.db")
     assert artifact_folder(Path("anywhere")) == tmp_path / "shared/mlartifacts"
     monkeypatch.setenv(ADDRESS, "https://registry.example.org")
-    assert (address(), database(), artifact_folder()) == ("https://registry.example.org", None, None)
-    assert exists()
+    assert (registry_address(), database_file(), artifact_folder()) == ("https://registry.example.org", None, None)
+    assert registry_exists()
 
 
 def test_nothing_of_the_process_is_left_changed(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     filters = list(warnings.filters)
     with connect() as client:
-        assert client.tracking_uri == address()
+        assert client.tracking_uri == registry_address()
     assert ADDRESS not in os.environ
     assert warnings.filters == filters
     assert capfd.readouterr() == ("", "")
@@ -75,7 +75,7 @@ def test_nothing_of_the_process_is_left_changed(project: Path, capfd: pytest.Cap
 def test_a_server_that_does_not_run_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ADDRESS, "http://ann:secret@127.0.0.1:9")
     with pytest.raises(SadclError, match=r"can't be reached \(http://127.0.0.1:9\)") as caught:
-        check()
+        check_connection()
     assert "secret" not in str(caught.value)
 
 
@@ -87,21 +87,21 @@ def test_a_server_that_refuses_is_a_sentence(
 ) -> None:
     monkeypatch.setenv(ADDRESS, f"http://{server}/{status}")
     with pytest.raises(SadclError, match=words):
-        check()
+        check_connection()
 
 
 @pytest.mark.parametrize("address", ["sqlite:////proc/none/ml.db", "nonsense://x"])
 def test_an_address_that_can_be_none_is_a_sentence(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ADDRESS, address)
     with pytest.raises(SadclError, match="Check MLFLOW_TRACKING_URI"):
-        check()
+        check_connection()
 
 
 def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files.write_text(tmp_path / "ml.db", "this is no database " * 10)
     monkeypatch.setenv(ADDRESS, f"sqlite:///{tmp_path}/ml.db")
     with pytest.raises(SadclError, match="not a database"):
-        check()
+        check_connection()
 
 
 def test_two_changes_at_once_are_told_apart(registered: Path) -> None:
@@ -110,12 +110,12 @@ def test_two_changes_at_once_are_told_apart(registered: Path) -> None:
 
 
 def test_pages_show_the_project_s_registry_on_loopback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = " ".join(page_command(5011))
+    command = " ".join(pages_command(5011))
     assert "mlflow server --host 127.0.0.1 --port 5011" in command
-    assert address() in command
+    assert registry_address() in command
     monkeypatch.setenv(ADDRESS, "https://registry.example.org")
     with pytest.raises(SadclError, match="server already"):
-        page_command(5011)
+        pages_command(5011)
 
 
 def test_one_person_at_a_time_acts_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 import sadcl
 from sadcl.errors import SadclError
 from sadcl.registry import load
-from sadcl.registry.client import ADDRESS, address, connect
+from sadcl.registry.client import ADDRESS, connect, registry_address
 from sadcl.registry.package import REQUIRED
 from sadcl.registry.promote import promote
 
@@ -54,7 +54,7 @@ def test_a_stranger_loads_and_predicts_without_pickle(
 ) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo)
     process = subprocess.run(
-        [sys.executable, "-c", STRANGER, address(), str(tmp_path / "photo.jpg")],
+        [sys.executable, "-c", STRANGER, registry_address(), str(tmp_path / "photo.jpg")],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr

@@ -16,7 +16,7 @@ from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
 from sadcl.registry import artifacts, schema
-from sadcl.registry.client import address, connect
+from sadcl.registry.client import connect, registry_address
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.sync import sync
@@ -70,7 +70,7 @@ def test_the_file_that_was_judged_is_registered_pinned_and_used(
 def test_a_stranger_needs_no_network_of_torch(judged: Path, tmp_path: Path, photo: bytes, onnx: Networks) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo)
     process = subprocess.run(
-        [sys.executable, "-c", STRANGER, address(), str(tmp_path / "photo.jpg")],
+        [sys.executable, "-c", STRANGER, registry_address(), str(tmp_path / "photo.jpg")],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr

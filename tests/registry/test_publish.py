@@ -27,7 +27,7 @@ def test_a_model_that_passed_becomes_the_challenger_once(
     assert (again.version, again.alias, again.new) == ("1", "challenger", False)
     assert first.words == "tiny version 1 is registered and has the alias challenger."
     with connect() as client:
-        assert len(lookup.versions(client, "tiny")) == 1
+        assert len(lookup.list_versions(client, "tiny")) == 1
     assert capfd.readouterr() == ("", "")
 
 
@@ -122,7 +122,7 @@ def test_figures_of_another_model_are_not_registered(
     with pytest.raises(SadclError, match=f"{file} is about other weights"):
         publish()
     with connect() as client:
-        assert lookup.versions(client, "tiny") == []
+        assert lookup.list_versions(client, "tiny") == []
 
 
 def test_what_a_killed_call_left_behind_is_put_away(registered: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_failed_call_registers_nothing_and_the_next_one_does(
         with pytest.raises(SadclError, match="did not keep the files"):
             publish()
     with connect() as client:
-        assert lookup.versions(client, "tiny") == []
+        assert lookup.list_versions(client, "tiny") == []
     assert publish().version == "1"
 
 

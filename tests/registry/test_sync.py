@@ -69,7 +69,7 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
     assert files.read_json("data/champion.json")["version"] == "2"
     assert [line["to"] for line in log.entries()] == ["1", "2"]
     with connect() as client:
-        assert len(lookup.versions(client, "tiny-production")) == 2
+        assert len(lookup.list_versions(client, "tiny-production")) == 2
         assert lookup.version_with_alias(client, "tiny-production", "previous").version == 1
         assert lookup.version_with_alias(client, "tiny", "challenger") is None
     assert sync() is False

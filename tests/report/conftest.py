@@ -69,7 +69,7 @@ def project(
     digests = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64}
     model_scores = scores.Scores(**{**vars(truth), "digests": digests, "seen": dict.fromkeys(truth.logits, 0)})
     scores.write_scores(root / "reports/scores.parquet", model_scores)
-    champion_scores = vars(scores.nothing())
+    champion_scores = vars(scores.empty_scores())
     if champion:
         champion_scores = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}}
     scores.write_scores(root / "reports/champion_scores.parquet", scores.Scores(**champion_scores))
@@ -85,7 +85,7 @@ def project(
     }  # fmt: skip
     files.write_json(root / "reports/metrics.json", {**figures, **about})
     rules = params.Gate(**settings["gate"])
-    judged = verdict(rules, 0.5, model_scores, {**figures, **about}, scores.nothing(), None)
+    judged = verdict(rules, 0.5, model_scores, {**figures, **about}, scores.empty_scores(), None)
     digest_of_champion, version = ("c" * 64, "3") if champion else (None, None)
     models = {"model": digest, "champion": digest_of_champion, "champion_version": version}
     files.write_json(root / "reports/verdict.json", {**judged, **models})

@@ -82,7 +82,7 @@ def project(root: Path, classes: Sequence[str] = CLASSES, many: int = 24) -> Pat
 
 def accept(root: Path, **changes: Any) -> Table:
     data = table.read_table(root / "data/table/annotations.parquet")
-    files.write_json(root / "data/accepted.json", baseline.accept(data) | changes)
+    files.write_json(root / "data/accepted.json", baseline.compute_baseline(data) | changes)
     return data
 
 

@@ -100,7 +100,7 @@ def test_champion_with_scores_of_other_labels_is_not_compared(make: Make) -> Non
 
 def test_reason_for_missing_champion_scores_is_shown(make: Make) -> None:
     root = make()
-    scores.write_scores(root / "reports/champion_scores.parquet", scores.nothing("the <champion> is lost"))
+    scores.write_scores(root / "reports/champion_scores.parquet", scores.empty_scores("the <champion> is lost"))
     assert "the &lt;champion&gt; is lost" in rendered(root)
 
 

@@ -178,7 +178,7 @@ def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
     scores.write_scores(root / "reports/scores.parquet", version_scores)
     files.write_json(root / "reports/metrics.json", metrics)
     champion = shadow.read_champion(root / "data/champion.json")
-    champion_scores = scores.nothing(classes=CLASSES)
+    champion_scores = scores.empty_scores(classes=CLASSES)
     if champion is not None:
         recorded_scores = scores.read_scores(root / "data/champion/scores.parquet")
         fields = {"logits": {"champion": recorded_scores.logits["sadcl"]}, "seen": {"champion": 0}}

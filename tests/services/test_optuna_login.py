@@ -8,7 +8,7 @@ from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
 from sadcl.accounts.throttle import FREE
-from sadcl.accounts.users import Person
+from sadcl.accounts.users import Account
 from sadcl.errors import SadclError
 from sadcl.services.optuna_login import CACHE_SECONDS, LoginGate
 
@@ -22,11 +22,11 @@ class Registry:
     def __init__(self) -> None:
         self.checks, self.now, self.away = 0, 1000.0, False
 
-    def check(self, name: str, password: str) -> Person | None:
+    def check(self, name: str, password: str) -> Account | None:
         self.checks += 1
         if self.away:
             raise SadclError("The registry can't be reached")
-        return Person(name, ROLES[name]) if name in ROLES and password == f"password of {name}" else None
+        return Account(name, ROLES[name]) if name in ROLES and password == f"password of {name}" else None
 
 
 @pytest.fixture

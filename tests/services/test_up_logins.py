@@ -138,9 +138,9 @@ def test_a_scheduled_run_registers_in_the_workers_name_and_its_stages_have_no_lo
     assert "Completed" in output, output + (team.root / ".sadcl/team/logs/worker.log").read_text()
 
     monkeypatch.setenv(store.ADDRESS, team.address())
-    assert users.check("worker", team.secrets["worker"], team.root) == users.Person("worker", "trainer")
+    assert users.check_login("worker", team.secrets["worker"], team.root) == users.Account("worker", "trainer")
     with store.logged_in_as("rea", PASSWORD), store.connect(team.root) as client:
-        [version] = lookup.versions(client, NAME)
+        [version] = lookup.list_versions(client, NAME)
     assert version.user_id == "worker"
     environment = json.loads((team.root.parent / "seen.json").read_text())
     assert environment[OWNER_VARIABLE] == str((team.root / ".sadcl/team").resolve())

@@ -145,7 +145,7 @@ def test_a_model_is_used_at_the_side_at_which_it_was_scored(project: Path) -> No
     file, test = Path("models/pretrain/weights.safetensors"), Shards(Path("data/shards/test"))
     assert checkpoint.read_head(file)["preprocessing"]["side"] == 64
     assert checkpoint.read_head(file)["model"]["side"] == 32
-    evaluated = tagger.sigmoid(inference.champion(file, test, 4).logits["champion"])
+    evaluated = tagger.sigmoid(inference.score_champion(file, test, 4).logits["champion"])
     np.testing.assert_allclose(loader.load_tagger(file).scores([test.jpeg(i) for i in range(6)]), evaluated, atol=1e-6)
 
 

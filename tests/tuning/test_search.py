@@ -185,7 +185,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raw[stage] |= {"epochs": 1, "batch": 8, "precision": "32-true"}
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     settings = params.load(path=root / "params.yaml")
-    synthetic.make(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
+    synthetic.generate(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 1)
     writer.write_shards(table, root, root / "data/shards", settings.prepare, 1)
     monkeypatch.chdir(root)

@@ -154,10 +154,10 @@ def test_the_start_is_known_by_its_digest_and_by_what_it_has_seen(path: Path) ->
     write(path)
     settings = MODEL.model_copy(update={"weights": str(path)})
     assert initial.inputs(settings) == {"weights": files.digest(path)}
-    assert initial.seen(settings) == ["abc", "def"]
+    assert initial.seen_photos(settings) == ["abc", "def"]
 
 
 def test_a_start_from_no_file_has_neither(path: Path) -> None:
     for name in ("package", "timm", "random", str(path)):
         settings = MODEL.model_copy(update={"weights": name})
-        assert (initial.inputs(settings), initial.seen(settings)) == ({}, [])
+        assert (initial.inputs(settings), initial.seen_photos(settings)) == ({}, [])

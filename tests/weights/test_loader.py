@@ -18,8 +18,8 @@ def test_missing_and_torch_export_files_are_refused(exported: Exported, tmp_path
 
 
 def test_weights_file_goes_before_the_onnx_file_of_a_folder(tmp_path: Path) -> None:
-    assert loader.in_folder(tmp_path) == tmp_path / "weights.safetensors"
+    assert loader.model_file(tmp_path) == tmp_path / "weights.safetensors"
     (tmp_path / "weights.onnx").touch()
-    assert loader.in_folder(tmp_path) == tmp_path / "weights.onnx"
+    assert loader.model_file(tmp_path) == tmp_path / "weights.onnx"
     (tmp_path / "weights.safetensors").touch()
-    assert loader.in_folder(tmp_path) == tmp_path / "weights.safetensors"
+    assert loader.model_file(tmp_path) == tmp_path / "weights.safetensors"

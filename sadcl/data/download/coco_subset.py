@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, layout, pipeline
-from sadcl.data.sources import inside
+from sadcl.data.sources import safe_join
 from sadcl.errors import SadclError
 from sadcl.progress import track
 
@@ -38,7 +38,7 @@ def cut(ids: Path, source: Path, name: str, root: Path = Path(".")) -> str:
         SadclError: the list can't be read, or the source lacks an image that it names; no folder appears then.
     """
     pipeline.require_project(root)
-    folder = root / layout.RAW / inside("", name, "--name")
+    folder = root / layout.RAW / safe_join("", name, "--name")
     if folder.exists():
         raise SadclError("The folder exists", where=folder, fix="Choose another name with --name")
     listed = read_ids(ids)
@@ -134,7 +134,7 @@ def _add_split(
         file = images[image_id].get("file_name")
         if not isinstance(file, str) or "/" in file:
             raise SadclError(f"The image {image_id} has no plain file name", where=path, fix=fix)
-        photo = source / inside(split, file, path)
+        photo = source / safe_join(split, file, path)
         if file in photos or not photo.is_file():
             reason = f"Two images have the file {file}" if file in photos else "A photo of the list is missing"
             raise SadclError(reason, where=photo, fix=fix)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sadcl import extras, files, layout, params, pipeline
-from sadcl.data.onboarding.detect import DetectedSource, recognise
+from sadcl.data.onboarding.detect import DetectedSource, detect_source
 from sadcl.data.onboarding.recipe import has_splits, recipe
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
@@ -48,7 +48,7 @@ def add(path: Path, name: str, like: str | None = None, root: Path = Path(".")) 
     folder, recipe_path = root / layout.RAW / name, root / params.RECIPES / f"{name}.yaml"
     tracked = folder.with_name(f"{name}.dvc")
     _refuse_existing((folder, tracked, recipe_path, folder.with_name(f"{name}.splits.csv")))
-    detected = recognise(path)
+    detected = detect_source(path)
     text = recipe(name, detected, root, like)
     copied = _files(detected)
     files.require_room(root, sum((detected.root / file).stat().st_size for file in copied) + SPARE, "the photos")

@@ -11,8 +11,8 @@ from typing import Any
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.sources import csv_table, parquet_table, tabular
-from sadcl.data.sources.photo_files import photos
-from sadcl.data.sources.rows import SPLIT_NAMES, words
+from sadcl.data.sources.photo_files import list_photos
+from sadcl.data.sources.rows import SPLIT_NAMES, scalar_text
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
 
@@ -43,7 +43,7 @@ class DetectedSource:
     source: sources.Source = field(repr=False)
 
 
-def recognise(path: Path) -> DetectedSource:
+def detect_source(path: Path) -> DetectedSource:
     """Detect the format of a source, and read it.
 
     Args:
@@ -110,7 +110,7 @@ def _tree(root: Path) -> dict[str, Any]:
     named = {split: name for name in folders if (split := SPLIT_NAMES.get(name.lower()))}
     if "train" not in named or len(named) == 1:
         return {**_settings("folder", {}), "images": {"train": "."}}
-    other_folders = [name for name in folders if name not in named.values() and photos(root, name)]
+    other_folders = [name for name in folders if name not in named.values() and list_photos(root, name)]
     if other_folders:
         reason = f"{' and '.join(named.values())} are splits, but {', '.join(other_folders[:5])} is not"
         raise SadclError(reason, where=root, fix="Move it out of the folder, or rename it to train, val or test")
@@ -203,9 +203,11 @@ def _slices(paths: Sequence[Path], kind: str) -> list[str]:
         columns, records = tabular.table(path, reader)
         if "labels" in columns or "file" not in columns:
             return []
-        columns_left = [name for name in columns if name not in tabular.OWN]
+        columns_left = [name for name in columns if name not in tabular.RESERVED_COLUMNS]
         for _, record in records:
-            cells = {name: "?" if (cell := words(record[name])) is None else cell.lower() for name in columns_left}
+            cells = {
+                name: "?" if (cell := scalar_text(record[name])) is None else cell.lower() for name in columns_left
+            }
             filled.update(name for name, cell in cells.items() if cell)
             not_flags.update(name for name, cell in cells.items() if cell not in tabular.FLAGS)
     slices = [name for name in columns_left if 2 * not_flags[name] > filled[name]]

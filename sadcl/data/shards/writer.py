@@ -64,7 +64,7 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
 
 def _write_split(folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.Schema, shard_rows: int) -> None:
     index = []
-    for start, end in _boundaries(rows["image_id"].tolist(), shard_rows):
+    for start, end in boundaries(rows["image_id"].tolist(), shard_rows):
         part = rows.iloc[start:end]
         first = part["image_id"].iloc[0] if len(part) else ""
         path = folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow"
@@ -73,7 +73,7 @@ def _write_split(folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.S
     files.write_json(folder / INDEX, {"format": FORMAT, "shards": index})
 
 
-def _boundaries(ids: Sequence[str], rows: int) -> list[tuple[int, int]]:
+def boundaries(ids: Sequence[str], rows: int) -> list[tuple[int, int]]:
     """First and last row (exclusive) of each shard; without photos, one shard without rows."""
     starts = [0]
     for i in range(1, len(ids)):

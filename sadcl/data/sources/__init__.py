@@ -1,4 +1,4 @@
-"""Readers of annotation formats: one module per format, and one line for it in ``_readers``."""
+"""Readers of annotation formats: one module per format, and one line for it in ``readers``."""
 
 import posixpath
 from collections.abc import Callable, Mapping
@@ -56,7 +56,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: the folder or a file is missing or damaged, or two images share an id or a file.
     """
-    readers = _readers()
+    readers = readers()
     if settings.format not in readers:
         known = ", ".join(sorted(readers))
         problem = f"There is no reader for the format {settings.format!r}"
@@ -72,7 +72,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     return source
 
 
-def inside(folder: str, name: str, where: object) -> str:
+def safe_join(folder: str, name: str, where: object) -> str:
     """Join a file's name to its folder, as a normalised path below the source's folder.
 
     Annotation files come from strangers: a name such as ``../../.ssh/id_rsa`` must not lead out of the data.
@@ -94,7 +94,7 @@ def inside(folder: str, name: str, where: object) -> str:
     return path
 
 
-def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
+def readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
     from sadcl.data.sources import coco, csv_table, folder, jsonl, labelstudio, nuswide, parquet_table, vg500, voc, yolo
 
     return {

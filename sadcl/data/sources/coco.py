@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
-from sadcl.data.sources import Image, Source, inside
+from sadcl.data.sources import Image, Source, safe_join
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
@@ -50,7 +50,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     categories: Categories = []
     images: list[Image] = []
     for split, name in settings.annotations.items():
-        path = root / inside("", name, "ingest.annotations")
+        path = root / safe_join("", name, "ingest.annotations")
         folder = settings.images.get(split, settings.images.get("train", ""))
         split_categories, split_images = _read_file(path, "" if single else split, folder)
         if categories and split_categories != categories:
@@ -87,7 +87,7 @@ def _read_file(path: Path, split: str, folder: str) -> tuple[Categories, list[Im
             raise SadclError(f"{item} is for the unknown category {category}", where=path, fix=_FIX)
         labels[image].add(index[category])
     return categories, [
-        Image(image, inside(folder, name, f"{path}, image {image[:80]}"), split, tuple(sorted(labels[image])))
+        Image(image, safe_join(folder, name, f"{path}, image {image[:80]}"), split, tuple(sorted(labels[image])))
         for image, name in names.items()
     ]
 

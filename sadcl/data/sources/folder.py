@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source
-from sadcl.data.sources.photo_files import photos
+from sadcl.data.sources.photo_files import list_photos
 from sadcl.data.sources.rows import Row, build_source
 from sadcl.errors import SadclError
 
@@ -26,7 +26,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     for split, folder in settings.images.items():
         depth = len(Path(folder.strip("/")).parts)
         split_name = "" if len(settings.images) == 1 else split
-        rows += [Row(name, split_name, labels(name, depth)) for name in photos(root, folder)]
+        rows += [Row(name, split_name, labels(name, depth)) for name in list_photos(root, folder)]
     if not rows:
         raise SadclError("There are no photos", where=root, fix="Put photos into folders named after their labels")
     return build_source(rows, root)

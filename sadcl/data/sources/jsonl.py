@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
-from sadcl.data.sources import Source, inside
+from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.rows import (
     COMPUTED_COLUMNS,
     Row,
@@ -22,8 +22,8 @@ from sadcl.data.sources.rows import (
     check_columns,
     label_names,
     row_split,
+    scalar_text,
     validation_as_test,
-    words,
 )
 from sadcl.data.sources.safe_yaml import exists, parse_yaml
 from sadcl.data.sources.text import is_valid_text, read_lines, read_text, short_repr
@@ -66,9 +66,9 @@ def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: 
     if not isinstance(name, str) or not is_valid_text(name):
         raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each line a file_name")
     check_columns(record, ("split", "labels"), where)
-    columns = {key: words(value) for key, value in record.items() if key not in _NOT_SLICES}
+    columns = {key: scalar_text(value) for key, value in record.items() if key not in _NOT_SLICES}
     return Row(
-        inside(folder, name, where),
+        safe_join(folder, name, where),
         row_split(record.get("split"), split, where),
         _labels(record, classes, where),
         slices={key: cell for key, cell in columns.items() if cell and is_valid_text(cell)},
@@ -134,6 +134,6 @@ def _names_in(feature: Any) -> list[str] | None:
         if isinstance(entries, dict) and {str(key) for key in entries} == {str(i) for i in range(len(entries))}:
             entries = [name for _, name in sorted(entries.items(), key=lambda item: int(item[0]))]
         if isinstance(entries, list) and entries:
-            return [words(name) or "" for name in entries]
+            return [scalar_text(name) or "" for name in entries]
         stack += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return None

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sadcl import files, params
-from sadcl.data.sources import Source, inside
+from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.photo_files import SUFFIXES
 from sadcl.data.sources.rows import Row, annotation_files, build_source, label_names
 from sadcl.data.sources.text import is_valid_text, short_repr
@@ -95,11 +95,11 @@ def _file(root: Path, folder: str, data: dict[str, Any], where: str) -> str:
         if not is_valid_text(name):
             raise SadclError(f"{short_repr(address)} names no file", where=where, fix=_FIX)
         try:
-            if (root / (candidate := inside(folder, name, where))).is_file():
+            if (root / (candidate := safe_join(folder, name, where))).is_file():
                 return candidate
         except (SadclError, OSError):
             continue
-    return inside(folder, last, where)
+    return safe_join(folder, last, where)
 
 
 def _address(data: dict[str, Any], where: str) -> str:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sadcl import params
-from sadcl.data.sources import Image, Source, inside
+from sadcl.data.sources import Image, Source, safe_join
 from sadcl.data.sources.text import read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 from sadcl.progress import track
@@ -77,7 +77,7 @@ def _is_csv(settings: params.Ingest) -> bool:
 
 def _official(root: Path, settings: params.Ingest) -> Iterator[Image]:
     for split, name in settings.annotations.items():
-        plain = PurePosixPath(inside("", name, "ingest.annotations"))
+        plain = PurePosixPath(safe_join("", name, "ingest.annotations"))
         part = re.fullmatch("(Train|Test)Imagelist.txt", plain.name)
         if part is None:
             raise SadclError(
@@ -90,7 +90,7 @@ def _official(root: Path, settings: params.Ingest) -> Iterator[Image]:
         labels = _labels(root / plain.parent.parent / "Groundtruth/TrainTestLabels", part[1], len(entries))
         for (where, line), present in zip(entries, labels, strict=True):
             image = line.replace("\\", "/")
-            yield Image(image, inside(folder, image, where), split, tuple(present))
+            yield Image(image, safe_join(folder, image, where), split, tuple(present))
 
 
 def _labels(folder: Path, part: str, count: int) -> list[list[int]]:
@@ -115,7 +115,7 @@ def _labels(folder: Path, part: str, count: int) -> list[list[int]]:
 
 
 def _csv(root: Path, settings: params.Ingest) -> Iterator[Image]:
-    path = root / inside("", settings.annotations["train"], "ingest.annotations")
+    path = root / safe_join("", settings.annotations["train"], "ingest.annotations")
     rows = csv.reader(io.StringIO(read_text(path, "Check ingest.annotations"), newline=""), strict=True)
     try:
         next(rows, None)  # the header, which differs between copies
@@ -139,7 +139,7 @@ def _row(row: list[str], folder: str, where: str) -> Image:
         if name not in _INDEX:
             raise SadclError(f"{short_repr(name)} is not one of the 81 concepts", where=where, fix=_FIX)
     present = tuple(sorted({_INDEX[name] for name in names}))
-    return Image(image, inside(folder, image, where), _SPLITS[row[2].strip()], present)
+    return Image(image, safe_join(folder, image, where), _SPLITS[row[2].strip()], present)
 
 
 def _draw_splits(images: list[Image], tests: int, seed: int, keep_unlabelled: bool) -> list[Image]:

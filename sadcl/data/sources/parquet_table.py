@@ -48,7 +48,7 @@ def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
     columns = [
         i
         for i, field in enumerate(schema)
-        if field.name in tabular.OWN or field.name.lower() == "labels" or _is_scalar(field.type)
+        if field.name in tabular.RESERVED_COLUMNS or field.name.lower() == "labels" or _is_scalar(field.type)
     ]
     return [schema.names[i] for i in columns], _records(file, columns, path)
 

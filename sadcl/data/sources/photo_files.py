@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from sadcl.data.sources import inside
+from sadcl.data.sources import safe_join
 from sadcl.data.sources.safe_yaml import exists
 from sadcl.errors import SadclError
 
@@ -17,7 +17,7 @@ SUFFIXES = frozenset(
 """Suffixes of photo files, in lower case."""
 
 
-def photos(root: Path, folder: str) -> list[str]:
+def list_photos(root: Path, folder: str) -> list[str]:
     """Sorted paths of all photos below a folder, relative to ``root``, without hidden files and folders.
 
     Links to folders are followed.
@@ -26,7 +26,7 @@ def photos(root: Path, folder: str) -> list[str]:
         SadclError: the folder is missing or can't be read, a link forms a loop, or a file name is not UTF-8.
     """
     plain = folder.strip("/")
-    start = "" if plain in ("", ".") else inside("", plain, "ingest.images")
+    start = "" if plain in ("", ".") else safe_join("", plain, "ingest.images")
     if not exists(root / start):
         raise SadclError("The folder of photos is missing", where=root / start, fix="Check ingest.images")
     names = sorted(_walk(root, start))

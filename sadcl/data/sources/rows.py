@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import params
-from sadcl.data.sources import Image, Source, inside
+from sadcl.data.sources import Image, Source, safe_join
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
@@ -86,7 +86,7 @@ def annotation_files(root: Path, settings: params.Ingest) -> Iterator[tuple[str,
         raise SadclError(f"A {settings.format} source needs an annotation file for train", where=where, fix=fix)
     for split, name in settings.annotations.items():
         folder = settings.images.get(split, settings.images.get("train", ""))
-        yield "" if len(settings.annotations) == 1 else split, root / inside("", name, "ingest.annotations"), folder
+        yield "" if len(settings.annotations) == 1 else split, root / safe_join("", name, "ingest.annotations"), folder
 
 
 def row_split(value: Any, default: str, where: object) -> str:
@@ -95,7 +95,7 @@ def row_split(value: Any, default: str, where: object) -> str:
     Raises:
         SadclError: the field names no known split.
     """
-    name = words(value)
+    name = scalar_text(value)
     if name == "":
         return default
     if name is None or name.lower() not in SPLIT_NAMES:
@@ -113,7 +113,7 @@ def validation_as_test(rows: list[Row], settings: params.Ingest) -> list[Row]:
     return [replace(row, split="test") if row.split == "select" else row for row in rows]
 
 
-def words(value: Any) -> str | None:
+def scalar_text(value: Any) -> str | None:
     """Text, a number or a truth value as stripped text; an absent value as empty text; None for any other type."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
@@ -133,7 +133,7 @@ def label_names(value: Any, where: object) -> frozenset[str]:
         SadclError: the value has another type, or a name is not valid text.
     """
     items = value.split(";") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    names = [words(item) for item in items]
+    names = [scalar_text(item) for item in items]
     if any(name is None or (name and not is_valid_text(name)) for name in names):
         raise SadclError(f"Labels are names, not {short_repr(value)}", where=where, fix="Use names or a list of names")
     return frozenset(name for name in names if name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import params
-from sadcl.data.sources import Source, inside
+from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.rows import (
     COMPUTED_COLUMNS,
     Row,
@@ -21,13 +21,13 @@ from sadcl.data.sources.rows import (
     check_columns,
     label_names,
     row_split,
+    scalar_text,
     validation_as_test,
-    words,
 )
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
-OWN = ("file", "labels", "split")
+RESERVED_COLUMNS = ("file", "labels", "split")
 """Columns that are neither classes nor slices."""
 FILE_NAMES = ("file", "filename", "file_name", "image")
 """Accepted names of the column ``file``."""
@@ -87,10 +87,10 @@ def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> 
         names = ", ".join(map(short_repr, columns[:5])) or "nothing"
         problem = f"The header has no column 'file', but {names}"
         raise SadclError(problem, where=path, fix="Begin the file with the header file,labels")
-    check_columns(columns, OWN, path)
+    check_columns(columns, RESERVED_COLUMNS, path)
     if "labels" in columns:
         return None
-    classes = [name for name in columns if name not in OWN and name not in slices]
+    classes = [name for name in columns if name not in RESERVED_COLUMNS and name not in slices]
     if not classes:
         fix = "Begin the file with the header file,labels, or add a column per class"
         raise SadclError("The header has no column 'labels'", where=path, fix=fix)
@@ -101,18 +101,18 @@ def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: 
     name = record["file"]
     if not isinstance(name, str) or (name and not is_valid_text(name)):
         raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each photo a file name")
-    file, split = inside(folder, name, where), row_split(record.get("split"), split, where)
+    file, split = safe_join(folder, name, where), row_split(record.get("split"), split, where)
     if classes is None:
         labels, ignored = label_names(record["labels"], where), frozenset[str]()
     else:
         flags = {column: _flag(record[column], column, where) for column in classes}
         labels = frozenset(column for column, flag in flags.items() if flag)
         ignored = frozenset(column for column, flag in flags.items() if flag is None)
-    return Row(file, split, labels, ignored, _slices(record, {*OWN, *(classes or ())}, where))
+    return Row(file, split, labels, ignored, _slices(record, {*RESERVED_COLUMNS, *(classes or ())}, where))
 
 
 def _flag(value: Any, column: str, where: str) -> bool | None:
-    cell = words(value)
+    cell = scalar_text(value)
     if cell is None or cell.lower() not in FLAGS:
         raise SadclError(
             f"There is no column 'labels', so the column {short_repr(column)} is a class; its value is not 0 or 1 but "
@@ -124,7 +124,7 @@ def _flag(value: Any, column: str, where: str) -> bool | None:
 
 
 def _slices(record: dict[str, Any], excluded: set[str], where: str) -> dict[str, str]:
-    cells = {name: words(value) for name, value in record.items() if name not in excluded}
+    cells = {name: scalar_text(value) for name, value in record.items() if name not in excluded}
     for name, cell in cells.items():
         if cell is None or (cell and not is_valid_text(cell)):
             problem = f"The value in the column {short_repr(name)} is neither text nor a number"

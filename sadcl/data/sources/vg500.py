@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
-from sadcl.data.sources import Image, Source, inside
+from sadcl.data.sources import Image, Source, safe_join
 from sadcl.data.sources.text import read_lines, short_repr
 from sadcl.errors import SadclError
 
@@ -29,17 +29,17 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
             where="ingest",
             fix="Name the files in ingest.annotations and ingest.index",
         )
-    path = root / inside("", settings.index, "ingest.index")
+    path = root / safe_join("", settings.index, "ingest.index")
     index = files.read_json(path, fix="Check ingest.index, or download the file again")
     if not isinstance(index, dict):
         raise SadclError("The index is not an object of file names and class numbers", where=path, fix=_FIX)
     images: list[Image] = []
     for split, name in settings.annotations.items():
         folder = settings.images.get(split, settings.images.get("train", ""))
-        for where, photo in read_lines(root / inside("", name, "ingest.annotations"), "Check ingest.annotations"):
+        for where, photo in read_lines(root / safe_join("", name, "ingest.annotations"), "Check ingest.annotations"):
             if photo not in index:
                 raise SadclError(f"The index lacks the photo {short_repr(photo)}", where=where, fix=_FIX)
-            images.append(Image(photo, inside(folder, photo, where), split, _labels(index[photo], photo, path)))
+            images.append(Image(photo, safe_join(folder, photo, where), split, _labels(index[photo], photo, path)))
     return Source(CLASSES, images)
 
 

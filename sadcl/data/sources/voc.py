@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from sadcl import params
-from sadcl.data.sources import Image, Source, inside
+from sadcl.data.sources import Image, Source, safe_join
 from sadcl.data.sources.text import read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 from sadcl.progress import track
@@ -37,12 +37,14 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         )
     images: list[Image] = []
     for split, name in settings.annotations.items():
-        plain = inside("", name, "ingest.annotations")
+        plain = safe_join("", name, "ingest.annotations")
         year = _year(plain)
         folder = settings.images.get(split, f"{year}/JPEGImages")
         for where, image in track(list(ids(root / plain)), f"reading labels of {split}"):
-            file = inside(folder, f"{image}.jpg", where)
-            labels, ignored = _labels(root / inside(f"{year}/Annotations", f"{image}.xml", where), settings.difficult)
+            file = safe_join(folder, f"{image}.jpg", where)
+            labels, ignored = _labels(
+                root / safe_join(f"{year}/Annotations", f"{image}.xml", where), settings.difficult
+            )
             images.append(Image(image, file, split, labels, ignored))
     return Source(CLASSES, images)
 

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sadcl import params
-from sadcl.data.sources import Source, inside
-from sadcl.data.sources.photo_files import photos
-from sadcl.data.sources.rows import Row, build_source, words
+from sadcl.data.sources import Source, safe_join
+from sadcl.data.sources.photo_files import list_photos
+from sadcl.data.sources.rows import Row, build_source, scalar_text
 from sadcl.data.sources.safe_yaml import exists, parse_yaml
 from sadcl.data.sources.text import is_valid_text, read_lines, read_text, short_repr
 from sadcl.errors import SadclError
@@ -29,7 +29,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     if "train" not in settings.annotations:
         raise SadclError("A YOLO source needs its data.yaml as train", where="ingest.annotations", fix="Name it there")
-    name = inside("", settings.annotations["train"], "ingest.annotations")
+    name = safe_join("", settings.annotations["train"], "ingest.annotations")
     path = root / name
     export = _read_export(path)
     classes, base = _classes(export, path), str(PurePosixPath(name).parent)
@@ -52,14 +52,14 @@ def _classes(export: dict[str, Any], path: Path) -> list[str]:
     """Class names in order of index; ``names`` is a list, or an object with the indexes as keys."""
     entries = export.get("names")
     if isinstance(entries, dict):
-        if {words(key) for key in entries} != {str(i) for i in range(len(entries))}:
+        if {scalar_text(key) for key in entries} != {str(i) for i in range(len(entries))}:
             raise SadclError("The class indexes do not run from 0 without a gap", where=path, fix=_FIX)
-        entries = [name for _, name in sorted(entries.items(), key=lambda item: int(words(item[0]) or 0))]
-    names = [words(name) for name in entries] if isinstance(entries, list) else []
+        entries = [name for _, name in sorted(entries.items(), key=lambda item: int(scalar_text(item[0]) or 0))]
+    names = [scalar_text(name) for name in entries] if isinstance(entries, list) else []
     valid = [name for name in names if name and is_valid_text(name)]
     if not names or len(valid) != len(names) or len(set(valid)) != len(valid):
         raise SadclError("Two classes share a name, or one has none", where=path, fix="Correct names")
-    if words(export.get("nc")) not in ("", str(len(valid))):
+    if scalar_text(export.get("nc")) not in ("", str(len(valid))):
         raise SadclError(f"nc is {short_repr(export['nc'])}, but there are {len(valid)} names", where=path, fix=_FIX)
     return valid
 
@@ -93,7 +93,7 @@ def _photos(root: Path, base: str, export: dict[str, Any], key: str, path: Path)
         if target.endswith(".txt"):
             yield from _listed(root, target)
         else:
-            yield from photos(root, target)
+            yield from list_photos(root, target)
 
 
 def _find(root: Path, base: str, start: Any, value: str) -> str | None:
@@ -108,7 +108,7 @@ def _find(root: Path, base: str, start: Any, value: str) -> str | None:
         joined = PurePosixPath(base, first, value)
         for name in (str(joined), str(PurePosixPath(base, value.replace("../", "")))):
             try:
-                candidate = inside("", name, "")
+                candidate = safe_join("", name, "")
             except SadclError:
                 continue
             if exists(root / candidate):
@@ -119,7 +119,7 @@ def _find(root: Path, base: str, start: Any, value: str) -> str | None:
 def _listed(root: Path, name: str) -> Iterator[str]:
     folder = str(PurePosixPath(name).parent)
     for where, line in read_lines(root / name, _FIX):
-        yield inside(folder, line, where)
+        yield safe_join(folder, line, where)
 
 
 def _label_file(photo: str) -> PurePosixPath:

@@ -43,13 +43,13 @@ class Baseline:
     others: int
 
 
-def accept(table: Table) -> dict[str, Any]:
+def compute_baseline(table: Table) -> dict[str, Any]:
     """Compute the baseline of a table, as JSON holds it.
 
     Returns:
         Fields of ``Baseline``, and ``table``, a digest of the protocol that identifies the accepted data.
     """
-    pairs = pairs_of(table.classes, together(present(table)))
+    pairs = pairs_of(table.classes, co_occurrences(present_labels(table)))
     ordered = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
     frequent: dict[str, dict[str, int]] = {}
     for (first, second), photos in ordered[:PAIRS]:
@@ -86,14 +86,14 @@ def measures(table: Table) -> dict[str, np.ndarray]:
     """Values of each measure of ``MEASURES``, float64 [N]; those of the pixels skip photos with a problem."""
     frame = table.frame[table.frame["problem"].isna()]
     return {
-        "labels": present(table).sum(axis=1).astype(float),
+        "labels": present_labels(table).sum(axis=1).astype(float),
         "side": frame[["width", "height"]].min(axis=1).to_numpy(float),
         "brightness": frame["brightness"].to_numpy(float),
         "sharpness": frame["sharpness"].to_numpy(float),
     }
 
 
-def present(table: Table) -> np.ndarray:
+def present_labels(table: Table) -> np.ndarray:
     """Present labels, bool [N, C]; a label outside the class list is ignored."""
     known = ([label for label in row if 0 <= label < len(table.classes)] for row in table.frame["labels"])
     return targets(known, len(table.classes))
@@ -101,11 +101,11 @@ def present(table: Table) -> np.ndarray:
 
 def frequencies(table: Table) -> dict[str, float]:
     """Fraction of photos with a class, by class."""
-    shares = present(table).sum(axis=0) / max(len(table.frame), 1)
+    shares = present_labels(table).sum(axis=0) / max(len(table.frame), 1)
     return {name: round(float(share), 6) for name, share in zip(table.classes, shares, strict=True)}
 
 
-def together(labels: np.ndarray) -> np.ndarray:
+def co_occurrences(labels: np.ndarray) -> np.ndarray:
     """Number of photos with both of two classes, int64 [C, C]; the diagonal counts photos with one class.
 
     Args:
@@ -164,5 +164,5 @@ def accept_data() -> str:
     """
     if not layout.TABLE.exists():
         raise SadclError("There is no table to accept", where=layout.TABLE, fix="Run `dvc repro validate` first")
-    files.write_json(layout.BASELINE, accept(read_table(layout.TABLE)))
+    files.write_json(layout.BASELINE, compute_baseline(read_table(layout.TABLE)))
     return f"{layout.BASELINE} now describes the current data; commit it"

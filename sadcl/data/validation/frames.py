@@ -47,7 +47,7 @@ def labels(table: Table) -> pd.DataFrame:
 
 def classes(table: Table) -> pd.DataFrame:
     """Frame with one row per class and split, and the number of photos that show the class."""
-    matrix = baseline.present(table)
+    matrix = baseline.present_labels(table)
     parts = []
     for split in SPLITS:
         positives = matrix[(table.frame["split"] == split).to_numpy()].sum(axis=0)
@@ -115,7 +115,7 @@ def measures(table: Table, before: Baseline) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "name", "before", "now", "distance", "moved"])
 
 
-def together(table: Table, before: Baseline) -> pd.DataFrame:
+def co_occurrences(table: Table, before: Baseline) -> pd.DataFrame:
     """Frame with one row per frequent pair of classes of the data or the baseline, and the shift of their overlap.
 
     The overlap is the fraction of photos with both classes among photos with either (Jaccard index). A pair too rare
@@ -124,7 +124,7 @@ def together(table: Table, before: Baseline) -> pd.DataFrame:
     columns = ["pair", "before", "now", "shift"]
     if before.together is None:
         return pd.DataFrame(columns=columns, dtype=float)
-    counts = baseline.together(baseline.present(table))
+    counts = baseline.co_occurrences(baseline.present_labels(table))
     known = {name: i for i, name in enumerate(table.classes) if name in before.frequencies}
     now = baseline.pairs_of(table.classes, counts)
     pairs = {*sorted(now, key=lambda pair: (-now[pair], pair))[: baseline.PAIRS], *before.together}

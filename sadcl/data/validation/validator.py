@@ -39,7 +39,7 @@ def validate(table: Table, settings: params.Validate, known: Any, docs: Path) ->
     if before is not None:
         tables["accepted"] = frames.frequencies(table, before)
         tables["measures"] = frames.measures(table, before)
-        tables["together"] = frames.together(table, before)
+        tables["together"] = frames.co_occurrences(table, before)
     with files.atomic_directory(docs) as site:
         verdicts = expectations.judge(tables, INDEX, [rule for rule in checked if not rule.excuse], site)
         entries = [_entry(rule, verdicts.get(rule.name)) for rule in checked]

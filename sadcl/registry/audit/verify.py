@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sadcl import files, layout, params
 from sadcl.registry import decision, identity, lookup, schema
 from sadcl.registry.audit import hash_chain
-from sadcl.registry.client import connect, database, exists
+from sadcl.registry.client import connect, database_file, registry_exists
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -58,7 +58,7 @@ def read_history(root: Path = Path(".")) -> History:
         SadclError: the registry can't be reached, or a line is not JSON.
     """
     lines, path = hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG
-    ledger = _ledger(root) if exists(root) else None
+    ledger = _ledger(root) if registry_exists(root) else None
     decided = hash_chain.parse(lines, path)
     problems = _broken(lines, str(layout.AUDIT_LOG))
     if ledger is None:
@@ -74,7 +74,7 @@ def read_history(root: Path = Path(".")) -> History:
 
 def _ledger(root: Path) -> list[bytes] | None:
     """Lines of the server's ledger; None where the registry is no guarded server."""
-    if database(root) is not None:
+    if database_file(root) is not None:
         return None
     with connect(root):
         try:
@@ -104,12 +104,12 @@ def _cut(root: Path, known: list[str]) -> list[str]:
 
 def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
     """Decisions and a champion in the registry that no log has."""
-    if not exists(root):
+    if not registry_exists(root):
         return []
     name = params.load("register", path=root / params.FILE).register_.name
     production = schema.production(name)
     with connect(root) as client:
-        versions = [*lookup.versions(client, name), *lookup.versions(client, production)]
+        versions = [*lookup.list_versions(client, name), *lookup.list_versions(client, production)]
         champion = lookup.version_with_alias(client, production, schema.CHAMPION)
     problems = [
         f"No log has the decision on {lookup.model_uri(version)}: it is forged, or its command was interrupted."

@@ -17,7 +17,7 @@ from PIL import Image
 
 from sadcl import params, pipeline
 from sadcl.data.onboarding.add import add
-from sadcl.data.onboarding.detect import recognise
+from sadcl.data.onboarding.detect import detect_source
 from sadcl.errors import SadclError
 
 
@@ -141,7 +141,7 @@ KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
 @pytest.mark.parametrize("kind", KNOWN)
 def test_formats_are_detected(tmp_path: Path, kind: str) -> None:
     make, expected = KNOWN[kind]
-    assert recognise(make(tmp_path)).ingest == expected
+    assert detect_source(make(tmp_path)).ingest == expected
 
 
 def test_add_makes_an_empty_folder_a_project_with_the_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,9 +255,9 @@ def test_a_folder_next_to_split_folders_is_refused(tmp_path: Path) -> None:
     photos(tmp_path, "train/cat/1.jpg", "val/cat/2.jpg", "unsorted/3.jpg")
     (tmp_path / "notes").mkdir()
     with pytest.raises(SadclError, match="train and val are splits, but unsorted is not"):
-        recognise(tmp_path)
+        detect_source(tmp_path)
     (tmp_path / "unsorted/3.jpg").unlink()
-    assert recognise(tmp_path).ingest["images"] == {"train": "train", "test": "val"}
+    assert detect_source(tmp_path).ingest["images"] == {"train": "train", "test": "val"}
 
 
 def test_a_class_with_a_wrong_cell_is_refused(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_class_with_a_wrong_cell_is_refused(tmp_path: Path) -> None:
     rows = [f"{i}.jpg,{i % 2},{'yes' if i == 3 else 1},outdoors" for i in range(5)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,cat,dog,place", *rows]))
     with pytest.raises(SadclError, match=r"'dog'.*'yes'.*line 5"):
-        recognise(tmp_path)
+        detect_source(tmp_path)
 
 
 def test_added_and_skipped_files_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,4 +321,4 @@ def test_a_failed_copy_leaves_nothing_of_the_source(tmp_path: Path, monkeypatch:
 def test_a_file_name_that_is_too_long_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(f"file,labels\n{'x' * 300}.jpg,cat\n")
     with pytest.raises(SadclError, match="1 of 1 photos are missing"):
-        recognise(tmp_path)
+        detect_source(tmp_path)

@@ -90,7 +90,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("rule", CHANGES)
 def test_a_real_change_of_each_kind_fails(rule: str, tmp_path: Path) -> None:
-    before = baseline.accept(sample(1, 1200))
+    before = baseline.compute_baseline(sample(1, 1200))
     change, sentence = CHANGES[rule]
     result = validator.validate(sample(2, 900, change), SETTINGS, before, tmp_path / "docs")
     failed = {rule["rule"]: rule["sentence"] for rule in result["rules"] if rule["status"] == "failed"}
@@ -102,17 +102,17 @@ def test_a_real_change_of_each_kind_fails(rule: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("then", "now"), [(20, 20), (60, 300), (2000, 150), (1500, 1500)])
 def test_sampling_raises_no_alarm(then: int, now: int) -> None:
     for seed in range(40):
-        before = baseline.parse_baseline(baseline.accept(sample(seed, then)))
+        before = baseline.parse_baseline(baseline.compute_baseline(sample(seed, then)))
         assert before is not None
         table = sample(seed + 1000, now)
         moved = [frames.frequencies(table, before)["shift"], frames.measures(table, before)["moved"],
-                 frames.together(table, before)["shift"]]  # fmt: skip
+                 frames.co_occurrences(table, before)["shift"]]  # fmt: skip
         bounds = (SETTINGS.max_shift, 0.15, SETTINGS.max_overlap_shift)
         assert all((part <= bound).all() for part, bound in zip(moved, bounds, strict=True))
 
 
 def test_without_the_allowance_for_chance_sampling_would_raise_alarms() -> None:
-    before = baseline.parse_baseline(baseline.accept(sample(0, 60)))
+    before = baseline.parse_baseline(baseline.compute_baseline(sample(0, 60)))
     assert before is not None
     distances = [frames.measures(sample(seed, 60), before)["distance"].max() for seed in range(1, 41)]
     assert np.mean(np.array(distances) > 0.15) > 0.3
@@ -136,7 +136,7 @@ def test_distance_at_knots_agrees_with_the_distance_of_the_samples() -> None:
 
 def test_a_pair_too_rare_for_the_baseline_is_reported_when_it_becomes_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline, "PAIRS", 1)
-    accepted = baseline.accept(sample(1, 1500))
+    accepted = baseline.compute_baseline(sample(1, 1500))
     assert [(name, *row) for name, row in accepted["together"]["pairs"].items()] == [("fork", "knife")]
     monkeypatch.undo()
     before = baseline.parse_baseline(accepted)
@@ -145,7 +145,7 @@ def test_a_pair_too_rare_for_the_baseline_is_reported_when_it_becomes_frequent(m
     def cats_with_dogs(rows: Rows) -> None:
         rows["labels"][:, 3] = rows["labels"][:, 2]
 
-    quiet, loud = (frames.together(sample(2, 1500, *change), before) for change in ((), (cats_with_dogs,)))
+    quiet, loud = (frames.co_occurrences(sample(2, 1500, *change), before) for change in ((), (cats_with_dogs,)))
     assert (quiet["shift"] <= SETTINGS.max_overlap_shift).all()
     assert loud.loc[loud["shift"].idxmax(), "pair"] == "cat and dog"
     assert loud["shift"].max() > SETTINGS.max_overlap_shift
@@ -158,5 +158,5 @@ def test_a_baseline_stays_small_with_many_classes_and_photos() -> None:
     photos, classes = 20_000, 500
     table = sample(1, photos)
     frame = table.frame.assign(labels=[rng.choice(classes, 6, replace=False).tolist() for _ in range(photos)])
-    accepted = baseline.accept(Table(frame, tuple(f"class {i}" for i in range(classes)), table.source, {}))
+    accepted = baseline.compute_baseline(Table(frame, tuple(f"class {i}" for i in range(classes)), table.source, {}))
     assert len(json.dumps(accepted, indent=2)) < 150_000

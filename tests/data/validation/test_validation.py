@@ -134,11 +134,11 @@ def test_a_share_exactly_at_its_bound_passes(tmp_path: Path) -> None:
 
 
 def test_data_passes_against_its_own_baseline_and_drift_is_named(tmp_path: Path) -> None:
-    accepted = json.loads(json.dumps(baseline.accept(good())))
+    accepted = json.loads(json.dumps(baseline.compute_baseline(good())))
     assert accepted["images"] == 12
     assert accepted["frequencies"] == pytest.approx({"cat": 1 / 3, "dog": 1 / 3, "bird": 1 / 3}, abs=1e-6)
     assert judge(good(), tmp_path / "same", accepted=accepted)["passed"]
-    accepted = json.loads(json.dumps(baseline.accept(good(20))))
+    accepted = json.loads(json.dumps(baseline.compute_baseline(good(20))))
     changed = good(20, labels={row: [0, 1] for row in range(240) if row % 12 in (0, 3, 9)})
     moved = judge(changed, tmp_path / "moved", accepted=accepted)
     assert statuses(moved, "failed") == {"frequencies as accepted", "pairs as accepted", "labels a photo as accepted"}
@@ -150,7 +150,7 @@ def test_data_passes_against_its_own_baseline_and_drift_is_named(tmp_path: Path)
 
 
 def test_new_and_missing_classes_are_reported(tmp_path: Path) -> None:
-    accepted = baseline.accept(good())
+    accepted = baseline.compute_baseline(good())
     accepted["frequencies"] = {"cat": 1 / 3, "dog": 1 / 3, "cow": 0.2}
     result = judge(good(), tmp_path / "docs", accepted=accepted)
     assert statuses(result, "failed") == {"classes as accepted"}
@@ -158,20 +158,20 @@ def test_new_and_missing_classes_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_class_with_its_first_photos_has_moved(tmp_path: Path) -> None:
-    accepted = baseline.accept(good(10))
+    accepted = baseline.compute_baseline(good(10))
     accepted["frequencies"]["bird"] = 0.0
     assert statuses(judge(good(10), tmp_path / "docs", accepted=accepted), "failed") == {"frequencies as accepted"}
 
 
 def test_a_baseline_of_another_source_is_not_applicable(tmp_path: Path) -> None:
-    accepted = baseline.accept(good()) | {"source": "data/raw/scenes", "frequencies": {"7": 1.0}}
+    accepted = baseline.compute_baseline(good()) | {"source": "data/raw/scenes", "frequencies": {"7": 1.0}}
     result = judge(good(), tmp_path / "docs", accepted=accepted)
     assert result["passed"]
     assert "data/raw/scenes" in result["rules"][-1]["sentence"]
 
 
 def test_a_baseline_of_an_older_version_is_compared_by_its_frequencies(tmp_path: Path) -> None:
-    now = baseline.accept(good())
+    now = baseline.compute_baseline(good())
     older = {name: now[name] for name in ("images", "source", "frequencies", "table")}
     result = judge(good(), tmp_path / "docs", accepted=older)
     assert result["passed"]
@@ -190,7 +190,7 @@ WRONG = [
 @pytest.mark.parametrize("value", WRONG)
 def test_a_file_that_is_no_baseline_is_refused(value: Any, tmp_path: Path) -> None:
     if isinstance(value, dict) and value and "frequencies" not in value:
-        value = baseline.accept(good()) | value
+        value = baseline.compute_baseline(good()) | value
     with pytest.raises(SadclError, match=r"data/accepted\.json.*sadcl data accept"):
         judge(good(), tmp_path / "docs", accepted=value)
     assert not (tmp_path / "docs").exists()
@@ -200,10 +200,10 @@ def test_a_file_that_is_no_baseline_is_refused(value: Any, tmp_path: Path) -> No
 def test_one_photo_or_none_fails_without_a_crash(rows: list[int], tmp_path: Path) -> None:
     table = good()
     few = Table(table.frame.iloc[rows], table.classes, table.source, table.protocol)
-    for n, accepted in enumerate((None, baseline.accept(good()), baseline.accept(few))):
+    for n, accepted in enumerate((None, baseline.compute_baseline(good()), baseline.compute_baseline(few))):
         assert "photos in train and test" in statuses(judge(few, tmp_path / str(n), accepted=accepted), "failed")
     assert "photos in train and test" not in statuses(
-        judge(table, tmp_path / "more", accepted=baseline.accept(few)), "failed"
+        judge(table, tmp_path / "more", accepted=baseline.compute_baseline(few)), "failed"
     )
 
 
@@ -243,7 +243,7 @@ def test_the_same_data_gives_the_same_files_and_validation_is_quiet(
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     random = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
     table = good(height={2: 9}, sha256={0: "a", 11: "a"}, image_id={2: random})
-    first, second = (judge(table, tmp_path / name, accepted=baseline.accept(table)) for name in ("a", "b"))
+    first, second = (judge(table, tmp_path / name, accepted=baseline.compute_baseline(table)) for name in ("a", "b"))
     assert first == second
     pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
     assert pages == sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*") if path.is_file())

@@ -10,7 +10,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.metrics import to_json
-from sadcl.evaluation.scores import Scores, nothing
+from sadcl.evaluation.scores import Scores, empty_scores
 
 MODEL, REIGNING = "a" * 64, "b" * 64
 CHAMPION = Champion("scenes-production", "3", REIGNING)
@@ -70,7 +70,7 @@ def test_top3_figures_can_be_asked_for():
 
 
 def test_nobody_is_champion_yet():
-    judged = held(rival=nothing(), champion=None)
+    judged = held(rival=empty_scores(), champion=None)
     assert results(judged) == ["pass", "not applicable"]
     assert judged["verdict"] == "pass"
     assert judged["champion"] is None
@@ -85,8 +85,8 @@ def test_the_champion_does_not_compete_with_itself():
 @pytest.mark.parametrize(
     ("rival", "words"),
     [
-        (nothing("the weights are gone"), "the weights are gone"),
-        (nothing(), "has no scores"),
+        (empty_scores("the weights are gone"), "the weights are gone"),
+        (empty_scores(), "has no scores"),
         (replace(RIVAL, digests={"weights": MODEL}), "of another model"),
         (replace(RIVAL, digests={}), "of another model"),
         (replace(RIVAL, classes=("b", "a", "c", "d")), "other classes"),

@@ -298,7 +298,7 @@ def leave(
     rival = Scores(
         scores.ids, scores.sha256, classes, scores.targets, scores.ignored, scores.slices, logits,
         {**scores.digests, "weights": "9" * 64}, {"champion": 0},
-    ) if champion else score_files.nothing(classes=classes)  # fmt: skip
+    ) if champion else score_files.empty_scores(classes=classes)  # fmt: skip
     gate = params.Gate.model_validate(recipe["gate"])
     judged = verdict(gate, 0.5, scores, metrics, rival, reigning)
     return StageOutputs(root, recipe, "sadcl-scenes", 1, WEIGHTS, scores.digests["weights"], metrics, judged)
