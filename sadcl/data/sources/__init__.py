@@ -56,9 +56,9 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: the folder or a file is missing or damaged, or two images share an id or a file.
     """
-    readers = readers()
-    if settings.format not in readers:
-        known = ", ".join(sorted(readers))
+    known_readers = readers()
+    if settings.format not in known_readers:
+        known = ", ".join(sorted(known_readers))
         problem = f"There is no reader for the format {settings.format!r}"
         raise SadclError(problem, where="ingest.format", fix=f"Choose one of {known}")
     if not root.is_dir():
@@ -67,7 +67,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
             where=root,
             fix="Run `sadcl data scenes` or `dvc pull`, or put your photos there; ingest.source names the folder",
         )
-    source = readers[settings.format](root, settings)
+    source = known_readers[settings.format](root, settings)
     _reject_duplicates(source, root)
     return source
 
