@@ -24,6 +24,7 @@ class Gather:
             return embeddings, targets, ignored
         # as floats: gloo gathers no bools
         gathered = [self._all(part) for part in (embeddings, targets.to(embeddings), ignored.to(embeddings))]
+        # [processes, B, C, ...] to [processes * B, C, ...]: rank r has the r-th part of the global batch
         return gathered[0].flatten(0, 1), gathered[1].flatten(0, 1).bool(), gathered[2].flatten(0, 1).bool()
 
     def activated(self, entries: Tensor, classes: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -40,10 +41,12 @@ class Gather:
         padded = torch.cat([entries, entries.new_zeros(missing, entries.shape[1])])
         numbers = torch.cat([classes, classes.new_zeros(missing)])
         parts = zip(self._all(padded), self._all(numbers), counts, strict=True)
+        # cut before any loss: a row of zeros would count as a sample of class 0
         unpadded = [(entries[:count], classes[:count]) for entries, classes, count in parts]
         return torch.cat([entries for entries, _ in unpadded]), torch.cat([classes for _, classes in unpadded])
 
     def _all(self, tensor: Tensor) -> Tensor:
+        # labels and class numbers have no gradient to send back
         gathered: Tensor = self.fabric.all_gather(tensor, sync_grads=tensor.requires_grad)  # type: ignore[assignment]
         if gathered.requires_grad:
             # torch's backward over gloo reads the gradient's memory in order and ignores its strides

@@ -20,7 +20,9 @@ class EMA:
     """
 
     def __init__(self, module: nn.Module, epochs: float, steps: int) -> None:
+        # the copy is scored and never trained: it keeps no dropout and no gradients
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        # a horizon below one update would make the decay negative
         self.decay = 1 - 1 / max(epochs * steps, 1.0)
         self.updates = 0
 
@@ -29,6 +31,7 @@ class EMA:
         """Move the average towards ``module``'s values; integer buffers (counters) are copied."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        # buffers too: running statistics of batch norms belong to the weights that they were measured with
         averages, values = _tensors(self.module), _tensors(module)
         floating = [i for i, tensor in enumerate(averages) if tensor.is_floating_point()]
         # one call for all tensors: a call for each takes longer than the arithmetic

@@ -57,6 +57,8 @@ class FeatureMaps:
     def view(self, shards: Shards, augmentation: params.Augmentation, number: int) -> np.ndarray:
         """Load or compute maps [N, h, w, channels] of a training split under its ``number``-th augmentation."""
         batches = TrainingBatches(shards, self.model, augmentation, BATCH, SEED)
+        # without `views`: more views later leave the first ones as they are. The batches are read only where maps are
+        # missing; until then no photo is decoded.
         settings = augmentation.model_dump(mode="json", exclude={"views"})
         return self._load(shards, self.model, {"augmentation": settings, "number": number}, batches.every(number))
 
@@ -71,14 +73,17 @@ class FeatureMaps:
         path = self.folder / f"{key[:32]}.npy"
         if not path.exists():
             self._compute(path, len(shards), photos)
+        # mapped: the maps of a large split need not fit into memory, and trainings side by side share the pages
         maps: np.ndarray = np.load(path, mmap_mode="r")
         return maps
 
     def _compute(self, path: Path, count: int, photos: Iterable[Batch]) -> None:
+        # in evaluation mode, as after training: maps must not depend on which photos share a batch
         was_training = self.backbone.training
         self.backbone.to(self.device).eval()
         with files.atomic_write(path) as temporary_path, torch.inference_mode(), open(temporary_path, "wb") as file:
             for i, batch in enumerate(track(photos, "feature maps", total=-(-count // BATCH), each=BATCH)):
+                # [B, channels, h, w] to [B, h, w, channels]: the order in which the heads read memory (channels last)
                 maps = self.backbone(batch.images.to(self.device)).permute(0, 2, 3, 1).half().cpu().contiguous().numpy()
                 if i == 0:  # the header needs the maps' shape, which only the first batch tells
                     head = {"descr": "<f2", "fortran_order": False, "shape": (count, *maps.shape[1:])}
@@ -98,6 +103,7 @@ class MapBatches:
         shards = self.batches.shards
         maps = self.maps.view(shards, self.augmentation, epoch % (self.augmentation.views or 1))
         for step in range(start, self.steps):
+            # the order is the training's own, by its seed; only views are shared between seeds
             rows = self.batches.mine(epoch, step)
             yield self.batches.shared(batch_of(shards, rows, _images(maps, rows)), epoch, step)
 
@@ -109,5 +115,6 @@ def _images(maps: np.ndarray, rows: np.ndarray) -> Tensor:
 
 def _digest(backbone: torch.nn.Module) -> str:
     tensors: dict[str, Any] = backbone.state_dict()
+    # of the tensors, not of a file: stages 1 and 2 have the same frozen backbone in different files, and share its maps
     parts = {name: hashlib.sha256(t.cpu().contiguous().numpy().tobytes()).hexdigest() for name, t in tensors.items()}
     return files.digest_of(parts)

@@ -48,6 +48,7 @@ class TrainingResult:
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``history.csv``, then remove the trainer's state."""
+        # the state goes last: a process killed before that repeats the writing, not the training
         checkpoint.save(folder / "weights.safetensors", self.tensors, dict(self.head))
         epochs = [{**row, "epoch": int(row["epoch"])} for row in self.history]
         files.write_csv(folder / "history.csv", epochs, list(epochs[0]))
@@ -65,6 +66,8 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
     Raises:
         SadclError: shards or initial weights are missing or damaged, or a loss is not finite.
     """
+    # everything that decides the result, for the digest that names the state; a file by its digest, since its path
+    # stays when a new training replaces it
     inputs = {
         "stage": "pretrain",
         **_settings(settings.model, settings.pretrain, settings.seed),
@@ -97,15 +100,18 @@ def train(
         "prototypes": files.digest(prototypes),
     }
     with _TrainingRun(settings.model, settings.train, settings.seed, shards, inputs) as run:
+        # the average also where the raw weights scored better: the prototypes were computed with it
         network, head = checkpoint.load_network(start, "ema")
         if tuple(head["classes"]) != run.train.classes:
             raise SadclError("Stage 1 was trained on other classes", where=start, fix="Run `dvc repro`")
         tensors, _ = checkpoint.load_tensors(prototypes)
+        # loaded networks are in evaluation mode
         module = DualContrast(network.train(), tensors["prototypes"], settings.model.embedding)
         # each process has a bank for its own part of the batch; what the losses need is gathered
         slots = min(settings.train.batch, len(run.train)) // run.fabric.world_size
         memory = Memory(module.prototypes.detach(), slots).to(run.fabric.device)
         objective = DualContrastive(module, memory, settings.train, Gather(run.fabric))
+        # photos of stage 1 stay seen: the gate looks for test photos among them
         return run.fit(objective, settings.train, report, head.get("seen") or [])
 
 
@@ -122,10 +128,12 @@ class _TrainingRun:
 
     def __enter__(self) -> "_TrainingRun":
         self._was_deterministic = torch.are_deterministic_algorithms_enabled()
+        # only a warning where an operation has no deterministic form on this device: it must not end the training
         torch.use_deterministic_algorithms(True, warn_only=True)
         # no code here reads uninitialised memory, and filling it takes a fifth of a step
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         # the stage is part of the seed: stage 2 must not draw the very numbers of stage 1
+        # 60 bits of the digest: torch takes no seed beyond 64
         torch.manual_seed(int(files.digest_of([self.seed, self.inputs["stage"]])[:15], 16))
         return self
 
@@ -177,6 +185,7 @@ class _TrainingRun:
             | {"train_list": self.train.list_digest},
             # 64 bits tell photos apart, and the gate finds test photos among them
             "seen": sorted({sha[:16] for sha in self.train.sha256} | set(seen)),
+            # fitted later, by the stage `calibrate`
             "thresholds": None,
             "device": device.describe(self.fabric.device),
             "precision": settings.precision,

@@ -42,6 +42,7 @@ class NonFiniteGuard:
         if len(self._steps) >= EVERY:
             self.check()
         self._steps.append((losses, ids, where))
+        # stays on the device: to read it here, the host would have to wait for the whole step
         self._broken.append(self._mark(~torch.stack([loss.isfinite() for loss in losses.values()]).all()))
 
     def add_gradient_norm(self, norm: Tensor) -> None:
@@ -52,6 +53,7 @@ class NonFiniteGuard:
     def _mark(self, broken: Tensor) -> Tensor:
         if self.fabric.world_size > 1:  # DDP averages gradients, so one bad process spoils all
             broken = self.fabric.all_reduce(broken.float(), reduce_op="sum") > 0  # type: ignore[operator, assignment]
+        # the optimiser reads the flag on the device: weights stay good, although the host learns of it steps later
         self.optimiser.found_inf = broken.float()  # type: ignore[attr-defined]
         return broken
 
@@ -63,9 +65,11 @@ class NonFiniteGuard:
         """
         steps, broken = self._steps, self._broken
         self._steps, self._broken = [], []
+        # one transfer for all steps since the last check
         if broken and bool(torch.stack(broken).any()):
             losses, ids, where = next(step for step, flag in zip(steps, broken, strict=True) if flag)
             values = {name: float(loss) for name, loss in losses.items()}
+            # value - value is 0 for finite numbers, and NaN for a NaN or an infinity
             bad = ", ".join(f"{name} {value}" for name, value in values.items() if value - value != 0)
             problem = f"The loss is not finite: {bad}" if bad else "The gradient is not finite, though the loss is"
             raise SadclError(

@@ -53,6 +53,7 @@ class Classification:
     def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
         del epoch
         logits, s = forward(batch.images).logits, self.settings
+        # method, equation (7)
         loss = asymmetric(logits, batch.targets, s.gamma_negative, s.gamma_positive, batch.ignored)
         return {"loss": loss, "classification": loss}
 
@@ -83,16 +84,21 @@ class DualContrastive:
         s, positives = self.settings, batch.positives
         # at first the contrast trains projector and prototypes alone: a random projector would pull at learnt features
         detach = epoch < s.projector_epochs
+        # all in one call: DDP finds the parameters of a step, the projector's and prototypes too, by its forward pass
         out = forward(batch.images, activated(self.memory.tensor, positives), detach)
+        # sigmoid in float32: in bfloat16 probabilities near the memory's threshold of 0.8 lie 0.004 apart
         scores = activated(out.logits.detach(), positives).float().sigmoid()
         self._activated = (activated(out.features.detach(), positives), positives, scores)
 
+        # of this process's photos alone: DDP averages gradients over equal parts of the batch. The contrastive losses
+        # compare photos with one another, so they need the global batch (equations (3) and (4)).
         classification = asymmetric(out.logits, batch.targets, s.gamma_negative, s.gamma_positive, batch.ignored)
         # entries of the memory have the labels of the current photos at their positions (method, section 3.2), so they
         # activate the same pairs (photo, class) as the batch
         entries = torch.cat([activated(out.embeddings, positives), out.memory_embeddings])
         gathered = self.gather.activated(entries, positives[1].repeat(2), [2 * count for count in batch.shares])
         samples = sample_to_sample(*gathered, s.sample_temperature)
+        # all entries, [B, C, E]: the negatives of equation (4) are the ones that are not activated
         embeddings, all_targets, all_ignored = self.gather.batch(out.embeddings, batch.targets, batch.ignored)
         prototypes = prototype_to_sample(
             embeddings, out.prototype_embeddings, all_targets, s.prototype_temperature, all_ignored
@@ -100,6 +106,7 @@ class DualContrastive:
 
         # linear warm-up: the contrast weighs little while embeddings are still random
         rise = min(1.0, epoch / s.contrast_warmup_epochs) if s.contrast_warmup_epochs else 1.0
+        # method, equation (8)
         loss = classification + rise * (s.sample_to_sample * samples + s.prototype_to_sample * prototypes)
         return {
             "loss": loss,
@@ -110,6 +117,7 @@ class DualContrastive:
 
     def after_step(self) -> None:
         if self._activated is not None:
+            # method, equation (5)
             self.memory.update(*self._activated, self.settings.memory_threshold)
             self._activated = None
 

@@ -63,7 +63,10 @@ class State:
         if not file.exists():
             return None
         try:
+            # on the CPU: random states are accepted nowhere else, and the trainer copies tensors into its own. Weights
+            # only: a pickle could run code.
             value: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        # damaged bytes make torch, pickle and zip raise almost anything
         except Exception as error:
             raise SadclError(
                 f"The state of an interrupted training is damaged: {error}",
@@ -95,4 +98,5 @@ def code() -> str:
     """Digest of the code that determines the result of a training."""
     home = Path(sadcl.__file__).parent
     sources = sorted(path for package in CODE for path in (home / package).rglob("*.py"))
+    # relative paths: the same code in another folder has the same digest
     return files.digest_of({str(p.relative_to(home)): files.digest(p) for p in sources})

@@ -22,11 +22,14 @@ def optimiser(module: nn.Module, settings: params.Pretrain, steps: int) -> tuple
         settings: section pretrain or train.
         steps: updates an epoch.
     """
+    # in stage 2 `network.` comes before `backbone.`
     learning = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     backbone = [p for name, p in learning if "backbone." in name]
     others = [p for name, p in learning if "backbone." not in name]
     groups = [(backbone, settings.lr * settings.backbone_lr), (others, settings.lr)]
+    # a frozen backbone leaves its group empty
     groups = [(group, rate) for group, rate in groups if group]
+    # fused: a third of the time on a CPU, and the only form that can skip an update on the device (`NonFiniteGuard`)
     adamw = AdamW(
         [{"params": group, "lr": rate} for group, rate in groups],
         weight_decay=settings.weight_decay,
@@ -35,6 +38,7 @@ def optimiser(module: nn.Module, settings: params.Pretrain, steps: int) -> tuple
     total = max(settings.epochs * steps, 2)
     # torch divides by the warm-up's length less one step; a warm-up of one step, slightly longer, gives the same cycle
     warmup = settings.warmup * (1 + 1e-6) if isclose(settings.warmup * total, 1) else settings.warmup
+    # torch's defaults are the paper's: a start of 1/25, an end of 1/10,000 of that, beta1 from 0.95 to 0.85 and back
     cycle = OneCycleLR(adamw, max_lr=[rate for _, rate in groups], total_steps=total, pct_start=warmup)
     return adamw, cycle
 
@@ -55,4 +59,5 @@ def should_stop(history: Sequence[Mapping[str, float]], patience: int | None) ->
     averaged = [row["select_mAP_ema"] for row in history]
     best = [row["select_mAP"] for row in history]
     later = max(best.index(max(best)), raw.index(max(raw)))
+    # the average follows the raw weights with a delay: while it still rises, waiting pays
     return len(history) - 1 - later > patience and averaged[-1] < max(averaged)

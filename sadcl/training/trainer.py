@@ -88,9 +88,11 @@ class Trainer:
         for parameter in self.module.parameters():
             if parameter.dim() == 4:  # convolutions are faster with channels last
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        # after the moves above, so that the average has the device and the memory format of the module
         self.ema = EMA(self.module, settings.ema_epochs, batches.steps)
         adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
         self.forward, self.adamw = fabric.setup(self.module, adamw)
+        # torch's optimiser, not Fabric's wrapper: the guard sets an attribute that the fused kernel reads
         self.guard = NonFiniteGuard(adamw, fabric)
         self.progress = TrainingProgress()
 
@@ -101,11 +103,13 @@ class Trainer:
             SadclError: a loss, gradient or weight is not finite; or another process trains this model.
         """
         with self.state.lock():
+            # under the lock: before it, another trainer may be writing the state
             self._restore()
             while not self._done():
                 self._epoch()
                 self._close_epoch()
                 if report is not None:
+                    # after the epoch is saved: `report` may end the training by raising
                     report(self.progress.epoch - 1, self.progress.history[-1]["select_mAP"])
             return self.progress
 
@@ -137,14 +141,17 @@ class Trainer:
         parts = self.objective.losses(self.forward, batch.to(self.fabric.device), epoch)
         values = {name: part.detach() for name, part in parts.items()}
         self.guard.add_losses(values, batch.ids, f"epoch {progress.epoch + 1}, step {progress.step + 1}")
+        # the guard has set its flag by now, so that a loss that is not finite can't reach the weights
         self.adamw.zero_grad(set_to_none=True)
         self.fabric.backward(parts["loss"])
         if self.settings.gradient_clip is not None:
             clip = self.settings.gradient_clip
+            # a bad norm is the guard's business: an error here would make the host wait at each step
             norm = self.fabric.clip_gradients(self.forward, self.adamw, max_norm=clip, error_if_nonfinite=False)
             self.guard.add_gradient_norm(norm)  # type: ignore[arg-type]
         self.adamw.step()
         self.cycle.step()
+        # after the backward pass, which needs the memory's old values
         self.objective.after_step()
         self.ema.update(self.module)
         for name, value in values.items():
@@ -157,6 +164,7 @@ class Trainer:
         progress = self.progress
         row = {"epoch": float(progress.epoch + 1)}
         row |= {name: float(total) / self.batches.steps for name, total in progress.sums.items()}
+        # of the last group, the head: a frozen backbone has no group
         row["lr"] = float(self.cycle.get_last_lr()[-1])
         row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
         row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])
@@ -165,6 +173,7 @@ class Trainer:
         if not progress.best or not len(self.select) or row["select_mAP"] > self._best_select():
             progress.best, progress.best_epoch = self._weights(), progress.epoch
         progress.history.append(row)
+        # before the save: a resumed training begins with the next epoch
         progress.epoch, progress.step, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
         self._save()
         images = (self.settings.epochs - progress.epoch) * self.batches.steps * self.settings.batch
@@ -182,6 +191,7 @@ class Trainer:
         """mAP on select, in percent; 0 without a select split."""
         if not len(self.select):
             return 0.0
+        # stage 2's projector and prototypes take no part in prediction
         network: Any = getattr(module, "network", module)
         was_training = module.training
         logits = tagger.logits(network.eval(), self.select_batches(), self.fabric.device, self.settings.precision)
@@ -193,6 +203,8 @@ class Trainer:
         prefix = "" if hasattr(self.module, "network") else "network."
         named = {"raw": self.module, "ema": self.ema.module}
         return {
+            # a clone: on the CPU `.cpu()` is the tensor itself, and the next step would change the best weights.
+            # Contiguous: convolutions are channels last here, and files hold no strides.
             f"{which}.{prefix}{name}": tensor.detach().cpu().clone().contiguous()
             for which, module in named.items()
             for name, tensor in module.state_dict().items()
@@ -207,9 +219,12 @@ class Trainer:
             "optimiser": self.adamw.optimizer.state_dict()
             if hasattr(self.adamw, "optimizer")
             else self.adamw.state_dict(),
+            # without functions, which a load of weights only refuses
             "cycle": {k: v for k, v in self.cycle.state_dict().items() if not callable(v) and k != "_anneal_func_type"},
+            # the scale of a gradient scaler
             "precision": self.fabric.strategy.precision.state_dict(),
             "objective": self.objective.state(),
+            # dropout draws from these; order and augmentation of photos follow from seed, epoch and id alone
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.fabric.device.type == "cuda" else [],
             "progress": vars(self.progress),
