@@ -41,6 +41,7 @@ def read_champion(path: str | Path = layout.CHAMPION) -> Champion | None:
     Raises:
         SadclError: the file is missing, not JSON, or does not name a model and its digest.
     """
+    # a missing file is an error, only null means no champion: a lost file must not let a model pass without comparison
     value = files.read_json(path, fix=_FIX)
     if value is None:
         return None
@@ -69,9 +70,11 @@ def weights_file(champion: Champion, folder: str | Path = layout.CHAMPION_FOLDER
         SadclError: the file is missing, or its digest is not the champion's.
     """
     path, fix = Path(folder) / "weights.onnx", "Run `dvc pull data/champion.dvc` or `sadcl sync`"
+    # a folder has one of the two: the file that was judged and registered
     path = path if path.is_file() else path.with_suffix(".safetensors")
     if not path.is_file():
         raise SadclError(f"The weights of the champion ({champion}) are missing", where=path, fix=fix)
+    # champion.json comes with git, the folder with DVC: only the digest says that they belong together
     digest = files.digest(path)
     if digest != champion.weights:
         raise SadclError(

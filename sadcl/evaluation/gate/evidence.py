@@ -12,6 +12,7 @@ from sadcl.evaluation.bootstrap import ECE_BIAS, FloatArray, Interval, ap_interv
 from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, RuleResult
 
 LOWER_IS_BETTER = {"ECE"}
+# mAP on spoilt photos may by chance lie above that on clean ones
 BEYOND_100 = {"robustness"}
 """Metrics that may exceed 100 %."""
 
@@ -57,12 +58,15 @@ class Sample:
 
     def over(self, champion: "Sample", metric: str) -> Interval:
         """Compute the difference from the champion's metric, with its 95 % interval; resamples are paired."""
+        # draw by draw: photos that both models find hard are no noise of the difference. Its range is not that of the
+        # metric, so nothing is clipped.
         difference = self.figures[metric] - champion.figures[metric]
         return self._interval(metric, difference, self.draws[metric] - champion.draws[metric])
 
     def _interval(self, metric: str, value: float, draws: FloatArray) -> Interval:
         if metric == "mAP":
             return ap_interval(value, draws, self.positives)
+        # b of equation (1) in docs/explanation/gate.md
         return interval(value, draws, bias=ECE_BIAS if metric == "ECE" else 1.0)
 
 
@@ -93,6 +97,7 @@ def compared(evidence: Evidence, subject: str) -> tuple[Sample, Sample] | RuleRe
     """Return model and champion, or the result of a rule whose ``subject`` can't be compared."""
     model, champion = evidence.model, evidence.champion
     if not isinstance(model, Sample):
+        # before the champion: without one, a rule about a model that can't be trusted would not be applicable
         return RuleResult(REFUSED, why_unknown("the model", model, subject))
     if isinstance(champion, NotApplicable):
         return RuleResult(NOT_APPLICABLE, f"{subject} is not compared with a champion: {champion.reason}.")
@@ -104,6 +109,7 @@ def compared(evidence: Evidence, subject: str) -> tuple[Sample, Sample] | RuleRe
 def known(figures: Sample | Refusal | NotApplicable, metric: str) -> float | None:
     """Look up a metric; None where it is missing or not finite."""
     value = figures.figures.get(metric) if isinstance(figures, Sample) else None
+    # a NaN is neither below nor above a bound, so no comparison would refuse it
     return value if value is not None and isfinite(value) else None
 
 

@@ -45,6 +45,7 @@ def _overall(results: Sequence[str], more_images: Sequence[int | None]) -> tuple
         known = [more for more in needs if more is not None]
         most = f"needs about {max(known):,} more test images" if len(known) == len(needs) else "more would not help"
         return UNDECIDED, f"Undecided, {most}: {_rules(counts[UNDECIDED])} {total} within the noise{skipped}."
+    # rules that are not applicable have shown nothing
     if not counts[PASS]:
         return REFUSED, "The gate refuses to judge: no rule is applicable."
     return PASS, f"The model passes: {_rules(counts[PASS])} {total} held{skipped}."

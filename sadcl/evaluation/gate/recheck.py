@@ -57,6 +57,7 @@ def recheck() -> str:
         SadclError: the file is missing, or differs.
     """
     files.read_json(VERDICT, _REPRO)
+    # as text: draws and seed are fixed, so that honest files are equal to the last bit, and any edit shows
     if VERDICT.read_text(encoding="utf-8") != files.json_text(judge_project(params.load("gate", "evaluate"))):
         fix = "Run `dvc repro gate`; if that changes nothing, the file was edited by hand"
         raise SadclError("The verdict does not follow from scores, settings and champion", where=VERDICT, fix=fix)

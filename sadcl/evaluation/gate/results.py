@@ -64,6 +64,7 @@ def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "")
         images: N, behind the metric.
         sign: "+" shows the sign of positive numbers, too.
     """
+    # the pessimistic end first
     worst, best = (figure.low, figure.high) if limit.lower else (figure.high, figure.low)
     value, pessimistic, optimistic, threshold = numbers(figure.value, worst, best, limit.value, sign=sign)
     side = "below" if limit.lower else "above"
@@ -78,6 +79,7 @@ def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "")
     if not limit.by_interval:
         holds = right(figure.value)
         return judged(PASS if holds else FAIL, f"{name} {value} is {'not ' if holds else ''}{bound}.")
+    # before the comparisons: they are false for a NaN, and would end in a failure that nobody measured
     if not (isfinite(worst) and isfinite(best)):
         return judged(REFUSED, f"{name} {value} has no interval: resamples of the test images have no such metric.")
     if right(worst):
@@ -86,6 +88,7 @@ def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "")
         return judged(FAIL, f"{name} {value}, at best {optimistic}, is {bound}.")
     ends = " and ".join(sorted((pessimistic, optimistic), key=float))
     between = f"{name} {value} lies between {ends}, too wide to tell"
+    # r and d of equation (2) in docs/explanation/gate.md: reach and distance on the side where the bound lies
     more = _more_images(
         abs(figure.value - (worst if right(figure.value) else best)), figure.value - limit.value, images
     )
@@ -95,8 +98,10 @@ def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "")
 
 def _more_images(half_width: float, distance: float, images: int) -> int | None:
     """Estimate, to two digits, the images until the interval no longer contains the limit; None beyond ``HOPELESS``."""
+    # as a product: the metric may lie on the limit itself, at a distance of 0
     if abs(distance) * HOPELESS**0.5 <= half_width:
         return None
+    # two digits: it is an estimate, and reads like one
     return max(1, int(float(f"{images * ((half_width / distance) ** 2 - 1):.2g}")))
 
 

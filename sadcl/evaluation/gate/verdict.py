@@ -96,6 +96,7 @@ def _evidence(
     refusal = _model_objection(scores, metrics)
     model = Refusal(refusal) if refusal is not None else _sample(scores, MODEL, threshold, counts, progress)
     if isinstance(model, Sample):
+        # after the sample: the figures come from the scores, metrics.json is only compared with them
         model = _agreeing(model, metrics.get(MODEL) or {})
     baseline: Sample | Refusal | NotApplicable | None = _no_comparison(scores, rival, champion)
     if baseline is None:
@@ -104,6 +105,7 @@ def _evidence(
         baseline = _sample(rival, CHAMPION, threshold, counts, progress)
 
     def part(rows: NDArray[np.bool_]) -> tuple[Sample, Sample]:
+        # the same resamples, restricted to a slice: its size varies between draws, as it would with other photos
         selected, drawn = np.flatnonzero(rows), counts[rows]
         return (
             _sampled(scores.part(selected), MODEL, threshold, drawn, progress),
@@ -140,8 +142,10 @@ def _model_objection(scores: Scores, metrics: Mapping[str, Any]) -> str | None:
     """Reason not to trust the candidate's scores; None where there is none."""
     if scores.refused is not None:
         return scores.refused
+    # two files: one of them may be left from an earlier model
     if "weights" not in scores.digests or metrics.get("digests") != scores.digests:
         return "metrics.json and scores.parquet come from different models or data; run `dvc repro evaluate`"
+    # both counts: the larger one decides, and neither may be missing
     return _leak("the model", scores.seen.get(MODEL), metrics.get("seen_in_training"))
 
 
@@ -152,9 +156,11 @@ def _agreeing(sample: Sample, noted: Mapping[str, Any]) -> Sample | Refusal:
     """
     recorded = {**noted, **{f"in_use.{name}": value for name, value in noted.get("in_use", {}).items()}}
     recorded["robustness"] = noted.get("robustness", {}).get("kept")
+    # only where metrics.json has them: a set without labels has no ECE, and robustness needs corruptions
     optional = [name for name in ("ECE", "robustness") if name in sample.figures and recorded.get(name) is not None]
     for name in (*NAMES, *optional, *(name for name in recorded if name.startswith("in_use."))):
         value, record = sample.figures[name], recorded.get(name)
+        # `not <=`, since a NaN must not agree with a number
         if not (abs(value - record) <= TOLERANCE if record is not None else isnan(value)):
             return Refusal(f"metrics.json says {name} {record}, but the scores give {value}; run `dvc repro evaluate`")
     return sample
@@ -164,6 +170,7 @@ def _no_comparison(scores: Scores, rival: Scores, champion: Champion | None) -> 
     """Reason why model and champion are not compared; None where they can be."""
     if champion is None:
         return NotApplicable("there is no champion yet")
+    # otherwise every difference is 0, and the champion would pass against itself
     if champion.weights == scores.digests.get("weights"):
         return NotApplicable(f"the model is the champion itself ({champion})")
     objection = _champion_objection(scores, rival, champion)
@@ -176,12 +183,15 @@ def _champion_objection(scores: Scores, rival: Scores, champion: Champion) -> st
         return rival.refused
     if not len(rival):
         return f"{champion} is champion, but has no scores; run `dvc repro rescore`"
+    # left from an earlier champion, or exchanged: champion.json says which weights a person accepted
     if rival.digests.get("weights") != champion.weights:
         return f"the champion's scores are of another model than {champion}; run `dvc repro rescore`"
     if rival.classes != scores.classes:
         return f"{champion} has other classes than the model"
+    # in any order: the caller aligns the rows
     if sorted(rival.ids) != sorted(scores.ids):
         return "the champion's scores are for other images; run `dvc repro rescore`"
+    # equal photos are not enough: corrected labels move the figures of both models
     if rival.labels_digest() != scores.labels_digest():
         return "the champion's scores are for other labels of the same images; run `dvc repro rescore`"
     if set(rival.corrupted(CHAMPION)) != set(scores.corrupted(MODEL)):
@@ -191,6 +201,7 @@ def _champion_objection(scores: Scores, rival: Scores, champion: Champion) -> st
 
 def _leak(owner: str, *counts: int | None) -> str | None:
     """Report test images in a model's training, or an unknown number of them; None where there are none."""
+    # unknown is not zero
     if None in counts:
         return f"it is not recorded how many of the test images {owner} saw in training"
     leaked = max(count or 0 for count in counts)
@@ -200,6 +211,7 @@ def _leak(owner: str, *counts: int | None) -> str | None:
 def _sample(scores: Scores, name: str, threshold: float, counts: Counts, progress: Progress) -> Sample | Refusal:
     try:
         return _sampled(scores, name, threshold, counts, progress)
+    # a NaN among the scores, for example: refused as a rule's result, so that the verdict is written and read
     except SadclError as error:
         return Refusal(f"the scores of {name} cannot be evaluated: {error}")
 
@@ -226,4 +238,5 @@ def _robustness(scores: Scores, name: str, counts: Counts, clean: FloatArray, pr
     """Mean mAP on corrupted photos relative to clean ones, in percent, on each resample [R]."""
     keys = scores.corrupted(name).values()
     maps = [resampled_map(scores.probabilities(key), scores.targets, counts, scores.ignored, progress) for key in keys]
+    # equal draws in numerator and denominator: a draw of easy photos raises both
     return np.asarray(100 * np.mean(maps, axis=0) / clean)

@@ -20,6 +20,7 @@ def absolute(rule: params.Absolute, evidence: Evidence) -> RuleResult:
     if value is None or not isinstance(model, Sample):
         return RuleResult(REFUSED, why_unknown("the model", model, rule.metric), bound=bound)
     why = f"{' - ' if lower else ' + '}".join(numbers(bound, rule.margin)) if rule.margin else ""
+    # the margin moves the limit; the result still names the bound of the settings
     limit = Bound(bound - rule.margin if lower else bound + rule.margin, lower, rule.by == "interval", why)
     result = hold(rule.metric, model.interval(rule.metric), limit, evidence.images)
     return replace(result, value=value, bound=bound)

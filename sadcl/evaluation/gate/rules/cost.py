@@ -9,10 +9,12 @@ from sadcl.evaluation.gate.results import FAIL, NOT_APPLICABLE, PASS, REFUSED, R
 
 def cost(rule: params.Cost, evidence: Evidence) -> RuleResult:
     """Judge whether the model has no more bytes (or parameters) than a bound, or than a multiple of the champion's."""
+    # neither or both
     if (rule.at_most is None) == (rule.times is None):
         bounds = "none" if rule.at_most is None else "both"
         return RuleResult(REFUSED, f"{rule.of}: the rule needs one bound, at_most or times, but it has {bounds}.")
     value, baseline = evidence.cost.get("model", {}).get(rule.of), evidence.cost.get("champion", {}).get(rule.of)
+    # the size of a refused model may be that of another file
     if value is None or isinstance(evidence.model, Refusal):
         reason = evidence.model.reason if isinstance(evidence.model, Refusal) else "the model's number is not recorded"
         return RuleResult(REFUSED, f"{rule.of} cannot be judged: {reason.rstrip('.')}.")
@@ -35,6 +37,7 @@ def cost(rule: params.Cost, evidence: Evidence) -> RuleResult:
 
 
 def _compare(rule: params.Cost, value: int, limit: float, bound: str) -> RuleResult:
+    # a count has no sampling noise: no interval, and never undecided
     holds = value <= limit
     words = f"The model has {value:,} {rule.of}, which is {'not ' if holds else ''}above {bound}."
     return RuleResult(PASS if holds else FAIL, words, value, limit)

@@ -23,7 +23,9 @@ def per_class(rule: params.PerClass, evidence: Evidence) -> RuleResult:
     left_out = f" {few} with fewer than {rule.min_positives} test images not judged." if few else ""
     if not len(judged):
         return RuleResult(NOT_APPLICABLE, f"AP of each class: no class has {rule.min_positives} test images.")
+    # [C] and [C, R]; NaN where a class, or a draw of it, has no positive
     change, draws = model.ap - champion.ap, model.ap_draws - champion.ap_draws
     names = [evidence.classes[j] for j in judged]
+    # w_j of equation (3) in docs/explanation/gate.md, by each class's own number of positives
     parts = Comparisons(names, change[judged], draws[judged], AP_BIAS, interval_width_factor(model.positives[judged]))
     return none_lost(parts, rule.margin, "classes", "AP", left_out)

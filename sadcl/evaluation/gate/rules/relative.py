@@ -22,6 +22,7 @@ def relative(rule: params.Relative, evidence: Evidence) -> RuleResult:
         return RuleResult(REFUSED, why_unknown("the champion", champion, rule.metric), value)
     shown_value, shown_bound = numbers(value, bound)
     lower = rule.metric not in LOWER_IS_BETTER
+    # `0.0 - margin`: with a margin of 0, `-margin` would be printed as -0.00
     limit = Bound(0.0 - rule.margin if lower else rule.margin, lower, rule.by == "interval")
     result = hold(
         f"{rule.metric} {shown_value} less the champion's {shown_bound}:",

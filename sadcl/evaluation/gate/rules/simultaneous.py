@@ -48,6 +48,7 @@ def none_lost(parts: Comparisons, margin: float, noun: str, metric: str, left_ou
         left_out: a sentence on parts that are not judged; may be empty.
     """
     low, high = _intervals(parts)
+    # the largest loss first: the sentence names only a few
     order = np.argsort(parts.change)
     lost = [i for i in order if high[i] < -margin]
     named = ", ".join(
@@ -67,10 +68,14 @@ def none_lost(parts: Comparisons, margin: float, noun: str, metric: str, left_ou
 
 def _intervals(parts: Comparisons) -> tuple[FloatArray, FloatArray]:
     """Lower and upper ends [K] of intervals that hold simultaneously."""
+    # a draw without positives of a class is NaN, and says nothing about the class
     centre = np.nanmean(parts.draws, axis=1)
     # the floor keeps a part whose resamples do not vary from dividing by 0
     error = np.maximum(np.nanstd(parts.draws, axis=1, ddof=1), np.finfo(float).tiny)
     deviation = np.abs(parts.draws - centre[:, None]) / error[:, None]
+    # w_j t e_j of equation (3) in docs/explanation/gate.md; the largest deviation of each draw over the parts, [K, R]
+    # to [R], keeps their correlation, which a Bonferroni correction would ignore
     half_width = parts.wider * error * np.nanquantile(np.nanmax(deviation, axis=0), LEVEL)
+    # c of equation (1)
     middle = parts.change - parts.bias * (centre - parts.change)
     return middle - half_width, middle + half_width

@@ -30,6 +30,7 @@ def slices(rule: params.Slice, evidence: Evidence) -> RuleResult:
     if rule.column not in evidence.columns:
         known = ", ".join(evidence.columns)
         return RuleResult(REFUSED, f"The test images have no column {rule.column} to slice by; they have {known}.")
+    # there wherever `compared` found two samples
     assert evidence.part is not None
     masks = groups(evidence.columns[rule.column])
     pairs = {name: evidence.part(rows) for name, rows in masks.items() if rows.sum() >= rule.min_images}
@@ -49,9 +50,11 @@ def _parts(metric: str, judged: dict[str, tuple[Sample, Sample]]) -> Comparisons
     change = np.array([model.figures[metric] - champion.figures[metric] for model, champion in judged.values()])
     draws = np.array([model.draws[metric] - champion.draws[metric] for model, champion in judged.values()])
     if metric in LOWER_IS_BETTER:
+        # a loss is negative for every metric from here on
         change, draws = -change, -draws
     if metric != "mAP":
         return Comparisons(list(judged), change, draws, 1.0, np.ones(len(change)))
+    # mAP is AP's mean: both corrections of AP, with the slice's own positives
     wider = np.array([interval_width_factor(typical(model.positives)) for model, _ in judged.values()])
     return Comparisons(list(judged), change, draws, AP_BIAS, wider)
 
@@ -64,11 +67,13 @@ def groups(column: Sequence[Any]) -> dict[str, NDArray[np.bool_]]:
     """
     numbers = [value for value in column if isinstance(value, int | float) and value == value]
     values = {value for value in column if value is not None and value == value}
+    # a column with any word in it is never cut: words have no quartiles
     if len(values) <= MANY or len(numbers) < len(values):
         named = {value: f"{value:g}" if isinstance(value, int | float) else str(value) for value in values}
         rows = {named[value]: np.array([entry == value for entry in column]) for value in sorted(values, key=_sortable)}
     else:
         line = np.array([np.nan if value is None else float(value) for value in column])
+        # a set: where many values are equal, quartiles coincide and leave fewer slices
         ends = sorted({float(end) for end in np.nanquantile(line, [0.25, 0.5, 0.75])})
         rows = {f"below {ends[0]:g}": line < ends[0]}
         rows |= {f"{a:g} to {b:g}": (line >= a) & (line < b) for a, b in pairwise(ends)}
@@ -78,5 +83,6 @@ def groups(column: Sequence[Any]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _sortable(value: Any) -> tuple[bool, float, str]:
+    # numbers before words, which Python does not compare with each other
     number = isinstance(value, int | float)
     return not number, float(value) if number else 0.0, str(value)
