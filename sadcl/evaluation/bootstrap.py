@@ -49,6 +49,7 @@ def multiplicities(photos: int, draws: int, seed: int) -> Counts:
     """Draw how often each photo occurs in each resample [photos, draws]; equal arguments give equal resamples."""
     rng, share = np.random.default_rng(seed), np.full(photos, 1 / photos)
     counts = np.empty((photos, draws), np.uint16)
+    # block by block: numpy draws 64-bit integers, four times the size of the counts
     for first in range(0, draws, BLOCK):
         some = counts[:, first : first + BLOCK]
         some[:] = rng.multinomial(photos, share, size=some.shape[1]).T
@@ -85,6 +86,7 @@ def resampled(
         figures = metrics.count_metrics(_sums(labels & present, counts), _sums(labels, counts), positives)
         return {prefix + name: value for name, value in figures.items()}
 
+    # -1 is below every probability: an ignored entry takes no place among the best three
     best = predicted & metrics.best(np.where(known, scores, -1), metrics.TOP)
     ap = resampled_ap(scores, targets, counts, ignored, progress)
     error = resampled_ece(probabilities, targets, counts, ignored)
@@ -136,14 +138,17 @@ def resampled_ap(
     ap = np.full((targets.shape[1], counts.shape[1]), np.nan)
     for j in progress(range(len(ap))):
         rows = np.arange(len(scores)) if ignored is None else np.flatnonzero(~ignored[:, j])
+        # stable: equal scores keep the order of the images, as in `metrics.average_precision`
         order = rows[np.argsort(-scores[rows, j], kind="stable")]
         hits = np.flatnonzero(targets[order, j])
         if len(hits):
-            before = np.concatenate(
-                [[0], hits[:-1] + 1]
-            )  # first of the photos between this positive and the one before
+            # first of the photos between this positive and the one before
+            before = np.concatenate([[0], hits[:-1] + 1])
             for first in range(0, counts.shape[1], BLOCK):
+                # photos ranked below the last positive change no precision at a positive
                 drawn = counts[order[: hits[-1] + 1], first : first + BLOCK]
+                # sums from each positive's predecessor to itself, then their running sum: [P, R] instead of [N, R]; 16
+                # bits would overflow
                 rank = np.add.reduceat(drawn, before, axis=0, dtype=np.int32).cumsum(axis=0, dtype=np.int32)
                 ap[j, first : first + BLOCK] = _ap(drawn[hits], rank)
     return ap
@@ -152,8 +157,10 @@ def resampled_ap(
 def _ap(copies: Counts, rank: NDArray[np.int32]) -> FloatArray:
     """Compute AP of one class [R], from how often each positive is drawn and the rank of its last copy [P, R]."""
     hits = copies.cumsum(axis=0, dtype=np.int32)
+    # rank 0: neither this positive nor a photo above it was drawn; its weight below is 0
     precision = hits / np.maximum(rank, 1)
     never_rising = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    # equation (9) of docs/explanation/method.md: each copy of a positive is one step of recall
     return _divided(100 * (copies * never_rising).sum(axis=0), hits[-1])
 
 
@@ -205,6 +212,7 @@ def interval(value: float, draws: FloatArray, bias: float = 1.0, wider: float = 
     """
     if not np.isfinite(draws).any():
         return Interval(value, np.nan, np.nan)
+    # equation (1) of docs/explanation/gate.md: the upper quantile gives the lower end, and the lower one the upper
     mean, (low, high) = float(np.nanmean(draws)), np.nanquantile(draws, [0.025, 0.975])
     centre = value - bias * (mean - value)
     return Interval(value, centre - wider * (float(high) - mean), centre + wider * (mean - float(low)))
@@ -228,6 +236,7 @@ def ap_interval(value: float, draws: FloatArray, positives: NDArray[np.int64]) -
 
 def typical(positives: NDArray[np.int64]) -> float:
     """Effective number of positives behind a mean over classes [C]: the harmonic mean of the positive ones."""
+    # the factor is linear in 1 / P, and the mean of 1 / P over classes is 1 / their harmonic mean
     some = positives[positives > 0]
     return float(len(some) / (1 / some).sum()) if len(some) else np.inf
 
@@ -276,7 +285,10 @@ def paired(
     rng, (S, R) = np.random.default_rng(seed), model.shape
     seeds, photos = rng.integers(S, size=(draws, S)), rng.integers(R, size=draws)
     wider = np.sqrt(S / (S - 1)) * student.ppf(0.975, S - 1) / student.ppf(0.975, np.inf) if S > 1 else 1.0
+    # the photos' part is drawn for all seeds at once, since they share the photos; the seeds' part has a mean of 0,
+    # since the difference is in the first part already
     drawn = (model - baseline).mean(axis=0)[photos] + wider * (differences - differences.mean())[seeds].mean(axis=1)
     difference, (low, high) = float(differences.mean()), np.quantile(drawn, [0.025, 0.975])
     error = float(drawn.std(ddof=1))
+    # reflected at the difference: the basic interval
     return Paired(difference, 2 * difference - float(high), 2 * difference - float(low), error, SHOWN * error)

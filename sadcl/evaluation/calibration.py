@@ -72,6 +72,8 @@ def fit(
     own = np.array([_threshold(s[k], t[k], precision) for s, t, k in zip(scores.T, y.T, known.T, strict=True)])
     common, positives = _threshold(scores[known], y[known], precision), (y & known).sum(axis=0)
     # averaged as logits: near 0 and 1 a small change of probability is a large one of odds
+    # equation (1) of docs/explanation/calibration.md; without a prior, a class without positives still has no threshold
+    # of its own
     share = positives / (positives + prior_positives) if prior_positives else np.minimum(positives, 1)
     return Calibration(slope, bias, sigmoid(share * logit(own) + (1 - share) * logit(common)))
 
@@ -89,6 +91,7 @@ def platt(logits: FloatArray, targets: NDArray[np.bool_], known: NDArray[np.bool
     """
     every, C = logits[known][:, None], logits.shape[1]
     together = _newton(every, targets[known][:, None], np.ones_like(every), np.ones(1), np.zeros(1), WIDE, WIDE)
+    # scores worse than chance fit a negative slope, which would turn the order of all photos round
     common, shift = max(float(together[0][0]), 1e-3), float(together[1][0])
     spread = SLOPE_SPREAD * common
     slope, bias = _newton(logits, targets, known, np.full(C, common), np.full(C, shift), spread, BIAS_SPREAD)
@@ -119,8 +122,10 @@ def _newton(
         gb = off.sum(axis=0) + (b - bias) / bias_spread**2
         haa = (weight * z * z).sum(axis=0) + 1 / slope_spread**2
         hab, hbb = (weight * z).sum(axis=0), weight.sum(axis=0) + 1 / bias_spread**2
+        # two unknowns a class: the system is solved by Cramer's rule, for all classes in one step
         determinant = haa * hbb - hab**2
         da, db = (hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant
+        # no longer than 1 in slope or bias: where the sigmoid is saturated, a full step overshoots
         short = np.minimum(1, 1 / np.maximum(np.maximum(np.abs(da), np.abs(db)), 1e-12))
         a, b = a - short * da, b - short * db
         if max(np.abs(da).max(), np.abs(db).max()) < SETTLED:
@@ -137,10 +142,12 @@ def _threshold(scores: FloatArray, targets: NDArray[np.bool_], precision: float 
     predicted = np.arange(1, len(score) + 1)
     whole = np.append(score[1:] < score[:-1], True)  # equal scores are predicted together or not at all
     if precision is None:
+        # half of F1, which has its maximum at the same place
         last = int(np.where(whole, right / (predicted + right[-1]), -1).argmax())
     else:
         reached = np.flatnonzero(whole & (100 * right >= precision * predicted))
         last = int(reached[-1]) if len(reached) else -1
+    # midway, not at the score: a label needs a probability above its threshold
     above = score[last] if last >= 0 else 1.0
     return float((above + (score[last + 1] if last + 1 < len(score) else 0.0)) / 2)
 

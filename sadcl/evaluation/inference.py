@@ -60,6 +60,7 @@ def score_test(
     if used.get("train_weights") not in (None, files.digest(train)):
         fix = "Run `dvc repro calibrate`"
         raise SadclError("The model for use comes from other weights than stage 2's", where=served, fix=fix)
+    # stage 2 starts from stage 1's weights, so it has seen the photos of both
     both, alone = _seen(test, used, head, first), _seen(test, first)
     seen = {"sadcl": both, "sadcl_other": both, "sarl": alone}
     digests = {
@@ -211,6 +212,7 @@ def _corrupted_logits(
 
 def _cost(file: Path, head: Head) -> dict[str, int]:
     """Bytes of the served file, and parameters of the network for use alone."""
+    # shapes without memory: parameters are only counted
     with torch.device("meta"):
         network = Network(params.Model(**head["model"]), len(head["classes"]), start=False)
     return {"bytes": file.stat().st_size, "parameters": sum(p.numel() for p in network.parameters())}
@@ -218,6 +220,7 @@ def _cost(file: Path, head: Head) -> dict[str, int]:
 
 def _seen(test: Shards, *heads: Head) -> int:
     """Count the test images in the training photos of these models, by content."""
+    # by content, not by id: a test photo under another name counts too
     trained_on = {prefix for head in heads for prefix in head["seen"]}
     return sum(sha256[:16] in trained_on for sha256 in test.sha256)
 
@@ -227,6 +230,7 @@ def _scores(
 ) -> Scores:
     ids, sha256, classes = list(test.ids), list(test.sha256), tuple(test.classes)
     truth = Scores(ids, sha256, classes, np.asarray(test.targets), np.asarray(test.ignored))
+    # the gate compares these before it compares scores
     data_digests = {"test_list": test.list_digest, "shards": test.digest, "labels": truth.labels_digest()}
     slices = {SIZE: test.longer_sides, **test.slices}
     return replace(truth, slices=slices, logits=logits, digests={**digests, **data_digests}, seen=seen)

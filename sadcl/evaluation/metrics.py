@@ -101,9 +101,11 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
 
 def _ranks(score: NDArray[np.floating[Any]], hits: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Ranks of the positives in ascending order; the best score has rank 1."""
+    # values are sorted, not indexes: only the positives need ranks
     ascending, positives = np.sort(score), np.sort(score[hits])[::-1]
     after = np.searchsorted(ascending, positives, side="right")
     ranks = len(score) - after + 1
+    # ties alone: a search by value gives all of them the best rank of their group
     for value in np.unique(positives[after - np.searchsorted(ascending, positives) > 1]):
         equals = np.flatnonzero(score == value)  # in the order of the images
         ranks[positives == value] += np.flatnonzero(hits[equals])
@@ -134,12 +136,15 @@ def count_metrics(
     Returns:
         CP, CR, CF1, CF1_harmonic, OP, OR, OF1.
     """
+    # equation (10) of docs/explanation/method.md
     cp, cr = _share(true_positives, predicted).mean(-1), _share(true_positives, present).mean(-1)
     total = true_positives.sum(-1)
+    # equation (11)
     op, or_ = _share(total, predicted.sum(-1)), _share(total, present.sum(-1))
     values = {
         "CP": cp,
         "CR": cr,
+        # 2 P R / (P + R) in counts: no special case for a class without predictions
         "CF1": _share(2 * true_positives, predicted + present).mean(-1),
         "CF1_harmonic": _share(2 * cp * cr, cp + cr),
         "OP": op,
@@ -160,6 +165,7 @@ def best(scores: NDArray[Any], count: int) -> NDArray[np.bool_]:
     left = scores.copy()
     rows = np.arange(len(left))
     for _ in range(min(count, left.shape[1])):
+        # argmax takes the first of equal scores; a partial sort would take any
         left[rows, left.argmax(axis=1)] = -np.inf
     return np.isneginf(left)
 

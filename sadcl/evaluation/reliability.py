@@ -82,4 +82,5 @@ def _binned(
     known = np.ones(target.shape, dtype=bool) if ignored is None else ~np.asarray(ignored, dtype=bool)
     if score.ndim != 2 or not score.shape == target.shape == known.shape:
         raise SadclError(f"The arrays must have one shape [N, C]: {score.shape}, {target.shape}, {known.shape}")
+    # a score of 1 belongs to the last bin
     return score, target, known, np.minimum((score * BINS).astype(np.int64), BINS - 1)

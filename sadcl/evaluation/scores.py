@@ -121,6 +121,7 @@ class Scores:
 
     def labels_digest(self) -> str:
         """SHA-256 of ids, classes, targets and ignored entries, independent of the order of the images."""
+        # champion and model are compared by this digest; their files may list the photos in different orders
         rows = zip(self.ids, indexes(self.targets), indexes(self.ignored), strict=True)
         return files.digest_of([self.classes, sorted(rows)])
 
@@ -150,6 +151,7 @@ def write_scores(path: str | Path, scores: Scores) -> None:
         **{_SLICE + name: pa.array(values) for name, values in scores.slices.items()},
         **{_LOGITS + name: _lists(values) for name, values in scores.logits.items()},
     }
+    # in the file's metadata: scores can't be separated from what they depend on
     about = {name: getattr(scores, name) for name in ("classes", "digests", "seen", "cost", "refused")}
     about["decisions"] = {name: fitted.as_lists() for name, fitted in scores.decisions.items()}
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False)})
@@ -168,6 +170,7 @@ def read_scores(path: str | Path) -> Scores:
         return _scores(pq.read_table(path))
     except FileNotFoundError:
         raise SadclError("The scores are missing", where=path, fix=fix) from None
+    # another Parquet file, or a damaged one, fails in any of these ways
     except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError, SadclError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SadclError(f"The scores are damaged: {reason}", where=path, fix=fix) from None
@@ -202,6 +205,7 @@ def _named(table: pa.Table, prefix: str) -> list[str]:
 
 
 def _lists(values: NDArray[np.float32]) -> pa.Array:
+    # from one flat buffer: a list of lists would turn each number into a Python object first
     offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     flat = np.ascontiguousarray(values, dtype=np.float32).ravel()
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)).cast(_FLOATS)
