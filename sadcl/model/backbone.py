@@ -47,6 +47,7 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
         net.load_state_dict({k: v for k, v in _packaged(settings).items() if not k.startswith("classifier.")})
     elif start and settings.weights not in ("timm", "random"):
         _load_file(net, Path(settings.weights))
+    # dilated depthwise convolutions took most of a step; a network that ends at stride 16 was three times as fast
     if not settings.dilated and settings.output_stride != 32:
         _end_at(net, settings)
     return Backbone(net, settings)
@@ -118,6 +119,7 @@ class Backbone(nn.Module):
 
     def train(self, mode: bool = True) -> "Backbone":
         """Switch between training and evaluation; frozen batch norms stay in evaluation mode."""
+        # nn.Module.train would switch the frozen norms back to batch statistics
         super().train(mode)
         for name, module in self.body.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and (
@@ -150,6 +152,7 @@ def _timm() -> ModuleType:
             raise
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
+        # in a global: torch drops the operators together with this object
         _operators = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for operator in ("nms", "qnms"):
             _operators.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -48,6 +48,7 @@ class DualContrast(nn.Module):
         super().__init__()
         self.network = network
         self.projector = Projector(prototypes.shape[1], embedding)
+        # trained with everything else from here on (method, section 3.5)
         self.prototypes = nn.Parameter(prototypes.detach().clone())
 
     def forward(self, images: Tensor, memory: Tensor | None = None, detach: bool = False) -> ContrastOutput:
@@ -67,7 +68,9 @@ class DualContrast(nn.Module):
         return ContrastOutput(
             out.logits,
             out.features,
+            # [B, C, E]: all entries, since equation (4) needs those that are not activated
             self.projector(out.features.detach() if detach else out.features),
+            # projected anew in each step, by the projector of today: the memory holds features before it
             None if memory is None else self.projector(memory.detach()),
             self.projector(self.prototypes),
         )

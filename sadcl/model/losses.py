@@ -42,6 +42,7 @@ def asymmetric(
         # p of a present label and 1 - p of an absent one are both sigmoids of the signed logit; logsigmoid is exact
         # where the sigmoid itself rounds to 0
         signed = torch.where(present, logits, -logits)
+        # equation (7) of docs/explanation/method.md
         log_right = F.logsigmoid(signed).clamp(min=math.log(FLOOR))
         with torch.no_grad():
             wrong = torch.sigmoid(-signed)
@@ -72,7 +73,9 @@ def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0
     with _full_precision(embeddings):
         x = F.normalize(_at_least_float32(embeddings), dim=1)
         if len(x) < 2:
+            # 0 with a graph: backward and DDP need a gradient of every parameter, also for a batch without a pair
             return x.sum() * 0
+        # equation (3) of docs/explanation/method.md; [P, P]
         similarities = x @ x.T / temperature
         positive = (classes[:, None] == classes).fill_diagonal_(False)
         count = positive.sum(1)
@@ -107,6 +110,7 @@ def prototype_to_sample(
     """
     with _full_precision(embeddings):
         x, c = (F.normalize(_at_least_float32(v), dim=-1) for v in (embeddings, prototypes))
+        # equation (4) of docs/explanation/method.md; [B, C]
         similarities = torch.einsum("bce,ce->bc", x, c) / temperature
         counted = torch.ones_like(targets, dtype=torch.bool) if ignored is None else ~ignored.bool()
         positive = targets.bool() & counted
@@ -117,6 +121,7 @@ def prototype_to_sample(
 
 
 def _at_least_float32(value: Tensor) -> Tensor:
+    # float64 stays: gradient checks and the oracles of the tests need it
     return value if value.dtype in (torch.float32, torch.float64) else value.float()
 
 

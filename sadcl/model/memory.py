@@ -13,6 +13,7 @@ class Memory:
     """
 
     def __init__(self, prototypes: Tensor, slots: int) -> None:
+        # a clone: expanded slots are one piece of memory, and an update of one would change all
         self.tensor = prototypes.detach().expand(slots, *prototypes.shape).clone()
 
     def to(self, device: torch.device) -> "Memory":
@@ -35,6 +36,7 @@ class Memory:
         """
         # unconfident entries get their old values again: to select by a mask, the host would wait for the device
         new = torch.where((scores > threshold)[:, None], features.to(self.tensor), activated(self.tensor, positives))
+        # in place: the view of [K, C, D] as rows [K * C, D] shares the memory's storage. No momentum (equation (5)).
         self.tensor.flatten(0, 1).index_copy_(0, _flat_index(self.tensor, positives), new)
 
     def state(self) -> Tensor:

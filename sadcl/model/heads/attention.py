@@ -31,6 +31,7 @@ class Attention(nn.Module):
             return self._shared(q, k, v, need_weights)
         parts = zip((q, k, v), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         q, k, v = (self._split(F.linear(x, W, b)) for x, W, b in parts)
+        # [1, heads, n, D / heads] to [B, ...], without a copy; a q of B photos stays
         q = q.expand(len(k), -1, -1, -1)
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=self._dropout)
         weights = None
@@ -54,12 +55,13 @@ class Attention(nn.Module):
         B, n, D = len(k), q.shape[1], q.shape[2]
         (Wq, Wk, Wv), (bq, _, bv) = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         width = D // self.heads
+        # [heads, n, D]: the queries in the space of the tokens
         q = self._split(F.linear(q, Wq, bq))[0] @ Wk.view(self.heads, width, D) / math.sqrt(width)
+        # [B, heads * n, m]
         weights = _softmax(q.flatten(0, 1) @ k.transpose(1, 2))
         mixed = F.dropout(weights, self._dropout).to(v.dtype) @ v
-        mixed = (
-            mixed.view(B, self.heads, n, D).transpose(0, 1).flatten(1, 2)
-        )  # one product a head instead of one a head and photo
+        # [heads, B * n, D]: one product a head instead of one a head and photo
+        mixed = mixed.view(B, self.heads, n, D).transpose(0, 1).flatten(1, 2)
         out = (mixed @ Wv.view(self.heads, width, D).transpose(1, 2)).view(self.heads, B, n, width)
         out = self.out_proj(out.permute(1, 2, 0, 3).flatten(2) + bv)
         return out, weights.view(B, self.heads, n, -1).mean(1) if need_weights else None

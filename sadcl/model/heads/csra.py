@@ -44,6 +44,7 @@ class CSRA(nn.Module):
     def forward(self, feature_map: Tensor, attention: bool = False) -> HeadOutput:
         """[B, channels, h, w] to logits [B, C] and, on request, the first head's attention [B, C, h, w]."""
         h, w = feature_map.shape[-2:]
+        # [heads, B, C, hw]
         scores = torch.einsum("kcd,bdn->kbcn", F.normalize(self.weight, dim=2), feature_map.flatten(2))
         attended = [
             score.amax(-1) if math.isinf(T) else (score * (score * T).softmax(-1)).sum(-1)

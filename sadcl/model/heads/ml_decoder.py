@@ -43,6 +43,7 @@ class MLDecoder(nn.Module):
         attended, weights = self.attention(queries, tokens, tokens, attention)
         state = self.norm2(queries + self.dropout(attended))
         state = self.norm3(state + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(state))))))
+        # [B, G, classes a group] to [B, C]: the last group may have room for more classes than there are
         logits = torch.einsum("bgd,gdk->bgk", state, self.weight).flatten(1)[:, :C] + self.bias
         if weights is not None:
             weights = weights.repeat_interleave(self.weight.shape[2], 1)[:, :C].reshape(B, C, h, w)

@@ -51,6 +51,8 @@ class SARL(nn.Module):
         h, w = feature_map.shape[-2:]
         memory, position = self.encode(feature_map)
         features, weights = self.decode(memory, position, attention)
+        # equation (2) of docs/explanation/method.md: a row of weights for each label, so no matrix product of all with
+        # all
         logits = (features * self.weight).sum(-1) + self.bias
         return HeadOutput(logits, features, None if weights is None else weights.reshape(*weights.shape[:2], h, w))
 
@@ -130,6 +132,7 @@ def sine_encoding(h: int, w: int, D: int) -> Tensor:
     P, eps = D // 2, 1e-6
     # float32 and this order of operations give the released table bit for bit
     u, v = (torch.arange(1, n + 1, dtype=torch.float32, device="cpu") for n in (h, w))
+    # equation (1) of docs/explanation/method.md
     u, v = (line / (line[-1] + eps) * (2 * math.pi) for line in (u, v))
     n = torch.arange(P, dtype=torch.float32, device="cpu")
     wave = 10000 ** (2 * torch.div(n, 2, rounding_mode="floor") / P)
