@@ -31,8 +31,10 @@ def prototypes(
         all_positives += torch.einsum("bcd,bc->cd", features.double(), targets.double())
         confident_count += chosen.sum(0)
         count += targets.sum(0)
+    # the divisor that fits the published prototypes; equation (6) of docs/explanation/method.md has the one below
     if rule == "released":
         return (confident / count.clamp(min=1)[:, None]).float(), confident_count
     none = (confident_count == 0)[:, None]
     total, photos = torch.where(none, all_positives, confident), torch.where(none[:, 0], count, confident_count)
+    # a class without positives keeps zeros, not NaN
     return (total / photos.clamp(min=1)[:, None]).float(), photos

@@ -27,6 +27,7 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
     Returns:
         Prototypes [C, D], and how many photos each averages [C].
     """
+    # stage 2 starts from the same weights, the average
     network, head = checkpoint.load_network(start, "ema")
     model, train, compute_device = params.Model(**head["model"]), Shards(shards), device.pick()
     network.to(compute_device)
@@ -39,6 +40,7 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
         with torch.inference_mode(), torch.autocast(compute_device.type, precision, enabled=precision is not None):
             for batch in track(batches, "class prototypes", total=-(-len(train) // 64), each=64):
                 out = network(batch.images.to(compute_device))
+                # an ignored entry is no positive
                 yield out.features.cpu(), out.logits.float().sigmoid().cpu(), batch.targets & ~batch.ignored
 
     return prototypes(features(), len(train.classes), model.width, settings.threshold, settings.rule)

@@ -34,7 +34,9 @@ def save(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> 
     Raises:
         SadclError: a value is not finite, or the disk is full.
     """
+    # before the file: it would replace good weights
     _finite(path, tensors, fix="Lower lr and train again")
+    # sorted, so that equal heads give equal bytes
     text = json.dumps({**head, "format": FORMAT}, sort_keys=True, ensure_ascii=False)
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with files.atomic_write(path) as temporary_path:
@@ -77,6 +79,7 @@ def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> t
     tensors, head = _read(path, lambda head, name: name.startswith(prefix(head)))
     network = _build(path, head)
     state = {name.removeprefix(prefix(head)): tensor for name, tensor in tensors.items()}
+    # torch's own message would list every tensor
     _check_fit(path, state, network.state_dict())
     network.load_state_dict(state)
     return network.eval(), head
@@ -103,9 +106,11 @@ def _read(path: Path, select: Callable[[Head, str], bool]) -> tuple[dict[str, Te
         with safe_open(path, framework="pt") as file:
             head = json.loads((file.metadata() or {}).get("sadcl", "null"))
             check(path, head)
+            # after the check of the head, which decides by name what is read; the other tensors stay on the disk
             tensors = {name: file.get_tensor(name) for name in file.keys() if select(head, name)}  # noqa: SIM118
     except FileNotFoundError:
         raise SadclError("The weights file is missing", where=path, fix="Run `dvc repro`, or check the path") from None
+    # ValueError and RecursionError: a head that is no JSON, or is nested too deep
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise SadclError(
             f"The weights can't be read: {error}", where=path, fix="Create or fetch the file again"
@@ -142,6 +147,7 @@ def check(path: Path, head: Any) -> None:
         or (
             isinstance(calibration, dict)
             and all(_numbers(calibration.get(name), count) for name in ("slope", "bias"))
+            # a slope of 0 or less would change the order of photos, and with it AP
             and min(calibration["slope"]) > 0
         ),
         "preprocessing": isinstance(shape, dict)

@@ -125,6 +125,7 @@ class _Plain(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        # a copy: the model in use keeps its device and precision
         self.network = copy.deepcopy(network).to(CPU, torch.float32).eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -164,6 +165,7 @@ def _trace(model: Tagger) -> _Traced:
     side, label = int(head["preprocessing"]["side"]), f"{head['model'].get('backbone')}, {head['model'].get('head')}"
     plain, free = _Plain(model.network), {0: torch.export.Dim("batch", min=1)}
     with _translate_errors(label), torch.no_grad():
+        # two photos: torch.export takes a size of 1 in the example for a constant
         program = torch.export.export(plain, (_noise(2, side),), dynamic_shapes=(free,), strict=True)
     for node in program.graph.nodes:  # paths of this machine, which would change the file's bytes
         node.meta.pop("stack_trace", None)
@@ -179,6 +181,7 @@ def _write_onnx(traced: _Traced, path: Path) -> None:
         )  # fmt: skip
         data = _canonical_bytes(exported.model_proto, traced.head)
     with files.atomic_write(path) as temporary_path:
+        # checked before it gets its name: a file that scores differently never appears
         temporary_path.write_bytes(data)
         _check_scores(traced, OnnxNetwork(temporary_path))
 
@@ -220,6 +223,7 @@ def _noise(count: int, side: int) -> Tensor:
 
 
 def _within(most: float, where: object) -> float:
+    # `not <=`, since a NaN must fail too
     if not most <= TOLERANCE:
         raise SadclError(
             f"The exported model's scores differ by {most:.1e}, more than {TOLERANCE:g}",

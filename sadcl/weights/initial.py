@@ -44,6 +44,7 @@ def initial_network(settings: params.Model, classes: Sequence[str]) -> Network:
     old, head = checkpoint.load_network(path)
     source = params.Model.model_validate(head["model"])
     fresh = Network(settings.model_copy(update={"weights": "random"}), len(classes))
+    # tensors of other heads have other meanings, even where names and shapes agree
     whole = source.head == settings.head == "sarl"
     _check_sizes(path, settings, source, whole)
     matches = rows(classes, head["classes"])
@@ -61,6 +62,7 @@ def initial_network(settings: params.Model, classes: Sequence[str]) -> Network:
 
 def rows(classes: Sequence[str], known: Sequence[str]) -> list[int | None]:
     """Find the row of each class among the ``known`` names, by name or synonym; None without a match."""
+    # reversed: of equal names the first is written last, and stays
     exact = {name: i for i, name in reversed([*enumerate(known)])}
     alike = {_plain(name): i for i, name in reversed([*enumerate(known)])}
     return [exact.get(name, alike.get(_plain(name))) for name in classes]

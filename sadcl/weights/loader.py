@@ -29,6 +29,7 @@ def load_tagger(path: str | Path) -> Tagger:
         )
     if file.suffix != SUFFIX:
         return Tagger(*checkpoint.load_network(file))
+    # onnxruntime computes on the CPU here, whatever SADCL_DEVICE says
     return Tagger(*load_network(file), CPU)
 
 
@@ -61,4 +62,5 @@ def read_head(path: Path) -> Head:
     Raises:
         SadclError: the file is missing, damaged or foreign, or onnxruntime is not installed.
     """
+    # not optimised: for a look at the head the moment that it takes is lost
     return OnnxNetwork(path, fast=False).head if path.suffix == SUFFIX else checkpoint.read_head(path)

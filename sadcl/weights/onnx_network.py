@@ -62,6 +62,7 @@ def _session(path: Path, fast: bool) -> Any:
         data = path.read_bytes()
     except FileNotFoundError:
         raise SadclError("The model file is missing", where=path, fix="Run `sadcl export`, or check the path") from None
+    # from these bytes on: a file that is read twice could be exchanged in between
     _refuse_external_tensors(path, data)
     with tempfile.TemporaryDirectory() as empty:
         try:
@@ -134,6 +135,7 @@ def _head(path: Path, session: Any) -> Head:
     checkpoint.check(path, head)
     side, classes = int(head["preprocessing"]["side"]), len(head["classes"])
     shapes = {value.name: value.shape[1:] for value in (*session.get_inputs(), *session.get_outputs())}
+    # the head is plain text in the file, and may come from another model
     if shapes.get("images") != [3, side, side] or shapes.get("logits") != [classes]:
         raise SadclError(
             f"The ONNX model's shapes differ from those in its head: {shapes}", where=path, fix="Export it again"

@@ -48,6 +48,7 @@ def convert(path: Path, out: Path, settings: params.Params, classes: Sequence[st
     names = _class_names(path, renamed, classes)
     expected = network_tensors(settings.model, len(names))
     _check_fit(path, renamed, unmatched, expected)
+    # sadcl's network has these counters, and a load asks for every tensor
     counters = {f"ema.{name}": torch.tensor(0) for name in expected if _counts_batches(name)}
     tensors = {f"ema.{name}": _to_float32(path, name, tensor) for name, tensor in renamed.items() if name in expected}
     stage = "train" if {"prototypes", "projector.linear1.weight"} & renamed.keys() else "pretrain"
@@ -158,6 +159,7 @@ def _head(settings: params.Params, stage: str, names: Sequence[str]) -> dict[str
 
 
 def _origin(path: Path, epoch: int | None) -> dict[str, Any]:
+    # no photo is known as seen; the user is told so
     return {"epoch": epoch, "inputs": {"checkpoint": files.digest(path)}, "seen": []}
 
 
