@@ -107,6 +107,7 @@ class TrainingBatches:
             raise SadclError(
                 f"{world} processes can't share a batch of {batch}", where="batch", fix="Change one of them"
             )
+        # equal parts: averaged gradients are those of the whole batch only then
         self._size = min(batch, len(shards)) // world * world
         if not self._size:
             raise SadclError(
@@ -123,6 +124,7 @@ class TrainingBatches:
 
     def rows(self, epoch: int, step: int) -> np.ndarray:
         """Rows of the global batch, int [batch]; process r of w works on the r-th of w equal parts."""
+        # one permutation an epoch, kept: every step takes its slice of it
         if self._drawn is None or self._drawn[0] != epoch:
             order = _generator(self._seed, epoch, "order").permutation(len(self.shards))
             self._drawn = (epoch, order)
@@ -134,6 +136,7 @@ class TrainingBatches:
 
     def shared(self, batch: Batch, epoch: int, step: int) -> Batch:
         """Add the number of positives of every process to this process's part of a batch."""
+        # from the labels that every process has: nobody has to ask the others
         shares = [int(self.shards.targets[rows].sum()) for rows in self._parts(epoch, step)]
         return replace(batch, shares=tuple(shares))
 
@@ -206,6 +209,7 @@ def _augmented(
     """Function from row and generator to uint8 [S, S, 3], with a cache of squashed photos where they fit."""
     after = augment.after_squash(settings)
     if after is None or len(shards) * side * side * 3 > keep_bytes:
+        # decoded only as large as the augmentation needs; a crop needs more than a squash
         whole, detail = augment.transform(settings, side), augment.detail(settings, side)
         return lambda row, rng: whole(_decoded(shards, row, detail), rng)
     cache = np.empty((len(shards), side, side, 3), np.uint8)  # pages are allocated when they are written to
@@ -252,10 +256,12 @@ def _prefetched(
                 error.add_note(f"The error concerns image {shards.ids[row]} of {shards.directory}")
                 raise
 
+    # threads, not processes: they write into the batch's own memory, and no photo is pickled
     pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
     waiting: deque[tuple[np.ndarray, np.ndarray, list[Future[None]]]] = deque()
 
     def begin(rows: np.ndarray) -> None:
+        # each task fills its rows of the batch: nothing is stacked afterwards
         images = np.empty((len(rows), model.side, model.side, 3), np.float32)
         each = -(-len(rows) // (workers * TASKS))
         parts = range(0, len(rows), each)
@@ -264,7 +270,9 @@ def _prefetched(
     def first() -> Batch:
         rows, images, tasks = waiting.popleft()
         for task in tasks:
+            # raises a worker's error at the consumer
             task.result()
+        # [B, S, S, 3] to [B, 3, S, S] as a view, channels last in memory as the convolutions want it
         return batch_of(shards, rows, torch.from_numpy(images).permute(0, 3, 1, 2))
 
     try:
@@ -294,5 +302,6 @@ def batch_of(shards: Shards, rows: np.ndarray, images: Tensor) -> Batch:
 
 
 def _generator(seed: int, epoch: int, name: str) -> np.random.Generator:
+    # \0 keeps the parts apart: seed 1 in epoch 11 is not seed 11 in epoch 1
     key = hashlib.sha256(f"{seed}\0{epoch}\0{name}".encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "big")))

@@ -54,6 +54,7 @@ class Shards:
         self.directory = Path(directory)
         self._index = _read_index(self.directory)
         tables = [_open(self.directory / shard["file"], shard) for shard in self._index]
+        # class numbers of one shard would mean other classes in another
         if any(table.schema.metadata != tables[0].schema.metadata for table in tables):
             raise SadclError("The shards belong to different data sets", where=self.directory, fix=_FIX)
         self._table = pa.concat_tables(tables)

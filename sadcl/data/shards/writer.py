@@ -53,6 +53,7 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
         for split, folder in folders.items():
             rows = table.split(split)
             rows = rows[rows["problem"].isna()].sort_values("image_id", kind="stable")
+            # a bounded number ahead: without it the threads would encode the whole split into memory
             encoded = _in_order(
                 pool, lambda row: _encoded(root / table.source, row, settings), rows.itertuples(), ahead=4 * workers
             )
@@ -67,7 +68,9 @@ def _write_split(folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.S
     for start, end in boundaries(rows["image_id"].tolist(), shard_rows):
         part = rows.iloc[start:end]
         first = part["image_id"].iloc[0] if len(part) else ""
+        # hashed: an id may hold characters that no file name can
         path = folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow"
+        # one stream for all shards, so that threads work on across their borders
         _write_shard(path, part, islice(encoded, len(part)), schema)
         index.append({"file": path.name, "rows": len(part), "bytes": path.stat().st_size, "sha256": files.digest(path)})
     files.write_json(folder / INDEX, {"format": FORMAT, "shards": index})
@@ -77,6 +80,7 @@ def boundaries(ids: Sequence[str], rows: int) -> list[tuple[int, int]]:
     """First and last row (exclusive) of each shard; without photos, one shard without rows."""
     starts = [0]
     for i in range(1, len(ids)):
+        # by the id alone, not by a count: a new photo then moves no border behind it
         if _hash(ids[i]) % rows == 0 or i - starts[-1] >= LONGEST * rows:
             starts.append(i)
     return list(pairwise([*starts, len(ids)]))
@@ -92,6 +96,7 @@ def _write_shard(path: Path, rows: Any, encoded: Iterable[bytes], schema: pa.Sch
         for group in _groups(encoded):
             part = rows.iloc[written : written + len(group)]
             values = {name: part[name].tolist() for name in schema.names if name != "jpeg"} | {"jpeg": group}
+            # from_pandas: NaN in a slice column is a missing value
             columns = [pa.array(values[f.name], f.type, from_pandas=True) for f in schema]
             writer.write_batch(pa.record_batch(columns, schema=schema))
             written += len(group)
@@ -145,6 +150,7 @@ def _encoded(source: Path, row: Any, settings: params.Prepare) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise SadclError(f"The photo can no longer be read: {error.strerror}", where=path, fix=_STALE) from None
+    # labels and size were validated for these bytes, and the gate looks for test photos by this digest
     if hashlib.sha256(data).hexdigest() != row.sha256:
         raise SadclError("The photo has changed since ingest", where=path, fix=_STALE)
     if settings.short_side is None or min(row.width, row.height) <= settings.short_side:

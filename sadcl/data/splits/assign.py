@@ -59,6 +59,7 @@ def select_mask(
         remaining[targets[photo]] -= 1
         return True
 
+    # rare classes first: their share is corrected, while all other photos only follow their hashes
     for label in _rare(counts, fraction):
         members = order[targets[order, label]]
         goal = _goal(int(np.sum(draws[members] < fraction)), len(members), fraction)
@@ -116,6 +117,7 @@ def assign(
     ]
     readable = np.ones(len(ids), bool) if unreadable is None else ~unreadable
     recorded = [i for i in range(len(ids)) if readable[i] and not fixed[i]]
+    # no new photo; the file may still lack the digests of known ones
     if all(present):
         _write(path, known, {ids[i]: (present[i], digests[i]) for i in recorded})
         return present
@@ -123,6 +125,7 @@ def assign(
         targets,
         np.arange(len(ids)) if groups is None else groups,
         np.array([1 - 2 * fraction, fraction, fraction]),
+        # by hash of the id: the order of the source decides nothing
         np.array([_draw(f"{seed}/split/{name}") for name in ids]),
         np.array([SPLITS.index(split) if split else -1 for split in present]),
     )

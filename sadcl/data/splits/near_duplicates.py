@@ -72,6 +72,7 @@ def groups(hashes: np.ndarray, distinctive: np.ndarray, sha256: Sequence[str]) -
     names = [digest or str(i) for i, digest in enumerate(sha256)]
     _, first_members, inverse = np.unique(names, return_index=True, return_inverse=True)
     grouped, rows = np.asarray(first_members[inverse]), np.flatnonzero(distinctive)
+    # hashes of flat photos are alike though the photos are not; equal bytes still join them
     grouped[rows] = rows[clusters(hashes[rows])]
     return grouped
 
@@ -93,6 +94,7 @@ def nearest(hashes: np.ndarray, among: np.ndarray, distance: int = DISTANCE) -> 
     first = np.full(len(values), len(among))
     np.minimum.at(first, inverse[len(hashes) :], np.arange(len(among)))
     links, itself = pairs(values, distance), np.arange(len(values))
+    # both directions, and each value with itself: `among` may hold the very same hash
     links = np.concatenate([links, links[:, ::-1], np.stack([itself, itself], axis=1)])
     links = links[first[links[:, 1]] < len(among)]
     apart = np.bitwise_count(values[links[:, 0]] ^ values[links[:, 1]])
@@ -113,6 +115,7 @@ def _pairs_among(hashes: np.ndarray, members: np.ndarray, distance: int) -> Iter
     """Pairs within a distance among some photos, int64 [P, 2], block by block."""
     values, rows = hashes[members], max(1, _CHUNK // len(members))
     for start in range(0, len(members), rows):
+        # columns from `start` on: pairs with earlier photos are in earlier blocks
         apart = np.bitwise_count(values[start : start + rows, None] ^ values[None, start:])
         left, right = np.nonzero(apart <= distance)
         ahead = left < right

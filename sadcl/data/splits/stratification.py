@@ -113,6 +113,7 @@ class _Stratification:
         changes = np.array([leaving + _imbalance(row - counts) - _imbalance(row) for row in lacking])  # [S, G]
         changes[(self._shares <= 0) | (np.arange(len(changes)) == split)] = np.inf
         target, best = divmod(int(np.argmin(changes)), len(groups))
+        # rounding is no improvement: groups would be moved to and fro
         if changes[target, best] > -1e-9:
             return False
         self._lacking[split] += counts[best, :-1]
@@ -129,6 +130,7 @@ class _Stratification:
             return TRAIN
         if not self._in_train[label] and self._unassigned[label] > 0:
             return TRAIN
+        # rounded: sums in another order differ in the last bits, and equal needs must stay a tie
         lacking = np.where(self._shares > 0, self._lacking[:, label], -np.inf).round(9)
         near = np.flatnonzero(lacking > lacking.max() - SLACK)
         urgent = (self._lacking[:, counts > 0] / np.sqrt(self._totals[counts > 0])).sum(axis=1)
