@@ -24,6 +24,7 @@ LEFT_BY_MLFLOW = "registered_model_meta"
 
 def digests(folder: Path, prefix: str) -> dict[str, str]:
     """SHA-256 of each file under a folder, by ``prefix`` and its path."""
+    # every file, not only the known ones: code that was added to a model's folder could run at its load
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != LEFT_BY_MLFLOW)
     return {f"{prefix}/{path.relative_to(folder).as_posix()}": files.digest(path) for path in paths}
 
@@ -64,6 +65,7 @@ def fetch(client: "MlflowClient", version: "ModelVersion", name: str, folder: Pa
     """
     expected = pins(version).get(name)
     part, _, inner = name.partition("/")
+    # downloaded even without a pin: the error then says that the file was added after the registration
     path = _download(f"{_artifact_uri(client, version, part)}/{inner}", folder)
     _compare(version, {name: expected} if expected else {}, {name: files.digest(path)})
     return path

@@ -81,6 +81,7 @@ def promote(
         champion = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
         _may_begin(champion, first, root)
         _require_eligible(candidate, champion, seen, schema.PROMOTE)
+        # last of the checks, since it downloads every file; before the first change
         _verify_files(client, candidate)
         copy = _copy(client, candidate, schema.production(name))
         _set_champion(client, copy, champion, _promotion(candidate), reason, root)
@@ -104,6 +105,7 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
         if champion is None or previous is None or previous.version == champion.version:
             raise SadclError("There is no previous champion to go back to", where=production)
         _verify_files(client, previous)
+        # no copy: the previous champion is a version of the production model already
         _set_champion(client, previous, champion, {"action": schema.ROLLBACK}, reason, root)
         reconcile(client, name, root)
     return _describe(previous, "Back to", champion)
@@ -141,6 +143,7 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
             "verdict": candidate.tags.get(schema.VERDICT_DIGEST),
             **_signature(reason, root),
         }
+        # first the tag, then the alias (by `reconcile`): a kill in between is repaired from the tag
         _decide(client, candidate, decided)
         reconcile(client, name, root)
     return Rejection(

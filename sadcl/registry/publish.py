@@ -80,6 +80,7 @@ def push(client: "MlflowClient", release: Release) -> Registration:
 def _registered(client: "MlflowClient", outputs: StageOutputs) -> "ModelVersion | None":
     """The oldest version with the identity of this model; None where it was not registered yet."""
     versions = lookup.list_versions(client, outputs.name)
+    # the identity goes by what was judged, not by a run: a second call finds the version of the first
     same = [version for version in versions if version.tags.get(schema.IDENTITY) == outputs.identity]
     return min(same, key=lambda version: int(version.version), default=None)
 
@@ -88,6 +89,7 @@ def _register(client: "MlflowClient", release: Release) -> "ModelVersion":
     """Log a run, then register a version of its model."""
     outputs = release.outputs
     experiment = _experiment(client, outputs)
+    # runs of killed calls: without a version nobody would look for them
     _drop_unfinished(client, experiment, outputs)
     tags = {schema.IDENTITY: outputs.identity, "mlflow.source.type": "PROJECT", **release.lineage}
     run_id = client.create_run(experiment, tags=tags, run_name=f"{outputs.name} {outputs.weights[:8]}").info.run_id
@@ -96,6 +98,8 @@ def _register(client: "MlflowClient", release: Release) -> "ModelVersion":
         run_log.log_settings(client, release, run_id)
         run_log.log_metrics(client, release, run_id, model.model_id)
         for path in EVIDENCE:
+            # before the version: its pins are the digests of these files, and the guard lets nobody write them
+            # afterwards
             client.log_artifact(run_id, str(outputs.root / path), artifacts.EVIDENCE)
         version = _version(client, release, run_id, model.model_uri)
     except BaseException:  # also where somebody interrupts: the next call drops failed runs of this model
@@ -126,10 +130,12 @@ def _pins(client: "MlflowClient", release: Release, run_id: str, uri: str) -> di
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder:
+        # downloaded again: digests of what the registry holds, not of what was sent to it
         model = Path(download_artifacts(artifact_uri=uri, dst_path=f"{folder}/{artifacts.MODEL}"))
         evidence = Path(client.download_artifacts(run_id, artifacts.EVIDENCE, folder))
         pins = artifacts.digests(model, artifacts.MODEL) | artifacts.digests(evidence, artifacts.EVIDENCE)
     weights = artifacts.ONNX if release.outputs.file == stage_outputs.ONNX else artifacts.WEIGHTS
+    # the gate judged files of the project; the chain from them to the registry closes here
     judged = {weights: release.outputs.weights, artifacts.SCORES: release.scores}
     if any(pins.get(name) != digest for name, digest in judged.items()):
         raise SadclError("The registry did not keep the files as they were sent", where=uri, fix="Register again")

@@ -31,6 +31,7 @@ def sync(root: Path = Path(".")) -> bool:
     Raises:
         SadclError: the registry can't be reached, or its files are not the ones that were promoted.
     """
+    # opening a registry would create its database
     if not registry_exists(root):
         return False
     name = params.load("register", path=root / params.FILE).register_.name
@@ -40,6 +41,7 @@ def sync(root: Path = Path(".")) -> bool:
 
 def reconcile(client: "MlflowClient", name: str, root: Path) -> bool:
     """Repair everything through a connection that holds the lock; whether anything changed."""
+    # a list, not `or`: every repair has to run
     changed = [_repair_rejections(client, name, root)]
     version = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
     if version is not None:
@@ -125,16 +127,20 @@ def _repair_files(client: "MlflowClient", version: "ModelVersion", root: Path) -
 
     The JSON comes last: where it is right, DVC knows the folder too.
     """
+    # digests from the pins, which the registry never writes again, not from the files that are checked by them
     record, folder = champion_record(version), root / layout.CHAMPION_FOLDER
     path = root / layout.CHAMPION
     names = {pin: Path(pin).name for pin in (artifacts.model(version), artifacts.SCORES)}
     expected = {name: record[Path(name).stem] for name in names.values()}
     actual = {path.name: files.digest(path) for path in folder.glob("*") if path.is_file()}
     present = (files.read_json(path) if path.is_file() else None) or {}
+    # the log's newest line at the time of the promotion: repairs keep it, or a log that was cut off since would look
+    # whole
     newest = present.pop("audit", None)
     if newest and present == record and actual == expected and folder.with_suffix(".dvc").is_file():
         return False
     if actual != expected:
+        # the folder appears as a whole, after each file was compared with its pin
         with tempfile.TemporaryDirectory() as download, files.atomic_directory(folder) as temporary:
             for pin, name in names.items():
                 artifacts.fetch(client, version, pin, Path(download)).rename(temporary / name)

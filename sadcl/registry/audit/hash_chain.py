@@ -31,11 +31,13 @@ def append(path: Path, entry: Mapping[str, Any]) -> str:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.open_locked(path) as file:
+        # read under the lock: of two writers, the second follows on the first one's line
         lines = _whole_lines(file)
         parse(lines[-1:], path)
         line = json.dumps({**entry, BEFORE: _last_digest(lines)}, sort_keys=True, ensure_ascii=False).encode()
         file.write(line + b"\n")
         file.flush()
+        # flushed to the disk: the guard makes the change only after this, so that none is ever missing in the ledger
         os.fsync(file.fileno())
     return hashlib.sha256(line).hexdigest()
 
@@ -67,6 +69,7 @@ def parse(lines: list[bytes], where: object) -> list[dict[str, Any]]:
 
 def broken(lines: list[bytes], where: object) -> list[int]:
     """Numbers, from 1, of the lines that do not hold the digest of the previous line."""
+    # the first line follows on nothing; the last digest belongs to a line that is not there yet
     pairs = zip(parse(lines, where), ["", *digests(lines)], strict=False)
     return [n for n, (entry, before) in enumerate(pairs, 1) if entry.get(BEFORE) != before]
 
@@ -74,6 +77,7 @@ def broken(lines: list[bytes], where: object) -> list[int]:
 def done(lines: list[bytes], where: object) -> list[dict[str, Any]]:
     """Entries whose change was made, without those about changes that failed."""
     entries = parse(lines, where)
+    # the file is only appended to, so a change that failed is revoked by a later line
     undone = {entry["line"] for entry in entries if entry.get("what") == NOT_DONE}
     pairs = zip(entries, digests(lines), strict=True)
     return [entry for entry, digest in pairs if digest not in undone and entry.get("what") != NOT_DONE]

@@ -66,6 +66,7 @@ def read_history(root: Path = Path(".")) -> History:
     else:
         entries = hash_chain.done(ledger, LEDGER)
         problems += _broken(ledger, LEDGER)
+    # of both logs: the record may be older than the server, and then names a line of the project's own log
     problems += _cut(root, hash_chain.digests([*lines, *(ledger or [])]))
     problems += _forged(root, decided, None if ledger is None else entries)
     problems += [] if ledger is None else _missing_in_ledger(decided, entries)
@@ -74,6 +75,7 @@ def read_history(root: Path = Path(".")) -> History:
 
 def _ledger(root: Path) -> list[bytes] | None:
     """Lines of the server's ledger; None where the registry is no guarded server."""
+    # a registry in a file has no server, and so no ledger
     if database_file(root) is not None:
         return None
     with connect(root):
@@ -124,6 +126,7 @@ def _missing_in_ledger(decided: list[Entry], ledger: list[Entry]) -> list[str]:
 
     Decisions from before the server existed stand at the beginning of the log and are no problem.
     """
+    # times in UTC and ISO 8601: as texts they sort as times
     start = ledger[0]["time"][:SECONDS] if ledger else ""
     recorded = {entry["to"] for entry in ledger if (entry["what"], entry.get("key")) == (TAGGED, schema.DECISION)}
     since = dropwhile(lambda numbered: str(numbered[1].get("time"))[:SECONDS] < start, enumerate(decided, 1))
@@ -131,6 +134,7 @@ def _missing_in_ledger(decided: list[Entry], ledger: list[Entry]) -> list[str]:
         f"Line {number} of {layout.AUDIT_LOG} is a decision that the server's ledger lacks: it is forged."
         for number, entry in since
         if entry.get("action") in (schema.PROMOTE, schema.ROLLBACK, schema.REJECT)
+        # the ledger holds long texts by their digest
         and not {text := decision.decision_text(_plain(entry)), hash_chain.digest(text)} & recorded
     ]
 
@@ -141,6 +145,7 @@ def _is_logged(version: "ModelVersion", decided: list[Entry], ledger: list[Entry
         return any(decision.decision(version) == _plain(entry) for entry in decided) or _is_inherited(version)
     tag = (TAGGED, version.name, str(version.version), schema.DECISION)
     texts = [e["to"] for e in ledger if (e["what"], e.get("model"), e.get("version"), e.get("key")) == tag]
+    # the newest tag alone: an earlier decision on this version proves nothing about the present one
     return texts[-1] in (text, hash_chain.digest(text)) if texts else _is_inherited(version)
 
 
