@@ -48,6 +48,7 @@ def share_cache(root: Path, copy: Path) -> None:
         cache = str(Path(repo.cache.local_cache_dir).resolve())
         remote = (repo.config["remote"].get(REMOTE) or {}).get("url")
     settings = {"cache": {"dir": cache}, **({f'remote "{REMOTE}"': {"url": remote}} if remote else {})}
+    # the local file is not committed: the copy's branch does not carry paths of this machine
     _configure(copy / LOCAL_CONFIG, settings, start=root / LOCAL_CONFIG)
 
 
@@ -80,6 +81,7 @@ def _configure(path: Path, settings: Mapping[str, Mapping[str, str]], *, start: 
     for name, keys in settings.items():
         section = config.setdefault(name, {})
         section.update({key: value for key, value in keys.items() if not (keep and key in section)})
+    # as values: an equal file in other words stays as a person wrote it
     if not path.exists() or config != ConfigObj(before):
         files.write_text(path, "\n".join(config.write()) + "\n")
 

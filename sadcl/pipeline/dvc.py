@@ -85,6 +85,7 @@ def reproduce(
         if line is not None and not _NOISE.match(text):
             line(text)
 
+    # in a group of its own: dvc that is killed alone leaves its stage running
     status, printed = processes.run(_command(*arguments), cwd=root, env=environment(), line=forward)
     if status != 0:
         raise _failure(printed, status, root)
@@ -157,6 +158,7 @@ def dvc(*arguments: str, root: Path) -> str:
 
 def _command(*arguments: str) -> list[str]:
     extras.require("dvc")
+    # this Python's DVC, not the first one in PATH
     return [sys.executable, "-m", "dvc", *arguments]
 
 
@@ -167,6 +169,7 @@ def environment() -> dict[str, str]:
 
 
 def _failure(printed: str, status: int, root: Path) -> SadclError:
+    # not only of two runs: `dvc status` fails like this while a stage runs
     busy = _BUSY.search(printed)
     if busy is not None:
         path, pid, command = busy.groups()
@@ -190,6 +193,7 @@ def _stage_failure(stage: str, reason: str, printed: str) -> StageError:
     exited = _EXITED.search(reason)
     if exited is None:
         return StageError(stage, None, f"{stage}: {reason}")
+    # the stage's own status, which DVC only prints
     status = int(exited.group(1))
     message = _last_line(printed.splitlines())
     if status < 0 or not message:

@@ -65,6 +65,7 @@ def _update(root: Path) -> str:
     _, code = _render()
     if before == code:
         return ""
+    # an edited graph is somebody's work: it is not overwritten
     if files.digest_of((root / GRAPH).read_text(encoding="utf-8")) != before.get("graph"):
         fix = "Restore it from git, run `sadcl init`, and edit it again"
         problem = "sadcl has another version than the project, and dvc.yaml was edited"
@@ -84,6 +85,7 @@ def _render() -> tuple[str, dict[str, Any]]:
     graph = yaml.safe_load((STARTER / "graph.yaml").read_text(encoding="utf-8"))
     code: dict[str, str] = {}
     for name, stage in graph["stages"].items():
+        # code of the package is outside the project: DVC compares its digest as a setting instead of a file
         modules = [dep for dep in stage["deps"] if dep.startswith("sadcl/")]
         stage["deps"] = [dep for dep in stage["deps"] if dep not in modules]
         stage["params"] = [*stage.get("params", []), {str(CODE): [f"code.{name}"]}]
@@ -96,6 +98,7 @@ def _code(path: Path) -> list[Path]:
     """The file itself, or all files of a package without Python's caches."""
     if path.is_file():
         return [path]
+    # caches differ between Python versions and runs
     return [file for file in path.rglob("*") if file.is_file() and file.suffix != ".pyc"]
 
 

@@ -104,6 +104,7 @@ def _ordered(root: Path) -> list[tuple[Stage, list[str]]]:
         stage: sorted((s for s in graph.successors(stage) if s in records), key=position.__getitem__)
         for stage in records
     }
+    # reversed: DVC's edges point from a stage to what it needs
     walk = lexicographical_topological_sort(graph.reverse(copy=False), key=position.__getitem__)
     return [(records[stage], [records[s].name for s in upstream[stage]]) for stage in walk if stage in records]
 

@@ -51,6 +51,7 @@ def show(page: str, port: int | None = None) -> None:
     chosen = port or free_port()
     if is_taken(chosen):
         raise SadclError(f"Port {chosen} is in use", where=HOST, fix="Choose another with --port")
+    # with its start time: servers that an earlier process with this pid left are not ours to end
     owner = processes.process_id(os.getpid())
     server = start(PAGES[page](chosen), owner, prefect_settings())
     end_on_signals()

@@ -61,6 +61,7 @@ class LoginGate:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Forward the request, or refuse it."""
         request = Request(environ)
+        # against DNS rebinding: a foreign name that resolves to this host is refused
         request.trusted_hosts = LOOPBACK
         try:
             self._admit(request)
@@ -75,6 +76,7 @@ class LoginGate:
             raise Unauthorized(www_authenticate=WWWAuthenticate("basic", {"realm": "sadcl", "charset": "UTF-8"}))
         if request.method in READ_METHODS:
             return
+        # basic authentication is sent by the browser along with any page's request
         if origin not in (None, f"http://{host}", f"https://{host}"):
             raise Forbidden("The request came from another site.")
         if person.role == READER:
@@ -83,6 +85,7 @@ class LoginGate:
     def _person(self, name: str | None, password: str | None, address: str) -> users.Account | None:
         if not name or not password or "\0" in name + password:  # with an empty one, MLflow takes its own credentials
             return None
+        # the cache holds no password, and its keys mean nothing after a restart
         digest = hmac.digest(self._key, f"{name}:{password}".encode(), "sha256")
         person = self._cached_person(digest)
         if person is not None:
@@ -101,6 +104,7 @@ class LoginGate:
         try:
             person = self._check(name, password)
         except SadclError as error:
+            # a registry that is away says nothing about the password: no failed attempt is counted
             self._throttle.undecided(name, address, password)
             raise ServiceUnavailable(str(error)) from None
         if person is not None:

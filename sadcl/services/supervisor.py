@@ -44,6 +44,7 @@ def start(command: Sequence[str], owner: str, variables: Mapping[str, str], log:
         variables: added to its environment.
         log: file for its output; by default the terminal.
     """
+    # by environment, not by pid: children inherit it, and keep it when their parent dies
     environment = child_environment(**variables, **{OWNER_VARIABLE: owner})
     if log is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
@@ -105,6 +106,7 @@ def _processes_of(owner: str) -> set[psutil.Process]:
 
 def _signal(process: psutil.Process, signal_number: int) -> None:
     try:
+        # psutil compares the start time first: a pid that was used again gets no signal
         process.send_signal(signal_number)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return
@@ -113,6 +115,7 @@ def _signal(process: psutil.Process, signal_number: int) -> None:
 def _answers(port: int) -> bool:
     try:
         urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=2).close()
+    # a refusal is an answer too: most pages want a log-in
     except urllib.error.HTTPError:
         return True
     except OSError:

@@ -42,6 +42,7 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
     with _single_instance(root):
         _require_free_ports(port)
         end_on_signals()
+        # signals first: from the first server on, an interrupt has to pass `finally`
         group = _ServerGroup(root, port)
         try:
             _start(group)
@@ -66,6 +67,7 @@ def down(root: Path = Path(".")) -> str:
         with suppress(psutil.NoSuchProcess):
             starter = psutil.Process(int(state["up"].partition(":")[0]))
             starter.terminate()
+            # it ends its servers itself, which takes a while
             for survivor in psutil.wait_procs([starter], STOP_TIMEOUT + 4)[1]:
                 survivor.kill()
     ended = end(_owner(root), STOP_TIMEOUT)
@@ -121,9 +123,11 @@ def _start(group: _ServerGroup) -> None:
     group.start(PREFECT, prefect_command(group.port + PORT_OFFSETS[PREFECT]), prefect | settings)
     group.wait_for(REGISTRY)
     host.set_up(group.address(REGISTRY), group.root)
+    # started before the registry answered: each takes about ten seconds
     group.wait_for(PREFECT)
     addresses = {client.ADDRESS: group.address(REGISTRY), "PREFECT_API_URL": f"{group.address(PREFECT)}/api"}
     worker = ["-m", "prefect", "--no-prompt", "worker", "start", "--pool", "sadcl", "--type", "process"]
+    # the worker alone: flows register in its name, while stages get an environment without it
     logins = {**host.worker_login(group.root), processes.PREFECT_LOGIN: login}
     group.start(WORKER, [sys.executable, *worker], prefect | addresses | logins)
     if _has_studies(group.root):

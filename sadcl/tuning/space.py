@@ -38,6 +38,7 @@ def present(settings: params.Params, root: Path = Path()) -> dict[str, Any]:
             raise SadclError(
                 f"The space of {key} has neither choices nor low and high", where="tune.space", fix="Give them"
             )
+        # for its error alone: a name that is no setting
         with_values(raw, {key: None})
     return {key: raw[SEARCHED][key.partition(".")[2]] for key in settings.tune.space}
 
@@ -80,6 +81,7 @@ def write_values(source: Path, target: Path, values: Mapping[str, Any]) -> None:
     from ruamel.yaml import YAML
 
     text = source.read_text(encoding="utf-8")
+    # ruamel gives the position of each value; the text is edited there, since a dump would change other bytes too
     lines, places = text.splitlines(keepends=True), YAML().load(text)
     for key, value in values.items():
         section, _, name = key.partition(".")
@@ -93,6 +95,7 @@ def write_values(source: Path, target: Path, values: Mapping[str, Any]) -> None:
         raise SadclError(
             "The values can't be written into this file", where=source, fix="Write each value on its own line"
         )
+    # before the file: no settings are written that no stage could read
     params.parse(expected, where=target)
     files.write_text(target, result)
 
@@ -102,6 +105,7 @@ def _as_yaml(value: Any) -> str:
     if not isinstance(value, float):
         return json.dumps(value)
     mantissa, exponent, power = repr(value).partition("e")
+    # YAML 1.1 takes 1e-05 for a text: a number needs a point
     return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
 
 

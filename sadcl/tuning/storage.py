@@ -55,6 +55,7 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
         done = len(study.get_trials(deepcopy=False))
         # a search that goes on must not draw again what it drew at its start
         seed = settings.seed + worker if not done else int(files.digest_of([settings.seed, worker, done])[:8], 16)
+        # constant_liar: workers side by side take running trials for bad ones, and do not all try the same
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=settings.tune.startup_trials)
     return study
@@ -74,6 +75,7 @@ def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
     try:
         return optuna.storages.RDBStorage(
             where,
+            # sqlite has one writer: the others wait for it, by default five seconds
             engine_kwargs={"connect_args": {"timeout": 60}} if where.startswith("sqlite") else None,
             heartbeat_interval=HEARTBEAT,
             heartbeat_stale_trial_callback=_retry(),
@@ -93,12 +95,15 @@ def take_back(study: "optuna.Study") -> None:
     from optuna.trial import TrialState
 
     with silence_warnings():
+        # trials of other machines go by their heartbeat; those of this one at once, below, by their process
         optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        # process id with start time: the id of a dead worker may belong to another process by now
         host, process = trial.user_attrs.get(PROCESS, ["", ""])
         if host == socket.gethostname() and not processes.is_alive(process):
             study.tell(trial.number, state=TrialState.FAIL)
     trials = study.get_trials()
+    # an interrupted trial is queued once, also where two commands take it back one after another
     retried = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
     for trial in trials:
         if trial.state == TrialState.FAIL and trial.number not in retried and ERROR not in trial.user_attrs:

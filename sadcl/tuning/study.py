@@ -59,6 +59,7 @@ def tune(trials: int, workers: int = 1, *, apply: bool = False, root: Path = Pat
     name = study_name(settings, root)
     study = storage.open_study(name, settings, root)
     storage.take_back(study)
+    # first: a search can't end below the settings that it started from
     study.enqueue_trial(space.present(settings, root), skip_if_exists=True)
     if workers == 1:
         search(study, settings, trials, training(root), root)
@@ -77,6 +78,7 @@ def search(study: "optuna.Study", settings: params.Params, trials: int, objectiv
     raw, present, failures = params.read_settings(root / params.FILE), space.present(settings, root), 0
 
     def run(trial: "optuna.Trial") -> float:
+        # first of all: a trial that is killed is recognised by it, without a wait for its heartbeat
         trial.set_user_attr(storage.PROCESS, storage.this_process())
         values = {key: space.suggest(trial, key, dimension) for key, dimension in settings.tune.space.items()}
         say(f"trial {trial.number}: {space.describe(values)}")
@@ -86,6 +88,7 @@ def search(study: "optuna.Study", settings: params.Params, trials: int, objectiv
 
     while storage.counted_trials(study) < trials:
         with storage.silence_warnings():
+            # one at a time: workers share the count, and the errors are looked at in between
             study.optimize(run, n_trials=1, catch=(SadclError,))
         last = max(storage.own_trials(study), key=lambda trial: trial.number)
         # one impossible combination is a result; a fault that spoils every trial must end the search
@@ -114,6 +117,7 @@ def training(root: Path = Path()) -> Objective:
 def study_name(settings: params.Params, root: Path = Path()) -> str:
     """Name of the study: the registered name, and a digest of all that the trials share, stage 1's weights included."""
     searched = set(settings.tune.space)
+    # what is searched differs between trials; everything else has to be equal, or their scores can't be compared
     fit = {key: v for key, v in settings.train.model_dump(mode="json").items() if f"train.{key}" not in searched}
     shared = {
         "space": settings.tune.model_dump(mode="json")["space"],
@@ -130,6 +134,7 @@ def dashboard_command(port: int, root: Path = Path()) -> list[str]:
     with storage.silence_warnings():
         storage.open_storage(root)
     program = Path(sys.executable).parent / "optuna-dashboard"
+    # loopback alone: the dashboard has no log-in
     return [str(program), storage.address(root), "--host", "127.0.0.1", "--port", str(port)]
 
 
@@ -173,6 +178,7 @@ def _check_ready(root: Path) -> params.Params:
     for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
         if not (root / path).exists():
             raise SadclError("Tuning starts from stage 1, which is missing", where=path, fix=fix)
+    # stale weights would start every trial from settings or data that no longer hold
     stale = pipeline.stale(root)
     for stage in pipeline.stages(root):
         if stage.name in stale and {str(layout.PRETRAIN_WEIGHTS), str(layout.PROTOTYPES)} & set(stage.outs):
@@ -202,6 +208,7 @@ def _states(study: "optuna.Study", trial: "optuna.Trial", root: Path) -> Iterato
         if isinstance(error, SadclError):
             say(f"trial {trial.number}: {error}")
             trial.set_user_attr(storage.ERROR, str(error))
+        # an interrupted trial does not come here and keeps its states: its retry resumes from them
         states.forget(trial_states.recorded(study.get_trials(deepcopy=False)))
         raise
     trial.set_user_attr(trial_states.ATTRIBUTE, states.names())
@@ -213,7 +220,9 @@ def _in_processes(trials: int, workers: int, root: Path) -> None:
     Raises:
         SadclError: a worker failed; the others finish their share first.
     """
+    # torch would start a thread for each core in each worker
     threads = str(max((os.cpu_count() or 1) // workers, 1))
+    # a killed search must not leave its workers behind: they watch this process, and all that it watches
     owners = ",".join(filter(None, [os.environ.get(processes.OWNERS), processes.process_id(os.getpid())]))
     environment = {"OMP_NUM_THREADS": threads, **processes.child_environment(), processes.OWNERS: owners}
     running = [
@@ -224,6 +233,7 @@ def _in_processes(trials: int, workers: int, root: Path) -> None:
         for number in range(workers)
     ]  # fmt: skip
     try:
+        # all of them, before any error is raised: the others' trials are worth keeping
         codes = [worker.wait() for worker in running]
     except BaseException:
         for worker in running:

@@ -19,10 +19,12 @@ class TrialStates:
     """States that this process writes from now on, recognised by the trainer's lock file in each."""
 
     def __init__(self, root: Path) -> None:
+        # a second early: times of files may lag behind the clock
         self.folder, self.since = root / layout.TRAINING_STATE, time.time() - 1
 
     def names(self) -> list[str]:
         """Names of the states written or resumed so far."""
+        # by the pid in the lock: workers write their states into the same folder
         locks = [lock for lock in self.folder.glob("*/lock") if lock.read_text() == f"pid {os.getpid()}"]
         return sorted(lock.parent.name for lock in locks if lock.stat().st_mtime >= self.since)
 
