@@ -119,8 +119,8 @@ class Backbone(nn.Module):
 
     def train(self, mode: bool = True) -> "Backbone":
         """Switch between training and evaluation; frozen batch norms stay in evaluation mode."""
-        # nn.Module.train would switch the frozen norms back to batch statistics
         super().train(mode)
+        # the call above switches frozen norms, too, to batch statistics
         for name, module in self.body.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and (
                 self.freeze_batch_norm or self._is_frozen(name)

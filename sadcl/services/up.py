@@ -41,8 +41,8 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
     params.load("register", path=root / params.FILE)
     with _single_instance(root):
         _require_free_ports(port)
+        # before the first server: from then on, a signal has to pass `finally`
         end_on_signals()
-        # signals first: from the first server on, an interrupt has to pass `finally`
         group = _ServerGroup(root, port)
         try:
             _start(group)

@@ -51,8 +51,7 @@ class SARL(nn.Module):
         h, w = feature_map.shape[-2:]
         memory, position = self.encode(feature_map)
         features, weights = self.decode(memory, position, attention)
-        # equation (2) of docs/explanation/method.md: a row of weights for each label, so no matrix product of all with
-        # all
+        # equation (2) of docs/explanation/method.md: each label's feature meets its own row of weights alone
         logits = (features * self.weight).sum(-1) + self.bias
         return HeadOutput(logits, features, None if weights is None else weights.reshape(*weights.shape[:2], h, w))
 
