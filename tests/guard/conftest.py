@@ -28,7 +28,9 @@ from tests.registry.conftest import (  # noqa: F401 - fixtures
     leave,
     networks,
     place,
+    project,
     registered,
+    stages,
     states,
     world,
 )
