@@ -1,5 +1,5 @@
-"""Measurements that nobody who retrains should pay for: a DVC project of its own."""
+"""Benchmarks, in their own DVC project: retraining the main pipeline never repeats them."""
 
 from sadcl.processes import before_torch
 
-before_torch()  # each module here is a program, and imports torch at its top
+before_torch()  # every module here is a program that imports torch at its top

@@ -1,4 +1,4 @@
-"""What calibration and thresholds give, on the comparison's SARL: ``python -m benchmarks.calibration 1 2``."""
+"""Effect of calibration and thresholds on the comparison's SARL: ``python -m benchmarks.calibration 1 2``."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ processes.before_torch()
 from sadcl.data.shards.reader import Shards  # noqa: E402 - torch reads its environment when it is loaded
 from sadcl.evaluation import calibration, inference  # noqa: E402
 from sadcl.evaluation.calibration import Calibration  # noqa: E402
-from sadcl.evaluation.metrics import of_labels  # noqa: E402
+from sadcl.evaluation.metrics import label_metrics  # noqa: E402
 from sadcl.evaluation.reliability import expected_calibration_error  # noqa: E402
 from sadcl.evaluation.scores import Scores  # noqa: E402
 
@@ -21,7 +21,7 @@ SHARDS, CELLS = Path("benchmarks/shards"), Path("benchmarks/cells/tuned")
 RESULT = Path("benchmarks/results/calibration.md")
 BATCH = 64
 ALONE = 1e9
-"""So many positives that the common threshold stands alone."""
+"""Prior positives so many that the common threshold alone counts."""
 ROWS = (
     "as trained, threshold 0.5 (the published protocol)",
     "calibrated, threshold 0.5",
@@ -35,32 +35,35 @@ def main(seeds: list[str]) -> str:
     """Fit on select, measure on test, and write the table."""
     measured = [_measure(CELLS / f"sarl-{seed}" / "weights.safetensors") for seed in seeds]
     head = f"SARL, fine-tuned at 128 px, seeds {', '.join(seeds)}; fitted on select, measured on test."
-    made = "By `cd benchmarks && dvc repro calibration`.\n\n| | ECE | CF1 | OF1 |\n|---|---|---|---|\n"
+    source = "By `cd benchmarks && dvc repro calibration`.\n\n| | ECE | CF1 | OF1 |\n|---|---|---|---|\n"
     rows = []
     for row, name in enumerate(ROWS):
-        figures = (", ".join(f"{one[row][figure]:.1f}" for one in measured) for figure in range(3))
+        figures = (", ".join(f"{seed[row][figure]:.1f}" for seed in measured) for figure in range(3))
         rows.append(f"| {name} | {' | '.join(figures)} |")
-    files.write_text(RESULT, f"{head} {made}" + "\n".join(rows) + "\n")
+    files.write_text(RESULT, f"{head} {source}" + "\n".join(rows) + "\n")
     return f"the table is in {RESULT}"
 
 
 def _measure(file: Path) -> list[tuple[float, float, float]]:
-    select, test = (inference.champion(file, Shards(SHARDS / split), BATCH) for split in ("select", "test"))
+    select, test = (inference.score_champion(file, Shards(SHARDS / split), BATCH) for split in ("select", "test"))
 
     def fit(prior_positives: float) -> Calibration:
         logits = select.logits["champion"]
         return calibration.fit(logits, select.targets, select.ignored, prior_positives=prior_positives)
 
-    ours = fit(params.Calibrate().prior_positives)
-    middle = np.full(len(ours.thresholds), 0.5)
-    rows = [calibration.identity_calibration(len(middle)), ours._replace(thresholds=middle), fit(0), fit(ALONE), ours]
+    default = fit(params.Calibrate().prior_positives)
+    half = np.full(len(default.thresholds), 0.5)
+    rows = [
+        calibration.identity_calibration(len(half)), default._replace(thresholds=half), fit(0), fit(ALONE), default,
+    ]  # fmt: skip
     return [_figures(row, test) for row in rows]
 
 
-def _figures(decided: Calibration, test: Scores) -> tuple[float, float, float]:
-    scores = decided.probabilities(test.logits["champion"])
-    given = of_labels(scores > decided.thresholds, test.targets, test.ignored)
-    return expected_calibration_error(scores, test.targets, test.ignored), given["CF1"], given["OF1"]
+def _figures(fitted: Calibration, test: Scores) -> tuple[float, float, float]:
+    """ECE, CF1 and OF1 on the test split, in percent."""
+    scores = fitted.probabilities(test.logits["champion"])
+    metrics = label_metrics(scores > fitted.thresholds, test.targets, test.ignored)
+    return expected_calibration_error(scores, test.targets, test.ignored), metrics["CF1"], metrics["OF1"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A cell of the comparison: one head or one row of the ablation, one seed, trained and scored."""
+"""A cell of the comparison: one head or ablation row with one seed, trained and scored."""
 
 import statistics
 import sys
@@ -28,15 +28,14 @@ from sadcl.weights import checkpoint
 
 HOME = Path("benchmarks")
 DRAWS_SEED = 0
-"""Of the resamples of the test photos: the same ones for all cells, so that cells can be paired."""
-
+"""Seed of the resamples of the test photos, equal for all cells, so that cells can be paired."""
 
 CHOICE_SEED = 100
-"""Of the trials; no cell has it."""
+"""Seed of the trials; no cell has it."""
 
 
 def settings(kind: str, row: str, seed: int, chosen: bool = True) -> params.Params:
-    """The recipe, then what the kind of cell changes, then the row, then what was chosen for its head."""
+    """Merge the recipe with the settings of the kind, of the row, and of the values chosen for its head."""
     own = _own()
     merged = _merged(_merged(params.read_settings(RECIPE), own[kind]), own["rows"][row])
     if chosen:
@@ -45,13 +44,13 @@ def settings(kind: str, row: str, seed: int, chosen: bool = True) -> params.Para
 
 
 def head(kind: str, row: str, seed: int) -> str:
-    """Stage 1 alone: a head on the backbone; the file of a SARL head is kept for the rows that start from it."""
+    """Train stage 1 alone: a head on the backbone; the weights of a SARL head stay for rows that start from them."""
     fitted = fit.pretrain(settings(kind, row, seed), SHARDS)
     return _close(fitted, kind, row, seed, keep=row == "sarl")
 
 
 def dual(kind: str, row: str, seed: int) -> str:
-    """Stage 2 from the SARL cell of the same kind and seed."""
+    """Train stage 2 from the SARL cell of equal kind and seed."""
     return _close(_second_stage(settings(kind, row, seed), _folder(kind, "sarl", seed)), kind, row, seed)
 
 
@@ -59,14 +58,14 @@ def _second_stage(chosen: params.Params, start: Path) -> fit.TrainingResult:
     first = start / "weights.safetensors"
     with tempfile.TemporaryDirectory() as beside:
         prototypes, _ = class_prototypes(first, SHARDS / "train", chosen.prototypes)
-        kept = {name: checkpoint.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
+        about = {name: checkpoint.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
         file = Path(beside) / "prototypes.safetensors"
-        checkpoint.save(file, {"prototypes": prototypes}, {**kept, "stage": "prototypes"})
+        checkpoint.save(file, {"prototypes": prototypes}, {**about, "stage": "prototypes"})
         return fit.train(chosen, SHARDS, first, file)
 
 
 def choice(kind: str, row: str, trial: int) -> str:
-    """Stage 1 with the settings of a trial, the same ones for every head; the select split alone is looked at."""
+    """Train stage 1 with a trial's settings, equal for every head, and score the select split only."""
     drawn = drawn_settings(trial)
     base = settings(kind, row, CHOICE_SEED, chosen=False)
     model = base.model.model_copy(update={"dropout": drawn.pop("dropout")})
@@ -76,14 +75,14 @@ def choice(kind: str, row: str, trial: int) -> str:
 
 
 def start(kind: str, row: str, seed: int) -> str:
-    """Stage 1 for the trials of stage 2; nothing of it is scored on the test split."""
+    """Train stage 1 for the trials of stage 2; the test split stays unseen."""
     fitted, out = fit.pretrain(settings(kind, row, seed), SHARDS), _choice(kind, f"start-{seed}")
     fitted.save(out)
     return f"select mAP {fitted.best_select:.2f} in {out}"
 
 
 def choice_dual(kind: str, trial: str, seed: int) -> str:
-    """Stage 2 with a trial's weights and rate, from the start of the same seed."""
+    """Train stage 2 with a trial's loss weights and rate, from the start of equal seed."""
     base, tried = settings(kind, "both", seed), _own()["search_dual"][trial]
     chosen = base.model_copy(update={"train": base.train.model_copy(update=tried)})
     fitted = _second_stage(chosen, _choice(kind, f"start-{seed}"))
@@ -91,7 +90,7 @@ def choice_dual(kind: str, trial: str, seed: int) -> str:
 
 
 def _close_choice(fitted: fit.TrainingResult, kind: str, name: str, about: Mapping[str, Any]) -> str:
-    """Write what the select split says, and forget the rest."""
+    """Write the scores on the select split, and remove the trainer's state."""
     curve = [round(epoch["select_mAP"], 3) for epoch in fitted.history]
     files.write_json(_choice(kind, f"{name}.json"), {**about, "select": max(curve), "curve": curve})
     fitted.state.remove()
@@ -103,7 +102,7 @@ def _choice(kind: str, name: str) -> Path:
 
 
 def drawn_settings(trial: int) -> dict[str, float]:
-    """What a trial tries: ranges are drawn evenly in the logarithm, lists evenly."""
+    """Draw a trial's settings: from ranges log-uniformly, from lists uniformly."""
     rng = np.random.default_rng(trial)
     ranges: dict[str, list[float]] = _own()["search"]["ranges"]
     lists: dict[str, list[float]] = _own()["search"]["lists"]
@@ -112,17 +111,17 @@ def drawn_settings(trial: int) -> dict[str, float]:
 
 
 def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: bool = False) -> str:
-    """Score the test photos and write the cell."""
+    """Score the test split and write the cell."""
     folder = _folder(kind, row, seed)
     with tempfile.TemporaryDirectory() as beside:
         home = folder if keep else Path(beside)
         fitted.save(home)
         network, about = checkpoint.load_network(home / "weights.safetensors")
-    test, model, where = Shards(SHARDS / "test"), params.Model(**about["model"]).for_test(), device.pick()
+    test, model, target = Shards(SHARDS / "test"), params.Model(**about["model"]).for_test(), device.pick()
     batches: Iterable[Batch] = evaluation_batches(test, model, 100)
     if about["settings"]["augmentation"]["views"]:
-        batches = FeatureMaps(network, model, where).evaluation(test, model, 100)
-    scores = tagger.sigmoid(tagger.logits(network.to(where), batches, where, about["precision"]))
+        batches = FeatureMaps(network, model, target).evaluation(test, model, 100)
+    scores = tagger.sigmoid(tagger.logits(network.to(target), batches, target, about["precision"]))
     figures = evaluate(scores, test.targets, test.ignored)
     resampled = resampled_map(scores, test.targets, multiplicities(len(test), DRAWS, DRAWS_SEED), test.ignored)
     cell = {
@@ -154,10 +153,10 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main() -> str:
-    """``python -m benchmarks.cell WHAT KIND ROW SEED``; ``choice KIND ROW TRIAL``, ``choice_dual KIND TRIAL SEED``."""
-    what, kind, row, number = sys.argv[1:]
-    made = {"head": head, "dual": dual, "choice": choice, "start": start, "choice_dual": choice_dual}
-    return made[what](kind, row, int(number))
+    """``python -m benchmarks.cell NAME KIND ROW SEED``; ``choice KIND ROW TRIAL``, ``choice_dual KIND TRIAL SEED``."""
+    name, kind, row, number = sys.argv[1:]
+    programs = {"head": head, "dual": dual, "choice": choice, "start": start, "choice_dual": choice_dual}
+    return programs[name](kind, row, int(number))
 
 
 if __name__ == "__main__":

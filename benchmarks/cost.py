@@ -1,4 +1,4 @@
-"""What each row of the comparison costs: parameters, multiply-adds and speed, all in one run on one device."""
+"""Cost of each row of the comparison: parameters, multiply-adds and speed, in one run on one device."""
 
 import statistics
 import sys
@@ -24,40 +24,40 @@ STAGE_2 = ("zero", "sample_to_sample", "prototype_to_sample", "both")
 
 
 def cost(kind: str, row: str) -> dict[str, Any]:
-    """Parameters of the head, multiply-adds of a photo, and images/s in training and inference.
+    """Measure parameters of the head, multiply-adds of a photo, and images/s in training and inference.
 
-    Where the backbone is frozen its feature maps are there already: only the head is counted and timed.
+    With a frozen backbone feature maps are cached: only the head is counted and timed.
     """
     import torch
 
     torch.manual_seed(0)
     settings, where = cell.settings(kind, row, 1), device.pick()
     network = Network(settings.model, CLASSES, start=False).to(where)
-    given = _maps(network, settings.model, kind).to(where)
+    images = _maps(network, settings.model, kind).to(where)
     network.eval()
 
     def infer() -> None:
         with torch.inference_mode():
-            network(given)
+            network(images)
         _wait(where)
 
     inference = _speed(infer)
     network.train()
     return {
         "parameters": sum(p.numel() for p in network.head.parameters()),
-        "multiply_adds": multiply_adds(network.eval(), given[:1]),
+        "multiply_adds": multiply_adds(network.eval(), images[:1]),
         "inference": inference,
-        "training": _speed(_step(_objective(settings, network, row, where), settings, given, row)),
+        "training": _speed(_step(_objective(settings, network, row, where), settings, images, row)),
     }
 
 
 def multiply_adds(network: Network, photo: Any) -> int:
-    """Of matrix products and convolutions of one photo (or its maps); sums, norms and activations are not counted."""
+    """Count multiply-adds of one photo (or its maps): products and convolutions, not sums, norms or activations."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    # the counter knows no formula of the CPU's fused attention
+    # the counter has no formula for the CPU's fused attention
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         network(photo)
     return int(counter.get_total_flops()) // 2
@@ -85,7 +85,7 @@ def _objective(settings: params.Params, network: Network, row: str, where: Any) 
 
 
 def _step(objective: Objective, settings: params.Params, images: Any, row: str) -> Callable[[], None]:
-    """One update on random labels as dense as COCO's."""
+    """Prepare one update on random labels as dense as COCO's."""
     import numpy as np
     import torch
 
@@ -109,7 +109,7 @@ def _step(objective: Objective, settings: params.Params, images: Any, row: str) 
 
 
 def _speed(call: Callable[[], None]) -> float:
-    """Images/s of a call on a batch: the median of some rounds after one that does not count."""
+    """Images/s of a call on a batch: the median of ``ROUNDS`` after a warm-up."""
 
     def seconds() -> float:
         started = time.perf_counter()
@@ -127,15 +127,15 @@ def _wait(where: Any) -> None:
 
 
 def main() -> str:
-    """``python -m benchmarks.cost KIND ROW ...``: measure them, in turn."""
+    """``python -m benchmarks.cost KIND ROW ...``: measure the rows, one after another."""
     kind, *rows = sys.argv[1:]
-    found = {}
+    costs = {}
     for row in rows:
-        found[row] = cost(kind, row)
-        say(f"  {row}: {found[row]}")
+        costs[row] = cost(kind, row)
+        say(f"  {row}: {costs[row]}")
     out = cell.CELLS / f"cost-{kind}.json"
-    files.write_json(out, {"device": device.describe(device.pick()), "rows": found})
-    return f"{len(found)} rows in {out}"
+    files.write_json(out, {"device": device.describe(device.pick()), "rows": costs})
+    return f"{len(costs)} rows in {out}"
 
 
 if __name__ == "__main__":

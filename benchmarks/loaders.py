@@ -1,9 +1,8 @@
-"""Photos on their way to a batch: the project's loading, and the literature's loader on the same files and cores.
+"""Loading of photos into batches: sadcl's loader against the literature's, on equal files and cores.
 
-The photos are coco-mini's where they lie under data/raw, else those of the scenes; both are small, so copies are
-enlarged to 640 x 480 (or 480 x 640) and, as photos at full size, to 1280 x 960. Enlarged photos are smooth and make
-small files, which decode fast on both sides; so some rows have a second form with a grain that makes the files as large
-as COCO's own (160 kB).
+The photos are coco-mini's if they are under data/raw, else those of the scenes. Both are small, so copies are enlarged
+to 640 x 480 (or 480 x 640) and, for photos at full size, to 1280 x 960. Enlarged photos are smooth and give small files
+that decode fast; so some rows have a second form, with a grain that makes files as large as COCO's (160 kB).
 """
 
 import io
@@ -43,7 +42,7 @@ CROP = params.Augmentation(kind="multiscale_crop", flip=True)
 
 @dataclass(frozen=True)
 class Files:
-    """Photos as they came, their table, and their shards by the short side that they were prepared at."""
+    """Photo files, their table, and their shards at full size and at short side 256."""
 
     root: Path
     table: Table
@@ -56,17 +55,17 @@ class Files:
 
 
 def originals() -> list[Path]:
-    """Photos to copy, or none."""
+    """Find photos to copy; empty where there are none."""
     for folder in FOLDERS:
-        found = sorted(Path(folder).glob("*.jpg"))
-        if found:
-            return found[:COUNT]
+        paths = sorted(Path(folder).glob("*.jpg"))
+        if paths:
+            return paths[:COUNT]
     return []
 
 
 @cache
-def made(size: tuple[int, int] = LARGE, grain: float = 0.0) -> Files:
-    """Copies of a size, table and shards in a temporary folder that lasts as long as the process."""
+def prepared(size: tuple[int, int] = LARGE, grain: float = 0.0) -> Files:
+    """Create copies of a size, their table and shards, in a temporary folder that lasts as long as the process."""
     folder = Path(_temporary().name) / f"{size[0]}-{grain}"
     source = folder / "raw"
     source.mkdir(parents=True)
@@ -80,10 +79,10 @@ def made(size: tuple[int, int] = LARGE, grain: float = 0.0) -> Files:
         large.save(source / f"{i}.jpg", quality=90)
         names.append(f"{i}.jpg,{'ab'[i % 2]},train")
     (source / "labels.csv").write_text("\n".join(["file,labels,split", *names]) + "\n")
-    how = params.Ingest(
+    settings = params.Ingest(
         source="raw", format="csv", annotations={"train": "labels.csv"}, images={"train": "."}, select_fraction=0
     )
-    table = ingest(folder, "raw", how, 1, folder / "cache", processes.workers())
+    table = ingest(folder, "raw", settings, 1, folder / "cache", processes.workers())
     for name, side in (("whole", None), ("small", 256)):
         writer.write_shards(table, folder, folder / name, params.Prepare(short_side=side), processes.workers())
     return Files(folder, table, Shards(folder / "whole/train"), Shards(folder / "small/train"))
@@ -101,7 +100,7 @@ def model(side: int) -> params.Model:
 
 
 class Plain(Dataset[Tensor]):
-    """The literature's data set: open, RGB, the transform on Pillow images, a tensor, normalised."""
+    """The literature's data set: open, RGB, transform of Pillow images, tensor, normalise."""
 
     def __init__(self, paths: list[Path], transform: Callable[[Image.Image], Image.Image]) -> None:
         self.paths, self.transform = paths, transform
@@ -153,8 +152,8 @@ class PlainSquash:
         return image.resize((self.side, self.side), Image.Resampling.BILINEAR)
 
 
-def _training(of: Shards, paths: list[Path], side: int) -> Pair:
-    batches = TrainingBatches(of, model(side), CROP, BATCH, 1, keep_bytes=0)
+def _training(shards: Shards, paths: list[Path], side: int) -> Pair:
+    batches = TrainingBatches(shards, model(side), CROP, BATCH, 1, keep_bytes=0)
     loader = plain_loader(paths, PlainCrop(side), shuffle=True)
     return lambda: sum(1 for _ in batches.epoch(0)), lambda: sum(1 for _ in loader)
 
@@ -165,40 +164,40 @@ def _evaluation(files: Files) -> Pair:
 
 
 def training_448() -> Pair:
-    """Stage-2 batches at 448 px from photos kept as they are."""
-    return _training(made().whole, made().paths, 448)
+    """Stage-2 batches at 448 px from shards at full size."""
+    return _training(prepared().whole, prepared().paths, 448)
 
 
 def training_448_grain() -> Pair:
-    """The same with files as large as COCO's."""
-    files = made(grain=GRAIN)
+    """Stage-2 batches at 448 px from files as large as COCO's."""
+    files = prepared(grain=GRAIN)
     return _training(files.whole, files.paths, 448)
 
 
 def training_224() -> Pair:
-    """Stage-2 batches at 224 px from shards prepared at short side 256; beside, from the photos as they are."""
-    return _training(made().small, made().paths, 224)
+    """Stage-2 batches at 224 px from shards at short side 256, against the literature's from photos at full size."""
+    return _training(prepared().small, prepared().paths, 224)
 
 
 def evaluation_448() -> Pair:
     """Test batches at 448 px."""
-    return _evaluation(made())
+    return _evaluation(prepared())
 
 
 def evaluation_448_grain() -> Pair:
-    """The same with files as large as COCO's."""
-    return _evaluation(made(grain=GRAIN))
+    """Test batches at 448 px from files as large as COCO's."""
+    return _evaluation(prepared(grain=GRAIN))
 
 
 def _prepare(files: Files) -> Pair:
-    """Shards at short side 256; beside, a loop over the same files with Pillow on as many threads."""
+    """Shards at short side 256, against a loop with Pillow over equal files on as many threads."""
     settings = params.Prepare(short_side=256)
 
-    def ours() -> None:
+    def shards() -> None:
         with tempfile.TemporaryDirectory() as folder:
             writer.write_shards(files.table, files.root, Path(folder), settings, processes.workers())
 
-    def one(path: Path, folder: Path) -> None:
+    def resize(path: Path, folder: Path) -> None:
         image = Image.open(path).convert("RGB")
         scale = 256 / min(image.size)
         size = (round(image.width * scale), round(image.height * scale))
@@ -206,24 +205,24 @@ def _prepare(files: Files) -> Pair:
 
     def plain() -> None:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes.workers()) as pool:
-            list(pool.map(lambda path: one(path, Path(folder)), files.paths))
+            list(pool.map(lambda path: resize(path, Path(folder)), files.paths))
 
-    return ours, plain
+    return shards, plain
 
 
 def prepare_full() -> Pair:
-    """Photos at full size."""
-    return _prepare(made(FULL))
+    """Shards at short side 256 from photos at full size."""
+    return _prepare(prepared(FULL))
 
 
 def prepare_large() -> Pair:
-    """Photos of COCO's size, which cannot be decoded at a half."""
-    return _prepare(made())
+    """Shards at short side 256 from photos of COCO's size, too small to be decoded at half size."""
+    return _prepare(prepared())
 
 
 def decoding() -> Pair:
-    """An epoch of test batches, and what no loader can beat: the same photos decoded and thrown away, on all cores."""
-    data = [path.read_bytes() for path in made().paths]
+    """An epoch of test batches, against the limit of any loader: decoding alone, on all cores."""
+    data = [path.read_bytes() for path in prepared().paths]
 
     def limit() -> None:
         with ThreadPoolExecutor(processes.workers()) as pool:
@@ -233,39 +232,39 @@ def decoding() -> Pair:
 
 
 def training_decoding() -> Pair:
-    """The same beside stage-2 batches."""
+    """Stage-2 batches, against decoding alone."""
     return training_448()[0], decoding()[1]
 
 
 def pixels_448() -> Pair:
-    """How far pixels are from the plain chain's, at 448 px from photos as they are: levels of 255, mean absolute."""
-    return lambda: _apart(448, made().whole), lambda: None
+    """Mean absolute difference of pixels from the plain chain's, at 448 px from full size, in levels of 255."""
+    return lambda: _difference(448, prepared().whole), lambda: None
 
 
 def pixels_224() -> Pair:
-    """The same at 224 px, from shards of short side 256 beside the photos as they are."""
-    return lambda: _apart(224, made().small), lambda: None
+    """Mean absolute difference of pixels at 224 px, from shards at short side 256, in levels of 255."""
+    return lambda: _difference(224, prepared().small), lambda: None
 
 
-def _apart(side: int, of: Shards) -> float:
-    apart = []
-    for row, name in enumerate(of.ids):
-        image = PlainSquash(side)(Image.open(made().root / made().table.source / name).convert("RGB"))
-        mine = squash(decode.pixels(of.jpeg(row), at_least=side), side)
-        apart.append(np.abs(mine.astype(int) - np.asarray(image)).mean())
-    return float(np.mean(apart))
+def _difference(side: int, shards: Shards) -> float:
+    differences = []
+    for row, name in enumerate(shards.ids):
+        image = PlainSquash(side)(Image.open(prepared().root / prepared().table.source / name).convert("RGB"))
+        pixels = squash(decode.pixels(shards.jpeg(row), at_least=side), side)
+        differences.append(np.abs(pixels.astype(int) - np.asarray(image)).mean())
+    return float(np.mean(differences))
 
 
 def scores() -> Pair:
-    """How far the trained model's scores of test photos are from those on the plain chain's pixels, mean absolute."""
-    from sadcl.model.tagger import load
+    """Mean absolute difference of the trained model's scores from those on the plain chain's pixels."""
+    from sadcl.weights.loader import load_tagger
 
-    of, tagger = Shards(TEST), load(MODEL)
-    data = [of.jpeg(i) for i in range(len(of))]
+    test, tagger = Shards(TEST), load_tagger(MODEL)
+    data = [test.jpeg(i) for i in range(len(test))]
     plain = PlainSquash(int(tagger.head["preprocessing"]["side"]))
 
-    def apart() -> float:
-        beside = tagger.scores([plain(Image.open(io.BytesIO(one)).convert("RGB")) for one in data])
-        return float(np.abs(tagger.scores(data) - beside).mean())
+    def difference() -> float:
+        baseline = tagger.scores([plain(Image.open(io.BytesIO(photo)).convert("RGB")) for photo in data])
+        return float(np.abs(tagger.scores(data) - baseline).mean())
 
-    return apart, lambda: None
+    return difference, lambda: None

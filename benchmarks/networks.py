@@ -1,4 +1,4 @@
-"""What ``make bench`` compares of the networks: the head, a photo's way through, a training step."""
+"""Network benchmarks of ``make bench``: head, inference of a photo, training step."""
 
 import numpy as np
 import torch
@@ -20,11 +20,11 @@ from sadcl.training.objective import DualContrastive
 
 
 def head() -> Pair:
-    """SARL at the paper's size, forward and backward, and the same built of torch's own attention."""
+    """SARL at the paper's size, forward and backward, against one built of torch's own attention."""
     torch.manual_seed(0)
     model = params.load(path=params.RECIPES / "coco2014-r101-448.yaml").model.model_copy(update={"dropout": 0.0})
     feature_map = torch.randn(8, 2048, 14, 14)
-    ours, plain = SARL(2048, 80, model), PlainSARL(2048, 80, model)
+    sarl, plain = SARL(2048, 80, model), PlainSARL(2048, 80, model)
 
     def run(module: nn.Module) -> Side:
         def side() -> None:
@@ -34,16 +34,16 @@ def head() -> Pair:
 
         return side
 
-    return run(ours), run(plain)
+    return run(sarl), run(plain)
 
 
 def inference() -> Pair:
-    """One photo through the paper's network; and the same with the projections that only training needs."""
+    """Inference of one photo by the paper's network, against one with the projections that only training needs."""
     torch.manual_seed(0)
     model = params.load(path=params.RECIPES / "coco2014-r101-448.yaml").model
     module = DualContrast(Network(model, 80, start=False), torch.randn(80, model.width), model.embedding).eval()
     photo, bank = torch.randn(1, 3, model.side, model.side), torch.randn(32 * 80, model.width)
-    ours = module.network.to(memory_format=torch.channels_last)
+    network = module.network.to(memory_format=torch.channels_last)
 
     def run(forward: Side) -> Side:
         def side() -> None:
@@ -52,11 +52,11 @@ def inference() -> Pair:
 
         return side
 
-    return run(lambda: ours(photo.contiguous(memory_format=torch.channels_last))), run(lambda: module(photo, bank))
+    return run(lambda: network(photo.contiguous(memory_format=torch.channels_last))), run(lambda: module(photo, bank))
 
 
 class PlainSARL(nn.Module):
-    """Encoder and decoder layer by layer as the literature writes them: post-norm, attention weights returned."""
+    """SARL layer by layer as in the literature: post-norm, with attention weights returned."""
 
     def __init__(self, D: int, C: int, settings: params.Model) -> None:
         super().__init__()
@@ -95,32 +95,32 @@ class PlainSARL(nn.Module):
 
 
 def step() -> Pair:
-    """Forward and backward of a batch of 50 scenes, with both ways to stride 16."""
+    """Forward and backward of a batch of 50 scenes at stride 16: ended early, against dilated."""
     model = params.load(path=params.RECIPES / "scenes.yaml").model
     images = torch.randn(50, 3, model.side, model.side).contiguous(memory_format=torch.channels_last)
 
-    def one(dilated: bool) -> Side:
+    def side(dilated: bool) -> Side:
         network = Network(model.model_copy(update={"dilated": dilated}), 10).train()
         network = network.to(memory_format=torch.channels_last)
         return lambda: network(images).logits.mean().backward()
 
-    return one(False), one(True)
+    return side(False), side(True)
 
 
 def training(B: int = 32, C: int = 80) -> Pair:
-    """A whole update of stage 2, every part of Lite0 learning at 224 px; and the same written plainly.
+    """One update of stage 2 with all of Lite0 trained at 224 px, against a plain implementation.
 
-    The plain side has the same network, losses, optimiser and memory, in float32 as ours: no channels-last, no fused
-    optimiser, losses over all 2BC entries, a loop for the memory, and each loss read at once.
+    The plain side has equal network, losses, optimiser and memory, in float32 too, but no channels-last, no fused
+    optimiser, losses over all 2BC entries, a loop for the memory, and reads each loss at once.
     """
     recipe = params.load(path=params.RECIPES / "coco-mini.yaml")
     model = recipe.model.model_copy(update={"side": 224, "frozen": (), "freeze_batch_norm": False, "weights": "random"})
     torch.manual_seed(0)
     images, targets = torch.randn(B, 3, 224, 224), torch.rand(B, C) < POSITIVE
-    return _ours(model, recipe.train, images, targets), _plain(model, recipe.train, images, targets)
+    return _sadcl(model, recipe.train, images, targets), _plain(model, recipe.train, images, targets)
 
 
-def _ours(model: params.Model, fit: params.Train, images: Tensor, targets: Tensor) -> Side:
+def _sadcl(model: params.Model, fit: params.Train, images: Tensor, targets: Tensor) -> Side:
     B, C = targets.shape
     module = DualContrast(Network(model, C), torch.randn(C, model.width), model.embedding).train()
     module.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What ``make bench`` compares: the project's own code, and the same thing written the plain way."""
+"""Pairs of implementations for ``make bench``: sadcl's, and a plain one."""
 
 import tempfile
 from collections.abc import Callable
@@ -23,13 +23,13 @@ Pair = tuple[Side, Side]
 
 
 def contrast(B: int = 32, C: int = 80, E: int = 1024) -> Pair:
-    """Sample-to-sample and its gradient on activated entries, and over all 2BC entries of batch and memory."""
+    """Sample-to-sample and its gradient on activated entries, against all 2BC entries of batch and memory."""
     torch.manual_seed(0)
     features = torch.randn(2 * B, C, E, requires_grad=True)
     present = torch.rand(2 * B, C) < POSITIVE
     names = torch.arange(C).expand(2 * B, C)
 
-    def ours() -> None:
+    def sadcl() -> None:
         features.grad = None
         sample_to_sample(features[present], names[present]).backward()
 
@@ -37,45 +37,45 @@ def contrast(B: int = 32, C: int = 80, E: int = 1024) -> Pair:
         features.grad = None
         dense_sample_to_sample(features, present, 0.2).backward()
 
-    return ours, plain
+    return sadcl, plain
 
 
 def dense_sample_to_sample(features: Tensor, present: Tensor, temperature: float) -> Tensor:
-    """The formula over all entries [2B, C, E], activated or not, with masks."""
+    """Sample-to-sample over all entries [2B, C, E], activated or not, with masks."""
     names = torch.arange(present.shape[1]).expand(present.shape)
-    x, there, label = F.normalize(features.flatten(0, 1), dim=1), present.flatten(), names.flatten()
+    x, positive, label = F.normalize(features.flatten(0, 1), dim=1), present.flatten(), names.flatten()
     similar = (x @ x.T / temperature).masked_fill(torch.eye(len(x), dtype=torch.bool), -torch.inf)
-    share = similar - similar.masked_fill(~there, -torch.inf).logsumexp(1, keepdim=True)
-    pair = (label[:, None] == label) & there & there[:, None]
+    share = similar - similar.masked_fill(~positive, -torch.inf).logsumexp(1, keepdim=True)
+    pair = (label[:, None] == label) & positive & positive[:, None]
     pair.fill_diagonal_(False)
-    return (-share.masked_fill(~pair, 0).sum(1) / pair.sum(1).clamp(min=1))[there].mean()
+    return (-share.masked_fill(~pair, 0).sum(1) / pair.sum(1).clamp(min=1))[positive].mean()
 
 
 def contrast_500() -> Pair:
-    """The same with 500 classes; the plain way would need over 8 GB."""
+    """Sample-to-sample with 500 classes; the plain implementation would need over 8 GB."""
     return contrast(C=500)
 
 
 def memory() -> Pair:
-    """The memory takes 200 features; and one by one in a Python loop."""
+    """Update of the memory with 200 features, against a Python loop."""
     torch.manual_seed(0)
     B, C, D = 32, 80, 2048
-    bank, kept = Memory(torch.zeros(C, D), B), torch.zeros(B, C, D)
+    bank, slots = Memory(torch.zeros(C, D), B), torch.zeros(B, C, D)
     features, targets, scores = torch.randn(B, C, D), torch.zeros(B, C, dtype=torch.bool), torch.rand(B, C)
     targets.view(-1)[torch.randperm(B * C)[:200]] = True
     scores[targets] = 0.9
 
     positives = targets.nonzero(as_tuple=True)
 
-    def ours() -> None:
+    def sadcl() -> None:
         bank.update(activated(features, positives), positives, activated(scores, positives), 0.8)
 
     def plain() -> None:
-        for i, j in zip(*(at.tolist() for at in positives), strict=True):
+        for i, j in zip(*(index.tolist() for index in positives), strict=True):
             if scores[i, j] > 0.8:
-                kept[i, j] = features[i, j]
+                slots[i, j] = features[i, j]
 
-    return ours, plain
+    return sadcl, plain
 
 
 def _coco() -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +85,7 @@ def _coco() -> tuple[np.ndarray, np.ndarray]:
 
 
 def figures() -> Pair:
-    """All figures, and the pass that released codes have: scores through a text file, then loops."""
+    """All metrics, against the evaluation of released codes: scores through a text file, then loops."""
     scores, targets = _coco()
     return lambda: evaluate(scores, targets), lambda: plain_figures(scores, targets)
 
@@ -100,15 +100,15 @@ def plain_figures(scores: np.ndarray, targets: np.ndarray) -> tuple[float, list[
     C = scores.shape[1]
     precisions, counts = [], [[0, 0, 0] for _ in range(C)]
     for j in range(C):
-        order, found, at_hits = np.argsort(-table[:, j]), 0, []
+        order, hits, at_hits = np.argsort(-table[:, j]), 0, []
         for rank, i in enumerate(order, 1):
             if table[i, C + j] > 0:
-                found += 1
-                at_hits.append(found / rank)
-            said, there = table[i, j] > 0.5, table[i, C + j] > 0
-            counts[j][0] += said and there
-            counts[j][1] += said
-            counts[j][2] += there
+                hits += 1
+                at_hits.append(hits / rank)
+            predicted, present = table[i, j] > 0.5, table[i, C + j] > 0
+            counts[j][0] += predicted and present
+            counts[j][1] += predicted
+            counts[j][2] += present
         for k in range(len(at_hits) - 2, -1, -1):
             at_hits[k] = max(at_hits[k], at_hits[k + 1])
         precisions.append(sum(at_hits) / len(at_hits))
@@ -116,7 +116,7 @@ def plain_figures(scores: np.ndarray, targets: np.ndarray) -> tuple[float, list[
 
 
 def bootstrap(draws: int = 100) -> Pair:
-    """All figures on resamples of COCO's validation split, and the loop that writes each resample out."""
+    """All metrics on resamples of COCO's validation split, against a loop that repeats rows."""
     scores, targets = _coco()
     scores = scores.astype(float)
     counts = multiplicities(len(scores), draws, 0)
@@ -130,12 +130,12 @@ def bootstrap(draws: int = 100) -> Pair:
 
 
 def bootstrap_1000() -> Pair:
-    """A thousand resamples, as the gate takes them for each model."""
+    """A thousand resamples, as in the gate for each model."""
     return bootstrap(1000)
 
 
 def average_precision() -> Pair:
-    """All figures of COCO's validation split, and scikit-learn's average precision alone."""
+    """All metrics of COCO's validation split, against scikit-learn's average precision alone."""
     scores, targets = _coco()
     return (
         lambda: evaluate(scores, targets),

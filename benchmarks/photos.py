@@ -1,4 +1,4 @@
-"""The photos of the comparison, whatever recipe the project itself is at."""
+"""Shards of the comparison's photos, independent of the project's current recipe."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ RECIPE, OUT = params.RECIPES / "coco-mini.yaml", Path("benchmarks/shards")
 
 
 def main() -> str:
-    """Read coco-mini as its recipe says, and write its shards."""
+    """Ingest coco-mini by its recipe, and write its shards."""
     settings = params.load(path=RECIPE)
     source = f"data/raw/{settings.ingest.source}"
     workers = processes.workers()

@@ -1,4 +1,4 @@
-"""Global average pooling on the same backbone, data and number of epochs as SARL and SADCL together."""
+"""Global average pooling with the backbone, data and total epochs of SARL and SADCL."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ FIGURES = ("mAP", "CP", "CR", "CF1", "CF1_harmonic", "OP", "OR", "OF1")
 
 
 def main() -> str:
-    """Train the baseline for as many epochs as both stages have, and score it on the test split."""
+    """Train the baseline for the epochs of both stages, and score it on the test split."""
     settings = params.load("model", "pretrain", "train", "evaluate", "seed")
     baseline = settings.model_copy(
         update={
@@ -35,10 +35,10 @@ def main() -> str:
 
 def _score(file: Path, settings: params.Evaluate) -> dict[str, float]:
     network, head = checkpoint.load_network(file)
-    test, where = Shards(SHARDS / "test"), device.pick()
+    test, target = Shards(SHARDS / "test"), device.pick()
     batches = evaluation_batches(test, params.Model(**head["model"]).for_test(), settings.batch)
-    shown = track(batches, "test", total=-(-len(test) // settings.batch), each=settings.batch)
-    scores = tagger.sigmoid(tagger.logits(network.to(where), shown, where, head["precision"]))
+    tracked = track(batches, "test", total=-(-len(test) // settings.batch), each=settings.batch)
+    scores = tagger.sigmoid(tagger.logits(network.to(target), tracked, target, head["precision"]))
     figures = evaluate(scores, test.targets, test.ignored, settings.threshold)
     return {name: float(figures[name]) for name in FIGURES}  # type: ignore[literal-required]
 

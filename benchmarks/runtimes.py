@@ -1,4 +1,4 @@
-"""Images a second of one model by what computes it: torch as it is and compiled, onnxruntime in float32 and int8."""
+"""Images per second of one model by runtime: torch, eager and compiled, and onnxruntime in float32 and int8."""
 
 import os
 import shutil
@@ -28,14 +28,14 @@ TRAINED, SHARDS = Path("models/train"), Path("data/shards")
 FLOAT, INT8 = "onnxruntime", "onnxruntime, int8"
 BATCH, ROUNDS, SECONDS = 32, 5, 0.5
 CALIBRATED_ON = 8
-"""Batches of training photos that give int8 its ranges; the cost is then seen on select, which they are not from."""
+"""Batches of training photos that give int8 its ranges; its loss of mAP is measured on select."""
 
 Networks = dict[str, nn.Module]
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second of a runtime, medians of rounds in which all runtimes took turns."""
+    """Images per second of a runtime: medians of rounds in which all runtimes take turns."""
 
     runtime: str
     one: float
@@ -46,10 +46,10 @@ class Speed:
 
 @dataclass(frozen=True)
 class Measured:
-    """Speeds, and what int8 costs.
+    """Speeds of all runtimes, and mAP of both ONNX models.
 
     Attributes:
-        model: what was measured, in words.
+        model: backbone, head and side.
         speeds: of each runtime.
         select: mAP on the select split of both ONNX models, in percent; None without trained weights or shards.
     """
@@ -60,7 +60,7 @@ class Measured:
 
 
 def measure() -> Measured:
-    """Measure the trained model, or without one a random one of the same shape, which has speeds only."""
+    """Measure the trained model, or a random one of equal shape, which has speeds only."""
     model = _model()
     model.network, model.device = model.network.to(onnx_network.CPU), onnx_network.CPU
     with tempfile.TemporaryDirectory() as folder:
@@ -72,11 +72,11 @@ def measure() -> Measured:
     return Measured(words + ("" if (TRAINED / "weights.safetensors").exists() else ", random weights"), speeds, select)
 
 
-def lines(found: Measured) -> Iterator[str]:
-    """The table that ``make bench`` prints."""
-    yield f"{found.model + ', images/s':60}{'one':>10}{BATCH:>10}{'':4}{'mAP on select':>13}"
-    select = found.select or {}
-    for speed in found.speeds:
+def lines(measured: Measured) -> Iterator[str]:
+    """Format the table for ``make bench``."""
+    yield f"{measured.model + ', images/s':60}{'one':>10}{BATCH:>10}{'':4}{'mAP on select':>13}"
+    select = measured.select or {}
+    for speed in measured.speeds:
         figure = f"{select[speed.runtime]:.2f}" if speed.runtime in select else "-"
         yield f"{speed.runtime:60}{speed.one:10.1f}{speed.batch:10.1f}{'':4}{figure:>13}"
     if select:
@@ -106,20 +106,21 @@ def _networks(model: Tagger, folder: Path) -> Networks:
     quantise(whole, small, _photos(model))
     onnx = {FLOAT: onnx_network.OnnxNetwork(whole), INT8: onnx_network.OnnxNetwork(small)}
     compiled: Any = torch.compile(model.network, dynamic=False)
-    there = {"torch, compiled": compiled} if shutil.which(os.environ.get("CXX", "g++")) else {}  # it calls a compiler
-    return {"torch": model.network, **there, **onnx}
+    # torch.compile calls a C++ compiler
+    optional = {"torch, compiled": compiled} if shutil.which(os.environ.get("CXX", "g++")) else {}
+    return {"torch": model.network, **optional, **onnx}
 
 
 def quantise(whole: Path, small: Path, photos: list[Tensor]) -> None:
-    """An ONNX model in int8: weights by output channel, activations by ranges that photos showed beforehand (static).
+    """Quantise an ONNX model to int8: weights by output channel, activations by ranges measured beforehand (static).
 
-    Ranges found anew for each photo (dynamic) leave convolutions slower than in float32, and they are most of the work.
-    All operators are taken, not the products alone: a convolution then has the range behind its ReLU6, not before it.
+    Ranges computed for each photo (dynamic) leave convolutions, most of the work, slower than in float32. All operators
+    are quantised, not products alone: a convolution then has the range behind its ReLU6, not before it.
 
     Args:
-        whole: in float32.
-        small: where to write.
-        photos: batches [B, 3, S, S] that give the ranges.
+        whole: the model in float32.
+        small: path of the int8 model.
+        photos: batches [B, 3, S, S] for the ranges.
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -135,12 +136,12 @@ def quantise(whole: Path, small: Path, photos: list[Tensor]) -> None:
     ready = small.with_suffix(".ready.onnx")
     with export.silence():
         quant_pre_process(whole, ready, skip_symbolic_shape=True)
-        unsigned = quantization.QuantType.QUInt8  # what x86's int8 products take beside signed weights
+        unsigned = quantization.QuantType.QUInt8  # x86's int8 products take unsigned activations and signed weights
         quantization.quantize_static(ready, small, Photos(), per_channel=True, activation_type=unsigned)
 
 
 def _photos(model: Tagger) -> list[Tensor]:
-    """Training photos, or noise where there are none."""
+    """Load training photos, or noise where there are none."""
     settings = params.Model(**model.head["model"]).for_test()
     if not (SHARDS / "train" / "index.json").exists():
         return [torch.randn(BATCH, 3, settings.side, settings.side)]
@@ -149,12 +150,12 @@ def _photos(model: Tagger) -> list[Tensor]:
 
 
 def _speeds(networks: Networks, side: int) -> list[Speed]:
-    one, many = (_rates(networks, count, side) for count in (1, BATCH))
-    return [Speed(name, one[name], many[name]) for name in networks]
+    single, batched = (_rates(networks, count, side) for count in (1, BATCH))
+    return [Speed(name, single[name], batched[name]) for name in networks]
 
 
 def _rates(networks: Networks, count: int, side: int) -> dict[str, float]:
-    """Images a second, after a call that does not count (it compiles)."""
+    """Measure images per second, after a first call, which compiles."""
     images = torch.randn(count, 3, side, side).contiguous(memory_format=torch.channels_last)
     rates: dict[str, list[float]] = {name: [] for name in networks}
     with torch.inference_mode(), export.silence():
@@ -163,7 +164,7 @@ def _rates(networks: Networks, count: int, side: int) -> dict[str, float]:
         for _ in range(ROUNDS):
             for name, network in networks.items():
                 rates[name].append(count / _seconds(lambda network=network: network(images)))  # type: ignore[misc]
-    return {name: statistics.median(found) for name, found in rates.items()}
+    return {name: statistics.median(values) for name, values in rates.items()}
 
 
 def _seconds(call: Callable[[], Any]) -> float:

@@ -1,7 +1,7 @@
-"""``make bench``: what the project's own code costs beside the plain way, as ratios of medians in one run.
+"""``make bench``: cost of sadcl's code against plain implementations, as ratios of medians in one run.
 
-Prints each row with its bound, keeps the figures in a JSON, and ends with 1 where a row falls short. With words
-(``python -m benchmarks.speed px``) only the rows whose names hold one of them, and nothing is kept.
+Prints each row with its bound, writes a JSON file, and ends with status 1 where a row falls short. With words
+(``python -m benchmarks.speed px``) it measures only rows whose names contain one of them, and writes nothing.
 """
 
 import os
@@ -29,12 +29,12 @@ class Row:
     """A line of the table.
 
     Attributes:
-        name: what is compared.
+        name: of the comparison.
         make: prepares both sides.
-        at_least: the ratio plain / ours that is promised, or None.
-        at_most: the cost of our side that is promised, or None; the plain side is then not run.
-        repeats: rounds that count.
-        cost: of one side: seconds by default.
+        at_least: promised ratio plain / ours, or None.
+        at_most: promised cost of sadcl's side, or None; the plain side then does not run.
+        repeats: measured rounds.
+        cost: measures one side; seconds by default.
         unit: of the cost.
     """
 
@@ -62,7 +62,7 @@ class Measured:
 
 
 def seconds(side: pairs.Side) -> float:
-    """Wall time of a call; short ones are called until a fifth of a second has gone, for their mean."""
+    """Measure the wall time of a call; short calls are repeated for 0.2 s and averaged."""
     started, calls, gone = time.perf_counter(), 0, 0.0
     while gone < 0.2:
         side()
@@ -71,12 +71,12 @@ def seconds(side: pairs.Side) -> float:
 
 
 def value(side: pairs.Side) -> float:
-    """What a side itself measures."""
+    """Return the number that a side computes."""
     return float(str(side()))
 
 
 def peak(side: pairs.Side) -> float:
-    """MB that one call holds at most, above what stood before and without what it leaves behind (gradients)."""
+    """Measure the peak memory of a call in MB, beyond what stays allocated after it (gradients)."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     with silence(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         side()
@@ -92,15 +92,15 @@ def peak(side: pairs.Side) -> float:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Torch's profiler tells of its own start and end on stderr, from below Python."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    """Silence stderr below Python: torch's profiler prints its own start and end there."""
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)
 
 
 LOADING = (
@@ -138,22 +138,22 @@ ROWS = (
 
 
 def main(words: Sequence[str] = ()) -> int:
-    """Measure every row, or those whose names hold one of the words; the exit status."""
+    """Measure every row, or those whose names contain one of the words; return the exit status."""
     print(f"{'':60}{'ours':>10}{'plain':>10}{'':4}{'plain / ours':>13}{'at least':>10}")
-    found = []
+    results = []
     for row in (row for row in ROWS if not words or any(word in row.name for word in words)):
         lacks = missing(row)
         if lacks:
             print(f"{row.name:60}{lacks:>34}")
             continue
-        one = measure(row)
-        found.append(one)
-        bound = "" if one.at_least is None else f"{one.at_least:10g}" + ("" if one.holds else "  short")
-        plain = "-" if one.plain is None else f"{one.plain:.3f}"
-        ratio = f"at most {one.at_most:g}" if one.ratio is None else f"{one.ratio:.2f}"
-        print(f"{one.name:60}{one.ours:10.3f}{plain:>10} {one.unit:3}{ratio:>13}{bound}", flush=True)
+        result = measure(row)
+        results.append(result)
+        bound = "" if result.at_least is None else f"{result.at_least:10g}" + ("" if result.holds else "  short")
+        plain = "-" if result.plain is None else f"{result.plain:.3f}"
+        ratio = f"at most {result.at_most:g}" if result.ratio is None else f"{result.ratio:.2f}"
+        print(f"{result.name:60}{result.ours:10.3f}{plain:>10} {result.unit:3}{ratio:>13}{bound}", flush=True)
     if words:
-        return int(not all(one.holds for one in found))
+        return int(not all(result.holds for result in results))
     computed = runtimes.measure()
     for line in runtimes.lines(computed):
         print(line, flush=True)
@@ -165,16 +165,16 @@ def main(words: Sequence[str] = ()) -> int:
         "torch": torch.__version__.partition("+")[0],
         "threads": torch.get_num_threads(),
     }
-    tables = {"rows": [asdict(one) for one in found], "coverage": [asdict(one) for one in covered]}
+    tables = {"rows": [asdict(result) for result in results], "coverage": [asdict(row) for row in covered]}
     files.write_json(RESULT, {"machine": machine, **tables, "runtimes": asdict(computed)})
-    short = [one.name for one in found if not one.holds]
-    short += [f"intervals at {one.figure} {one.truth:.1f}" for one in covered if not one.holds]
+    short = [result.name for result in results if not result.holds]
+    short += [f"intervals at {row.figure} {row.truth:.1f}" for row in covered if not row.holds]
     print(f"The figures are in {RESULT}." + (f" Short: {'; '.join(short)}." if short else ""))
     return 1 if short else 0
 
 
 def missing(row: Row) -> str:
-    """What must be there first, where it is not."""
+    """Name an input that a row lacks; empty where it lacks none."""
     if row in LOADING and not loaders.originals():
         return "no photos here: run make demo first"
     if row.make is loaders.scores and not (loaders.MODEL / "weights.safetensors").exists():
@@ -183,16 +183,16 @@ def missing(row: Row) -> str:
 
 
 def measure(row: Row) -> Measured:
-    """Both sides in turns, after one round that does not count; medians, that of the turns' ratios included."""
+    """Measure both sides in turns after a warm-up round; medians of costs and of their ratios."""
     (our_side, plain_side), cost = row.make(), row.cost or seconds
     if row.at_most is not None:
-        ours = statistics.median([cost(our_side) for _ in range(row.repeats + 1)][1:])
-        return Measured(row.name, row.unit, ours, None, None, None, row.at_most, ours <= row.at_most)
+        median = statistics.median([cost(our_side) for _ in range(row.repeats + 1)][1:])
+        return Measured(row.name, row.unit, median, None, None, None, row.at_most, median <= row.at_most)
     turns = [(cost(our_side), cost(plain_side)) for _ in range(row.repeats + 1)][1:]
-    ours, plain = (statistics.median(costs) for costs in zip(*turns, strict=True))
-    ratio = statistics.median(beside / max(own, 1e-9) for own, beside in turns)
+    median, plain = (statistics.median(costs) for costs in zip(*turns, strict=True))
+    ratio = statistics.median(other_cost / max(own_cost, 1e-9) for own_cost, other_cost in turns)
     holds = row.at_least is None or ratio >= row.at_least
-    return Measured(row.name, row.unit, ours, plain, ratio, row.at_least, None, holds)
+    return Measured(row.name, row.unit, median, plain, ratio, row.at_least, None, holds)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What versioning costs: many small files against the same photos in shards, as seconds of ``dvc`` commands.
+"""Cost of versioning: photos as many small files against shards, in seconds of ``dvc`` commands.
 
     python -m benchmarks.storage [--files 100000]
 
@@ -60,7 +60,7 @@ def measure(count: int) -> Iterator[Cost]:
 
 
 def changed(shard_rows: int, *, in_order: bool) -> list[float]:
-    """Share of photos that lie in changed shards of one split when ten come to 10,000, a figure a draw, ascending."""
+    """Share of photos in changed shards of a split when ten photos join 10,000: a number for each draw, ascending."""
     random, shares = np.random.default_rng(2307), []
     for _ in range(DRAWS):
         numbers = random.integers(1, 1 << 62) + np.arange(10_010)
@@ -72,19 +72,19 @@ def changed(shard_rows: int, *, in_order: bool) -> list[float]:
 
 def _parts(ids: list[str], shard_rows: int) -> set[tuple[str, ...]]:
     ids = sorted(ids)
-    return {tuple(ids[start:end]) for start, end in writer._boundaries(ids, shard_rows)}
+    return {tuple(ids[start:end]) for start, end in writer.boundaries(ids, shard_rows)}
 
 
 def photos(folder: Path, count: int) -> table.Table:
     """Files of noise, and a table of them."""
     noise = np.random.default_rng(2307)
-    kept = []
+    rows = []
     for i in track(range(count), "making photos", unit="photos"):
         data, file = noise.bytes(BYTES), f"{i % FOLDERS:02d}/{i:06d}.jpg"
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(data)
-        kept.append((f"{i:06d}", file, hashlib.sha256(data).hexdigest()))
-    ids, names, sha256 = zip(*kept, strict=True)
+        rows.append((f"{i:06d}", file, hashlib.sha256(data).hexdigest()))
+    ids, names, sha256 = zip(*rows, strict=True)
     columns = {
         "image_id": ids, "file": names, "split": ["train"] * count, "labels": [[0]] * count, "ignored": [[]] * count,
         "width": [1] * count, "height": [1] * count, "bytes": [BYTES] * count, "sha256": sha256,
@@ -107,7 +107,7 @@ def _cost(way: str, root: Path, data: Path) -> Cost:
     shutil.rmtree(project / ".dvc/cache")
     pull = _seconds("pull", "--quiet", root=project)
     if sum(1 for path in target.rglob("*") if path.is_file()) != count:
-        raise RuntimeError(f"{way}: not everything came back")
+        raise RuntimeError(f"{way}: dvc pull restored other files than were added")
     shutil.rmtree(project)
     return Cost(way, count, add, status, push, pull)
 
@@ -119,7 +119,7 @@ def _seconds(*arguments: str, root: Path) -> float:
 
 
 def change(shard_rows: int, in_order: bool) -> dict[str, float | int | bool]:
-    """Mean and worst of ``changed``, in percent, said and returned."""
+    """Compute, print and return mean and worst case of ``changed``, in percent."""
     shares = changed(shard_rows, in_order=in_order)
     mean, worst = (round(100 * share, 1) for share in (sum(shares) / len(shares), shares[-1]))
     say(f"Ten new photos, ids {'in order' if in_order else 'in none'}, {shard_rows} a shard: {mean} %, worst {worst} %")
@@ -133,9 +133,9 @@ def main() -> None:
     count = parser.parse_args().files
     say(f"| {count:,} photos of {BYTES:,} bytes | files | add | status | push | pull |")
     say("|---|---|---|---|---|---|")
-    found = []
+    costs = []
     for cost in measure(count):
-        found.append(asdict(cost))
+        costs.append(asdict(cost))
         say(f"| {cost.way} | {cost.files:,} | {cost.add} s | {cost.status} s | {cost.push} s | {cost.pull} s |")
     changes = [change(rows, order) for order in (False, True) for rows in ALL_ROWS]
     about = {
@@ -143,7 +143,7 @@ def main() -> None:
         "bytes_each": BYTES,
         "cores": os.cpu_count(),
         "dvc": version("dvc"),
-        "seconds": found,
+        "seconds": costs,
         "changed": changes,
     }
     files.write_json(RESULTS, about)

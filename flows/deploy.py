@@ -1,4 +1,4 @@
-"""Deploy the weekly retraining to the Prefect server: ``python -m flows.deploy``."""
+"""Deployment of the weekly retraining on a Prefect server: ``python -m flows.deploy``."""
 
 import os
 import subprocess
@@ -9,19 +9,20 @@ from typing import Any
 import yaml
 
 from flows import environment
-from flows.messages import unknown
+from flows.messages import login_error
 from sadcl import files, layout, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
-TEMPLATE = Path("flows/prefect.yaml")
+TEMPLATE = Path(__file__).with_name("prefect.yaml")
+"""Deployments of the installed package; it works in any project, with or without a copy of the flows."""
 FIX = "Start the server (`prefect server start`), or check PREFECT_API_URL"
 STEP = "prefect.deployments.steps.set_working_directory"
 
 
-def render(project: Path, template: Path = TEMPLATE) -> dict[str, Any]:
-    """The template with the project's absolute path in place of PROJECT."""
-    value: dict[str, Any] = yaml.safe_load((project / template).read_text(encoding="utf-8"))
+def render(project: Path) -> dict[str, Any]:
+    """Prefect's deployment file for a project: the template with the absolute path in place of PROJECT."""
+    value: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     for step in value["pull"]:
         if step.get(STEP, {}).get("directory") == "PROJECT":
             step[STEP]["directory"] = str(project.resolve())
@@ -29,35 +30,38 @@ def render(project: Path, template: Path = TEMPLATE) -> dict[str, Any]:
 
 
 def deploy(project: Path) -> list[str]:
-    """Make the work pool where it is missing, and the deployments.
+    """Create or update the work pool and the deployments.
+
+    Args:
+        project: the project's folder, in which the runs work.
 
     Returns:
-        What to do next, a sentence a line.
+        The outcome and the next steps, one sentence per line.
 
     Raises:
-        SadclError: the server can't be reached, or refuses.
+        SadclError: the folder is no project, or the server can't be reached or rejects the deployment.
     """
     pipeline.require_project(project)
-    pools = ["work-pool", "create", "sadcl", "--type", "process", "--overwrite"]
+    pool = ["work-pool", "create", "sadcl", "--type", "process", "--overwrite"]
     files.write_text(project / layout.PREFECT_DEPLOYMENTS, yaml.safe_dump(render(project), sort_keys=False))
-    for words in (pools, ["deploy", "--all", "--prefect-file", str(layout.PREFECT_DEPLOYMENTS)]):
+    for words in (pool, ["deploy", "--all", "--prefect-file", str(layout.PREFECT_DEPLOYMENTS)]):
         _prefect(project, *words)
     return [
         "The weekly retraining is deployed.",
-        "Keep `prefect server start` and `prefect worker start --pool sadcl` running for it,",
+        "Keep `prefect server start` and `prefect worker start --pool sadcl` running,",
         f"with PREFECT_HOME={os.environ['PREFECT_HOME']} or your server's PREFECT_API_URL.",
     ]
 
 
 def _prefect(project: Path, *words: str) -> None:
     command = [sys.executable, "-m", "prefect", "--no-prompt", *words]
-    mine = processes.child_environment(processes.PREFECT_LOGIN)
-    asked = subprocess.run(command, cwd=project, env=mine, capture_output=True, text=True, check=False)
-    if asked.returncode != 0:
-        if "401 Unauthorized" in asked.stderr + asked.stdout:
-            raise unknown()
-        said = (asked.stderr.strip() or asked.stdout.strip() or "nothing").splitlines()[-1]
-        raise SadclError(f"Prefect refused `{' '.join(words[:2])}`: {said.rstrip('.')}", where=_server(), fix=FIX)
+    env = processes.child_environment(processes.PREFECT_LOGIN)
+    result = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        if "401 Unauthorized" in result.stderr + result.stdout:
+            raise login_error()
+        reason = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
+        raise SadclError(f"`prefect {' '.join(words[:2])}` failed: {reason.rstrip('.')}", where=_server(), fix=FIX)
 
 
 def _server() -> str:
@@ -65,7 +69,7 @@ def _server() -> str:
 
 
 def main() -> None:
-    """Deploy, and say what to do next."""
+    """Deploy from the current folder; exit with 0, or with 2 and a message."""
     environment.prepare()
     try:
         for line in deploy(Path()):

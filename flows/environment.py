@@ -1,4 +1,4 @@
-"""Prefect's settings for this project: where it keeps its files, and what it logs."""
+"""Prefect's settings for a project: folder of its files, start-up time and log level."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ DEFAULTS = {
 
 
 def prepare() -> None:
-    """Set what neither a person nor a profile nor a worker has set; Prefect reads it once, while it is imported.
+    """Set Prefect's variables that are not set yet; call it before Prefect is imported, which reads them.
 
     Exits with status 2 where Prefect is not installed.
     """
@@ -30,4 +30,4 @@ def prepare() -> None:
     if "PREFECT_HOME" not in os.environ:
         home = layout.PREFECT_HOME.resolve()
         os.environ["PREFECT_HOME"] = str(home)
-        home.mkdir(parents=True, exist_ok=True)  # Prefect complains while it is imported where this is missing
+        home.mkdir(parents=True, exist_ok=True)  # Prefect warns at import if it is missing

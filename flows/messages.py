@@ -1,4 +1,4 @@
-"""Prefect's log and last words without tracebacks of what a person can mend."""
+"""Messages of Prefect's logs and states without tracebacks of errors that a person can fix."""
 
 import logging
 import os
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
-class Sentences(logging.Filter):
-    """An error that a person can mend is told in its own words."""
+class TracebackFilter(logging.Filter):
+    """Replaces the traceback of a ``SadclError`` by its message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, some of them shorter."""
+        """Keep every record, and shorten those of a ``SadclError``."""
         if record.exc_info and isinstance(record.exc_info[1], SadclError):
             record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
         return True
 
 
 def install_log_filter() -> None:
-    """Put the filter on Prefect's loggers, once; and nothing about its own queues after our last words."""
+    """Add the filter to Prefect's loggers once, and silence warnings of its event queue at exit."""
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     for name in LOGGERS:
         logger = logging.getLogger(name)
-        if not any(isinstance(one, Sentences) for one in logger.filters):
-            logger.addFilter(Sentences())
+        if not any(isinstance(item, TracebackFilter) for item in logger.filters):
+            logger.addFilter(TracebackFilter())
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """A server that is not there, or goes away, as a sentence.
+    """Convert errors of Prefect's client to ``SadclError``.
 
     Raises:
-        SadclError: instead of what Prefect's client raised.
+        SadclError: the server can't be reached, disappears, or rejects the login.
     """
     from httpx import HTTPError, HTTPStatusError
 
@@ -46,22 +46,22 @@ def translate_errors() -> Iterator[None]:
         yield
     except (HTTPError, RuntimeError) as error:
         if isinstance(error, HTTPStatusError) and error.response.status_code == 401:
-            raise unknown() from error
+            raise login_error() from error
         if isinstance(error, RuntimeError) and not str(error).startswith("Failed to reach API"):
             raise
         raise SadclError(
             "The Prefect server can't be reached",
             where=_address(),
-            fix="Start it (`prefect server start`), or check PREFECT_API_URL; without one, a run has its own server",
+            fix="Start it (`prefect server start`), or check PREFECT_API_URL; without it, a run starts its own server",
         ) from error
 
 
-def unknown() -> SadclError:
-    """The server asks for a log-in, and ours is none or another."""
+def login_error() -> SadclError:
+    """Error for a server that rejects the login of this process."""
     return SadclError(
-        "The Prefect server does not know you",
+        "The Prefect server rejected the login",
         where=_address(),
-        fix="Set PREFECT_API_AUTH_STRING; `sadcl user prefect` says to what, where `sadcl up` runs",
+        fix="Set PREFECT_API_AUTH_STRING to what `sadcl user prefect` prints on the host of `sadcl up`",
     )
 
 
@@ -70,7 +70,7 @@ def _address() -> str:
 
 
 def describe(state: "State[Any]") -> str:
-    """What came of a run, for the terminal: an error that a person can mend in its own words."""
+    """Result of a run in one sentence: the message of its error, or of its state."""
     if not state.is_completed():
         error = state.result(raise_on_failure=False)
         if isinstance(error, SadclError):

@@ -1,4 +1,4 @@
-"""What a person reads in Prefect about a run: Markdown, made of files and results, without Prefect."""
+"""Markdown pages about a run for Prefect's dashboard, from files and results; imports no Prefect."""
 
 import json
 import re
@@ -16,7 +16,14 @@ LINES = 30
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a run: whether it ran, its last line, how long it took."""
+    """One stage of a run.
+
+    Attributes:
+        name: name of the stage.
+        ran: whether it ran; false if it was up to date.
+        words: last line that it printed.
+        seconds: duration.
+    """
 
     name: str
     ran: bool
@@ -25,19 +32,19 @@ class Step:
 
 
 def key(name: str) -> str:
-    """A name as Prefect takes it for an artifact: lower case, digits and dashes."""
+    """Key of an artifact in Prefect: lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def stage_page(step: Step, output: str, outs: Sequence[str], root: Path) -> str:
-    """A stage's last lines and what it made."""
-    made = [f"| `{out}` | {_size(root / out)} |" for out in outs]
-    head = [f"## {step.name}", "", f"{step.words} ({duration(step.seconds)})", "", "| made | size |", "|---|---|"]
-    return "\n".join([*head, *made, "", "```", *output.splitlines()[-LINES:], "```"])
+    """Page of a stage: its outputs with their sizes, and its last lines."""
+    sizes = [f"| `{out}` | {_size(root / out)} |" for out in outs]
+    head = [f"## {step.name}", "", f"{step.words} ({duration(step.seconds)})", "", "| output | size |", "|---|---|"]
+    return "\n".join([*head, *sizes, "", "```", *output.splitlines()[-LINES:], "```"])
 
 
 def run_page(steps: Sequence[Step], words: Sequence[str], root: Path) -> str:
-    """The run: stages and times, figures, verdict, and what came of it."""
+    """Page of a run: its outcome, stages with times, metrics, and verdict."""
     rows = [f"| {s.name} | {_ran(s)} | {s.words.replace('|', ' ')} |" for s in steps]
     table = ["| stage | ran | last line |", "|---|---|---|", *rows]
     return "\n".join(["# Retraining", "", *(f"{w}\n" for w in words), *table, "", *_figures(root), *_verdict(root)])
@@ -52,7 +59,7 @@ def _figures(root: Path) -> list[str]:
     rows = [(name, value) for name, value in metrics.items() if isinstance(value, dict) and "mAP" in value]
     if not rows:
         return []
-    head = ["| test figures, % | " + " | ".join(FIGURES) + " |", "|---|" + "---|" * len(FIGURES)]
+    head = ["| test metrics, % | " + " | ".join(FIGURES) + " |", "|---|" + "---|" * len(FIGURES)]
     return [*head, *(f"| {n} | " + " | ".join(_figure(v.get(f)) for f in FIGURES) + " |" for n, v in rows), ""]
 
 
@@ -69,7 +76,7 @@ def _figure(value: Any) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A file for showing; one that can't be read is not shown."""
+    """Content of a JSON file; empty if it can't be read, because a page shows what there is."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

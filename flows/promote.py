@@ -1,6 +1,6 @@
-"""What follows a decision, as a Prefect flow: ``python -m flows.promote`` brings the project's files in line with it.
+"""Prefect flow that updates a project's files after a decision: ``python -m flows.promote``.
 
-The decision itself is a person's: on the review page, or by ``sadcl promote``, ``reject`` and ``rollback``.
+A person decides, on the review page or by ``sadcl promote``, ``reject`` and ``rollback``.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from sadcl.progress import say
 from sadcl.project import worktree
 
 FILES = ("data/champion.json", "data/champion.dvc", "data/audit.jsonl")
-DID = {"promote": "promoted", "rollback": "went back to", "reject": "rejected", "found": "found"}
+DID = {"promote": "promoted", "rollback": "rolled back to", "reject": "rejected", "found": "found"}
 
 
 @flow(name="promote")
 def promote(commit: bool = False, root: Path = Path(".")) -> State[Any]:
-    """Repair the project's files from the registry, and tell the last decision.
+    """Update the project's files from the registry, and publish the last decision as a page.
 
     Args:
-        commit: commit ``FILES``, and nothing else.
+        commit: whether to commit ``FILES``, and no other file.
         root: the project's folder.
     """
     install_log_filter()
@@ -43,7 +43,7 @@ def promote(commit: bool = False, root: Path = Path(".")) -> State[Any]:
     words = "The project's files were brought in line." if sync(root) else "The project's files are in line."
     decisions = audit.entries(root)
     if not decisions:
-        return Completed(message=f"{words} Nothing was decided yet.")
+        return Completed(message=f"{words} There is no decision yet.")
     notice = told(decisions[-1])
     log.info(notice)
     changed = _uncommitted(root)
@@ -57,10 +57,10 @@ def promote(commit: bool = False, root: Path = Path(".")) -> State[Any]:
 
 
 def told(decided: dict[str, Any]) -> str:
-    """A line of the audit as a sentence."""
-    place = f" as {decided.get('model')} version {decided['to']}" if decided.get("to") else ""
+    """An entry of the audit log as a sentence."""
+    version = f" as {decided.get('model')} version {decided['to']}" if decided.get("to") else ""
     reason = " ".join(str(decided.get("reason")).split())
-    return f"{decided.get('user')} {_did(decided)} {decided.get('challenger')}{place}: {reason}"
+    return f"{decided.get('user')} {_did(decided)} {decided.get('challenger')}{version}: {reason}"
 
 
 def _did(decided: dict[str, Any]) -> str:
@@ -68,44 +68,45 @@ def _did(decided: dict[str, Any]) -> str:
 
 
 def _page(decided: dict[str, Any], words: str, changed: list[str]) -> str:
-    """Who, what, why, from and to, and what to commit."""
+    """Page of a decision: a table of it, the state of the project's files, and the files to commit."""
     from sadcl.registry.model_card.markdown import escaped, table
 
-    what, to = f"{_did(decided)} {decided.get('challenger')}", str(decided.get("to") or "")
-    row = [decided.get("user"), what, decided.get("reason"), to and (decided.get("from") or "nobody"), to,
-           decided.get("time")]  # fmt: skip
-    known = table(["who", "what", "why", "champion before", "champion now", "when"], [[str(c or "") for c in row]])
+    decision, champion = f"{_did(decided)} {decided.get('challenger')}", str(decided.get("to") or "")
+    previous = champion and (decided.get("from") or "none")
+    cells = [decided.get("user"), decision, decided.get("reason"), previous, champion, decided.get("time")]
+    head = ["user", "decision", "reason", "champion before", "champion now", "time"]
+    summary = table(head, [[str(cell or "") for cell in cells]])
     commit = [f"Commit {', '.join(f'`{file}`' for file in changed)}."] if changed else []
-    return "\n\n".join(["# The last decision", known, escaped(words), *commit])
+    return "\n\n".join(["# The last decision", summary, escaped(words), *commit])
 
 
 def _uncommitted(root: Path) -> list[str]:
-    """Which of the files git would commit; none where this is no repository."""
-    asked = {file: worktree.git(root, "status", "--porcelain", "--", file, check=False) for file in FILES}
-    return [file for file, status in asked.items() if status.strip()]
+    """Those of ``FILES`` with changes that git would commit; none outside a repository."""
+    status = {file: worktree.git(root, "status", "--porcelain", "--", file, check=False) for file in FILES}
+    return [file for file, line in status.items() if line.strip()]
 
 
 def _run(commit: bool) -> State[Any]:
-    """The flow; where Prefect's server can't be reached, with one of its own."""
+    """Run the flow; without a Prefect server that answers, on a temporary one."""
     try:
         with translate_errors():
             return promote(commit, return_state=True)
     except SadclError as error:
-        say(f"promote: {error.what} ({error.where}), so this run has a server of its own")
+        say(f"promote: {error.what} ({error.where}), so this run starts its own server")
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         return promote(commit, return_state=True)
 
 
 def main() -> None:
-    """Parse, run, and end with 0, or with 2 and a sentence."""
+    """Parse the arguments and run the flow; exit with 0, or with 2 and a message."""
     parser = argparse.ArgumentParser(
-        prog="python -m flows.promote", description="Bring the project's files in line after a decision."
+        prog="python -m flows.promote", description="Update the project's files after a decision."
     )
     parser.add_argument("--commit", action="store_true", help=f"commit {', '.join(FILES)}")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
         params.load("register")
-        state = _run(given.commit)
+        state = _run(arguments.commit)
     except SadclError as error:
         print(f"promote: failed: {error}", file=sys.stderr)
         sys.exit(2)

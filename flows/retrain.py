@@ -1,7 +1,7 @@
-"""The loop as a Prefect flow, one task a DVC stage: ``python -m flows.retrain``.
+"""Prefect flow that retrains and registers a model, one task per DVC stage: ``python -m flows.retrain``.
 
-By hand it runs in place and commits nothing unless told. A scheduled run takes a git worktree of its
-own, and leaves its result on a branch for a person to merge.
+A manual run works in place and commits only with ``--commit``. A scheduled run works in a git worktree and leaves its
+result on a branch for a person to merge.
 """
 
 import argparse
@@ -31,19 +31,19 @@ from sadcl.project import worktree
 
 UNCHANGED = "unchanged"
 TUNED = "train"
-"""The stage whose settings are searched: the search comes before it, after all that it stands on."""
+"""Stage whose settings are tuned; the search runs before it and after the stages that it depends on."""
 
-ASKING = {"sync", "register"}
-"""Sub-commands that ask the registry, and so in the name of who runs the flow; stages and searches have no log-in."""
+WITH_LOGIN = {"sync", "register"}
+"""Subcommands that use the registry and get the login of the flow; stages and searches get none."""
 
 INPUT = {"ingest", "prepare"}
-"""Stages that read from disks and networks, where a second attempt may find them well again."""
+"""Stages that read from disks and networks, where a second attempt may succeed."""
 
 ATTEMPTS, PAUSE = 3, 10
-"""How often such a stage is tried, and the seconds between."""
+"""Attempts of such a stage, and seconds between them."""
 
 COMMAND = "from sadcl import cli, processes; processes.end_with_parents(); cli.main()"
-"""A search trains in this very process, so it may not outlive us either."""
+"""Code of a subcommand: a search trains in its process, so it has to end with the flow."""
 
 
 def _is_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
@@ -60,18 +60,21 @@ def retrain(
     root: Path = Path("."),
     base: str = "HEAD",
 ) -> State[Any]:
-    """Run what is stale, then register.
+    """Run all stale stages, then register the model.
 
     Args:
-        commit: commit ``dvc.lock`` and the settings (in place; a scheduled run always does, on its branch).
-        tune_trials: search for better settings of stage 2 before it, with so many trials in all; 0 does not.
-        publish: register what came out.
-        scheduled: work in a git worktree of its own.
+        commit: whether a manual run commits ``dvc.lock`` and the settings; a scheduled run always does, on its branch.
+        tune_trials: total number of trials of a search for settings of stage 2; 0 for none.
+        publish: whether to register the model.
+        scheduled: whether to work in a git worktree.
         root: the project's folder.
-        base: the commit that a scheduled run starts from.
+        base: commit that a scheduled run starts from.
 
     Returns:
-        A state named ``unchanged`` where nothing was stale.
+        A completed state, named ``unchanged`` if no stage was stale.
+
+    Raises:
+        SadclError: another run works here, a stage fails, or the registry refuses the model.
     """
     install_log_filter()
     if os.environ.get("PREFECT__FLOW_RUN_ID"):
@@ -85,10 +88,10 @@ def retrain(
 
 
 def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any]:
-    """The run itself; with a branch its result is committed there."""
+    """Run the stages in ``root``; commit the result if ``branch`` is not empty."""
     words = []
     _command(root, "sync")
-    sources = take_in_sources(root)
+    sources = track_changed_sources(root)
     stages, steps = pipeline.stages(root), dict[str, pages.Step]()
     if tune_trials > 0:
         steps |= _run_stale(root, list(takewhile(lambda stage: stage.name != TUNED, stages)))
@@ -99,14 +102,14 @@ def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any
     shown = [steps.get(stage.name) or pages.Step(stage.name, False, UNCHANGED, 0.0) for stage in stages]
     ran = any(step.ran for step in shown)
     if branch and ran:
-        words.append(keep(root, branch, tune_trials > 0, sources))
-    words = [_count(shown) if ran else "Nothing is stale, so no stage ran.", *words]
+        words.append(save_results(root, branch, tune_trials > 0, sources))
+    words = [_count(shown) if ran else "All stages were up to date.", *words]
     create_markdown_artifact(key="retrain", markdown=pages.run_page(shown, words, root), description="The run")
     return Completed(message=" ".join(words)) if ran else Completed(name=UNCHANGED, message=" ".join(words))
 
 
 def _run_stale(root: Path, stages: list[pipeline.Stage]) -> dict[str, pages.Step]:
-    """Those of the stages that are stale, one task each; a stage that DVC then finds unchanged is told as such."""
+    """Run the stale stages, one task each; a step says whether DVC then ran the stage or found it unchanged."""
     stale, steps = pipeline.stale(root), {}
     for stage in (stage for stage in stages if stage.name in stale):
         retries = ATTEMPTS - 1 if stage.name in INPUT else 0
@@ -116,13 +119,13 @@ def _run_stale(root: Path, stages: list[pipeline.Stage]) -> dict[str, pages.Step
 
 
 def _command(root: Path, *words: str) -> str:
-    named = sadcl_command.with_options(name=words[0], retries=1, retry_delay_seconds=PAUSE)
-    return named(root, *words)
+    command = sadcl_command.with_options(name=words[0], retries=1, retry_delay_seconds=PAUSE)
+    return command(root, *words)
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, retry_condition_fn=_is_retryable)
 def run_stage(name: str, outs: tuple[str, ...], root: Path) -> pages.Step:
-    """``dvc repro --single-item``; its lines go to the log, its last words and files to an artifact."""
+    """Run ``dvc repro --single-item``; the output goes to the log, its last lines and the stage's files to a page."""
     log, started = get_run_logger(), time.monotonic()
     outcome = pipeline.reproduce(name, single=True, root=root, line=log.info)
     step = pages.Step(name, outcome.ran, outcome.last_line or UNCHANGED, time.monotonic() - started)
@@ -133,27 +136,27 @@ def run_stage(name: str, outs: tuple[str, ...], root: Path) -> pages.Step:
 
 @task(cache_policy=NO_CACHE, retry_condition_fn=_is_retryable)
 def sadcl_command(root: Path, *words: str) -> str:
-    """A sub-command of ``sadcl`` with the code of that tree, which may be another than ours; it ends when we do.
+    """Run a subcommand of ``sadcl`` with the code of the worktree, in a process that ends with this one.
 
     Returns:
-        Its last line.
+        The last line that it printed.
 
     Raises:
-        StageError: it refused; the sentence is its own.
+        StageError: it failed; the message is its own.
     """
     command = [sys.executable, "-c", COMMAND, *words]
-    login = words[0] in ASKING
+    login = words[0] in WITH_LOGIN
     status, printed = processes.run(command, cwd=root, line=get_run_logger().info, login=login)
     last = next((line for line in reversed(printed.splitlines()) if line.strip()), "")
     if status != 0:
-        said = last.removeprefix("sadcl: ") or f"sadcl {words[0]} ended with status {status}"
-        raise pipeline.StageError(words[0], status, said)
+        message = last.removeprefix("sadcl: ") or f"sadcl {words[0]} ended with status {status}"
+        raise pipeline.StageError(words[0], status, message)
     return last
 
 
 @task(cache_policy=NO_CACHE)
-def take_in_sources(root: Path) -> list[str]:
-    """Data that was edited since ``dvc add`` is taken in, as ``dvc repro`` does it; the names of its files."""
+def track_changed_sources(root: Path) -> list[str]:
+    """Track data that was edited since ``dvc add``; return its ``.dvc`` files."""
     sources = pipeline.changed_sources(root)
     for source in sources:
         pipeline.reproduce(source, single=True, root=root, line=get_run_logger().info)
@@ -161,15 +164,15 @@ def take_in_sources(root: Path) -> list[str]:
 
 
 @task(cache_policy=NO_CACHE, retries=1, retry_delay_seconds=PAUSE)
-def keep(root: Path, branch: str, tuned: bool, sources: list[str]) -> str:
-    """Send the data to the remote and commit the result; in place only the run's own files."""
+def save_results(root: Path, branch: str, tuned: bool, sources: list[str]) -> str:
+    """Push the data to the remote and commit the result: all tracked files on a branch, only the run's own in place."""
     pipeline.push(root)
     in_place = branch == "HEAD"
     own = [*(path for path in worktree.RESULTS if path != params.RECIPES.name), *sources]
-    made = worktree.commit(root, f"Retrain{' with tuned settings' if tuned else ''}", own if in_place else ())
-    if not made:
-        return "There was nothing new to commit."
-    return f"Committed as {made}." if in_place else f"Committed as {made} to branch {branch}; merge it when you agree."
+    commit = worktree.commit(root, f"Retrain{' with tuned settings' if tuned else ''}", own if in_place else ())
+    if not commit:
+        return "There was nothing to commit."
+    return f"Committed as {commit}." if in_place else f"Committed as {commit} to branch {branch}; review and merge it."
 
 
 def _count(steps: list[pages.Step]) -> str:
@@ -179,24 +182,33 @@ def _count(steps: list[pages.Step]) -> str:
 
 def _count_of_trials(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"it is {text!r}, and should be 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
 
 
 def main() -> None:
-    """Parse, run, and end with 0, or with 2 and a sentence."""
-    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description="Run what is stale, then register.")
+    """Parse the arguments and run the flow; exit with 0, or with 2 and a message."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.retrain", description="Run all stale stages, then register the model."
+    )
     parser.add_argument("--commit", action="store_true", help="commit dvc.lock and params.yaml")
     parser.add_argument(
-        "--tune-trials", type=_count_of_trials, default=0, metavar="N", help="search stage 2's settings first"
+        "--tune-trials",
+        type=_count_of_trials,
+        default=0,
+        metavar="N",
+        help="tune stage 2 first, with N trials in all",
     )
-    parser.add_argument("--no-register", action="store_true", help="leave the registry alone")
-    given = parser.parse_args()
+    parser.add_argument("--no-register", action="store_true", help="do not register the model")
+    arguments = parser.parse_args()
     try:
         pipeline.require_project()
         with translate_errors():
             state = retrain(
-                commit=given.commit, tune_trials=given.tune_trials, publish=not given.no_register, return_state=True
+                commit=arguments.commit,
+                tune_trials=arguments.tune_trials,
+                publish=not arguments.no_register,
+                return_state=True,
             )
     except SadclError as error:
         print(f"retrain: {error}", file=sys.stderr)

@@ -1,13 +1,13 @@
-"""The one exception family: what happened, where, and what to do about it."""
+"""The exception of all user errors: what happened, where, and what to do about it."""
 
 
 class SadclError(Exception):
-    """Something a person can mend; shown as one or two sentences, without a traceback.
+    """An error that a person can fix; commands print it as one or two sentences, without a traceback.
 
     Args:
-        what: what happened, without a full stop at the end.
-        where: the file, row, rule or setting that it concerns.
-        fix: what to do next, as a sentence without a full stop.
+        what: what happened, a sentence without a full stop.
+        where: the file, row, rule or setting concerned.
+        fix: what to do next, a sentence without a full stop.
     """
 
     def __init__(self, what: str, *, where: object = None, fix: str = "") -> None:
@@ -17,7 +17,7 @@ class SadclError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        place = f" ({self.where})" if self.where is not None else ""
+        location = f" ({self.where})" if self.where is not None else ""
         advice = f" {self.fix}." if self.fix else ""
-        said = f"{self.what}{place}.{advice}"
-        return said.encode("utf-8", "backslashreplace").decode()  # halves of characters can't be printed
+        message = f"{self.what}{location}.{advice}"
+        return message.encode("utf-8", "backslashreplace").decode()  # a terminal can't print lone surrogates

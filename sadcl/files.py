@@ -1,7 +1,7 @@
-"""Files that are whole or absent: one way to write, one way to take a digest, one way to lock.
+"""Atomic writes, JSON and CSV files, digests and locks.
 
-A file appears under its name only when every byte is on the disk (written beside, flushed,
-renamed); a directory likewise. A process killed at any moment leaves the old one or the new one.
+A file or directory is written under a temporary name, flushed to the disk and renamed. A process that is killed at any
+moment leaves the old one or the new one, never a part.
 """
 
 import csv
@@ -22,67 +22,67 @@ from sadcl.errors import SadclError
 
 _NO_ROOM = {
     errno.ENOSPC: "The disk is full",
-    errno.EDQUOT: "Your share of the disk is used up",
-    errno.EFBIG: "The file is larger than this disk or this process may have",
+    errno.EDQUOT: "Your disk quota is used up",
+    errno.EFBIG: "The file is larger than the file system or the process limit allows",
 }
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a path to write to; it takes the name ``path`` when the block ends without an error.
+    """Yield a temporary path; the file there replaces ``path`` when the block ends without an error.
 
     Raises:
-        SadclError: the disk is full or refuses; nothing is left behind.
+        SadclError: the disk is full, or a size limit is reached; no file is left behind.
     """
     target = Path(path)
     with translate_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = _name_beside(target)
+        temporary = _temporary_path(target)
         try:
-            yield beside
-            _flush(beside)
-            os.replace(beside, target)
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, target)
             _flush(target.parent)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yield an empty directory; it replaces ``path`` when the block ends without an error.
+    """Yield an empty temporary directory; it replaces ``path`` when the block ends without an error.
 
     Raises:
-        SadclError: the disk is full or refuses; nothing is left behind.
+        SadclError: the disk is full, or a size limit is reached; no directory is left behind.
     """
     target = Path(path)
     with translate_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = _name_beside(target)
-        beside.mkdir()
+        temporary = _temporary_path(target)
+        temporary.mkdir()
         try:
-            yield beside
-            for file in beside.rglob("*"):
+            yield temporary
+            for file in temporary.rglob("*"):
                 _flush(file)
-            old = _name_beside(target)
+            old = _temporary_path(target)
             if target.exists():
-                os.replace(target, old)
-            os.replace(beside, target)
+                os.replace(target, old)  # rename() replaces no directory that has files
+            os.replace(temporary, target)
             _flush(target.parent)
             shutil.rmtree(old, ignore_errors=True)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
-def translate_disk_errors(target: Path, after: str = "nothing was half-written") -> Iterator[None]:
-    """Say in a sentence that the disk is full.
+def translate_disk_errors(target: Path, after: str = "no partial file was written") -> Iterator[None]:
+    """Convert errors of a full disk to ``SadclError``.
 
     Args:
-        target: what is being written.
-        after: what is there now.
+        target: the file that is being written.
+        after: the state of the file after the error, for the message.
 
     Raises:
-        SadclError: the disk is full, or a limit is reached.
+        SadclError: the disk is full, or a quota or size limit is reached.
     """
     try:
         yield
@@ -97,15 +97,15 @@ def translate_disk_errors(target: Path, after: str = "nothing was half-written")
 
 
 def require_room(folder: Path, needed: int, doing: str) -> None:
-    """Look for room on the disk before something large.
+    """Check the free space of a disk before a large write.
 
     Args:
-        folder: on the disk; it exists.
+        folder: an existing folder on the disk.
         needed: bytes.
-        doing: what they are needed for, for the message.
+        doing: purpose of the space, for the message.
 
     Raises:
-        SadclError: there is too little.
+        SadclError: fewer than ``needed`` bytes are free.
     """
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -117,30 +117,30 @@ def require_room(folder: Path, needed: int, doing: str) -> None:
 
 
 def link(file: Path, target: Path) -> None:
-    """Give a file a second name, by a hard link where the disk allows it, else as a copy."""
-    with suppress(OSError):  # another disk, or one that knows no hard links
+    """Create a hard link to a file, or a copy where the file system has no hard links."""
+    with suppress(OSError):  # another disk, or a file system without hard links
         os.link(file, target, follow_symlinks=False)
         return
     shutil.copyfile(file, target)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
-    with atomic_write(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as JSON with sorted keys: the same value gives the same bytes.
+    """Write ``value`` as JSON with sorted keys, so that equal values give equal bytes.
 
     Raises:
-        ValueError: a NaN or an infinity; JSON has no words for them, so say ``null`` instead.
+        ValueError: the value has a NaN or an infinity, which JSON can't express; use None.
     """
     write_text(path, json_text(value))
 
 
 def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows as CSV, numbers with six digits; without rows the header stands alone."""
+    """Write rows as CSV with a header; floats have six significant digits."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
@@ -149,13 +149,13 @@ def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Sequ
 
 
 def json_text(value: Any) -> str:
-    """What ``write_json`` writes."""
+    """JSON text of a value with sorted keys, as ``write_json`` writes it."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def read_json(
     path: str | Path,
-    fix: str = "Make it again with `dvc repro`",
+    fix: str = "Run `dvc repro` to write it again",
     object_hook: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Any:
     """Read a JSON file.
@@ -163,16 +163,16 @@ def read_json(
     Args:
         path: the file.
         fix: what to do when it can't be read.
-        object_hook: called with each object as soon as it is parsed; what it returns stands in its place.
+        object_hook: called with each parsed object; its result replaces the object.
 
     Raises:
-        SadclError: it is missing, or not JSON.
+        SadclError: the file is missing, can't be read, or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=object_hook)
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix=fix) from None
-    except (ValueError, RecursionError) as error:  # a ValueError also where a number has thousands of digits
+    except (ValueError, RecursionError) as error:  # ValueError also for numbers with thousands of digits
         raise SadclError(f"The file is not JSON: {error}", where=path, fix=fix) from None
     except OSError as error:
         raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
@@ -185,26 +185,26 @@ def digest(path: str | Path) -> str:
 
 
 def digest_of(value: Any) -> str:
-    """SHA-256 of a value that JSON can hold, independent of the order of keys."""
+    """SHA-256 of a JSON value in hexadecimal, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_of_ids(ids: Iterable[str]) -> str:
-    """SHA-256 of ids, sorted, a line each: which images a list holds, whatever their order."""
+    """SHA-256 of the sorted ids, one per line, in hexadecimal: identifies a set of images, in any order."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
 @contextmanager
 def open_locked(path: str | Path, wait: bool = True) -> Iterator[IO[bytes]]:
-    """Open a file to read and append, locked against other processes; the kernel unlocks it when this one ends.
+    """Open a file to read and append, with an exclusive lock; the kernel releases it when the process ends.
 
     Args:
-        path: the file; it is created where it is missing.
-        wait: until another process unlocks it.
+        path: the file; created if it is missing.
+        wait: whether to wait until another process releases the lock.
 
     Raises:
-        BlockingIOError: another process has locked it, and ``wait`` is off.
+        BlockingIOError: another process has the lock, and ``wait`` is off.
     """
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -213,14 +213,14 @@ def open_locked(path: str | Path, wait: bool = True) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def lock(path: str | Path, doing: str) -> Iterator[None]:
-    """Hold the lock file ``path``; the kernel gives it back when the process ends, however it ends.
+    """Hold an exclusive lock on a lock file; the kernel releases it when the process ends, even by a kill.
 
     Args:
-        path: the lock file; it stays, and its presence means nothing.
-        doing: what only one process may do at a time, for the message.
+        path: the lock file; it remains afterwards, and its presence means nothing.
+        doing: the work that only one process may do at a time, for the message.
 
     Raises:
-        SadclError: another process holds it.
+        SadclError: another process has the lock; the message gives its pid.
     """
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -231,15 +231,15 @@ def lock(path: str | Path, doing: str) -> Iterator[None]:
             raise SadclError(
                 f"Another process ({file.read_text().strip() or 'pid unknown'}) is already {doing}",
                 where=file,
-                fix="Wait for it, or end it, and run this again",
+                fix="Wait for it, or stop it, and run this again",
             ) from None
-        with suppress(OSError):  # on a full disk the lock holds all the same, and only its message is poorer
+        with suppress(OSError):  # on a full disk the lock works too; only the pid in its message is missing
             os.truncate(file, 0)
             os.write(stream.fileno(), f"pid {os.getpid()}".encode())
         yield
 
 
-def _name_beside(target: Path) -> Path:
+def _temporary_path(target: Path) -> Path:
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
     os.close(handle)
     os.unlink(name)
@@ -252,3 +252,11 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, names joined by dots; lists stay whole."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    pairs = [flatten(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
+    return {key: inner for pair in pairs for key, inner in pair.items()}

@@ -1,8 +1,7 @@
-"""Children that never outlive those who wanted them.
+"""Child processes that end with their parents, and the environment that they get.
 
-``dvc`` killed by SIGTERM or SIGKILL leaves its stage running, and a killed flow leaves its ``dvc``.
-So each stage watches everybody who wanted it (``end_with_parents``), and whoever starts a command
-gives it a process group of its own and ends the whole group (``run``).
+``dvc`` killed by SIGTERM or SIGKILL leaves its stage running, and a killed flow leaves its ``dvc``. Therefore a stage
+watches its ancestors (``end_with_parents``), and a command runs in a process group that is ended as a whole (``run``).
 """
 
 import ctypes
@@ -19,19 +18,18 @@ import psutil
 
 SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
 LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-"""Environment: in whose name MLflow's client asks; for this process alone."""
+"""Variables with the login of MLflow's client; children do not get them by default."""
 PREFECT_LOGIN = "PREFECT_API_AUTH_STRING"
-"""Environment: what Prefect's client says to a server that asks for a log-in."""
+"""Variable with the login of Prefect's client."""
 OWNERS = "SADCL_OWNERS"
-"""Environment: `pid:start` of each process whose end must end a stage too, separated by commas."""
+"""Variable with the `pid:start` of each process whose end ends a stage too, separated by commas."""
 
 
 def before_torch() -> None:
-    """Set this process up for training; torch reads its environment when it is loaded.
+    """Set variables and allocator options for training; call it before torch is imported, which reads them then.
 
-    Waiting threads don't spin: a step takes up to five times as long otherwise, wherever anything else runs. Large
-    tensors lie in huge pages, and with glibc what they give back is kept, instead of asking the kernel for every page
-    of each step anew.
+    Waiting threads don't spin: otherwise a step takes up to five times as long if anything else runs on the machine.
+    Large tensors use huge pages, and glibc keeps freed memory instead of requesting every page of each step again.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -40,30 +38,33 @@ def before_torch() -> None:
             mallopt = ctypes.CDLL(None).mallopt
         except (OSError, AttributeError):
             return
-        mallopt(-4, 0)  # M_MMAP_MAX: nothing is mapped on its own
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the end of the heap stays
+        mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap, not from mmap
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: freed memory at the end of the heap is kept
 
 
-def child_environment(*kept: str, **variables: str) -> dict[str, str]:
-    """The environment of a child: ours without the log-ins with which we ask the registry and Prefect's server.
+def child_environment(*logins: str, **variables: str) -> dict[str, str]:
+    """Environment of a child: that of this process without the logins of the registry and of Prefect's server.
 
     Args:
-        kept: log-ins that the child needs all the same.
-        variables: set in the child, whatever ours has.
+        logins: names of login variables that the child needs.
+        variables: further variables of the child; they take precedence.
     """
-    secret = {*LOGIN, PREFECT_LOGIN} - set(kept)
+    secret = {*LOGIN, PREFECT_LOGIN} - set(logins)
     return {name: value for name, value in os.environ.items() if name not in secret} | variables
 
 
 def workers() -> int:
-    """How many threads may work at a time: ``SADCL_WORKERS``, or the number of cores."""
+    """Number of worker threads: ``SADCL_WORKERS``, or the number of cores."""
     return int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
 
 
 def end_with_parents(every: float = 0.5) -> None:
-    """End this process soon after its parent, or one of the owners named in the environment, has gone.
+    """End this process soon after its parent, or a process in the variable ``SADCL_OWNERS``, has ended.
 
-    Sudden by design: files appear whole or not at all, and a trainer's state is on the disk.
+    The exit is immediate and skips cleanup: writes are atomic, and a trainer's state is on the disk.
+
+    Args:
+        every: seconds between checks.
     """
     watched = [owner for owner in [_real_parent(), *_owners()] if owner is not None]
 
@@ -84,18 +85,18 @@ def run(
     owned: bool = True,
     login: bool = False,
 ) -> tuple[int, str]:
-    """Run a command in a group of its own; when we are interrupted the whole group ends first.
+    """Run a command in its own process group; an interrupt of this process ends the whole group first.
 
     Args:
         command: program and arguments.
-        cwd: where to run it.
-        env: variables beside those of this process.
+        cwd: working directory.
+        env: variables in addition to those of this process.
         line: called with each line of output as it comes.
-        owned: stages below end when this process has gone, however it went.
-        login: the command asks the registry, in our name.
+        owned: whether stages below the command end when this process ends, even by a kill.
+        login: whether the command gets the login of the registry.
 
     Returns:
-        Exit status, and everything it printed (stdout and stderr together).
+        Exit status, negative for a signal, and the output (stdout and stderr together).
     """
     environment = child_environment(*(LOGIN if login else ()), **(env or {}))
     if owned:
@@ -119,7 +120,16 @@ def run(
 
 
 def git(root: Path, *words: str, timeout: float | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run git in a folder, without our log-ins; where git is missing or takes too long, the status is 127."""
+    """Run git without the logins of the registry; it never raises.
+
+    Args:
+        root: folder to run it in.
+        words: arguments.
+        timeout: seconds until git is stopped; by default it may take any time.
+
+    Returns:
+        Exit status, stdout and stderr; the status is 127 if git is missing or takes longer than ``timeout``.
+    """
     command = ["git", *words]
     try:
         return subprocess.run(
@@ -130,32 +140,37 @@ def git(root: Path, *words: str, timeout: float | None = None) -> "subprocess.Co
 
 
 def end_group(child: "subprocess.Popen[str]", patience: float = 10.0) -> None:
-    """End a process and everything below it: asked first (SIGINT, which DVC hands on), then made to."""
-    for sign, wait in ((signal.SIGINT, patience), (signal.SIGKILL, patience)):
+    """End a process group: SIGINT first, which DVC forwards to its stage, then SIGKILL.
+
+    Args:
+        child: leader of the group.
+        patience: seconds to wait after each signal.
+    """
+    for signal_number, wait in ((signal.SIGINT, patience), (signal.SIGKILL, patience)):
         try:
-            os.killpg(child.pid, sign)
+            os.killpg(child.pid, signal_number)
         except ProcessLookupError:
             break
         try:
             child.wait(wait)
         except subprocess.TimeoutExpired:
             continue
-        if not _group_lives(child.pid):
+        if not _group_exists(child.pid):
             return
 
 
 def process_id(pid: int) -> str:
-    """`pid:start`, which stays unique when the pid is used again."""
+    """Identifier `pid:start` of a process, which is unique even if the pid is used again."""
     return f"{pid}:{psutil.Process(pid).create_time():.2f}"
 
 
 def is_alive(name: str) -> bool:
-    """Whether the process that ``process_id`` named still runs."""
+    """Whether the process with an identifier of ``process_id`` still runs."""
     owner = _process(name)
     return owner is not None and owner.status() != psutil.STATUS_ZOMBIE
 
 
-def _group_lives(group: int) -> bool:
+def _group_exists(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -164,7 +179,7 @@ def _group_lives(group: int) -> bool:
 
 
 def _real_parent() -> psutil.Process | None:
-    """The nearest ancestor that is no `sh -c`: DVC runs a stage's command through one."""
+    """The nearest ancestor that is not `sh -c`, through which DVC runs a stage's command."""
     parent = psutil.Process().parent()
     while parent is not None and parent.name() in SHELLS and "-c" in parent.cmdline():
         parent = parent.parent()
@@ -174,7 +189,7 @@ def _real_parent() -> psutil.Process | None:
 def _owners() -> list[psutil.Process | None]:
     names = os.environ.get(OWNERS, "").split(",")
     owners = [_process(name) for name in names if name]
-    if any(owner is None for owner in owners):
+    if any(owner is None for owner in owners):  # it ended before this process could watch it
         os._exit(143)
     return list(owners)
 

@@ -1,4 +1,4 @@
-"""What a person sees while something runs: bars in a terminal, a line every ten seconds in a log."""
+"""Progress for people: bars in a terminal, a line every ten seconds in a log."""
 
 import sys
 import time
@@ -17,44 +17,44 @@ def say(line: str) -> None:
 
 
 def hint(line: str) -> None:
-    """Print what usually comes next, for a person at a terminal; programs that read the output never see it."""
+    """Print the usual next step, if the output is a terminal; scripts that read the output never get it."""
     if sys.stdout.isatty():
         print(f"Next: {line}", flush=True)
 
 
 def track(
-    items: Iterable[T], what: str, *, total: int | None = None, unit: str = "images", each: int = 1
+    items: Iterable[T], description: str, *, total: int | None = None, unit: str = "images", each: int = 1
 ) -> Iterator[T]:
-    """Pass ``items`` on and show how far they are, with rate and time left.
+    """Yield ``items`` and show progress, rate and remaining time on stderr (terminal) or stdout (log).
 
     Args:
-        items: what is worked through.
-        what: a word or two for the line, such as ``reading photos``.
-        total: how many items there are, when ``items`` does not know.
-        unit: what one item counts as in the rate.
-        each: how many units one item stands for (the photos in a batch).
+        items: the items to iterate over.
+        description: one or two words, such as ``reading photos``.
+        total: number of items, if ``items`` has no length.
+        unit: unit of the rate.
+        each: units per item, such as the photos of a batch.
     """
     count = total if total is not None else len(items) if isinstance(items, Sized) else None
     show = _bar if sys.stderr.isatty() else _lines
-    yield from show(items, what, count, unit, each)
+    yield from show(items, description, count, unit, each)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``42 s``, ``3 min 05 s``, ``1 h 12 min``."""
+    """A duration in seconds as text: ``42 s``, ``3 min 05 s``, ``1 h 12 min``."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _bar(items: Iterable[T], what: str, count: int | None, unit: str, each: int) -> Iterator[T]:
+def _bar(items: Iterable[T], description: str, count: int | None, unit: str, each: int) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
-        task = bar.add_task(what, total=count, rate="", visible=False)
+        task = bar.add_task(description, total=count, rate="", visible=False)
         for done, item in enumerate(items, start=1):
             yield item
             spent = time.monotonic() - started
@@ -66,7 +66,7 @@ def _bar(items: Iterable[T], what: str, count: int | None, unit: str, each: int)
             )
 
 
-def _lines(items: Iterable[T], what: str, count: int | None, unit: str, each: int) -> Iterator[T]:
+def _lines(items: Iterable[T], description: str, count: int | None, unit: str, each: int) -> Iterator[T]:
     started = shown = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
@@ -76,4 +76,4 @@ def _lines(items: Iterable[T], what: str, count: int | None, unit: str, each: in
         shown, spent = now, now - started
         left = f", {duration(spent / done * (count - done))} left" if count else ""
         of = f"/{count}" if count else ""
-        say(f"  {what}: {done}{of}, {done * each / spent:,.0f} {unit}/s{left}")
+        say(f"  {description}: {done}{of}, {done * each / spent:,.0f} {unit}/s{left}")

@@ -1,8 +1,11 @@
-"""A file is whole or absent, whatever happens while it is written."""
+"""Atomic writes, JSON and CSV files, and locks."""
 
 import errno
 import os
 import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,44 +14,44 @@ from sadcl import files
 from sadcl.errors import SadclError
 
 
-def test_an_error_while_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_error_in_a_write_keeps_the_old_file_only(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     files.write_json(target, {"b": 1})
-    with pytest.raises(IsADirectoryError), files.atomic_write(target) as beside:
-        (beside.write_text("half"), tmp_path.write_text("no file"))
+    with pytest.raises(IsADirectoryError), files.atomic_write(target) as temporary:
+        (temporary.write_text("half"), tmp_path.write_text("no file"))
     assert files.read_json(target) == {"b": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
+def test_directory_is_replaced_as_a_whole(tmp_path: Path) -> None:
     for names in (["a", "b"], ["c"]):
-        with files.atomic_directory(tmp_path / "made") as beside:
+        with files.atomic_directory(tmp_path / "folder") as temporary:
             for name in names:
-                (beside / name).write_text(name)
-    with pytest.raises(RuntimeError), files.atomic_directory(tmp_path / "made"):
+                (temporary / name).write_text(name)
+    with pytest.raises(RuntimeError), files.atomic_directory(tmp_path / "folder"):
         raise RuntimeError
-    assert [path.name for path in (tmp_path / "made").iterdir()] == ["c"]
-    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["c"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+def test_full_disk(tmp_path: Path) -> None:
     with pytest.raises(SadclError, match="disk is full"), files.atomic_write(tmp_path / "a"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_lock_on_a_full_disk_holds(tmp_path: Path) -> None:
+def test_lock_on_a_full_disk(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
-        again = files.lock(tmp_path / "lock", "baking")
-        with files.lock(tmp_path / "lock", "baking"), pytest.raises(SadclError, match="pid unknown"):
+        again = files.lock(tmp_path / "lock", "training")
+        with files.lock(tmp_path / "lock", "training"), pytest.raises(SadclError, match="pid unknown"):
             again.__enter__()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_the_same_value_gives_the_same_bytes_and_nan_is_refused(tmp_path: Path) -> None:
+def test_json_bytes_do_not_depend_on_the_order_of_keys_and_nan_is_an_error(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a", {"x": 1, "y": [2.5]})
     files.write_json(tmp_path / "b", {"y": [2.5], "x": 1})
     assert files.digest(tmp_path / "a") == files.digest(tmp_path / "b")
@@ -57,7 +60,7 @@ def test_the_same_value_gives_the_same_bytes_and_nan_is_refused(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("text", ["{", "\xff", "[" * 100_000])
-def test_what_is_not_json_is_a_sentence(tmp_path: Path, text: str) -> None:
+def test_invalid_and_missing_json(tmp_path: Path, text: str) -> None:
     (tmp_path / "a").write_text(text, encoding="latin-1")
     with pytest.raises(SadclError, match="not JSON"):
         files.read_json(tmp_path / "a")
@@ -65,10 +68,67 @@ def test_what_is_not_json_is_a_sentence(tmp_path: Path, text: str) -> None:
         files.read_json(tmp_path / "b")
 
 
-def test_a_lock_is_held_by_one_and_given_back(tmp_path: Path) -> None:
-    again = files.lock(tmp_path / "lock", "baking")
-    refused = pytest.raises(SadclError, match=f"pid {os.getpid()}.*baking")
-    with files.lock(tmp_path / "lock", "baking"), refused:
+def test_lock_is_exclusive_and_released(tmp_path: Path) -> None:
+    again = files.lock(tmp_path / "lock", "training")
+    refused = pytest.raises(SadclError, match=f"pid {os.getpid()}.*training")
+    with files.lock(tmp_path / "lock", "training"), refused:
         again.__enter__()
-    with files.lock(tmp_path / "lock", "baking"):
+    with files.lock(tmp_path / "lock", "training"):
         pass
+
+
+HOLDER = """
+import sys, time
+from sadcl import files
+with files.open_locked(sys.argv[1]):
+    print("locked", flush=True)
+    time.sleep(120)
+"""
+
+
+def test_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(BlockingIOError), files.open_locked(tmp_path / "lock", wait=False):
+            pass
+        with pytest.raises(SadclError, match="already training"), files.lock(tmp_path / "lock", "training"):
+            pass
+        holder.kill()
+    with files.open_locked(tmp_path / "lock", wait=False):
+        pass
+
+
+def test_open_locked_waits_for_the_lock_and_appends(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+
+    def append(line: bytes) -> None:
+        with files.open_locked(path) as file:
+            file.write(line)
+
+    with ThreadPoolExecutor(1) as pool, files.open_locked(path) as file:
+        second = pool.submit(append, b"second\n")
+        file.write(b"first\n")
+        file.flush()
+        assert not second.done()
+        file.close()
+        second.result(60)
+    with files.open_locked(path) as file:
+        file.seek(0)
+        assert file.read() == b"first\nsecond\n"
+
+
+def test_csv_with_six_digits_and_quotes(tmp_path: Path) -> None:
+    rows = [{"epoch": 1, "loss": 0.12345678, "note": 'a "b", c'}, {"epoch": 2, "loss": 1e-9, "note": None}]
+    files.write_csv(tmp_path / "history.csv", rows, ("epoch", "loss", "note"))
+    text = (tmp_path / "history.csv").read_bytes()
+    assert text == b'epoch,loss,note\n1,0.123457,"a ""b"", c"\n2,1e-09,\n'
+    with pytest.raises(ValueError, match="extra"):
+        files.write_csv(tmp_path / "history.csv", [{"epoch": 1, "extra": 2}], ("epoch",))
+    assert (tmp_path / "history.csv").read_bytes() == text
+
+
+def test_csv_without_rows_has_a_header(tmp_path: Path) -> None:
+    files.write_csv(tmp_path / "empty.csv", [], ("a", "b"))
+    assert (tmp_path / "empty.csv").read_text() == "a,b\n"

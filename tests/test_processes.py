@@ -1,4 +1,4 @@
-"""Nobody leaves a child behind."""
+"""Child processes end with their parents; output, status and environment of commands and of git."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("victim", ["owner", "middle"])
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stage_ends_when_whoever_wanted_it_is_killed(tmp_path: Path, victim: str, sign: signal.Signals) -> None:
+def test_stage_ends_with_each_of_its_ancestors(tmp_path: Path, victim: str, sign: signal.Signals) -> None:
     for name, text in (("stage", STAGE), ("owner", OWNER), ("middle", MIDDLE)):
         (tmp_path / f"{name}.py").write_text(text)
     owner = subprocess.Popen([sys.executable, "owner.py"], cwd=tmp_path, stderr=subprocess.DEVNULL)
@@ -57,13 +57,13 @@ def test_a_stage_ends_when_whoever_wanted_it_is_killed(tmp_path: Path, victim: s
         owner.wait()
 
 
-def test_a_command_gives_its_status_and_everything_it_printed() -> None:
+def test_run_returns_status_and_output() -> None:
     lines: list[str] = []
     code, printed = processes.run(["sh", "-c", "echo one; echo two >&2; exit 3"], line=lines.append)
     assert (code, sorted(printed.split()), sorted(lines)) == (3, ["one", "two"], ["one", "two"])
 
 
-def test_a_command_has_no_log_in_unless_it_asks_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logins_in_the_environment_of_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     logins = (*processes.LOGIN, processes.PREFECT_LOGIN)
     for name in logins:
         monkeypatch.setenv(name, "a secret")
@@ -73,7 +73,7 @@ def test_a_command_has_no_log_in_unless_it_asks_the_registry(monkeypatch: pytest
     assert {name for name in logins if name in processes.child_environment()} == set()
 
 
-def test_an_interrupted_command_takes_its_whole_group_along(tmp_path: Path) -> None:
+def test_interrupt_ends_the_whole_group(tmp_path: Path) -> None:
     def stop(_: str) -> None:
         raise KeyboardInterrupt
 
@@ -82,3 +82,32 @@ def test_an_interrupted_command_takes_its_whole_group_along(tmp_path: Path) -> N
         processes.run(["sh", "-c", f"sleep 120 & echo $! > {pid}; echo started; wait"], line=stop)
     child = int(pid.read_text())
     eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_git_returns_status_and_output(tmp_path: Path) -> None:
+    assert processes.git(tmp_path, "init", "--quiet").returncode == 0
+    status = processes.git(tmp_path, "rev-parse", "--is-inside-work-tree")
+    assert (status.returncode, status.stdout, status.stderr) == (0, "true\n", "")
+    failure = processes.git(tmp_path, "rev-parse", "--verify", "HEAD")
+    assert failure.returncode == 128
+    assert "fatal" in failure.stderr
+
+
+def test_git_that_is_missing_or_hangs_has_status_127(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes.git(tmp_path, "init", "--quiet")
+    hang = ("-c", "alias.hang=!sleep 10", "hang")
+    result = processes.git(tmp_path, *hang, timeout=0.5)
+    assert (result.returncode, result.stdout) == (127, "")
+    assert "timed out" in result.stderr
+    assert processes.git(tmp_path / "missing", "status").returncode == 127
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert processes.git(tmp_path, "status").returncode == 127
+
+
+def test_git_gets_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*processes.LOGIN, processes.PREFECT_LOGIN):
+        monkeypatch.setenv(name, "a secret")
+    processes.git(tmp_path, "init", "--quiet")
+    shown = processes.git(tmp_path, "-c", "alias.environment=!env", "environment").stdout
+    assert "PATH=" in shown
+    assert "a secret" not in shown

@@ -1,1 +1,1 @@
-"""Readers of sources against odd and malformed exports: ``make fuzz``."""
+"""Fuzzing of the data sources' readers with odd and malformed exports: ``make fuzz``."""

@@ -1,7 +1,7 @@
-"""Malformed and odd exports against every reader: a valid source or our own error, and nothing else.
+"""Fuzzing of every reader with malformed and odd exports: each must give a valid source or a ``SadclError``.
 
-``python -m benchmarks.fuzz`` runs 20,000 cases a format in runs of 500, each with a seed that is printed; ``--start
-SEED`` goes on there, ``--format`` takes one format alone. A case that fails is made small by Hypothesis and shown.
+``python -m benchmarks.fuzz`` runs 20,000 cases for each format in runs of 500 and prints their seeds; ``--start SEED``
+continues there, ``--format`` takes one format alone. Hypothesis shrinks a failing case and shows it.
 """
 
 import argparse
@@ -27,17 +27,17 @@ from benchmarks.fuzz.formats import FORMATS, Export
 from benchmarks.fuzz.mutation import damaged
 from sadcl import params
 from sadcl.data import sources
-from sadcl.data.onboarding.detect import recognise
+from sadcl.data.onboarding.detect import detect_source
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 from sadcl.progress import duration, say
 
 SECONDS = 5
-"""A case that takes longer hangs."""
+"""Seconds after which a case counts as hanging."""
 MEMORY = 1_000_000_000
-"""Bytes that the process may hold at its peak."""
+"""Largest peak memory of the process, in bytes."""
 CEILING = 12_000_000_000
-"""Bytes of addresses after which memory is refused, so that a case that runs away takes no machine with it."""
+"""Limit of the address space, in bytes, so that a runaway case can't exhaust the machine."""
 RUN = 500
 
 
@@ -46,23 +46,27 @@ class Hang(BaseException):
 
 
 def main() -> int:
-    """Run all cases; how many formats failed."""
+    """Run all cases; return the number of failing formats."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=20_000, help="a format")
+    parser.add_argument("--cases", type=int, default=20_000, help="for each format")
     parser.add_argument("--start", type=int, default=0, help="seed of the first run")
-    parser.add_argument("--format", choices=sorted(sources._readers()), action="append")
-    asked = parser.parse_args()
+    parser.add_argument("--format", choices=sorted(sources.readers()), action="append")
+    arguments = parser.parse_args()
     signal.signal(signal.SIGALRM, _hang)
     resource.setrlimit(resource.RLIMIT_AS, (CEILING, CEILING))
     faulthandler.enable()
-    failed = [name for name in asked.format or sorted(sources._readers()) if not _all(name, asked.cases, asked.start)]
-    say(f"Failed: {', '.join(failed)}" if failed else "Every case gave a valid source or one of our own errors.")
+    failed = [
+        name
+        for name in arguments.format or sorted(sources.readers())
+        if not _all(name, arguments.cases, arguments.start)
+    ]
+    say(f"Failed: {', '.join(failed)}" if failed else "Every case gave a valid source or a SadclError.")
     return len(failed)
 
 
 def _all(name: str, cases: int, start: int) -> bool:
     counts = {"valid": 0, "refused": 0}
-    began = said = time.monotonic()
+    began = printed = time.monotonic()
     for number in range(start, start + -(-cases // RUN)):
         try:
             _run(name, number, min(RUN, cases), counts)
@@ -72,10 +76,10 @@ def _all(name: str, cases: int, start: int) -> bool:
             import traceback
 
             traceback.print_exception(error, limit=-8)
-            say(f"{name}: failed in the run of seed {number}; again: --format {name} --start {number} --cases {RUN}")
+            say(f"{name}: failed in the run of seed {number}; repeat: --format {name} --start {number} --cases {RUN}")
             return False
-        if time.monotonic() - said > 10:
-            said = time.monotonic()
+        if time.monotonic() - printed > 10:
+            printed = time.monotonic()
             say(f"  {name}: seed {number}, {sum(counts.values()):,} cases, {_rate(counts, began)}")
     say(f"{name}: {counts['valid']:,} valid, {counts['refused']:,} refused, in {_rate(counts, began)}")
     return True
@@ -100,13 +104,13 @@ def _run(name: str, number: int, cases: int, counts: dict[str, int]) -> None:
     @given(st.randoms(use_true_random=True))
     def case(rng: Random) -> None:
         root = folder / "case"
-        made = export(name, rng)
+        contents, ingest = export(name, rng)
         try:
-            if write(root, made[0]):
-                counts["valid" if held(root, made[1]) else "refused"] += 1
+            if write(root, contents):
+                counts["valid" if is_valid(root, ingest) else "refused"] += 1
                 recognised(root)
         except BaseException as error:
-            error.add_note(f"Settings {made[1]}\nFiles {ascii(made[0])[:3000]}")
+            error.add_note(f"Settings {ingest}\nFiles {ascii(contents)[:3000]}")
             raise
         finally:
             shutil.rmtree(root, ignore_errors=True)
@@ -118,22 +122,22 @@ def _run(name: str, number: int, cases: int, counts: dict[str, int]) -> None:
 
 
 def export(name: str, rng: Random) -> Export:
-    """An export, of which one file may be damaged, missing, or have a folder in its place."""
-    files, asked = FORMATS[name](rng)
-    touched = rng.random()
-    if files and touched < 0.3:
-        one = rng.choice(sorted(files, key=ascii))
-        if touched < 0.27:
-            files[one] = damaged(rng, files[one])
+    """Draw an export, of which one file may be damaged, missing, or replaced by a folder."""
+    files, ingest = FORMATS[name](rng)
+    chance = rng.random()
+    if files and chance < 0.3:
+        file = rng.choice(sorted(files, key=ascii))
+        if chance < 0.27:
+            files[file] = damaged(rng, files[file])
         else:
-            data = files.pop(one)
-            if touched < 0.285:
-                files[f"{one}/inner"] = data
-    return files, asked
+            data = files.pop(file)
+            if chance < 0.285:
+                files[f"{file}/inner"] = data
+    return files, ingest
 
 
 def write(root: Path, files: dict[str, bytes]) -> bool:
-    """Write the files that a disk can hold; whether anything came of it."""
+    """Write the files whose names the disk accepts."""
     root.mkdir()
     for name, data in files.items():
         with suppress(OSError, ValueError):
@@ -143,54 +147,55 @@ def write(root: Path, files: dict[str, bytes]) -> bool:
     return True
 
 
-def held(root: Path, asked: dict[str, Any]) -> bool:
-    """Read a source under bounds of time and memory; whether it was valid, and not refused.
+def is_valid(root: Path, ingest: dict[str, Any]) -> bool:
+    """Read a source under limits of time and memory; whether it is valid, and not refused.
 
     Raises:
-        AssertionError: it is said to be valid and is not, or memory ran over.
-        Exception, Hang: whatever else a reader does.
+        AssertionError: the reader accepts an invalid source, or memory exceeds its limit.
+        Hang: the reader exceeds its time.
+        Exception: any other error of the reader.
     """
     try:
-        wanted = params.Ingest.model_validate({"source": "own", **asked})
+        settings = params.Ingest.model_validate({"source": "own", **ingest})
     except ValidationError:
         return False
     signal.alarm(SECONDS)
-    said = ""
+    message = ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            source = sources.read_source(root, wanted)
+            source = sources.read_source(root, settings)
     except SadclError as error:
-        said = str(error)
+        message = str(error)
     finally:
         signal.alarm(0)
         peak = _peak()
         assert peak < MEMORY, f"{peak / 1e9:.1f} GB"
-    if said:
-        said.encode()  # it can be printed
+    if message:
+        message.encode()  # it can be printed
         return False
     check(source)
     return True
 
 
 def recognised(root: Path) -> None:
-    """Let ``sadcl data add`` find out what a folder is, in time: it is a source whose photos are there, or refused."""
+    """Detect the source in a folder as ``sadcl data add`` does: a source whose photos exist, or a ``SadclError``."""
     signal.alarm(SECONDS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            found = recognise(root)
+            detected = detect_source(root)
     except SadclError as error:
         str(error).encode()
         return
     finally:
         signal.alarm(0)
-    check(found.source)
-    assert all((root / image.file).is_file() for image in found.source.images)
+    check(detected.source)
+    assert all((root / image.file).is_file() for image in detected.source.images)
 
 
 def check(source: sources.Source) -> None:
-    """Everything that a table needs of a source."""
+    """Assert everything that a table requires of a source."""
     assert len(set(source.classes)) == len(source.classes)
     for images in ([image.image_id for image in source.images], [image.file for image in source.images]):
         assert len(set(images)) == len(images)
@@ -219,7 +224,7 @@ def check(source: sources.Source) -> None:
 
 
 def _peak() -> int:
-    """Bytes that this process held at most; what ``getrusage`` says begins with the peak of the one that started it."""
+    """Peak memory of this process, in bytes; ``getrusage`` would include that of the process that started it."""
     status = Path("/proc/self/status")
     if status.exists():
         return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))

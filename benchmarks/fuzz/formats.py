@@ -1,4 +1,4 @@
-"""An export of each format, whole or nearly so: a function each, and a line in ``FORMATS``."""
+"""Exports of each format, valid or nearly so: one function each, and one line in ``FORMATS``."""
 
 import csv
 import datetime
@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from benchmarks.fuzz.mutation import LABELS, NAMES, pick, structure, text
 
 Export = tuple[dict[str, bytes], dict[str, Any]]
-"""Files by name (those of one that ends with / are folders), and the settings of ingest that read them."""
+"""Contents by file name, and the settings of ingest that read them."""
 PLAIN = (*(f"{folder}{i}.jpg" for folder in ("", "b/", "c/d/") for i in range(20)), "b/2.png")
-"""Enough that two rows rarely name one photo."""
+"""Photos, so many that two rows rarely name the same one."""
 SPLITS = ("train", "select", "test")
 
 
@@ -37,7 +37,7 @@ def _times(rng: Random) -> int:
 
 
 def _listed(rng: Random, kind: str, suffix: str, make: Callable[[], bytes], images: str = "") -> Export:
-    """One list of labels, or one a split."""
+    """Create one list of labels, or one for each split."""
     names = ("train",) if rng.random() < 0.6 else SPLITS[:: rng.choice((1, 2))]
     files = {f"{name}{suffix}": make() for name in names}
     return files, {"format": kind, "annotations": {n: f"{n}{suffix}" for n in names}, "images": {"train": images}}
@@ -67,7 +67,7 @@ def coco(rng: Random) -> Export:
 
 
 def sheet(rng: Random, wide: bool) -> tuple[list[str], list[list[Any]], dict[str, Any]]:
-    """Columns and rows of a table, with labels in one column or one a class."""
+    """Draw columns and rows of a table, with labels in one column, or a column for each class."""
     columns = ["file", *(["cat", "dog"] if wide else ["labels"]), *(["split"] if rng.random() < 0.4 else [])]
     columns += [
         pick(rng, ("camera", "iso"), (*LABELS, "sha256", "file", "width"), 0.1) for _ in range(rng.randrange(2))
@@ -104,8 +104,8 @@ def csv_file(rng: Random) -> Export:
         )
         return out.getvalue().encode("utf-8", "surrogatepass")
 
-    files, found = _listed(rng, "csv", ".csv", rows)
-    return files, {**found, **settings}
+    files, ingest = _listed(rng, "csv", ".csv", rows)
+    return files, {**ingest, **settings}
 
 
 def parquet(rng: Random) -> Export:
@@ -122,8 +122,8 @@ def parquet(rng: Random) -> Export:
 
     def column(values: list[Any]) -> pa.Array:
         if rng.random() < 0.08:
-            one = rng.choice(odd)
-            return pa.concat_arrays([one] * len(values)) if values else one[:0]
+            array = rng.choice(odd)
+            return pa.concat_arrays([array] * len(values)) if values else array[:0]
         try:
             return pa.array(values)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -142,8 +142,8 @@ def parquet(rng: Random) -> Export:
         )  # fmt: skip
         return out.getvalue()
 
-    files, found = _listed(rng, "parquet", ".parquet", rows)
-    return files, {**found, **settings}
+    files, ingest = _listed(rng, "parquet", ".parquet", rows)
+    return files, {**ingest, **settings}
 
 
 def jsonl(rng: Random) -> Export:
@@ -294,12 +294,12 @@ def nuswide(rng: Random) -> Export:
     from sadcl.data.sources.nuswide import CLASSES  # type: ignore[import-not-found,unused-ignore]
 
     files = dict(photos)
-    for part, those in (("Train", images[:2]), ("Test", images[2:])):
-        lines = [pick(rng, (name,), NAMES, 0.03) for name in those]
+    for part, names in (("Train", images[:2]), ("Test", images[2:])):
+        lines = [pick(rng, (name,), NAMES, 0.03) for name in names]
         files[f"ImageList/{part}Imagelist.txt"] = "\n".join(map(str, lines)).encode("utf-8", "surrogatepass")
         for concept in CLASSES:
             flags = (
-                [pick(rng, ("0", "1"), ("2", "", "x", "0 1"), 0.003) for _ in those]
+                [pick(rng, ("0", "1"), ("2", "", "x", "0 1"), 0.003) for _ in names]
                 if rng.random() < 0.5
                 else ["0", "1"]
             )
@@ -311,8 +311,8 @@ def nuswide(rng: Random) -> Export:
 
 def vg500(rng: Random) -> Export:
     names = {split: [_file(rng) for _ in range(rng.randrange(4))] for split in ("train", "test")}
-    index = {str(name): [rng.randrange(500) for _ in range(2)] for those in names.values() for name in those}
-    files = {f"{s}.txt": "\n".join(map(str, those)).encode("utf-8", "surrogatepass") for s, those in names.items()}
+    index = {str(name): [rng.randrange(500) for _ in range(2)] for images in names.values() for name in images}
+    files = {f"{s}.txt": "\n".join(map(str, images)).encode("utf-8", "surrogatepass") for s, images in names.items()}
     files["index.json"] = text(rng, structure(rng, index, _times(rng)))
     lists = {split: f"{split}.txt" for split in names}
     return files, {"format": "vg500", "annotations": lists, "images": {"train": "images"}, "index": "index.json"}

@@ -1,4 +1,4 @@
-"""Odd values, and what may happen to an export: in its structure, and in its bytes."""
+"""Mutations of exports: odd values, changes of the structure, damaged bytes."""
 
 import json
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from random import Random
 from typing import Any
 
 DEEP, HUGE = "@deep@", "@huge@"
-"""Stand in a value for lists nested 10,000 deep, and for a number of 5,000 digits."""
+"""Placeholders for lists nested 10,000 deep, and for a number of 5,000 digits."""
 NAMES = (
     "a.jpg", "A.jpg", "b/c.jpg", "b/C.JPG", "./a.jpg", "é.jpg", "e\u0301.jpg", "😀.jpg", "new\nline.jpg", "tab\t.jpg",
     'quo"te.jpg', "it's.jpg", "com,ma.jpg", "semi;colon.jpg", "x" * 251 + ".jpg", "x" * 252 + ".jpg", "y" * 5000,
     "../a.jpg", "b/../../a.jpg", "/a.jpg", "C:\\a.jpg", "b\\c.jpg", "", " ", ".", "..", "b/", "nul\0.jpg",
     "\ud800.jpg", "a.jpg ", " a.jpg", "CON.jpg", "-rf.jpg", "%2e%2e/a.jpg", "~/a.jpg", "$HOME.jpg", "\u202egpj.a",
 )  # fmt: skip
-"""File names, most of which some disk or some person has."""
+"""File names, most of them valid on some file system."""
 LABELS = (
     "cat",
     "Cat",
@@ -39,12 +39,12 @@ VALUES = (
 
 
 def pick(rng: Random, usual: tuple[Any, ...], odd: tuple[Any, ...] = VALUES, chance: float = 0.02) -> Any:
-    """One of the usual values, or now and then an odd one."""
+    """Choose a usual value, or with ``chance`` an odd one."""
     return rng.choice(odd if rng.random() < chance else usual)
 
 
 def structure(rng: Random, value: Any, times: int) -> Any:
-    """A JSON value after some changes: values swapped, dropped, doubled, wrapped, keys renamed."""
+    """Change a JSON value: swap, drop, double or wrap values, rename keys."""
     for _ in range(times):
         places = list(_places(value))
         if not places:
@@ -55,34 +55,36 @@ def structure(rng: Random, value: Any, times: int) -> Any:
 
 
 def text(rng: Random, value: Any) -> bytes:
-    """A JSON value in bytes, with NaN and halves of characters where it has them."""
+    """Encode a JSON value, NaN and lone surrogates included."""
     written = json.dumps(value, ensure_ascii=rng.random() < 0.5)
     written = written.replace(f'"{DEEP}"', "[" * 10_000 + "]" * 10_000).replace(f'"{HUGE}"', "7" * 5_000)
     return written.encode("utf-8", "surrogatepass")
 
 
 def damaged(rng: Random, data: bytes) -> bytes:
-    """Bytes cut, flipped, doubled, or in another encoding."""
-    at = rng.randrange(len(data) + 1)
+    """Damage bytes: cut, flip, double, insert, or encode otherwise."""
+    position = rng.randrange(len(data) + 1)
     ways: list[Callable[[], bytes]] = [
-        lambda: data[:at],
-        lambda: data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :],
+        lambda: data[:position],
+        lambda: data[:position] + bytes([rng.randrange(256)]) + data[position + 1 :],
         lambda: (
-            data[:at] + rng.choice((b"\0", b"\xff", b"\xed\xa0\x80", b"\r", b'"', b"\n\n", b"\xef\xbb\xbf")) + data[at:]
+            data[:position]
+            + rng.choice((b"\0", b"\xff", b"\xed\xa0\x80", b"\r", b'"', b"\n\n", b"\xef\xbb\xbf"))
+            + data[position:]
         ),
         lambda: data + data,
-        lambda: data[at:] + data[:at],
+        lambda: data[position:] + data[:position],
         lambda: b"",
         lambda: b"\xef\xbb\xbf" + data,
         lambda: data.decode("utf-8", "replace").encode(rng.choice(("utf-16", "utf-32", "utf-7", "latin-1")), "replace"),
-        lambda: data[:at] + b"A" * 200_000 + data[at:],
+        lambda: data[:position] + b"A" * 200_000 + data[position:],
         lambda: rng.randbytes(rng.randrange(200)),
     ]
     return rng.choice(ways)()
 
 
 def _places(value: Any) -> Any:
-    """Every item of every list and object in a value."""
+    """Iterate over every item of every list and object in a value."""
     waiting = [value]
     while waiting:
         holder = waiting.pop()

@@ -10,9 +10,10 @@ from sadcl.data import sources
 
 INTRO = """# Annotation formats
 
-`ingest.format` names one of these. `sadcl data add` recognises the formats that people export themselves and writes the
-settings ([Your own photos](../tutorials/your-own-photos.md)). A label is present, absent, or neither; labels that are
-neither are left out of losses and metrics.
+`ingest.format` names one of these; `tabular` describes the columns of `csv` and `parquet`. `sadcl data add` recognises
+the formats that people export themselves and writes the settings
+([Your own photos](../tutorials/your-own-photos.md)). A label is present, absent, or neither; labels that are neither
+are left out of losses and metrics.
 
 This page is generated from the docstrings of the readers.
 """

@@ -1,4 +1,4 @@
-"""A team's server on this host: where it is, what it keeps, and the names that it begins with."""
+"""Team server on this host: its address, its files, and its initial models, roles and accounts."""
 
 import secrets
 from pathlib import Path
@@ -6,77 +6,77 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout, params, processes
 from sadcl.errors import SadclError
-from sadcl.registry import client as store
 from sadcl.registry import mlflow_context, schema
+from sadcl.registry.client import ADDRESS, PASSWORD, USERNAME, logged_in_as, server_command
 
 if TYPE_CHECKING:
     from mlflow.server.auth.client import AuthServiceClient
-UP = layout.TEAM / "up.json"
-"""Who runs the servers, and the registry's address; `sadcl up` writes it."""
+STATE = layout.TEAM / "up.json"
+"""Process of `sadcl up`, which writes this file, and the registry's address."""
 ADMINISTRATOR = layout.TEAM / "administrator.json"
-"""The administrator's name, and every password that this host needs; nobody else may read it."""
+"""Name of the administrator and every password that this host needs; readable by its owner only."""
 LEDGER = layout.TEAM / "ledger.jsonl"
 APP = "sadcl-guard"
 
 TRAINER, REVIEWER, READER = "trainer", "reviewer", "reader"
 WORKER = "worker"
-"""The account in whose name a scheduled run registers."""
+"""Account that registers the models of scheduled runs."""
 WORKSPACE = "default"
-"""MLflow's name for the only one there is."""
+"""MLflow's name of its only workspace."""
 
 
 def running(root: Path = Path(".")) -> dict[str, Any] | None:
-    """What `sadcl up` wrote, while it runs; None where it does not."""
-    path = root / UP
-    found: dict[str, Any] | None = files.read_json(path) if path.is_file() else None
-    return found if found is not None and processes.is_alive(found["up"]) else None
+    """Content of ``STATE`` while `sadcl up` runs; None otherwise."""
+    path = root / STATE
+    state: dict[str, Any] | None = files.read_json(path) if path.is_file() else None
+    return state if state is not None and processes.is_alive(state["up"]) else None
 
 
 def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] | None:
-    """What `ADMINISTRATOR` holds, where this project's server is on this host.
+    """Content of ``ADMINISTRATOR``; None where this project has no server on this host.
 
     Args:
         root: the project's folder.
-        make: make up what is missing.
+        make: create what is missing.
 
     Returns:
         ``username`` and ``password`` of the administrator, the server's ``secret``, the ``worker``'s password, and
-        ``prefect``, which Prefect's server asks for.
+        ``prefect``, the log-in of Prefect's server.
     """
     path = root / ADMINISTRATOR
-    kept: dict[str, str] | None = files.read_json(path) if path.is_file() else None
+    stored: dict[str, str] | None = files.read_json(path) if path.is_file() else None
     if not make:
-        return kept
-    made = {"username": "admin", "password": secrets.token_urlsafe(18), "secret": secrets.token_urlsafe(32)}
-    made |= {"worker": secrets.token_urlsafe(18), "prefect": f"sadcl:{secrets.token_urlsafe(18)}", **(kept or {})}
-    if made != kept:
-        with files.atomic_write(path) as beside:
-            beside.touch(mode=0o600)
-            beside.write_text(files.json_text(made), encoding="utf-8")
-    return made
+        return stored
+    complete = {"username": "admin", "password": secrets.token_urlsafe(18), "secret": secrets.token_urlsafe(32)}
+    complete |= {"worker": secrets.token_urlsafe(18), "prefect": f"sadcl:{secrets.token_urlsafe(18)}", **(stored or {})}
+    if complete != stored:
+        with files.atomic_write(path) as temporary:
+            temporary.touch(mode=0o600)  # before the text: nobody else can read it at any moment
+            temporary.write_text(files.json_text(complete), encoding="utf-8")
+    return complete
 
 
 def worker_login(root: Path = Path(".")) -> dict[str, str]:
-    """The log-in of the worker's account, as the environment of MLflow's client has it."""
-    kept = administrator(root, make=True)
-    assert kept is not None
-    return {store.USERNAME: WORKER, store.PASSWORD: kept["worker"]}
+    """Environment variables that log MLflow's client in as the worker."""
+    stored = administrator(root, make=True)
+    assert stored is not None
+    return {USERNAME: WORKER, PASSWORD: stored["worker"]}
 
 
 def prefect_login(root: Path = Path(".")) -> str:
-    """What Prefect's server asks for, as ``PREFECT_API_AUTH_STRING`` has it.
+    """Log-in of Prefect's server, for ``PREFECT_API_AUTH_STRING``.
 
     Raises:
-        SadclError: there is no such server on this host.
+        SadclError: this host has no such server.
     """
-    kept = administrator(root) or {}
-    if "prefect" not in kept:
-        raise SadclError("No team's servers ran here yet", where=root / ADMINISTRATOR, fix="Start them by `sadcl up`")
-    return kept["prefect"]
+    stored = administrator(root) or {}
+    if "prefect" not in stored:
+        raise SadclError("No team servers ran here yet", where=root / ADMINISTRATOR, fix="Start them by `sadcl up`")
+    return stored["prefect"]
 
 
 def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]]:
-    """The command that starts the guarded server on loopback, and its environment."""
+    """Command that starts the guarded server on loopback, and its environment variables."""
     folder = (root / layout.TEAM).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -90,7 +90,7 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
     admin = administrator(root, make=True)
     assert admin is not None
     environment = {
-        store.ADDRESS: f"sqlite:///{folder}/mlflow.db",
+        ADDRESS: f"sqlite:///{folder}/mlflow.db",
         "MLFLOW_AUTH_CONFIG_PATH": str(settings),
         "MLFLOW_AUTH_ADMIN_PASSWORD": admin["password"],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": admin["secret"],
@@ -98,15 +98,15 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "SADCL_LEDGER": str((root / LEDGER).resolve()),
     }
-    database, artefacts = f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")
-    kept = ["--backend-store-uri", database, "--artifacts-destination", artefacts]
-    return [*store.server(port), "--app-name", APP, *kept], environment
+    database, artifacts = f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")
+    storage = ["--backend-store-uri", database, "--artifacts-destination", artifacts]
+    return [*server_command(port), "--app-name", APP, *storage], environment
 
 
 def set_up(address: str, root: Path = Path(".")) -> None:
-    """Make what only the administrator may make: both models, the experiment, the roles, the worker's account.
+    """Create what only the administrator may create: both models, the experiment, the roles, the worker's account.
 
-    Again is no harm.
+    A second call changes nothing.
 
     Raises:
         SadclError: the server can't be reached, or refuses.
@@ -115,7 +115,7 @@ def set_up(address: str, root: Path = Path(".")) -> None:
     admin = administrator(root)
     assert admin is not None
     with (
-        store.logged_in_as(admin["username"], admin["password"]),
+        logged_in_as(admin["username"], admin["password"]),
         mlflow_context.silence(),
         mlflow_context.translate_errors(address),
         mlflow_context.pointed_at(address),
@@ -127,36 +127,37 @@ def set_up(address: str, root: Path = Path(".")) -> None:
         for model in (name, schema.production(name)):
             if not client.search_registered_models(f"name = '{model}'"):
                 client.create_registered_model(model)
-        found = client.get_experiment_by_name(name)
-        experiment = client.create_experiment(name, tags=schema.KIND) if found is None else found.experiment_id
+        entity = client.get_experiment_by_name(name)
+        experiment = client.create_experiment(name, tags=schema.KIND) if entity is None else entity.experiment_id
         rights = {
             TRAINER: [("experiment", str(experiment)), ("registered_model", name)],
             REVIEWER: [("registered_model", schema.production(name))],
             READER: [],
         }
         accounts = AuthServiceClient(address)
-        _roles(accounts, rights)
-        _worker(accounts, admin["worker"])
+        _create_roles(accounts, rights)
+        _create_worker(accounts, admin["worker"])
 
 
-def _roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[str, str]]]) -> None:
-    there = {role.name: role for role in accounts.list_roles(WORKSPACE)}
-    for name, wanted in rights.items():
-        role = there.get(name) or accounts.create_role(WORKSPACE, name)
-        given = {(p.resource_type, p.resource_pattern) for p in accounts.list_role_permissions(role.id)}
-        for kind, which in wanted:
-            if (kind, which) not in given:
-                accounts.add_role_permission(role.id, kind, which, "EDIT")
+def _create_roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[str, str]]]) -> None:
+    """Create missing roles and permissions; ``rights`` has resource types and patterns to edit, by role."""
+    existing = {role.name: role for role in accounts.list_roles(WORKSPACE)}
+    for name, resources in rights.items():
+        role = existing.get(name) or accounts.create_role(WORKSPACE, name)
+        permissions = {(p.resource_type, p.resource_pattern) for p in accounts.list_role_permissions(role.id)}
+        for resource in resources:
+            if resource not in permissions:
+                accounts.add_role_permission(role.id, *resource, "EDIT")
 
 
-def _worker(accounts: "AuthServiceClient", password: str) -> None:
+def _create_worker(accounts: "AuthServiceClient", password: str) -> None:
     from mlflow.exceptions import MlflowException
 
     trainer = next(role.id for role in accounts.list_roles(WORKSPACE) if role.name == TRAINER)
     try:
-        given = accounts.list_user_roles(WORKER)
-    except MlflowException:  # nobody has this name yet
+        roles = accounts.list_user_roles(WORKER)
+    except MlflowException:  # the account is missing
         accounts.create_user(WORKER, password)
-        given = []
-    if trainer not in {role.id for role in given}:
+        roles = []
+    if trainer not in {role.id for role in roles}:
         accounts.assign_role(WORKER, trainer)

@@ -1,7 +1,7 @@
 """The command ``sadcl``: each sub-command parses its arguments and calls one function.
 
-Commands are grouped as ``sadcl --help`` shows them, a module a group: ``project``, ``data``, ``model`` (training and
-use), ``registry``, ``team``.
+There is one module per panel of ``sadcl --help``: ``project``, ``data``, ``model`` (training and use), ``registry`` and
+``team``. Commands import what they use when they run, so that ``sadcl --help`` stays fast.
 """
 
 import sys
@@ -14,7 +14,7 @@ from sadcl.cli import data, model, project, registry, team
 from sadcl.errors import SadclError
 
 app = typer.Typer(
-    help="Tag photos with many labels: check data, train, evaluate, register, promote.",
+    help="Multi-label photo tagging: check data, train, evaluate, register and promote models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,8 +39,8 @@ def main() -> None:
         sys.exit(2)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"sadcl {__version__}")
         raise typer.Exit
 

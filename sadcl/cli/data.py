@@ -1,10 +1,11 @@
-"""Commands ``sadcl data ...``: sources of photos, and the data that people have accepted."""
+"""Commands ``sadcl data ...``: sources of photos and labels, and the baseline of accepted data."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from sadcl.cli.model import Model
 from sadcl.layout import RAW, SERVED
 from sadcl.progress import hint, say
 
@@ -13,81 +14,93 @@ app = typer.Typer(help="Add, fetch, check and accept photos and labels.", no_arg
 
 
 @app.command()
-def scenes(seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 2307) -> None:
+def scenes(seed: Annotated[int, typer.Option(help="Seed of the photos; equal seeds give equal bytes.")] = 2307) -> None:
     """Generate the embedded data set in data/raw/scenes and track it with DVC."""
     from sadcl.data import synthetic
 
-    say(synthetic.make_scenes(seed))
-    hint("`sadcl recipe scenes`, then `dvc repro`.")
+    say(synthetic.generate_scenes(seed))
+    hint("`sadcl recipe scenes` selects its settings; `dvc repro` runs the pipeline.")
 
 
 @app.command()
 def add(
-    photos: Annotated[Path, typer.Argument(help="A folder, or a file of labels next to its photos.", metavar="PATH")],
+    photos: Annotated[
+        Path, typer.Argument(help="Folder of photos, or a file of labels next to its photos.", metavar="PATH")
+    ],
     name: Annotated[str, typer.Option(help="Name of the source, its recipe and its model.")],
-    like: Annotated[str | None, typer.Option(help="Recipe to start from; the small one by default.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Recipe to start from; a small one by default.")] = None,
 ) -> None:
-    """Copy your photos and labels into the project, write a recipe, track both with DVC."""
+    """Copy your photos and labels into the project, track them with DVC, and write a recipe."""
     from sadcl.data.onboarding import add
 
-    for line in add.add(photos, name, like):
+    for line in add.add(photos, name, recipe):
         say(line)
     hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
 
 
 @app.command()
 def accept() -> None:
-    """Accept the present data as the baseline that later data is compared with."""
+    """Accept the current data as the baseline for later data."""
     from sadcl.data.validation import baseline
 
     say(baseline.accept_data())
-    hint("Commit data/accepted.json.")
+    hint("Commit data/accepted.json, then run `dvc repro`.")
 
 
 @app.command()
 def report(out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("data_report.html")) -> None:
-    """Write the data report, whether the data passed validation or not."""
+    """Write the data report, even if the data failed validation."""
     from sadcl.report import data_page
 
     say(data_page.write_page(Path(), out))
+    hint(f"Open {out} in a browser.")
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="coco2014, coco2017, voc2007, voc2012, nuswide (lists only) or vg500.")],
-    mirror: Annotated[str, typer.Option("--from", help="Folder or address that has the archives.")] = "",
-    stall: Annotated[float, typer.Option(help="Seconds without a byte until a connection is dead.", min=0.1)] = 60,
+    name: Annotated[
+        str, typer.Argument(help="coco2014, coco2017, voc2007, voc2012, nuswide (lists only) or vg500.", metavar="NAME")
+    ],
+    mirror: Annotated[
+        str, typer.Option("--from", help="Folder or URL of the archives; the original servers by default.")
+    ] = "",
+    stall: Annotated[
+        float, typer.Option(help="Seconds without data after which a connection is given up.", min=0.1)
+    ] = 60,
 ) -> None:
-    """Download a public data set, check and unpack it, track what training needs with DVC."""
+    """Download, verify and unpack a public data set, and track it with DVC."""
     from sadcl.data.download import datasets, fetch, http
 
     say(fetch.fetch(datasets.find(name), mirror=mirror, patience=http.RetryPolicy(stall=stall)))
-    hint("`dvc repro` runs the pipeline on it.")
+    hint("`sadcl recipe NAME` selects one of its recipes; `dvc repro` runs the pipeline.")
 
 
 @app.command()
 def subset(
     ids: Annotated[Path, typer.Option(help="CSV with the columns coco_2014_split and image_id.")],
-    source: Annotated[Path, typer.Option(help="The full COCO.")] = RAW / "coco2014",
-    name: Annotated[str, typer.Option(help="Folder in data/raw to write.")] = "coco-mini",
+    source: Annotated[Path, typer.Option(help="Folder of the full COCO 2014.")] = RAW / "coco2014",
+    name: Annotated[str, typer.Option(help="Folder to write, below data/raw.")] = "coco-mini",
 ) -> None:
-    """Cut a small COCO out of the full one and track it with DVC."""
+    """Cut a subset out of COCO 2014 and track it with DVC."""
     from sadcl.data.download import coco_subset
 
     say(coco_subset.cut(ids, source, name))
+    hint("`sadcl recipe coco-mini` selects its settings; `dvc repro` runs the pipeline.")
 
 
 @app.command("voc-submission")
 def voc_submission(
-    images: Annotated[Path, typer.Argument(help="Image list: VOCdevkit/VOC2012/ImageSets/Main/test.txt.")],
-    photos: Annotated[Path, typer.Argument(help="Folder of photos: VOCdevkit/VOC2012/JPEGImages.")],
-    model: Annotated[str, typer.Option(help="Folder, file, or models:/NAME@ALIAS.")] = str(SERVED),
-    out: Annotated[Path, typer.Option(help="Folder to write a file a class to.")] = Path("voc-submission"),
+    images: Annotated[
+        Path, typer.Argument(help="Image list: VOCdevkit/VOC2012/ImageSets/Main/test.txt.", metavar="IMAGES")
+    ],
+    photos: Annotated[Path, typer.Argument(help="Folder of photos: VOCdevkit/VOC2012/JPEGImages.", metavar="PHOTOS")],
+    model: Model = str(SERVED),
+    out: Annotated[Path, typer.Option(help="Folder to write one file per class to.")] = Path("voc-submission"),
     competition: Annotated[
-        Literal["comp1", "comp2"], typer.Option(help="comp1: trained on VOC only; comp2: on other data too.")
+        Literal["comp1", "comp2"], typer.Option(help="comp1: trained on VOC only; comp2: trained on other data too.")
     ] = "comp2",
 ) -> None:
-    """Score VOC 2012's test photos and write files for its evaluation server."""
+    """Score the test photos of VOC 2012 and write files for its evaluation server."""
     from sadcl.evaluation import voc_submission
     from sadcl.registry import load
 

@@ -1,8 +1,8 @@
-"""Commands that tune, use, draw and convert a model."""
+"""Commands that tune, use, plot and convert a model."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,17 +12,17 @@ from sadcl.progress import hint, say
 PANEL = "Training and use"
 app = typer.Typer()
 
-Model = Annotated[str, typer.Option(help="Folder, file, or models:/NAME@ALIAS.")]
+Model = Annotated[str, typer.Option(help="Model: a folder, a file, or models:/NAME@ALIAS.")]
 
 
 @app.command(rich_help_panel=PANEL)
 def tune(
-    trials: Annotated[int, typer.Option(min=1, help="Trainings to try in all.")] = 10,
-    workers: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trainings.")] = 10,
+    workers: Annotated[int, typer.Option(min=1, help="Number of trainings at a time.")] = 1,
     apply: Annotated[bool, typer.Option("--apply", help="Write the best settings to params.yaml.")] = False,
-    dashboard: Annotated[bool, typer.Option("--dashboard", help="Open Optuna's dashboard instead.")] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Serve Optuna's dashboard instead.")] = False,
 ) -> None:
-    """Search for better settings on the select split."""
+    """Search for better settings, scored on the select split."""
     if dashboard:
         from sadcl import services
 
@@ -36,13 +36,15 @@ def tune(
 
 @app.command(rich_help_panel=PANEL)
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Image files.")],
+    photos: Annotated[list[Path], typer.Argument(help="Image files.", metavar="PHOTOS")],
     model: Model = str(SERVED),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
-    attention: Annotated[Path | None, typer.Option(help="Folder to write attention maps to.")] = None,
-    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Replaces the model's thresholds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photo.")] = False,
+    attention: Annotated[Path | None, typer.Option(help="Folder to write an attention map per label to.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Probability threshold; the model's own thresholds by default.")
+    ] = None,
 ) -> None:
-    """Print the labels of photos, with probabilities."""
+    """Print the labels of photos and their probabilities."""
     from sadcl.registry import load
 
     tagger = load.load(model)
@@ -59,12 +61,14 @@ def predict(
 
 @app.command(rich_help_panel=PANEL)
 def attention(
-    photo: Annotated[Path, typer.Argument(help="Image file.")],
+    photo: Annotated[Path, typer.Argument(help="Image file.", metavar="PHOTO")],
     model: Model = str(SERVED),
-    label: Annotated[list[str] | None, typer.Option(help="Label to draw; repeat it. Default: those found.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Label to draw, repeatable; the predicted ones by default.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="PNG or JPEG file to write.")] = Path("attention.png"),
 ) -> None:
-    """Draw where each label looked, next to the photo."""
+    """Draw the attention map of each label next to the photo."""
     from sadcl.registry import load
     from sadcl.report import attention_maps
 
@@ -74,9 +78,9 @@ def attention(
 @app.command(rich_help_panel=PANEL)
 def embed(
     model: Annotated[Path, typer.Option(help="Weights file, or its folder.")] = TRAIN,
-    split: Annotated[str, typer.Option(help="train, select or test.")] = "test",
-    classes: Annotated[int, typer.Option(min=2, help="Number of classes, the most frequent first.")] = 10,
-    label: Annotated[list[str] | None, typer.Option(help="Class to draw; repeat it. Replaces --classes.")] = None,
+    split: Annotated[Literal["train", "select", "test"], typer.Option(help="Split to draw.")] = "test",
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes to draw, the most frequent first.")] = 10,
+    label: Annotated[list[str] | None, typer.Option(help="Class to draw, repeatable; replaces --classes.")] = None,
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("embedding.png"),
 ) -> None:
     """Draw label-level features and prototypes in two dimensions (t-SNE)."""
@@ -91,25 +95,29 @@ def export(
     model: Model = str(SERVED),
     out: Annotated[Path, typer.Option(help="Folder to write weights.onnx and weights.pt2 to.")] = Path("exported"),
 ) -> None:
-    """Export a model as ONNX and torch.export files, checked against the original."""
+    """Export a model to ONNX and torch.export files, and compare them with the original."""
     from sadcl.registry import load
     from sadcl.weights import export
 
     for line in export.report(load.load(model), out):
         say(line)
+    hint(f"`sadcl predict --model {out}/weights.onnx PHOTO` uses the ONNX file.")
 
 
 @app.command("import-checkpoint", rich_help_panel=PANEL)
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="A released SADCL or Query2Label checkpoint.")],
+    file: Annotated[Path, typer.Argument(help="A released SADCL or Query2Label checkpoint.", metavar="FILE")],
     out: Annotated[Path, typer.Option(help="Folder to write weights.safetensors to.")] = IMPORTED,
-    recipe: Annotated[str, typer.Option(help="Recipe that describes its network.")] = "coco2014-r101-448",
-    classes: Annotated[Path | None, typer.Option(help="Class names, one a line; known for COCO and VOC.")] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe with the settings of its network.")] = "coco2014-r101-448",
+    classes: Annotated[
+        Path | None, typer.Option(help="File of class names, one per line; not needed for COCO and VOC.")
+    ] = None,
 ) -> None:
-    """Convert a released checkpoint to a model of sadcl."""
+    """Convert a released checkpoint to a weights file of sadcl."""
     from sadcl import params
     from sadcl.weights import released
 
     settings = params.load(path=params.recipe(recipe))
     for line in released.convert(file, out, settings, released.class_list(classes) if classes else None):
         say(line)
+    hint(f"`sadcl predict --model {out} PHOTO` uses it.")

@@ -1,4 +1,4 @@
-"""Commands about a project as a whole: ``init``, ``recipe``, ``demo``, ``status``, ``doctor``, ``clean``, ``open``."""
+"""Commands for a project as a whole: ``init``, ``recipe``, ``demo``, ``status``, ``doctor``, ``clean``, ``open``."""
 
 from typing import Annotated
 
@@ -21,14 +21,14 @@ def init() -> None:
 
 @app.command(rich_help_panel=PANEL)
 def recipe(
-    name: Annotated[str, typer.Argument(help="A file in recipes/, or a recipe of sadcl, without .yaml.")],
+    name: Annotated[str, typer.Argument(help="A recipe in recipes/ or of sadcl, without .yaml.", metavar="NAME")],
 ) -> None:
-    """Write a recipe to params.yaml."""
+    """Copy a recipe to params.yaml."""
     from sadcl.project import settings
 
     for line in settings.use_recipe(name):
         say(line)
-    hint("`dvc repro` runs what the new settings make stale.")
+    hint("`dvc repro` runs the stages that the new settings make stale.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -50,18 +50,18 @@ def status() -> None:
 
 @app.command(rich_help_panel=PANEL)
 def doctor() -> None:
-    """List what is missing or misconfigured; exit with 1 if anything is."""
+    """Check the installation and the project; exit with 1 if there are problems."""
     from sadcl.project import doctor
 
-    findings = doctor.diagnose()
-    for line in findings or ["Nothing is missing."]:
+    problems = doctor.diagnose()
+    for line in problems or ["There are no problems."]:
         say(line)
-    raise typer.Exit(1 if findings else 0)
+    raise typer.Exit(1 if problems else 0)
 
 
 @app.command(rich_help_panel=PANEL)
-def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False) -> None:
-    """List caches and leftovers, then remove them."""
+def clean(yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without confirmation.")] = False) -> None:
+    """List caches and leftovers, ask, and remove them."""
     from sadcl import pipeline
     from sadcl.project import cleanup
 
@@ -77,10 +77,12 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confir
 
 @app.command("open", rich_help_panel=PANEL)
 def open_page(
-    page: Annotated[str, typer.Argument(help="mlflow, optuna or prefect.")],
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; a free one by default.")] = None,
+    page: Annotated[str, typer.Argument(help="mlflow, optuna or prefect.", metavar="PAGE")],
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the server; a free one by default.")
+    ] = None,
 ) -> None:
-    """Serve a dashboard on loopback until Ctrl-C."""
+    """Serve a dashboard on this machine until Ctrl-C."""
     from sadcl import services
 
     services.show(page, port)

@@ -1,4 +1,4 @@
-"""Commands about the registry of models: register, verdict, promote, reject, rollback, audit, sync."""
+"""Commands for the model registry: register, verdict, promote, reject, rollback, audit, sync."""
 
 from typing import Annotated
 
@@ -7,10 +7,11 @@ import typer
 from sadcl.progress import hint, say
 
 PANEL = "Registry"
+COMMIT = "Commit data/champion.json, data/champion.dvc and data/audit.jsonl"
 app = typer.Typer()
 
-Version = Annotated[str, typer.Argument(help="Version of the registered model.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; the audit log keeps it.")]
+Version = Annotated[str, typer.Argument(help="Version of the registered model.", metavar="VERSION")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason for the decision, for the audit log; required.")]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -21,36 +22,37 @@ def register() -> None:
 
     pipeline.require_project()
     registration = publish.publish()
-    say(f"{registration.words} {latency.note(registration)}." if registration.new else registration.words)
-    hint("A reviewer decides: `sadcl promote VERSION --reason TEXT`, or the review page of `sadcl up`.")
+    say(f"{registration.words} {latency.record_latency(registration)}." if registration.new else registration.words)
+    hint("A reviewer decides by `sadcl promote VERSION --reason TEXT`, or on the review page of `sadcl up`.")
 
 
 @app.command(rich_help_panel=PANEL)
 def verdict(
-    check: Annotated[bool, typer.Option("--check", help="Judge again and compare byte for byte.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Judge again, and compare the result byte for byte.")] = False,
 ) -> None:
-    """Print the verdict of the gate, rule by rule."""
+    """Print the gate's verdict, rule by rule."""
     from sadcl import pipeline
     from sadcl.evaluation.gate import recheck
 
     pipeline.require_project()
     for line in [recheck.recheck()] if check else recheck.describe():
         say(line)
+    hint("`sadcl register` registers the model with this verdict.")
 
 
 @app.command(rich_help_panel=PANEL)
 def promote(
     version: Version,
     reason: Reason = "",
-    first: Annotated[bool, typer.Option("--first", help="There is no champion yet.")] = False,
+    first: Annotated[bool, typer.Option("--first", help="Confirm that there is no champion yet.")] = False,
 ) -> None:
-    """Make a version that passed its gate the champion."""
+    """Make a version that passed the gate the champion."""
     from sadcl import pipeline
     from sadcl.registry import promote
 
     pipeline.require_project()
     say(promote.promote(version, reason, first=first).words)
-    hint("Commit data/champion.json, data/champion.dvc and data/audit.jsonl; `dvc push` shares the weights.")
+    hint(f"{COMMIT}; `dvc push` uploads the champion's files.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -61,6 +63,7 @@ def reject(version: Version, reason: Reason = "") -> None:
 
     pipeline.require_project()
     say(promote.reject(version, reason).words)
+    hint("Commit data/audit.jsonl.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -71,12 +74,12 @@ def rollback(reason: Reason = "") -> None:
 
     pipeline.require_project()
     say(promote.rollback(reason).words)
-    hint("Commit data/champion.json, data/champion.dvc and data/audit.jsonl.")
+    hint(f"{COMMIT}.")
 
 
 @app.command(rich_help_panel=PANEL)
 def audit() -> None:
-    """Print who changed what in the registry, and verify that no entry is missing; exit with 1 if one is."""
+    """Print the audit log of the registry and verify it; exit with 1 if there are problems."""
     from sadcl import pipeline
     from sadcl.registry.audit import verify
 
@@ -91,7 +94,7 @@ def audit() -> None:
 
 @app.command(rich_help_panel=PANEL)
 def sync() -> None:
-    """Restore data/champion from the registry."""
+    """Restore the champion's files from the registry."""
     from sadcl import pipeline
     from sadcl.registry import sync
 

@@ -1,8 +1,4 @@
-"""A source becomes the annotation table: labels from its files, facts from its photos.
-
-Each photo is read once, in parallel, and remembered: by path, size and time of change, so that the
-next run need not open it, and by digest, so that a moved one is not decoded again.
-"""
+"""Ingest: a source becomes the annotation table, with labels from its files and facts from its photos."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,73 +20,73 @@ from sadcl.progress import say, track
 
 
 def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: Path, workers: int) -> Table:
-    """Make the annotation table of a source.
+    """Compute the annotation table of a source.
 
     Args:
-        root: the repository.
-        source: the source's folder, relative to it.
-        settings: format, files, and how `select` is cut.
-        seed: of the assignment to splits where the source has none.
-        cache: a folder for what is known about photos; it may be lost or damaged at any time.
-        workers: how many photos to read at a time.
+        root: the project's folder.
+        source: the source's folder, relative to ``root``.
+        settings: format, files, and the fraction of `select`.
+        seed: of the assignment to splits.
+        cache: folder for facts of photos between runs; it may be lost or damaged at any time.
+        workers: threads that read photos.
 
     Raises:
-        SadclError: the annotations can't be used, they are not those of the protocol that the settings name, or
-            there is not one image. A photo that can't be used is no error here: its row says so, and validation
-            refuses it.
+        SadclError: the annotations are unusable or contradict the protocol of the settings, or there is no image. An
+            unusable photo raises nothing: its row has a problem, and validation fails.
     """
-    found = sources.read_source(root / source, settings)
+    annotations = sources.read_source(root / source, settings)
     images, gone = (
-        [image for image in those if settings.keep_unlabelled or image.labels] for those in (found.images, found.gone)
+        [image for image in group if settings.keep_unlabelled or image.labels]
+        for group in (annotations.images, annotations.gone)
     )
     if not images:
-        raise SadclError("The source holds no image", where=root / source, fix="Check ingest.annotations")
-    own = all(image.split for image in images)
-    if own:
-        images = _with_select(images, len(found.classes), settings, seed)
+        raise SadclError("The source has no image", where=root / source, fix="Check ingest.annotations")
+    has_splits = all(image.split for image in images)
+    if has_splits:
+        images = _with_select(images, len(annotations.classes), settings, seed)
         protocols.check(_ids([*images, *gone]), settings.protocol)
     else:
         assign.check_shares(settings.select_fraction)
     if gone:
-        say(f"  {_left_out(gone, len(images) + len(gone))}")
+        say(f"  {_skipped(gone, len(images) + len(gone))}")
     images.sort(key=lambda image: image.image_id)
     facts = _read_photos(root, source, images, settings.max_pixels, cache, workers)
-    if not own:
-        images = _dealt(images, facts, len(found.classes), settings, seed, root / f"{source}.splits.csv")
+    if not has_splits:
+        images = _assign_splits(images, facts, len(annotations.classes), settings, seed, root / f"{source}.splits.csv")
     order = sorted(range(len(images)), key=lambda i: (SPLITS.index(images[i].split), images[i].image_id))
     images, facts = [images[i] for i in order], [facts[i] for i in order]
-    return Table(_frame(images, facts), found.classes, source, _protocol(images))
+    return Table(_frame(images, facts), annotations.classes, source, _protocol(images))
 
 
-def _dealt(
+def _assign_splits(
     images: list[sources.Image],
     facts: Sequence[PhotoInfo],
     classes: int,
     settings: params.Ingest,
     seed: int,
-    kept: Path,
+    path: Path,
 ) -> list[sources.Image]:
-    """Give a split to each image that has none, near-duplicates together."""
-    unsure = np.array([fact.problem is not None for fact in facts])
-    clear = ~unsure & np.array([fact.sharpness >= near_duplicates.FLAT for fact in facts])
+    """Give a split to each image without one, near-duplicates together; ``path`` keeps the choice."""
+    unreadable = np.array([fact.problem is not None for fact in facts])
+    distinctive = ~unreadable & np.array([fact.sharpness >= near_duplicates.FLAT for fact in facts])
     hashes = np.array([fact.phash for fact in facts], np.uint64)
-    groups = near_duplicates.groups(hashes, clear, [fact.sha256 for fact in facts])
+    groups = near_duplicates.groups(hashes, distinctive, [fact.sha256 for fact in facts])
     assigned = assign.assign(
         [image.image_id for image in images],
         targets((image.labels for image in images), classes),
         settings.select_fraction,
         seed,
-        kept,
+        path,
         groups=groups,
-        given=[image.split for image in images],
-        unsure=unsure,
+        fixed=[image.split for image in images],
+        unreadable=unreadable,
         digests=[fact.sha256 for fact in facts],
     )
     return [replace(image, split=split) for image, split in zip(images, assigned, strict=True)]
 
 
 def _with_select(images: list[sources.Image], classes: int, settings: params.Ingest, seed: int) -> list[sources.Image]:
-    """Cut `select` from `train` where there is none."""
+    """Move a fraction of `train` to `select` where the source has no `select`."""
     if "select" in settings.annotations or any(image.split == "select" for image in images):
         return images
     train = [i for i, image in enumerate(images) if image.split == "train"]
@@ -103,14 +99,14 @@ def _with_select(images: list[sources.Image], classes: int, settings: params.Ing
 def _read_photos(
     root: Path, source: str, images: Sequence[sources.Image], max_pixels: int, cache: Path, workers: int
 ) -> list[PhotoInfo]:
-    memory = PhotoCache(cache / "photos.parquet", max_pixels)
+    photo_cache = PhotoCache(cache / "photos.parquet", max_pixels)
     pool = ThreadPoolExecutor(max(1, workers))
     try:
-        look = pool.map(lambda image: memory.facts(root, f"{source}/{image.file}"), images)
-        return list(track(look, "reading photos", total=len(images)))
+        facts = pool.map(lambda image: photo_cache.facts(root, f"{source}/{image.file}"), images)
+        return list(track(facts, "reading photos", total=len(images)))
     finally:
         pool.shutdown(cancel_futures=True)
-        memory.keep()
+        photo_cache.save()  # also after an interruption: the next run begins with what this one has read
 
 
 def _frame(images: Sequence[sources.Image], facts: Sequence[PhotoInfo]) -> pd.DataFrame:
@@ -127,7 +123,7 @@ def _frame(images: Sequence[sources.Image], facts: Sequence[PhotoInfo]) -> pd.Da
 
 
 def _protocol(images: Sequence[sources.Image]) -> dict[str, Any]:
-    """By split, how many images and the digest of their ids."""
+    """Number of images and digest of their ids, by split."""
     return {split: {"images": len(ids), "ids": files.digest_of_ids(ids)} for split, ids in _ids(images).items()}
 
 
@@ -135,7 +131,7 @@ def _ids(images: Sequence[sources.Image]) -> dict[str, list[str]]:
     return {split: [image.image_id for image in images if image.split == split] for split in SPLITS}
 
 
-def _left_out(gone: Sequence[sources.Image], listed: int) -> str:
+def _skipped(gone: Sequence[sources.Image], listed: int) -> str:
     names = ", ".join(image.file for image in gone[:3])
     more = ", ..." if len(gone) > 3 else ""
-    return f"{len(gone):,} of {listed:,} photos are not there and are left out: {names}{more}"
+    return f"{len(gone):,} of {listed:,} photos are missing and skipped: {names}{more}"

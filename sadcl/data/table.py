@@ -1,7 +1,6 @@
-"""The annotation table: one row an image, and what the whole set says about itself.
+"""Annotation table: one row per image, with class list, source and protocol of the data set.
 
-Parquet, with class list, source and protocol as JSON in the schema's metadata. The same table
-gives the same bytes.
+The file is Parquet, with classes, source and protocol as JSON in the schema's metadata. Equal tables give equal bytes.
 """
 
 import json
@@ -37,10 +36,10 @@ SCHEMA: dict[str, pa.DataType] = {
     "phash": pa.uint64(),
     "problem": pa.string(),
 }
-"""Columns that every table has; any other is a slice column, of words or numbers."""
+"""Columns of every table and their types; any other is a slice column, of strings or numbers."""
 
 _KEY = b"sadcl"
-_FIX = "Make it again with `dvc repro ingest`"
+_FIX = "Write it again with `dvc repro ingest`"
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,11 @@ class Table:
     """Annotations of a data set.
 
     Attributes:
-        frame: one row an image, with the columns of ``SCHEMA`` (labels and ignored as lists of class
+        frame: one row per image, with the columns of ``SCHEMA`` (labels and ignored as lists of class
             indexes, problem None or a sentence) and the slice columns after them.
         classes: names, in order of index.
         source: folder that ``file`` is relative to, itself relative to the repository.
-        protocol: by split, how many images and the digest of their ids:
+        protocol: by split, number of images and digest of their ids:
             ``{"train": {"images": 3000, "ids": "9f2c..."}, ...}``.
     """
 
@@ -67,26 +66,30 @@ class Table:
         return [name for name in self.frame.columns if name not in SCHEMA]
 
     def split(self, name: str) -> "pd.DataFrame":
-        """The rows of one split, in order."""
+        """Rows of one split, in order."""
         return self.frame[self.frame["split"] == name]
 
 
 def write_table(path: str | Path, table: Table) -> None:
-    """Write a table, whole or not at all."""
-    about = {"classes": list(table.classes), "source": table.source, "protocol": table.protocol}
-    metadata = {_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False).encode()}
+    """Write a table as Parquet; the file appears complete or not at all.
+
+    Raises:
+        SadclError: the disk is full.
+    """
+    description = {"classes": list(table.classes), "source": table.source, "protocol": table.protocol}
+    metadata = {_KEY: json.dumps(description, sort_keys=True, ensure_ascii=False).encode()}
     fields = [pa.field(name, kind) for name, kind in SCHEMA.items()]
     fields += [pa.field(name, _slice_type(table.frame[name])) for name in table.slices]
-    columns = [pa.array(_plain(table.frame[field.name]), field.type) for field in fields]
-    with files.atomic_write(path) as beside:
-        pq.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata)), beside)
+    columns = [pa.array(_python_values(table.frame[field.name]), field.type) for field in fields]
+    with files.atomic_write(path) as temporary_path:
+        pq.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata)), temporary_path)
 
 
 def read_table(path: str | Path) -> Table:
-    """Read a table.
+    """Read an annotation table.
 
     Raises:
-        SadclError: it is missing, damaged, or not an annotation table.
+        SadclError: the file is missing, damaged, or no annotation table.
     """
     import pandas as pd
 
@@ -95,7 +98,11 @@ def read_table(path: str | Path) -> Table:
         about = json.loads(stored.schema.metadata[_KEY])
         names = [*SCHEMA, *(name for name in stored.column_names if name not in SCHEMA)]
         columns = {name: column(stored.column(name).to_pylist()) for name in names}
-        classes, source, protocol = tuple(about["classes"]), str(about["source"]), dict(about["protocol"])
+        classes, source, protocol = (
+            tuple(about["classes"]),
+            str(about["source"]),
+            dict(about["protocol"]),
+        )
     except FileNotFoundError:
         raise SadclError("There is no annotation table", where=path, fix=_FIX) from None
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
@@ -105,7 +112,7 @@ def read_table(path: str | Path) -> Table:
 
 
 def targets(lists: Iterable[Sequence[int]], classes: int) -> np.ndarray:
-    """Lists of class indexes as a matrix.
+    """Convert N lists of class indexes to a matrix.
 
     Returns:
         bool [N, C].
@@ -117,7 +124,7 @@ def targets(lists: Iterable[Sequence[int]], classes: int) -> np.ndarray:
 
 
 def column(values: "Sequence[Any] | pd.Series[Any]") -> "pd.Series[Any]":
-    """Numbers as numbers; words and lists as Python objects, so that None stays None."""
+    """Series of numbers as floats or integers, of strings and lists as objects, so that None stays None."""
     import pandas as pd
 
     known = [value for value in values if value is not None]
@@ -125,12 +132,12 @@ def column(values: "Sequence[Any] | pd.Series[Any]") -> "pd.Series[Any]":
     return pd.Series(values) if numeric else pd.Series(values, dtype=object)
 
 
-def _plain(values: "pd.Series[Any]") -> list[Any]:
-    """A column as Python values, every kind of missing one as None."""
+def _python_values(values: "pd.Series[Any]") -> list[Any]:
+    """Values of a column as Python objects, each missing one as None."""
     import pandas as pd
 
     return [None if value is pd.NA or (isinstance(value, float) and value != value) else value for value in values]
 
 
 def _slice_type(values: "pd.Series[Any]") -> pa.DataType:
-    return pa.string() if column(_plain(values)).dtype == object else pa.float64()
+    return pa.string() if column(_python_values(values)).dtype == object else pa.float64()

@@ -1,7 +1,7 @@
-"""From scores to labels: calibration and thresholds of each class, fitted on the select split.
+"""Calibration and thresholds of each class, fitted on the select split.
 
-Both lean on what all classes have in common, by as much as a class has few positives: with ten of them, a threshold of
-its own that maximises F1 on select gains nothing on other photos.
+Both shrink towards values common to all classes, the more the fewer positives a class has: with ten of them, a class's
+own threshold of best F1 on select gains nothing on other photos.
 """
 
 from collections.abc import Mapping
@@ -15,37 +15,37 @@ from sadcl.errors import SadclError
 FloatArray = NDArray[np.float64]
 
 SLOPE_SPREAD, BIAS_SPREAD = 0.3, 1.0
-"""Standard deviations of a class's slope (as a share of the common one) and bias about the common ones."""
+"""Prior standard deviations of a class's slope (as a share of the common one) and bias about the common values."""
 WIDE = 10.0
-"""The same of the common ones about 1 and 0: it only keeps them finite where the scores are never wrong."""
+"""Prior standard deviation of the common slope and bias about 1 and 0: it keeps them finite where scores separate."""
 LEAST_SLOPE = 0.1
-"""Share of the common slope below which none falls: the order of the photos, and so AP, stays what it was."""
+"""Least slope, as a share of the common one: a positive slope keeps the order of the photos, and with it AP."""
 STEPS, SETTLED = 100, 1e-9
 
 
 class Calibration(NamedTuple):
-    """What makes probabilities and labels of logits; lists of C numbers each."""
+    """Slope, bias and threshold of each class [C]; labels need sigmoid(slope * logit + bias) above the threshold."""
 
     slope: FloatArray
     bias: FloatArray
     thresholds: FloatArray
 
     def probabilities(self, logits: ArrayLike) -> FloatArray:
-        """Calibrated scores [N, C]; the order of a class's photos is that of its logits."""
+        """Calibrated probabilities [N, C] of logits [N, C]; each class keeps the order of its photos."""
         return sigmoid(self.slope * np.asarray(logits, dtype=np.float64) + self.bias)
 
     def as_lists(self) -> dict[str, list[float]]:
-        """Plain numbers, for JSON."""
+        """Convert to lists of numbers, for JSON."""
         return {name: part.tolist() for name, part in self._asdict().items()}
 
     @classmethod
     def of(cls, lists: Mapping[str, Any]) -> "Calibration":
-        """The same from what ``as_lists`` gave."""
+        """Create from what ``as_lists`` returned."""
         return cls(*(np.asarray(lists[name], dtype=np.float64) for name in cls._fields))
 
 
 def identity_calibration(classes: int) -> Calibration:
-    """Logits as they are, and 0.5."""
+    """Calibration without effect: slope 1, bias 0, thresholds 0.5."""
     return Calibration(np.ones(classes), np.zeros(classes), np.full(classes, 0.5))
 
 
@@ -53,15 +53,15 @@ def fit(
     logits: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None, precision: float | None = None,
     prior_positives: float = 20.0,
 ) -> Calibration:  # fmt: skip
-    """Calibration and thresholds from photos that took no part in training.
+    """Fit calibration and thresholds on photos that took no part in training.
 
     Args:
         logits: [N, C].
         targets: [N, C], present or absent.
         ignored: [N, C], entries to leave out.
-        precision: percent aimed at; None maximises F1. A class's own threshold reaches it on these photos, its blend
-            with the common one need not.
-        prior_positives: how many positives the threshold of all classes together weighs beside a class's own.
+        precision: target in percent; None maximises F1. A class's own threshold reaches it on these photos, its mean
+            with the common one may miss it.
+        prior_positives: weight of the common threshold in the mean, in positives of a class.
 
     Raises:
         SadclError: shapes differ, a logit is not finite, or no label is present, or none absent.
@@ -71,20 +71,21 @@ def fit(
     scores = sigmoid(slope * z + bias)
     own = np.array([_threshold(s[k], t[k], precision) for s, t, k in zip(scores.T, y.T, known.T, strict=True)])
     common, positives = _threshold(scores[known], y[known], precision), (y & known).sum(axis=0)
+    # averaged as logits: near 0 and 1 a small change of probability is a large one of odds
     share = positives / (positives + prior_positives) if prior_positives else np.minimum(positives, 1)
     return Calibration(slope, bias, sigmoid(share * logit(own) + (1 - share) * logit(common)))
 
 
 def platt(logits: FloatArray, targets: NDArray[np.bool_], known: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-    """Slope and bias [C] of each class's logit (Platt 1999), drawn towards those of all labels together.
+    """Fit slope and bias [C] of each class (Platt 1999), shrunk towards those of all labels together.
 
-    The largest posterior: logistic regression on the logit, with a normal prior about the common slope and bias. A
-    class without positives keeps nearly those.
+    Maximum a posteriori: logistic regression on the logit, with a normal prior about the common slope and bias, which a
+    class without positives nearly keeps.
 
     Args:
         logits: [N, C].
         targets: [N, C].
-        known: [N, C], entries that count.
+        known: [N, C], entries that are not ignored.
     """
     every, C = logits[known][:, None], logits.shape[1]
     together = _newton(every, targets[known][:, None], np.ones_like(every), np.ones(1), np.zeros(1), WIDE, WIDE)
@@ -100,16 +101,16 @@ def sigmoid(values: FloatArray) -> FloatArray:
 
 
 def logit(scores: ArrayLike) -> FloatArray:
-    """The inverse, of scores held between 1e-6 and 1 - 1e-6."""
-    held = np.clip(scores, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(held) - np.log1p(-held))
+    """Inverse of the sigmoid, of scores clipped to 1e-6 to 1 - 1e-6."""
+    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
 def _newton(
     z: FloatArray, y: NDArray[np.bool_], known: NDArray[Any], slope: FloatArray, bias: FloatArray,
     slope_spread: float, bias_spread: float,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    """Newton's method for each column at once; the problem is convex, and steps are kept short where it is flat."""
+    """Minimise by Newton's method, all columns at once: a convex problem, with short steps where it is flat."""
     a, b = slope.copy(), bias.copy()
     for _ in range(STEPS):
         p = sigmoid(a * z + b)
@@ -128,17 +129,17 @@ def _newton(
 
 
 def _threshold(scores: FloatArray, targets: NDArray[np.bool_], precision: float | None) -> float:
-    """Between two scores: the best F1, or the most labels of the wanted precision; beyond all where none reaches it."""
+    """Threshold midway between two scores: of best F1, or of most labels at the precision; 1 where none reaches it."""
     order = np.argsort(-scores, kind="stable")
     score, right = scores[order], targets[order].cumsum()
     if not len(score) or not right[-1]:
         return 1.0
-    said = np.arange(1, len(score) + 1)
-    whole = np.append(score[1:] < score[:-1], True)  # equal scores are given together, or not at all
+    predicted = np.arange(1, len(score) + 1)
+    whole = np.append(score[1:] < score[:-1], True)  # equal scores are predicted together or not at all
     if precision is None:
-        last = int(np.where(whole, right / (said + right[-1]), -1).argmax())
+        last = int(np.where(whole, right / (predicted + right[-1]), -1).argmax())
     else:
-        reached = np.flatnonzero(whole & (100 * right >= precision * said))
+        reached = np.flatnonzero(whole & (100 * right >= precision * predicted))
         last = int(reached[-1]) if len(reached) else -1
     above = score[last] if last >= 0 else 1.0
     return float((above + (score[last + 1] if last + 1 < len(score) else 0.0)) / 2)
@@ -152,8 +153,8 @@ def _checked(
     if z.ndim != 2 or not z.shape == y.shape == known.shape:
         raise SadclError(f"The arrays must have one shape [N, C]: {z.shape}, {y.shape}, {known.shape}")
     if not np.isfinite(z).all():
-        raise SadclError("A logit is not finite", fix="Train again with a lower rate")
+        raise SadclError("A logit is not finite", fix="Lower lr and train again")
     present = int((y & known).sum())
     if present in (0, int(known.sum())):
-        raise SadclError("Nothing can be calibrated: no label is present, or none is absent", fix="Use more photos")
+        raise SadclError("Calibration needs present and absent labels, but all are alike", fix="Use more photos")
     return z, y, known

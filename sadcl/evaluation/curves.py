@@ -1,4 +1,4 @@
-"""Tables for plots: precision against recall, and the figures of each class."""
+"""Tables for plots: precision-recall curve, metrics of each class, reliability."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,17 +16,16 @@ from sadcl.evaluation.scores import Scores
 def precision_recall(
     scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None, points: int = 200
 ) -> list[dict[str, float]]:
-    """The precision-recall curve of all labels together (micro), as measured, not interpolated.
+    """Compute the precision-recall curve of all labels together (micro), as measured, without interpolation.
 
     Args:
         scores: [N, C], or [N] of one class.
         targets: present or absent, of the same shape.
         ignored: entries to leave out, of the same shape.
-        points: at most so many, evenly spread over recall; the last is the whole ranking.
+        points: most points, evenly spread over recall; the last covers the whole ranking.
 
     Returns:
-        Rows of threshold (the lowest score that is taken in), recall and precision (percent); none
-        without positives.
+        Rows of threshold (lowest score above the cut), recall and precision (percent); none without positives.
 
     Raises:
         SadclError: shapes differ, or fewer than two points are asked for.
@@ -36,16 +35,16 @@ def precision_recall(
     if not score.shape == target.shape == known.shape:
         raise SadclError(f"The arrays must have one shape: {score.shape}, {target.shape}, {known.shape}")
     if points < 2:
-        raise SadclError(f"A curve needs two points or more, but {points} was asked for")
+        raise SadclError(f"A curve needs two points or more, got points = {points}")
     score, target = score[known], target[known]
     order = np.argsort(-score, kind="stable")
-    score, found = score[order], np.cumsum(target[order])
-    if not len(found) or not found[-1]:
+    score, hits = score[order], np.cumsum(target[order])
+    if not len(hits) or not hits[-1]:
         return []
-    ends = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # equal scores are taken in together
-    recall, precision = found[ends] / found[-1], found[ends] / (ends + 1)
-    wanted = np.searchsorted(recall, np.linspace(0, 1, points - 1))
-    chosen = np.unique(np.append(wanted, len(ends) - 1))
+    ends = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # equal scores lie on one side of every threshold
+    recall, precision = hits[ends] / hits[-1], hits[ends] / (ends + 1)
+    nearest = np.searchsorted(recall, np.linspace(0, 1, points - 1))
+    chosen = np.unique(np.append(nearest, len(ends) - 1))
     return [
         {"threshold": float(score[ends[i]]), "recall": float(100 * recall[i]), "precision": float(100 * precision[i])}
         for i in chosen
@@ -55,7 +54,7 @@ def precision_recall(
 def per_class(
     classes: Sequence[str], targets: ArrayLike, ignored: ArrayLike | None, ap: Mapping[str, ArrayLike]
 ) -> list[dict[str, Any]]:
-    """One row a class that has positives, in the classes' order.
+    """List metrics of each class with positives, in the classes' order.
 
     Args:
         classes: names [C].
@@ -64,7 +63,7 @@ def per_class(
         ap: average precision [C], percent, by the name of its column (``AP``, ``AP_sarl``).
 
     Returns:
-        Rows of class, each column of ``ap``, and positives (how many images show it).
+        Rows of class, each column of ``ap``, and positives (number of images with the class).
     """
     present = np.asarray(targets, dtype=bool)
     if ignored is not None:
@@ -85,8 +84,8 @@ def write_tables(folder: Path, scores: Scores, threshold: float) -> None:
 
     Args:
         folder: for ``per_class.csv``, ``precision_recall.csv``, ``reliability.csv``, ``reliability_uncalibrated.csv``.
-        scores: of the model for use and of stage 1 alone.
-        threshold: of the figures that need one.
+        scores: with ``sadcl``, the model for use, and ``sarl``, stage 1 alone.
+        threshold: of precision, recall and F1.
     """
     targets, ignored = scores.targets, scores.ignored
     ap = {"AP": scores.figures("sadcl", threshold)["AP"], "AP_sarl": scores.figures("sarl", threshold)["AP"]}

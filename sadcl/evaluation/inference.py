@@ -1,4 +1,4 @@
-"""From weights files and shards to scores and figures."""
+"""Inference on prepared photos: scores of the model, of its champion and of the select split; metrics.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,8 +13,7 @@ from sadcl import files, params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.evaluation.calibration import Calibration, fit
-from sadcl.evaluation.calibration import identity_calibration as plain_decisions
+from sadcl.evaluation.calibration import Calibration, fit, identity_calibration
 from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.evaluation.metrics import to_json
 from sadcl.evaluation.scores import Scores
@@ -27,27 +26,27 @@ Head = Mapping[str, Any]
 Which = Literal["best", "ema", "raw"]
 
 SIZE = "size"
-"""A column to slice by, unless the source has one of this name: photos' longer side, in pixels."""
+"""Slice column with the photos' longer side, in pixels; a column of this name in the source replaces it."""
 
 
-def challenger(
+def score_test(
     served: Path, train: Path, pretrain: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()
 ) -> Scores:
-    """Scores of the model for use, of stage 2's other weights, and of stage 1's better ones (SARL alone).
+    """Score the test split with the model for use, stage 2's other weights, and stage 1's better ones (SARL alone).
 
     Args:
-        served: the file that will be registered and used: stage 2's better weights on select, or an export of them.
+        served: the file to register and use: stage 2's better weights on select, or an export of them.
         train: stage 2's weights.
         pretrain: stage 1's.
         test: the test split.
         batch: images at a time.
-        corruptions: the model for use is also scored on test images that each of these has spoilt.
+        corruptions: names of corruptions; the model for use is also scored on test images with each.
 
     Returns:
         Scores of ``sadcl``, ``sadcl_other`` and ``sarl``, and of ``sadcl@blur`` and so on.
 
     Raises:
-        SadclError: there are no test images, or a model knows other classes.
+        SadclError: a file is missing or damaged, has other classes than the test images, or the three do not match.
     """
     used, head, first = (_head(file, test) for file in (served, train, pretrain))
     best: Which = "raw" if head["best"] == "raw" else "ema"
@@ -56,11 +55,11 @@ def challenger(
         "sadcl": _logits(served, best, test, batch, "SADCL"),
         "sadcl_other": _logits(train, other, test, batch, "SADCL, other weights"),
         "sarl": _logits(pretrain, "best", test, batch, "SARL"),
-        **_spoilt("sadcl", served, test, batch, corruptions),
+        **_corrupted_logits("sadcl", served, test, batch, corruptions),
     }
     if used.get("train_weights") not in (None, files.digest(train)):
         fix = "Run `dvc repro calibrate`"
-        raise SadclError("The model for use was made of other weights than stage 2's", where=served, fix=fix)
+        raise SadclError("The model for use comes from other weights than stage 2's", where=served, fix=fix)
     both, alone = _seen(test, used, head, first), _seen(test, first)
     seen = {"sadcl": both, "sadcl_other": both, "sarl": alone}
     digests = {
@@ -69,36 +68,36 @@ def challenger(
         "pretrain_weights": files.digest(pretrain),
         "preprocessing": files.digest_of(head["preprocessing"]),
     }
-    found = _scores(test, logits, seen, digests)
-    return replace(found, cost={"sadcl": _cost(served, head)}, decisions=_decisions("sadcl", used))
+    scores = _scores(test, logits, seen, digests)
+    return replace(scores, cost={"sadcl": _cost(served, head)}, decisions=_decisions("sadcl", used))
 
 
-def champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:
-    """Scores of the champion, its better weights or an ONNX file of them, under the name ``champion``.
+def score_champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:
+    """Score the test split with the champion, a weights or ONNX file, under the name ``score_champion``.
 
     Raises:
-        SadclError: the weights are damaged, or know other classes than the test images.
+        SadclError: the file is damaged, or has other classes than the test images.
     """
     head = _head(file, test)
     logits = {
         "champion": _logits(file, "best", test, batch, "champion"),
-        **_spoilt("champion", file, test, batch, corruptions),
+        **_corrupted_logits("champion", file, test, batch, corruptions),
     }
     digests = {"weights": files.digest(file), "preprocessing": files.digest_of(head["preprocessing"])}
-    found = _scores(test, logits, {"champion": _seen(test, head)}, digests)
-    return replace(found, cost={"champion": _cost(file, head)}, decisions=_decisions("champion", head))
+    scores = _scores(test, logits, {"champion": _seen(test, head)}, digests)
+    return replace(scores, cost={"champion": _cost(file, head)}, decisions=_decisions("champion", head))
 
 
-def selected(train: Path, select: Shards, batch: int) -> Scores:
-    """Scores of stage 2's better weights on the photos that chose the epoch, under the name ``sadcl``.
+def score_select(train: Path, select: Shards, batch: int) -> Scores:
+    """Score the select split with stage 2's better weights, under the name ``sadcl``.
 
     Args:
         train: stage 2's weights.
-        select: the select split; without photos there are no scores.
+        select: the select split; it may be empty.
         batch: images at a time.
 
     Raises:
-        SadclError: the weights are damaged, or know other classes than the photos.
+        SadclError: the weights are damaged, or have other classes than the photos.
     """
     head = _head(train, select)
     none = np.zeros((0, len(select.classes)), dtype=np.float32)
@@ -106,25 +105,25 @@ def selected(train: Path, select: Shards, batch: int) -> Scores:
     return _scores(select, {"sadcl": logits}, {"sadcl": _seen(select, head)}, {"train_weights": files.digest(train)})
 
 
-def decide(scores: Scores, settings: params.Calibrate) -> Calibration | None:
-    """Calibration and thresholds from what ``selected`` gave; None where no photo was kept for it.
+def fit_calibration(scores: Scores, settings: params.Calibrate) -> Calibration | None:
+    """Fit calibration and thresholds on scores of the select split; None where it is empty.
 
     Raises:
-        SadclError: no label is present.
+        SadclError: no label is present, or none is absent.
     """
     if not len(scores):
         return None
-    wanted = settings.precision if settings.thresholds == "precision" else None
-    return fit(scores.logits["sadcl"], scores.targets, scores.ignored, wanted, settings.prior_positives)
+    precision = settings.precision if settings.thresholds == "precision" else None
+    return fit(scores.logits["sadcl"], scores.targets, scores.ignored, precision, settings.prior_positives)
 
 
 def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
-    """The value of metrics.json.
+    """Compute the value of metrics.json.
 
     Args:
-        scores: of ``challenger``.
-        threshold: of the figures that need one.
-        chosen: which weights are the better on select, ``ema`` or ``raw``.
+        scores: from ``score_test``.
+        threshold: of precision, recall and F1.
+        chosen: the better weights on select, ``ema`` or ``raw``.
     """
     figures = {name: scores.figures(name, threshold) for name in scores.models}
     without = figures["sadcl"]["classes_without_positives"]
@@ -143,79 +142,84 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
 
 
 def _in_use(scores: Scores, name: str) -> dict[str, Any]:
-    """How far to trust a model's scores, and what its own thresholds give, where it has them."""
-    trusted: dict[str, Any] = {"ECE": scores.calibration_error(name)}
+    """Calibration error, robustness, and the metrics at a model's own thresholds, where it has them."""
+    values: dict[str, Any] = {"ECE": scores.calibration_error(name)}
     if scores.corrupted(name):
-        trusted["robustness"] = scores.robustness(name)
+        values["robustness"] = scores.robustness(name)
     if name in scores.decisions:
-        trusted["ECE_uncalibrated"] = scores.calibration_error(name, in_use=False)
-        trusted["in_use"] = scores.figures_in_use(name)
-    return trusted
+        values["ECE_uncalibrated"] = scores.calibration_error(name, in_use=False)
+        values["in_use"] = scores.figures_in_use(name)
+    return values
 
 
 def _decisions(name: str, head: Head) -> dict[str, Calibration]:
-    """What a model's head has of its own; a threshold that it lacks is 0.5."""
+    """Calibration and thresholds of a model's head, by name; empty where it has neither."""
     thresholds, calibration = head.get("thresholds"), head.get("calibration")
     if thresholds is None and calibration is None:
         return {}
-    own = plain_decisions(len(head["classes"])).as_lists() | (calibration or {})
+    own = identity_calibration(len(head["classes"])).as_lists() | (calibration or {})
     return {name: Calibration.of(own | ({"thresholds": thresholds} if thresholds is not None else {}))}
 
 
 def _head(file: Path, test: Shards) -> Head:
-    """A weights file's description, after the classes were compared with those of the test images."""
+    """Read a file's head; raise where its classes differ from those of the test images."""
     head = loader.read_head(file)
     lacking = [key for key in ("best", "seen") if key not in head]
     if lacking:
         fix = "Use weights that a training stage wrote"
         raise SadclError(f"The weights' head lacks {', '.join(lacking)}", where=file, fix=fix)
-    ours, theirs = tuple(test.classes), tuple(head["classes"])
-    if ours != theirs:
-        at = next(
-            (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
-        )
+    labels, classes = tuple(test.classes), tuple(head["classes"])
+    if labels != classes:
+        pairs = enumerate(zip(labels, classes, strict=False))
+        first = next((i for i, (a, b) in pairs if a != b), min(len(labels), len(classes)))
         raise SadclError(
-            f"The model knows other classes than the test images: {len(theirs)} and {len(ours)}, the first "
-            f"difference at class {at} ({_name(theirs, at)} and {_name(ours, at)})",
+            f"The model has other classes than the test images: {len(classes)} and {len(labels)}, the first "
+            f"difference at class {first} ({_name(classes, first)} and {_name(labels, first)})",
             where=file,
             fix="Train on the present data with `dvc repro`",
         )
     return head
 
 
-def _name(classes: tuple[str, ...], at: int) -> str:
-    return f"`{classes[at]}`" if at < len(classes) else "none"
+def _name(classes: tuple[str, ...], index: int) -> str:
+    return f"`{classes[index]}`" if index < len(classes) else "none"
 
 
 def _logits(
-    file: Path, which: Which, test: Shards, batch: int, what: str, noun: str = "test images", spoilt: str | None = None
+    file: Path,
+    which: Which,
+    test: Shards,
+    batch: int,
+    label: str,
+    noun: str = "test images",
+    corruption: str | None = None,
 ) -> NDArray[np.float32]:
     network, head = loader.load_network(file, which)
-    where = device.pick()
+    target = device.pick()
     batches = evaluation_batches(
-        test, params.Model(**head["model"]).for_test(), batch, spoil=CORRUPTIONS[spoilt] if spoilt else None
+        test, params.Model(**head["model"]).for_test(), batch, spoil=CORRUPTIONS[corruption] if corruption else None
     )
-    shown = track(batches, f"{noun}, {what}", total=-(-len(test) // batch), each=batch)
-    return tagger.logits(network.to(where), shown, where)
+    tracked = track(batches, f"{noun}, {label}", total=-(-len(test) // batch), each=batch)
+    return tagger.logits(network.to(target), tracked, target)
 
 
-def _spoilt(
+def _corrupted_logits(
     name: str, file: Path, test: Shards, batch: int, corruptions: Sequence[str]
 ) -> dict[str, NDArray[np.float32]]:
-    return {f"{name}@{how}": _logits(file, "best", test, batch, f"{how}", spoilt=how) for how in corruptions}
+    return {f"{name}@{kind}": _logits(file, "best", test, batch, kind, corruption=kind) for kind in corruptions}
 
 
 def _cost(file: Path, head: Head) -> dict[str, int]:
-    """Bytes of the file that is served, and parameters of the network for use alone."""
+    """Bytes of the served file, and parameters of the network for use alone."""
     with torch.device("meta"):
         network = Network(params.Model(**head["model"]), len(head["classes"]), start=False)
     return {"bytes": file.stat().st_size, "parameters": sum(p.numel() for p in network.parameters())}
 
 
 def _seen(test: Shards, *heads: Head) -> int:
-    """How many test images the models of these heads saw in training, by content."""
-    known = {start for head in heads for start in head["seen"]}
-    return sum(sha256[:16] in known for sha256 in test.sha256)
+    """Count the test images in the training photos of these models, by content."""
+    trained_on = {prefix for head in heads for prefix in head["seen"]}
+    return sum(sha256[:16] in trained_on for sha256 in test.sha256)
 
 
 def _scores(
@@ -223,6 +227,6 @@ def _scores(
 ) -> Scores:
     ids, sha256, classes = list(test.ids), list(test.sha256), tuple(test.classes)
     truth = Scores(ids, sha256, classes, np.asarray(test.targets), np.asarray(test.ignored))
-    stands_on = {"test_list": test.list_digest, "shards": test.digest, "labels": truth.labels_digest()}
+    data_digests = {"test_list": test.list_digest, "shards": test.digest, "labels": truth.labels_digest()}
     slices = {SIZE: test.longer_sides, **test.slices}
-    return replace(truth, slices=slices, logits=logits, digests={**digests, **stands_on}, seen=seen)
+    return replace(truth, slices=slices, logits=logits, digests={**digests, **data_digests}, seen=seen)

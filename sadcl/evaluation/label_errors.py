@@ -1,4 +1,4 @@
-"""Labels that are probably missing or probably wrong, by confident learning (Northcutt et al. 2021, through cleanlab).
+"""Label errors: labels that are probably missing or wrong, by confident learning (Northcutt et al. 2021, cleanlab).
 
 Scores must be out of sample: those of photos that the model was not trained on.
 """
@@ -17,16 +17,17 @@ from sadcl.evaluation.scores import Scores, indexes
 MISSING, WRONG = "probably missing", "probably wrong"
 COLUMNS = ("rank", "image", "file", "split", "class", "given", "score", "verdict")
 LISTED = 1000
-"""Suspects in the list, at most; the further down, the more of them are right as they stand."""
+"""Most suspects in the list; the further down, the more of them are correct labels."""
 
 
 class Suspect(NamedTuple):
-    """An entry of the labels that the model contradicts.
+    """A label that the model contradicts.
 
     Attributes:
-        row, column: its image and class.
-        given: whether the label says that the class is present.
-        score: the probability that it is, by the model.
+        row: index of the image.
+        column: index of the class.
+        given: whether the class is labelled as present.
+        score: the model's probability that it is present.
     """
 
     row: int
@@ -36,48 +37,48 @@ class Suspect(NamedTuple):
 
 
 def suspects(probable: NDArray[np.float64], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> list[Suspect]:
-    """Find what stands wrong in the labels, the surest first.
+    """Find probable label errors, the most certain first.
 
-    An entry is suspected when the model is surer of the other value than it is on average of photos that have it
-    (cleanlab's ``confident_learning``), and ranked by the probability of the value that is given
-    (``self_confidence``): of calibrated scores this order is the same for all classes.
+    A label is suspected when the model gives its opposite a higher probability than photos with that opposite have on
+    average (cleanlab's ``confident_learning``). Suspects are ranked by the probability of the label as it is
+    (``self_confidence``), which calibration makes comparable between classes.
 
     Args:
         probable: calibrated, out-of-sample scores [N, C].
         targets: [N, C], present or absent.
         ignored: [N, C], neither present nor absent; never suspected.
     """
-    given = np.where(ignored, probable > 0.5, targets)  # what is ignored agrees with the model
-    known = np.flatnonzero(given.any(axis=0) & ~given.all(axis=0))  # without both kinds there is nothing to learn from
-    if not len(known):
+    labels = np.where(ignored, probable > 0.5, targets)  # ignored entries agree with the model, so none is suspected
+    usable = np.flatnonzero(labels.any(axis=0) & ~labels.all(axis=0))  # the method needs present and absent labels
+    if not len(usable):
         return []
-    flagged, quality = _cleanlab(given[:, known], probable[:, known])
-    rows, places = np.nonzero(flagged & ~ignored[:, known])
-    order = np.lexsort((places, rows, quality[rows, places]))
-    found = [(int(rows[i]), int(known[places[i]])) for i in order]
-    return [Suspect(i, j, bool(targets[i, j]), float(probable[i, j])) for i, j in found]
+    flagged, quality = _cleanlab(labels[:, usable], probable[:, usable])
+    rows, columns = np.nonzero(flagged & ~ignored[:, usable])
+    order = np.lexsort((columns, rows, quality[rows, columns]))
+    pairs = [(int(rows[i]), int(usable[columns[i]])) for i in order]
+    return [Suspect(i, j, bool(targets[i, j]), float(probable[i, j])) for i, j in pairs]
 
 
-def listed(scored: Sequence[Scores], model: str, files: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
-    """The first suspects as rows for a table; see ``COLUMNS``.
+def list_suspects(scored: Sequence[Scores], model: str, files: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """List the most certain suspects as rows of a table, by the names in ``COLUMNS``.
 
     Args:
-        scored: of splits that the model did not see in training, each judged by itself.
-        model: whose scores.
-        files: file and split by image id; images without one stand nowhere any more and are left out.
+        scored: scores of splits outside training, each judged by itself.
+        model: name of the model in the scores.
+        files: file and split by image id; images that the table no longer has are left out.
     """
-    found = [
-        (one, scores.ids[one.row], scores.classes[one.column])
+    entries = [
+        (suspect, scores.ids[suspect.row], scores.classes[suspect.column])
         for scores in scored
-        for one in suspects(scores.in_use(model)[0], scores.targets, scores.ignored)
+        for suspect in suspects(scores.in_use(model)[0], scores.targets, scores.ignored)
     ]
-    found = [each for each in found if each[1] in files]
-    found.sort(key=lambda each: each[0].score if each[0].given else 1 - each[0].score)
+    entries = [entry for entry in entries if entry[1] in files]
+    entries.sort(key=lambda entry: entry[0].score if entry[0].given else 1 - entry[0].score)
     return [
         {"rank": rank, "image": image, "file": files[image][0], "split": files[image][1], "class": name,
-         "given": "present" if one.given else "absent", "score": one.score,
-         "verdict": WRONG if one.given else MISSING}
-        for rank, (one, image, name) in enumerate(found[:LISTED], start=1)
+         "given": "present" if suspect.given else "absent", "score": suspect.score,
+         "verdict": WRONG if suspect.given else MISSING}
+        for rank, (suspect, image, name) in enumerate(entries[:LISTED], start=1)
     ]  # fmt: skip
 
 
@@ -86,12 +87,12 @@ def write_label_errors(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     files.write_csv(path, rows, COLUMNS)
 
 
-def _cleanlab(given: NDArray[np.bool_], probable: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-    """Which entries are suspected, and the quality of all of them: [N, K] each."""
+def _cleanlab(present: NDArray[np.bool_], probable: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Flag suspected labels, and score the quality of all labels: [N, K] each."""
     from cleanlab.multilabel_classification import filter as filters
     from cleanlab.multilabel_classification import rank
 
-    labels = indexes(given)
+    labels = indexes(present)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         issues = filters.find_multilabel_issues_per_class(labels, probable, filter_by="confident_learning", n_jobs=1)

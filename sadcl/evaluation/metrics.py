@@ -1,4 +1,4 @@
-"""The figures of multi-label classification, in percent (method, section 5). numpy in, numbers out."""
+"""Metrics of multi-label classification, in percent (method, section 5)."""
 
 from typing import Any, TypedDict
 
@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from sadcl.errors import SadclError
 
 NAMES = ("mAP", "CP", "CR", "CF1", "CF1_harmonic", "OP", "OR", "OF1")
-"""The figures that are one number each, in the order in which tables show them."""
+"""Metrics that are one number each, in the order of tables."""
 
 TOP = 3
-"""How many labels a photo keeps in the top-3 figures."""
+"""Most labels of a photo in the top-3 metrics."""
 
 
 class ThresholdFigures(TypedDict):
@@ -38,21 +38,21 @@ class Figures(ThresholdFigures):
 def evaluate(
     scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None, threshold: float = 0.5
 ) -> Figures:
-    """All figures of method section 5.
+    """Compute all metrics of the method (section 5).
 
-    A label is predicted when its score is strictly greater than the threshold; a precision with
-    nothing predicted is 0. CF1 is the mean of the classes' F1, CF1_harmonic the F1 of CP and CR. A class
-    without positives has no AP and is left out of mAP; in CP, CR and CF1 it counts 0, as published
-    code has it. top3 keeps each photo's three best scores and then asks for the same threshold.
+    A label is predicted when its score is strictly greater than the threshold; a precision without predictions is 0.
+    CF1 is the mean of the classes' F1, CF1_harmonic the F1 of CP and CR. A class without positives has no AP and is
+    left out of mAP; in CP, CR and CF1 it counts 0, as in published code. top3 keeps each photo's three best scores
+    and then applies the same threshold.
 
     Args:
         scores: probabilities [N, C], in 0 to 1.
         targets: [N, C], present (1) or absent (0).
-        ignored: [N, C] bool, entries that are neither; left out of everything, the top three included.
+        ignored: [N, C] bool, entries that are neither; left out of all metrics and of the top three.
         threshold: in 0 to 1.
 
     Returns:
-        The figures in percent. mAP is NaN when no class has a positive.
+        All metrics in percent. mAP is NaN when no class has a positive.
 
     Raises:
         SadclError: shapes differ or are empty, a score is NaN or out of range, a target is not 0 or 1.
@@ -71,13 +71,15 @@ def evaluate(
     }
 
 
-def of_labels(predicted: NDArray[np.bool_], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> ThresholdFigures:
-    """Precision, recall and F1 of labels [N, C] that were given by whatever rule; percent."""
+def label_metrics(
+    predicted: NDArray[np.bool_], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]
+) -> ThresholdFigures:
+    """Compute precision, recall and F1 of predicted labels [N, C], whatever rule predicted them; percent."""
     return _threshold_figures(predicted & ~ignored, targets & ~ignored)
 
 
 def average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
-    """Area under the interpolated precision-recall curve of one class, all points (method, section 5).
+    """Compute AP: the area under one class's interpolated precision-recall curve, at all points (method, section 5).
 
     Equal scores keep the order of the images.
 
@@ -98,45 +100,47 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
 
 
 def _ranks(score: NDArray[np.floating[Any]], hits: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Places of the positives, from 1, the best score first; rising."""
-    everyone, positives = np.sort(score), np.sort(score[hits])[::-1]
-    after = np.searchsorted(everyone, positives, side="right")
+    """Ranks of the positives in ascending order; the best score has rank 1."""
+    ascending, positives = np.sort(score), np.sort(score[hits])[::-1]
+    after = np.searchsorted(ascending, positives, side="right")
     ranks = len(score) - after + 1
-    for value in np.unique(positives[after - np.searchsorted(everyone, positives) > 1]):
+    for value in np.unique(positives[after - np.searchsorted(ascending, positives) > 1]):
         equals = np.flatnonzero(score == value)  # in the order of the images
         ranks[positives == value] += np.flatnonzero(hits[equals])
     return ranks
 
 
 def to_json(figures: Figures) -> dict[str, Any]:
-    """Figures for a JSON file: single numbers and top3, where a NaN becomes None."""
+    """Convert metrics for a JSON file: single numbers and top3; NaN becomes None."""
     values: dict[str, Any] = {name: _or_none(figures[name]) for name in NAMES}  # type: ignore[literal-required]
     return {**values, "top3": {name: _or_none(value) for name, value in figures["top3"].items()}}
 
 
 def _threshold_figures(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> ThresholdFigures:
-    right, said, there = (x.sum(axis=0) for x in (predicted & target, predicted, target))
-    values = of_counts(right, said, there)
+    values = count_metrics(*(labels.sum(axis=0) for labels in (predicted & target, predicted, target)))
     return {name: float(value) for name, value in values.items()}  # type: ignore[return-value]
 
 
-def of_counts(right: NDArray[Any], said: NDArray[Any], there: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Precision, recall and F1 from counts of photos [..., C], in percent [...].
+def count_metrics(
+    true_positives: NDArray[Any], predicted: NDArray[Any], present: NDArray[Any]
+) -> dict[str, NDArray[np.float64]]:
+    """Compute precision, recall and F1 from counts of photos [..., C], in percent [...].
 
     Args:
-        right: a class is predicted and present.
-        said: it is predicted.
-        there: it is present.
+        true_positives: photos on which the class is predicted and present.
+        predicted: photos on which it is predicted.
+        present: photos on which it is present.
 
     Returns:
         CP, CR, CF1, CF1_harmonic, OP, OR, OF1.
     """
-    cp, cr = _share(right, said).mean(-1), _share(right, there).mean(-1)
-    op, or_ = _share(right.sum(-1), said.sum(-1)), _share(right.sum(-1), there.sum(-1))
+    cp, cr = _share(true_positives, predicted).mean(-1), _share(true_positives, present).mean(-1)
+    total = true_positives.sum(-1)
+    op, or_ = _share(total, predicted.sum(-1)), _share(total, present.sum(-1))
     values = {
         "CP": cp,
         "CR": cr,
-        "CF1": _share(2 * right, said + there).mean(-1),
+        "CF1": _share(2 * true_positives, predicted + present).mean(-1),
         "CF1_harmonic": _share(2 * cp * cr, cp + cr),
         "OP": op,
         "OR": or_,
@@ -146,13 +150,13 @@ def of_counts(right: NDArray[Any], said: NDArray[Any], there: NDArray[Any]) -> d
 
 
 def _share(part: Any, whole: Any) -> NDArray[np.float64]:
-    """part / whole, and 0 where the whole is 0."""
+    """Divide; 0 where ``whole`` is 0."""
     share: NDArray[np.float64] = np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
     return share
 
 
 def best(scores: NDArray[Any], count: int) -> NDArray[np.bool_]:
-    """The ``count`` highest scores of each row [N, C]; of equal ones the first class."""
+    """Mark the ``count`` highest scores of each row [N, C]; of equal scores the first class."""
     left = scores.copy()
     rows = np.arange(len(left))
     for _ in range(min(count, left.shape[1])):
@@ -167,7 +171,7 @@ def _or_none(value: Any) -> float | None:
 def _checked(
     scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None, threshold: float
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Scores, targets and what is not ignored, each [N, C]."""
+    """Check the arrays; return scores, targets and entries that are not ignored, each [N, C]."""
     score, target = np.asarray(scores), np.asarray(targets)
     left_out = np.zeros(target.shape, dtype=bool) if ignored is None else np.asarray(ignored)
     if score.ndim != 2 or not score.shape == target.shape == left_out.shape:
@@ -181,7 +185,9 @@ def _checked(
         raise SadclError(f"The threshold must be in 0 to 1, but it is {threshold}")
     in_range = (score >= 0) & (score <= 1)  # false for a NaN
     _refuse(score, ~in_range, "A score must be in 0 to 1", "Pass probabilities: the sigmoid of the logits")
-    _refuse(target, (target != 0) & (target != 1), "A target must be 0 or 1", "Say what is neither in `ignored`")
+    _refuse(
+        target, (target != 0) & (target != 1), "A target must be 0 or 1", "Mark entries that are neither in `ignored`"
+    )
     _refuse(left_out, (left_out != 0) & (left_out != 1), "An entry of ignored must be 0 or 1", "")
     return score, target.astype(bool), ~left_out.astype(bool)
 

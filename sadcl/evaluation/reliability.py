@@ -1,4 +1,4 @@
-"""Whether a score of 70 % means a label that is there in 70 of 100 cases."""
+"""Reliability of scores: reliability diagram and expected calibration error (ECE)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,11 +8,11 @@ from sadcl.errors import SadclError
 FloatArray = NDArray[np.float64]
 
 BINS = 15
-"""Of equal width over 0 to 1, the literature's usual number (Guo et al. 2017)."""
+"""Number of bins of equal width over 0 to 1, as usual in the literature (Guo et al. 2017)."""
 
 
 def reliability(scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None) -> list[dict[str, float]]:
-    """Mean score and share of labels that are present, all labels together, by bins of the score.
+    """Compute the reliability diagram: mean score and share of present labels in each bin, all classes together.
 
     Args:
         scores: probabilities [N, C].
@@ -20,17 +20,17 @@ def reliability(scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None
         ignored: [N, C], entries to leave out.
 
     Returns:
-        Rows of score and present (percent), and labels (how many scores fell there); none for an empty bin.
+        Rows of score and present (percent), and labels (scores in the bin); none for an empty bin.
 
     Raises:
         SadclError: shapes differ.
     """
-    score, target, known, place = _binned(scores, targets, ignored)
-    count, said, there = (
-        np.bincount(place[known], weights, BINS) for weights in (None, score[known], target[known].astype(float))
+    score, target, known, bins = _binned(scores, targets, ignored)
+    count, total, present = (
+        np.bincount(bins[known], weights, BINS) for weights in (None, score[known], target[known].astype(float))
     )
     return [
-        {"score": 100 * said[b] / count[b], "present": 100 * there[b] / count[b], "labels": int(count[b])}
+        {"score": 100 * total[b] / count[b], "present": 100 * present[b] / count[b], "labels": int(count[b])}
         for b in np.flatnonzero(count)
     ]
 
@@ -38,20 +38,27 @@ def reliability(scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None
 def excess(
     scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None
 ) -> tuple[FloatArray, NDArray[np.int64]]:
-    """What each photo adds to the error of each bin [N, BINS]: its scores less its present labels; and its labels [N].
+    """Sum each photo's scores less its present labels in each bin [N, BINS], and count its labels [N].
+
+    ECE is additive over photos before the absolute value, so the bootstrap needs these sums alone.
+
+    Args:
+        scores: probabilities [N, C].
+        targets: [N, C], present or absent.
+        ignored: [N, C], entries to leave out.
 
     Raises:
         SadclError: shapes differ.
     """
-    score, target, known, place = _binned(scores, targets, ignored)
+    score, target, known, bins = _binned(scores, targets, ignored)
     sums = np.zeros((len(score), BINS))
     rows, _ = np.nonzero(known)
-    np.add.at(sums, (rows, place[known]), (score - target)[known])
+    np.add.at(sums, (rows, bins[known]), (score - target)[known])
     return sums, known.sum(axis=1)
 
 
 def expected_calibration_error(scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None) -> float:
-    """How far scores lie from the share of labels that are present, the mean over all labels (ECE).
+    """Compute the expected calibration error: mean distance between a bin's scores and its share of present labels.
 
     Args:
         scores: probabilities [N, C].
@@ -59,7 +66,7 @@ def expected_calibration_error(scores: ArrayLike, targets: ArrayLike, ignored: A
         ignored: [N, C], entries to leave out.
 
     Returns:
-        Percent; NaN where there is no label at all.
+        Percent; NaN without any label.
 
     Raises:
         SadclError: shapes differ.

@@ -1,4 +1,4 @@
-"""What models said about each test image: one Parquet file that report, gate and people read."""
+"""Scores of models on each test image, in one Parquet file that report and gate read."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _INDEXES, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
 
 @dataclass(frozen=True)
 class Scores:
-    """Logits of one or more models on the same images, with the truth beside them.
+    """Logits of one or more models on the same images, with the labels.
 
     Attributes:
         ids: of the images [N].
@@ -33,11 +33,11 @@ class Scores:
         ignored: bool [N, C], neither present nor absent.
         slices: values [N] of each slice column.
         logits: float32 [N, C] by name of the model; those of a model on corrupted photos as ``sadcl@blur``.
-        digests: what the scores stand on, by name: ``weights``, ``test_list``, ``labels``, ``shards``, ...
-        seen: by name of the model, how many of the images it saw in training.
+        digests: of all that the scores depend on, by name: ``weights``, ``test_list``, ``labels``, ``shards``, ...
+        seen: by name of the model, how many of the images were in its training.
         cost: by name of the model, bytes and parameters of its file.
-        decisions: by name of the model, its calibration and thresholds; one without says what its logits say, at 0.5.
-        refused: why there are no scores although there should be; None where nothing is wrong.
+        decisions: by name of the model, its calibration and thresholds; without them labels need a sigmoid above 0.5.
+        refused: the reason where scores are missing that should exist; None otherwise.
     """
 
     ids: list[str]
@@ -62,57 +62,57 @@ class Scores:
         for name, column in {"sha256": self.sha256, **self.slices}.items():
             if len(column) != len(self.ids):
                 raise SadclError(f"{name} must have {len(self.ids)} entries, but it has {len(column)}")
-        for name, found in self.decisions.items():
-            if any(part.shape != shape[1:] for part in found):
-                raise SadclError(f"The decisions of {name} must be of {shape[1]} classes")
+        for name, fitted in self.decisions.items():
+            if any(part.shape != shape[1:] for part in fitted):
+                raise SadclError(f"The calibration of {name} must have {shape[1]} classes")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def probabilities(self, name: str) -> NDArray[np.float64]:
-        """Sigmoid of a model's logits [N, C]; in float64, where sure images keep their order."""
+        """Sigmoid of a model's logits [N, C]; in float64, since float32 rounds the surest images to one value."""
         return calibration.sigmoid(self._of(name).astype(np.float64))
 
     def in_use(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """What a model says where it is used: calibrated probabilities [N, C], and the labels that it gives."""
+        """A model's output in use: calibrated probabilities [N, C], and predicted labels [N, C]."""
         logits = self._of(name)
-        decided = self.decisions.get(name) or calibration.identity_calibration(len(self.classes))
-        probable = decided.probabilities(logits)
-        return probable, probable > decided.thresholds
+        fitted = self.decisions.get(name) or calibration.identity_calibration(len(self.classes))
+        probabilities = fitted.probabilities(logits)
+        return probabilities, probabilities > fitted.thresholds
 
     def figures(self, name: str, threshold: float) -> metrics.Figures:
-        """A model's figures on all images, as published ones are made: uncalibrated, one threshold for all."""
+        """A model's metrics on all images by the published protocol: uncalibrated, one threshold for all classes."""
         return metrics.evaluate(self.probabilities(name), self.targets, self.ignored, threshold)
 
     def figures_in_use(self, name: str) -> metrics.ThresholdFigures:
-        """Precision, recall and F1 of the labels that a model gives where it is used."""
-        return metrics.of_labels(self.in_use(name)[1], self.targets, self.ignored)
+        """Precision, recall and F1 of a model's labels in use."""
+        return metrics.label_metrics(self.in_use(name)[1], self.targets, self.ignored)
 
     @property
     def models(self) -> list[str]:
-        """Whose logits these are."""
+        """Names of the models."""
         return [name for name in self.logits if "@" not in name]
 
     def corrupted(self, name: str) -> dict[str, str]:
-        """Names of a model's logits on corrupted photos, by name of the corruption."""
+        """Keys of a model's logits on corrupted photos, by corruption."""
         return {key.partition("@")[2]: key for key in self.logits if key.startswith(f"{name}@")}
 
     def robustness(self, name: str) -> dict[str, float]:
-        """A model's mAP on corrupted photos, percent, by corruption; and ``kept``, the mean share of mAP, percent.
+        """A model's mAP on corrupted photos by corruption, and ``kept``, its mean relative to clean photos; percent.
 
-        Empty where there are no scores of corrupted photos.
+        Empty without scores of corrupted photos.
         """
         maps = {kind: self._map(key) for kind, key in self.corrupted(name).items()}
         return {**maps, "kept": 100 * float(np.mean([*maps.values()])) / self._map(name)} if maps else {}
 
     def calibration_error(self, name: str, in_use: bool = True) -> float | None:
-        """A model's ECE on all images, percent, calibrated or (false) as it was trained; None without any label."""
-        probable = self.in_use(name)[0] if in_use else self.probabilities(name)
-        error = expected_calibration_error(probable, self.targets, self.ignored)
+        """A model's ECE on all images, percent, calibrated or (false) uncalibrated; None without any label."""
+        probabilities = self.in_use(name)[0] if in_use else self.probabilities(name)
+        error = expected_calibration_error(probabilities, self.targets, self.ignored)
         return error if np.isfinite(error) else None
 
     def part(self, rows: NDArray[np.int64]) -> "Scores":
-        """The same on some of the images, in the order of ``rows``; the digests stay those of the whole."""
+        """Select images, in the order of ``rows``; digests stay those of all images."""
         picked = {name: [column[i] for i in rows] for name, column in self.slices.items()}
         logits = {name: values[rows] for name, values in self.logits.items()}
         ids, sha256 = ([column[i] for i in rows] for column in (self.ids, self.sha256))
@@ -120,7 +120,7 @@ class Scores:
         return replace(self, ids=ids, sha256=sha256, targets=targets, ignored=ignored, slices=picked, logits=logits)
 
     def labels_digest(self) -> str:
-        """SHA-256 of ids, classes, targets and ignored entries, whatever the order of the images."""
+        """SHA-256 of ids, classes, targets and ignored entries, independent of the order of the images."""
         rows = zip(self.ids, indexes(self.targets), indexes(self.ignored), strict=True)
         return files.digest_of([self.classes, sorted(rows)])
 
@@ -133,15 +133,15 @@ class Scores:
         return self.logits[name]
 
 
-def nothing(refused: str | None = None, classes: Sequence[str] = ()) -> Scores:
-    """Scores of no image: there is no model to score, or the reason why it could not be done."""
+def empty_scores(refused: str | None = None, classes: Sequence[str] = ()) -> Scores:
+    """Create scores without images: there is no champion, or ``refused`` says why it can't be scored."""
     empty = np.zeros((0, len(classes)), dtype=bool)
     logits = {"champion": np.zeros((0, len(classes)), dtype=np.float32)}
     return Scores([], [], tuple(classes), empty, empty, logits=logits, refused=refused)
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:
-    """Write scores, whole or not at all; the same scores give the same bytes."""
+    """Write scores atomically; equal scores give equal bytes."""
     columns: dict[str, pa.Array] = {
         "id": pa.array(scores.ids, pa.string()),
         "sha256": pa.array(scores.sha256, pa.string()),
@@ -151,30 +151,30 @@ def write_scores(path: str | Path, scores: Scores) -> None:
         **{_LOGITS + name: _lists(values) for name, values in scores.logits.items()},
     }
     about = {name: getattr(scores, name) for name in ("classes", "digests", "seen", "cost", "refused")}
-    about["decisions"] = {name: decided.as_lists() for name, decided in scores.decisions.items()}
+    about["decisions"] = {name: fitted.as_lists() for name, fitted in scores.decisions.items()}
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False)})
-    with files.atomic_write(path) as beside:
-        pq.write_table(table, beside, compression="zstd")
+    with files.atomic_write(path) as temporary_path:
+        pq.write_table(table, temporary_path, compression="zstd")
 
 
 def read_scores(path: str | Path) -> Scores:
     """Read scores.
 
     Raises:
-        SadclError: the file is missing, damaged, or no scores.
+        SadclError: the file is missing or damaged, or contains something else.
     """
-    fix = "Make it again with `dvc repro`"
+    fix = "Run `dvc repro`"
     try:
         return _scores(pq.read_table(path))
     except FileNotFoundError:
-        raise SadclError("There are no scores", where=path, fix=fix) from None
+        raise SadclError("The scores are missing", where=path, fix=fix) from None
     except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError, SadclError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SadclError(f"The scores are damaged: {reason}", where=path, fix=fix) from None
 
 
 def indexes(matrix: NDArray[np.bool_]) -> list[list[int]]:
-    """Of each row [N, C], the columns that are set."""
+    """List the columns that are set in each row [N, C]."""
     return [np.flatnonzero(row).tolist() for row in matrix]
 
 
@@ -208,13 +208,13 @@ def _lists(values: NDArray[np.float32]) -> pa.Array:
 
 
 def _rows(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
-    """Lists of ``width`` numbers each as a matrix."""
+    """Convert lists of ``width`` numbers each to a matrix."""
     flat: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return flat.astype(np.float32).reshape(len(column), width)
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.bool_]:
-    """Lists of column indexes as a bool matrix."""
+    """Convert lists of column indexes to a bool matrix."""
     lists = column.to_pylist()
     matrix = np.zeros((len(lists), width), dtype=bool)
     for row, present in zip(matrix, lists, strict=True):

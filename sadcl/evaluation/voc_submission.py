@@ -1,4 +1,4 @@
-"""What the evaluation server of PASCAL VOC takes: a text file for each class, an image and its score a line."""
+"""Submission to the PASCAL VOC evaluation server: a text file for each class, with an image and its score a line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,28 +16,28 @@ from sadcl.progress import track
 def submission(
     ids: Sequence[str], scores: npt.NDArray[np.float32], classes: Sequence[str], competition: str
 ) -> dict[str, str]:
-    """The files of a submission to the classification task on the test images.
+    """Format the files of a submission to the classification task.
 
     Args:
-        ids: N images, as the list of test images writes them.
-        scores: [N, C], larger where the class is likelier; logits as well as probabilities.
-        classes: the C columns; VOC's twenty are among them, in any order.
-        competition: `comp1` for a model that saw no other data than VOC's, `comp2` for any other.
+        ids: N images, as in the list of test images.
+        scores: [N, C], logits or probabilities: the server uses their order only.
+        classes: C names, VOC's twenty among them, in any order.
+        competition: ``comp1`` for a model trained on VOC's data only, ``comp2`` for any other.
 
     Returns:
-        By file name (``comp2_cls_test_aeroplane.txt``) what stands in it.
+        Content by file name (``comp2_cls_test_aeroplane.txt``).
 
     Raises:
-        SadclError: a class is missing, or a score is no number.
+        SadclError: a class is missing, or a score is not finite.
     """
     missing = [name for name in voc.CLASSES if name not in classes]
     if missing:
         raise SadclError(
-            f"The model has no class {missing[0]!r}", where="VOC's classes", fix="Take one that was trained on VOC"
+            f"The model has no class {missing[0]!r}", where="VOC's classes", fix="Use a model trained on VOC"
         )
     if not np.isfinite(scores).all():
         row = int(np.argmin(np.isfinite(scores).all(axis=1)))
-        raise SadclError(f"The image {ids[row]} has a score that is no number", fix="Train the model again")
+        raise SadclError(f"A score of image {ids[row]} is not finite", fix="Train the model again")
     columns = {name: scores[:, list(classes).index(name)] for name in voc.CLASSES}
     return {
         f"{competition}_cls_test_{name}.txt": "".join(
@@ -52,29 +52,33 @@ def write_submission(tagger: Tagger, listed: Path, photos: Path, out: Path, comp
 
     Args:
         tagger: the model.
-        listed: the list of images (``VOCdevkit/VOC2012/ImageSets/Main/test.txt``).
-        photos: the folder of ID.jpg.
-        out: the folder that gets the twenty files; an earlier submission there is replaced.
-        competition: as in ``submission``.
+        listed: text file with the list of images (``VOCdevkit/VOC2012/ImageSets/Main/test.txt``).
+        photos: the folder with ID.jpg.
+        out: the folder for the twenty files; an earlier submission in it is replaced.
+        competition: ``comp1`` for a model trained on VOC's data only, ``comp2`` for any other.
 
     Returns:
-        What was written, as a sentence.
+        A sentence for the user.
 
     Raises:
-        SadclError: the list or a photo can't be read, the model is for other classes, or the folder holds other files.
+        SadclError: the list or a photo can't be read, the model has other classes, or the folder contains other files.
     """
     others = [path for path in out.glob("*") if not path.match("comp?_cls_test_*.txt")] if out.exists() else []
     if others or out.is_file():
-        raise SadclError("The folder for the submission holds other files", where=out, fix="Name a new or empty folder")
+        raise SadclError(
+            "The folder for the submission contains other files", where=out, fix="Name a new or empty folder"
+        )
     ids = [image for _, image in voc.ids(listed)]
     if not ids:
-        raise SadclError("The list holds no image", where=listed, fix="Name ImageSets/Main/test.txt")
+        raise SadclError("The list of images is empty", where=listed, fix="Name ImageSets/Main/test.txt")
     parts = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
     logits = [
         tagger.logits([photos / f"{image}.jpg" for image in part]) for part in track(parts, "scoring", each=BATCH)
     ]
-    made = submission(ids, np.concatenate(logits), tagger.classes, competition)
-    with files.atomic_directory(out) as beside:
-        for name, content in made.items():
-            (beside / name).write_text(content, encoding="utf-8")
-    return f"{len(made)} files with {len(ids):,} images each in {out}; the server takes them as results/VOC2012/Main"
+    contents = submission(ids, np.concatenate(logits), tagger.classes, competition)
+    with files.atomic_directory(out) as folder:
+        for name, content in contents.items():
+            (folder / name).write_text(content, encoding="utf-8")
+    return (
+        f"{len(contents)} files with {len(ids):,} images each in {out}; the server takes them as results/VOC2012/Main"
+    )

@@ -1,4 +1,7 @@
-"""Accounts and rights: only the administrator changes them, and each change is noted. Passwords never are."""
+"""Rules on accounts and rights: MLflow lets only administrators change them, the ledger gets each change.
+
+Passwords never enter the ledger.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,18 +10,19 @@ from flask import request
 
 from sadcl.guard.ledger import Entry
 
-SHOWN = (
+RECORDED = (
     "username", "is_admin", "role_id", "role_permission_id", "name", "resource_type", "resource_id", "resource_pattern",
     "permission",
 )  # fmt: skip
-"""What of a request is noted."""
-OWN = ("username",)
-"""The same, where everybody may ask."""
-LONGEST = 300
-"""Characters of each."""
+"""Fields of a request that the ledger gets: named one by one, so that no new field brings a secret."""
+RECORDED_PASSWORD = ("username",)
+"""Fields of a changed password: everybody may send this request, so it can't fill the ledger with others."""
+MAX_CHARACTERS = 300
+"""Characters of a field in the ledger."""
 PASSWORD = "password changed"
 
 CHANGES = {
+    # MLflow's client posts to one route and its sign-up page to the other.
     ("/mlflow/users/create", "POST"): "account made",
     ("/mlflow/users/create-ui", "POST"): "account made",
     ("/mlflow/users/update-password", "PATCH"): PASSWORD,
@@ -37,14 +41,16 @@ CHANGES = {
 }
 
 
-def _noted(what: str) -> Any:
+def _recorder(action: str) -> Any:
     def rule(**_: Any) -> Entry:
-        sent = request.get_json(force=True, silent=True) or request.form
-        told = sent if isinstance(sent, Mapping) else {}
-        shown = OWN if what == PASSWORD else SHOWN
-        return {"what": what, **{name: str(told[name])[:LONGEST] for name in shown if name in told}}
+        # MLflow parses JSON whatever the header says, and its pages send forms.
+        body = request.get_json(force=True, silent=True) or request.form
+        fields = body if isinstance(body, Mapping) else {}
+        recorded = RECORDED_PASSWORD if action == PASSWORD else RECORDED
+        # Cut, so that one request can't fill the disk.
+        return {"what": action, **{name: str(fields[name])[:MAX_CHARACTERS] for name in recorded if name in fields}}
 
     return rule
 
 
-RULES = {route: _noted(what) for route, what in CHANGES.items()}
+RULES = {route: _recorder(action) for route, action in CHANGES.items()}

@@ -1,4 +1,4 @@
-"""The server's app: ``mlflow server --app-name sadcl-guard``."""
+"""App of the guarded server: ``mlflow server --app-name sadcl-guard``."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -24,84 +24,90 @@ from sadcl.guard import (
     registry_rules,
     run_rules,
 )
-from sadcl.guard.login_middleware import LoginMiddleware, tell_known
+from sadcl.guard.login_middleware import LoginMiddleware, mark_authenticated
 from sadcl.registry.audit import hash_chain
 
 Rule = Callable[..., ledger.Entry | None]
 
-SERVER = "_MLFLOW_SGI_NAME"
-"""Environment: what MLflow's command started the app under."""
+SERVER_VARIABLE = "_MLFLOW_SGI_NAME"
+"""Environment: kind of server that MLflow's command started."""
 
-WATCHED: dict[tuple[str, str], Rule] = {
+RULES: dict[tuple[str, str], Rule] = {
     **registry_rules.RULES,
     **run_rules.RULES,
     **account_rules.RULES,
     **artifact_rules.RULES,
 }
-"""The end of a route and its method, and the rule that is asked before it runs."""
+"""Rules by the end of a route and its method; each runs before the route's view."""
 
 
 def create_app() -> FastAPI:
-    """MLflow's app with log-in, and around it what this project refuses and notes.
+    """MLflow's app with log-in, guarded by the rules and the ledger of this project.
 
     Raises:
-        SadclError: the server is not uvicorn, no ledger is named, or MLflow's routes are others than these.
+        SadclError: the server is not uvicorn, no ledger is named, or this MLflow lacks a route of the rules.
     """
-    if os.environ.get(SERVER) != "uvicorn":
+    # The middlewares are ASGI; another server would run Flask alone, without them.
+    if os.environ.get(SERVER_VARIABLE) != "uvicorn":
         raise SadclError("The guard needs uvicorn", fix="Start the server without --gunicorn-opts and --waitress-opts")
-    with _alone():
+    with _startup_lock():
         outer: FastAPI = mlflow_internals.auth.create_app(flask_app)
+        # Before the first request: a new line would hide which one was last.
         recovery.complete_unfinished()
-    authorship.stamp()
-    permissions.widen()
-    _watch(flask_app)
-    tell_known(flask_app)
-    ledger.serve(flask_app)
-    outer.user_middleware.append(Middleware(artifact_rules.Uploads))  # the innermost one: behind MLflow's log-in
+    authorship.stamp_authors()
+    permissions.extend_validators()
+    _install_rules(flask_app)
+    mark_authenticated(flask_app)
+    ledger.add_route(flask_app)
+    outer.user_middleware.append(Middleware(artifact_rules.UploadMiddleware))  # innermost: behind MLflow's log-in
+    # Outermost: a guess must be counted before MLflow checks it, also on routes outside Flask.
     outer.user_middleware.insert(0, Middleware(LoginMiddleware))
     return outer
 
 
-def _watch(app: Flask) -> None:
-    """Put each rule around the function that answers its route."""
-    missing, views = set(WATCHED), dict(app.view_functions)
+def _install_rules(app: Flask) -> None:
+    """Wrap the view of each route in its rule."""
+    missing, views = set(RULES), dict(app.view_functions)
     for route in app.url_map.iter_rules():
-        for end, method in WATCHED:
-            if route.rule.endswith(end) and method in (route.methods or ()):
-                missing.discard((end, method))
-                app.view_functions[route.endpoint] = _watched(views[route.endpoint], WATCHED[end, method])
-    if missing:
+        for suffix, method in RULES:
+            if route.rule.endswith(suffix) and method in (route.methods or ()):
+                missing.discard((suffix, method))
+                # From the original view: one view answers below /api and /ajax-api, and a rule that ran inside itself
+                # would wait for its own lock.
+                app.view_functions[route.endpoint] = _guarded(views[route.endpoint], RULES[suffix, method])
+    if missing:  # a route that was renamed would be open without this
         raise SadclError(f"This MLflow has no route {sorted(missing)[0]}", fix="Install the locked version of MLflow")
 
 
-def _watched(view: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
-    """Refuse, or note and do. One at a time, so that what a rule saw still holds when the change is made.
+def _guarded(view: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+    """View that checks its rule, writes the ledger's line, then makes the change.
 
-    The line is written first: a change without a line can't be, and a line without its change (the server was
-    killed between them) is made good when the person does it again.
+    Requests run one at a time, so that the state that a rule checked still holds when the change is made. The line
+    comes first: no change lacks its line, and a line whose change failed gets a second line that says so.
     """
 
-    @mlflow_internals.in_words
+    @mlflow_internals.answer_errors
     @wraps(view)
-    def watched(**path: Any) -> Any:
-        with ledger.changing():
+    def guarded(**path: Any) -> Any:
+        with ledger.exclusive():
             entry = rule(**path)
             if entry is None:
                 return view(**path)
             line, done = ledger.append_entry(entry), False
             try:
-                answer = make_response(view(**path))
-                done = answer.status_code < 400
-                return answer
+                response = make_response(view(**path))
+                # MLflow's views answer errors as responses, and raise as well.
+                done = response.status_code < 400
+                return response
             finally:
                 if not done:
                     ledger.append_entry({"what": hash_chain.NOT_DONE, "line": line})
 
-    return watched
+    return guarded
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One worker at a time makes MLflow's tables: with an app of another name they all try."""
+def _startup_lock() -> Iterator[None]:
+    """Let one worker at a time create MLflow's tables; for its own app MLflow does so before the workers start."""
     with files.open_locked(ledger.path().with_suffix(".start")):
         yield

@@ -1,4 +1,4 @@
-"""Who made a version: stamped by the server, since what clients send about it can be forged."""
+"""Authors of versions: the server stamps them, since a client can forge its own name."""
 
 import os
 import re
@@ -16,79 +16,80 @@ from sadcl.guard.mlflow_internals import Refused
 from sadcl.registry import lookup, schema
 
 SELF_REVIEW = "SADCL_ALLOW_SELF_REVIEW"
-"""Environment of the server: 1 lets who made a model decide on it, where one person is all there is."""
+"""Environment of the server: 1 lets authors decide on their own models, for a team of one person."""
 
+# Numbers only: the author of an alias would depend on the moment.
 _COPY = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>[0-9]+)")
 
 
-def stamp() -> None:
-    """Write who is logged in into each new version and run, in the transaction that makes it."""
+def stamp_authors() -> None:
+    """Write the present account into each new version and run, in the transaction that inserts it."""
+    # In the database's own event, no route or client of MLflow can go past it.
     for table in (SqlModelVersion, SqlRun):
-        event.listen(table, "before_insert", _stamped)
+        event.listen(table, "before_insert", _stamp_author)
 
 
-def require_another(version: ModelVersion) -> None:
-    """Four eyes: whoever made the model, or what it is a copy of, does not decide on it.
+def require_second_person(version: ModelVersion) -> None:
+    """Enforce the four-eyes rule: authors of a model, or of what it is a copy of, do not decide on it.
 
     Raises:
-        Refused: who is logged in did, or nobody knows who did.
+        Refused: the present account is an author, or an author is unknown.
     """
     if os.environ.get(SELF_REVIEW) == "1":
         return
-    made, where = list(of(version)), lookup.address(version)
-    if "" in made:
-        raise Refused(f"Nobody knows who made {where}; register the model anew through this server")
-    if mlflow_internals.user() in made:
-        raise Refused(f"{mlflow_internals.user()} made {where}; another person has to decide on it")
+    names, uri = list(authors(version)), lookup.model_uri(version)
+    if "" in names:  # from before the server had accounts: it might be anybody's, also the reviewer's own
+        raise Refused(f"The author of {uri} is unknown; register the model again through this server")
+    if mlflow_internals.current_user() in names:
+        raise Refused(f"{mlflow_internals.current_user()} made {uri}; another person has to decide on it")
 
 
-def require_own(version: ModelVersion) -> None:
-    """What is said about a version is said by who made it; in production nothing is said anew.
-
-    Raises:
-        Refused: somebody else asks.
-    """
-    if schema.protected(version.name) or mlflow_internals.user() != version.user_id:
-        raise Refused(f"Only who registered {lookup.address(version)} says what the gate found about it")
-
-
-def of(version: ModelVersion) -> Iterator[str]:
-    """Who made a version, the run it came from, and whatever it is a copy of; empty where nobody knows.
-
-    A copy in production is a reference, and the server takes it from numbered versions only: who copies made
-    nothing.
+def require_author(version: ModelVersion) -> None:
+    """Allow only its author to describe a version; versions in production stay as they were copied.
 
     Raises:
-        Refused: what it is a copy of is gone.
+        Refused: the present account is not the author.
     """
-    seen: list[ModelVersion] = []
-    while version not in seen:
-        seen.append(version)
-        above = copied(version)
-        if above is None or not schema.protected(version.name):
+    if schema.protected(version.name) or mlflow_internals.current_user() != version.user_id:
+        raise Refused(f"Only the author of {lookup.model_uri(version)} may change what is written about it")
+
+
+def authors(version: ModelVersion) -> Iterator[str]:
+    """Authors of a version, of its run, and of the versions that it is a copy of; empty where one is unknown.
+
+    Raises:
+        Refused: a version that it is a copy of is gone.
+    """
+    visited: list[ModelVersion] = []
+    while version not in visited:  # a loop of sources must not hang the server
+        visited.append(version)
+        source = copy_source(version)
+        # A copy in production is a reference to a numbered version: the reviewer who copies makes nothing.
+        if source is None or not schema.protected(version.name):
             yield version.user_id or ""
-            run = mlflow_internals.run_user(version.run_id)
-            if run is not None:
-                yield run
-        if above is None:
+            run_author = mlflow_internals.run_author(version.run_id)
+            if run_author is not None:
+                yield run_author
+        if source is None:
             return
-        version = above
+        version = source
 
 
-def copied(version: ModelVersion) -> ModelVersion | None:
-    """The version that this one is a copy of; None where it is none.
+def copy_source(version: ModelVersion) -> ModelVersion | None:
+    """Version that this one is a copy of; None where it is no copy.
 
     Raises:
-        Refused: that one is gone.
+        Refused: that version is gone.
     """
     parts = _COPY.fullmatch(version.source or "")
     if parts is None:
         return None
-    found = mlflow_internals.version(parts["name"], parts["number"])
-    if found is None:
-        raise Refused(f"{version.source} is gone, and with it who made {lookup.address(version)}")
-    return found
+    source = mlflow_internals.version(parts["name"], parts["number"])
+    if source is None:
+        raise Refused(f"{version.source} is gone, so the author of {lookup.model_uri(version)} is unknown")
+    return source
 
 
-def _stamped(_mapper: Any, _connection: Any, made: Any) -> None:
-    made.user_id = g.get("mlflow_authenticated_user") if has_request_context() else None
+def _stamp_author(_mapper: Any, _connection: Any, row: Any) -> None:
+    # Outside a request the server itself writes: its rows have no author, rather than the client's choice.
+    row.user_id = g.get("mlflow_authenticated_user") if has_request_context() else None

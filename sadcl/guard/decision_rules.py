@@ -1,4 +1,4 @@
-"""A decision as the server sees it: by who is logged in, on what is the case now."""
+"""Rules on decisions: each in the name of its account, and about the state of the registry at this moment."""
 
 from typing import Any
 
@@ -6,90 +6,92 @@ from mlflow.entities.model_registry import ModelVersion
 
 from sadcl.guard import authorship, ledger, mlflow_internals
 from sadcl.guard.mlflow_internals import Refused
-from sadcl.registry import decision, lookup, schema
+from sadcl.registry import decision, eligibility, lookup, schema
 from sadcl.registry.artifacts import PINS
 from sadcl.registry.audit import hash_chain
 
 
-def check(version: ModelVersion, text: str) -> None:
-    """Refuse a decision that is not its writer's own, has no reason, or comes too late.
+def check_decision(version: ModelVersion, text: str) -> None:
+    """Refuse a decision in another name, without a reason, or against the promotion rules.
+
+    Args:
+        version: in production for a promotion or rollback, the registered one for a rejection.
+        text: value of the tag ``sadcl.decision``.
 
     Raises:
-        Refused: with what is wrong.
+        Refused: with the first rule that the decision breaks.
     """
-    decided, where = decision.read_decision(text), lookup.address(version)
+    decided, uri = decision.read_decision(text), lookup.model_uri(version)
+    # Compared as text too: the project's audit log and the ledger recognise a decision by its text.
     if not decided or decision.decision_text(decided) != text:
-        raise Refused(f"The tag {schema.DECISION} of {where} is no decision as sadcl writes it")
-    if decided.get("user") != mlflow_internals.user():
-        raise Refused(f"A decision on {where} is written in one's own name, {mlflow_internals.user()}")
+        raise Refused(f"The tag {schema.DECISION} of {uri} does not have the form that sadcl writes")
+    if decided.get("user") != mlflow_internals.current_user():
+        raise Refused(f"You are logged in as {mlflow_internals.current_user()}; decide on {uri} in your own name")
     if not str(decided.get("reason") or "").strip():
-        raise Refused(f"A decision on {where} needs a reason")
+        raise Refused(f"A decision on {uri} needs a reason")
     if schema.protected(version.name):
-        _crowns(version, decided)
+        _check_champion(version, decided)
     else:
-        _rejects(version, decided)
+        _check_rejection(version, decided)
 
 
-def require(version: ModelVersion) -> None:
-    """Refuse the alias where no decision stands: this person's, on this version, against who reigns now.
+def require_decision(version: ModelVersion) -> None:
+    """Refuse the alias ``champion`` for a version without a decision of the present account.
 
     Raises:
-        Refused: with what is wrong.
+        Refused: with the first rule that is broken.
     """
     if schema.DECISION not in version.tags:
-        raise Refused(f"No decision stands on {lookup.address(version)}; `sadcl promote` writes one")
-    check(version, version.tags[schema.DECISION])
+        raise Refused(f"{lookup.model_uri(version)} has no decision; `sadcl promote` writes one")
+    # Checked again: between the tag and the alias somebody may have rejected it or promoted another version.
+    check_decision(version, version.tags[schema.DECISION])
 
 
-def _crowns(version: ModelVersion, decided: dict[str, Any]) -> None:
-    where, reigning = lookup.address(version), _champion(version.name)
+def _check_champion(version: ModelVersion, decided: dict[str, Any]) -> None:
+    """Refuse a promotion or a rollback to a version in production."""
+    uri, champion = lookup.model_uri(version), _champion(version.name)
     known = decided.get("action") in (schema.PROMOTE, schema.ROLLBACK)
     if not known or (decided.get("model"), decided.get("to")) != (version.name, str(version.version)):
-        raise Refused(f"This is no decision to make {where} champion")
-    if reigning is not None and str(reigning.version) == str(version.version):
-        raise Refused(f"{where} is champion already")
-    if decided.get("from") != (reigning and str(reigning.version)):
+        raise Refused(f"This decision does not make {uri} the champion")
+    if champion is not None and str(champion.version) == str(version.version):
+        raise Refused(f"{uri} is champion already")
+    if decided.get("from") != (champion and str(champion.version)):  # two reviewers at once: the second is told
         raise Refused(f"Somebody else made another version of {version.name} champion just now")
-    candidate = authorship.copied(version)
+    candidate = authorship.copy_source(version)
+    # The verdict stands on the candidate, the bytes are the copy's: without equal pins it may be about other bytes.
     if candidate is None or any(version.tags.get(key) != candidate.tags.get(key) for key in (PINS, schema.WEIGHTS)):
-        raise Refused(f"{where} does not carry the digests of what it is a copy of")
-    if decided["action"] == schema.PROMOTE:
-        _passed(candidate, reigning, decided.get("verdict"))
-    elif not _reigned(version):
-        raise Refused(f"{where} was never champion, so nobody can go back to it")
-    if candidate is not None and (rejected := decision.rejection(candidate)):
-        raise Refused(f"{lookup.address(candidate)} was rejected by {rejected['user']}: {rejected['reason']}")
+        raise Refused(f"The digests of {uri} differ from those of its source")
+    if decided["action"] == schema.ROLLBACK and not _was_champion(version):
+        raise Refused(f"{uri} was never champion, so there is no way back to it")
+    _require_eligible(candidate, champion, decided)
 
 
-def _passed(candidate: ModelVersion, reigning: ModelVersion | None, seen: str | None) -> None:
-    """By the verdict that stands on it, and against who reigns now."""
-    where = lookup.address(candidate)
-    if candidate.tags.get(schema.VERDICT) != "pass":
-        raise Refused(f"{where} has not passed its gate: {candidate.tags.get(schema.VERDICT, 'nobody judged it')}")
-    if not seen or seen != candidate.tags.get(schema.VERDICT_DIGEST):
-        raise Refused(f"{where} was judged anew since it was looked at")
-    if candidate.tags.get(schema.JUDGED_AGAINST, "") != (reigning.tags.get(schema.WEIGHTS, "?") if reigning else ""):
-        raise Refused(f"The champion has changed since the gate judged {where}")
+def _check_rejection(version: ModelVersion, decided: dict[str, Any]) -> None:
+    """Refuse a rejection of a registered version."""
+    uri, champion = lookup.model_uri(version), _champion(schema.production(version.name))
+    about = (decided.get("action"), decided.get("model"), decided.get("challenger"), decided.get("to"))
+    if about != (schema.REJECT, version.name, uri, None):
+        raise Refused(f"This decision does not reject {uri}")
+    _require_eligible(version, champion, decided)
+    # By the source too: versions from before the tags existed have no weights to compare.
+    if champion is not None and champion.source == uri:
+        raise Refused(f"{uri} is champion already")
 
 
-def _reigned(version: ModelVersion) -> bool:
-    """Whether the ledger has it as champion."""
-    crowned = {"what": "alias set", "model": version.name, "alias": schema.CHAMPION, "to": str(version.version)}
+def _require_eligible(candidate: ModelVersion, champion: ModelVersion | None, decided: dict[str, Any]) -> None:
+    """Refuse with the first objection to a decision on a registered version."""
+    rejection, champion_tags = decision.rejection(candidate), None if champion is None else champion.tags
+    digest, action = decided.get("verdict"), decided["action"]
+    for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
+        raise Refused(f"{objection.what} ({lookup.model_uri(candidate)})")
+
+
+def _was_champion(version: ModelVersion) -> bool:
+    """Whether a version was champion before, by the ledger: no tag can say so, since clients write tags."""
+    promotion = {"what": "alias set", "model": version.name, "alias": schema.CHAMPION, "to": str(version.version)}
+    # Without lines whose change failed: they name versions that never became champion.
     lines = hash_chain.done(hash_chain.lines(ledger.path()), ledger.path())
-    return any(crowned.items() <= line.items() for line in lines)
-
-
-def _rejects(version: ModelVersion, decided: dict[str, Any]) -> None:
-    where, reigning = lookup.address(version), _champion(schema.production(version.name))
-    ours = (decided.get("action"), decided.get("model"), decided.get("challenger"), decided.get("to"))
-    if ours != (schema.REJECT, version.name, where, None):
-        raise Refused(f"This is no decision to reject {where}")
-    if decided.get("verdict") != version.tags.get(schema.VERDICT_DIGEST):
-        raise Refused(f"{where} was judged anew since it was looked at")
-    if rejected := decision.rejection(version):
-        raise Refused(f"{where} was rejected already, by {rejected['user']}: {rejected['reason']}")
-    if reigning is not None and reigning.source == where:
-        raise Refused(f"{where} is champion already")
+    return any(promotion.items() <= line.items() for line in lines)
 
 
 def _champion(production: str) -> ModelVersion | None:

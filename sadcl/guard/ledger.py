@@ -1,4 +1,4 @@
-"""The server's ledger: who changed what, when, from what to what. It only grows."""
+"""Ledger of the server: account, time and content of each change. It only grows."""
 
 import os
 from collections.abc import Iterator
@@ -18,49 +18,57 @@ from sadcl.registry.identity import LEDGER
 
 Entry = dict[str, Any]
 
-FILE = "SADCL_LEDGER"
-"""Environment of the server: where the file is."""
+PATH_VARIABLE = "SADCL_LEDGER"
+"""Environment of the server: path of the ledger."""
 
 
 def path() -> Path:
-    """Where the ledger is.
+    """Path of the ledger; its folder is created.
 
     Raises:
-        SadclError: the environment does not say.
+        SadclError: the environment does not name it.
     """
-    if not os.environ.get(FILE):
-        raise SadclError("The guard has no ledger to write", fix=f"Name a file in {FILE}, or start by `sadcl up`")
-    found = Path(os.environ[FILE])
-    found.parent.mkdir(parents=True, exist_ok=True)
-    return found
+    if not os.environ.get(PATH_VARIABLE):
+        raise SadclError(
+            "The guard has no ledger to write", fix=f"Name a file in {PATH_VARIABLE}, or start the server by `sadcl up`"
+        )
+    file = Path(os.environ[PATH_VARIABLE])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
 
 
 @contextmanager
-def changing() -> Iterator[None]:
-    """One change at a time, over all threads and workers."""
+def exclusive() -> Iterator[None]:
+    """Allow one change at a time over all threads and workers; a lock of this process would not see the others."""
+    # A file of its own: appending locks the ledger, which would wait forever for a lock that this one held on it.
     with files.open_locked(path().with_suffix(".lock")):
         yield
 
 
-def append_entry(entry: Entry, who: str | None = None) -> str:
-    """Append a line in the name of ``who``, or of who asks; its digest.
+def append_entry(entry: Entry, user: str | None = None) -> str:
+    """Append a line in the name of ``user``, by default the present account.
+
+    Returns:
+        Digest of the line.
 
     Raises:
-        MlflowException: it can't be written, so the change must not be made.
+        MlflowException: the line can't be written, so the change must not be made.
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
-        return hash_chain.append(path(), {"time": now, "who": who or mlflow_internals.user(), **entry})
+        return hash_chain.append(path(), {"time": now, "who": user or mlflow_internals.current_user(), **entry})
+    # A ValueError: half of a surrogate pair in a name can't be encoded.
     except (OSError, ValueError, SadclError) as error:
-        raise MlflowException(f"The server's ledger can't be written, so nothing is changed: {error}") from None
+        raise MlflowException(f"The server can't write its ledger, so it changes nothing: {error}") from None
 
 
-def serve(app: Flask) -> None:
-    """Let everybody with an account read it."""
+def add_route(app: Flask) -> None:
+    """Add the page that shows the ledger to every account."""
 
     def read() -> Response:
         file = path()
         return Response(file.read_bytes() if file.exists() else b"", mimetype="application/jsonl")
 
     app.add_url_rule(LEDGER, "sadcl_ledger", read, methods=["GET"])
+    # Where MLflow fails closed it refuses routes without a validator; this one needs no right beside the log-in.
     mlflow_internals.auth.BEFORE_REQUEST_VALIDATORS[LEDGER, "GET"] = lambda: True

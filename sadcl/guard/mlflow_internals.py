@@ -1,4 +1,4 @@
-"""What the guard leans on of MLflow's insides: here and nowhere else, since another release may move it."""
+"""MLflow's private functions and tables that the guard uses: nowhere else, since another release may move them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,33 +18,36 @@ from starlette.responses import Response
 auth: Any = _auth
 handlers: Any = _handlers
 uri: Any = _uri
-in_words: Callable[[Callable[..., Any]], Callable[..., Any]] = _handlers.catch_mlflow_exception
-"""Around a view: MLflow's exceptions become answers."""
+answer_errors: Callable[[Callable[..., Any]], Callable[..., Any]] = _handlers.catch_mlflow_exception
+"""Decorator of a view: MLflow's exceptions become HTTP responses."""
 
 Message = TypeVar("Message")
 
 
 class Refused(MlflowException):
-    """403, in words that the client shows."""
+    """HTTP 403 with a sentence that the client shows."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__(words, PERMISSION_DENIED)
-
-
-def asked(message: type[Message]) -> Message:
-    """The request, read as MLflow itself will read it."""
-    found: Message = handlers._get_request_message(message())
-    return found
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, PERMISSION_DENIED)
 
 
-def answer(error: MlflowException) -> Response:
-    """What MLflow answers where this is raised, for the part of it that is no Flask."""
-    told: Any = error
-    return Response(told.serialize_as_json(), told.get_http_status_code(), media_type="application/json")
+def parse_request(message: type[Message]) -> Message:
+    """The present request as a protobuf message.
+
+    MLflow's own parser reads it: a second parser might see another name or version than the handler acts on.
+    """
+    request: Message = handlers._get_request_message(message())
+    return request
+
+
+def error_response(error: MlflowException) -> Response:
+    """The response that MLflow gives to an error in Flask, for code that runs outside Flask."""
+    untyped: Any = error
+    return Response(untyped.serialize_as_json(), untyped.get_http_status_code(), media_type="application/json")
 
 
 def safe_path(path: str) -> str:
-    """A path of an artefact as MLflow will use it, decoded as often as it was encoded.
+    """Decode an artifact path as often as MLflow decodes it, so that no encoding hides where it leads.
 
     Raises:
         MlflowException: it leaves the root.
@@ -52,18 +55,18 @@ def safe_path(path: str) -> str:
     return str(uri.validate_path_is_safe(path))
 
 
-def user() -> str:
-    """Who is logged in."""
+def current_user() -> str:
+    """Name of the account that sent the present request."""
     return str(g.mlflow_authenticated_user)
 
 
 def is_administrator() -> bool:
-    """Whether who is logged in may do everything."""
+    """Whether the present account is an administrator's."""
     return bool(auth.sender_is_admin())
 
 
 def may_write(model: str) -> bool:
-    """Whether who is logged in has EDIT on a registered model."""
+    """Whether the present account has EDIT on a registered model."""
     try:
         return bool(auth._get_registered_model_or_prompt_permission(model).can_update)
     except MlflowException:  # no such model
@@ -71,7 +74,7 @@ def may_write(model: str) -> bool:
 
 
 def model_exists(name: str) -> bool:
-    """Whether there is a registered model of this name."""
+    """Whether a registered model has this name."""
     try:
         _registry().get_registered_model(name)
     except MlflowException:
@@ -80,58 +83,58 @@ def model_exists(name: str) -> bool:
 
 
 def experiment_exists(name: str) -> bool:
-    """Whether there is an experiment of this name, a deleted one included."""
+    """Whether an experiment has this name, deleted ones included."""
     return _tracking().get_experiment_by_name(name) is not None
 
 
 def version(name: str, number: str) -> ModelVersion | None:
-    """A version; None where there is none."""
+    """Version of a registered model by its number; None where it is missing."""
     try:
-        found: ModelVersion = _registry().get_model_version(name, number)
+        entity: ModelVersion = _registry().get_model_version(name, number)
     except MlflowException:
         return None
-    return found
+    return entity
 
 
 def version_with_alias(name: str, alias: str) -> ModelVersion | None:
-    """The version that has an alias; None where nobody has."""
+    """Version that has an alias; None where no version has."""
     try:
-        found: ModelVersion = _registry().get_model_version_by_alias(name, alias)
+        entity: ModelVersion = _registry().get_model_version_by_alias(name, alias)
     except MlflowException:
         return None
-    return found
+    return entity
 
 
 def last_version(name: str) -> int:
-    """The highest number that MLflow gave to a model's versions, deleted ones included; 0 where there were none."""
+    """Highest version number of a model, deleted versions included (MLflow counts on from it); 0 without versions."""
     with _registry().ManagedSessionMaker() as session:
         return session.query(func.max(SqlModelVersion.version)).filter(SqlModelVersion.name == name).scalar() or 0
 
 
 def is_registered(run_id: str) -> bool:
-    """Whether a version came from a run."""
+    """Whether a registered version came from this run."""
     with _registry().ManagedSessionMaker() as session:
         return bool(session.query(SqlModelVersion.version).filter(SqlModelVersion.run_id == run_id).first())
 
 
-def run_user(run_id: str | None) -> str | None:
-    """Who made a run; None where there is no such run."""
+def run_author(run_id: str | None) -> str | None:
+    """Account that created a run, empty where it is unknown; None where the run is missing."""
     try:
         return str(_tracking().get_run(run_id).info.user_id or "") if run_id else None
     except MlflowException:
         return None
 
 
-def run_of_model(model_id: str) -> str | None:
-    """The run that a logged model came from; None where there is no such model."""
+def source_run(model_id: str) -> str | None:
+    """Id of the run that a logged model came from; None where the model is missing."""
     try:
         return str(_tracking().get_logged_model(model_id).source_run_id or "") if model_id else None
     except MlflowException:
         return None
 
 
-def run_home(run_id: str) -> str:
-    """The address of a run's artefacts.
+def run_artifact_uri(run_id: str) -> str:
+    """Address of a run's artifacts.
 
     Raises:
         MlflowException: there is no such run.
@@ -139,18 +142,25 @@ def run_home(run_id: str) -> str:
     return str(_tracking().get_run(run_id).info.artifact_uri)
 
 
-def places() -> tuple[list[str], dict[str, str]]:
-    """Addresses of the files of all registered versions; those of their runs' artefacts, and who made each run."""
+def artifact_locations() -> tuple[list[str], dict[str, str]]:
+    """Addresses of all registered versions' files.
+
+    Returns:
+        Addresses of the models; author of each run of a version by the address of its artifacts.
+    """
     with _registry().ManagedSessionMaker() as session:
+        # Two queries: the stores may be two databases, which can't be joined.
         rows = session.query(SqlModelVersion.storage_location, SqlModelVersion.source, SqlModelVersion.run_id).all()
     runs = {run for _, _, run in rows if run}
     with _tracking().ManagedSessionMaker() as session:
-        found = session.query(SqlRun.artifact_uri, SqlRun.user_id).filter(SqlRun.run_uuid.in_(runs)).all()
-    homes = {home: maker or "" for home, maker in found if home}
-    return [location or source or "" for location, source, _ in rows], homes
+        run_rows = session.query(SqlRun.artifact_uri, SqlRun.user_id).filter(SqlRun.run_uuid.in_(runs)).all()
+    authors = {uri: author or "" for uri, author in run_rows if uri}
+    # MLflow serves a version from its storage location; older versions have only their source.
+    return [location or source or "" for location, source, _ in rows], authors
 
 
 def _registry() -> Any:
+    # At each call: MLflow creates its stores with the first request, after this module is imported.
     return handlers._get_model_registry_store()
 
 

@@ -1,6 +1,6 @@
-"""Three acts that MLflow's rights have no word for, allowed to those whose work they are.
+"""Permissions for three requests that are finer than MLflow's own.
 
-MLflow wants MANAGE for each, with which one may also delete everything.
+MLflow demands MANAGE for each, which would also allow to delete every model.
 """
 
 from collections.abc import Callable
@@ -14,44 +14,45 @@ from sadcl.registry import schema
 Validator = Callable[[], bool]
 
 
-def widen() -> None:
-    """Put our answer beside MLflow's: either one is enough."""
-    ours = {
-        ("/mlflow/registered-models/alias", "DELETE"): _ends_a_challenge,
-        ("/mlflow/model-versions/set-tag", "POST"): _decides,
-        ("/mlflow/runs/delete", "POST"): _drops_a_run_of_no_version,
+def extend_validators() -> None:
+    """Add our validators to MLflow's: a request passes if either allows it."""
+    extensions = {
+        ("/mlflow/registered-models/alias", "DELETE"): _may_end_challenge,
+        ("/mlflow/model-versions/set-tag", "POST"): _may_write_decision,
+        ("/mlflow/runs/delete", "POST"): _may_delete_run,
     }
     validators = mlflow_internals.auth.BEFORE_REQUEST_VALIDATORS
-    for (path, method), theirs in list(validators.items()):
-        for (end, wanted), also in ours.items():
-            if path.endswith(end) and method == wanted:
-                validators[path, method] = _either(theirs, also)
+    for (path, method), validator in list(validators.items()):
+        for (suffix, extended_method), extension in extensions.items():
+            # By the end of the path: each route exists below /api, /ajax-api and a prefix of the server.
+            if path.endswith(suffix) and method == extended_method:
+                validators[path, method] = _either(validator, extension)
 
 
 def may_decide(name: str) -> bool:
-    """Whether who is logged in may write in the production of ``name``."""
+    """Whether the present account may decide on versions of the model ``name``."""
     return mlflow_internals.is_administrator() or mlflow_internals.may_write(schema.production(name))
 
 
-def _either(theirs: Validator, ours: Validator) -> Validator:
-    return lambda: theirs() or ours()
+def _either(first: Validator, second: Validator) -> Validator:
+    return lambda: first() or second()
 
 
-def _ends_a_challenge() -> bool:
-    """Trainers take back what did not pass, reviewers reject."""
-    asked = mlflow_internals.asked(DeleteRegisteredModelAlias)
-    ours = asked.alias == schema.CHALLENGER and not schema.protected(asked.name)
-    return ours and (mlflow_internals.may_write(asked.name) or may_decide(asked.name))
+def _may_end_challenge() -> bool:
+    """Whether the account may delete ``challenger``: trainers of a version that failed, reviewers who reject it."""
+    request = mlflow_internals.parse_request(DeleteRegisteredModelAlias)
+    ends_challenge = request.alias == schema.CHALLENGER and not schema.protected(request.name)
+    return ends_challenge and (mlflow_internals.may_write(request.name) or may_decide(request.name))
 
 
-def _decides() -> bool:
-    """Reviewers, who only read the candidates, write their decision on them."""
-    asked = mlflow_internals.asked(SetModelVersionTag)
-    return asked.key == schema.DECISION and not schema.protected(asked.name) and may_decide(asked.name)
+def _may_write_decision() -> bool:
+    """Whether the account may tag a candidate with a decision: reviewers, who may only read it otherwise."""
+    request = mlflow_internals.parse_request(SetModelVersionTag)
+    # Other tags of a candidate, its verdict above all, stay the author's.
+    return request.key == schema.DECISION and not schema.protected(request.name) and may_decide(request.name)
 
 
-def _drops_a_run_of_no_version() -> bool:
-    """Trainers drop what was killed before it was registered."""
-    return mlflow_internals.auth.validate_can_update_run() and not mlflow_internals.is_registered(
-        mlflow_internals.asked(DeleteRun).run_id
-    )
+def _may_delete_run() -> bool:
+    """Whether the account may delete a run: trainers, of a run that was killed before its version was registered."""
+    run_id = mlflow_internals.parse_request(DeleteRun).run_id
+    return mlflow_internals.auth.validate_can_update_run() and not mlflow_internals.is_registered(run_id)

@@ -1,4 +1,4 @@
-"""A server that was killed between a line of the ledger and its change says so when it starts again."""
+"""Recovery of the ledger after the server was killed between a line and its change."""
 
 from collections.abc import Callable
 
@@ -8,41 +8,47 @@ from sadcl.guard.registry_rules import shortened
 from sadcl.registry.audit import hash_chain
 
 SERVER = "the server"
+"""Name in the ledger where no account asked for a line."""
 
 
 def complete_unfinished() -> None:
-    """Mark the last line where its change was never made; one change is made at a time, so only the last can be."""
-    with ledger.changing():
+    """Mark the last line as not done where its change was never made.
+
+    The server makes one change at a time, so no other line can be unfinished.
+    """
+    with ledger.exclusive():
+        # A half-written line was never a line, so its change was never made either.
         lines = hash_chain.lines(ledger.path())
         last = hash_chain.parse(lines[-1:], ledger.path())
-        if last and not _made(last[0]):
+        if last and not _is_applied(last[0]):
             ledger.append_entry({"what": hash_chain.NOT_DONE, "line": hash_chain.digests(lines[-1:])[0]}, SERVER)
 
 
-def _made(entry: Entry) -> bool:
-    """Whether the registry is as the line says; true where the line says nothing that is seen there."""
-    seen = SEEN.get(entry["what"])
-    return seen is None or seen(entry)
+def _is_applied(entry: Entry) -> bool:
+    """Whether the registry shows the change of a line; true for changes that leave no trace to look for."""
+    check = CHECKS.get(entry["what"])
+    return check is None or check(entry)
 
 
-def _tagged(entry: Entry) -> bool:
+def _tag_applied(entry: Entry) -> bool:
     version = mlflow_internals.version(entry["model"], entry["version"])
+    # Long values stand as digests in the ledger.
     return version is not None and shortened(version.tags.get(entry["key"])) == entry.get("to")
 
 
-def _numbered(entry: Entry) -> bool:
+def _version_exists(entry: Entry) -> bool:
     return mlflow_internals.version(entry["model"], entry["version"]) is not None
 
 
-def _held(entry: Entry) -> bool:
+def _alias_applied(entry: Entry) -> bool:
     version, number = mlflow_internals.version_with_alias(entry["model"], entry["alias"]), entry["to"]
     return version is None if number is None else version is not None and str(version.version) == number
 
 
-SEEN: dict[str, Callable[[Entry], bool]] = {
-    "tag set": _tagged,
-    "tag deleted": _tagged,
-    "version made": _numbered,
-    "alias set": _held,
-    "alias deleted": _held,
+CHECKS: dict[str, Callable[[Entry], bool]] = {
+    "tag set": _tag_applied,
+    "tag deleted": _tag_applied,
+    "version made": _version_exists,
+    "alias set": _alias_applied,
+    "alias deleted": _alias_applied,
 }

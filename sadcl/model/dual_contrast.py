@@ -1,4 +1,4 @@
-"""What stage 2 adds to the network: a projector and prototypes that learn (method, section 3)."""
+"""Dual contrast: the projector and the learnt prototypes that stage 2 adds to the network (method, section 3)."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from sadcl.model.network import Network
 
 
 class ContrastOutput(NamedTuple):
-    """Everything that stage 2's losses need, from one forward pass (so that DDP sees every parameter)."""
+    """All inputs of stage 2's losses, from one forward pass (DDP must see every parameter used in it)."""
 
     logits: Tensor
     """[B, C]"""
@@ -24,7 +24,7 @@ class ContrastOutput(NamedTuple):
 
 
 class Projector(nn.Module):
-    """Linear, ReLU, Linear: one head for features, memory and prototypes, D to E."""
+    """Linear, ReLU, Linear from D to E, shared by features, memory and prototypes."""
 
     def __init__(self, D: int, E: int) -> None:
         super().__init__()
@@ -36,12 +36,12 @@ class Projector(nn.Module):
 
 
 class DualContrast(nn.Module):
-    """The network, its projector and its class prototypes.
+    """Stage 2's module: the network, its projector and its class prototypes.
 
     Args:
         network: with a head that gives features.
-        prototypes: [C, D], where they start from.
-        embedding: E.
+        prototypes: [C, D], their initial values.
+        embedding: E, dimensions of the embeddings.
     """
 
     def __init__(self, network: Network, prototypes: Tensor, embedding: int) -> None:
@@ -50,13 +50,13 @@ class DualContrast(nn.Module):
         self.projector = Projector(prototypes.shape[1], embedding)
         self.prototypes = nn.Parameter(prototypes.detach().clone())
 
-    def forward(self, images: Tensor, memory: Tensor | None = None, apart: bool = False) -> ContrastOutput:
-        """Everything that the losses need.
+    def forward(self, images: Tensor, memory: Tensor | None = None, detach: bool = False) -> ContrastOutput:
+        """Compute logits, features and all projected embeddings.
 
         Args:
             images: [B, 3, S, S].
-            memory: [P, D], the memory's activated entries: no other takes part in a loss. No gradient reaches it.
-            apart: no gradient of the embeddings reaches the network.
+            memory: [P, D], the memory's activated entries; only these take part in a loss. No gradient reaches them.
+            detach: no gradient of the embeddings reaches the network.
 
         Raises:
             SadclError: the head gives no features.
@@ -67,7 +67,7 @@ class DualContrast(nn.Module):
         return ContrastOutput(
             out.logits,
             out.features,
-            self.projector(out.features.detach() if apart else out.features),
+            self.projector(out.features.detach() if detach else out.features),
             None if memory is None else self.projector(memory.detach()),
             self.projector(self.prototypes),
         )

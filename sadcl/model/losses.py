@@ -1,7 +1,7 @@
-"""The three losses, as pure functions of arrays: asymmetric, sample-to-sample, prototype-to-sample.
+"""Losses as pure functions of tensors: asymmetric, sample-to-sample, prototype-to-sample.
 
-They follow the paper's formulas (method, section 3), not the released code's deviations. Everything is
-computed in float32 at least, also under autocast; B, C, D, E, P as everywhere.
+They follow the paper's formulas (method, section 3), not the released code's deviations. Everything is computed in
+float32 or float64, also under autocast. Shapes: B images, C classes, E dimensions of an embedding, P activated entries.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FLOOR = 1e-5
-"""Probabilities are held at this from below (method, section 3.6)."""
+"""Lower bound of a probability inside a logarithm (method, section 3.6)."""
 
 
 def asymmetric(
@@ -23,13 +23,14 @@ def asymmetric(
 ) -> Tensor:
     """Asymmetric classification loss (method, section 3.6); with both powers 0, binary cross-entropy.
 
-    l = -y ln(p) (1-p)^g+ - (1-y) ln(1-p) p^g-, the mean over entries that count; the focusing weight carries
-    no gradient, and a probability inside a logarithm is held at 1e-5 from below (no gradient beneath).
+    l = -y ln(p) (1-p)^g+ - (1-y) ln(1-p) p^g-, the mean over all entries that are not ignored. The focusing weight
+    carries no gradient; a probability inside a logarithm is clamped to at least 1e-5 (no gradient below).
 
     Args:
         logits: [B, C].
         targets: [B, C], present or not.
-        gamma_negative, gamma_positive: focusing powers, at least 0.
+        gamma_negative: focusing power of absent labels (g-), at least 0.
+        gamma_positive: focusing power of present labels (g+), at least 0.
         ignored: [B, C], entries that are neither present nor absent and take no part.
 
     Returns:
@@ -38,6 +39,8 @@ def asymmetric(
     with _full_precision(logits):
         logits = _at_least_float32(logits)
         present = targets.bool()
+        # p of a present label and 1 - p of an absent one are both sigmoids of the signed logit; logsigmoid is exact
+        # where the sigmoid itself rounds to 0
         signed = torch.where(present, logits, -logits)
         log_right = F.logsigmoid(signed).clamp(min=math.log(FLOOR))
         with torch.no_grad():
@@ -52,14 +55,14 @@ def asymmetric(
 
 
 def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0.2) -> Tensor:
-    """Contrast activated features with one another (method, section 3.2).
+    """Sample-to-sample loss: contrast activated features with one another (method, section 3.2).
 
-    For an anchor r, with the others of its class P_r and all others A_r:
+    For an anchor r, with P_r the other entries of its class and A_r all other entries:
     -1/|P_r| sum_{p in P_r} log( exp(x_r x_p / t) / sum_{a in A_r} exp(x_r x_a / t) ), the mean over the
     anchors that have a positive. Memory use grows with P squared, never with (2BC) squared.
 
     Args:
-        embeddings: [P, E], activated entries of batch and memory together; normalised here.
+        embeddings: [P, E], activated entries of batch and memory together; normalised inside.
         classes: [P], the class of each.
         temperature: t, above 0.
 
@@ -73,7 +76,7 @@ def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0
         similarities = x @ x.T / temperature
         positive = (classes[:, None] == classes).fill_diagonal_(False)
         count = positive.sum(1)
-        # the mean of log-shares is the mean similarity to the positives, less the logarithm of the sum over all
+        # the mean over P_r of log(exp(s_rp) / sum) is the mean of s_rp less log(sum), so no [P, P] of ratios is kept
         others = similarities.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -torch.inf)
         closeness = (similarities * positive).sum(1) / count.clamp(min=1)
         per_anchor = (others.logsumexp(1) - closeness) * (count > 0)
@@ -87,17 +90,17 @@ def prototype_to_sample(
     temperature: float = 0.07,
     ignored: Tensor | None = None,
 ) -> Tensor:
-    """Contrast each class prototype with the features of its class (method, section 3.3).
+    """Prototype-to-sample loss: contrast each class prototype with the features of its class (method, section 3.3).
 
     For a class j with positives: -log( sum_{i: y_ij = 1} exp(c_j x_ij / t) / sum_i exp(c_j x_ij / t) ); the
     sum over these classes, divided by the number of positives in the batch.
 
     Args:
-        embeddings: [B, C, E], all entries, activated or not; normalised here.
-        prototypes: [C, E], projected; normalised here.
+        embeddings: [B, C, E], all entries, activated or not; normalised inside.
+        prototypes: [C, E], projected; normalised inside.
         targets: [B, C].
         temperature: t, above 0.
-        ignored: [B, C], entries that take no part on either side.
+        ignored: [B, C], entries left out of numerator and denominator.
 
     Returns:
         A scalar; 0, with a graph, when there is no positive.
@@ -107,7 +110,7 @@ def prototype_to_sample(
         similarities = torch.einsum("bce,ce->bc", x, c) / temperature
         counted = torch.ones_like(targets, dtype=torch.bool) if ignored is None else ~ignored.bool()
         positive = targets.bool() & counted
-        none = ~positive.any(0)  # such a class counts everything on both sides, which gives 0 and no gradient
+        none = ~positive.any(0)  # without positives both sums run over everything, for a loss of 0 without a gradient
         everyone = similarities.masked_fill(~(counted | none), -torch.inf).logsumexp(0)
         positives = similarities.masked_fill(~(positive | none), -torch.inf).logsumexp(0)
         return (everyone - positives).masked_fill(none, 0).sum() / positive.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""A backbone and a head."""
+"""The network: a backbone and a head."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ from sadcl.model.heads import HeadOutput
 
 
 class Network(nn.Module):
-    """[B, 3, S, S] to ``HeadOutput``: what serving needs, and all of stage 1.
+    """Backbone and head, from images [B, 3, S, S] to ``HeadOutput``: all of stage 1, and all that prediction needs.
 
     Args:
         settings: section model.
@@ -16,7 +16,7 @@ class Network(nn.Module):
         start: load the backbone's starting weights.
 
     Raises:
-        SadclError: a backbone, head or starting weights that can't be had.
+        SadclError: the backbone, the head or the starting weights are unknown or can't be loaded.
     """
 
     def __init__(self, settings: params.Model, classes: int, start: bool = True) -> None:
@@ -25,11 +25,11 @@ class Network(nn.Module):
         self.head = heads.build(self.backbone.channels, classes, settings)
 
     def forward(self, images: Tensor, attention: bool = False) -> HeadOutput:
-        """Logits, features and, if wanted, attention (what the head has of them).
+        """Compute logits, and features and attention where the head has them.
 
         Args:
-            images: [B, 3, S, S]; or the maps [B, channels, h, w] that the backbone made of them.
-            attention: give it too.
+            images: [B, 3, S, S]; or feature maps [B, channels, h, w], which skip the backbone.
+            attention: return attention weights too, where the head has them.
         """
         maps = images if images.shape[1] == self.backbone.channels else self.backbone(images)
         out: HeadOutput = self.head(maps, attention)

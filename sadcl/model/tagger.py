@@ -1,4 +1,4 @@
-"""A model for use: weights, preprocessing, class names and thresholds together."""
+"""The tagger: a network with its preprocessing, class names, calibration and thresholds."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,12 +26,12 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Tagger:
-    """Photos to labels, exactly as the evaluation saw them.
+    """Predicts labels of photos, with the pixels that evaluation computes from the same files.
 
     Args:
-        network: called as ``Network`` is, whoever computes behind it.
-        head: what the file says of itself.
-        device: where to compute.
+        network: a ``Network``, or a module with its interface (an ONNX session).
+        head: JSON head of the weights file.
+        device: compute device; by default ``SADCL_DEVICE``, else a GPU, else the CPU.
     """
 
     def __init__(self, network: nn.Module, head: dict[str, Any], device: torch.device | None = None) -> None:
@@ -44,11 +44,11 @@ class Tagger:
         self.thresholds: Floats = np.asarray(head.get("thresholds") or [0.5] * len(self.classes), np.float32)
 
     def predict(self, images: Sequence[Photo], threshold: float | None = None) -> list[list[tuple[str, float]]]:
-        """For each photo the classes above their thresholds with their probabilities, the likeliest first.
+        """List each photo's classes above their thresholds with their probabilities, the likeliest first.
 
         Args:
             images: paths, bytes or PIL images.
-            threshold: instead of the model's own.
+            threshold: in 0 to 1, for all classes, instead of the model's own thresholds.
 
         Raises:
             SadclError: a photo can't be read; the message names it.
@@ -60,7 +60,7 @@ class Tagger:
         ]
 
     def scores(self, images: Sequence[Photo]) -> Floats:
-        """Probabilities [N, C] in float32, calibrated where the model was.
+        """Compute probabilities [N, C] in float32, calibrated where the model has a calibration.
 
         Args:
             images: paths, bytes or PIL images; they are read and scored 32 at a time.
@@ -69,11 +69,11 @@ class Tagger:
             SadclError: a photo can't be read; the message names it.
         """
         logits = torch.from_numpy(self.logits(images))
-        found: Floats = (self.slope * logits + self.bias).sigmoid().numpy()
-        return found
+        probabilities: Floats = (self.slope * logits + self.bias).sigmoid().numpy()
+        return probabilities
 
     def logits(self, images: Sequence[Photo]) -> Floats:
-        """What the network says [N, C] in float32, before calibration and sigmoid.
+        """Compute logits [N, C] in float32, before calibration and sigmoid.
 
         Args:
             images: paths, bytes or PIL images; they are read and scored 32 at a time.
@@ -82,7 +82,7 @@ class Tagger:
             SadclError: a photo can't be read; the message names it.
         """
         if isinstance(images, Photo):
-            raise SadclError("One photo was given where several are expected", fix="Put it into a list: [photo]")
+            raise SadclError("One photo was passed where a list is expected", fix="Put it into a list: [photo]")
         parts = [
             self._forward(images[i : i + BATCH], i, attention=False).logits.float().cpu().numpy()
             for i in range(0, len(images), BATCH)
@@ -90,7 +90,7 @@ class Tagger:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
     def attention(self, image: Photo) -> Floats:
-        """Where each label looked [C, h, w]; each map sums to 1.
+        """Compute the attention map of each label [C, h, w]; each map sums to 1.
 
         Raises:
             SadclError: the photo can't be read, or the model's head has no attention.
@@ -100,11 +100,11 @@ class Tagger:
             raise SadclError(
                 "This model has no attention", where=self.head["model"].get("head"), fix="Use a SARL model"
             )
-        found: Floats = maps[0].float().cpu().numpy()
-        return found
+        weights: Floats = maps[0].float().cpu().numpy()
+        return weights
 
     def _forward(self, images: Sequence[Photo], first: int, attention: bool) -> HeadOutput:
-        """Score one batch, whose photos are counted from ``first``."""
+        """Run the network on one batch; ``first`` is the number of its first photo, for error messages."""
         shape = self.head["preprocessing"]
         side = int(shape["side"])
         pixels = np.stack([squash(_open(image, i, side), side) for i, image in enumerate(images, first + 1)])
@@ -115,12 +115,12 @@ class Tagger:
 
 
 def logits(network: nn.Module, batches: Iterable[Batch], device: torch.device, precision: str = "32-true") -> Floats:
-    """Logits [N, C] of prepared photos, in the precision of training.
+    """Compute logits [N, C] of prepared photos, in the precision of training.
 
     Args:
         network: in evaluation mode, on ``device``.
         batches: in order.
-        device: where to compute.
+        device: compute device.
         precision: as Lightning names it (``bf16-mixed``).
 
     Returns:
@@ -131,23 +131,23 @@ def logits(network: nn.Module, batches: Iterable[Batch], device: torch.device, p
     with torch.inference_mode(), torch.autocast(device.type, lower, enabled=lower is not None):
         for batch in batches:
             parts.append(network(batch.images.to(device, own)).logits.float().cpu().numpy())
-    found: Floats = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
-    return found
+    values: Floats = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+    return values
 
 
 def sigmoid(values: npt.NDArray[Any]) -> Floats:
-    """Scores of logits, in float32."""
+    """Probabilities of logits, computed in float64 and rounded to float32."""
     scores: Floats = Tensor.sigmoid(torch.as_tensor(values, dtype=torch.float64)).numpy().astype(np.float32)
     return scores
 
 
 def _open(image: Photo, number: int, side: int) -> np.ndarray:
-    """A photo as training and evaluation decode it: a large JPEG at reduced size, no side below ``side``.
+    """Decode a photo as training and evaluation do: a large JPEG at reduced size, no side below ``side``.
 
     Args:
         image: path, bytes or PIL image.
-        number: the photo's place among those given, from 1; it names what has no name.
-        side: pixels.
+        number: position of the photo in the call, from 1; names photos without a path in errors.
+        side: least side, in pixels.
     """
     where = getattr(image, "filename", "") or f"photo {number}"
     if isinstance(image, Image.Image):

@@ -1,8 +1,7 @@
-"""``params.yaml``: the only place for settings that change a result, and its only reader.
+"""Settings in ``params.yaml``: all that change a result, as frozen and validated objects.
 
-Sections carry the names of the stages that read them. An unknown key is refused with the nearest
-known one. A stage asks for exactly the sections that ``dvc.yaml`` lists for it; the others are not
-there to be read by accident.
+Sections have the names of the stages that read them. An unknown key is an error that names the nearest known one. A
+stage loads exactly the sections that ``dvc.yaml`` lists for it, so that it can't depend on others by accident.
 """
 
 import difflib
@@ -46,43 +45,52 @@ FILE = Path("params.yaml")
 
 
 def load(*names: str, path: str | Path = FILE) -> Params:
-    """Read ``params.yaml``; with names, the result has these sections only, and of ``section.key`` that key only.
+    """Read ``params.yaml``, or some of its sections.
+
+    Args:
+        names: sections, or keys as ``section.key``; the result has these attributes only. By default all.
+        path: the file.
+
 
     Raises:
-        SadclError: the file is missing, not YAML, or holds an unknown key or a value out of bounds.
+        SadclError: the file is missing or not YAML, a key is unknown or missing, or a value is out of bounds.
     """
     params = parse(read_settings(path), where=path)
     if not names:
         return params
-    found = {}
+    fields = {}
     for name in names:
-        part, _, key = name.partition(".")
-        whole = section(params, part)
-        found[_field(part)] = whole.model_construct(**{key: getattr(whole, key)}) if key else whole
-    return Params.model_construct(**found)
+        section_name, _, key = name.partition(".")
+        whole = section(params, section_name)
+        fields[_field(section_name)] = whole.model_construct(**{key: getattr(whole, key)}) if key else whole
+    return Params.model_construct(**fields)
 
 
 def parse(value: Any, where: object) -> Params:
-    """Check settings that are already read.
+    """Validate settings that are already read.
+
+    Args:
+        value: dictionary of the sections.
+        where: the file, for errors.
 
     Raises:
-        SadclError: an unknown key (with the nearest known one), a missing one, or a value out of bounds.
+        SadclError: a key is unknown (the message names the nearest known one) or missing, or a value is out of bounds.
     """
     try:
         return Params.model_validate(value)
     except ValidationError as error:
-        found = error.errors()
-        inner = {e["loc"][:n] for e in found for n in range(1, len(e["loc"]))}
-        # a list whose items are wrong counts as empty, too
-        told = [e for e in found if not (e["type"] == "too_short" and e["loc"] in inner)]
-        raise SadclError("; ".join(_sentence(e) for e in told[:5]), where=where, fix="Mend the file") from None
+        errors = error.errors()
+        parents = {e["loc"][:n] for e in errors for n in range(1, len(e["loc"]))}
+        # pydantic reports a list with invalid items as too short as well
+        causes = [e for e in errors if not (e["type"] == "too_short" and e["loc"] in parents)]
+        raise SadclError("; ".join(_sentence(e) for e in causes[:5]), where=where, fix="Correct the file") from None
 
 
 def read_settings(path: str | Path = FILE) -> dict[str, Any]:
-    """The file as plain dictionaries.
+    """Read ``params.yaml`` as dictionaries, without validation.
 
     Raises:
-        SadclError: it is missing or not YAML.
+        SadclError: the file is missing, not YAML, or not a mapping.
     """
     try:
         value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -91,23 +99,24 @@ def read_settings(path: str | Path = FILE) -> dict[str, Any]:
             "There are no settings", where=path, fix="Run `sadcl recipe demo`, or go to the project's folder"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SadclError(f"The settings are not YAML: {error}", where=path, fix="Mend the file") from None
+        raise SadclError(f"The settings are not YAML: {error}", where=path, fix="Correct the file") from None
     if not isinstance(value, dict):
         raise SadclError("The settings are not a mapping of sections", where=path, fix="Run `sadcl recipe demo`")
     return value
 
 
 def section(value: Params, name: str) -> Any:
-    """The section called ``name`` in params.yaml."""
+    """Section ``name`` of the settings, by its name in params.yaml."""
     return getattr(value, _field(name))
 
 
 def _field(name: str) -> str:
-    """A section's attribute: pydantic keeps two of the names for itself."""
+    """Attribute of a section: pydantic reserves the names of two sections."""
     return name + "_" if name in ("validate", "register") else name
 
 
 def _sentence(error: Any) -> str:
+    """Message for one error of pydantic, with the path of the key in the file."""
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(error["loc"][-1]), _keys(error["loc"][:-1]), n=1, cutoff=0)
@@ -121,7 +130,7 @@ def _sentence(error: Any) -> str:
 
 
 def _keys(path: tuple[Any, ...]) -> list[str]:
-    """Names that may stand at a place in the file."""
+    """Names of the keys that are allowed at a path of the file."""
     model: type[BaseModel] = Params
     for part in path:
         model = RULES.get(part, model)

@@ -1,4 +1,4 @@
-"""Settings of the gate: a class for each kind of rule, and a line in ``RULES``."""
+"""Settings of the gate: one class per kind of rule, and one line for it in ``RULES``."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,14 +9,14 @@ from sadcl.params.units import Images, Percent, Points
 
 
 class Absolute(Section):
-    """A metric against a fixed bound; give one of `at_least` and `at_most`."""
+    """Compares a metric with a fixed bound; set one of `at_least` and `at_most`."""
 
     kind: Literal["absolute"]
     """Kind of the rule."""
     metric: str
-    """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1; one of the top-3 metrics (top3.OF1); one of
-    the served model's labels (in_use.OF1); robustness, where `evaluate.corruptions` names any; or ECE, the expected
-    calibration error, of which less is better."""
+    """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1; a metric of the top-3 labels (top3.OF1) or
+    of the served model's labels (in_use.OF1); robustness, if `evaluate.corruptions` is set; or ECE, the expected
+    calibration error (lower is better)."""
     at_least: Percent | None = Field(allow_inf_nan=False, default=None)
     """Lower bound of the metric."""
     at_most: Percent | None = Field(allow_inf_nan=False, default=None)
@@ -24,11 +24,11 @@ class Absolute(Section):
     margin: Points = Field(ge=0, allow_inf_nan=False, default=0.0)
     """How far the metric may miss its bound."""
     by: Literal["interval", "value"] = "interval"
-    """What must keep the bound: the whole 95 % interval (else the gate is undecided), or the value alone."""
+    """What has to be within the bound: the whole 95 % interval (else the gate is undecided), or the value alone."""
 
 
 class Relative(Section):
-    """A metric against the champion's on the same images."""
+    """Compares a metric with the champion's on the same images."""
 
     kind: Literal["relative"]
     """Kind of the rule."""
@@ -37,29 +37,29 @@ class Relative(Section):
     margin: Points = Field(ge=0, allow_inf_nan=False, default=0.0)
     """How much worse than the champion's the metric may be."""
     by: Literal["interval", "value"] = "interval"
-    """What may not fall below the margin: the whole 95 % interval of the difference (else the gate is undecided), or
+    """What has to be within the margin: the whole 95 % interval of the difference (else the gate is undecided), or
     the difference alone."""
 
 
 class PerClass(Section):
-    """The AP of each class against the champion's, without false alarms where there are many classes."""
+    """Compares the AP of each class with the champion's; the error rate is controlled over all classes."""
 
     kind: Literal["per class"]
     """Kind of the rule."""
     margin: Points = Field(ge=0, allow_inf_nan=False)
     """How much AP a class may lose."""
     min_positives: Images = Field(ge=2, default=20)
-    """Test images that a class needs to be judged."""
+    """Positive test images that a class needs to be judged."""
 
 
 class Slice(Section):
-    """A metric in each slice of the test images against the champion's, without false alarms where there are many."""
+    """Compares a metric in each slice of the test images with the champion's; the error rate is controlled over all."""
 
     kind: Literal["slice"]
     """Kind of the rule."""
     column: str
     """A column of the source (camera, place, ...); `labels`, the number of labels of a photo; or `size`, its longer
-    side in pixels. More than eight different numbers are cut at their quartiles."""
+    side in pixels. A column with more than eight different numbers is cut at its quartiles."""
     metric: str
     """A name in metrics.json, as for the rule `absolute`."""
     margin: Points = Field(ge=0, allow_inf_nan=False)
@@ -69,7 +69,7 @@ class Slice(Section):
 
 
 class Cost(Section):
-    """The cost of the registered file; give one of `at_most` and `times`."""
+    """Limits the cost of the registered file; set one of `at_most` and `times`."""
 
     kind: Literal["cost"]
     """Kind of the rule."""
@@ -101,9 +101,9 @@ class Published(Section):
 
 
 class Gate(Section):
-    """What a model must show before it may become challenger."""
+    """Conditions under which a model becomes challenger."""
 
     rules: tuple[Rule, ...] = Field(min_length=1)
-    """Rules that must all pass or be not applicable."""
+    """Rules; each has to pass or be not applicable."""
     published: Published | None = None
     """Figures of a paper, for the report."""

@@ -1,4 +1,4 @@
-"""Where recipes are: the project's own, and those that come with the package."""
+"""Recipes of a project and of the package, by name."""
 
 from pathlib import Path
 
@@ -9,16 +9,16 @@ PACKAGED = Path(__file__).parent.parent / "starter" / "recipes"
 
 
 def known_recipes(root: Path = Path(".")) -> dict[str, Path]:
-    """The file of each recipe, by name; a project's own comes before the package's of that name."""
-    found = {path.stem: path for folder in (PACKAGED, root / RECIPES) for path in folder.glob("*.yaml")}
-    return dict(sorted(found.items()))
+    """File of each recipe by name; a recipe of the project replaces the package's of the same name."""
+    paths = {path.stem: path for folder in (PACKAGED, root / RECIPES) for path in folder.glob("*.yaml")}
+    return dict(sorted(paths.items()))
 
 
 def recipe(name: str, root: Path = Path(".")) -> Path:
-    """The file of a recipe.
+    """File of a recipe.
 
     Raises:
-        SadclError: there is none of that name.
+        SadclError: there is no recipe of this name.
     """
     known = known_recipes(root)
     if name not in known:

@@ -1,4 +1,4 @@
-"""The sections of ``params.yaml``, each with units and meaning; those of the gate's rules have a file of their own."""
+"""The sections of ``params.yaml`` with units, bounds and meaning; the gate's rules are in ``gate``."""
 
 from typing import Literal
 
@@ -13,8 +13,8 @@ class Model(Section):
     """The network: a backbone and a head (method, section 2)."""
 
     head: str = "sarl"
-    """Name of a head under `sadcl/model/heads`: `sarl`, or a peer (`pooling`, `csra`, `ml_decoder`), which has stage 1
-    only."""
+    """Name of a head under `sadcl/model/heads`: `sarl`, or another method (`pooling`, `csra`, `ml_decoder`), which has
+    stage 1 only."""
     backbone: str
     """timm's name of the backbone, with its tag where the weights have one (`resnet101.tv_in1k`)."""
     weights: str = "package"
@@ -32,7 +32,7 @@ class Model(Section):
     side: Pixels = Field(gt=0, multiple_of=8)
     """S, the side to which photos are squashed in training."""
     test_side: Pixels | None = Field(gt=0, multiple_of=8, default=None)
-    """S wherever nothing is learnt: choice of the epoch, test metrics, prediction. null takes `side`."""
+    """S outside training: choice of the epoch, test metrics, prediction. null takes `side`."""
     mean: tuple[float, float, float]
     """Mean of each colour channel that the backbone expects, for pixels in 0 to 1."""
     std: tuple[float, float, float]
@@ -46,70 +46,70 @@ class Model(Section):
     encoder_layers: Layers = Field(ge=0, default=1)
     """Encoder layers over the feature map; 0 gives the paper's SARL*."""
     decoder_layers: Layers = Field(ge=1, default=2)
-    """Decoder layers, in which the label queries look at the photo."""
+    """Decoder layers, in which the label queries attend to the photo."""
     dropout: Share = Field(ge=0, lt=1, default=0.1)
     """Dropout in the attention and feed-forward blocks."""
     groups: int = Field(gt=0, default=100)
-    """Head `ml_decoder`: most queries; with more classes than that, several share one."""
+    """Head `ml_decoder`: maximum number of queries; with more classes, several share one."""
     residual: float = Field(ge=0, default=0.1)
-    """Head `csra`: weight of what a class attends to, added to the mean over all positions."""
+    """Head `csra`: weight of the class-specific attention, which is added to the mean over all positions."""
     embedding: Dimensions = Field(gt=0)
     """E, the width of the contrastive space."""
 
     def for_test(self) -> "Model":
-        """The same network where nothing is learnt."""
+        """The network outside training, with `test_side` as its side."""
         return self.model_copy(update={"side": self.test_side or self.side})
 
 
 class ImageList(Section):
-    """A split's images, as a protocol fixes them."""
+    """Images of a split in a published protocol."""
 
     images: Images = Field(ge=0)
     """Length of the list."""
     ids: str | None = Field(pattern="^[0-9a-f]{64}$", default=None)
-    """SHA-256 of the sorted ids, one a line; null where the list can't be had, and only its length is checked."""
+    """SHA-256 of the sorted ids, one per line; null if the list isn't available, then only its length is checked."""
 
 
 class Ingest(Section):
-    """Where photos and labels come from."""
+    """Source of photos and labels."""
 
     source: str
     """A folder under `data/raw`."""
     format: str = "coco"
-    """A reader under `sadcl/data/sources`: `coco` (instances JSON), `voc`, `nuswide`, `vg500`, or the formats of
-    people's own photos: `csv`, `parquet`, `folder`, `jsonl`, `yolo`, `labelstudio`."""
+    """A reader under `sadcl/data/sources`: `coco` (instances JSON), `voc`, `nuswide`, `vg500`, or a format of
+    your own photos: `csv`, `parquet`, `folder`, `jsonl`, `yolo`, `labelstudio`."""
     annotations: dict[Literal["train", "select", "test"], str]
     """The annotation file of each split, relative to the source; without `select` it is cut from `train`."""
     images: dict[Literal["train", "select", "test"], str]
     """The folder of each split's photos, relative to the source."""
     slices: tuple[str, ...] = ()
-    """Formats `csv` and `parquet` with one column a class: the columns that describe a photo and are no class."""
+    """Formats `csv` and `parquet` with one column per class: the columns that are not classes."""
     select_fraction: Share = Field(ge=0, lt=1, default=0.2)
     """Part of `train` that becomes `select` where the source has none; 0 trains on everything."""
     keep_unlabelled: bool = True
-    """Whether photos without any label stay, as rows of zeros."""
+    """Whether photos without labels are used, as rows of zeros."""
     difficult: Literal["negative", "ignore", "positive"] = "negative"
-    """Format `voc`: what a class is in a photo that has only objects of it that are marked difficult: absent (the
-    released code), neither present nor absent (VOC's own classification task), or present."""
+    """Format `voc`: state of a class in a photo whose objects of this class are all marked difficult: absent (the
+    released code), neither present nor absent (VOC's classification task), or present."""
     index: str | None = None
     """Format `vg500`: the JSON file with the class numbers of each photo, relative to the source."""
     random_test: Images | None = Field(ge=1, default=None)
-    """Format `nuswide`: this many images, drawn from both lists, are the test split and the rest train; null keeps the
-    lists. Unlabelled images take no part where they are not kept."""
+    """Format `nuswide`: number of images, drawn from both lists, in the test split; the rest is train. null keeps the
+    lists. Images without labels are drawn only if `keep_unlabelled` is set."""
     random_seed: int = Field(ge=0, default=0)
-    """Format `nuswide`: seed of that draw. It is part of the protocol, and so separate from the seed of training."""
+    """Format `nuswide`: seed of this draw; part of the protocol, and therefore separate from `seed`."""
     protocol: dict[Literal["train", "test"], ImageList] = Field(default_factory=dict)
-    """The image lists that a published protocol fixes (`train` includes what `select` takes of it); other lists are
-    refused. Empty checks nothing."""
+    """Image lists of a published protocol (`train` includes `select`); other lists are an error. Empty checks
+    nothing."""
     max_pixels: Pixels = Field(ge=1, default=100_000_000)
-    """A photo with more pixels (width times height) by its header is refused before it is decoded."""
+    """Most pixels (width times height) of a photo; its header is checked before it is decoded."""
 
 
 class Validate(Section):
-    """Bounds that the data must keep."""
+    """Bounds that the data has to meet."""
 
     min_side: Pixels = Field(ge=1, default=32)
-    """Least length of a photo's shorter side."""
+    """Minimum length of a photo's shorter side."""
     min_positives: dict[Literal["train", "select", "test"], Images]
     """Photos that each class needs in each split."""
     max_unlabelled: Share = Field(ge=0, le=1)
@@ -118,35 +118,35 @@ class Validate(Section):
     """Largest part of the photos in train and select that may look like a photo in test (perceptual hashes that differ
     in at most 4 of 64 bits)."""
     max_shift: float = Field(gt=0, default=0.5)
-    """How far the frequency of a class may move from the last accepted data, relative to what it was. As for all
-    three drift bounds, what chance explains is left out, so that a small set raises no false alarm."""
+    """Largest change of a class frequency from the last accepted data, relative to the accepted frequency. All three
+    drift bounds ignore changes within sampling error, so that a small set causes no false alarm."""
     max_overlap_shift: Share = Field(gt=0, le=1, default=0.2)
-    """How far the overlap of two classes may move: photos with both, divided by photos with either."""
+    """Largest change of the overlap of two classes: photos with both, divided by photos with either."""
     max_drift: dict[Literal["labels", "side", "brightness", "sharpness"], Share] = Field(
         default={"labels": 0.15, "side": 0.15, "brightness": 0.15, "sharpness": 0.15}
     )
-    """How far labels per photo, shorter side, brightness and sharpness may move, each as the Kolmogorov-Smirnov
+    """Largest change of labels per photo, shorter side, brightness and sharpness, each as the Kolmogorov-Smirnov
     distance from the last accepted data; a measure without a bound is not checked."""
 
 
 class Prepare(Section):
-    """How photos are stored in shards."""
+    """Storage of photos in shards."""
 
     short_side: Pixels | None = None
     """Re-encode photos to this short side; null keeps their bytes (the paper's recipes)."""
     quality: int = Field(ge=1, le=100, default=92)
     """JPEG quality of photos that are re-encoded."""
     shard_rows: Images = Field(ge=1, default=32)
-    """Photos per shard, on average: with small shards, ten new photos change few shards and push little."""
+    """Photos per shard, on average; with small shards, new photos change few bytes."""
 
 
 class Augmentation(Section):
-    """What training does to a photo (method, section 4.2)."""
+    """Augmentation of photos in training (method, section 4.2)."""
 
     kind: Literal["none", "shift", "cutout_randaugment", "multiscale_crop"]
-    """`cutout_randaugment` is the paper's stage 1, `multiscale_crop` its stage 2, `shift` suits small scenes."""
+    """`cutout_randaugment` is the paper's stage 1, `multiscale_crop` its stage 2; `shift` suits small images."""
     shift: Share = Field(ge=0, lt=0.5, default=0.1)
-    """Kind `shift`: largest move, relative to the side."""
+    """Kind `shift`: largest translation, relative to the side."""
     flip: bool = False
     """Kinds `shift` and `multiscale_crop`: mirror every second photo."""
     cutout: Share = Field(ge=0, le=1, default=0.5)
@@ -162,7 +162,7 @@ class Pretrain(Section):
     """Stage 1: SARL with the asymmetric loss (method, section 4.1)."""
 
     epochs: WholeEpochs = Field(ge=1)
-    """Length of the schedule; early stopping may end before."""
+    """Length of the schedule; early stopping may end training before."""
     patience: WholeEpochs | None = Field(ge=1, default=None)
     """Epochs without a better select mAP before training stops; null never stops early."""
     batch: Images = Field(ge=1)
@@ -174,7 +174,7 @@ class Pretrain(Section):
     warmup: Share = Field(gt=0, lt=1, default=0.2)
     """Part of the schedule in which the learning rate rises."""
     weight_decay: float = Field(ge=0)
-    """Weight decay of AdamW, on every parameter that learns."""
+    """Weight decay of AdamW, for all trained parameters."""
     ema_epochs: Epochs = Field(gt=0)
     """Horizon of the moving average of weights; 3.9 is the paper's decay of 0.9998 on COCO."""
     gamma_negative: float = Field(ge=0)
@@ -186,16 +186,16 @@ class Pretrain(Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     """Number format of the computation, as Lightning Fabric names it."""
     augmentation: Augmentation
-    """What training does to a photo before the network sees it."""
+    """Augmentation of photos in this stage."""
 
 
 class Prototypes(Section):
     """Class prototypes from stage 1 (method, section 3.5)."""
 
     threshold: Share = Field(ge=0, lt=1, default=0.85)
-    """A photo counts for its class when stage 1 gives that class a higher score."""
+    """Stage-1 score above which a photo counts for a class that it shows."""
     rule: Literal["mean", "released"] = "mean"
-    """`mean` averages the photos that count (all positives where none does); `released` divides by the number of all
+    """`mean` averages the photos that count (all positives if none does); `released` divides by the number of all
     positives, as the published prototypes do."""
 
 
@@ -211,9 +211,9 @@ class Train(Pretrain):
     prototype_temperature: float = Field(gt=0, default=0.07)
     """Temperature of the prototype-to-sample loss."""
     memory_threshold: Share = Field(ge=0, lt=1, default=0.8)
-    """The memory takes a photo's feature of a class when its score is higher."""
+    """Score above which a photo's feature of a class enters the memory."""
     contrast_warmup_epochs: Epochs = Field(ge=0, default=0.0)
-    """Epochs over which the contrastive weights rise from zero, while the fresh projector settles."""
+    """Epochs over which the contrastive weights rise from zero, while the new projector converges."""
     projector_epochs: Epochs = Field(ge=0, default=0.0)
     """Epochs in which the contrastive losses train projector and prototypes alone, before they reach the network."""
 
@@ -222,56 +222,55 @@ class Calibrate(Section):
     """Probabilities and thresholds of the served model, fitted on the select split."""
 
     thresholds: Literal["f1", "precision"] = "f1"
-    """Goal of a class's threshold: the best F1, or the most labels at a wanted precision."""
+    """Goal of a class's threshold: the best F1, or the highest recall at a given precision."""
     precision: Percent = Field(gt=0, le=100, default=90.0)
-    """Goal `precision`: the precision aimed at, on select."""
+    """Goal `precision`: the precision to reach on select."""
     prior_positives: float = Field(ge=0, default=20.0)
-    """Number of a class's positives that weigh as much as the threshold of all classes together."""
+    """Number of positives at which a class's own threshold weighs as much as that of all classes together."""
 
 
 class Evaluate(Section):
     """Scoring on the test split."""
 
     threshold: Share = Field(gt=0, lt=1, default=0.5)
-    """Threshold of the metrics that need one (CP, CR, CF1, OP, OR, OF1)."""
+    """Threshold of the metrics of labels (CP, CR, CF1, OP, OR, OF1)."""
     batch: Images = Field(ge=1, default=64)
-    """Images that are scored at a time."""
+    """Images per forward pass."""
     corruptions: tuple[Literal["jpeg", "blur", "noise", "dark", "downscale"], ...] = ()
-    """Score the test photos under each of these corruptions too; the metric `robustness` is the mean share of mAP that
-    is left."""
+    """Corruptions of the test photos to score too; the metric `robustness` is the mean share of mAP that remains."""
 
 
 class Register(Section):
-    """How the model is registered."""
+    """Registration of the model."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """The registered model; production versions are registered as NAME-production."""
     runtime: Literal["torch", "onnx"] = "torch"
-    """Runtime of the registered model, both in `evaluate` and in use: torch, or onnxruntime (float32, on the CPU)."""
+    """Runtime of the registered model, in `evaluate` and in use: torch, or onnxruntime (float32, on the CPU)."""
 
 
 class Range(Section):
     """One dimension of the search: a range from `low` to `high`, or a list of `choices`."""
 
     low: float | None = None
-    """Least value."""
+    """Smallest value."""
     high: float | None = None
     """Largest value."""
     log: bool = False
-    """Whether to draw on a logarithmic scale."""
+    """Whether to sample on a logarithmic scale."""
     choices: tuple[float | int | str | bool, ...] | None = None
     """Values to choose from, in place of a range."""
 
 
 class Tune(Section):
-    """The hyper-parameter search (by default over stage 2, on shared stage-1 weights)."""
+    """Hyper-parameter search, by default over stage 2 with shared stage-1 weights."""
 
     trials: int = Field(ge=1, default=20)
-    """Trainings to try."""
+    """Number of trainings."""
     space: dict[str, Range]
-    """For each `section.key` of params.yaml, the range to search."""
+    """Range to search for each `section.key` of params.yaml."""
     startup_trials: int = Field(ge=0, default=5)
-    """Trials before pruning begins."""
+    """Number of trials before pruning begins."""
 
 
 class Params(Section):

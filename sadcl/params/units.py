@@ -1,4 +1,4 @@
-"""Units of settings: types that carry a unit for the settings reference, and check nothing themselves."""
+"""Units of settings: annotated types for the settings reference; they validate nothing."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of a setting, as the reference prints it."""
+    """The unit of a setting, as the settings reference prints it."""
 
     name: str
 

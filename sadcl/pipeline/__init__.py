@@ -1,7 +1,7 @@
-"""The DVC door: which stages there are, which are stale, and how to run them.
+"""Access to DVC: the stages of a project, which of them are stale, and how to run them.
 
-Its commands are ``dvc`` as a person would type it. Only where that can't answer is DVC's ``Repo`` class touched, which
-promises no stability: in ``order._index``, ``project.links`` and ``project.share_cache``.
+Most functions run the command ``dvc``. DVC's class ``Repo``, whose interface may change with any release, is used only
+where no command has the answer: in ``stages._index``, ``config.links`` and ``config.share_cache``.
 """
 
 from sadcl.pipeline.config import links, require_project, set_up, share_cache

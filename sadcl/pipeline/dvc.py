@@ -1,4 +1,4 @@
-"""``dvc`` as a person would type it, and its refusals as sentences."""
+"""The command ``dvc`` in a subprocess, with its failures as ``SadclError``."""
 
 import os
 import re
@@ -11,8 +11,8 @@ from pathlib import Path
 from sadcl import extras, processes
 from sadcl.errors import SadclError
 
-MENDABLE = 2
-"""Exit status of a stage that stopped for a reason that a person must mend: trying again gives the same."""
+USER_ERROR = 2
+"""Exit status of a stage that a person has to fix: another attempt fails the same way."""
 
 _BUSY = re.compile(r"'([^']+)' is busy, it is being blocked by:\s+\(PID (\d+)\): (.*)")
 _RAN = re.compile(r"^(Running stage '|Stage '.*' is cached)", re.MULTILINE)
@@ -26,33 +26,38 @@ _NOISE = re.compile(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``reproduce`` did: whether any stage ran (or came back from the cache), and what was printed."""
+    """Result of ``reproduce``.
+
+    Attributes:
+        ran: whether any stage ran, or was restored from the cache.
+        output: what DVC and the stages printed, without DVC's advice.
+    """
 
     ran: bool
     output: str
 
     @property
     def last_line(self) -> str:
-        """The last thing that was said."""
+        """The last line of the output that is not blank; empty if there is none."""
         return next((line for line in reversed(self.output.splitlines()) if line.strip()), "")
 
 
 class StageError(SadclError):
-    """A stage stopped; the words are its own.
+    """A stage failed; the message is the stage's own.
 
     Attributes:
-        stage: its name.
-        status: its exit status, negative for a signal; None where DVC did not get that far.
+        stage: name of the stage.
+        status: exit status, negative for a signal; None if DVC failed before or after the stage's command.
     """
 
-    def __init__(self, stage: str, status: int | None, what: str) -> None:
-        super().__init__(what.rstrip(". "))
+    def __init__(self, stage: str, status: int | None, message: str) -> None:
+        super().__init__(message.rstrip(". "))
         self.stage, self.status = stage, status
 
     @property
     def retry_may_help(self) -> bool:
-        """Whether another attempt could end otherwise."""
-        return self.status is not None and self.status != MENDABLE
+        """Whether another attempt could succeed."""
+        return self.status is not None and self.status != USER_ERROR
 
 
 def reproduce(
@@ -62,45 +67,45 @@ def reproduce(
     root: Path = Path("."),
     line: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """``dvc repro``, in a process group of its own that ends with us.
+    """Run ``dvc repro`` in a process group that ends with this process.
 
     Args:
-        target: a stage, with all it needs; without one, everything.
-        single: the stage alone.
+        target: a stage, which runs after its dependencies; by default all stages.
+        single: whether to run the stage without its dependencies.
         root: the project's folder.
-        line: told each line of output as it comes, without DVC's advice.
+        line: called with each line of output as it comes, without DVC's advice.
 
     Raises:
-        StageError: a stage stopped; the sentence is the stage's own last one.
+        StageError: a stage failed; the message is the last line that it printed.
         SadclError: DVC is busy, was killed, or can't read the project.
     """
     arguments = ["repro", *(["--single-item"] if single else []), *([target] if target else [])]
 
-    def shown(text: str) -> None:
+    def forward(text: str) -> None:
         if line is not None and not _NOISE.match(text):
             line(text)
 
-    status, printed = processes.run(_command(*arguments), cwd=root, env=environment(), line=shown)
+    status, printed = processes.run(_command(*arguments), cwd=root, env=environment(), line=forward)
     if status != 0:
         raise _failure(printed, status, root)
-    kept = "\n".join(text for text in printed.splitlines() if not _NOISE.match(text))
-    return Outcome(bool(_RAN.search(printed)), kept)
+    output = "\n".join(text for text in printed.splitlines() if not _NOISE.match(text))
+    return Outcome(bool(_RAN.search(printed)), output)
 
 
 def add(path: str | Path) -> None:
-    """Track a file or folder with DVC; doing it again takes in what changed.
+    """Run ``dvc add`` on a file or folder; a second call tracks its changes.
 
     Raises:
-        SadclError: it is not there, or DVC is busy.
+        SadclError: the path does not exist, or DVC is busy.
     """
     target = Path(path)
     if not target.exists():
-        raise SadclError("There is nothing to track", where=path, fix="Check the name")
+        raise SadclError("The file or folder to track does not exist", where=path, fix="Check the name")
     dvc("add", target.name, root=target.parent)
 
 
 def push(root: Path = Path(".")) -> None:
-    """Send what the remote does not have yet.
+    """Run ``dvc push``: upload all tracked files that the remote lacks.
 
     Raises:
         SadclError: there is no remote, or it can't be reached.
@@ -109,7 +114,7 @@ def push(root: Path = Path(".")) -> None:
 
 
 def pull(root: Path = Path(".")) -> None:
-    """Fetch what ``dvc.lock`` and the ``.dvc`` files name; what no remote has is left out.
+    """Run ``dvc pull``: download the tracked files; files that no remote has are skipped.
 
     Raises:
         SadclError: the remote can't be reached.
@@ -118,12 +123,12 @@ def pull(root: Path = Path(".")) -> None:
 
 
 def checkout(root: Path = Path(".")) -> None:
-    """Bring the files here that ``dvc.lock`` and the ``.dvc`` files name, as far as the cache has them."""
+    """Run ``dvc checkout``: restore tracked files from the cache; files that it lacks are skipped."""
     dvc("checkout", "--allow-missing", "--force", root=root)
 
 
 def collect_garbage(root: Path = Path(".")) -> None:
-    """Free what the cache holds for no file here and no commit.
+    """Run ``dvc gc``: delete files from the cache that neither the workspace nor a commit refers to.
 
     Raises:
         SadclError: DVC is busy.
@@ -132,12 +137,12 @@ def collect_garbage(root: Path = Path(".")) -> None:
 
 
 def dvc(*arguments: str, root: Path) -> str:
-    """A short DVC command: what it printed.
+    """Run a DVC command and return its standard output.
 
     Raises:
-        SadclError: it failed; DVC's reason in one sentence.
+        SadclError: the command failed; the message is DVC's reason.
     """
-    asked = subprocess.run(
+    completed = subprocess.run(
         _command(*arguments),
         cwd=root,
         env=processes.child_environment(**environment()),
@@ -145,9 +150,9 @@ def dvc(*arguments: str, root: Path) -> str:
         text=True,
         check=False,
     )
-    if asked.returncode != 0:
-        raise _failure(asked.stdout + asked.stderr, asked.returncode, root)
-    return asked.stdout
+    if completed.returncode != 0:
+        raise _failure(completed.stdout + completed.stderr, completed.returncode, root)
+    return completed.stdout
 
 
 def _command(*arguments: str) -> list[str]:
@@ -156,7 +161,7 @@ def _command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Stages say ``python``: it must be the one that runs us. Unbuffered, so that a stage's last line comes last."""
+    """Variables for DVC: stages run this Python, without buffering, so that error messages stay in order."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {"DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", "PATH": path}
 
@@ -167,18 +172,18 @@ def _failure(printed: str, status: int, root: Path) -> SadclError:
         path, pid, command = busy.groups()
         command = re.sub(r"^\S*/dvc(/__main__\.py)?(?= )", "dvc", command)
         return SadclError(
-            f"DVC is busy: process {pid} ({command}) is at work on it",
+            f"DVC is busy: process {pid} ({command}) holds its lock",
             where=os.path.relpath(path, root.resolve()),
-            fix="Wait for it, or end it, and run this again",
+            fix="Wait for it, or stop it, and run this again",
         )
     failed = _FAILED.search(printed)
     if failed is not None:
         return _stage_failure(failed.group(1), failed.group(2), printed[: failed.start()])
     if status < 0:
-        return SadclError(f"DVC was ended by signal {-status}", where=root, fix="Run it again; it goes on where it was")
+        return SadclError(f"Signal {-status} ended DVC", where=root, fix="Run it again; finished stages are kept")
     errors = [text.removeprefix("ERROR: ") for text in printed.splitlines() if text.startswith("ERROR: ")]
     last = errors[:1] or [text for text in printed.splitlines() if text.strip()][-1:] or [f"exit status {status}"]
-    return SadclError(f"DVC stopped: {last[0].rstrip('.')}", where=root)
+    return SadclError(f"DVC failed: {last[0].rstrip('.')}", where=root)
 
 
 def _stage_failure(stage: str, reason: str, printed: str) -> StageError:
@@ -186,13 +191,13 @@ def _stage_failure(stage: str, reason: str, printed: str) -> StageError:
     if exited is None:
         return StageError(stage, None, f"{stage}: {reason}")
     status = int(exited.group(1))
-    said = _last_words(printed.splitlines())
-    if status < 0 or not said:
-        return StageError(stage, status, f"{stage}: it ended with status {status} and said: {said or 'nothing'}")
-    return StageError(stage, status, said)
+    message = _last_line(printed.splitlines())
+    if status < 0 or not message:
+        return StageError(stage, status, f"{stage}: exit status {status}, last output: {message or 'none'}")
+    return StageError(stage, status, message)
 
 
-def _last_words(lines: Sequence[str]) -> str:
-    """The last line that a stage printed, after the command that DVC shows for it."""
+def _last_line(lines: Sequence[str]) -> str:
+    """Last line that a stage printed after its command, which DVC shows with ``> `` before it."""
     start = max((i for i, text in enumerate(lines) if text.startswith("> ")), default=-1)
     return next((text.strip() for text in reversed(lines[start + 1 :]) if text.strip()), "")

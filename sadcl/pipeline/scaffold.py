@@ -1,7 +1,8 @@
-"""An empty folder becomes a project: the graph of stages, DVC's settings, and nothing accepted yet.
+"""Creation of a project in an empty folder: ``dvc.yaml``, DVC's settings, and empty records of accepted data.
 
-Outside this repository a stage can't name the files of its code. There it depends on their digest, one a stage, in
-``sadcl.json``: after another sadcl was installed, ``sadcl init`` writes it anew, and what has changed is stale.
+The stages of such a project can't depend on files of code, which are in the installed package. They depend on digests
+of these files, one per stage, in ``sadcl.json``. After an upgrade of sadcl, ``sadcl init`` updates the digests, and the
+stages whose code changed become stale.
 """
 
 import hashlib
@@ -27,70 +28,72 @@ _FILES = {
 
 
 def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
-    """Make an empty folder a project, or bring one that was made so up to the sadcl that is installed.
+    """Create a project in an empty folder, or update a project to the installed sadcl.
 
     Args:
         root: the folder.
-        besides: what may lie in it already.
+        besides: files and folders that may be in it already.
 
     Returns:
-        What was done, a sentence; empty where there was nothing to do.
+        A sentence about what was done; empty if there was nothing to do.
 
     Raises:
         SadclError: something else is in the folder, its ``dvc.yaml`` was edited, or DVC is missing or refuses.
     """
     extras.require("dvc")
     if (root / GRAPH).exists():
-        return _renew(root) if (root / CODE).exists() else ""
+        return _update(root) if (root / CODE).exists() else ""
     visible = [path for path in root.iterdir() if not path.name.startswith(".")]
-    foreign = sorted(path.name for path in visible if not any(_holds(path, one) for one in besides))
+    foreign = sorted(path.name for path in visible if not any(_contains(path, allowed) for allowed in besides))
     if foreign:
-        fix = "Go to the project's folder, or begin in an empty one"
-        raise SadclError(f"There is no dvc.yaml here, and there is {foreign[0]}", where=root.resolve(), fix=fix)
-    inside = any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents))
-    if not inside and shutil.which("git"):  # DVC can do without
+        fix = "Go to the project's folder, or start in an empty one"
+        problem = f"There is no dvc.yaml here, and the folder is not empty: it contains {foreign[0]}"
+        raise SadclError(problem, where=root.resolve(), fix=fix)
+    in_git = any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents))
+    if not in_git and shutil.which("git"):  # DVC works without git too
         processes.git(root, "init", "--quiet")
     for name, text in _FILES.items():
         if not (root / name).exists():
             files.write_text(root / name, text)
     _write(root)
     set_up(root)
-    return f"{root.resolve()} is a project now, with the stages in dvc.yaml"
+    return f"Created a project in {root.resolve()}; its stages are in dvc.yaml"
 
 
-def _renew(root: Path) -> str:
-    before = files.read_json(root / CODE, "Get it back from git")
-    _, code = _made()
+def _update(root: Path) -> str:
+    before = files.read_json(root / CODE, "Restore it from git")
+    _, code = _render()
     if before == code:
         return ""
     if files.digest_of((root / GRAPH).read_text(encoding="utf-8")) != before.get("graph"):
-        fix = "Make it what git has, run `sadcl init`, and edit it again"
-        raise SadclError("The installed sadcl is another one, and dvc.yaml was edited", where=root / GRAPH, fix=fix)
+        fix = "Restore it from git, run `sadcl init`, and edit it again"
+        problem = "sadcl has another version than the project, and dvc.yaml was edited"
+        raise SadclError(problem, where=root / GRAPH, fix=fix)
     _write(root)
-    return "The stages are those of the sadcl that is installed"
+    return "Updated the stages in dvc.yaml to the installed sadcl"
 
 
 def _write(root: Path) -> None:
-    graph, code = _made()
+    graph, code = _render()
     files.write_text(root / GRAPH, graph)
     files.write_json(root / CODE, code)
 
 
-def _made() -> tuple[str, dict[str, Any]]:
-    """The text of ``dvc.yaml``, and the value of ``sadcl.json``."""
+def _render() -> tuple[str, dict[str, Any]]:
+    """Text of ``dvc.yaml``, and value of ``sadcl.json``: the digest of each stage's code, and of the text."""
     graph = yaml.safe_load((STARTER / "graph.yaml").read_text(encoding="utf-8"))
     code: dict[str, str] = {}
     for name, stage in graph["stages"].items():
-        ours = [dep for dep in stage["deps"] if dep.startswith("sadcl/")]
-        stage["deps"] = [dep for dep in stage["deps"] if dep not in ours]
+        modules = [dep for dep in stage["deps"] if dep.startswith("sadcl/")]
+        stage["deps"] = [dep for dep in stage["deps"] if dep not in modules]
         stage["params"] = [*stage.get("params", []), {str(CODE): [f"code.{name}"]}]
-        code[name] = _digest(sorted(path for dep in ours for path in _code(PACKAGE.parent / dep)))
+        code[name] = _digest(sorted(path for dep in modules for path in _code(PACKAGE.parent / dep)))
     text = yaml.safe_dump(graph, sort_keys=False, width=120, allow_unicode=True)
     return text, {"code": code, "graph": files.digest_of(text)}
 
 
 def _code(path: Path) -> list[Path]:
-    """A file, or all files of a package but Python's caches."""
+    """The file itself, or all files of a package without Python's caches."""
     if path.is_file():
         return [path]
     return [file for file in path.rglob("*") if file.is_file() and file.suffix != ".pyc"]
@@ -100,5 +103,5 @@ def _digest(paths: list[Path]) -> str:
     return hashlib.sha256("".join(files.digest(path) for path in paths).encode()).hexdigest()
 
 
-def _holds(path: Path, one: Path) -> bool:
-    return one.resolve().is_relative_to(path.resolve())
+def _contains(path: Path, allowed: Path) -> bool:
+    return allowed.resolve().is_relative_to(path.resolve())

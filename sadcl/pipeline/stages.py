@@ -1,6 +1,6 @@
-"""Which stages there are, each after those it needs, and which are stale.
+"""Stages of a project in the order of their dependencies, and which of them are stale.
 
-DVC's own graph, through its ``Repo`` class, gives the order; it promises no stability: only ``_index`` touches it.
+The order is that of DVC's own graph, through its class ``Repo``. Its interface may change; only ``_index`` uses it.
 """
 
 import json
@@ -23,11 +23,11 @@ class Stage:
     """One stage of ``dvc.yaml``.
 
     Attributes:
-        name: as ``dvc repro NAME`` takes it.
-        desc: what it does, in a few words; may be empty.
-        deps: files and folders it reads, relative to the project.
-        outs: files and folders it makes.
-        params: the settings it reads.
+        name: the argument of ``dvc repro NAME``.
+        desc: short description; may be empty.
+        deps: files and folders that it reads, relative to the project.
+        outs: files and folders that it writes.
+        params: keys of params.yaml that it reads.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Stage:
 
 
 def stages(root: Path = Path(".")) -> list[Stage]:
-    """All stages, each after those it needs, otherwise in the order of ``dvc.yaml``.
+    """All stages in topological order, and in the order of ``dvc.yaml`` where that leaves a choice.
 
     Raises:
         SadclError: there is no project here, or ``dvc.yaml`` can't be read.
@@ -47,27 +47,28 @@ def stages(root: Path = Path(".")) -> list[Stage]:
 
 
 def stale(root: Path = Path(".")) -> dict[str, list[str]]:
-    """Stages that ``dvc repro`` would look at again, with the reasons, in the order of the graph.
+    """Stages that ``dvc repro`` would run, with the reasons, in topological order.
 
-    A stage that needs a stale one is stale too: its reason is ``follows NAME``.
+    A stage that depends on a stale one is stale too: its reason is ``follows NAME``.
 
     Raises:
-        SadclError: DVC is busy (the sentence names the process), or can't read the project.
+        SadclError: DVC is busy (the message names the process), or can't read the project.
     """
-    found = _status(root)
+    status = _status(root)
     reasons: dict[str, list[str]] = {}
-    remade: set[str] = set()
-    for stage, needs in _ordered(root):
-        own = [reason for part in found.get(stage.name, []) for reason in _words(part, skip=remade & set(stage.deps))]
-        follows = [f"follows {name}" for name in needs if name in reasons]
-        if own or follows:
-            reasons[stage.name] = own + follows
-            remade.update(stage.outs)
+    outdated: set[str] = set()
+    for stage, upstream in _ordered(root):
+        skip = outdated & set(stage.deps)
+        changes = [reason for part in status.get(stage.name, []) for reason in _reasons(part, skip)]
+        follows = [f"follows {name}" for name in upstream if name in reasons]
+        if changes or follows:
+            reasons[stage.name] = changes + follows
+            outdated.update(stage.outs)
     return reasons
 
 
 def changed_sources(root: Path = Path(".")) -> list[str]:
-    """The ``.dvc`` files whose data was edited since ``dvc add``; `dvc repro` takes these in as well."""
+    """The ``.dvc`` files whose data changed since ``dvc add``; ``dvc repro`` updates them too."""
     return [
         name for name, parts in _status(root).items()
         if name.endswith(".dvc") and any("modified" in str(part.get("changed outs", "")) for part in parts if part)
@@ -75,39 +76,40 @@ def changed_sources(root: Path = Path(".")) -> list[str]:
 
 
 def missing(root: Path = Path(".")) -> list[str]:
-    """What stages read, no stage makes, and is not there, in the order of the graph."""
-    found = stages(root)
-    made = [Path(out) for stage in found for out in stage.outs]
+    """Dependencies that no stage writes and that do not exist, in topological order of the stages."""
+    ordered = stages(root)
+    outputs = [Path(out) for stage in ordered for out in stage.outs]
 
-    def comes_later(dep: Path) -> bool:
-        return any(dep.is_relative_to(out) or out.is_relative_to(dep) for out in made)
+    def is_output(dep: Path) -> bool:
+        return any(dep.is_relative_to(out) or out.is_relative_to(dep) for out in outputs)
 
-    deps = dict.fromkeys(dep for stage in found for dep in stage.deps)
-    return [dep for dep in deps if not comes_later(Path(dep)) and not (root / dep).exists()]
+    deps = dict.fromkeys(dep for stage in ordered for dep in stage.deps)
+    return [dep for dep in deps if not is_output(Path(dep)) and not (root / dep).exists()]
 
 
 def lock_digest(root: Path = Path(".")) -> str:
-    """SHA-256 of ``dvc.lock``; empty where nothing was made yet."""
+    """SHA-256 of ``dvc.lock`` in hexadecimal; empty before the first run."""
     path = root / LOCK
     return files.digest(path) if path.exists() else ""
 
 
 def _ordered(root: Path) -> list[tuple[Stage, list[str]]]:
-    """The stages in order, each with the names of those it needs directly."""
+    """Stages in topological order, each with the names of its direct dependencies."""
     from networkx import lexicographical_topological_sort  # type: ignore[import-untyped,unused-ignore]
 
     order, graph = _index(root)
-    named = {stage: _stage(stage, root) for stage in order if getattr(stage, "name", None)}
+    records = {stage: _stage(stage, root) for stage in order if getattr(stage, "name", None)}  # not `dvc add` files
     position = {stage: i for i, stage in enumerate(order)}
-    needs = {
-        stage: sorted((s for s in graph.successors(stage) if s in named), key=position.__getitem__) for stage in named
+    upstream = {
+        stage: sorted((s for s in graph.successors(stage) if s in records), key=position.__getitem__)
+        for stage in records
     }
     walk = lexicographical_topological_sort(graph.reverse(copy=False), key=position.__getitem__)
-    return [(named[stage], [named[s].name for s in needs[stage]]) for stage in walk if stage in named]
+    return [(records[stage], [records[s].name for s in upstream[stage]]) for stage in walk if stage in records]
 
 
 def _index(root: Path) -> tuple[list[Any], Any]:
-    """DVC's stages in the order of the files, and its graph: an edge from each stage to each that it needs."""
+    """DVC's stages in the order of the files, and its graph, with an edge from each stage to each dependency."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -117,7 +119,7 @@ def _index(root: Path) -> tuple[list[Any], Any]:
             return list(repo.index.stages), repo.index.graph
     except DvcException as error:
         raise SadclError(
-            f"DVC can't read the project: {error}", where=root, fix="Mend dvc.yaml, or run `dvc init`"
+            f"DVC can't read the project: {error}", where=root, fix="Correct dvc.yaml, or run `dvc init`"
         ) from None
 
 
@@ -138,8 +140,8 @@ def _status(root: Path) -> dict[str, list[Any]]:
     return value
 
 
-def _words(part: Any, skip: Iterable[str]) -> Iterator[str]:
-    """Reasons as a person says them; those named in ``skip`` are told by the stage that makes them."""
+def _reasons(part: Any, skip: Iterable[str]) -> Iterator[str]:
+    """Reasons in one part of DVC's status, without paths in ``skip``: the stage that writes these is stale itself."""
     if isinstance(part, str):
         yield part.replace("changed command", "its command changed").replace("always changed", "it always runs")
         return

@@ -1,4 +1,4 @@
-"""Removal of caches and leftovers that can be produced again."""
+"""Removal of caches and of leftovers of killed processes."""
 
 import shutil
 import time
@@ -9,25 +9,36 @@ from sadcl.errors import SadclError
 
 
 def removable() -> list[tuple[Path, int]]:
-    """What can be made again or is left over: path and bytes."""
-    made = [path for name in ("state", "worktrees", "downloads") for path in Path(".sadcl", name).glob("*")]
-    made.append(Path(".sadcl/cache"))
-    found = [path for path in made if path.exists() and not _in_use(path)]
-    found += [part for folder in layout.WRITTEN_BY_STAGES for part in Path(folder).rglob(".*.part") if _abandoned(part)]
-    return [(path, size) for path in found if (size := _size(path))]
+    """Path and size in bytes of each cache and leftover that no process uses."""
+    folders = (layout.TRAINING_STATE, layout.WORKTREES, layout.DOWNLOADS)
+    caches = [*(path for folder in folders for path in folder.glob("*")), layout.CACHE]
+    unused = [path for path in caches if path.exists() and not _in_use(path)]
+    parts = [part for folder in layout.WRITTEN_BY_STAGES for part in folder.rglob(".*.part") if _abandoned(part)]
+    return [(path, size) for path in [*unused, *parts] if (size := _size(path))]
 
 
-def clean(found: list[tuple[Path, int]]) -> str:
-    """Remove what ``removable`` named, and what DVC's cache holds for no file or commit."""
+def clean(paths: list[tuple[Path, int]]) -> str:
+    """Remove files and folders, and files of DVC's cache that neither the workspace nor a commit refers to.
+
+    Args:
+        paths: path and size in bytes of each, as ``removable`` returns them.
+
+    Returns:
+        A sentence with the freed space.
+
+    Raises:
+        SadclError: DVC is busy.
+    """
     from sadcl import pipeline
 
-    for path, _ in found:
+    for path, _ in paths:
         path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     pipeline.collect_garbage()
-    return f"Freed {sum(size for _, size in found) / 1e6:.1f} MB beside what DVC's cache no longer needs."
+    return f"Removed {sum(size for _, size in paths) / 1e6:.1f} MB, and unused files of DVC's cache."
 
 
 def _in_use(path: Path) -> bool:
+    """Whether a process holds the lock of a folder; folders without a lock file are free."""
     lock = path / "lock"
     if not lock.exists():
         return False
@@ -39,7 +50,7 @@ def _in_use(path: Path) -> bool:
 
 
 def _abandoned(part: Path) -> bool:
-    """A file that was being written when its process was killed: one that is alive writes more often than this."""
+    """Whether a partial file is a leftover: a living process writes to its file more often than once an hour."""
     return time.time() - part.stat().st_mtime > 3600
 
 

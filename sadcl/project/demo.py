@@ -1,4 +1,4 @@
-"""``make demo``: the whole loop from nothing, then a short table of what happened."""
+"""The command ``sadcl demo``: the whole pipeline on the embedded data set, and a summary of the results."""
 
 import time
 from pathlib import Path
@@ -13,35 +13,41 @@ FIGURES = ("mAP", "CF1", "OF1")
 
 
 def run(recipe: str) -> None:
-    """Run everything that is stale for a recipe: sources, graph, baseline, registry, push.
+    """Run all stale stages of a recipe, train the baseline, register the model, and push the data to DVC's remote.
 
-    It promotes nothing and commits nothing.
+    It promotes no version and commits nothing to git.
+
+    Args:
+        recipe: name of the recipe.
+
+    Raises:
+        SadclError: there is no such recipe, its source is missing, or a stage fails.
     """
     started = time.monotonic()
     pipeline.set_up(Path())
     for line in settings.use_recipe(recipe):
         say(line)
     _source()
-    worked = [pipeline.reproduce(line=say).ran, pipeline.reproduce(root=layout.POOLING, line=say).ran]
+    runs = [pipeline.reproduce(line=say).ran, pipeline.reproduce(root=layout.POOLING, line=say).ran]
     from sadcl.registry.publish import publish
 
-    published = publish()
-    if any(worked) or published.new:
+    registration = publish()
+    if any(runs) or registration.new:
         pipeline.push()
     took = duration(time.monotonic() - started)
-    say(f"Everything ran in {took}." if any(worked) else f"Nothing to do: everything is up to date ({took}).")
-    if any(worked):
-        _show(published.words)
+    say(f"The pipeline ran in {took}." if any(runs) else f"Everything is up to date ({took}).")
+    if any(runs):
+        _show(registration.words)
     else:
-        say(published.words)
+        say(registration.words)
 
 
 def _source() -> None:
-    folder = Path("data/raw") / params.load().ingest.source
+    folder = layout.RAW / params.load().ingest.source
     if folder == layout.SCENES and not folder.exists():
-        say(synthetic.make_scenes(params.load().seed))
+        say(synthetic.generate_scenes(params.load().seed))
     elif not folder.exists():
-        raise SadclError("The recipe's source is not there", where=folder, fix="Put or link it there")
+        raise SadclError("The recipe's source is missing", where=folder, fix="Put the photos and labels there")
 
 
 def _show(registered: str) -> None:
@@ -58,29 +64,30 @@ def _show(registered: str) -> None:
 
 
 def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
-    metrics, verdict = files.read_json("reports/metrics.json"), files.read_json("reports/verdict.json")
+    metrics, verdict = files.read_json(layout.METRICS), files.read_json(layout.VERDICT)
     pooling = files.read_json(layout.POOLING / "metrics.json")["pooling"]
     sadcl = metrics["sadcl"]
     figures = {"pooling": pooling, "SARL": metrics["sarl"], "SADCL": sadcl}
     if "in_use" in sadcl:
-        figures["SADCL as it is used"] = {**sadcl, **sadcl["in_use"]}
+        figures["SADCL in use"] = {**sadcl, **sadcl["in_use"]}
     return [
         ("Data", _data()),
-        ("Time by stage", [(stage, duration(seconds)) for stage, seconds in _seconds().items()]),
+        ("Time per stage", [(stage, duration(seconds)) for stage, seconds in _seconds().items()]),
         (
-            "Test figures, %",
+            "Test metrics, %",
             [("", *FIGURES), *[(name, *(f"{f[m]:.2f}" for m in FIGURES)) for name, f in figures.items()]],
         ),
         (f"Gate: {verdict['verdict']}", [(rule["result"], rule["words"]) for rule in verdict["rules"]]),
         ("Registry", [(registered,)]),
-        ("Three test photos", _examples()),
-        ("Look further", _commands()),
+        ("Predictions for three test photos", _examples()),
+        ("Next steps", _commands()),
     ]
 
 
 def _seconds() -> dict[str, float]:
-    last = overview.last_seconds()
-    return {name: last[name] for name in [*(stage.name for stage in pipeline.stages()), "pooling"] if name in last}
+    seconds = overview.last_seconds()
+    names = [*(stage.name for stage in pipeline.stages()), "pooling"]
+    return {name: seconds[name] for name in names if name in seconds}
 
 
 def _data() -> list[tuple[str, ...]]:
@@ -88,10 +95,9 @@ def _data() -> list[tuple[str, ...]]:
 
     rows: list[tuple[str, ...]] = []
     for split in ("train", "select", "test"):
-        shards = Shards(Path("data/shards") / split)
-        rows.append(
-            (split, f"{len(shards):,} images", f"{shards.targets.sum() / max(len(shards), 1):.2f} labels a photo")
-        )
+        shards = Shards(layout.SHARDS / split)
+        mean = shards.targets.sum() / max(len(shards), 1)
+        rows.append((split, f"{len(shards):,} images", f"{mean:.2f} labels per photo"))
     return rows
 
 
@@ -99,23 +105,21 @@ def _examples() -> list[tuple[str, ...]]:
     from sadcl.data.shards.reader import Shards
     from sadcl.registry.load import load
 
-    test = Shards(Path("data/shards/test"))
-    chosen = [0, len(test) // 2, len(test) - 1]
-    predicted = load("models/served").predict([test.jpeg(i) for i in chosen])
+    test = Shards(layout.TEST_SHARDS)
+    indexes = [0, len(test) // 2, len(test) - 1]
+    predicted = load(layout.SERVED).predict([test.jpeg(i) for i in indexes])
     rows: list[tuple[str, ...]] = []
-    for i, labels in zip(chosen, predicted, strict=True):
-        truth = ", ".join(name for name, there in zip(test.classes, test.targets[i], strict=True) if there)
-        rows.append(
-            (f"photo {test.ids[i]}", ", ".join(f"{n} {p:.0%}" for n, p in labels) or "no label", f"(truly {truth})")
-        )
+    for i, labels in zip(indexes, predicted, strict=True):
+        truth = ", ".join(name for name, present in zip(test.classes, test.targets[i], strict=True) if present)
+        prediction = ", ".join(f"{name} {p:.0%}" for name, p in labels) or "no label"
+        rows.append((f"photo {test.ids[i]}", prediction, f"(annotated: {truth or 'no label'})"))
     return rows
 
 
 def _commands() -> list[tuple[str, ...]]:
-    activate = ". .venv/bin/activate"
     return [
-        ("first", activate),
-        ("report", "python -m webbrowser reports/report.html"),
+        ("first", ". .venv/bin/activate"),
+        ("report", f"python -m webbrowser {layout.MODEL_REPORT}"),
         ("MLflow", "sadcl open mlflow"),
         ("Optuna", "sadcl tune --dashboard"),
         ("Prefect", "sadcl open prefect"),

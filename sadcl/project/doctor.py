@@ -1,4 +1,4 @@
-"""Looking after a project: recipes, sources, what is accepted, what is wrong, what can go."""
+"""Diagnosis of a project: packages, settings, source, disk and registry."""
 
 import os
 import shutil
@@ -11,17 +11,17 @@ from sadcl.errors import SadclError
 
 
 def diagnose() -> list[str]:
-    """What is missing or mis-set, a sentence a finding; empty when all is well."""
-    found: list[str] = []
+    """One sentence per problem of the installation and the project; empty if there is none."""
+    problems: list[str] = []
     checks = (_packages, _project, _settings, _precision, _source, _disk, _server)
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
-            found += list(check())
+            problems += list(check())
         except SadclError as error:
-            found.append(str(error))
+            problems.append(str(error))
         except ModuleNotFoundError as error:
-            found.append(str(extras.explain(error)))
-    return list(dict.fromkeys(found))  # settings that can't be read are missed by more than one check
+            problems.append(str(extras.explain(error)))
+    return list(dict.fromkeys(problems))  # more than one check reads the settings
 
 
 def _packages() -> Iterator[str]:
@@ -45,9 +45,9 @@ def _in_project() -> bool:
 
 def _project() -> Iterator[str]:
     if not _in_project():
-        yield "There is no dvc.yaml here; go to the project's folder."
+        yield "There is no dvc.yaml here; go to the project's folder, or run `sadcl init`."
     if not Path(".git").exists():
-        yield "This is no git repository; run `git init`, or clone the project."
+        yield "This folder is not a git repository; run `git init`, or clone the project."
     if not Path(".dvc/config").exists():
         yield "DVC is not set up here; run `dvc init`."
 
@@ -63,33 +63,33 @@ def _precision() -> Iterator[str]:
     settings = params.load()
     for name, precision in (("pretrain", settings.pretrain.precision), ("train", settings.train.precision)):
         if device.slow(precision):
-            yield f"This processor has to emulate {precision}; set {name}.precision to 32-true, several times as fast."
+            yield f"This processor emulates {precision}; set {name}.precision to 32-true, several times as fast."
 
 
 def _source() -> Iterator[str]:
-    folder = Path("data/raw") / params.load().ingest.source
+    folder = layout.RAW / params.load().ingest.source
     if not folder.exists():
-        make = "run `sadcl data scenes`" if folder == layout.SCENES else "put your photos there, or run `dvc pull`"
-        yield f"The source {folder} is not there; {make}."
+        command = "run `sadcl data scenes`" if folder == layout.SCENES else "put your photos there, or run `dvc pull`"
+        yield f"The source {folder} is missing; {command}."
     elif folder.is_symlink():
         yield (
-            f"{folder} is a link, which DVC does not version: clones and scheduled runs won't have these photos. "
-            f"Put them there themselves and run `dvc add {folder}`."
+            f"{folder} is a link, and DVC tracks no links: clones and scheduled runs won't have these photos. "
+            f"Copy the photos there and run `dvc add {folder}`."
         )
     elif not folder.with_name(f"{folder.name}.dvc").exists():
-        yield f"{folder} is not versioned: clones and scheduled runs won't have it; run `dvc add {folder}`."
+        yield f"DVC does not track {folder}: clones and scheduled runs won't have it; run `dvc add {folder}`."
 
 
 def _disk() -> Iterator[str]:
     free = shutil.disk_usage(".").free
     if free < 5e9:
-        yield f"Only {free / 1e9:.1f} GB are free on this disk, and checkpoints may need more; `sadcl clean` helps."
+        yield f"Only {free / 1e9:.1f} GB are free on this disk, and checkpoints may need more; run `sadcl clean`."
 
 
 def _server() -> Iterator[str]:
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if address.startswith("http"):
-        from sadcl.registry.client import check
+        from sadcl.registry.client import check_connection
 
-        check()
+        check_connection()
     yield from ()

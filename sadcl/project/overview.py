@@ -1,4 +1,4 @@
-"""State of a project in sentences: champion, challenger, last run, stale stages."""
+"""Status of a project: champion, challenger, last run and stale stages, in sentences."""
 
 import time
 from pathlib import Path
@@ -12,7 +12,11 @@ from sadcl.registry import client, status
 
 
 def describe() -> list[str]:
-    """Champion, challenger, last run and stale stages, a sentence a line."""
+    """Champion, challenger, team server, last run and stale stages, one sentence per line.
+
+    Raises:
+        SadclError: this folder is not a project.
+    """
     pipeline.require_project()
     return [*_registry(), _last_run(), *_stale()]
 
@@ -20,33 +24,35 @@ def describe() -> list[str]:
 def _registry() -> list[str]:
     try:
         return describe_registry()
-    except SadclError as error:  # a registry that does not answer hides nothing else
+    except SadclError as error:  # the other lines do not need the registry
         return [str(error)]
 
 
 def _last_run() -> str:
     runs = {path.stem: files.read_json(path) for path in layout.LAST_RUNS.glob("*.json")}
     if not runs:
-        return "Nothing ran here yet; `dvc repro` runs the pipeline."
+        return "No stage ran here yet; `dvc repro` runs the pipeline."
     name, last = max(runs.items(), key=lambda item: item[1]["ended"])
-    return f"Last run: {name}, {duration(time.time() - last['ended'])} ago, for {duration(last['seconds'])}."
+    return f"Last run: {name}, {duration(time.time() - last['ended'])} ago, took {duration(last['seconds'])}."
 
 
 def _stale() -> list[str]:
     try:
         stale = pipeline.stale()
-    except SadclError as error:  # a stage that runs right now holds DVC's lock
+    except SadclError as error:  # a running stage holds DVC's lock
         return [str(error)]
-    return [f"Stale: {stage} ({'; '.join(reasons)})" for stage, reasons in stale.items()] or ["Nothing is stale."]
+    return [f"Stale: {stage} ({'; '.join(reasons)})" for stage, reasons in stale.items()] or [
+        "All stages are up to date."
+    ]
 
 
 def last_seconds() -> dict[str, Any]:
-    """Seconds that each stage took when it ran last."""
+    """Seconds that each stage took in its last run, by name."""
     return {path.stem: files.read_json(path)["seconds"] for path in layout.LAST_RUNS.glob("*.json")}
 
 
 def describe_registry(root: Path = Path(".")) -> list[str]:
-    """Champion, challenger and the team's servers, a sentence a line.
+    """Champion, challenger and team server of the registry, one sentence per line.
 
     Raises:
         SadclError: the registry does not answer.
@@ -56,39 +62,34 @@ def describe_registry(root: Path = Path(".")) -> list[str]:
     if champion is not None:
         lines = [_champion(champion)]
         if file is None or (file["name"], file["version"]) != (champion["name"], champion["version"]):
-            lines.append("data/champion.json does not name it; run `sadcl sync`.")
+            lines.append("data/champion.json does not name this version; run `sadcl sync`.")
     elif file is None:
         lines = ["There is no champion yet."]
     else:
-        lines = [f"data/champion.json names {file['name']} version {file['version']}, unknown to this registry."]
+        lines = [f"data/champion.json names {file['name']} version {file['version']}, which is not in this registry."]
     return [*lines, _challenger(challenger), *_team(root)]
 
 
 def _champion(version: dict[str, Any]) -> str:
     by = f" by {version['by']}: {version['reason']}" if version["by"] else ""
-    return (
-        f"Champion: {version['name']} version {version['version']}, mAP {version['mAP']}, since {version['since']}{by}."
-    )
+    name = f"{version['name']} version {version['version']}"
+    return f"Champion: {name}, mAP {version['mAP']}, since {version['since']}{by}."
 
 
 def _challenger(version: dict[str, Any] | None) -> str:
     if version is None:
         return "There is no challenger."
-    return (
-        f"Challenger: {version['name']} version {version['version']}, mAP {version['mAP']}, "
-        f"verdict {version['verdict']}, since {version['since']}."
-    )
+    name = f"{version['name']} version {version['version']}"
+    return f"Challenger: {name}, mAP {version['mAP']}, verdict {version['verdict']}, since {version['since']}."
 
 
 def _team(root: Path) -> list[str]:
-    """Where the team's registry runs, if it runs on this host."""
+    """Address of the team's registry, if it runs on this host."""
     running = host.running(root)
     if running is None:
         return []
     registry = running["registry"]
-    other = (
-        ""
-        if client.address(root) == registry
-        else (f", but this project uses another; export {client.ADDRESS}={registry}")
-    )
-    return [f"The team's registry runs at {registry}{other}."]
+    if client.registry_address(root) == registry:
+        return [f"The team's registry runs at {registry}."]
+    fix = f"run `export {client.ADDRESS}={registry}`"
+    return [f"The team's registry runs at {registry}, but this project uses another; {fix}."]

@@ -1,4 +1,4 @@
-"""A git worktree of its own for a run that nobody watches: a person's half-edited tree stays out of it."""
+"""Git worktrees for scheduled runs, which must not see a person's half-edited files."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,21 +11,21 @@ from sadcl import files, layout, pipeline, processes
 from sadcl.errors import SadclError
 
 SHARED = ".sadcl"
-"""States of trainers, caches, studies and the local registry: one for all worktrees, by a link."""
+"""Trainer states, caches, studies and the local registry: all worktrees share them through a link."""
 
-SPLITS = "data/raw/*.splits.csv"
-"""Who belongs to which split, a file a source that has no splits of its own."""
-RESULTS = ("dvc.lock", "params.yaml", "recipes", "data/champion.json", "data/champion.dvc", SPLITS)
-"""What a run may leave for git, beside files that git tracks already."""
+SPLITS = f"{layout.RAW}/*.splits.csv"
+"""Splits of sources that come without splits, one file per source."""
+RESULTS = ("dvc.lock", "params.yaml", "recipes", str(layout.CHAMPION), f"{layout.CHAMPION_FOLDER}.dvc", SPLITS)
+"""Files that a run may add to git; files that git tracks already are committed anyway."""
 
 
 @dataclass(frozen=True)
 class Worktree:
-    """A worktree on a branch of its own.
+    """A git worktree on a new branch.
 
     Attributes:
-        root: its folder.
-        branch: its branch, such as ``retrain/2026-11-23``.
+        root: folder of the worktree.
+        branch: name of the branch, such as ``retrain/2026-11-23``.
     """
 
     root: Path
@@ -34,13 +34,20 @@ class Worktree:
 
 @contextmanager
 def temporary_worktree(root: Path, prefix: str, day: date, base: str = "HEAD") -> Iterator[Worktree]:
-    """A fresh worktree of ``base``, with the cache, states and registry of ``root``; removed at the end.
+    """Yield a new worktree of ``base`` that shares the cache, states and registry of ``root``; remove it at the end.
 
-    Its branch stays where something was committed to it. What a killed run left is removed first; the
-    states of its trainers live outside, so the next run goes on where that one was.
+    The branch is kept if it has a commit. Worktrees of killed runs are removed first. Trainer states are outside the
+    worktree, so a new run continues an interrupted training.
+
+    Args:
+        root: the project's folder.
+        prefix: first part of the branch's name.
+        day: second part of the branch's name.
+        base: commit to start from.
 
     Raises:
-        SadclError: this is no git repository, it has no commit, or data that a stage reads is in neither git nor DVC.
+        SadclError: ``root`` is not in a git repository, has no commit, or data that a stage reads is in neither git
+            nor DVC.
     """
     root = root.resolve()
     _remove_leftovers(root)
@@ -59,18 +66,23 @@ def temporary_worktree(root: Path, prefix: str, day: date, base: str = "HEAD") -
 
 
 def commit(root: Path, message: str, only: Sequence[str] = ()) -> str:
-    """Commit what a run made: files that git tracks and those of ``RESULTS``, or ``only`` these (``*`` is any).
+    """Commit the results of a run: changed files that git tracks, and those of ``RESULTS``.
 
-    Hooks are passed over: they look at code, and nothing here is code.
+    Hooks are skipped, because they check code and a run changes none.
+
+    Args:
+        root: the project or worktree.
+        message: the commit message.
+        only: commit these files only; ``*`` is a wildcard.
 
     Returns:
-        The commit, shortened; empty where there was nothing to commit.
+        The abbreviated commit; empty if there was nothing to commit.
 
     Raises:
-        SadclError: git refuses.
+        SadclError: git fails.
     """
-    found = (path for name in only or RESULTS for path in ([root / name] if "*" not in name else root.glob(name)))
-    paths = sorted(path.relative_to(root).as_posix() for path in found if path.exists())
+    candidates = (path for name in only or RESULTS for path in ([root / name] if "*" not in name else root.glob(name)))
+    paths = sorted(path.relative_to(root).as_posix() for path in candidates if path.exists())
     if not only:
         git(root, "add", "--update", ".")
     if paths:
@@ -83,52 +95,61 @@ def commit(root: Path, message: str, only: Sequence[str] = ()) -> str:
 
 
 def git(root: Path, *words: str, check: bool = True, fix: str = "") -> str:
-    """What git prints.
+    """Run git and return its standard output.
+
+    Args:
+        root: folder to run it in.
+        words: arguments.
+        check: whether a failure is an error.
+        fix: what to do about a failure, for the error.
 
     Raises:
-        SadclError: git fails, unless ``check`` is off.
+        SadclError: git fails, and ``check`` is on.
     """
-    asked = processes.git(root, *words)
-    if check and asked.returncode != 0:
-        said = (
-            asked.stderr.strip() or asked.stdout.strip() or f"git {words[0]} gave status {asked.returncode}"
-        ).splitlines()
-        raise SadclError(
-            f"Git refused: {said[-1].removeprefix('fatal: ')}", where=root, fix=fix or "Mend that and run it again"
-        )
-    return asked.stdout
+    completed = processes.git(root, *words)
+    if check and completed.returncode != 0:
+        output = completed.stderr.strip() or completed.stdout.strip() or f"exit status {completed.returncode}"
+        reason = output.splitlines()[-1].removeprefix("fatal: ")
+        fix = fix or "Solve this in git and run it again"
+        raise SadclError(f"`git {words[0]}` failed: {reason}", where=root, fix=fix)
+    return completed.stdout
 
 
 def _populate(root: Path, tree: Path) -> None:
-    """Link what all worktrees share, and bring the data here."""
+    """Link the shared folder into a worktree, and check out the data.
+
+    Raises:
+        SadclError: data that a stage reads, or a file of splits, is in neither git nor DVC.
+    """
     (tree / SHARED).symlink_to(root / SHARED, target_is_directory=True)
     pipeline.share_cache(root, tree)
     pipeline.checkout(tree)
-    for kept in sorted(root.glob(SPLITS)):
-        if not (tree / (name := kept.relative_to(root))).exists():
-            what = f"{name} is not in git, so a run in a worktree of its own would deal the photos out anew"
-            raise SadclError(what, where=root, fix="Commit it")
+    for splits in sorted(root.glob(SPLITS)):
+        if not (tree / (name := splits.relative_to(root))).exists():
+            problem = f"{name} is not in git, so a run in a worktree would split the photos differently"
+            raise SadclError(problem, where=root, fix="Commit it")
     for path in pipeline.missing(tree):
         raise _absent(root, path)
 
 
 def _absent(root: Path, path: str) -> SadclError:
-    """Why a worktree, which has what git and DVC know of and nothing else, lacks something that a stage reads."""
+    """Error for a dependency that a worktree lacks: it has only files that git or DVC track."""
     tracked = f"{path}.dvc"
     if not git(root, "ls-files", "--", tracked).strip() and (root / path).exists():
         return SadclError(
-            f"{path} is not versioned, so a run in a worktree of its own does not have it",
+            f"Neither git nor DVC tracks {path}, so a run in a worktree lacks it",
             where=root,
-            fix=f"Run `dvc add {path}` (on the files themselves, not on a link to them) and commit {tracked}",
+            fix=f"Run `dvc add {path}` (on the files, not on a link to them) and commit {tracked}",
         )
     return SadclError(
-        f"{path} is neither in git nor in DVC's cache, so a run in a worktree of its own does not have it",
+        f"{path} is in neither git nor DVC's cache, so a run in a worktree lacks it",
         where=root,
-        fix="Get it by `dvc pull`, or commit it",
+        fix="Run `dvc pull`, or commit it",
     )
 
 
 def _remove_leftovers(root: Path) -> None:
+    """Remove worktrees that no process has locked."""
     for folder in (root / layout.WORKTREES).glob("*"):
         try:
             with files.lock(folder / "lock", "working in this worktree"):
@@ -139,13 +160,13 @@ def _remove_leftovers(root: Path) -> None:
 
 
 def _free_branch(root: Path, name: str) -> str:
-    taken = set(git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads").split())
-    candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
-    return next(candidate for candidate in candidates if candidate not in taken)
+    branches = set(git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads").split())
+    candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(branches) + 2))
+    return next(candidate for candidate in candidates if candidate not in branches)
 
 
 def _identity(root: Path) -> list[str]:
-    """A machine without a git user commits as sadcl."""
+    """Options of git that set an author, if the machine has none."""
     if git(root, "config", "user.email", check=False).strip() or os.environ.get("GIT_AUTHOR_EMAIL"):
         return []
     return ["-c", "user.name=sadcl", "-c", "user.email=sadcl@localhost"]

@@ -1,4 +1,4 @@
-"""Class prototypes from a trained stage 1."""
+"""Class prototypes from stage 1's weights and the training photos."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,25 +17,28 @@ from sadcl.weights import checkpoint
 
 
 def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> tuple[Tensor, Tensor]:
-    """Prototypes [C, D] and how many photos each stands on [C], by stage 1's averaged weights.
+    """Compute class prototypes with stage 1's averaged weights.
 
     Args:
         start: stage 1's weights.
         shards: the training split's folder.
         settings: threshold and rule.
+
+    Returns:
+        Prototypes [C, D], and how many photos each averages [C].
     """
     network, head = checkpoint.load_network(start, "ema")
-    model, train, where = params.Model(**head["model"]), Shards(shards), device.pick()
-    network.to(where)
+    model, train, compute_device = params.Model(**head["model"]), Shards(shards), device.pick()
+    network.to(compute_device)
     precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(head["precision"])
 
     def features() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         batches = evaluation_batches(train, model, 64)
         if head["settings"]["augmentation"].get("views"):
-            batches = FeatureMaps(network, model, where).evaluation(train, model, 64)
-        with torch.inference_mode(), torch.autocast(where.type, precision, enabled=precision is not None):
+            batches = FeatureMaps(network, model, compute_device).evaluation(train, model, 64)
+        with torch.inference_mode(), torch.autocast(compute_device.type, precision, enabled=precision is not None):
             for batch in track(batches, "class prototypes", total=-(-len(train) // 64), each=64):
-                out = network(batch.images.to(where))
+                out = network(batch.images.to(compute_device))
                 yield out.features.cpu(), out.logits.float().sigmoid().cpu(), batch.targets & ~batch.ignored
 
     return prototypes(features(), len(train.classes), model.width, settings.threshold, settings.rule)

@@ -1,4 +1,4 @@
-"""Files of a registered version: brought from the registry, and held against the digests pinned with it."""
+"""Artifacts of a registered version: downloaded, and compared with the digests that were pinned with it."""
 
 import json
 from pathlib import Path
@@ -24,66 +24,65 @@ LEFT_BY_MLFLOW = "registered_model_meta"
 
 def digests(folder: Path, prefix: str) -> dict[str, str]:
     """SHA-256 of each file under a folder, by ``prefix`` and its path."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != LEFT_BY_MLFLOW)
-    return {f"{prefix}/{path.relative_to(folder).as_posix()}": files.digest(path) for path in found}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != LEFT_BY_MLFLOW)
+    return {f"{prefix}/{path.relative_to(folder).as_posix()}": files.digest(path) for path in paths}
 
 
 def pins(version: "ModelVersion") -> dict[str, str]:
-    """The digests pinned when a version was registered.
+    """SHA-256 by file name, as they were pinned when a version was registered.
 
     Raises:
-        SadclError: it has none, so nobody can say whether its files are what was judged.
+        SadclError: it has no pins, so nobody can say whether its files are those that the gate judged.
     """
     try:
         value = json.loads(version.tags[PINS])
         return {str(name): str(digest) for name, digest in value.items()}
     except (KeyError, ValueError, AttributeError):
         raise SadclError(
-            "No digests were pinned when it was registered",
+            "The version has no pinned digests",
             where=f"models:/{version.name}/{version.version}",
-            fix="Use a version that `sadcl register` made",
+            fix="Use a version that `sadcl register` registered",
         ) from None
 
 
 def model(version: "ModelVersion") -> str:
-    """The name, among a version's pins, of the one file that its scores come from."""
+    """Name of the served file among a version's pins: the ONNX file where there is one, else the weights."""
     return ONNX if ONNX in pins(version) else WEIGHTS
 
 
 def fetch(client: "MlflowClient", version: "ModelVersion", name: str, folder: Path) -> Path:
-    """Bring one file of a version, checked against its pin.
+    """Download one file of a version and compare it with its pin.
 
     Args:
         client: of the registry.
         version: that the file belongs to.
         name: of ``model``, ``SCORES``, or another name among the pins.
-        folder: an existing one to bring it to.
+        folder: existing folder for the download.
 
     Raises:
-        SadclError: it is gone from the registry, or is not the one that was pinned.
+        SadclError: the file is gone from the registry, or is not the one that was pinned.
     """
     expected = pins(version).get(name)
     part, _, inner = name.partition("/")
-    where = _folder(client, version, part)
-    path = _download(f"{where}/{inner}", folder)
+    path = _download(f"{_artifact_uri(client, version, part)}/{inner}", folder)
     _compare(version, {name: expected} if expected else {}, {name: files.digest(path)})
     return path
 
 
 def check_all(client: "MlflowClient", version: "ModelVersion", folder: Path) -> None:
-    """Bring every file of a version, and refuse one that is changed, missing or new.
+    """Download every file of a version; none may be changed, missing or new.
 
     Raises:
-        SadclError: naming the file.
+        SadclError: a file differs; the message names it.
     """
-    found: dict[str, str] = {}
+    actual: dict[str, str] = {}
     for part in (MODEL, EVIDENCE):
-        there = _download(_folder(client, version, part), folder / part)
-        found |= digests(there, part)
-    _compare(version, pins(version), found)
+        downloaded = _download(_artifact_uri(client, version, part), folder / part)
+        actual |= digests(downloaded, part)
+    _compare(version, pins(version), actual)
 
 
-def _folder(client: "MlflowClient", version: "ModelVersion", part: str) -> str:
+def _artifact_uri(client: "MlflowClient", version: "ModelVersion", part: str) -> str:
     if part == MODEL:
         return str(client.get_model_version_download_uri(version.name, version.version)).rstrip("/")
     return f"{client.get_run(str(version.run_id)).info.artifact_uri}/{part}"
@@ -95,27 +94,28 @@ def _download(uri: str, folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     gone = SadclError(
-        "A file of the registry is gone", where=uri, fix="Bring its artefacts back from a backup, or register anew"
+        "A file of the registry is gone", where=uri, fix="Restore its artifacts from a backup, or register again"
     )
     try:
         return Path(download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     except OSError:
         raise gone from None
     except MlflowException as error:
-        raise (gone if "failures occurred" in str(error) else error) from None
+        raise (gone if "failures occurred" in str(error) else error) from None  # MLflow has no code for it
 
 
-def _compare(version: "ModelVersion", expected: dict[str, str], found: dict[str, str]) -> None:
-    differ = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    if not differ:
+def _compare(version: "ModelVersion", expected: dict[str, str], actual: dict[str, str]) -> None:
+    differing = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
+    if not differing:
         return
-    name = differ[0]
-    if name not in found:
-        how = "is gone"
+    name = differing[0]
+    if name not in actual:
+        difference = "is gone"
     else:
-        how = f"{'is not the same as' if name in expected else 'was not there'} when it was registered"
+        difference = "has changed since" if name in expected else "was added after"
+        difference += " the version was registered"
     raise SadclError(
-        f"{name} {how}" + (f", and {len(differ) - 1} more differ" if differ[1:] else ""),
+        f"{name} {difference}" + (f", and {len(differing) - 1} more files differ" if differing[1:] else ""),
         where=f"models:/{version.name}/{version.version}",
-        fix="Do not use this version; find out who changed it, and register the model anew",
+        fix="Do not use this version; find out who changed it, and register the model again",
     )

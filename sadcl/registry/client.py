@@ -1,4 +1,4 @@
-"""Where the registry is, how MLflow starts quietly, and its errors in our words: the one door to MLflow."""
+"""Connection to the registry: its address, a quiet MLflow client, and the commands of MLflow's server."""
 
 import os
 import sys
@@ -19,60 +19,63 @@ USERNAME, PASSWORD = processes.LOGIN
 HOST = "127.0.0.1"
 
 
-def address(root: Path = Path(".")) -> str:
-    """The registry's address: ``MLFLOW_TRACKING_URI``, or sqlite in the project."""
+def registry_address(root: Path = Path(".")) -> str:
+    """Address of the registry: ``MLFLOW_TRACKING_URI``, or SQLite in the project."""
     return os.environ.get(ADDRESS) or f"sqlite:///{(root / layout.MLFLOW_DATABASE).resolve()}"
 
 
-def database(root: Path = Path(".")) -> Path | None:
-    """The sqlite file behind the address; None where it is a server."""
-    where = address(root)
-    return Path(where.removeprefix("sqlite:///")).resolve() if where.startswith("sqlite:///") else None
+def database_file(root: Path = Path(".")) -> Path | None:
+    """SQLite file of the registry; None where the registry is a server."""
+    uri = registry_address(root)
+    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
 
 
-def artifacts(root: Path = Path(".")) -> Path | None:
-    """Where models and reports of a sqlite registry lie, beside its file; a server knows its own place."""
-    file = database(root)
+def artifact_folder(root: Path = Path(".")) -> Path | None:
+    """Folder with models and reports of an SQLite registry, beside its file; None where a server has its own."""
+    file = database_file(root)
     return None if file is None else file.parent / "mlartifacts"
 
 
-def exists(root: Path = Path(".")) -> bool:
-    """Whether there is anything to ask; a project that registered nothing yet has no file."""
-    file = database(root)
+def registry_exists(root: Path = Path(".")) -> bool:
+    """Whether the registry exists: before the first registration a project has no SQLite file."""
+    file = database_file(root)
     return file is None or file.exists()
 
 
 @contextmanager
 def connect(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowClient"]:
-    """A client of the registry; inside, MLflow is quiet and its errors are sentences.
+    """Yield a client of the registry; inside, MLflow is quiet and its errors are sentences.
 
     Args:
         root: the project's folder.
-        changing: one process of this project at a time.
+        changing: take the project's lock, so that one process at a time changes the registry.
 
     Raises:
-        SadclError: the registry can't be reached, refuses, or does not know what is asked for.
+        SadclError: the registry can't be reached, refuses the request, or lacks what it names.
     """
-    _make_room(root)
+    _make_folder(root)
     with ExitStack() as stack:
         if changing:
             stack.enter_context(files.lock(root / layout.REGISTRY_LOCK, "changing the registry"))
         stack.enter_context(mlflow_context.silence())
-        stack.enter_context(mlflow_context.translate_errors(address(root)))
-        stack.enter_context(mlflow_context.pointed_at(address(root)))
+        stack.enter_context(mlflow_context.translate_errors(registry_address(root)))
+        stack.enter_context(mlflow_context.pointed_at(registry_address(root)))
         from mlflow import MlflowClient
 
-        yield MlflowClient(tracking_uri=address(root), registry_uri=address(root))
+        yield MlflowClient(tracking_uri=registry_address(root), registry_uri=registry_address(root))
 
 
 @contextmanager
 def logged_in_as(name: str, password: str) -> Iterator[None]:
-    """Ask the registry in a person's own name; nobody else in this process asks anything meanwhile."""
-    mine = {USERNAME: name, PASSWORD: password}
+    """Log in to the registry with another account.
+
+    MLflow reads the account from the environment of the process, so other threads wait meanwhile.
+    """
+    login = {USERNAME: name, PASSWORD: password}
     with mlflow_context.one_at_a_time:
-        before = {variable: os.environ.get(variable) for variable in mine}
+        before = {variable: os.environ.get(variable) for variable in login}
         try:
-            os.environ.update(mine)
+            os.environ.update(login)
             yield
         finally:
             for variable, value in before.items():
@@ -82,53 +85,53 @@ def logged_in_as(name: str, password: str) -> Iterator[None]:
                     os.environ[variable] = value
 
 
-def check(root: Path = Path(".")) -> None:
-    """Ask the registry for nothing much.
+def check_connection(root: Path = Path(".")) -> None:
+    """Check the connection by a small request.
 
     Raises:
-        SadclError: it can't be reached or refuses.
+        SadclError: the registry can't be reached or refuses.
     """
     with connect(root) as client:
         client.search_registered_models(max_results=1)
 
 
-def page_command(port: int, root: Path = Path(".")) -> list[str]:
-    """The command that shows MLflow's pages on loopback.
+def pages_command(port: int, root: Path = Path(".")) -> list[str]:
+    """Command that serves MLflow's pages of an SQLite registry on loopback.
 
     Raises:
-        SadclError: the registry is a server, which shows its pages itself.
+        SadclError: the registry is a server, which serves its pages itself.
     """
-    place = artifacts(root)
-    if place is None:
+    folder = artifact_folder(root)
+    if folder is None:
         raise SadclError(
-            "MLflow's pages are shown by the server already",
-            where=mlflow_context.shown(address(root)),
+            "The server already serves MLflow's pages",
+            where=mlflow_context.shown(registry_address(root)),
             fix="Open it in a browser",
         )
-    place.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     variables = ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true"]
     return [
         "env",
         *variables,
-        *server(port),
+        *server_command(port),
         "--backend-store-uri",
-        address(root),
+        registry_address(root),
         "--default-artifact-root",
-        str(place),
+        str(folder),
     ]
 
 
-def server(port: int) -> list[str]:
-    """The command that starts MLflow's server on loopback, without where it keeps its things."""
+def server_command(port: int) -> list[str]:
+    """Command that starts MLflow's server on loopback, without its storage options."""
     return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
 
 
-def _make_room(root: Path) -> None:
-    file = database(root)
+def _make_folder(root: Path) -> None:
+    file = database_file(root)
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SadclError(
-            f"There can be no registry here: {error.strerror}", where=file, fix=f"Check {ADDRESS}"
+            f"The registry's folder can't be created: {error.strerror}", where=file, fix=f"Check {ADDRESS}"
         ) from None

@@ -5,43 +5,47 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-from sadcl.registry.lookup import address
+from sadcl.registry.lookup import model_uri
 from sadcl.registry.schema import DECISION, REJECT, VERDICT_DIGEST, protected
 
-DECIDED = ("action", "model", "from", "to", "challenger", "weights", "verdict", "reason", "user", "time")
-"""What a decision may say, each a text or null."""
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+FIELDS = ("action", "model", "from", "to", "challenger", "weights", "verdict", "reason", "user", "time")
+"""Fields of a decision, each a string or null."""
 
 
 def decision(version: "ModelVersion") -> dict[str, Any]:
-    """What was decided last on a version, by whom and why; empty where nobody did with sadcl."""
+    """Last decision on a version; empty where it has none that sadcl wrote.
+
+    A copy in production carries the tags of its source, also a decision that is about the source.
+    """
     value = read_decision(version.tags.get(DECISION, ""))
     to = str(version.version) if protected(str(version.name)) else None
     return value if (value.get("model"), value.get("to")) == (version.name, to) else {}
 
 
 def decision_text(decided: Mapping[str, Any]) -> str:
-    """A decision as the tag holds it: the same one has one text."""
+    """JSON of a decision as its tag holds it; equal decisions have equal text."""
     return json.dumps(decided, sort_keys=True, ensure_ascii=False)
 
 
 def read_decision(text: str) -> dict[str, Any]:
-    """A decision from its text; empty where it is none, or says what no decision says."""
+    """Parse a decision; empty where the text is no decision, or has other fields."""
     try:
         value = json.loads(text)
-        known = isinstance(value, dict) and value.keys() <= set(DECIDED)
-        if not known or not all(said is None or isinstance(said, str) for said in value.values()):
+        known = isinstance(value, dict) and value.keys() <= set(FIELDS)
+        if not known or not all(field is None or isinstance(field, str) for field in value.values()):
             return {}
-        decision_text(value).encode()
+        decision_text(value).encode()  # half of a surrogate pair can't be encoded
         datetime.fromisoformat(value.get("time") or "")
-    except (ValueError, RecursionError):  # half of a character pair can't be encoded
+    except (ValueError, RecursionError):
         return {}
     return dict(value)
 
 
 def rejection(version: "ModelVersion") -> dict[str, Any]:
-    """How a registered version was rejected; empty where it was not, or was judged anew since."""
+    """Rejection of a registered version; empty where there is none, or the gate has judged the version again since."""
     decided = decision(version)
-    rejected = decided.get("action") == REJECT and decided.get("challenger") == address(version)
+    rejected = decided.get("action") == REJECT and decided.get("challenger") == model_uri(version)
     return decided if rejected and decided.get("verdict") == version.tags.get(VERDICT_DIGEST) else {}

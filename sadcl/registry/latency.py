@@ -1,7 +1,7 @@
-"""How long one photo takes and how much memory a model needs, beside the champion in the same run.
+"""Latency and memory of a model, measured together with the champion's.
 
-Clocks differ from machine to machine and from hour to hour, so nothing is gated on them; models take turns, photo by
-photo, each in a process of its own, and what is shown is a ratio.
+Times differ from machine to machine and from hour to hour, so the gate judges none of them; models take turns, photo by
+photo, each in a process of its own, and the report shows ratios.
 """
 
 import io
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from sadcl.registry.publish import Registration
 
 MODEL, CHAMPION = "model", "champion"
-ROUNDS, WARM = 40, 5
-REFUSED = "refused: "
+ROUNDS, WARM_UP = 40, 5
+FAILED = "refused: "
+"""How a process begins the line that says why it can't load its model."""
 KIB = 1024
 
 
 @dataclass(frozen=True)
 class Speed:
-    """One model, one photo at a time.
+    """Speed of a model that tags one photo at a time.
 
     Attributes:
         p95: milliseconds that 19 of 20 photos stay below, from bytes to labels.
@@ -42,45 +43,43 @@ class Speed:
     peak: float
 
 
-def note(published: "Registration", root: Path = Path(".")) -> str:
-    """Measure a version that was just registered beside the champion, and tell its run and its readers.
+def record_latency(registration: "Registration", root: Path = Path(".")) -> str:
+    """Measure a version that was just registered, and the champion; write the figures to its run and its tags.
 
     Returns:
-        What was found, or why nothing was, as a sentence: the version is registered all the same.
+        Latency and memory, or why they could not be measured, as a sentence: the version is registered all the same.
     """
     try:
-        return _noted(published, root)
+        return _measure_version(registration, root)
     except SadclError as error:
-        return f"It could not be timed: {str(error).rstrip('.')}"
+        return f"Its latency could not be measured: {str(error).rstrip('.')}"
 
 
-def _noted(published: "Registration", root: Path) -> str:
-    from sadcl.registry import client as store
+def _measure_version(registration: "Registration", root: Path) -> str:
     from sadcl.registry import lookup, schema, stage_outputs
+    from sadcl.registry.client import connect
 
-    reigning = champion.read_champion(root / layout.CHAMPION)
+    recorded = champion.read_champion(root / layout.CHAMPION)
     models = {MODEL: root / stage_outputs.collect_stage_outputs(root).file}
-    if reigning is not None:
-        models[CHAMPION] = champion.weights_file(reigning, root / layout.CHAMPION_FOLDER)
-    found = {name: asdict(speed) for name, speed in measure(models).items()}
-    with store.connect(root, changing=True) as client:
-        version = lookup.version(client, published.name, published.version)
-        client.set_model_version_tag(published.name, published.version, schema.SPEED, json.dumps(found, sort_keys=True))
-        for figure, value in found[MODEL].items():
+    if recorded is not None:
+        models[CHAMPION] = champion.weights_file(recorded, root / layout.CHAMPION_FOLDER)
+    speeds = {name: asdict(speed) for name, speed in measure(models).items()}
+    with connect(root, changing=True) as client:
+        version = lookup.get_version(client, registration.name, registration.version)
+        client.set_model_version_tag(
+            registration.name, registration.version, schema.SPEED, json.dumps(speeds, sort_keys=True)
+        )
+        for figure, value in speeds[MODEL].items():
             client.log_metric(str(version.run_id), f"speed/{figure}", value)
-    ours, theirs = found[MODEL], found.get(CHAMPION)
-    beside = (
-        "" if theirs is None else f", {_times(ours, theirs, 'p95')} and {_times(ours, theirs, 'peak')} the champion's"
-    )
-    return f"One photo takes up to {ours['p95']:.0f} ms (19 of 20) and {ours['peak']:.0f} MiB of memory{beside}"
-
-
-def _times(ours: Mapping[str, float], theirs: Mapping[str, float], figure: str) -> str:
-    return f"{ours[figure] / theirs[figure]:.2f} times"
+    sentence = f"One photo takes {speeds[MODEL]['p95']:.0f} ms (95th percentile) and {speeds[MODEL]['peak']:.0f} MiB"
+    if CHAMPION in speeds:
+        ratios = {figure: f"{speeds[MODEL][figure] / speeds[CHAMPION][figure]:.2f}" for figure in ("p95", "peak")}
+        sentence += f", {ratios['p95']} and {ratios['peak']} times the champion's"
+    return sentence
 
 
 def measure(models: Mapping[str, Path], rounds: int = ROUNDS) -> dict[str, Speed]:
-    """Let models tag the same photo in turns.
+    """Measure models that tag the same photo in turns.
 
     Args:
         models: weights or ONNX files by name.
@@ -96,23 +95,24 @@ def measure(models: Mapping[str, Path], rounds: int = ROUNDS) -> dict[str, Speed
         )
         for name, file in models.items()
     }
-    taken: dict[str, list[float]] = {name: [] for name in models}
+    times: dict[str, list[float]] = {name: [] for name in models}
     try:
-        for turn in track(range(WARM + rounds), "one photo at a time", total=WARM + rounds, unit="photos"):
+        for turn in track(range(WARM_UP + rounds), "one photo at a time", total=WARM_UP + rounds, unit="photos"):
             for name, process in running.items():
-                spent = float(_ask(process, models[name]))
-                if turn >= WARM:
-                    taken[name].append(spent)
-        ends = {name: float(_end(process, models[name])) for name, process in running.items()}
+                elapsed = float(_ask(process, models[name]))
+                if turn >= WARM_UP:
+                    times[name].append(elapsed)
+        peaks = {name: float(_end(process, models[name])) for name, process in running.items()}
     finally:
         for process in running.values():
             process.kill()
             process.communicate()
-    return {name: Speed(sorted(taken[name])[int(0.95 * rounds)], ends[name]) for name in models}
+    return {name: Speed(sorted(times[name])[int(0.95 * rounds)], peaks[name]) for name in models}
 
 
 def _end(process: "subprocess.Popen[str]", file: Path) -> str:
-    return _whole(process.communicate()[0].strip(), file)
+    """Close a process's input and read its last line, the peak memory."""
+    return _checked(process.communicate()[0].strip(), file)
 
 
 def _ask(process: "subprocess.Popen[str]", file: Path) -> str:
@@ -121,21 +121,23 @@ def _ask(process: "subprocess.Popen[str]", file: Path) -> str:
     try:
         process.stdin.write("\n")
         process.stdin.flush()
-        said = process.stdout.readline().strip()
-    except OSError:
-        said = ""
-    return _whole(said, file)
+        line = process.stdout.readline().strip()
+    except OSError:  # the process ended
+        line = ""
+    return _checked(line, file)
 
 
-def _whole(said: str, file: Path) -> str:
-    if not said or said.startswith(REFUSED):
-        reason = said.removeprefix(REFUSED) or "its process ended"
-        raise SadclError(f"The model can't be timed: {reason}", where=file, fix="Try it with `sadcl predict`")
-    return said
+def _checked(line: str, file: Path) -> str:
+    if not line or line.startswith(FAILED):
+        reason = line.removeprefix(FAILED) or "its process ended"
+        raise SadclError(
+            f"The model's latency can't be measured: {reason}", where=file, fix="Try `sadcl predict` on it"
+        )
+    return line
 
 
 def _serve(file: Path) -> None:
-    """Tag a photo for each line that comes, and print how long it took; at the end, the memory."""
+    """Tag a photo for each input line and print the milliseconds; at the end of the input print the peak memory."""
     from PIL import Image
 
     from sadcl.weights import loader
@@ -143,18 +145,18 @@ def _serve(file: Path) -> None:
     try:
         model, photo = loader.load_tagger(file), io.BytesIO()
     except SadclError as error:
-        print(f"{REFUSED}{error.what}", flush=True)
+        print(f"{FAILED}{error.what}", flush=True)
         return
     Image.effect_noise((640, 480), 80).convert("RGB").save(photo, "JPEG", quality=90)
     for _ in sys.stdin:
-        began = time.perf_counter()
+        start = time.perf_counter()
         model.predict([photo.getvalue()])
-        print(1000 * (time.perf_counter() - began), flush=True)
+        print(1000 * (time.perf_counter() - start), flush=True)
     print(_peak(), flush=True)
 
 
 def _peak() -> float:
-    """MiB at most; the kernel's other count, ru_maxrss, begins with what the parent had."""
+    """Peak memory of this process in MiB; ru_maxrss would begin with the peak of the parent."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / KIB
 

@@ -1,9 +1,8 @@
-"""Where a model came from: code, data, settings, machine."""
+"""Lineage of a model: code, data, settings and machine that it came from."""
 
 import json
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from sadcl import files, params, processes
 from sadcl.registry.stage_outputs import LOCK, StageOutputs
@@ -14,45 +13,37 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def tags(made: StageOutputs) -> dict[str, str]:
-    """One tag a fact; a fact that is not known has no tag."""
-    commit = _git(made.root, "rev-parse", "HEAD")
-    changed = _git(made.root, "status", "--porcelain", "--untracked-files=no")
-    found = {
+def tags(outputs: StageOutputs) -> dict[str, str]:
+    """Tags about code, data, settings and machine; an unknown fact has no tag."""
+    commit = _git(outputs.root, "rev-parse", "HEAD")
+    changed = _git(outputs.root, "status", "--porcelain", "--untracked-files=no")
+    facts = {
         "mlflow.source.git.commit": commit,
         "sadcl.git": commit and f"{commit}{', edited' if changed else ''}",
-        "sadcl.dvc_lock": files.digest(made.root / LOCK),
-        "sadcl.data": files.digest_of([made.head.get("inputs"), made.metrics["digests"]["shards"]]),
-        "sadcl.recipe": recipe(made.root),
-        "sadcl.seed": str(made.seed),
-        "sadcl.device": str(made.head.get("device") or ""),
-        "sadcl.precision": str(made.head.get("precision") or ""),
+        "sadcl.dvc_lock": files.digest(outputs.root / LOCK),
+        "sadcl.data": files.digest_of([outputs.head.get("inputs"), outputs.metrics["digests"]["shards"]]),
+        "sadcl.recipe": recipe(outputs.root),
+        "sadcl.seed": str(outputs.seed),
+        "sadcl.device": str(outputs.head.get("device") or ""),
+        "sadcl.precision": str(outputs.head.get("precision") or ""),
         "sadcl.packages": json.dumps(versions(PACKAGES), sort_keys=True),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in facts.items() if value}
 
 
 def recipe(root: Path) -> str:
-    """The recipe that params.yaml is; empty where a person wrote their own."""
-    wanted = params.read_settings(root / params.FILE)
-    same = [name for name, path in params.known_recipes(root).items() if params.read_settings(path) == wanted]
-    return same[0] if same else ""
+    """Name of the recipe that params.yaml equals; empty where it equals none."""
+    settings = params.read_settings(root / params.FILE)
+    equal = [name for name, path in params.known_recipes(root).items() if params.read_settings(path) == settings]
+    return equal[0] if equal else ""
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions, without what names a build (`+cpu`)."""
+    """Installed versions by package, without the build (`+cpu`), which another machine may not offer."""
     return {name: metadata.version(name).partition("+")[0] for name in packages}
 
 
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, names joined by dots; lists stay whole."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    pairs = [flat(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
-    return {key: inner for pair in pairs for key, inner in pair.items()}
-
-
 def _git(root: Path, *words: str) -> str:
-    """What git says; empty where this is no repository, or has no commit."""
-    asked = processes.git(root, *words, timeout=60)
-    return asked.stdout.strip() if asked.returncode == 0 else ""
+    """Output of a git command; empty where this is no repository, or has no commit."""
+    process = processes.git(root, *words, timeout=60)
+    return process.stdout.strip() if process.returncode == 0 else ""

@@ -9,26 +9,26 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-def address(version: "ModelVersion") -> str:
-    """``models:/NAME/VERSION``."""
+def model_uri(version: "ModelVersion") -> str:
+    """MLflow's address of a version, ``models:/NAME/VERSION``."""
     return f"models:/{version.name}/{version.version}"
 
 
-def versions(client: "MlflowClient", name: str, beginning: bool = False) -> list["ModelVersion"]:
-    """All versions of a model, or of all models whose names begin like this."""
-    wanted = f"name LIKE '{name}%'" if beginning else f"name='{name}'"
-    found: list[ModelVersion] = []
+def list_versions(client: "MlflowClient", name: str, beginning: bool = False) -> list["ModelVersion"]:
+    """All versions of a model, or of every model whose name begins with ``name``."""
+    query = f"name LIKE '{name}%'" if beginning else f"name='{name}'"
+    entities: list[ModelVersion] = []
     token = None
     while True:
-        page = client.search_model_versions(wanted, max_results=200, page_token=token)
-        found += page
+        page = client.search_model_versions(query, max_results=200, page_token=token)
+        entities += page
         token = page.token
         if not token:
-            return found
+            return entities
 
 
 def version_with_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    """The version that has an alias; None where nobody has, or where there is no such model."""
+    """Version that has an alias; None where no version has it, or the model is missing."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -39,20 +39,20 @@ def version_with_alias(client: "MlflowClient", name: str, alias: str) -> "ModelV
         raise
 
 
-def version(client: "MlflowClient", name: str, number: str | int) -> "ModelVersion":
-    """A version by its number.
+def get_version(client: "MlflowClient", name: str, number: str | int) -> "ModelVersion":
+    """Version of a model by its number.
 
     Raises:
-        SadclError: it is no number, or there is no such version.
+        SadclError: it is no number, or the version is missing.
     """
     from mlflow.exceptions import MlflowException
 
-    known = "`sadcl status` says who challenges"
+    fix = "`sadcl status` shows the challenger"
     if not str(number).isdecimal():
-        raise SadclError(f"A version is a number, but it is {str(number)!r}", where=name, fix=known)
+        raise SadclError(f"A version is a number, not {str(number)!r}", where=name, fix=fix)
     try:
         return client.get_model_version(name, str(number))
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise SadclError(f"There is no version {number} of {name}", fix=known) from None
+            raise SadclError(f"There is no version {number} of {name}", fix=fix) from None
         raise

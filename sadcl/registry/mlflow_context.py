@@ -1,4 +1,4 @@
-"""MLflow without its noise: no log lines, its errors in our words, its globals as they were."""
+"""Contexts for MLflow: no log lines, errors as sentences, global state restored."""
 
 import logging
 import os
@@ -20,20 +20,21 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""Environment that MLflow reads; what a person has set stays."""
+"""Environment variables for MLflow; those that the user has set stay."""
 
 FIXES = {
     "UNAUTHENTICATED": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-    "PERMISSION_DENIED": "Ask a person who may do this, or log in as one",
-    "RESOURCE_DOES_NOT_EXIST": "`sadcl status` says what is there",
+    "PERMISSION_DENIED": "Log in with an account that has this right",
+    "RESOURCE_DOES_NOT_EXIST": "`sadcl status` shows what exists",
 }
 
 one_at_a_time = threading.RLock()
+"""Held while MLflow's global state is changed: it belongs to the whole process."""
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """No telemetry, no warnings, no log lines: nobody who only uses sadcl could act on them."""
+    """Switch off telemetry, warnings and log lines: users of sadcl can't act on them."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
@@ -41,30 +42,30 @@ def silence() -> Iterator[None]:
         from mlflow.utils.logging_utils import MLFLOW_LOGGING_STREAM
 
         alembic, stream = logging.getLogger("alembic"), vars(MLFLOW_LOGGING_STREAM)
-        level, spoke = alembic.level, stream.get("write")
+        level, write = alembic.level, stream.get("write")
         alembic.setLevel(logging.ERROR)
-        stream["write"] = lambda text: None  # its own switch is put back on by MLflow's autologging
+        stream["write"] = lambda text: None  # MLflow's autologging turns its own switch on again
         try:
             yield
         finally:
-            stream.pop("write") if spoke is None else stream.update(write=spoke)
+            stream.pop("write") if write is None else stream.update(write=write)
             alembic.setLevel(level)
 
 
 @contextmanager
-def pointed_at(where: str) -> Iterator[None]:
-    """MLflow's own global address, for calls that take no client; put back afterwards."""
+def pointed_at(uri: str) -> Iterator[None]:
+    """Set MLflow's global address, for calls that take no client, and restore it afterwards."""
     import mlflow
 
     with one_at_a_time:
         environment = os.environ.get(ADDRESS)
         known = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
         before = mlflow.get_tracking_uri() if known else None
-        mlflow.set_tracking_uri(where)
+        mlflow.set_tracking_uri(uri)
         try:
             yield
         finally:
-            mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None is how it forgets
+            mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None resets it
             if environment is None:
                 os.environ.pop(ADDRESS, None)
             else:
@@ -72,11 +73,11 @@ def pointed_at(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def translate_errors(where: str) -> Iterator[None]:
-    """MLflow's errors as sentences.
+def translate_errors(uri: str) -> Iterator[None]:
+    """Translate MLflow's errors into sentences.
 
     Raises:
-        SadclError: instead of what MLflow, its database or its connection raised.
+        SadclError: MLflow, its database or its connection raised an error.
     """
     from mlflow.exceptions import MlflowException
     from requests import RequestException
@@ -86,37 +87,37 @@ def translate_errors(where: str) -> Iterator[None]:
         yield
     except (RequestException, SQLAlchemyError) as error:
         raise SadclError(
-            f"The registry failed: {_first_line(error)}", where=shown(where), fix=f"Check {ADDRESS}, then try again"
+            f"The registry failed: {_first_line(error)}", where=shown(uri), fix=f"Check {ADDRESS}, then try again"
         ) from error
     except MlflowException as error:
-        answer = error.__cause__ if isinstance(error.__cause__, MlflowException) else error  # the server's own words
-        raise _sentence(answer, where) from error
+        cause = error.__cause__ if isinstance(error.__cause__, MlflowException) else error  # the server's own message
+        raise _sentence(cause, uri) from error
 
 
-def _sentence(error: Exception, where: str) -> SadclError:
+def _sentence(error: Exception, uri: str) -> SadclError:
     text, code = _first_line(error), str(getattr(error, "error_code", ""))
     if "Max retries" in text or "failed with exception" in text:
         return SadclError(
-            "The registry can't be reached", where=shown(where), fix=f"Start the server, or check {ADDRESS}"
+            "The registry can't be reached", where=shown(uri), fix=f"Start the server, or check {ADDRESS}"
         )
     if "error code 401" in text:
-        return SadclError("The registry does not know you", where=shown(where), fix=FIXES["UNAUTHENTICATED"])
+        return SadclError("The registry does not know you", where=shown(uri), fix=FIXES["UNAUTHENTICATED"])
     if "error code 403" in text:
-        return SadclError("The registry does not allow you this", where=shown(where), fix=FIXES["PERMISSION_DENIED"])
+        return SadclError("The registry does not allow you this", where=shown(uri), fix=FIXES["PERMISSION_DENIED"])
     if "out-of-date database schema" in text:
         return SadclError(
-            "The registry was written by another MLflow",
-            where=shown(where),
-            fix=f"Keep a copy of it, then run `mlflow db upgrade {shown(where)}`",
+            "The registry was written by another version of MLflow",
+            where=shown(uri),
+            fix=f"Back it up, then run `mlflow db upgrade {shown(uri)}`",
         )
-    return SadclError(f"The registry refused: {text}", where=shown(where), fix=FIXES.get(code, f"Check {ADDRESS}"))
+    return SadclError(f"The registry refused: {text}", where=shown(uri), fix=FIXES.get(code, f"Check {ADDRESS}"))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
 
 
-def shown(where: str) -> str:
-    """The address without a password."""
-    parts = urlsplit(where)
-    return where.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
+def shown(uri: str) -> str:
+    """Address of a registry without a password, for messages."""
+    parts = urlsplit(uri)
+    return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)

@@ -1,4 +1,4 @@
-"""A model in MLflow's form: code and weights, no pickle, with the package that reads them."""
+"""MLflow model of the weights: no pickle, with a copy of the package that reads them."""
 
 import io
 import shutil
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parent.parent
 CODE = Path(__file__).with_name("pyfunc_model.py")
 REQUIRED = (*lineage.PACKAGES, "psutil", "pyyaml", "rich")
-"""Distributions that a process needs to tag photos with the package that the model carries."""
+"""Distributions that a process needs to predict with the package that the model carries."""
 
 
-def log(made: StageOutputs, run_id: str) -> "ModelInfo":
+def log(outputs: StageOutputs, run_id: str) -> "ModelInfo":
     """Store the model with a run.
 
     Returns:
@@ -28,23 +28,23 @@ def log(made: StageOutputs, run_id: str) -> "ModelInfo":
 
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
         info: ModelInfo = mlflow.pyfunc.log_model(
-            name=made.name,
+            name=outputs.name,
             python_model=str(CODE),
-            artifacts={"weights": str(made.root / made.file)},
+            artifacts={"weights": str(outputs.root / outputs.file)},
             code_paths=[str(_package(Path(folder)))],
             signature=signature(),
-            input_example=example(made),
-            pip_requirements=[f"{name}=={version}" for name, version in lineage.versions(_required(made)).items()],
+            input_example=example(outputs),
+            pip_requirements=[f"{name}=={version}" for name, version in lineage.versions(_required(outputs)).items()],
         )
     return info
 
 
-def _required(made: StageOutputs) -> tuple[str, ...]:
-    return (*REQUIRED, "onnx", "onnxruntime") if made.file == ONNX else REQUIRED
+def _required(outputs: StageOutputs) -> tuple[str, ...]:
+    return (*REQUIRED, "onnx", "onnxruntime") if outputs.file == ONNX else REQUIRED
 
 
 def signature() -> Any:
-    """A column of bytes in, two columns of lists out."""
+    """Signature of the model: a column of bytes in, two columns of lists out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Array
@@ -54,22 +54,25 @@ def signature() -> Any:
     return ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=outputs)
 
 
-def example(made: StageOutputs) -> Any:
-    """A table with one small generated photo; nobody's own photo leaves the project this way."""
+def example(outputs: StageOutputs) -> Any:
+    """Input example: a table with one small generated photo, since no photo of the data may leave the project."""
     import pandas as pd
     from PIL import Image
 
-    side = int(made.head["preprocessing"]["side"])
+    side = int(outputs.head["preprocessing"]["side"])
     photo = io.BytesIO()
     Image.linear_gradient("L").resize((side, side)).convert("RGB").save(photo, format="JPEG", quality=80)
     return pd.DataFrame({"image": [photo.getvalue()]})
 
 
 def _package(folder: Path) -> Path:
-    """A copy of this package's code, without caches and pages."""
+    """Copy the Python files of this package, without caches and static files."""
 
-    def unwanted(where: str, inside: list[str]) -> list[str]:
-        return [name for name in inside if not (name.endswith(".py") or (Path(where) / name).is_dir()) or name[0] == "."
-                or name == "__pycache__"]  # fmt: skip
+    def unwanted(folder: str, names: list[str]) -> list[str]:
+        return [
+            name
+            for name in names
+            if not (name.endswith(".py") or (Path(folder) / name).is_dir()) or name[0] == "." or name == "__pycache__"
+        ]
 
     return Path(shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=unwanted))

@@ -1,6 +1,7 @@
-"""A person makes a version the champion, rejects it, or goes back: checks first, then one step, then the repair.
+"""Decisions of reviewers: promotion, rejection and rollback.
 
-Whoever decides is whom the server knows by the log-in; it refuses what is not theirs (``sadcl.guard``).
+Each runs its checks, then changes the registry in one step, then repairs what follows from it. The server knows the
+reviewer by the log-in, and its guard (``sadcl.guard``) checks again.
 """
 
 import tempfile
@@ -10,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import layout, params
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, decision, identity, lookup, schema
-from sadcl.registry import client as store
+from sadcl.registry import artifacts, decision, eligibility, identity, lookup, schema
 from sadcl.registry.audit import log
+from sadcl.registry.client import connect, registry_exists
 from sadcl.registry.sync import champion_record, reconcile, require_no_champion_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-CHALLENGERS = "`sadcl status` says who does"
-REGISTER = "Let who registered it run `dvc repro` and `sadcl register`, which judge it again"
+SHOW_CHALLENGER = "`sadcl status` shows the challenger"
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Promotion:
 
     Attributes:
         name: of the registered model in production.
-        version: its number there, as text.
-        source: the registered version that it is a copy of, ``models:/NAME/VERSION``.
+        version: number in production, as text.
+        source: registered version that it copies, ``models:/NAME/VERSION``.
         weights: SHA-256 of its weights file.
         words: what happened, as a sentence.
     """
@@ -44,7 +44,7 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A version that challenges no longer.
+    """A rejected version, which challenges no longer.
 
     Attributes:
         name: of the registered model.
@@ -63,30 +63,29 @@ def promote(
     """Make a registered version the champion.
 
     Args:
-        version: of the registered model.
-        reason: why; it stands in the audit.
-        first: there is no champion yet, and this is said on purpose.
-        seen: digest of the verdict that the person looked at; None decides on the one that is there.
+        version: number of the registered version.
+        reason: for the audit log.
+        first: confirms that there is no champion yet.
+        seen: digest of the verdict that the reviewer read; None stands for the present one.
         root: the project's folder.
 
     Raises:
-        SadclError: the verdict is another than ``seen``, is no pass or was made against another champion, a file
-            is not the one that was registered, there is no reason, or ``first`` is wrong. Nothing was changed.
+        SadclError: a promotion rule objects, a file is not the one that was registered, there is no reason, or
+            ``first`` is wrong. Nothing was changed.
     """
-    _reasoned(reason)
+    _require_reason(reason)
     name = _name(root)
-    with store.connect(root, changing=True) as client:
+    with connect(root, changing=True) as client:
         reconcile(client, name, root)
-        candidate = lookup.version(client, name, version)
-        reigning = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
-        _may_begin(reigning, first, root)
-        _as_seen(candidate, seen)
-        _may_reign(candidate, reigning)
+        candidate = lookup.get_version(client, name, version)
+        champion = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
+        _may_begin(champion, first, root)
+        _require_eligible(candidate, champion, seen, schema.PROMOTE)
         _verify_files(client, candidate)
         copy = _copy(client, candidate, schema.production(name))
-        _set_champion(client, copy, reigning, _promotes(candidate), reason, root)
+        _set_champion(client, copy, champion, _promotion(candidate), reason, root)
         reconcile(client, name, root)
-    return _champion(copy, f"Version {candidate.version} of {name} is champion now, as", reigning)
+    return _describe(copy, f"Version {candidate.version} of {name} is champion now, as", champion)
 
 
 def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
@@ -95,52 +94,52 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
     Raises:
         SadclError: there is no reason, no champion, or none before it. Nothing was changed.
     """
-    _reasoned(reason)
+    _require_reason(reason)
     name = _name(root)
     production = schema.production(name)
-    with store.connect(root, changing=True) as client:
+    with connect(root, changing=True) as client:
         reconcile(client, name, root)
-        reigning = lookup.version_with_alias(client, production, schema.CHAMPION)
+        champion = lookup.version_with_alias(client, production, schema.CHAMPION)
         previous = lookup.version_with_alias(client, production, schema.PREVIOUS)
-        if reigning is None or previous is None or previous.version == reigning.version:
+        if champion is None or previous is None or previous.version == champion.version:
             raise SadclError("There is no previous champion to go back to", where=production)
         _verify_files(client, previous)
-        _set_champion(client, previous, reigning, {"action": schema.ROLLBACK}, reason, root)
+        _set_champion(client, previous, champion, {"action": schema.ROLLBACK}, reason, root)
         reconcile(client, name, root)
-    return _champion(previous, "Back to", reigning)
+    return _describe(previous, "Back to", champion)
 
 
 def reject(version: str | int, reason: str, *, seen: str | None = None, root: Path = Path(".")) -> Rejection:
-    """Take the challenge from a version; only another verdict makes it challenge again.
+    """Reject a challenger; only a new verdict makes it challenge again.
 
     Args:
-        version: of the registered model, which challenges.
-        reason: why; it stands in the audit.
-        seen: digest of the verdict that the person looked at; None decides on the one that is there.
+        version: number of the registered version, which challenges.
+        reason: for the audit log.
+        seen: digest of the verdict that the reviewer read; None stands for the present one.
         root: the project's folder.
 
     Raises:
-        SadclError: it does not challenge, its verdict is another than ``seen``, or there is no reason. Nothing was
+        SadclError: a promotion rule objects, the version does not challenge, or there is no reason. Nothing was
             changed.
     """
-    _reasoned(reason)
+    _require_reason(reason)
     name = _name(root)
-    with store.connect(root, changing=True) as client:
+    with connect(root, changing=True) as client:
         reconcile(client, name, root)
-        candidate = lookup.version(client, name, version)
-        _as_seen(candidate, seen)
-        _not_rejected(candidate)
+        candidate = lookup.get_version(client, name, version)
+        champion = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
+        _require_eligible(candidate, champion, seen, schema.REJECT)
         if schema.CHALLENGER not in candidate.aliases:
-            raise SadclError("This version does not challenge", where=lookup.address(candidate), fix=CHALLENGERS)
+            raise SadclError("This version does not challenge", where=lookup.model_uri(candidate), fix=SHOW_CHALLENGER)
         decided = {
             "action": schema.REJECT,
             "model": name,
             "from": None,
             "to": None,
-            "challenger": lookup.address(candidate),
+            "challenger": lookup.model_uri(candidate),
             "weights": str(candidate.tags.get(schema.WEIGHTS, "")),
             "verdict": candidate.tags.get(schema.VERDICT_DIGEST),
-            **_by(reason, root),
+            **_signature(reason, root),
         }
         _decide(client, candidate, decided)
         reconcile(client, name, root)
@@ -149,70 +148,41 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
     )
 
 
-def _reasoned(reason: str) -> None:
+def _require_reason(reason: str) -> None:
     if not reason.strip():
-        raise SadclError("A decision needs a reason", fix='Say why: --reason "..."')
+        raise SadclError("A decision needs a reason", fix='Give one: --reason "..."')
 
 
 def _name(root: Path) -> str:
-    if not store.exists(root):
+    if not registry_exists(root):
         raise SadclError("Nothing is registered yet", where=root, fix="Run `sadcl register` first")
     return params.load("register", path=root / params.FILE).register_.name
 
 
-def _may_begin(reigning: "ModelVersion | None", first: bool, root: Path) -> None:
-    """The very first champion is named as such, and only that one."""
-    if reigning is None:
+def _may_begin(champion: "ModelVersion | None", first: bool, root: Path) -> None:
+    """Require ``first`` for the first champion, and only for that one: nobody replaces a champion by accident."""
+    if champion is None:
         require_no_champion_file(root)
         if not first:
-            raise SadclError("There is no champion yet to compare with", fix="Say --first if this one is to begin")
+            raise SadclError("There is no champion yet", fix="Add --first if this version is to be the first one")
     elif first:
         raise SadclError(
-            f"There is a champion already: {reigning.name} version {reigning.version}", fix="Leave --first out"
+            f"There is a champion already: {champion.name} version {champion.version}", fix="Leave out --first"
         )
 
 
-def _may_reign(candidate: "ModelVersion", reigning: "ModelVersion | None") -> None:
-    """The verdict passed, against the champion that reigns now."""
-    where = lookup.address(candidate)
-    _not_rejected(candidate)
-    weights = reigning.tags.get(schema.WEIGHTS, "?") if reigning is not None else ""
-    if weights == candidate.tags.get(schema.WEIGHTS):
-        raise SadclError("This model is the champion already", where=where)
-    verdict = candidate.tags.get(schema.VERDICT)
-    if verdict != "pass":
-        raise SadclError(
-            f"Its verdict is {verdict or 'unknown'}: {candidate.tags.get(schema.WORDS, 'nobody judged it')}".rstrip(
-                "."
-            ),
-            where=where,
-            fix="Only a model that passed the gate can be promoted",
-        )
-    judged = candidate.tags.get(schema.JUDGED_AGAINST)
-    if judged is None or judged != weights:
-        raise SadclError("The champion has changed since the gate judged this model", where=where, fix=REGISTER)
+def _require_eligible(
+    candidate: "ModelVersion", champion: "ModelVersion | None", seen: str | None, action: str
+) -> None:
+    """Raise the first objection to a decision; without ``seen`` it is about the present verdict."""
+    digest = candidate.tags.get(schema.VERDICT_DIGEST) if seen is None else seen
+    rejection, champion_tags = decision.rejection(candidate), None if champion is None else champion.tags
+    for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
+        raise SadclError(objection.what, where=lookup.model_uri(candidate), fix=objection.fix)
 
 
-def _as_seen(candidate: "ModelVersion", seen: str | None) -> None:
-    """Nobody decides on a verdict that came after the look, or is being written just now."""
-    verdict = candidate.tags.get(schema.VERDICT_DIGEST)
-    if verdict == "":
-        raise SadclError("It is being judged anew", where=lookup.address(candidate), fix="Try again in a moment")
-    if seen is not None and seen != verdict:
-        raise SadclError("It was judged anew since it was looked at", where=lookup.address(candidate), fix="Look again")
-
-
-def _promotes(candidate: "ModelVersion") -> dict[str, str | None]:
+def _promotion(candidate: "ModelVersion") -> dict[str, str | None]:
     return {"action": schema.PROMOTE, "verdict": candidate.tags.get(schema.VERDICT_DIGEST)}
-
-
-def _not_rejected(candidate: "ModelVersion") -> None:
-    if rejected := decision.rejection(candidate):
-        raise SadclError(
-            f"It was rejected by {rejected['user']}: {rejected['reason']}".rstrip("."),
-            where=lookup.address(candidate),
-            fix="Another verdict, by `dvc repro` and `sadcl register`, makes it challenge again",
-        )
 
 
 def _verify_files(client: "MlflowClient", version: "ModelVersion") -> None:
@@ -221,9 +191,9 @@ def _verify_files(client: "MlflowClient", version: "ModelVersion") -> None:
 
 
 def _copy(client: "MlflowClient", candidate: "ModelVersion", production: str) -> "ModelVersion":
-    """The version in production that is this one: there already (an earlier reign, or a killed call), or copied."""
-    source = lookup.address(candidate)
-    for version in lookup.versions(client, production):
+    """Copy of the candidate in production; an existing one (a former champion, or of a killed call) is used again."""
+    source = lookup.model_uri(candidate)
+    for version in lookup.list_versions(client, production):
         if version.source == source and version.tags.get(artifacts.PINS) == candidate.tags[artifacts.PINS]:
             return version
     return client.copy_model_version(source, production)
@@ -232,41 +202,43 @@ def _copy(client: "MlflowClient", candidate: "ModelVersion", production: str) ->
 def _set_champion(
     client: "MlflowClient",
     version: "ModelVersion",
-    reigning: "ModelVersion | None",
-    act: dict[str, str | None],
+    champion: "ModelVersion | None",
+    action: dict[str, str | None],
     reason: str,
     root: Path,
 ) -> None:
     """Write the decision on the version, then move the alias: the one step in which the champion changes."""
     decided = {
-        **act,
+        **action,
         "model": str(version.name),
-        "from": str(reigning.version) if reigning is not None else None,
+        "from": str(champion.version) if champion is not None else None,
         "to": str(version.version),
         "challenger": str(version.source),
         "weights": champion_record(version)["weights"],
-        **_by(reason, root),
+        **_signature(reason, root),
     }
     _decide(client, version, decided)
-    now = lookup.version_with_alias(client, version.name, schema.CHAMPION)
-    if (now and now.version) != (reigning and reigning.version):
-        raise SadclError("Somebody else made another model champion just now", where=version.name, fix=REGISTER)
+    # MLflow has no compare-and-set: without a guard this narrows the race of two reviewers, it can't close it.
+    current = lookup.version_with_alias(client, version.name, schema.CHAMPION)
+    if (current and current.version) != (champion and champion.version):
+        raise SadclError(
+            "Somebody else made another model champion just now", where=version.name, fix=eligibility.REGISTER_AGAIN
+        )
     client.set_registered_model_alias(version.name, schema.CHAMPION, version.version)
 
 
-def _by(reason: str, root: Path) -> dict[str, str]:
+def _signature(reason: str, root: Path) -> dict[str, str]:
     return {"reason": reason.strip(), "user": identity.decider(root), "time": log.now()}
 
 
 def _decide(client: "MlflowClient", version: "ModelVersion", decided: dict[str, Any]) -> None:
-    """What makes it so; all else is repaired from it."""
+    """Write the decision, from which `sadcl sync` repairs everything else after a killed call."""
     client.set_model_version_tag(version.name, version.version, schema.DECISION, decision.decision_text(decided))
 
 
-def _champion(version: "ModelVersion", what: str, reigning: "ModelVersion | None") -> Promotion:
-    place = f"{version.name} version {version.version}"
-    after = f"; version {reigning.version} is the previous one" if reigning is not None else ""
-    return Promotion(
-        str(version.name), str(version.version), str(version.source), champion_record(version)["weights"],
-        f"{what} {place}{after}. Commit data/champion.json, data/champion.dvc and {layout.AUDIT_LOG}.",
-    )  # fmt: skip
+def _describe(version: "ModelVersion", beginning: str, previous: "ModelVersion | None") -> Promotion:
+    sentence = f"{beginning} {version.name} version {version.version}"
+    if previous is not None:
+        sentence += f"; version {previous.version} is the previous one"
+    weights = champion_record(version)["weights"]
+    return Promotion(str(version.name), str(version.version), str(version.source), weights, f"{sentence}.")

@@ -1,6 +1,6 @@
-"""Publish what the stages made: a run with its figures, and a version of the registered model.
+"""Publication of a release: an MLflow run with its figures, and a version of the registered model.
 
-The same model never registers twice. Called again, verdict and alias are brought up to date.
+The same model never registers twice: a second call brings the verdict and the alias up to date.
 """
 
 import json
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from sadcl import files, layout
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, decision, identity, lineage, lookup, package, run_log, schema
-from sadcl.registry import client as store
-from sadcl.registry import stage_outputs as stages_made
+from sadcl.registry import artifacts, decision, identity, lookup, package, run_log, schema, stage_outputs
+from sadcl.registry.client import artifact_folder, connect, database_file
 from sadcl.registry.model_card import card
+from sadcl.registry.release import Release, percent, prepare
 from sadcl.registry.stage_outputs import StageOutputs
 
 if TYPE_CHECKING:
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 EVIDENCE = (layout.SCORES, layout.METRICS)
-"""What the verdict stands on: pinned with the version."""
+"""Files that the verdict was computed from: pinned with the version."""
 
-SHOWN = (layout.MODEL_REPORT, layout.VERDICT, layout.VALIDATION, Path("params.yaml"), stages_made.LOCK)
-"""What people look at; a later gate run may replace it."""
+REPORTS = (layout.MODEL_REPORT, layout.VERDICT, layout.VALIDATION, Path("params.yaml"), stage_outputs.LOCK)
+"""Files for readers; a later run of the gate may replace them."""
 
-REVIEWED = ("mAP", "CF1", "OF1")
 DESCRIPTION = 5000
 """Characters of a description that MLflow's database holds."""
 
@@ -41,7 +40,7 @@ class Registration:
         version: its number, as text.
         alias: ``challenger``, or None.
         new: registered just now.
-        words: the same as a sentence.
+        words: what happened, as a sentence.
     """
 
     name: str
@@ -52,62 +51,77 @@ class Registration:
 
 
 def publish(root: Path = Path(".")) -> Registration:
-    """Register the model that the gate judged and say whether it may challenge.
+    """Register the model that the gate judged; it becomes the challenger if it passed.
 
     Raises:
-        SadclError: a file is missing or about another model, or the registry can't be had.
+        SadclError: a file is missing or about another model, or the registry can't be reached.
     """
-    made = stages_made.collect_stage_outputs(root)
-    with store.connect(root, changing=True) as client:
-        version = _registered(client, made)
-        new = version is None
-        if version is None:
-            version = _register(client, made)
-        _bring_up_to_date(client, made, version, new)
-        alias = _alias(client, made, version)
-    return Registration(made.name, str(version.version), alias, new, _words(made, version, alias, new))
+    release = prepare(root)
+    with connect(root, changing=True) as client:
+        return push(client, release)
 
 
-def _registered(client: "MlflowClient", made: StageOutputs) -> "ModelVersion | None":
-    """The version that is this model already."""
-    same = [v for v in lookup.versions(client, made.name) if v.tags.get(schema.IDENTITY) == made.identity]
+def push(client: "MlflowClient", release: Release) -> Registration:
+    """Register a release, or update its version where it is registered already.
+
+    Raises:
+        SadclError: the registry refuses, or did not keep the files as they were sent.
+    """
+    version = _registered(client, release.outputs)
+    new = version is None
+    if version is None:
+        version = _register(client, release)
+    _bring_up_to_date(client, release, version, new)
+    alias = _alias(client, release.outputs, version)
+    name, words = release.outputs.name, _words(release.outputs, version, alias, new)
+    return Registration(name, str(version.version), alias, new, words)
+
+
+def _registered(client: "MlflowClient", outputs: StageOutputs) -> "ModelVersion | None":
+    """The oldest version with the identity of this model; None where it was not registered yet."""
+    versions = lookup.list_versions(client, outputs.name)
+    same = [version for version in versions if version.tags.get(schema.IDENTITY) == outputs.identity]
     return min(same, key=lambda version: int(version.version), default=None)
 
 
-def _register(client: "MlflowClient", made: StageOutputs) -> "ModelVersion":
-    experiment = _experiment(client, made)
-    _drop_unfinished(client, experiment, made)
-    run = client.create_run(experiment, tags=_run_tags(made), run_name=f"{made.name} {made.weights[:8]}").info
+def _register(client: "MlflowClient", release: Release) -> "ModelVersion":
+    """Log a run, then register a version of its model."""
+    outputs = release.outputs
+    experiment = _experiment(client, outputs)
+    _drop_unfinished(client, experiment, outputs)
+    tags = {schema.IDENTITY: outputs.identity, "mlflow.source.type": "PROJECT", **release.lineage}
+    run_id = client.create_run(experiment, tags=tags, run_name=f"{outputs.name} {outputs.weights[:8]}").info.run_id
     try:
-        model = package.log(made, run.run_id)
-        run_log.log_settings(client, made, run.run_id)
-        run_log.log(client, made, run.run_id, model.model_id)
+        model = package.log(outputs, run_id)
+        run_log.log_settings(client, release, run_id)
+        run_log.log_metrics(client, release, run_id, model.model_id)
         for path in EVIDENCE:
-            client.log_artifact(run.run_id, str(made.root / path), artifacts.EVIDENCE)
-        version = _version(client, made, run.run_id, model.model_uri)
-    except BaseException:
-        client.set_terminated(run.run_id, "FAILED")
+            client.log_artifact(run_id, str(outputs.root / path), artifacts.EVIDENCE)
+        version = _version(client, release, run_id, model.model_uri)
+    except BaseException:  # also where somebody interrupts: the next call drops failed runs of this model
+        client.set_terminated(run_id, "FAILED")
         raise
-    client.set_terminated(run.run_id)
+    client.set_terminated(run_id)
     return version
 
 
-def _version(client: "MlflowClient", made: StageOutputs, run_id: str, uri: str) -> "ModelVersion":
+def _version(client: "MlflowClient", release: Release, run_id: str, uri: str) -> "ModelVersion":
     """Register with its tags in one step: no version is ever without its pins."""
     import mlflow
 
+    outputs = release.outputs
     tags = {
-        schema.IDENTITY: made.identity,
-        schema.WEIGHTS: made.weights,
-        schema.TEST: made.test,
-        schema.MAP: _shown(made.metrics["sadcl"]["mAP"]),
-        artifacts.PINS: json.dumps(_pins(client, made, run_id, uri), sort_keys=True),
-        **lineage.tags(made),
+        schema.IDENTITY: outputs.identity,
+        schema.WEIGHTS: outputs.weights,
+        schema.TEST: outputs.test,
+        schema.MAP: percent(outputs.metrics["sadcl"]["mAP"]),
+        artifacts.PINS: json.dumps(_pins(client, release, run_id, uri), sort_keys=True),
+        **release.lineage,
     }
-    return mlflow.register_model(uri, made.name, tags=tags)
+    return mlflow.register_model(uri, outputs.name, tags=tags)
 
 
-def _pins(client: "MlflowClient", made: StageOutputs, run_id: str, uri: str) -> dict[str, str]:
+def _pins(client: "MlflowClient", release: Release, run_id: str, uri: str) -> dict[str, str]:
     """Digests of what the registry holds; weights and scores must be the ones that were judged."""
     from mlflow.artifacts import download_artifacts
 
@@ -115,120 +129,110 @@ def _pins(client: "MlflowClient", made: StageOutputs, run_id: str, uri: str) -> 
         model = Path(download_artifacts(artifact_uri=uri, dst_path=f"{folder}/{artifacts.MODEL}"))
         evidence = Path(client.download_artifacts(run_id, artifacts.EVIDENCE, folder))
         pins = artifacts.digests(model, artifacts.MODEL) | artifacts.digests(evidence, artifacts.EVIDENCE)
-    judged = artifacts.ONNX if made.file == stages_made.ONNX else artifacts.WEIGHTS
-    ours = {judged: made.weights, artifacts.SCORES: files.digest(made.root / layout.SCORES)}
-    if any(pins.get(name) != digest for name, digest in ours.items()):
+    weights = artifacts.ONNX if release.outputs.file == stage_outputs.ONNX else artifacts.WEIGHTS
+    judged = {weights: release.outputs.weights, artifacts.SCORES: release.scores}
+    if any(pins.get(name) != digest for name, digest in judged.items()):
         raise SadclError("The registry did not keep the files as they were sent", where=uri, fix="Register again")
     return pins
 
 
-def _bring_up_to_date(client: "MlflowClient", made: StageOutputs, version: "ModelVersion", new: bool) -> None:
-    """Verdict, model card and what people look at, as the stages left them last.
+def _bring_up_to_date(client: "MlflowClient", release: Release, version: "ModelVersion", new: bool) -> None:
+    """Write verdict, description, model card and reports, as the stages left them last.
 
-    A verdict that is no pass is written first and a pass last: killed in between, nothing looks passed
-    that is not. The digest says that all of this is there: it is taken away first and comes back at the very end. The
-    card tells the verdict, so it follows it; its lineage alone stays that of the registration.
+    The digest says that all of this is there: it is taken away first and comes back at the very end. The card tells
+    the verdict, so it follows it; its lineage alone stays that of the registration.
     """
-    digest = files.digest_of(made.verdict)
+    outputs = release.outputs
+    digest = files.digest_of(outputs.verdict)
     if not new and version.tags.get(schema.VERDICT_DIGEST) == digest:
         return
-    who = None if new else identity.logged_in(made.root)
-    if who is not None and who != version.user_id:
-        raise SadclError(
-            f"{version.user_id} registered this model, and the gate's new verdict on it is theirs to register",
-            where=lookup.address(version),
-            fix=f"Let {version.user_id} run `sadcl register`",
-        )
-    tags = {
-        schema.VERDICT: str(made.verdict["verdict"]),
-        schema.JUDGED_AGAINST: made.judged_against,
-        schema.WORDS: str(made.verdict["words"]),
-    }
-    order = list(tags) if not made.passed else [schema.JUDGED_AGAINST, schema.WORDS, schema.VERDICT]
-    client.set_model_version_tag(made.name, version.version, schema.VERDICT_DIGEST, "")
-    for name in order:
-        client.set_model_version_tag(made.name, version.version, name, tags[name])
-    told = _description(made, version)
-    client.update_model_version(made.name, version.version, told)
-    client.set_tag(str(version.run_id), "mlflow.note.content", told)
-    for path in SHOWN:
-        client.log_artifact(version.run_id, str(made.root / path))
-    for file, text in card.render(made, str(version.version), version.tags).items():
+    if not new:
+        _require_registrant(outputs, version)
+    client.set_model_version_tag(outputs.name, version.version, schema.VERDICT_DIGEST, "")
+    for name, value in _verdict_tags(outputs):
+        client.set_model_version_tag(outputs.name, version.version, name, value)
+    description = _description(release, version)
+    client.update_model_version(outputs.name, version.version, description)
+    client.set_tag(str(version.run_id), "mlflow.note.content", description)
+    for path in REPORTS:
+        client.log_artifact(version.run_id, str(outputs.root / path))
+    for file, text in card.render(release.card, str(version.version), version.tags).items():
         client.log_text(str(version.run_id), text, file)
-    client.set_model_version_tag(made.name, version.version, schema.VERDICT_DIGEST, digest)
+    client.set_model_version_tag(outputs.name, version.version, schema.VERDICT_DIGEST, digest)
 
 
-def _description(made: StageOutputs, version: "ModelVersion") -> str:
-    """What a reviewer reads first, in Markdown."""
-    rules = "\n".join(f"* **{rule['result']}**: {rule['words']}" for rule in made.verdict["rules"])
-    rows = "\n".join(
-        f"| {name} | " + " | ".join(_shown(made.metrics[key].get(figure)) for figure in REVIEWED) + " |"
-        for name, key in (("this model, SADCL", "sadcl"), ("its stage 1, SARL alone", "sarl"))
-    )
-    told = (
-        f"**Gate: {made.verdict['verdict']}**\n\n{rules}\n\n"
-        f"| test figures, % | {' | '.join(REVIEWED)} |\n|---{'|---' * len(REVIEWED)}|\n{rows}\n\n"
-        f"The artifact {card.CARD} of the run is the model card, {card.PAGE} the same as a page; "
-        f"{layout.MODEL_REPORT.name} has curves and photos."
-    )
-    how = f'\n\nTo put it into production: `sadcl promote {version.version} --reason "..."`' if made.passed else ""
-    return (told + how)[:DESCRIPTION]
+def _require_registrant(outputs: StageOutputs, version: "ModelVersion") -> None:
+    """A new verdict is registered by the person who registered the model; the guard would refuse anybody else."""
+    user = identity.logged_in(outputs.root)
+    if user is not None and user != version.user_id:
+        raise SadclError(
+            f"{version.user_id} registered this model; only {version.user_id} can register the gate's new verdict",
+            where=lookup.model_uri(version),
+            fix=f"Ask {version.user_id} to run `sadcl register`",
+        )
 
 
-def _alias(client: "MlflowClient", made: StageOutputs, version: "ModelVersion") -> str | None:
-    """Give or take away ``challenger``; a model that is champion already challenges nobody."""
-    champion = lookup.version_with_alias(client, schema.production(made.name), schema.CHAMPION)
-    reigns = champion is not None and champion.tags.get(schema.WEIGHTS) == made.weights
-    holder = lookup.version_with_alias(client, made.name, schema.CHALLENGER)
-    holds = holder is not None and holder.version == version.version
-    rejected = decision.rejection(client.get_model_version(made.name, version.version))
-    if made.passed and not reigns and not rejected:
-        if not holds:
-            client.set_registered_model_alias(made.name, schema.CHALLENGER, version.version)
+def _verdict_tags(outputs: StageOutputs) -> list[tuple[str, str]]:
+    """Tags in the order of writing.
+
+    A pass comes last and any other verdict first, so that a killed call never leaves a version that looks passed.
+    """
+    verdict = (schema.VERDICT, str(outputs.verdict["verdict"]))
+    tags = [(schema.JUDGED_AGAINST, outputs.judged_against), (schema.WORDS, str(outputs.verdict["words"]))]
+    return [*tags, verdict] if outputs.passed else [verdict, *tags]
+
+
+def _description(release: Release, version: "ModelVersion") -> str:
+    how = f'\n\nTo put it into production: `sadcl promote {version.version} --reason "..."`'
+    return (release.description + (how if release.outputs.passed else ""))[:DESCRIPTION]
+
+
+def _alias(client: "MlflowClient", outputs: StageOutputs, version: "ModelVersion") -> str | None:
+    """Give or take away the alias ``challenger``; the champion itself never has it."""
+    champion = lookup.version_with_alias(client, schema.production(outputs.name), schema.CHAMPION)
+    is_champion = champion is not None and champion.tags.get(schema.WEIGHTS) == outputs.weights
+    challenger = lookup.version_with_alias(client, outputs.name, schema.CHALLENGER)
+    challenges = challenger is not None and challenger.version == version.version
+    rejected = decision.rejection(client.get_model_version(outputs.name, version.version))
+    if outputs.passed and not is_champion and not rejected:
+        if not challenges:
+            client.set_registered_model_alias(outputs.name, schema.CHALLENGER, version.version)
         return schema.CHALLENGER
-    if holds:
-        client.delete_registered_model_alias(made.name, schema.CHALLENGER)
+    if challenges:
+        client.delete_registered_model_alias(outputs.name, schema.CHALLENGER)
     return None
 
 
-def _words(made: StageOutputs, version: "ModelVersion", alias: str | None, new: bool) -> str:
-    how = "is registered" if new else "was registered already"
+def _words(outputs: StageOutputs, version: "ModelVersion", alias: str | None, new: bool) -> str:
+    registered = "is registered" if new else "was registered already"
     rejected = decision.rejection(version)
-    why = f"has the alias {alias}" if alias else f"has no alias: verdict {made.verdict['verdict']}"
-    if not alias and made.passed:
-        why = f"has no alias: {rejected['user']} rejected it" if rejected else "is the champion already"
-    return f"{made.name} version {version.version} {how} and {why}."
+    state = f"has the alias {alias}" if alias else f"has no alias: verdict {outputs.verdict['verdict']}"
+    if not alias and outputs.passed:
+        state = f"has no alias: {rejected['user']} rejected it" if rejected else "is the champion already"
+    return f"{outputs.name} version {version.version} {registered} and {state}."
 
 
-def _experiment(client: "MlflowClient", made: StageOutputs) -> str:
-    """Id of the experiment that has the model's name; made when it is not there.
+def _experiment(client: "MlflowClient", outputs: StageOutputs) -> str:
+    """Id of the experiment that has the model's name; outputs when it is not there.
 
     Raises:
         SadclError: its files belong to another folder than this one (the project was moved or copied).
     """
-    place = store.artifacts(made.root)
-    found = client.get_experiment_by_name(made.name)
-    if found is None:
-        where = None if place is None else str(place / made.name)
-        return str(client.create_experiment(made.name, artifact_location=where, tags=schema.KIND))
-    if place is not None and Path(found.artifact_location) != place / made.name:
+    folder = artifact_folder(outputs.root)
+    experiment = client.get_experiment_by_name(outputs.name)
+    if experiment is None:
+        location = None if folder is None else str(folder / outputs.name)
+        return str(client.create_experiment(outputs.name, artifact_location=location, tags=schema.KIND))
+    if folder is not None and Path(experiment.artifact_location) != folder / outputs.name:
         raise SadclError(
-            f"The registry keeps its files in {found.artifact_location}, but this project is elsewhere now",
-            where=store.database(made.root),
-            fix="Move the project back, or move this file away to begin a new registry",
+            f"The project has moved, but the registry keeps its files in {experiment.artifact_location}",
+            where=database_file(outputs.root),
+            fix="Move the project back, or move this file away to start a new registry",
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
-def _drop_unfinished(client: "MlflowClient", experiment: str, made: StageOutputs) -> None:
-    """Hide runs of this very model that were killed before their version was registered."""
-    for run in client.search_runs([experiment], f"tags.`{schema.IDENTITY}` = '{made.identity}'"):
+def _drop_unfinished(client: "MlflowClient", experiment: str, outputs: StageOutputs) -> None:
+    """Delete runs of this model that were killed before their version was registered."""
+    for run in client.search_runs([experiment], f"tags.`{schema.IDENTITY}` = '{outputs.identity}'"):
         client.delete_run(run.info.run_id)
-
-
-def _run_tags(made: StageOutputs) -> dict[str, str]:
-    return {schema.IDENTITY: made.identity, "mlflow.source.type": "PROJECT", **lineage.tags(made)}
-
-
-def _shown(figure: float | None) -> str:
-    return "unknown" if figure is None else f"{figure:.2f}"

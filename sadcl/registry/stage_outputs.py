@@ -1,4 +1,4 @@
-"""What the stages made, read once and held against each other before anything of it is registered."""
+"""Outputs of the stages: read once, and checked against each other before anything is registered."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from sadcl.errors import SadclError
 
 WEIGHTS, ONNX = layout.SERVED / "weights.safetensors", layout.SERVED / "weights.onnx"
 LOCK = Path("dvc.lock")
-HISTORIES = {"pretrain": Path("models/pretrain/history.csv"), "train": Path("models/train/history.csv")}
+HISTORIES = {"pretrain": layout.PRETRAIN_HISTORY, "train": layout.TRAIN_HISTORY}
 NEEDED = (
     layout.TRAIN_WEIGHTS,
     layout.SCORES,
@@ -22,19 +22,19 @@ NEEDED = (
     params.FILE,
     *HISTORIES.values(),
 )
-AGAIN = "Run `dvc repro`, which brings them together"
+REPRODUCE = "Run `dvc repro`, which makes them again"
 
 
 @dataclass(frozen=True)
 class StageOutputs:
-    """A model and everything that was found out about it.
+    """A model with its figures and its verdict.
 
     Attributes:
         root: the project's folder.
         settings: all of params.yaml, as plain dictionaries.
         name: of the registered model.
-        seed: that everything random came from.
-        file: what is registered and served, below ``root``: the weights, or the ONNX file made of them.
+        seed: of all random numbers.
+        file: the served file, below ``root``: the weights, or the ONNX file exported from them.
         weights: SHA-256 of that file.
         metrics, verdict: the values of the JSON files of that name.
     """
@@ -50,24 +50,25 @@ class StageOutputs:
 
     @cached_property
     def head(self) -> dict[str, Any]:
-        """What that file says of itself; read late, since it takes torch to read it."""
+        """Metadata in the served file; read late, since reading it imports torch."""
         from sadcl.weights import loader
 
         return loader.read_head(self.root / self.file)
 
     @cached_property
     def identity(self) -> str:
-        """The same weights judged on the same test images and labels are the same model."""
+        """Digest of weights, test images and labels: equal ones are the same model, judged on the same test."""
         digests = self.metrics["digests"]
         return files.digest_of([self.weights, digests["test_list"], digests["labels"], digests["shards"]])
 
     @property
     def test(self) -> str:
-        """Digest of the list of test images that figures and verdict stand on."""
+        """Digest of the list of test images behind figures and verdict."""
         return str(self.metrics["digests"]["test_list"])
 
     @property
     def passed(self) -> bool:
+        """Whether the gate passed the model."""
         return bool(self.verdict["verdict"] == "pass")
 
     @property
@@ -77,19 +78,19 @@ class StageOutputs:
 
 
 def collect_stage_outputs(root: Path) -> StageOutputs:
-    """Read what the stages made.
+    """Read the outputs of the stages.
 
     Raises:
-        SadclError: a file is missing, or stands on another model than the weights that are there.
+        SadclError: a file is missing, or belongs to another model than the served file.
     """
     _require_files(root, *NEEDED)
     settings = params.load(path=root / params.FILE)
-    file, other = (ONNX, WEIGHTS) if settings.register_.runtime == "onnx" else (WEIGHTS, ONNX)
-    if (root / other).is_file():
-        asked = f"register.runtime asks for {settings.register_.runtime}"
-        raise SadclError(f"The model was judged by another runtime, but {asked}", where=root / other, fix=AGAIN)
+    file, stale = (ONNX, WEIGHTS) if settings.register_.runtime == "onnx" else (WEIGHTS, ONNX)
+    if (root / stale).is_file():  # the gate judged the outputs of this file
+        setting = f"register.runtime is {settings.register_.runtime}"
+        raise SadclError(f"The gate judged another runtime, but {setting}", where=root / stale, fix=REPRODUCE)
     _require_files(root, file)
-    made = StageOutputs(
+    outputs = StageOutputs(
         root=root,
         settings=params.read_settings(root / params.FILE),
         name=settings.register_.name,
@@ -99,38 +100,42 @@ def collect_stage_outputs(root: Path) -> StageOutputs:
         metrics=files.read_json(root / layout.METRICS),
         verdict=files.read_json(root / layout.VERDICT),
     )
-    _check(made, settings)
-    return made
+    _check(outputs, settings)
+    return outputs
 
 
 def _require_files(root: Path, *paths: Path) -> None:
     missing = [str(path) for path in paths if not (root / path).is_file()]
     if missing:
-        raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=AGAIN)
+        raise SadclError(f"There is nothing to register yet: {missing[0]} is missing", where=root, fix=REPRODUCE)
 
 
-def _check(made: StageOutputs, settings: params.Params) -> None:
-    """Figures, verdict, settings and weights belong to each other."""
+def _check(outputs: StageOutputs, settings: params.Params) -> None:
+    """Raise where figures, verdict, settings and weights do not belong together."""
     from sadcl.evaluation.gate.verdict import settings_digest
 
-    judged, trained = made.metrics["digests"], files.digest(made.root / layout.TRAIN_WEIGHTS)
-    for path, digest, file, there in (
-        (layout.METRICS, judged["weights"], made.file, made.weights),
-        (layout.VERDICT, made.verdict["model"], made.file, made.weights),
+    judged, trained = outputs.metrics["digests"], files.digest(outputs.root / layout.TRAIN_WEIGHTS)
+    for path, digest, file, actual in (
+        (layout.METRICS, judged["weights"], outputs.file, outputs.weights),
+        (layout.VERDICT, outputs.verdict["model"], outputs.file, outputs.weights),
         (layout.METRICS, judged.get("train_weights"), layout.TRAIN_WEIGHTS, trained),
     ):
-        if digest != there:
+        if digest != actual:
             raise SadclError(
-                f"{path.name} is about other weights ({str(digest)[:12]}) than {file} ({there[:12]})",
+                f"{path.name} is about other weights ({str(digest)[:12]}) than {file} ({actual[:12]})",
                 where=path,
-                fix=AGAIN,
+                fix=REPRODUCE,
             )
-    if made.verdict.get("digests") != judged:
+    if outputs.verdict.get("digests") != judged:
         raise SadclError(
-            "The verdict is about other scores than the figures", where=made.root / layout.VERDICT, fix=AGAIN
+            "The verdict was computed from other scores than the figures",
+            where=outputs.root / layout.VERDICT,
+            fix=REPRODUCE,
         )
-    asked = settings_digest(settings.gate, settings.evaluate.threshold)
-    if made.verdict.get("settings") != asked:
+    expected = settings_digest(settings.gate, settings.evaluate.threshold)
+    if outputs.verdict.get("settings") != expected:
         raise SadclError(
-            "The verdict answers to other rules than params.yaml has", where=made.root / layout.VERDICT, fix=AGAIN
+            "The verdict was computed with other rules than params.yaml has",
+            where=outputs.root / layout.VERDICT,
+            fix=REPRODUCE,
         )

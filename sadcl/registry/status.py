@@ -1,4 +1,4 @@
-"""Who is champion and who challenges, for people and for pages."""
+"""Status of the registry: champion, previous champion and challenger."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,56 +6,57 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import layout, params
 from sadcl.evaluation.gate import champion
-from sadcl.registry import client as store
 from sadcl.registry import decision, lookup, schema
+from sadcl.registry.client import connect, registry_exists
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
 def status(root: Path = Path(".")) -> dict[str, Any]:
-    """What the registry says now.
+    """Champion, previous champion and challenger of a project.
 
     Returns:
         ``name``; ``champion``, ``previous`` and ``challenger``, each None or a dictionary with name, version,
         mAP, verdict, since, by, reason; ``file``: the champion that data/champion.json names, or None.
 
     Raises:
-        SadclError: the registry can't be had.
+        SadclError: the registry can't be reached.
     """
     name = params.load("register", path=root / params.FILE).register_.name
     path = root / layout.CHAMPION
-    named = champion.read_champion(path) if path.is_file() else None
-    found: dict[str, Any] = {"name": name, "champion": None, "previous": None, "challenger": None}
-    found["file"] = None if named is None else {"name": named.name, "version": named.version}
-    if not store.exists(root):
-        return found
-    with store.connect(root) as client:
+    recorded = champion.read_champion(path) if path.is_file() else None
+    state: dict[str, Any] = {"name": name, "champion": None, "previous": None, "challenger": None}
+    state["file"] = None if recorded is None else {"name": recorded.name, "version": recorded.version}
+    if not registry_exists(root):
+        return state
+    with connect(root) as client:
         for model, alias in (
             (schema.production(name), schema.CHAMPION),
             (schema.production(name), schema.PREVIOUS),
             (name, schema.CHALLENGER),
         ):
-            holder = lookup.version_with_alias(client, model, alias)
-            found[alias] = None if holder is None or decision.rejection(holder) else _about(holder)
-    return found
+            version = lookup.version_with_alias(client, model, alias)
+            # A killed rejection leaves the alias on a rejected version until the next repair.
+            state[alias] = None if version is None or decision.rejection(version) else _summary(version)
+    return state
 
 
 def experiment(root: Path = Path(".")) -> str | None:
-    """MLflow's number of the experiment that holds our runs; None where nothing was registered yet.
+    """Id of the MLflow experiment that holds the project's runs; None before the first registration.
 
     Raises:
-        SadclError: the registry can't be had.
+        SadclError: the registry can't be reached.
     """
     name = params.load("register", path=root / params.FILE).register_.name
-    if not store.exists(root):
+    if not registry_exists(root):
         return None
-    with store.connect(root) as client:
-        found = client.get_experiment_by_name(name)
-    return None if found is None else str(found.experiment_id)
+    with connect(root) as client:
+        entity = client.get_experiment_by_name(name)
+    return None if entity is None else str(entity.experiment_id)
 
 
-def _about(version: "ModelVersion") -> dict[str, Any]:
+def _summary(version: "ModelVersion") -> dict[str, Any]:
     decided = decision.decision(version)
     registered = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
     return {

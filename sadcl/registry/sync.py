@@ -1,7 +1,7 @@
-"""Make everything agree with the alias ``champion``, which is the truth: one idempotent repair.
+"""Repair of files, audit log and aliases from the alias ``champion``, which is the source of truth.
 
-Promotion and rollback end here too: they write the decision on a version and move the alias, in one
-step; whatever was not done when somebody killed them, the next call does.
+The repair is idempotent. Promotion and rollback end with it: they write the decision on a version and move the alias in
+one step, and the next call completes whatever a killed one left out.
 """
 
 import tempfile
@@ -12,8 +12,8 @@ from sadcl import files, layout, params, pipeline
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
 from sadcl.registry import artifacts, decision, identity, lookup, schema
-from sadcl.registry import client as store
 from sadcl.registry.audit import log, verify
+from sadcl.registry.client import ADDRESS, connect, registry_exists
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,34 +21,35 @@ if TYPE_CHECKING:
 
 
 def sync(root: Path = Path(".")) -> bool:
-    """Repair ``data/champion.json``, ``data/champion/``, the audit and the other aliases from the registry.
+    """Repair ``data/champion.json``, ``data/champion/``, the audit log and the other aliases from the registry.
 
-    A registry without a champion proves nothing (a fresh clone has an empty one): files stay as they are.
+    A registry without a champion proves nothing (that of a fresh clone is empty): files stay as they are.
 
     Returns:
         Whether anything had to be repaired.
 
     Raises:
-        SadclError: the registry can't be had, or its files are not the ones that were promoted.
+        SadclError: the registry can't be reached, or its files are not the ones that were promoted.
     """
-    if not store.exists(root):
+    if not registry_exists(root):
         return False
     name = params.load("register", path=root / params.FILE).register_.name
-    with store.connect(root, changing=True) as client:
+    with connect(root, changing=True) as client:
         return reconcile(client, name, root)
 
 
 def reconcile(client: "MlflowClient", name: str, root: Path) -> bool:
-    """The repair itself, for who already holds the registry."""
-    changed = [_rejected(client, name, root)]
+    """Repair everything through a connection that holds the lock; whether anything changed."""
+    changed = [_repair_rejections(client, name, root)]
     version = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
     if version is not None:
-        changed += [_aliases(client, name, version, root), _audited(version, root), _shadowed(client, version, root)]
+        changed += [_repair_aliases(client, name, version, root), _repair_log(version, root)]
+        changed += [_repair_files(client, version, root)]
     return any(changed)
 
 
 def champion_record(version: "ModelVersion") -> dict[str, str]:
-    """The value of ``data/champion.json`` for a champion."""
+    """Content of ``data/champion.json`` for a version in production."""
     pins = artifacts.pins(version)
     return {
         "name": str(version.name),
@@ -60,10 +61,10 @@ def champion_record(version: "ModelVersion") -> dict[str, str]:
     }
 
 
-def _rejected(client: "MlflowClient", name: str, root: Path) -> bool:
-    """Who was rejected challenges no longer, and the audit says so."""
+def _repair_rejections(client: "MlflowClient", name: str, root: Path) -> bool:
+    """Log missing rejections, and take the alias from a rejected challenger."""
     changed, known = False, log.entries(root)
-    for version in lookup.versions(client, name):
+    for version in lookup.list_versions(client, name):
         decided = decision.decision(version)
         if decided and decided not in known:
             log.append(decided, root)
@@ -75,11 +76,12 @@ def _rejected(client: "MlflowClient", name: str, root: Path) -> bool:
     return changed
 
 
-def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: Path) -> bool:
-    """``previous`` is whom the decision replaced; the champion challenges nobody."""
+def _repair_aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: Path) -> bool:
+    """Point ``previous`` at the version that the decision replaced; take ``challenger`` from the champion."""
     production, changed = schema.production(name), False
-    decided, known = decision.decision(version), _reigns(production, root)
+    decided, known = decision.decision(version), _promotions(production, root)
     before = decided.get("from")
+    # An old decision says nothing about today's previous champion: only the newest one, or one not logged yet.
     if before and (decided not in known or decided == known[-1]):
         previous = lookup.version_with_alias(client, production, schema.PREVIOUS)
         if previous is None or str(previous.version) != before:
@@ -92,9 +94,9 @@ def _aliases(client: "MlflowClient", name: str, version: "ModelVersion", root: P
     return changed
 
 
-def _audited(version: "ModelVersion", root: Path) -> bool:
-    """The last line of the audit names the champion."""
-    decided, known = decision.decision(version), _reigns(str(version.name), root)
+def _repair_log(version: "ModelVersion", root: Path) -> bool:
+    """Add the champion's decision to the audit log unless the last line names it."""
+    decided, known = decision.decision(version), _promotions(str(version.name), root)
     last = known[-1] if known else {}
     if last.get("to") == str(version.version):
         return False
@@ -106,7 +108,7 @@ def _audited(version: "ModelVersion", root: Path) -> bool:
             "to": str(version.version),
             "challenger": str(version.source),
             "weights": str(version.tags.get(schema.WEIGHTS, "")),
-            "reason": "somebody moved the alias without sadcl",
+            "reason": "the alias was moved without sadcl",
             "user": identity.decider(root),
             "time": log.now(),
         }
@@ -114,41 +116,44 @@ def _audited(version: "ModelVersion", root: Path) -> bool:
     return True
 
 
-def _reigns(production: str, root: Path) -> list[dict[str, Any]]:
+def _promotions(production: str, root: Path) -> list[dict[str, Any]]:
     return [entry for entry in log.entries(root) if entry.get("model") == production]
 
 
-def _shadowed(client: "MlflowClient", version: "ModelVersion", root: Path) -> bool:
-    """The files are the champion's. The JSON comes last: where it is right, DVC knows the folder too."""
-    value, folder = champion_record(version), root / layout.CHAMPION_FOLDER
+def _repair_files(client: "MlflowClient", version: "ModelVersion", root: Path) -> bool:
+    """Bring the champion's files and its JSON record into the project.
+
+    The JSON comes last: where it is right, DVC knows the folder too.
+    """
+    record, folder = champion_record(version), root / layout.CHAMPION_FOLDER
     path = root / layout.CHAMPION
-    held = {pin: Path(pin).name for pin in (artifacts.model(version), artifacts.SCORES)}
-    wanted = {file: value[Path(file).stem] for file in held.values()}
-    there = {path.name: files.digest(path) for path in folder.glob("*") if path.is_file()}
-    noted = (files.read_json(path) if path.is_file() else None) or {}
-    newest = noted.pop("audit", None)
-    if newest and noted == value and there == wanted and folder.with_suffix(".dvc").is_file():
+    names = {pin: Path(pin).name for pin in (artifacts.model(version), artifacts.SCORES)}
+    expected = {name: record[Path(name).stem] for name in names.values()}
+    actual = {path.name: files.digest(path) for path in folder.glob("*") if path.is_file()}
+    present = (files.read_json(path) if path.is_file() else None) or {}
+    newest = present.pop("audit", None)
+    if newest and present == record and actual == expected and folder.with_suffix(".dvc").is_file():
         return False
-    if there != wanted:
-        with tempfile.TemporaryDirectory() as bench, files.atomic_directory(folder) as beside:
-            for pin, file in held.items():
-                artifacts.fetch(client, version, pin, Path(bench)).rename(beside / file)
+    if actual != expected:
+        with tempfile.TemporaryDirectory() as download, files.atomic_directory(folder) as temporary:
+            for pin, name in names.items():
+                artifacts.fetch(client, version, pin, Path(download)).rename(temporary / name)
     pipeline.add(folder)
-    files.write_json(path, {**value, "audit": newest if newest and noted == value else verify.newest(root)})
+    files.write_json(path, {**record, "audit": newest if newest and present == record else verify.newest(root)})
     return True
 
 
 def require_no_champion_file(root: Path) -> None:
-    """Make sure that no file names a champion that the registry does not know.
+    """Require that ``data/champion.json`` names no champion.
 
     Raises:
-        SadclError: one does: this is another registry than the one it was promoted in.
+        SadclError: it names one: the champion was promoted in another registry than this empty one.
     """
     path = root / layout.CHAMPION
-    reigning = champion.read_champion(path) if path.is_file() else None
-    if reigning is not None:
+    recorded = champion.read_champion(path) if path.is_file() else None
+    if recorded is not None:
         raise SadclError(
-            f"The registry has no champion, but this file names {reigning}",
+            f"The registry has no champion, but this file names {recorded}",
             where=path,
-            fix=f"Point {store.ADDRESS} at the registry that has it, or write null into the file to begin anew",
+            fix=f"Point {ADDRESS} at the registry that has it, or write null into the file to start again",
         )

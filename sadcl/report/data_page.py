@@ -1,6 +1,6 @@
-"""The page about the data: what is in it, what stands out, what moved; one file that opens offline."""
+"""Data report: content, outliers and drift of the data, in one file that opens offline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,39 +8,45 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sadcl import files
-from sadcl.data import table
-from sadcl.data.table import SPLITS, Table
-from sadcl.data.validation import baseline, drift
-from sadcl.data.validation import frames as frames
+from sadcl import files, layout
+from sadcl.data.table import SPLITS, Table, read_table
+from sadcl.data.validation import baseline, drift, frames
 from sadcl.data.validation.baseline import MEASURES, Baseline
 from sadcl.progress import track
 from sadcl.report import data_plots, html
-from sadcl.report.data_photos import PAIRS, Album, Picture, near_duplicates, outliers, samples, usable
-from sadcl.report.data_photos import SAMPLES as MOST_SAMPLES
+from sadcl.report.data_photos import (
+    MAX_PAIRS,
+    MAX_SAMPLES,
+    PhotoAlbum,
+    Picture,
+    near_duplicates,
+    outliers,
+    samples,
+    usable,
+)
 
-SUSPECTS = 24
-"""Labels that are probably wrong or missing, with their photos."""
+MAX_SUSPECTS = 24
+"""Most likely label errors in the page."""
 UNITS = {"side": ", px", "brightness": ", 0 to 255"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two photos that look the same, and how alike they are."""
+    """Two similar photos, and how similar they are."""
 
-    ours: Picture
+    duplicate: Picture
     test: Picture
-    words: str
+    caption: str
 
 
 def write_page(root: Path, path: Path) -> str:
-    """Render the page of a project, with or without a trained model, and write it.
+    """Render the data report of a project, with or without a trained model, and write it.
 
     Returns:
-        The file and its size, for people.
+        Path and size as text.
 
     Raises:
-        SadclError: as ``render``.
+        SadclError: a file is missing or damaged.
     """
     text = render(root)
     files.write_text(path, text)
@@ -48,113 +54,123 @@ def write_page(root: Path, path: Path) -> str:
 
 
 def render(root: Path) -> str:
-    """Read what the stages wrote under ``root`` and render the page; the same files give the same page.
+    """Render the data report from the outputs of the stages; the same files give the same page.
 
-    A list of label errors is shown where there is one: it needs a trained model, and all else does not.
+    Label errors are shown where their list exists, since it needs a trained model.
 
     Raises:
         SadclError: a file is missing or damaged.
     """
-    found = table.read_table(root / "data/table/annotations.parquet")
-    validation = files.read_json(root / "reports/validation.json")
-    before = baseline.parse_baseline(files.read_json(root / "data/accepted.json", fix="Run `sadcl data accept`"))
-    album, shown = Album(root, found), usable(found)
-    labels = baseline.present(found)
-    learnt = (found.frame["split"] != "test").to_numpy()
+    table = read_table(root / layout.TABLE)
+    validation = files.read_json(root / layout.VALIDATION)
+    accepted = baseline.parse_baseline(files.read_json(root / layout.BASELINE, fix="Run `sadcl data accept`"))
+    album, usable_photos = PhotoAlbum(root, table), usable(table)
+    labels = baseline.present_labels(table)
+    not_test = (table.frame["split"] != "test").to_numpy()
     order = np.argsort(-labels.sum(axis=0), kind="stable")
     order = order[labels.sum(axis=0)[order] > 0]
-    crowd = order[: data_plots.CROWD]
+    frequent = order[: data_plots.MAX_HEATMAP]
     return html.environment().get_template("data.html").render(
-        source=found.source,
-        images={split: len(found.split(split)) for split in SPLITS},
-        classes=len(found.classes),
+        source=table.source,
+        images={split: len(table.split(split)) for split in SPLITS},
+        classes=len(table.classes),
         density=float(labels.sum() / max(len(labels), 1)),
-        unusable=len(found.frame) - len(shown),
+        unusable=len(table.frame) - len(usable_photos),
         validation=validation,
-        frequencies=data_plots.frequencies(found.classes, _percent(labels[learnt]), _percent(labels[~learnt])),
-        nowhere=[found.classes[j] for j in np.flatnonzero(~labels.any(axis=0))],
-        together=data_plots.together([found.classes[j] for j in crowd], baseline.together(labels[:, crowd]))
-        if len(crowd) else None,
-        crowd=len(crowd),
-        samples=_samples(found, shown, order[:MOST_SAMPLES], album),
-        more_samples=max(len(order) - MOST_SAMPLES, 0),
-        outliers={name: [_picture(shown, *each, album) for each in rows] for name, rows in outliers(shown)},
-        **_pairs(shown, album),
-        **_drift(found, before),
-        suspects=_suspects(root / "reports/label_errors.csv", album, shown),
+        frequencies=data_plots.frequencies(table.classes, _percent(labels[not_test]), _percent(labels[~not_test])),
+        without_photos=[table.classes[j] for j in np.flatnonzero(~labels.any(axis=0))],
+        co_occurrence=_co_occurrence(table.classes, labels, frequent),
+        frequent=len(frequent),
+        samples=_samples(table, usable_photos, order[:MAX_SAMPLES], album),
+        more_samples=max(len(order) - MAX_SAMPLES, 0),
+        outliers={
+            kind: [_picture(usable_photos, row, caption, album) for row, caption in rows]
+            for kind, rows in outliers(usable_photos)
+        },
+        **_near_duplicates(usable_photos, album),
+        **_drift(table, accepted),
+        suspects=_suspicious_labels(root / layout.LABEL_ERRORS, album, usable_photos),
     )  # fmt: skip
+
+
+def _co_occurrence(classes: Sequence[str], labels: np.ndarray, frequent: np.ndarray) -> tuple[str, float] | None:
+    if not len(frequent):
+        return None
+    return data_plots.co_occurrence([classes[j] for j in frequent], baseline.co_occurrences(labels[:, frequent]))
 
 
 def _percent(labels: np.ndarray) -> np.ndarray:
     return np.asarray(100 * labels.sum(axis=0) / max(len(labels), 1))
 
 
-def _picture(frame: pd.DataFrame, row: int, words: str, album: Album) -> Picture:
-    return album.picture(frame["image_id"].iloc[row], frame["file"].iloc[row], words)
+def _picture(frame: pd.DataFrame, row: int, caption: str, album: PhotoAlbum) -> Picture:
+    return album.picture(frame["image_id"].iloc[row], frame["file"].iloc[row], caption)
 
 
-def _samples(found: Table, shown: pd.DataFrame, order: np.ndarray, album: Album) -> list[Picture]:
-    chosen = track(list(samples(shown, order)), "photos of the data report")
-    return [_picture(shown, row, found.classes[label], album) for label, row in chosen]
+def _samples(table: Table, usable_photos: pd.DataFrame, order: np.ndarray, album: PhotoAlbum) -> list[Picture]:
+    chosen = track(list(samples(usable_photos, order)), "photos of the data report")
+    return [_picture(usable_photos, row, table.classes[label], album) for label, row in chosen]
 
 
-def _pairs(shown: pd.DataFrame, album: Album) -> dict[str, Any]:
-    near = near_duplicates(shown)
+def _near_duplicates(usable_photos: pd.DataFrame, album: PhotoAlbum) -> dict[str, Any]:
+    near = near_duplicates(usable_photos)
     pairs = [
         Pair(
-            _picture(shown, ours, f"in {shown['split'].iloc[ours]}", album),
-            _picture(shown, test, "in test", album),
+            _picture(usable_photos, duplicate, f"in {usable_photos['split'].iloc[duplicate]}", album),
+            _picture(usable_photos, test, "in test", album),
             "the same file"
-            if shown["sha256"].iloc[ours] == shown["sha256"].iloc[test]
-            else f"their hashes differ in {apart} of 64 bits",
+            if usable_photos["sha256"].iloc[duplicate] == usable_photos["sha256"].iloc[test]
+            else f"the hashes differ in {bits} of 64 bits",
         )
-        for ours, test, apart in near[:PAIRS]
+        for duplicate, test, bits in near[:MAX_PAIRS]
     ]
     return {"pairs": pairs, "near": len(near)}
 
 
-def _drift(found: Table, before: Baseline | None) -> dict[str, Any]:
-    """Plots of what moved, where something was accepted for this source; else how it is."""
-    why = "No data was accepted yet; once it is (sadcl data accept), what comes later is shown beside it."
-    if before is not None and before.source not in (None, found.source):
-        why, before = f"The accepted data is that of another source, {before.source}.", None
-    elif before is not None:
-        why = f"Against the {before.images:,} photos that were accepted last."
-        if before.measures is None:
-            why += " Only their frequencies were noted; sadcl data accept notes all of this."
-    spread: Mapping[str, drift.Distribution] = (before.measures if before is not None else None) or {}
+def _drift(table: Table, accepted: Baseline | None) -> dict[str, Any]:
+    """Plots of distributions, compared with the accepted data where it has the same source, and an explanation."""
+    sentence = "No data is accepted yet. Run sadcl data accept, and this section will show how later data differs."
+    if accepted is not None and accepted.source not in (None, table.source):
+        sentence, accepted = f"The accepted data has another source, {accepted.source}.", None
+    elif accepted is not None:
+        sentence = f"Compared with the {accepted.images:,} accepted photos."
+        if accepted.measures is None:
+            sentence += " The baseline has only their frequencies; run sadcl data accept to add the rest."
+    spread: Mapping[str, drift.Distribution] = (accepted.measures if accepted is not None else None) or {}
     plots = {
-        f"{words[0].upper()}{words[1:]}": data_plots.spread(
-            spread.get(name), drift.distribution(values), words + UNITS.get(name, "")
+        f"{caption[0].upper()}{caption[1:]}": data_plots.cumulative_shares(
+            spread.get(name), drift.distribution(values), caption + UNITS.get(name, "")
         )
-        for name, values in baseline.measures(found).items()
-        for words in [MEASURES[name]]
+        for name, values in baseline.measures(table).items()
+        for caption in [MEASURES[name]]
     }
-    if before is not None:
-        shares = frames.frequencies(found, before)
-        pairs = frames.together(found, before)
-        both = [
-            ("Frequencies", "photos with a class", shares, "class"),
+    if accepted is not None:
+        shares = frames.frequencies(table, accepted)
+        pairs = frames.co_occurrences(table, accepted)
+        comparisons = [
+            ("Frequencies", "photos with the class", shares, "class"),
             ("Pairs", "overlap of two classes", pairs, "pair"),
         ]
-        for title, words, rows, column in both:
+        for title, caption, rows, column in comparisons:
             if len(rows):
-                was, now = (100 * rows[when].to_numpy(float) for when in ("before", "now"))
-                plots[title] = data_plots.moved(rows[column].tolist(), was, now, words, title == "Frequencies")
-    return {"drift": plots, "against": why}
+                before, now = (100 * rows[when].to_numpy(float) for when in ("before", "now"))
+                plots[title] = data_plots.before_and_after(
+                    rows[column].tolist(), before, now, caption, title == "Frequencies"
+                )
+    return {"drift": plots, "drift_note": sentence}
 
 
-def _suspects(path: Path, album: Album, shown: pd.DataFrame) -> dict[str, Any] | None:
-    """The first of the list with photos, and how long it is; None where no model was judged yet.
+def _suspicious_labels(path: Path, album: PhotoAlbum, usable_photos: pd.DataFrame) -> dict[str, Any] | None:
+    """The first likely label errors with photos, and their number; None before a model was evaluated.
 
-    The list may be of an earlier table: what is no longer in this one is left out, and counted.
+    The list may belong to an earlier table: photos that this table lacks are left out and counted.
     """
     if not path.exists():
         return None
-    listed, known = html.rows(path), set(zip(shown["image_id"], shown["file"], strict=True))
-    rows = [row for row in listed if (row["image"], row["file"]) in known]
+    entries, present = html.rows(path), set(zip(usable_photos["image_id"], usable_photos["file"], strict=True))
+    rows = [row for row in entries if (row["image"], row["file"]) in present]
     first = []
-    for row in rows[:SUSPECTS]:
-        words = f"model: {100 * float(row['score']):.1f} %"
-        first.append((row, album.picture(row["image"], row["file"], words)))
-    return {"first": first, "count": len(rows), "gone": len(listed) - len(rows)}
+    for row in rows[:MAX_SUSPECTS]:
+        caption = f"model: {100 * float(row['score']):.1f} %"
+        first.append((row, album.picture(row["image"], row["file"], caption)))
+    return {"first": first, "count": len(rows), "gone": len(entries) - len(rows)}

@@ -1,4 +1,4 @@
-"""Plots of the data report, in the style of the other pages (``plots``)."""
+"""Plots of the data report as SVG, in the style of ``model_plots``."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -12,49 +12,49 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from sadcl.data.validation.drift import Distribution
 from sadcl.report.model_plots import BLUE, COLUMN, ORANGE, STYLE, WIDTH, short, svg
 
-CROWD = 30
-"""Classes in the heat map; with more of them nobody could read their names."""
-NAMED = 6
-"""Points whose names stand beside them."""
+MAX_HEATMAP = 30
+"""Most classes in the heat map, so that their names stay readable."""
+MAX_NAMES = 6
+"""Most points with a name."""
 
 
-def frequencies(classes: Sequence[str], learnt: np.ndarray, test: np.ndarray) -> list[str]:
+def frequencies(classes: Sequence[str], not_test: np.ndarray, test: np.ndarray) -> list[str]:
     """Share of photos with each class, the most frequent first: train and select as bars, test as marks.
 
     Args:
         classes: names [C].
-        learnt, test: percent of photos [C].
+        not_test, test: percent of photos in train and select, and in test [C].
 
     Returns:
         As many SVGs as hold all classes at 30 each.
     """
-    order = np.argsort(-learnt, kind="stable")
+    order = np.argsort(-not_test, kind="stable")
     size = ceil(len(order) / ceil(len(order) / COLUMN)) if len(order) else 1
-    most = float(max(learnt.max(initial=0), test.max(initial=0), 1e-9))
+    maximum = float(max(not_test.max(initial=0), test.max(initial=0), 1e-9))
     return [
-        _bars([classes[j] for j in part], learnt[part], test[part], size, most)
-        for part in (order[i : i + size] for i in range(0, len(order), size))
+        _bars([classes[j] for j in indices], not_test[indices], test[indices], size, maximum)
+        for indices in (order[i : i + size] for i in range(0, len(order), size))
     ]
 
 
-def together(classes: Sequence[str], counts: np.ndarray) -> tuple[str, float]:
-    """Heat map: of the photos with the class of a row, the share with the class of a column.
+def co_occurrence(classes: Sequence[str], counts: np.ndarray) -> tuple[str, float]:
+    """Heat map of co-occurrence: the share of a row's photos that also have the class of a column.
 
     Args:
         classes: names of at least one class [K].
-        counts: photos with both [K, K]; those with one on the diagonal.
+        counts: photos with both classes [K, K]; on the diagonal, photos with the class.
 
     Returns:
-        SVG, and the share that has the full colour.
+        SVG, and the share with the full colour.
     """
     shares = counts / np.maximum(np.diag(counts), 1)[:, None]
-    np.fill_diagonal(shares, 0)  # each class goes with itself, which says nothing
-    most = max(float(shares.max()), 1e-9)
-    ink = np.empty((*shares.shape, 4))  # more or less see-through, so that it suits a light and a dark page
-    ink[..., :3], ink[..., 3] = to_rgb(BLUE), shares / most
+    np.fill_diagonal(shares, 0)  # a class always occurs with itself
+    maximum = max(float(shares.max()), 1e-9)
+    ink = np.empty((*shares.shape, 4))  # opacity, not lightness, so that it suits light and dark pages
+    ink[..., :3], ink[..., 3] = to_rgb(BLUE), shares / maximum
     with matplotlib.rc_context(STYLE):
         names = [short(name) for name in classes]
-        side = 0.4 + 0.1 * max(map(len, names)) + max(0.2 * len(names), 1.6)
+        side = max(0.4 + 0.1 * max(map(len, names)) + 0.2 * len(names), WIDTH)
         figure = Figure(figsize=(side, side))
         axes = figure.subplots()
         axes.imshow(ink, interpolation="nearest")
@@ -62,51 +62,51 @@ def together(classes: Sequence[str], counts: np.ndarray) -> tuple[str, float]:
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(length=0)
         axes.grid(visible=False)
-        return svg(figure, "Which classes stand together"), most
+        return svg(figure, "Classes that occur together"), maximum
 
 
-def spread(before: Distribution | None, now: Distribution, words: str) -> str:
-    """Share of photos up to each value, as it was accepted and as it is."""
+def cumulative_shares(before: Distribution | None, now: Distribution, label: str) -> str:
+    """Cumulative share of photos over a value, of the accepted and the current data."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.7))
         axes = figure.subplots()
-        for kind, label, colour in ((before, "accepted", ORANGE), (now, "now", BLUE)):
-            if kind is not None and kind.count:
-                places = np.repeat(kind.values, 2)
-                shares = 100 * np.stack([kind.below, kind.upto], axis=1).ravel()
-                axes.plot(places, shares, color=colour, label=label, lw=2.6 if colour == ORANGE else 1.6)
+        for distribution, name, colour in ((before, "accepted", ORANGE), (now, "now", BLUE)):
+            if distribution is not None and distribution.count:
+                values = np.repeat(distribution.values, 2)
+                shares = 100 * np.stack([distribution.below, distribution.upto], axis=1).ravel()
+                axes.plot(values, shares, color=colour, label=name, lw=2.6 if colour == ORANGE else 1.6)
         if before is not None:
             axes.legend(loc="lower right")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(ylim=(-2, 102), xlabel=words, ylabel="photos up to there, %")
-        return svg(figure, f"How {words} is spread")
+        axes.set(ylim=(-2, 102), xlabel=label, ylabel="cumulative photos, %")
+        return svg(figure, f"Distribution of {label}")
 
 
-def moved(names: Sequence[str], before: np.ndarray, now: np.ndarray, words: str, relative: bool) -> str:
-    """Shares before and now as points; what moved furthest has its name beside it.
+def before_and_after(names: Sequence[str], before: np.ndarray, now: np.ndarray, label: str, relative: bool) -> str:
+    """Accepted and current shares as points; the largest changes have names.
 
     Args:
         names: [K].
         before, now: percent [K].
-        words: of what.
-        relative: to what it was, on axes that tell small shares apart; else in points.
+        label: meaning of the shares.
+        relative: measure changes relative to the share, on logarithmic axes; else in percentage points.
     """
-    most = max(float(np.max([*before, *now], initial=0)) * 1.08, 1e-9)
-    far = np.abs(now - before) / (np.maximum(before, 0.5) if relative else most / 5)
-    named = [i for i in np.argsort(-far, kind="stable")[:NAMED] if far[i] > 0.2]
+    maximum = max(float(np.max([*before, *now], initial=0)) * 1.08, 1e-9)
+    distance = np.abs(now - before) / (np.maximum(before, 0.5) if relative else maximum / 5)
+    named = [i for i in np.argsort(-distance, kind="stable")[:MAX_NAMES] if distance[i] > 0.2]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4))
         axes = figure.subplots()
-        axes.plot([0, most], [0, most], color="grey", lw=1)
-        axes.plot(before, now, "o", color=BLUE, alpha=0.7, rasterized=len(before) > 2 * NAMED * COLUMN)
+        axes.plot([0, maximum], [0, maximum], color="grey", lw=1)
+        axes.plot(before, now, "o", color=BLUE, alpha=0.7, rasterized=len(before) > 2 * MAX_NAMES * COLUMN)
         for i in named:
-            left = before[i] > (most**0.5 if relative else most / 2)
+            on_right = before[i] > (maximum**0.5 if relative else maximum / 2)
             axes.annotate(
                 short(names[i]),
                 (before[i], now[i]),
-                xytext=(-6 if left else 6, 0),
+                xytext=(-6 if on_right else 6, 0),
                 textcoords="offset points",
-                ha="right" if left else "left",
+                ha="right" if on_right else "left",
                 va="center",
             )
         if relative:
@@ -114,20 +114,20 @@ def moved(names: Sequence[str], before: np.ndarray, now: np.ndarray, words: str,
             axes.set_yscale("symlog", linthresh=1)
             axes.xaxis.set_major_formatter(ScalarFormatter())
             axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.set(xlim=(0, most), ylim=(0, most), xlabel=f"{words}: accepted, %", ylabel="now, %")
-        return svg(figure, f"{words}, accepted and now")
+        axes.set(xlim=(0, maximum), ylim=(0, maximum), xlabel=f"{label}: accepted, %", ylabel="now, %")
+        return svg(figure, f"{label}, accepted and now")
 
 
-def _bars(names: Sequence[str], learnt: np.ndarray, test: np.ndarray, room: int, most: float) -> str:
-    """One column of bars, all on one scale."""
-    places = np.arange(len(names))
+def _bars(names: Sequence[str], not_test: np.ndarray, test: np.ndarray, room: int, maximum: float) -> str:
+    """One column of bars; all columns have one scale."""
+    values = np.arange(len(names))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.95 + 0.22 * room))
         axes = figure.subplots()
-        bars = axes.barh(places, learnt, color=BLUE, height=0.68)
-        marks = axes.plot(test, places, "|", color=ORANGE, ms=10, mew=3)
-        axes.set_yticks(places, [short(name) for name in names])
-        axes.set(xlim=(0, most * 1.03), ylim=(room - 0.4, -0.6), xlabel="photos that show it, %")
+        bars = axes.barh(values, not_test, color=BLUE, height=0.68)
+        marks = axes.plot(test, values, "|", color=ORANGE, ms=10, mew=3)
+        axes.set_yticks(values, [short(name) for name in names])
+        axes.set(xlim=(0, maximum * 1.03), ylim=(room - 0.4, -0.6), xlabel="photos with the class, %")
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.legend(

@@ -1,4 +1,4 @@
-"""What the pages have in common: their templates, pictures that stand in the text, tables that they read."""
+"""HTML reports: templates, inline images, CSV tables."""
 
 import base64
 import csv
@@ -12,20 +12,20 @@ from sadcl.errors import SadclError
 
 
 def environment() -> Environment:
-    """Names of classes and images are other people's data: whatever is not marked safe is escaped."""
-    made = Environment(
+    """Jinja environment; it escapes every value that is not marked safe, since names come from other people's data."""
+    environment = Environment(
         loader=PackageLoader("sadcl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
-    made.filters["count"] = lambda value: f"{value:,}"
-    return made
+    environment.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
+    environment.filters["count"] = lambda value: f"{value:,}"
+    return environment
 
 
 def address(image: Image.Image, quality: int = 80) -> str:
-    """A picture as an address that holds all of it."""
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+    """Encode an image as a data URL."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -38,4 +38,4 @@ def rows(path: Path) -> list[dict[str, str]]:
         with open(path, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except FileNotFoundError:
-        raise SadclError("The file is missing", where=path, fix="Make it again with `dvc repro`") from None
+        raise SadclError("The file is missing", where=path, fix="Run `dvc repro`") from None

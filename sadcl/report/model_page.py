@@ -1,4 +1,4 @@
-"""The page that a reviewer reads: verdict, figures, plots, photos; one file that opens offline."""
+"""Report for reviewers: verdict, metrics, plots and photos, in one file that opens offline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,32 +8,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sadcl import files, params
+from sadcl import files, layout, params
 from sadcl.data.images import decode
 from sadcl.data.shards.reader import Shards
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
-from sadcl.evaluation import scores as score_files
 from sadcl.evaluation.gate.evidence import LOWER_IS_BETTER
 from sadcl.evaluation.metrics import NAMES
-from sadcl.evaluation.scores import Scores
-from sadcl.model import tagger
+from sadcl.evaluation.scores import Scores, read_scores
+from sadcl.model.tagger import Tagger
 from sadcl.report import html, model_plots
 from sadcl.report.attention_maps import overlay
 from sadcl.weights import loader
 
-SHOWN = 6
-"""Photos in the row of the best and in that of the worst."""
-TRUE, WRONG = 8, 4
-"""At most so many true and so many wrong labels of a photo get a map; the likeliest first."""
+MAX_PHOTOS = 6
+"""Most photos among the best, and among the worst."""
+MAX_TRUE, MAX_WRONG = 8, 4
+"""Most attention maps of true and of wrong labels of a photo; the most likely labels."""
 SIDE = 176
-"""Pixels of the long side of a picture in the page."""
-WORDS = {"ema": "averaged", "raw": "raw"}
+"""Pixels of the long side of an image in the page."""
+WEIGHTS_NAMES = {"ema": "averaged", "raw": "raw"}
 
 
 @dataclass(frozen=True)
 class Label:
-    """A label of a photo, or one that the model gave it: its probability, and where it looked (or nothing)."""
+    """A true or predicted label of a photo: its probability, result, and attention map as a data URL (or None)."""
 
     name: str
     probability: float
@@ -42,10 +41,10 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A photo in the page: its picture as a data address, its labels, how many wrong ones have no room.
+class ShownPhoto:
+    """A photo in the page: its image as a data URL, its labels, and the number of wrong labels left out.
 
-    ``grid`` says how many positions each of its maps truly has: the page draws them smooth.
+    ``grid`` is the resolution of its attention maps, which the page draws smoothed.
     """
 
     image_id: str
@@ -57,7 +56,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table of figures."""
+    """A column of the table of metrics."""
 
     name: str
     figures: Mapping[str, Any]
@@ -66,87 +65,87 @@ class Column:
 
 
 def render(root: Path, settings: params.Gate) -> str:
-    """Read what the stages wrote under ``root`` and render the page; the same files give the same page.
+    """Render the report from the outputs of the stages; the same files give the same page.
 
     Args:
         root: the project's folder.
-        settings: section gate, whose rules and published figures the page shows.
+        settings: section gate, with the rules and the published metrics.
 
     Raises:
         SadclError: a file is missing or damaged.
     """
-    reports, models = root / "reports", root / "models"
-    metrics, verdict = files.read_json(reports / "metrics.json"), files.read_json(reports / "verdict.json")
-    found = score_files.read_scores(reports / "scores.parquet")
-    rival = score_files.read_scores(reports / "champion_scores.parquet")
-    model = loader.load_tagger(models / "served")
+    metrics, verdict = files.read_json(root / layout.METRICS), files.read_json(root / layout.VERDICT)
+    model_scores, champion_scores = read_scores(root / layout.SCORES), read_scores(root / layout.CHAMPION_SCORES)
+    model, plots = loader.load_tagger(root / layout.SERVED), root / layout.PLOTS
     return html.environment().get_template("report.html").render(
         verdict=verdict,
         metrics=metrics,
-        data=_data(files.read_json(reports / "validation.json")),
+        data=_data(files.read_json(root / layout.VALIDATION)),
         names=NAMES,
-        columns=_columns(metrics, verdict, found, rival, settings),
-        refused=rival.refused,
-        per_class=model_plots.per_class(html.rows(reports / "plots/per_class.csv")),
-        precision_recall=model_plots.precision_recall(
-            html.rows(reports / "plots/precision_recall.csv"), metrics["threshold"]
-        ),
+        columns=_columns(metrics, verdict, model_scores, champion_scores, settings),
+        champion_missing=champion_scores.refused,
+        per_class=model_plots.per_class(html.rows(plots / "per_class.csv")),
+        precision_recall=model_plots.precision_recall(html.rows(plots / "precision_recall.csv"), metrics["threshold"]),
         reliability=model_plots.reliability(
-            html.rows(reports / "plots/reliability.csv"), html.rows(reports / "plots/reliability_uncalibrated.csv")
+            html.rows(plots / "reliability.csv"), html.rows(plots / "reliability_uncalibrated.csv")
         ),
-        stage1=model_plots.training(html.rows(models / "pretrain/history.csv"), "stage 1, SARL"),
-        stage2=model_plots.training(html.rows(models / "train/history.csv"), "stage 2, SADCL"),
-        photos=_photos(found, Shards(root / "data/shards/test"), model),
+        stage1=model_plots.training(html.rows(root / layout.PRETRAIN_HISTORY), "stage 1, SARL"),
+        stage2=model_plots.training(html.rows(root / layout.TRAIN_HISTORY), "stage 2, SADCL"),
+        photos=_photos(model_scores, Shards(root / layout.TEST_SHARDS), model),
         head=model.head,
         gate=settings,
-        rules=[_asked(rule) for rule in settings.rules],
-        words=WORDS,
+        rules=[_describe_rule(rule) for rule in settings.rules],
+        weights_names=WEIGHTS_NAMES,
     )  # fmt: skip
 
 
 def _columns(
-    metrics: Mapping[str, Any], verdict: Mapping[str, Any], found: Scores, rival: Scores, settings: params.Gate
+    metrics: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    model_scores: Scores,
+    champion_scores: Scores,
+    settings: params.Gate,
 ) -> list[Column]:
-    """Ours, SARL alone, the champion if it was scored on the same images and labels, published, our other weights."""
-    other = "raw" if metrics["chosen"] == "ema" else "ema"
+    """SADCL, SARL alone, the champion if it has scores of the same images and labels, published, the other weights."""
+    other_weights = "raw" if metrics["chosen"] == "ema" else "ema"
     columns = [_column("SADCL", metrics["sadcl"]), _column("SARL alone", metrics["sarl"])]
-    if len(rival) and rival.labels_digest() == found.labels_digest():
+    if len(champion_scores) and champion_scores.labels_digest() == model_scores.labels_digest():
         version = f" (version {verdict['champion_version']})" if verdict.get("champion_version") else ""
-        known = rival.figures("champion", metrics["threshold"])
-        in_use = {"ECE": rival.calibration_error("champion"), "in_use": rival.figures_in_use("champion")}
-        columns.append(_column(f"Champion{version}", {**known, **in_use}))
+        figures = dict(champion_scores.figures("champion", metrics["threshold"]))
+        figures["ECE"] = champion_scores.calibration_error("champion")
+        figures["in_use"] = champion_scores.figures_in_use("champion")
+        columns.append(_column(f"Champion{version}", figures))
     if settings.published is not None:
-        figures = settings.published.figures
-        top3 = {name.removeprefix("top3."): value for name, value in figures.items() if name.startswith("top3.")}
-        columns.append(Column(settings.published.name, figures, top3, {}))
-    return [*columns, _column(f"SADCL, {WORDS[other]} weights", metrics["sadcl_other"])]
+        published = settings.published.figures
+        top3 = {name.removeprefix("top3."): value for name, value in published.items() if name.startswith("top3.")}
+        columns.append(Column(settings.published.name, published, top3, {}))
+    return [*columns, _column(f"SADCL, {WEIGHTS_NAMES[other_weights]} weights", metrics["sadcl_other"])]
 
 
 def _column(name: str, figures: Mapping[str, Any]) -> Column:
     return Column(name, figures, figures["top3"], figures.get("in_use", {}))
 
 
-def _asked(rule: params.Rule) -> tuple[str, str]:
-    """What a rule is about, and what it asks."""
+def _describe_rule(rule: params.Rule) -> tuple[str, str]:
+    """What a rule measures, and what it demands."""
     if isinstance(rule, params.PerClass):
-        return "each class", f"may lose {rule.margin:.2f} AP to the champion"
+        return "each class", f"loses at most {rule.margin:.2f} AP to the champion"
     if isinstance(rule, params.Cost):
-        return (
-            rule.of,
-            f"at most {rule.at_most:,.0f}" if rule.at_most else f"at most {rule.times:g} times the champion's",
-        )
+        limit = f"{rule.at_most:,.0f}" if rule.at_most else f"{rule.times:g} times the champion's"
+        return rule.of, f"at most {limit}"
     if isinstance(rule, params.Slice):
-        return f"{rule.metric} by {rule.column}", f"each slice may lose {rule.margin:.2f} to the champion"
+        return f"{rule.metric} by {rule.column}", f"each slice loses at most {rule.margin:.2f} to the champion"
     if isinstance(rule, params.Relative):
-        asked = f"may be {rule.margin:.2f} {'above' if rule.metric in LOWER_IS_BETTER else 'below'} the champion's"
+        side = "above" if rule.metric in LOWER_IS_BETTER else "below"
+        bound_text = f"at most {rule.margin:.2f} {side} the champion's"
     else:
-        bound, sign = (rule.at_least, "-") if rule.at_least is not None else (rule.at_most, "+")
-        asked = f"at {'least' if sign == '-' else 'most'} {bound:.2f} {sign} {rule.margin:.2f}"
-    return rule.metric, f"{asked}, {'all of its interval' if rule.by == 'interval' else 'the figure alone'}"
+        side, bound = ("least", rule.at_least) if rule.at_least is not None else ("most", rule.at_most)
+        bound_text = f"at {side} {bound:.2f}" + (f", margin {rule.margin:.2f}" if rule.margin else "")
+    return rule.metric, f"{bound_text}, {'whole interval' if rule.by == 'interval' else 'value only'}"
 
 
 def _data(validation: Mapping[str, Any]) -> dict[str, Any]:
-    """What validation said, broken rules first; images a split in the order of their use."""
+    """Result of validation: failed rules first, images by split in the order of their use."""
     rules: Sequence[Mapping[str, Any]] = validation.get("rules", [])
     order = {"failed": 0, "passed": 1}
     counts = validation.get("images", {})
@@ -157,42 +156,52 @@ def _data(validation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _photos(found: Scores, test: Shards, model: tagger.Tagger) -> dict[str, list[Shown]]:
-    """The labelled photos that went best and worst, by the mean log loss over their classes; none is in both."""
-    probable, given = found.in_use("sadcl")
-    right = np.where(found.targets, probable, 1 - probable).clip(1e-9)
-    known = ~found.ignored
-    loss = -(np.log(right) * known).sum(1) / known.sum(1).clip(1)
-    labelled = np.flatnonzero(found.targets.any(1))
+def _photos(model_scores: Scores, test: Shards, model: Tagger) -> dict[str, list[ShownPhoto]]:
+    """The labelled photos with the lowest and the highest mean log loss; none is in both groups."""
+    probabilities, predicted = model_scores.in_use("sadcl")
+    likelihood = np.where(model_scores.targets, probabilities, 1 - probabilities).clip(1e-9)
+    known = ~model_scores.ignored
+    loss = -(np.log(likelihood) * known).sum(1) / known.sum(1).clip(1)
+    labelled = np.flatnonzero(model_scores.targets.any(1))
     order = labelled[np.argsort(loss[labelled], kind="stable")]
-    best = order[: min(SHOWN, (len(order) + 1) // 2)]
-    worst = order[len(best) :][::-1][:SHOWN]
-    row = {image_id: i for i, image_id in enumerate(test.ids)}
-    lost = [found.ids[i] for i in (*worst, *best) if found.ids[i] not in row]
-    if lost:
-        raise SadclError("The scores name a photo that is not in the shards", where=lost[0], fix="Run `dvc repro`")
+    best = order[: min(MAX_PHOTOS, (len(order) + 1) // 2)]
+    worst = order[len(best) :][::-1][:MAX_PHOTOS]
+    row_of = {image_id: i for i, image_id in enumerate(test.ids)}
+    missing = [model_scores.ids[i] for i in (*worst, *best) if model_scores.ids[i] not in row_of]
+    if missing:
+        raise SadclError(
+            "The scores contain a photo that is not in the shards", where=missing[0], fix="Run `dvc repro`"
+        )
     return {
-        name: [_shown(found, int(i), test.jpeg(row[found.ids[i]]), probable[i], given[i], model) for i in chosen]
+        name: [
+            _photo(model_scores, int(i), test.jpeg(row_of[model_scores.ids[i]]), probabilities[i], predicted[i], model)
+            for i in chosen
+        ]
         for name, chosen in (("worst", worst), ("best", best))
     }
 
 
-def _shown(
-    found: Scores, i: int, encoded: bytes, probable: npt.NDArray[np.float64], given: npt.NDArray[np.bool_],
-    model: tagger.Tagger,
-) -> Shown:  # fmt: skip
-    """One photo with the labels that it has and those that it was given, the likeliest first."""
+def _photo(
+    model_scores: Scores,
+    i: int,
+    encoded: bytes,
+    probabilities: npt.NDArray[np.float64],
+    predicted: npt.NDArray[np.bool_],
+    model: Tagger,
+) -> ShownPhoto:
+    """One photo with its true and predicted labels, the most likely first."""
     maps = model.attention(encoded)
-    image = decode.decode(encoded, at_least=SIDE, where=f"image {found.ids[i]}")
+    image = decode.decode(encoded, at_least=SIDE, where=f"image {model_scores.ids[i]}")
     image.thumbnail((SIDE, SIDE))
-    order = np.argsort(-probable, kind="stable")
-    true = [j for j in order if found.targets[i, j]]
-    wrong = [j for j in order if given[j] and not found.targets[i, j] and not found.ignored[i, j]]
+    order = np.argsort(-probabilities, kind="stable")
+    true = [j for j in order if model_scores.targets[i, j]]
+    wrong = [j for j in order if predicted[j] and not model_scores.targets[i, j] and not model_scores.ignored[i, j]]
 
     def label(j: int, result: str, with_map: bool) -> Label:
         picture = html.address(overlay(image, maps[j])) if with_map else None
-        return Label(found.classes[j], float(probable[j]), result, picture)
+        return Label(model_scores.classes[j], float(probabilities[j]), result, picture)
 
-    labels = [label(j, "found" if given[j] else "missed", n < TRUE) for n, j in enumerate(true)]
-    labels += [label(j, "wrong", with_map=True) for j in wrong[:WRONG]]
-    return Shown(found.ids[i], html.address(image), labels, len(wrong[WRONG:]), f"{maps.shape[2]} × {maps.shape[1]}")
+    labels = [label(j, "found" if predicted[j] else "missed", n < MAX_TRUE) for n, j in enumerate(true)]
+    labels += [label(j, "wrong", with_map=True) for j in wrong[:MAX_WRONG]]
+    grid = f"{maps.shape[2]} × {maps.shape[1]}"
+    return ShownPhoto(model_scores.ids[i], html.address(image), labels, len(wrong[MAX_WRONG:]), grid)

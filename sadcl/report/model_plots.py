@@ -1,4 +1,4 @@
-"""Plots of the report, as SVG that stands in the page and takes its ink."""
+"""Plots of the report as inline SVG in the text colour of the page."""
 
 import io
 import re
@@ -15,15 +15,15 @@ from matplotlib.ticker import MaxNLocator
 Rows = Sequence[Mapping[str, str]]
 
 BLUE, ORANGE, GREEN, PURPLE = "#4477cc", "#e08a1e", "#2f9e77", "#b65fa0"
-"""Told apart by colour-blind people, and readable on a light and on a dark page."""
+"""Distinct for colour-blind people, on light and dark pages."""
 
 WIDTH = 4.5
-"""Inches; narrow, so that the letters are still letters on a phone."""
+"""Inches; narrow, so that text stays readable on a phone."""
 COLUMN = 30
-"""Classes in one bar plot; more classes make more plots, which stand beside each other where there is room."""
+"""Most classes in one bar plot; more classes make more plots, side by side where they fit."""
 LONGEST = 26
-"""Letters of a class's name in a plot."""
-PARTS = {
+"""Most characters of a class's name in a plot."""
+LOSSES = {
     "classification": ("classification loss", BLUE),
     "sample_to_sample": ("sample-to-sample loss", GREEN),
     "prototype_to_sample": ("prototype-to-sample loss", PURPLE),
@@ -53,10 +53,10 @@ def per_class(rows: Rows) -> list[str]:
     """Average precision of each class, best first: SADCL as bars, SARL alone as marks.
 
     Args:
-        rows: class, AP, AP_sarl, as ``evaluate`` wrote them.
+        rows: class, AP, AP_sarl, from the stage ``evaluate``.
 
     Returns:
-        As many SVGs as hold all classes at 30 each; none without classes.
+        SVGs with up to 30 classes each; none without classes.
     """
     ordered = sorted(rows, key=lambda row: -_number(row["AP"]))
     size = ceil(len(ordered) / ceil(len(ordered) / COLUMN)) if ordered else 1
@@ -64,23 +64,23 @@ def per_class(rows: Rows) -> list[str]:
 
 
 def precision_recall(rows: Rows, threshold: float) -> str:
-    """Precision over recall, all labels together, with a mark where the threshold stands."""
+    """Precision over recall of all labels, with a mark at the threshold."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4))
         axes = figure.subplots()
         axes.plot([_number(r["recall"]) for r in rows], [_number(r["precision"]) for r in rows], color=BLUE)
         above = [row for row in rows if _number(row["threshold"]) >= threshold]
         if above:
-            at = min(above, key=lambda row: _number(row["threshold"]))
-            x, y = _number(at["recall"]), _number(at["precision"])
+            at_threshold = min(above, key=lambda row: _number(row["threshold"]))
+            x, y = _number(at_threshold["recall"]), _number(at_threshold["precision"])
             axes.plot(x, y, "o", color=ORANGE, ms=8)
-            left = x > 60
+            on_right = x > 60
             axes.annotate(
                 f"threshold {threshold:g}",
                 (x, y),
-                xytext=(-8 if left else 8, -10),
+                xytext=(-8 if on_right else 8, -10),
                 textcoords="offset points",
-                ha="right" if left else "left",
+                ha="right" if on_right else "left",
                 va="top",
             )
         axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="recall, %", ylabel="precision, %")
@@ -88,13 +88,13 @@ def precision_recall(rows: Rows, threshold: float) -> str:
 
 
 def reliability(rows: Rows, uncalibrated: Rows) -> str:
-    """Share of labels that are present over the score, and the line on which both are the same."""
+    """Reliability diagram: share of labels that are present over their score, and the diagonal."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4))
         axes = figure.subplots()
         axes.plot([0, 100], [0, 100], color="grey", lw=1)
-        for name, points, colour in (("as trained", uncalibrated, ORANGE), ("calibrated", rows, BLUE)):
-            score, present = ([_number(row[of]) for row in points] for of in ("score", "present"))
+        for name, points, colour in (("uncalibrated", uncalibrated, ORANGE), ("calibrated", rows, BLUE)):
+            score, present = ([_number(row[column]) for row in points] for column in ("score", "present"))
             axes.plot(score, present, "o-", color=colour, label=name)
         axes.legend(frameon=False)
         axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="score, %", ylabel="labels that are present, %")
@@ -102,22 +102,22 @@ def reliability(rows: Rows, uncalibrated: Rows) -> str:
 
 
 def training(rows: Rows, stage: str) -> str:
-    """Select mAP of raw and averaged weights, and each part of the loss on its own scale, over epochs.
+    """mAP of raw and averaged weights on the select split, and each loss on its own scale, over epochs.
 
     Args:
         rows: of history.csv.
-        stage: its name, for people who hear the page.
+        stage: name of the stage, for screen readers.
     """
-    parts = [part for part in PARTS if any(_number(row.get(part)) > 0 for row in rows)]
+    losses = [loss for loss in LOSSES if any(_number(row.get(loss)) > 0 for row in rows)]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 2.2 + 1.25 * len(parts)))
-        heights = [1.7, *[1.0] * len(parts)]
+        figure = Figure(figsize=(WIDTH, 2.2 + 1.25 * len(losses)))
+        heights = [1.7, *[1.0] * len(losses)]
         panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         epochs = [_number(row["epoch"]) for row in rows]
         _select(panels[0], epochs, rows)
-        for axes, part in zip(panels[1:], parts, strict=True):
-            title, colour = PARTS[part]
-            axes.plot(epochs, [_number(row[part]) for row in rows], "o-", color=colour)
+        for axes, loss in zip(panels[1:], losses, strict=True):
+            title, colour = LOSSES[loss]
+            axes.plot(epochs, [_number(row[loss]) for row in rows], "o-", color=colour)
             axes.set_title(title)
             axes.margins(y=0.15)
         panels[-1].set_xlabel("epoch")
@@ -128,8 +128,8 @@ def training(rows: Rows, stage: str) -> str:
 
 
 def _select(axes: Axes, epochs: Sequence[float], rows: Rows) -> None:
-    """The upper panel: how good the weights were, and which epoch was kept; a training without select notes zeros."""
-    axes.set_title("mAP on the select split, %", pad=20)
+    """Upper panel: mAP of the weights, and the selected epoch; without a select split, history.csv has zeros."""
+    axes.set_title("mAP on the select split, %", pad=23)
     for name, label, colour in (("ema", "averaged weights", BLUE), ("raw", "raw weights", ORANGE)):
         values = [_number(row.get(f"select_mAP_{name}")) for row in rows]
         if any(value > 0 for value in values):
@@ -137,53 +137,58 @@ def _select(axes: Axes, epochs: Sequence[float], rows: Rows) -> None:
     scored = [(value, -epoch) for row, epoch in zip(rows, epochs, strict=True)
               if (value := _number(row.get("select_mAP"))) > 0]  # fmt: skip
     if not scored:
-        axes.text(0.5, 0.5, "there is no select split", transform=axes.transAxes, ha="center", va="center")
+        axes.text(0.5, 0.5, "no select split", transform=axes.transAxes, ha="center", va="center")
         return
     best, epoch = max(scored)
-    axes.plot(-epoch, best, "o", ms=11, mfc="none", mec=GREEN, mew=2, label="kept", clip_on=False)
+    axes.plot(-epoch, best, "o", ms=11, mfc="none", mec=GREEN, mew=2, label="best", clip_on=False)
     axes.margins(y=0.12)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1.2, columnspacing=1.2)
 
 
-def _bars(rows: Rows, room: int) -> str:
-    """One column of bars, with the height of ``room`` of them, so that neighbours are on one scale."""
-    places = list(range(len(rows)))
+def _bars(rows: Rows, capacity: int) -> str:
+    """One column of bars with room for ``capacity`` bars, so that columns side by side have one scale."""
+    positions = list(range(len(rows)))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.95 + 0.22 * room))
+        figure = Figure(figsize=(WIDTH, 0.95 + 0.22 * capacity))
         axes = figure.subplots()
-        bars = axes.barh(places, [_number(row["AP"]) for row in rows], color=BLUE, height=0.68)
-        alone = axes.plot([_number(row["AP_sarl"]) for row in rows], places, "|", color=ORANGE, ms=10, mew=3)
-        axes.set_yticks(places, [short(row["class"]) for row in rows])
-        axes.set(xlim=(0, 101), ylim=(room - 0.4, -0.6), xlabel="average precision, %")
+        bars = axes.barh(positions, [_number(row["AP"]) for row in rows], color=BLUE, height=0.68)
+        sarl_marks = axes.plot([_number(row["AP_sarl"]) for row in rows], positions, "|", color=ORANGE, ms=10, mew=3)
+        axes.set_yticks(positions, [short(row["class"]) for row in rows])
+        axes.set(xlim=(0, 101), ylim=(capacity - 0.4, -0.6), xlabel="average precision, %")
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.legend(
-            [bars, *alone], ["SADCL", "SARL alone"], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.2
+            [bars, *sarl_marks],
+            ["SADCL", "SARL alone"],
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=2,
+            handlelength=1.2,
         )
-        return svg(figure, "Average precision of each class")
+        return svg(figure, "Average precision by class")
 
 
 def short(name: str) -> str:
-    """A name that a plot has room for."""
+    """A class name, cut to ``LONGEST`` characters."""
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def _number(text: str | None) -> float:
-    """A cell of a CSV file; an empty one is not a number."""
+    """A cell of a CSV file as a number; NaN where it is empty."""
     return float(text) if text else float("nan")
 
 
 def svg(figure: Figure, title: str) -> str:
-    """The figure as an element of a page: no file head, no date, the page's own ink instead of black."""
-    out = io.StringIO()
+    """The figure as an inline element: without file header and date, in the text colour of the page."""
+    buffer = io.StringIO()
     with warnings.catch_warnings():
-        # the reader's browser draws the letters; it does not matter which ones matplotlib's own font has
+        # the browser draws the text, so letters that matplotlib's font lacks don't matter
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    drawn = out.getvalue()[out.getvalue().index("<svg") :]
-    box = re.search(r'viewBox="([^"]+)"', drawn)
-    head = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{title}"'
-    drawn = re.sub(r"<svg [^>]*>", f'{head} viewBox="{box[1] if box else ""}">', drawn, count=1)
-    drawn = re.sub(r"\s*<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)  # these names would stand in the page several times
-    return re.sub(r"(fill|stroke): #000000", r"\1: currentColor", drawn)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    element = buffer.getvalue()[buffer.getvalue().index("<svg") :]
+    view_box = re.search(r'viewBox="([^"]+)"', element)
+    opening_tag = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{title}"'
+    element = re.sub(r"<svg [^>]*>", f'{opening_tag} viewBox="{view_box[1] if view_box else ""}">', element, count=1)
+    element = re.sub(r"\s*<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = re.sub(r'<g id="[^"]*">', "<g>", element)  # ids must be unique, but a page has several plots
+    return re.sub(r"(fill|stroke): #000000", r"\1: currentColor", element)

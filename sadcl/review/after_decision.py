@@ -1,6 +1,6 @@
-"""What follows a decision: the flow ``promote`` brings the project's files in line with the registry.
+"""Synchronisation after a decision: the flow ``promote`` brings the project's files in line with the registry.
 
-A failure here takes nothing back: the decision is made, and the same repair can be run again by ``sadcl sync``.
+A failure here takes nothing back. The registry holds the decision, and `sadcl sync` repeats the repair.
 """
 
 import os
@@ -14,55 +14,56 @@ from pathlib import Path
 from sadcl import processes
 from sadcl.errors import SadclError
 
-Acting = Callable[[], AbstractContextManager[None]]
-"""Inside, the registry is asked as the person who decided, and nobody else in this process asks it anything."""
-Aftermath = Callable[[Path, Acting], str]
-"""From the project's folder to what came of it, in words."""
+LoginContext = Callable[[], AbstractContextManager[None]]
+"""Opens a context in which this process calls the registry as the person who decided, and as nobody else."""
+AfterDecision = Callable[[Path, LoginContext], str]
+"""Takes the project's folder and a log-in, and returns a sentence about the result."""
 
-LONGEST = 120
+TIMEOUT = 120
 """Seconds that the flow may take, Prefect's start included."""
-STANDS = "The decision stands, but the project's files could not be brought in line."
+DECISION_STANDS = "The decision stands, but the project's files could not be synchronised."
 _OUTCOME = re.compile(r"^promote: (completed|failed): (.*)$", re.MULTILINE)
 
 
-def by_flow(root: Path, acting: Acting) -> str:
-    """Run ``python -m flows.promote`` in the project, with a log-in only where the registry asks for one.
+def sync_by_flow(root: Path, login: LoginContext) -> str:
+    """Run ``python -m flows.promote`` in the project, with credentials only where the registry needs them.
 
-    Where Prefect can't be had the same is done here. `sadcl sync` does what a flow that was ended has left.
+    Where Prefect does not start, this process synchronises the files itself. `sadcl sync` completes what a flow that
+    timed out has left.
     """
-    with acting():
-        surroundings = dict(os.environ)
-    printed = _run(root, surroundings)
-    if printed is None:
-        return f"{STANDS} The flow `promote` took more than {LONGEST} s and was ended. Run `sadcl sync`."
-    told = _OUTCOME.findall(printed)
-    if not told:
-        return f"Prefect did not start, so the review page went on without it. {in_process(root, acting)}"
-    state, words = told[-1]
-    return str(words) if state == "completed" else f"{STANDS} {words}"
+    with login():
+        environment = dict(os.environ)
+    output = _run_flow(root, environment)
+    if output is None:
+        return f"{DECISION_STANDS} The flow `promote` took more than {TIMEOUT} s and was stopped. Run `sadcl sync`."
+    outcomes = _OUTCOME.findall(output)
+    if not outcomes:
+        return f"Prefect did not start, so the review page continued without it. {sync_in_process(root, login)}"
+    state, message = outcomes[-1]
+    return str(message) if state == "completed" else f"{DECISION_STANDS} {message}"
 
 
-def in_process(root: Path, acting: Acting) -> str:
-    """The same without Prefect."""
+def sync_in_process(root: Path, login: LoginContext) -> str:
+    """Synchronise the project's files in this process, without Prefect."""
     from sadcl.registry.sync import sync
 
     try:
-        with acting():
-            repaired = sync(root)
+        with login():
+            changed = sync(root)
     except SadclError as error:
-        return f"{STANDS} {error}"
-    return "The project's files were brought in line." if repaired else "The project's files are in line."
+        return f"{DECISION_STANDS} {error}"
+    return "The project's files were brought in line." if changed else "The project's files are in line."
 
 
-def _run(root: Path, surroundings: dict[str, str]) -> str | None:
-    """What the flow printed; None where it took too long."""
+def _run_flow(root: Path, environment: dict[str, str]) -> str | None:
+    """The flow's output, or None after ``TIMEOUT``."""
     command = [sys.executable, "-m", "flows.promote"]
     with subprocess.Popen(
-        command, cwd=root, env=surroundings, text=True, errors="replace", start_new_session=True,
+        command, cwd=root, env=environment, text=True, errors="replace", start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as child:  # fmt: skip
         try:
-            return child.communicate(timeout=LONGEST)[0]
+            return child.communicate(timeout=TIMEOUT)[0]
         except subprocess.TimeoutExpired:
             processes.end_group(child)
             return None

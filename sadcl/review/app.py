@@ -1,4 +1,4 @@
-"""The review page: ``uvicorn sadcl.review.app:create_app --factory``, or any ASGI server."""
+"""ASGI application of the review page: ``uvicorn sadcl.review.app:create_app --factory``."""
 
 import os
 import time
@@ -12,75 +12,76 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sadcl.errors import SadclError
-from sadcl.review.after_decision import Aftermath, by_flow
-from sadcl.review.authentication import Authenticator, Server
-from sadcl.review.context import AppContext, desk
+from sadcl.review.after_decision import AfterDecision, sync_by_flow
+from sadcl.review.authentication import Authenticator, RegistryAuthenticator
+from sadcl.review.context import AppContext, app_context
 from sadcl.review.routes import decisions, login, versions
-from sadcl.review.security_headers import ALWAYS, Headers
+from sadcl.review.security_headers import NO_STORE_HEADERS, SecurityHeaders
 
 PROJECT = "SADCL_PROJECT"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-NOWHERE = "There is no such page."
+NOT_FOUND = "This page does not exist."
 
 
 def create_app(
     root: Path | None = None,
     *,
-    door: Authenticator | None = None,
+    authenticator: Authenticator | None = None,
     hosts: Sequence[str] = LOOPBACK,
     clock: Callable[[], float] = time.monotonic,
-    aftermath: Aftermath = by_flow,
+    after_decision: AfterDecision = sync_by_flow,
 ) -> FastAPI:
-    """The page of one project.
+    """Create the review page of one project.
 
     Args:
-        root: the project's folder; without it, ``SADCL_PROJECT`` or the present folder.
-        door: who may come in; without it, MLflow's server says.
-        hosts: names under which the page answers: a name that somebody else points here is none of them.
-        clock: seconds that never go back, for sessions and log-ins.
-        aftermath: what follows a decision; without it, the flow ``promote``.
+        root: the project's folder; by default ``SADCL_PROJECT`` or the current folder.
+        authenticator: checks log-ins; by default the registry server.
+        hosts: accepted values of the Host header, against DNS rebinding.
+        clock: monotonic seconds, for sessions and log-ins.
+        after_decision: synchronises the project after a decision; by default the flow ``promote``.
 
     Raises:
-        SadclError: the project's registry is no server with accounts.
+        SadclError: the project's registry is not a server with accounts.
     """
-    place = root or Path(os.environ.get(PROJECT, "."))
+    project = root or Path(os.environ.get(PROJECT, "."))
     app = FastAPI(title="sadcl review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = AppContext(place, door or Server(place), clock, aftermath)
-    for room in (login, decisions, versions):
-        app.include_router(room.router)
+    app.state.context = AppContext(project, authenticator or RegistryAuthenticator(project), clock, after_decision)
+    for module in (login, decisions, versions):
+        app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
-    app.add_exception_handler(login.LoginNeededError, _to_login)
-    app.add_exception_handler(SadclError, _failed)
-    app.add_exception_handler(StarletteHTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _refused)
-    app.add_exception_handler(Exception, _broken)
+    app.add_exception_handler(login.LoginNeededError, _redirect_to_login)
+    app.add_exception_handler(SadclError, _service_unavailable)
+    app.add_exception_handler(StarletteHTTPException, _client_error)
+    app.add_exception_handler(RequestValidationError, _client_error)
+    app.add_exception_handler(Exception, _server_error)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_middleware(Headers)
+    app.add_middleware(SecurityHeaders)
     return app
 
 
-def _to_login(request: Request, _: Exception) -> Response:
+def _redirect_to_login(request: Request, _: Exception) -> Response:
     return login.to_login(request)
 
 
-def _failed(request: Request, error: Exception) -> Response:
-    return _said(request, 503, str(error))
+def _service_unavailable(request: Request, error: Exception) -> Response:
+    return _message_page(request, 503, str(error))
 
 
-def _refused(request: Request, error: Exception) -> Response:
+def _client_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException | StarletteHTTPException):
-        return _said(request, 404, NOWHERE)
-    ours = error.detail if error.detail.endswith(".") else NOWHERE if error.status_code == 404 else f"{error.detail}."
-    return _said(request, error.status_code, ours)
+        return _message_page(request, 404, NOT_FOUND)
+    if error.detail.endswith("."):  # a sentence of this page; Starlette's own have no full stop
+        return _message_page(request, error.status_code, error.detail)
+    return _message_page(request, error.status_code, NOT_FOUND if error.status_code == 404 else f"{error.detail}.")
 
 
-def _broken(request: Request, _: Exception) -> Response:
-    answer = _said(request, 500, "Something went wrong here. The page's log says what.")
-    answer.headers.update(ALWAYS)  # this one goes out beyond the middleware
-    return answer
+def _server_error(request: Request, _: Exception) -> Response:
+    response = _message_page(request, 500, "Internal error. See the log of the review page for details.")
+    response.headers.update(NO_STORE_HEADERS)  # Starlette sends this response outside the middleware
+    return response
 
 
-def _said(request: Request, status: int, words: str) -> Response:
-    at = desk(request)
-    who = at.sessions.get(request.cookies.get(at.cookie))
-    return at.render("said.html", who, status, words=words)
+def _message_page(request: Request, status: int, message: str) -> Response:
+    context = app_context(request)
+    session = context.sessions.get(request.cookies.get(context.cookie))
+    return context.render("message.html", session, status, message=message)

@@ -2,62 +2,61 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from sadcl.errors import SadclError
 
-if TYPE_CHECKING:
-    pass
-
 
 class Person(Protocol):
-    """Whom a log-in knows."""
+    """An authenticated account."""
 
     @property
     def name(self) -> str:
-        """As the registry notes it."""
+        """User name in the registry."""
 
     @property
     def role(self) -> str:
-        """trainer, reviewer, reader or administrator."""
+        """One of trainer, reviewer, reader and administrator."""
 
 
 class Authenticator(Protocol):
-    """Who may come in, and how the registry is asked as that person."""
+    """Checks credentials and calls the registry with them."""
 
     def check(self, name: str, password: str) -> Person | None:
-        """The person, or None where name and password do not belong together."""
+        """The account, or None where name and password do not match."""
 
-    def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
-        """Inside, calls of the registry carry this log-in."""
+    def logged_in_as(self, name: str, password: str) -> AbstractContextManager[None]:
+        """Context in which registry calls carry these credentials."""
 
 
-class Server:
-    """The door of MLflow's server with its accounts.
+class RegistryAuthenticator:
+    """Authenticates against MLflow's server and its accounts.
 
     Args:
         root: the project's folder.
 
     Raises:
-        SadclError: the project's registry is no server, which knows nobody.
+        SadclError: the project's registry is a database, which has no accounts.
     """
 
     def __init__(self, root: Path) -> None:
-        from sadcl.registry import client as store
+        from sadcl.registry import client
 
         self.root = root
-        if store.database(root) is not None:
+        if client.database_file(root) is not None:
             fix = "Run `sadcl up`, which starts it"
-            raise SadclError("The review page needs a registry with accounts", where=store.address(root), fix=fix)
+            raise SadclError(
+                "The review page needs a registry with accounts", where=client.registry_address(root), fix=fix
+            )
 
     def check(self, name: str, password: str) -> Person | None:
-        """As MLflow's server has it."""
-        from sadcl.accounts.users import check
+        """The account on MLflow's server, or None where name and password do not match."""
+        from sadcl.accounts.users import check_login
 
-        return check(name, password, self.root)
+        return check_login(name, password, self.root)
 
-    def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
-        """Calls carry this log-in; one person at a time."""
+    def logged_in_as(self, name: str, password: str) -> AbstractContextManager[None]:
+        """Context in which registry calls carry these credentials; one person at a time."""
         from sadcl.registry.client import logged_in_as
 
         return logged_in_as(name, password)

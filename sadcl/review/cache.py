@@ -1,4 +1,4 @@
-"""What the page brought or worked out once: files and values by digest under ``.sadcl/review``."""
+"""Cache of registry files and computed values under ``.sadcl/review``, by digest."""
 
 import tempfile
 import threading
@@ -11,7 +11,7 @@ from sadcl.errors import SadclError
 
 
 class Cache:
-    """Files and JSON values of a project; what is damaged counts as not there.
+    """Files, JSON values and images of a project; a damaged entry counts as missing.
 
     Args:
         root: the project's folder.
@@ -19,49 +19,50 @@ class Cache:
 
     def __init__(self, root: Path) -> None:
         self.folder = root / layout.REVIEW_CACHE
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
-    def file(self, digest: str, name: str, bring: Callable[[Path], Path]) -> Path:
-        """A file whose SHA-256 is ``digest``.
+    def file(self, digest: str, name: str, download: Callable[[Path], Path]) -> Path:
+        """A file by the SHA-256 of its bytes.
 
         Args:
-            digest: of its bytes.
-            name: that it has, with the suffix that its readers look at.
-            bring: puts it into a folder and says where; called where it is not there yet.
+            digest: the SHA-256.
+            name: file name, with the suffix that readers need.
+            download: writes the file into a folder and returns its path; called on a miss.
         """
         path = self.folder / "files" / digest / name
         if not path.is_file() or files.digest(path) != digest:
-            self._bring(path, bring)
+            self._store(path, download)
         return path
 
-    def shown(self, key: str, name: str, bring: Callable[[Path], Path]) -> Path:
-        """A file that has no digest of its own, by a key that changes when it does."""
+    def file_by_key(self, key: str, name: str, download: Callable[[Path], Path]) -> Path:
+        """A file without a pinned digest, by a key that changes with its content."""
         path = self.folder / "shown" / key / name
         if not path.is_file():
-            self._bring(path, bring)
+            self._store(path, download)
         return path
 
-    def value(self, key: str, make: Callable[[], Any]) -> Any:
-        """A value that JSON can hold, worked out once: who asks meanwhile waits for it."""
+    def value(self, key: str, compute: Callable[[], Any]) -> Any:
+        """A JSON value, computed once; concurrent callers wait for it."""
         path = self.folder / "values" / f"{key}.json"
-        with self._one_at_a_time:
+        with self._lock:
             try:
                 return files.read_json(path)
             except SadclError:
-                value = make()
+                value = compute()
                 files.write_json(path, value)
                 return value
 
-    def picture(self, key: str, make: Callable[[], bytes]) -> bytes:
+    def image(self, key: str, draw: Callable[[], bytes]) -> bytes:
         """A JPEG, drawn once."""
         path = self.folder / "pictures" / f"{key}.jpg"
         if not path.is_file():
-            drawn = make()
-            with files.atomic_write(path) as beside:
-                beside.write_bytes(drawn)
+            content = draw()
+            with files.atomic_write(path) as temporary_path:
+                temporary_path.write_bytes(content)
         return path.read_bytes()
 
-    def _bring(self, path: Path, bring: Callable[[Path], Path]) -> None:
+    def _store(self, path: Path, download: Callable[[Path], Path]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.folder) as bench, files.atomic_write(path) as beside:
-            bring(Path(bench)).replace(beside)
+        # the download lies on the cache's own disk, so that the rename is atomic
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder, files.atomic_write(path) as temporary_path:
+            download(Path(folder)).replace(temporary_path)

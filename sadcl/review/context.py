@@ -1,4 +1,4 @@
-"""What all requests of one page share, and how a page is rendered."""
+"""Application context that all requests share, and rendering of templates."""
 
 import logging
 import secrets
@@ -13,99 +13,107 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sadcl import files
 from sadcl.accounts.throttle import LoginThrottle
-from sadcl.review.after_decision import Aftermath
+from sadcl.review.after_decision import AfterDecision
 from sadcl.review.authentication import Authenticator
 from sadcl.review.cache import Cache
-from sadcl.review.gateway import Registry
+from sadcl.review.gateway import RegistryGateway
 from sadcl.review.sessions import Session, Sessions
-from sadcl.review.thumbnails import Pictures
+from sadcl.review.thumbnails import Thumbnails
 
-CUT_SHORT = """<section class="card refused" role="alert"><p>The rest of this page could not be made. The page's log
-says why.</p></section></main></body></html>"""
+TRUNCATED_PAGE = """<section class="card refused" role="alert"><p>The rest of this page could not be rendered. See the
+log of the review page for details.</p></section></main></body></html>"""
 
 
 class AppContext:
-    """One project's page.
+    """State of the review page of one project.
 
     Args:
         root: the project's folder.
-        door: who may come in.
-        clock: seconds that never go back.
-        aftermath: what follows a decision.
+        authenticator: checks log-ins.
+        clock: monotonic seconds.
+        after_decision: synchronises the project after a decision.
     """
 
-    def __init__(self, root: Path, door: Authenticator, clock: Callable[[], float], aftermath: Aftermath) -> None:
-        own = files.digest_of(str(root.resolve()))[:8]  # cookies know no ports: two projects on one host don't share
-        self.cookie, self.form_cookie = f"sadcl_{own}", f"sadcl_form_{own}"
+    def __init__(
+        self, root: Path, authenticator: Authenticator, clock: Callable[[], float], after_decision: AfterDecision
+    ) -> None:
+        # cookies ignore ports: the names keep two projects on one host apart
+        project_id = files.digest_of(str(root.resolve()))[:8]
+        self.cookie, self.form_cookie = f"sadcl_{project_id}", f"sadcl_form_{project_id}"
         self.key = secrets.token_bytes(32)
-        self.door, self.clock = door, clock
-        self.sessions, self.attempts = Sessions(clock), LoginThrottle(clock)
+        self.authenticator, self.clock = authenticator, clock
+        self.sessions, self.throttle = Sessions(clock), LoginThrottle(clock)
         self.cache = Cache(root)
-        self.registry = Registry(root, door, self.cache, aftermath)
-        self.pictures = Pictures(root, self.cache)
+        self.registry = RegistryGateway(root, authenticator, self.cache, after_decision)
+        self.thumbnails = Thumbnails(root, self.cache)
         self._templates = _environment()
 
     def nonce(self) -> str:
-        """Something that nobody guesses."""
+        """A random token of 256 bits."""
         return secrets.token_urlsafe(32)
 
-    def render(self, template: str, who: Session | None, status: int = 200, **values: Any) -> HTMLResponse:
-        """A page, whole."""
-        text = self._templates.get_template(template).render(who=who, **values)
+    def render(self, template: str, session: Session | None, status: int = 200, **values: Any) -> HTMLResponse:
+        """Render a page as one response."""
+        text = self._templates.get_template(template).render(session=session, **values)
         return HTMLResponse(_encoded(text), status)
 
-    def stream(self, template: str, who: Session, status: int = 200, **values: Any) -> StreamingResponse:
-        """A page that goes out section by section, for what takes a moment where nobody asked before."""
-        pieces = self._templates.get_template(template).generate(who=who, **values)
-        return StreamingResponse(_sections(pieces), status, media_type="text/html")
+    def stream(self, template: str, session: Session, status: int = 200, **values: Any) -> StreamingResponse:
+        """Render a page section by section, for content that takes seconds when it is not yet cached."""
+        fragments = self._templates.get_template(template).generate(session=session, **values)
+        return StreamingResponse(_sections(fragments), status, media_type="text/html")
 
 
-def desk(request: Request) -> AppContext:
-    """The desk of the app that a request is for."""
-    found: AppContext = request.app.state.desk
-    return found
+def app_context(request: Request) -> AppContext:
+    """The context of the application that handles a request."""
+    context: AppContext = request.app.state.context
+    return context
 
 
-def _sections(pieces: Iterator[str]) -> Iterator[bytes]:
-    """Whole sections; a page that began is ended in words, whatever happens."""
-    held: list[str] = []
+def _sections(fragments: Iterator[str]) -> Iterator[bytes]:
+    """Group fragments into whole sections; after an error the page ends with a message and valid HTML."""
+    pending: list[str] = []
     try:
-        for piece in pieces:
-            held.append(piece)
-            if "</section>" in piece:
-                yield _encoded("".join(held))
-                held = []
+        for fragment in fragments:
+            pending.append(fragment)
+            if "</section>" in fragment:
+                yield _encoded("".join(pending))
+                pending = []
     except Exception:
-        logging.getLogger(__name__).exception("A page was cut short")
-        held = [CUT_SHORT]
-    yield _encoded("".join(held))
+        logging.getLogger(__name__).exception("Rendering stopped in the middle of a page")
+        pending = [TRUNCATED_PAGE]
+    yield _encoded("".join(pending))
 
 
 def _encoded(text: str) -> bytes:
-    """As UTF-8; halves of characters, which YAML and JSON can hold, become question marks."""
+    """UTF-8 bytes; lone surrogates, which YAML and JSON can hold, become question marks."""
     return text.encode(errors="replace")
 
 
 def _environment() -> Environment:
-    """Names of people, classes and photos, and reasons, are other people's words: all of them are escaped."""
-    made = Environment(
+    """Jinja environment; it escapes every value, since names and reasons come from other people."""
+    environment = Environment(
         loader=PackageLoader("sadcl.review"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
-    made.filters["signed"] = lambda value: "–" if value is None or value != value else f"{round(value, 2) + 0.0:+.2f}"
-    made.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
-    made.filters["share"] = lambda value: f"{100 * value:.0f} %"
-    made.filters["day"] = _day
-    return made
+    environment.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
+    environment.filters["signed"] = _signed
+    environment.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
+    environment.filters["share"] = lambda value: f"{100 * value:.0f} %"
+    environment.filters["day"] = _day
+    return environment
+
+
+def _signed(value: float | None) -> str:
+    """Two decimals with a sign; a rounded negative zero has a plus."""
+    return "–" if value is None or value != value else f"{round(value, 2) + 0.0:+.2f}"
 
 
 def _day(time: datetime | str | None) -> str:
-    """A time in UTC, to the minute; what is no time stays as it is."""
+    """A time in UTC, to the minute; other text is returned unchanged."""
     if time is None:
         return ""
     try:
-        when = datetime.fromisoformat(time) if isinstance(time, str) else time
+        moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     except ValueError:
         return str(time)
-    return f"{when:%Y-%m-%d %H:%M} UTC"
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

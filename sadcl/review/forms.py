@@ -1,4 +1,4 @@
-"""Signed forms: parsing, CSRF protection, limits of size."""
+"""Form parsing with limits of size, and signatures against cross-site request forgery."""
 
 import hashlib
 import hmac
@@ -9,29 +9,29 @@ from fastapi import Depends, HTTPException, Request
 
 from sadcl.review.context import AppContext
 
-LARGEST, FIELDS = 64 * 1024, 16
-"""Bytes and fields of a form."""
-OPEN = 60 * 60
-"""Seconds for which a form that was shown can be sent."""
-KIND = "application/x-www-form-urlencoded"
+MAX_BYTES, MAX_FIELDS = 64 * 1024, 16
+"""Limits of a form."""
+FORM_LIFETIME = 60 * 60
+"""Seconds within which the log-in form can be submitted."""
+CONTENT_TYPE = "application/x-www-form-urlencoded"
 Form = dict[str, str]
 
 
 async def form(request: Request) -> Form:
-    """The fields of a form, the last value of each.
+    """Parse the body of a request; of repeated fields the last value counts.
 
     Raises:
-        HTTPException: it is too large, or no form.
+        HTTPException: the body is too large, or not a URL-encoded form.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != KIND:
-        raise HTTPException(415, "This is no form of this page.")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise HTTPException(415, "Submit the form from its page.")
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST:
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BYTES:
             raise HTTPException(413, "The form is too large.")
     try:
-        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS, errors="strict")
+        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
         raise HTTPException(400, "The form can't be read.") from None
     return {name: values[-1] for name, values in fields.items()}
@@ -40,14 +40,18 @@ async def form(request: Request) -> Form:
 PostedForm = Annotated[Form, Depends(form)]
 
 
-def _just_shown(at: AppContext, nonce: str, signature: str) -> bool:
-    """Whether a form comes from the page that this browser showed last, an hour ago at most."""
-    return _same(signature, _signed(at, nonce)) and at.clock() - float(nonce.partition(".")[0]) < OPEN
+def is_fresh(context: AppContext, nonce: str, signature: str) -> bool:
+    """Whether ``signature`` belongs to a ``nonce`` of this process that is younger than ``FORM_LIFETIME``."""
+    if not equal_in_constant_time(signature, sign(context, nonce)):
+        return False
+    return context.clock() - float(nonce.partition(".")[0]) < FORM_LIFETIME  # signed, so it begins with the time
 
 
-def _signed(at: AppContext, nonce: str) -> str:
-    return hmac.new(at.key, nonce.encode(), hashlib.sha256).hexdigest()
+def sign(context: AppContext, nonce: str) -> str:
+    """HMAC-SHA256 of a nonce under the key of this process, in hex."""
+    return hmac.new(context.key, nonce.encode(), hashlib.sha256).hexdigest()
 
 
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
+def equal_in_constant_time(value: str, expected: str) -> bool:
+    """Compare strings without leaking where they differ."""
+    return hmac.compare_digest(value.encode(), expected.encode())

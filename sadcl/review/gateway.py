@@ -1,4 +1,4 @@
-"""What the page asks of the registry, each time as the person who looks: the one file that calls it."""
+"""Gateway to the registry: every call carries the credentials of the session's person."""
 
 import re
 import threading
@@ -10,233 +10,253 @@ from typing import TYPE_CHECKING, Any
 from sadcl import files, params
 from sadcl.errors import SadclError
 from sadcl.review import schemas
-from sadcl.review.after_decision import Aftermath
+from sadcl.review.after_decision import AfterDecision
+from sadcl.review.authentication import Authenticator
 from sadcl.review.cache import Cache
 from sadcl.review.sessions import Session
-from sadcl.review.snapshot import RegistrySnapshot, Version, version
+from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, decision_from_log, version_from_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-from sadcl.review.authentication import Authenticator
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
 
 
-class Registry:
-    """The registry of a project, asked by one person at a time.
+class RegistryGateway:
+    """Reads and decides in the registry of a project, as one person at a time.
 
     Args:
         root: the project's folder.
-        door: how it is asked as a person.
-        cache: of what it was asked for already.
-        aftermath: what follows a decision.
+        authenticator: adds a person's credentials to registry calls.
+        cache: of files that were downloaded before.
+        after_decision: synchronises the project after a decision.
     """
 
-    def __init__(self, root: Path, door: Authenticator, cache: Cache, aftermath: Aftermath) -> None:
-        self.root, self.door, self.cache, self.aftermath = root, door, cache, aftermath
-        self._one_at_a_time = threading.RLock()  # MLflow's settings belong to the process
-        self._deciding = threading.Lock()  # others look at pages meanwhile
-        _warm()
+    def __init__(self, root: Path, authenticator: Authenticator, cache: Cache, after_decision: AfterDecision) -> None:
+        self.root, self.authenticator, self.cache, self.after_decision = root, authenticator, cache, after_decision
+        self._lock = threading.RLock()  # MLflow keeps credentials per process, not per thread
+        self._decision_lock = threading.Lock()  # apart from `_lock`: pages stay readable while a decision runs
+        _preload_mlflow()
 
-    def now(self, who: Session) -> RegistrySnapshot:
-        """Versions and aliases, in two questions: each costs the server a check of the password.
+    def snapshot(self, session: Session) -> RegistrySnapshot:
+        """Read versions and aliases.
 
         Raises:
-            SadclError: the registry can't be had, or does not know this person any more.
+            SadclError: the registry can't be reached, or refuses the credentials.
         """
-        from sadcl.registry import client as store
         from sadcl.registry import lookup, schema
+        from sadcl.registry.client import registry_exists
 
         name = params.load("register", path=self.root / params.FILE).register_.name
         production = schema.production(name)
-        if not store.exists(self.root):
+        if not registry_exists(self.root):
             return RegistrySnapshot(name, [], None, None, None)
-        with self._asked(who) as client:
-            both = [version(entity) for entity in lookup.versions(client, name, beginning=True)]
+        with self._client(session) as client:  # two requests at most: the server checks the password in each
+            versions = [version_from_mlflow(entity) for entity in lookup.list_versions(client, name, beginning=True)]
             models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
-        known, crowned = ([v for v in both if v.model == model] for model in (name, production))
+        candidates, promoted = ([v for v in versions if v.model == model] for model in (name, production))
         aliases = {(model.name, alias): str(number) for model in models for alias, number in model.aliases.items()}
 
-        def holder(versions: list[Version], model: str, alias: str) -> Version | None:
+        def version_with_alias(versions: list[Version], model: str, alias: str) -> Version | None:
             return next((v for v in versions if v.number == aliases.get((model, alias))), None)
 
-        found = RegistrySnapshot(
+        snapshot = RegistrySnapshot(
             name,
-            sorted(known, key=lambda version: -int(version.number)),
-            holder(known, name, schema.CHALLENGER),
-            holder(crowned, production, schema.CHAMPION),
-            holder(crowned, production, schema.PREVIOUS),
+            sorted(candidates, key=lambda candidate: -int(candidate.number)),
+            version_with_alias(candidates, name, schema.CHALLENGER),
+            version_with_alias(promoted, production, schema.CHAMPION),
+            version_with_alias(promoted, production, schema.PREVIOUS),
         )
-        who.registered = found
-        return found
+        session.snapshot = snapshot
+        return snapshot
 
-    def seen(self, who: Session) -> RegistrySnapshot:
-        """What ``now`` said last to this person: the pictures of a page belong to what it was made from."""
-        return who.registered or self.now(who)
+    def last_snapshot(self, session: Session) -> RegistrySnapshot:
+        """The snapshot behind the session's last page, to which that page's images belong."""
+        return session.snapshot or self.snapshot(session)
 
-    def decisions(self, who: Session) -> list[dict[str, Any]]:
+    def decisions(self, session: Session) -> list[Decision]:
         """All decisions, the newest first."""
         from sadcl.registry.audit import log
 
-        with self._acting(who):
-            return log.entries(self.root)[::-1]
+        with self._logged_in(session):
+            return [decision_from_log(entry) for entry in reversed(log.entries(self.root))]
 
-    def pinned(self, who: Session, version: Version, name: str) -> Path:
-        """A file whose digest was pinned when the version was registered.
+    def pinned_file(self, session: Session, version: Version, name: str) -> Path:
+        """Download a file whose digest was pinned when the version was registered.
 
         Raises:
-            SadclError: it is gone, or is not the one that was pinned.
+            SadclError: the file is missing, or its digest differs.
         """
         from sadcl.registry import artifacts
 
         digest = artifacts.pins(version.entity).get(name, "")
         if not _SHA256.fullmatch(digest):
-            raise SadclError(f"No digest of {name} was pinned", where=_where(version))
+            raise SadclError(f"The version has no digest of {name}", where=_label(version))
 
-        def bring(folder: Path) -> Path:
-            with self._asked(who) as client:
+        def download(folder: Path) -> Path:
+            with self._client(session) as client:
                 return artifacts.fetch(client, version.entity, name, folder)
 
-        return self.cache.file(digest, Path(name).name, bring)
+        return self.cache.file(digest, Path(name).name, download)
 
-    def verdict(self, who: Session, version: Version) -> schemas.Verdict:
-        """What the gate said.
+    def verdict(self, session: Session, version: Version) -> schemas.Verdict:
+        """The gate's verdict on a version.
 
         Raises:
-            SadclError: it is gone, is not what the gate said, or makes no sense.
+            SadclError: verdict.json is missing, was changed after the gate wrote it, or has another form.
         """
-        path = self._shown(who, version, VERDICT)
+        path = self._unpinned_file(session, version, VERDICT)
         try:
             value = files.read_json(path)
-            if files.digest_of(value) != version.judgement:
+            if files.digest_of(value) != version.verdict_digest:
                 raise SadclError(
-                    "The verdict in the registry is not the one that the gate gave",
-                    where=_where(version),
-                    fix="Run `sadcl register` again, and find out who changed it",
+                    "The verdict in the registry was changed after the gate wrote it",
+                    where=_label(version),
+                    fix="Find out who changed it, then run `sadcl register` again",
                 )
         except Exception:
-            path.unlink(missing_ok=True)  # the gate may have judged between two questions: it is asked for again
+            path.unlink(missing_ok=True)  # the gate may have judged between two requests: download it again next time
             raise
-        return schemas.parse(schemas.Verdict, value, VERDICT, _where(version))
+        return schemas.parse(schemas.Verdict, value, VERDICT, _label(version))
 
-    def metrics(self, who: Session, version: Version) -> schemas.Metrics:
-        """Its figures on the test images, with what they stand on.
-
-        Raises:
-            SadclError: they are gone, changed, or make no sense.
-        """
-        value = files.read_json(self.pinned(who, version, METRICS))
-        return schemas.parse(schemas.Metrics, value, METRICS, _where(version))
-
-    def settings(self, who: Session, version: Version) -> dict[str, Any]:
-        """Its params.yaml.
+    def metrics(self, session: Session, version: Version) -> schemas.Metrics:
+        """A version's metrics on the test images, with the digests of their inputs.
 
         Raises:
-            SadclError: it is gone, or makes no sense.
+            SadclError: metrics.json is missing, was changed, or has another form.
         """
-        value = params.read_settings(self._shown(who, version, SETTINGS))
-        schemas.parse(schemas.Settings, value, SETTINGS, _where(version))
+        value = files.read_json(self.pinned_file(session, version, METRICS))
+        return schemas.parse(schemas.Metrics, value, METRICS, _label(version))
+
+    def settings(self, session: Session, version: Version) -> dict[str, Any]:
+        """A version's params.yaml.
+
+        Raises:
+            SadclError: the file is missing, or has another form.
+        """
+        value = params.read_settings(self._unpinned_file(session, version, SETTINGS))
+        schemas.parse(schemas.Settings, value, SETTINGS, _label(version))
         return value
 
-    def scores(self, who: Session, version: Version) -> Path:
-        """Its scores of the test images."""
+    def scores(self, session: Session, version: Version) -> Path:
+        """Path of a version's scores of the test images."""
         from sadcl.registry import artifacts
 
-        return self.pinned(who, version, artifacts.SCORES)
+        return self.pinned_file(session, version, artifacts.SCORES)
 
-    def weights(self, who: Session, version: Version) -> Path:
-        """The file that computes it."""
+    def weights(self, session: Session, version: Version) -> Path:
+        """Path of a version's model file."""
         from sadcl.registry import artifacts
 
-        return self.pinned(who, version, artifacts.model(version.entity))
+        return self.pinned_file(session, version, artifacts.model(version.entity))
 
-    def approve(self, who: Session, number: int, seen: str, reason: str, first: bool) -> list[str]:
+    def approve(self, session: Session, number: int, verdict_digest: str, reason: str, first: bool) -> list[str]:
         """Make a version the champion.
 
         Args:
-            who: decides.
+            session: of the reviewer.
             number: of the version.
-            seen: digest of the verdict that this person saw.
-            reason: why.
-            first: there is no champion yet.
+            verdict_digest: of the verdict that the reviewer read.
+            reason: for the audit log.
+            first: confirms that there is no champion yet.
 
         Returns:
-            What happened, in sentences.
+            Sentences about the result.
 
         Raises:
-            SadclError: the version was judged anew, or the registry refuses.
+            SadclError: the verdict has changed since, or the registry refuses.
         """
         from sadcl.registry.promote import promote
 
-        with self._deciding:
-            with self._acting(who):
-                words = promote(number, reason, first=first, seen=seen, root=self.root).words
-            return [words, self._after(who)]
+        with self._decision_lock:
+            with self._logged_in(session):
+                sentence = promote(number, reason, first=first, seen=verdict_digest, root=self.root).words
+            return [sentence, self._follow_up(session)]
 
-    def reject(self, who: Session, number: int, seen: str, reason: str) -> list[str]:
-        """Say no to a version; as ``approve``."""
-        from sadcl.registry.promote import reject
-
-        with self._deciding:
-            with self._acting(who):
-                words = reject(number, reason, seen=seen, root=self.root).words
-            return [words, self._after(who)]
-
-    def roll_back(self, who: Session, expected: str, reason: str) -> list[str]:
-        """Make the previous champion the champion again; as ``approve``.
+    def reject(self, session: Session, number: int, verdict_digest: str, reason: str) -> list[str]:
+        """Reject a version.
 
         Args:
-            who: decides.
-            expected: number of the version in production that this person saw as champion.
-            reason: why.
+            session: of the reviewer.
+            number: of the version.
+            verdict_digest: of the verdict that the reviewer read.
+            reason: for the audit log.
+
+        Returns:
+            Sentences about the result.
+
+        Raises:
+            SadclError: the verdict has changed since, or the registry refuses.
+        """
+        from sadcl.registry.promote import reject
+
+        with self._decision_lock:
+            with self._logged_in(session):
+                sentence = reject(number, reason, seen=verdict_digest, root=self.root).words
+            return [sentence, self._follow_up(session)]
+
+    def roll_back(self, session: Session, expected: str, reason: str) -> list[str]:
+        """Make the previous champion the champion again.
+
+        Args:
+            session: of the reviewer.
+            expected: number of the champion, in the production model, that the reviewer's page showed.
+            reason: for the audit log.
+
+        Returns:
+            Sentences about the result.
+
+        Raises:
+            SadclError: the champion has changed since, or the registry refuses.
         """
         from sadcl.registry.promote import rollback
 
-        with self._deciding:
-            champion = self.now(who).champion
+        with self._decision_lock:
+            champion = self.snapshot(session).champion
             if champion is None or champion.number != expected:
-                raise SadclError("The champion has changed since you opened this page", fix="Look at it again")
-            with self._acting(who):
-                words = rollback(reason, root=self.root).words
-            return [words, self._after(who)]
+                raise SadclError("The champion has changed since you opened this page", fix="Reload the page")
+            with self._logged_in(session):
+                sentence = rollback(reason, root=self.root).words
+            return [sentence, self._follow_up(session)]
 
-    def _after(self, who: Session) -> str:
-        return self.aftermath(self.root, lambda: self._acting(who))
+    def _follow_up(self, session: Session) -> str:
+        return self.after_decision(self.root, lambda: self._logged_in(session))
 
-    def _shown(self, who: Session, version: Version, name: str) -> Path:
-        """A file beside the evidence: it is replaced when the gate judges again, and has no pin."""
+    def _unpinned_file(self, session: Session, version: Version, name: str) -> Path:
+        """Download a file without a pinned digest: `sadcl register` replaces it when the gate judges again."""
         run = str(version.entity.run_id)
 
-        def bring(folder: Path) -> Path:
-            gone = SadclError(f"{name} is gone from the registry", where=_where(version))
-            with self._asked(who) as client:
+        def download(folder: Path) -> Path:
+            missing = SadclError(f"{name} is missing in the registry", where=_label(version))
+            with self._client(session) as client:
                 try:
                     return Path(client.download_artifacts(run, name, str(folder)))
                 except OSError:
-                    raise gone from None
+                    raise missing from None
 
-        return self.cache.shown(files.digest_of([run, version.judgement]), name, bring)
+        return self.cache.file_by_key(files.digest_of([run, version.verdict_digest]), name, download)
 
     @contextmanager
-    def _acting(self, who: Session) -> Iterator[None]:
-        with self._one_at_a_time, self.door.acting_as(who.name, who.password):
+    def _logged_in(self, session: Session) -> Iterator[None]:
+        with self._lock, self.authenticator.logged_in_as(session.name, session.password):
             yield
 
     @contextmanager
-    def _asked(self, who: Session) -> Iterator["MlflowClient"]:
-        from sadcl.registry import client as store
+    def _client(self, session: Session) -> Iterator["MlflowClient"]:
 
-        with self._acting(who), store.connect(self.root) as client:
+        from sadcl.registry.client import connect
+
+        with self._logged_in(session), connect(self.root) as client:
             yield client
 
 
-def _where(version: Version) -> str:
+def _label(version: Version) -> str:
     return f"{version.model} version {version.number}"
 
 
-def _warm() -> None:
-    """Load MLflow now, which takes seconds: the first person who comes does not wait for it."""
+def _preload_mlflow() -> None:
+    """Import MLflow at start-up: it takes seconds, which the first request would wait for."""
     from sadcl.registry import mlflow_context
 
     with mlflow_context.silence():

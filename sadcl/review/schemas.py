@@ -1,6 +1,6 @@
-"""What a page reads of a version's files, which somebody else wrote: in the form that pages count on, or refused.
+"""Schemas of the files of a version, which trainers write and pages must not trust.
 
-Whatever else stands in them is left alone.
+Pages read only fields that a schema names; other fields are ignored.
 """
 
 from typing import Annotated, Any, TypeVar
@@ -10,124 +10,125 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import NAMES
 
-SHOWN = (*NAMES, "ECE")
-"""Figures that pages show."""
+SHOWN_METRICS = (*NAMES, "ECE")
+"""Names of the metrics that pages show."""
 
 
-class Form(BaseModel):
-    """A part of a file: frozen, without NaN and infinities."""
+class Schema(BaseModel):
+    """Base of all schemas: frozen, strict types, no NaN and no infinity."""
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
-SAID = {"missing": "is missing", "model_type": "is no mapping", "dict_type": "is no mapping"}
-"""Kinds of error in words; others as pydantic has them."""
+ERROR_SENTENCES = {"missing": "is missing", "model_type": "is not a mapping", "dict_type": "is not a mapping"}
+"""Sentences by pydantic's type of error; for other types, pydantic's own message."""
 
-Read = TypeVar("Read", bound=Form)
+SchemaT = TypeVar("SchemaT", bound=Schema)
 Interval = Annotated[list[float], Field(min_length=3, max_length=3)] | None
-"""Value, low, high in percent; None where not known."""
+"""Value, lower and upper bound in percent; None where not known."""
 
 
-class Rule(Form):
-    """What came of one rule of the gate."""
+class Rule(Schema):
+    """Result of one rule of the gate."""
 
     result: str
     words: str
 
 
-class Judged(Form):
-    """A figure of both models, and their difference."""
+class MetricIntervals(Schema):
+    """A metric of version and champion, and the difference."""
 
     model: Interval = None
     champion: Interval = None
     difference: Interval = None
 
 
-class Verdict(Form):
+class Verdict(Schema):
     """verdict.json."""
 
     rules: list[Rule]
-    intervals: dict[str, Judged] = {}
+    intervals: dict[str, MetricIntervals] = {}
 
 
-class Digests(Form):
-    """What figures stand on."""
+class Digests(Schema):
+    """Digests of the inputs of an evaluation."""
 
     test_list: str
     labels: str
     shards: str
 
 
-class Cost(Form):
-    """Size of the registered file."""
+class Cost(Schema):
+    """Size of the registered model."""
 
     bytes: int | None = None
     parameters: int | None = None
 
 
-def _shown(value: Any) -> Any:
-    return {name: value[name] for name in SHOWN if name in value} if isinstance(value, dict) else value
+def _shown_metrics(value: Any) -> Any:
+    return {name: value[name] for name in SHOWN_METRICS if name in value} if isinstance(value, dict) else value
 
 
-class Metrics(Form):
-    """metrics.json; of the model itself those figures that pages show."""
+class Metrics(Schema):
+    """metrics.json, with the metrics in ``SHOWN_METRICS``."""
 
     digests: Digests
-    sadcl: Annotated[dict[str, float | None], BeforeValidator(_shown)] = {}
+    sadcl: Annotated[dict[str, float | None], BeforeValidator(_shown_metrics)] = {}
     threshold: float = Field(default=0.5, ge=0, le=1)
     images: int | None = None
     cost: Cost = Cost()
 
 
-class Published(Form):
-    """Figures of a publication, in percent."""
+class Published(Schema):
+    """Published metrics, in percent."""
 
     name: str
     figures: dict[str, float] = {}
 
 
-class Gate(Form):
+class Gate(Schema):
     """Section ``gate`` of params.yaml."""
 
     published: Published | None = None
 
 
-class Settings(Form):
+class Settings(Schema):
     """params.yaml."""
 
     gate: Gate | None = None
 
 
-class Timed(Form):
-    """What a model took, photo by photo: milliseconds of 19 in 20, and MiB of memory."""
+class Latency(Schema):
+    """95th percentile of milliseconds a photo, and peak memory in MiB."""
 
     p95: float
     peak: float
 
 
-class Speed(Form):
-    """The tag of ``registry.speed``."""
+class LatencyTag(Schema):
+    """The tag that ``registry.latency`` writes."""
 
-    model: Timed
-    champion: Timed | None = None
+    model: Latency
+    champion: Latency | None = None
 
 
-def parse(form: type[Read], value: Any, what: str, where: str) -> Read:
-    """A value in a form.
+def parse(schema: type[SchemaT], value: Any, file_name: str, where: str) -> SchemaT:
+    """Validate a value against a schema.
 
     Args:
-        form: that pages count on.
-        value: as it was read.
-        what: name of the file.
-        where: the version that it belongs to.
+        schema: the expected form.
+        value: content of the file.
+        file_name: for the message.
+        where: the version, for the message.
 
     Raises:
-        SadclError: something in it is missing or of another kind.
+        SadclError: a field is missing or of another type.
     """
     try:
-        return form.model_validate(value)
+        return schema.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])[:100] or "the whole"
-        wrong = SAID.get(first["type"], f"is not as it should be ({first['msg'].lower()})")
-        raise SadclError(f"{what} can't be shown: {place} {wrong}", where=where, fix="Find out who wrote it") from None
+        first_error = error.errors(include_input=False)[0]
+        path = ".".join(str(part) for part in first_error["loc"])[:100] or "the file"
+        problem = ERROR_SENTENCES.get(first_error["type"], f"is invalid ({first_error['msg'].lower()})")
+        message = f"{file_name} can't be shown: {path} {problem}"
+        raise SadclError(message, where=where, fix="Find out who wrote it") from None

@@ -1,4 +1,4 @@
-"""What each answer tells the browser about safety."""
+"""Security headers of every response, as ASGI middleware."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ POLICY = "; ".join([
     "default-src 'none'", "style-src 'self'", "img-src 'self'", "form-action 'self'", "base-uri 'none'",
     "frame-ancestors 'none'",
 ])  # fmt: skip
-"""No script at all, nothing written into the page, nothing from elsewhere, no frame around it."""
+"""Forbids scripts, inline styles, resources of other sites, and framing."""
 
 HEADERS = {
     "content-security-policy": POLICY,
@@ -20,29 +20,30 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-ALWAYS = {**HEADERS, "cache-control": "no-store"}
-"""Of answers with data: no cache keeps them."""
-OPEN = ("/static/",)
-"""What the browser may keep: nobody's data."""
+NO_STORE_HEADERS = {**HEADERS, "cache-control": "no-store"}
+"""For responses with data: no cache may store them."""
+CACHEABLE_PATHS = ("/static/",)
+"""Paths without data, which browsers may cache."""
 
 
-class Headers:
-    """ASGI middleware that adds ``HEADERS`` to every answer, with ``no-store`` where there is data."""
+class SecurityHeaders:
+    """ASGI middleware that adds ``HEADERS`` to every response, and ``no-store`` to those with data."""
 
     def __init__(self, app: "ASGIApp") -> None:
         self.app = app
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Pass everything on."""
-        added = HEADERS if str(scope.get("path", "")).startswith(OPEN) else ALWAYS
+        """Forward the request, and replace headers of the response."""
+        added = HEADERS if str(scope.get("path", "")).startswith(CACHEABLE_PATHS) else NO_STORE_HEADERS
 
-        async def sending(message: "Message") -> None:
+        async def send_with_headers(message: "Message") -> None:
             if message["type"] == "http.response.start":
-                given: list[Any] = [
-                    pair for pair in message.get("headers", []) if pair[0].decode().lower() not in added
-                ]
-                more = [(name.encode(), value.encode()) for name, value in added.items()]
-                message = {**message, "headers": [*given, *more]}
+                pairs: list[Any] = message.get("headers", [])
+                others = [pair for pair in pairs if pair[0].decode().lower() not in added]
+                message = {
+                    **message,
+                    "headers": [*others, *((name.encode(), value.encode()) for name, value in added.items())],
+                }
             await send(message)
 
-        await self.app(scope, receive, sending)
+        await self.app(scope, receive, send_with_headers)

@@ -1,4 +1,4 @@
-"""Who is logged in: random tokens in a cookie, everything else in this process's memory, never on the disk."""
+"""Sessions: a random token in a cookie; name, role and password in the memory of this process, never on disk."""
 
 import secrets
 import threading
@@ -6,58 +6,58 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-IDLE, LONGEST = 30 * 60, 8 * 60 * 60
-"""Seconds after which a session ends: without a request, and at all events."""
-AGAIN = 60
-"""Seconds after which the registry is asked whether it still knows the log-in of a session that goes on."""
-MOST = 500
-"""Sessions at a time; the one that was idle longest makes room."""
+IDLE_SECONDS, MAX_SECONDS = 30 * 60, 8 * 60 * 60
+"""Seconds after which a session ends: since its last request, and since the log-in."""
+CHECK_INTERVAL = 60
+"""Seconds after which the registry confirms the credentials of an active session again."""
+MAX_SESSIONS = 500
+"""Most concurrent sessions; a new one replaces the one that was idle longest."""
 
 DECIDERS = frozenset({"reviewer", "administrator"})
 
 
 @dataclass
 class Session:
-    """A person at a browser.
+    """A person who is logged in at one browser.
 
     Attributes:
-        name, role: as the log-in knows them.
-        password: what the registry is asked with; it is nowhere else.
-        csrf: what each form of this session carries.
-        began, seen, asked: times of the log-in, of the last request, and when the registry was asked about the log-in
-            last, in the clock's seconds.
-        notices: sentences that the next page shows.
-        registered: what the registry held when this person's last page was made, for the pictures in it.
-        alone: held while the registry is asked about the log-in, since a page's pictures come all at once.
+        name, role: of the account.
+        password: for calls of the registry; nothing else stores it.
+        csrf: token in each form of this session.
+        started, last_used, checked: times of the log-in, of the last request and of the registry's last confirmation,
+            in the clock's seconds.
+        notices: sentences for the next page.
+        snapshot: state of the registry behind the last page, for the images in it.
+        check_lock: lets one of a page's parallel requests confirm the credentials.
     """
 
     name: str
     role: str
     password: str = field(repr=False)
-    began: float
-    seen: float
-    asked: float
+    started: float
+    last_used: float
+    checked: float
     csrf: str = field(default_factory=secrets.token_urlsafe, repr=False)
     notices: list[str] = field(default_factory=list)
-    registered: Any = field(default=None, repr=False)
-    alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    snapshot: Any = field(default=None, repr=False)
+    check_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
-    def decides(self) -> bool:
-        """May approve, reject and roll back."""
+    def can_decide(self) -> bool:
+        """Whether the role may approve, reject and roll back."""
         return self.role in DECIDERS
 
     def take_notices(self) -> list[str]:
-        """The notices, for the one page that shows them."""
-        taken, self.notices = self.notices, []
-        return taken
+        """Return the notices and clear them, so that one page shows them."""
+        notices, self.notices = self.notices, []
+        return notices
 
 
 class Sessions:
     """Sessions by token.
 
     Args:
-        clock: seconds that never go back.
+        clock: monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -66,39 +66,41 @@ class Sessions:
         self._lock = threading.Lock()
 
     def begin(self, name: str, role: str, password: str) -> str:
-        """Start a session; its token is for the cookie."""
+        """Start a session and return its token."""
         now, token = self._clock(), secrets.token_urlsafe(32)
         with self._lock:
             self._drop_ended(now)
-            if len(self._by_token) >= MOST:
-                del self._by_token[min(self._by_token, key=lambda known: self._by_token[known].seen)]
-            self._by_token[token] = Session(name, role, password, began=now, seen=now, asked=now)
+            if len(self._by_token) >= MAX_SESSIONS:
+                del self._by_token[min(self._by_token, key=lambda token: self._by_token[token].last_used)]
+            self._by_token[token] = Session(name, role, password, started=now, last_used=now, checked=now)
         return token
 
     def get(self, token: str | None) -> Session | None:
-        """The session of a token, which counts as used now; None where it ended or never was."""
+        """The session of a token, marked as used now, or None where it has ended or never existed."""
         now = self._clock()
         with self._lock:
             self._drop_ended(now)
             session = self._by_token.get(token or "")
             if session is not None:
-                session.seen = now
+                session.last_used = now
             return session
 
-    def due(self, session: Session) -> bool:
-        """Whether the registry is to be asked about this log-in again; says so once in ``AGAIN`` seconds."""
+    def needs_check(self, session: Session) -> bool:
+        """Whether the credentials need confirmation; True once in ``CHECK_INTERVAL`` seconds."""
         now = self._clock()
-        if now - session.asked < AGAIN:
+        if now - session.checked < CHECK_INTERVAL:
             return False
-        session.asked = now
+        session.checked = now
         return True
 
     def end(self, token: str | None) -> None:
-        """Forget a session and the password in it."""
+        """Delete a session with its password."""
         with self._lock:
             self._by_token.pop(token or "", None)
 
     def _drop_ended(self, now: float) -> None:
-        ended = [token for token, s in self._by_token.items() if now - s.seen >= IDLE or now - s.began >= LONGEST]
-        for token in ended:
-            del self._by_token[token]
+        self._by_token = {
+            token: session
+            for token, session in self._by_token.items()
+            if now - session.last_used < IDLE_SECONDS and now - session.started < MAX_SECONDS
+        }

@@ -1,4 +1,4 @@
-"""A version beside the champion, class by class and photo by photo, worked out from both scores files."""
+"""Comparison of a version with the champion, by class and by photo, from both scores files."""
 
 import re
 from collections.abc import Mapping
@@ -12,108 +12,106 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
-"""Of the value that ``compare`` returns: another one is worked out anew."""
+"""Version of the value that ``compare`` returns; part of its cache key."""
 MODEL = "sadcl"
-"""Name of the model itself among its scores."""
-SHOWN, LEAST = 6, 0.05
-"""Photos on which the version does better, and as many on which it does worse; by so much at least."""
+"""Name of the model's own scores in a scores file."""
+MAX_PHOTOS, MIN_DIFFERENCE = 6, 0.05
+"""Most photos on which the version is better, and worse; least difference of probabilities."""
 
 
-def compare(ours: Path, theirs: Path | None, threshold: float) -> dict[str, Any]:
-    """What a page shows of two models on the same images.
+def compare(version_scores: Path, champion_scores: Path | None, threshold: float) -> dict[str, Any]:
+    """Compare two models on the same images.
 
     Args:
-        ours: scores of the version.
-        theirs: scores of the champion on the same images; None where there is nothing to compare with.
-        threshold: of the labels that are predicted.
+        version_scores: scores file of the version.
+        champion_scores: scores file of the champion on the same images, or None.
+        threshold: probability above which a label is predicted.
 
     Returns:
-        ``classes``: rows of name, positives, AP, champion and change (percent, None where not known); ``curves`` of
-        ``version`` and ``champion``: SVGs by name; ``better`` and ``worse``: photos on which the two lie farthest
-        apart, each with image_id, label, class (its index), present, and both probabilities. JSON can hold it.
+        JSON value. ``classes``: rows of name, positives, AP, champion and change (percent, None where not known);
+        ``curves`` of ``version`` and ``champion``: SVGs by name; ``better`` and ``worse``: photos with the largest
+        differences, each with image_id, label, class (its index), present, and both probabilities.
 
     Raises:
         SadclError: a file is damaged.
     """
-    model = scores.read_scores(ours)
-    champion = scores.read_scores(theirs) if theirs is not None else None
-    figures = model.figures(MODEL, threshold)
-    rival = champion.figures(MODEL, threshold)["AP"] if champion is not None else None
+    model = scores.read_scores(version_scores)
+    champion = scores.read_scores(champion_scores) if champion_scores is not None else None
+    ap = model.figures(MODEL, threshold)["AP"].tolist()
+    champion_ap = champion.figures(MODEL, threshold)["AP"].tolist() if champion is not None else [None] * len(ap)
     positives = (model.targets & ~model.ignored).sum(axis=0)
-    rows = [
-        _row(str(name), int(positives[j]), float(figures["AP"][j]), None if rival is None else float(rival[j]))
-        for j, name in enumerate(model.classes)
-    ]
+    rows = [_row(str(name), int(positives[j]), ap[j], champion_ap[j]) for j, name in enumerate(model.classes)]
     drawn = {"version": _curves(model, threshold)}
     photos: dict[str, list[dict[str, Any]]] = {"better": [], "worse": []}
     if champion is not None:
         drawn["champion"] = _curves(champion, threshold)
-        photos = _apart(model, champion)
+        photos = _largest_differences(model, champion)
     return {"classes": rows, "curves": drawn, **photos}
 
 
-def _row(name: str, positives: int, ap: float, rival: float | None) -> dict[str, Any]:
-    ours, theirs = _number(ap), _number(rival)
-    change = None if ours is None or theirs is None else ours - theirs
-    return {"name": name, "positives": positives, "AP": ours, "champion": theirs, "change": change}
+def _row(name: str, positives: int, ap: float, champion_ap: float | None) -> dict[str, Any]:
+    before, after = _number(champion_ap), _number(ap)
+    change = None if before is None or after is None else after - before
+    return {"name": name, "positives": positives, "AP": after, "champion": before, "change": change}
 
 
 def _number(value: float | None) -> float | None:
     return None if value is None or value != value else value
 
 
-def _apart(model: scores.Scores, champion: scores.Scores) -> dict[str, list[dict[str, Any]]]:
-    """Of each photo the label on which the two lie farthest apart; the photos where that is most."""
+def _largest_differences(model: scores.Scores, champion: scores.Scores) -> dict[str, list[dict[str, Any]]]:
+    """Photos with the largest differences; each photo counts with its most different label."""
     import numpy as np
 
-    place = {name: i for i, name in enumerate(champion.ids)}
-    champion = champion.part(np.array([place[name] for name in model.ids]))
-    (ours, _), (theirs, _) = model.in_use(MODEL), champion.in_use(MODEL)
-    gain = np.where(model.targets, ours - theirs, theirs - ours) * ~model.ignored
+    row_of = {name: i for i, name in enumerate(champion.ids)}
+    champion = champion.part(np.array([row_of[name] for name in model.ids]))
+    (after, _), (before, _) = model.in_use(MODEL), champion.in_use(MODEL)
+    # above 0 where the version is nearer to the label, below where the champion is; [N, C]
+    gain = np.where(model.targets, after - before, before - after) * ~model.ignored
     label = np.abs(gain).argmax(axis=1)
-    most = gain[np.arange(len(model)), label]
+    largest = gain[np.arange(len(model)), label]
 
-    def shown(rows: "NDArray[np.int64]") -> list[dict[str, Any]]:
+    def describe_rows(rows: "NDArray[np.int64]") -> list[dict[str, Any]]:
         return [
             {
                 "image_id": model.ids[i],
                 "label": str(model.classes[label[i]]),
                 "class": int(label[i]),
                 "present": bool(model.targets[i, label[i]]),
-                "version": float(ours[i, label[i]]),
-                "champion": float(theirs[i, label[i]]),
+                "version": float(after[i, label[i]]),
+                "champion": float(before[i, label[i]]),
             }
             for i in rows
         ]
 
-    order = np.argsort(-most, kind="stable")
+    order = np.argsort(-largest, kind="stable")
     return {
-        "better": shown(order[most[order] >= LEAST][:SHOWN]),
-        "worse": shown(order[most[order] <= -LEAST][::-1][:SHOWN]),
+        "better": describe_rows(order[largest[order] >= MIN_DIFFERENCE][:MAX_PHOTOS]),
+        "worse": describe_rows(order[largest[order] <= -MIN_DIFFERENCE][::-1][:MAX_PHOTOS]),
     }
 
 
-def _curves(found: scores.Scores, threshold: float) -> dict[str, str]:
+def _curves(model: scores.Scores, threshold: float) -> dict[str, str]:
     from sadcl.report import model_plots
 
-    line = curves.precision_recall(found.probabilities(MODEL), found.targets, found.ignored)
-    bins, before = (
-        reliability.reliability(probable, found.targets, found.ignored)
-        for probable in (found.in_use(MODEL)[0], found.probabilities(MODEL))
+    pr_rows = curves.precision_recall(model.probabilities(MODEL), model.targets, model.ignored)
+    calibrated, uncalibrated = (
+        reliability.reliability(probable, model.targets, model.ignored)
+        for probable in (model.in_use(MODEL)[0], model.probabilities(MODEL))
     )
     return {
-        "precision_recall": _plain(model_plots.precision_recall(_text(line), threshold)),
-        "reliability": _plain(model_plots.reliability(_text(bins), _text(before))),
+        "precision_recall": _styles_to_attributes(model_plots.precision_recall(_csv_rows(pr_rows), threshold)),
+        "reliability": _styles_to_attributes(model_plots.reliability(_csv_rows(calibrated), _csv_rows(uncalibrated))),
     }
 
 
-def _text(rows: list[dict[str, float]]) -> list[Mapping[str, str]]:
-    """As a CSV file has them."""
+def _csv_rows(rows: list[dict[str, float]]) -> list[Mapping[str, str]]:
+    """Convert numbers to text, as the plots read them from CSV files."""
     return [{name: f"{value:.6g}" for name, value in row.items()} for row in rows]
 
 
-def _plain(svg: str) -> str:
-    """An SVG whose looks are attributes: the page's policy lets no style stand in it. Letters are the page's own."""
+def _styles_to_attributes(svg: str) -> str:
+    """Turn inline styles of an SVG into attributes, since the page's policy forbids styles; fonts are the page's."""
     svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
 
     def attributes(style: re.Match[str]) -> str:

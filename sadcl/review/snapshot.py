@@ -1,4 +1,4 @@
-"""Versions as pages show them, and what the registry holds at one moment."""
+"""State of the registry, as pages show it: versions and aliases at one moment, and decisions."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,11 @@ from typing import Any
 
 from sadcl.registry import schema
 
-_CANDIDATE = re.compile(r"models:/[^/@]+/(\d+)")
+Decision = dict[str, Any]
+OPTIONAL_FIELDS = dict.fromkeys(("action", "user", "time", "reason"), "")
+"""Fields that an entry of the audit log may lack."""
+
+_SOURCE = re.compile(r"models:/[^/@]+/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -16,41 +20,41 @@ class Version:
     """A version in the registry.
 
     Attributes:
-        model, number: its name; a number as text.
-        tags: as MLflow holds them.
-        registered: when, in UTC.
-        by: who registered it; empty where the registry did not note it.
-        entity: MLflow's own.
+        model, number: name of the model, number of the version as text.
+        tags: MLflow's tags.
+        registered_at: time of registration, UTC.
+        registered_by: user who registered it; empty where the registry has none.
+        entity: MLflow's ModelVersion.
     """
 
     model: str
     number: str
     tags: Mapping[str, str]
-    registered: datetime
-    by: str
+    registered_at: datetime
+    registered_by: str
     entity: Any = field(repr=False)
 
     @property
-    def judgement(self) -> str:
-        """Digest of its verdict; empty where nobody judged it."""
+    def verdict_digest(self) -> str:
+        """Digest of the verdict; empty without one."""
         return self.tags.get(schema.VERDICT_DIGEST, "")
 
     @property
-    def candidate(self) -> str | None:
-        """Of a version in production: the number of the registered version that it is a copy of."""
-        found = _CANDIDATE.fullmatch(str(self.entity.source))
-        return found[1] if found else None
+    def source_number(self) -> str | None:
+        """Of a version in the production model: number of the candidate that it is a copy of."""
+        match = _SOURCE.fullmatch(str(self.entity.source))
+        return match[1] if match else None
 
 
 @dataclass(frozen=True)
 class RegistrySnapshot:
-    """What the registry holds at one moment.
+    """State of the registry at one moment.
 
     Attributes:
         name: of the registered model.
-        versions: the newest first.
-        challenger: one of them, or None.
-        champion, previous: versions in production, or None.
+        versions: candidates, the newest first.
+        challenger: one of the candidates, or None.
+        champion, previous: versions of the production model, or None.
     """
 
     name: str
@@ -60,29 +64,46 @@ class RegistrySnapshot:
     previous: Version | None
 
     def version(self, number: int) -> Version:
-        """A registered version by its number.
+        """The candidate with a number.
 
         Raises:
-            LookupError: there is none.
+            LookupError: there is no such version.
         """
-        found = [version for version in self.versions if version.number == str(number)]
-        if not found:
+        version = next((version for version in self.versions if version.number == str(number)), None)
+        if version is None:
             raise LookupError(number)
-        return found[0]
+        return version
 
     def is_champion(self, version: Version) -> bool:
-        """These weights are in production."""
-        ours, theirs = version.tags.get(schema.WEIGHTS), self.champion and self.champion.tags.get(schema.WEIGHTS)
-        return bool(ours) and ours == theirs
+        """Whether the champion has the same weights."""
+        weights = version.tags.get(schema.WEIGHTS)
+        return bool(weights) and self.champion is not None and weights == self.champion.tags.get(schema.WEIGHTS)
 
 
-def version(entity: Any) -> Version:
-    """Of MLflow's own."""
+def version_from_mlflow(entity: Any) -> Version:
+    """Convert MLflow's ModelVersion."""
     return Version(
         model=str(entity.name),
         number=str(entity.version),
         tags=dict(entity.tags),
-        registered=datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC),
-        by=str(entity.user_id or ""),
+        registered_at=datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC),
+        registered_by=str(entity.user_id or ""),
         entity=entity,
     )
+
+
+def decision_from_log(entry: dict[str, Any]) -> Decision:
+    """Convert an entry of the audit log to text, with the ``number`` of its candidate."""
+    texts = {key: value and str(value) for key, value in entry.items()}
+    return {**OPTIONAL_FIELDS, **texts, "number": (texts.get("challenger") or "").rpartition("/")[2]}
+
+
+def latest_by_version(newest_first: list[Decision]) -> dict[str, Decision]:
+    """The latest decision about each candidate, by its number."""
+    return {decision["number"]: decision for decision in reversed(newest_first)}
+
+
+def promotions(newest_first: list[Decision]) -> dict[str, Decision]:
+    """The latest promotion of, or rollback to, each version of the production model, by its number."""
+    changes = [decision for decision in newest_first if decision.get("to") and decision["action"] != "reject"]
+    return {str(decision["to"]): decision for decision in reversed(changes)}

@@ -1,4 +1,4 @@
-"""What a page about one version shows, as plain rows; nothing is asked for here."""
+"""Tables of the page about a version, as plain rows; pure functions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sadcl.registry import lineage
-from sadcl.review.schemas import SHOWN, Cost, Judged, Metrics, Speed, Verdict
+from sadcl import files
+from sadcl.review.schemas import SHOWN_METRICS, Cost, LatencyTag, MetricIntervals, Metrics, Verdict
 
 SORTS = {"name": "Class", "positives": "Test photos", "AP": "AP", "champion": "Champion", "change": "Change"}
-"""Columns of the table of classes, by what a link calls them."""
+"""Columns of the table of classes, by their name in a link."""
 ORDERS = ("asc", "desc")
 
-LINEAGE = {
+LINEAGE_TAGS = {
     "sadcl.recipe": "recipe",
     "sadcl.git": "commit",
     "sadcl.seed": "seed",
@@ -24,12 +24,12 @@ LINEAGE = {
     "sadcl.weights": "weights",
     "sadcl.test": "test photos",
 }
-"""Tags of a version, in words."""
+"""Labels of the tags that say where a version came from."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and the ends of its 95 % interval, in percent; None where not known."""
+    """A metric with its 95 % interval, in percent; None where not known."""
 
     value: float | None = None
     low: float | None = None
@@ -37,8 +37,8 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A row of the table of figures: this version's, the champion's, their difference, a published one."""
+class MetricRow:
+    """A row of the table of metrics: version, champion, difference, published value."""
 
     name: str
     version: Estimate
@@ -49,51 +49,53 @@ class Figure:
 
 @dataclass(frozen=True)
 class SettingChange:
-    """A setting that is not the champion's; None where one of them does not have it."""
+    """A setting that differs from the champion's; None where one of them lacks it."""
 
     name: str
     champion: str | None
     version: str | None
 
 
-def figures(verdict: Verdict | None, metrics: Metrics | None, settings: Mapping[str, Any]) -> list[Figure]:
-    """Figures side by side, in the report's order.
+def metric_rows(verdict: Verdict | None, metrics: Metrics | None, settings: Mapping[str, Any]) -> list[MetricRow]:
+    """Metrics of version and champion, in the report's order.
 
     Args:
-        verdict: of the gate, with the intervals of both models on the same images.
-        metrics: the version's own figures, for those that have no interval.
-        settings: its params.yaml, for the published figures; empty where not known.
+        verdict: the gate's, with the intervals of both models on the same images.
+        metrics: the version's own, for metrics without an interval.
+        settings: the version's params.yaml, for published values; empty where not known.
     """
-    intervals, own = verdict.intervals if verdict else {}, metrics.sadcl if metrics else {}
-    known = published(settings).get("figures") or {}
+    intervals, values = verdict.intervals if verdict else {}, metrics.sadcl if metrics else {}
+    published_values = published(settings).get("figures") or {}
     rows = []
-    for name in SHOWN:
-        found = intervals.get(name, Judged())
-        version = reach(found.model) if found.model else Estimate(own.get(name))
-        rows.append(Figure(name, version, reach(found.champion), reach(found.difference), known.get(name)))
+    for name in SHOWN_METRICS:
+        both = intervals.get(name, MetricIntervals())
+        version = estimate(both.model or [values.get(name)])
+        rows.append(
+            MetricRow(name, version, estimate(both.champion), estimate(both.difference), published_values.get(name))
+        )
     return rows
 
 
 def published(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Name and figures of the publication that params.yaml names; empty where it names none."""
+    """Name and metrics of the publication in params.yaml; empty without one."""
     return (settings.get("gate") or {}).get("published") or {}
 
 
-def reach(interval: Sequence[float] | None) -> Estimate:
-    """Of value, low and high as a verdict has them."""
+def estimate(interval: Sequence[float | None] | None) -> Estimate:
+    """Convert a value, or value, lower and upper bound, as a verdict has them."""
     return Estimate(*interval) if interval else Estimate()
 
 
-def number(text: str | None) -> float | None:
-    """A tag as a number; None where it is none."""
+def parse_number(text: str | None) -> float | None:
+    """A tag as a number, or None."""
     try:
         return float(text or "")
     except ValueError:
         return None
 
 
-def ordered(rows: Sequence[Mapping[str, Any]], sort: str, order: str) -> list[Mapping[str, Any]]:
-    """Rows of the table of classes by a column; those without a value come last either way."""
+def sort_rows(rows: Sequence[Mapping[str, Any]], sort: str, order: str) -> list[Mapping[str, Any]]:
+    """Sort the table of classes by a column; rows without a value come last in both orders."""
     known = [row for row in rows if row[sort] is not None]
     unknown = [row for row in rows if row[sort] is None]
 
@@ -103,46 +105,49 @@ def ordered(rows: Sequence[Mapping[str, Any]], sort: str, order: str) -> list[Ma
     return [*sorted(known, key=key, reverse=order == "desc"), *unknown]
 
 
-def changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[SettingChange]:
-    """Settings that differ, by name; lists differ as a whole."""
-    theirs, ours = lineage.flat(dict(champion)), lineage.flat(dict(version))
-    names = [name for name in {**theirs, **ours} if theirs.get(name, KeyError) != ours.get(name, KeyError)]
+def setting_changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[SettingChange]:
+    """Settings that differ, by name; a list counts as one value."""
+    before, after = files.flatten(dict(champion)), files.flatten(dict(version))
+    names = [name for name in {**before, **after} if before.get(name, KeyError) != after.get(name, KeyError)]
 
-    def shown(flat: Mapping[str, Any], name: str) -> str | None:
-        return _setting(flat[name]) if name in flat else None
+    def value(flat: Mapping[str, Any], name: str) -> str | None:
+        return _format_setting(flat[name]) if name in flat else None
 
-    return [SettingChange(name, shown(theirs, name), shown(ours, name)) for name in sorted(names)]
-
-
-TIMED = ("milliseconds a photo, 19 of 20", "MiB of memory")
-"""Measured in one run, when it was registered, beside who was champion then."""
+    return [SettingChange(name, value(before, name), value(after, name)) for name in sorted(names)]
 
 
-def cost(version: Metrics | None, champion: Metrics | None, timed: str) -> list[tuple[str, int | None, int | None]]:
-    """What the registered file costs: name, the version's, the champion's.
+CostRow = tuple[str, int | None, int | None]
+"""Label, the version's value, the champion's value."""
+
+
+def cost(version: Metrics | None, champion: Metrics | None, latency_tag: str) -> list[CostRow]:
+    """Size and latency of the registered model.
 
     Args:
         version, champion: their metrics; None where not known.
-        timed: the tag of ``registry.speed``, who was champion then included; empty where nobody measured.
+        latency_tag: what ``registry.latency`` measured of both at registration; empty without a measurement.
     """
-    ours, theirs = (of.cost if of else Cost() for of in (version, champion))
-    rows = [("bytes", ours.bytes, theirs.bytes), ("parameters", ours.parameters, theirs.parameters)]
+    size, champion_size = (metrics.cost if metrics else Cost() for metrics in (version, champion))
+    rows: list[CostRow] = [
+        ("bytes", size.bytes, champion_size.bytes),
+        ("parameters", size.parameters, champion_size.parameters),
+    ]
     try:
-        speed = Speed.model_validate_json(timed)
-    except ValidationError:  # a tag is a trainer's: shown where it makes sense
+        latency = LatencyTag.model_validate_json(latency_tag)
+    except ValidationError:  # trainers can write tags: an invalid one is left out
         return rows
-    model, rival = speed.model, speed.champion
+    model, rival = latency.model, latency.champion
     return [
         *rows,
-        (TIMED[0], round(model.p95), round(rival.p95) if rival else None),
-        (TIMED[1], round(model.peak), round(rival.peak) if rival else None),
+        ("p95 latency a photo, ms", round(model.p95), round(rival.p95) if rival else None),
+        ("peak memory, MiB", round(model.peak), round(rival.peak) if rival else None),
     ]
 
 
-def origin(tags: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What a version came from, in words and values."""
-    return [(words, tags[tag]) for tag, words in LINEAGE.items() if tags.get(tag)]
+def lineage_rows(tags: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Labels and values of the tags that say where a version came from."""
+    return [(label, tags[tag]) for tag, label in LINEAGE_TAGS.items() if tags.get(tag)]
 
 
-def _setting(value: Any) -> str:
+def _format_setting(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

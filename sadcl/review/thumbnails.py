@@ -1,4 +1,4 @@
-"""Photos of the test split, and where a model looked on them."""
+"""Thumbnails of test photos, and attention maps over them."""
 
 import io
 import threading
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
 
     from sadcl.data.shards.reader import Shards
     from sadcl.model.tagger import Tagger
+
 SIDE = 360
-"""Pixels of the long side of a picture."""
-MODELS = 2
-"""Loaded at a time: a version and the champion."""
+"""Pixels of the long side."""
+MAX_MODELS = 2
+"""Models in memory: a version and the champion."""
 
 
-class Pictures:
-    """Pictures for the pages of one project.
+class Thumbnails:
+    """Images for the pages of one project.
 
     Args:
         root: the project's folder.
-        cache: of what was drawn already.
+        cache: stores the images.
     """
 
     def __init__(self, root: Path, cache: Cache) -> None:
         self.root, self.cache = root, cache
-        self._one_at_a_time = threading.Lock()  # a model wants all processors
+        self._lock = threading.Lock()  # one inference at a time: it uses all processors
         self._opened: tuple[str, Shards, dict[str, int]] | None = None
         self._models: OrderedDict[Path, Tagger] = OrderedDict()
 
-    def missing(self, digest: str) -> str | None:
-        """Why the test photos of a version can't be shown, as a sentence; None where they can."""
+    def problem(self, digest: str) -> str | None:
+        """A sentence why the test photos of a version can't be shown, or None."""
         try:
-            with self._one_at_a_time:
+            with self._lock:
                 self._shards(digest)
         except SadclError as error:
             return str(error)
@@ -49,73 +50,75 @@ class Pictures:
         """A photo as JPEG.
 
         Args:
-            digest: of the test shards.
+            digest: of the version's test shards.
             image_id: of the photo.
 
         Raises:
-            SadclError: the shards are not there, or hold other photos.
+            SadclError: the project's shards are missing or have another digest.
         """
         key = files.digest_of([digest, image_id, SIDE])
-        return self.cache.picture(key, lambda: _jpeg(_small(self._encoded(digest, image_id), image_id)))
+        return self.cache.image(key, lambda: _jpeg(_thumbnail(self._encoded(digest, image_id), image_id)))
 
-    def attention(self, digest: str, image_id: str, weights: Callable[[], Path], pin: str, label: int) -> bytes:
-        """Where a label looked on a photo, as JPEG.
+    def attention(
+        self, digest: str, image_id: str, weights: Callable[[], Path], weights_digest: str, label: int
+    ) -> bytes:
+        """The attention map of a label over a photo, as JPEG.
 
         Args:
-            digest: of the test shards.
+            digest: of the version's test shards.
             image_id: of the photo.
-            weights: brings the file of the model.
-            pin: that file's digest.
+            weights: downloads the model file and returns its path; called on a miss of the cache.
+            weights_digest: SHA-256 of that file.
             label: index of the class.
 
         Raises:
-            SadclError: as ``photo``, or the model has no attention.
+            SadclError: the project's shards are missing or have another digest, or the model has no attention.
         """
 
         def draw() -> bytes:
             from sadcl.report.attention_maps import overlay
 
             encoded = self._encoded(digest, image_id)
-            file = weights()
-            with self._one_at_a_time:
-                maps = self._model(file).attention(encoded)
-            return _jpeg(overlay(_small(encoded, image_id), maps[label]))
+            weights_path = weights()
+            with self._lock:
+                maps = self._model(weights_path).attention(encoded)
+            return _jpeg(overlay(_thumbnail(encoded, image_id), maps[label]))
 
-        return self.cache.picture(files.digest_of([digest, image_id, SIDE, pin, label]), draw)
+        return self.cache.image(files.digest_of([digest, image_id, SIDE, weights_digest, label]), draw)
 
     def _encoded(self, digest: str, image_id: str) -> bytes:
-        with self._one_at_a_time:
+        with self._lock:
             shards, rows = self._shards(digest)
         if image_id not in rows:
-            raise SadclError("The photo is not among the test photos", where=image_id, fix="Run `dvc repro prepare`")
+            raise SadclError("The photo is not in the test split", where=image_id, fix="Run `dvc repro prepare`")
         return shards.jpeg(rows[image_id])
 
     def _shards(self, digest: str) -> "tuple[Shards, dict[str, int]]":
         from sadcl.data.shards.reader import Shards
 
         if self._opened is None or self._opened[0] != digest:
-            opened = Shards(self.root / layout.TEST_SHARDS)
-            if opened.digest != digest:
+            shards = Shards(self.root / layout.TEST_SHARDS)
+            if shards.digest != digest:
                 raise SadclError(
-                    "The project's test photos are others than those that this version was judged on",
+                    "The project's test photos differ from those that this version was judged on",
                     where=layout.TEST_SHARDS,
-                    fix="`dvc checkout` brings those of an earlier commit back",
+                    fix="Restore an earlier commit's with `dvc checkout`",
                 )
-            self._opened = digest, opened, {image_id: i for i, image_id in enumerate(opened.ids)}
+            self._opened = digest, shards, {image_id: i for i, image_id in enumerate(shards.ids)}
         return self._opened[1:]
 
-    def _model(self, file: Path) -> "Tagger":
+    def _model(self, weights_path: Path) -> "Tagger":
         from sadcl.weights import loader
 
-        if file not in self._models:
-            while len(self._models) >= MODELS:
+        if weights_path not in self._models:
+            while len(self._models) >= MAX_MODELS:
                 self._models.popitem(last=False)
-            self._models[file] = loader.load_tagger(file)
-        self._models.move_to_end(file)
-        return self._models[file]
+            self._models[weights_path] = loader.load_tagger(weights_path)
+        self._models.move_to_end(weights_path)
+        return self._models[weights_path]
 
 
-def _small(encoded: bytes, image_id: str) -> "Image.Image":
+def _thumbnail(encoded: bytes, image_id: str) -> "Image.Image":
     from sadcl.data.images import decode
 
     image: Any = decode.decode(encoded, at_least=SIDE, where=f"image {image_id}")
@@ -124,6 +127,6 @@ def _small(encoded: bytes, image_id: str) -> "Image.Image":
 
 
 def _jpeg(image: "Image.Image") -> bytes:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
-    return out.getvalue()
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

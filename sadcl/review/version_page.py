@@ -1,4 +1,4 @@
-"""One version beside the champion: each part is asked for when the page comes to it, or says why it is not there."""
+"""Data of the page about one version, loaded part by part while the page renders."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -9,180 +9,191 @@ from fastapi import HTTPException
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, schema
-from sadcl.review import said, schemas, tables
+from sadcl.registry import artifacts, decision, eligibility, schema
+from sadcl.review import schemas, tables
 from sadcl.review.context import AppContext
 from sadcl.review.sessions import Session
 from sadcl.review.side_by_side import FORMAT, compare
-from sadcl.review.snapshot import RegistrySnapshot, Version
+from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, latest_by_version
 
 T = TypeVar("T")
 
 
 class VersionPage:
-    """What a page about a version shows, as one person may see it.
+    """Content of the page about one version.
 
     Args:
-        at: whom to ask.
-        who: asks.
-        now: what the registry holds.
+        context: of the application.
+        session: of the person who reads the page.
+        snapshot: state of the registry.
         number: of the version.
 
     Attributes:
-        version: itself.
-        rival: the champion, where that is another; None without one.
-        reigns, challenges, passed: it is the champion, has the alias, passed the gate.
-        judged_now: the gate held it against the champion of now.
+        version: the version.
+        champion: the champion to compare with; None without one, and where this version is the champion.
+        is_current_champion, is_challenger, passed: it is the champion, has the alias, passed the gate.
+        judged_now: the gate compared it with the current champion.
+        objections: reasons why it can't be approved now, the most urgent first; empty where it can.
 
     Raises:
         HTTPException: there is no such version.
     """
 
-    def __init__(self, at: AppContext, who: Session, now: RegistrySnapshot, number: int) -> None:
-        self._at, self._who = at, who
+    def __init__(self, context: AppContext, session: Session, snapshot: RegistrySnapshot, number: int) -> None:
+        self._context, self._session = context, session
         try:
-            self.version = now.version(number)
+            self.version = snapshot.version(number)
         except LookupError:
-            raise HTTPException(404, f"There is no version {number} of {now.name}.") from None
-        self.reigns = now.is_champion(self.version)
-        self.rival = None if self.reigns else now.champion
-        self.challenges = self.version == now.challenger
+            raise HTTPException(404, f"{snapshot.name} has no version {number}.") from None
+        self.is_current_champion = snapshot.is_champion(self.version)
+        self.champion = None if self.is_current_champion else snapshot.champion
+        self.is_challenger = self.version == snapshot.challenger
         self.passed = self.version.tags.get(schema.VERDICT) == "pass"
-        reigning = now.champion.tags.get(schema.WEIGHTS, "") if now.champion else ""
-        self.judged_now = self.version.tags.get(schema.JUDGED_AGAINST) == reigning
+        digest, rejection = self.version.tags.get(schema.VERDICT_DIGEST), decision.rejection(self.version.entity)
+        champion_tags = None if snapshot.champion is None else snapshot.champion.tags
+        self.objections = eligibility.objections(self.version.tags, champion_tags, rejection, digest)
+        self.judged_now = all(objection.rule != eligibility.OUTDATED for objection in self.objections)
 
     @cached_property
-    def decided(self) -> said.Decision | None:
-        """The last decision about it."""
-        return said.last(said.decisions(self._at, self._who)).get(self.version.number)
+    def last_decision(self) -> Decision | None:
+        """The latest decision about the version."""
+        return latest_by_version(self._context.registry.decisions(self._session)).get(self.version.number)
 
     @cached_property
     def verdict(self) -> schemas.Verdict | str:
-        """Of the gate."""
-        return or_words(lambda: self._at.registry.verdict(self._who, self.version))
+        """The gate's verdict, or why it can't be shown."""
+        return value_or_message(lambda: self._context.registry.verdict(self._session, self.version))
 
     @cached_property
     def metrics(self) -> schemas.Metrics | str:
-        """Its own figures."""
-        return or_words(lambda: self._at.registry.metrics(self._who, self.version))
+        """The version's metrics, or why they can't be shown."""
+        return value_or_message(lambda: self._context.registry.metrics(self._session, self.version))
 
     @cached_property
     def settings(self) -> dict[str, Any] | str:
-        """Its params.yaml."""
-        return or_words(lambda: self._at.registry.settings(self._who, self.version))
+        """The version's params.yaml, or why it can't be shown."""
+        return value_or_message(lambda: self._context.registry.settings(self._session, self.version))
 
     @cached_property
-    def figures(self) -> list[tables.Figure]:
-        """Figures beside the champion's and the published ones."""
-        return tables.figures(known(self.verdict), known(self.metrics), known(self.settings) or {})
+    def metric_rows(self) -> list[tables.MetricRow]:
+        """Metrics of version, champion and publication."""
+        verdict, metrics = value_or_none(self.verdict), value_or_none(self.metrics)
+        return tables.metric_rows(verdict, metrics, value_or_none(self.settings) or {})
 
     @cached_property
     def published(self) -> Mapping[str, Any]:
-        """Name and figures of a publication; empty where none is named."""
-        return tables.published(known(self.settings) or {})
+        """Name and metrics of the publication in params.yaml; empty without one."""
+        return tables.published(value_or_none(self.settings) or {})
 
     @cached_property
-    def origin(self) -> Sequence[tuple[str, str]]:
-        """What it came from."""
-        return tables.origin(self.version.tags)
+    def lineage(self) -> Sequence[tuple[str, str]]:
+        """Labels and values of code, data and settings behind the version."""
+        return tables.lineage_rows(self.version.tags)
 
     @cached_property
-    def changes(self) -> list[tables.SettingChange] | str:
-        """Settings that are not the champion's."""
-        rival = self.rival
-        if rival is None:
-            return "This is the champion." if self.reigns else "There is no champion to compare with."
-        ours, theirs = self.settings, or_words(lambda: self._at.registry.settings(self._who, rival))
-        if isinstance(ours, str) or isinstance(theirs, str):
-            return ours if isinstance(ours, str) else str(theirs)
-        return or_words(lambda: tables.changes(theirs, ours))
+    def setting_changes(self) -> list[tables.SettingChange] | str:
+        """Settings that differ from the champion's, or why they can't be shown."""
+        champion = self.champion
+        if champion is None:
+            return "This is the champion." if self.is_current_champion else "There is no champion to compare with."
+        before = value_or_message(lambda: self._context.registry.settings(self._session, champion))
+        after = self.settings
+        if isinstance(after, str):
+            return after
+        if isinstance(before, str):
+            return before
+        return value_or_message(lambda: tables.setting_changes(before, after))
 
     @cached_property
-    def cost(self) -> list[tuple[str, int | None, int | None]]:
-        """What it costs, and what the champion does."""
-        rival = self.rival
-        theirs = None if rival is None else known(or_words(lambda: self._at.registry.metrics(self._who, rival)))
-        return tables.cost(known(self.metrics), theirs, self.version.tags.get(schema.SPEED, ""))
+    def cost(self) -> list[tables.CostRow]:
+        """Size and latency of version and champion."""
+        champion, metrics = self.champion, None
+        if champion is not None:
+            metrics = value_or_none(value_or_message(lambda: self._context.registry.metrics(self._session, champion)))
+        return tables.cost(value_or_none(self.metrics), metrics, self.version.tags.get(schema.SPEED, ""))
 
     @cached_property
-    def compared(self) -> dict[str, Any] | str:
-        """Classes, curves and photos."""
-        return or_words(self.comparison)
+    def comparison(self) -> dict[str, Any] | str:
+        """Classes, curves and photos of both models, or why they can't be shown."""
+        return value_or_message(self.compute_comparison)
 
     @cached_property
-    def lacking(self) -> str | None:
-        """Why the photos can't be shown; None where they can."""
-        return self._at.pictures.missing(self._shards())
+    def photos_problem(self) -> str | None:
+        """A sentence why the photos can't be shown, or None."""
+        return self._context.thumbnails.problem(self._shards())
 
-    def comparison(self) -> dict[str, Any]:
-        """What ``compare`` says, worked out once; without the champion where it was judged on other test images.
+    def compute_comparison(self) -> dict[str, Any]:
+        """Compare scores of version and champion; the result comes from the cache after the first call.
+
+        The champion is left out where it was judged on other test images.
 
         Raises:
-            SadclError: scores are gone or damaged.
+            SadclError: scores are missing or damaged.
         """
-        registry, who, metrics = self._at.registry, self._who, self._at.registry.metrics(self._who, self.version)
-        rival = self.rival
-        if rival is not None and _test(metrics) != _test(registry.metrics(who, rival)):
-            rival = None
+        registry, session, champion = self._context.registry, self._session, self.champion
+        metrics = registry.metrics(session, self.version)
+        if champion is not None and _test_digests(metrics) != _test_digests(registry.metrics(session, champion)):
+            champion = None
         threshold = metrics.threshold
-        held = [artifacts.pins(each.entity).get(artifacts.SCORES) for each in (self.version, rival) if each is not None]
+        compared = [version for version in (self.version, champion) if version is not None]
+        score_digests = [artifacts.pins(version.entity).get(artifacts.SCORES) for version in compared]
 
-        def work_out() -> dict[str, Any]:
-            theirs = None if rival is None else registry.scores(who, rival)
-            return compare(registry.scores(who, self.version), theirs, threshold)
+        def compute() -> dict[str, Any]:
+            champion_scores = None if champion is None else registry.scores(session, champion)
+            return compare(registry.scores(session, self.version), champion_scores, threshold)
 
-        return dict(self._at.cache.value(files.digest_of([FORMAT, threshold, *held]), work_out))
+        return dict(self._context.cache.value(files.digest_of([FORMAT, threshold, *score_digests]), compute))
 
-    def picture(self, kind: str, place: int, picture: str) -> bytes:
-        """A photo as JPEG, or where a model looked on it.
+    def picture(self, kind: str, index: int, picture: str) -> bytes:
+        """A photo, or the attention map of one of the models over it, as JPEG.
 
         Args:
             kind: ``better`` or ``worse``.
-            place: among the photos of that kind.
+            index: among the photos of that kind.
             picture: ``photo``, ``version`` or ``champion``.
 
         Raises:
             HTTPException: there is no such photo.
-            SadclError: it can't be shown.
+            SadclError: the image can't be drawn.
         """
-        shown = self.comparison()[kind]
-        if not 0 <= place < len(shown) or self.rival is None:
-            raise HTTPException(404, "There is no such photo.")
-        photo, pictures = shown[place], self._at.pictures
+        photos = self.compute_comparison()[kind]
+        if not 0 <= index < len(photos) or self.champion is None:
+            raise HTTPException(404, "This photo does not exist.")
+        photo, thumbnails = photos[index], self._context.thumbnails
         if picture == "photo":
-            return pictures.photo(self._shards(), photo["image_id"])
-        looks: Version = self.version if picture == "version" else self.rival
-        return pictures.attention(
+            return thumbnails.photo(self._shards(), photo["image_id"])
+        shown_version: Version = self.version if picture == "version" else self.champion
+        return thumbnails.attention(
             self._shards(),
             photo["image_id"],
-            lambda: self._at.registry.weights(self._who, looks),
-            artifacts.pins(looks.entity)[artifacts.model(looks.entity)],
+            lambda: self._context.registry.weights(self._session, shown_version),
+            artifacts.pins(shown_version.entity)[artifacts.model(shown_version.entity)],
             photo["class"],
         )
 
     def _shards(self) -> str:
-        metrics = known(self.metrics)
+        metrics = value_or_none(self.metrics)
         return "" if metrics is None else metrics.digests.shards
 
 
-def _test(metrics: schemas.Metrics) -> tuple[str, str]:
+def _test_digests(metrics: schemas.Metrics) -> tuple[str, str]:
     return metrics.digests.test_list, metrics.digests.labels
 
 
-def or_words(ask: Callable[[], T]) -> T | str:
-    """What it answers, or why it could not be had: a page shows the rest all the same.
+def value_or_message(read: Callable[[], T]) -> T | str:
+    """The result of ``read``, or a sentence about its error, so that one damaged part does not hide the others.
 
-    Files of a version are somebody else's, and there are more ways to damage them than anybody foresees.
+    It catches every exception: trainers write the files of a version, and can damage them in unforeseen ways.
     """
     try:
-        return ask()
+        return read()
     except SadclError as error:
         return str(error)
     except Exception as error:
-        logging.getLogger(__name__).exception("A part of a page could not be made")
-        return f"This can't be shown: the files that it is made from are damaged ({type(error).__name__})."
+        logging.getLogger(__name__).exception("A part of a page could not be rendered")
+        return f"This part can't be shown: its files are damaged ({type(error).__name__})."
 
 
-def known(part: T | str) -> T | None:
-    """The part, where it could be had."""
+def value_or_none(part: T | str) -> T | None:
+    """The value, or None in place of a sentence about an error."""
     return None if isinstance(part, str) else part

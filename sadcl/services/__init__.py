@@ -1,4 +1,4 @@
-"""What runs beside the loop: one page at a time, or everything that a team needs."""
+"""Servers beside the pipeline: single dashboards, or everything that a team needs."""
 
 from sadcl.services.dashboards import show
 from sadcl.services.supervisor import HOST, free_port

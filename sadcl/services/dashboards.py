@@ -1,4 +1,4 @@
-"""One page: it opens on loopback, on a free port, until Ctrl-C."""
+"""Dashboards of MLflow, Optuna and Prefect, one at a time on loopback until Ctrl-C."""
 
 import os
 import signal
@@ -9,89 +9,93 @@ from pathlib import Path
 from sadcl import extras, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
-from sadcl.services.supervisor import HOST, end, free_port, start, taken, wait
+from sadcl.services.supervisor import HOST, end, free_port, is_taken, start, wait
 
 
-def mlflow_page(port: int) -> list[str]:
-    """The command that shows MLflow's registry and runs."""
-    from sadcl.registry.client import page_command
+def mlflow_command(port: int) -> list[str]:
+    """Command that serves MLflow's registry and runs."""
+    from sadcl.registry.client import pages_command
 
-    return page_command(port)
+    return pages_command(port)
 
 
-def optuna_page(port: int) -> list[str]:
-    """The command that shows Optuna's studies."""
+def optuna_command(port: int) -> list[str]:
+    """Command that serves Optuna's studies."""
     from sadcl.tuning.study import dashboard_command
 
     return dashboard_command(port)
 
 
-def prefect_page(port: int) -> list[str]:
-    """The command that shows Prefect's flows and runs."""
-    asks = f"PREFECT_SERVER_UI_API_URL=http://{HOST}:{port}/api"  # the page asks at the usual port otherwise
-    return ["env", asks, sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+def prefect_command(port: int) -> list[str]:
+    """Command that serves Prefect's flows and runs."""
+    api_url = f"PREFECT_SERVER_UI_API_URL=http://{HOST}:{port}/api"  # by default the page calls Prefect's usual port
+    return ["env", api_url, sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
 
 
-PAGES: dict[str, Callable[[int], list[str]]] = {"mlflow": mlflow_page, "optuna": optuna_page, "prefect": prefect_page}
+PAGES: dict[str, Callable[[int], list[str]]] = {
+    "mlflow": mlflow_command,
+    "optuna": optuna_command,
+    "prefect": prefect_command,
+}
 
 
 def show(page: str, port: int | None = None) -> None:
-    """Run one page until Ctrl-C or SIGTERM; its address is printed once it answers.
+    """Serve a dashboard until Ctrl-C or SIGTERM, and print its address once it answers.
 
     Raises:
-        SadclError: no such page, the port is taken, or the server ends by itself.
+        SadclError: there is no such dashboard, the port is in use, or the server exits.
     """
     if page not in PAGES:
-        raise SadclError(f"There is no page {page!r}", fix=f"Choose one of {', '.join(PAGES)}")
+        raise SadclError(f"There is no dashboard {page!r}", fix=f"Choose one of {', '.join(PAGES)}")
     extras.require("optuna_dashboard" if page == "optuna" else page)
     chosen = port or free_port()
-    if taken(chosen):
-        raise SadclError(f"Port {chosen} is taken", where=HOST, fix="Choose another with --port")
-    us = processes.process_id(os.getpid())
-    server = start(PAGES[page](chosen), us, prefect_settings())
+    if is_taken(chosen):
+        raise SadclError(f"Port {chosen} is in use", where=HOST, fix="Choose another with --port")
+    owner = processes.process_id(os.getpid())
+    server = start(PAGES[page](chosen), owner, prefect_settings())
     end_on_signals()
     try:
         wait(server, page, chosen)
-        say(f"{page}: http://{HOST}:{chosen}{_runs() if page == 'mlflow' else ''}  (Ctrl-C ends it)")
+        say(f"{page}: http://{HOST}:{chosen}{_runs_path() if page == 'mlflow' else ''}  (press Ctrl-C to stop)")
         server.wait()
     except KeyboardInterrupt:
         ignore_signals()
-        say(f"{page}: ended")
+        say(f"{page}: stopped")
     finally:
         ignore_signals()
-        end(us)
+        end(owner)
 
 
 def prefect_settings() -> dict[str, str]:
-    """Where Prefect keeps its things, unless a person has said otherwise; nothing is sent to anybody."""
+    """Environment of Prefect: its home in the project unless set, and no telemetry."""
     home = os.environ.get("PREFECT_HOME", str(Path(".sadcl/prefect").resolve()))
     Path(home).mkdir(parents=True, exist_ok=True)
-    said = os.environ.get("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    return {"PREFECT_HOME": home, "PREFECT_SERVER_ANALYTICS_ENABLED": said}
+    analytics = os.environ.get("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    return {"PREFECT_HOME": home, "PREFECT_SERVER_ANALYTICS_ENABLED": analytics}
 
 
 def end_on_signals() -> None:
-    """Leave in order where somebody ends us: servers have sessions of their own and would outlive us."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, _end)
+    """Exit through ``finally`` blocks on SIGTERM and SIGHUP: servers have sessions of their own and would survive."""
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, _exit)
 
 
 def ignore_signals() -> None:
-    """From now on nobody ends us before we have ended the servers: a second Ctrl-C would leave some."""
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.SIG_IGN)
+    """Ignore signals until all servers have ended: a second Ctrl-C would leave some of them running."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, signal.SIG_IGN)
 
 
-def _end(sign: int, _: object) -> None:
-    raise SystemExit(128 + sign)
+def _exit(signal_number: int, _: object) -> None:
+    raise SystemExit(128 + signal_number)
 
 
-def _runs() -> str:
-    """Where MLflow's page shows our runs; without it, it begins with the traces of language models."""
+def _runs_path() -> str:
+    """Path of the project's runs in MLflow's page, which otherwise opens on traces of language models."""
     from sadcl.registry.status import experiment
 
     try:
-        found = experiment()
-    except SadclError:  # the page itself can be shown all the same
-        found = None
-    return "" if found is None else f"/#/experiments/{found}?workflowType=machine_learning"
+        experiment_id = experiment()
+    except SadclError:  # the page works without it
+        experiment_id = None
+    return "" if experiment_id is None else f"/#/experiments/{experiment_id}?workflowType=machine_learning"

@@ -1,4 +1,4 @@
-"""Optuna's dashboard for a team: who has an account in the registry may look, and readers may do no more.
+"""Log-in for Optuna's dashboard: accounts of the registry may read, and all but readers may write.
 
 ``gunicorn "sadcl.services.optuna_login:create_app()"``, with the registry's address in the environment.
 """
@@ -14,8 +14,8 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable, TooManyRequests, Unauthorized
 from werkzeug.wrappers import Request
 
-from sadcl.accounts import host as team
 from sadcl.accounts import users
+from sadcl.accounts.host import READER
 from sadcl.accounts.throttle import LoginThrottle
 from sadcl.errors import SadclError
 
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LOOPBACK = ["127.0.0.1", "localhost"]
-LOOKING = {"GET", "HEAD"}
-TRUSTED = 60
-"""Seconds for which a log-in is not asked for again, as in MLflow's server."""
+READ_METHODS = {"GET", "HEAD"}
+CACHE_SECONDS = 60
+"""Seconds for which a checked log-in stays valid, as in MLflow's server."""
 
-Check = Callable[[str, str], users.Person | None]
+Check = Callable[[str, str], users.Account | None]
 
 
 def create_app() -> "WSGIApplication":
-    """The dashboard of the present folder's studies.
+    """Create the dashboard of the current folder's studies.
 
     Raises:
-        SadclError: their storage can't be used.
+        SadclError: the storage of the studies can't be opened.
     """
     from optuna_dashboard import wsgi
 
     from sadcl.tuning import storage
 
-    with storage.quiet():
-        return LoginGate(wsgi(storage.open_storage()), users.check)
+    with storage.silence_warnings():
+        return LoginGate(wsgi(storage.open_storage()), users.check_login)
 
 
 class LoginGate:
-    """WSGI: the log-in before an app that has none.
+    """WSGI middleware that adds HTTP basic authentication and roles to an application.
 
     Args:
-        app: what lies behind it.
-        check: who logs in so; None where nobody does.
-        clock: seconds that never go back.
+        app: the protected application.
+        check: returns the account of a name and password, or None.
+        clock: monotonic seconds.
     """
 
     def __init__(self, app: "WSGIApplication", check: Check, clock: Callable[[], float] = time.monotonic) -> None:
         self._app, self._check, self._clock = app, check, clock
-        self._attempts, self._asking = LoginThrottle(clock), threading.Lock()
-        self._key, self._known = secrets.token_bytes(32), dict[bytes, tuple[users.Person, float]]()
+        self._throttle, self._lock = LoginThrottle(clock), threading.Lock()
+        self._key, self._cache = secrets.token_bytes(32), dict[bytes, tuple[users.Account, float]]()
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Refuse, or hand on."""
+        """Forward the request, or refuse it."""
         request = Request(environ)
         request.trusted_hosts = LOOPBACK
         try:
@@ -73,41 +73,41 @@ class LoginGate:
         person = self._person(login.username, login.password, request.remote_addr or "") if login else None
         if person is None:
             raise Unauthorized(www_authenticate=WWWAuthenticate("basic", {"realm": "sadcl", "charset": "UTF-8"}))
-        if request.method in LOOKING:
+        if request.method in READ_METHODS:
             return
         if origin not in (None, f"http://{host}", f"https://{host}"):
-            raise Forbidden("Another site sent this.")
-        if person.role == team.READER:
-            raise Forbidden("Readers look at studies, and change none.")
+            raise Forbidden("The request came from another site.")
+        if person.role == READER:
+            raise Forbidden("Your role is reader. Readers can't change studies.")
 
-    def _person(self, name: str | None, password: str | None, address: str) -> users.Person | None:
-        if not name or not password or "\0" in name + password:  # MLflow would take its own where one is empty
+    def _person(self, name: str | None, password: str | None, address: str) -> users.Account | None:
+        if not name or not password or "\0" in name + password:  # with an empty one, MLflow takes its own credentials
             return None
         digest = hmac.digest(self._key, f"{name}:{password}".encode(), "sha256")
-        person = self._remembered(digest)
+        person = self._cached_person(digest)
         if person is not None:
             return person
-        with self._asking:  # a page sends many requests at a time: the first asks, and the others know
-            return self._remembered(digest) or self._asked(digest, name, password, address)
+        with self._lock:  # of a page's parallel requests, only the first asks the registry
+            return self._cached_person(digest) or self._check_with_registry(digest, name, password, address)
 
-    def _remembered(self, digest: bytes) -> users.Person | None:
-        person, until = self._known.get(digest, (None, 0.0))
+    def _cached_person(self, digest: bytes) -> users.Account | None:
+        person, until = self._cache.get(digest, (None, 0.0))
         return person if self._clock() < until else None
 
-    def _asked(self, digest: bytes, name: str, password: str, address: str) -> users.Person | None:
-        wait = self._attempts.begin(name, address, password)
+    def _check_with_registry(self, digest: bytes, name: str, password: str, address: str) -> users.Account | None:
+        wait = self._throttle.begin(name, address, password)
         if wait:
             raise TooManyRequests(f"Too many attempts. Wait {wait} s, then try again.", retry_after=wait)
         try:
             person = self._check(name, password)
         except SadclError as error:
-            self._attempts.undecided(name, address, password)
+            self._throttle.undecided(name, address, password)
             raise ServiceUnavailable(str(error)) from None
         if person is not None:
-            self._attempts.succeeded(name, address, password)
+            self._throttle.succeeded(name, address, password)
             now = self._clock()
-            self._known = {one: known for one, known in self._known.items() if now < known[1]}
-            self._known[digest] = person, now + TRUSTED
+            self._cache = {key: entry for key, entry in self._cache.items() if now < entry[1]}
+            self._cache[digest] = person, now + CACHE_SECONDS
         else:
-            self._attempts.failed(name, address, password)
+            self._throttle.failed(name, address, password)
         return person

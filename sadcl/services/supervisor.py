@@ -1,4 +1,4 @@
-"""Servers as processes: started, waited for, and ended with all that they started."""
+"""Supervision of server processes: start, wait for a response, and end with all child processes."""
 
 import os
 import signal
@@ -16,35 +16,35 @@ from sadcl.errors import SadclError
 from sadcl.processes import child_environment
 
 HOST = "127.0.0.1"
-START_SECONDS = 90
-STARTED_FOR = "SADCL_STARTED_FOR"
-"""Environment of a server and of all below it: for whom. By this they are found again, whoever died meanwhile."""
+START_TIMEOUT = 90
+OWNER_VARIABLE = "SADCL_STARTED_FOR"
+"""Environment variable of a server and its children. It identifies them even after their parent has died."""
 Server = subprocess.Popen[bytes]
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
-def taken(port: int) -> bool:
-    """Whether somebody listens on a port of loopback."""
+def is_taken(port: int) -> bool:
+    """Whether a process listens on a port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def start(command: Sequence[str], whom: str, variables: Mapping[str, str], log: Path | None = None) -> Server:
+def start(command: Sequence[str], owner: str, variables: Mapping[str, str], log: Path | None = None) -> Server:
     """Start a server in a session of its own.
 
     Args:
         command: program and arguments.
-        whom: for whom; ``end`` takes the same word.
-        variables: of its environment.
-        log: gets what it says, instead of our terminal.
+        owner: identifies the servers of one command; ``end`` takes the same value.
+        variables: added to its environment.
+        log: file for its output; by default the terminal.
     """
-    environment = child_environment(**variables, **{STARTED_FOR: whom})
+    environment = child_environment(**variables, **{OWNER_VARIABLE: owner})
     if log is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -54,58 +54,58 @@ def start(command: Sequence[str], whom: str, variables: Mapping[str, str], log: 
         )
 
 
-def wait(server: Server, name: str, port: int, said: str = "Its lines above say why") -> None:
-    """Wait until a server answers.
+def wait(server: Server, name: str, port: int, hint: str = "See its output above") -> None:
+    """Wait until a server answers HTTP requests.
 
     Raises:
-        SadclError: it ends by itself, or does not answer in time.
+        SadclError: the server exits, or does not answer in time.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + START_TIMEOUT
     while not _answers(port):
         if server.poll() is not None:
-            raise SadclError(f"{name} ended by itself with status {server.returncode}", fix=said)
+            raise SadclError(f"{name} exited with status {server.returncode}", fix=hint)
         if time.monotonic() > deadline:
-            raise SadclError(f"{name} did not answer in {START_SECONDS} s", where=f"{HOST}:{port}", fix="Try again")
+            raise SadclError(f"{name} did not answer in {START_TIMEOUT} s", where=f"{HOST}:{port}", fix="Try again")
         time.sleep(0.2)
 
 
-def end(whom: str, patience: float = 10.0) -> bool:
-    """End every process that was started for somebody, whatever has become of its parent: asked first, then made to.
+def end(owner: str, timeout: float = 10.0) -> bool:
+    """End all processes of an owner, also those without a parent: SIGTERM first, SIGKILL after the timeout.
 
-    One that somebody gave another environment is not found.
+    A process that replaced its environment is not found.
 
     Args:
-        whom: as ``start`` was told.
-        patience: seconds until they are made to, and then at most as long again.
+        owner: the value that ``start`` took.
+        timeout: seconds to wait after each of the two signals.
 
     Returns:
-        Whether there was any.
+        Whether there were any processes.
     """
-    left = first = _started_for(whom)
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        deadline, told = time.monotonic() + patience, set[psutil.Process]()
-        while left and time.monotonic() < deadline:
-            for process in left - told:
-                _signal(process, sign)
-            told |= left
+    remaining = initial = _processes_of(owner)
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        deadline, signalled = time.monotonic() + timeout, set[psutil.Process]()
+        while remaining and time.monotonic() < deadline:
+            for process in remaining - signalled:
+                _signal(process, signal_number)
+            signalled |= remaining
             time.sleep(0.1)
-            left = _started_for(whom)  # some may have begun meanwhile
-    return bool(first)
+            remaining = _processes_of(owner)  # children may have started in the meantime
+    return bool(initial)
 
 
-def _started_for(whom: str) -> set[psutil.Process]:
-    """Of this user, and never this process itself; those that have ended already show no environment."""
-    user, found = psutil.Process().uids().real, set()
+def _processes_of(owner: str) -> set[psutil.Process]:
+    """Processes of an owner that belong to this user, without this process; zombies have no environment."""
+    user, processes = psutil.Process().uids().real, set()
     for process in psutil.process_iter(["uids", "environ"]):
-        theirs = process.info["uids"] is not None and process.info["uids"].real == user
-        if theirs and process.pid != os.getpid() and (process.info["environ"] or {}).get(STARTED_FOR) == whom:
-            found.add(process)
-    return found
+        own_process = process.info["uids"] is not None and process.info["uids"].real == user
+        if own_process and process.pid != os.getpid() and (process.info["environ"] or {}).get(OWNER_VARIABLE) == owner:
+            processes.add(process)
+    return processes
 
 
-def _signal(process: psutil.Process, sign: int) -> None:
+def _signal(process: psutil.Process, signal_number: int) -> None:
     try:
-        process.send_signal(sign)
+        process.send_signal(signal_number)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return
 

@@ -1,4 +1,4 @@
-"""What a team needs on one host, on loopback: started together, ended together."""
+"""Servers of a team on one host, on loopback; they start and end together."""
 
 import os
 import sys
@@ -14,161 +14,179 @@ from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.registry import client
-from sadcl.services.dashboards import end_on_signals, ignore_signals, prefect_page, prefect_settings
-from sadcl.services.supervisor import HOST, Server, end, start, taken, wait
+from sadcl.services.dashboards import end_on_signals, ignore_signals, prefect_command, prefect_settings
+from sadcl.services.supervisor import HOST, Server, end, is_taken, start, wait
 
 LOCK, LOGS = layout.TEAM / "lock", layout.TEAM / "logs"
 PORT = 5000
-STOP_SECONDS = 6.0
-"""Until a server that was asked to end is made to."""
-REVIEW, STUDIES = "sadcl.review.app:create_app", "sadcl.services.optuna_login:create_app()"
-REGISTRY, PREFECT, OPTUNA, PAGE, WORKER = "registry", "prefect", "optuna", "review", "worker"
-AFTER = {REGISTRY: 0, PREFECT: 1, OPTUNA: 2, PAGE: 3}
-"""Ports, from the registry's on."""
+STOP_TIMEOUT = 6.0
+"""Seconds between SIGTERM and SIGKILL."""
+REVIEW_APP, OPTUNA_APP = "sadcl.review.app:create_app", "sadcl.services.optuna_login:create_app()"
+REGISTRY, PREFECT, OPTUNA, REVIEW_PAGE, WORKER = "registry", "prefect", "optuna", "review", "worker"
+PORT_OFFSETS = {REGISTRY: 0, PREFECT: 1, OPTUNA: 2, REVIEW_PAGE: 3}
+"""Ports, relative to the registry's."""
 
 
 def up(port: int = PORT, root: Path = Path(".")) -> None:
-    """Start registry, Prefect's server and a worker, the studies and the review page; stay until Ctrl-C.
+    """Start registry, Prefect server, worker, Optuna dashboard and review page, and wait for Ctrl-C.
 
     Args:
-        port: of the registry; the others take the three after it.
+        port: of the registry; the others use the next three.
         root: the project's folder.
 
     Raises:
-        SadclError: it runs already, a port is taken, or a server does not start; then nothing is left running.
+        SadclError: the servers run already, a port is in use, or a server does not start; then all are stopped.
     """
     extras.require("flask_wtf", "prefect", "optuna_dashboard")
     params.load("register", path=root / params.FILE)
-    with _only_one(root):
-        _no_port_is_taken(port)
+    with _single_instance(root):
+        _require_free_ports(port)
         end_on_signals()
-        crew = _ServerGroup(root, port)
+        group = _ServerGroup(root, port)
         try:
-            _start(crew)
-            crew.watch()
+            _start(group)
+            group.watch()
         except KeyboardInterrupt:
             ignore_signals()
-            say("Ending")
+            say("Stopping")
         finally:
             ignore_signals()
-            end(_whom(root), STOP_SECONDS)
-            (root / host.UP).unlink(missing_ok=True)
+            end(_owner(root), STOP_TIMEOUT)
+            (root / host.STATE).unlink(missing_ok=True)
 
 
 def down(root: Path = Path(".")) -> str:
-    """End what ``up`` started, from another shell, or what is left of one that was killed.
+    """Stop the servers of ``up`` from another shell, also after ``up`` was killed.
 
     Returns:
-        What happened, as a sentence.
+        A sentence about the result.
     """
-    noted = host.running(root)
-    if noted is not None:
+    state = host.running(root)
+    if state is not None:
         with suppress(psutil.NoSuchProcess):
-            starter = psutil.Process(int(noted["up"].partition(":")[0]))
+            starter = psutil.Process(int(state["up"].partition(":")[0]))
             starter.terminate()
-            for hung in psutil.wait_procs([starter], STOP_SECONDS + 4)[1]:
-                hung.kill()
-    ended = end(_whom(root), STOP_SECONDS)
-    (root / host.UP).unlink(missing_ok=True)
-    return "Everything is ended" if ended or noted is not None else "Nothing runs here"
+            for survivor in psutil.wait_procs([starter], STOP_TIMEOUT + 4)[1]:
+                survivor.kill()
+    ended = end(_owner(root), STOP_TIMEOUT)
+    (root / host.STATE).unlink(missing_ok=True)
+    return "All servers are stopped" if ended or state is not None else "No servers are running"
 
 
 class _ServerGroup:
-    """Servers that we started, and where they answer."""
+    """Servers of one ``up``, and their addresses."""
 
     def __init__(self, root: Path, port: int) -> None:
         self.root, self.port = root, port
         self.servers: dict[str, Server] = {}
         up = {"up": processes.process_id(os.getpid()), "registry": self.address(REGISTRY)}
-        files.write_json(root / host.UP, up)  # for `down` and `status`, before there is anything to end
+        files.write_json(root / host.STATE, up)  # before the first server starts, so that `down` can end it
 
     def start(self, name: str, command: list[str], variables: dict[str, str]) -> None:
-        """Start one."""
-        self.servers[name] = start(command, _whom(self.root), variables, self.root / LOGS / f"{name}.log")
+        """Start a server."""
+        self.servers[name] = start(command, _owner(self.root), variables, self.root / LOGS / f"{name}.log")
 
     def address(self, name: str) -> str:
-        return f"http://{HOST}:{self.port + AFTER[name]}"
+        return f"http://{HOST}:{self.port + PORT_OFFSETS[name]}"
 
-    def answer(self, name: str) -> None:
-        """Wait for a page, and say where it is."""
-        wait(self.servers[name], name, self.port + AFTER[name], f"{self.root / LOGS / name}.log says why")
+    def wait_for(self, name: str) -> None:
+        """Wait for a server, and print its address."""
+        wait(self.servers[name], name, self.port + PORT_OFFSETS[name], f"See {self.root / LOGS / name}.log")
         say(f"{name}: {self.address(name)}")
 
     def watch(self) -> None:
-        """Stay as long as the registry does; of another that ends by itself it is said."""
+        """Report servers that exit; return only with an error, when the registry exits."""
         while True:
             for name, server in list(self.servers.items()):
                 if server.poll() is None:
                     continue
-                ended = f"{name} ended by itself with status {server.returncode}"
+                ended = f"{name} exited with status {server.returncode}"
                 if name == REGISTRY:
-                    raise SadclError(ended, fix=f"{self.root / LOGS / name}.log says why")
-                say(f"{ended}; {self.root / LOGS / name}.log says why")
+                    raise SadclError(ended, fix=f"See {self.root / LOGS / name}.log")
+                say(f"{ended}. See {self.root / LOGS / name}.log.")
                 del self.servers[name]
             time.sleep(0.5)
 
 
-def _start(crew: _ServerGroup) -> None:
-    first = host.administrator(crew.root) is None
-    command, variables = host.server(crew.port, crew.root)
-    crew.start(REGISTRY, command, variables)
-    prefect, login = prefect_settings(), host.prefect_login(crew.root)
-    asks = {"PREFECT_SERVER_API_AUTH_STRING": login, "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": crew.address(PREFECT)}
-    crew.start(PREFECT, prefect_page(crew.port + AFTER[PREFECT]), prefect | asks)
-    crew.answer(REGISTRY)
-    host.set_up(crew.address(REGISTRY), crew.root)
-    crew.answer(PREFECT)
-    told = {client.ADDRESS: crew.address(REGISTRY), "PREFECT_API_URL": f"{crew.address(PREFECT)}/api"}
+def _start(group: _ServerGroup) -> None:
+    is_first_start = host.administrator(group.root) is None
+    command, variables = host.server(group.port, group.root)
+    group.start(REGISTRY, command, variables)
+    prefect, login = prefect_settings(), host.prefect_login(group.root)
+    # without the origin, pages of other servers on this host could read Prefect's API
+    settings = {
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": group.address(PREFECT),
+    }
+    group.start(PREFECT, prefect_command(group.port + PORT_OFFSETS[PREFECT]), prefect | settings)
+    group.wait_for(REGISTRY)
+    host.set_up(group.address(REGISTRY), group.root)
+    group.wait_for(PREFECT)
+    addresses = {client.ADDRESS: group.address(REGISTRY), "PREFECT_API_URL": f"{group.address(PREFECT)}/api"}
     worker = ["-m", "prefect", "--no-prompt", "worker", "start", "--pool", "sadcl", "--type", "process"]
-    logins = {**host.worker_login(crew.root), processes.PREFECT_LOGIN: login}
-    crew.start(WORKER, [sys.executable, *worker], prefect | told | logins)
-    if _has_studies(crew.root):
-        served = ["-m", "gunicorn", "--bind", f"{HOST}:{crew.port + AFTER[OPTUNA]}", "--workers", "1", "--threads", "4"]
-        crew.start(OPTUNA, [sys.executable, *served, "--no-control-socket", STUDIES], told)
-        crew.answer(OPTUNA)
-    page = ["-m", "uvicorn", "--factory", REVIEW, "--host", HOST, "--port", str(crew.port + AFTER[PAGE])]
-    served = [sys.executable, *page, "--no-server-header", "--no-proxy-headers"]
-    crew.start(PAGE, served, told | {processes.PREFECT_LOGIN: login})  # which starts the flow that follows a decision
-    crew.answer(PAGE)
-    if first:
-        say(f"The administrator's name and password are in {crew.root / host.ADMINISTRATOR}")
-        say("Each person needs an account: sadcl user add NAME --role trainer|reviewer|reader")
-    say("A shell works with these servers after")
-    for variable, value in {**told, processes.PREFECT_LOGIN: '"$(sadcl user prefect)"'}.items():
+    logins = {**host.worker_login(group.root), processes.PREFECT_LOGIN: login}
+    group.start(WORKER, [sys.executable, *worker], prefect | addresses | logins)
+    if _has_studies(group.root):
+        group.start(OPTUNA, _optuna_command(group.port + PORT_OFFSETS[OPTUNA]), addresses)
+        group.wait_for(OPTUNA)
+    # the page needs Prefect's log-in for the flow that follows a decision
+    review = addresses | {processes.PREFECT_LOGIN: login}
+    group.start(REVIEW_PAGE, _review_command(group.port + PORT_OFFSETS[REVIEW_PAGE]), review)
+    group.wait_for(REVIEW_PAGE)
+    _print_next_steps(group.root, addresses, is_first_start)
+
+
+def _optuna_command(port: int) -> list[str]:
+    bind = ["--bind", f"{HOST}:{port}", "--workers", "1", "--threads", "4", "--no-control-socket"]
+    return [sys.executable, "-m", "gunicorn", *bind, OPTUNA_APP]
+
+
+def _review_command(port: int) -> list[str]:
+    bind = ["--host", HOST, "--port", str(port), "--no-server-header", "--no-proxy-headers"]
+    return [sys.executable, "-m", "uvicorn", "--factory", REVIEW_APP, *bind]
+
+
+def _print_next_steps(root: Path, addresses: dict[str, str], is_first_start: bool) -> None:
+    if is_first_start:
+        say(f"The administrator's name and password are in {root / host.ADMINISTRATOR}.")
+        say("Add an account for each person: sadcl user add NAME --role trainer|reviewer|reader")
+    say("To use these servers from another shell:")
+    for variable, value in {**addresses, processes.PREFECT_LOGIN: '"$(sadcl user prefect)"'}.items():
         say(f"  export {variable}={value}")
-    say("Ctrl-C here, or `sadcl down` elsewhere, ends them all")
+    say("To stop all servers, press Ctrl-C here or run `sadcl down` elsewhere.")
 
 
 def _has_studies(root: Path) -> bool:
     from sadcl.tuning import storage
 
-    found = storage.ELSEWHERE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
-    if found:
-        with storage.quiet():
-            storage.open_storage(root)  # what is wrong with it is said here, and not in a log
-    return found
+    has_studies = storage.STORAGE_VARIABLE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
+    if has_studies:
+        with storage.silence_warnings():
+            storage.open_storage(root)  # fail here with a sentence, not in the log of the dashboard
+    return has_studies
 
 
 @contextmanager
-def _only_one(root: Path) -> Iterator[None]:
+def _single_instance(root: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             stack.enter_context(files.lock(root / LOCK, "running these servers"))
         except SadclError:
-            where = (host.running(root) or {}).get("registry", "its registry starts just now")
-            raise SadclError("The servers run already", where=where, fix="`sadcl down` ends them") from None
-        down(root)  # what one that was killed has left
+            where = (host.running(root) or {}).get("registry", "the registry is still starting")
+            raise SadclError(
+                "The servers are already running", where=where, fix="Stop them with `sadcl down`"
+            ) from None
+        down(root)  # end what a killed `up` has left
         yield
 
 
-def _no_port_is_taken(port: int) -> None:
-    for name, after in AFTER.items():
-        if taken(port + after):
-            raise SadclError(
-                f"Port {port + after} is taken, where {name} would answer", where=HOST, fix="Choose others with --port"
-            )
+def _require_free_ports(port: int) -> None:
+    for name, offset in PORT_OFFSETS.items():
+        if is_taken(port + offset):
+            message = f"Port {port + offset}, which {name} needs, is in use"
+            raise SadclError(message, where=HOST, fix="Choose other ports with --port")
 
 
-def _whom(root: Path) -> str:
-    """The team, as its servers' environment names it; a worktree's link leads to the same folder."""
+def _owner(root: Path) -> str:
+    """Owner of the servers: the resolved folder of the team, the same from each worktree."""
     return str((root / layout.TEAM).resolve())

@@ -1,5 +1,6 @@
-"""Stages of the DVC pipeline: a short module each, which reads files, calls one function and writes files.
+"""Stages of the DVC pipeline: one short module each, which reads files, calls one function and writes files.
 
-A stage has ``READS``, what it reads in words, and ``main``, which does the work and returns what it wrote.
+A stage has ``READS``, its inputs for the first printed line, and ``main``, which writes the outputs and returns the
+last printed line.
 ``python -m sadcl.stages NAME`` runs one.
 """

@@ -14,10 +14,10 @@ READS = f"{SELECT_SHARDS}, {TRAIN_WEIGHTS}"
 
 
 def main() -> str:
-    """Score the select split, fit on it, and write the one file that is judged, registered and served."""
+    """Score the select split, fit calibration and thresholds on it, and write the file to judge, register and serve."""
     settings = params.load("calibrate", "evaluate.batch", "register.runtime")
-    select = inference.selected(TRAIN_WEIGHTS, Shards(SELECT_SHARDS), settings.evaluate.batch)
-    calibration = inference.decide(select, settings.calibrate)
+    select = inference.score_select(TRAIN_WEIGHTS, Shards(SELECT_SHARDS), settings.evaluate.batch)
+    calibration = inference.fit_calibration(select, settings.calibrate)
     scores.write_scores(
         SELECT_SCORES, replace(select, decisions={"sadcl": calibration} if calibration is not None else {})
     )
@@ -26,11 +26,11 @@ def main() -> str:
     head = {"thresholds": thresholds, "calibration": lists or None, "train_weights": files.digest(TRAIN_WEIGHTS)}
     with files.atomic_directory(SERVED) as folder:
         file = folder / checkpoint.FILE
-        checkpoint.write_for_use(TRAIN_WEIGHTS, file, head)
+        checkpoint.write_served(TRAIN_WEIGHTS, file, head)
         if settings.register_.runtime == "onnx":
             export.export_onnx(loader.load_tagger(file), file.with_suffix(".onnx"))
             file.unlink()
     if calibration is None:
-        return f"no photo was kept to fit thresholds on, so labels need 0.5; the model for use in {SERVED}"
+        return f"no select split to fit thresholds on, so every threshold is 0.5; model for use in {SERVED}"
     low, middle, high = (f"{value:.2f}" for value in np.quantile(calibration.thresholds, (0, 0.5, 1)))
-    return f"thresholds of {low} to {high}, half of them below {middle}; the model for use in {SERVED}"
+    return f"thresholds from {low} to {high}, median {middle}; model for use in {SERVED}"

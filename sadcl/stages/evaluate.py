@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: scores, figures and plots of the model for use on the test split, and of what went before it."""
+"""Stage ``evaluate``: scores, metrics and plots on the test split, of the model for use and of both trainings."""
 
 from sadcl import files, params
 from sadcl.data.shards.reader import Shards
@@ -11,12 +11,12 @@ READS = f"{TEST_SHARDS}, {SERVED}, {TRAIN_WEIGHTS}, {PRETRAIN_WEIGHTS}"
 
 
 def main() -> str:
-    """Score the test images once with each network, and write what follows from the scores."""
+    """Score the test images once with each network; write scores, metrics and plot tables."""
     settings, test = params.load("evaluate").evaluate, Shards(TEST_SHARDS)
     if not len(test):
-        raise SadclError("There is no test image", where=TEST_SHARDS, fix="Give the source a test split")
-    model = loader.in_folder(SERVED)
-    scored = inference.challenger(model, TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, test, settings.batch, settings.corruptions)
+        raise SadclError("There are no test images", where=TEST_SHARDS, fix="Give the source a test split")
+    model = loader.model_file(SERVED)
+    scored = inference.score_test(model, TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, test, settings.batch, settings.corruptions)
     metrics = inference.summary(scored, settings.threshold, checkpoint.read_head(TRAIN_WEIGHTS)["best"])
     scores.write_scores(SCORES, scored)
     curves.write_tables(PLOTS, scored, settings.threshold)

@@ -1,4 +1,4 @@
-"""Stage ``gate``: a verdict on the model, rule by rule. A failed gate is a result, not an error."""
+"""Stage ``gate``: the verdict on the model, rule by rule; a failed gate is a result, not an error."""
 
 from sadcl import files, params
 from sadcl.evaluation.gate.recheck import describe_rules, judge_project
@@ -9,9 +9,9 @@ READS = f"{SCORES}, {CHAMPION_SCORES}, {CHAMPION}"
 
 
 def main() -> str:
-    """Judge, say each rule, and write the verdict."""
+    """Judge the model, print the result of each rule, and write the verdict."""
     judged = judge_project(params.load("gate", "evaluate"))
     files.write_json(VERDICT, judged)
     for line in describe_rules(judged):
         say(line)
-    return f"{judged['words']} The verdict is in {VERDICT}, made"
+    return f"{judged['words']} Verdict written to {VERDICT}"

@@ -1,4 +1,4 @@
-"""Stage ``ingest``: photos and annotations become one table, a row an image."""
+"""Stage ``ingest``: photos and annotations to one table with a row for each image."""
 
 from pathlib import Path
 

@@ -8,13 +8,15 @@ READS = f"{SCORES}, {SELECT_SCORES}, {TABLE}"
 
 
 def main() -> str:
-    """Write the list, the surest suspects first."""
+    """Write the list of suspected labels, the most certain first."""
     frame = table.read_table(TABLE).frame
     photos = dict(zip(frame["image_id"], zip(frame["file"], frame["split"], strict=True), strict=True))
-    suspects = label_errors.listed([scores.read_scores(SCORES), scores.read_scores(SELECT_SCORES)], "sadcl", photos)
+    suspects = label_errors.list_suspects(
+        [scores.read_scores(SCORES), scores.read_scores(SELECT_SCORES)], "sadcl", photos
+    )
     label_errors.write_label_errors(LABEL_ERRORS, suspects)
     missing = sum(suspect["verdict"] == label_errors.MISSING for suspect in suspects)
     return (
-        f"{missing:,} labels that are probably missing and {len(suspects) - missing:,} that are probably wrong, "
+        f"{missing:,} labels are probably missing and {len(suspects) - missing:,} probably wrong; list "
         f"in {LABEL_ERRORS}"
     )

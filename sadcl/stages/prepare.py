@@ -1,4 +1,4 @@
-"""Stage ``prepare``: photos that passed validation become shards."""
+"""Stage ``prepare``: validated photos to shards."""
 
 from pathlib import Path
 
@@ -16,7 +16,9 @@ def main() -> str:
 
     result = files.read_json(VALIDATION, fix="Run `dvc repro validate`")
     if not isinstance(result, dict) or result.get("passed") is not True:
-        raise SadclError("The data has not passed validation", where=VALIDATION, fix="Mend it, then run `dvc repro`")
+        raise SadclError(
+            "The data has not passed validation", where=VALIDATION, fix="Fix the data, then run `dvc repro`"
+        )
     settings = params.load("prepare").prepare
     counts = writer.write_shards(table.read_table(TABLE), Path(), SHARDS, settings, processes.workers())
     return f"{', '.join(f'{count:,} {split}' for split, count in counts.items())} photos in {SHARDS}"

@@ -12,19 +12,19 @@ READS = f"{TEST_SHARDS}, {CHAMPION}"
 
 
 def main() -> str:
-    """Score the champion; one whose scores can't be compared leaves the reason, with which the gate refuses.
+    """Score the champion; where it can't be scored, write the reason, which the gate repeats.
 
-    Weights that are missing or damaged stop the stage instead: once they are back, nothing else would make it stale.
+    Missing or damaged weights stop the stage instead: after their return nothing else would make it stale.
     """
     settings, current = params.load("evaluate").evaluate, champion.read_champion()
     if current is None:
-        scores.write_scores(CHAMPION_SCORES, scores.nothing())
+        scores.write_scores(CHAMPION_SCORES, scores.empty_scores())
         return f"no champion yet, so no scores in {CHAMPION_SCORES}"
     test, weights = Shards(TEST_SHARDS), champion.weights_file(current)
     try:
-        scored = inference.champion(weights, test, settings.batch, settings.corruptions)
+        scored = inference.score_champion(weights, test, settings.batch, settings.corruptions)
     except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
-        scored = scores.nothing(f"{current} is champion, but it could not be scored: {error}", test.classes)
+        scored = scores.empty_scores(f"{current} is champion, but can't be scored: {error}", test.classes)
     scores.write_scores(CHAMPION_SCORES, scored)
     if scored.refused is not None:
         say(f"  {scored.refused}")

@@ -1,4 +1,4 @@
-"""Running a stage as a program: a line at the start and at the end, errors as sentences, the time it took."""
+"""Running of a stage as a program: a line at start and end, errors as sentences, exit status, duration."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from sadcl.errors import SadclError
 from sadcl.progress import duration, say
 
 USER_ERROR = 2
-"""Exit status of a stage that stops for a reason that a person can mend."""
+"""Exit status of a stage that stops for an error that its user can fix."""
 
 
 def run(name: str, reads: str, main: Callable[[], str]) -> None:
@@ -21,8 +21,8 @@ def run(name: str, reads: str, main: Callable[[], str]) -> None:
 
     Args:
         name: the stage, as ``dvc.yaml`` has it.
-        reads: what it reads, for the first line.
-        main: does the work and returns what it wrote, for the last line.
+        reads: its inputs, for the first line.
+        main: does the work and returns its result, for the last line.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
     warnings.filterwarnings("ignore")
@@ -44,5 +44,5 @@ def run(name: str, reads: str, main: Callable[[], str]) -> None:
     seconds = time.monotonic() - started
     say(f"{name}: {result} in {duration(seconds)}")
     last_run = {"seconds": round(seconds, 1), "ended": round(time.time())}
-    with suppress(SadclError):  # a full disk: the stage is done, and only `sadcl status` knows less
+    with suppress(SadclError):  # a full disk: the stage is done, and only `sadcl status` lacks its duration
         files.write_json(layout.LAST_RUNS / f"{name}.json", last_run)

@@ -1,4 +1,4 @@
-"""Stage ``validate``: Great Expectations checks whether the data may be used."""
+"""Stage ``validate``: validation of the data with Great Expectations."""
 
 from sadcl import files, params
 from sadcl.data import table
@@ -10,7 +10,7 @@ READS = f"{TABLE}, {BASELINE}"
 
 
 def main() -> str:
-    """Write the result and the Data Docs; stop the pipeline where a rule is broken."""
+    """Validate the table; write the result and the Data Docs; stop the pipeline where a rule fails."""
     baseline = files.read_json(BASELINE, fix="Write `null` into it, or run `sadcl data accept`")
     result = validator.validate(table.read_table(TABLE), params.load("validate").validate_, baseline, DATA_DOCS)
     files.write_json(VALIDATION, result)
@@ -19,4 +19,4 @@ def main() -> str:
         raise SadclError(" ".join(validator.sentences(result)).rstrip("."), where=VALIDATION, fix=fix)
     judged = [rule for rule in result["rules"] if rule["status"] != "not applicable"]
     skipped = len(result["rules"]) - len(judged)
-    return f"{len(judged)} rules hold ({skipped} not applicable); Data Docs in {DATA_DOCS}"
+    return f"{len(judged)} rules passed ({skipped} not applicable); Data Docs in {DATA_DOCS}"

@@ -1,4 +1,4 @@
-"""Feature maps of a backbone that never learns, computed once and kept: every head trains on them."""
+"""Cache of a frozen backbone's feature maps, computed once and shared by the training of every head."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -18,20 +18,20 @@ from sadcl.progress import track
 
 BATCH = 64
 SEED = 0
-"""Of the views: all trainings share them, whatever their own seeds."""
+"""Seed of the augmented views, which trainings of all seeds share."""
 
 
 class FeatureMaps:
-    """What a backbone makes of photos: float16 on disk, memory-mapped, keyed by all that decides it.
+    """Feature maps of photos: float16 on disk, memory-mapped, keyed by everything that determines their values.
 
     Args:
-        network: all of its backbone is frozen, batch norms included.
+        network: with all of its backbone frozen, batch norms included.
         model: section model.
-        device: where maps are computed.
-        folder: where they are kept.
+        device: compute device.
+        folder: of the cache.
 
     Raises:
-        SadclError: the backbone learns.
+        SadclError: training would change the backbone.
     """
 
     def __init__(
@@ -39,47 +39,48 @@ class FeatureMaps:
     ) -> None:
         if network.backbone.learns:
             raise SadclError(
-                "Views are kept as feature maps, but this backbone learns",
+                "Views are cached as feature maps, but training changes this backbone",
                 where="augmentation.views",
                 fix="Name all its parts under model.frozen, or set views to null",
             )
         self.backbone, self.model, self.device, self.folder = network.backbone, model, device, folder
-        decisive = model.model_dump(mode="json", include={"backbone", "output_stride", "dilated", "mean", "std"})
-        self._decisive = {"weights": _digest(self.backbone), "model": decisive}
+        # no more keys than decide the maps: heads and learning rates share one cache
+        settings = model.model_dump(mode="json", include={"backbone", "output_stride", "dilated", "mean", "std"})
+        self._key = {"weights": _digest(self.backbone), "model": settings}
 
     def training(self, batches: TrainingBatches, augmentation: params.Augmentation, epochs: int) -> "MapBatches":
-        """The same batches, as feature maps; what so many epochs need is computed now."""
+        """Convert training batches to batches of feature maps; all views for ``epochs`` are computed now."""
         for number in range(min(augmentation.views or 1, epochs)):
             self.view(batches.shards, augmentation, number)
         return MapBatches(self, batches, augmentation)
 
     def view(self, shards: Shards, augmentation: params.Augmentation, number: int) -> np.ndarray:
-        """Maps [N, h, w, channels] of a training split as augmented for the ``number``-th time."""
-        drawn = TrainingBatches(shards, self.model, augmentation, BATCH, SEED)
-        how = augmentation.model_dump(mode="json", exclude={"views"})
-        return self._kept(shards, self.model, {"augmentation": how, "number": number}, drawn.every(number))
+        """Load or compute maps [N, h, w, channels] of a training split under its ``number``-th augmentation."""
+        batches = TrainingBatches(shards, self.model, augmentation, BATCH, SEED)
+        settings = augmentation.model_dump(mode="json", exclude={"views"})
+        return self._load(shards, self.model, {"augmentation": settings, "number": number}, batches.every(number))
 
     def evaluation(self, shards: Shards, model: params.Model, batch: int) -> Iterator[Batch]:
-        """All photos in order, squashed to ``model.side``; the last batch may be short."""
-        kept = self._kept(shards, model, None, evaluation_batches(shards, model, BATCH))
-        return (batch_of(shards, rows, _images(kept, rows)) for rows in in_order(shards, batch))
+        """Iterate over maps of all photos in order, squashed to ``model.side``; the last batch may be short."""
+        maps = self._load(shards, model, None, evaluation_batches(shards, model, BATCH))
+        return (batch_of(shards, rows, _images(maps, rows)) for rows in in_order(shards, batch))
 
-    def _kept(self, shards: Shards, model: params.Model, view: object, photos: Iterable[Batch]) -> np.ndarray:
-        """Found on disk, or computed now from all photos in order."""
-        key = files.digest_of({**self._decisive, "side": model.side, "shards": shards.digest, "view": view})
+    def _load(self, shards: Shards, model: params.Model, view: object, photos: Iterable[Batch]) -> np.ndarray:
+        """Read maps from disk; compute them first, from all photos in order, where they are missing."""
+        key = files.digest_of({**self._key, "side": model.side, "shards": shards.digest, "view": view})
         path = self.folder / f"{key[:32]}.npy"
         if not path.exists():
             self._compute(path, len(shards), photos)
-        found: np.ndarray = np.load(path, mmap_mode="r")
-        return found
+        maps: np.ndarray = np.load(path, mmap_mode="r")
+        return maps
 
     def _compute(self, path: Path, count: int, photos: Iterable[Batch]) -> None:
         was_training = self.backbone.training
         self.backbone.to(self.device).eval()
-        with files.atomic_write(path) as beside, torch.inference_mode(), open(beside, "wb") as file:
+        with files.atomic_write(path) as temporary_path, torch.inference_mode(), open(temporary_path, "wb") as file:
             for i, batch in enumerate(track(photos, "feature maps", total=-(-count // BATCH), each=BATCH)):
                 maps = self.backbone(batch.images.to(self.device)).permute(0, 2, 3, 1).half().cpu().contiguous().numpy()
-                if i == 0:
+                if i == 0:  # the header needs the maps' shape, which only the first batch tells
                     head = {"descr": "<f2", "fortran_order": False, "shape": (count, *maps.shape[1:])}
                     np.lib.format.write_array_header_2_0(file, head)
                 file.write(maps.data)
@@ -93,17 +94,17 @@ class MapBatches:
         self.maps, self.batches, self.augmentation, self.steps = maps, batches, augmentation, batches.steps
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """This process's part of each batch of an epoch, from step ``start``."""
+        """Iterate over this process's part of each batch of an epoch, from step ``start``."""
         shards = self.batches.shards
-        kept = self.maps.view(shards, self.augmentation, epoch % (self.augmentation.views or 1))
+        maps = self.maps.view(shards, self.augmentation, epoch % (self.augmentation.views or 1))
         for step in range(start, self.steps):
             rows = self.batches.mine(epoch, step)
-            yield self.batches.shared(batch_of(shards, rows, _images(kept, rows)), epoch, step)
+            yield self.batches.shared(batch_of(shards, rows, _images(maps, rows)), epoch, step)
 
 
-def _images(kept: np.ndarray, rows: np.ndarray) -> Tensor:
-    """[B, channels, h, w] in float32, channels last in memory."""
-    return torch.from_numpy(kept[rows].astype(np.float32)).permute(0, 3, 1, 2)
+def _images(maps: np.ndarray, rows: np.ndarray) -> Tensor:
+    """Select maps as a tensor [B, channels, h, w] in float32, channels last in memory."""
+    return torch.from_numpy(maps[rows].astype(np.float32)).permute(0, 3, 1, 2)
 
 
 def _digest(backbone: torch.nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""The trainings of the graph, as functions from files to weights: ``pretrain``, ``train``."""
+"""The two trainings of the method, from files to weights: ``pretrain`` (stage 1) and ``train`` (stage 2)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,14 @@ from sadcl.weights import checkpoint, initial
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished training: what ``save`` writes."""
+    """A finished training.
+
+    Attributes:
+        tensors: of the weights file, raw and averaged.
+        head: of the weights file.
+        history: a row for each epoch; mAP in percent.
+        state: of the trainer, which ``save`` removes.
+    """
 
     tensors: Mapping[str, Tensor]
     head: Mapping[str, Any]
@@ -40,7 +47,7 @@ class TrainingResult:
         return max(row["select_mAP"] for row in self.history)
 
     def save(self, folder: Path) -> None:
-        """Write ``weights.safetensors`` and ``history.csv``, then forget the trainer's state."""
+        """Write ``weights.safetensors`` and ``history.csv``, then remove the trainer's state."""
         checkpoint.save(folder / "weights.safetensors", self.tensors, dict(self.head))
         epochs = [{**row, "epoch": int(row["epoch"])} for row in self.history]
         files.write_csv(folder / "history.csv", epochs, list(epochs[0]))
@@ -48,34 +55,40 @@ class TrainingResult:
 
 
 def pretrain(settings: params.Params, shards: Path, report: Report | None = None) -> TrainingResult:
-    """Stage 1: a network alone, with the asymmetric loss.
+    """Train stage 1: the network alone, with the asymmetric loss.
 
     Args:
         settings: sections model, pretrain, seed.
         shards: the folder with ``train`` and ``select``.
-        report: told each epoch's select mAP.
+        report: called with each epoch's number and select mAP.
+
+    Raises:
+        SadclError: shards or initial weights are missing or damaged, or a loss is not finite.
     """
     inputs = {
         "stage": "pretrain",
         **_settings(settings.model, settings.pretrain, settings.seed),
         **initial.inputs(settings.model),
     }
-    with _TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs) as at:
-        objective = Classification(initial.initial_network(settings.model, at.train.classes), settings.pretrain)
-        return at.fit(objective, settings.pretrain, report, initial.seen(settings.model))
+    with _TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs) as run:
+        objective = Classification(initial.initial_network(settings.model, run.train.classes), settings.pretrain)
+        return run.fit(objective, settings.pretrain, report, initial.seen_photos(settings.model))
 
 
 def train(
     settings: params.Params, shards: Path, start: Path, prototypes: Path, report: Report | None = None
 ) -> TrainingResult:
-    """Stage 2: SADCL, from stage 1's averaged weights.
+    """Train stage 2: SADCL, from stage 1's averaged weights.
 
     Args:
         settings: sections model, train, seed.
         shards: the folder with ``train`` and ``select``.
         start: stage 1's weights.
-        prototypes: class prototypes [C, D].
-        report: told each epoch's select mAP.
+        prototypes: weights file with class prototypes [C, D].
+        report: called with each epoch's number and select mAP.
+
+    Raises:
+        SadclError: a file is missing or damaged, stage 1 has other classes, or a loss is not finite.
     """
     inputs = {
         "stage": "train",
@@ -83,16 +96,17 @@ def train(
         "start": files.digest(start),
         "prototypes": files.digest(prototypes),
     }
-    with _TrainingRun(settings.model, settings.train, settings.seed, shards, inputs) as at:
+    with _TrainingRun(settings.model, settings.train, settings.seed, shards, inputs) as run:
         network, head = checkpoint.load_network(start, "ema")
-        if tuple(head["classes"]) != at.train.classes:
+        if tuple(head["classes"]) != run.train.classes:
             raise SadclError("Stage 1 was trained on other classes", where=start, fix="Run `dvc repro`")
         tensors, _ = checkpoint.load_tensors(prototypes)
         module = DualContrast(network.train(), tensors["prototypes"], settings.model.embedding)
-        memory = Memory(module.prototypes.detach(), min(settings.train.batch, len(at.train)) // at.fabric.world_size)
-        memory.to(at.fabric.device)
-        objective = DualContrastive(module, memory, settings.train, Gather(at.fabric))
-        return at.fit(objective, settings.train, report, head.get("seen") or [])
+        # each process has a bank for its own part of the batch; what the losses need is gathered
+        slots = min(settings.train.batch, len(run.train)) // run.fabric.world_size
+        memory = Memory(module.prototypes.detach(), slots).to(run.fabric.device)
+        objective = DualContrastive(module, memory, settings.train, Gather(run.fabric))
+        return run.fit(objective, settings.train, report, head.get("seen") or [])
 
 
 class _TrainingRun:
@@ -107,39 +121,47 @@ class _TrainingRun:
         self.fabric = _fabric(fit.precision)
 
     def __enter__(self) -> "_TrainingRun":
-        self._was = torch.are_deterministic_algorithms_enabled()
+        self._was_deterministic = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # nothing reads memory that was never written, and to fill it takes a fifth of a step
+        # no code here reads uninitialised memory, and filling it takes a fifth of a step
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        # the stage is part of the seed: stage 2 must not draw the very numbers of stage 1
         torch.manual_seed(int(files.digest_of([self.seed, self.inputs["stage"]])[:15], 16))
         return self
 
     def __exit__(self, *_: object) -> None:
-        torch.use_deterministic_algorithms(self._was)
+        torch.use_deterministic_algorithms(self._was_deterministic)
 
     def fit(
         self, objective: Objective, settings: params.Pretrain, report: Report | None, seen: Iterable[str]
     ) -> TrainingResult:
-        """Train; ``seen`` are the photos that the start has seen, besides those of this split."""
-        drawn = TrainingBatches(
+        """Train the objective.
+
+        Args:
+            objective: of the stage.
+            settings: section pretrain or train.
+            report: called with each epoch's number and select mAP.
+            seen: photos that the initial weights were trained on, as prefixes of their SHA-256.
+        """
+        photos = TrainingBatches(
             self.train, self.model, settings.augmentation, settings.batch, self.seed,
             rank=self.fabric.global_rank, world=self.fabric.world_size,
         )  # fmt: skip
-        batches: Batches = drawn
+        batches: Batches = photos
         select = partial(evaluation_batches, self.select, self.model.for_test(), max(settings.batch, 64))
         if settings.augmentation.views:
             network: Any = getattr(objective.module, "network", objective.module)
             maps = FeatureMaps(network, self.model, self.fabric.device)
-            with self.fabric.rank_zero_first():
-                batches = maps.training(drawn, settings.augmentation, settings.epochs)
+            with self.fabric.rank_zero_first():  # one process fills the cache, the others read it
+                batches = maps.training(photos, settings.augmentation, settings.epochs)
             select = partial(maps.evaluation, *select.args)
         state = State(self.inputs)
         trainer = Trainer(self.fabric, objective, batches, self.select, select, settings, state)
-        at = trainer.fit(report)
-        return TrainingResult(at.best, self._head(at, settings, seen), at.history, state)
+        progress = trainer.fit(report)
+        return TrainingResult(progress.best, self._head(progress, settings, seen), progress.history, state)
 
-    def _head(self, at: TrainingProgress, settings: params.Pretrain, seen: Iterable[str]) -> dict[str, Any]:
-        row, model = at.history[at.best_epoch], self.model
+    def _head(self, progress: TrainingProgress, settings: params.Pretrain, seen: Iterable[str]) -> dict[str, Any]:
+        row, model = progress.history[progress.best_epoch], self.model
         select = {"raw": row["select_mAP_raw"], "ema": row["select_mAP_ema"]} if len(self.select) else None
         return {
             "stage": self.inputs["stage"] if model.head == "sarl" else model.head,
@@ -148,11 +170,12 @@ class _TrainingRun:
             "preprocessing": {"side": model.for_test().side, "mean": list(model.mean), "std": list(model.std)},
             "settings": settings.model_dump(mode="json"),
             "seed": self.seed,
-            "epoch": at.best_epoch + 1,
+            "epoch": progress.best_epoch + 1,
             "best": "raw" if select is not None and select["raw"] > select["ema"] else "ema",
             "select": select,
             "inputs": {k: v for k, v in self.inputs.items() if isinstance(v, str)}
             | {"train_list": self.train.list_digest},
+            # 64 bits tell photos apart, and the gate finds test photos among them
             "seen": sorted({sha[:16] for sha in self.train.sha256} | set(seen)),
             "thresholds": None,
             "device": device.describe(self.fabric.device),
@@ -165,8 +188,8 @@ def _settings(model: params.Model, fit: params.Pretrain, seed: int) -> dict[str,
 
 
 def _fabric(precision: Any) -> Fabric:
-    """One process on the device at hand, or what ``torchrun`` started."""
-    where = device.pick()
-    fabric = Fabric(accelerator=where.type, devices="auto" if where.type == "cuda" else 1, precision=precision)
+    """Launch Fabric: one process on the chosen device, or the processes that ``torchrun`` started."""
+    target = device.pick()
+    fabric = Fabric(accelerator=target.type, devices="auto" if target.type == "cuda" else 1, precision=precision)
     fabric.launch()
     return fabric

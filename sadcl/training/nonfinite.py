@@ -1,4 +1,4 @@
-"""A loss or gradient that is no number: its update is left out on the device, training ends a few steps later."""
+"""Guard against losses and gradients that are not finite: their update is skipped, and training ends soon after."""
 
 from collections.abc import Mapping
 
@@ -10,61 +10,66 @@ from torch.optim import Optimizer
 from sadcl.errors import SadclError
 
 EVERY = 16
-"""Steps between two looks: each look waits for the device."""
+"""Steps between two checks; each check waits for the device."""
 
 
 class NonFiniteGuard:
-    """Losses of the last steps, not read yet.
+    """Collects losses and gradient norms on the device, and reads them every ``EVERY`` steps.
 
     Args:
-        optimiser: a fused one, which leaves all as it is where its ``found_inf`` is 1 (torch's own way, made for
-            scaled gradients; a gradient scaler sets its own in the same place, and takes an overflow lightly).
-        fabric: a step is left out by all processes or by none.
+        optimiser: a fused one, which skips its update where its ``found_inf`` is 1. That is torch's own mechanism for
+            scaled gradients; a gradient scaler overwrites the value, and tolerates overflows.
+        fabric: a step is skipped by all processes or by none.
     """
 
     def __init__(self, optimiser: Optimizer, fabric: Fabric) -> None:
         self.optimiser, self.fabric = optimiser, fabric
         self.scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
-        self._seen: list[tuple[Mapping[str, Tensor], list[str], str]] = []
+        self._steps: list[tuple[Mapping[str, Tensor], list[str], str]] = []
         self._broken: list[Tensor] = []
 
-    def see(self, losses: Mapping[str, Tensor], ids: list[str], where: str) -> None:
-        """Take a step's losses before its update.
+    def add_losses(self, losses: Mapping[str, Tensor], ids: list[str], where: str) -> None:
+        """Take a step's losses, before its update.
+
+        Args:
+            losses: scalars by name, on the device.
+            ids: of the batch's images, for the error message.
+            where: epoch and step, for the error message.
 
         Raises:
-            SadclError: a loss of one of the last steps is not a number.
+            SadclError: a loss of one of the last steps is not finite.
         """
-        if len(self._seen) >= EVERY:
-            self.look()
-        self._seen.append((losses, ids, where))
+        if len(self._steps) >= EVERY:
+            self.check()
+        self._steps.append((losses, ids, where))
         self._broken.append(self._mark(~torch.stack([loss.isfinite() for loss in losses.values()]).all()))
 
-    def see_gradient(self, norm: Tensor) -> None:
-        """Take the norm of the same step's gradient, before its update; with a gradient scaler it may be infinite."""
-        if not self.scaled:
+    def add_gradient_norm(self, norm: Tensor) -> None:
+        """Take the gradient's norm of the step that ``add_losses`` began, before its update."""
+        if not self.scaled:  # a scaler lets the first gradients overflow, to find its scale
             self._broken[-1] = self._mark(self._broken[-1] | ~norm.isfinite())
 
     def _mark(self, broken: Tensor) -> Tensor:
-        if self.fabric.world_size > 1:  # gradients are shared, and so is what spoils them
+        if self.fabric.world_size > 1:  # DDP averages gradients, so one bad process spoils all
             broken = self.fabric.all_reduce(broken.float(), reduce_op="sum") > 0  # type: ignore[operator, assignment]
         self.optimiser.found_inf = broken.float()  # type: ignore[attr-defined]
         return broken
 
-    def look(self) -> None:
-        """Read what was seen, and forget it.
+    def check(self) -> None:
+        """Read all collected losses and norms, and drop them.
 
         Raises:
-            SadclError: a loss was not a number, or the gradient's norm was not.
+            SadclError: a loss or the norm of a gradient is not finite.
         """
-        seen, broken = self._seen, self._broken
-        self._seen, self._broken = [], []
+        steps, broken = self._steps, self._broken
+        self._steps, self._broken = [], []
         if broken and bool(torch.stack(broken).any()):
-            losses, ids, where = next(step for step, flag in zip(seen, broken, strict=True) if flag)
+            losses, ids, where = next(step for step, flag in zip(steps, broken, strict=True) if flag)
             values = {name: float(loss) for name, loss in losses.items()}
             bad = ", ".join(f"{name} {value}" for name, value in values.items() if value - value != 0)
-            what = f"The loss is not a number: {bad}" if bad else "The gradient is not a number, though the loss is"
+            problem = f"The loss is not finite: {bad}" if bad else "The gradient is not finite, though the loss is"
             raise SadclError(
-                f"{what}; images {', '.join(ids[:5])} and {max(len(ids) - 5, 0)} more",
+                f"{problem}; images {', '.join(ids[:5])} and {max(len(ids) - 5, 0)} more",
                 where=where,
-                fix="Lower lr, set gradient_clip, or look at these images; the last good state is kept",
+                fix="Lower lr, set gradient_clip, or check these images; training resumes from the last good state",
             )

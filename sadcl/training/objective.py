@@ -1,4 +1,4 @@
-"""What each stage minimises."""
+"""Training objectives: the loss of each stage."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -18,29 +18,29 @@ Forward = Callable[..., Any]
 
 
 class Objective(Protocol):
-    """A module and its loss."""
+    """A module, its loss, and state outside the module."""
 
     module: nn.Module
 
     def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
-        """Parts of the loss by name (unweighted), and their weighted sum as ``loss``.
+        """Compute the parts of the loss by name (unweighted), and their weighted sum as ``loss``.
 
         Args:
-            forward: calls the module (wrapped for the device).
+            forward: the module as Fabric wraps it.
             batch: on the device.
-            epoch: how many epochs have passed, with fraction.
+            epoch: epochs since the start, with fraction.
         """
         ...
 
     def after_step(self) -> None:
-        """What follows the backward pass and the update."""
+        """Update state that depends on the step, after the backward pass and the optimiser."""
 
     def state(self) -> dict[str, Tensor]:
-        """What is not in the module but must be kept."""
+        """State outside the module that a resumed training needs."""
         ...
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take ``state`` back."""
+        """Restore what ``state`` returned."""
 
 
 class Classification:
@@ -69,7 +69,7 @@ class Classification:
 class DualContrastive:
     """Stage 2: classification, sample-to-sample and prototype-to-sample (method, section 3).
 
-    The memory is replaced after the update: the backward pass still needs what it held.
+    The memory changes only after the update, since the backward pass needs its old values.
     """
 
     def __init__(self, module: DualContrast, memory: Memory, settings: params.Train, gather: Gather) -> None:
@@ -77,25 +77,28 @@ class DualContrastive:
         self.memory = memory
         self.settings = settings
         self.gather = gather
-        self._seen: tuple[Tensor, tuple[Tensor, Tensor], Tensor] | None = None
+        self._activated: tuple[Tensor, tuple[Tensor, Tensor], Tensor] | None = None
 
     def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
         s, positives = self.settings, batch.positives
-        apart = epoch < s.projector_epochs
-        out = forward(batch.images, activated(self.memory.tensor, positives), apart)
+        # at first the contrast trains projector and prototypes alone: a random projector would pull at learnt features
+        detach = epoch < s.projector_epochs
+        out = forward(batch.images, activated(self.memory.tensor, positives), detach)
         scores = activated(out.logits.detach(), positives).float().sigmoid()
-        self._seen = (activated(out.features.detach(), positives), positives, scores)
+        self._activated = (activated(out.features.detach(), positives), positives, scores)
 
         classification = asymmetric(out.logits, batch.targets, s.gamma_negative, s.gamma_positive, batch.ignored)
-        # a memory slot takes its labels from the photo that stands in it now (method, section 3.2)
+        # entries of the memory have the labels of the current photos at their positions (method, section 3.2), so they
+        # activate the same pairs (photo, class) as the batch
         entries = torch.cat([activated(out.embeddings, positives), out.memory_embeddings])
-        everyones = self.gather.activated(entries, positives[1].repeat(2), [2 * count for count in batch.shares])
-        samples = sample_to_sample(*everyones, s.sample_temperature)
+        gathered = self.gather.activated(entries, positives[1].repeat(2), [2 * count for count in batch.shares])
+        samples = sample_to_sample(*gathered, s.sample_temperature)
         embeddings, all_targets, all_ignored = self.gather.batch(out.embeddings, batch.targets, batch.ignored)
         prototypes = prototype_to_sample(
             embeddings, out.prototype_embeddings, all_targets, s.prototype_temperature, all_ignored
         )
 
+        # linear warm-up: the contrast weighs little while embeddings are still random
         rise = min(1.0, epoch / s.contrast_warmup_epochs) if s.contrast_warmup_epochs else 1.0
         loss = classification + rise * (s.sample_to_sample * samples + s.prototype_to_sample * prototypes)
         return {
@@ -106,9 +109,9 @@ class DualContrastive:
         }
 
     def after_step(self) -> None:
-        if self._seen is not None:
-            self.memory.update(*self._seen, self.settings.memory_threshold)
-            self._seen = None
+        if self._activated is not None:
+            self.memory.update(*self._activated, self.settings.memory_threshold)
+            self._activated = None
 
     def state(self) -> dict[str, Tensor]:
         return {"memory": self.memory.tensor}

@@ -1,4 +1,4 @@
-"""What a trainer needs to go on where it was, kept under ``.sadcl/state/DIGEST``."""
+"""State of interrupted trainings on disk, under ``.sadcl/state/DIGEST``."""
 
 import os
 import shutil
@@ -16,40 +16,45 @@ from sadcl.errors import SadclError
 
 
 class State:
-    """The state of one training, on disk: written whole, found again by the digest of its inputs."""
+    """The state of one training, in a folder named by the digest of the training's inputs.
+
+    Args:
+        inputs: everything that determines the result: settings, digests of data and initial weights. The digest of the
+            code is added here.
+        folder: of all states.
+    """
 
     def __init__(self, inputs: Mapping[str, Any], folder: Path = layout.TRAINING_STATE) -> None:
-        """Args:
-        inputs: everything that decides the result (settings, digests of data and of the start); the
-            code of the rooms that compute is added here.
-        folder: where states live.
-        """
         self.path = folder / files.digest_of({**inputs, "code": code()})[:32]
-        self.every = float(os.environ.get("SADCL_STATE_SECONDS", "600"))
+        self.interval = float(os.environ.get("SADCL_STATE_SECONDS", "600"))
         self._saved = time.monotonic()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold this state: never two trainers on one."""
+    def lock(self) -> Iterator[None]:
+        """Lock this state against a second trainer.
+
+        Raises:
+            SadclError: another process has the lock.
+        """
         with files.lock(self.path / "lock", "training this model"):
             yield
 
     def due(self) -> bool:
-        """Whether it is time to save within an epoch."""
-        return time.monotonic() - self._saved >= self.every
+        """Whether the state should be saved within an epoch (every ``SADCL_STATE_SECONDS``, by default 600)."""
+        return time.monotonic() - self._saved >= self.interval
 
     def save(self, value: Mapping[str, Any]) -> None:
-        """Keep ``value`` (tensors, numbers, text, lists, dictionaries).
+        """Write ``value`` (tensors, numbers, text, lists, dictionaries).
 
         Raises:
-            SadclError: the disk is full; what was kept before stays.
+            SadclError: the disk is full; the previous state stays.
         """
-        with files.atomic_write(self.path / "state.pt") as beside, open(beside, "wb") as file:
+        with files.atomic_write(self.path / "state.pt") as temporary_path, open(temporary_path, "wb") as file:
             _write(value, file)
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """What was kept last, or nothing.
+        """Read the last saved state; None where there is none.
 
         Raises:
             SadclError: the file is damaged.
@@ -61,21 +66,23 @@ class State:
             value: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             raise SadclError(
-                f"The state of an interrupted training is damaged: {error}", where=file, fix="Delete it to start anew"
+                f"The state of an interrupted training is damaged: {error}",
+                where=file,
+                fix="Delete it to train from the start",
             ) from None
         return value
 
     def remove(self) -> None:
-        """Forget this training: its result stands elsewhere."""
+        """Delete the state; the result of the training is stored elsewhere."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-TRAINS = ("data/images", "data/shards", "model", "training")
-"""Packages whose code decides the result of a training; an interrupted one goes on only under the same code."""
+CODE = ("data/images", "data/shards", "model", "training")
+"""Packages whose code determines the result of a training; a training resumes under equal code only."""
 
 
 def _write(value: Mapping[str, Any], file: IO[bytes]) -> None:
-    """Torch hides a disk that takes no more behind a RuntimeError about positions; the disk's own error is raised."""
+    """Save with torch; raise the disk's own error, which torch hides in a RuntimeError about file positions."""
     try:
         torch.save(dict(value), file)
     except RuntimeError as error:
@@ -85,7 +92,7 @@ def _write(value: Mapping[str, Any], file: IO[bytes]) -> None:
 
 
 def code() -> str:
-    """Digest of the code that decides what a training gives."""
+    """Digest of the code that determines the result of a training."""
     home = Path(sadcl.__file__).parent
-    sources = sorted(path for package in TRAINS for path in (home / package).rglob("*.py"))
+    sources = sorted(path for package in CODE for path in (home / package).rglob("*.py"))
     return files.digest_of({str(p.relative_to(home)): files.digest(p) for p in sources})

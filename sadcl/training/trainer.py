@@ -1,4 +1,4 @@
-"""The loop, written once: both stages, one process or many, and the same bytes after a kill."""
+"""The training loop of both stages, for one process or several; a resumed training gives equal bytes."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,11 +23,11 @@ from sadcl.training.objective import Objective
 from sadcl.training.resume import State
 
 Report = Callable[[int, float], None]
-"""Told each epoch's number and select mAP; may raise to end the training (a pruned trial)."""
+"""Called with each epoch's number and select mAP; may raise to end the training (a pruned trial)."""
 
 
 class Batches(Protocol):
-    """Where batches come from: photos, or feature maps of them."""
+    """Source of training batches: photos, or cached feature maps."""
 
     steps: int
 
@@ -36,7 +36,17 @@ class Batches(Protocol):
 
 @dataclass
 class TrainingProgress:
-    """How far a training is, and the best it has seen."""
+    """Position of a training, its history and its best weights.
+
+    Attributes:
+        epoch: number of finished epochs.
+        step: finished steps of the current epoch.
+        sums: of each part of the loss over these steps.
+        seconds: that these steps took.
+        history: a row for each finished epoch; mAP in percent.
+        best: raw and averaged weights of the best epoch.
+        best_epoch: from 0; -1 before the first.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -48,16 +58,16 @@ class TrainingProgress:
 
 
 class Trainer:
-    """One training: an objective, its data, and everything that moves.
+    """Trains one objective: optimiser, schedule, moving average, scoring on select, and resumption.
 
     Args:
         fabric: device, precision, processes.
         objective: a module and its loss.
         batches: of the training split.
-        select: the split by which the epoch is chosen.
-        select_batches: all of it in order, anew at each call.
+        select: the split that chooses the best epoch.
+        select_batches: returns batches of the whole split, in order.
         settings: section pretrain or train.
-        state: where everything that moves is kept.
+        state: on disk, for resumption.
     """
 
     def __init__(
@@ -76,91 +86,100 @@ class Trainer:
         self.module = objective.module
         self.module.to(fabric.device)
         for parameter in self.module.parameters():
-            if parameter.dim() == 4:
+            if parameter.dim() == 4:  # convolutions are faster with channels last
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.ema = EMA(self.module, settings.ema_epochs, batches.steps)
         adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
         self.forward, self.adamw = fabric.setup(self.module, adamw)
-        self.watch = NonFiniteGuard(adamw, fabric)
-        self.at = TrainingProgress()
+        self.guard = NonFiniteGuard(adamw, fabric)
+        self.progress = TrainingProgress()
 
     def fit(self, report: Report | None = None) -> TrainingProgress:
-        """Train to the end of the schedule or to an early stop, from wherever the state on disk is."""
-        with self.state.held():
+        """Train to the end of the schedule or an early stop, from the state on disk where there is one.
+
+        Raises:
+            SadclError: a loss, gradient or weight is not finite; or another process trains this model.
+        """
+        with self.state.lock():
             self._restore()
             while not self._done():
                 self._epoch()
                 self._close_epoch()
                 if report is not None:
-                    report(self.at.epoch - 1, self.at.history[-1]["select_mAP"])
-            return self.at
+                    report(self.progress.epoch - 1, self.progress.history[-1]["select_mAP"])
+            return self.progress
 
     def _done(self) -> bool:
-        return self.at.epoch >= self.settings.epochs or (
-            len(self.select) > 0 and schedule.should_stop(self.at.history, self.settings.patience)
+        return self.progress.epoch >= self.settings.epochs or (
+            len(self.select) > 0 and schedule.should_stop(self.progress.history, self.settings.patience)
         )
 
     def _epoch(self) -> None:
-        at, steps = self.at, self.batches.steps
+        progress, steps = self.progress, self.batches.steps
         started = time.monotonic()
         self.forward.train()
-        ahead = self.batches.epoch(at.epoch, at.step)
-        label = f"epoch {at.epoch + 1} of {self.settings.epochs}"
-        for batch in track(ahead, label, total=steps - at.step, each=self.settings.batch):
+        batches = self.batches.epoch(progress.epoch, progress.step)
+        label = f"epoch {progress.epoch + 1} of {self.settings.epochs}"
+        for batch in track(batches, label, total=steps - progress.step, each=self.settings.batch):
             self._step(batch)
             if self.state.due():
-                self.watch.look()
-                at.seconds += time.monotonic() - started
+                self.guard.check()  # no state is saved after a loss that is not finite
+                progress.seconds += time.monotonic() - started
                 started = time.monotonic()
                 self._save()
-        self.watch.look()
-        at.seconds += time.monotonic() - started
+        self.guard.check()
+        progress.seconds += time.monotonic() - started
 
     def _step(self, batch: Batch) -> None:
-        """One update; the host never waits for the device."""
-        at = self.at
-        epoch = at.epoch + at.step / self.batches.steps
+        """Do one update; the host does not wait for the device."""
+        progress = self.progress
+        epoch = progress.epoch + progress.step / self.batches.steps
         parts = self.objective.losses(self.forward, batch.to(self.fabric.device), epoch)
         values = {name: part.detach() for name, part in parts.items()}
-        self.watch.see(values, batch.ids, f"epoch {at.epoch + 1}, step {at.step + 1}")
+        self.guard.add_losses(values, batch.ids, f"epoch {progress.epoch + 1}, step {progress.step + 1}")
         self.adamw.zero_grad(set_to_none=True)
         self.fabric.backward(parts["loss"])
         if self.settings.gradient_clip is not None:
             clip = self.settings.gradient_clip
             norm = self.fabric.clip_gradients(self.forward, self.adamw, max_norm=clip, error_if_nonfinite=False)
-            self.watch.see_gradient(norm)  # type: ignore[arg-type]
+            self.guard.add_gradient_norm(norm)  # type: ignore[arg-type]
         self.adamw.step()
         self.cycle.step()
         self.objective.after_step()
         self.ema.update(self.module)
         for name, value in values.items():
-            at.sums[name] = value.double() + at.sums.get(name, 0)
-        at.step += 1
+            progress.sums[name] = value.double() + progress.sums.get(name, 0)  # on the device, until the epoch ends
+        progress.step += 1
 
     def _close_epoch(self) -> None:
-        """Score both weights on select, keep the better, write the state."""
-        self._refuse_spoilt()
-        at = self.at
-        row = {"epoch": float(at.epoch + 1)}
-        row |= {name: float(total) / self.batches.steps for name, total in at.sums.items()}
+        """Score raw and averaged weights on select, remember the best epoch, and save the state."""
+        self._require_finite_weights()
+        progress = self.progress
+        row = {"epoch": float(progress.epoch + 1)}
+        row |= {name: float(total) / self.batches.steps for name, total in progress.sums.items()}
         row["lr"] = float(self.cycle.get_last_lr()[-1])
         row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
         row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])
-        row["images_per_second"] = self.batches.steps * self.settings.batch / max(at.seconds, 1e-9)
-        if not at.best or not len(self.select) or row["select_mAP"] > at.history[at.best_epoch]["select_mAP"]:
-            at.best, at.best_epoch = self._weights(), at.epoch
-        at.history.append(row)
-        at.epoch, at.step, at.sums, at.seconds = at.epoch + 1, 0, {}, 0.0
+        row["images_per_second"] = self.batches.steps * self.settings.batch / max(progress.seconds, 1e-9)
+        # without a select split the last epoch is the best; of equal epochs the first is
+        if not progress.best or not len(self.select) or row["select_mAP"] > self._best_select():
+            progress.best, progress.best_epoch = self._weights(), progress.epoch
+        progress.history.append(row)
+        progress.epoch, progress.step, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
         self._save()
-        left = (self.settings.epochs - at.epoch) * self.batches.steps * self.settings.batch / row["images_per_second"]
+        images = (self.settings.epochs - progress.epoch) * self.batches.steps * self.settings.batch
+        left = images / row["images_per_second"]
         say(
-            f"  epoch {at.epoch} of {self.settings.epochs}: loss {row['loss']:.4f}, "
+            f"  epoch {progress.epoch} of {self.settings.epochs}: loss {row['loss']:.4f}, "
             f"select mAP {row['select_mAP_raw']:.2f}, averaged {row['select_mAP_ema']:.2f}, "
             f"{row['images_per_second']:.0f} images/s, at most {duration(left)} left"
         )
 
+    def _best_select(self) -> float:
+        return self.progress.history[self.progress.best_epoch]["select_mAP"]
+
     def _score(self, module: nn.Module) -> float:
-        """mAP on select; 0 where there is none."""
+        """mAP on select, in percent; 0 without a select split."""
         if not len(self.select):
             return 0.0
         network: Any = getattr(module, "network", module)
@@ -170,7 +189,7 @@ class Trainer:
         return float(evaluate(tagger.sigmoid(logits), self.select.targets, self.select.ignored)["mAP"])
 
     def _weights(self) -> dict[str, Tensor]:
-        """Raw and averaged weights under the names that ``weights.save`` keeps."""
+        """Raw and averaged weights, by the names of a weights file."""
         prefix = "" if hasattr(self.module, "network") else "network."
         named = {"raw": self.module, "ema": self.ema.module}
         return {
@@ -180,8 +199,8 @@ class Trainer:
         }
 
     def _save(self) -> None:
-        self._refuse_spoilt()
-        kept = {
+        self._require_finite_weights()
+        state = {
             "raw": self.module.state_dict(),
             "ema": self.ema.module.state_dict(),
             "ema_updates": self.ema.updates,
@@ -193,34 +212,34 @@ class Trainer:
             "objective": self.objective.state(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.fabric.device.type == "cuda" else [],
-            "at": vars(self.at),
+            "progress": vars(self.progress),
         }
-        self.state.save(kept)
+        self.state.save(state)
 
-    def _refuse_spoilt(self) -> None:
-        """Raise where an overflow of the gradients has spoilt the weights: neither scored nor kept."""
+    def _require_finite_weights(self) -> None:
+        """Raise where a gradient that overflowed has spoilt the weights, before they are scored or saved."""
         if not all(bool(parameter.isfinite().all()) for parameter in self.module.parameters()):
             raise SadclError(
-                "The weights are no longer numbers",
-                where=f"epoch {self.at.epoch + 1}, step {self.at.step}",
-                fix="Lower lr, or set gradient_clip; the last good state is kept",
+                "The weights are not finite",
+                where=f"epoch {self.progress.epoch + 1}, step {self.progress.step}",
+                fix="Lower lr, or set gradient_clip; training resumes from the last good state",
             )
 
     def _restore(self) -> None:
-        kept = self.state.load()
-        if kept is None:
+        state = self.state.load()
+        if state is None:
             return
-        self.module.load_state_dict(kept["raw"])
-        self.ema.module.load_state_dict(kept["ema"])
-        self.ema.updates = kept["ema_updates"]
-        self.adamw.load_state_dict(kept["optimiser"])
-        self.cycle.load_state_dict(kept["cycle"])
-        self.fabric.strategy.precision.load_state_dict(kept["precision"])
-        self.objective.restore(kept["objective"])
-        torch.set_rng_state(kept["random"])
-        if kept["random_cuda"]:
-            torch.cuda.set_rng_state_all(kept["random_cuda"])
-        self.at = TrainingProgress(**kept["at"])
-        self.at.sums = {name: total.to(self.fabric.device) for name, total in self.at.sums.items()}
+        self.module.load_state_dict(state["raw"])
+        self.ema.module.load_state_dict(state["ema"])
+        self.ema.updates = state["ema_updates"]
+        self.adamw.load_state_dict(state["optimiser"])
+        self.cycle.load_state_dict(state["cycle"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.objective.restore(state["objective"])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        self.progress = TrainingProgress(**state["progress"])
+        self.progress.sums = {name: total.to(self.fabric.device) for name, total in self.progress.sums.items()}
         if not self._done():
-            say(f"  goes on at epoch {self.at.epoch + 1}, step {self.at.step + 1}")
+            say(f"  resumes at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}")

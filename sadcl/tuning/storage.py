@@ -1,4 +1,4 @@
-"""Where studies are kept, and what becomes of trials that a kill cut short."""
+"""Storage of Optuna studies, and recovery of interrupted trials."""
 
 import os
 import socket
@@ -14,32 +14,32 @@ from sadcl.errors import SadclError
 
 if TYPE_CHECKING:
     import optuna
-ELSEWHERE = "SADCL_OPTUNA_STORAGE"
-"""Environment: another storage, such as a database server that several machines share."""
+STORAGE_VARIABLE = "SADCL_OPTUNA_STORAGE"
+"""Environment variable with another storage, such as a database server that several machines share."""
 
 HEARTBEAT = 60
-"""Seconds; a trial of another machine that has been silent for longer is tried again."""
+"""Seconds without a sign of life after which a trial of another machine is retried."""
 
 RETRIES = 3
-"""How often a trial is begun again after a kill."""
+"""How often an interrupted trial is retried."""
 
 PROCESS, ERROR = "process", "error"
-"""Attributes of a trial: who runs it; why its settings could not be trained."""
+"""Attributes of a trial: the process that runs it; the error of settings that can't be trained."""
 
 
 def address(root: Path = Path()) -> str:
-    """Where the studies are: sqlite in the project, or what ``SADCL_OPTUNA_STORAGE`` names."""
-    return os.environ.get(ELSEWHERE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
+    """Address of the storage: sqlite in the project, or ``SADCL_OPTUNA_STORAGE``."""
+    return os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
 
 
 def open_study(name: str, settings: params.Params, root: Path = Path(), worker: int = 0) -> "optuna.Study":
-    """The study of that name, made where there is none.
+    """Open a study; create it where there is none.
 
     Args:
         name: of the study.
         settings: seed and pruning.
         root: the project.
-        worker: number of this process; its sampler has a seed of its own.
+        worker: number of this process, which seeds its sampler.
 
     Raises:
         SadclError: the storage can't be used.
@@ -47,12 +47,13 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with quiet():
+    with silence_warnings():
         storage = open_storage(root)
         study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
         if not study.metric_names:
-            study.set_metric_names(["select mAP, %"])  # what the dashboard's axes say
+            study.set_metric_names(["select mAP, %"])  # the label of the dashboard's axes
         done = len(study.get_trials(deepcopy=False))
+        # a search that goes on must not draw again what it drew at its start
         seed = settings.seed + worker if not done else int(files.digest_of([settings.seed, worker, done])[:8], 16)
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=settings.tune.startup_trials)
@@ -60,10 +61,10 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
 
 
 def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
-    """The storage behind the address.
+    """Open the storage at ``address``.
 
     Raises:
-        SadclError: it can't be reached, or the address can be none.
+        SadclError: the storage can't be reached, or the address is no valid one.
     """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -75,23 +76,23 @@ def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
             where,
             engine_kwargs={"connect_args": {"timeout": 60}} if where.startswith("sqlite") else None,
             heartbeat_interval=HEARTBEAT,
-            heartbeat_stale_trial_callback=_again(),
+            heartbeat_stale_trial_callback=_retry(),
         )
     except (SQLAlchemyError, ImportError, ValueError) as error:  # no such server, driver, or address
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise SadclError(
-            f"The storage of studies can't be used: {said}",
+            f"The storage of studies can't be used: {reason}",
             where=_without_password(where),
-            fix=f"Start the server, or check {ELSEWHERE}",
+            fix=f"Start the server, or check {STORAGE_VARIABLE}",
         ) from None
 
 
 def take_back(study: "optuna.Study") -> None:
-    """Queue again, with the same values, what a kill or Ctrl-C cut short; its training goes on where it was."""
+    """Queue interrupted trials again with equal values; their trainings resume from their states."""
     import optuna
     from optuna.trial import TrialState
 
-    with quiet():
+    with silence_warnings():
         optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         host, process = trial.user_attrs.get(PROCESS, ["", ""])
@@ -101,31 +102,32 @@ def take_back(study: "optuna.Study") -> None:
     retried = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
     for trial in trials:
         if trial.state == TrialState.FAIL and trial.number not in retried and ERROR not in trial.user_attrs:
-            with quiet():
-                _again()(study, trial)
+            with silence_warnings():
+                _retry()(study, trial)
 
 
 def this_process() -> list[str]:
-    """This process, as a trial notes it."""
+    """Host and process id of this process, as trials record them."""
     return [socket.gethostname(), processes.process_id(os.getpid())]
 
 
 def counted_trials(study: "optuna.Study") -> int:
-    """Trials that count: finished, pruned, found impossible, or running elsewhere."""
+    """Count trials that are finished, pruned, failed for their settings, or running in another process."""
     from optuna.trial import TrialState
 
+    # an interrupted trial does not count: it is queued again
     all_trials = study.get_trials(deepcopy=False, states=tuple(set(TrialState) - {TrialState.WAITING}))
     return sum(trial.state != TrialState.FAIL or ERROR in trial.user_attrs for trial in all_trials)
 
 
 def own_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Trials that this process runs or ran."""
+    """List trials that this process runs or has run."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(PROCESS) == this_process()]
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Optuna warns of parts that are new to it, and of values reported twice or out of range: all on purpose."""
+def silence_warnings() -> Iterator[None]:
+    """Silence Optuna's warnings about experimental features and values reported twice or out of range, all intended."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -136,7 +138,7 @@ def _without_password(where: str) -> str:
     return where.replace(host, host.rpartition("@")[2], 1)
 
 
-def _again() -> "optuna.storages.RetryHeartbeatStaleTrialCallback":
+def _retry() -> "optuna.storages.RetryHeartbeatStaleTrialCallback":
     import optuna
 
     return optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES, inherit_intermediate_values=True)

@@ -1,4 +1,4 @@
-"""The Optuna door: a named study in sqlite that goes on after a kill and finds a training again."""
+"""Hyperparameter search with Optuna: a named study that resumes, with its trainings, after an interruption."""
 
 import os
 import subprocess
@@ -17,23 +17,23 @@ from sadcl.tuning import space, storage, trial_states
 if TYPE_CHECKING:
     import optuna
 IN_A_ROW = 3
-"""How many failing trials in a row end the search."""
+"""Number of failing trials in a row that ends the search."""
 
 Report = Callable[[int, float], None]
 Objective = Callable[[params.Params, Report], float]
-"""A training: settings, and whom to tell each epoch's select mAP; returns the best select mAP."""
+"""A training: takes settings and a report of each epoch's select mAP; returns the best select mAP, in percent."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        study: its name.
+        study: name of the study.
         value: the best select mAP, in percent.
-        values: the settings that gave it, by ``section.key``.
-        recipe: the file that holds them, with all others.
-        words: the same as a sentence.
+        values: the settings of that trial, by ``section.key``.
+        recipe: settings file with these values and all others.
+        words: the result as a sentence.
     """
 
     study: str
@@ -44,18 +44,18 @@ class Result:
 
 
 def tune(trials: int, workers: int = 1, *, apply: bool = False, root: Path = Path()) -> Result:
-    """Search until the study holds ``trials`` finished trials; the present settings are the first of them.
+    """Search until the study has ``trials`` finished trials; the present settings are the first.
 
     Args:
-        trials: finished and pruned ones count; a second call with the same number has nothing to do.
-        workers: processes at a time, each with a seed of its own.
-        apply: write the best settings into params.yaml, comments kept.
+        trials: finished and pruned ones count, so a second call with the same number has nothing to do.
+        workers: processes at a time, each with its own seed.
+        apply: write the best settings into params.yaml; its comments stay.
         root: the project.
 
     Raises:
         SadclError: there is no select split, stage 1 is missing or stale, or no trial finished.
     """
-    settings = _ready(root)
+    settings = _check_ready(root)
     name = study_name(settings, root)
     study = storage.open_study(name, settings, root)
     storage.take_back(study)
@@ -69,25 +69,26 @@ def tune(trials: int, workers: int = 1, *, apply: bool = False, root: Path = Pat
 
 
 def search(study: "optuna.Study", settings: params.Params, trials: int, objective: Objective, root: Path) -> None:
-    """Run trials one after another until the study holds ``trials`` of them.
+    """Run trials one after another until the study has ``trials`` of them.
 
     Raises:
-        SadclError: the present settings can't be trained, or several trials in a row could not.
+        SadclError: the present settings can't be trained, or ``IN_A_ROW`` trials in a row fail.
     """
     raw, present, failures = params.read_settings(root / params.FILE), space.present(settings, root), 0
 
-    def trial(one: "optuna.Trial") -> float:
-        one.set_user_attr(storage.PROCESS, storage.this_process())
-        chosen = {key: space.suggest(one, key, where) for key, where in settings.tune.space.items()}
-        say(f"trial {one.number}: {space.describe(chosen)}")
-        wanted = params.parse(space.with_values(raw, chosen), where=f"trial {one.number}")
-        with _states(study, one, root):
-            return objective(wanted, lambda epoch, value: _report(one, epoch, value))
+    def run(trial: "optuna.Trial") -> float:
+        trial.set_user_attr(storage.PROCESS, storage.this_process())
+        values = {key: space.suggest(trial, key, dimension) for key, dimension in settings.tune.space.items()}
+        say(f"trial {trial.number}: {space.describe(values)}")
+        changed = params.parse(space.with_values(raw, values), where=f"trial {trial.number}")
+        with _states(study, trial, root):
+            return objective(changed, lambda epoch, value: _report(trial, epoch, value))
 
     while storage.counted_trials(study) < trials:
-        with storage.quiet():
-            study.optimize(trial, n_trials=1, catch=(SadclError,))
-        last = max(storage.own_trials(study), key=lambda done: done.number)
+        with storage.silence_warnings():
+            study.optimize(run, n_trials=1, catch=(SadclError,))
+        last = max(storage.own_trials(study), key=lambda trial: trial.number)
+        # one impossible combination is a result; a fault that spoils every trial must end the search
         failures = failures + 1 if storage.ERROR in last.user_attrs else 0
         if failures and (last.params == present or failures == IN_A_ROW):
             raise SadclError(str(last.user_attrs[storage.ERROR]).rstrip("."), where=f"trial {last.number}")
@@ -95,15 +96,15 @@ def search(study: "optuna.Study", settings: params.Params, trials: int, objectiv
 
 
 def training(root: Path = Path()) -> Objective:
-    """Stage 2 on shared stage-1 weights, from the very inputs that the graph's stage has."""
+    """Create the objective: stage 2 on the inputs of the pipeline's stage ``train``."""
 
     processes.before_torch()
 
     def objective(settings: params.Params, report: Report) -> float:
-        from sadcl.training import fit as run
+        from sadcl.training import fit
 
         with chdir(root):
-            return run.train(
+            return fit.train(
                 settings, layout.SHARDS, layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES, report=report
             ).best_select
 
@@ -111,7 +112,7 @@ def training(root: Path = Path()) -> Objective:
 
 
 def study_name(settings: params.Params, root: Path = Path()) -> str:
-    """The registered name, and a digest of what the trials share: another stage 1 is another study."""
+    """Name of the study: the registered name, and a digest of all that the trials share, stage 1's weights included."""
     searched = set(settings.tune.space)
     fit = {key: v for key, v in settings.train.model_dump(mode="json").items() if f"train.{key}" not in searched}
     shared = {
@@ -125,8 +126,8 @@ def study_name(settings: params.Params, root: Path = Path()) -> str:
 
 
 def dashboard_command(port: int, root: Path = Path()) -> list[str]:
-    """The command that shows the studies on loopback."""
-    with storage.quiet():
+    """Command of the dashboard, on loopback."""
+    with storage.silence_warnings():
         storage.open_storage(root)
     program = Path(sys.executable).parent / "optuna-dashboard"
     return [str(program), storage.address(root), "--host", "127.0.0.1", "--port", str(port)]
@@ -142,7 +143,9 @@ def conclude(study: "optuna.Study", apply: bool, root: Path) -> Result:
 
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not finished:
-        raise SadclError("No trial finished", where=study.study_name, fix="Look at the lines above, then run it again")
+        raise SadclError(
+            "No trial finished", where=study.study_name, fix="Read the lines above, then run `sadcl tune` again"
+        )
     present = space.present(params.load(path=root / params.FILE), root)
     before = max((trial.value or 0.0 for trial in finished if trial.params == present), default=None)
     best = study.best_trial
@@ -158,56 +161,57 @@ def conclude(study: "optuna.Study", apply: bool, root: Path) -> Result:
     return Result(study.study_name, float(best.value or 0), dict(best.params), recipe, words)
 
 
-def _ready(root: Path) -> params.Params:
+def _check_ready(root: Path) -> params.Params:
+    """Load the settings; raise where the select split or up-to-date results of stage 1 are missing."""
     settings = params.load(path=root / params.FILE)
     if settings.ingest.select_fraction == 0 and "select" not in settings.ingest.annotations:
         raise SadclError(
-            "There is no select split to tune on", where="ingest.select_fraction", fix="Give it a share above 0"
+            "There is no select split to tune on", where="ingest.select_fraction", fix="Set a share above 0"
         )
     space.present(settings, root)
-    mend = "Run `dvc repro prototypes`"
+    fix = "Run `dvc repro prototypes`"
     for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
         if not (root / path).exists():
-            raise SadclError("Tuning starts from stage 1, which is not there", where=path, fix=mend)
+            raise SadclError("Tuning starts from stage 1, which is missing", where=path, fix=fix)
     stale = pipeline.stale(root)
     for stage in pipeline.stages(root):
         if stage.name in stale and {str(layout.PRETRAIN_WEIGHTS), str(layout.PROTOTYPES)} & set(stage.outs):
-            raise SadclError("Tuning starts from stage 1, which is stale", where=stale[stage.name][0], fix=mend)
+            raise SadclError("Tuning starts from stage 1, which is stale", where=stale[stage.name][0], fix=fix)
     return settings
 
 
 def _report(trial: "optuna.Trial", epoch: int, value: float) -> None:
-    """Tell Optuna; a trial that is worse than the median at the same epoch ends here."""
+    """Report an epoch to Optuna; prune a trial below the median of the same epoch."""
     import optuna
 
     trial.report(value, epoch)
     if trial.should_prune():
-        say(f"trial {trial.number}: worse than the median after epoch {epoch + 1}, so it ends")
+        say(f"trial {trial.number}: pruned after epoch {epoch + 1}, below the median")
         raise optuna.TrialPruned
 
 
 @contextmanager
 def _states(study: "optuna.Study", trial: "optuna.Trial", root: Path) -> Iterator[None]:
-    """Note the states that a trial leaves, or remove them where nothing will come of it."""
+    """Record the states of a trial's training; remove them where the trial fails or is pruned."""
     import optuna
 
-    watch = trial_states.TrialStates(root)
+    states = trial_states.TrialStates(root)
     try:
         yield
     except (SadclError, optuna.TrialPruned) as error:
         if isinstance(error, SadclError):
             say(f"trial {trial.number}: {error}")
             trial.set_user_attr(storage.ERROR, str(error))
-        watch.forget(trial_states.kept(study.get_trials(deepcopy=False)))
+        states.forget(trial_states.recorded(study.get_trials(deepcopy=False)))
         raise
-    trial.set_user_attr(trial_states.ATTRIBUTE, watch.names())
+    trial.set_user_attr(trial_states.ATTRIBUTE, states.names())
 
 
 def _in_processes(trials: int, workers: int, root: Path) -> None:
-    """Several workers on one study; whatever ends us ends them.
+    """Run several workers on one study; they end with this process.
 
     Raises:
-        SadclError: one failed; the others finish their share first.
+        SadclError: a worker failed; the others finish their share first.
     """
     threads = str(max((os.cpu_count() or 1) // workers, 1))
     owners = ",".join(filter(None, [os.environ.get(processes.OWNERS), processes.process_id(os.getpid())]))
@@ -228,5 +232,5 @@ def _in_processes(trials: int, workers: int, root: Path) -> None:
     if any(codes):
         raise SadclError(
             f"A worker of the search ended with status {next(filter(None, codes))}",
-            fix="Its lines above say why; run `sadcl tune` again, it goes on",
+            fix="Read its lines above, then run `sadcl tune` again; the study continues",
         )

@@ -1,4 +1,4 @@
-"""Trainers' states of a search: the best trial's stays, so that its training is never done twice; others go."""
+"""Training states of a search's trials: the best trial's stays, so that it is never trained twice; others go."""
 
 import os
 import shutil
@@ -12,35 +12,35 @@ from sadcl import layout
 if TYPE_CHECKING:
     import optuna
 ATTRIBUTE = "states"
-"""Of a finished trial: the names of its states."""
+"""Attribute of a finished trial with the names of its states."""
 
 
 class TrialStates:
-    """The states that this process writes from now on, known by the lock that a trainer leaves in each."""
+    """States that this process writes from now on, recognised by the trainer's lock file in each."""
 
     def __init__(self, root: Path) -> None:
         self.folder, self.since = root / layout.TRAINING_STATE, time.time() - 1
 
     def names(self) -> list[str]:
-        """Those written, or gone on with, so far."""
+        """Names of the states written or resumed so far."""
         locks = [lock for lock in self.folder.glob("*/lock") if lock.read_text() == f"pid {os.getpid()}"]
         return sorted(lock.parent.name for lock in locks if lock.stat().st_mtime >= self.since)
 
     def forget(self, keep: set[str]) -> None:
-        """Remove them, except those that belong to other trials too."""
+        """Remove these states, except ``keep``, the states of other trials."""
         for name in set(self.names()) - keep:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
-def kept(trials: "Iterable[optuna.trial.FrozenTrial]") -> set[str]:
-    """States that these trials left."""
+def recorded(trials: "Iterable[optuna.trial.FrozenTrial]") -> set[str]:
+    """Names of the states that trials recorded."""
     return {name for trial in trials for name in trial.user_attrs.get(ATTRIBUTE, [])}
 
 
 def tidy(study: "optuna.Study", root: Path) -> None:
-    """Keep the best trial's state only."""
+    """Delete all states but those of the best trial."""
     from optuna.trial import TrialState
 
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    for name in kept(finished) - kept([study.best_trial] if finished else []):
+    for name in recorded(finished) - recorded([study.best_trial] if finished else []):
         shutil.rmtree(root / layout.TRAINING_STATE / name, ignore_errors=True)

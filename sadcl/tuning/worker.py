@@ -1,4 +1,4 @@
-"""One worker of a search: ``python -m sadcl.tuning.worker NUMBER TRIALS``."""
+"""Worker process of a search: ``python -m sadcl.tuning.worker NUMBER TRIALS``."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from sadcl.tuning import storage, study
 
 
 def main(number: int, trials: int) -> None:
-    """Take trials from the shared study until it holds enough."""
+    """Run trials of the shared study until it has ``trials`` of them."""
     processes.end_with_parents()
     settings = params.load()
     shared = storage.open_study(study.study_name(settings), settings, worker=number)

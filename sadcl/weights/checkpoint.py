@@ -1,4 +1,4 @@
-"""Weights on disk: tensors and a JSON head in one safetensors file, never a pickle."""
+"""Weights files: tensors and a JSON head in one safetensors file, never a pickle."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -24,107 +24,113 @@ Head = dict[str, Any]
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> None:
-    """Write tensors and their head: the same values give the same bytes.
+    """Write tensors and a JSON head; equal values give equal bytes.
+
+    Args:
+        path: of the safetensors file.
+        tensors: by name, on any device.
+        head: anything that JSON can hold; ``format`` is added.
 
     Raises:
-        SadclError: a value is not a number.
+        SadclError: a value is not finite, or the disk is full.
     """
     _finite(path, tensors, fix="Lower lr and train again")
     text = json.dumps({**head, "format": FORMAT}, sort_keys=True, ensure_ascii=False)
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with files.atomic_write(path) as beside:
-        beside.write_bytes(to_bytes(kept, metadata={"sadcl": text}))
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with files.atomic_write(path) as temporary_path:
+        temporary_path.write_bytes(to_bytes(stored, metadata={"sadcl": text}))
 
 
 def read_head(path: Path) -> Head:
-    """What the file says of itself, without reading tensors.
+    """Read the JSON head of a weights file, without its tensors.
 
     Raises:
-        SadclError: missing, damaged, foreign, or of another format.
+        SadclError: the file is missing, damaged, foreign, or of another format.
     """
     return _read(path, lambda head, name: False)[1]
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Head]:
-    """Tensors and head.
+    """Read all tensors and the JSON head of a weights file.
 
     Raises:
-        SadclError: missing, damaged, foreign, or of another format; values that are not finite.
+        SadclError: the file is missing, damaged, foreign, or of another format; or a value is not finite.
     """
     return _read(path, lambda head, name: True)
 
 
 def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[Network, Head]:
-    """The network for use (evaluation mode), and the head.
+    """Load the network in evaluation mode, and the JSON head.
 
     Args:
-        path: weights of either stage; of its tensors only those of the network asked for are read.
-        which: averaged or raw weights, or the better of them on select.
+        path: weights of either stage; only the tensors of the chosen network are read.
+        which: averaged (``ema``) or raw weights, or those with the better mAP on select.
 
     Raises:
-        SadclError: as ``load_tensors``, or the tensors do not fit the network that the head describes.
+        SadclError: the file is missing, damaged, foreign, or of another format; a value is not finite; or the tensors
+            do not fit the network that the head describes.
     """
 
     def prefix(head: Head) -> str:
         return f"{head.get('best', 'ema') if which == 'best' else which}.network."
 
     tensors, head = _read(path, lambda head, name: name.startswith(prefix(head)))
-    built = _built(path, head)
-    kept = {name.removeprefix(prefix(head)): tensor for name, tensor in tensors.items()}
-    _fits(path, kept, built.state_dict())
-    built.load_state_dict(kept)
-    return built.eval(), head
+    network = _build(path, head)
+    state = {name.removeprefix(prefix(head)): tensor for name, tensor in tensors.items()}
+    _check_fit(path, state, network.state_dict())
+    network.load_state_dict(state)
+    return network.eval(), head
 
 
-def write_for_use(source: Path, path: Path, found: Mapping[str, Any]) -> None:
+def write_served(source: Path, path: Path, additions: Mapping[str, Any]) -> None:
     """Write the network for use alone: the better weights, without projector, prototypes and the other weights.
 
     Args:
         source: weights of either stage.
-        path: for the same without what only training needs.
-        found: what the head is to say beside what the source's says: calibration and thresholds.
+        path: of the new weights file.
+        additions: keys that the head gets besides the source's own, such as calibration and thresholds.
 
     Raises:
-        SadclError: as ``load_tensors``.
+        SadclError: the source is missing, damaged, foreign, or of another format; or a value is not finite.
     """
     tensors, head = _read(source, lambda head, name: name.startswith(f"{head.get('best', 'ema')}.network."))
-    save(path, tensors, {**head, **found})
+    save(path, tensors, {**head, **additions})
 
 
-def _read(path: Path, wanted: Callable[[Head, str], bool]) -> tuple[dict[str, Tensor], Head]:
-    """The head, and the tensors that are wanted by head and name; both are checked."""
+def _read(path: Path, select: Callable[[Head, str], bool]) -> tuple[dict[str, Tensor], Head]:
+    """Read and check the tensors that ``select`` takes by head and name, and the head."""
     try:
         with safe_open(path, framework="pt") as file:
             head = json.loads((file.metadata() or {}).get("sadcl", "null"))
             check(path, head)
-            found = {name: file.get_tensor(name) for name in file.keys() if wanted(head, name)}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys() if select(head, name)}  # noqa: SIM118
     except FileNotFoundError:
-        raise SadclError("There are no weights", where=path, fix="Run `dvc repro`, or check the path") from None
+        raise SadclError("The weights file is missing", where=path, fix="Run `dvc repro`, or check the path") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise SadclError(
-            f"The weights can't be read: {error}", where=path, fix="Make or fetch the file again"
+            f"The weights can't be read: {error}", where=path, fix="Create or fetch the file again"
         ) from None
-    _finite(path, found, fix="Use another file")
-    return found, head
+    _finite(path, tensors, fix="Use another file")
+    return tensors, head
 
 
 def check(path: Path, head: Any) -> None:
-    """Refuse a head that lacks what use needs.
+    """Check that a head has all keys that prediction needs, with usable values.
 
     Raises:
-        SadclError: it is foreign, of another format, or incomplete.
+        SadclError: the head is foreign, of another format, or incomplete.
     """
     if not isinstance(head, dict):
-        raise SadclError("These weights are not sadcl's", where=path, fix="Use weights that sadcl wrote")
+        raise SadclError("sadcl did not write these weights", where=path, fix="Use weights that sadcl wrote")
     if head.get("format") != FORMAT:
         raise SadclError(
-            f"The weights have format {head.get('format')}, this sadcl reads {FORMAT}",
+            f"The weights have format {head.get('format')}, but this sadcl reads format {FORMAT}",
             where=path,
-            fix="Use a matching sadcl",
+            fix="Use a matching version of sadcl",
         )
     missing = [name for name in NEEDED if name not in head]
     if missing:
-        raise SadclError(f"The weights' head lacks {', '.join(missing)}", where=path, fix="Make the file again")
+        raise SadclError(f"The weights' head lacks {', '.join(missing)}", where=path, fix="Create the file again")
     classes, thresholds, shape = (head.get(name) for name in ("classes", "thresholds", "preprocessing"))
     calibration = head.get("calibration")
     count = len(classes) if isinstance(classes, list) else 0
@@ -144,7 +150,7 @@ def check(path: Path, head: Any) -> None:
     }
     for name in (name for name, is_usable in usable.items() if not is_usable):
         raise SadclError(
-            f"The weights' head has no usable {name}: {head.get(name)!r:.80}", where=path, fix="Make the file again"
+            f"The weights' head has no usable {name}: {head.get(name)!r:.80}", where=path, fix="Create the file again"
         )
 
 
@@ -160,8 +166,8 @@ def _numbers(value: Any, count: int) -> bool:
     )
 
 
-def _built(path: Path, head: Head) -> Network:
-    """The network that the head describes, with random values."""
+def _build(path: Path, head: Head) -> Network:
+    """Build the network that the head describes, with random values."""
     try:
         return Network(params.Model.model_validate(head["model"]), len(head["classes"]), start=False)
     except ValidationError as error:
@@ -169,20 +175,20 @@ def _built(path: Path, head: Head) -> Network:
         reason = f"{'.'.join(['model', *map(str, first['loc'])])}: {first['msg']}"
     except SadclError as error:
         reason = error.what
-    except (RuntimeError, ValueError) as error:  # sizes beyond the memory, or that do not go together
+    except (RuntimeError, ValueError) as error:  # sizes that exceed the memory or contradict each other
         reason = str(error).splitlines()[0]
     raise SadclError(
         f"The weights' head describes a network that this sadcl can't build: {reason}",
         where=path,
-        fix="Use a matching sadcl",
+        fix="Use a matching version of sadcl",
     )
 
 
-def _fits(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Names and shapes are those of the network; the first that differs stands for all."""
+def _check_fit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise where names or shapes differ from the network's; the message names the first difference."""
     differ = {
         **dict.fromkeys(expected.keys() - tensors.keys(), "is missing"),
-        **dict.fromkeys(tensors.keys() - expected.keys(), "is one too many"),
+        **dict.fromkeys(tensors.keys() - expected.keys(), "is unexpected"),
         **{
             name: f"is {list(tensors[name].shape)}, not {list(expected[name].shape)}"
             for name in expected.keys() & tensors.keys()
@@ -191,9 +197,9 @@ def _fits(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
     }
     if differ:
         first = min(differ)
-        others = f" (and {len(differ) - 1} more)" if len(differ) > 1 else ""
+        more = f" (and {len(differ) - 1} more)" if len(differ) > 1 else ""
         raise SadclError(
-            f"The weights do not fit the network that their head describes: {first} {differ[first]}{others}",
+            f"The weights do not fit the network that their head describes: {first} {differ[first]}{more}",
             where=path,
             fix="Use another file",
         )

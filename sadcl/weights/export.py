@@ -1,9 +1,9 @@
-"""A trained model as files that need none of this package: ONNX, and torch.export's.
+"""Export of trained models to files that need no sadcl: ONNX and torch.export.
 
-What is written is the network for use alone (no projector, no memory), in float32, for any number of photos at a
-time. The weights' head travels inside: class names, preprocessing, and where they were fitted ``calibration`` and
-``thresholds``. A label is given where sigmoid(slope * logit + bias) lies above its threshold; without them, slope is 1,
-bias 0 and the threshold 0.5.
+The files contain the network for use alone (no projector, no memory) in float32, for batches of any size, and the
+weights' JSON head: class names, preprocessing, and ``calibration`` and ``thresholds`` where these were fitted. A label
+is predicted where sigmoid(slope * logit + bias) exceeds its threshold; without them slope is 1, bias 0 and the
+threshold 0.5.
 """
 
 import copy
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sadcl import extras, files, params
+from sadcl import extras, files, layout, params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -33,24 +33,28 @@ from sadcl.weights import loader
 from sadcl.weights.onnx_network import CPU, HEAD, SUFFIX, OnnxNetwork
 
 OPSET = 18
-"""The one that torch's exporter is written in (any other is a conversion), and old enough for other runtimes too."""
+"""ONNX version of torch's exporter (any other needs a conversion), old enough for other runtimes."""
 TOLERANCE = 1e-4
-"""How far a score may lie from the original's."""
+"""Largest difference allowed between a score and the original's."""
 COMPARED = 1024
-"""Test photos at most that ``report`` scores with both: more of them take hours with a large network."""
+"""Most test photos on which ``report`` compares both; more take hours with a large network."""
 NOISY = ("root", "onnxscript", "onnx_ir", "torch.onnx", "torch.export", "torch._dynamo")
 
 
-def report(model: Tagger, folder: Path, test: Path = Path("data/shards/test")) -> Iterator[str]:
-    """Export a model, and say what was made and how far it lies from the original on the project's test photos.
+def report(model: Tagger, folder: Path, test: Path = layout.TEST_SHARDS) -> Iterator[str]:
+    """Export a model and compare it with the original on the project's test photos.
 
     Args:
         model: the original.
         folder: for the files.
-        test: the shards of test photos; where there are none of this model's classes, photos of noise have to do.
+        test: shards of test photos; where there are none with this model's classes, photos of noise are compared.
+
+    Yields:
+        Lines for the user: the largest difference of a score, then each file with its size.
 
     Raises:
-        SadclError: as ``export_files``; nothing is left where test photos are scored differently.
+        SadclError: the network can't be exported, a library is not installed, or the exported model scores differently;
+            no file is left.
     """
     paths = export_files(model, folder)
     photos = Shards(test) if (test / "index.json").exists() else None
@@ -63,15 +67,18 @@ def report(model: Tagger, folder: Path, test: Path = Path("data/shards/test")) -
             raise
         yield f"On {min(len(photos), COMPARED)} test photos no score of the ONNX file differs by more than {most:.1e}"
     else:
-        yield "Compared on photos of noise only: there are no test photos of these classes here"
+        yield "Compared on photos of noise only: there are no test photos with these classes"
     yield from (f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in paths)
 
 
 def export_files(model: Tagger, folder: Path) -> list[Path]:
-    """Write ``weights.export_onnx`` and ``weights.pt2``, both checked against the original.
+    """Write ``weights.onnx`` and ``weights.pt2``, and check both against the original.
+
+    Returns:
+        The two paths.
 
     Raises:
-        SadclError: the network can't be exported, or scores differently then; or a library is not installed.
+        SadclError: the network can't be exported, the exported one scores differently, or a library is not installed.
     """
     traced = _trace(model)
     paths = [folder / f"weights{SUFFIX}", folder / "weights.pt2"]
@@ -81,40 +88,40 @@ def export_files(model: Tagger, folder: Path) -> list[Path]:
 
 
 def export_onnx(model: Tagger, path: Path) -> None:
-    """Write the ONNX file alone: the same weights give the same bytes.
+    """Write the ONNX file alone; equal weights give equal bytes.
 
     Raises:
-        SadclError: as ``export_files``.
+        SadclError: the network can't be exported, the exported one scores differently, or a library is not installed.
     """
     _write_onnx(_trace(model), path)
 
 
 def difference(model: Tagger, exported: Tagger, test: Shards, at_most: int | None = None, batch: int = 32) -> float:
-    """The largest difference between two models' scores on prepared photos.
+    """Compute the largest difference between two models' scores on prepared photos.
 
     Args:
         model: the original.
-        exported: the same from another file.
-        test: photos that both score.
-        at_most: so many of them, the first; all by default.
+        exported: the exported model.
+        test: shards of photos.
+        at_most: compare on the first so many photos; by default on all.
         batch: photos at a time.
 
     Raises:
-        SadclError: it is more than ``TOLERANCE``.
+        SadclError: the difference exceeds ``TOLERANCE``.
     """
     most, settings = 0.0, params.Model(**model.head["model"]).for_test()
     count = -(-min(len(test), at_most or len(test)) // batch)
     batches = islice(evaluation_batches(test, settings, batch), count)
     for photos in track(batches, "test photos, original and exported", total=count, each=batch):
-        one, other = (
+        original, converted = (
             torch.as_tensor(tagger.logits(m.network, [photos], m.device)).double().sigmoid() for m in (model, exported)
         )
-        most = float(np.maximum(most, float((one - other).abs().max())))  # a NaN stays one
+        most = float(np.maximum(most, float((original - converted).abs().max())))  # a NaN stays NaN
     return _within(most, test.directory)
 
 
 class _Plain(nn.Module):
-    """The network with tensors in and out: logits [B, C], and attention [B, C, h, w] where the head has it."""
+    """The network with plain tensors as output: logits [B, C], and attention [B, C, h, w] where the head has it."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -129,59 +136,64 @@ class _Plain(nn.Module):
 class _Traced:
     """A network in float32 on the CPU, and torch.export's program of it.
 
-    ``head`` is the weights' as JSON, ``named`` says in an error what it is about.
+    Attributes:
+        network: the original, on the CPU.
+        program: of ``torch.export``.
+        side: of the input, in pixels.
+        head: the weights' head as JSON text.
+        label: backbone and head of the network, for error messages.
     """
 
     network: _Plain
     program: Any
     side: int
     head: str
-    named: str
+    label: str
 
 
 def _trace(model: Tagger) -> _Traced:
-    """With a free first axis.
+    """Trace the network with a free batch axis.
 
-    Strict: without that ``len(images)`` in a head would fix the number of photos to that of the example.
+    In strict mode: otherwise ``len(images)`` in a head becomes a constant, the batch size of the example.
     """
     for library in ("onnx", "onnxscript"):
         extras.load(library)
     if not isinstance(model.network, Network):
-        raise SadclError("This model was exported already", fix="Export the weights that it was made of")
+        raise SadclError("This model is an export already", fix="Export the weights file that it comes from")
     head = model.head
-    side, named = int(head["preprocessing"]["side"]), f"{head['model'].get('backbone')}, {head['model'].get('head')}"
+    side, label = int(head["preprocessing"]["side"]), f"{head['model'].get('backbone')}, {head['model'].get('head')}"
     plain, free = _Plain(model.network), {0: torch.export.Dim("batch", min=1)}
-    with _plain_words(named), torch.no_grad():
+    with _translate_errors(label), torch.no_grad():
         program = torch.export.export(plain, (_noise(2, side),), dynamic_shapes=(free,), strict=True)
-    for node in program.graph.nodes:  # where the code lay on this machine
+    for node in program.graph.nodes:  # paths of this machine, which would change the file's bytes
         node.meta.pop("stack_trace", None)
-    return _Traced(plain, program, side, json.dumps(head, sort_keys=True, ensure_ascii=False), named)
+    return _Traced(plain, program, side, json.dumps(head, sort_keys=True, ensure_ascii=False), label)
 
 
 def _write_onnx(traced: _Traced, path: Path) -> None:
     outputs = ["logits", "attention"][: len(traced.program.graph_signature.user_outputs)]
-    with _plain_words(traced.named):
-        made: Any = torch.onnx.export(
+    with _translate_errors(traced.label):
+        exported: Any = torch.onnx.export(
             traced.program, (), dynamo=True, opset_version=OPSET, input_names=["images"], output_names=outputs,
             verbose=False, external_data=False,
         )  # fmt: skip
-        data = _plain_bytes(made.model_proto, traced.head)
-    with files.atomic_write(path) as beside:
-        beside.write_bytes(data)
-        _same_scores(traced, OnnxNetwork(beside))
+        data = _canonical_bytes(exported.model_proto, traced.head)
+    with files.atomic_write(path) as temporary_path:
+        temporary_path.write_bytes(data)
+        _check_scores(traced, OnnxNetwork(temporary_path))
 
 
 def _write_torch(traced: _Traced, path: Path) -> None:
-    with files.atomic_write(path) as beside:
-        with _plain_words(traced.named), open(beside, "wb") as file:
+    with files.atomic_write(path) as temporary_path:
+        with _translate_errors(traced.label), open(temporary_path, "wb") as file:
             torch.export.save(traced.program, file, extra_files={HEAD: traced.head})
-        with _plain_words(traced.named), open(beside, "rb") as file:
-            read = torch.export.load(file).module()
-        _same_scores(traced, read)
+        with _translate_errors(traced.label), open(temporary_path, "rb") as file:
+            exported = torch.export.load(file).module()
+        _check_scores(traced, exported)
 
 
-def _plain_bytes(proto: Any, head: str) -> bytes:
-    """Without what differs from machine to machine (paths in stack traces, the build of torch), and with the head."""
+def _canonical_bytes(proto: Any, head: str) -> bytes:
+    """Serialise with the head, and without what differs between machines (paths in stack traces, torch's build)."""
     graph = proto.graph
     del graph.value_info[:], proto.metadata_props[:]
     for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
@@ -194,13 +206,13 @@ def _plain_bytes(proto: Any, head: str) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _same_scores(traced: _Traced, exported: nn.Module) -> None:
-    """One photo, and several: neither number is that of the example."""
+def _check_scores(traced: _Traced, exported: nn.Module) -> None:
+    """Compare scores of noise; batches of 1 and 3 differ from the traced example's, so a fixed batch size shows."""
     for count in (1, 3):
         images = _noise(count, traced.side)
         with torch.inference_mode():
-            ours, theirs = (network(images)[0].double().sigmoid() for network in (traced.network, exported))
-        _within(float((ours - theirs).abs().max()), "photos of noise")
+            scores, converted = (network(images)[0].double().sigmoid() for network in (traced.network, exported))
+        _within(float((scores - converted).abs().max()), "photos of noise")
 
 
 def _noise(count: int, side: int) -> Tensor:
@@ -212,28 +224,30 @@ def _within(most: float, where: object) -> float:
         raise SadclError(
             f"The exported model's scores differ by {most:.1e}, more than {TOLERANCE:g}",
             where=where,
-            fix="Serve the weights by torch (register.runtime: torch)",
+            fix="Serve the weights with torch (register.runtime: torch)",
         )
     return most
 
 
 @contextmanager
-def _plain_words(named: str) -> Iterator[None]:
-    """Silence, and what torch and ONNX raise (an operator that one lacks, a file beyond 2 GB) as a sentence."""
+def _translate_errors(label: str) -> Iterator[None]:
+    """Silence torch and ONNX, and turn their errors (a missing operator, a file beyond 2 GB) into a ``SadclError``."""
     try:
         with silence():
             yield
-    except Exception as error:  # they have no common kind
+    except Exception as error:  # torch and ONNX share no base class of errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
         raise SadclError(
-            f"This network can't be exported: {reason}", where=named, fix="Use it by torch (register.runtime: torch)"
+            f"This network can't be exported: {reason}",
+            where=label,
+            fix="Serve the weights with torch (register.runtime: torch)",
         ) from None
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Torch and ONNX tell of their own deprecations and optimisations; nobody who exports could act on them."""
-    kept = {name: logging.getLogger(name).level for name in NOISY}
+    """Silence torch and ONNX: users of an export can't act on deprecations and optimisations inside them."""
+    levels = {name: logging.getLogger(name).level for name in NOISY}
     try:
         for name in NOISY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -241,5 +255,5 @@ def silence() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in kept.items():
+        for name, level in levels.items():
             logging.getLogger(name).setLevel(level)

@@ -1,4 +1,4 @@
-"""Where stage 1 starts: from a backbone's weights, or whole from a model that sadcl wrote, class by class by name."""
+"""Initial weights of stage 1: a backbone's, or all of a model that sadcl wrote, matched by class names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,77 +21,79 @@ SYNONYMS = {
     "diningtable": "dining table",
     "pottedplant": "potted plant",
 }
-"""VOC's words for what COCO calls otherwise."""
+"""VOC's class names to COCO's, where they differ."""
 BY_CLASS = ("head.queries", "head.weight", "head.bias")
-"""What SARL holds once a class: its rows find their places by class names."""
+"""SARL's tensors with a row for each class; rows are matched by class names."""
 SIZES = ("width", "heads", "feedforward", "encoder_layers", "decoder_layers")
-"""Settings in which two SARL heads must agree. The number of heads changes no shape, but what the numbers mean."""
+"""Settings in which two SARL heads must agree; the number of heads changes no shape, but the meaning of the tensors."""
 
 
 def initial_network(settings: params.Model, classes: Sequence[str]) -> Network:
-    """The network that stage 1 starts from; what it took from another model is said in words.
+    """Build the network that stage 1 starts from, and print what it takes from another model.
 
     Args:
-        settings: section model; its ``weights`` name a start of the backbone, or a weights file that sadcl wrote.
-        classes: names, C of them.
+        settings: section model; its ``weights`` name a backbone's weights, or a weights file that sadcl wrote.
+        classes: C names.
 
     Raises:
-        SadclError: the start can't be had, or is another network than the settings describe.
+        SadclError: the weights can't be loaded, or belong to another network than the settings describe.
     """
-    path = _model(settings)
+    path = _model_file(settings)
     if path is None:
         return Network(settings, len(classes))
     old, head = checkpoint.load_network(path)
-    theirs = params.Model.model_validate(head["model"])
+    source = params.Model.model_validate(head["model"])
     fresh = Network(settings.model_copy(update={"weights": "random"}), len(classes))
-    whole = theirs.head == settings.head == "sarl"
-    _refuse(path, settings, theirs, whole)
-    at = rows(classes, head["classes"])
-    state, given = fresh.state_dict(), old.state_dict()
+    whole = source.head == settings.head == "sarl"
+    _check_sizes(path, settings, source, whole)
+    matches = rows(classes, head["classes"])
+    state, old_state = fresh.state_dict(), old.state_dict()
     for name in (name for name in state if whole or name.startswith("backbone.")):
-        if name not in given:
-            raise SadclError(f"The model lacks {name}", where=path, fix="Set model.dilated and output_stride as it has")
-        state[name] = by_class(state[name], given[name], at) if name in BY_CLASS else given[name]
+        if name not in old_state:
+            raise SadclError(
+                f"The initial model lacks {name}", where=path, fix="Set model.dilated and output_stride to its values"
+            )
+        state[name] = by_class(state[name], old_state[name], matches) if name in BY_CLASS else old_state[name]
     fresh.load_state_dict(state)
-    _say(path, classes, at, whole)
+    _report(path, classes, matches, whole)
     return fresh
 
 
 def rows(classes: Sequence[str], known: Sequence[str]) -> list[int | None]:
-    """For each class the row of the same name, or of a synonym, among ``known``; None where there is none."""
+    """Find the row of each class among the ``known`` names, by name or synonym; None without a match."""
     exact = {name: i for i, name in reversed([*enumerate(known)])}
     alike = {_plain(name): i for i, name in reversed([*enumerate(known)])}
     return [exact.get(name, alike.get(_plain(name))) for name in classes]
 
 
-def by_class(fresh: Tensor, old: Tensor, at: Sequence[int | None]) -> Tensor:
-    """Rows of ``old`` [C', ...] at the places of ``fresh`` [C, ...] that have one; the others stay fresh."""
+def by_class(fresh: Tensor, old: Tensor, matches: Sequence[int | None]) -> Tensor:
+    """Copy matched rows of ``old`` [C', ...] into ``fresh`` [C, ...]; rows without a match keep their values."""
     out = fresh.clone()
-    for i, j in enumerate(at):
+    for i, j in enumerate(matches):
         if j is not None:
             out[i] = old[j]
     return out
 
 
 def inputs(settings: params.Model) -> dict[str, str]:
-    """The digest of the file that training starts from; empty where it starts from no file."""
+    """Digest of the file that training starts from, as ``weights``; empty where it starts from no file."""
     path = Path(settings.weights)
     return {"weights": files.digest(path)} if not _is_named(settings) and path.is_file() else {}
 
 
-def seen(settings: params.Model) -> list[str]:
-    """What the model that training starts from has seen: starts of the photos' SHA-256."""
-    path = _model(settings)
-    found: list[Any] = [] if path is None else checkpoint.read_head(path).get("seen") or []
-    return [str(start) for start in found]
+def seen_photos(settings: params.Model) -> list[str]:
+    """Photos that the initial model was trained on: the first 16 hexadecimal digits of their SHA-256."""
+    path = _model_file(settings)
+    prefixes: list[Any] = [] if path is None else checkpoint.read_head(path).get("seen") or []
+    return [str(prefix) for prefix in prefixes]
 
 
 def _is_named(settings: params.Model) -> bool:
     return settings.weights in ("package", "timm", "random")
 
 
-def _model(settings: params.Model) -> Path | None:
-    """The file, if sadcl wrote it; whatever is wrong with another file, the backbone says."""
+def _model_file(settings: params.Model) -> Path | None:
+    """Path of the initial model, if sadcl wrote it; the backbone reports errors of any other file."""
     path = Path(settings.weights)
     if _is_named(settings) or not path.is_file():
         return None
@@ -107,25 +109,27 @@ def _plain(name: str) -> str:
     return SYNONYMS.get(simple, simple)
 
 
-def _refuse(path: Path, ours: params.Model, theirs: params.Model, whole: bool) -> None:
-    """Another backbone (tags name its first weights only), or with it a head of other sizes."""
-    pairs = {"backbone": (ours.backbone.split(".")[0], theirs.backbone.split(".")[0])}
-    pairs |= {name: (getattr(ours, name), getattr(theirs, name)) for name in SIZES if whole}
-    for name, (wanted, found) in pairs.items():
-        if wanted != found:
+def _check_sizes(path: Path, settings: params.Model, source: params.Model, whole: bool) -> None:
+    """Raise where the backbone differs (timm's tag after the dot does not matter), or with it the head's sizes."""
+    pairs = {"backbone": (settings.backbone.split(".")[0], source.backbone.split(".")[0])}
+    pairs |= {name: (getattr(settings, name), getattr(source, name)) for name in SIZES if whole}
+    for name, (expected, actual) in pairs.items():
+        if expected != actual:
             raise SadclError(
-                f"The model to start from has {name} {found}, but the settings say {wanted}",
+                f"The initial model has {name} {actual}, but the settings say {expected}",
                 where=path,
-                fix=f"Set model.{name} to {found}, or name another file in model.weights",
+                fix=f"Set model.{name} to {actual}, or name another file in model.weights",
             )
 
 
-def _say(path: Path, classes: Sequence[str], at: Sequence[int | None], whole: bool) -> None:
+def _report(path: Path, classes: Sequence[str], matches: Sequence[int | None], whole: bool) -> None:
     if not whole:
-        say(f"  the backbone starts from {path}, the head afresh: only a SARL head goes on as a SARL head")
+        say(f"  the backbone starts from {path}, the head from random values: only a SARL head initialises a SARL head")
         return
-    afresh = [name for name, j in zip(classes, at, strict=True) if j is None]
-    say(f"  starts from {path}, with {len(classes) - len(afresh)} of {len(classes)} classes by name")
-    if afresh:
-        more = f" and {len(afresh) - 10} more" if len(afresh) > 10 else ""
-        say(f"  these classes have no counterpart there and start afresh: {', '.join(afresh[:10])}{more}")
+    unmatched = [name for name, j in zip(classes, matches, strict=True) if j is None]
+    say(f"  starts from {path}, with {len(classes) - len(unmatched)} of {len(classes)} classes by name")
+    if unmatched:
+        more = f" and {len(unmatched) - 10} more" if len(unmatched) > 10 else ""
+        say(
+            f"  these classes have no counterpart in it and start from random values: {', '.join(unmatched[:10])}{more}"
+        )

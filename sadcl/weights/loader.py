@@ -1,4 +1,4 @@
-"""What computes a model: torch, or onnxruntime where the file is an ONNX one. Both give the same interface."""
+"""Loading of models: torch for weights files, onnxruntime for ONNX files, behind one interface."""
 
 from pathlib import Path
 from typing import Literal
@@ -13,17 +13,17 @@ from sadcl.weights.onnx_network import CPU, SUFFIX, OnnxNetwork
 
 
 def load_tagger(path: str | Path) -> Tagger:
-    """A model from a weights file, an ONNX file, or a folder that holds ``weights.safetensors`` or ``weights.onnx``.
+    """Load a model from a weights file, an ONNX file, or a folder with ``weights.safetensors`` or ``weights.onnx``.
 
     Raises:
-        SadclError: there is none, it is damaged or foreign, or onnxruntime is not installed.
+        SadclError: the file is missing, damaged or foreign, or onnxruntime is not installed.
     """
     file = Path(path)
     if file.is_dir():
-        file = in_folder(file)
+        file = model_file(file)
     if file.suffix == ".pt2":
         raise SadclError(
-            "A torch.export file is for other programs: torch may unpickle what is in it",
+            "A torch.export file is for other programs: torch may run code that it contains",
             where=file,
             fix="Use the .onnx or .safetensors file of this model, or torch.export.load where you trust the file",
         )
@@ -32,33 +32,33 @@ def load_tagger(path: str | Path) -> Tagger:
     return Tagger(*load_network(file), CPU)
 
 
-def in_folder(folder: Path) -> Path:
-    """The model's file in a folder: its weights, or else the ONNX file of them."""
+def model_file(folder: Path) -> Path:
+    """Path of the model in a folder: its weights file, or the ONNX file where there is only that."""
     file = folder / checkpoint.FILE
-    made = file.with_suffix(SUFFIX)
-    return made if made.exists() and not file.exists() else file
+    onnx = file.with_suffix(SUFFIX)
+    return onnx if onnx.exists() and not file.exists() else file
 
 
 def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> tuple[nn.Module, Head]:
-    """What computes logits, and the head.
+    """Load a module that computes logits, and the JSON head.
 
     Args:
         path: weights of either stage, or an ONNX file.
-        which: of the weights; an ONNX file has the better ones only.
+        which: averaged, raw or the better weights; an ONNX file has the better ones only.
 
     Raises:
-        SadclError: as ``load_tagger``.
+        SadclError: the file is missing, damaged or foreign, or onnxruntime is not installed.
     """
     if path.suffix != SUFFIX:
         return checkpoint.load_network(path, which)
-    made = OnnxNetwork(path)
-    return made, made.head
+    network = OnnxNetwork(path)
+    return network, network.head
 
 
 def read_head(path: Path) -> Head:
-    """What a weights file or an ONNX file says of itself.
+    """Read the JSON head of a weights file or an ONNX file.
 
     Raises:
-        SadclError: as ``load_tagger``.
+        SadclError: the file is missing, damaged or foreign, or onnxruntime is not installed.
     """
     return OnnxNetwork(path, fast=False).head if path.suffix == SUFFIX else checkpoint.read_head(path)

@@ -42,7 +42,7 @@ def test_means_deviations_and_paired_differences_stand_in_the_page(cells: Path, 
     assert "| global average pooling | 3 | 51.00 ± 1.00 | 51.00 ± 1.00 | 40.00 ± 0.00 | 45.00 ± 0.00 |" in found
     assert "| SARL (Query2Label), against global average pooling | 3 | **+1.50** | +1.50 to +1.50 | 0.00 |" in found
     assert "| CSRA | 0 | not run yet |" in found
-    assert "Made on: cpu (1 threads), 32-true." in found
+    assert "Trained on: cpu (1 threads), 32-true." in found
 
 
 def test_a_difference_that_may_be_none_is_not_bold(cells: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_cells_of_different_code_are_said(cells: Path, tmp_path: Path) -> None:
     other = files.read_json(cells / "frozen/pooling-1.json") | {"code": "def"}
     files.write_json(cells / "frozen/pooling-1.json", other)
     write(COMPARE, cells, tmp_path / "out")
-    assert "2 states of the code (abc, def)" in page("compare", tmp_path / "out")
+    assert "2 versions of the code (abc, def)" in page("compare", tmp_path / "out")
 
 
 def test_costs_stand_beside_where_they_were_measured(cells: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_the_same_cells_give_the_same_bytes(cells: Path, tmp_path: Path) -> None
 
 
 def test_no_cells_or_a_damaged_one_is_a_sentence(cells: Path, tmp_path: Path) -> None:
-    with pytest.raises(SadclError, match="There is no cell"):
+    with pytest.raises(SadclError, match="There are no cells"):
         write(COMPARE, tmp_path / "empty", tmp_path / "out")
     files.write_json(cells / "frozen/csra-1.json", {"row": "csra"})
     with pytest.raises(SadclError, match="no cell of the comparison"):

@@ -1,4 +1,4 @@
-"""From photos and annotations to the table: every photo looked at once, bad ones named, splits kept."""
+"""Ingest: each photo is read once, bad photos have a problem, and splits are stable."""
 
 import json
 import os
@@ -12,10 +12,8 @@ import pytest
 from PIL import Image
 
 from sadcl import layout, params
-from sadcl.data import ingest as ingesting
-from sadcl.data import table
-from sadcl.data.images import decode as photos
-from sadcl.data.images import inspect as facts
+from sadcl.data import photo_cache, table
+from sadcl.data.images import decode, inspect
 from sadcl.data.ingest import ingest
 from sadcl.errors import SadclError
 from sadcl.stages import ingest as stage
@@ -33,7 +31,7 @@ def photo(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> None:
 def instances(ids: Sequence[int], labels: dict[int, list[int]]) -> dict[str, Any]:
     return {
         "images": [{"id": i, "file_name": f"{i}.jpg"} for i in ids],
-        "annotations": [{"image_id": i, "category_id": c} for i, those in labels.items() for c in those],
+        "annotations": [{"image_id": i, "category_id": c} for i, classes in labels.items() for c in classes],
         "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "unicorn"}],
     }
 
@@ -60,12 +58,12 @@ def settings(**changes: Any) -> params.Ingest:
     return params.Ingest.model_validate({**usual, **changes})
 
 
-def made(root: Path, seed: int = 1, **changes: Any) -> table.Table:
+def ingested(root: Path, seed: int = 1, **changes: Any) -> table.Table:
     return ingest(root, OWN, settings(**changes), seed, root / ".cache", workers=3)
 
 
-def test_a_table_of_everything(root: Path) -> None:
-    result = made(root)
+def test_ingest_builds_the_table(root: Path) -> None:
+    result = ingested(root)
     frame = result.frame
     assert list(frame.columns) == list(table.SCHEMA)
     assert result.classes == ("cat", "dog", "unicorn")
@@ -75,7 +73,7 @@ def test_a_table_of_everything(root: Path) -> None:
     assert set(zip(frame["width"], frame["height"], strict=True)) == {(40, 30)}
     order = [(table.SPLITS.index(split), name) for split, name in zip(frame["split"], frame["image_id"], strict=True)]
     assert order == sorted(order)
-    assert {split: about["images"] for split, about in result.protocol.items()} == {
+    assert {split: entry["images"] for split, entry in result.protocol.items()} == {
         split: int((frame["split"] == split).sum()) for split in table.SPLITS
     }
     assert result.protocol["select"]["images"] == 3
@@ -85,15 +83,15 @@ def test_a_table_of_everything(root: Path) -> None:
     assert by_id.loc["12", "split"] == "test"
 
 
-def test_same_in_same_out(root: Path) -> None:
-    table.write_table(root / "a", made(root))
-    table.write_table(root / "b", made(root))  # now from memory
+def test_equal_sources_give_equal_bytes(root: Path) -> None:
+    table.write_table(root / "a", ingested(root))
+    table.write_table(root / "b", ingested(root))  # now from the cache
     table.write_table(root / "c", ingest(root, OWN, settings(), 1, root / "elsewhere", workers=1))
     assert (root / "a").read_bytes() == (root / "b").read_bytes() == (root / "c").read_bytes()
 
 
 def test_nothing_to_select(root: Path) -> None:
-    result = made(root, select_fraction=0.0)
+    result = ingested(root, select_fraction=0.0)
     assert result.protocol["select"]["images"] == 0
     assert result.protocol["train"]["images"] == 10
 
@@ -101,11 +99,14 @@ def test_nothing_to_select(root: Path) -> None:
 def test_a_select_of_its_own_is_left_alone(root: Path) -> None:
     (root / OWN / "select.json").write_text(json.dumps(instances([], {})))
     annotations = {"train": "train.json", "select": "select.json", "test": "test.json"}
-    assert made(root, annotations=annotations).protocol["select"]["images"] == 0
+    assert ingested(root, annotations=annotations).protocol["select"]["images"] == 0
 
 
 def test_unlabelled_photos_may_be_left_out(root: Path) -> None:
-    assert set(made(root).frame["image_id"]) - set(made(root, keep_unlabelled=False).frame["image_id"]) == {"9", "12"}
+    assert set(ingested(root).frame["image_id"]) - set(ingested(root, keep_unlabelled=False).frame["image_id"]) == {
+        "9",
+        "12",
+    }
 
 
 def test_bad_photos_are_rows_with_a_problem(root: Path) -> None:
@@ -115,23 +116,23 @@ def test_bad_photos_are_rows_with_a_problem(root: Path) -> None:
     (folder / "3.jpg").write_bytes((folder / "3.jpg").read_bytes()[:-200])
     (folder / "4.jpg").write_text("no photo")
     photo(folder / "5.jpg", 5, (90, 90))
-    problems = made(root, max_pixels=8000).frame.set_index("image_id")["problem"].dropna()
-    words = {"1": "missing", "2": "empty", "3": "truncated", "4": "not an image", "5": "at most 8,000"}
-    assert set(problems.index) == set(words)
-    assert all(words[name] in problem for name, problem in problems.items())
+    problems = ingested(root, max_pixels=8000).frame.set_index("image_id")["problem"].dropna()
+    reasons = {"1": "missing", "2": "empty", "3": "truncated", "4": "not an image", "5": "at most 8,000"}
+    assert set(problems.index) == set(reasons)
+    assert all(reasons[name] in problem for name, problem in problems.items())
 
 
 def test_an_empty_source_is_refused(root: Path) -> None:
     for name in ("train", "test"):
         (root / OWN / f"{name}.json").write_text(json.dumps(instances([], {})))
     with pytest.raises(SadclError, match="no image"):
-        made(root)
+        ingested(root)
 
 
 def test_one_image_only(root: Path) -> None:
     (root / OWN / "train.json").write_text(json.dumps(instances([0], {0: [1]})))
     (root / OWN / "test.json").write_text(json.dumps(instances([], {})))
-    assert made(root).frame["split"].tolist() == ["train"]
+    assert ingested(root).frame["split"].tolist() == ["train"]
 
 
 class Decodings:
@@ -139,11 +140,11 @@ class Decodings:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read = self.decoded = 0
-        self._inspect, self._decode = facts.inspect, photos.pixels
-        monkeypatch.setattr(ingesting, "inspect", self.inspect)
-        monkeypatch.setattr(photos, "pixels", self.decode)
+        self._inspect, self._decode = inspect.inspect, decode.pixels
+        monkeypatch.setattr(photo_cache, "inspect", self.inspect)
+        monkeypatch.setattr(decode, "pixels", self.decode)
 
-    def inspect(self, *args: Any) -> facts.PhotoInfo:
+    def inspect(self, *args: Any) -> inspect.PhotoInfo:
         self.read += 1
         return self._inspect(*args)
 
@@ -152,49 +153,49 @@ class Decodings:
         return self._decode(*args, **options)
 
 
-def test_photos_are_read_once_and_remembered(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_are_read_once_and_cached(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = Decodings(monkeypatch)
-    first = made(root)
+    first = ingested(root)
     assert (counts.read, counts.decoded) == (13, 13)
-    made(root)
+    ingested(root)
     assert (counts.read, counts.decoded) == (13, 13)
     os.utime(root / OWN / "photos/3.jpg", ns=(1, 1))  # touched: read again, but the digest is known
-    made(root)
+    ingested(root)
     assert (counts.read, counts.decoded) == (14, 13)
     photo(root / OWN / "photos/3.jpg", 99)
-    changed = made(root)
+    changed = ingested(root)
     assert (counts.read, counts.decoded) == (15, 14)
     assert (first.frame["sha256"] != changed.frame["sha256"]).sum() == 1
 
 
-def test_other_limits_look_again(root: Path) -> None:
-    assert made(root).frame["problem"].isna().all()
-    assert made(root, max_pixels=1000).frame["problem"].notna().all()
-    assert made(root).frame["problem"].isna().all()
+def test_another_pixel_limit_reads_photos_again(root: Path) -> None:
+    assert ingested(root).frame["problem"].isna().all()
+    assert ingested(root, max_pixels=1000).frame["problem"].notna().all()
+    assert ingested(root).frame["problem"].isna().all()
 
 
-def test_a_mended_photo_is_seen(root: Path) -> None:
+def test_a_repaired_photo_is_read_again(root: Path) -> None:
     path = root / OWN / "photos/3.jpg"
     whole = path.read_bytes()
     path.write_bytes(b"\0" * len(whole))
-    assert made(root).frame["problem"].notna().sum() == 1
+    assert ingested(root).frame["problem"].notna().sum() == 1
     path.write_bytes(whole)
-    assert made(root).frame["problem"].isna().all()
+    assert ingested(root).frame["problem"].isna().all()
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 no such luck PAR1", b"\0" * 100])
-def test_a_damaged_memory_is_survived(root: Path, damage: bytes) -> None:
-    before = made(root)
-    kept = root / ".cache/photos.parquet"
-    kept.write_bytes(damage)
-    assert made(root).frame.equals(before.frame)
-    assert kept.read_bytes() != damage
+def test_a_damaged_cache_is_ignored(root: Path, damage: bytes) -> None:
+    before = ingested(root)
+    cache = root / ".cache/photos.parquet"
+    cache.write_bytes(damage)
+    assert ingested(root).frame.equals(before.frame)
+    assert cache.read_bytes() != damage
 
 
-def test_a_foreign_memory_is_survived(root: Path) -> None:
-    before = made(root)
+def test_a_foreign_cache_is_ignored(root: Path) -> None:
+    before = ingested(root)
     before.frame.to_parquet(root / ".cache/photos.parquet")
-    assert made(root).frame.equals(before.frame)
+    assert ingested(root).frame.equals(before.frame)
 
 
 def own_photos(root: Path, count: int) -> None:
@@ -205,14 +206,14 @@ def own_photos(root: Path, count: int) -> None:
     (source / "labels.csv").write_text("\n".join(["file,labels,light", *lines]))
 
 
-def test_new_photos_are_assigned_and_nobody_moves(root: Path) -> None:
+def test_new_photos_are_assigned_and_old_ones_keep_their_splits(root: Path) -> None:
     csv = {"format": "csv", "annotations": {"train": "labels.csv"}, "images": {"train": "."}}
     own_photos(root, 20)
-    first = made(root, **csv)
+    first = ingested(root, **csv)
     assert set(first.frame["split"]) == {"train", "select", "test"}
     assert first.slices == ["light"]
     own_photos(root, 30)
-    second = made(root, seed=2, **csv).frame.set_index("image_id")["split"]
+    second = ingested(root, seed=2, **csv).frame.set_index("image_id")["split"]
     assert second[first.frame["image_id"]].tolist() == first.frame["split"].tolist()
     assert len(second) == 30
     assert (root / f"{OWN}.splits.csv").read_text().startswith("file,split,sha256\n0.jpg,")
@@ -232,7 +233,7 @@ def test_near_duplicates_stay_together_and_later_ones_join(root: Path) -> None:
                 large.save(source / f"{i}{name}.jpg", quality=quality)
         lines = [f"{i}{name}.jpg,{'dog;cat' if i % 3 else 'dog'}" for i in range(12) for name in names]
         (source / "labels.csv").write_text("\n".join(["file,labels", *lines]))
-        return made(root, **csv).frame.set_index("image_id")["split"]
+        return ingested(root, **csv).frame.set_index("image_id")["split"]
 
     first = copies(["a", "b"])
     assert set(first) == {"train", "select", "test"}
@@ -241,21 +242,21 @@ def test_near_duplicates_stay_together_and_later_ones_join(root: Path) -> None:
     assert all(second[f"{i}c.jpg"] == second[f"{i}a.jpg"] == first[f"{i}a.jpg"] for i in range(12))
 
 
-def test_a_photo_that_cant_be_read_gets_its_split_for_good_when_it_can(root: Path) -> None:
+def test_an_unreadable_photo_gets_its_final_split_once_it_is_readable(root: Path) -> None:
     csv = {"format": "csv", "annotations": {"train": "labels.csv"}, "images": {"train": "."}}
     own_photos(root, 20)
     (root / OWN / "7.jpg").write_bytes(b"")
-    assert made(root, **csv).frame["problem"].notna().sum() == 1
+    assert ingested(root, **csv).frame["problem"].notna().sum() == 1
     assert "\n7.jpg," not in (root / f"{OWN}.splits.csv").read_text()
     photo(root / OWN / "7.jpg", 7)
-    made(root, **csv)
+    ingested(root, **csv)
     assert "\n7.jpg," in (root / f"{OWN}.splits.csv").read_text()
 
 
 def test_a_csv_without_splits_needs_a_share(root: Path) -> None:
     own_photos(root, 5)
     with pytest.raises(SadclError, match="select_fraction"):
-        made(root, format="csv", annotations={"train": "labels.csv"}, images={"train": "."}, select_fraction=0.0)
+        ingested(root, format="csv", annotations={"train": "labels.csv"}, images={"train": "."}, select_fraction=0.0)
 
 
 def test_the_stage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

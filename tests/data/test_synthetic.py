@@ -1,4 +1,4 @@
-"""The embedded data set keeps what its description promises."""
+"""The synthetic data set agrees with its description."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ SIZES = {"train": 60, "select": 12, "test": 25}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes") / "scenes"
-    synthetic.make(folder, 5, SIZES)
+    synthetic.generate(folder, 5, SIZES)
     return folder
 
 
@@ -42,41 +42,41 @@ def label_sets(count: int) -> np.ndarray:
     return matrix
 
 
-def test_same_seed_same_bytes_and_another_seed_others(made: Path, tmp_path: Path) -> None:
-    synthetic.make(tmp_path / "again", 5, SIZES)
-    assert digests(tmp_path / "again") == digests(made)
-    synthetic.make(tmp_path / "other", 6, {"train": 3})
-    other = digests(tmp_path / "other")
-    assert all(digests(made)[name] != digest for name, digest in other.items())
+def test_same_seed_same_bytes_and_another_seed_others(scenes_folder: Path, tmp_path: Path) -> None:
+    synthetic.generate(tmp_path / "again", 5, SIZES)
+    assert digests(tmp_path / "again") == digests(scenes_folder)
+    synthetic.generate(tmp_path / "other", 6, {"train": 3})
+    another = digests(tmp_path / "other")
+    assert all(digests(scenes_folder)[name] != digest for name, digest in another.items())
 
 
-def test_a_smaller_set_is_the_start_of_a_larger_one(made: Path, tmp_path: Path) -> None:
-    synthetic.make(tmp_path / "few", 5, {"train": 4})
+def test_a_smaller_set_is_the_start_of_a_larger_one(scenes_folder: Path, tmp_path: Path) -> None:
+    synthetic.generate(tmp_path / "few", 5, {"train": 4})
     photos = {name: digest for name, digest in digests(tmp_path / "few").items() if name.endswith(".jpg")}
     assert len(photos) == 4
-    assert photos.items() <= digests(made).items()
+    assert photos.items() <= digests(scenes_folder).items()
 
 
-def test_processes_make_the_same_scenes(made: Path, tmp_path: Path) -> None:
-    synthetic.make(tmp_path / "many", 5, {"test": 520})
+def test_processes_make_the_same_scenes(scenes_folder: Path, tmp_path: Path) -> None:
+    synthetic.generate(tmp_path / "many", 5, {"test": 520})
     many = digests(tmp_path / "many")
     assert len(many) == 521
-    for name, digest in digests(made).items():
+    for name, digest in digests(scenes_folder).items():
         if name.startswith("images/test"):
             assert many[name] == digest
 
 
-def test_it_is_read_back_like_any_coco_set(made: Path) -> None:
+def test_it_is_read_back_like_any_coco_set(scenes_folder: Path) -> None:
     recipe = params.load("ingest", path=REPOSITORY / "recipes/demo.yaml")
-    source = sources.read_source(made, recipe.ingest)
+    source = sources.read_source(scenes_folder, recipe.ingest)
     assert source.classes == synthetic.NAMES
     assert {split: sum(image.split == split for image in source.images) for split in SIZES} == SIZES
-    assert all(image.labels and (made / image.file).is_file() for image in source.images)
+    assert all(image.labels and (scenes_folder / image.file).is_file() for image in source.images)
 
 
-def test_boxes_areas_and_masks_agree(made: Path) -> None:
-    value = instances(made, "train")
-    ids = [annotation["id"] for split in SIZES for annotation in instances(made, split)["annotations"]]
+def test_boxes_areas_and_masks_agree(scenes_folder: Path) -> None:
+    value = instances(scenes_folder, "train")
+    ids = [annotation["id"] for split in SIZES for annotation in instances(scenes_folder, split)["annotations"]]
     assert len(ids) == len(set(ids))
     by_image: dict[int, int] = {}
     for annotation in value["annotations"]:
@@ -91,14 +91,14 @@ def test_boxes_areas_and_masks_agree(made: Path) -> None:
     assert set(by_image.values()) <= {1, 2, 3, 4, 5}
 
 
-def test_digits_stand_off_their_ground(made: Path) -> None:
-    """In the photo itself: ink against the margin around its box, where no other digit is."""
-    value, contrasts = instances(made, "train"), []
+def test_digits_stand_off_their_ground(scenes_folder: Path) -> None:
+    """Compares ink with the margin around its box in the photo, where no other digit is."""
+    value, contrasts = instances(scenes_folder, "train"), []
     inks: dict[int, list[np.ndarray]] = {}
     for annotation in value["annotations"]:
         inks.setdefault(annotation["image_id"], []).append(mask.decode(annotation["segmentation"]).astype(bool))
     for image in value["images"]:
-        light = np.asarray(Image.open(made / "images/train" / image["file_name"])) / 255 @ synthetic.LUMINANCE
+        light = np.asarray(Image.open(scenes_folder / "images/train" / image["file_name"])) / 255 @ synthetic.LUMINANCE
         ground = ~np.any(inks[image["id"]], axis=0)
         for ink in inks[image["id"]]:
             rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
@@ -111,12 +111,12 @@ def test_digits_stand_off_their_ground(made: Path) -> None:
 
 def test_no_drawing_is_in_two_splits() -> None:
     labels = np.repeat(np.arange(10), 40)
-    dealt = synthetic.split_drawings(labels, 7)
-    everything = np.concatenate([part for parts in dealt.values() for part in parts])
+    indexes = synthetic.split_drawings(labels, 7)
+    everything = np.concatenate([part for parts in indexes.values() for part in parts])
     assert sorted(everything.tolist()) == list(range(400))
     for split, share in synthetic.SHARES.items():
-        assert [len(part) for part in dealt[split]] == [round(40 * share)] * 10
-        assert all((labels[part] == label).all() for label, part in enumerate(dealt[split]))
+        assert [len(part) for part in indexes[split]] == [round(40 * share)] * 10
+        assert all((labels[part] == label).all() for label, part in enumerate(indexes[split]))
 
 
 def test_labels_follow_the_table() -> None:
@@ -147,8 +147,8 @@ def test_digits_cover_each_other_only_so_far() -> None:
             assert synthetic.SIZE[0] * 0.8 <= max(digit.alpha.shape) <= synthetic.SIZE[1] * 1.3
 
 
-def test_an_interrupted_making_leaves_the_old_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synthetic.make(tmp_path / "s", 1, {"train": 2})
+def test_an_interruption_leaves_the_old_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthetic.generate(tmp_path / "s", 1, {"train": 2})
     before = digests(tmp_path / "s")
 
     def fail(*_: object) -> None:
@@ -156,6 +156,6 @@ def test_an_interrupted_making_leaves_the_old_set(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(synthetic, "_instances", fail)
     with pytest.raises(KeyboardInterrupt):
-        synthetic.make(tmp_path / "s", 2, {"train": 2})
+        synthetic.generate(tmp_path / "s", 2, {"train": 2})
     assert digests(tmp_path / "s") == before
     assert [path.name for path in tmp_path.iterdir()] == ["s"]

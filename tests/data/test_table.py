@@ -1,4 +1,4 @@
-"""The annotation table survives its file, says the same in the same bytes, and refuses what is no table."""
+"""The annotation table: written and read without loss, equal bytes for equal tables, other files refused."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def small(**extra: object) -> table.Table:
     return table.Table(frame, ("cat", "dog", "Kühe; und mehr"), "data/raw/own", protocol)
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_a_table_is_read_as_written(tmp_path: Path) -> None:
     written = small(camera=["left", None, "right"], iso=[100.0, None, 400.0])
     table.write_table(tmp_path / "t.parquet", written)
     read = table.read_table(tmp_path / "t.parquet")
@@ -53,17 +53,17 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_pandas_way_of_saying_missing_does_not_matter(tmp_path: Path) -> None:
+def test_missing_values_of_pandas_give_the_same_bytes(tmp_path: Path) -> None:
     table.write_table(tmp_path / "a", small())
-    others = small()
-    others.frame["problem"] = pd.array([pd.NA, "The file is missing", pd.NA], dtype="string")
-    others.frame["image_id"] = others.frame["image_id"].astype("string")
-    table.write_table(tmp_path / "b", others)
+    with_na = small()
+    with_na.frame["problem"] = pd.array([pd.NA, "The file is missing", pd.NA], dtype="string")
+    with_na.frame["image_id"] = with_na.frame["image_id"].astype("string")
+    table.write_table(tmp_path / "b", with_na)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "words", "foreign"])
-def test_what_is_no_table_is_refused(tmp_path: Path, damage: str) -> None:
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "t.parquet"
     table.write_table(path, small())
     if damage == "missing":

@@ -18,8 +18,8 @@ BIN = Path(sys.executable).parent
 SIZES = {"train": 60, "select": 20, "test": 24}
 MAKE = f"""
 from pathlib import Path
-from sadcl.data import scenes
-scenes.make(Path("data/raw/scenes"), 7, {SIZES!r})
+from sadcl.data import synthetic
+synthetic.make(Path("data/raw/scenes"), 7, {SIZES!r})
 """
 
 
@@ -80,13 +80,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_demo_ends_with_what_happened(project: Path) -> None:
     printed = (project / "first.log").read_text()
-    for part in ("60 images", "Time by stage", "pooling", "SARL", "SADCL", "Gate: pass", "sadcl-scenes", "photo 3000",
+    for part in ("60 images", "Time per stage", "pooling", "SARL", "SADCL", "Gate: pass", "sadcl-scenes", "photo 3000",
                  "sadcl open mlflow", "sadcl tune --dashboard", "sadcl open prefect", "report.html"):  # fmt: skip
         assert part in printed
 
 
 def test_a_second_demo_and_a_second_repro_have_nothing_to_do(project: Path) -> None:
-    assert "Nothing to do" in run(project, "sadcl", "demo", "--recipe", "tiny")
+    assert "Everything is up to date" in run(project, "sadcl", "demo", "--recipe", "tiny")
     assert ran_stages(run(project, "dvc", "repro")) == []
 
 
@@ -164,7 +164,7 @@ def test_the_flow_finds_nothing_to_do(project: Path) -> None:
 
 
 def test_doctor_has_nothing_to_say(project: Path) -> None:
-    assert run(project, "sadcl", "doctor").strip() == "Nothing is missing."
+    assert run(project, "sadcl", "doctor").strip() == "There are no problems."
 
 
 STAGES = (

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from sadcl import SadclError, evaluate
 from sadcl.evaluation import calibration
-from sadcl.evaluation.metrics import of_labels
+from sadcl.evaluation.metrics import label_metrics
 from sadcl.evaluation.reliability import expected_calibration_error
 
 
@@ -29,7 +29,7 @@ def test_what_was_fitted_holds_on_other_photos():
     assert after < 1
     assert_allclose(fitted.slope, 0.6, rtol=0.25)
     nobody = np.zeros_like(targets)
-    own = of_labels(fitted.probabilities(logits) > fitted.thresholds, targets, nobody)
+    own = label_metrics(fitted.probabilities(logits) > fitted.thresholds, targets, nobody)
     fixed = evaluate(calibration.sigmoid(logits), targets)
     assert own["CF1"] > fixed["CF1"] + 3
     assert own["OF1"] > fixed["OF1"] + 3

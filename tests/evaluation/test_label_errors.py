@@ -41,7 +41,7 @@ def test_planted_errors_are_at_least_70_of_the_first_hundred(seed: int) -> None:
 def test_the_list_says_what_is_given_and_what_the_model_says() -> None:
     found, _ = scenes(0)
     files = {image: (f"{image}.jpg", "test") for image in found.ids}
-    rows = label_errors.listed([found], "sadcl", files)
+    rows = label_errors.list_suspects([found], "sadcl", files)
     assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
     for row in rows:
         i, j = found.ids.index(row["image"]), CLASSES.index(row["class"])
@@ -53,7 +53,7 @@ def test_the_list_says_what_is_given_and_what_the_model_says() -> None:
     sure = [row["score"] if row["given"] == "present" else 1 - row["score"] for row in rows]
     assert sure == sorted(sure)
     del files[rows[0]["image"]]
-    assert rows[0]["image"] not in {row["image"] for row in label_errors.listed([found], "sadcl", files)}
+    assert rows[0]["image"] not in {row["image"] for row in label_errors.list_suspects([found], "sadcl", files)}
 
 
 def test_entries_that_are_neither_present_nor_absent_are_never_suspected() -> None:
@@ -93,7 +93,7 @@ def test_the_stage_writes_a_list_that_names_files(tmp_path: Path, monkeypatch: p
     said = stage.main()
     listed = html.rows(Path("reports/label_errors.csv"))
     missing = sum(row["verdict"] == "probably missing" for row in listed)
-    assert f"{missing} labels that are probably missing and {len(listed) - missing} that are probably wrong" in said
+    assert f"{missing} labels are probably missing and {len(listed) - missing} probably wrong" in said
     assert {int(row["image"].split()[1]) >= 600 for row in listed} == {True, False}, "both splits are looked at"
     assert listed[0]["file"] == f'photos/{listed[0]["image"]}, "a".jpg'
     assert tuple(listed[0]) == ("rank", "image", "file", "split", "class", "given", "score", "verdict")

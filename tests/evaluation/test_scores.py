@@ -48,12 +48,12 @@ def test_the_same_scores_are_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("reason", [None, "The weights are gone"])
 def test_no_scores_are_a_file_too(tmp_path, reason):
-    scores.write_scores(tmp_path / "none", scores.nothing(reason, ("cat", "dog")))
+    scores.write_scores(tmp_path / "none", scores.empty_scores(reason, ("cat", "dog")))
     found = scores.read_scores(tmp_path / "none")
     assert len(found) == 0
     assert found.refused == reason
     assert found.logits["champion"].shape == (0, 2)
-    scores.write_scores(tmp_path / "none", scores.nothing())
+    scores.write_scores(tmp_path / "none", scores.empty_scores())
     assert scores.read_scores(tmp_path / "none").classes == ()
 
 
@@ -110,7 +110,7 @@ def test_an_unknown_model_is_named_with_the_known_ones():
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(SadclError, match="no scores") as caught:
+    with pytest.raises(SadclError, match="scores are missing") as caught:
         scores.read_scores(tmp_path / "none")
     assert "dvc repro" in str(caught.value)
 

@@ -1,7 +1,6 @@
 """What a person sees in the terminal, and that no trainer is left behind however a run is ended."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-import flows
 from flows import deploy
 from flows.retrain import retrain
 from sadcl.project import worktree
@@ -96,7 +94,7 @@ def test_others_hear_of_the_run_and_the_run_hears_that_dvc_was_killed(
     dvc.kill()
     assert flow.wait(60) == 2
     wait_for(lambda: gone(stage))
-    assert "retrain: failed: DVC was ended by signal 9" in printed(project)
+    assert "retrain: failed: Signal 9 ended DVC" in printed(project)
     assert "Traceback" not in printed(project)
 
 
@@ -106,7 +104,6 @@ def test_killing_the_worker_ends_its_run_and_the_next_one_goes_on(
 ) -> None:
     from prefect.deployments import run_deployment
 
-    shutil.copytree(Path(str(flows.__file__)).parent, project / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     assert worktree.commit(project, "slow")
     monkeypatch.setenv("PREFECT_API_URL", server)
     deploy.deploy(project)

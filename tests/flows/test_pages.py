@@ -29,7 +29,7 @@ def test_the_run_is_told_with_figures_and_verdict_in_words(tmp_path: Path) -> No
 def test_files_that_are_not_there_or_broken_are_not_shown(tmp_path: Path) -> None:
     assert "Verdict" not in pages.run_page(STEPS, [], tmp_path)
     files.write_text(tmp_path / layout.METRICS, "{")
-    assert "test figures" not in pages.run_page(STEPS, [], tmp_path)
+    assert "test metrics" not in pages.run_page(STEPS, [], tmp_path)
 
 
 def test_a_stage_is_told_by_its_last_lines_and_what_it_made(tmp_path: Path) -> None:

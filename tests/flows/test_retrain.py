@@ -79,8 +79,8 @@ def test_one_task_a_stage_in_the_order_of_the_graph_and_nothing_the_second_time(
     assert (second.type.value, second.name) == ("COMPLETED", "unchanged")
     assert "| three | unchanged |" in pages(second)["retrain"]
     assert pipeline.stale(project) == {}
-    assert tasks(first) == ["sync", "take_in_sources", *(stage.name for stage in pipeline.stages(project))]
-    assert tasks(second) == ["sync", "take_in_sources"]
+    assert tasks(first) == ["sync", "track_changed_sources", *(stage.name for stage in pipeline.stages(project))]
+    assert tasks(second) == ["sync", "track_changed_sources"]
 
 
 def test_only_what_is_stale_runs_and_only_the_results_are_committed(project: Path) -> None:
@@ -97,7 +97,7 @@ def test_only_what_is_stale_runs_and_only_the_results_are_committed(project: Pat
     assert git(project, "diff", "--name-only", "HEAD~1", "HEAD").split() == ["dvc.lock", "source.txt.dvc"]
     assert {"?? notes.txt", "M  aside.py"} <= set(git(project, "status", "--porcelain").splitlines())
     assert "| aside | unchanged |" in pages(state)["retrain"]
-    assert tasks(state)[2:] == ["ingest", "three", "keep"]
+    assert tasks(state)[2:] == ["ingest", "three", "save_results"]
 
 
 def test_a_failing_stage_fails_the_run_with_its_own_sentence_and_once(project: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_scheduled_run_leaves_the_tree_alone_and_its_result_on_a_branch(projec
     state = run(project, scheduled=True)
     assert state.is_completed(), state.message
     (branch,) = branches(project)
-    assert f"to branch {branch}; merge it when you agree" in state.message
+    assert f"to branch {branch}; review and merge it" in state.message
     assert git(project, "diff", "--name-only", "main", branch).split() == [".gitignore", "dvc.lock"]
     assert {path: path.read_bytes() for path in project.glob("*") if path.is_file()} == before
     assert git(project, "branch", "--show-current") == "main\n"

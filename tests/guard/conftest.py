@@ -16,13 +16,22 @@ import requests
 from mlflow import MlflowClient
 
 from sadcl.accounts import host, users
-from sadcl.registry import client as store
 from sadcl.registry import lookup, schema
+from sadcl.registry.client import ADDRESS, connect, logged_in_as
 from sadcl.registry.promote import Promotion, promote
 from sadcl.registry.publish import publish
 from sadcl.services import free_port
 from sadcl.services.supervisor import wait
-from tests.registry.conftest import Networks, World, leave, networks, world  # noqa: F401 - fixtures
+from tests.registry.conftest import (  # noqa: F401 - fixtures
+    Networks,
+    World,
+    leave,
+    networks,
+    place,
+    registered,
+    states,
+    world,
+)
 
 NAME, PRODUCTION = "tiny", "tiny-production"
 ADMIN = "admin"
@@ -49,18 +58,18 @@ class Team:
     def at_work(self) -> Iterator[None]:
         """Inside the project, which works with the server."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(store.ADDRESS, self.address)
+            patch.setenv(ADDRESS, self.address)
             patch.chdir(self.root)
             yield
 
     def acting(self, name: str) -> AbstractContextManager[None]:
         """As this person, by our functions and by MLflow's client."""
-        return store.logged_in_as(name, self.secret(name))
+        return logged_in_as(name, self.secret(name))
 
     def secret(self, name: str) -> str:
         """What this person logs in with."""
-        kept = host.administrator(self.home)
-        return kept["password"] if kept is not None and name == kept["username"] else password(name)
+        stored = host.administrator(self.home)
+        return stored["password"] if stored is not None and name == stored["username"] else password(name)
 
     def client(self) -> MlflowClient:
         """MLflow's own, whatever else in this process MLflow was pointed at."""
@@ -73,7 +82,7 @@ class Team:
 
         accounts = AuthServiceClient(self.address)
         with self.acting(ADMIN):
-            number = next(found.id for found in accounts.list_roles("default") if found.name == role)
+            number = next(entity.id for entity in accounts.list_roles("default") if entity.name == role)
             accounts.assign_role(name, number)
         try:
             yield
@@ -96,18 +105,18 @@ class Team:
         with self.acting(TOM):
             return publish().version
 
-    def crown(self, version: str, who: str, reason: str = "better") -> Promotion:
+    def crown(self, version: str, account: str, reason: str = "better") -> Promotion:
         """As `sadcl promote` does it."""
         first = self.holders()["champion"] is None
-        with self.acting(who):
+        with self.acting(account):
             return promote(version, reason, first=first)
 
     def holders(self) -> dict[str, str | None]:
         """Who has which alias."""
-        with self.acting(REA), store.connect() as client:
-            asked = [(NAME, schema.CHALLENGER), (PRODUCTION, schema.CHAMPION), (PRODUCTION, schema.PREVIOUS)]
-            found = {alias: lookup.version_with_alias(client, model, alias) for model, alias in asked}
-        return {alias: None if version is None else str(version.source) for alias, version in found.items()}
+        with self.acting(REA), connect() as client:
+            names = [(NAME, schema.CHALLENGER), (PRODUCTION, schema.CHAMPION), (PRODUCTION, schema.PREVIOUS)]
+            versions = {alias: lookup.version_with_alias(client, model, alias) for model, alias in names}
+        return {alias: None if version is None else str(version.source) for alias, version in versions.items()}
 
     def ledger(self) -> list[dict[str, Any]]:
         """What the server noted."""
@@ -126,14 +135,14 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
         running = subprocess.Popen(
             command, env={**os.environ, **variables}, start_new_session=True, stdout=log, stderr=log
         )
-    made = Team(root, home, f"http://127.0.0.1:{port}", networks)
+    team = Team(root, home, f"http://127.0.0.1:{port}", networks)
     try:
         wait(running, "registry", port, f"{home / 'log'} says why")
-        with made.at_work():
-            host.set_up(made.address, home)
+        with team.at_work():
+            host.set_up(team.address, home)
             for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (ROB, "reviewer"), (REA, "reader")):
-                users.add(name, role, password(name), home)
-        yield made
+                users.add_account(name, role, password(name), home)
+        yield team
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()

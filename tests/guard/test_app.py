@@ -36,27 +36,27 @@ def test_another_server_or_no_ledger_is_refused(
 
 ALONE = """
 from mlflow.entities.model_registry import ModelVersion
-from sadcl.guard import makers
-makers.require_another(ModelVersion("tiny", "1", 0, user_id=None))
+from sadcl.guard import authorship
+authorship.require_second_person(ModelVersion("tiny", "1", 0, user_id=None))
 """
 
 
-@pytest.mark.parametrize(("allowed", "words"), [("1", ""), ("0", "Nobody knows who made"), ("", "Nobody knows")])
+@pytest.mark.parametrize(("allowed", "words"), [("1", ""), ("0", "is unknown"), ("", "is unknown")])
 def test_one_person_alone_may_review_where_the_server_says_so(
     allowed: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SADCL_ALLOW_SELF_REVIEW", allowed)
-    asked = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
-    assert (asked.returncode == 0) == (words == ""), asked.stderr
-    assert words in asked.stderr
+    process = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
+    assert (process.returncode == 0) == (words == ""), process.stderr
+    assert words in process.stderr
 
 
 SETTLE = """
 import os, sys
-from sadcl.guard import unfinished
+from sadcl.guard import recovery
 for os.environ["SADCL_LEDGER"] in sys.argv[1:]:
-    unfinished.settle()
-    unfinished.settle()
+    recovery.complete_unfinished()
+    recovery.complete_unfinished()
 """
 ALIAS = {"what": "alias set", "model": "tiny", "alias": "challenger", "from": None}
 TAG = {"what": "tag set", "model": "tiny", "version": "1", "key": schema.VERDICT, "from": None}
@@ -80,12 +80,12 @@ def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(regi
     for ledger, (line, _) in zip(ledgers, LAST, strict=True):
         hash_chain.append(ledger, {**ALIAS, "to": "7", "who": "tom"})
         noted.append(hash_chain.append(ledger, {**line, "who": "tom"}))
-    where = {"_MLFLOW_SERVER_FILE_STORE": client.address(registered)}
+    where = {"_MLFLOW_SERVER_FILE_STORE": client.registry_address(registered)}
     subprocess.run(
         [sys.executable, "-c", SETTLE, *map(str, ledgers)], env={**os.environ, **where}, check=True, capture_output=True
     )
-    for ledger, last, (line, made) in zip(ledgers, noted, LAST, strict=True):
+    for ledger, last, (line, applied) in zip(ledgers, noted, LAST, strict=True):
         lines = hash_chain.lines(ledger)
         undone = [entry["line"] for entry in hash_chain.parse(lines, ledger) if entry["what"] == "not done"]
-        assert undone == ([] if made else [last]), line
+        assert undone == ([] if applied else [last]), line
         assert hash_chain.broken(lines, ledger) == []

@@ -35,10 +35,10 @@ def test_a_whole_ledger_has_no_problems_and_tells_each_change(reigning: Team) ->
     number = reigning.train()
     reigning.crown(number, ROB, "it sees kites")
     with reigning.acting(REA):
-        told = verify.read_history()
-    assert told.problems == []
-    assert any(f"{ROB}: alias set: {PRODUCTION}, alias champion" in line for line in told.lines)
-    assert any("it sees kites" in line for line in told.lines)
+        history = verify.read_history()
+    assert history.problems == []
+    assert any(f"{ROB}: alias set: {PRODUCTION}, alias champion" in line for line in history.lines)
+    assert any("it sees kites" in line for line in history.lines)
 
 
 def test_a_tag_of_a_model_that_looks_like_a_decision_harms_nothing(reigning: Team) -> None:
@@ -61,17 +61,17 @@ def test_a_tail_that_was_cut_off_is_found(reigning: Team, ledger: Path) -> None:
     lines = ledger.read_bytes().splitlines(keepends=True)
     last = hash_chain.digests(hash_chain.lines(ledger)).index(noted)
     ledger.write_bytes(b"".join(lines[:last]))
-    assert any("is gone: the end was cut off" in problem for problem in problems(reigning))
+    assert any("is gone: the log was cut off" in problem for problem in problems(reigning))
 
 
 def test_a_decision_in_the_project_that_the_server_never_noted_is_found(reigning: Team) -> None:
     path = reigning.root / layout.AUDIT_LOG
     whole = path.read_bytes()
-    said = log.entries()[-1]
+    entry = log.entries()[-1]
     try:
-        log.append({**said, "user": ROB, "reason": "I said so", "time": log.now()})
+        log.append({**entry, "user": ROB, "reason": "I said so", "time": log.now()})
         assert (
-            f"Line {len(log.entries())} of {layout.AUDIT_LOG} tells a decision that the server never noted"
+            f"Line {len(log.entries())} of {layout.AUDIT_LOG} is a decision that the server's ledger lacks"
             in " ".join(problems(reigning))
         )
     finally:
@@ -99,7 +99,7 @@ def test_a_forged_decision_is_found(reigning: Team, model: str) -> None:
             )
         database.commit()
         try:
-            assert any(f"The decision on models:/{model}/1 was never written down" in p for p in problems(reigning))
+            assert any(f"No log has the decision on models:/{model}/1" in p for p in problems(reigning))
         finally:
             database.execute(f"DELETE FROM model_version_tags WHERE {where}", (model, schema.DECISION))
             if held:
@@ -118,7 +118,7 @@ def test_an_alias_moved_in_the_database_is_found(reigning: Team) -> None:
         try:
             database.execute(f"UPDATE registered_model_aliases SET version = 1 WHERE {where}")
             database.commit()
-            assert any("moved past the audit" in problem for problem in problems(reigning))
+            assert any("moved without the log" in problem for problem in problems(reigning))
         finally:
             database.execute(f"UPDATE registered_model_aliases SET version = {held} WHERE {where}")
             database.commit()

@@ -10,12 +10,12 @@ from mlflow.exceptions import MlflowException
 
 from sadcl import files
 from sadcl.accounts import host, users
-from sadcl.accounts.users import Person
+from sadcl.accounts.users import Account
 from sadcl.errors import SadclError
 from sadcl.project.overview import describe_registry
-from sadcl.registry import client as store
 from sadcl.registry import identity, lookup, schema
 from sadcl.registry.audit import hash_chain, log, verify
+from sadcl.registry.client import connect
 from sadcl.registry.decision import decision_text
 from sadcl.registry.promote import promote, reject, rollback
 from sadcl.registry.publish import publish
@@ -33,7 +33,7 @@ TAG = "/api/2.0/mlflow/model-versions/set-tag"
 
 def decision(crew: Team, version: str, **facts: Any) -> str:
     """What `sadcl promote` writes on a version in production."""
-    with crew.acting(REA), store.connect() as client:
+    with crew.acting(REA), connect() as client:
         reigns = lookup.version_with_alias(client, PRODUCTION, schema.CHAMPION)
         verdict = client.get_model_version(PRODUCTION, version).tags[schema.VERDICT_DIGEST]
     decided = {"action": "promote", "model": PRODUCTION, "from": str(reigns.version), "to": version, "reason": "why"}
@@ -42,28 +42,28 @@ def decision(crew: Team, version: str, **facts: Any) -> str:
 
 def test_the_server_knows_each_person(crew: Team) -> None:
     for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (REA, "reader")):
-        assert users.check(name, password(name)) == Person(name, role)
-    assert users.check(NOBODY, password(NOBODY)) is None
-    assert users.check(RITA, password(ROB)) is None
+        assert users.check_login(name, password(name)) == Account(name, role)
+    assert users.check_login(NOBODY, password(NOBODY)) is None
+    assert users.check_login(RITA, password(ROB)) is None
     with crew.acting(TOM):
         assert identity.decider() == TOM
 
 
 def test_accounts_are_the_administrators(crew: Team) -> None:
-    assert {person.name for person in users.listed(crew.home)} == {ADMIN, host.WORKER, TOM, RITA, ROB, REA}
+    assert {person.name for person in users.list_accounts(crew.home)} == {ADMIN, host.WORKER, TOM, RITA, ROB, REA}
     for words, role, secret in (("no role 'boss'", "boss", "x" * 12), ("at least 12", "reader", "short")):
         with pytest.raises(SadclError, match=words):
-            users.add("ann", role, secret, crew.home)
+            users.add_account("ann", role, secret, crew.home)
     with pytest.raises(SadclError, match="an account rita already"):
-        users.add(RITA, "reader", "x" * 12, crew.home)
+        users.add_account(RITA, "reader", "x" * 12, crew.home)
     for name in (TOM, RITA, REA):
         with crew.acting(name), pytest.raises(SadclError, match=REFUSED):
-            users.add("ann", "reviewer", "x" * 12)
+            users.add_account("ann", "reviewer", "x" * 12)
     with crew.acting(NOBODY), pytest.raises(SadclError, match="does not know you"):
-        users.listed()
-    told = json.dumps(crew.ledger())
-    assert f'"username": "{RITA}"' in told
-    assert not any(crew.secret(name) in told for name in (ADMIN, TOM, RITA, ROB, REA))
+        users.list_accounts()
+    text = json.dumps(crew.ledger())
+    assert f'"username": "{RITA}"' in text
+    assert not any(crew.secret(name) in text for name in (ADMIN, TOM, RITA, ROB, REA))
 
 
 def test_a_model_goes_into_production_and_back_by_reviewers(reigning: Team) -> None:
@@ -100,11 +100,11 @@ def test_a_rejected_model_challenges_no_longer(reigning: Team) -> None:
     assert (last["action"], last["user"], last["challenger"]) == ("reject", ROB, f"models:/{NAME}/{number}")
 
 
-@pytest.mark.parametrize("who", [TOM, REA, NOBODY])
-def test_who_is_no_reviewer_decides_nothing(reigning: Team, who: str) -> None:
+@pytest.mark.parametrize("account", [TOM, REA, NOBODY])
+def test_who_is_no_reviewer_decides_nothing(reigning: Team, account: str) -> None:
     number = reigning.train()
     before, noted = reigning.holders(), len(reigning.ledger())
-    with reigning.acting(who):
+    with reigning.acting(account):
         for act in (lambda: promote(number, "mine"), lambda: reject(number, "no"), lambda: rollback("back")):
             with pytest.raises(SadclError, match=REFUSED):
                 act()
@@ -113,30 +113,32 @@ def test_who_is_no_reviewer_decides_nothing(reigning: Team, who: str) -> None:
         for call in (
             lambda: client.set_registered_model_alias(PRODUCTION, "champion", champion),
             lambda: client.delete_registered_model_alias(PRODUCTION, "champion"),
-            lambda: client.set_model_version_tag(PRODUCTION, "1", schema.DECISION, decision(reigning, "1", user=who)),
-            lambda: client.set_model_version_tag(NAME, number, schema.DECISION, json.dumps({"user": who})),
+            lambda: client.set_model_version_tag(
+                PRODUCTION, "1", schema.DECISION, decision(reigning, "1", user=account)
+            ),
+            lambda: client.set_model_version_tag(NAME, number, schema.DECISION, json.dumps({"user": account})),
             lambda: client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION),
         ):
             with pytest.raises(MlflowException, match=REFUSED):
                 call()
     for path in (ALIAS, ALIAS.replace("/api/", "/ajax-api/")):
-        answer = reigning.ask(who, "POST", path, json={"name": PRODUCTION, "alias": "champion", "version": "1"})
-        assert answer.status_code == (401 if who == NOBODY else 403)
+        answer = reigning.ask(account, "POST", path, json={"name": PRODUCTION, "alias": "champion", "version": "1"})
+        assert answer.status_code == (401 if account == NOBODY else 403)
     assert reigning.holders() == before
     assert len(reigning.ledger()) == noted
 
 
 def test_a_reader_registers_nothing(crew: Team) -> None:
     leave(crew.root, crew.networks(50))
-    for who in (REA, RITA, NOBODY):
-        with crew.acting(who), pytest.raises(SadclError, match=REFUSED):
+    for account in (REA, RITA, NOBODY):
+        with crew.acting(account), pytest.raises(SadclError, match=REFUSED):
             publish()
 
 
 def test_who_made_a_model_does_not_decide_on_it(reigning: Team) -> None:
     number = reigning.train()
-    told = pytest.raises(SadclError, match=r"tom made .* another person has to decide")
-    with reigning.holding(TOM, "reviewer"), reigning.acting(TOM), told:
+    refused = pytest.raises(SadclError, match=r"tom made .* another person has to decide")
+    with reigning.holding(TOM, "reviewer"), reigning.acting(TOM), refused:
         promote(number, "mine is best")
     assert reigning.crown(number, RITA).source == f"models:/{NAME}/{number}"
 
@@ -146,16 +148,16 @@ def test_who_made_the_run_behind_a_model_does_not_decide_on_it(reigning: Team) -
         with reigning.acting(ROB):
             run = reigning.client().create_run("1").info
         sent = {"name": NAME, "source": f"{run.artifact_uri}/model", "run_id": run.run_id}
-        other = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
-        assert "a run of who registers it" in other.json()["message"]
+        response = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
+        assert "from your own run" in response.json()["message"]
         answer = reigning.ask(ROB, "POST", "/api/2.0/mlflow/model-versions/create", json=sent)
     assert answer.ok, answer.text
     with reigning.acting(RITA):
-        made = answer.json()["model_version"]["version"]
-        copy = reigning.client().copy_model_version(f"models:/{NAME}/{made}", PRODUCTION)
+        number = answer.json()["model_version"]["version"]
+        copy = reigning.client().copy_model_version(f"models:/{NAME}/{number}", PRODUCTION)
     sent = {"name": PRODUCTION, "alias": "champion", "version": str(copy.version)}
     assert f"{ROB} made" in reigning.ask(ROB, "POST", ALIAS, json=sent).json()["message"]
-    assert "No decision stands" in reigning.ask(RITA, "POST", ALIAS, json=sent).json()["message"]
+    assert "has no decision" in reigning.ask(RITA, "POST", ALIAS, json=sent).json()["message"]
 
 
 def test_what_clients_say_of_the_maker_is_not_believed(reigning: Team) -> None:
@@ -164,9 +166,9 @@ def test_what_clients_say_of_the_maker_is_not_believed(reigning: Team) -> None:
         assert reigning.client().get_run(run.info.run_id).info.user_id == TOM
     source = f"{run.info.artifact_uri}/model"
     sent = {"name": NAME, "source": source, "run_id": run.info.run_id, "user_id": RITA}
-    made = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent).json()["model_version"]
+    version = reigning.ask(TOM, "POST", "/api/2.0/mlflow/model-versions/create", json=sent).json()["model_version"]
     with reigning.acting(REA):
-        assert reigning.client().get_model_version(NAME, made["version"]).user_id == TOM
+        assert reigning.client().get_model_version(NAME, version["version"]).user_id == TOM
 
 
 @pytest.mark.parametrize("alias", ["Champion", "CHAMPION", "ｃhampion", "champıon"])
@@ -180,80 +182,80 @@ def test_the_alias_has_one_spelling(reigning: Team, alias: str) -> None:
 
 
 def test_a_decision_is_ones_own_and_about_what_is_the_case(reigning: Team) -> None:
-    with reigning.acting(REA), store.connect() as client:
+    with reigning.acting(REA), connect() as client:
         reigns = str(lookup.version_with_alias(client, PRODUCTION, schema.CHAMPION).version)
-    other = "1" if reigns != "1" else "2"
+    previous = "1" if reigns != "1" else "2"
     for facts, words in (
-        ({"user": ROB}, "in one's own name"),
+        ({"user": ROB}, "in your own name"),
         ({"user": RITA, "reason": " "}, "needs a reason"),
-        ({"user": RITA, "to": "77"}, "no decision to make"),
+        ({"user": RITA, "to": "77"}, "does not make"),
         ({"user": RITA, "from": "77"}, "Somebody else made another version"),
-        ({"user": RITA, "action": "found"}, "no decision to make"),
+        ({"user": RITA, "action": "found"}, "does not make"),
         ({"user": RITA}, "champion has changed since the gate judged"),
     ):
-        text = decision(reigning, other, **facts)
-        sent = {"name": PRODUCTION, "version": other, "key": schema.DECISION, "value": text}
+        text = decision(reigning, previous, **facts)
+        sent = {"name": PRODUCTION, "version": previous, "key": schema.DECISION, "value": text}
         answer = reigning.ask(RITA, "POST", TAG, json=sent)
         assert answer.status_code == 403, facts
         assert words in answer.json()["message"]
     sent = {
         "name": PRODUCTION,
-        "version": other,
+        "version": previous,
         "key": schema.DECISION,
-        "value": decision(reigning, other, user=ROB, action="rollback"),
+        "value": decision(reigning, previous, user=ROB, action="rollback"),
     }
     assert reigning.ask(ROB, "POST", TAG, json=sent).ok
-    answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": other})
+    answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": previous})
     assert answer.status_code == 403
-    assert "in one's own name" in answer.json()["message"]
+    assert "in your own name" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("odd", [{"reason": "\ud800"}, {"time": 5}, {"time": "soon"}, {"more": "x"}, {"from": ["1"]}])
 def test_a_decision_says_what_decisions_say_and_nothing_else(reigning: Team, odd: dict[str, Any]) -> None:
     number = reigning.train()
-    with reigning.acting(RITA), store.connect() as client:
+    with reigning.acting(RITA), connect() as client:
         copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
     text = json.dumps({**json.loads(decision(reigning, copy, user=RITA)), **odd}, sort_keys=True)
     sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION, "value": text}
     answer = reigning.ask(RITA, "POST", TAG, json=sent)
     assert answer.status_code == 403, answer.text
-    assert "no decision as sadcl writes it" in answer.json()["message"]
+    assert "does not have the form" in answer.json()["message"]
 
 
 def test_nobody_promotes_on_a_verdict_that_was_not_looked_at(reigning: Team) -> None:
     number = reigning.train()
     with reigning.acting(RITA):
-        with pytest.raises(SadclError, match="judged anew since it was looked at"):
+        with pytest.raises(SadclError, match="verdict has changed since you looked"):
             promote(number, "fine", seen="0" * 64)
-        with store.connect() as client:
+        with connect() as client:
             copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
     sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION}
     answer = reigning.ask(RITA, "POST", TAG, json={**sent, "value": decision(reigning, copy, user=RITA, verdict=None)})
     assert answer.status_code == 403
-    assert "judged anew since" in answer.json()["message"]
+    assert "verdict has changed since" in answer.json()["message"]
 
 
 def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team) -> None:
     """Each as the server sees it: both have looked, both write their decision, both move the alias."""
     first, second = reigning.train(), reigning.train()
-    with reigning.acting(RITA), store.connect() as client:
+    with reigning.acting(RITA), connect() as client:
         copies = {
-            who: str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
-            for who, number in ((RITA, first), (ROB, second))
+            account: str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
+            for account, number in ((RITA, first), (ROB, second))
         }
-    decided = {who: decision(reigning, version, user=who) for who, version in copies.items()}
+    decided = {account: decision(reigning, version, user=account) for account, version in copies.items()}
 
-    def decide(who: str) -> tuple[bool, str]:
-        version = copies[who]
-        tag = {"name": PRODUCTION, "version": version, "key": schema.DECISION, "value": decided[who]}
-        written = reigning.ask(who, "POST", TAG, json=tag)
-        moved = reigning.ask(who, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": version})
+    def decide(account: str) -> tuple[bool, str]:
+        version = copies[account]
+        tag = {"name": PRODUCTION, "version": version, "key": schema.DECISION, "value": decided[account]}
+        written = reigning.ask(account, "POST", TAG, json=tag)
+        moved = reigning.ask(account, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": version})
         return moved.ok, written.text + moved.text
 
     with ThreadPoolExecutor(2) as pool:
-        (one, told), (other, heard) = pool.map(decide, (RITA, ROB))
-    assert one != other
-    assert "Somebody else made another version" in (heard if one else told)
+        (first_won, first_text), (second_won, second_text) = pool.map(decide, (RITA, ROB))
+    assert first_won != second_won
+    assert "Somebody else made another version" in (second_text if first_won else first_text)
     with reigning.acting(ROB):
         sync()
         assert verify.read_history().problems == []
@@ -261,7 +263,7 @@ def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team)
 
 def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(reigning: Team) -> None:
     number = reigning.train()
-    with reigning.acting(RITA), store.connect() as client:
+    with reigning.acting(RITA), connect() as client:
         copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
         text = decision(reigning, copy, user=RITA)
         client.set_model_version_tag(PRODUCTION, copy, schema.DECISION, text)
@@ -341,11 +343,11 @@ def test_the_ledger_tells_who_when_and_what(reigning: Team) -> None:
     assert (moved["who"], moved["what"], moved["model"]) == (ROB, "alias set", PRODUCTION)
     assert moved["from"] != moved["to"]
     assert (moved["verdict"], moved["data"]) == ("pass", "1" * 64)
-    made = next(line for line in reversed(lines) if line["what"] == "version made" and line["model"] == NAME)
-    assert (made["who"], made["version"]) == (TOM, number)
+    registration = next(line for line in reversed(lines) if line["what"] == "version made" and line["model"] == NAME)
+    assert (registration["who"], registration["version"]) == (TOM, number)
     with reigning.acting(REA):
-        told = verify.read_history()
-    assert told.problems == []
+        history = verify.read_history()
+    assert history.problems == []
     assert files.read_json("data/champion.json")["audit"] in hash_chain.digests(
         hash_chain.lines(reigning.home / host.LEDGER)
     )

@@ -47,13 +47,13 @@ def test_an_older_file_of_the_administrators_keeps_what_it_has_and_gets_the_rest
         host.prefect_login(tmp_path)
     older = {"username": "admin", "password": "as it was", "secret": "as it was, too"}
     files.write_json(tmp_path / host.ADMINISTRATOR, older)
-    made = host.administrator(tmp_path, make=True)
-    assert made is not None
-    assert {name: made[name] for name in older} == older
-    assert made == host.administrator(tmp_path) == host.administrator(tmp_path, make=True)
-    assert host.prefect_login(tmp_path) == made["prefect"]
-    assert host.worker_login(tmp_path) == {client.USERNAME: "worker", client.PASSWORD: made["worker"]}
-    assert len({made["worker"], made["prefect"], made["secret"], made["password"]}) == 4
+    login = host.administrator(tmp_path, make=True)
+    assert login is not None
+    assert {name: login[name] for name in older} == older
+    assert login == host.administrator(tmp_path) == host.administrator(tmp_path, make=True)
+    assert host.prefect_login(tmp_path) == login["prefect"]
+    assert host.worker_login(tmp_path) == {client.USERNAME: "worker", client.PASSWORD: login["worker"]}
+    assert len({login["worker"], login["prefect"], login["secret"], login["password"]}) == 4
     assert (tmp_path / host.ADMINISTRATOR).stat().st_mode & 0o077 == 0
 
 

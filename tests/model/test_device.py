@@ -22,7 +22,7 @@ def test_without_a_wish_it_is_the_gpu_where_there_is_one(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("name", ["nonsense", "cuda:99", "meta"])
 def test_a_device_that_is_not_there_is_a_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SADCL_DEVICE", name)
-    with pytest.raises(SadclError, match=rf"no device '{name}' here.*SADCL_DEVICE"):
+    with pytest.raises(SadclError, match=rf"device '{name}' is not available.*SADCL_DEVICE"):
         device.pick()
 
 

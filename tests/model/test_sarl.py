@@ -100,7 +100,7 @@ def test_attention_is_the_softmax_that_the_decoder_used() -> None:
     layer = Attention(16, 1, 0.0)
     torch.nn.init.xavier_uniform_(layer.in_proj_weight)
     q, k, v = torch.randn(2, 3, 16), torch.randn(2, 5, 16), torch.randn(2, 5, 16)
-    out, weights = layer(q, k, v, wanted=True)
+    out, weights = layer(q, k, v, need_weights=True)
     values = torch.nn.functional.linear(v, layer.in_proj_weight[32:], layer.in_proj_bias[32:])
     torch.testing.assert_close(layer.out_proj(weights @ values), out)
 

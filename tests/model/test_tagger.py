@@ -175,7 +175,7 @@ def test_a_folder_or_a_file_is_loaded(sarl: Tagger, tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(SadclError, match="There are no weights"):
+        with pytest.raises(SadclError, match="The weights file is missing"):
             loader.load_tagger(path)
 
 

@@ -45,13 +45,13 @@ class World:
 
     def bring_back(self, state: str) -> None:
         """Make the project what it was; the database is written through SQLite, since MLflow keeps it open."""
-        kept = self.states / state
+        folder = self.states / state
         for old in [path for path in self.root.iterdir() if path.name != ".sadcl"] if self.root.exists() else []:
             shutil.rmtree(old) if old.is_dir() else old.unlink()
         shutil.rmtree(self.root / ".sadcl/mlartifacts", ignore_errors=True)
-        shutil.copytree(kept, self.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*"))
+        shutil.copytree(folder, self.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*"))
         with (
-            closing(sqlite3.connect(kept / layout.MLFLOW_DATABASE)) as source,
+            closing(sqlite3.connect(folder / layout.MLFLOW_DATABASE)) as source,
             closing(sqlite3.connect(self.root / layout.MLFLOW_DATABASE)) as target,
         ):
             source.backup(target)
@@ -60,22 +60,22 @@ class World:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A project with git, DVC and an empty registry; made once, since a new registry costs seconds."""
-    made = World(tmp_path_factory.mktemp("world"))
-    made.root.mkdir()
+    created = World(tmp_path_factory.mktemp("world"))
+    created.root.mkdir()
     for command in (
         ["git", "init", "--quiet"],
         ["git", "config", "user.name", "Ann"],
         ["git", "config", "user.email", "ann@example.org"],
         [sys.executable, "-m", "dvc", "init", "--quiet"],
     ):
-        subprocess.run(command, cwd=made.root, check=True, capture_output=True)
-    (made.root / "params.yaml").write_text(yaml.safe_dump(_settings()))
-    files.write_json(made.root / "data/champion.json", None)
+        subprocess.run(command, cwd=created.root, check=True, capture_output=True)
+    (created.root / "params.yaml").write_text(yaml.safe_dump(_settings()))
+    files.write_json(created.root / "data/champion.json", None)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
-        client.check(made.root)
-    made.keep("empty")
-    return made
+        client.check_connection(created.root)
+    created.keep("empty")
+    return created
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,19 @@ import pytest
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import client as store
+from sadcl.registry.client import (
+    ADDRESS,
+    PASSWORD,
+    USERNAME,
+    artifact_folder,
+    check_connection,
+    connect,
+    database_file,
+    logged_in_as,
+    pages_command,
+    registry_address,
+    registry_exists,
+)
 from sadcl.registry.publish import publish
 
 
@@ -39,31 +51,31 @@ def server() -> Iterator[str]:
 def test_the_registry_lies_in_the_project_unless_the_environment_moves_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(store.ADDRESS, raising=False)
+    monkeypatch.delenv(ADDRESS, raising=False)
     monkeypatch.chdir(tmp_path)
-    assert store.address() == f"sqlite:///{tmp_path}/.sadcl/mlflow.db"
-    assert store.artifacts() == tmp_path / ".sadcl/mlartifacts"
-    assert not store.exists()
-    monkeypatch.setenv(store.ADDRESS, f"sqlite:///{tmp_path}/shared/ml.db")
-    assert store.artifacts(Path("anywhere")) == tmp_path / "shared/mlartifacts"
-    monkeypatch.setenv(store.ADDRESS, "https://registry.example.org")
-    assert (store.address(), store.database(), store.artifacts()) == ("https://registry.example.org", None, None)
-    assert store.exists()
+    assert registry_address() == f"sqlite:///{tmp_path}/.sadcl/mlflow.db"
+    assert artifact_folder() == tmp_path / ".sadcl/mlartifacts"
+    assert not registry_exists()
+    monkeypatch.setenv(ADDRESS, f"sqlite:///{tmp_path}/shared/ml.db")
+    assert artifact_folder(Path("anywhere")) == tmp_path / "shared/mlartifacts"
+    monkeypatch.setenv(ADDRESS, "https://registry.example.org")
+    assert (registry_address(), database_file(), artifact_folder()) == ("https://registry.example.org", None, None)
+    assert registry_exists()
 
 
 def test_nothing_of_the_process_is_left_changed(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     filters = list(warnings.filters)
-    with store.connect() as client:
-        assert client.tracking_uri == store.address()
-    assert store.ADDRESS not in os.environ
+    with connect() as client:
+        assert client.tracking_uri == registry_address()
+    assert ADDRESS not in os.environ
     assert warnings.filters == filters
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_server_that_does_not_run_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(store.ADDRESS, "http://ann:secret@127.0.0.1:9")
+    monkeypatch.setenv(ADDRESS, "http://ann:secret@127.0.0.1:9")
     with pytest.raises(SadclError, match=r"can't be reached \(http://127.0.0.1:9\)") as caught:
-        store.check()
+        check_connection()
     assert "secret" not in str(caught.value)
 
 
@@ -73,52 +85,52 @@ def test_a_server_that_does_not_run_is_said_without_its_password(monkeypatch: py
 def test_a_server_that_refuses_is_a_sentence(
     server: str, status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(store.ADDRESS, f"http://{server}/{status}")
+    monkeypatch.setenv(ADDRESS, f"http://{server}/{status}")
     with pytest.raises(SadclError, match=words):
-        store.check()
+        check_connection()
 
 
 @pytest.mark.parametrize("address", ["sqlite:////proc/none/ml.db", "nonsense://x"])
 def test_an_address_that_can_be_none_is_a_sentence(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(store.ADDRESS, address)
+    monkeypatch.setenv(ADDRESS, address)
     with pytest.raises(SadclError, match="Check MLFLOW_TRACKING_URI"):
-        store.check()
+        check_connection()
 
 
 def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files.write_text(tmp_path / "ml.db", "this is no database " * 10)
-    monkeypatch.setenv(store.ADDRESS, f"sqlite:///{tmp_path}/ml.db")
+    monkeypatch.setenv(ADDRESS, f"sqlite:///{tmp_path}/ml.db")
     with pytest.raises(SadclError, match="not a database"):
-        store.check()
+        check_connection()
 
 
 def test_two_changes_at_once_are_told_apart(registered: Path) -> None:
-    with store.connect(changing=True), pytest.raises(SadclError, match="already changing the registry"):
+    with connect(changing=True), pytest.raises(SadclError, match="already changing the registry"):
         publish()
 
 
 def test_pages_show_the_project_s_registry_on_loopback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = " ".join(store.page_command(5011))
+    command = " ".join(pages_command(5011))
     assert "mlflow server --host 127.0.0.1 --port 5011" in command
-    assert store.address() in command
-    monkeypatch.setenv(store.ADDRESS, "https://registry.example.org")
+    assert registry_address() in command
+    monkeypatch.setenv(ADDRESS, "https://registry.example.org")
     with pytest.raises(SadclError, match="server already"):
-        store.page_command(5011)
+        pages_command(5011)
 
 
 def test_one_person_at_a_time_acts_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(store.USERNAME, "ann")
-    monkeypatch.delenv(store.PASSWORD, raising=False)
+    monkeypatch.setenv(USERNAME, "ann")
+    monkeypatch.delenv(PASSWORD, raising=False)
     seen: list[str | None] = []
 
     def other() -> None:
-        with store.logged_in_as("rob", "his"):
-            seen.append(os.environ.get(store.USERNAME))
+        with logged_in_as("rob", "his"):
+            seen.append(os.environ.get(USERNAME))
 
     waiting = threading.Thread(target=other)
-    with store.logged_in_as("rita", "hers"):
+    with logged_in_as("rita", "hers"):
         waiting.start()
-        seen.append(os.environ.get(store.USERNAME))
+        seen.append(os.environ.get(USERNAME))
     waiting.join()
     assert seen == ["rita", "rob"]
-    assert (os.environ.get(store.USERNAME), os.environ.get(store.PASSWORD)) == ("ann", None)
+    assert (os.environ.get(USERNAME), os.environ.get(PASSWORD)) == ("ann", None)

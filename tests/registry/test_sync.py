@@ -8,9 +8,9 @@ import pytest
 from sadcl import files, pipeline
 from sadcl.errors import SadclError
 from sadcl.project.overview import describe_registry
-from sadcl.registry import client as store
 from sadcl.registry import lookup
 from sadcl.registry.audit import log
+from sadcl.registry.client import connect
 from sadcl.registry.promote import promote
 from sadcl.registry.sync import sync
 
@@ -52,7 +52,7 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
 
     places = {
         "before the alias": (MlflowClient, "set_registered_model_alias"),
-        "before the files": (files, "writing_directory"),
+        "before the files": (files, "atomic_directory"),
         "before DVC": (pipeline, "add"),
         "before the JSON": (files, "write_json"),
     }
@@ -68,8 +68,8 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
         assert sync() is True
     assert files.read_json("data/champion.json")["version"] == "2"
     assert [line["to"] for line in log.entries()] == ["1", "2"]
-    with store.connect() as client:
-        assert len(lookup.versions(client, "tiny-production")) == 2
+    with connect() as client:
+        assert len(lookup.list_versions(client, "tiny-production")) == 2
         assert lookup.version_with_alias(client, "tiny-production", "previous").version == 1
         assert lookup.version_with_alias(client, "tiny", "challenger") is None
     assert sync() is False
@@ -87,9 +87,9 @@ def test_a_project_is_repaired_from_another_folder(
 
 def test_an_alias_moved_by_hand_is_followed_and_noted(reign: Path) -> None:
     promote(2, "better")
-    with store.connect() as client:
+    with connect() as client:
         client.set_registered_model_alias("tiny-production", "champion", "1")
-    assert "does not name it; run `sadcl sync`" in describe_registry()[1]
+    assert "does not name this version; run `sadcl sync`" in describe_registry()[1]
     assert sync() is True
     assert files.read_json("data/champion.json")["version"] == "1"
     assert log.entries()[-1]["action"] == "found"
@@ -101,7 +101,9 @@ def test_a_registry_without_a_champion_takes_nothing_away(registered: Path) -> N
     files.write_json("data/champion.json", named)
     assert sync() is False
     assert files.read_json("data/champion.json") == named
-    assert describe_registry()[0] == "data/champion.json names tiny-production version 4, unknown to this registry."
+    assert (
+        describe_registry()[0] == "data/champion.json names tiny-production version 4, which is not in this registry."
+    )
 
 
 def test_a_project_that_registered_nothing_asks_nobody(project: Path) -> None:

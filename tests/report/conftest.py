@@ -66,31 +66,37 @@ def project(
     truth = scored(root, tuple(classes), images)
     digest = files.digest(network(root / "models/train/weights.safetensors", classes))
     shutil.copytree(root / "models/train", root / "models/served", dirs_exist_ok=True)
-    known = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64}
-    ours = scores.Scores(**{**vars(truth), "digests": known, "seen": dict.fromkeys(truth.logits, 0)})
-    scores.write_scores(root / "reports/scores.parquet", ours)
-    rival = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}} if champion else vars(scores.nothing())
-    scores.write_scores(root / "reports/champion_scores.parquet", scores.Scores(**rival))
-    figures = {name: {**to_json(ours.figures(name, 0.5)), "ECE": ours.calibration_error(name)} for name in ours.logits}
+    digests = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64}
+    model_scores = scores.Scores(**{**vars(truth), "digests": digests, "seen": dict.fromkeys(truth.logits, 0)})
+    scores.write_scores(root / "reports/scores.parquet", model_scores)
+    champion_scores = vars(scores.empty_scores())
+    if champion:
+        champion_scores = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}}
+    scores.write_scores(root / "reports/champion_scores.parquet", scores.Scores(**champion_scores))
+    figures = {
+        name: {**to_json(model_scores.figures(name, 0.5)), "ECE": model_scores.calibration_error(name)}
+        for name in model_scores.logits
+    }
     if no_figures:
         figures = {name: {**values, "mAP": None} for name, values in figures.items()}
     about = {
         "images": len(images), "classes": len(classes), "classes_without_positives": [], "chosen": "ema",
-        "threshold": 0.5, "seen_in_training": 0, "device": "cpu (1 thread)", "digests": known,
+        "threshold": 0.5, "seen_in_training": 0, "device": "cpu (1 thread)", "digests": digests,
     }  # fmt: skip
     files.write_json(root / "reports/metrics.json", {**figures, **about})
     rules = params.Gate(**settings["gate"])
-    judged = verdict(rules, 0.5, ours, {**figures, **about}, scores.nothing(), None)
-    who = {"model": digest, "champion": "c" * 64 if champion else None, "champion_version": "3" if champion else None}
-    files.write_json(root / "reports/verdict.json", {**judged, **who})
+    judged = verdict(rules, 0.5, model_scores, {**figures, **about}, scores.empty_scores(), None)
+    digest_of_champion, version = ("c" * 64, "3") if champion else (None, None)
+    models = {"model": digest, "champion": digest_of_champion, "champion_version": version}
+    files.write_json(root / "reports/verdict.json", {**judged, **models})
     files.write_json(root / "reports/validation.json", VALIDATION)
-    ap = {"AP": ours.figures("sadcl", 0.5)["AP"], "AP_sarl": ours.figures("sarl", 0.5)["AP"]}
-    bars = curves.per_class(ours.classes, ours.targets, ours.ignored, ap)
+    ap = {"AP": model_scores.figures("sadcl", 0.5)["AP"], "AP_sarl": model_scores.figures("sarl", 0.5)["AP"]}
+    bars = curves.per_class(model_scores.classes, model_scores.targets, model_scores.ignored, ap)
     files.write_csv(root / "reports/plots/per_class.csv", bars, ("class", *ap, "positives"))
-    line = curves.precision_recall(ours.probabilities("sadcl"), ours.targets, ours.ignored)
+    line = curves.precision_recall(model_scores.probabilities("sadcl"), model_scores.targets, model_scores.ignored)
     files.write_csv(root / "reports/plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
     for name in ("reliability", "reliability_uncalibrated"):
-        bins = reliability.reliability(ours.probabilities("sadcl"), ours.targets, ours.ignored)
+        bins = reliability.reliability(model_scores.probabilities("sadcl"), model_scores.targets, model_scores.ignored)
         files.write_csv(root / f"reports/plots/{name}.csv", bins, ("score", "present", "labels"))
     files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
     files.write_text(
@@ -133,9 +139,9 @@ def scored(root: Path, classes: tuple[str, ...], images: Sequence[str]) -> score
     ]  # fmt: skip
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
     writer.write_shards(table.Table(frame, classes, "raw", {}), root, root / "data/shards", params.Prepare(), workers=1)
-    sure = np.linspace(4, -2, len(images))[:, None] * (2.0 * targets - 1)
+    confident = np.linspace(4, -2, len(images))[:, None] * (2.0 * targets - 1)
     logits = {
-        name: (sure + rng.normal(0, noise, sure.shape)).astype(np.float32)
+        name: (confident + rng.normal(0, noise, confident.shape)).astype(np.float32)
         for name, noise in (("sadcl", 0.1), ("sadcl_other", 1), ("sarl", 2))
     }
     shas = [fact.sha256 or "" for fact in facts]

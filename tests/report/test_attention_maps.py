@@ -42,8 +42,8 @@ def test_an_even_map_is_even_and_bright() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (7, 50), (200, 31)])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
 def test_the_picture_keeps_the_photos_size(size: tuple[int, int], mode: str) -> None:
-    made = overlay(Image.new(mode, size), np.full((14, 14), 1 / 196))
-    assert (made.size, made.mode) == (size, "RGB")
+    drawn = overlay(Image.new(mode, size), np.full((14, 14), 1 / 196))
+    assert (drawn.size, drawn.mode) == (size, "RGB")
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_the_map_of_a_label_stands_over_its_name(load: Load, photo: Path, tmp_pa
         small = opened.resize((211, 158))
         for i, label in enumerate(labels, start=1):
             shown = brightness(image.crop((225 * i + 7, 14, 225 * i + 218, 172)))
-            away = [abs(shown - brightness(overlay(small, one))).mean() for one in maps]
+            away = [abs(shown - brightness(overlay(small, attention))).mean() for attention in maps]
             assert np.argmin(away) == tagger.classes.index(label)
             assert min(away) < 10
 
@@ -136,7 +136,7 @@ def test_any_number_of_labels_and_any_photo_fit(load: Load, tmp_path: Path, size
     words = draw(
         all_found(load(*(f"label\n{i} " + "x" * i for i in range(labels)))), path, [], tmp_path / "drawing.png"
     )
-    assert ("5 more have no room" in words) == (labels == 25)
+    assert ("5 more labels are not drawn" in words) == (labels == 25)
     with Image.open(tmp_path / "drawing.png") as image:
         pixels = np.asarray(image, int)
     assert pixels.shape[1] == 900
@@ -153,11 +153,11 @@ def test_the_same_photo_gives_the_same_bytes(load: Load, photo: Path, tmp_path: 
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-@pytest.mark.parametrize(("labels", "name", "said"), [(["zebra"], "a.png", "zebra"), (["cat"], "a.gif", r"\.jpg")])
+@pytest.mark.parametrize(("labels", "name", "sentence"), [(["zebra"], "a.png", "zebra"), (["cat"], "a.gif", r"\.jpg")])
 def test_a_drawing_that_cant_be_made_is_refused(
-    load: Load, photo: Path, tmp_path: Path, labels: list[str], name: str, said: str
+    load: Load, photo: Path, tmp_path: Path, labels: list[str], name: str, sentence: str
 ) -> None:
-    with pytest.raises(SadclError, match=said):
+    with pytest.raises(SadclError, match=sentence):
         draw(load(), photo, labels, tmp_path / "new" / name)
     assert not (tmp_path / "new").exists()
 

@@ -40,10 +40,10 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self._tag = tag
-        found = dict(attrs)
-        self.addresses += [found[name] or "" for name in ("src", "href", "xlink:href") if name in found]
+        attributes = dict(attrs)
+        self.addresses += [attributes[name] or "" for name in ("src", "href", "xlink:href") if name in attributes]
         if tag == "img":
-            self.pictures[self._here].append(found["title"] or "")
+            self.pictures[self._here].append(attributes["title"] or "")
 
     def handle_data(self, data: str) -> None:
         if self._tag == "h2" and data.strip():
@@ -73,20 +73,20 @@ def project(root: Path, classes: Sequence[str] = CLASSES, many: int = 24) -> Pat
     for row in rows:
         row.update(vars(inspect(folder / row["file"])))
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
-    made = Table(frame.astype({"problem": object}), tuple(classes), "data/raw/pets", {})
-    table.write_table(root / "data/table/annotations.parquet", made)
+    data = Table(frame.astype({"problem": object}), tuple(classes), "data/raw/pets", {})
+    table.write_table(root / "data/table/annotations.parquet", data)
     files.write_json(root / "data/accepted.json", None)
-    files.write_json(root / "reports/validation.json", validator.validate(made, SETTINGS, None, root / "docs"))
+    files.write_json(root / "reports/validation.json", validator.validate(data, SETTINGS, None, root / "docs"))
     return root
 
 
 def accept(root: Path, **changes: Any) -> Table:
-    found = table.read_table(root / "data/table/annotations.parquet")
-    files.write_json(root / "data/accepted.json", baseline.accept(found) | changes)
-    return found
+    data = table.read_table(root / "data/table/annotations.parquet")
+    files.write_json(root / "data/accepted.json", baseline.compute_baseline(data) | changes)
+    return data
 
 
-def test_the_page_needs_nothing_else_and_is_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_is_self_contained_and_reproducible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project(tmp_path))
     assert "reports/data.html" in data_report.main()
     text = Path("reports/data.html").read_text(encoding="utf-8")
@@ -100,65 +100,65 @@ def test_the_page_needs_nothing_else_and_is_the_same_each_time(tmp_path: Path, m
     assert Path("reports/data.html").read_text(encoding="utf-8") == text
 
 
-def test_the_page_shows_data_that_did_not_pass_and_why(tmp_path: Path) -> None:
+def test_failed_validation_is_shown_with_its_rows(tmp_path: Path) -> None:
     page = Page(data_page.render(project(tmp_path)))
-    assert "the data may not pass" in page.sections[""]
-    assert "8 train, 8 select, 8 test photos; 1 of them can't be used" in page.sections[""]
+    assert "The data failed validation" in page.sections[""]
+    assert "8 train, 8 select, 8 test photos, 1 of them unreadable" in page.sections[""]
     assert "i3 (photos/3.jpg; nearly i5 in test)" in page.sections["Rules"]
     assert "i10 (photos/10.jpg" in page.sections["Rules"]
 
 
-def test_classes_have_a_bar_a_photo_and_a_place_in_the_map(tmp_path: Path) -> None:
+def test_each_class_has_a_bar_a_photo_and_a_row_in_the_heat_map(tmp_path: Path) -> None:
     page = Page(data_page.render(project(tmp_path)))
     assert all(name in page.sections["Classes"] for name in CLASSES[:2])
-    assert "On no photo at all: never seen" in page.sections["Classes"]
-    assert "Which classes stand together" in page.sections["Classes"]
-    shown = page.pictures["A photo of each class"]
+    assert "Classes without photos: never seen" in page.sections["Classes"]
+    assert "Classes that occur together" in page.sections["Classes"]
+    shown = page.pictures["One photo per class"]
     assert len(shown) == len(set(shown)) == 3
-    words = page.sections["A photo of each class"].split()
-    found = table.read_table(tmp_path / "data/table/annotations.parquet").frame.set_index("image_id")["labels"]
+    words = page.sections["One photo per class"].split()
+    data = table.read_table(tmp_path / "data/table/annotations.parquet").frame.set_index("image_id")["labels"]
     for image_id, label in zip(shown, [name for name in words if name in ("cat", "dog", EVIL.split()[0])], strict=True):
-        assert ["cat", "dog", EVIL.split()[0]].index(label) in found[image_id]
+        assert ["cat", "dog", EVIL.split()[0]].index(label) in data[image_id]
 
 
-def test_what_stands_out_is_shown_and_broken_photos_are_not(tmp_path: Path) -> None:
+def test_outliers_are_shown_without_broken_photos(tmp_path: Path) -> None:
     page = Page(data_page.render(project(tmp_path)))
-    dark, bright, soft, small = np.array_split(page.pictures["What stands out"], 4)
+    dark, bright, soft, small = np.array_split(page.pictures["Outliers"], 4)
     assert (dark[0], bright[0], small[0]) == ("i7", "i8", "i8")
     assert set(soft[:2]) == {"i7", "i8"}
-    assert "shorter side 10 px" in page.sections["What stands out"]
+    assert "shorter side 10 px" in page.sections["Outliers"]
     assert not any("i10" in shown for shown in page.pictures.values())
 
 
-def test_near_duplicates_stand_side_by_side(tmp_path: Path) -> None:
+def test_near_duplicates_are_shown_in_pairs(tmp_path: Path) -> None:
     page = Page(data_page.render(project(tmp_path)))
     assert page.pictures["Near-duplicates"] == ["i3", "i5"]
-    assert "1 photo of train and select looks like a photo in test" in page.sections["Near-duplicates"]
+    assert "1 photo of train and select resembles a test photo." in page.sections["Near-duplicates"]
 
 
-def test_what_moved_stands_beside_what_was_accepted(tmp_path: Path) -> None:
-    root, place = project(tmp_path), "How the data is spread, and what moved"
+def test_drift_is_shown_against_the_accepted_data(tmp_path: Path) -> None:
+    root, section = project(tmp_path), "Distributions and drift"
     plots = ["Labels a photo", "Shorter side", "Brightness", "Sharpness"]
-    assert "No data was accepted yet" in Page(data_page.render(root)).sections[place]
-    found = accept(root)
-    page = Page(data_page.render(root)).sections[place]
-    assert "Against the 24 photos that were accepted last" in page
+    assert "No data is accepted yet" in Page(data_page.render(root)).sections[section]
+    data = accept(root)
+    page = Page(data_page.render(root)).sections[section]
+    assert "Compared with the 24 accepted photos." in page
     assert all(title in page for title in [*plots, "Frequencies", "Pairs"])
-    darker = found.frame.assign(labels=[[0]] * 24)
-    table.write_table(root / "data/table/annotations.parquet", Table(darker, found.classes, found.source, {}))
-    frequencies = Page(data_page.render(root)).sections[place].split("Frequencies")[1]
+    darker = data.frame.assign(labels=[[0]] * 24)
+    table.write_table(root / "data/table/annotations.parquet", Table(darker, data.classes, data.source, {}))
+    frequencies = Page(data_page.render(root)).sections[section].split("Frequencies")[1]
     assert "dog & hound" in frequencies.split("Pairs")[0], "the class that moved has its name in the plot"
     accept(root, measures=None, together=None)
-    assert "Only their frequencies were noted" in Page(data_page.render(root)).sections[place]
+    assert "has only their frequencies" in Page(data_page.render(root)).sections[section]
     accept(root, source="data/raw/others")
-    page = Page(data_page.render(root)).sections[place]
+    page = Page(data_page.render(root)).sections[section]
     assert "another source, data/raw/others" in page
     assert all(title in page for title in plots)
     assert "Pairs" not in page
 
 
-def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) -> None:
-    root, title = project(tmp_path), "Labels that are probably wrong"
+def test_label_errors_are_shown_once_a_model_was_evaluated(tmp_path: Path) -> None:
+    root, title = project(tmp_path), "Likely label errors"
     assert title not in Page(data_page.render(root)).sections
     row = {"rank": 1, "image": "i4", "file": "photos/4.jpg", "split": "select", "class": EVIL, "given": "absent",
            "score": 0.987, "verdict": label_errors.MISSING}  # fmt: skip
@@ -169,29 +169,29 @@ def test_label_errors_have_their_photos_once_a_model_was_judged(tmp_path: Path) 
     assert page.pictures[title] == ["i4"]
     assert "model: 98.7 %" in page.sections[title]
     assert "probably missing" in page.sections[title]
-    assert "no longer there: 1." in page.sections[title]
+    assert "1 of its entries no longer exist." in page.sections[title]
     assert EVIL not in text
     label_errors.write_label_errors(root / "reports/label_errors.csv", [])
-    assert "contradicts no label" in Page(data_page.render(root)).sections[title]
+    assert "found no likely errors" in Page(data_page.render(root)).sections[title]
 
 
-def test_a_photo_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
+def test_deleted_photo_is_reported(tmp_path: Path) -> None:
     root = project(tmp_path)
     (root / "data/raw/pets/photos/7.jpg").unlink()
-    with pytest.raises(SadclError, match=r"can't be read any more.*7\.jpg.*dvc repro"):
+    with pytest.raises(SadclError, match=r"can no longer be read.*7\.jpg.*dvc repro"):
         data_page.render(root)
 
 
-def test_five_hundred_classes_make_a_page_that_still_opens(tmp_path: Path) -> None:
+def test_five_hundred_classes_make_a_page_of_limited_size(tmp_path: Path) -> None:
     text = data_page.render(project(tmp_path, [f"class {i}" for i in range(501)], many=500))
-    assert len(Page(text).pictures["A photo of each class"]) == 499  # the photo of one of them is broken
+    assert len(Page(text).pictures["One photo per class"]) == 499  # the photo of one of them is broken
     assert len(text) < 4_000_000
 
 
-def test_no_photo_at_all_is_a_page_too(tmp_path: Path) -> None:
+def test_empty_table_makes_a_page(tmp_path: Path) -> None:
     root = project(tmp_path)
-    found = table.read_table(root / "data/table/annotations.parquet")
-    none = Table(found.frame.iloc[:0], found.classes, found.source, {})
-    table.write_table(root / "data/table/annotations.parquet", none)
+    data = table.read_table(root / "data/table/annotations.parquet")
+    empty = Table(data.frame.iloc[:0], data.classes, data.source, {})
+    table.write_table(root / "data/table/annotations.parquet", empty)
     page = Page(data_page.render(root))
-    assert "No photo has a label" in page.sections["A photo of each class"]
+    assert "No photo has a label" in page.sections["One photo per class"]

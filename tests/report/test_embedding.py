@@ -29,8 +29,8 @@ def stage2(root: Path, embedding: int = 8) -> DualContrast:
     torch.manual_seed(3)
     module = DualContrast(network, torch.randn(len(head["classes"]), head["model"]["width"]), embedding).eval()
     more = {f"ema.{name}": tensor for name, tensor in module.state_dict().items() if not name.startswith("network.")}
-    others = {name.replace("ema.", "raw."): torch.zeros_like(tensor) for name, tensor in {**tensors, **more}.items()}
-    checkpoint.save(root / WEIGHTS, {**tensors, **more, **others}, head)
+    raw = {name.replace("ema.", "raw."): torch.zeros_like(tensor) for name, tensor in {**tensors, **more}.items()}
+    checkpoint.save(root / WEIGHTS, {**tensors, **more, **raw}, head)
     return module
 
 
@@ -65,7 +65,7 @@ def test_the_same_files_give_the_same_bytes(make: Make) -> None:
 def test_vectors_are_what_network_and_projector_make_of_the_photos_that_show_the_label(make: Make) -> None:
     root = make(images=[f"photo {i:02d}" for i in range(70)])
     module, split = stage2(root), Shards(root / TEST)
-    chosen = features.points(split, 10, (), most=1000)
+    chosen = features.points(split, 10, (), limit=1000)
     model = params.Model(**checkpoint.read_head(root / WEIGHTS)["model"])
     with torch.inference_mode():
         out = module(next(evaluation_batches(split, model, batch=70)).images)
@@ -73,8 +73,8 @@ def test_vectors_are_what_network_and_projector_make_of_the_photos_that_show_the
     assert split.targets[where].all()
     plain, projected = features.spaces(root / WEIGHTS, split, chosen)
     stars = (module.prototypes, out.prototype_embeddings)
-    for space, made, star in zip((plain, projected), (out.features, out.embeddings), stars, strict=True):
-        vectors, means = made[where], star[chosen.classes].detach()
+    for space, output, star in zip((plain, projected), (out.features, out.embeddings), stars, strict=True):
+        vectors, means = output[where], star[chosen.classes].detach()
         expected = [tensor / tensor.norm(dim=1, keepdim=True) for tensor in (vectors, means)]
         np.testing.assert_allclose(space.features, expected[0], atol=1e-5)
         np.testing.assert_allclose(space.prototypes, expected[1], atol=1e-5)
@@ -87,12 +87,12 @@ def test_figures_tell_groups_from_a_muddle() -> None:
     muddle = rng.normal(0, 1, (60, 8)).astype(np.float32)
     unit = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (tight, muddle)]
     apart, mixed = (separation(Space("", vectors, axes), kinds) for vectors in unit)
-    assert (apart.share, apart.own) == (1, 1)
+    assert (apart.share, apart.own_prototype) == (1, 1)
     assert apart.within > 0.99
     assert abs(apart.between) < 0.05
     assert mixed.share < 0.5
-    assert mixed.own is not None
-    assert mixed.own < 0.6
+    assert mixed.own_prototype is not None
+    assert mixed.own_prototype < 0.6
     assert abs(mixed.within - mixed.between) < 0.1
 
 
@@ -105,27 +105,27 @@ def test_the_most_frequent_classes_come_first_and_the_others_are_named_as_left_o
     root = make(classes=tuple("abcdef"))
     split = Shards(root / TEST)
     count = split.targets.sum(0)
-    chosen = features.points(split, 4, (), most=1000)
+    chosen = features.points(split, 4, (), limit=1000)
     assert sorted(count[chosen.classes], reverse=True) == sorted(count, reverse=True)[:4]
-    assert chosen.left == "2 classes"
+    assert chosen.omitted == "2 classes"
     assert draw(root / WEIGHTS, root / TEST, root / "a.png", classes=4)[0].endswith(
         "4 of 6 classes; left out: 2 classes"
     )
-    assert features.points(split, 4, ("f", "b", "f"), most=1000).names == ["f", "b"]
+    assert features.points(split, 4, ("f", "b", "f"), limit=1000).names == ["f", "b"]
 
 
 def test_more_features_than_there_is_room_for_are_thinned_out_the_same_way_each_time(make: Make) -> None:
     split = Shards(make() / TEST)
-    every, some, again = (features.points(split, 10, (), most=most) for most in (1000, 9, 9))
+    every, some, again = (features.points(split, 10, (), limit=limit) for limit in (1000, 9, 9))
     assert list(some.rows) == list(again.rows)
     assert set(zip(some.rows, some.kinds, strict=True)) < set(zip(every.rows, every.kinds, strict=True))
-    assert (len(some.rows), some.left) == (9, f"{len(every.rows) - 9} further features")
+    assert (len(some.rows), some.omitted) == (9, f"{len(every.rows) - 9} further features")
 
 
 def test_labels_that_are_neither_present_nor_absent_are_not_drawn(make: Make) -> None:
     split = Shards(make() / TEST)
     split.ignored[:10] = True
-    assert features.points(split, 10, (), most=1000).rows.min() >= 10
+    assert features.points(split, 10, (), limit=1000).rows.min() >= 10
 
 
 def test_many_classes_with_odd_names_are_drawn(make: Make) -> None:
@@ -138,7 +138,7 @@ def test_many_classes_with_odd_names_are_drawn(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("changes", "sentence"),
     [
         ({"labels": ("zebra",)}, "zebra"),
         ({"labels": ("cat",)}, "too few"),
@@ -148,13 +148,13 @@ def test_many_classes_with_odd_names_are_drawn(make: Make) -> None:
         ({"shards": "nowhere"}, "nowhere"),
     ],
 )
-def test_what_cant_be_drawn_is_refused_and_leaves_nothing(make: Make, asked: dict[str, object], said: str) -> None:
+def test_invalid_request_is_refused_and_leaves_nothing(make: Make, changes: dict[str, object], sentence: str) -> None:
     root = make()
-    given = {"model": WEIGHTS, "shards": TEST, "out": "drawing.png", **asked}
-    paths = {name: root / str(value) for name, value in given.items() if name in ("model", "shards", "out")}
-    others = {name: value for name, value in asked.items() if name not in paths}
-    with pytest.raises(SadclError, match=said):
-        draw(**paths, **others)  # type: ignore[arg-type]
+    arguments = {"model": WEIGHTS, "shards": TEST, "out": "drawing.png", **changes}
+    paths = {name: root / str(value) for name, value in arguments.items() if name in ("model", "shards", "out")}
+    options = {name: value for name, value in changes.items() if name not in paths}
+    with pytest.raises(SadclError, match=sentence):
+        draw(**paths, **options)  # type: ignore[arg-type]
     assert not list(root.glob("drawing*"))
 
 
@@ -162,7 +162,7 @@ def test_a_model_of_other_classes_is_refused(make: Make) -> None:
     root = make()
     tensors, head = checkpoint.load_tensors(root / WEIGHTS)
     checkpoint.save(root / WEIGHTS, tensors, {**head, "classes": ["cat", "kite", "dog"]})
-    with pytest.raises(SadclError, match="other classes"):
+    with pytest.raises(SadclError, match="different classes"):
         draw(root / WEIGHTS, root / TEST, root / "drawing.png")
 
 

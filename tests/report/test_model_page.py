@@ -23,25 +23,25 @@ class Elements(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.all: list[tuple[str, dict[str, str | None]]] = []
         self.words = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.all.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self.words += data if self.found and self.found[-1][0] != "style" else ""
+        self.words += data if self.all and self.all[-1][0] != "style" else ""
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
+        return [attributes for name, attributes in self.all if name == tag]
 
 
 def rendered(root: Path) -> str:
     return model_page.render(root, params.Gate(**yaml.safe_load((root / "params.yaml").read_text())["gate"]))
 
 
-def test_the_stage_writes_one_page_that_needs_nothing_else(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stage_writes_one_self_contained_page(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(make())
     assert "reports/report.html" in report.main()
     text = Path("reports/report.html").read_text(encoding="utf-8")
@@ -62,12 +62,12 @@ def test_the_same_files_give_the_same_bytes(make: Make) -> None:
     assert rendered(root) == rendered(root)
 
 
-def test_the_verdict_stands_first_with_a_row_for_each_rule(make: Make) -> None:
+def test_verdict_comes_first_with_a_row_for_each_rule(make: Make) -> None:
     root = make()
     verdict, text = files.read_json(root / "reports/verdict.json"), Elements(rendered(root)).words
     places = [text.index(words) for words in (verdict["words"], *(rule["words"] for rule in verdict["rules"]))]
     assert places == sorted(places)
-    assert places[-1] < text.index("Figures")
+    assert places[-1] < text.index("Metrics")
     assert "– not applicable" in text
 
 
@@ -78,18 +78,18 @@ def test_a_refused_verdict_without_a_map_is_a_page_too(make: Make) -> None:
     assert "! refused" in text
 
 
-def test_figures_stand_beside_sarl_champion_and_published_ones(make: Make) -> None:
+def test_metrics_are_compared_with_sarl_champion_and_publication(make: Make) -> None:
     root = make(published=PUBLISHED, champion=True)
     figures, text = files.read_json(root / "reports/metrics.json"), Elements(rendered(root)).words
-    head = re.search(r"SADCL\s*SARL alone\s*Champion \(version 3\)\s*Published, 448 px\s*SADCL, raw weights", text)
-    assert head
-    row = text[head.end() :].split("CP")[0]
+    header = re.search(r"SADCL\s*SARL alone\s*Champion \(version 3\)\s*Published, 448 px\s*SADCL, raw weights", text)
+    assert header
+    row = text[header.end() :].split("CP")[0]
     shown = f"{figures['sadcl']['mAP']:.2f}", f"{figures['sarl']['mAP']:.2f}"
     assert re.findall(r"\d+\.\d\d", row) == [*shown, shown[1], "85.60", f"{figures['sadcl_other']['mAP']:.2f}"]
     assert "the gate does not use them" in text
 
 
-def test_a_champion_scored_on_other_labels_is_not_shown_beside_ours(make: Make) -> None:
+def test_champion_with_scores_of_other_labels_is_not_compared(make: Make) -> None:
     root = make(champion=True)
     rival = scores.read_scores(root / "reports/champion_scores.parquet")
     scores.write_scores(
@@ -98,18 +98,18 @@ def test_a_champion_scored_on_other_labels_is_not_shown_beside_ours(make: Make) 
     assert "Champion (version" not in rendered(root)
 
 
-def test_the_reason_why_there_are_no_champions_scores_is_said(make: Make) -> None:
+def test_reason_for_missing_champion_scores_is_shown(make: Make) -> None:
     root = make()
-    scores.write_scores(root / "reports/champion_scores.parquet", scores.nothing("the <champion> is lost"))
+    scores.write_scores(root / "reports/champion_scores.parquet", scores.empty_scores("the <champion> is lost"))
     assert "the &lt;champion&gt; is lost" in rendered(root)
 
 
-def test_names_from_peoples_data_stay_text(make: Make) -> None:
+def test_names_are_escaped(make: Make) -> None:
     images = [f'{EVIL}" onerror="alert(1)' + str(i) for i in range(20)]
     text = rendered(make(classes=(EVIL, "$a_{$", "_quiet"), images=images))
     elements = Elements(text)
     assert not elements.of("script")
-    assert not any("onerror" in attributes for _, attributes in elements.found)
+    assert not any("onerror" in attributes for _, attributes in elements.all)
     assert EVIL in elements.words
     assert "<script" not in text
 
@@ -125,14 +125,14 @@ def test_best_and_worst_photos_never_meet(make: Make, count: int) -> None:
 
 def test_each_label_of_a_shown_photo_has_a_map_and_a_result(make: Make) -> None:
     root = make()
-    found, elements = scores.read_scores(root / "reports/scores.parquet"), Elements(rendered(root))
-    maps = [image["alt"] for image in elements.of("img") if (image["alt"] or "").startswith("where ")]
-    best = [found.ids.index(f"photo {i}") for i in range(6)]
-    assert maps[-int(found.targets[best].sum()) :] == [
-        f"where {found.classes[j]} looked"
+    model_scores, elements = scores.read_scores(root / "reports/scores.parquet"), Elements(rendered(root))
+    maps = [image["alt"] for image in elements.of("img") if (image["alt"] or "").startswith("attention of ")]
+    best = [model_scores.ids.index(f"photo {i}") for i in range(6)]
+    assert maps[-int(model_scores.targets[best].sum()) :] == [
+        f"attention of {model_scores.classes[j]}"
         for i in best
-        for j in sorted(range(3), key=lambda j: -found.logits["sadcl"][i, j])
-        if found.targets[i, j]
+        for j in sorted(range(3), key=lambda j: -model_scores.logits["sadcl"][i, j])
+        if model_scores.targets[i, j]
     ]
     for result in ("found, ", "missed, ", "wrong, "):
         assert result in elements.words
@@ -141,15 +141,15 @@ def test_each_label_of_a_shown_photo_has_a_map_and_a_result(make: Make) -> None:
 def test_broken_rules_of_validation_stand_first_with_their_rows(make: Make) -> None:
     text = Elements(rendered(make())).words
     assert "1,234 train, 5 select, 20 test photos." in text
-    assert "did not pass validation" in text
+    assert "failed validation" in text
     assert "17 rows, the first: <b>a.jpg, b.jpg" in text
     assert text.index("Each image is labelled.") < text.index("Each image has an id of its own.")
 
 
-def test_what_the_figures_stand_on_is_said(make: Make) -> None:
+def test_provenance_is_shown(make: Make) -> None:
     text = Elements(rendered(folder := make())).words
     bound = params.load(path=folder / "params.yaml").gate.rules[0].at_least
-    for fact in ("2307", "32-true", "cpu (1 thread)", "test_efficientnet", f"at least {bound:.2f}", "nobody yet"):
+    for fact in ("2307", "32-true", "cpu (1 thread)", "test_efficientnet", f"at least {bound:.2f}", "none yet"):
         assert fact in text
 
 
@@ -165,12 +165,12 @@ def test_letters_that_no_font_here_has_are_drawn_without_a_warning() -> None:
     assert "犬と猫" in model_plots.per_class([{"class": "犬と猫", "AP": "50", "AP_sarl": "40"}])[0]
 
 
-def test_plots_of_nothing_are_plots(make: Make) -> None:
+def test_plots_without_data_are_plots(make: Make) -> None:
     """No class with a test photo, and a training without a select split, which notes zeros."""
     assert model_plots.per_class([]) == []
     assert model_plots.precision_recall([], 0.5).startswith("<svg")
     row = {"epoch": "1", "classification": "0.5", "select_mAP": "0", "select_mAP_raw": "0", "select_mAP_ema": "0"}
-    assert "there is no select split" in model_plots.training([row], "stage 1")
+    assert "no select split" in model_plots.training([row], "stage 1")
 
 
 @pytest.mark.parametrize("count", [1, 2, 80])
@@ -181,32 +181,32 @@ def test_epochs_are_whole_numbers(count: int) -> None:
     assert all(tick.isdecimal() for tick in ticks)
 
 
-def test_the_page_without_a_select_split_does_not_claim_a_choice(make: Make) -> None:
+def test_page_without_a_select_split_says_so(make: Make) -> None:
     from sadcl.weights import checkpoint
 
     root = make()
     path = root / "models/served/weights.safetensors"
-    tensors, head = checkpoint.load_tensors(path)
-    checkpoint.save(path, tensors, {**head, "select": None})
-    assert "there was no select split to choose by" in rendered(root)
+    tensors, header = checkpoint.load_tensors(path)
+    checkpoint.save(path, tensors, {**header, "select": None})
+    assert "since there is no select split" in rendered(root)
 
 
 @pytest.mark.parametrize(
-    "lost",
+    "missing",
     ["reports/metrics.json", "reports/scores.parquet", "reports/plots/per_class.csv", "models/train/history.csv"],
 )
-def test_a_missing_input_is_named(make: Make, lost: str) -> None:
+def test_a_missing_input_is_named(make: Make, missing: str) -> None:
     root = make()
-    (root / lost).unlink()
-    with pytest.raises(SadclError, match=Path(lost).name):
+    (root / missing).unlink()
+    with pytest.raises(SadclError, match=Path(missing).name):
         rendered(root)
 
 
 def test_scores_of_photos_that_the_shards_lack_are_refused(make: Make) -> None:
     root = make()
-    found = scores.read_scores(root / "reports/scores.parquet")
+    model_scores = scores.read_scores(root / "reports/scores.parquet")
     scores.write_scores(
-        root / "reports/scores.parquet", scores.Scores(**{**vars(found), "ids": ["new", *found.ids[1:]]})
+        root / "reports/scores.parquet", scores.Scores(**{**vars(model_scores), "ids": ["new", *model_scores.ids[1:]]})
     )
     with pytest.raises(SadclError, match="not in the shards"):
         rendered(root)

@@ -1,4 +1,4 @@
-"""A project with a real registry (sqlite), real photos and tiny networks; the log-in alone is a table of names."""
+"""Fixtures: a project with a real registry (sqlite), real photos and tiny networks; only the log-in is simulated."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from sadcl.evaluation.metrics import to_json
 from sadcl.registry import client
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
-from sadcl.review.after_decision import in_process
+from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
 from tests.registry import conftest as registry
 from tests.registry.conftest import Networks, World, networks, world  # noqa: F401 - fixtures
@@ -44,21 +44,21 @@ class Person:
     role: str
 
 
-class Door:
-    """Three people, one password."""
+class StaticAuthenticator:
+    """Accounts in a table, with one password."""
 
     people: ClassVar = {"rita": "reviewer", "ron": "reviewer", "rea": "reader", "tom": "trainer"}
 
     def check(self, name: str, password: str) -> Person | None:
         return Person(name, self.people[name]) if name in self.people and password == PASSWORD else None
 
-    def acting_as(self, name: str, password: str) -> AbstractContextManager[None]:
+    def logged_in_as(self, name: str, password: str) -> AbstractContextManager[None]:
         assert (name in self.people, password) == (True, PASSWORD)
         return nullcontext()
 
 
 class Clock:
-    """Time that goes on when a test says so."""
+    """Clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -68,7 +68,7 @@ class Clock:
 
 
 class Browser:
-    """What a browser does with cookies, redirects and the hidden fields of forms."""
+    """Client with cookies, redirects and hidden fields, like a browser."""
 
     def __init__(self, app: Any, base: str = "http://127.0.0.1:8000", address: str = "10.0.0.1") -> None:
         self.client = TestClient(app, base_url=base, client=(address, 50000), raise_server_exceptions=False)
@@ -77,7 +77,7 @@ class Browser:
         return self.client.get(path, **kwargs)
 
     def send(self, page: str, to: str, **fields: str) -> httpx.Response:
-        """Open a page and send a form to an address with the hidden fields that the page has."""
+        """Open a page and submit a form with the hidden fields of that page."""
         hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', self.get(page).text)
         assert "csrf" in dict(hidden)
         return self.client.post(to, data={**dict(hidden), **fields})
@@ -105,8 +105,8 @@ def states(world: World, networks: Networks) -> World:
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No registry of the person who runs the tests, and no page that leans on the present folder."""
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the registry of the person who runs the tests, and the project folder as current folder."""
     monkeypatch.delenv(client.ADDRESS, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -131,7 +131,7 @@ def clock() -> Clock:
 @pytest.fixture
 def page(reign: Path, clock: Clock) -> Any:
     """The app of a project where version 3 challenges version 1."""
-    return create_app(reign, door=Door(), clock=clock, aftermath=in_process)
+    return create_app(reign, authenticator=StaticAuthenticator(), clock=clock, after_decision=sync_in_process)
 
 
 @pytest.fixture
@@ -144,12 +144,12 @@ def rita(page: Any) -> Iterator[Browser]:
 
 
 def text(page: str) -> str:
-    """A page as it reads."""
+    """Visible text of a page."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
 def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
-    """What the stages leave behind for one model: real shards, scores, figures and verdict."""
+    """Write the outputs of the stages for one model: real shards, scores, metrics and verdict."""
     registry.leave(root, weights)
     settings = registry._settings()
     settings["gate"] = {"rules": RULES, "published": PUBLISHED}
@@ -157,26 +157,34 @@ def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
     files.write_text(root / "params.yaml", yaml.safe_dump(settings))
     truth = report.scored(root, CLASSES, PHOTOS)
     rng = np.random.default_rng(int(weights.stem))
-    sure = np.where(truth.targets, 2.0, -2.0)
-    logits = {name: (sure + rng.normal(0, noise, sure.shape)).astype(np.float32) for name in truth.logits}
+    confident = np.where(truth.targets, 2.0, -2.0)
+    logits = {name: (confident + rng.normal(0, noise, confident.shape)).astype(np.float32) for name in truth.logits}
     from sadcl.data.shards.reader import Shards
 
     test = Shards(root / "data/shards/test")
-    own = files.digest(weights)
-    digests = {"weights": own, "train_weights": own, "test_list": test.list_digest, "shards": test.digest,
-               "labels": truth.labels_digest()}  # fmt: skip
+    weights_digest = files.digest(weights)
+    digests = {
+        "weights": weights_digest, "train_weights": weights_digest, "test_list": test.list_digest,
+        "shards": test.digest, "labels": truth.labels_digest(),
+    }  # fmt: skip
     cost = {"bytes": weights.stat().st_size, "parameters": 1000}
-    found = replace(truth, logits=logits, digests=digests, seen=dict.fromkeys(logits, 0), cost={"sadcl": cost})
-    figures = {name: {**to_json(found.figures(name, 0.5)), "ECE": found.calibration_error(name)} for name in logits}
+    version_scores = replace(truth, logits=logits, digests=digests, seen=dict.fromkeys(logits, 0), cost={"sadcl": cost})
+    figures = {
+        name: {**to_json(version_scores.figures(name, 0.5)), "ECE": version_scores.calibration_error(name)}
+        for name in logits
+    }
     metrics = {**figures, "images": len(PHOTOS), "classes": len(CLASSES), "chosen": "ema", "threshold": 0.5,
                "seen_in_training": 0, "cost": cost, "digests": digests}  # fmt: skip
-    scores.write_scores(root / "reports/scores.parquet", found)
+    scores.write_scores(root / "reports/scores.parquet", version_scores)
     files.write_json(root / "reports/metrics.json", metrics)
-    reigning = shadow.read_champion(root / "data/champion.json")
-    rival = scores.nothing(classes=CLASSES)
-    if reigning is not None:
-        theirs = scores.read_scores(root / "data/champion/scores.parquet")
-        of = {"logits": {"champion": theirs.logits["sadcl"]}, "seen": {"champion": 0}}
-        rival = replace(theirs, **of, cost={"champion": theirs.cost["sadcl"]})  # type: ignore[arg-type]
+    champion = shadow.read_champion(root / "data/champion.json")
+    champion_scores = scores.empty_scores(classes=CLASSES)
+    if champion is not None:
+        recorded_scores = scores.read_scores(root / "data/champion/scores.parquet")
+        fields = {"logits": {"champion": recorded_scores.logits["sadcl"]}, "seen": {"champion": 0}}
+        cost_of_champion = {"champion": recorded_scores.cost["sadcl"]}
+        champion_scores = replace(recorded_scores, **fields, cost=cost_of_champion)  # type: ignore[arg-type]
     gate = params.Gate(**settings["gate"])
-    files.write_json(root / "reports/verdict.json", verdict.verdict(gate, 0.5, found, metrics, rival, reigning))
+    files.write_json(
+        root / "reports/verdict.json", verdict.verdict(gate, 0.5, version_scores, metrics, champion_scores, champion)
+    )

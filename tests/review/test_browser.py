@@ -1,4 +1,4 @@
-"""What a reviewer and a second one beside her do in a real browser: one Chromium, one project that goes on changing."""
+"""Two reviewers in a real browser: one Chromium, one project that changes from test to test."""
 
 import threading
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ import uvicorn
 
 from sadcl.registry.publish import publish
 from sadcl.registry.status import status
-from sadcl.review.after_decision import in_process
+from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
 from sadcl.services import free_port
 from tests.registry.conftest import Networks, World
-from tests.review.conftest import PASSWORD, Clock, Door, leave
+from tests.review.conftest import PASSWORD, Clock, StaticAuthenticator, leave
 
 CHROMIUM = Path("/usr/bin/chromium")
 CONFLICT = "409 (Conflict)"
-"""What the browser itself says of a decision that was refused."""
+"""The browser's console message for a refused decision."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,7 +44,7 @@ def clock() -> Clock:
 def address(root: Path, clock: Clock) -> Iterator[str]:
     """The page on loopback, as a server shows it."""
     port = free_port()
-    app = create_app(root, door=Door(), clock=clock, aftermath=in_process)
+    app = create_app(root, authenticator=StaticAuthenticator(), clock=clock, after_decision=sync_in_process)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
     running = threading.Thread(target=server.run)
     running.start()
@@ -110,7 +110,7 @@ def decide(page: Any, button: str, reason: str) -> None:
     page.get_by_role("button", name=button).click()
 
 
-def said(page: Any) -> str:
+def notice(page: Any) -> str:
     return str(page.get_by_role("status").first.inner_text())
 
 
@@ -121,7 +121,7 @@ def champion(root: Path) -> str:
 def test_in_after_a_wrong_password_and_out_again(chromium: Any, address: str, complaints: list[str]) -> None:
     page = open_page(chromium, address, complaints)
     log_in(page, "rea", "a guess")
-    assert "do not belong together" in page.get_by_role("alert").inner_text()
+    assert "Wrong name or password" in page.get_by_role("alert").inner_text()
     log_in(page, "rea")
     assert "rea, reader" in page.locator("header").inner_text()
     page.get_by_role("button", name="Log out").click()
@@ -173,18 +173,18 @@ def test_two_reviewers_decide_and_the_second_is_told(rita: Any, ron: Any, root: 
     assert rita.evaluate("document.activeElement.id") == "reason"  # the browser itself asks for one
     ron.goto("/versions/4")
     decide(ron, "Reject", "it misses kites")
-    assert "rejected" in said(ron)
+    assert "rejected" in notice(ron)
     assert status(root)["challenger"] is None
     ron.goto("/versions/3")
     decide(rita, "Approve", "more kites found")
-    assert "is champion now" in said(rita)
+    assert "is champion now" in notice(rita)
     assert champion(root) == "models:/tiny/3"
     decide(ron, "Approve", "I was first to open it")
     assert "champion already" in ron.get_by_role("alert").inner_text()
     rita.get_by_role("link", name="History", exact=True).first.click()
     rita.get_by_role("link", name="Roll back").click()
     decide(rita, "Roll back to version 1", "it tags kites as cats")
-    assert "Back to tiny-production version 1" in said(rita)
+    assert "Back to tiny-production version 1" in notice(rita)
     assert champion(root) == "models:/tiny/1"
     assert [words for words in complaints if CONFLICT not in words] == []
 

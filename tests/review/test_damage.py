@@ -1,4 +1,4 @@
-"""What is gone or changed is said, and never shown as if it were whole."""
+"""Missing, changed and malformed files are reported, and never shown as valid."""
 
 import json
 import shutil
@@ -16,19 +16,19 @@ from sadcl.registry import client as store
 from sadcl.registry.audit import log
 from sadcl.review import schemas, tables
 from sadcl.review.app import create_app
-from tests.review.conftest import Browser, Door, text
+from tests.review.conftest import Browser, StaticAuthenticator, text
 
 
 def test_other_test_photos_in_the_project_are_not_shown_for_the_version_s_own(rita: Browser, reign: Path) -> None:
     for damage in (lambda: shutil.rmtree(reign / "data/shards"), lambda: shutil.rmtree(reign / "data")):
         damage()
-        page = create_app(reign, door=Door())
+        page = create_app(reign, authenticator=StaticAuthenticator())
         browser = Browser(page)
         browser.log_in()
         shown = browser.get("/versions/3").text
         assert "There are no shards" in shown
         assert "photo.jpg" not in shown
-        assert "This version is nearer to the truth" in shown
+        assert "This version is better" in shown
 
 
 def test_a_changed_verdict_is_said_and_not_shown(rita: Browser, reign: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_changed_verdict_is_said_and_not_shown(rita: Browser, reign: Path) -> 
     shutil.rmtree(reign / ".sadcl/review", ignore_errors=True)
     path.write_text(json.dumps({**json.loads(path.read_text()), "words": "All is well."}))
     page = text(rita.get("/versions/2").text)
-    assert "The verdict in the registry is not the one that the gate gave" in page
+    assert "The verdict in the registry was changed after the gate wrote it" in page
     assert "All is well." not in page
 
 
@@ -45,7 +45,7 @@ def test_changed_scores_are_said_and_not_shown(rita: Browser, reign: Path) -> No
     for path in (reign / ".sadcl/mlartifacts").rglob("scores.parquet"):
         path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     page = text(rita.get("/versions/3").text)
-    assert "evidence/scores.parquet is not the same as when it was registered" in page
+    assert "evidence/scores.parquet has changed since the version was registered" in page
     assert "Classes" not in page
 
 
@@ -81,13 +81,13 @@ def write(root: Path, name: str, content: bytes, judged: str = "") -> Path:
 def shown(rita: Browser) -> str:
     """The page about version 3, which is whole."""
     assert "Version 3" in rita.get("/").text
-    answer = rita.get("/versions/3")
-    assert answer.status_code == 200
-    assert answer.text.rstrip().endswith("</html>")
-    assert "The rest of this page could not be made" not in answer.text
-    assert answer.text.count("<h2") >= 6
-    assert ">Approve: make it the champion</button>" in answer.text
-    return text(answer.text)
+    response = rita.get("/versions/3")
+    assert response.status_code == 200
+    assert response.text.rstrip().endswith("</html>")
+    assert "The rest of this page could not be rendered" not in response.text
+    assert response.text.count("<h2") >= 6
+    assert ">Approve as champion</button>" in response.text
+    return text(response.text)
 
 
 NAN = float("nan")
@@ -97,15 +97,15 @@ NAN = float("nan")
     ("value", "words"),
     [
         ({}, "rules is missing"),
-        ([1], "the whole is no mapping"),
-        (None, "the whole is no mapping"),
-        ({"rules": "none"}, "rules is not as it should be"),
+        ([1], "the file is not a mapping"),
+        (None, "the file is not a mapping"),
+        ({"rules": "none"}, "rules is invalid"),
         ({"rules": [{"words": "no result"}]}, "rules.0.result is missing"),
-        ({"rules": [{"result": ["pass"], "words": "a list"}]}, "rules.0.result is not as it should be"),
-        ({"rules": [], "intervals": {"mAP": {"model": [1.0, 2.0]}}}, "intervals.mAP.model is not as it should be"),
-        ({"rules": [], "intervals": {"mAP": {"model": [NAN, 1.0, 2.0]}}}, "intervals.mAP.model.0 is not as it should"),
-        ({"rules": [], "intervals": {"mAP": {"model": ["90", 1.0, 2.0]}}}, "intervals.mAP.model.0 is not as it should"),
-        ({"rules": [], "intervals": {"mAP": "high"}}, "intervals.mAP is no mapping"),
+        ({"rules": [{"result": ["pass"], "words": "a list"}]}, "rules.0.result is invalid"),
+        ({"rules": [], "intervals": {"mAP": {"model": [1.0, 2.0]}}}, "intervals.mAP.model is invalid"),
+        ({"rules": [], "intervals": {"mAP": {"model": [NAN, 1.0, 2.0]}}}, "intervals.mAP.model.0 is invalid"),
+        ({"rules": [], "intervals": {"mAP": {"model": ["90", 1.0, 2.0]}}}, "intervals.mAP.model.0 is invalid"),
+        ({"rules": [], "intervals": {"mAP": "high"}}, "intervals.mAP is not a mapping"),
     ],
 )
 def test_a_verdict_that_makes_no_sense_is_said(rita: Browser, reign: Path, value: Any, words: str) -> None:
@@ -119,7 +119,7 @@ def test_a_verdict_that_makes_no_sense_is_said(rita: Browser, reign: Path, value
         (b"{", "The file is not JSON"),
         (b"\xff", "The file is not JSON"),
         (b"[" * 100_000, "The file is not JSON"),
-        (b'{"rules": [{"result": "pass", "words": "\\ud800"}]}', "the files that it is made from are damaged"),
+        (b'{"rules": [{"result": "pass", "words": "\\ud800"}]}', "its files are damaged"),
     ],
 )
 def test_a_verdict_that_can_t_be_read_is_said(rita: Browser, reign: Path, content: bytes, words: str) -> None:
@@ -135,13 +135,13 @@ DIGESTS = {"test_list": "1", "labels": "2", "shards": "3"}
     [
         ({}, "digests is missing"),
         ({"digests": {"labels": "2", "shards": "3"}}, "digests.test_list is missing"),
-        ({"digests": {**DIGESTS, "shards": 3}}, "digests.shards is not as it should be"),
-        ({"digests": DIGESTS, "sadcl": {"mAP": NAN}}, "sadcl.mAP is not as it should be"),
-        ({"digests": DIGESTS, "sadcl": {"ECE": "low"}}, "sadcl.ECE is not as it should be"),
-        ({"digests": DIGESTS, "sadcl": [1]}, "sadcl is no mapping"),
-        ({"digests": DIGESTS, "threshold": NAN}, "threshold is not as it should be"),
-        ({"digests": DIGESTS, "images": "many"}, "images is not as it should be"),
-        ({"digests": DIGESTS, "cost": {"bytes": "few"}}, "cost.bytes is not as it should be"),
+        ({"digests": {**DIGESTS, "shards": 3}}, "digests.shards is invalid"),
+        ({"digests": DIGESTS, "sadcl": {"mAP": NAN}}, "sadcl.mAP is invalid"),
+        ({"digests": DIGESTS, "sadcl": {"ECE": "low"}}, "sadcl.ECE is invalid"),
+        ({"digests": DIGESTS, "sadcl": [1]}, "sadcl is not a mapping"),
+        ({"digests": DIGESTS, "threshold": NAN}, "threshold is invalid"),
+        ({"digests": DIGESTS, "images": "many"}, "images is invalid"),
+        ({"digests": DIGESTS, "cost": {"bytes": "few"}}, "cost.bytes is invalid"),
     ],
 )
 def test_figures_that_make_no_sense_are_said(rita: Browser, reign: Path, value: Any, words: str) -> None:
@@ -154,18 +154,18 @@ def test_figures_that_make_no_sense_are_said(rita: Browser, reign: Path, value: 
     [
         ("[1, 2]", "The settings are not a mapping of sections"),
         ("a: [", "The settings are not YAML"),
-        ("gate: strict", "params.yaml can't be shown: gate is no mapping"),
+        ("gate: strict", "params.yaml can't be shown: gate is not a mapping"),
         ("gate: {published: {figures: {}}}", "can't be shown: gate.published.name is missing"),
         (
             "gate: {published: {name: a, figures: {mAP: .nan}}}",
-            "can't be shown: gate.published.figures.mAP is not as it should",
+            "can't be shown: gate.published.figures.mAP is invalid",
         ),
         (
             "gate: {published: {name: a, figures: {mAP: high}}}",
-            "can't be shown: gate.published.figures.mAP is not as it should",
+            "can't be shown: gate.published.figures.mAP is invalid",
         ),
-        ("a: &a {b: *a}", "the files that it is made from are damaged"),
-        ('gate: {published: {name: "\\ud800"}}', "Settings that are not the champion's"),
+        ("a: &a {b: *a}", "its files are damaged"),
+        ('gate: {published: {name: "\\ud800"}}', "Changed settings"),
         ("? [1, 2]\n: {3: .nan, true: 2026-01-01}", "The settings are not YAML"),
         ("{3: .nan, true: 2026-01-01}", "True – 2026-01-01"),
     ],
@@ -180,7 +180,7 @@ def test_settings_that_make_no_sense_are_said(rita: Browser, reign: Path, conten
     [
         ({"logits": {"other": np.zeros((20, 3), dtype=np.float32)}}, "There are no scores of sadcl"),
         ({"logits": {"sadcl": np.full((20, 3), np.nan, dtype=np.float32)}}, "sigmoid of the logits"),
-        ({"ids": [f"another {i}" for i in range(20)]}, "the files that it is made from are damaged (KeyError)"),
+        ({"ids": [f"another {i}" for i in range(20)]}, "its files are damaged (KeyError)"),
         ({"classes": (1, None, True)}, "None"),
     ],
 )
@@ -195,7 +195,7 @@ def test_pins_without_scores_are_said(rita: Browser, reign: Path) -> None:
     with store.connect(reign) as client:
         client.set_model_version_tag("tiny", "3", artifacts.PINS, json.dumps({"evidence/metrics.json": "no digest"}))
     page = shown(rita)
-    assert "No digest of evidence/metrics.json was pinned" in page
+    assert "The version has no digest of evidence/metrics.json" in page
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_page_that_can_t_be_finished_says_so(rita: Browser, monkeypatch: pytes
 
     monkeypatch.setattr(tables, "cost", broken)
     page = rita.get("/versions/3").text
-    assert "The rest of this page could not be made." in page
+    assert "The rest of this page could not be rendered." in page
     assert page.endswith("</html>")
     assert "secret" not in page
     assert "Approve" not in page
@@ -228,6 +228,6 @@ def test_a_page_that_can_t_be_finished_says_so(rita: Browser, monkeypatch: pytes
 
 def test_what_the_gate_judged_while_somebody_looked_is_asked_for_again(rita: Browser, reign: Path) -> None:
     path = write(reign, "verdict.json", b"{}")
-    assert "is not the one that the gate gave" in shown(rita)
+    assert "was changed after the gate wrote it" in shown(rita)
     shutil.copy(reign / "reports/verdict.json", path)
-    assert "is not the one that the gate gave" not in shown(rita)
+    assert "was changed after the gate wrote it" not in shown(rita)

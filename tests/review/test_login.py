@@ -1,4 +1,4 @@
-"""Who comes in, for how long, and what every answer says about safety."""
+"""Log-in, sessions, throttling, forms and security headers."""
 
 import re
 from pathlib import Path
@@ -9,16 +9,16 @@ import pytest
 from sadcl.errors import SadclError
 from sadcl.registry import client
 from sadcl.review.app import create_app
-from sadcl.review.forms import OPEN
+from sadcl.review.forms import FORM_LIFETIME
 from sadcl.review.security_headers import POLICY
-from sadcl.review.sessions import AGAIN
+from sadcl.review.sessions import CHECK_INTERVAL
 from tests.paths import REPOSITORY
-from tests.review.conftest import PASSWORD, Browser, Clock, Door, Person
+from tests.review.conftest import PASSWORD, Browser, Clock, Person, StaticAuthenticator
 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that registered nothing: what these tests are about does not ask the registry."""
+    """A project with an empty registry, since these tests don't read it."""
     root = tmp_path_factory.mktemp("empty")
     recipe = REPOSITORY / "recipes/demo.yaml"
     (root / "params.yaml").write_text(recipe.read_text(encoding="utf-8"))
@@ -27,7 +27,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(empty: Path, clock: Clock) -> Any:
-    return create_app(empty, door=Door(), clock=clock)
+    return create_app(empty, authenticator=StaticAuthenticator(), clock=clock)
 
 
 @pytest.fixture
@@ -35,30 +35,30 @@ def browser(page: Any) -> Browser:
     return Browser(page)
 
 
-def test_a_page_leads_to_the_log_in_and_from_there_to_itself(browser: Browser) -> None:
-    asked = browser.get("/history?x=1")
-    assert asked.url.path == "/login"
-    to = re.search(r'name="next" value="([^"]+)"', asked.text)
+def test_log_in_returns_to_the_requested_page(browser: Browser) -> None:
+    form = browser.get("/history?x=1")
+    assert form.url.path == "/login"
+    to = re.search(r'name="next" value="([^"]+)"', form.text)
     assert to is not None
-    answer = browser.log_in("rea", to=to[1])
-    assert (answer.status_code, str(answer.url)) == (200, "http://127.0.0.1:8000/history?x=1")
-    assert "rea, reader" in answer.text
+    response = browser.log_in("rea", to=to[1])
+    assert (response.status_code, str(response.url)) == (200, "http://127.0.0.1:8000/history?x=1")
+    assert "rea, reader" in response.text
 
 
 @pytest.mark.parametrize("to", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:1", "/a\nb"])
-def test_a_log_in_leads_to_no_other_site(browser: Browser, to: str) -> None:
+def test_log_in_does_not_redirect_to_other_sites(browser: Browser, to: str) -> None:
     assert str(browser.log_in(to=to).url) == "http://127.0.0.1:8000/"
 
 
 @pytest.mark.parametrize(("name", "password"), [("rita", "wrong"), ("nobody", PASSWORD), ("", "")])
-def test_a_wrong_name_and_a_wrong_password_are_answered_alike(browser: Browser, name: str, password: str) -> None:
-    answer = browser.log_in(name, password)
-    assert answer.status_code == 401
-    assert "Name and password do not belong together." in answer.text
+def test_wrong_name_and_wrong_password_get_the_same_response(browser: Browser, name: str, password: str) -> None:
+    response = browser.log_in(name, password)
+    assert response.status_code == 401
+    assert "Wrong name or password." in response.text
     assert browser.get("/").url.path == "/login"
 
 
-def test_after_five_failures_a_name_waits_and_others_do_not(browser: Browser, page: Any, clock: Clock) -> None:
+def test_five_failures_throttle_one_name(browser: Browser, page: Any, clock: Clock) -> None:
     for _ in range(5):
         assert browser.log_in("rita", "wrong").status_code == 401
     refused = browser.log_in(" RITA", PASSWORD)
@@ -69,7 +69,7 @@ def test_after_five_failures_a_name_waits_and_others_do_not(browser: Browser, pa
     assert browser.log_in("rita").status_code == 200
 
 
-def test_each_further_failure_waits_twice_as_long_and_quiet_forgets(browser: Browser, clock: Clock) -> None:
+def test_throttle_doubles_with_each_failure_and_resets_after_a_pause(browser: Browser, clock: Clock) -> None:
     for _ in range(5):
         browser.log_in("rita", "wrong")
     for wait in (15, 30, 60, 120, 240, 300, 300):
@@ -81,21 +81,21 @@ def test_each_further_failure_waits_twice_as_long_and_quiet_forgets(browser: Bro
     assert browser.log_in("rita").status_code == 200
 
 
-def test_an_address_that_tries_many_names_waits(page: Any) -> None:
-    here = Browser(page, address="10.0.0.7")
+def test_address_that_tries_many_names_is_throttled(page: Any) -> None:
+    attacker = Browser(page, address="10.0.0.7")
     for n in range(20):
-        assert here.log_in(f"name {n}", "wrong").status_code == 401
-    assert here.log_in("rita").status_code == 429
+        assert attacker.log_in(f"name {n}", "wrong").status_code == 401
+    assert attacker.log_in("rita").status_code == 429
     assert Browser(page, address="10.0.0.8").log_in("rita").status_code == 200
 
 
-def test_a_team_behind_one_address_does_not_shut_itself_out(page: Any) -> None:
+def test_successful_log_ins_do_not_throttle_an_address(page: Any) -> None:
     for _ in range(25):
         assert Browser(page).log_in("rita").status_code == 200
 
 
 @pytest.mark.parametrize(("times", "minutes", "last"), [(3, 29, 30), (47, 10, 10)], ids=["idle", "eight hours"])
-def test_a_session_ends_when_it_is_idle_and_at_all_events(
+def test_session_ends_after_idle_time_and_after_eight_hours(
     browser: Browser, clock: Clock, times: int, minutes: int, last: int
 ) -> None:
     browser.log_in()
@@ -108,93 +108,93 @@ def test_a_session_ends_when_it_is_idle_and_at_all_events(
     assert "Your session has ended." in ended.text
 
 
-def test_after_logging_out_the_cookie_is_worth_nothing(browser: Browser, page: Any) -> None:
+def test_cookie_is_invalid_after_log_out(browser: Browser, page: Any) -> None:
     browser.log_in()
-    kept = dict(browser.client.cookies)
+    cookies = dict(browser.client.cookies)
     assert browser.send("/", "/logout").url.path == "/login"
     thief = Browser(page)
-    thief.client.cookies.update(kept)
+    thief.client.cookies.update(cookies)
     assert thief.get("/").url.path == "/login"
 
 
-def test_a_log_in_gives_a_new_token_whatever_the_browser_brought(browser: Browser, page: Any) -> None:
-    name = page.state.desk.cookie
+def test_log_in_replaces_a_token_that_the_browser_sent(browser: Browser, page: Any) -> None:
+    name = page.state.context.cookie
     browser.client.cookies.set(name, "chosen by somebody else", domain="127.0.0.1")
     browser.log_in()
     assert "chosen by somebody else" not in [c.value for c in browser.client.cookies.jar if c.name == name and c.path]
     assert browser.get("/").url.path == "/"
 
 
-def test_a_log_in_from_another_site_is_refused(browser: Browser) -> None:
+def test_log_in_without_a_form_token_is_refused(browser: Browser) -> None:
     browser.get("/login")
-    answer = browser.client.post("/login", data={"name": "rita", "password": PASSWORD})
-    assert answer.status_code == 403
+    response = browser.client.post("/login", data={"name": "rita", "password": PASSWORD})
+    assert response.status_code == 403
     assert browser.get("/").url.path == "/login"
 
 
 @pytest.mark.parametrize(("base", "secure"), [("http://127.0.0.1:8000", False), ("https://localhost", True)])
-def test_the_session_cookie_is_for_this_site_s_requests_alone(page: Any, base: str, secure: bool) -> None:
+def test_session_cookie_is_http_only_same_site_and_secure(page: Any, base: str, secure: bool) -> None:
     browser = Browser(page, base)
     fields = {"csrf": form_token(browser), "name": "rita", "password": PASSWORD}
-    answer = browser.client.post("/login", data=fields, follow_redirects=False)
-    [cookie] = [c for c in answer.headers.get_list("set-cookie") if c.startswith(f"{page.state.desk.cookie}=")]
+    response = browser.client.post("/login", data=fields, follow_redirects=False)
+    [cookie] = [c for c in response.headers.get_list("set-cookie") if c.startswith(f"{page.state.context.cookie}=")]
     assert "HttpOnly" in cookie
     assert "samesite=strict" in cookie.lower()
     assert ("Secure" in cookie) is secure
-    assert PASSWORD not in answer.headers.get("set-cookie", "")
+    assert PASSWORD not in response.headers.get("set-cookie", "")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", ""])
-def test_a_name_that_somebody_points_here_is_refused(browser: Browser, host: str) -> None:
+def test_unknown_host_is_refused(browser: Browser, host: str) -> None:
     assert browser.get("/login", headers={"host": host}).status_code == 400
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8001", "localhost", "[::1]:8000"])
-def test_the_names_of_this_machine_are_answered(browser: Browser, host: str) -> None:
+def test_loopback_hosts_are_accepted(browser: Browser, host: str) -> None:
     assert browser.get("/login", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/login", "/", "/nowhere", "/docs", "/openapi.json", "/static/review.css"])
-def test_every_answer_carries_the_headers(browser: Browser, path: str) -> None:
-    answer = browser.get(path, follow_redirects=False)
-    assert answer.headers["content-security-policy"] == POLICY
+def test_every_response_has_security_headers(browser: Browser, path: str) -> None:
+    response = browser.get(path, follow_redirects=False)
+    assert response.headers["content-security-policy"] == POLICY
     assert "unsafe" not in POLICY
     assert "frame-ancestors 'none'" in POLICY
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert (answer.headers.get("cache-control") == "no-store") is not path.startswith("/static/")
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert (response.headers.get("cache-control") == "no-store") is not path.startswith("/static/")
 
 
-def test_a_fault_shows_no_traceback_and_keeps_the_headers(page: Any) -> None:
-    class Broken(Door):
+def test_internal_error_shows_no_traceback_and_has_security_headers(page: Any) -> None:
+    class Broken(StaticAuthenticator):
         def check(self, *_: str) -> None:
             raise RuntimeError("secret")
 
-    page.state.desk.door = Broken()
-    answer = Browser(page).log_in()
-    assert answer.status_code == 500
-    assert "secret" not in answer.text
-    assert answer.headers["content-security-policy"] == POLICY
+    page.state.context.authenticator = Broken()
+    response = Browser(page).log_in()
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    assert response.headers["content-security-policy"] == POLICY
 
 
-def test_a_registry_that_does_not_answer_is_a_sentence_and_no_failed_attempt(page: Any) -> None:
-    class Silent(Door):
+def test_unreachable_registry_is_reported_and_not_counted_as_a_failure(page: Any) -> None:
+    class Silent(StaticAuthenticator):
         def check(self, *_: str) -> None:
             raise SadclError("The registry can't be reached", fix="Start the server")
 
-    browser, page.state.desk.door = Browser(page), Silent()
+    browser, page.state.context.authenticator = Browser(page), Silent()
     for _ in range(6):
-        answer = browser.log_in()
-        assert answer.status_code == 503
-        assert "The registry can&#39;t be reached. Start the server." in answer.text
+        response = browser.log_in()
+        assert response.status_code == 503
+        assert "The registry can&#39;t be reached. Start the server." in response.text
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
-def test_nothing_describes_the_page_to_strangers(browser: Browser, path: str) -> None:
+def test_api_schema_is_not_published(browser: Browser, path: str) -> None:
     assert browser.get(path).status_code == 404
 
 
-def test_forms_are_bounded_and_of_one_kind(browser: Browser) -> None:
+def test_forms_have_limits_of_size_and_one_content_type(browser: Browser) -> None:
     post = browser.client.post
     kind = {"content-type": "application/x-www-form-urlencoded"}
     assert post("/login", content=b"name=" + b"x" * 70_000, headers=kind).status_code == 413
@@ -203,85 +203,83 @@ def test_forms_are_bounded_and_of_one_kind(browser: Browser) -> None:
     assert post("/login", json={"name": "rita"}).status_code == 415
 
 
-def test_a_password_stands_nowhere_but_in_memory(browser: Browser, page: Any, empty: Path) -> None:
+def test_password_is_only_in_memory(browser: Browser, page: Any, empty: Path) -> None:
     browser.log_in()
-    known = list(page.state.desk.sessions._by_token.values())
+    known = list(page.state.context.sessions._by_token.values())
     assert len(known) == 1
     assert PASSWORD not in repr(known)
     assert not [path for path in empty.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
 
 
-def test_a_registry_without_accounts_is_refused_at_the_start(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_without_accounts_is_refused_at_start(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SADCL_PROJECT", str(empty))
     monkeypatch.delenv(client.ADDRESS, raising=False)
     with pytest.raises(SadclError, match=r"needs a registry with accounts.*sadcl up"):
         create_app()
 
 
-class Changing(Door):
-    """The log-in of a registry whose accounts change; counts how often it is asked."""
+class Changing(StaticAuthenticator):
+    """Registry whose accounts change; counts its checks."""
 
     def __init__(self) -> None:
-        self.gone, self.asked, self.roles, self.silent = set[str](), 0, dict(Door.people), False
+        self.deleted, self.checks, self.roles, self.unreachable = set[str](), 0, dict(StaticAuthenticator.people), False
 
     def check(self, name: str, password: str) -> Person | None:
-        self.asked += 1
-        if self.silent:
+        self.checks += 1
+        if self.unreachable:
             raise SadclError("The registry can't be reached", fix="Start the server")
-        known = super().check(name, password)
-        return None if known is None or name in self.gone else Person(name, self.roles[name])
+        person = super().check(name, password)
+        return None if person is None or name in self.deleted else Person(name, self.roles[name])
 
 
 @pytest.fixture
-def door(page: Any) -> Changing:
-    page.state.desk.door = Changing()
-    return page.state.desk.door  # type: ignore[no-any-return]
+def authenticator(page: Any) -> Changing:
+    page.state.context.authenticator = Changing()
+    return page.state.context.authenticator  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("path", ["/", "/versions/3/better/0/photo.jpg"])
-def test_a_session_ends_when_the_account_is_gone_or_has_another_password(
-    browser: Browser, door: Changing, clock: Clock, path: str
-) -> None:
+def test_session_ends_with_the_account(browser: Browser, authenticator: Changing, clock: Clock, path: str) -> None:
     browser.log_in()
-    door.gone.add("rita")
-    clock.now += AGAIN
+    authenticator.deleted.add("rita")
+    clock.now += CHECK_INTERVAL
     ended = browser.get(path)
     assert ended.url.path == "/login"
     assert "Your session has ended." in ended.text
-    door.gone.clear()
+    authenticator.deleted.clear()
     assert browser.get("/").url.path == "/login"
 
 
-def test_the_registry_is_asked_about_a_session_once_a_minute(browser: Browser, door: Changing, clock: Clock) -> None:
+def test_registry_confirms_a_session_once_a_minute(browser: Browser, authenticator: Changing, clock: Clock) -> None:
     browser.log_in()
     for minute in range(3):
         for _ in range(5):
             assert browser.get("/").url.path == "/"
-        assert door.asked == 1 + minute
-        clock.now += AGAIN
+        assert authenticator.checks == 1 + minute
+        clock.now += CHECK_INTERVAL
 
 
-def test_a_role_that_was_taken_away_is_gone_within_a_minute(browser: Browser, door: Changing, clock: Clock) -> None:
+def test_changed_role_takes_effect_within_a_minute(browser: Browser, authenticator: Changing, clock: Clock) -> None:
     browser.log_in()
-    door.roles["rita"] = "reader"
-    clock.now += AGAIN
+    authenticator.roles["rita"] = "reader"
+    clock.now += CHECK_INTERVAL
     assert "rita, reader" in browser.get("/").text
 
 
-def test_a_registry_that_is_away_ends_no_session_and_keeps_nobody_in(
-    browser: Browser, door: Changing, clock: Clock
+def test_unreachable_registry_keeps_sessions_and_allows_log_out(
+    browser: Browser, authenticator: Changing, clock: Clock
 ) -> None:
     browser.log_in()
-    door.silent = True
-    clock.now += AGAIN
-    answer = browser.get("/")
-    assert (answer.status_code, answer.url.path) == (503, "/")
-    assert "The registry can&#39;t be reached. Start the server." in answer.text
-    token = re.search(r'name="csrf" value="([^"]+)"', answer.text)
-    door.silent = False
+    authenticator.unreachable = True
+    clock.now += CHECK_INTERVAL
+    response = browser.get("/")
+    assert (response.status_code, response.url.path) == (503, "/")
+    assert "The registry can&#39;t be reached. Start the server." in response.text
+    token = re.search(r'name="csrf" value="([^"]+)"', response.text)
+    authenticator.unreachable = False
     assert browser.get("/").status_code == 200
-    door.silent = True
-    clock.now += AGAIN
+    authenticator.unreachable = True
+    clock.now += CHECK_INTERVAL
     assert token is not None
     assert browser.client.post("/logout", data={"csrf": token[1]}).url.path == "/login"
 
@@ -291,30 +289,30 @@ def test_a_registry_that_is_away_ends_no_session_and_keeps_nobody_in(
     [("ri\0ta", PASSWORD), ("rita\x1b", PASSWORD), ("n" * 201, PASSWORD), ("rita", "p" * 1001), ("rita", "a\0b"),
      ("rita:a", "long password"), ("rita", ""), ("", "")],
 )  # fmt: skip
-def test_what_nobody_is_called_is_counted_and_not_asked_about(
-    browser: Browser, door: Changing, name: str, password: str
+def test_impossible_names_count_as_failures_without_a_request(
+    browser: Browser, authenticator: Changing, name: str, password: str
 ) -> None:
     for _ in range(5):
-        answer = browser.log_in(name, password)
-        assert (answer.status_code, "Name and password do not belong together." in answer.text) == (401, True)
+        response = browser.log_in(name, password)
+        assert (response.status_code, "Wrong name or password." in response.text) == (401, True)
     assert browser.log_in(name, password).status_code == 429
-    assert door.asked == 0
+    assert authenticator.checks == 0
 
 
-def test_each_form_is_for_the_browser_that_it_was_shown_to_last(browser: Browser, page: Any, clock: Clock) -> None:
-    shown = [form_token(browser) for _ in range(2)]
-    assert len(set(shown)) == 2
+def test_form_token_is_for_one_browser_and_one_hour(browser: Browser, page: Any, clock: Clock) -> None:
+    tokens = [form_token(browser) for _ in range(2)]
+    assert len(set(tokens)) == 2
     fields = {"name": "rita", "password": PASSWORD}
-    for token in (shown[0], form_token(Browser(page))):
+    for token in (tokens[0], form_token(Browser(page))):
         refused = browser.client.post("/login", data={"csrf": token, **fields})
         assert (refused.status_code, "Try again." in refused.text) == (403, True)
     late = form_token(browser)
-    clock.now += OPEN
+    clock.now += FORM_LIFETIME
     assert browser.client.post("/login", data={"csrf": late, **fields}).status_code == 403
     assert browser.client.post("/login", data={"csrf": form_token(browser), **fields}).url.path == "/"
 
 
-def test_one_who_guesses_at_a_name_shuts_out_nobody_who_logged_in_before(page: Any) -> None:
+def test_guessing_does_not_lock_out_people_who_logged_in_before(page: Any) -> None:
     assert Browser(page, address="127.0.0.1").log_in("rita").status_code == 200
     thief = Browser(page, address="127.0.0.1")
     for _ in range(30):

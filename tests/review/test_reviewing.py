@@ -10,15 +10,15 @@ from sadcl.registry import client as store
 from sadcl.registry import schema
 from sadcl.registry.audit import log
 from sadcl.registry.status import status
-from sadcl.review.after_decision import in_process
+from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
-from tests.review.conftest import Browser, Clock, Door, text
+from tests.review.conftest import Browser, Clock, StaticAuthenticator, text
 
 
 def champion(root: Path) -> tuple[str | None, str | None]:
-    """Sources of champion and champion before."""
-    now = status(root)
-    return tuple(now[who] and now[who]["source"] for who in ("champion", "previous"))
+    """Sources of champion and previous champion."""
+    aliases = status(root)
+    return tuple(aliases[name] and aliases[name]["source"] for name in ("champion", "previous"))
 
 
 def verdict(root: Path, number: int) -> str:
@@ -28,7 +28,7 @@ def verdict(root: Path, number: int) -> str:
 
 
 def judge_anew(root: Path, number: int) -> None:
-    """The gate says pass again, in other words."""
+    """Replace the digest, as a second judgement of the gate would."""
     with store.connect(root) as client:
         client.set_model_version_tag("tiny", str(number), schema.VERDICT_DIGEST, "f" * 64)
 
@@ -36,42 +36,42 @@ def judge_anew(root: Path, number: int) -> None:
 FIRST, THIRD = "models:/tiny/1", "models:/tiny/3"
 
 
-def test_an_approval_makes_the_champion_and_says_so_once(rita: Browser, reign: Path) -> None:
-    answer = rita.send("/versions/3", "/versions/3", action="approve", reason="  more kites <b>found</b> ")
-    assert (answer.status_code, answer.url.path) == (200, "/versions/3")
-    assert "Version 3 of tiny is champion now" in answer.text
-    assert "The project&#39;s files are in line." in answer.text
+def test_approval_sets_the_champion_and_shows_one_notice(rita: Browser, reign: Path) -> None:
+    response = rita.send("/versions/3", "/versions/3", action="approve", reason="  more kites <b>found</b> ")
+    assert (response.status_code, response.url.path) == (200, "/versions/3")
+    assert "Version 3 of tiny is champion now" in response.text
+    assert "The project&#39;s files are in line." in response.text
     assert champion(reign) == (THIRD, FIRST)
     assert files.read_json(reign / "data/champion.json")["challenger"] == THIRD
     assert log.entries(reign)[-1]["reason"] == "more kites <b>found</b>"
     again = rita.get("/versions/3").text
     assert "is champion now" not in again
-    assert "Champion of then" in again
+    assert "Earlier champion" in again
     history = rita.get("/history").text
     assert "more kites &lt;b&gt;found&lt;/b&gt;" in history
-    assert "Approved version 3 in production 1 → 2" in text(history)
+    assert "Approved version 3 production version 1 → 2" in text(history)
 
 
-def test_a_decision_needs_a_reason_of_some_length(rita: Browser, reign: Path) -> None:
+def test_decision_needs_a_reason_within_the_limit(rita: Browser, reign: Path) -> None:
     for action in ("approve", "reject"):
-        for reason, words in (("", "needs a reason"), (" \r\n ", "needs a reason"), ("x" * 2001, "at most 2,000")):
-            answer = rita.send("/versions/3", "/versions/3", action=action, reason=reason)
-            assert answer.status_code == 400
-            assert words in text(answer.text)
+        for reason, words in (("", "Give a reason"), (" \r\n ", "Give a reason"), ("x" * 2001, "at most 2,000")):
+            response = rita.send("/versions/3", "/versions/3", action=action, reason=reason)
+            assert response.status_code == 400
+            assert words in text(response.text)
     assert champion(reign) == (FIRST, None)
 
 
-def test_a_version_that_failed_is_not_approved(rita: Browser, reign: Path) -> None:
+def test_failed_version_can_not_be_approved(rita: Browser, reign: Path) -> None:
     assert "<textarea" not in rita.get("/versions/2").text
     fields = {"action": "approve", "reason": "I like it", "verdict": verdict(reign, 2)}
-    answer = rita.send("/versions/2", "/versions/2", **fields)
-    assert answer.status_code == 409
-    assert "Its verdict is fail" in answer.text
+    response = rita.send("/versions/2", "/versions/2", **fields)
+    assert response.status_code == 409
+    assert "verdict is fail" in response.text
     assert champion(reign) == (FIRST, None)
 
 
 @pytest.mark.parametrize("action", ["approve", "reject"])
-def test_a_version_that_was_judged_anew_is_looked_at_again_first(rita: Browser, reign: Path, action: str) -> None:
+def test_decision_on_an_outdated_verdict_is_refused(rita: Browser, reign: Path, action: str) -> None:
     old = verdict(reign, 3)
     assert f'name="verdict" value="{old}"' in rita.get("/versions/3").text
     judge_anew(reign, 3)
@@ -79,7 +79,7 @@ def test_a_version_that_was_judged_anew_is_looked_at_again_first(rita: Browser, 
     for seen in (old, ""):
         late = rita.send("/versions/3", "/versions/3", **fields, verdict=seen)
         assert late.status_code == 409
-        assert "It was judged anew since it was looked at" in late.text
+        assert "The verdict has changed since you looked at it" in late.text
         assert ">as I saw it</textarea>" in late.text
     assert champion(reign) == (FIRST, None)
     assert status(reign)["challenger"]["version"] == "3"
@@ -92,18 +92,18 @@ def test_only_reviewers_decide(page: Any, reign: Path) -> None:
         browser = Browser(page)
         browser.log_in(name)
         for to in ("/versions/3", "/rollback"):
-            answer = browser.send("/", to, action="approve", reason="mine", champion="1")
-            assert answer.status_code == 403
-            assert "a reviewer decides" in answer.text
+            response = browser.send("/", to, action="approve", reason="mine", champion="1")
+            assert response.status_code == 403
+            assert "Only reviewers decide" in response.text
         assert browser.get("/rollback").status_code == 403
     assert champion(reign) == (FIRST, None)
 
 
-def test_a_form_of_another_site_or_another_session_decides_nothing(rita: Browser, page: Any, reign: Path) -> None:
+def test_form_of_another_session_is_refused(rita: Browser, page: Any, reign: Path) -> None:
     ron = Browser(page)
     ron.log_in("ron")
-    theirs = page.state.desk.sessions.get(ron.client.cookies[page.state.desk.cookie])
-    for token in ({}, {"csrf": ""}, {"csrf": theirs.csrf}):
+    other_session = page.state.context.sessions.get(ron.client.cookies[page.state.context.cookie])
+    for token in ({}, {"csrf": ""}, {"csrf": other_session.csrf}):
         for to in ("/versions/3", "/rollback", "/logout"):
             fields = {"action": "approve", "reason": "not mine", "champion": "1", **token}
             assert rita.client.post(to, data=fields).status_code == 403
@@ -111,19 +111,19 @@ def test_a_form_of_another_site_or_another_session_decides_nothing(rita: Browser
     assert rita.get("/").url.path == "/"
 
 
-def test_nobody_decides_without_a_log_in(page: Any, reign: Path) -> None:
-    answer = Browser(page).client.post("/versions/3", data={"action": "approve", "reason": "mine"})
-    assert answer.url.path == "/login"
+def test_decision_needs_a_log_in(page: Any, reign: Path) -> None:
+    response = Browser(page).client.post("/versions/3", data={"action": "approve", "reason": "mine"})
+    assert response.url.path == "/login"
     assert champion(reign) == (FIRST, None)
 
 
-def test_neither_approve_nor_reject_is_no_decision(rita: Browser, reign: Path) -> None:
+def test_unknown_action_is_refused(rita: Browser, reign: Path) -> None:
     assert rita.send("/versions/3", "/versions/3", reason="mine").status_code == 400
     assert champion(reign) == (FIRST, None)
 
 
-def test_the_very_first_champion_is_named_as_such(begun: Path) -> None:
-    browser = Browser(create_app(begun, door=Door(), aftermath=in_process))
+def test_first_champion_needs_confirmation(begun: Path) -> None:
+    browser = Browser(create_app(begun, authenticator=StaticAuthenticator(), after_decision=sync_in_process))
     browser.log_in()
     assert "There is no champion to compare with." in browser.get("/versions/1").text
     refused = browser.send("/versions/1", "/versions/1", action="approve", reason="good")
@@ -134,35 +134,35 @@ def test_the_very_first_champion_is_named_as_such(begun: Path) -> None:
     assert champion(begun) == (FIRST, None)
 
 
-def test_two_reviewers_at_once_one_wins_and_the_other_is_told(rita: Browser, page: Any, reign: Path) -> None:
+def test_second_of_two_concurrent_decisions_is_refused(rita: Browser, page: Any, reign: Path) -> None:
     ron = Browser(page)
     ron.log_in("ron")
-    token = page.state.desk.sessions.get(ron.client.cookies[page.state.desk.cookie]).csrf
-    shown = {"csrf": token, "verdict": verdict(reign, 3)}
+    token = page.state.context.sessions.get(ron.client.cookies[page.state.context.cookie]).csrf
+    fields = {"csrf": token, "verdict": verdict(reign, 3)}
     assert rita.send("/versions/3", "/versions/3", action="approve", reason="hers").status_code == 200
-    late = ron.client.post("/versions/3", data={**shown, "action": "approve", "reason": "his"})
+    late = ron.client.post("/versions/3", data={**fields, "action": "approve", "reason": "his"})
     assert late.status_code == 409
     assert "This model is the champion already" in late.text
     assert log.entries(reign)[-1]["reason"] == "hers"
 
 
-def test_back_to_the_champion_before(rita: Browser, reign: Path) -> None:
-    assert "There is no champion to go back to." in rita.get("/rollback").text
+def test_rollback_restores_the_previous_champion(rita: Browser, reign: Path) -> None:
+    assert "There is no previous champion." in rita.get("/rollback").text
     rita.send("/versions/3", "/versions/3", action="approve", reason="better")
     assert 'href="/rollback"' in rita.get("/history").text
-    asked = rita.get("/rollback").text
-    assert "makes version 1 the champion again, in place of version 3" in asked
+    confirmation = rita.get("/rollback").text
+    assert "makes version 1 the champion again, in place of version 3" in confirmation
     refused = rita.send("/rollback", "/rollback", champion="2", reason=" ")
     assert refused.status_code == 400
     assert champion(reign) == (THIRD, FIRST)
-    answer = rita.send("/rollback", "/rollback", champion="2", reason="tags kites as cats")
-    assert (answer.status_code, answer.url.path) == (200, "/history")
-    assert "Back to tiny-production version 1" in answer.text
+    response = rita.send("/rollback", "/rollback", champion="2", reason="tags kites as cats")
+    assert (response.status_code, response.url.path) == (200, "/history")
+    assert "Back to tiny-production version 1" in response.text
     assert champion(reign) == (FIRST, THIRD)
-    assert "Rolled back to version 1" in text(answer.text)
+    assert "Rolled back to version 1" in text(response.text)
 
 
-def test_an_old_page_does_not_roll_back_a_second_time(rita: Browser, page: Any, reign: Path) -> None:
+def test_outdated_page_does_not_roll_back_again(rita: Browser, page: Any, reign: Path) -> None:
     ron = Browser(page)
     ron.log_in("ron")
     rita.send("/versions/3", "/versions/3", action="approve", reason="better")
@@ -174,14 +174,14 @@ def test_an_old_page_does_not_roll_back_a_second_time(rita: Browser, page: Any, 
     assert champion(reign) == (FIRST, THIRD)
 
 
-def test_a_rollback_needs_a_champion_before(rita: Browser, reign: Path) -> None:
-    answer = rita.send("/", "/rollback", champion="1", reason="no good")
-    assert answer.status_code == 409
-    assert "no previous champion" in answer.text
+def test_rollback_needs_a_previous_champion(rita: Browser, reign: Path) -> None:
+    response = rita.send("/", "/rollback", champion="1", reason="no good")
+    assert response.status_code == 409
+    assert "no previous champion" in response.text
     assert champion(reign) == (FIRST, None)
 
 
-def test_a_decision_stands_when_the_files_can_t_follow(
+def test_decision_stands_when_synchronisation_fails(
     rita: Browser, reign: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sadcl.errors import SadclError
@@ -191,32 +191,31 @@ def test_a_decision_stands_when_the_files_can_t_follow(
         raise SadclError("The disk is full", fix="Free some space")
 
     monkeypatch.setattr(sync, "sync", full)
-    answer = rita.send("/versions/3", "/versions/3", action="approve", reason="better")
+    response = rita.send("/versions/3", "/versions/3", action="approve", reason="better")
     assert (
-        "The decision stands, but the project&#39;s files could not be brought in line. The disk is full."
-        in answer.text
+        "The decision stands, but the project&#39;s files could not be synchronised. The disk is full." in response.text
     )
     assert champion(reign) == (THIRD, FIRST)
 
 
-def test_a_rejection_is_noted_and_the_version_challenges_no_more(rita: Browser, reign: Path) -> None:
-    answer = rita.send("/versions/3", "/versions/3", action="reject", reason="it misses kites")
-    assert (answer.status_code, answer.url.path) == (200, "/versions/3")
-    assert "Rejected" in answer.text
+def test_rejection_removes_the_challenger(rita: Browser, reign: Path) -> None:
+    response = rita.send("/versions/3", "/versions/3", action="reject", reason="it misses kites")
+    assert (response.status_code, response.url.path) == (200, "/versions/3")
+    assert "Rejected" in response.text
     assert champion(reign) == (FIRST, None)
     assert status(reign)["challenger"] is None
     assert "it misses kites" in rita.get("/history").text
 
 
 @pytest.mark.slow
-def test_the_flow_follows_a_decision_though_prefect_s_server_is_away(
+def test_flow_runs_after_a_decision_without_prefects_server(
     reign: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    rita = Browser(create_app(reign, door=Door(), clock=clock))
+    rita = Browser(create_app(reign, authenticator=StaticAuthenticator(), clock=clock))
     rita.log_in()
-    answer = text(rita.send("/versions/3", "/versions/3", action="approve", reason="better").text)
-    assert "Version 3 of tiny is champion now" in answer
-    assert "The project's files are in line." in answer
-    assert "without it" not in answer
+    response = text(rita.send("/versions/3", "/versions/3", action="approve", reason="better").text)
+    assert "Version 3 of tiny is champion now" in response
+    assert "The project's files are in line." in response
+    assert "without it" not in response
     assert champion(reign) == (THIRD, FIRST)

@@ -1,4 +1,4 @@
-"""The page on the real guarded server: people log in with its accounts, and it says no where the page does not."""
+"""Review page on the real guarded server: its accounts log in, and it refuses what the page allows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from sadcl.registry import client
 from sadcl.registry.audit import log
-from sadcl.review.after_decision import by_flow, in_process
+from sadcl.review.after_decision import sync_by_flow, sync_in_process
 from sadcl.review.app import create_app
 from tests.guard.conftest import REA, RITA, ROB, TOM, Team, crew, password, reigning  # noqa: F401 - fixtures
 from tests.review.conftest import Browser, Clock, text
@@ -17,15 +17,15 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def app(reigning: Team, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
-    """The page as it is started: the log-in is the server's."""
+    """The page with the server's own log-in."""
     monkeypatch.setenv(client.ADDRESS, reigning.address)
     monkeypatch.chdir(reigning.root)
-    return create_app(reigning.root, clock=clock, aftermath=in_process)
+    return create_app(reigning.root, clock=clock, after_decision=sync_in_process)
 
 
 @pytest.fixture
 def come(app: Any) -> Iterator[Any]:
-    """Somebody logs in."""
+    """Log in as a person."""
     browsers = []
 
     def log_in(name: str) -> Browser:
@@ -51,31 +51,31 @@ def test_a_decision_carries_the_name_of_who_is_logged_in(reigning: Team, come: A
     page = text(rob.get("/").text)
     assert f"Challenger Version {number}" in page
     assert f"by {TOM}" in page
-    answer = rob.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="mine to say")
-    assert (answer.status_code, "is champion now" in answer.text) == (200, True)
+    response = rob.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="mine to say")
+    assert (response.status_code, "is champion now" in response.text) == (200, True)
     assert log.entries(reigning.root)[-1]["user"] == ROB
     assert f"Approved version {number}" in text(come(REA).get("/history").text)
-    back = rob.send("/rollback", "/rollback", champion=log.entries(reigning.root)[-1]["to"], reason="and back")
-    assert (back.status_code, "Back to" in back.text) == (200, True)
+    rollback = rob.send("/rollback", "/rollback", champion=log.entries(reigning.root)[-1]["to"], reason="and back")
+    assert (rollback.status_code, "Back to" in rollback.text) == (200, True)
 
 
 def test_a_rejection_is_the_reviewer_s_and_the_flow_asks_in_their_name(
     reigning: Team, app: Any, come: Any  # noqa: F811
 ) -> None:  # fmt: skip
     number = reigning.train()
-    app.state.desk.registry.aftermath = by_flow
-    answer = come(RITA).send(f"/versions/{number}", f"/versions/{number}", action="reject", reason="no")
-    assert (answer.status_code, "is rejected" in answer.text) == (200, True)
-    assert "<p>The project&#39;s files are in line.</p>" in answer.text
+    app.state.context.registry.after_decision = sync_by_flow
+    response = come(RITA).send(f"/versions/{number}", f"/versions/{number}", action="reject", reason="no")
+    assert (response.status_code, "is rejected" in response.text) == (200, True)
+    assert "<p>The project&#39;s files are in line.</p>" in response.text
     assert (log.entries(reigning.root)[-1]["action"], log.entries(reigning.root)[-1]["user"]) == ("reject", RITA)
 
 
 def test_the_server_says_no_where_the_page_would_not(reigning: Team, app: Any, come: Any) -> None:  # noqa: F811
     number = reigning.train()
     tom = come(TOM)
-    [session] = [s for s in app.state.desk.sessions._by_token.values() if s.name == TOM]
+    [session] = [s for s in app.state.context.sessions._by_token.values() if s.name == TOM]
     session.role = "reviewer"
     before = reigning.holders()
-    answer = tom.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="it is mine")
-    assert (answer.status_code, "The registry does not allow you this" in answer.text) == (409, True)
+    response = tom.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="it is mine")
+    assert (response.status_code, "The registry does not allow you this" in response.text) == (409, True)
     assert reigning.holders() == before

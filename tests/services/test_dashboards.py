@@ -1,4 +1,4 @@
-"""Pages that run beside the loop: they answer, and they end with whoever opened them."""
+"""Dashboards answer, and end with the command that opened them."""
 
 import signal
 import socket
@@ -50,8 +50,8 @@ def test_prefects_page_asks_its_own_server(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.delenv(name, raising=False)
     port = free_port()
     with open_page("prefect", port, tmp_path) as page:
-        asked = httpx.get(f"http://{HOST}:{port}/ui-settings").json()["api_url"]
-        assert httpx.get(f"{asked}/health").json() is True
-        assert asked.startswith(f"http://{HOST}:{port}/")
+        api_url = httpx.get(f"http://{HOST}:{port}/ui-settings").json()["api_url"]
+        assert httpx.get(f"{api_url}/health").json() is True
+        assert api_url.startswith(f"http://{HOST}:{port}/")
         page.terminate()
         page.communicate(timeout=60)

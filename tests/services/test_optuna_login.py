@@ -1,4 +1,4 @@
-"""The door of Optuna's dashboard: who comes in, who may change, who has to wait."""
+"""Log-in of Optuna's dashboard: accounts, roles, throttling."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,9 @@ from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
 from sadcl.accounts.throttle import FREE
-from sadcl.accounts.users import Person
+from sadcl.accounts.users import Account
 from sadcl.errors import SadclError
-from sadcl.services.optuna_login import TRUSTED, LoginGate
+from sadcl.services.optuna_login import CACHE_SECONDS, LoginGate
 
 ROLES = {"rea": "reader", "tom": "trainer", "rita": "reviewer", "admin": "administrator"}
 REA, TOM = ("rea", "password of rea"), ("tom", "password of tom")
@@ -20,13 +20,13 @@ class Registry:
     """People by name, a clock, and how often anybody was looked up."""
 
     def __init__(self) -> None:
-        self.asked, self.now, self.away = 0, 1000.0, False
+        self.checks, self.now, self.away = 0, 1000.0, False
 
-    def check(self, name: str, password: str) -> Person | None:
-        self.asked += 1
+    def check(self, name: str, password: str) -> Account | None:
+        self.checks += 1
         if self.away:
             raise SadclError("The registry can't be reached")
-        return Person(name, ROLES[name]) if name in ROLES and password == f"password of {name}" else None
+        return Account(name, ROLES[name]) if name in ROLES and password == f"password of {name}" else None
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_people_of_the_registry_come_in_and_nobody_else(ask: Callable[..., int])
 def test_what_no_environment_can_hold_is_never_asked(
     ask: Callable[..., int], registry: Registry, auth: tuple[str, str]
 ) -> None:
-    assert (ask(auth=auth), registry.asked) == (401, 0)
+    assert (ask(auth=auth), registry.checks) == (401, 0)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -76,16 +76,16 @@ def test_a_page_from_elsewhere_changes_nothing(ask: Callable[..., int]) -> None:
 
 def test_a_log_in_is_asked_for_once_a_minute(ask: Callable[..., int], registry: Registry) -> None:
     assert [ask(auth=REA) for _ in range(10)] == [200] * 10
-    assert registry.asked == 1
-    assert (ask(auth=("rea", "password of tom")), registry.asked) == (401, 2)
-    registry.now += TRUSTED
-    assert (ask(auth=REA), registry.asked) == (200, 3)
+    assert registry.checks == 1
+    assert (ask(auth=("rea", "password of tom")), registry.checks) == (401, 2)
+    registry.now += CACHE_SECONDS
+    assert (ask(auth=REA), registry.checks) == (200, 3)
 
 
 def test_who_guesses_waits_and_who_is_known_does_not(ask: Callable[..., int], registry: Registry) -> None:
     assert ask(auth=TOM) == 200
     assert [ask(auth=("tom", f"guess {i}")) for i in range(FREE["name"] + 1)] == [401] * FREE["name"] + [429]
-    assert registry.asked == FREE["name"] + 1
+    assert registry.checks == FREE["name"] + 1
     assert ask(auth=TOM) == 200
 
 

@@ -1,4 +1,4 @@
-"""A team's servers: one command starts them, one ends them, and nothing is left."""
+"""A team's servers: one command starts them, another stops them, and no process remains."""
 
 import json
 import os
@@ -26,14 +26,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def variables(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "SADCL_"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "SADCL_"))}
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    return {**kept, "PYTHONPATH": path, "COLUMNS": "200", **more}
+    return {**environment, "PYTHONPATH": path, "COLUMNS": "200", **more}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which nothing ran yet."""
+    """A new project."""
     root = tmp_path_factory.mktemp("project")
     (root / "dvc.yaml").write_text((REPOSITORY / "dvc.yaml").read_text())
     (root / "params.yaml").write_text((REPOSITORY / "recipes/demo.yaml").read_text())
@@ -50,18 +50,18 @@ def run(project: Path, *words: str, **more: str) -> tuple[int, str]:
 
 
 def up(project: Path, port: int) -> "subprocess.Popen[str]":
-    """The servers, all of which answer by now."""
+    """Start the servers and wait until all of them answer."""
     process = subprocess.Popen(
         [*SADCL, "up", "--port", str(port)], cwd=project, env=variables(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert process.stdout is not None
-    said = []
+    output = []
     for line in process.stdout:
-        said.append(line)
-        if "ends them all" in line:
+        output.append(line)
+        if "To stop all servers" in line:
             return process
-    pytest.fail("".join(said))
+    pytest.fail("".join(output))
 
 
 def below(pid: int) -> list[psutil.Process]:
@@ -69,12 +69,12 @@ def below(pid: int) -> list[psutil.Process]:
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that have not ended; one that nobody has asked after since then counts as ended."""
-    found = []
-    for one in psutil.wait_procs(processes, timeout=0)[1]:
+    """Processes that still run; zombies don't count."""
+    running = []
+    for process in psutil.wait_procs(processes, timeout=0)[1]:
         with suppress(psutil.NoSuchProcess):
-            found += [one] if one.status() != psutil.STATUS_ZOMBIE else []
-    return found
+            running += [process] if process.status() != psutil.STATUS_ZOMBIE else []
+    return running
 
 
 def four_ports() -> int:
@@ -88,7 +88,7 @@ def _taken(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def noted(project: Path) -> dict[str, Any]:
+def read_state(project: Path) -> dict[str, Any]:
     value: dict[str, Any] = json.loads((project / ".sadcl/team/up.json").read_text())
     return value
 
@@ -98,33 +98,33 @@ def test_up_accounts_status_and_down(project: Path) -> None:
     process = up(project, port)
     try:
         address = f"http://{HOST}:{port}"
-        assert noted(project)["registry"] == address
+        assert read_state(project)["registry"] == address
         assert httpx.get(f"http://{HOST}:{port + 1}/api/health").json() is True
         assert httpx.get(f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0").status_code == 401
         secret = project / ".sadcl/team/administrator.json"
         assert secret.stat().st_mode & 0o077 == 0
         assert secret.parent.stat().st_mode & 0o077 == 0
 
-        status, said = run(project, "up", "--port", str(port))
-        assert (status, "The servers run already" in said, address in said) == (2, True, True)
-        status, said = run(
+        status, output = run(project, "up", "--port", str(port))
+        assert (status, "The servers are already running" in output, address in output) == (2, True, True)
+        status, output = run(
             project, "user", "add", "rita", "--role", "reviewer", SADCL_USER_PASSWORD="long enough for all"
         )
-        assert (status, said) == (0, "rita is a reviewer now\n")
-        status, said = run(project, "user", "list")
-        assert said.split() == ["administrator", "admin", "reviewer", "rita", "trainer", "worker"]
+        assert (status, output) == (0, "Created the account rita with the role reviewer.\n")
+        status, output = run(project, "user", "list")
+        assert output.split() == ["administrator", "admin", "reviewer", "rita", "trainer", "worker"]
         assert f"The team's registry runs at {address}, but this project uses another" in run(project, "status")[1]
         own = {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_USERNAME": "rita"}
-        status, said = run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="long enough for all")
-        assert (status, "admin: account made: rita" in said, "The log is complete: " in said) == (0, True, True)
-        assert "long enough" not in said
+        status, output = run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="long enough for all")
+        assert (status, "admin: account made: rita" in output, "The log is complete: " in output) == (0, True, True)
+        assert "long enough" not in output
         assert "does not know you" in run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="wrong")[1]
 
         servers = below(process.pid)
-        assert run(project, "down") == (0, "Everything is ended\n")
+        assert run(project, "down") == (0, "All servers are stopped\n")
         assert process.wait(30) == 143
         assert not alive(servers)
-        assert run(project, "down") == (0, "Nothing runs here\n")
+        assert run(project, "down") == (0, "No servers are running\n")
     finally:
         process.kill()
         process.communicate()
@@ -167,10 +167,10 @@ def test_ctrl_c_once_or_again_leaves_no_process(project: Path) -> None:
         servers = below(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
-        assert process.stdout.readline() == "Ending\n"
+        assert process.stdout.readline() == "Stopping\n"
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-        assert (process.returncode, "Traceback" in said) == (0, False), said
+        output, _ = process.communicate(timeout=60)
+        assert (process.returncode, "Traceback" in output) == (0, False), output
         assert not alive(servers)
     finally:
         process.kill()
@@ -178,10 +178,10 @@ def test_ctrl_c_once_or_again_leaves_no_process(project: Path) -> None:
 
 
 def test_what_a_dead_worker_and_a_killed_up_left_is_ended(project: Path) -> None:
-    """Whether or not anything was noted: `up` may be killed before it wrote a line."""
+    """`down` also works without the state file: `up` may be killed before it wrote one."""
     process = up(project, four_ports())
     servers = below(process.pid)
-    worker = next(one for one in servers if "worker" in one.cmdline())
+    worker = next(process for process in servers if "worker" in process.cmdline())
     with subprocess.Popen(["sleep", "600"], env=worker.environ(), start_new_session=True) as run_of_somebody:
         try:
             worker.kill()
@@ -189,10 +189,10 @@ def test_what_a_dead_worker_and_a_killed_up_left_is_ended(project: Path) -> None
             process.communicate()
             (project / ".sadcl/team/up.json").unlink()
             assert alive(servers)
-            assert run(project, "down") == (0, "Everything is ended\n")
+            assert run(project, "down") == (0, "All servers are stopped\n")
             assert not alive(servers)
             assert run_of_somebody.wait(0) == -signal.SIGTERM
-            assert run(project, "down") == (0, "Nothing runs here\n")
+            assert run(project, "down") == (0, "No servers are running\n")
         finally:
             run_of_somebody.kill()
             process.kill()
@@ -201,9 +201,9 @@ def test_what_a_dead_worker_and_a_killed_up_left_is_ended(project: Path) -> None
 
 def test_a_taken_port_is_named(project: Path) -> None:
     port = four_ports()
-    with socket.socket() as other:
-        other.bind((HOST, port + 1))
-        other.listen()
-        status, said = run(project, "up", "--port", str(port))
-    assert (status, f"Port {port + 1} is taken, where prefect would answer" in said) == (2, True), said
+    with socket.socket() as listener:
+        listener.bind((HOST, port + 1))
+        listener.listen()
+        status, output = run(project, "up", "--port", str(port))
+    assert (status, f"Port {port + 1}, which prefect needs, is in use" in output) == (2, True), output
     assert not (project / ".sadcl/team/up.json").exists()

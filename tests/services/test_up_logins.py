@@ -1,4 +1,4 @@
-"""Who is let in where a team's servers run, and in whose name the worker works; all tests share one team."""
+"""Log-ins of a team's servers, and the account of the worker; all tests share one team."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from sadcl.accounts import users
 from sadcl.registry import client as store
 from sadcl.registry import lookup
 from sadcl.services import HOST
-from sadcl.services.supervisor import STARTED_FOR
+from sadcl.services.supervisor import OWNER_VARIABLE
 from tests.flows.conftest import save
 from tests.paths import REPOSITORY
 from tests.registry.conftest import NAME, Networks, _settings, leave, networks  # noqa: F401 - fixtures
@@ -43,7 +43,7 @@ Path("looked.txt").write_text("looked")
 
 @dataclass(frozen=True)
 class Team:
-    """A project whose stages have just made a model, and the servers beside it."""
+    """A project with a trained model, and its servers."""
 
     root: Path
     port: int
@@ -52,13 +52,13 @@ class Team:
         return f"http://{HOST}:{self.port + after}"
 
     @property
-    def kept(self) -> dict[str, str]:
+    def secrets(self) -> dict[str, str]:
         value: dict[str, str] = files.read_json(self.root / ".sadcl/team/administrator.json")
         return value
 
     @property
     def prefect(self) -> tuple[str, str]:
-        name, _, password = self.kept["prefect"].partition(":")
+        name, _, password = self.secrets["prefect"].partition(":")
         return name, password
 
 
@@ -81,13 +81,13 @@ def team(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Iterat
     save(root)
     (root / ".sadcl").mkdir(exist_ok=True)
     optuna.create_study(study_name="a search", storage=f"sqlite:///{root}/.sadcl/optuna.db")
-    made = Team(root, four_ports())
-    running = up(root, made.port)
+    servers = Team(root, four_ports())
+    running = up(root, servers.port)
     try:
         for name, role in (("rea", "reader"), ("tom", "trainer")):
-            status, said = run(root, "user", "add", name, "--role", role, SADCL_USER_PASSWORD=PASSWORD)
-            assert status == 0, said
-        yield made
+            status, output = run(root, "user", "add", name, "--role", role, SADCL_USER_PASSWORD=PASSWORD)
+            assert status == 0, output
+        yield servers
     finally:
         run(root, "down")
         running.kill()
@@ -96,19 +96,21 @@ def team(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Iterat
 
 def test_prefects_server_answers_to_who_knows_the_string_only(team: Team) -> None:
     server = team.address(1)
-    asked = {"url": f"{server}/api/flows/filter", "json": {}}
-    assert httpx.post(**asked).status_code == 401
-    assert httpx.post(**asked, auth=("sadcl", "a guess")).status_code == 401
-    assert httpx.post(**asked, auth=team.prefect).status_code == 200
+    request = {"url": f"{server}/api/flows/filter", "json": {}}
+    assert httpx.post(**request).status_code == 401
+    assert httpx.post(**request, auth=("sadcl", "a guess")).status_code == 401
+    assert httpx.post(**request, auth=team.prefect).status_code == 200
     assert httpx.get(f"{server}/ui-settings").json()["auth"] == "BASIC"
     assert run(team.root, "user", "prefect") == (0, f"{':'.join(team.prefect)}\n")
 
 
 def test_pages_of_others_read_nothing_of_prefects_server(team: Team) -> None:
     server = team.address(1)
-    ours, others = (httpx.get(f"{server}/api/health", headers={"Origin": who}) for who in (server, team.address(2)))
-    assert ours.headers["access-control-allow-origin"] == server
-    assert "access-control-allow-origin" not in others.headers
+    own_page, other_page = (
+        httpx.get(f"{server}/api/health", headers={"Origin": origin}) for origin in (server, team.address(2))
+    )
+    assert own_page.headers["access-control-allow-origin"] == server
+    assert "access-control-allow-origin" not in other_page.headers
 
 
 def test_the_studies_are_shown_to_people_and_changed_by_more_than_readers(team: Team) -> None:
@@ -116,8 +118,8 @@ def test_the_studies_are_shown_to_people_and_changed_by_more_than_readers(team: 
     assert httpx.get(studies).status_code == 401
     assert httpx.get(studies, auth=("rea", "not her password")).status_code == 401
     assert httpx.post(studies, json=another).status_code == 401
-    [shown] = httpx.get(studies, auth=("rea", PASSWORD)).json()["study_summaries"]
-    assert shown["study_name"] == "a search"
+    [study] = httpx.get(studies, auth=("rea", PASSWORD)).json()["study_summaries"]
+    assert study["study_name"] == "a search"
     assert "<title>" in httpx.get(team.address(2), auth=("rea", PASSWORD), follow_redirects=True).text
     assert httpx.post(studies, json=another, auth=("rea", PASSWORD)).status_code == 403
     assert httpx.post(studies, json=another, auth=("tom", PASSWORD)).status_code == 201
@@ -129,24 +131,24 @@ def test_a_scheduled_run_registers_in_the_workers_name_and_its_stages_have_no_lo
     server = {"PREFECT_API_URL": f"{team.address(1)}/api"}
     login = {"PREFECT_API_AUTH_STRING": ":".join(team.prefect)}
     for refused in (["flows.deploy"], ["flows.retrain", "--no-register"]):
-        assert "The Prefect server does not know you" in command(team, *refused, **server)
+        assert "The Prefect server rejected the login" in command(team, *refused, **server)
     command(team, "flows.deploy", **server, **login)
-    asked = ["deployment", "run", "retrain/weekly", "--param", "tune_trials=0", "--watch", "--watch-interval", "1"]
-    said = command(team, "prefect", *asked, **server, **login)
-    assert "Completed" in said, said + (team.root / ".sadcl/team/logs/worker.log").read_text()
+    words = ["deployment", "run", "retrain/weekly", "--param", "tune_trials=0", "--watch", "--watch-interval", "1"]
+    output = command(team, "prefect", *words, **server, **login)
+    assert "Completed" in output, output + (team.root / ".sadcl/team/logs/worker.log").read_text()
 
     monkeypatch.setenv(store.ADDRESS, team.address())
-    assert users.check("worker", team.kept["worker"], team.root) == users.Person("worker", "trainer")
+    assert users.check_login("worker", team.secrets["worker"], team.root) == users.Account("worker", "trainer")
     with store.logged_in_as("rea", PASSWORD), store.connect(team.root) as client:
-        [version] = lookup.versions(client, NAME)
+        [version] = lookup.list_versions(client, NAME)
     assert version.user_id == "worker"
-    seen = json.loads((team.root.parent / "seen.json").read_text())
-    assert seen[STARTED_FOR] == str((team.root / ".sadcl/team").resolve())
-    assert not (set(team.kept.values()) - {"admin"}) & set(seen.values())
+    environment = json.loads((team.root.parent / "seen.json").read_text())
+    assert environment[OWNER_VARIABLE] == str((team.root / ".sadcl/team").resolve())
+    assert not (set(team.secrets.values()) - {"admin"}) & set(environment.values())
 
 
 def command(team: Team, module: str, *words: str, **more: str) -> str:
-    """What a module's command prints."""
+    """Output of a module's command."""
     home = os.fspath(team.root / ".sadcl/prefect")
     ended = subprocess.run(
         [sys.executable, "-m", module, *words], cwd=team.root, env=variables(PREFECT_HOME=home, **more), text=True,

@@ -34,7 +34,7 @@ def project(tmp_path, monkeypatch):
     scores.write_scores("reports/scores.parquet", model)
     noted = {"sadcl": to_json(model.figures("sadcl", 0.5)), "digests": model.digests, "seen_in_training": 0}
     files.write_json("reports/metrics.json", noted)
-    scores.write_scores("reports/champion_scores.parquet", scores.nothing())
+    scores.write_scores("reports/champion_scores.parquet", scores.empty_scores())
     files.write_json("data/champion.json", None)
     return tmp_path
 

@@ -28,7 +28,7 @@ def tiny_settings() -> dict[str, object]:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
-    synthetic.make(root / "data/raw/scenes", 7, SIZES)
+    synthetic.generate(root / "data/raw/scenes", 7, SIZES)
     (root / "params.yaml").write_text(yaml.safe_dump(tiny_settings()))
     settings = params.load(path=root / "params.yaml")
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 2)

@@ -65,6 +65,6 @@ def test_another_view_is_another_epochs_augmentation(project: Path) -> None:
 
 
 def test_a_backbone_that_learns_has_no_kept_maps(project: Path) -> None:
-    with pytest.raises(SadclError, match="this backbone learns"):
+    with pytest.raises(SadclError, match="training changes this backbone"):
         fit.pretrain(settings(frozen=FROZEN[:2]), Path("data/shards"))
     assert not kept()

@@ -40,8 +40,8 @@ def finish(stage: str) -> str:
 def states() -> Iterator[tuple[int, int]]:
     """Epoch and step of the state on disk."""
     for path in Path(".sadcl/state").glob("*/state.pt"):
-        at = torch.load(path, weights_only=True)["at"]
-        yield at["epoch"], at["step"]
+        progress = torch.load(path, weights_only=True)["progress"]
+        yield progress["epoch"], progress["step"]
 
 
 def kill_at(stage: str, epoch: int, step: int) -> None:
@@ -82,7 +82,7 @@ def test_stage_2_killed_and_started_again_gives_the_same_bytes(after_stage_1: Pa
     weights.unlink()
     kill_at("train", epoch, step)
     assert not weights.exists()
-    assert "goes on at epoch" in finish("train")
+    assert "resumes at epoch" in finish("train")
     assert weights.read_bytes() == undisturbed
     assert not list(Path(".sadcl/state").glob("*/state.pt")), "the state is removed when the stage is done"
 
@@ -99,7 +99,7 @@ def test_stage_1_killed_and_started_again_gives_the_same_bytes(project: Path) ->
 def test_two_trainers_never_work_on_one_state(project: Path) -> None:
     settings = params.load()
     first = fit.pretrain(settings, Path("data/shards"))
-    with first.state.held(), pytest.raises(SadclError, match="already training this model"):
+    with first.state.lock(), pytest.raises(SadclError, match="already training this model"):
         fit.pretrain(settings, Path("data/shards"))
 
 
@@ -125,12 +125,12 @@ def test_a_disk_without_room_for_the_state_is_a_sentence_and_the_next_run_goes_o
     process = start("pretrain", largest=int(len(before) * share))
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 2, printed
-    assert "nothing was half-written" in printed
+    assert "no partial file was written" in printed
     assert "Traceback" not in printed
     assert state.read_bytes() == before
     assert set(Path(".sadcl").rglob("*.part")) == parts
     assert not STAGES["pretrain"].exists()
-    assert "goes on at epoch" in finish("pretrain")
+    assert "resumes at epoch" in finish("pretrain")
 
 
 def test_a_finished_training_is_found_again(project: Path) -> None:

@@ -108,7 +108,7 @@ def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path) -> None
 
     def sometimes(settings: params.Params, report: study.Report) -> float:
         if next(calls) == 1:
-            raise SadclError("The loss is not a number", fix="Lower lr")
+            raise SadclError("The loss is not finite", fix="Lower lr")
         return 50.0
 
     study.search(found, settings, 4, sometimes, tmp_path)
@@ -124,10 +124,10 @@ def test_present_settings_that_fail_or_three_in_a_row_end_the_search(tmp_path: P
 
     def fails(settings: params.Params, report: study.Report) -> float:
         if next(calls) >= good:
-            raise SadclError("The loss is not a number", fix="Lower lr")
+            raise SadclError("The loss is not finite", fix="Lower lr")
         return 50.0
 
-    with pytest.raises(SadclError, match=r"The loss is not a number. Lower lr"):
+    with pytest.raises(SadclError, match=r"The loss is not finite. Lower lr"):
         study.search(found, settings, 9, fails, tmp_path)
     assert len(found.trials) == trials
 
@@ -185,7 +185,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raw[stage] |= {"epochs": 1, "batch": 8, "precision": "32-true"}
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     settings = params.load(path=root / "params.yaml")
-    synthetic.make(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
+    synthetic.generate(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
     table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 1)
     writer.write_shards(table, root, root / "data/shards", settings.prepare, 1)
     monkeypatch.chdir(root)

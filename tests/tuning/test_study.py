@@ -111,7 +111,7 @@ def test_a_storage_that_can_not_be_reached_is_a_sentence(
     address: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = params.load(path=root / "params.yaml")
-    monkeypatch.setenv(storage.ELSEWHERE, address)
+    monkeypatch.setenv(storage.STORAGE_VARIABLE, address)
     for ask in (lambda: storage.open_study("a", settings, root), lambda: study.dashboard_command(5012, root)):
         with pytest.raises(SadclError, match="can't be used") as caught:
             ask()

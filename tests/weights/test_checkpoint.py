@@ -170,8 +170,8 @@ def stored(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "format 2, this sadcl reads 1"),
-        ({"format": None}, "format None, this sadcl reads 1"),
+        ({"format": 2}, "format 2, but this sadcl reads format 1"),
+        ({"format": None}, "format None, but this sadcl reads format 1"),
         ({"classes": []}, "no usable classes"),
         ({"classes": "abc"}, "no usable classes"),
         ({"classes": None}, "no usable classes"),
@@ -217,7 +217,7 @@ def test_missing_and_surplus_tensors_are_named(tensors: dict[str, Tensor], tmp_p
     fewer = {name: value for name, value in tensors.items() if name != "raw.network.head.queries"}
     with pytest.raises(SadclError, match="queries is missing"):
         checkpoint.load_network(stored(tmp_path / "fewer", fewer, head))
-    with pytest.raises(SadclError, match=r"head\.extra is one too many"):
+    with pytest.raises(SadclError, match=r"head\.extra is unexpected"):
         checkpoint.load_network(stored(tmp_path / "more", {**tensors, "raw.network.head.extra": torch.zeros(1)}, head))
 
 

@@ -1,4 +1,4 @@
-"""Training starts from a whole model: each class finds its row by name, the others start afresh."""
+"""Training starts from a whole model: each class finds its row by name, the others start from random values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_a_class_without_a_counterpart_starts_afresh_and_is_named(
     built = start(path, ["dog", "unicorn", "cat"])
     said = capsys.readouterr().out
     assert "2 of 3 classes by name" in said
-    assert "start afresh: unicorn" in said
+    assert "start from random values: unicorn" in said
     assert torch.equal(built.head.weight[[0, 2]], old.head.weight[[16, 15]])
     assert not (old.head.weight == built.head.weight[1]).all(1).any()
     assert 0.1 < built.head.queries[1].std() < 3
@@ -117,7 +117,7 @@ def test_another_network_is_refused_in_words(change: dict[str, Any], words: str,
 
 def test_a_backbone_that_ends_early_does_not_start_a_whole_one(path: Path) -> None:
     write(path, dilated=False, output_stride=16)
-    with pytest.raises(SadclError, match="The model lacks backbone"):
+    with pytest.raises(SadclError, match="The initial model lacks backbone"):
         start(path, VOC)
 
 
@@ -134,7 +134,7 @@ def test_a_head_of_another_kind_takes_the_backbone_and_says_so(path: Path, capsy
     built = start(path, VOC, head="pooling", width=8)
     assert torch.equal(built.backbone.body.bn1.weight, old.backbone.body.bn1.weight)
     assert torch.equal(built.backbone.body.conv1[0].weight, old.backbone.body.conv1[0].weight)
-    assert "the head afresh" in capsys.readouterr().out
+    assert "the head from random values" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pth"])
@@ -154,10 +154,10 @@ def test_the_start_is_known_by_its_digest_and_by_what_it_has_seen(path: Path) ->
     write(path)
     settings = MODEL.model_copy(update={"weights": str(path)})
     assert initial.inputs(settings) == {"weights": files.digest(path)}
-    assert initial.seen(settings) == ["abc", "def"]
+    assert initial.seen_photos(settings) == ["abc", "def"]
 
 
 def test_a_start_from_no_file_has_neither(path: Path) -> None:
     for name in ("package", "timm", "random", str(path)):
         settings = MODEL.model_copy(update={"weights": name})
-        assert (initial.inputs(settings), initial.seen(settings)) == ({}, [])
+        assert (initial.inputs(settings), initial.seen_photos(settings)) == ({}, [])

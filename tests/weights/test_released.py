@@ -128,9 +128,9 @@ def test_what_found_no_place_is_said(tmp_path: Path) -> None:
     del kept["prototype"]
     words = "\n".join(released.convert(as_torch(kept, tmp_path / "a.pkl"), tmp_path / "out", SETTINGS, CLASSES))
     assert "a.pkl is SADCL with 11 classes, class 0 to class 10" in words
-    assert "made anew: memorybank, backbone.1.pe" in words
-    assert "without a place here: duplicate, network.backbone.body.fc.weight" in words
-    assert "Wanted here, but not in the file: prototypes" in words
+    assert "computes them again: memorybank, backbone.1.pe" in words
+    assert "unknown to sadcl: duplicate, network.backbone.body.fc.weight" in words
+    assert "model, but not in the file: prototypes" in words
 
 
 @pytest.mark.parametrize("which", ["SADCL", "Q2L"])
@@ -206,13 +206,13 @@ def write_other(path: Path) -> None:
     ("write", "words"),
     [
         (write_text, "no torch file"),
-        (write_code, "wants to run print when it is read"),
-        (write_pickle, "wants to run .*print when it is read"),
+        (write_code, "would run print when it is read"),
+        (write_pickle, "would run .*print when it is read"),
         (write_newer_pickle, "no torch file"),
         (write_half, "can't be read"),
-        (write_numbers, "holds no tensors by name"),
+        (write_numbers, "contains no named tensors"),
         (write_other, r"has no query_embed\.weight"),
-        (lambda path: None, "There is no such checkpoint"),
+        (lambda path: None, "The checkpoint is missing"),
         (lambda path: path.mkdir(), "can't be read"),
     ],
 )
@@ -235,13 +235,13 @@ def without(name: str) -> dict[str, Tensor]:
 
 
 BAD: dict[str, Callable[[], dict[str, Tensor]]] = {
-    "labels attend to one another": lambda: {
+    "has self-attention": lambda: {
         **checkpoint("q2l"), "transformer.decoder.layers.0.self_attn.in_proj_bias": torch.zeros(192)
     },
-    r"head\.decoder\.2\.linear1\.bias is one too many": lambda: {
+    r"head\.decoder\.2\.linear1\.bias is unexpected": lambda: {
         **checkpoint("q2l"), "transformer.decoder.layers.2.linear1.bias": torch.zeros(128)
     },
-    r"transformer\.encoder\.norm\.weight is one too many": lambda: {
+    r"transformer\.encoder\.norm\.weight is unexpected": lambda: {
         **checkpoint("q2l"), "transformer.encoder.norm.weight": torch.zeros(64)
     },
     r"backbone\.body\.layer1\.0\.conv1\.weight is missing": lambda: without("backbone.0.body.layer1.0.conv1.weight"),
@@ -251,8 +251,8 @@ BAD: dict[str, Callable[[], dict[str, Tensor]]] = {
     r"proj.*linear2\.weight is \[8, 64\], not \[1024, 64\]": lambda: {
         **checkpoint("sarl"), "proj_head.layers.1.weight": torch.zeros(8, 64)
     },
-    "more than finite numbers": lambda: {**checkpoint("q2l"), "fc.b": torch.full((1, 11), torch.nan)},
-    "more than finite numbers ": lambda: {**checkpoint("q2l"), "fc.b": torch.zeros(1, 11, dtype=torch.int64)},
+    "is no tensor of finite numbers": lambda: {**checkpoint("q2l"), "fc.b": torch.full((1, 11), torch.nan)},
+    "is no tensor of finite numbers ": lambda: {**checkpoint("q2l"), "fc.b": torch.zeros(1, 11, dtype=torch.int64)},
 }  # fmt: skip
 
 
@@ -265,8 +265,8 @@ def test_another_network_is_refused_in_words(words: str, tmp_path: Path) -> None
     ("classes", "words"),
     [
         (None, "names of 11 classes are not known, only of 80 and 20"),
-        (["a", "b"], "has 11 classes, the list 2 different names"),
-        (["a"] * 11, "has 11 classes, the list 1 different names"),
+        (["a", "b"], "has 11 classes, but the list has 2 different names"),
+        (["a"] * 11, "has 11 classes, but the list has 1 different names"),
     ],
 )
 def test_a_wrong_list_of_classes_is_refused(classes: list[str] | None, words: str, tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_another_head_than_sarl_has_no_checkpoints(tmp_path: Path) -> None:
 
 def test_weights_that_are_there_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_text("mine")
-    with pytest.raises(SadclError, match="There are weights already"):
+    with pytest.raises(SadclError, match="The weights file already exists"):
         released.convert(as_torch(checkpoint("q2l"), tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
     assert (tmp_path / "weights.safetensors").read_text() == "mine"
 

@@ -1,7 +1,10 @@
-"""Archives that others made, unpacked without trusting them: zip, tar, tar.gz.
+"""Safe unpacking of untrusted archives: zip, tar, tar.gz.
 
-Only plain files and folders come out, only below the folder given, only up to a bound of bytes; what an archive says
-about its own sizes counts for nothing. Owners, modes and times of change are not taken over.
+Only regular files and folders are written, only below the target folder, and only up to a bound in bytes that no claim
+of the archive can raise. Owners, modes and modification times are ignored.
+
+The data filter of ``tarfile`` (PEP 706) would replace nothing here: it strips absolute paths and allows links where
+this module refuses both, it bounds no bytes, and zip has no such filter, so the same checks would remain.
 """
 
 import gzip
@@ -22,37 +25,37 @@ from sadcl.errors import SadclError
 from sadcl.progress import track
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
-LEAST = 4 << 30
-"""What any archive may unpack to, in bytes; a larger one may have ``TIMES`` its own size."""
-TIMES = 10
+MIN_BOUND = 4 << 30
+"""Bytes that any archive may unpack to; a larger one may reach ``MAX_RATIO`` times its own size."""
+MAX_RATIO = 10
 
 _PIECE = 1 << 20
 _BLOCK = 4096
-"""What a file costs beside its bytes, so that a million empty ones fill no disk either."""
-_HEADER = 16 << 20
+"""Bytes that each file adds to the bound's use: a million empty files can't fill a disk either."""
+_MAX_HEADER = 16 << 20
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, struct.error, RuntimeError,
     NotImplementedError, ValueError, OverflowError, UnicodeError,
 )  # fmt: skip
-_FIX = "Get it again, or from elsewhere; nothing of it was kept"
+_FIX = "Download it again or from another mirror; nothing was unpacked"
 
 
 @dataclass(frozen=True)
 class _Member:
     name: str
     kind: str
-    """``file``, ``folder``, or what else it is, in words."""
+    """``file``, ``folder``, or the phrase for anything else (``a link``)."""
     open: Callable[[], AbstractContextManager[IO[bytes]]]
 
 
 @dataclass
 class Unpacked:
-    """What came out of an archive.
+    """Summary of an unpacked archive.
 
     Attributes:
-        files: how many.
-        bytes: of all of them.
-        clashes: pairs of names that differ only by case: one of them is lost on systems that don't tell them apart.
+        files: their number.
+        bytes: their total size.
+        clashes: pairs of names that differ only by case; a case-insensitive file system keeps one of each pair.
     """
 
     files: int
@@ -61,7 +64,7 @@ class Unpacked:
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is unpacked, rather than taken as it is."""
+    """Whether a file of this name is an archive, by its suffix."""
     return name.lower().endswith(ENDINGS)
 
 
@@ -72,25 +75,25 @@ def unpack(
     keep: tuple[str, ...] = ("*",),
     drop: str = "",
     into: str = "",
-    most: int | None = None,
+    bound: int | None = None,
 ) -> Unpacked:
-    """Unpack into a folder that the caller throws away if this fails (``files.writing_directory``).
+    """Unpack into a folder that the caller removes if this fails (``files.atomic_directory``).
 
     Args:
         archive: named ``.zip``, ``.tar``, ``.tar.gz`` or ``.tgz``.
-        folder: what is there already stays; the same file once more is fine, another of its name is not.
-        keep: patterns of names; ``*`` also matches ``/``. What matches none is checked and left out.
-        drop: a top folder that the unpacked names do without.
-        into: where below ``folder`` the files go.
-        most: bound on the unpacked bytes; without one, ``TIMES`` the archive's size, and at least ``LEAST``.
+        folder: its files stay; an identical file may come again, a different file of the same name may not.
+        keep: patterns of names; ``*`` also matches ``/``. Other members are checked and left out.
+        drop: top folder to strip from the names.
+        into: folder below ``folder`` that the files go to.
+        bound: most bytes to unpack; by default ``MAX_RATIO`` times the archive's size, at least ``MIN_BOUND``.
 
     Raises:
-        SadclError: it is damaged, too large, or holds what it should not: a path that leaves the folder, a link, a
-            device, two different files of one name.
+        SadclError: the archive is damaged or too large, or holds a path that leaves the folder, a link, a device, or
+            two different files of one name.
     """
-    bound = max(LEAST, TIMES * archive.stat().st_size) if most is None else most
-    out = Unpacked(0, 0, [])
-    seen: dict[str, str] = {}
+    bound = max(MIN_BOUND, MAX_RATIO * archive.stat().st_size) if bound is None else bound
+    unpacked = Unpacked(0, 0, [])
+    names: dict[str, str] = {}
     try:
         for member in track(_members(archive), f"unpacking {archive.name}", unit="files"):
             parts = _plain_parts(member.name, archive)
@@ -101,34 +104,36 @@ def unpack(
             name = "/".join(parts[1:] if len(parts) > 1 and parts[0] == drop else parts)
             name = f"{into}/{name}" if into else name
             folded = unicodedata.normalize("NFC", name).casefold()
-            if seen.setdefault(folded, name) != name:
-                out.clashes.append((seen[folded], name))
-            out.files += 1
+            if names.setdefault(folded, name) != name:
+                unpacked.clashes.append((names[folded], name))
+            unpacked.files += 1
             with member.open() as source:
-                out.bytes += _write(source, folder / name, bound - out.bytes - _BLOCK * out.files, archive)
+                unpacked.bytes += _write(
+                    source, folder / name, bound - unpacked.bytes - _BLOCK * unpacked.files, archive
+                )
     except OSError as error:
         if error.errno is not None and not isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
             raise
         raise SadclError(f"The archive can't be unpacked: {error}", where=archive, fix=_FIX) from None
     except _DAMAGED as error:
-        raise SadclError(f"The archive is damaged: {error or 'it ends too soon'}", where=archive, fix=_FIX) from None
-    return out
+        raise SadclError(f"The archive is damaged: {error or 'it ends too early'}", where=archive, fix=_FIX) from None
+    return unpacked
 
 
 def claimed_bytes(archive: Path, keep: tuple[str, ...] = ("*",)) -> int:
-    """What an archive says that it unpacks to: enough to look for room beforehand, and for nothing else.
+    """Unpacked size that an archive claims, in bytes: good for a check of free space and for no decision of safety.
 
     Raises:
-        SadclError: it is damaged.
+        SadclError: the archive is damaged.
     """
     if not archive.name.lower().endswith(".zip"):
         return archive.stat().st_size
     try:
         with zipfile.ZipFile(archive) as opened:
-            kept = [i for i in opened.infolist() if any(fnmatchcase(i.filename, pattern) for pattern in keep)]
+            infos = [i for i in opened.infolist() if any(fnmatchcase(i.filename, pattern) for pattern in keep)]
     except _DAMAGED as error:
         raise SadclError(f"The archive is damaged: {error}", where=archive, fix=_FIX) from None
-    return sum(info.file_size for info in kept)
+    return sum(info.file_size for info in infos)
 
 
 def _members(archive: Path) -> Iterator[_Member]:
@@ -142,7 +147,7 @@ def _members(archive: Path) -> Iterator[_Member]:
     else:
         with gzip.open(archive) as file:
             yield from _tar_members(file)
-            for _ in iter(lambda: file.read(_PIECE), b""):  # its checksum stands at the very end
+            for _ in iter(lambda: file.read(_PIECE), b""):  # gzip stores its checksum at the very end
                 pass
 
 
@@ -158,16 +163,16 @@ def _zip_members(opened: zipfile.ZipFile) -> Iterator[_Member]:
 
 
 def _tar_members(file: Any) -> Iterator[_Member]:
-    guarded: Any = _ShortReads(file)
+    guarded: Any = _BoundedReads(file)
     with tarfile.open(fileobj=guarded, mode="r:") as opened:
         for info in opened:
-            opened.members = []  # type: ignore[attr-defined]  # it would keep every one in memory
+            opened.members = []  # type: ignore[attr-defined]  # it keeps every header in memory
             kind = "file" if info.isreg() else "folder" if info.isdir() else "a device or special file"
             if info.issym() or info.islnk():
                 kind = "a link"
             yield _Member(info.name, kind, lambda info=info: _extracted(opened, info))  # type: ignore[misc]
-        if guarded.last != tarfile.NUL * tarfile.BLOCKSIZE:  # tarfile takes a broken header for the end
-            raise tarfile.ReadError("it ends too soon, or one of its headers is broken")
+        if guarded.last != tarfile.NUL * tarfile.BLOCKSIZE:  # tarfile reads a broken header as the end
+            raise tarfile.ReadError("it ends too early, or a header is broken")
 
 
 @contextmanager
@@ -178,8 +183,8 @@ def _extracted(opened: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[IO[by
         yield source
 
 
-class _ShortReads:
-    """A file of which nobody reads much at a time: a header that claims to be gigabytes fills no memory."""
+class _BoundedReads:
+    """File whose single reads are bounded: a header that claims gigabytes can't fill the memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -187,38 +192,46 @@ class _ShortReads:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > _HEADER:
-            raise tarfile.ReadError(f"one of its headers claims {size:,} bytes")
+        if size < 0 or size > _MAX_HEADER:
+            raise tarfile.ReadError(f"a header claims {size:,} bytes")
         self.last = self._file.read(size)
         return self.last
 
 
 def _plain_parts(name: str, archive: Path) -> list[str]:
-    """The parts of a name that stays below the folder, on every system."""
+    """Split a member's name into parts; the name must stay below the folder on every operating system.
+
+    Raises:
+        SadclError: it is absolute, climbs with ``..``, is too long, or holds characters that file names can't have.
+    """
     plain = name.replace("\\", "/")
     parts = [part for part in plain.split("/") if part not in ("", ".")]
     if plain.startswith("/") or ".." in parts or plain[1:2] == ":":
         raise SadclError(f"The archive holds a path that leaves its folder, {name!r}", where=archive, fix=_FIX)
     if any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name):
-        raise SadclError(f"The archive holds a name that can't be used, {name!r}", where=archive, fix=_FIX)
+        raise SadclError(f"The archive holds an invalid name, {name!r}", where=archive, fix=_FIX)
     if any(len(part.encode()) > 255 for part in parts) or len(plain.encode()) > 1000:
         raise SadclError(f"The archive holds a name that is too long, {name[:40]!r}...", where=archive, fix=_FIX)
     return parts
 
 
 def _write(source: IO[bytes], target: Path, left: int, archive: Path) -> int:
-    """Write one file, and return its bytes. It may be there already if it is the same."""
+    """Write one file and return its size in bytes; compare instead where the file exists.
+
+    Raises:
+        SadclError: it has more than ``left`` bytes, or differs from the file that exists.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    again = target.is_file()
-    with open(target, "rb" if again else "xb") as file:
+    exists = target.is_file()
+    with open(target, "rb" if exists else "xb") as file:
         written, piece = 0, b"?"
         while piece:
             piece = source.read(_PIECE)
             written += len(piece)
             if written > left:
-                words = "The archive unpacks to far more than it should, and may be meant to fill the disk"
-                raise SadclError(words, where=archive, fix=_FIX)
-            if not again:
+                reason = "The archive unpacks to far more than it should, and may be meant to fill the disk"
+                raise SadclError(reason, where=archive, fix=_FIX)
+            if not exists:
                 file.write(piece)
             elif file.read(len(piece) or 1) != piece:
                 raise SadclError(f"Two different files have the name {target.name!r}", where=archive, fix=_FIX)

@@ -1,7 +1,7 @@
-"""The paper's five sets: where their original files lie, and what of them training needs.
+"""Catalogue of the paper's public data sets: addresses, sizes and checksums of their original files.
 
-A size or checksum stands here only with the place that it is known from. What is left open is written down at the
-first fetch (``data/raw/NAME.sources.json``, to be committed), and later fetches have to agree with it.
+Each size and checksum names its source. Those that are unknown are recorded at the first fetch
+(``data/raw/NAME.sources.json``, to be committed), and later fetches have to agree with the record.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ _VOC_PARTS = ("VOCdevkit/*/Annotations/*", "VOCdevkit/*/ImageSets/Main/*", "VOCd
 
 @dataclass(frozen=True)
 class Original:
-    """An original file: an archive by its ending, any other is taken as it is.
+    """An original file: an archive by its suffix, or a file that is copied as it is.
 
     Attributes:
         file: its name.
-        url: its address; empty where it has none that is open to all. Then it is taken from a folder or mirror only.
+        url: its public address; empty where it has none, so that only a folder or mirror can supply it.
         size: in bytes, where it is known.
         checksum: ``sha256:...`` or ``md5:...``, where it is known.
-        known_from: where size and checksum are known from.
-        keep: patterns for the names inside that training needs (``*`` also matches ``/``).
-        drop: a top folder inside that the unpacked names do without.
-        into: folder of the set that its files go to.
+        known_from: source of size and checksum.
+        keep: patterns of the names inside that training needs (``*`` also matches ``/``).
+        drop: top folder inside the archive to strip from its names.
+        into: folder of the data set that its files go to.
     """
 
     file: str
@@ -45,13 +45,13 @@ class Original:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A set of photos with labels.
+    """A public set of photos with labels.
 
     Attributes:
         name: of its folder below ``data/raw``.
         originals: its files.
-        by_hand: what people have to add themselves: files without an address, or, where there are none, other things.
-        recipe: whose settings a project begins with that has none.
+        by_hand: instruction for what people have to add: files without an address or, where every file has one, photos.
+        recipe: name of the recipe that becomes the settings of a project without any.
     """
 
     name: str
@@ -66,7 +66,7 @@ def _coco(path: str, size: int, sha256: str, *keep: str) -> Original:
 
 
 def _coco_set(year: int, annotations: tuple[int, str], train: tuple[int, str], val: tuple[int, str]) -> DataSet:
-    """A year of COCO, by size and SHA-256 of its three archives."""
+    """COCO of a year, by size in bytes and SHA-256 of its three archives."""
     instances = _coco(f"annotations/annotations_trainval{year}.zip", *annotations, "annotations/instances_*.json")
     photos = (_coco(f"zips/{part}{year}.zip", *facts) for part, facts in (("train", train), ("val", val)))
     return DataSet(f"coco{year}", (instances, *photos), recipe=f"coco{year}-r101-448")
@@ -114,14 +114,14 @@ DATA_SETS = (
             _VOC_2007_TEST,
             Original("VOC2012test.tar", keep=_VOC_PARTS),
         ),
-        "The test photos of VOC 2012 (VOC2012test.tar) are behind the evaluation server's log-in; "
+        "The test photos of VOC 2012 (VOC2012test.tar) need a login on the evaluation server: "
         "put the file into a folder and run this again with `--from FOLDER`",
         "voc2012-r101-448",
     ),
     DataSet(
         "nuswide",
         (_nus("ImageList.zip", "ImageList"), _nus("Groundtruth.zip", "Groundtruth"), _nus("ConceptsList.zip")),
-        "NUS-WIDE gives out lists only: put your photos into data/raw/nuswide/Flickr",
+        "NUS-WIDE publishes lists only: put your photos into data/raw/nuswide/Flickr",
         "nuswide-r101-448",
     ),
     DataSet(
@@ -146,12 +146,14 @@ DATA_SETS = (
 
 
 def find(name: str) -> DataSet:
-    """The set of that name.
+    """Look a data set up by its name.
 
     Raises:
-        SadclError: there is none.
+        SadclError: the catalogue has no such name.
     """
     known = {data_set.name: data_set for data_set in DATA_SETS}
     if name not in known:
-        raise SadclError(f"No archives are known for {name!r}", fix=f"Choose one of {', '.join(known)}")
+        raise SadclError(
+            f"There is no public data set {name!r} in the catalogue", fix=f"Choose one of {', '.join(known)}"
+        )
     return known[name]

@@ -1,4 +1,4 @@
-"""A set's original files: where each comes from, whether it is what it should be, and the record of that."""
+"""Original files of a data set: origin, size, checksum, and the record of each."""
 
 import json
 from dataclasses import dataclass
@@ -9,49 +9,48 @@ from urllib.parse import quote
 from sadcl import files
 from sadcl.data.download import archives
 from sadcl.data.download.datasets import Original
-from sadcl.data.download.http import RetryPolicy, digests, download, length
-from sadcl.data.partial import MissingError, bare
+from sadcl.data.download.http import MissingError, RetryPolicy, digests, download, length, without_password
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
 Known = dict[str, dict[str, Any]]
-"""Entries of a record, by file."""
+"""Entries of the record, by file name."""
 
 
 @dataclass(frozen=True)
 class DownloadedFile:
-    """An original that is here and checked.
+    """An original file on the disk, checked.
 
     Attributes:
-        original: what it is.
-        path: where it lies.
+        original: its entry in the catalogue.
+        path: on the disk.
         sha256: in hexadecimal.
-        ours: we fetched it, so that we may remove it.
+        removable: it was downloaded here, so that it may be deleted; a file of the user's folder may not.
         origin: the address or the file that it came from.
     """
 
     original: Original
     path: Path
     sha256: str
-    ours: bool
+    removable: bool
     origin: str
 
     def entry(self) -> dict[str, Any]:
-        """What the record says of it."""
-        by = "nothing: recorded at this first fetch"
+        """Entry for the record of fetched files."""
+        checked_by = "nothing: recorded at this first fetch"
         if self.original.checksum:
-            by = f"{self.original.checksum} ({self.original.known_from})"
+            checked_by = f"{self.original.checksum} ({self.original.known_from})"
         return {
             "file": self.original.file, "from": self.origin, "bytes": self.path.stat().st_size, "sha256": self.sha256,
-            "checked_by": by,
+            "checked_by": checked_by,
         }  # fmt: skip
 
 
-def recorded(record: Path) -> Known:
-    """What earlier fetches found.
+def read_record(record: Path) -> Known:
+    """Entries of earlier fetches; none where the record is missing.
 
     Raises:
-        SadclError: it is no such record.
+        SadclError: the file is not such a record.
     """
     if not record.exists():
         return {}
@@ -60,11 +59,11 @@ def recorded(record: Path) -> Known:
         entries = files.read_json(record, fix=fix)["files"]
         return {str(e["file"]): {**e, "sha256": str(e["sha256"]), "bytes": int(e["bytes"])} for e in entries}
     except (TypeError, KeyError, ValueError):
-        raise SadclError("It is no record of fetched files", where=record, fix=fix) from None
+        raise SadclError("This is not a record of fetched files", where=record, fix=fix) from None
 
 
-def place(original: Original, mirror: str) -> Path | str:
-    """Where a file comes from: a path, an address, or an empty address."""
+def source_of(original: Original, mirror: str) -> Path | str:
+    """Path or address of an original file; empty where neither is known."""
     if not mirror:
         return original.url
     if mirror.startswith(("http://", "https://")):
@@ -72,69 +71,83 @@ def place(original: Original, mirror: str) -> Path | str:
     return Path(mirror) / original.file
 
 
-def may_be_had(original: Original, mirror: str) -> bool:
-    """Whether to look for it: one without an address of its own may be missing from a mirror."""
-    source = place(original, mirror)
+def is_available(original: Original, mirror: str) -> bool:
+    """Whether to look for a file: one without an address of its own may be missing from a mirror."""
+    source = source_of(original, mirror)
     return bool(original.url) or (source.is_file() if isinstance(source, Path) else bool(source))
 
 
 def expected_bytes(original: Original, mirror: str, patience: RetryPolicy) -> int:
-    """Of the file, as it is known, lies there or its server says; 0 where nobody knows."""
-    source = place(original, mirror)
+    """Size of a file in bytes, from the catalogue, the disk or its server; 0 where it is unknown."""
+    source = source_of(original, mirror)
     if isinstance(source, Path):
         return source.stat().st_size if source.is_file() else 0
     return (original.size if original.size is not None else length(source, patience)) or 0
 
 
-def get(original: Original, kept: Path, mirror: str, known: Known, patience: RetryPolicy) -> DownloadedFile | None:
-    """One file, checked; None where a mirror lacks one that has no address of its own.
+def get(original: Original, downloads: Path, mirror: str, known: Known, patience: RetryPolicy) -> DownloadedFile | None:
+    """Download one file and check it.
+
+    Args:
+        original: the file.
+        downloads: folder for downloads.
+        mirror: folder or address that has the files; empty for their own addresses.
+        known: entries of the record; the file has to agree with its own.
+        patience: with the server.
+
+    Returns:
+        The file; None where a mirror lacks one that has no address of its own.
 
     Raises:
-        SadclError: it can't be had, or is not what it should be.
+        SadclError: it is unavailable, or its size, checksum or kind is wrong.
     """
     entry = known.get(original.file, {})
     size = original.size if original.size is not None else entry.get("bytes")
-    wanted = [text for text in (original.checksum, f"sha256:{entry['sha256']}" if entry else "") if text]
-    source = place(original, mirror)
+    checksums = [text for text in (original.checksum, f"sha256:{entry['sha256']}" if entry else "") if text]
+    source = source_of(original, mirror)
     if isinstance(source, Path):
         if not source.is_file():
-            raise SadclError("The folder lacks a file", where=source, fix="Put it there, or fetch without --from")
-        return DownloadedFile(original, source, _check(source, size, wanted, original, ours=False), False, str(source))
-    path = kept / original.file
+            raise SadclError("The folder lacks a file", where=source, fix="Put the file there, or fetch without --from")
+        return DownloadedFile(
+            original, source, _check(source, size, checksums, original, remove=False), False, str(source)
+        )
+    path = downloads / original.file
     if not path.exists():
-        say(f"{original.file}: {bare(source)}")
+        say(f"{original.file}: {without_password(source)}")
         try:
-            download(source, path, size=size, checked=bool(wanted), patience=patience)
+            download(source, path, size=size, checked=bool(checksums), patience=patience)
         except MissingError:
             if original.url:
                 raise
-            say(f"  {original.file} is not there")
+            say(f"  The mirror has no {original.file}")
             return None
-    return DownloadedFile(original, path, _check(path, size, wanted, original, ours=True), True, bare(source))
+    return DownloadedFile(
+        original, path, _check(path, size, checksums, original, remove=True), True, without_password(source)
+    )
 
 
-def _check(path: Path, size: int | None, wanted: list[str], original: Original, *, ours: bool) -> str:
-    """SHA-256 of a file that is what it should be."""
-    found = {name: f"{name}:{value}" for name, value in digests(path).items()}
-    wrong = [text for text in wanted if text not in found.values()]
+def _check(path: Path, size: int | None, checksums: list[str], original: Original, *, remove: bool) -> str:
+    """SHA-256 of a file whose size, checksum and kind are right; a wrong download is removed."""
+    actual = {name: f"{name}:{value}" for name, value in digests(path).items()}
+    wrong = [text for text in checksums if text not in actual.values()]
     where = original.known_from or "the record of the first fetch"
     if size is not None and path.stat().st_size != size:
-        words = f"{original.file} has {path.stat().st_size:,} bytes, but it should have {size:,}"
+        problem = f"{original.file} has {path.stat().st_size:,} bytes, but it should have {size:,}"
     elif wrong:
         kind = wrong[0].split(":")[0]
-        words = f"{original.file} is not the file it should be: {found[kind]}, but expected {wrong[0]}"
+        problem = f"{original.file} has the wrong checksum: {actual[kind]}, but expected {wrong[0]}"
     elif not archives.is_archive(original.file) and not _is_list(path):
-        words, where = f"{original.file} is a web page or damaged, and not the list that it should be", str(path)
+        problem, where = f"{original.file} should be a list, but is a web page or damaged", str(path)
     else:
-        return found["sha256"].removeprefix("sha256:")
-    if ours:
+        return actual["sha256"].removeprefix("sha256:")
+    if remove:
         path.unlink()
-        words += "; it was removed"
-    raise SadclError(words, where=where, fix="Run this again, or name another place with --from")
+        problem += "; it was removed"
+    raise SadclError(problem, where=where, fix="Run this again, or give another mirror with --from")
 
 
 def _is_list(path: Path) -> bool:
-    """Whether a text or JSON file is one: servers answer with a page of theirs where they have no file."""
+    """Whether a file is text or JSON; some servers send a web page in place of a missing file."""
     if path.suffix == ".json":
         try:
             json.loads(path.read_bytes())

@@ -1,6 +1,6 @@
-"""What training does to a photo (method, section 4.2), all chance from one generator.
+"""Augmentation of training photos (method, section 4.2): uint8 [h, w, 3] to uint8 [S, S, 3].
 
-Pixels in, uint8 [h, w, 3], and pixels out, uint8 [S, S, 3].
+All randomness comes from the generator of the call, so that a photo's augmentation can be repeated.
 """
 
 from collections.abc import Callable
@@ -15,29 +15,29 @@ Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Operation = Callable[[Image.Image, int, np.random.Generator], Image.Image]
 
 SCALES = (1.0, 0.875, 0.75, 0.66, 0.5)
-"""Sides of a crop, as shares of the enlarged photo."""
+"""Sides of a crop, as fractions of the enlarged photo's side."""
 SCALE_PAIRS = tuple((i, j) for i in range(5) for j in range(5) if abs(i - j) <= 2)
 """Scales of width and height: at most two steps apart, so that no crop is too narrow."""
 SNAP = 3
-"""A crop's side within this many pixels of S becomes S, which saves a resampling."""
+"""Pixels: a crop's side that differs from S by no more becomes S, which saves a resampling."""
 ANCHORS = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
-"""Places of a crop (x, y), in quarters of the way it can go: corners, centre, middles of edges, quarter points."""
+"""Positions of a crop (x, y), in quarters of its range: corners, centre, edge middles, quarter points."""
 
 GREY = (128, 128, 128)
-"""What comes in from outside the photo."""
+"""Fill for areas outside the photo."""
 MEAN_COLOUR = (125, 122, 113)
-"""What RandAugment's own cutout leaves: about the mean of ImageNet."""
+"""Fill of RandAugment's cutout: about the mean of ImageNet."""
 
 
 def transform(settings: params.Augmentation, side: int) -> Transform:
-    """The transform of a kind, for photos of any size.
+    """Augmentation for photos of any size, by its settings.
 
     Args:
-        settings: the kind and its strengths.
-        side: S.
+        settings: kind and strengths.
+        side: S, in pixels.
 
     Returns:
-        A function of a photo and a generator, to uint8 [S, S, 3].
+        Function of a photo, uint8 [h, w, 3], and a generator to uint8 [S, S, 3].
     """
     after = after_squash(settings)
     if after is None:
@@ -46,9 +46,9 @@ def transform(settings: params.Augmentation, side: int) -> Transform:
 
 
 def after_squash(settings: params.Augmentation) -> Transform | None:
-    """What a kind does to a photo that is squashed to S x S already; None where it doesn't begin with that.
+    """Augmentation for photos squashed to S x S; None for kinds that need the photo's own size.
 
-    The function never writes into the pixels that it is given, so they may be remembered.
+    The function never writes to its input, so that a cache may pass the same array again.
     """
     kinds: dict[str, Transform] = {
         "none": lambda pixels, rng: pixels,
@@ -59,18 +59,18 @@ def after_squash(settings: params.Augmentation) -> Transform | None:
 
 
 def detail(settings: params.Augmentation, side: int) -> int:
-    """Pixels that a side of the decoded photo must keep, for the transform not to miss any."""
+    """Least side of the decoded photo, in pixels, at which the augmentation loses no detail."""
     return round(side * settings.enlarge) if settings.kind == "multiscale_crop" else side
 
 
 def shift(pixels: np.ndarray, share: float, flip: bool, rng: np.random.Generator) -> np.ndarray:
-    """Move a photo each way by up to a share of its side; what comes in is its own mirror image.
+    """Translate a photo by up to a fraction of its side each way, padding by reflection.
 
     Args:
         pixels: uint8 [S, S, 3].
-        share: 0 to 0.5.
-        flip: mirror left and right, with probability a half.
-        rng: all chance.
+        share: most translation, as a fraction of S, 0 to 0.5.
+        flip: mirror left and right with probability 0.5.
+        rng: source of all randomness.
 
     Returns:
         uint8 [S, S, 3].
@@ -85,26 +85,26 @@ def shift(pixels: np.ndarray, share: float, flip: bool, rng: np.random.Generator
 
 
 def cutout(pixels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Cover a square of one random colour; its centre is anywhere, so the border may clip it.
+    """Cover a square with one random colour; its centre lies anywhere, so the border may clip it.
 
     Args:
         pixels: uint8 [S, S, 3].
-        share: side of the square, as a share of S.
-        rng: all chance.
+        share: side of the square, as a fraction of S.
+        rng: source of all randomness.
 
     Returns:
         uint8 [S, S, 3].
     """
     colour = rng.integers(0, 256, size=3, dtype=np.uint8)
-    return _covered(pixels, round(share * len(pixels)), colour, rng)
+    return _with_square(pixels, round(share * len(pixels)), colour, rng)
 
 
 def randaugment(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw two of fifteen operations, each with a magnitude from 1 to 9, and apply each with probability a half.
+    """Draw two of fifteen operations, each with a magnitude from 1 to 9, and apply each with probability 0.5.
 
     Args:
         pixels: uint8 [S, S, 3].
-        rng: all chance.
+        rng: source of all randomness.
 
     Returns:
         uint8 [S, S, 3].
@@ -119,17 +119,17 @@ def randaugment(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def multiscale_crop(pixels: np.ndarray, side: int, enlarge: float, flip: bool, rng: np.random.Generator) -> np.ndarray:
-    """Squash to a larger square, crop one of 19 shapes at one of 13 places, resize to S x S.
+    """Squash to a larger square, crop one of 19 shapes at one of 13 positions, resize to S x S.
 
-    The crop is taken from the photo itself, at the pixels that the larger square shows there, and resampled once: the
-    same picture as by way of the square, a little sharper.
+    The crop comes from the photo itself, at the pixels that the larger square would show, so that one resampling is
+    enough and the result a little sharper.
 
     Args:
         pixels: uint8 [h, w, 3].
         side: S.
-        enlarge: side of the larger square, as a share of S.
-        flip: mirror left and right, with probability a half.
-        rng: all chance.
+        enlarge: side of the larger square, as a multiple of S.
+        flip: mirror left and right with probability 0.5.
+        rng: source of all randomness.
 
     Returns:
         uint8 [S, S, 3].
@@ -138,36 +138,36 @@ def multiscale_crop(pixels: np.ndarray, side: int, enlarge: float, flip: bool, r
     sides = crop_sides(large, side)
     across, down = SCALE_PAIRS[rng.integers(len(SCALE_PAIRS))]
     x, y = ANCHORS[rng.integers(len(ANCHORS))]
-    rows = _part(y * ((large - sides[down]) // 4), sides[down], large, pixels.shape[0])
-    columns = _part(x * ((large - sides[across]) // 4), sides[across], large, pixels.shape[1])
+    rows = _source_range(y * ((large - sides[down]) // 4), sides[down], large, pixels.shape[0])
+    columns = _source_range(x * ((large - sides[across]) // 4), sides[across], large, pixels.shape[1])
     crop = squash(pixels[rows, columns], side)
     return mirrored(crop) if flip and rng.random() < 0.5 else crop
 
 
-def _part(start: int, length: int, large: int, own: int) -> slice:
-    """A stretch of the larger square's side, in pixels of the photo's own side; never empty."""
-    first = min(round(start * own / large), own - 1)
-    return slice(first, max(round((start + length) * own / large), first + 1))
+def _source_range(start: int, length: int, large: int, size: int) -> slice:
+    """Range of the larger square's side in pixels of the photo's own side, ``size`` pixels long; never empty."""
+    first = min(round(start * size / large), size - 1)
+    return slice(first, max(round((start + length) * size / large), first + 1))
 
 
 def crop_sides(large: int, side: int) -> list[int]:
-    """Sides of a crop from a square of side ``large``, in pixels, by scale."""
+    """Sides of a crop from a square of side ``large``, in pixels, one per scale of ``SCALES``."""
     sides = [int(large * scale) for scale in SCALES]
     return [side if abs(length - side) <= SNAP else length for length in sides]
 
 
 def level(low: float, high: float, magnitude: int) -> float:
-    """The value of a magnitude 1 to 9, of ten that are evenly spaced from ``low`` (0, never drawn) to ``high``."""
+    """Strength of a magnitude 1 to 9, on a line from ``low`` at 0, which is never drawn, to ``high`` at 9."""
     return low + (high - low) * magnitude / 9
 
 
 def _reflected(index: np.ndarray, side: int) -> np.ndarray:
-    """Positions outside 0..S-1 come back in, the edge itself not repeated."""
+    """Reflect positions outside 0..S-1 at the borders, without repeating the edge."""
     index = np.abs(index)
     return np.where(index >= side, 2 * (side - 1) - index, index)
 
 
-def _covered(pixels: np.ndarray, size: int, colour: object, rng: np.random.Generator) -> np.ndarray:
+def _with_square(pixels: np.ndarray, size: int, colour: object, rng: np.random.Generator) -> np.ndarray:
     y, x = rng.integers(0, len(pixels), size=2)
     top, left = y - size // 2, x - size // 2
     covered = pixels.copy()
@@ -175,21 +175,21 @@ def _covered(pixels: np.ndarray, size: int, colour: object, rng: np.random.Gener
     return covered
 
 
-def _either_way(amount: float, rng: np.random.Generator) -> float:
+def _random_sign(amount: float, rng: np.random.Generator) -> float:
     return amount if rng.random() < 0.5 else -amount
 
 
 def _small_cutout(image: Image.Image, magnitude: int, rng: np.random.Generator) -> Image.Image:
-    return Image.fromarray(_covered(np.asarray(image), round(level(0, 20, magnitude)), MEAN_COLOUR, rng))
+    return Image.fromarray(_with_square(np.asarray(image), round(level(0, 20, magnitude)), MEAN_COLOUR, rng))
 
 
 def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation:
-    return lambda image, magnitude, rng: kind(image).enhance(1 + _either_way(level(0, 0.9, magnitude), rng))
+    return lambda image, magnitude, rng: kind(image).enhance(1 + _random_sign(level(0, 0.9, magnitude), rng))
 
 
 def _sheared(across: int, down: int) -> Operation:
     def apply(image: Image.Image, magnitude: int, rng: np.random.Generator) -> Image.Image:
-        amount = _either_way(level(0, 0.3, magnitude), rng)
+        amount = _random_sign(level(0, 0.3, magnitude), rng)
         return _affine(image, (1, across * amount, 0, down * amount, 1, 0), Image.Resampling.BICUBIC)
 
     return apply
@@ -197,7 +197,7 @@ def _sheared(across: int, down: int) -> Operation:
 
 def _moved(across: int, down: int) -> Operation:
     def apply(image: Image.Image, magnitude: int, rng: np.random.Generator) -> Image.Image:
-        amount = _either_way(level(0, 0.453, magnitude), rng) * image.width
+        amount = _random_sign(level(0, 0.453, magnitude), rng) * image.width
         return _affine(image, (1, 0, across * amount, 0, 1, down * amount), Image.Resampling.NEAREST)
 
     return apply
@@ -224,4 +224,4 @@ OPERATIONS: dict[str, Operation] = {
     "brightness": _enhanced(ImageEnhance.Brightness),
     "solarize": lambda image, magnitude, rng: ImageOps.solarize(image, round(level(256, 0, magnitude))),
 }
-"""RandAugment's operations, by name."""
+"""Operations of RandAugment, by name; their order decides which one a generator draws."""

@@ -1,8 +1,7 @@
-"""The one place where bytes become a photo, or a sentence why they cannot.
+"""Decoding of image files to upright RGB with 8 bits per channel.
 
-Everything ends as upright RGB with 8 bits a channel: the first frame of an animation, EXIF
-rotation applied, alpha laid over white, 16-bit scaled down. A size that a header only claims is
-checked before any pixel is decoded.
+Of an animation the first frame counts; EXIF rotation is applied, alpha is laid over white, 16 bits are scaled down.
+The size that a header claims is checked before any pixel is decoded. Every other module decodes through this one.
 """
 
 import io
@@ -19,7 +18,7 @@ from sadcl.data.images import jpeg
 from sadcl.errors import SadclError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Formats of photos; Pillow knows others, some of which run programs."""
+"""Formats that are decoded; Pillow reads others, some of which start external programs."""
 
 MAX_PIXELS = 100_000_000
 
@@ -34,9 +33,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = (b"Exif\0", b"tiff:Orientation")
-"""A JPEG that says which way is up holds one of these words."""
+"""One of these byte strings stands in the header of every JPEG with an orientation."""
 _DEEP = ("I", "F")
-"""Pillow's modes with more than 8 bits, by their first letter (`I;16`, `I`, `F`)."""
+"""First letters of Pillow's modes with more than 8 bits (`I;16`, `I`, `F`)."""
 
 _pillow = threading.Lock()
 
@@ -44,52 +43,62 @@ _pillow = threading.Lock()
 def pixels(
     data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS, where: object = None
 ) -> np.ndarray:
-    """Turn bytes into the pixels of an upright photo.
+    """Decode an image file to the pixels of an upright photo.
 
     Args:
-        data: the bytes of a file.
-        at_least: pixels; a JPEG may be decoded at a half, quarter or eighth, no side below this. It
-            changes pixels a little, so do it in training and in use alike.
-        max_pixels: refuse a header that claims more.
+        data: content of the file.
+        at_least: in pixels; a JPEG may be decoded at a half, quarter or eighth of its size, no side below this. That
+            changes pixels slightly, so training and prediction have to use the same value.
+        max_pixels: most pixels that a header may claim.
         where: the photo's name, for the error.
 
     Returns:
         uint8 [h, w, 3].
 
     Raises:
-        SadclError: empty, truncated, damaged, too large, or not an image.
+        SadclError: the data is empty, truncated, damaged, too large, or not an image.
     """
     try:
-        found = jpeg.decode(data, at_least, max_pixels)
-        if found is None:
+        decoded = jpeg.decode(data, at_least, max_pixels)
+        if decoded is None:
             return np.array(_decode(data, at_least, max_pixels))
-        turn = _UPRIGHT.get(turned(data, max_pixels))
+        turn = _UPRIGHT.get(jpeg_orientation(data, max_pixels))
     except SadclError as error:
-        raise SadclError(error.what, where=where, fix="Replace the file, or leave it out") from None
-    return found if turn is None else np.array(Image.fromarray(found).transpose(turn))
+        raise SadclError(error.what, where=where, fix="Replace the file or remove it from the data") from None
+    return decoded if turn is None else np.array(Image.fromarray(decoded).transpose(turn))
 
 
 def decode(
     data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS, where: object = None
 ) -> Image.Image:
-    """The same as an image."""
+    """Decode an image file to an upright RGB image; arguments and errors are those of ``pixels``.
+
+    Args:
+        data: content of the file.
+        at_least: in pixels, least side of a JPEG decoded at reduced size.
+        max_pixels: most pixels that a header may claim.
+        where: the photo's name, for the error.
+
+    Raises:
+        SadclError: the data is empty, truncated, damaged, too large, or not an image.
+    """
     return Image.fromarray(pixels(data, at_least=at_least, max_pixels=max_pixels, where=where))
 
 
 def upright(image: Image.Image, where: object = None) -> Image.Image:
-    """An opened image as ``decode`` gives it: RGB, 8 bits, EXIF rotation applied, alpha over white.
+    """Convert an open image to RGB with 8 bits per channel, EXIF rotation applied, alpha over white.
 
     Args:
         image: of any mode.
         where: its name, for the error.
 
     Raises:
-        SadclError: truncated or damaged.
+        SadclError: the image is truncated or damaged.
     """
     try:
         return _upright(image)
     except SadclError as error:
-        raise SadclError(error.what, where=where, fix="Replace the image, or leave it out") from None
+        raise SadclError(error.what, where=where, fix="Replace the image or leave it out") from None
 
 
 def _decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
@@ -105,24 +114,24 @@ def _upright(image: Image.Image, at_least: int | None = None) -> Image.Image:
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
         rgb = _rgb(image)
-    except Exception as error:  # Pillow's readers meet hostile bytes with many kinds of exception
-        raise SadclError(f"The image is truncated or damaged: {_words(error)}") from None
+    except Exception as error:  # hostile bytes raise many types in Pillow's readers
+        raise SadclError(f"The image is truncated or damaged: {_reason(error)}") from None
     return rgb if turn is None else rgb.transpose(turn)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
-    """Read the header only; its claim is checked before memory is taken for pixels."""
+    """Read the header only, so that its claim is checked before any memory is allocated for pixels."""
     try:
-        with _quiet((max_pixels + 1) // 2):  # Pillow raises above twice its limit, inside some readers
+        with _pixel_limit((max_pixels + 1) // 2):  # Pillow raises above twice its limit, inside some readers
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         number = re.search(r"\((\d+) pixels", str(error))
         raise _too_large(f"{int(number[1]):,}" if number else "more", max_pixels) from None
     except UnidentifiedImageError:
-        kinds = ", ".join(FORMATS)
-        raise SadclError(f"It is not an image of a known kind ({kinds}), or its header is damaged") from None
-    except Exception as error:  # as above
-        raise SadclError(f"The image's header is damaged: {_words(error)}") from None
+        formats = ", ".join(FORMATS)
+        raise SadclError(f"It is not an image of a known kind ({formats}), or its header is damaged") from None
+    except Exception as error:  # hostile headers raise many types, too
+        raise SadclError(f"The image's header is damaged: {_reason(error)}") from None
     if image.width * image.height > max_pixels:
         raise _too_large(f"{image.width:,} x {image.height:,}", max_pixels)
     return image
@@ -132,17 +141,22 @@ def _too_large(claim: str, max_pixels: int) -> SadclError:
     return SadclError(f"Its header says {claim} pixels, and at most {max_pixels:,} are allowed")
 
 
-def turned(data: bytes, max_pixels: int) -> int:
-    """EXIF orientation of a JPEG; most have none, and then no header is read a second time."""
-    end = jpeg.head(data)
-    says = any(data.find(words, 0, end) >= 0 for words in _ORIENTATION)
-    return _orientation(_open(data, max_pixels)) if says else 1
+def jpeg_orientation(data: bytes, max_pixels: int) -> int:
+    """EXIF orientation of a JPEG, 1 to 8.
+
+    Raises:
+        SadclError: it has an orientation, but Pillow can't open it.
+    """
+    end = jpeg.header_length(data)
+    # most photos have none, and a search in the header costs less than a second reader
+    mentioned = any(data.find(mark, 0, end) >= 0 for mark in _ORIENTATION)
+    return _orientation(_open(data, max_pixels)) if mentioned else 1
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1 where it is absent or unreadable."""
+    """EXIF orientation of an open image, 1 to 8; 1 where it is absent or unreadable."""
     try:
-        with _quiet(Image.MAX_IMAGE_PIXELS):
+        with _pixel_limit(Image.MAX_IMAGE_PIXELS):
             return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # a damaged EXIF block does not spoil the pixels
         return 1
@@ -158,7 +172,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey with 16 bits keeps its upper eight; 32 bits and floats are stretched between their ends."""
+    """Reduce grey to 8 bits: 16 bits keep the upper eight; 32 bits and floats are stretched from minimum to maximum."""
     grey = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(grey.min()), float(grey.max())
     if image.mode == "F" or low < 0 or high > 65535:
@@ -166,13 +180,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((grey / 256).astype(np.uint8))
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
 @contextmanager
-def _quiet(limit: int | None) -> Iterator[None]:
-    """Hold Pillow's pixel limit at ``limit`` and its warnings back; both are global, hence the lock."""
+def _pixel_limit(limit: int | None) -> Iterator[None]:
+    """Set Pillow's pixel limit and silence its warnings; both are global to the process, hence the lock."""
     with _pillow, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limit

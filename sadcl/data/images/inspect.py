@@ -1,4 +1,4 @@
-"""What ingest notes of a photo's file: size, digest, how it looks, or why it can't be used."""
+"""Inspection of a photo's file: size, digest, image statistics, or the reason why it is unusable."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,20 +8,20 @@ from pathlib import Path
 from PIL import Image
 
 from sadcl.data.images import decode, jpeg
-from sadcl.data.images.statistics import SIDE, looks
+from sadcl.data.images.statistics import SIDE, image_statistics
 from sadcl.errors import SadclError
 
 
 @dataclass(frozen=True)
 class PhotoInfo:
-    """What a table row says about a photo's file.
+    """Facts of a photo's file, as its row in the annotation table has them.
 
     Attributes:
-        width, height: pixels, after EXIF rotation; 0 when the photo can't be used.
-        bytes: size of the file; 0 when it can't be read.
-        sha256: of the file's bytes; empty when it can't be read.
-        brightness, sharpness, phash: how it looks (``looks.Looks``); 0 when the photo can't be used.
-        problem: a sentence why the photo can't be used, without a full stop, or None.
+        width, height: in pixels, after EXIF rotation; 0 for an unusable photo.
+        bytes: size of the file; 0 for an unreadable one.
+        sha256: of the file, in hexadecimal; empty for an unreadable one.
+        brightness, sharpness, phash: see ``statistics.ImageStatistics``; 0 for an unusable photo.
+        problem: why the photo is unusable, a sentence without a full stop; None for a usable one.
     """
 
     width: int
@@ -35,12 +35,15 @@ class PhotoInfo:
 
 
 def inspect(path: Path, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str, PhotoInfo] | None = None) -> PhotoInfo:
-    """Read a file once, take its digest and decode it; a bad photo is an answer, not an error.
+    """Read a file once, take its digest and decode it.
 
     Args:
         path: the file.
-        max_pixels: a header that claims more is a problem.
-        known: facts by digest; a photo found there is not decoded again.
+        max_pixels: most pixels that a header may claim.
+        known: facts by digest; a photo with a known digest is not decoded again.
+
+    Returns:
+        Facts of the photo; an unusable photo has a ``problem`` and raises nothing.
     """
     try:
         data = _read(path)
@@ -50,14 +53,14 @@ def inspect(path: Path, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str,
     if known and sha256 in known:
         return known[sha256]
     try:
-        plain = jpeg.size(data)  # such a photo may be decoded smaller, and is read to its end all the same
-        seen = decode.pixels(data, at_least=SIDE if plain else None, max_pixels=max_pixels)
-        width, height = plain or seen.shape[1::-1]
-        if plain and decode.turned(data, max_pixels) >= 5:
+        jpeg_size = jpeg.size(data)  # a JPEG decodes fast at reduced size, and is still read to its end
+        pixels = decode.pixels(data, at_least=SIDE if jpeg_size else None, max_pixels=max_pixels)
+        width, height = jpeg_size or pixels.shape[1::-1]
+        if jpeg_size and decode.jpeg_orientation(data, max_pixels) >= 5:  # rotated by 90 degrees
             width, height = height, width
     except SadclError as error:
         return PhotoInfo(0, 0, len(data), sha256, problem=error.what)
-    return PhotoInfo(width, height, len(data), sha256, *astuple(looks(Image.fromarray(seen))))
+    return PhotoInfo(width, height, len(data), sha256, *astuple(image_statistics(Image.fromarray(pixels))))
 
 
 def _read(path: Path) -> bytes:

@@ -1,61 +1,63 @@
-"""JPEG by libjpeg-turbo straight into arrays: Pillow's own pixels, in a third of its time.
+"""Fast JPEG by libjpeg-turbo straight into arrays: Pillow's pixels in a third of its time.
 
-Whatever is not plain (no JPEG, CMYK, damaged) gets None here, and Pillow has the say (``photos``).
+Files of any other kind (no JPEG, CMYK, damaged) give None, and ``decode`` leaves them to Pillow.
 """
 
 import numpy as np
 import simplejpeg
 
-_PLAIN = ("YCbCr", "Gray")
+_COLOUR_SPACES = ("YCbCr", "Gray")
 _MAGIC = b"\xff\xd8\xff"
 _SCALES = (8, 4, 2)
-"""Whole parts of its size at which a JPEG can be decoded fast."""
+"""Divisors of a JPEG's size that its decoder supports."""
 
 
 def size(data: bytes) -> tuple[int, int] | None:
-    """Width and height by the header, before rotation; None where Pillow must look."""
+    """Width and height in pixels by the header, before EXIF rotation; None where Pillow has to decode."""
     if not data.startswith(_MAGIC):
         return None
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
-    return (width, height) if colours in _PLAIN else None
+    return (width, height) if colour_space in _COLOUR_SPACES else None
 
 
 def decode(data: bytes, at_least: int | None = None, max_pixels: int | None = None) -> np.ndarray | None:
-    """Decode, not rotated; safe in threads, which do not wait for each other.
+    """Decode a JPEG without EXIF rotation; threads run in parallel.
 
     Args:
-        data: the bytes of a file.
-        at_least: pixels; the photo may come at a half, quarter or eighth, no side below this.
-        max_pixels: with more by the header, None.
+        data: content of the file.
+        at_least: in pixels; the photo may be decoded at a half, quarter or eighth, no side below this.
+        max_pixels: most pixels that the header may claim.
 
     Returns:
-        uint8 [h, w, 3], or None where Pillow must look.
+        uint8 [h, w, 3]; None where the file is no plain JPEG, damaged or too large.
     """
-    found = size(data)
-    if found is None or (max_pixels is not None and found[0] * found[1] > max_pixels):
+    claimed = size(data)
+    if claimed is None or (max_pixels is not None and claimed[0] * claimed[1] > max_pixels):
         return None
-    width, height = found
-    part = 1 if at_least is None else next((p for p in _SCALES if min(found) // p >= at_least), 1)
+    width, height = claimed
+    divisor = 1 if at_least is None else next((s for s in _SCALES if min(claimed) // s >= at_least), 1)
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, min_width=-(-width // part), min_height=-(-height // part)))
+        return np.asarray(
+            simplejpeg.decode_jpeg(data, min_width=-(-width // divisor), min_height=-(-height // divisor))
+        )
     except ValueError:
         return None
 
 
-def head(data: bytes) -> int:
-    """Bytes before the first scan, where everything stands that a JPEG says about itself; all where it is not plain."""
-    at = 2
-    while data[at : at + 1] == b"\xff":
-        marker = data[at + 1 : at + 2]
+def header_length(data: bytes) -> int:
+    """Length in bytes of a JPEG's header, all segments before the first scan; of the data where no scan follows."""
+    position = 2
+    while data[position : position + 1] == b"\xff":
+        marker = data[position + 1 : position + 2]
         if marker == b"\xda":
-            return at
-        at += 1 if marker == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            return position
+        position += 1 if marker == b"\xff" else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return len(data)
 
 
 def encode(pixels: np.ndarray, quality: int) -> bytes:
-    """Encode uint8 [h, w, 3], colour at half the resolution, as Pillow does by default."""
+    """Encode uint8 [h, w, 3], colour at half the resolution, as Pillow does by default; quality 1 to 100."""
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, colorsubsampling="420"))

@@ -1,6 +1,6 @@
-"""Resizing with the vector kernels of torch, which are Pillow's filters: the same pixels, within their rounding.
+"""Resizing with torch's vector kernels, which implement Pillow's filters: equal pixels up to rounding.
 
-Torch is loaded where it is used: ingest, and who only reads shards, needs none of it.
+Torch is imported where it is used: ingest and readers of shards start without it.
 """
 
 from typing import Literal
@@ -11,40 +11,40 @@ Filter = Literal["bilinear", "bicubic"]
 
 
 def mirrored(pixels: np.ndarray) -> np.ndarray:
-    """Left and right exchanged, uint8 [h, w, 3], in a tenth of the time that numpy takes."""
+    """Mirror uint8 [h, w, 3] left to right, in a tenth of numpy's time."""
     import torch
 
     return np.asarray(torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)[0].numpy())
 
 
 def resize(pixels: np.ndarray, height: int, width: int, how: Filter = "bilinear") -> np.ndarray:
-    """Resize with a filter that widens where a photo shrinks (antialiased); safe in threads, on one core each.
+    """Resize with an antialiased filter; safe in threads, each on one core.
 
     Args:
         pixels: uint8 [h, w, 3].
-        height, width: wanted, in pixels.
+        height, width: of the result, in pixels.
         how: the filter.
 
     Returns:
-        uint8 [height, width, 3]; the same array where nothing is to do.
+        uint8 [height, width, 3]; the input itself where it has that size.
     """
     if pixels.shape[:2] == (height, width):
         return pixels
     import torch
     from torch.nn import functional as F
 
-    # a batch of one before the colours move: in the other order torch takes the strides for those of planes
+    # add the batch dimension before the channels move: in the other order torch takes the strides for planes
     lines = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))[None].permute(0, 3, 1, 2)
     resized = F.interpolate(lines, (height, width), mode=how, antialias=True)
     return np.ascontiguousarray(resized.permute(0, 2, 3, 1)[0].numpy())
 
 
 def squash(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Resize to a square, whatever the aspect ratio (bilinear; method, section 4.2, test transform).
+    """Resize to a square regardless of the aspect ratio (bilinear; method, section 4.2, test transform).
 
     Args:
         pixels: uint8 [h, w, 3].
-        side: S.
+        side: S, in pixels.
 
     Returns:
         uint8 [S, S, 3].

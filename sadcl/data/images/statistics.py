@@ -1,4 +1,4 @@
-"""How a photo looks, in three numbers: for near-duplicates, drift and outliers."""
+"""Image statistics of a photo: brightness, sharpness and perceptual hash, for near-duplicates, drift and outliers."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,18 +7,18 @@ import numpy as np
 from PIL import Image
 
 HASH_SIDE = 32
-"""Grey pixels a side that the perceptual hash is made from."""
+"""Side in pixels of the grey image that the perceptual hash is computed from."""
 SIDE = 256
-"""Pixels of the shorter side at which sharpness is measured; larger photos are reduced to it."""
+"""Shorter side in pixels at which sharpness is measured; larger photos are reduced to it."""
 
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """How a photo looks.
+    """Three numbers that describe a photo's appearance.
 
     Attributes:
         brightness: mean grey, 0 to 255.
-        sharpness: standard deviation of the Laplacian of the grey photo at the shorter side of 256 px; 0 is flat.
+        sharpness: standard deviation of the Laplacian of the grey photo, its shorter side reduced to 256 px; 0 is flat.
         phash: perceptual hash, 64 bits: the signs of the lowest 8 x 8 cosine terms against their median (pHash).
     """
 
@@ -27,8 +27,8 @@ class ImageStatistics:
     phash: int = 0
 
 
-def looks(image: Image.Image) -> ImageStatistics:
-    """Look at an upright RGB photo; one that was decoded at a reduced size gives nearly the same."""
+def image_statistics(image: Image.Image) -> ImageStatistics:
+    """Compute the statistics of an upright RGB photo; one decoded at reduced size gives nearly the same numbers."""
     grey = image.convert("L")
     shorter = min(grey.size)
     if shorter > SIDE:
@@ -47,13 +47,13 @@ def _sharpness(grey: np.ndarray) -> float:
 
 def _phash(grey: Image.Image) -> int:
     small = np.asarray(grey.resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX), np.float64)
-    terms = (_cosines() @ small @ _cosines().T).round(6).ravel()  # rounded: a flat photo has no signs of its own
-    bits = terms > np.median(terms[1:])  # the first is the mean, which says nothing about shapes
+    terms = (_cosines() @ small @ _cosines().T).round(6).ravel()  # rounded: noise would decide a flat photo's signs
+    bits = terms > np.median(terms[1:])  # the first term is the mean brightness, not shape
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 @cache
 def _cosines() -> np.ndarray:
-    """The eight slowest waves of the cosine transform (type 2), [8, 32]."""
-    places = (np.arange(HASH_SIDE) + 0.5) * np.pi / HASH_SIDE
-    return np.cos(np.arange(8)[:, None] * places)
+    """Matrix of the eight lowest frequencies of the cosine transform (type 2), float64 [8, 32]."""
+    positions = (np.arange(HASH_SIDE) + 0.5) * np.pi / HASH_SIDE
+    return np.cos(np.arange(8)[:, None] * positions)

@@ -1,6 +1,7 @@
-"""People's own photos brought into a project: looked at, copied, described by a recipe, tracked by DVC.
+"""Adding photos to a project (`sadcl data add`): detect the format, copy, write a recipe, track with DVC.
 
-They are copied and not linked: DVC makes what it keeps read-only, and a link would make the originals so, too.
+Photos are copied and not linked: DVC makes the files in its cache read-only, and a link would make the originals
+read-only, too.
 """
 
 import os
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sadcl import extras, files, layout, params, pipeline
-from sadcl.data.onboarding.detect import DetectedSource, recognise
+from sadcl.data.onboarding.detect import DetectedSource, detect_source
 from sadcl.data.onboarding.recipe import has_splits, recipe
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
@@ -20,112 +21,115 @@ from sadcl.progress import track
 SPARE = 64_000_000
 """Bytes that stay free on the disk."""
 ABOUT = ("README.md", "dataset_info.json")
-"""Files beside a list of labels that may hold the names of its classes."""
+"""Files next to a list of labels that may hold class names."""
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
-def add(given: Path, name: str, like: str | None = None, root: Path = Path(".")) -> list[str]:
-    """Bring photos with their labels into a project, which an empty folder becomes.
+def add(path: Path, name: str, like: str | None = None, root: Path = Path(".")) -> list[str]:
+    """Add photos with their labels to a project; an empty folder becomes one.
 
     Args:
-        given: a folder, or a file of labels beside its photos; it is left as it is.
+        path: a folder, or a file of labels next to its photos; it stays unchanged.
         name: of source, recipe and registered model.
-        like: the recipe that the new one is made from; by default a small one.
+        like: recipe to start from; a small one by default.
         root: the project's folder.
 
     Returns:
-        What was done and what comes next, a sentence a line.
+        Lines for the user: what was added, and the next commands.
 
     Raises:
-        SadclError: the name is taken, the source is not whole, or there is no room. Nothing was changed,
-            but that an empty folder is a project when copying or DVC failed.
+        SadclError: the name is taken, the source is incomplete, or the disk has too little room. The project stays
+            unchanged, except that an empty folder remains a project if copying or DVC fails.
     """
     extras.require("dvc")
     if not _NAME.match(name):
         fix = "Use letters, digits, - and _, and begin with a letter or digit"
-        raise SadclError(f"{name!r} can't be the name of a source", where="--name", fix=fix)
-    folder, written = root / layout.RAW / name, root / params.RECIPES / f"{name}.yaml"
+        raise SadclError(f"{name!r} is no valid name of a source", where="--name", fix=fix)
+    folder, recipe_path = root / layout.RAW / name, root / params.RECIPES / f"{name}.yaml"
     tracked = folder.with_name(f"{name}.dvc")
-    _refuse_taken((folder, tracked, written, folder.with_name(f"{name}.splits.csv")))
-    found = recognise(given)
-    text = recipe(name, found, root, like)
-    copied = _files(found)
-    files.require_room(root, sum((found.root / one).stat().st_size for one in copied) + SPARE, "the photos")
-    said = [line for line in [pipeline.start(root, besides=[given, found.root])] if line]
+    _refuse_existing((folder, tracked, recipe_path, folder.with_name(f"{name}.splits.csv")))
+    detected = detect_source(path)
+    text = recipe(name, detected, root, like)
+    copied = _files(detected)
+    files.require_room(root, sum((detected.root / file).stat().st_size for file in copied) + SPARE, "the photos")
+    lines = [line for line in [pipeline.start(root, besides=[path, detected.root])] if line]
     pipeline.require_project(root)
     fresh = not (root / params.FILE).exists()
-    ignored = folder.with_name(".gitignore")
-    before = ignored.read_bytes() if ignored.exists() else None
+    gitignore = folder.with_name(".gitignore")
+    before = gitignore.read_bytes() if gitignore.exists() else None
     try:
-        _copy(copied, found.root, folder)
-        files.write_text(written, text)
+        _copy(copied, detected.root, folder)
+        files.write_text(recipe_path, text)
         if fresh:
             files.write_text(root / params.FILE, text)  # DVC can't read the graph without it
         pipeline.add(folder)
     except BaseException:
-        for path in (written, tracked, ignored, *([root / params.FILE] if fresh else [])):
-            path.unlink(missing_ok=True)
+        for created in (recipe_path, tracked, gitignore, *([root / params.FILE] if fresh else [])):
+            created.unlink(missing_ok=True)
         if before is not None:
-            ignored.write_bytes(before)
+            gitignore.write_bytes(before)
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return [*said, *_sentences(name, found, folder, fresh, _unused(found, copied))]
+    return [*lines, *_summary(name, detected, folder, fresh, _unused(detected, copied))]
 
 
-def _refuse_taken(places: tuple[Path, ...]) -> None:
-    for place in places:
-        if place.exists() or place.is_symlink():
-            raise SadclError("This is there already", where=place, fix="Take another name; nothing is overwritten")
+def _refuse_existing(paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        if path.exists() or path.is_symlink():
+            raise SadclError("The name is taken", where=path, fix="Choose another name; nothing is overwritten")
 
 
-def _files(found: DetectedSource) -> list[str]:
-    """All that is copied, relative to the source's folder: photos, lists of labels, and what tells names of classes."""
-    lists = list(found.ingest["annotations"].values())
-    about = {f"{folder}/{name}" for folder in (".", *(Path(one).parent.as_posix() for one in lists)) for name in ABOUT}
-    used = {image.file for image in found.source.images} | set(lists)
-    used |= {Path(name).as_posix() for name in about if (found.root / name).is_file()}
-    return sorted(used | {name for name in _lying(found) if found.ingest["format"] == "yolo" and name.endswith(".txt")})
+def _files(detected: DetectedSource) -> list[str]:
+    """Files to copy, relative to the source's folder: photos, lists of labels, and files with class names."""
+    lists = list(detected.ingest["annotations"].values())
+    folders = (".", *(Path(file).parent.as_posix() for file in lists))
+    about = {f"{folder}/{name}" for folder in folders for name in ABOUT}
+    used = {image.file for image in detected.source.images} | set(lists)
+    used |= {Path(name).as_posix() for name in about if (detected.root / name).is_file()}
+    if detected.ingest["format"] == "yolo":
+        used |= {name for name in _visible_files(detected) if name.endswith(".txt")}
+    return sorted(used)
 
 
-def _lying(found: DetectedSource) -> Iterator[str]:
-    """Files in the source's folder, but for hidden ones."""
-    for folder, folders, names in os.walk(found.root, followlinks=found.ingest["format"] == "folder"):
+def _visible_files(detected: DetectedSource) -> Iterator[str]:
+    """Files in the source's folder, relative to it, without hidden ones."""
+    for folder, folders, names in os.walk(detected.root, followlinks=detected.ingest["format"] == "folder"):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        inner = Path(folder).relative_to(found.root)
+        inner = Path(folder).relative_to(detected.root)
         yield from ((inner / name).as_posix() for name in names if not name.startswith("."))
 
 
-def _unused(found: DetectedSource, copied: list[str]) -> list[str]:
-    return sorted(set(_lying(found)) - set(copied)) if found.whole else []
+def _unused(detected: DetectedSource, copied: list[str]) -> list[str]:
+    return sorted(set(_visible_files(detected)) - set(copied)) if detected.whole else []
 
 
 def _copy(names: list[str], source: Path, folder: Path) -> None:
-    with files.atomic_directory(folder) as beside:
+    with files.atomic_directory(folder) as staging:
         for name in track(names, "copying", unit="files"):
-            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
             try:
-                shutil.copyfile(source / name, beside / name)
+                shutil.copyfile(source / name, staging / name)
             except (PermissionError, FileNotFoundError) as error:
                 raise SadclError(f"The file can't be read: {error.strerror}", where=source / name) from None
 
 
-def _sentences(name: str, found: DetectedSource, folder: Path, fresh: bool, unused: list[str]) -> Iterator[str]:
-    images, classes = found.source.images, found.source.classes
+def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool, unused: list[str]) -> Iterator[str]:
+    images, classes = detected.source.images, detected.source.classes
     size = f"{len(images):,} photos of {len(classes)} class{'' if len(classes) == 1 else 'es'}"
-    yield f"{size}, read as {found.ingest['format']}, are in {folder} now, and tracked by DVC"
+    yield f"{size}, read as {detected.ingest['format']}, are in {folder}, tracked by DVC"
     yield f"Classes: {_first(classes, 8)}"
-    if found.ingest.get("slices"):
-        yield f"Columns that are no class: {', '.join(found.ingest['slices'])}"
+    if detected.ingest.get("slices"):
+        yield f"Columns that are not classes: {', '.join(detected.ingest['slices'])}"
     if unused:
         kinds = Counter(Path(file).suffix.lower() for file in unused)
-        most = ", ".join(f"{count:,} {kind or 'without a suffix'}" for kind, count in kinds.most_common(5))
-        yield f"Left out: {len(unused):,} files that are no photo or have no labels ({most}): {_first(unused, 3)}"
-    if has_splits(found):
+        suffixes = ", ".join(f"{count:,} {kind or 'without a suffix'}" for kind, count in kinds.most_common(5))
+        yield f"Left out: {len(unused):,} files that are no photos or have no labels ({suffixes}): {_first(unused, 3)}"
+    if has_splits(detected):
         sizes = Counter(image.split for image in images)
         yield ", ".join(f"{split} {sizes[split]:,}" for split in SPLITS if sizes[split])
     else:
-        yield f"The first run deals them out to train, select and test and keeps that in {folder}.splits.csv: commit it"
-    for file in found.ingest["annotations"].values() if found.ingest["format"] != "yolo" else ():
+        yield f"The first run assigns them to train, select and test and writes {folder}.splits.csv: commit that file"
+    for file in detected.ingest["annotations"].values() if detected.ingest["format"] != "yolo" else ():
         yield f"Before you edit {folder / file}: dvc unprotect {folder / file}"
     yield f"The recipe is recipes/{name}.yaml{', and params.yaml is a copy of it' if fresh else ''}"
     yield "Next:"

@@ -1,4 +1,4 @@
-"""The recipe for people's own photos, with bounds that follow from what they are."""
+"""Recipe for the user's own photos, with bounds computed from them."""
 
 from collections import Counter
 from io import StringIO
@@ -9,12 +9,22 @@ from sadcl import params, pipeline
 from sadcl.data.onboarding.detect import DetectedSource
 
 BASE = pipeline.STARTER / "own.yaml"
-STEPS = 8
-"""Batches an epoch, at least; few photos would otherwise make one step of it."""
+MIN_STEPS = 8
+"""Least number of batches per epoch: with few photos, an epoch would otherwise be a single step."""
 
 
-def recipe(name: str, found: DetectedSource, root: Path, like: str | None) -> str:
-    """The text of a recipe for a source, made from ``like`` or from a small one."""
+def recipe(name: str, detected: DetectedSource, root: Path, like: str | None) -> str:
+    """Text of a recipe for a source.
+
+    Args:
+        name: of source and registered model.
+        detected: the source.
+        root: the project's folder.
+        like: recipe to start from; a small one by default.
+
+    Raises:
+        SadclError: ``like`` is missing or invalid.
+    """
     from ruamel.yaml import YAML
     from yaml import safe_load as load
 
@@ -28,18 +38,18 @@ def recipe(name: str, found: DetectedSource, root: Path, like: str | None) -> st
     share = raw["ingest"].get("select_fraction", 0.2)
     raw["ingest"] = {
         "source": _quoted(name),
-        **_quoted(found.ingest),
+        **_quoted(detected.ingest),
         "select_fraction": share if 0 < share < 0.5 else 0.2,
         "keep_unlabelled": raw["ingest"].get("keep_unlabelled", True),
         "max_pixels": raw["ingest"].get("max_pixels", 100_000_000),
     }
-    raw["validate"]["min_positives"] = _min_positives(found, raw["ingest"]["select_fraction"])
-    raw["validate"]["max_unlabelled"] = min(1.0, round(_most_unlabelled(found) + 0.1, 2))
+    raw["validate"]["min_positives"] = _min_positives(detected, raw["ingest"]["select_fraction"])
+    raw["validate"]["max_unlabelled"] = min(1.0, round(_max_unlabelled(detected) + 0.1, 2))
     for stage in ("pretrain", "train"):
-        raw[stage]["batch"] = min(raw[stage]["batch"], max(2, _to_train_on(found, raw) // STEPS))
-    raw["gate"] = {"rules": _rules(found), "published": None}
+        raw[stage]["batch"] = min(raw[stage]["batch"], max(2, _training_photos(detected, raw) // MIN_STEPS))
+    raw["gate"] = {"rules": _rules(detected), "published": None}
     raw["register"]["name"] = _quoted(name)
-    raw.yaml_set_start_comment(_head(name, found, like))
+    raw.yaml_set_start_comment(_head(name, detected, like))
     out = StringIO()
     yaml.dump(raw, out)
     text = out.getvalue()
@@ -48,7 +58,7 @@ def recipe(name: str, found: DetectedSource, root: Path, like: str | None) -> st
 
 
 def _quoted(value: Any) -> Any:
-    """The same with quotes around words that YAML would take for something else (`no`, `1e3`)."""
+    """Copy of a value with quotes around strings, which YAML may read as another type (`no`, `1e3`)."""
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     if isinstance(value, dict):
@@ -58,44 +68,46 @@ def _quoted(value: Any) -> Any:
     return DoubleQuotedScalarString(value)
 
 
-def _min_positives(found: DetectedSource, share: float) -> dict[str, int]:
-    """Half of what the rarest class has in each split, rounded down: a loss is noticed, chance is not."""
+def _min_positives(detected: DetectedSource, share: float) -> dict[str, int]:
+    """Half the photos of the rarest class in each split, rounded down: detects a loss of photos, tolerates chance."""
     shares = {"train": 1 - 2 * share, "select": share, "test": share}
-    counts = {split: _counts(found, split) for split in ("", *shares)}
-    own = {split: min(those) for split, those in counts.items() if split}
-    if not has_splits(found):
-        return {split: int(min(counts[""]) * part / 2) for split, part in shares.items()}
-    if not any(image.split == "select" for image in found.source.images):
-        own["select"], own["train"] = int(own["train"] * share), int(own["train"] * (1 - share))
-    return {split: own[split] // 2 for split in shares}
+    counts = {split: _counts(detected, split) for split in ("", *shares)}
+    rarest = {split: min(photos) for split, photos in counts.items() if split}
+    if not has_splits(detected):
+        return {split: int(min(counts[""]) * fraction / 2) for split, fraction in shares.items()}
+    if not any(image.split == "select" for image in detected.source.images):
+        rarest["select"], rarest["train"] = int(rarest["train"] * share), int(rarest["train"] * (1 - share))
+    return {split: rarest[split] // 2 for split in shares}
 
 
-def _to_train_on(found: DetectedSource, raw: Any) -> int:
-    own = sum(image.split == "train" for image in found.source.images)
-    return own if has_splits(found) else int(len(found.source.images) * (1 - 2 * raw["ingest"]["select_fraction"]))
+def _training_photos(detected: DetectedSource, raw: Any) -> int:
+    train = sum(image.split == "train" for image in detected.source.images)
+    if has_splits(detected):
+        return train
+    return int(len(detected.source.images) * (1 - 2 * raw["ingest"]["select_fraction"]))
 
 
-def _counts(found: DetectedSource, split: str) -> list[int]:
-    """Photos of each class."""
-    counts = Counter(label for image in found.source.images if image.split == split for label in image.labels)
-    return [counts[i] for i in range(len(found.source.classes))]
+def _counts(detected: DetectedSource, split: str) -> list[int]:
+    """Number of photos of each class in a split."""
+    counts = Counter(label for image in detected.source.images if image.split == split for label in image.labels)
+    return [counts[i] for i in range(len(detected.source.classes))]
 
 
-def has_splits(found: DetectedSource) -> bool:
-    """Whether the source itself says of each photo in which split it is."""
-    return all(image.split for image in found.source.images)
+def has_splits(detected: DetectedSource) -> bool:
+    """Whether the source names the split of every photo."""
+    return all(image.split for image in detected.source.images)
 
 
-def _most_unlabelled(found: DetectedSource) -> float:
-    sizes = Counter(image.split for image in found.source.images)
-    without = Counter(image.split for image in found.source.images if not image.labels)
+def _max_unlabelled(detected: DetectedSource) -> float:
+    sizes = Counter(image.split for image in detected.source.images)
+    without = Counter(image.split for image in detected.source.images if not image.labels)
     return max(without[split] / size for split, size in sizes.items())
 
 
-def _rules(found: DetectedSource) -> list[dict[str, Any]]:
-    """Rules that ask the first model for more than guessing, and every later one to be no worse than the champion."""
-    labels = sum(len(image.labels) for image in found.source.images)
-    guessing = 100 * labels / (len(found.source.images) * len(found.source.classes))
+def _rules(detected: DetectedSource) -> list[dict[str, Any]]:
+    """Gate rules: the first model has to beat guessing, and a later one must not be worse than the champion."""
+    labels = sum(len(image.labels) for image in detected.source.images)
+    guessing = 100 * labels / (len(detected.source.images) * len(detected.source.classes))
     return [
         {"kind": "absolute", "metric": "mAP", "at_least": round(guessing, 1), "by": "value"},
         {"kind": "relative", "metric": "mAP", "margin": 2.0},
@@ -104,17 +116,18 @@ def _rules(found: DetectedSource) -> list[dict[str, Any]]:
     ]
 
 
-def _head(name: str, found: DetectedSource, like: str | None) -> str:
-    counts = Counter(label for image in found.source.images for label in image.labels)
-    rarest = min(range(len(found.source.classes)), key=lambda i: counts[i])
+def _head(name: str, detected: DetectedSource, like: str | None) -> str:
+    counts = Counter(label for image in detected.source.images for label in image.labels)
+    rarest = min(range(len(detected.source.classes)), key=lambda i: counts[i])
+    others = f"are those of the recipe {like}" if like else "suit a small computer"
     return "\n".join(
         [
-            f"{name}: {len(found.source.images):,} photos of {len(found.source.classes)} classes, read as "
-            f"{found.ingest['format']}; the rest is {f'the recipe {like}' if like else 'for a small computer'}.",
+            f"{name}: {len(detected.source.images):,} photos of {len(detected.source.classes)} classes, read as "
+            f"{detected.ingest['format']}; the other settings {others}.",
             "",
-            f"The rarest class has {counts[rarest]:,} photos: {found.source.classes[rarest]!a}.",
-            "validate: half of what the rarest class has now in each split, and the share of photos without a label.",
-            "gate: at_least is what guessing reaches. Raise it when you know what your model can do.",
+            f"The rarest class has {counts[rarest]:,} photos: {detected.source.classes[rarest]!a}.",
+            "validate: min_positives is half the photos of the rarest class, max_unlabelled the share now and a tenth.",
+            "gate: at_least is the mAP of guessing. Raise it when you know the mAP of your model.",
             "Cost: not yet measured. Expected: not yet measured.",
         ]
     )

@@ -1,4 +1,7 @@
-"""Batches: decoded, augmented and normalised ahead of the trainer, the same whoever works on them."""
+"""Batches of photos: decoded, augmented and normalised by threads ahead of the consumer.
+
+Their content depends on seed, epoch and image id alone, never on the number of threads or processes.
+"""
 
 import hashlib
 from collections import deque
@@ -12,31 +15,32 @@ from torch import Tensor
 
 from sadcl import params, processes
 from sadcl.data.images import augment, decode
-from sadcl.data.images.normalise import _lines, _normalise
+from sadcl.data.images.normalise import line_factors, normalise_into
 from sadcl.data.images.resize import squash
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 
 AHEAD = 2
-"""Batches that are under way or ready while the consumer works on one."""
+"""Batches in preparation or ready while the consumer works on one."""
 TASKS = 4
-"""Tasks a worker and batch: enough for an even share, few enough to cost nothing."""
+"""Tasks per worker and batch: enough for an even load, few enough for a negligible cost."""
 KEEP_BYTES = 1 << 30
-"""Squashed photos stay in memory where the whole split fits into this."""
+"""Squashed photos of a split stay in memory where all of them fit into this."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch, as it was loaded on the host or moved to a device.
+    """A batch of B photos with C classes, on the host or on a device.
 
     Attributes:
         images: float32 [B, 3, S, S], normalised, channels last in memory; or feature maps [B, channels, h, w].
         targets: bool [B, C], present.
         ignored: bool [B, C], neither present nor absent.
         ids: B image ids.
-        rows: [B], where they stand in the shards.
-        positives: photo and class [P] of each label that is present, found while the device works on something else.
-        shares: how many of the global batch's positives each process has.
+        rows: int [B], row numbers in the shards.
+        positives: photo and class, int [P] each, of the P present labels; computed on the host, where a device would
+            have to wait for their number.
+        shares: number of the global batch's positives in each process.
     """
 
     images: Tensor
@@ -48,11 +52,12 @@ class Batch:
     shares: tuple[int, ...]
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device; nothing waits for the copies, which is only so from pinned memory."""
+        """Copy the batch to a device."""
         if device.type == "cpu":
             return self
-        here = (self.images, self.targets, self.ignored, *self.positives)
-        moved = (tensor.pin_memory().to(device, non_blocking=True) for tensor in here)
+        tensors = (self.images, self.targets, self.ignored, *self.positives)
+        # only a copy from pinned memory runs in the background
+        moved = (tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
         images, targets, ignored, photos, classes = moved
         return replace(self, images=images, targets=targets, ignored=ignored, positives=(photos, classes))
 
@@ -60,12 +65,12 @@ class Batch:
 class TrainingBatches:
     """Shuffled and augmented batches of a split.
 
-    Order is drawn from (seed, epoch), a photo's augmentation from (seed, epoch, image id): neither depends on
-    the number of workers or processes, nor on what is kept in memory.
+    The order is drawn from (seed, epoch), a photo's augmentation from (seed, epoch, image id): neither depends on
+    the number of workers or processes, nor on the cache.
 
     Attributes:
         shards: the training split.
-        steps: batches an epoch; a last partial batch is left out.
+        steps: batches per epoch; a last partial batch is left out.
     """
 
     def __init__(
@@ -86,26 +91,28 @@ class TrainingBatches:
         Args:
             shards: the training split.
             model: side and normalisation.
-            augmentation: what is done to photos.
-            batch: the global batch; a smaller split is one batch.
-            seed: of everything drawn here.
-            rank: which of the processes that share each batch this is.
-            world: how many they are.
+            augmentation: kind and strengths.
+            batch: photos in the global batch; a smaller split is one batch.
+            seed: of order and augmentation.
+            rank: number of this process among those that share each batch.
+            world: number of those processes.
             workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
-            keep_bytes: squashed photos are kept in memory, decoded once, where all of them fit into this and
+            keep_bytes: bound of the cache: squashed photos stay in memory, decoded once, where all of them fit and
                 the augmentation begins with the squash.
 
         Raises:
-            SadclError: there are too few photos, or the batch can't be shared evenly.
+            SadclError: the split has too few photos, or the processes can't share the batch evenly.
         """
         if batch % world:
-            raise SadclError(f"{world} processes can't share a batch of {batch} evenly", where="batch", fix="Change it")
+            raise SadclError(
+                f"{world} processes can't share a batch of {batch}", where="batch", fix="Change one of them"
+            )
         self._size = min(batch, len(shards)) // world * world
         if not self._size:
             raise SadclError(
                 f"The training split has {len(shards)} photos, too few for {world} processes",
                 where=shards.directory,
-                fix="Look at the settings of ingest",
+                fix="Use fewer processes, or check the settings of ingest",
             )
         self.steps = len(shards) // self._size
         self.shards = shards
@@ -115,18 +122,18 @@ class TrainingBatches:
         self._drawn: tuple[int, np.ndarray] | None = None
 
     def rows(self, epoch: int, step: int) -> np.ndarray:
-        """Rows [batch] of the global batch; rank r of w works on the r-th of its w equal parts."""
+        """Rows of the global batch, int [batch]; process r of w works on the r-th of w equal parts."""
         if self._drawn is None or self._drawn[0] != epoch:
             order = _generator(self._seed, epoch, "order").permutation(len(self.shards))
             self._drawn = (epoch, order)
         return self._drawn[1][step * self._size : (step + 1) * self._size]
 
     def mine(self, epoch: int, step: int) -> np.ndarray:
-        """Rows of this process's part of a batch."""
+        """Rows of this process's part of a batch, int [batch / world]."""
         return self._parts(epoch, step)[self._rank]
 
     def shared(self, batch: Batch, epoch: int, step: int) -> Batch:
-        """This process's part, which now knows the shares of all."""
+        """Add the number of positives of every process to this process's part of a batch."""
         shares = [int(self.shards.targets[rows].sum()) for rows in self._parts(epoch, step)]
         return replace(batch, shares=tuple(shares))
 
@@ -134,11 +141,11 @@ class TrainingBatches:
         return np.split(self.rows(epoch, step), self._world)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """This process's part of each batch of an epoch.
+        """Iterate over this process's part of each batch of an epoch.
 
         Args:
             epoch: counted from 0.
-            start: the first step; a trainer that goes on where it was begins there.
+            start: the first step; a resumed training begins after the last step it finished.
 
         Raises:
             SadclError: a photo can't be decoded; the message names it.
@@ -148,14 +155,14 @@ class TrainingBatches:
         return (self.shared(batch, epoch, step) for step, batch in zip(steps, batches, strict=True))
 
     def every(self, epoch: int) -> Iterator[Batch]:
-        """All photos in order, augmented as for this epoch; the last batch may be short."""
+        """Iterate over all photos in order, augmented as for this epoch; the last batch may be short."""
         return self._photos(epoch, in_order(self.shards, self._size))
 
     def _photos(self, epoch: int, batches: Iterable[np.ndarray]) -> Iterator[Batch]:
         def photo(row: int) -> np.ndarray:
             return self._augmented(row, _generator(self._seed, epoch, f"image {self.shards.ids[row]}"))
 
-        return _ahead(self.shards, self._model, batches, photo, self._workers)
+        return _prefetched(self.shards, self._model, batches, photo, self._workers)
 
 
 def evaluation_batches(
@@ -166,15 +173,15 @@ def evaluation_batches(
     rows: np.ndarray | None = None,
     spoil: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[Batch]:
-    """All photos in order, or those of ``rows``, squashed to S x S; the last batch may be short.
+    """Iterate over all photos in order, or those of ``rows``, squashed to S x S; the last batch may be short.
 
     Args:
         shards: the split.
         model: side and normalisation.
-        batch: photos at a time.
+        batch: photos per batch.
         workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
-        rows: of the shards.
-        spoil: done to each squashed photo, uint8 [S, S, 3].
+        rows: row numbers in the shards; all by default.
+        spoil: corruption that is applied to each squashed photo, uint8 [S, S, 3].
 
     Raises:
         SadclError: a photo can't be decoded; the message names it.
@@ -184,31 +191,31 @@ def evaluation_batches(
         pixels = _squashed(shards, row, model.side)
         return pixels if spoil is None else spoil(pixels)
 
-    wanted = in_order(shards, batch) if rows is None else (rows[i : i + batch] for i in range(0, len(rows), batch))
-    return _ahead(shards, model, wanted, photo, workers or processes.workers())
+    batches = in_order(shards, batch) if rows is None else (rows[i : i + batch] for i in range(0, len(rows), batch))
+    return _prefetched(shards, model, batches, photo, workers or processes.workers())
 
 
 def in_order(shards: Shards, batch: int) -> Iterator[np.ndarray]:
-    """Rows of all photos, so many at a time; the last may be fewer."""
+    """Rows of all photos in order, int [batch] at a time; the last array may be shorter."""
     return (np.arange(first, min(first + batch, len(shards))) for first in range(0, len(shards), batch))
 
 
 def _augmented(
     shards: Shards, settings: params.Augmentation, side: int, keep_bytes: int
 ) -> Callable[[int, np.random.Generator], np.ndarray]:
-    """A function from row and generator to uint8 [S, S, 3], which remembers squashed photos where that pays."""
+    """Function from row and generator to uint8 [S, S, 3], with a cache of squashed photos where they fit."""
     after = augment.after_squash(settings)
     if after is None or len(shards) * side * side * 3 > keep_bytes:
         whole, detail = augment.transform(settings, side), augment.detail(settings, side)
         return lambda row, rng: whole(_decoded(shards, row, detail), rng)
-    kept = np.empty((len(shards), side, side, 3), np.uint8)  # takes no memory before it is written to
-    there = np.zeros(len(shards), bool)
+    cache = np.empty((len(shards), side, side, 3), np.uint8)  # pages are allocated when they are written to
+    cached = np.zeros(len(shards), bool)
 
     def photo(row: int, rng: np.random.Generator) -> np.ndarray:
-        if not there[row]:
-            kept[row] = _squashed(shards, row, side)
-            there[row] = True  # after the pixels: another thread may look at any moment
-        return after(kept[row], rng)
+        if not cached[row]:
+            cache[row] = _squashed(shards, row, side)
+            cached[row] = True  # after the pixels: another thread may read the flag at any moment
+        return after(cache[row], rng)
 
     return photo
 
@@ -218,31 +225,31 @@ def _squashed(shards: Shards, row: int, side: int) -> np.ndarray:
 
 
 def _decoded(shards: Shards, row: int, at_least: int) -> np.ndarray:
-    # no bound on pixels: ingest has held this photo against it
+    # no bound on pixels: ingest has checked this photo
     return decode.pixels(
         shards.jpeg(row), at_least=at_least, max_pixels=1 << 62, where=f"image {shards.ids[row]} of {shards.directory}"
     )
 
 
-def _ahead(
+def _prefetched(
     shards: Shards,
     model: params.Model,
     batches: Iterable[np.ndarray],
     photo: Callable[[int], np.ndarray],
     workers: int,
 ) -> Iterator[Batch]:
-    """Batches in order, with a few always under way.
+    """Prepare batches in threads, a few ahead of the consumer, in order.
 
-    An error in a worker comes out here. When the consumer leaves early, what has not begun is dropped.
+    An error of a worker is raised here. When the consumer stops early, tasks that have not begun are cancelled.
     """
-    factor, summand = _lines(model.mean, model.std, model.side)
+    factor, summand = line_factors(model.mean, model.std, model.side)
 
-    def work(rows: np.ndarray, places: np.ndarray) -> None:
-        for row, place in zip(rows.tolist(), places, strict=True):
+    def work(rows: np.ndarray, slots: np.ndarray) -> None:
+        for row, slot in zip(rows.tolist(), slots, strict=True):
             try:
-                _normalise(photo(row), factor, summand, place)
+                normalise_into(slot, photo(row), factor, summand)
             except Exception as error:
-                error.add_note(f"This came of image {shards.ids[row]} of {shards.directory}")
+                error.add_note(f"The error concerns image {shards.ids[row]} of {shards.directory}")
                 raise
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
@@ -272,7 +279,7 @@ def _ahead(
 
 
 def batch_of(shards: Shards, rows: np.ndarray, images: Tensor) -> Batch:
-    """Rows of the shards with their images."""
+    """Batch of some rows of the shards, int [B], with their images or feature maps, [B, ...]."""
     targets = torch.from_numpy(shards.targets[rows])
     photo, label = targets.nonzero(as_tuple=True)
     return Batch(

@@ -1,8 +1,8 @@
-"""Shards: encoded photos and their labels in memory-mapped Arrow files.
+"""Shards, read: encoded photos and their labels in memory-mapped Arrow files.
 
-Rows stand in order of their ids, and a new shard begins where a hash of the id says so: adding photos
-leaves most shards byte for byte as they were, so that DVC stores and pushes only new ones. A shard is
-named after the first id in it, for the same reason; ``index.json`` lists the shards of a split in order.
+Rows are sorted by id, and a hash of the id decides where a new shard begins: adding photos leaves most shards byte for
+byte as they were, so that DVC stores and pushes only the changed ones. A shard is named after its first id for the same
+reason; ``index.json`` lists the shards of a split in order.
 """
 
 import json
@@ -24,15 +24,15 @@ COLUMNS = {
     **{name: SCHEMA[name] for name in ("image_id", "labels", "ignored", "width", "height", "sha256")},
     "jpeg": pa.large_binary(),
 }
-"""Columns of every shard. ``jpeg`` holds a photo as it was read, whatever its kind, or as it was re-encoded;
-``width``, ``height`` and ``sha256`` tell of the original. Any other column is a slice column."""
+"""Columns of every shard. ``jpeg`` holds the original file, of any format, or a re-encoded JPEG; ``width``, ``height``
+and ``sha256`` describe the original. Any other column is a slice column."""
 
-_KEY = b"sadcl"
-_FIX = "Make the shards again with `dvc repro prepare`"
+METADATA_KEY = b"sadcl"
+_FIX = "Write the shards again with `dvc repro prepare`"
 
 
 class Shards:
-    """One split, opened for reading: labels in memory, photos mapped.
+    """One split, open for reading: N photos mapped from the disk, their labels of C classes in memory.
 
     Attributes:
         ids: image ids, in order.
@@ -46,17 +46,17 @@ class Shards:
         """Open a split.
 
         Args:
-            directory: as ``write`` made it.
+            directory: of the split, as ``writer.write_shards`` wrote it.
 
         Raises:
-            SadclError: it is missing or incomplete, or holds a file that is no shard of it.
+            SadclError: the directory is missing or incomplete, or holds a damaged or foreign shard.
         """
         self.directory = Path(directory)
         self._index = _read_index(self.directory)
-        opened = [_open(self.directory / shard["file"], shard) for shard in self._index]
-        if any(part.schema.metadata != opened[0].schema.metadata for part in opened):
+        tables = [_open(self.directory / shard["file"], shard) for shard in self._index]
+        if any(table.schema.metadata != tables[0].schema.metadata for table in tables):
             raise SadclError("The shards belong to different data sets", where=self.directory, fix=_FIX)
-        self._table = pa.concat_tables(opened)
+        self._table = pa.concat_tables(tables)
         self.classes: tuple[str, ...] = tuple(_metadata(self._table.schema)["classes"])
         self.ids: list[str] = self._table["image_id"].to_pylist()
         self.sha256: list[str] = self._table["sha256"].to_pylist()
@@ -66,29 +66,29 @@ class Shards:
         return len(self.ids)
 
     def jpeg(self, i: int) -> bytes:
-        """The encoded photo of row ``i``; safe in threads."""
+        """Encoded photo of row ``i``; safe in threads."""
         mapped = np.frombuffer(self._table["jpeg"][i].as_buffer(), np.uint8)
-        return mapped.copy().tobytes()  # numpy copies without the interpreter's lock: a slow disk holds nobody up
+        return mapped.copy().tobytes()  # numpy copies without the GIL, so that a slow disk blocks no other thread
 
     @cached_property
     def slices(self) -> dict[str, list[Any]]:
-        """Slice columns by name."""
+        """Values of each slice column, by name."""
         return {name: self._table[name].to_pylist() for name in self._table.column_names if name not in COLUMNS}
 
     @cached_property
     def longer_sides(self) -> list[int]:
-        """Of the photos as they came, in pixels."""
+        """Longer side of each original photo, in pixels."""
         longer: list[int] = pc.max_element_wise(self._table["width"], self._table["height"]).to_pylist()
         return longer
 
     @cached_property
     def list_digest(self) -> str:
-        """Digest of the sorted ids: which photos these are."""
+        """SHA-256 of the sorted ids, which identifies the list of photos."""
         return files.digest_of_ids(self.ids)
 
     @cached_property
     def digest(self) -> str:
-        """Digest of everything: ids, labels and encoded photos; over the files' digests, so it costs nothing."""
+        """SHA-256 over ids, labels and encoded photos; computed from the files' digests in the index."""
         return files.digest_of([shard["sha256"] for shard in self._index])
 
     def _matrix(self, name: str) -> np.ndarray:
@@ -98,7 +98,7 @@ class Shards:
         try:
             matrix[np.repeat(np.arange(len(self)), lengths.to_numpy()), classes.to_numpy()] = True
         except IndexError:
-            raise SadclError(f"A row's {name} name an unknown class", where=self.directory, fix=_FIX) from None
+            raise SadclError(f"A row's {name} contain an unknown class", where=self.directory, fix=_FIX) from None
         return matrix
 
 
@@ -107,10 +107,10 @@ def _read_index(directory: Path) -> list[dict[str, Any]]:
         raise SadclError("There are no shards", where=directory, fix=_FIX)
     index = files.read_json(directory / INDEX, fix=_FIX)
     if not isinstance(index, dict) or index.get("format") != FORMAT or not index.get("shards"):
-        raise SadclError(f"It is no index of shards of format {FORMAT}", where=directory / INDEX, fix=_FIX)
-    strangers = {path.name for path in directory.glob("*.arrow")} - {shard["file"] for shard in index["shards"]}
-    if strangers:
-        raise SadclError("The file belongs to no shard of this split", where=directory / min(strangers), fix=_FIX)
+        raise SadclError(f"This is no index of shards of format {FORMAT}", where=directory / INDEX, fix=_FIX)
+    foreign = {path.name for path in directory.glob("*.arrow")} - {shard["file"] for shard in index["shards"]}
+    if foreign:
+        raise SadclError("The file belongs to no shard of this split", where=directory / min(foreign), fix=_FIX)
     return list(index["shards"])
 
 
@@ -121,7 +121,7 @@ def _open(path: Path, shard: dict[str, Any]) -> pa.Table:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         table.validate(full=True)
         if len(table) != shard["rows"] or any(table.schema.field(n).type != kind for n, kind in COLUMNS.items()):
-            raise SadclError("It is no shard of this format")
+            raise SadclError("This is no shard of this format")
         _metadata(table.schema)["classes"]
     except FileNotFoundError:
         raise SadclError("The shard is missing", where=path, fix=_FIX) from None
@@ -133,4 +133,4 @@ def _open(path: Path, shard: dict[str, Any]) -> pa.Table:
 
 
 def _metadata(schema: pa.Schema) -> Any:
-    return json.loads(schema.metadata[_KEY])
+    return json.loads(schema.metadata[METADATA_KEY])

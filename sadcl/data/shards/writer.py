@@ -1,4 +1,4 @@
-"""Shards on disk: photos of the annotation table, encoded once, in Arrow files of many rows."""
+"""Shards, written: photos of the annotation table, encoded once, in Arrow files of many rows."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ import pyarrow as pa
 from sadcl import files, params
 from sadcl.data.images import decode, jpeg
 from sadcl.data.images.resize import resize
-from sadcl.data.shards.reader import _KEY, COLUMNS, FORMAT, INDEX
+from sadcl.data.shards.reader import COLUMNS, FORMAT, INDEX, METADATA_KEY
 from sadcl.data.table import SPLITS, Table, column
 from sadcl.errors import SadclError
 from sadcl.progress import track
@@ -24,10 +24,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LONGEST = 4
-"""A shard ends at the latest after this many times ``shard_rows`` rows."""
+"""Most rows of a shard, as a multiple of ``shard_rows``."""
 GROUP_BYTES = 32 << 20
-"""Photos are gathered up to this size before they are written: memory that does not grow with the data."""
-_STALE = "Run `dvc repro` again, so that ingest looks at it"
+"""Encoded photos are written in groups of this size, so that memory does not grow with the data."""
+_STALE = "Run `dvc repro` again, so that ingest reads the photo"
 
 
 def write_shards(table: Table, root: Path, directory: Path, settings: params.Prepare, workers: int) -> dict[str, int]:
@@ -36,15 +36,15 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
     Args:
         table: rows without a problem are written.
         root: the folder that the table's source is relative to.
-        directory: gets a folder a split; none appears before all are written.
-        settings: short side, JPEG quality, rows a shard.
+        directory: gets a folder per split; none appears before all are written.
+        settings: short side in pixels, JPEG quality, rows per shard.
         workers: threads that read and re-encode.
 
     Returns:
-        How many photos each split has.
+        Number of photos, by split.
 
     Raises:
-        SadclError: a photo is no longer what ingest saw, or the disk is full; nothing is half-written.
+        SadclError: a photo has changed since ingest, or the disk is full; no folder appears then.
     """
     schema, counts = _schema(table), {}
     with ExitStack() as stack:
@@ -56,15 +56,15 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
             encoded = _in_order(
                 pool, lambda row: _encoded(root / table.source, row, settings), rows.itertuples(), ahead=4 * workers
             )
-            shown = track(encoded, f"shards of {split}", total=len(rows))
-            _write_split(folder, rows, shown, _about(schema, table, split), settings.shard_rows)
+            tracked = track(encoded, f"shards of {split}", total=len(rows))
+            _write_split(folder, rows, tracked, _with_metadata(schema, table, split), settings.shard_rows)
             counts[split] = len(rows)
     return counts
 
 
 def _write_split(folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.Schema, shard_rows: int) -> None:
     index = []
-    for start, end in _boundaries(rows["image_id"].tolist(), shard_rows):
+    for start, end in boundaries(rows["image_id"].tolist(), shard_rows):
         part = rows.iloc[start:end]
         first = part["image_id"].iloc[0] if len(part) else ""
         path = folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow"
@@ -73,8 +73,8 @@ def _write_split(folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.S
     files.write_json(folder / INDEX, {"format": FORMAT, "shards": index})
 
 
-def _boundaries(ids: Sequence[str], rows: int) -> list[tuple[int, int]]:
-    """Where shards begin and end; one without rows where there is no photo."""
+def boundaries(ids: Sequence[str], rows: int) -> list[tuple[int, int]]:
+    """First and last row (exclusive) of each shard; without photos, one shard without rows."""
     starts = [0]
     for i in range(1, len(ids)):
         if _hash(ids[i]) % rows == 0 or i - starts[-1] >= LONGEST * rows:
@@ -88,13 +88,13 @@ def _hash(text: str) -> int:
 
 def _write_shard(path: Path, rows: Any, encoded: Iterable[bytes], schema: pa.Schema) -> None:
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        done = 0
+        written = 0
         for group in _groups(encoded):
-            part = rows.iloc[done : done + len(group)]
+            part = rows.iloc[written : written + len(group)]
             values = {name: part[name].tolist() for name in schema.names if name != "jpeg"} | {"jpeg": group}
             columns = [pa.array(values[f.name], f.type, from_pandas=True) for f in schema]
             writer.write_batch(pa.record_batch(columns, schema=schema))
-            done += len(group)
+            written += len(group)
 
 
 def _groups(encoded: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -118,13 +118,13 @@ def _schema(table: Table) -> pa.Schema:
     return pa.schema({**COLUMNS, **extra})
 
 
-def _about(schema: pa.Schema, table: Table, split: str) -> pa.Schema:
-    about = {"format": FORMAT, "classes": list(table.classes), "split": split}
-    return schema.with_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False).encode()})
+def _with_metadata(schema: pa.Schema, table: Table, split: str) -> pa.Schema:
+    metadata = {"format": FORMAT, "classes": list(table.classes), "split": split}
+    return schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()})
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """Results in order, with at most ``ahead`` of them waiting."""
+    """Results of ``work`` in order of the items, computed in threads, at most ``ahead`` of them waiting."""
     waiting: deque[Future[R]] = deque()
     for item in items:
         waiting.append(pool.submit(work, item))
@@ -135,12 +135,16 @@ def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[
 
 
 def _encoded(source: Path, row: Any, settings: params.Prepare) -> bytes:
-    """A row's photo: its own bytes, or those of a smaller JPEG."""
+    """Encoded photo of a row: the file itself, or a smaller JPEG where its shorter side exceeds the setting.
+
+    Raises:
+        SadclError: the file is unreadable, or has changed since ingest.
+    """
     path = source / str(row.file)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise SadclError(f"The photo can't be read any more: {error.strerror}", where=path, fix=_STALE) from None
+        raise SadclError(f"The photo can no longer be read: {error.strerror}", where=path, fix=_STALE) from None
     if hashlib.sha256(data).hexdigest() != row.sha256:
         raise SadclError("The photo has changed since ingest", where=path, fix=_STALE)
     if settings.short_side is None or min(row.width, row.height) <= settings.short_side:

@@ -1,4 +1,4 @@
-"""Sources: formats of annotations, each a file of its own and one line in the registry."""
+"""Readers of annotation formats: one module per format, and one line for it in ``readers``."""
 
 import posixpath
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sadcl import params
-from sadcl.data.sources.text import shown
+from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 
 
@@ -17,10 +17,10 @@ class Image:
     Attributes:
         image_id: the source's own id.
         file: relative to the source's folder, ``/`` separated, never leaving it.
-        split: `train`, `select`, `test`, or empty where the source says nothing.
+        split: `train`, `select`, `test`, or empty where the source assigns none.
         labels: indexes of the classes that are present, ascending.
         ignored: indexes of the classes that are neither present nor absent.
-        slices: anything else known about it (camera, place, ...).
+        slices: further columns that describe the image (camera, place, ...).
     """
 
     image_id: str
@@ -33,12 +33,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Source:
-    """What a source says.
+    """Classes and annotated images of a data set.
 
     Attributes:
         classes: names, in order of index.
-        images: those that can be used.
-        gone: those that its lists name and nobody has any more; they count for the protocol alone.
+        images: images whose files exist.
+        gone: images that the annotations list but whose files no longer exist; only the protocol check counts them.
     """
 
     classes: tuple[str, ...]
@@ -47,33 +47,35 @@ class Source:
 
 
 def read_source(root: Path, settings: params.Ingest) -> Source:
-    """Read the annotations of a source.
+    """Read the annotations of a source in the format that ``ingest.format`` names.
 
     Args:
         root: the source's folder.
-        settings: which format, which files.
+        settings: format, annotation files and photo folders.
 
     Raises:
-        SadclError: the folder or a file is missing, damaged, or contradicts itself.
+        SadclError: the folder or a file is missing or damaged, or two images share an id or a file.
     """
-    readers = _readers()
-    if settings.format not in readers:
-        known = ", ".join(sorted(readers))
-        words = f"There is no reader for the format {settings.format!r}"
-        raise SadclError(words, where="ingest.format", fix=f"Choose one of {known}")
+    known_readers = readers()
+    if settings.format not in known_readers:
+        known = ", ".join(sorted(known_readers))
+        problem = f"There is no reader for the format {settings.format!r}"
+        raise SadclError(problem, where="ingest.format", fix=f"Choose one of {known}")
     if not root.is_dir():
         raise SadclError(
             "The source's folder is missing",
             where=root,
-            fix="Make it (`sadcl data scenes`), get it (`dvc pull`), or link your photos there; see ingest.source",
+            fix="Run `sadcl data scenes` or `dvc pull`, or put your photos there; ingest.source names the folder",
         )
-    source = readers[settings.format](root, settings)
-    _refuse_twins(source, root)
+    source = known_readers[settings.format](root, settings)
+    _reject_duplicates(source, root)
     return source
 
 
-def inside(folder: str, name: str, where: object) -> str:
-    """Join a file's name to its folder, as a plain path below the source's folder.
+def safe_join(folder: str, name: str, where: object) -> str:
+    """Join a file's name to its folder, as a normalised path below the source's folder.
+
+    Annotation files come from strangers: a name such as ``../../.ssh/id_rsa`` must not lead out of the data.
 
     Raises:
         SadclError: the name is empty, absolute, or leaves the source's folder.
@@ -83,14 +85,16 @@ def inside(folder: str, name: str, where: object) -> str:
     leaves = path == ".." or path.startswith(("../", "/")) or plain[1:3] == ":/"
     if leaves or "\0" in name:
         raise SadclError(
-            f"The path {shown(name)} leaves the data root", where=where, fix="Name files below the source only"
+            f"The path {short_repr(name)} leaves the data root",
+            where=where,
+            fix="Use paths below the source's folder only",
         )
     if not plain.strip() or path == "." or plain.endswith("/"):
-        raise SadclError(f"{shown(name)} names no file", where=where, fix="Give each image its file")
+        raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each image a file name")
     return path
 
 
-def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
+def readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
     from sadcl.data.sources import coco, csv_table, folder, jsonl, labelstudio, nuswide, parquet_table, vg500, voc, yolo
 
     return {
@@ -107,15 +111,14 @@ def _readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
     }
 
 
-def _refuse_twins(source: Source, root: Path) -> None:
+def _reject_duplicates(source: Source, root: Path) -> None:
     ids: dict[str, Image] = {}
     paths: dict[str, Image] = {}
     for image in [*source.images, *source.gone]:
-        for value, seen, what in ((image.image_id, ids, "id"), (image.file, paths, "file")):
-            if value in seen:
-                first, second = seen[value].split or "the list", image.split or "the list"
-                places = f"both in {first}" if first == second else f"in {first} and in {second}"
-                raise SadclError(
-                    f"Two images have the same {what} {shown(value)}, {places}", where=root, fix="Keep one of them"
-                )
-            seen[value] = image
+        for value, index, attribute in ((image.image_id, ids, "id"), (image.file, paths, "file")):
+            if value in index:
+                first, second = index[value].split or "the list", image.split or "the list"
+                splits = f"both in {first}" if first == second else f"in {first} and in {second}"
+                problem = f"Two images have the same {attribute} {short_repr(value)}, {splits}"
+                raise SadclError(problem, where=root, fix="Keep one of them")
+            index[value] = image

@@ -1,8 +1,8 @@
-"""COCO instances JSON: 2014, 2017, and anything written like it.
+"""COCO instances JSON: COCO 2014 and 2017, and other files in this format.
 
-A label is set by any annotation, crowd included; classes stand in ascending order of their ids
-(method, section 6). Boxes may be missing: ``image_id`` and ``category_id`` are enough, and
-whatever else a file holds is let go while it is parsed, outlines above all.
+Any annotation sets its label, crowd annotations too. Classes are in ascending order of their ids (method, section 6).
+Boxes may be missing: ``image_id`` and ``category_id`` are enough. Other keys, such as the outlines, are dropped while
+the file is parsed, to save memory.
 """
 
 import math
@@ -11,13 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
-from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.text import is_text, shown
+from sadcl.data.sources import Image, Source, safe_join
+from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
-_FIX = "Mend the annotation file"
+CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""COCO's 80 class names, in ascending order of category ids."""
+_FIX = "Correct the annotation file"
 _LISTS = ("images", "annotations", "categories")
-_NEEDED = (*_LISTS, "id", "file_name", "image_id", "category_id", "name")
+_KEYS = (*_LISTS, "id", "file_name", "image_id", "category_id", "name")
 
 Categories = list[tuple[int, str]]
 """Id and name, in ascending order of ids."""
@@ -27,44 +38,44 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the annotation file of each split.
 
     Raises:
-        SadclError: a file is missing or damaged, or an item in it contradicts another.
+        SadclError: a file is missing or damaged, an id occurs twice, or an annotation refers to an unknown id.
     """
-    alone = set(settings.annotations) == {"train"}  # then the file says nothing of splits
-    if "train" not in settings.annotations or not (alone or "test" in settings.annotations):
+    single = set(settings.annotations) == {"train"}  # one file for all images assigns no splits
+    if "train" not in settings.annotations or not (single or "test" in settings.annotations):
         raise SadclError(
-            "A COCO source needs an annotation file for train, and one for test if there is another",
+            "A COCO source needs an annotation file for train, and one for test if it has several files",
             where="ingest.annotations",
-            fix="Name them",
+            fix="Name the files there",
         )
     categories: Categories = []
     images: list[Image] = []
     for split, name in settings.annotations.items():
-        path = root / inside("", name, "ingest.annotations")
+        path = root / safe_join("", name, "ingest.annotations")
         folder = settings.images.get(split, settings.images.get("train", ""))
-        found, those = _file(path, "" if alone else split, folder)
-        if categories and found != categories:
-            words = f"The categories are not those of train: {_difference(categories, found)}"
-            raise SadclError(words, where=path, fix=_FIX)
-        categories = found
-        images += those
+        split_categories, split_images = _read_file(path, "" if single else split, folder)
+        if categories and split_categories != categories:
+            problem = f"The categories differ from those of train: {_difference(categories, split_categories)}"
+            raise SadclError(problem, where=path, fix=_FIX)
+        categories = split_categories
+        images += split_images
     return Source(tuple(name for _, name in categories), images)
 
 
-def _file(path: Path, split: str, folder: str) -> tuple[Categories, list[Image]]:
-    """Categories and images of one file, ids in one form and every reference checked."""
-    value = _json(path)
+def _read_file(path: Path, split: str, folder: str) -> tuple[Categories, list[Image]]:
+    """Categories and images of one file, with normalised ids and checked references."""
+    value = _read_json(path)
     names = {
         _image_id(item.value.get("id"), item, path): _text(item, "file_name", path)
-        for item in _distinct(value["images"], "Image", path)
+        for item in _unique_items(value["images"], "Image", path)
     }
     categories = sorted(
         (_number(item.value.get("id"), item, "has the id", path), _text(item, "name", path).strip())
         for item in _items(value["categories"], "Category", path)
     )
-    _refuse_repeats((number for number, _ in categories), "Two categories have the id", path)
-    _refuse_repeats((name for _, name in categories), "Two categories have the name", path)
+    _reject_repeats((number for number, _ in categories), "Two categories have the id", path)
+    _reject_repeats((name for _, name in categories), "Two categories have the name", path)
     if not categories:
-        raise SadclError("There is not one category", where=path, fix=_FIX)
+        raise SadclError("The file has no categories", where=path, fix=_FIX)
     labels: dict[str, set[int]] = {image: set() for image in names}
     index = {number: i for i, (number, _) in enumerate(categories)}
     for item in _items(value["annotations"], "Annotation", path):
@@ -76,24 +87,24 @@ def _file(path: Path, split: str, folder: str) -> tuple[Categories, list[Image]]
             raise SadclError(f"{item} is for the unknown category {category}", where=path, fix=_FIX)
         labels[image].add(index[category])
     return categories, [
-        Image(image, inside(folder, name, f"{path}, image {image[:80]}"), split, tuple(sorted(labels[image])))
+        Image(image, safe_join(folder, name, f"{path}, image {image[:80]}"), split, tuple(sorted(labels[image])))
         for image, name in names.items()
     ]
 
 
-def _json(path: Path) -> dict[str, Any]:
-    fix = "Check ingest.annotations, or get the file again; it may be truncated"
-    value = files.read_json(path, fix, object_hook=lambda item: {key: item[key] for key in _NEEDED if key in item})
+def _read_json(path: Path) -> dict[str, Any]:
+    fix = "Check ingest.annotations, or download the file again; it may be truncated"
+    value = files.read_json(path, fix, object_hook=lambda item: {key: item[key] for key in _KEYS if key in item})
     if not isinstance(value, dict):
-        raise SadclError("The file holds no COCO instances: it is not an object", where=path, fix=_FIX)
+        raise SadclError("The file is not COCO instances JSON: it is not an object", where=path, fix=_FIX)
     for key in _LISTS:
         if not isinstance(value.get(key), list):
-            raise SadclError(f"The file holds no COCO instances: it has no list {key!r}", where=path, fix=_FIX)
+            raise SadclError(f"The file is not COCO instances JSON: it has no list {key!r}", where=path, fix=_FIX)
     return value
 
 
 class _Item:
-    """An object in one of the file's lists; as text it is the words that find it there."""
+    """An object in one of the file's lists; ``str`` identifies it in error messages."""
 
     __slots__ = ("kind", "position", "value")
 
@@ -101,9 +112,9 @@ class _Item:
         self.kind, self.position, self.value = kind, position, value
 
     def __str__(self) -> str:
-        own = self.value.get("id")
-        named = isinstance(own, (int, float)) or (isinstance(own, str) and is_text(own))
-        return f"{self.kind} {str(own)[:80]}" if named else f"{self.kind} number {self.position}"
+        item_id = self.value.get("id")
+        printable = isinstance(item_id, (int, float)) or (isinstance(item_id, str) and is_valid_text(item_id))
+        return f"{self.kind} {str(item_id)[:80]}" if printable else f"{self.kind} number {self.position}"
 
 
 def _items(values: list[Any], kind: str, path: Path) -> Iterator[_Item]:
@@ -113,25 +124,25 @@ def _items(values: list[Any], kind: str, path: Path) -> Iterator[_Item]:
         yield _Item(kind, position, value)
 
 
-def _distinct(values: list[Any], kind: str, path: Path) -> list[_Item]:
-    """Images, of which no two have one id."""
+def _unique_items(values: list[Any], kind: str, path: Path) -> list[_Item]:
+    """Items of a list, after a check that no two have the same image id."""
     items = list(_items(values, kind, path))
-    _refuse_repeats((_image_id(item.value.get("id"), item, path) for item in items), "Two images have the id", path)
+    _reject_repeats((_image_id(item.value.get("id"), item, path) for item in items), "Two images have the id", path)
     return items
 
 
 def _image_id(value: Any, item: _Item, path: Path) -> str:
-    """Ids are words; a number and the same number as a word are one id."""
+    """An image id as text: the number 7 and the string "7" are the same id."""
     if type(value) is int:
         return str(value)
-    if isinstance(value, str) and is_text(value):
+    if isinstance(value, str) and is_valid_text(value):
         return value.strip()
     if isinstance(value, float) and math.isfinite(value):
         return str(int(value)) if value.is_integer() else str(value)
-    raise SadclError(f"{item} has no image id that can be used: {shown(value)}", where=path, fix=_FIX)
+    raise SadclError(f"{item} has no usable image id: {short_repr(value)}", where=path, fix=_FIX)
 
 
-def _number(value: Any, item: _Item, words: str, path: Path) -> int:
+def _number(value: Any, item: _Item, role: str, path: Path) -> int:
     if type(value) is int:
         return value
     try:
@@ -139,25 +150,27 @@ def _number(value: Any, item: _Item, words: str, path: Path) -> int:
             raise ValueError
         return int(value)
     except (TypeError, ValueError, OverflowError):
-        raise SadclError(f"{item} {words} {shown(value)}, which is no whole number", where=path, fix=_FIX) from None
+        raise SadclError(
+            f"{item} {role} {short_repr(value)}, which is not a whole number", where=path, fix=_FIX
+        ) from None
 
 
 def _text(item: _Item, key: str, path: Path) -> str:
     value = item.value.get(key)
-    if not isinstance(value, str) or not is_text(value):
+    if not isinstance(value, str) or not is_valid_text(value):
         raise SadclError(f"{item} has no {key}", where=path, fix=_FIX)
     return value
 
 
-def _refuse_repeats(values: Iterable[Any], words: str, path: Path) -> None:
-    seen: set[Any] = set()
+def _reject_repeats(values: Iterable[Any], problem: str, path: Path) -> None:
+    unique: set[Any] = set()
     for value in values:
-        if value in seen:
-            raise SadclError(f"{words} {str(value)[:80]}", where=path, fix=_FIX)
-        seen.add(value)
+        if value in unique:
+            raise SadclError(f"{problem} {str(value)[:80]}", where=path, fix=_FIX)
+        unique.add(value)
 
 
-def _difference(expected: Categories, found: Categories) -> str:
-    missing, extra = set(expected) - set(found), set(found) - set(expected)
-    parts = [f"{words} {sorted(those)[0]}" for words, those in (("it lacks", missing), ("it adds", extra)) if those]
+def _difference(expected: Categories, actual: Categories) -> str:
+    missing, extra = sorted(set(expected) - set(actual)), sorted(set(actual) - set(expected))
+    parts = [f"{verb} {items[0]}" for verb, items in (("it lacks", missing), ("it adds", extra)) if items]
     return " and ".join(parts)

@@ -1,6 +1,6 @@
-"""People's own photos with a CSV file in UTF-8; what its columns mean is told in ``sheet``.
+"""A CSV file in UTF-8, one row per photo; ``tabular`` describes the columns.
 
-Fields are separated by commas, or by what the header has instead of any: ``;`` or tabs, as spreadsheets write them.
+Commas separate the fields; if the header has no comma, semicolons or tabs do, as spreadsheets write them.
 """
 
 import csv
@@ -16,13 +16,17 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the CSV files that the settings name.
 
     Raises:
-        SadclError: a file is missing, has no such header, or a row is wrong.
+        SadclError: a file is missing or not CSV, its header lacks a column, or a row is invalid.
     """
     return tabular.read_source(root, settings, open_rows)
 
 
 def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
-    """The header, and the rows with the lines on which they end; empty lines are left out."""
+    """Open a CSV file: its header, and its rows with file and line number; blank lines are skipped.
+
+    Raises:
+        SadclError: the file is missing or not CSV in UTF-8; while rows are read, a row has too few or many fields.
+    """
     rows = _rows(path)
     _, header = next(rows, (1, []))
     columns = [name.strip() for name in header]
@@ -37,7 +41,7 @@ def _records(columns: list[str], rows: Iterator[tuple[int, list[str]]], path: Pa
             raise SadclError(
                 f"The row has {len(row)} fields and the header {len(columns)}",
                 where=f"{path}, line {line}",
-                fix="Separate labels by ; and put quotes around a field that holds what separates fields",
+                fix="Separate labels with ; and quote a field that contains the separator",
             )
         yield f"{path}, line {line}", {name: cell.strip() for name, cell in zip(columns, row, strict=True)}
 

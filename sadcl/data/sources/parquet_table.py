@@ -1,6 +1,6 @@
-"""People's own photos with a Parquet file; what its columns mean is told in ``sheet``.
+"""A Parquet file, one row per photo; ``tabular`` describes the columns.
 
-``labels`` is a list, or a text as in a CSV file. Columns of bytes or of nested values are left out.
+``labels`` is a list, or text as in a CSV file. Columns of bytes or of nested values are ignored.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from sadcl.data.sources import Source, tabular
 from sadcl.errors import SadclError
 
 MOST_ROWS = 2_000_000
-"""A file whose footer claims more is not read: compressed, they may be few bytes and fill any memory."""
+"""Most rows of a file that is read: a small compressed file can expand to fill any memory."""
 BATCH = 4096
-"""Rows that are unpacked at a time."""
+"""Rows that are decompressed at a time."""
 
 _DAMAGED = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
@@ -28,47 +28,51 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the Parquet files that the settings name.
 
     Raises:
-        SadclError: a file is missing or damaged, has no such columns, or a row is wrong.
+        SadclError: a file is missing or damaged, lacks a column, or a row is invalid.
     """
     return tabular.read_source(root, settings, open_rows)
 
 
 def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
-    """The columns, and the rows by number."""
-    with _plain_words(path):
+    """Open a Parquet file: its usable columns, and its rows with file and row number.
+
+    Raises:
+        SadclError: the file is missing or damaged, or has more than ``MOST_ROWS`` rows.
+    """
+    with _translate_errors(path):
         file = pq.ParquetFile(path)
         schema = file.schema_arrow
     if file.metadata.num_rows > MOST_ROWS:
-        what = f"The file has {file.metadata.num_rows:,} rows, and at most {MOST_ROWS:,} are read"
-        raise SadclError(what, where=path, fix="Split it by train, select and test")
-    kept = [
+        problem = f"The file has {file.metadata.num_rows:,} rows; the limit is {MOST_ROWS:,}"
+        raise SadclError(problem, where=path, fix="Split it by train, select and test")
+    columns = [
         i
         for i, field in enumerate(schema)
-        if field.name in tabular.OWN or field.name.lower() == "labels" or _is_plain(field.type)
+        if field.name in tabular.RESERVED_COLUMNS or field.name.lower() == "labels" or _is_scalar(field.type)
     ]
-    return [schema.names[i] for i in kept], _records(file, kept, path)
+    return [schema.names[i] for i in columns], _records(file, columns, path)
 
 
-def _records(file: pq.ParquetFile, kept: list[int], path: Path) -> Iterator[tabular.Record]:
+def _records(file: pq.ParquetFile, indexes: list[int], path: Path) -> Iterator[tabular.Record]:
     number = 0
-    with file, _plain_words(path):
+    with file, _translate_errors(path):
         for batch in file.iter_batches(BATCH):
             batch.validate(full=True)
-            columns = [_values(batch.column(i)) for i in kept]
-            names = [batch.schema.names[i] for i in kept]
+            columns = [_values(batch.column(i)) for i in indexes]
+            names = [batch.schema.names[i] for i in indexes]
             for cells in zip(*columns, strict=True):
                 number += 1
                 yield f"{path}, row {number}", dict(zip(names, cells, strict=True))
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Words, numbers and lists as they are; times and decimals as words."""
-    written = types.is_temporal(column.type) or types.is_decimal(column.type)
-    return list((column.cast(pa.string()) if written else column).to_pylist())
+    """Values of a column: text, numbers and lists unchanged, times and decimals as text."""
+    as_text = types.is_temporal(column.type) or types.is_decimal(column.type)
+    return list((column.cast(pa.string()) if as_text else column).to_pylist())
 
 
-def _is_plain(kind: pa.DataType) -> bool:
-    """Whether a column holds a word or number in each row."""
+def _is_scalar(kind: pa.DataType) -> bool:
+    """Whether a column holds text or a number in each row."""
     inner = kind.value_type if types.is_dictionary(kind) else kind
     return not (types.is_nested(inner) or types.is_binary(inner) or types.is_large_binary(inner)) and not (
         types.is_fixed_size_binary(inner) or types.is_binary_view(inner) or types.is_interval(inner)
@@ -76,7 +80,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 @contextmanager
-def _plain_words(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except SadclError:
@@ -84,5 +88,5 @@ def _plain_words(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix="Check ingest.annotations") from None
     except _DAMAGED as error:
-        what = f"The file is no Parquet file that can be read: {(str(error).splitlines() or [''])[0]}"
-        raise SadclError(what, where=path, fix="Write it anew") from None
+        problem = f"The file is not valid Parquet: {(str(error).splitlines() or [''])[0]}"
+        raise SadclError(problem, where=path, fix="Write it again") from None

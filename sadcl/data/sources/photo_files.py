@@ -1,11 +1,11 @@
-"""Photos below a folder."""
+"""Photo files below a folder."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from sadcl.data.sources import inside
-from sadcl.data.sources.safe_yaml import there
+from sadcl.data.sources import safe_join
+from sadcl.data.sources.safe_yaml import exists
 from sadcl.errors import SadclError
 
 SUFFIXES = frozenset(
@@ -14,48 +14,50 @@ SUFFIXES = frozenset(
         ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs",
     )
 )  # fmt: skip
-"""How names of photos end, in small letters."""
+"""Suffixes of photo files, in lower case."""
 
 
-def photos(root: Path, folder: str) -> list[str]:
-    """All photos in a folder and below it, relative to ``root``, in order; hidden ones are left out.
+def list_photos(root: Path, folder: str) -> list[str]:
+    """Sorted paths of all photos below a folder, relative to ``root``, without hidden files and folders.
 
     Links to folders are followed.
 
     Raises:
-        SadclError: there is no such folder, a link leads back to one on its way, or the name of a photo is no text.
+        SadclError: the folder is missing or can't be read, a link forms a loop, or a file name is not UTF-8.
     """
     plain = folder.strip("/")
-    start = "" if plain in ("", ".") else inside("", plain, "ingest.images")
-    if not there(root / start):
+    start = "" if plain in ("", ".") else safe_join("", plain, "ingest.images")
+    if not exists(root / start):
         raise SadclError("The folder of photos is missing", where=root / start, fix="Check ingest.images")
-    found = sorted(_below(root, start))
-    for name in found:
+    names = sorted(_walk(root, start))
+    for name in names:
         try:
             name.encode()
         except UnicodeEncodeError:
-            shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-            raise SadclError(f"The name {shown} is not in UTF-8", where=root, fix="Rename the photo") from None
-    return found
+            escaped = os.fsencode(name).decode("utf-8", "backslashreplace")
+            raise SadclError(f"The file name {escaped} is not UTF-8", where=root, fix="Rename the photo") from None
+    return names
 
 
-def _below(root: Path, start: str) -> Iterator[str]:
-    waiting: list[tuple[str, tuple[str, ...]]] = [(start, ())]
-    while waiting:
-        folder, above = waiting.pop()
+def _walk(root: Path, start: str) -> Iterator[str]:
+    stack: list[tuple[str, tuple[str, ...]]] = [(start, ())]
+    while stack:
+        folder, ancestors = stack.pop()
         try:
             real = os.path.realpath(root / folder)
-            if real in above:
-                raise SadclError("The folder leads back to itself", where=root / folder, fix="Take the link away")
+            if real in ancestors:  # a link to a folder above it would be followed forever
+                raise SadclError(
+                    "The folder contains itself through a link", where=root / folder, fix="Remove the link"
+                )
             with os.scandir(root / folder) as entries:
                 for entry in entries:
                     name = f"{folder}/{entry.name}" if folder else entry.name
                     if entry.name.startswith("."):
                         continue
                     if entry.is_dir():
-                        waiting.append((name, (*above, real)))
+                        stack.append((name, (*ancestors, real)))
                     elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                         yield name
         except OSError as error:
-            words = f"The folder can't be read: {error.strerror}"
-            raise SadclError(words, where=root / folder, fix="Check who may read it") from None
+            problem = f"The folder can't be read: {error.strerror}"
+            raise SadclError(problem, where=root / folder, fix="Check its permissions") from None

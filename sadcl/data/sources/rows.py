@@ -1,4 +1,4 @@
-"""What people's own formats share: rows that name a photo, its labels and whatever else is known of it."""
+"""Rows of a photo, its labels and its slice columns: the common form of the formats of your own photos."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import params
-from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.text import is_text, shown
+from sadcl.data.sources import Image, Source, safe_join
+from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 
@@ -16,22 +16,23 @@ SPLIT_NAMES = {
     "train": "train", "training": "train", "select": "select", "val": "select", "valid": "select",
     "validation": "select", "dev": "select", "test": "test", "testing": "test",
 }  # fmt: skip
-"""How splits are called, and what we call them."""
-BETTER = frozenset(
+"""Usual names of splits, and the split of each."""
+COMPUTED_COLUMNS = frozenset(
     ("image_id", "width", "height", "bytes", "sha256", "brightness", "sharpness", "phash", "problem")
 )  # fmt: skip
-"""Columns that are left out, for the table has its own: it looks at the photos."""
+"""Columns that are ignored: the table computes its own values from the photos."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One photo.
+    """One annotated photo, with class names in place of indexes.
 
     Attributes:
         file: relative to the source's folder.
-        split: as in ``Image``.
-        labels, ignored: names of the classes that are present, and of those neither present nor absent.
-        slices: words of anything else known about it, by column.
+        split: `train`, `select`, `test`, or empty where the source assigns none.
+        labels: names of the classes that are present.
+        ignored: names of the classes that are neither present nor absent.
+        slices: text of each slice column, by its name.
     """
 
     file: str
@@ -41,23 +42,24 @@ class Row:
     slices: Mapping[str, str] = field(default_factory=dict)
 
 
-def source(rows: Sequence[Row], where: object, classes: Sequence[str] | None = None) -> Source:
-    """Make rows a source; a slice column in which every filled field is a number becomes one of numbers.
+def build_source(rows: Sequence[Row], where: object, classes: Sequence[str] | None = None) -> Source:
+    """Convert rows to a source; a slice column becomes numeric if each of its values is a number.
 
     Args:
-        rows: one a photo.
+        rows: one per photo.
         where: the file or folder, for errors.
         classes: names in order of index; by default all labels, sorted.
 
     Raises:
-        SadclError: no photo has a label, or a name can't be kept.
+        SadclError: no photo has a label, or the name of a class or column is blank or not valid text.
     """
-    names = sorted({label for row in rows for label in row.labels | row.ignored}) if classes is None else classes
+    labels = {label for row in rows for label in row.labels | row.ignored}
+    names = sorted(labels) if classes is None else classes
     for name in (*names, *(name for row in rows for name in row.slices)):
-        if not is_text(name):
-            raise SadclError(f"{name!r} is no name for a class or a column", where=where, fix="Give it a name in text")
+        if not is_valid_text(name):
+            raise SadclError(f"{name!r} is not a valid name of a class or a column", where=where, fix="Rename it")
     if rows and not any(row.labels for row in rows):
-        raise SadclError("No image has a label", where=where, fix="Give at least one photo a label")
+        raise SadclError("No photo has a label", where=where, fix="Label at least one photo")
     index, numeric = {name: i for i, name in enumerate(names)}, _numeric(rows)
     images = [
         Image(
@@ -74,43 +76,45 @@ def source(rows: Sequence[Row], where: object, classes: Sequence[str] | None = N
 
 
 def annotation_files(root: Path, settings: params.Ingest) -> Iterator[tuple[str, Path, str]]:
-    """The split, annotation file and photo folder of each entry; one file alone says nothing of splits.
+    """Yield split, annotation file and photo folder of each entry; the split is empty if there is one file only.
 
     Raises:
-        SadclError: there is none for train, or one leaves the source.
+        SadclError: there is no file for train, or a path leads out of the source.
     """
     if "train" not in settings.annotations:
-        where, fix = "ingest.annotations", "Name it"
+        where, fix = "ingest.annotations", "Name the file there"
         raise SadclError(f"A {settings.format} source needs an annotation file for train", where=where, fix=fix)
     for split, name in settings.annotations.items():
         folder = settings.images.get(split, settings.images.get("train", ""))
-        yield "" if len(settings.annotations) == 1 else split, root / inside("", name, "ingest.annotations"), folder
+        yield "" if len(settings.annotations) == 1 else split, root / safe_join("", name, "ingest.annotations"), folder
 
 
-def given_split(value: Any, otherwise: str, where: object) -> str:
-    """The split that a row names by one of ``SPLIT_NAMES``, or ``otherwise`` where it names none.
+def row_split(value: Any, default: str, where: object) -> str:
+    """Split of a row, from one of ``SPLIT_NAMES``; ``default`` for an empty field.
 
     Raises:
-        SadclError: there is no such split.
+        SadclError: the field names no known split.
     """
-    name = words(value)
+    name = scalar_text(value)
     if name == "":
-        return otherwise
+        return default
     if name is None or name.lower() not in SPLIT_NAMES:
-        raise SadclError(f"There is no split {shown(value)}", where=where, fix=f"Use {', '.join(SPLITS)} or nothing")
+        raise SadclError(
+            f"There is no split {short_repr(value)}", where=where, fix=f"Use {', '.join(SPLITS)} or nothing"
+        )
     return SPLIT_NAMES[name.lower()]
 
 
-def held_out(rows: list[Row], settings: params.Ingest) -> list[Row]:
-    """Where rows name no split for test but one for validation, that is what the model is tested on."""
-    named = {row.split for row in rows}
-    if "select" in settings.annotations or named != {"train", "select"}:
+def validation_as_test(rows: list[Row], settings: params.Ingest) -> list[Row]:
+    """Rows with the validation split as the test split, if they have train and validation only."""
+    splits = {row.split for row in rows}
+    if "select" in settings.annotations or splits != {"train", "select"}:
         return rows
     return [replace(row, split="test") if row.split == "select" else row for row in rows]
 
 
-def words(value: Any) -> str | None:
-    """A word, number or truth value as text without blanks around it; nothing as empty; None for all else."""
+def scalar_text(value: Any) -> str | None:
+    """Text, a number or a truth value as stripped text; an absent value as empty text; None for any other type."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, bool):
@@ -122,34 +126,37 @@ def words(value: Any) -> str | None:
     return None
 
 
-def names(value: Any, where: object) -> frozenset[str]:
-    """Labels as a text separated by ``;``, as a list, or as a single number.
+def label_names(value: Any, where: object) -> frozenset[str]:
+    """Label names from text separated by ``;``, a list, or a single number.
 
     Raises:
-        SadclError: something else.
+        SadclError: the value has another type, or a name is not valid text.
     """
     items = value.split(";") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    found = [words(item) for item in items]
-    if any(name is None or (name and not is_text(name)) for name in found):
-        raise SadclError(f"Labels are names, not {shown(value)}", where=where, fix="Give names, or a list of them")
-    return frozenset(name for name in found if name)
+    names = [scalar_text(item) for item in items]
+    if any(name is None or (name and not is_valid_text(name)) for name in names):
+        raise SadclError(f"Labels are names, not {short_repr(value)}", where=where, fix="Use names or a list of names")
+    return frozenset(name for name in names if name)
 
 
-def check_columns(columns: Iterable[str], kept: Iterable[str], where: object) -> None:
-    """Refuse a column that stands twice, or has a name that the table itself uses.
+def check_columns(columns: Iterable[str], allowed: Iterable[str], where: object) -> None:
+    """Reject repeated columns, and names that the table reserves for itself.
 
     Args:
-        columns: all of them.
-        kept: those that mean here what they mean in the table.
-        where: the file.
+        columns: names of all columns.
+        allowed: names that mean the same here and in the table.
+        where: the file or row, for errors.
+
+    Raises:
+        SadclError: a column occurs twice, or has a reserved name.
     """
-    seen: set[str] = set()
-    taken = set(SCHEMA) - set(kept) - BETTER
+    unique: set[str] = set()
+    reserved = set(SCHEMA) - set(allowed) - COMPUTED_COLUMNS
     for name in columns:
-        if name in seen or name in taken:
-            why = "stands twice in the header" if name in seen else "has a name that the table itself uses"
-            raise SadclError(f"The column {shown(name)} {why}", where=where, fix="Rename it")
-        seen.add(name)
+        if name in unique or name in reserved:
+            problem = "occurs twice in the header" if name in unique else "has a name that the table reserves"
+            raise SadclError(f"The column {short_repr(name)} {problem}", where=where, fix="Rename it")
+        unique.add(name)
 
 
 def _numeric(rows: Iterable[Row]) -> set[str]:

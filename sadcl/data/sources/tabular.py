@@ -1,10 +1,10 @@
-"""A sheet of rows and columns, one row a photo, whatever kind of file it comes from.
+"""Columns of a table with one row per photo, from a CSV or Parquet file.
 
-``file`` (or the only one of ``filename``, ``file_name``, ``image``) names the photo. Its labels stand in ``labels``,
-separated by ``;``, or there is no such column, and each class has one: 1 or ``true`` is present, 0, ``false`` or
-nothing absent, -1 neither. A column ``split`` is optional. Every other column is a slice column; beside one column a
-class they have to be named in ``ingest.slices``, for a column of 0 and 1 could be either. What the table finds out
-itself (``rows.BETTER``) is left out.
+``file`` names the photo (or ``filename``, ``file_name`` or ``image``, if the table has only one of these). Labels are
+in the column ``labels``, separated by ``;``, or in one column per class: 1 or ``true`` is present; 0, ``false`` or
+nothing is absent; -1 is neither. ``split`` is optional. Every other column is a slice column. With a column per class,
+``ingest.slices`` has to name the slice columns, because a column of 0 and 1 could be either. Columns that the table
+computes itself (``image_id``, ``width``, ``height`` and so on) are ignored.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,114 +12,121 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import params
-from sadcl.data.sources import Source, inside
+from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.rows import (
-    BETTER,
+    COMPUTED_COLUMNS,
     Row,
     annotation_files,
+    build_source,
     check_columns,
-    given_split,
-    held_out,
-    names,
-    source,
+    label_names,
+    row_split,
+    scalar_text,
+    validation_as_test,
 )
-from sadcl.data.sources.rows import words as text
-from sadcl.data.sources.text import is_text, shown
+from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
-OWN = ("file", "labels", "split")
-"""Columns with a meaning of their own."""
+RESERVED_COLUMNS = ("file", "labels", "split")
+"""Columns that are neither classes nor slices."""
 FILE_NAMES = ("file", "filename", "file_name", "image")
-"""What people call the first of them."""
+"""Accepted names of the column ``file``."""
 FLAGS = {"1": True, "true": True, "0": False, "false": False, "": False, "-1": None}
-"""What the column of a class may hold: present, absent, neither."""
+"""Values in the column of a class: present (True), absent (False), neither (None)."""
 
 Record = tuple[str, dict[str, Any]]
-"""Where a row stands, and its fields by column."""
+"""Position of a row (``FILE, line 3``), and its fields by column."""
 Open = Callable[[Path], tuple[Sequence[str], Iterable[Record]]]
-"""Opens a file: its columns, and its rows."""
+"""A function that opens a file and returns its columns and rows."""
 
 
-def read_source(root: Path, settings: params.Ingest, opened: Open) -> Source:
-    """Read the files that the settings name.
+def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
+    """Read the files that ``ingest.annotations`` names.
+
+    Args:
+        root: the source's folder.
+        settings: annotation files, photo folders and slice columns.
+        open_rows: opens a file of the format.
 
     Raises:
-        SadclError: a file is missing or damaged, its columns are not such, or a row is wrong.
+        SadclError: a file is missing or damaged, lacks a column, or a row is invalid.
     """
     rows: list[Row] = []
     classes: list[str] | None = None
     for number, (split, path, folder) in enumerate(annotation_files(root, settings)):
-        columns, records = table(path, opened)
-        found = class_columns(columns, settings.slices, path)
-        if number and found != classes:
-            raise SadclError("Its classes are not those of train", where=path, fix="Give all files the same columns")
-        classes = found
-        rows += [_row(record, found, folder, split, where) for where, record in records]
-    return source(held_out(rows, settings), root / settings.annotations["train"], classes)
+        columns, records = table(path, open_rows)
+        file_classes = class_columns(columns, settings.slices, path)
+        if number and file_classes != classes:
+            problem = "The file's classes differ from those of train"
+            raise SadclError(problem, where=path, fix="Use the same columns in all files")
+        classes = file_classes
+        rows += [_row(record, classes, folder, split, where) for where, record in records]
+    return build_source(validation_as_test(rows, settings), root / settings.annotations["train"], classes)
 
 
-def table(path: Path, opened: Open) -> tuple[list[str], Iterator[Record]]:
-    """A file's columns under our names and without those that the table knows better, and its rows."""
-    given, records = opened(path)
-    ours: dict[str, str] = {}
-    for own, others in (("file", FILE_NAMES), ("labels", ("labels",)), ("split", ("split",))):
-        meant = [name for name in given if name.lower() in others]
-        if own not in given and len(meant) == 1:
-            ours[meant[0]] = own
-    kept = [name for name in given if name not in BETTER]
-    renamed = ((where, {ours.get(name, name): record.get(name) for name in kept}) for where, record in records)
-    return [ours.get(name, name) for name in kept], renamed
+def table(path: Path, open_rows: Open) -> tuple[list[str], Iterator[Record]]:
+    """Open a file: its columns under their standard names, and its rows, both without ``COMPUTED_COLUMNS``."""
+    columns, records = open_rows(path)
+    standard: dict[str, str] = {}
+    for name, aliases in (("file", FILE_NAMES), ("labels", ("labels",)), ("split", ("split",))):
+        candidates = [column for column in columns if column.lower() in aliases]
+        if name not in columns and len(candidates) == 1:
+            standard[candidates[0]] = name
+    used = [column for column in columns if column not in COMPUTED_COLUMNS]
+    renamed = ((where, {standard.get(c, c): record.get(c) for c in used}) for where, record in records)
+    return [standard.get(column, column) for column in used], renamed
 
 
 def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> list[str] | None:
-    """The columns that are classes, or None where there is a column ``labels``.
+    """Columns that are classes, or None if there is a column ``labels``.
 
     Raises:
-        SadclError: the columns can't be those of photos.
+        SadclError: there is no column ``file``, none with labels, or a column is repeated or reserved.
     """
     if "file" not in columns:
-        what = f"The header has no column 'file', but {', '.join(map(shown, columns[:5])) or 'nothing'}"
-        raise SadclError(what, where=path, fix="Begin the file with file,labels")
-    check_columns(columns, OWN, path)
+        names = ", ".join(map(short_repr, columns[:5])) or "nothing"
+        problem = f"The header has no column 'file', but {names}"
+        raise SadclError(problem, where=path, fix="Begin the file with the header file,labels")
+    check_columns(columns, RESERVED_COLUMNS, path)
     if "labels" in columns:
         return None
-    found = [name for name in columns if name not in OWN and name not in slices]
-    if not found:
-        fix = "Begin the file with file,labels, or give each class a column"
+    classes = [name for name in columns if name not in RESERVED_COLUMNS and name not in slices]
+    if not classes:
+        fix = "Begin the file with the header file,labels, or add a column per class"
         raise SadclError("The header has no column 'labels'", where=path, fix=fix)
-    return found
+    return classes
 
 
 def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str) -> Row:
     name = record["file"]
-    if not isinstance(name, str) or (name and not is_text(name)):
-        raise SadclError(f"{shown(name)} names no file", where=where, fix="Give each photo its file")
-    file, split = inside(folder, name, where), given_split(record.get("split"), split, where)
+    if not isinstance(name, str) or (name and not is_valid_text(name)):
+        raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each photo a file name")
+    file, split = safe_join(folder, name, where), row_split(record.get("split"), split, where)
     if classes is None:
-        labels, ignored = names(record["labels"], where), frozenset[str]()
+        labels, ignored = label_names(record["labels"], where), frozenset[str]()
     else:
         flags = {column: _flag(record[column], column, where) for column in classes}
         labels = frozenset(column for column, flag in flags.items() if flag)
         ignored = frozenset(column for column, flag in flags.items() if flag is None)
-    return Row(file, split, labels, ignored, _slices(record, {*OWN, *(classes or ())}, where))
+    return Row(file, split, labels, ignored, _slices(record, {*RESERVED_COLUMNS, *(classes or ())}, where))
 
 
 def _flag(value: Any, column: str, where: str) -> bool | None:
-    cell = text(value)
+    cell = scalar_text(value)
     if cell is None or cell.lower() not in FLAGS:
         raise SadclError(
-            f"There is no column 'labels', and the column {shown(column)}, a class then, holds not 0 or 1 but "
-            f"{shown(value)}",
+            f"There is no column 'labels', so the column {short_repr(column)} is a class; its value is not 0 or 1 but "
+            f"{short_repr(value)}",
             where=where,
-            fix="Name columns that are no class in ingest.slices, or give the labels a column",
+            fix="List columns that are not classes in ingest.slices, or add a column labels",
         )
     return FLAGS[cell.lower()]
 
 
-def _slices(record: dict[str, Any], without: set[str], where: str) -> dict[str, str]:
-    found = {name: text(value) for name, value in record.items() if name not in without}
-    for name, cell in found.items():
-        if cell is None or (cell and not is_text(cell)):
-            words = f"The column {shown(name)} holds neither a word nor a number"
-            raise SadclError(words, where=where, fix="Mend the row, or leave the column out")
-    return {name: cell for name, cell in found.items() if cell}
+def _slices(record: dict[str, Any], excluded: set[str], where: str) -> dict[str, str]:
+    cells = {name: scalar_text(value) for name, value in record.items() if name not in excluded}
+    for name, cell in cells.items():
+        if cell is None or (cell and not is_valid_text(cell)):
+            problem = f"The value in the column {short_repr(name)} is neither text nor a number"
+            raise SadclError(problem, where=where, fix="Correct the row, or remove the column")
+    return {name: cell for name, cell in cells.items() if cell}

@@ -1,4 +1,4 @@
-"""What readers share: text by the line, and values in messages that stay short."""
+"""UTF-8 text files, whole or line by line, and short forms of values for error messages."""
 
 import re
 import reprlib
@@ -7,44 +7,44 @@ from pathlib import Path
 
 from sadcl.errors import SadclError
 
-_HALF = re.compile("[\ud800-\udfff]")
-"""Halves of characters, which JSON can smuggle in and no file can hold."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Lone surrogates: JSON escapes can produce them, and UTF-8 can't encode them."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 300
 
 
-def text(path: Path, fix: str) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
+def read_text(path: Path, fix: str) -> str:
+    """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        SadclError: it is missing, can't be read, or is no text in UTF-8.
+        SadclError: the file is missing, can't be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix=fix) from None
     except UnicodeError as error:
-        raise SadclError(f"The file is not text in UTF-8: {error}", where=path, fix=fix) from None
+        raise SadclError(f"The file is not UTF-8 text: {error}", where=path, fix=fix) from None
     except OSError as error:
         raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
 
 
-def lines(path: Path, fix: str) -> Iterator[tuple[str, str]]:
-    """Each line that is not blank, without the space around it, and where it stands (``FILE, line 3``).
+def read_lines(path: Path, fix: str) -> Iterator[tuple[str, str]]:
+    """Yield the position (``FILE, line 3``) and the stripped text of each line that is not blank.
 
     Raises:
-        SadclError: as ``text``.
+        SadclError: the file is missing, can't be read, or is not UTF-8.
     """
-    for number, line in enumerate(text(path, fix).split("\n"), start=1):
+    for number, line in enumerate(read_text(path, fix).split("\n"), start=1):
         if line.strip():
             yield f"{path}, line {number}", line.strip()
 
 
-def shown(value: object) -> str:
-    """A value as Python writes it, cut short where it is long, deep or wide."""
+def short_repr(value: object) -> str:
+    """``repr`` of a value, shortened where it is long, deep or wide."""
     return _SHORT.repr(value)
 
 
-def is_text(value: str) -> bool:
-    """Not blank, and made of whole characters."""
-    return bool(value.strip()) and not _HALF.search(value)
+def is_valid_text(value: str) -> bool:
+    """Whether text is not blank and can be encoded in UTF-8."""
+    return bool(value.strip()) and not _SURROGATE.search(value)

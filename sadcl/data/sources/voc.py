@@ -1,8 +1,8 @@
 """PASCAL VOC 2007 and 2012: the devkit's XML files and its lists of images.
 
-``ingest.annotations`` names a list of each split, such as ``VOCdevkit/VOC2007/ImageSets/Main/trainval.txt``; the XML
-files are found from there (``VOCdevkit/VOC2007/Annotations``), and so are the photos where ``ingest.images`` says
-nothing. Classes are VOC's twenty in their order, which is the alphabet's.
+``ingest.annotations`` names the list of each split, such as ``VOCdevkit/VOC2007/ImageSets/Main/trainval.txt``. The XML
+files are in the same devkit (``VOCdevkit/VOC2007/Annotations``), and so are the photos where ``ingest.images`` names no
+folder. The classes are VOC's twenty, in alphabetical order.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from sadcl import params
-from sadcl.data.sources import Image, Source, inside
-from sadcl.data.sources.text import lines, shown, text
+from sadcl.data.sources import Image, Source, safe_join
+from sadcl.data.sources.text import read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 from sadcl.progress import track
 
@@ -20,55 +20,57 @@ CLASSES = (
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 _INDEX = {name: i for i, name in enumerate(CLASSES)}
-_FIX = "Mend the file, or get it again"
+_FIX = "Correct the file, or download it again"
 
 
 def read_source(root: Path, settings: params.Ingest) -> Source:
     """Read the list of each split, and the XML file of each image in it.
 
     Raises:
-        SadclError: a list or an XML file is missing or damaged, or names what VOC does not have.
+        SadclError: a list or an XML file is missing or damaged, or an object's class is not one of VOC's.
     """
     if "train" not in settings.annotations or "test" not in settings.annotations:
         raise SadclError(
             "A VOC source needs a list of images for train and one for test",
             where="ingest.annotations",
-            fix="Name them, such as VOCdevkit/VOC2007/ImageSets/Main/trainval.txt",
+            fix="Name the lists, such as VOCdevkit/VOC2007/ImageSets/Main/trainval.txt",
         )
     images: list[Image] = []
     for split, name in settings.annotations.items():
-        plain = inside("", name, "ingest.annotations")
+        plain = safe_join("", name, "ingest.annotations")
         year = _year(plain)
         folder = settings.images.get(split, f"{year}/JPEGImages")
         for where, image in track(list(ids(root / plain)), f"reading labels of {split}"):
-            file = inside(folder, f"{image}.jpg", where)
-            labels, ignored = _labels(root / inside(f"{year}/Annotations", f"{image}.xml", where), settings.difficult)
+            file = safe_join(folder, f"{image}.jpg", where)
+            labels, ignored = _labels(
+                root / safe_join(f"{year}/Annotations", f"{image}.xml", where), settings.difficult
+            )
             images.append(Image(image, file, split, labels, ignored))
     return Source(CLASSES, images)
 
 
 def ids(path: Path) -> Iterator[tuple[str, str]]:
-    """Where each id stands in a list of images, and the id.
+    """Yield the position (``FILE, line 3``) and the id of each image in a list.
 
     Raises:
-        SadclError: the list is missing or damaged, or it is one of a single class.
+        SadclError: the list is missing or damaged, or is the list of a single class.
     """
-    for where, line in lines(path, "Check ingest.annotations, or unpack the devkit again"):
+    for where, line in read_lines(path, "Check ingest.annotations, or unpack the devkit again"):
         if len(line.split()) != 1:
             raise SadclError(
-                f"The line holds more than an image's id: {shown(line)}",
+                f"The line has more than an image id: {short_repr(line)}",
                 where=where,
-                fix="Name a list of images (trainval.txt, test.txt), not one of a class (aeroplane_trainval.txt)",
+                fix="Name a list of images (trainval.txt, test.txt), not the list of a class (aeroplane_trainval.txt)",
             )
         yield where, line
 
 
 def _year(name: str) -> str:
-    """The folder of a year, from a list three levels below it."""
+    """Folder of a year's devkit, three levels above an image list."""
     path = PurePosixPath(name)
     if path.parts[-3:-1] != ("ImageSets", "Main"):
         raise SadclError(
-            f"{name} does not lie in a folder ImageSets/Main, so its XML files can't be found",
+            f"{name} is not in a folder ImageSets/Main, so its XML files can't be located",
             where="ingest.annotations",
             fix="Keep the devkit's folders as they are",
         )
@@ -76,7 +78,7 @@ def _year(name: str) -> str:
 
 
 def _labels(path: Path, difficult: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Present classes, and those that are neither present nor absent."""
+    """Indexes of the present classes, and of the classes that are neither present nor absent."""
     easy: set[int] = set()
     hard: set[int] = set()
     for name, is_hard in _objects(path):
@@ -88,23 +90,23 @@ def _labels(path: Path, difficult: str) -> tuple[tuple[int, ...], tuple[int, ...
 
 def _objects(path: Path) -> Iterator[tuple[str, bool]]:
     """The class name of each object, and whether it is marked difficult."""
-    content = text(path, "Unpack the devkit again: each image of the list has a file in Annotations")
-    if "<!DOCTYPE" in content:  # and so no entities either, which could grow without end or reach for other files
-        raise SadclError("The file has a document type, which VOC's files have not", where=path, fix=_FIX)
+    content = read_text(path, "Unpack the devkit again: each image of the list has a file in Annotations")
+    if "<!DOCTYPE" in content:  # without one there are no entities, which can expand without end or read other files
+        raise SadclError("The file has a document type; VOC's files have none", where=path, fix=_FIX)
     try:
         tree = ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         raise SadclError(f"The file is not XML: {error}", where=path, fix=_FIX) from None
     if tree.tag != "annotation":
-        raise SadclError(f"The file holds no annotation but {shown(tree.tag)}", where=path, fix=_FIX)
+        raise SadclError(f"The root element is {short_repr(tree.tag)}, not 'annotation'", where=path, fix=_FIX)
     for item in tree.iterfind("object"):
         flag = (item.findtext("difficult") or "0").strip()
         if flag not in ("0", "1"):
-            raise SadclError(f"An object has difficult {shown(flag)}, which is not 0 or 1", where=path, fix=_FIX)
+            raise SadclError(f"An object has difficult {short_repr(flag)}, which is not 0 or 1", where=path, fix=_FIX)
         yield (item.findtext("name") or "").strip(), flag == "1"
 
 
 def _class(name: str, path: Path) -> int:
     if name not in _INDEX:
-        raise SadclError(f"{shown(name)} is not one of VOC's twenty classes", where=path, fix=_FIX)
+        raise SadclError(f"{short_repr(name)} is not one of VOC's twenty classes", where=path, fix=_FIX)
     return _INDEX[name]

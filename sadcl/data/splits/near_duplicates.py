@@ -1,4 +1,4 @@
-"""Near-duplicates: photos whose perceptual hashes differ in a few bits."""
+"""Near-duplicates: photos whose perceptual hashes differ in few bits."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -6,18 +6,18 @@ from itertools import pairwise
 import numpy as np
 
 DISTANCE = 4
-"""Bits of 64 in which two photos may differ and still count as the same picture."""
+"""Most bits of 64 in which the hashes of near-duplicates differ."""
 FLAT = 1.0
-"""Photos that are less sharp than this show nothing that a hash could tell apart: one colour, or a soft gradient."""
+"""Least sharpness of a photo whose hash is distinctive; flatter ones show one colour or a soft gradient."""
 _CHUNK = 1 << 22
-"""Pairs compared at a time."""
+"""Most pairs that are compared at a time, which bounds the memory."""
 
 
 def pairs(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
-    """Find all pairs within a distance.
+    """Find all pairs within a Hamming distance.
 
-    Two hashes that differ in d bits agree in at least one of d + 1 bands of bits, so that only photos which
-    share a band are compared.
+    Two hashes that differ in d bits agree in at least one of d + 1 bands of bits (pigeonhole principle), so that only
+    photos with an equal band are compared.
 
     Args:
         hashes: uint64 [N].
@@ -26,19 +26,23 @@ def pairs(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
     Returns:
         int64 [P, 2], ascending, the smaller index of a pair first.
     """
-    found = [np.empty((0, 2), np.int64)]
+    parts = [np.empty((0, 2), np.int64)]
     for band in _bands(distance):
         keys = hashes & band
         order = np.argsort(keys, kind="stable")
         starts = np.flatnonzero(np.r_[True, np.diff(keys[order]) != 0, True])
         for start, end in pairwise(starts):
             if end - start > 1:
-                found += _within(hashes, order[start:end], distance)
-    return np.unique(np.concatenate(found), axis=0)
+                parts += _pairs_among(hashes, order[start:end], distance)
+    return np.unique(np.concatenate(parts), axis=0)
 
 
 def clusters(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
-    """Join photos that are linked by near-duplicates; copies of one picture cost no more than one.
+    """Cluster photos that are linked by chains of near-duplicates; equal hashes are compared once.
+
+    Args:
+        hashes: uint64 [N].
+        distance: bits, 0 to 63.
 
     Returns:
         int64 [N], the cluster of each photo: the index of its first member.
@@ -46,36 +50,36 @@ def clusters(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    values, places = np.unique(hashes, return_inverse=True)
+    values, inverse = np.unique(hashes, return_inverse=True)
     first, second = pairs(values, distance).T
     links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(values), len(values)))
     _, labels = connected_components(links, directed=False)
-    _, members, found = np.unique(labels[places], return_index=True, return_inverse=True)
-    return np.asarray(members[found])
+    _, first_members, clusters = np.unique(labels[inverse], return_index=True, return_inverse=True)
+    return np.asarray(first_members[clusters])
 
 
-def groups(hashes: np.ndarray, clear: np.ndarray, sha256: Sequence[str]) -> np.ndarray:
-    """Join photos that must not be torn apart: near-duplicates, and files with the very same content.
+def groups(hashes: np.ndarray, distinctive: np.ndarray, sha256: Sequence[str]) -> np.ndarray:
+    """Group photos that belong into one split: near-duplicates, and files with equal content.
 
     Args:
         hashes: uint64 [N].
-        clear: bool [N], photos that show something which a hash can tell apart; of others, content alone counts.
-        sha256: N digests, empty where there is none; such a photo is alone.
+        distinctive: bool [N], photos whose hash is meaningful; the others are grouped by content alone.
+        sha256: N digests; a photo with an empty digest is alone.
 
     Returns:
         int64 [N], the group of each photo: the index of its first member.
     """
     names = [digest or str(i) for i, digest in enumerate(sha256)]
-    _, members, places = np.unique(names, return_index=True, return_inverse=True)
-    found, rows = np.asarray(members[places]), np.flatnonzero(clear)
-    found[rows] = rows[clusters(hashes[rows])]
-    return found
+    _, first_members, inverse = np.unique(names, return_index=True, return_inverse=True)
+    grouped, rows = np.asarray(first_members[inverse]), np.flatnonzero(distinctive)
+    grouped[rows] = rows[clusters(hashes[rows])]
+    return grouped
 
 
 def nearest(hashes: np.ndarray, among: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
-    """For each photo, the most similar one among others.
+    """Nearest neighbour of each photo in a second list, by Hamming distance.
 
-    Photos with the very same hash are compared once, so that a thousand copies cost no more than one.
+    Equal hashes are compared once, so that a thousand copies cost no more than one.
 
     Args:
         hashes: uint64 [N].
@@ -83,29 +87,30 @@ def nearest(hashes: np.ndarray, among: np.ndarray, distance: int = DISTANCE) -> 
         distance: bits, 0 to 63.
 
     Returns:
-        int64 [N], indexes of ``among`` (of equals the first), -1 where none is within the distance.
+        int64 [N], indexes of ``among`` (the first of equals), -1 where none is within the distance.
     """
-    values, places = np.unique(np.concatenate([hashes, among]), return_inverse=True)
+    values, inverse = np.unique(np.concatenate([hashes, among]), return_inverse=True)
     first = np.full(len(values), len(among))
-    np.minimum.at(first, places[len(hashes) :], np.arange(len(among)))
+    np.minimum.at(first, inverse[len(hashes) :], np.arange(len(among)))
     links, itself = pairs(values, distance), np.arange(len(values))
     links = np.concatenate([links, links[:, ::-1], np.stack([itself, itself], axis=1)])
     links = links[first[links[:, 1]] < len(among)]
     apart = np.bitwise_count(values[links[:, 0]] ^ values[links[:, 1]])
     links = links[np.lexsort((first[links[:, 1]], apart, links[:, 0]))]
-    ones, at = np.unique(links[:, 0], return_index=True)
-    found = np.full(len(values), -1)
-    found[ones] = first[links[at, 1]]
-    return np.asarray(found[places[: len(hashes)]])
+    photos, positions = np.unique(links[:, 0], return_index=True)
+    neighbours = np.full(len(values), -1)
+    neighbours[photos] = first[links[positions, 1]]
+    return np.asarray(neighbours[inverse[: len(hashes)]])
 
 
 def _bands(distance: int) -> list[np.uint64]:
+    """Masks of ``distance + 1`` bands that cover 64 bits."""
     edges = np.linspace(0, 64, distance + 2).astype(int).tolist()
     return [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]
 
 
-def _within(hashes: np.ndarray, members: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Pairs among some photos, block by block."""
+def _pairs_among(hashes: np.ndarray, members: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+    """Pairs within a distance among some photos, int64 [P, 2], block by block."""
     values, rows = hashes[members], max(1, _CHUNK // len(members))
     for start in range(0, len(members), rows):
         apart = np.bitwise_count(values[start : start + rows, None] ^ values[None, start:])

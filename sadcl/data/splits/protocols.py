@@ -1,4 +1,4 @@
-"""Protocols: which images a published figure trained and was tested on, held by the digest of their ids."""
+"""Protocols: lists of images that published results trained and tested on, identified by digests of their ids."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """Two lists that belong together."""
+    """Train and test list of a published protocol."""
 
     name: str
     train: ImageList
@@ -56,64 +56,64 @@ KNOWN = (
     Protocol("NUS-WIDE, drawn at random", _list(150_000), _list(59_347)),
     Protocol("VG500", _list(82_904), _list(10_000)),
 )
-"""Lists of the field (method, section 6). The digests are those of the lists themselves; where only a count stands,
-the list is not known to us, and nothing more is held."""
+"""Published lists (method, section 6). Digests are computed from the lists themselves; of a list that is not available
+only the number of images is checked."""
 
 
-def check(ids: Mapping[str, Iterable[str]], wanted: Mapping[Split, ImageList]) -> None:
-    """Hold the ids of a source against the protocol that its settings name.
+def check(ids: Mapping[str, Iterable[str]], protocol: Mapping[Split, ImageList]) -> None:
+    """Check the ids of a source against the protocol in its settings.
 
     Args:
-        ids: by split (`train`, `select`, `test`), those that are gone among them.
-        wanted: the lists of `train` (with what `select` takes of it) and `test`, or of one of them, or of none.
+        ids: by split (`train`, `select`, `test`), ids of missing photos included.
+        protocol: list of `train` (which includes `select`), of `test`, of both or of none.
 
     Raises:
-        SadclError: the settings mix two protocols, or a list is another than they say; the message tells which.
+        SadclError: the settings mix two protocols, or a list differs from the protocol's.
     """
-    _refuse_mixtures(wanted)
-    for split, expected in wanted.items():
-        those = [name for part in _PARTS[split] for name in ids.get(part, ())]
-        found = ImageList(images=len(those), ids=files.digest_of_ids(those))
-        if found.images != expected.images or expected.ids not in (None, found.ids):
+    _refuse_mixtures(protocol)
+    for split, expected in protocol.items():
+        names = [name for part in _PARTS[split] for name in ids.get(part, ())]
+        actual = ImageList(images=len(names), ids=files.digest_of_ids(names))
+        if actual.images != expected.images or expected.ids not in (None, actual.ids):
             raise SadclError(
-                f"The {split} images are not those of the protocol: it has {_words(expected)}, and these are "
-                f"{_words(found)}",
+                f"The {split} images are not those of the protocol: expected {_describe(expected)}, but the source has "
+                f"{_describe(actual)}",
                 where=f"ingest.protocol.{split}",
-                fix="Check ingest.annotations and ingest.keep_unlabelled; if these are the images that you mean, "
-                f"set images: {found.images}, ids: {found.ids}",
+                fix="Check ingest.annotations and ingest.keep_unlabelled; if these images are the right ones, "
+                f"set images: {actual.images}, ids: {actual.ids}",
             )
 
 
 _PARTS: dict[Split, tuple[str, ...]] = {"train": ("train", "select"), "test": ("test",)}
 
 
-def _refuse_mixtures(wanted: Mapping[Split, ImageList]) -> None:
-    if set(wanted) != {"train", "test"}:
+def _refuse_mixtures(protocol: Mapping[Split, ImageList]) -> None:
+    if set(protocol) != {"train", "test"}:
         return
-    trained = [known.name for known in KNOWN if _same(known.train, wanted["train"])]
-    tested = [known.name for known in KNOWN if _same(known.test, wanted["test"])]
+    trained = [known.name for known in KNOWN if _agrees(known.train, protocol["train"])]
+    tested = [known.name for known in KNOWN if _agrees(known.test, protocol["test"])]
     if trained and tested and not set(trained) & set(tested):
         raise SadclError(
             f"The protocol trains on a list of {trained[0]!r} and tests on one of {tested[0]!r}",
             where="ingest.protocol",
-            fix="Figures of a mixture stand in no published table: take both lists from one protocol",
+            fix="Take both lists from one protocol; no published result can be compared with a mixture",
         )
 
 
-def _words(images: ImageList) -> str:
-    """How many, and which known list has the same ids, or at least the same number of them."""
+def _describe(images: ImageList) -> str:
+    """Number of images, and the known list with the same ids, or at least the same number."""
     lists = [(part, getattr(known, part), known.name) for known in KNOWN for part in ("train", "test")]
-    alike = [(part, name) for part, known, name in lists if _same(known, images)]
-    if alike:
-        part, name = alike[0]
+    matches = [(part, name) for part, known, name in lists if _agrees(known, images)]
+    if matches:
+        part, name = matches[0]
         return f"{images.images:,} (the {part} images of {name!r})"
-    as_many = [(part, name) for part, known, name in lists if known.images == images.images]
-    if as_many:
-        part, name = as_many[0]
-        return f"{images.images:,} (as many as the {part} images of {name!r}, but others)"
-    return f"{images.images:,} (of no protocol that is known here)"
+    same_size = [(part, name) for part, known, name in lists if known.images == images.images]
+    if same_size:
+        part, name = same_size[0]
+        return f"{images.images:,} (as many as the {part} images of {name!r}, but different ones)"
+    return f"{images.images:,} (of no known protocol)"
 
 
-def _same(known: ImageList, images: ImageList) -> bool:
-    """The same ids, or the same number where the ids of one are not known."""
+def _agrees(known: ImageList, images: ImageList) -> bool:
+    """Whether two lists have the same ids, or the same number of images where the ids of one are unknown."""
     return known.images == images.images and (known.ids is None or images.ids in (None, known.ids))

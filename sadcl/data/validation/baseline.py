@@ -1,4 +1,4 @@
-"""What people accepted last, as ``data/accepted.json`` keeps it: enough to compare with, no rows."""
+"""Baseline: statistics of the accepted data in ``data/accepted.json``, which later data is compared with."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sadcl import files, layout
-from sadcl.data.table import Table, targets
+from sadcl.data.table import Table, read_table, targets
 from sadcl.data.validation import drift
 from sadcl.errors import SadclError
 
@@ -17,22 +17,22 @@ MEASURES = {
     "brightness": "brightness",
     "sharpness": "sharpness",
 }
-"""What is compared photo by photo, and its words."""
+"""Measures of a photo whose distributions are compared, with their names for people."""
 PAIRS = 1000
-"""Pairs of classes that are kept, the most frequent ones."""
+"""Number of pairs of classes in a baseline, the most frequent ones."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The data that people accepted.
+    """Statistics of the accepted data.
 
     Attributes:
-        images: how many photos.
-        source: its folder, or None in a file from before it was noted.
-        frequencies: by class, the share of photos that show it.
-        measures: by name (``MEASURES``), how it is spread; None in a file from before this was kept.
-        together: by two classes in the order of their names, how many photos show both; None as above.
-        others: how many photos show both of any other two classes, at most.
+        images: number of photos.
+        source: folder of the source; None in a file of an earlier version.
+        frequencies: fraction of photos with a class, by class.
+        measures: distribution of each measure of ``MEASURES``; None in a file of an earlier version.
+        together: number of photos with both classes, by pair in order of the names; None as for ``measures``.
+        others: most photos with both classes of any other pair.
     """
 
     images: int
@@ -43,31 +43,32 @@ class Baseline:
     others: int
 
 
-def accept(table: Table) -> dict[str, Any]:
-    """What later data is held against; see ``Baseline``.
+def compute_baseline(table: Table) -> dict[str, Any]:
+    """Compute the baseline of a table, as JSON holds it.
 
-    ``table`` is a digest of the protocol, so that a person sees which data was accepted.
+    Returns:
+        Fields of ``Baseline``, and ``table``, a digest of the protocol that identifies the accepted data.
     """
-    pairs = pairs_of(table.classes, together(present(table)))
+    pairs = pairs_of(table.classes, co_occurrences(present_labels(table)))
     ordered = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-    kept: dict[str, dict[str, int]] = {}
-    for (one, other), photos in ordered[:PAIRS]:
-        kept.setdefault(one, {})[other] = photos
+    frequent: dict[str, dict[str, int]] = {}
+    for (first, second), photos in ordered[:PAIRS]:
+        frequent.setdefault(first, {})[second] = photos
     return {
         "images": len(table.frame),
         "source": table.source,
         "frequencies": frequencies(table),
         "measures": {name: asdict(drift.distribution(values)) for name, values in measures(table).items()},
-        "together": {"pairs": kept, "others": max((photos for _, photos in ordered[PAIRS:]), default=0)},
+        "together": {"pairs": frequent, "others": max((photos for _, photos in ordered[PAIRS:]), default=0)},
         "table": files.digest_of(table.protocol),
     }
 
 
 def parse_baseline(value: Any) -> Baseline | None:
-    """Read what ``accept`` made, now or in an older version; None where nothing was accepted yet.
+    """Parse a baseline of this version or an earlier one; None where no data was accepted yet.
 
     Raises:
-        SadclError: it is something else.
+        SadclError: the value is no baseline.
     """
     if value is None:
         return None
@@ -75,46 +76,50 @@ def parse_baseline(value: Any) -> Baseline | None:
         return _read(value)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise SadclError(
-            "The accepted data is not what `sadcl data accept` writes",
-            where="data/accepted.json",
-            fix="Write it again with `sadcl data accept`, or make it `null`",
+            "The file is not a baseline that `sadcl data accept` wrote",
+            where=layout.BASELINE,
+            fix="Write it again with `sadcl data accept`, or set it to `null`",
         ) from None
 
 
 def measures(table: Table) -> dict[str, np.ndarray]:
-    """By name (``MEASURES``), a number a photo; how a photo looks is known of those without a problem."""
+    """Values of each measure of ``MEASURES``, float64 [N]; those of the pixels skip photos with a problem."""
     frame = table.frame[table.frame["problem"].isna()]
     return {
-        "labels": present(table).sum(axis=1).astype(float),
+        "labels": present_labels(table).sum(axis=1).astype(float),
         "side": frame[["width", "height"]].min(axis=1).to_numpy(float),
         "brightness": frame["brightness"].to_numpy(float),
         "sharpness": frame["sharpness"].to_numpy(float),
     }
 
 
-def present(table: Table) -> np.ndarray:
-    """Targets, bool [N, C]; a label outside the class list counts for none."""
+def present_labels(table: Table) -> np.ndarray:
+    """Present labels, bool [N, C]; a label outside the class list is ignored."""
     known = ([label for label in row if 0 <= label < len(table.classes)] for row in table.frame["labels"])
     return targets(known, len(table.classes))
 
 
 def frequencies(table: Table) -> dict[str, float]:
-    """By class, the share of photos that show it."""
-    shares = present(table).sum(axis=0) / max(len(table.frame), 1)
+    """Fraction of photos with a class, by class."""
+    shares = present_labels(table).sum(axis=0) / max(len(table.frame), 1)
     return {name: round(float(share), 6) for name, share in zip(table.classes, shares, strict=True)}
 
 
-def together(labels: np.ndarray) -> np.ndarray:
-    """How many photos show two classes, int64 [C, C]; the diagonal has those that show one."""
+def co_occurrences(labels: np.ndarray) -> np.ndarray:
+    """Number of photos with both of two classes, int64 [C, C]; the diagonal counts photos with one class.
+
+    Args:
+        labels: bool [N, C].
+    """
     dense = labels.astype(np.float32)
     return np.asarray(dense.T @ dense).round().astype(np.int64)
 
 
 def pairs_of(classes: tuple[str, ...], counts: np.ndarray) -> dict[tuple[str, str], int]:
-    """Of counts [C, C], those of two classes that some photo shows together; names in order."""
-    ones, others = np.nonzero(np.triu(counts, 1))
-    found = zip(ones.tolist(), others.tolist(), counts[ones, others].tolist(), strict=True)
-    return {(min(classes[i], classes[j]), max(classes[i], classes[j])): photos for i, j, photos in found}
+    """Counts int64 [C, C] above 0, by pair of classes in order of the names."""
+    rows, columns = np.nonzero(np.triu(counts, 1))
+    cells = zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True)
+    return {(min(classes[i], classes[j]), max(classes[i], classes[j])): photos for i, j, photos in cells}
 
 
 def _read(value: Any) -> Baseline:
@@ -127,8 +132,8 @@ def _read(value: Any) -> Baseline:
         frequencies=shares,
         measures=None if spread is None else {name: _distribution(spread[name]) for name in MEASURES},
         together=None if pairs is None else {
-            (one, other): int(_number(photos))
-            for one, row in pairs["pairs"].items() for other, photos in row.items()
+            (first, second): int(_number(photos))
+            for first, row in pairs["pairs"].items() for second, photos in row.items()
         },
         others=0 if pairs is None else int(_number(pairs["others"])),
     )  # fmt: skip
@@ -138,22 +143,26 @@ def _distribution(value: Mapping[str, Any]) -> drift.Distribution:
     values, below, upto = ([float(number) for number in value[name]] for name in ("values", "below", "upto"))
     count = int(_number(value["count"]))
     if not len(values) == len(below) == len(upto) or bool(values) != bool(count):
-        raise ValueError("knots and shares do not go together")
+        raise ValueError("knots and shares differ in number")
     return drift.Distribution(count, values, below, upto)
 
 
-def _number(value: Any, most: float = float("inf")) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= most:
-        raise ValueError("not a number of photos, or not a share")
+def _number(value: Any, maximum: float = float("inf")) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= maximum:
+        raise ValueError("not a number in its range")
     return float(value)
 
 
 def accept_data() -> str:
-    """Write ``data/accepted.json`` from the present table."""
-    from sadcl.data import table
-    from sadcl.data.validation import baseline
+    """Write ``data/accepted.json`` from the current table.
 
+    Returns:
+        A sentence for the user.
+
+    Raises:
+        SadclError: there is no table, or it is damaged.
+    """
     if not layout.TABLE.exists():
         raise SadclError("There is no table to accept", where=layout.TABLE, fix="Run `dvc repro validate` first")
-    files.write_json(layout.BASELINE, baseline.accept(table.read_table(layout.TABLE)))
-    return f"{layout.BASELINE} now describes the present data; commit it"
+    files.write_json(layout.BASELINE, compute_baseline(read_table(layout.TABLE)))
+    return f"{layout.BASELINE} now describes the current data; commit it"

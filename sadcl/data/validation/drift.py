@@ -1,8 +1,8 @@
-"""How far data moved, and how far chance alone would have moved it; pure functions of arrays.
+"""Drift: distance of data from a baseline, and the part of it that chance explains; pure functions of arrays.
 
-A distribution is kept as a few knots with the exact shares at them, and compared by the Kolmogorov-Smirnov distance:
-the largest difference between the shares of photos up to some value. Everything that is said to move by chance is
-what two samples of the same population exceed once in ten thousand comparisons.
+A distribution is stored as a few knots with exact shares at them, and compared by the Kolmogorov-Smirnov distance: the
+largest difference between the shares of photos up to some value. The allowance for chance is the distance that two
+samples of one population exceed once in ten thousand comparisons.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from statistics import NormalDist
 import numpy as np
 
 CHANCE = 1e-4
-"""How often chance may exceed what is said to be chance, in all tests of one kind together."""
+"""Probability that chance exceeds its allowance, over all tests of one kind together."""
 KNOTS = 21
-"""Quantiles, ends included, at which a distribution is kept: what moves between two of them may go unseen by 5 %."""
+"""Number of quantiles, both ends included, that describe a distribution; between two of them 5 % may move unseen."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """How numbers are spread.
+    """Distribution of numbers, by its quantiles.
 
     Attributes:
-        count: how many there are.
-        values: some of them, ascending, at most 21.
-        below: share of numbers that are less than each value.
-        upto: share of numbers that are at most each value.
+        count: of the numbers.
+        values: the knots, ascending, at most 21.
+        below: share of numbers less than each knot.
+        upto: share of numbers less than or equal to each knot.
     """
 
     count: int
@@ -36,7 +36,7 @@ class Distribution:
 
     @property
     def median(self) -> float:
-        """The first value that half of the numbers do not exceed; NaN without any."""
+        """First knot that at least half of the numbers do not exceed; NaN without numbers."""
         return next((value for value, share in zip(self.values, self.upto, strict=True) if share >= 0.5), float("nan"))
 
 
@@ -50,31 +50,34 @@ def distribution(numbers: np.ndarray) -> Distribution:
 
 
 def distance(before: Distribution, numbers: np.ndarray) -> float:
-    """Kolmogorov-Smirnov distance of numbers [N] from a distribution, looked at in its knots: 0 to 1.
+    """Kolmogorov-Smirnov distance of numbers [N] from a distribution at its knots, 0 to 1.
 
-    Nothing lies apart from nothing by 0, and from anything by 1.
+    The distance between two empty sets is 0, between an empty one and any other 1.
     """
     if not (before.count and len(numbers)):
         return float(bool(before.count) != bool(len(numbers)))
     below, upto = _shares(numbers, np.asarray(before.values, float))
-    found = max(np.abs(below - before.below).max(), np.abs(upto - before.upto).max())
-    return round(float(found), 5)  # shares are kept to six digits
+    largest = max(np.abs(below - before.below).max(), np.abs(upto - before.upto).max())
+    return round(float(largest), 5)  # shares are stored with six digits
 
 
 def distance_by_chance(before: int, now: int) -> float:
-    """What the distance of two samples of these sizes may be by chance (the limit law of Kolmogorov and Smirnov)."""
+    """Allowance for the distance of two samples of these sizes (asymptotic law of Kolmogorov and Smirnov)."""
     return sqrt(log(2 / CHANCE) / 2 * (1 / max(before, 1) + 1 / max(now, 1)))
 
 
 def shift_by_chance(
     before: np.ndarray, now: np.ndarray, counts: tuple[np.ndarray | int, np.ndarray | int], tests: int
 ) -> np.ndarray:
-    """What the difference of two shares may be by chance (two-sided normal test with pooled shares).
+    """Allowance for the difference of two shares (two-sided normal test with pooled shares, Bonferroni-corrected).
 
     Args:
-        before, now: shares [K].
-        counts: what they are shares of, before and now: [K], or one number.
-        tests: how many differences are looked at; chance is dealt out among them.
+        before, now: shares, float [K].
+        counts: sample sizes before and now, [K] or one number each.
+        tests: number of differences that are tested.
+
+    Returns:
+        float [K].
     """
     first, second = (np.maximum(count, 1) for count in counts)
     pooled = (before * first + now * second) / (first + second)
@@ -83,6 +86,7 @@ def shift_by_chance(
 
 
 def _shares(numbers: np.ndarray, knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of numbers below each knot, and up to each knot."""
     ordered = np.sort(numbers)
     below, upto = (np.searchsorted(ordered, knots, side) / len(ordered) for side in ("left", "right"))
     return below, upto

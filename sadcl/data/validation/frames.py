@@ -1,4 +1,4 @@
-"""Frames that validation's rules look at, made from the annotation table."""
+"""Frames that the validation rules check, computed from the annotation table."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from sadcl.data.validation.baseline import Baseline
 
 
 def images(table: Table) -> pd.DataFrame:
-    """A row an image; ``twin`` names a photo with the same content in another split."""
+    """Frame with one row per image; ``twin`` names a photo with the same content in another split."""
     frame = table.frame.reset_index(drop=True)
     images = frame[["image_id", "file", "split"]].assign(problem=frame["problem"].astype(object))
     images["problem"] = images["problem"].where(frame["problem"].notna(), None)
-    # a photo that can't be decoded has no size: "files readable" reports it, "sides" passes over it
+    # a photo that can't be decoded has no size: "files readable" reports it, "sides" ignores it
     images["short_side"] = frame[["width", "height"]].min(axis=1).where(frame["problem"].isna()).astype(float)
     images["labels"] = frame["labels"].map(len) + frame["ignored"].map(len)
     images["twin"] = _twins(frame)
@@ -24,19 +24,19 @@ def images(table: Table) -> pd.DataFrame:
 
 
 def _twins(frame: pd.DataFrame) -> "pd.Series[Any]":
-    homes: dict[str, dict[str, str]] = {}
+    by_digest: dict[str, dict[str, str]] = {}
     for image_id, split, sha256 in zip(frame["image_id"], frame["split"], frame["sha256"], strict=True):
-        homes.setdefault(sha256 or "", {}).setdefault(split, image_id)
-    homes[""] = {}  # files that could not be read have no digest to share
+        by_digest.setdefault(sha256 or "", {}).setdefault(split, image_id)
+    by_digest[""] = {}  # files that could not be read have no digest to share
     twins = [
-        next((f"{other} in {home}" for home, other in homes[sha256 or ""].items() if home != split), None)
+        next((f"{image_id} in {home}" for home, image_id in by_digest[sha256 or ""].items() if home != split), None)
         for split, sha256 in zip(frame["split"], frame["sha256"], strict=True)
     ]
     return pd.Series(twins, index=frame.index, dtype=object)
 
 
 def labels(table: Table) -> pd.DataFrame:
-    """A row a label, present or ignored."""
+    """Frame with one row per label, present or ignored."""
     frame = table.frame
     lists = [[*present, *ignored] for present, ignored in zip(frame["labels"], frame["ignored"], strict=True)]
     rows = np.repeat(np.arange(len(lists)), [len(row) for row in lists])
@@ -46,8 +46,8 @@ def labels(table: Table) -> pd.DataFrame:
 
 
 def classes(table: Table) -> pd.DataFrame:
-    """A row a class and split."""
-    matrix = baseline.present(table)
+    """Frame with one row per class and split, and the number of photos that show the class."""
+    matrix = baseline.present_labels(table)
     parts = []
     for split in SPLITS:
         positives = matrix[(table.frame["split"] == split).to_numpy()].sum(axis=0)
@@ -57,9 +57,9 @@ def classes(table: Table) -> pd.DataFrame:
 
 
 def training_neighbours(table: Table) -> pd.DataFrame:
-    """A row a photo of train or select; ``near`` names the photo of test that looks most like it, if one nearly does.
+    """Frame with one row per photo of train or select; ``near`` names its nearest near-duplicate in test.
 
-    The very same content is the business of ``twin``. A photo with a problem or without any contrast looks like none.
+    Equal content is left to ``twin``. A photo with a problem or without contrast has no near-duplicates.
     """
     frame = table.frame
     rows = frame[frame["split"] != "test"].reset_index(drop=True)
@@ -68,21 +68,21 @@ def training_neighbours(table: Table) -> pd.DataFrame:
     near[~is_distinctive(rows).to_numpy()] = -1
     digests, ids = test["sha256"].tolist(), test["image_id"].tolist()
     names = [
-        f"{ids[at]} in test" if at >= 0 and digests[at] != sha256 else None
-        for at, sha256 in zip(near.tolist(), rows["sha256"], strict=True)
+        f"{ids[row]} in test" if row >= 0 and digests[row] != sha256 else None
+        for row, sha256 in zip(near.tolist(), rows["sha256"], strict=True)
     ]
     return rows[["image_id", "file"]].assign(near=pd.Series(names, dtype=object))
 
 
 def is_distinctive(frame: pd.DataFrame) -> "pd.Series[bool]":
-    """The rows whose photos show something that a hash can tell apart."""
+    """Whether each row's photo has enough contrast for a meaningful perceptual hash."""
     return frame["problem"].isna() & (frame["sharpness"] >= near_duplicates.FLAT)
 
 
 def frequencies(table: Table, before: Baseline) -> pd.DataFrame:
-    """A row a class that is known now or was known then.
+    """Frame with one row per class of the data or the baseline.
 
-    ``shift`` is relative to what was accepted, and 0 where chance explains the difference.
+    ``shift`` is the change relative to the baseline, and 0 where chance explains it.
     """
     now = baseline.frequencies(table)
     rows = []
@@ -90,53 +90,57 @@ def frequencies(table: Table, before: Baseline) -> pd.DataFrame:
         change = None if name in now and name in before.frequencies else "new" if name in now else "gone"
         rows.append((name, before.frequencies.get(name, 0.0), now.get(name, 0.0), change))
     frame = pd.DataFrame(rows, columns=["class", "before", "now", "change"])
-    was, here = frame["before"].to_numpy(float), frame["now"].to_numpy(float)
-    chance = drift.shift_by_chance(was, here, (before.images, len(table.frame)), len(frame))
-    moved = np.abs(here - was)
+    previous, current = frame["before"].to_numpy(float), frame["now"].to_numpy(float)
+    chance = drift.shift_by_chance(previous, current, (before.images, len(table.frame)), len(frame))
+    difference = np.abs(current - previous)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # from 0 to anything is no finite share; a class that came or went is reported by the other rule
-        shift = np.where(moved > chance, (moved / was).round(9), 0.0)
+        # a change from 0 is infinite; a new or missing class is reported by another rule
+        shift = np.where(difference > chance, (difference / previous).round(9), 0.0)
     frame["shift"] = np.where(frame["change"].notna(), np.nan, shift)
     return frame.assign(change=frame["change"].astype(object).where(frame["change"].notna(), None))
 
 
 def measures(table: Table, before: Baseline) -> pd.DataFrame:
-    """A row a measure of photos: medians and distance from what was accepted, 0 where chance explains it."""
-    rows, spread = [], before.measures or {}
-    for name, values in baseline.measures(table).items() if spread else ():
-        then = spread[name]
-        apart = drift.distance(then, values)
-        explained = apart <= drift.distance_by_chance(then.count, len(values))
-        now = drift.distribution(values).median
-        rows.append((name, baseline.MEASURES[name], then.median, now, apart, 0.0 if explained else apart))
+    """Frame with one row per measure of photos: medians, and distance from the baseline.
+
+    ``moved`` is the distance, and 0 where chance explains it.
+    """
+    rows, distributions = [], before.measures or {}
+    for name, values in baseline.measures(table).items() if distributions else ():
+        previous = distributions[name]
+        distance = drift.distance(previous, values)
+        explained = distance <= drift.distance_by_chance(previous.count, len(values))
+        median = drift.distribution(values).median
+        rows.append((name, baseline.MEASURES[name], previous.median, median, distance, 0.0 if explained else distance))
     return pd.DataFrame(rows, columns=["measure", "name", "before", "now", "distance", "moved"])
 
 
-def together(table: Table, before: Baseline) -> pd.DataFrame:
-    """A row a pair of classes that many photos show together, now or then, by how far their overlap moved.
+def co_occurrences(table: Table, before: Baseline) -> pd.DataFrame:
+    """Frame with one row per frequent pair of classes of the data or the baseline, and the shift of their overlap.
 
-    The overlap is the share of photos with both among photos with either. A pair that was too rare to be kept is taken
-    at the most that it can have been; ``shift`` is 0 where chance explains the difference.
+    The overlap is the fraction of photos with both classes among photos with either (Jaccard index). A pair too rare
+    for the baseline counts with the most photos that it can have had. ``shift`` is 0 where chance explains it.
     """
     columns = ["pair", "before", "now", "shift"]
     if before.together is None:
         return pd.DataFrame(columns=columns, dtype=float)
-    shown = baseline.together(baseline.present(table))
+    counts = baseline.co_occurrences(baseline.present_labels(table))
     known = {name: i for i, name in enumerate(table.classes) if name in before.frequencies}
-    now = baseline.pairs_of(table.classes, shown)
+    now = baseline.pairs_of(table.classes, counts)
     pairs = {*sorted(now, key=lambda pair: (-now[pair], pair))[: baseline.PAIRS], *before.together}
-    kept = sorted(pair for pair in pairs if pair[0] in known and pair[1] in known)
-    if not kept:
+    compared = sorted(pair for pair in pairs if pair[0] in known and pair[1] in known)
+    if not compared:
         return pd.DataFrame(columns=columns, dtype=float)
-    ones, others = (np.array([known[pair[k]] for pair in kept]) for k in (0, 1))
-    single = np.diag(shown)
-    both, either = shown[ones, others], single[ones] + single[others] - shown[ones, others]
-    had = np.array([[before.frequencies[name] * before.images for name in pair] for pair in kept]).round()
-    was = np.minimum([before.together.get(pair, before.others) for pair in kept], had.min(axis=1))
-    had_either = had.sum(axis=1) - was
-    then, here = was / np.maximum(had_either, 1), both / np.maximum(either, 1)
-    chance = drift.shift_by_chance(then, here, (had_either, either), len(kept))
-    moved = np.abs(here - then)
-    names = [f"{one} and {other}" for one, other in kept]
-    shift = np.where((moved > chance) & (had_either > 0) & (either > 0), moved.round(9), 0.0)
-    return pd.DataFrame(dict(zip(columns, (names, then, here, shift), strict=True)))
+    first, second = (np.array([known[pair[k]] for pair in compared]) for k in (0, 1))
+    single = np.diag(counts)
+    both, either = counts[first, second], single[first] + single[second] - counts[first, second]
+    expected = [[before.frequencies[name] * before.images for name in pair] for pair in compared]
+    single_before = np.array(expected).round()
+    both_before = np.minimum([before.together.get(pair, before.others) for pair in compared], single_before.min(axis=1))
+    either_before = single_before.sum(axis=1) - both_before
+    previous, current = both_before / np.maximum(either_before, 1), both / np.maximum(either, 1)
+    chance = drift.shift_by_chance(previous, current, (either_before, either), len(compared))
+    difference = np.abs(current - previous)
+    names = [f"{a} and {b}" for a, b in compared]
+    shift = np.where((difference > chance) & (either_before > 0) & (either > 0), difference.round(9), 0.0)
+    return pd.DataFrame(dict(zip(columns, (names, previous, current, shift), strict=True)))

@@ -1,79 +1,74 @@
-"""Whether the data may pass, and why not.
-
-``validation_rules`` has the rules, ``validation_frames`` what they look at, and ``expectations`` lets Great
-Expectations judge them.
-"""
+"""Validation of the annotation table: ``rules`` over ``frames``, checked by Great Expectations (``expectations``)."""
 
 from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
 from sadcl.data.table import SPLITS, Table
-from sadcl.data.validation import baseline, data_docs, expectations
-from sadcl.data.validation import frames as frames
+from sadcl.data.validation import baseline, data_docs, expectations, frames
 from sadcl.data.validation.rules import INDEX, Rule, rules
 
 FIRST = 5
-"""How many broken rows a sentence names."""
+"""Number of failed rows that a sentence names."""
 
 
 def validate(table: Table, settings: params.Validate, known: Any, docs: Path) -> dict[str, Any]:
-    """Hold a table against its rules.
+    """Check a table against all rules, and write Data Docs.
 
     Args:
-        table: as ingest wrote it.
-        settings: the bounds.
-        known: what people accepted last (``accepted.accept``, from its file), or None.
-        docs: a folder that becomes Great Expectations' Data Docs, whole or not at all.
+        table: the annotation table.
+        settings: bounds of the rules.
+        known: content of data/accepted.json; None where no data was accepted yet.
+        docs: folder for Data Docs; it appears complete or not at all.
 
     Returns:
-        What reports/validation.json holds: ``passed``, ``rules`` (each with rule, sentence, status, rows,
-        first), ``images`` by split, ``table`` (the protocol's digests). The same table gives the same value.
+        Content of reports/validation.json: ``passed``, ``rules`` (each with rule, sentence, status, rows, first),
+        ``images`` by split, ``table`` (the protocol's digests). Equal tables give equal values.
 
     Raises:
-        SadclError: what is given as accepted is not what ``accept`` makes.
+        SadclError: ``known`` is no baseline.
     """
     before = baseline.parse_baseline(known)
-    asked = rules(table, settings, before)
-    shown = {
+    checked = rules(table, settings, before)
+    tables = {
         "images": frames.images(table),
         "learnt": frames.training_neighbours(table),
         "labels": frames.labels(table),
         "classes": frames.classes(table),
     }
     if before is not None:
-        shown["accepted"] = frames.frequencies(table, before)
-        shown["measures"] = frames.measures(table, before)
-        shown["together"] = frames.together(table, before)
+        tables["accepted"] = frames.frequencies(table, before)
+        tables["measures"] = frames.measures(table, before)
+        tables["together"] = frames.co_occurrences(table, before)
     with files.atomic_directory(docs) as site:
-        verdicts = expectations.judge(shown, INDEX, [rule for rule in asked if not rule.excuse], site)
-        found = [_judged(rule, verdicts.get(rule.name)) for rule in asked]
-        data_docs.finish(site, found)
-    failed = {rule["rule"] for rule in found if rule["status"] == "failed"}
+        verdicts = expectations.judge(tables, INDEX, [rule for rule in checked if not rule.excuse], site)
+        entries = [_entry(rule, verdicts.get(rule.name)) for rule in checked]
+        data_docs.finish(site, entries)
+    failed = {rule["rule"] for rule in entries if rule["status"] == "failed"}
     return {
-        "passed": not any(rule.name in failed and rule.severity == "critical" for rule in asked),
-        "rules": found,
+        "passed": not any(rule.name in failed and rule.severity == "critical" for rule in checked),
+        "rules": entries,
         "images": {split: len(table.split(split)) for split in SPLITS},
         "table": table.protocol,
     }
 
 
 def sentences(result: dict[str, Any]) -> list[str]:
-    """One sentence for each broken rule."""
+    """Sentence of each failed rule."""
     return [rule["sentence"] for rule in result["rules"] if rule["status"] == "failed"]
 
 
-def _judged(rule: Rule, verdict: expectations.Verdict | None) -> dict[str, Any]:
-    """A rule's entry in validation.json; without a verdict it was not applicable."""
-    rows = verdict.broken if verdict else []
-    first = [rule.shows(row) for row in rows[:FIRST]]
+def _entry(rule: Rule, verdict: expectations.Verdict | None) -> dict[str, Any]:
+    """Entry of a rule in reports/validation.json; a rule without a verdict is not applicable."""
+    rows = verdict.failed_rows if verdict else []
+    first = [rule.describe_row(row) for row in rows[:FIRST]]
     if verdict is None:
-        status, sentence = "not applicable", f"{rule.says}: not applicable, {rule.excuse}."
-    elif verdict.kept:
-        status, sentence = "passed", f"{rule.says}."
+        status, sentence = "not applicable", f"{rule.statement}: not applicable, {rule.excuse}."
+    elif verdict.passed:
+        status, sentence = "passed", f"{rule.statement}."
     else:
         more = f" and {len(rows) - FIRST:,} more" if len(rows) > FIRST else ""
         count = f"{len(rows):,} {'breaks' if len(rows) == 1 else 'break'} this rule"
-        status, sentence = "failed", f"{rule.says}, but {count}: {', '.join(first)}{more}."
+        status, sentence = "failed", f"{rule.statement}, but {count}: {', '.join(first)}{more}."
         sentence += f" {rule.advice}." if rule.advice else ""
     return {"rule": rule.name, "sentence": sentence, "status": status, "rows": len(rows), "first": first}

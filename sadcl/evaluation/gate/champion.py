@@ -1,4 +1,4 @@
-"""The shadow of the champion in the project's files: data/champion.json and data/champion/."""
+"""The champion as recorded in the project's files: data/champion.json and data/champion/."""
 
 import re
 from collections.abc import Mapping
@@ -9,20 +9,20 @@ from typing import Any
 from sadcl import files, layout
 from sadcl.errors import SadclError
 
-_FIX = "Run `sadcl sync`, which writes it anew from the registry"
+_FIX = "Run `sadcl sync`, which writes it again from the registry"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that a person put into production.
+    """The model that a person promoted.
 
     Attributes:
-        name: in the registry.
-        version: of that name.
+        name: of the registered model.
+        version: of this model.
         weights: SHA-256 of its weights file.
         scores: SHA-256 of its scores file, or None.
-        test: digest of the test images that it was judged on, or None.
+        test: digest of the test images on which it was judged, or None.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Champion:
 
 
 def read_champion(path: str | Path = layout.CHAMPION) -> Champion | None:
-    """Who is champion; None where nobody is yet.
+    """Read the champion's record; None where there is no champion yet.
 
     Raises:
         SadclError: the file is missing, not JSON, or does not name a model and its digest.
@@ -45,7 +45,9 @@ def read_champion(path: str | Path = layout.CHAMPION) -> Champion | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise SadclError(f"It must hold null or a champion, but it holds {type(value).__name__}", where=path, fix=_FIX)
+        raise SadclError(
+            f"The file must contain null or a champion, but it contains {type(value).__name__}", where=path, fix=_FIX
+        )
     missing = [key for key in ("name", "version", "weights") if not value.get(key)]
     if missing:
         raise SadclError(f"The champion has no {' and no '.join(missing)}", where=path, fix=_FIX)
@@ -61,19 +63,19 @@ def read_champion(path: str | Path = layout.CHAMPION) -> Champion | None:
 
 
 def weights_file(champion: Champion, folder: str | Path = layout.CHAMPION_FOLDER) -> Path:
-    """The champion's weights, or the ONNX file that is served in their place, after their digest was checked.
+    """Find the champion's weights, or the ONNX file served instead, and check their digest.
 
     Raises:
-        SadclError: the file is missing, or is another one than the champion's.
+        SadclError: the file is missing, or its digest is not the champion's.
     """
     path, fix = Path(folder) / "weights.onnx", "Run `dvc pull data/champion.dvc` or `sadcl sync`"
     path = path if path.is_file() else path.with_suffix(".safetensors")
     if not path.is_file():
         raise SadclError(f"The weights of the champion ({champion}) are missing", where=path, fix=fix)
-    found = files.digest(path)
-    if found != champion.weights:
+    digest = files.digest(path)
+    if digest != champion.weights:
         raise SadclError(
-            f"These are not the weights of the champion ({champion}): their sha256 starts with {found[:12]}, "
+            f"These are not the weights of the champion ({champion}): their sha256 starts with {digest[:12]}, "
             f"but {champion.weights[:12]} was promoted",
             where=path,
             fix=fix,

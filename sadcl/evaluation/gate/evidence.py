@@ -1,4 +1,4 @@
-"""What every rule of the gate is given, and what it answers."""
+"""Evidence for the gate's rules: metrics of model and champion, with resamples, or reasons why there are none."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,33 +13,33 @@ from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, RuleResult
 
 LOWER_IS_BETTER = {"ECE"}
 BEYOND_100 = {"robustness"}
-"""Percent of something that may well grow."""
+"""Metrics that may exceed 100 %."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Figures that should be there and are not, or that nobody may trust; why, as a sentence."""
+    """Metrics that are missing or can't be trusted, with the reason as a sentence."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class NotApplicable:
-    """There is nothing to compare with, and nothing wrong; why, as a sentence."""
+    """Nothing to compare with, which is no error, with the reason as a sentence."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A model's figures on the test images, and on resamples of them.
+    """A model's metrics on the test images, and on resamples of them.
 
     Attributes:
-        figures: by name, in percent.
-        draws: the same on each resample [R].
-        ap: of each class [C], percent, NaN without positives.
-        ap_draws: [C, R].
-        positives: test images that show each class [C].
+        figures: metrics by name, in percent.
+        draws: metrics by name on each resample [R], in percent.
+        ap: AP of each class [C], percent; NaN without positives.
+        ap_draws: AP of each class on each resample [C, R], percent.
+        positives: number of test images with each class [C].
     """
 
     figures: Mapping[str, float]
@@ -49,15 +49,16 @@ class Sample:
     positives: NDArray[np.int64]
 
     def interval(self, metric: str) -> Interval:
-        """A figure with its 95 % interval, which ends at 0, and at 100 where a figure does."""
+        """Compute a metric's 95 % interval, clipped to the metric's range."""
         value, low, high = self._interval(metric, self.figures[metric], self.draws[metric])
         most = np.inf if metric in BEYOND_100 else 100.0
+        # the basic bootstrap can leave the range; a NaN (no resample has the metric) stays one
         return Interval(value, max(low, 0.0), min(high, most)) if low == low else Interval(value, low, high)
 
-    def over(self, other: "Sample", metric: str) -> Interval:
-        """How much more it is than another model's on the same images; both are resampled alike."""
-        apart, draws = self.figures[metric] - other.figures[metric], self.draws[metric] - other.draws[metric]
-        return self._interval(metric, apart, draws)
+    def over(self, champion: "Sample", metric: str) -> Interval:
+        """Compute the difference from the champion's metric, with its 95 % interval; resamples are paired."""
+        difference = self.figures[metric] - champion.figures[metric]
+        return self._interval(metric, difference, self.draws[metric] - champion.draws[metric])
 
     def _interval(self, metric: str, value: float, draws: FloatArray) -> Interval:
         if metric == "mAP":
@@ -67,16 +68,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the gate judges on; both models on the same images, resampled alike.
+    """All that the gate judges by; both models are on the same images, with the same resamples.
 
     Attributes:
-        model: who wants to challenge.
-        champion: who reigns.
+        model: the candidate.
+        champion: the present champion.
         classes: names [C].
-        images: N, of the test split.
-        columns: values [N] of what the test images can be sliced by.
-        part: both models on some of the images [N]; asked only where both are samples.
-        cost: bytes and parameters of ``model`` and ``champion``, as far as they are known.
+        images: N, number of test images.
+        columns: values [N] of each slice column.
+        part: computes both models on a mask of the images [N]; called only where both are samples.
+        cost: bytes and parameters of ``model`` and ``champion``, as far as recorded.
     """
 
     model: Sample | Refusal
@@ -88,28 +89,34 @@ class Evidence:
     cost: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def compared(evidence: Evidence, what: str) -> tuple[Sample, Sample] | RuleResult:
-    """Model and champion, or why ``what`` of them can't be compared."""
+def compared(evidence: Evidence, subject: str) -> tuple[Sample, Sample] | RuleResult:
+    """Return model and champion, or the result of a rule whose ``subject`` can't be compared."""
     model, champion = evidence.model, evidence.champion
     if not isinstance(model, Sample):
-        return RuleResult(REFUSED, why_unknown("the model", model, what))
+        return RuleResult(REFUSED, why_unknown("the model", model, subject))
     if isinstance(champion, NotApplicable):
-        return RuleResult(NOT_APPLICABLE, f"{what} is not compared with a champion: {champion.reason}.")
+        return RuleResult(NOT_APPLICABLE, f"{subject} is not compared with a champion: {champion.reason}.")
     if not isinstance(champion, Sample):
-        return RuleResult(REFUSED, why_unknown("the champion", champion, what))
+        return RuleResult(REFUSED, why_unknown("the champion", champion, subject))
     return model, champion
 
 
 def known(figures: Sample | Refusal | NotApplicable, metric: str) -> float | None:
-    """A figure that is there and is a number."""
+    """Look up a metric; None where it is missing or not finite."""
     value = figures.figures.get(metric) if isinstance(figures, Sample) else None
     return value if value is not None and isfinite(value) else None
 
 
-def why_unknown(who: str, figures: Sample | Refusal | NotApplicable, metric: str) -> str:
-    """Why ``known`` says None."""
+def why_unknown(owner: str, figures: Sample | Refusal | NotApplicable, metric: str) -> str:
+    """Explain in a sentence why a metric is missing or not finite.
+
+    Args:
+        owner: "the model" or "the champion".
+        figures: of this model.
+        metric: name, or another subject of a rule.
+    """
     if not isinstance(figures, Sample):
         return f"{metric} cannot be judged: {figures.reason.rstrip('.')}."
     if metric not in figures.figures:
-        return f"{metric} cannot be judged: nobody knows this metric; known: {', '.join(figures.figures)}."
-    return f"{metric} cannot be judged: {who}'s value is {figures.figures[metric]}, which is not a number."
+        return f"{metric} cannot be judged: there is no such metric, only {', '.join(figures.figures)}."
+    return f"{metric} cannot be judged: {owner}'s value is {figures.figures[metric]}, which is not a number."

@@ -1,7 +1,7 @@
-"""The gate: rules that hold a model against bounds and against the champion, and know how far noise reaches.
+"""The gate: rules compare a model with bounds and with the champion, allowing for sampling noise.
 
-A rule ends as pass, fail, undecided, not applicable or refused, in words. Nothing passes silently: what cannot be
-judged is refused, and so is a verdict in which no rule could be applied.
+A rule ends as pass, fail, undecided, not applicable or refused, with a sentence. Nothing passes silently: a rule that
+can't be judged is refused, and so is a verdict without any applicable rule.
 """
 
 from collections import Counter
@@ -16,15 +16,15 @@ from sadcl.evaluation.gate.rules import RULES
 
 
 def judge(rules: Sequence[params.Rule], evidence: Evidence) -> dict[str, Any]:
-    """Hold a model against every rule.
+    """Judge a model by every rule.
 
     Args:
-        rules: of params.yaml.
-        evidence: figures of model and champion, with their resamples.
+        rules: from params.yaml.
+        evidence: metrics of model and champion, with their resamples.
 
     Returns:
-        ``verdict`` (pass, fail, undecided or refused), ``words``, and ``rules``: for each its settings and what it
-        answered (``rules.base.Held``). JSON can hold all of it.
+        ``verdict`` (pass, fail, undecided or refused), ``words``, and ``rules``: for each rule its settings and the
+        fields of its ``RuleResult``. All values fit into JSON.
     """
     judged = [{**rule.model_dump(), **asdict(RULES[rule.kind](rule, evidence))} for rule in rules]
     verdict, words = _overall([rule["result"] for rule in judged], [rule["more_images"] for rule in judged])
@@ -32,20 +32,22 @@ def judge(rules: Sequence[params.Rule], evidence: Evidence) -> dict[str, Any]:
 
 
 def _overall(results: Sequence[str], more_images: Sequence[int | None]) -> tuple[str, str]:
-    counts, of = Counter(results), f"of {len(results)}"
+    """Combine results: refused goes before fail, fail before undecided, undecided before pass."""
+    counts, total = Counter(results), f"of {len(results)}"
     skipped = f"; {_rules(counts[NOT_APPLICABLE])} not applicable" if counts[NOT_APPLICABLE] else ""
     if counts[REFUSED]:
-        return REFUSED, f"The gate refuses to judge: {_rules(counts[REFUSED])} {of} could not be judged."
+        return REFUSED, f"The gate refuses to judge: {_rules(counts[REFUSED])} {total} could not be judged."
     if counts[FAIL]:
-        return FAIL, f"The model fails: {_rules(counts[FAIL])} {of} failed{skipped}."
+        return FAIL, f"The model fails: {_rules(counts[FAIL])} {total} failed{skipped}."
     if counts[UNDECIDED]:
+        # the rule that needs most images decides; one that no number of images settles leaves no estimate
         needs = [more for result, more in zip(results, more_images, strict=True) if result == UNDECIDED]
-        told = [more for more in needs if more is not None]
-        most = f"needs about {max(told):,} more test images" if len(told) == len(needs) else "more would not help"
-        return UNDECIDED, f"Undecided, {most}: {_rules(counts[UNDECIDED])} {of} within the noise{skipped}."
+        known = [more for more in needs if more is not None]
+        most = f"needs about {max(known):,} more test images" if len(known) == len(needs) else "more would not help"
+        return UNDECIDED, f"Undecided, {most}: {_rules(counts[UNDECIDED])} {total} within the noise{skipped}."
     if not counts[PASS]:
-        return REFUSED, "The gate refuses to judge: no rule could be applied."
-    return PASS, f"The model passes: {_rules(counts[PASS])} {of} held{skipped}."
+        return REFUSED, "The gate refuses to judge: no rule is applicable."
+    return PASS, f"The model passes: {_rules(counts[PASS])} {total} held{skipped}."
 
 
 def _rules(count: int) -> str:

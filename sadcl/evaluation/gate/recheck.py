@@ -1,5 +1,6 @@
-"""The verdict that stands in a project: judged from its files, described in words, judged again to compare."""
+"""The verdict of a project: computed from its files, described in words, and computed again to compare."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sadcl import files, params
@@ -8,12 +9,13 @@ from sadcl.evaluation import scores
 from sadcl.evaluation.gate import champion
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.layout import CHAMPION_SCORES, METRICS, SCORES, VERDICT
+from sadcl.progress import track
 
 _REPRO = "Run `dvc repro`"
 
 
 def judge_project(settings: params.Params) -> dict[str, Any]:
-    """The value of verdict.json, from scores, metrics and champion as they lie in the project.
+    """Compute the value of verdict.json from the project's scores, metrics and champion, with a progress bar.
 
     Args:
         settings: sections gate and evaluate.
@@ -25,32 +27,37 @@ def judge_project(settings: params.Params) -> dict[str, Any]:
         files.read_json(METRICS),
         scores.read_scores(CHAMPION_SCORES),
         champion.read_champion(),
+        _progress,
     )
 
 
+def _progress(classes: range) -> Iterable[int]:
+    return track(classes, "classes resampled", total=len(classes), unit="classes")
+
+
 def describe() -> list[str]:
-    """The verdict that stands, in words: a line about the whole, then a line a rule.
+    """Describe the present verdict: a line about the model, then a line for each rule.
 
     Raises:
-        SadclError: nothing was judged yet.
+        SadclError: there is no verdict yet.
     """
     judged = files.read_json(VERDICT, _REPRO)
     return [judged["words"], *describe_rules(judged)]
 
 
 def describe_rules(judged: dict[str, Any]) -> list[str]:
-    """The rules of a verdict, a line each."""
+    """Describe the rules of a verdict, one line each."""
     return [f"  {rule['result']}: {rule['words']}" for rule in judged["rules"]]
 
 
 def recheck() -> str:
-    """Judge again and compare with the verdict that stands, byte for byte.
+    """Judge again and compare with verdict.json, byte for byte.
 
     Raises:
-        SadclError: it is another one.
+        SadclError: the file is missing, or differs.
     """
     files.read_json(VERDICT, _REPRO)
     if VERDICT.read_text(encoding="utf-8") != files.json_text(judge_project(params.load("gate", "evaluate"))):
-        fix = "Run `dvc repro gate`; if that changes nothing, somebody edited the file"
-        raise SadclError("Scores, settings and champion give another verdict than this one", where=VERDICT, fix=fix)
-    return f"{VERDICT} is what scores, settings and champion give, byte for byte"
+        fix = "Run `dvc repro gate`; if that changes nothing, the file was edited by hand"
+        raise SadclError("The verdict does not follow from scores, settings and champion", where=VERDICT, fix=fix)
+    return f"{VERDICT} follows from scores, settings and champion, byte for byte"

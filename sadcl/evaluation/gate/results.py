@@ -1,4 +1,4 @@
-"""Results of gate rules: bounds held against an interval."""
+"""Results of gate rules: comparison of a bound with a metric's interval."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -7,20 +7,21 @@ from sadcl.evaluation.bootstrap import Interval
 
 PASS, FAIL, UNDECIDED, NOT_APPLICABLE, REFUSED = "pass", "fail", "undecided", "not applicable", "refused"
 HOPELESS = 100
-"""So many times the test images are more than anybody will get."""
+"""Largest multiple of the test images that a verdict suggests to collect."""
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule's answer.
+    """The result of a rule.
 
     Attributes:
         result: pass, fail, undecided, not applicable or refused.
-        words: why, as one sentence that a reviewer can check.
-        value: the model's.
-        bound: what it is held against: a number of the settings, or the champion's value.
-        low, high: the 95 % interval of what was judged: the value, or its difference from the champion's.
-        more_images: about how many more test images would decide; None where it is decided, or nobody could get them.
+        words: the reason, as one sentence that a reviewer can check.
+        value: the model's metric.
+        bound: compared with the value: a number of the settings, or the champion's value.
+        low: lower end of the 95 % interval of the value, or of its difference from the champion's.
+        high: upper end of the same interval.
+        more_images: about how many more test images would decide; None where the rule is decided, or needs too many.
     """
 
     result: str
@@ -34,13 +35,13 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class Bound:
-    """What a figure must not be below, or not above; the limit itself is right.
+    """A lower or upper limit of a metric, the limit itself included.
 
     Attributes:
         value: of the limit.
-        lower: it is a lower one.
-        by_interval: asked of the figure's whole interval, or (false) of the figure alone.
-        why: where the value comes from, in words; may be empty.
+        lower: whether it is a lower limit.
+        by_interval: judge the metric's whole interval, or (false) the metric alone.
+        why: the origin of the value, in words; may be empty.
     """
 
     value: float
@@ -50,58 +51,60 @@ class Bound:
 
 
 def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "") -> RuleResult:
-    """Hold a figure against a limit.
+    """Compare a metric with a limit.
 
-    By its interval it passes when all of that lies on the right side, fails when all lies on the wrong one, and is
-    undecided between. An interval narrows with the root of the number of images, which says how many would decide.
+    By interval the rule passes when all of the interval lies on the right side, fails when all lies on the wrong side,
+    and is undecided otherwise. An interval narrows with the square root of the number of images, which gives an
+    estimate of the images that would decide.
 
     Args:
-        name: of the figure, in words.
-        figure: with its interval.
-        limit: what it is held against.
-        images: N, on which it stands.
-        sign: "+" shows the sign of what is above zero, too.
+        name: of the metric, for the sentence.
+        figure: metric with its interval.
+        limit: the bound.
+        images: N, behind the metric.
+        sign: "+" shows the sign of positive numbers, too.
     """
     worst, best = (figure.low, figure.high) if limit.lower else (figure.high, figure.low)
-    value, most, least, at = numbers(figure.value, worst, best, limit.value, sign=sign)
+    value, pessimistic, optimistic, threshold = numbers(figure.value, worst, best, limit.value, sign=sign)
     side = "below" if limit.lower else "above"
-    bound = f"{side} {at}{f' ({limit.why})' if limit.why else ''}"
+    bound = f"{side} {threshold}{f' ({limit.why})' if limit.why else ''}"
 
     def right(number: float) -> bool:
         return number >= limit.value if limit.lower else number <= limit.value
 
-    def held(result: str, words: str, more_images: int | None = None) -> RuleResult:
+    def judged(result: str, words: str, more_images: int | None = None) -> RuleResult:
         return RuleResult(result, words, low=_finite(figure.low), high=_finite(figure.high), more_images=more_images)
 
     if not limit.by_interval:
         holds = right(figure.value)
-        return held(PASS if holds else FAIL, f"{name} {value} is {'not ' if holds else ''}{bound}.")
+        return judged(PASS if holds else FAIL, f"{name} {value} is {'not ' if holds else ''}{bound}.")
     if not (isfinite(worst) and isfinite(best)):
-        return held(REFUSED, f"{name} {value} has no interval: resamples of the test images have no such figure.")
+        return judged(REFUSED, f"{name} {value} has no interval: resamples of the test images have no such metric.")
     if right(worst):
-        return held(PASS, f"{name} {value}, at worst {most}, is not {bound}.")
+        return judged(PASS, f"{name} {value}, at worst {pessimistic}, is not {bound}.")
     if not right(best):
-        return held(FAIL, f"{name} {value}, at best {least}, is {bound}.")
-    between = f"{name} {value} lies between {' and '.join(sorted((most, least), key=float))}, too wide to tell"
+        return judged(FAIL, f"{name} {value}, at best {optimistic}, is {bound}.")
+    ends = " and ".join(sorted((pessimistic, optimistic), key=float))
+    between = f"{name} {value} lies between {ends}, too wide to tell"
     more = _more_images(
         abs(figure.value - (worst if right(figure.value) else best)), figure.value - limit.value, images
     )
-    told = f"about {more:,} more test images would" if more else f"{HOPELESS} times as many test images would not"
-    return held(UNDECIDED, f"{between} whether it is {bound}; {told}.", more)
+    needed = f"about {more:,} more test images would" if more else f"{HOPELESS} times as many test images would not"
+    return judged(UNDECIDED, f"{between} whether it is {bound}; {needed}.", more)
 
 
-def _more_images(reach: float, apart: float, images: int) -> int | None:
-    """How many, to two digits: it is a guess."""
-    if abs(apart) * HOPELESS**0.5 <= reach:
+def _more_images(half_width: float, distance: float, images: int) -> int | None:
+    """Estimate, to two digits, the images until the interval no longer contains the limit; None beyond ``HOPELESS``."""
+    if abs(distance) * HOPELESS**0.5 <= half_width:
         return None
-    return max(1, int(float(f"{images * ((reach / apart) ** 2 - 1):.2g}")))
+    return max(1, int(float(f"{images * ((half_width / distance) ** 2 - 1):.2g}")))
 
 
 def numbers(*values: float, sign: str = "") -> list[str]:
-    """With two decimals, or with more where two would make one look equal to the last."""
+    """Format with two decimals, or with more where two would show a different value as equal to the last."""
     last = values[-1]
-    apart = [value for value in values if value != last]
-    digits = next((n for n in (2, 4, 6, 8) if all(round(value, n) != round(last, n) for value in apart)), 2)
+    different = [value for value in values if value != last]
+    digits = next((n for n in (2, 4, 6, 8) if all(round(value, n) != round(last, n) for value in different)), 2)
     return [f"{value:{sign}.{digits}f}" for value in values]
 
 

@@ -1,7 +1,6 @@
-"""From scores files to the gate: figures of model and champion, computed anew on the same images.
+"""The verdict: metrics of model and champion, computed from their scores on the same images, and judged.
 
-Whatever stands against a comparison becomes a refusal with its reason, never an exception and never
-a figure.
+Whatever forbids a comparison becomes a refusal with its reason, never an exception and never a number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from sadcl import files, params
 from sadcl.errors import SadclError
-from sadcl.evaluation.bootstrap import Counts, FloatArray, Interval, multiplicities, resampled, resampled_map
+from sadcl.evaluation.bootstrap import Counts, FloatArray, Interval, Progress, multiplicities, resampled, resampled_map
 from sadcl.evaluation.gate import judge
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.evidence import Evidence, NotApplicable, Refusal, Sample
@@ -23,13 +22,13 @@ from sadcl.evaluation.scores import Scores
 MODEL, CHAMPION = "sadcl", "champion"
 
 IN_USE = ("in_use.CF1", "in_use.OF1")
-"""Of the labels as the model gives them, by its own calibration and thresholds."""
+"""Metrics of the model's labels in use, by its own calibration and thresholds."""
 TOLERANCE = 1e-6
-"""Percent; how far figures in metrics.json may lie from those that the scores give."""
+"""Largest difference, in percent, between metrics.json and metrics computed from the scores."""
 MOST = 5
-"""Labels a photo, from which on slices do not tell how many."""
+"""Number of labels of a photo from which slices no longer distinguish."""
 DRAWS, SEED = 1000, 2307
-"""Resamples of the test images: the same for everybody who judges the same scores."""
+"""Number and seed of the resamples, fixed: everyone who judges the same scores must get the same verdict."""
 
 
 def verdict(
@@ -39,28 +38,32 @@ def verdict(
     metrics: Mapping[str, Any],
     rival: Scores,
     champion: Champion | None,
+    progress: Progress = iter,
 ) -> dict[str, Any]:
-    """The value of verdict.json; the same arguments give the same value.
+    """Compute the value of verdict.json; equal arguments give equal values.
 
     Args:
         rules: section gate.
-        threshold: of the figures that need one.
-        scores: of the model that wants to challenge.
+        threshold: of precision, recall and F1.
+        scores: of the candidate.
         metrics: the value of metrics.json, which must agree with the scores.
-        rival: the champion's scores on the same images, as ``rescore`` left them.
-        champion: who is champion.
+        rival: the champion's scores on the same images, from stage ``rescore``.
+        champion: its record; None without a champion.
+        progress: wraps loops over classes.
 
     Returns:
-        What ``gate.judge`` returns, with ``model`` (digest of the weights), ``test`` (digest of the
-        list of test images), ``digests`` (of all that the scores stand on), ``settings`` (digest of what was asked),
-        ``champion`` (digest of its weights, or None), ``champion_version``, ``threshold``,
-        ``draws`` (how many resamples) and ``intervals``: by metric, the 95 % interval of ``model``, ``champion`` and
-        their ``difference``, each None where it is not known.
+        ``verdict``, ``words`` and ``rules`` from ``judge``; ``model`` (digest of the weights), ``test`` (digest of the
+        list of test images), ``digests`` (of everything that the scores depend on), ``settings`` (digest of rules and
+        threshold), ``champion`` (digest of its weights, or None), ``champion_version``, ``threshold``, ``draws``
+        (number of resamples) and ``intervals``: by metric, value and 95 % interval of ``model``, ``champion`` and their
+        ``difference``, each None where it is unknown.
+
+    Raises:
+        SadclError: there are no scores of test images.
     """
-    evidence = _evidence(scores, metrics, rival, champion, threshold)
-    held = judge.judge(rules.rules, evidence)
+    evidence = _evidence(scores, metrics, rival, champion, threshold, progress)
     return {
-        **held,
+        **judge.judge(rules.rules, evidence),
         "model": scores.digests.get("weights"),
         "test": scores.digests.get("test_list"),
         "digests": scores.digests,
@@ -74,143 +77,153 @@ def verdict(
 
 
 def settings_digest(rules: params.Gate, threshold: float) -> str:
-    """Of what a verdict was asked: all of section gate, and the threshold of the figures."""
+    """Digest of a verdict's settings: all of section gate, and the threshold of the metrics."""
     return files.digest_of([rules.model_dump(mode="json"), threshold])
 
 
 def _evidence(
-    scores: Scores, metrics: Mapping[str, Any], rival: Scores, champion: Champion | None, threshold: float
+    scores: Scores,
+    metrics: Mapping[str, Any],
+    rival: Scores,
+    champion: Champion | None,
+    threshold: float,
+    progress: Progress,
 ) -> Evidence:
+    """Compute metrics and resamples of both models on the images of the candidate's scores."""
     if not len(scores):
-        raise SadclError("There are no scores of test images to judge on", fix="Run `dvc repro evaluate`")
-    counts = multiplicities(len(scores), DRAWS, SEED)
-    refusal = _against_model(scores, metrics)
-    model = Refusal(refusal) if refusal is not None else _sample(scores, MODEL, threshold, counts)
+        raise SadclError("There are no scores of test images to judge", fix="Run `dvc repro evaluate`")
+    counts = multiplicities(len(scores), DRAWS, SEED)  # one set for both models, so that differences are paired
+    refusal = _model_objection(scores, metrics)
+    model = Refusal(refusal) if refusal is not None else _sample(scores, MODEL, threshold, counts, progress)
     if isinstance(model, Sample):
         model = _agreeing(model, metrics.get(MODEL) or {})
-    reigning: Sample | Refusal | NotApplicable | None = _no_comparison(scores, rival, champion)
-    if reigning is None:
-        place = {name: i for i, name in enumerate(rival.ids)}
-        rival = rival.part(np.array([place[name] for name in scores.ids]))
-        reigning = _sample(rival, CHAMPION, threshold, counts)
+    baseline: Sample | Refusal | NotApplicable | None = _no_comparison(scores, rival, champion)
+    if baseline is None:
+        rows = {name: i for i, name in enumerate(rival.ids)}
+        rival = rival.part(np.array([rows[name] for name in scores.ids]))  # resamples count by position
+        baseline = _sample(rival, CHAMPION, threshold, counts, progress)
 
     def part(rows: NDArray[np.bool_]) -> tuple[Sample, Sample]:
-        some, drawn = np.flatnonzero(rows), counts[rows]
+        selected, drawn = np.flatnonzero(rows), counts[rows]
         return (
-            _sampled(scores.part(some), MODEL, threshold, drawn),
-            _sampled(rival.part(some), CHAMPION, threshold, drawn),
+            _sampled(scores.part(selected), MODEL, threshold, drawn, progress),
+            _sampled(rival.part(selected), CHAMPION, threshold, drawn, progress),
         )
 
     cost = {"model": scores.cost.get(MODEL, {}), "champion": rival.cost.get(CHAMPION, {})}
-    return Evidence(model, reigning, scores.classes, len(scores), columns(scores), part, cost)
+    return Evidence(model, baseline, scores.classes, len(scores), columns(scores), part, cost)
 
 
 def columns(scores: Scores) -> dict[str, Sequence[Any]]:
-    """Values [N] of all that the images can be sliced by: the source's columns, and how many labels a photo has."""
+    """Values [N] of each slice column: those of the data source, and the number of labels of a photo."""
     labels = (scores.targets & ~scores.ignored).sum(axis=1)
     return {**scores.slices, "labels": [str(n) if n < MOST else f"{MOST} or more" for n in labels]}
 
 
 def _intervals(evidence: Evidence, metric: str) -> dict[str, list[float] | None]:
     model, champion = evidence.model, evidence.champion
-    found = {}
+    intervals = {}
     if isinstance(model, Sample):
-        found["model"] = model.interval(metric)
+        intervals["model"] = model.interval(metric)
     if isinstance(champion, Sample):
-        found["champion"] = champion.interval(metric)
+        intervals["champion"] = champion.interval(metric)
     if isinstance(model, Sample) and isinstance(champion, Sample):
-        found["difference"] = model.over(champion, metric)
-    return {name: _numbers(found.get(name)) for name in ("model", "champion", "difference")}
+        intervals["difference"] = model.over(champion, metric)
+    return {name: _numbers(intervals.get(name)) for name in ("model", "champion", "difference")}
 
 
 def _numbers(value: Interval | None) -> list[float] | None:
     return None if value is None or not np.isfinite(value).all() else [float(part) for part in value]
 
 
-def _against_model(scores: Scores, metrics: Mapping[str, Any]) -> str | None:
-    """What stands against trusting these scores; None when nothing does."""
+def _model_objection(scores: Scores, metrics: Mapping[str, Any]) -> str | None:
+    """Reason not to trust the candidate's scores; None where there is none."""
     if scores.refused is not None:
         return scores.refused
     if "weights" not in scores.digests or metrics.get("digests") != scores.digests:
-        return "metrics.json and scores.parquet stand on different models or data; run `dvc repro evaluate`"
-    return _saw("the model", scores.seen.get(MODEL), metrics.get("seen_in_training"))
+        return "metrics.json and scores.parquet come from different models or data; run `dvc repro evaluate`"
+    return _leak("the model", scores.seen.get(MODEL), metrics.get("seen_in_training"))
 
 
 def _agreeing(sample: Sample, noted: Mapping[str, Any]) -> Sample | Refusal:
-    """The sample, when metrics.json has the same figures; a NaN is noted as null."""
-    said = {**noted, **{f"in_use.{name}": value for name, value in noted.get("in_use", {}).items()}}
-    said["robustness"] = noted.get("robustness", {}).get("kept")
-    held = [name for name in ("ECE", "robustness") if name in sample.figures and said.get(name) is not None]
-    for name in (*NAMES, *held, *(name for name in said if name.startswith("in_use."))):
-        value, other = sample.figures[name], said.get(name)
-        if not (abs(value - other) <= TOLERANCE if other is not None else isnan(value)):
-            return Refusal(f"metrics.json says {name} {other}, but the scores give {value}; run `dvc repro evaluate`")
+    """Return the sample, or a refusal where metrics.json has other numbers (null for NaN).
+
+    metrics.json is a small text file that people read and edit; the verdict must not rest on it.
+    """
+    recorded = {**noted, **{f"in_use.{name}": value for name, value in noted.get("in_use", {}).items()}}
+    recorded["robustness"] = noted.get("robustness", {}).get("kept")
+    optional = [name for name in ("ECE", "robustness") if name in sample.figures and recorded.get(name) is not None]
+    for name in (*NAMES, *optional, *(name for name in recorded if name.startswith("in_use."))):
+        value, record = sample.figures[name], recorded.get(name)
+        if not (abs(value - record) <= TOLERANCE if record is not None else isnan(value)):
+            return Refusal(f"metrics.json says {name} {record}, but the scores give {value}; run `dvc repro evaluate`")
     return sample
 
 
 def _no_comparison(scores: Scores, rival: Scores, champion: Champion | None) -> Refusal | NotApplicable | None:
+    """Reason why model and champion are not compared; None where they can be."""
     if champion is None:
-        return NotApplicable("nobody is champion yet")
+        return NotApplicable("there is no champion yet")
     if champion.weights == scores.digests.get("weights"):
         return NotApplicable(f"the model is the champion itself ({champion})")
-    against = _against(scores, rival, champion)
-    return None if against is None else Refusal(against)
+    objection = _champion_objection(scores, rival, champion)
+    return None if objection is None else Refusal(objection)
 
 
-def _against(scores: Scores, rival: Scores, champion: Champion) -> str | None:
-    """What stands against comparing the two on these scores; None when nothing does."""
+def _champion_objection(scores: Scores, rival: Scores, champion: Champion) -> str | None:
+    """Reason why the champion's scores can't be compared with the candidate's; None where there is none."""
     if rival.refused is not None:
         return rival.refused
     if not len(rival):
-        return f"{champion} is champion, but there are no scores of it; run `dvc repro rescore`"
+        return f"{champion} is champion, but has no scores; run `dvc repro rescore`"
     if rival.digests.get("weights") != champion.weights:
         return f"the champion's scores are of another model than {champion}; run `dvc repro rescore`"
     if rival.classes != scores.classes:
-        return f"{champion} knows other classes than the model"
+        return f"{champion} has other classes than the model"
     if sorted(rival.ids) != sorted(scores.ids):
         return "the champion's scores are for other images; run `dvc repro rescore`"
     if rival.labels_digest() != scores.labels_digest():
         return "the champion's scores are for other labels of the same images; run `dvc repro rescore`"
     if set(rival.corrupted(CHAMPION)) != set(scores.corrupted(MODEL)):
-        return "the champion was scored on otherwise corrupted images; run `dvc repro rescore`"
-    return _saw(f"the champion ({champion})", rival.seen.get(CHAMPION))
+        return "the champion was scored with other corruptions; run `dvc repro rescore`"
+    return _leak(f"the champion ({champion})", rival.seen.get(CHAMPION))
 
 
-def _saw(who: str, *counts: int | None) -> str | None:
-    """That a model saw test images in training, or that nobody knows; None when it saw none."""
+def _leak(owner: str, *counts: int | None) -> str | None:
+    """Report test images in a model's training, or an unknown number of them; None where there are none."""
     if None in counts:
-        return f"nobody noted how many of the test images {who} saw in training"
-    seen = max(count or 0 for count in counts)
-    return f"{who} saw {seen} of the test images in training" if seen else None
+        return f"it is not recorded how many of the test images {owner} saw in training"
+    leaked = max(count or 0 for count in counts)
+    return f"{owner} saw {leaked} of the test images in training" if leaked else None
 
 
-def _sample(scores: Scores, name: str, threshold: float, counts: Counts) -> Sample | Refusal:
+def _sample(scores: Scores, name: str, threshold: float, counts: Counts, progress: Progress) -> Sample | Refusal:
     try:
-        return _sampled(scores, name, threshold, counts)
+        return _sampled(scores, name, threshold, counts, progress)
     except SadclError as error:
         return Refusal(f"the scores of {name} cannot be evaluated: {error}")
 
 
-def _sampled(scores: Scores, name: str, threshold: float, counts: Counts) -> Sample:
-    """A model on the images, and on resamples of them [N, R]."""
+def _sampled(scores: Scores, name: str, threshold: float, counts: Counts, progress: Progress) -> Sample:
+    """Compute a model's metrics on the images, and on resamples of them [N, R]."""
     figures = scores.figures(name, threshold)
     flat = {metric: float(figures[metric]) for metric in NAMES}  # type: ignore[literal-required]
     groups = {"top3": figures["top3"], "in_use": scores.figures_in_use(name)}
     grouped = {f"{group}.{metric}": float(value) for group in groups for metric, value in groups[group].items()}  # type: ignore[arg-type]
     drawn = resampled(
-        scores.probabilities(name), scores.targets, counts, scores.ignored, threshold, scores.in_use(name)
+        scores.probabilities(name), scores.targets, counts, scores.ignored, threshold, scores.in_use(name), progress
     )
     positives = (scores.targets & ~scores.ignored).sum(axis=0)
     error = scores.calibration_error(name)
     every, draws = {**flat, **grouped, "ECE": np.nan if error is None else error}, dict(drawn.figures)
     if scores.corrupted(name):
         every["robustness"] = scores.robustness(name)["kept"]
-        draws["robustness"] = _kept(scores, name, counts, draws["mAP"])
+        draws["robustness"] = _robustness(scores, name, counts, draws["mAP"], progress)
     return Sample(every, draws, figures["AP"], drawn.ap, positives)
 
 
-def _kept(scores: Scores, name: str, counts: Counts, clean: FloatArray) -> FloatArray:
-    """Percent of mAP that is kept on corrupted photos, the mean over the corruptions, on each resample [R]."""
+def _robustness(scores: Scores, name: str, counts: Counts, clean: FloatArray, progress: Progress) -> FloatArray:
+    """Mean mAP on corrupted photos relative to clean ones, in percent, on each resample [R]."""
     keys = scores.corrupted(name).values()
-    maps = [resampled_map(scores.probabilities(key), scores.targets, counts, scores.ignored) for key in keys]
+    maps = [resampled_map(scores.probabilities(key), scores.targets, counts, scores.ignored, progress) for key in keys]
     return np.asarray(100 * np.mean(maps, axis=0) / clean)

@@ -1,4 +1,4 @@
-"""Heads by name: a new head is one file and one line."""
+"""Classification heads by name: a new head is one file and one line in ``HEADS``."""
 
 from collections.abc import Callable
 
@@ -23,10 +23,10 @@ HEADS: dict[str, Callable[[int, int, params.Model], nn.Module]] = {
 
 
 def build(channels: int, classes: int, settings: params.Model) -> nn.Module:
-    """The head that ``settings.head`` names.
+    """Build the head that ``settings.head`` names.
 
     Raises:
-        SadclError: there is none of that name.
+        SadclError: there is no head of that name.
     """
     if settings.head not in HEADS:
         raise SadclError(f"There is no head {settings.head!r}", where="model.head", fix=f"Choose {' or '.join(HEADS)}")

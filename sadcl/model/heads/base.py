@@ -1,4 +1,4 @@
-"""What every head gives."""
+"""Output of every head."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class HeadOutput(NamedTuple):
-    """``logits`` [B, C]; ``features`` [B, C, D] and ``attention`` [B, C, h, w] where the head has them."""
+    """Logits [B, C], and label-level features [B, C, D] and attention [B, C, h, w] where the head has them."""
 
     logits: Tensor
     features: Tensor | None = None

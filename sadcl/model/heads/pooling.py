@@ -7,7 +7,7 @@ from sadcl.model.heads.base import HeadOutput
 
 
 class Pooling(nn.Module):
-    """One vector a photo, one weight vector a class."""
+    """Mean over the positions, then a linear classifier."""
 
     def __init__(self, channels: int, classes: int, settings: params.Model) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Files that only grow: JSON lines, each with the digest of the line before it.
+"""Hash chain: an append-only file of JSON lines, each with the digest of the line before it.
 
-A line that was edited or taken out breaks the chain behind it. A tail that was cut off does not show in the
-file alone: whoever noted a line's digest elsewhere misses it.
+An edited or deleted line breaks the chain behind it. A tail that was cut off does not show in the file alone, but where
+a digest of its lines is stored elsewhere.
 """
 
 import hashlib
@@ -15,25 +15,25 @@ from sadcl import files
 from sadcl.errors import SadclError
 
 BEFORE = "before"
-"""The key that holds the digest of the line before."""
+"""Key of the previous line's digest."""
 NOT_DONE = "not done"
-"""What the server notes of a line whose change was not made."""
+"""Action of a line about an earlier line whose change failed."""
 
 
 def append(path: Path, entry: Mapping[str, Any]) -> str:
-    """Add a line: whole, chained and on the disk when this returns.
+    """Append a line to the chain; it is on the disk when this returns.
 
     Returns:
         The digest of the new line.
 
     Raises:
-        SadclError: the last line is not one of ours.
+        SadclError: the last line is not JSON.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.open_locked(path) as file:
         lines = _whole_lines(file)
         parse(lines[-1:], path)
-        line = json.dumps({**entry, BEFORE: _last(lines)}, sort_keys=True, ensure_ascii=False).encode()
+        line = json.dumps({**entry, BEFORE: _last_digest(lines)}, sort_keys=True, ensure_ascii=False).encode()
         file.write(line + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -41,38 +41,38 @@ def append(path: Path, entry: Mapping[str, Any]) -> str:
 
 
 def lines(path: Path) -> list[bytes]:
-    """The whole lines of a file; none where it is not there."""
+    """Complete lines of a file; none where the file is missing."""
     return split(path.read_bytes()) if path.exists() else []
 
 
 def split(text: bytes) -> list[bytes]:
-    """The whole lines of a text; one that a killed process left half-written is as if never written."""
+    """Complete lines of a text; a line that a killed process left half-written does not count."""
     return text[: text.rfind(b"\n") + 1].split(b"\n")[:-1]
 
 
 def parse(lines: list[bytes], where: object) -> list[dict[str, Any]]:
-    """The entries in lines, chain included.
+    """Parse lines into entries, with the digest of the previous line.
 
     Raises:
-        SadclError: a line is not one of ours.
+        SadclError: a line is not a JSON object.
     """
     try:
         values = [json.loads(line) for line in lines]
     except ValueError:
         values = [None]
     if not all(isinstance(value, dict) for value in values):
-        raise SadclError("A line of the audit is not JSON", where=where, fix="Bring the file back with git")
+        raise SadclError("A line of the audit log is not JSON", where=where, fix="Restore the file with git")
     return values
 
 
 def broken(lines: list[bytes], where: object) -> list[int]:
-    """Numbers of the lines, from 1, whose digest of the line before does not hold."""
+    """Numbers, from 1, of the lines that do not hold the digest of the previous line."""
     pairs = zip(parse(lines, where), ["", *digests(lines)], strict=False)
     return [n for n, (entry, before) in enumerate(pairs, 1) if entry.get(BEFORE) != before]
 
 
 def done(lines: list[bytes], where: object) -> list[dict[str, Any]]:
-    """The entries without those that were not done after they had been noted."""
+    """Entries whose change was made, without those about changes that failed."""
     entries = parse(lines, where)
     undone = {entry["line"] for entry in entries if entry.get("what") == NOT_DONE}
     pairs = zip(entries, digests(lines), strict=True)
@@ -85,18 +85,18 @@ def digests(lines: list[bytes]) -> list[str]:
 
 
 def digest(text: str) -> str:
-    """What stands in a line for a text that is too long for it."""
+    """Short form of a text that is too long for a line."""
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _last(lines: list[bytes]) -> str:
+def _last_digest(lines: list[bytes]) -> str:
     return hashlib.sha256(lines[-1]).hexdigest() if lines else ""
 
 
 def _whole_lines(file: IO[bytes]) -> list[bytes]:
     file.seek(0)
     text = file.read()
-    whole = text.rfind(b"\n") + 1
-    if whole < len(text):
-        file.truncate(whole)
+    end = text.rfind(b"\n") + 1
+    if end < len(text):  # a killed process left a part of a line, which the next one must not continue
+        file.truncate(end)
     return split(text)

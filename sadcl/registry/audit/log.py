@@ -1,4 +1,4 @@
-"""Who decided what, when and why in this project: a chained file, which is committed."""
+"""Audit log of the project: its decisions as a hash chain, in a file that is committed."""
 
 import getpass
 from datetime import UTC, datetime
@@ -10,35 +10,35 @@ from sadcl.registry.audit import hash_chain
 
 
 def append(entry: dict[str, Any], root: Path = Path(".")) -> None:
-    """Add a decision: whole, chained and on the disk when this returns.
+    """Append a decision to the log; it is on the disk when this returns.
 
     Raises:
-        SadclError: the last line is not one of ours.
+        SadclError: the last line is not JSON.
     """
     hash_chain.append(root / layout.AUDIT_LOG, entry)
 
 
 def entries(root: Path = Path(".")) -> list[dict[str, Any]]:
-    """All decisions, oldest first, without the chain.
+    """All decisions, oldest first, without their digests.
 
     Raises:
-        SadclError: a line is not one of ours.
+        SadclError: a line is not a JSON object.
     """
     parsed = hash_chain.parse(hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG)
     return [{k: v for k, v in entry.items() if k != hash_chain.BEFORE} for entry in parsed]
 
 
 def broken(root: Path = Path(".")) -> list[int]:
-    """Numbers of the lines, from 1, whose digest of the line before does not hold."""
+    """Numbers, from 1, of the lines that do not hold the digest of the previous line."""
     return hash_chain.broken(hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG)
 
 
 def user(root: Path = Path(".")) -> str:
-    """Who sits here: git's name and address, or the login name."""
+    """User of this machine: git's name and address, or the login name."""
     name, email = (processes.git(root, "config", key).stdout.strip() for key in ("user.name", "user.email"))
     return f"{name} <{email}>" if name and email else name or getpass.getuser()
 
 
 def now() -> str:
-    """The time of a decision, in UTC."""
+    """Present time in UTC, down to seconds, as decisions hold it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""What happened in the registry, and whether what is told about it is whole."""
+"""Verification of the audit log and the ledger against the registry."""
 
 import json
 import re
@@ -9,30 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout, params
-from sadcl.registry import client as store
 from sadcl.registry import decision, identity, lookup, schema
 from sadcl.registry.audit import hash_chain
+from sadcl.registry.client import connect, database_file, registry_exists
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 Entry = dict[str, Any]
 LEDGER = "the server's ledger"
+"""Name of the ledger in messages."""
 TAGGED = "tag set"
-SUBJECT = ("model", "version", "experiment", "username")
+SUBJECT_FIELDS = ("model", "version", "experiment", "username")
 SECONDS = len("2026-01-01T00:00:00")
-"""Characters of a time, down to seconds."""
-APART = ("time", "who", "what", "from", "to", "weights", hash_chain.BEFORE)
-"""What a sentence says elsewhere, or leaves to the file."""
+"""Length of a time down to seconds: the ledger's has milliseconds, the project's log has none."""
+OMITTED = ("time", "who", "what", "from", "to", "weights", hash_chain.BEFORE)
+"""Fields that a sentence shows elsewhere, or omits."""
 
 
 @dataclass(frozen=True)
 class History:
-    """What was done, and what is wrong with the telling of it.
+    """History of the registry and the problems of its logs.
 
     Attributes:
-        lines: oldest first, a sentence each.
-        problems: what was edited, taken out, forged or cut off; empty where all is whole.
+        lines: a sentence for each change, oldest first.
+        problems: lines that were edited, deleted, forged or cut off; empty where the logs are complete.
     """
 
     lines: list[str]
@@ -40,139 +41,144 @@ class History:
 
 
 def newest(root: Path = Path(".")) -> str:
-    """Digest of the newest line: of the server's ledger, or of the project's audit where there is no such server.
+    """Digest of the newest line of the server's ledger, or of the project's audit log without such a server.
 
     Raises:
         SadclError: the server can't be reached.
     """
-    kept = _ledger(root)
-    lines = hash_chain.lines(root / layout.AUDIT_LOG) if kept is None else kept
+    ledger = _ledger(root)
+    lines = hash_chain.lines(root / layout.AUDIT_LOG) if ledger is None else ledger
     return hash_chain.digests(lines[-1:])[0] if lines else ""
 
 
 def read_history(root: Path = Path(".")) -> History:
-    """Tell everything, and hold it against the registry and against data/champion.json.
+    """Read the whole history, and verify it against the registry and data/champion.json.
 
     Raises:
-        SadclError: the registry can't be had, or a line is not one of ours.
+        SadclError: the registry can't be reached, or a line is not JSON.
     """
-    ours, path = hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG
-    ledger = _ledger(root) if store.exists(root) else None
-    decided = hash_chain.parse(ours, path)
-    problems = _broken(ours, str(layout.AUDIT_LOG))
+    lines, path = hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG
+    ledger = _ledger(root) if registry_exists(root) else None
+    decided = hash_chain.parse(lines, path)
+    problems = _broken(lines, str(layout.AUDIT_LOG))
     if ledger is None:
-        told = decided
+        entries = decided
     else:
-        told = hash_chain.done(ledger, LEDGER)
+        entries = hash_chain.done(ledger, LEDGER)
         problems += _broken(ledger, LEDGER)
-    problems += _cut(root, hash_chain.digests([*ours, *(ledger or [])]))
-    problems += _forged(root, decided, None if ledger is None else told)
-    problems += [] if ledger is None else _never_noted(decided, told)
-    return History([_said(entry) for entry in told], problems)
+    problems += _cut(root, hash_chain.digests([*lines, *(ledger or [])]))
+    problems += _forged(root, decided, None if ledger is None else entries)
+    problems += [] if ledger is None else _missing_in_ledger(decided, entries)
+    return History([_sentence(entry) for entry in entries], problems)
 
 
 def _ledger(root: Path) -> list[bytes] | None:
-    """The lines of the server's ledger; None where the registry is no guarded server."""
-    if store.database(root) is not None:
+    """Lines of the server's ledger; None where the registry is no guarded server."""
+    if database_file(root) is not None:
         return None
-    with store.connect(root):
+    with connect(root):
         try:
-            return hash_chain.split(identity.answer(identity.LEDGER, root).encode())
+            return hash_chain.split(identity.get(identity.LEDGER, root).encode())
         except identity.NoAccountsError:
             return None
 
 
 def _broken(lines: list[bytes], where: str) -> list[str]:
     return [
-        f"Line {number} of {where} does not follow from the one before it: one was edited or taken out."
+        f"Line {number} of {where} does not follow from the line before it: a line was edited or deleted."
         for number in hash_chain.broken(lines, where)
     ]
 
 
 def _cut(root: Path, known: list[str]) -> list[str]:
+    """Problems with the end of the log: the champion's record holds the digest of the line that was newest then."""
     path = root / layout.CHAMPION
     value = files.read_json(path) if path.is_file() else None
     if value is None:
         return []
-    noted = value.get("audit")
-    if not noted:
-        return [f"{layout.CHAMPION} names no line of the audit; `sadcl sync` adds it."]
-    return [] if noted in known else [f"The line that {layout.CHAMPION} names is gone: the end was cut off, or edited."]
+    newest = value.get("audit")
+    if not newest:
+        return [f"{layout.CHAMPION} names no line of the log; `sadcl sync` adds it."]
+    return [] if newest in known else [f"The line that {layout.CHAMPION} names is gone: the log was cut off or edited."]
 
 
 def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
-    """Decisions and a champion in the registry that nobody wrote down."""
-    if not store.exists(root):
+    """Decisions and a champion in the registry that no log has."""
+    if not registry_exists(root):
         return []
     name = params.load("register", path=root / params.FILE).register_.name
     production = schema.production(name)
-    with store.connect(root) as client:
-        versions = [*lookup.versions(client, name), *lookup.versions(client, production)]
-        reigning = lookup.version_with_alias(client, production, schema.CHAMPION)
-    found = [
-        f"The decision on {lookup.address(version)} was never written down: it is forged, or was cut short."
+    with connect(root) as client:
+        versions = [*lookup.list_versions(client, name), *lookup.list_versions(client, production)]
+        champion = lookup.version_with_alias(client, production, schema.CHAMPION)
+    problems = [
+        f"No log has the decision on {lookup.model_uri(version)}: it is forged, or its command was interrupted."
         for version in versions
-        if schema.DECISION in version.tags and not _known(version, decided, ledger)
+        if schema.DECISION in version.tags and not _is_logged(version, decided, ledger)
     ]
-    return found + _moved(production, str(reigning.version) if reigning else None, decided, ledger)
+    return problems + _moved(production, str(champion.version) if champion else None, decided, ledger)
 
 
-def _never_noted(decided: list[Entry], ledger: list[Entry]) -> list[str]:
-    """Decisions in the project that the server knows nothing of; those of before there was a server lead the file."""
-    began = ledger[0]["time"][:SECONDS] if ledger else ""
-    noted = {entry["to"] for entry in ledger if (entry["what"], entry.get("key")) == (TAGGED, schema.DECISION)}
-    since = dropwhile(lambda numbered: str(numbered[1].get("time"))[:SECONDS] < began, enumerate(decided, 1))
+def _missing_in_ledger(decided: list[Entry], ledger: list[Entry]) -> list[str]:
+    """Problems with decisions of the project's log that the server's ledger lacks.
+
+    Decisions from before the server existed stand at the beginning of the log and are no problem.
+    """
+    start = ledger[0]["time"][:SECONDS] if ledger else ""
+    recorded = {entry["to"] for entry in ledger if (entry["what"], entry.get("key")) == (TAGGED, schema.DECISION)}
+    since = dropwhile(lambda numbered: str(numbered[1].get("time"))[:SECONDS] < start, enumerate(decided, 1))
     return [
-        f"Line {number} of {layout.AUDIT_LOG} tells a decision that the server never noted: it is forged."
+        f"Line {number} of {layout.AUDIT_LOG} is a decision that the server's ledger lacks: it is forged."
         for number, entry in since
         if entry.get("action") in (schema.PROMOTE, schema.ROLLBACK, schema.REJECT)
-        and not {text := decision.decision_text(_plain(entry)), hash_chain.digest(text)} & noted
+        and not {text := decision.decision_text(_plain(entry)), hash_chain.digest(text)} & recorded
     ]
 
 
-def _known(version: "ModelVersion", decided: list[Entry], ledger: list[Entry] | None) -> bool:
+def _is_logged(version: "ModelVersion", decided: list[Entry], ledger: list[Entry] | None) -> bool:
     text = version.tags[schema.DECISION]
     if ledger is None:
-        return any(decision.decision(version) == _plain(entry) for entry in decided) or _carried(version)
-    here = (TAGGED, version.name, str(version.version), schema.DECISION)
-    tagged = [e["to"] for e in ledger if (e["what"], e.get("model"), e.get("version"), e.get("key")) == here]
-    return tagged[-1] in (text, hash_chain.digest(text)) if tagged else _carried(version)
+        return any(decision.decision(version) == _plain(entry) for entry in decided) or _is_inherited(version)
+    tag = (TAGGED, version.name, str(version.version), schema.DECISION)
+    texts = [e["to"] for e in ledger if (e["what"], e.get("model"), e.get("version"), e.get("key")) == tag]
+    return texts[-1] in (text, hash_chain.digest(text)) if texts else _is_inherited(version)
 
 
-def _carried(version: "ModelVersion") -> bool:
-    """A copy in production carries the old rejection of what it is a copy of, which says nothing about itself."""
+def _is_inherited(version: "ModelVersion") -> bool:
+    """Whether a copy in production has its decision from its source: an old rejection, which is not about the copy."""
     return schema.protected(str(version.name)) and not decision.decision(version)
 
 
-def _moved(production: str, reigns: str | None, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
+def _moved(production: str, champion: str | None, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
+    """Problem with the alias ``champion``, where the logs' last promotion is of another version."""
     if ledger is None:
-        crowned = [entry.get("to") for entry in decided if entry.get("model") == production]
+        versions = [entry.get("to") for entry in decided if entry.get("model") == production]
     else:
-        mine = [e for e in ledger if (e.get("model"), e.get("alias")) == (production, schema.CHAMPION)]
-        crowned = [entry["to"] for entry in mine]
-    last = crowned[-1] if crowned else None
-    if last == reigns:
+        moves = [e for e in ledger if (e.get("model"), e.get("alias")) == (production, schema.CHAMPION)]
+        versions = [entry["to"] for entry in moves]
+    last = versions[-1] if versions else None
+    if last == champion:
         return []
     return [
-        f"The last line makes {_version(last)} of {production} champion, but the registry says {_version(reigns)}: "
-        "the alias was moved past the audit."
+        f"The champion of {production} is {_version(last)} in the log, but {_version(champion)} in the registry: "
+        "the alias was moved without the log."
     ]
 
 
-def _said(entry: Entry) -> str:
-    """A line in words, of the ledger or of the project's audit."""
+def _sentence(entry: Entry) -> str:
+    """Line of the ledger or of the project's log as a sentence."""
     if "action" in entry:
-        what = f"{entry['action']} {entry.get('challenger')}"
-        what += f" as {entry['model']} version {entry['to']}" if entry.get("to") else ""
-        return f"{entry.get('time')}  {entry.get('user')}: {what}: {entry.get('reason')}"
-    subject = " ".join(str(entry[key]) for key in SUBJECT if entry.get(key))
-    about = [f"{key} {_short(value)}" for key, value in entry.items() if key not in {*SUBJECT, *APART}]
+        action = f"{entry['action']} {entry.get('challenger')}"
+        action += f" as {entry['model']} version {entry['to']}" if entry.get("to") else ""
+        return f"{entry.get('time')}  {entry.get('user')}: {action}: {entry.get('reason')}"
+    subject = " ".join(str(entry[key]) for key in SUBJECT_FIELDS if entry.get(key))
+    details = [f"{key} {_short(value)}" for key, value in entry.items() if key not in {*SUBJECT_FIELDS, *OMITTED}]
     step = [f"from {_short(entry['from'])} to {_short(entry['to'])}"] if {"from", "to"} <= entry.keys() else []
-    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join([subject, *about, *step])}"
+    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join([subject, *details, *step])}"
 
 
 def _short(value: Any) -> str:
-    """A digest by its beginning, a decision by its reason, another text whole if it is short."""
+    """Short form of a value: the beginning of a digest, the reason of a decision, 60 characters of another text."""
     if value is None:
         return "nothing"
     text = str(value)
@@ -184,7 +190,7 @@ def _short(value: Any) -> str:
 
 
 def _version(number: str | None) -> str:
-    return "nobody" if number is None else f"version {number}"
+    return "none" if number is None else f"version {number}"
 
 
 def _plain(entry: Entry) -> Entry:

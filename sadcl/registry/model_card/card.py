@@ -1,15 +1,15 @@
-"""The model card of a version: Markdown with the metadata that model hubs read, and the same as a page.
+"""Model card of a version: Markdown with the metadata that model hubs read, and the same text as a page.
 
-It is made only of what the stages left and of the lineage that the version was registered with: the same files give
-the same bytes. Its words stand in the template.
+A card depends only on the stages' files and on the lineage that the version was registered with: the same files give
+the same bytes. Its sentences stand in the template.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout, params
-from sadcl.registry import lineage
 from sadcl.registry.model_card import markdown
 from sadcl.registry.model_card.markdown import Markdown, code, table
 from sadcl.registry.stage_outputs import ONNX, StageOutputs
@@ -21,97 +21,119 @@ if TYPE_CHECKING:
 
 CARD, PAGE = "README.md", "card.html"
 INDEX = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
-"""The figures that hubs and sites of results are told."""
+"""Figures in the metadata for model hubs."""
 
 RARE = 20
-"""Test photos below which a class's own figures say little; the gate's rule per class judges none with fewer."""
+"""Fewest test photos of a class whose own figures mean something; the gate's rule per class skips rarer ones."""
 
 JUDGED = ("pass", "fail", "undecided")
-"""Results of a rule that looked at the figures."""
+"""Results of a rule that compared figures."""
 
 PACKAGED = "apache-2.0"
-"""The licence of the backbone that `weights: package` starts from; see NOTICE."""
+"""Licence of the backbone that `weights: package` starts from; see NOTICE."""
 
 
-def render(made: StageOutputs, version: str, facts: Mapping[str, str]) -> dict[str, str]:
-    """The card's files by name: ``README.md`` and ``card.html``.
+@dataclass(frozen=True)
+class CardContent:
+    """Content of a model card that does not depend on the registry.
 
-    Args:
-        made: what the stages left.
-        version: the number that the registry gave it.
-        facts: ``lineage.tags`` as the version was registered with them: a later gate run judges anew, but it makes the
-            model no younger.
+    Attributes:
+        name: of the registered model.
+        weights: SHA-256 of the weights file.
+        metadata: YAML that model hubs read, without its fences.
+        context: variables of the template.
+    """
+
+    name: str
+    weights: str
+    metadata: str
+    context: dict[str, Any]
+
+
+def collect(outputs: StageOutputs) -> CardContent:
+    """Read what a card shows from the stages' files.
 
     Raises:
         SadclError: a file is missing or damaged.
     """
+    model = params.Model.model_validate(outputs.head["model"])
+    start, licence = _start(model)
+    context = {**_context(outputs), "model": model, "start": start, "licence": licence}
+    return CardContent(outputs.name, outputs.weights, str(_metadata(outputs, licence)), context)
+
+
+def render(content: CardContent, version: str, lineage: Mapping[str, str]) -> dict[str, str]:
+    """Render the card's files: ``README.md`` and ``card.html`` by name.
+
+    Args:
+        content: what the card shows.
+        version: number of the registered version.
+        lineage: ``lineage.tags`` as the version was registered with them: a later gate run judges the model again, but
+            it was trained only once.
+    """
     from huggingface_hub import ModelCard
 
-    model = params.Model.model_validate(made.head["model"])
-    start, licence = _start(model)
-    shown = {**_facts(made, facts), "version": version, "model": model, "start": start, "licence": licence}
-    text = markdown.render("card.md", shown)
-    head = _metadata(made, licence)
-    page = markdown.page(text, f"{made.name}, version {version}")
-    return {CARD: str(ModelCard(f"---\n{head}\n---\n\n{text}")), PAGE: page}
+    table = _lineage(content.weights, lineage)
+    context = {**content.context, "version": version, "recipe": lineage.get("sadcl.recipe"), "lineage": table}
+    text = markdown.render("card.md", context)
+    page = markdown.page(text, f"{content.name}, version {version}")
+    return {CARD: str(ModelCard(f"---\n{content.metadata}\n---\n\n{text}")), PAGE: page}
 
 
-def _metadata(made: StageOutputs, licence: str) -> "ModelCardData":
-    """What hubs read at the top of a card."""
+def _metadata(outputs: StageOutputs, licence: str) -> "ModelCardData":
+    """Metadata in the form that model hubs read."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    source, known = str(made.settings["ingest"]["source"]), made.metrics["sadcl"]
+    source, figures = str(outputs.settings["ingest"]["source"]), outputs.metrics["sadcl"]
     results = [
         EvalResult(
             task_type="image-classification", task_name="Multi-label image classification",
-            dataset_type=source, dataset_name=source, dataset_split="test", dataset_args={"images": made.test},
-            metric_type=name, metric_name=name, metric_value=round(known[name], 2), metric_args=_asked(made, name),
+            dataset_type=source, dataset_name=source, dataset_split="test", dataset_args={"images": outputs.test},
+            metric_type=name, metric_name=name, metric_value=round(figures[name], 2),
+            metric_args=_metric_args(outputs, name),
         )
-        for name in INDEX if known.get(name) is not None
+        for name in INDEX if figures.get(name) is not None
     ]  # fmt: skip
     return ModelCardData(
-        model_name=made.name,
+        model_name=outputs.name,
         library_name="sadcl",
         license=licence or "unknown",
         pipeline_tag="image-classification",
-        tags=["multi-label-classification", "image-tagging", "sadcl", str(made.head["model"]["backbone"])],
+        tags=["multi-label-classification", "image-tagging", "sadcl", str(outputs.head["model"]["backbone"])],
         eval_results=results or None,
     )
 
 
-def _asked(made: StageOutputs, name: str) -> dict[str, Any] | None:
-    """How a figure was taken: its threshold where it has one, and its 95 % interval where that is known."""
-    threshold = {"threshold": _threshold(made)} if name != "mAP" else {}
-    ends = _ends(made, name)
+def _metric_args(outputs: StageOutputs, name: str) -> dict[str, Any] | None:
+    """Arguments of a metric: its threshold where it has one, and its 95 % interval where that is known."""
+    threshold = {"threshold": _threshold(outputs)} if name != "mAP" else {}
+    ends = _ends(outputs, name)
     return {**threshold, **({"interval_95": [round(end, 2) for end in ends]} if ends else {})} or None
 
 
-def _facts(made: StageOutputs, facts: Mapping[str, str]) -> dict[str, Any]:
-    """What the template shows."""
+def _context(outputs: StageOutputs) -> dict[str, Any]:
+    """Variables of the template that stand in the stages' files."""
     from sadcl.data.table import SPLITS
     from sadcl.evaluation import scores as score_files
 
-    scores, settings = (
-        score_files.read_scores(made.root / layout.SCORES),
-        params.parse(made.settings, made.root / params.FILE),
-    )
-    validation = files.read_json(made.root / layout.VALIDATION)
+    scores = score_files.read_scores(outputs.root / layout.SCORES)
+    settings = params.parse(outputs.settings, outputs.root / params.FILE)
+    validation = files.read_json(outputs.root / layout.VALIDATION)
     photos = validation.get("images", {})
-    shown_on = (scores.targets & ~scores.ignored).sum(axis=0).tolist()
-    positives = list(zip(scores.classes, shown_on, strict=True))
+    counts = (scores.targets & ~scores.ignored).sum(axis=0).tolist()
+    positives = list(zip(scores.classes, counts, strict=True))
     return {
-        "made": made,
-        "verdict": made.verdict,
+        "outputs": outputs,
+        "verdict": outputs.verdict,
         "images": len(scores),
         "classes": len(scores.classes),
         "ingest": settings.ingest,
         "photos": ", ".join(f"{photos[split]:,} {split}" for split in SPLITS if split in photos),
         "protocol": ", ".join(f"{split} as in {file}" for split, file in settings.ingest.annotations.items()),
         "passed": validation["passed"],
-        "seen": made.metrics.get("seen_in_training"),
-        "test": code(made.test),
-        "labels_digest": code(made.metrics["digests"]["labels"]),
-        "recipe": facts.get("sadcl.recipe"),
+        "seen": outputs.metrics.get("seen_in_training"),
+        "test": code(outputs.test),
+        "labels_digest": code(outputs.metrics["digests"]["labels"]),
         "training": _training(settings),
         "head": {
             "device": "an unknown device",
@@ -120,23 +142,22 @@ def _facts(made: StageOutputs, facts: Mapping[str, str]) -> dict[str, Any]:
             "best": None,
             "select": None,
             "thresholds": None,
-            **made.head,
+            **outputs.head,
         },
-        "threshold": _threshold(made),
-        "figures": _figures(made, settings.gate.published),
-        "intervals": bool(made.verdict.get("intervals")),
-        "slices": _slices(made, scores),
-        "error": made.metrics["sadcl"].get("ECE"),
-        "error_interval": _interval(made, "ECE"),
-        "error_before": made.metrics["sadcl"].get("ECE_uncalibrated"),
-        "robustness": made.metrics["sadcl"].get("robustness"),
-        "cost": made.metrics.get("cost"),
-        "onnx": made.file == ONNX,
+        "threshold": _threshold(outputs),
+        "figures": _figures(outputs, settings.gate.published),
+        "intervals": bool(outputs.verdict.get("intervals")),
+        "slices": _slices(outputs, scores),
+        "error": outputs.metrics["sadcl"].get("ECE"),
+        "error_interval": _interval(outputs, "ECE"),
+        "error_before": outputs.metrics["sadcl"].get("ECE_uncalibrated"),
+        "robustness": outputs.metrics["sadcl"].get("robustness"),
+        "cost": outputs.metrics.get("cost"),
+        "onnx": outputs.file == ONNX,
         "without": ", ".join(name for name, count in positives if not count),
         "rare": ", ".join(f"{name} ({count})" for name, count in positives if 0 < count < RARE),
         "few": RARE,
-        "lineage": _lineage(made, facts),
-        "labels": _labels(made, scores, positives),
+        "labels": _labels(outputs, scores, positives),
     }
 
 
@@ -162,44 +183,44 @@ def _loss(stage: params.Pretrain) -> str:
     return f"asymmetric, powers {powers[0]:g} and {powers[1]:g}" if any(powers) else "binary cross-entropy"
 
 
-def _figures(made: StageOutputs, published: params.Published | None) -> Markdown:
-    """All figures that are known or published, with what the recipe names beside them."""
+def _figures(outputs: StageOutputs, published: params.Published | None) -> Markdown:
+    """Table of all figures that are known or published, with the publication's figures that the recipe names."""
     from sadcl.evaluation.gate.verdict import IN_USE
     from sadcl.evaluation.metrics import NAMES
 
-    ours, alone = lineage.flat(made.metrics["sadcl"]), lineage.flat(made.metrics["sarl"])
-    theirs = published.figures if published else {}
+    model, sarl = files.flatten(outputs.metrics["sadcl"]), files.flatten(outputs.metrics["sarl"])
+    reference = published.figures if published else {}
     rows = [
         [
             name.replace("CF1_harmonic", "CF1, harmonic").replace("top3.", "top 3, ").replace("in_use.", "in use, "),
-            _number(ours.get(name)),
-            _interval(made, name),
-            _number(alone.get(name)),
-            _number(theirs.get(name)) if theirs else "",
+            _number(model.get(name)),
+            _interval(outputs, name),
+            _number(sarl.get(name)),
+            _number(reference.get(name)) if reference else "",
         ]
-        for name in (*NAMES, *IN_USE, *sorted(theirs.keys() - set(NAMES)))
-        if ours.get(name) is not None or name in theirs
+        for name in (*NAMES, *IN_USE, *sorted(reference.keys() - set(NAMES)))
+        if model.get(name) is not None or name in reference
     ]
     return table(["", "this model", "95 % interval", "SARL alone", published.name if published else ""], rows)
 
 
-def _slices(made: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown]]:
-    """For each rule on slices that was judged, what it says, and the model's own figure on each slice that it took."""
+def _slices(outputs: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown]]:
+    """Sentence of each rule on slices that was judged, and a table of the model's figure on each slice."""
     from sadcl.evaluation.gate.rules.slices import groups
     from sadcl.evaluation.gate.verdict import MODEL, columns
     from sadcl.evaluation.metrics import to_json
 
     def figure(part: "Scores", metric: str) -> str:
-        known = {
-            **to_json(part.figures(MODEL, _threshold(made))),
+        figures = {
+            **to_json(part.figures(MODEL, _threshold(outputs))),
             "ECE": part.calibration_error(MODEL),
             "in_use": part.figures_in_use(MODEL),
             "robustness": part.robustness(MODEL).get("kept"),
         }
-        return _number(lineage.flat(known).get(metric))
+        return _number(files.flatten(figures).get(metric))
 
-    found, by = [], columns(scores)
-    for rule in made.verdict["rules"]:
+    tables, by = [], columns(scores)
+    for rule in outputs.verdict["rules"]:
         if rule.get("kind") == "slice" and rule["result"] in JUDGED:
             column, metric = rule["column"], rule["metric"]
             parts = {name: scores.part(rows.nonzero()[0]) for name, rows in groups(by[column]).items()}
@@ -208,17 +229,17 @@ def _slices(made: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown]]:
                 for name, part in parts.items()
                 if len(part) >= rule["min_images"]
             ]
-            found.append((rule["words"], table([column, "test photos", metric], rows)))
-    return found
+            tables.append((rule["words"], table([column, "test photos", metric], rows)))
+    return tables
 
 
-def _lineage(made: StageOutputs, facts: Mapping[str, str]) -> Markdown:
+def _lineage(weights: str, facts: Mapping[str, str]) -> Markdown:
     packages = json.loads(facts.get("sadcl.packages", "{}"))
     commit, _, edited = facts.get("sadcl.git", "").partition(", ")
     rows = [
-        ["weights", code(made.weights)],
+        ["weights", code(weights)],
         ["code", code(commit)],
-        ["its files", "edited after that commit" if edited else ""],
+        ["files", "edited after that commit" if edited else ""],
         ["dvc.lock", code(facts.get("sadcl.dvc_lock", ""))],
         ["training and test data", code(facts.get("sadcl.data", ""))],
         ["packages", ", ".join(f"{name} {version}" for name, version in packages.items())],
@@ -226,12 +247,12 @@ def _lineage(made: StageOutputs, facts: Mapping[str, str]) -> Markdown:
     return table(["", "made with"], [row for row in rows if row[1]])
 
 
-def _labels(made: StageOutputs, scores: "Scores", positives: Sequence[tuple[str, int]]) -> Markdown:
-    """Every class with its own figures; a threshold where the model has its own for each."""
+def _labels(outputs: StageOutputs, scores: "Scores", positives: Sequence[tuple[str, int]]) -> Markdown:
+    """Table of all classes with their average precision, and their thresholds where the model has one for each."""
     from sadcl.evaluation.gate.verdict import MODEL
 
-    ap = [None if value != value else float(value) for value in scores.figures(MODEL, _threshold(made))["AP"]]
-    thresholds = [_number(value) for value in made.head.get("thresholds") or ()] or [""] * len(ap)
+    ap = [None if value != value else float(value) for value in scores.figures(MODEL, _threshold(outputs))["AP"]]
+    thresholds = [_number(value) for value in outputs.head.get("thresholds") or ()] or [""] * len(ap)
     rows = [
         [name, f"{count:,}", _number(value), threshold]
         for (name, count), value, threshold in zip(positives, ap, thresholds, strict=True)
@@ -240,32 +261,32 @@ def _labels(made: StageOutputs, scores: "Scores", positives: Sequence[tuple[str,
 
 
 def _start(model: params.Model) -> tuple[str, str]:
-    """What timm calls the weights that the backbone started from, where they are timm's; the licence that is stated."""
+    """Name and licence of the backbone's initial weights; each is empty where it is unknown."""
     import torch
 
     from sadcl.model import backbone
 
     if model.weights != "timm":
         return "", PACKAGED if model.weights == "package" else ""
-    with torch.device("meta"):
-        known = backbone.build(model, start=False).body.pretrained_cfg
-    return f"{known.get('architecture')}.{known.get('tag')}", str(known.get("license") or "")
+    with torch.device("meta"):  # the configuration is enough: no weights are allocated or downloaded
+        config = backbone.build(model, start=False).body.pretrained_cfg
+    return f"{config.get('architecture')}.{config.get('tag')}", str(config.get("license") or "")
 
 
-def _threshold(made: StageOutputs) -> float:
-    """Of the figures that need one."""
-    return float(made.metrics.get("threshold") or made.settings["evaluate"]["threshold"])
+def _threshold(outputs: StageOutputs) -> float:
+    """Threshold of the figures that need one."""
+    return float(outputs.metrics.get("threshold") or outputs.settings["evaluate"]["threshold"])
 
 
-def _ends(made: StageOutputs, name: str) -> list[float] | None:
-    """The ends of a figure's 95 % interval, as the gate found them; None where it did not."""
-    interval = made.verdict.get("intervals", {}).get(name, {}).get("model")
+def _ends(outputs: StageOutputs, name: str) -> list[float] | None:
+    """Ends of a figure's 95 % interval from the gate's verdict; None where the gate computed none."""
+    interval = outputs.verdict.get("intervals", {}).get(name, {}).get("model")
     return interval[1:] if interval else None
 
 
-def _interval(made: StageOutputs, name: str) -> str:
-    """The same in words, on one line wherever it stands."""
-    ends = _ends(made, name)
+def _interval(outputs: StageOutputs, name: str) -> str:
+    """A figure's 95 % interval as text that never breaks over two lines."""
+    ends = _ends(outputs, name)
     return Markdown(f"{ends[0]:.2f}\u00a0to\u00a0{ends[1]:.2f}") if ends else ""
 
 

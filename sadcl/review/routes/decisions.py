@@ -1,77 +1,83 @@
-"""What a reviewer decides: approve or reject a version, or go back to the champion before."""
+"""Routes for decisions: approve or reject a version, or roll back to the previous champion."""
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from sadcl.errors import SadclError
-from sadcl.review.context import AppContext, desk
-from sadcl.review.routes.login import Own, Who
+from sadcl.review.context import AppContext, app_context
+from sadcl.review.routes.login import CsrfForm, CurrentSession
 from sadcl.review.routes.versions import show
 from sadcl.review.sessions import Session
 from sadcl.review.snapshot import RegistrySnapshot
 
-LONGEST = 2000
-"""Characters of a reason."""
+MAX_REASON = 2000
+"""Most characters of a reason."""
 
 router = APIRouter()
 
 
 @router.post("/versions/{number}")
-def decide(request: Request, who: Who, number: int, sent: Own) -> Response:
-    """Approve or reject."""
-    _may_decide(who)
-    at, reason, action = desk(request), sent.get("reason", "").strip(), sent.get("action")
-    seen = sent.get("verdict", "")
+def decide(request: Request, session: CurrentSession, number: int, form: CsrfForm) -> Response:
+    """Approve or reject a version."""
+    _require_reviewer(session)
+    context, reason, action = app_context(request), form.get("reason", "").strip(), form.get("action")
+    verdict_digest = form.get("verdict", "")  # of the verdict that the reviewer read; the registry compares it
     if action not in ("approve", "reject"):
-        raise HTTPException(400, "The form says neither approve nor reject.")
-    against = _unreasoned(reason)
-    if against:
-        return show(at, who, at.registry.now(who), number, 400, reason=reason, refused=against)
+        raise HTTPException(400, "Choose Approve or Reject.")
+    problem = _reason_problem(reason)
+    if problem:
+        return show(context, session, context.registry.snapshot(session), number, 400, reason=reason, error=problem)
     try:
         if action == "approve":
-            who.notices += at.registry.approve(who, number, seen, reason, first=sent.get("first") == "yes")
+            first = form.get("first") == "yes"
+            session.notices += context.registry.approve(session, number, verdict_digest, reason, first)
         else:
-            who.notices += at.registry.reject(who, number, seen, reason)
+            session.notices += context.registry.reject(session, number, verdict_digest, reason)
     except SadclError as error:
-        return show(at, who, at.registry.now(who), number, 409, reason=reason, refused=str(error))
+        return show(context, session, context.registry.snapshot(session), number, 409, reason=reason, error=str(error))
     return RedirectResponse(f"/versions/{number}", 303)
 
 
 @router.get("/rollback")
-def ask(request: Request, who: Who) -> Response:
-    """The second page before a rollback: what it would do, and why."""
-    _may_decide(who)
-    at = desk(request)
-    return _confirm(at, who, at.registry.now(who))
+def confirm_rollback(request: Request, session: CurrentSession) -> Response:
+    """The page that asks for a reason before a rollback."""
+    _require_reviewer(session)
+    context = app_context(request)
+    return _rollback_page(context, session, context.registry.snapshot(session))
 
 
 @router.post("/rollback")
-def roll_back(request: Request, who: Who, sent: Own) -> Response:
-    """Make the champion before the champion again."""
-    _may_decide(who)
-    at, reason = desk(request), sent.get("reason", "").strip()
-    against = _unreasoned(reason)
-    if against:
-        return _confirm(at, who, at.registry.now(who), 400, reason, against)
+def roll_back(request: Request, session: CurrentSession, form: CsrfForm) -> Response:
+    """Make the previous champion the champion again."""
+    _require_reviewer(session)
+    context, reason = app_context(request), form.get("reason", "").strip()
+    problem = _reason_problem(reason)
+    if problem:
+        return _rollback_page(context, session, context.registry.snapshot(session), 400, reason, problem)
     try:
-        who.notices += at.registry.roll_back(who, sent.get("champion", ""), reason)
+        session.notices += context.registry.roll_back(session, form.get("champion", ""), reason)
     except SadclError as error:
-        return _confirm(at, who, at.registry.now(who), 409, reason, str(error))
+        return _rollback_page(context, session, context.registry.snapshot(session), 409, reason, str(error))
     return RedirectResponse("/history", 303)
 
 
-def _confirm(
-    at: AppContext, who: Session, now: RegistrySnapshot, status: int = 200, reason: str = "", refused: str = ""
+def _rollback_page(
+    context: AppContext,
+    session: Session,
+    snapshot: RegistrySnapshot,
+    status: int = 200,
+    reason: str = "",
+    error: str = "",
 ) -> Response:
-    return at.render("rollback.html", who, status, now=now, reason=reason, refused=refused)
+    return context.render("rollback.html", session, status, snapshot=snapshot, reason=reason, error=error)
 
 
-def _may_decide(who: Session) -> None:
-    if not who.decides:
-        raise HTTPException(403, f"{who.name} is a {who.role} here; a reviewer decides.")
+def _require_reviewer(session: Session) -> None:
+    if not session.can_decide:
+        raise HTTPException(403, f"Your role is {session.role}. Only reviewers decide.")
 
 
-def _unreasoned(reason: str) -> str:
+def _reason_problem(reason: str) -> str:
     if not reason:
-        return "A decision needs a reason."
-    return f"A reason has at most {LONGEST:,} characters." if len(reason) > LONGEST else ""
+        return "Give a reason for your decision."
+    return f"Shorten the reason to at most {MAX_REASON:,} characters." if len(reason) > MAX_REASON else ""

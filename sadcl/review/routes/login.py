@@ -1,166 +1,170 @@
-"""In and out: who asks, whether a form is ours, and how often a log-in may be tried."""
+"""Routes for logging in and out, and the dependencies that protect the other routes."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from sadcl.review.context import AppContext, desk
-from sadcl.review.forms import Form, PostedForm, _just_shown, _same, _signed
-from sadcl.review.sessions import LONGEST, Session
+from sadcl.review.context import AppContext, app_context
+from sadcl.review.forms import Form, PostedForm, equal_in_constant_time, is_fresh, sign
+from sadcl.review.sessions import MAX_SECONDS, Session
 
-NAME, PASSWORD = 200, 1000
-"""Characters at most, as the form has it."""
-NOBODY = "Name and password do not belong together."
-ENDED = "Your session has ended. Log in again."
+MAX_NAME, MAX_PASSWORD = 200, 1000
+"""Most characters, as the form says."""
+WRONG_LOGIN = "Wrong name or password."
+SESSION_ENDED = "Your session has ended. Log in again."
 
 router = APIRouter()
 
 
 class LoginNeededError(Exception):
-    """Nobody is logged in, or no longer."""
+    """The request has no session, or one that has ended."""
 
 
-def session(request: Request) -> Session:
-    """The session of who asks, whose log-in the registry still knows; that is asked once a minute.
+def current_session(request: Request) -> Session:
+    """The session of a request; once a minute the registry confirms its credentials.
 
     Raises:
-        LoginNeededError: there is none, or the account is gone, or its password another one now.
-        SadclError: the registry can't be reached, which ends no session.
+        LoginNeededError: there is no session, the account was deleted, or its password was changed.
+        SadclError: the registry can't be reached; the session stays valid.
     """
-    at, token = desk(request), _token(request)
-    found = at.sessions.get(token)
-    if found is not None:
-        with found.alone:
-            if at.sessions.due(found):
-                person = at.door.check(found.name, found.password)
+    context, token = app_context(request), _token(request)
+    session = context.sessions.get(token)
+    if session is not None:
+        with session.check_lock:
+            if context.sessions.needs_check(session):
+                person = context.authenticator.check(session.name, session.password)
                 if person is None:
-                    at.sessions.end(token)
+                    context.sessions.end(token)
                 else:
-                    found.role = person.role
-    return _session(at, token)
+                    session.role = person.role
+    return _require_session(context, token)
 
 
-def _session(at: AppContext, token: str | None) -> Session:
-    found = at.sessions.get(token)
-    if found is None:
+def _require_session(context: AppContext, token: str | None) -> Session:
+    session = context.sessions.get(token)
+    if session is None:
         raise LoginNeededError
-    return found
+    return session
 
 
-Who = Annotated[Session, Depends(session)]
+CurrentSession = Annotated[Session, Depends(current_session)]
 
 
-def own_form(who: Who, sent: PostedForm) -> Form:
-    """The fields of a form that a page of this very session showed.
+def csrf_form(session: CurrentSession, form: PostedForm) -> Form:
+    """The fields of a form whose CSRF token belongs to the session.
 
     Raises:
-        HTTPException: another site, or an old page, sent it.
+        HTTPException: another site, or a page of an older session, sent the form.
     """
-    return _own(who, sent)
+    return _check_csrf(session, form)
 
 
-def _own(who: Session, sent: Form) -> Form:
-    if not _same(sent.get("csrf", ""), who.csrf):
-        raise HTTPException(403, "This form was not sent from a page of your session. Open the page again.")
-    return sent
+def _check_csrf(session: Session, form: Form) -> Form:
+    if not equal_in_constant_time(form.get("csrf", ""), session.csrf):
+        raise HTTPException(403, "This form does not belong to your session. Open the page again.")
+    return form
 
 
-Own = Annotated[Form, Depends(own_form)]
+CsrfForm = Annotated[Form, Depends(csrf_form)]
 
 
 @router.get("/login")
-def ask(request: Request, next: str = "/") -> Response:
-    """The form."""
-    at, token = desk(request), _token(request)
-    if at.sessions.get(token) is not None:
-        return RedirectResponse(_inside(next), 303)
-    return _page(request, next, words=ENDED if token else "")
+def show_login(request: Request, next: str = "/") -> Response:
+    """The log-in form, or a redirect where a session exists."""
+    context, token = app_context(request), _token(request)
+    if context.sessions.get(token) is not None:
+        return RedirectResponse(_local_path(next), 303)
+    return _login_page(request, next, message=SESSION_ENDED if token else "")
 
 
 @router.post("/login")
-def log_in(request: Request, sent: PostedForm) -> Response:
-    """Start a session."""
-    at, to = desk(request), sent.get("next", "/")
-    name, password = sent.get("name", "").strip(), sent.get("password", "")
+def log_in(request: Request, form: PostedForm) -> Response:
+    """Check the credentials and start a session."""
+    context, target = app_context(request), form.get("next", "/")
+    name, password = form.get("name", "").strip(), form.get("password", "")
     address = request.client.host if request.client else ""
-    if not _just_shown(at, request.cookies.get(at.form_cookie, ""), sent.get("csrf", "")):
-        return _page(request, to, name, "This page was open too long. Try again.", 403)
-    wait = at.attempts.begin(name, address, password)
+    if not is_fresh(context, request.cookies.get(context.form_cookie, ""), form.get("csrf", "")):
+        return _login_page(request, target, name, "This page has expired. Try again.", 403)
+    wait = context.throttle.begin(name, address, password)
     if wait:
-        return _page(request, to, name, f"Too many attempts. Wait {wait} s, then try again.", 429, wait)
+        return _login_page(request, target, name, f"Too many attempts. Wait {wait} s, then try again.", 429, wait)
     try:
-        person = at.door.check(name, password) if _possible(name, password) else None
+        person = context.authenticator.check(name, password) if _is_possible_login(name, password) else None
     except BaseException:
-        at.attempts.undecided(name, address, password)
+        context.throttle.undecided(name, address, password)
         raise
     if person is None:
-        at.attempts.failed(name, address, password)
-        return _page(request, to, name, NOBODY, 401)
-    at.attempts.succeeded(name, address, password)
-    at.sessions.end(_token(request))
-    answer = RedirectResponse(_inside(to), 303)
-    token = at.sessions.begin(person.name, person.role, password)
-    _set(request, answer, at.cookie, token)
-    answer.delete_cookie(at.form_cookie)
-    return answer
+        context.throttle.failed(name, address, password)
+        return _login_page(request, target, name, WRONG_LOGIN, 401)
+    context.throttle.succeeded(name, address, password)
+    context.sessions.end(_token(request))
+    response = RedirectResponse(_local_path(target), 303)
+    token = context.sessions.begin(person.name, person.role, password)
+    _set_cookie(request, response, context.cookie, token)
+    response.delete_cookie(context.form_cookie)
+    return response
 
 
 @router.post("/logout")
-def log_out(request: Request, sent: PostedForm) -> Response:
-    """End a session, whether or not the registry can be asked."""
-    at, token = desk(request), _token(request)
-    _own(_session(at, token), sent)
-    at.sessions.end(token)
-    answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(at.cookie)
-    return answer
+def log_out(request: Request, form: PostedForm) -> Response:
+    """End the session, even while the registry can't be reached."""
+    context, token = app_context(request), _token(request)
+    _check_csrf(_require_session(context, token), form)
+    context.sessions.end(token)
+    response = RedirectResponse("/login", 303)
+    response.delete_cookie(context.cookie)
+    return response
 
 
 def to_login(request: Request) -> Response:
-    """Where nobody is logged in: to the form, and from there back to the page that was asked for."""
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    back = f"?next={quote(asked, safe='/')}" if request.method == "GET" and asked != "/" else ""
-    return RedirectResponse(f"/login{back}", 303)
+    """Redirect to the log-in form, which leads back to the requested page."""
+    requested = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = f"?next={quote(requested, safe='/')}" if request.method == "GET" and requested != "/" else ""
+    return RedirectResponse(f"/login{query}", 303)
 
 
-def _page(request: Request, to: str, name: str = "", words: str = "", status: int = 200, wait: int = 0) -> Response:
-    """The form; its signature belongs to a cookie of its own, since there is no session yet."""
-    at = desk(request)
-    nonce = f"{at.clock():.0f}.{at.nonce()}"
-    values: dict[str, Any] = {"next": _inside(to), "name": name[:NAME], "words": words, "csrf": _signed(at, nonce)}
-    answer = at.render("login.html", None, status, **values)
-    _set(request, answer, at.form_cookie, nonce)
+def _login_page(
+    request: Request, target: str, name: str = "", message: str = "", status: int = 200, wait: int = 0
+) -> Response:
+    """The log-in form; its signature covers a cookie of its own, since there is no session yet."""
+    context = app_context(request)
+    nonce = f"{context.clock():.0f}.{context.nonce()}"
+    response = context.render(
+        "login.html", None, status, next=_local_path(target), name=name[:MAX_NAME], message=message,
+        csrf=sign(context, nonce),
+    )  # fmt: skip
+    _set_cookie(request, response, context.form_cookie, nonce)
     if wait:
-        answer.headers["retry-after"] = str(wait)
-    return answer
+        response.headers["retry-after"] = str(wait)
+    return response
 
 
-def _set(request: Request, answer: Response, name: str, value: str) -> None:
+def _set_cookie(request: Request, response: Response, name: str, value: str) -> None:
     secure = request.url.scheme == "https"
-    answer.set_cookie(name, value, max_age=LONGEST, httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(name, value, max_age=MAX_SECONDS, httponly=True, samesite="strict", secure=secure)
 
 
 def _token(request: Request) -> str | None:
-    return request.cookies.get(desk(request).cookie)
+    return request.cookies.get(app_context(request).cookie)
 
 
-def _possible(name: str, password: str) -> bool:
-    """Whether somebody can be called so: the registry is not asked about anything else.
+def _is_possible_login(name: str, password: str) -> bool:
+    """Whether an account can have this name and password; only then does the page ask the registry.
 
-    A colon would let a name hold the beginning of the password, and nothing at all lets MLflow's client take the log-in
-    of whoever runs this page from their own files.
+    With a colon, a name could hold the beginning of the password. With an empty name or password, MLflow's client
+    takes the credentials of the person who runs this page from their own files.
     """
-    named = 0 < len(name) <= NAME and name.isprintable() and ":" not in name
-    return named and 0 < len(password) <= PASSWORD and "\0" not in password
+    valid_name = 0 < len(name) <= MAX_NAME and name.isprintable() and ":" not in name
+    return valid_name and 0 < len(password) <= MAX_PASSWORD and "\0" not in password
 
 
-def _inside(to: str) -> str:
-    """A path of this page; anything else becomes the first page."""
+def _local_path(target: str) -> str:
+    """A path on this site, against open redirects; anything else becomes the first page."""
     try:
-        parts = urlsplit(to)
+        parts = urlsplit(target)
     except ValueError:
         return "/"
-    ours = to.startswith("/") and not to.startswith("//") and not parts.scheme and not parts.netloc
-    return to if ours and to.isprintable() and "\\" not in to else "/"
+    is_local = target.startswith("/") and not target.startswith("//") and not parts.scheme and not parts.netloc
+    return target if is_local and target.isprintable() and "\\" not in target else "/"

@@ -1,4 +1,4 @@
-"""What a person can look at: all versions, one of them, its pictures, the history."""
+"""Routes for reading: the list of versions, one version with its images, the history of decisions."""
 
 from typing import Literal
 
@@ -6,93 +6,97 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.background import BackgroundTask
 
 from sadcl.registry import schema
-from sadcl.review import said, tables
-from sadcl.review.context import AppContext, desk
-from sadcl.review.routes.login import Who
+from sadcl.review import tables
+from sadcl.review.context import AppContext, app_context
+from sadcl.review.routes.login import CurrentSession
 from sadcl.review.sessions import Session
-from sadcl.review.snapshot import RegistrySnapshot, Version
-from sadcl.review.version_page import VersionPage, known, or_words
+from sadcl.review.snapshot import RegistrySnapshot, Version, latest_by_version, promotions
+from sadcl.review.version_page import VersionPage, value_or_message, value_or_none
 
 RECENT = 10
-"""Versions in the list, unless all are asked for."""
+"""Versions in the list without ``?all=true``."""
 
 router = APIRouter()
 
 
 @router.get("/")
-def versions(request: Request, who: Who, all: bool = False) -> Response:
-    """Who is champion, who challenges, and what else was registered."""
-    at = desk(request)
-    now, decided = at.registry.now(who), said.decisions(at, who)
-    shown = now.versions if all else now.versions[:RECENT]
+def versions(request: Request, session: CurrentSession, all: bool = False) -> Response:
+    """Champion, challenger and the other registered versions."""
+    context = app_context(request)
+    snapshot, decisions = context.registry.snapshot(session), context.registry.decisions(session)
+    shown = snapshot.versions if all else snapshot.versions[:RECENT]
 
-    def reach(version: Version) -> tables.Estimate:
-        """mAP with its interval; without one where its verdict can't be had."""
-        verdict = known(or_words(lambda: at.registry.verdict(who, version)))
-        judged = verdict and verdict.intervals.get("mAP")
-        interval = judged and judged.model
-        return tables.reach(interval) if interval else tables.Estimate(tables.number(version.tags.get(schema.MAP)))
+    def map_estimate(version: Version) -> tables.Estimate:
+        """mAP with its interval, or without one where the verdict can't be read."""
+        verdict = value_or_none(value_or_message(lambda: context.registry.verdict(session, version)))
+        intervals = verdict and verdict.intervals.get("mAP")
+        interval = intervals and intervals.model
+        return tables.estimate(interval or [tables.parse_number(version.tags.get(schema.MAP))])
 
-    answer = at.stream(
-        "versions.html", who, now=now, shown=shown, more=len(now.versions) - len(shown), reach=reach,
-        decided=said.last(decided), crowned=said.crowned(decided),
+    response = context.stream(
+        "versions.html", session, snapshot=snapshot, shown=shown, more=len(snapshot.versions) - len(shown),
+        map_estimate=map_estimate, latest_decisions=latest_by_version(decisions),
+        promotions=promotions(decisions),
     )  # fmt: skip
-    if now.challenger is not None:
-        beside = VersionPage(at, who, now, int(now.challenger.number))
-        answer.background = BackgroundTask(or_words, beside.comparison)  # seconds, which nobody waits for later
-    return answer
+    if snapshot.challenger is not None:
+        # the comparison takes seconds: it is in the cache when the reviewer opens the challenger
+        challenger = VersionPage(context, session, snapshot, int(snapshot.challenger.number))
+        response.background = BackgroundTask(value_or_message, challenger.compute_comparison)
+    return response
 
 
 @router.get("/versions/{number}")
-def version(request: Request, who: Who, number: int, sort: str = "name", order: str = "asc") -> Response:
-    """One version beside the champion."""
+def version(request: Request, session: CurrentSession, number: int, sort: str = "name", order: str = "asc") -> Response:
+    """One version compared with the champion."""
     if sort not in tables.SORTS or order not in tables.ORDERS:
-        raise HTTPException(404, "There is no such order.")
-    at = desk(request)
-    return show(at, who, at.registry.now(who), number, sort=sort, order=order)
+        raise HTTPException(404, "The table can't be sorted like this.")
+    context = app_context(request)
+    return show(context, session, context.registry.snapshot(session), number, sort=sort, order=order)
 
 
 def show(
-    at: AppContext,
-    who: Session,
-    now: RegistrySnapshot,
+    context: AppContext,
+    session: Session,
+    snapshot: RegistrySnapshot,
     number: int,
     status: int = 200,
     sort: str = "name",
     order: str = "asc",
     reason: str = "",
-    refused: str = "",
+    error: str = "",
 ) -> Response:
-    """The page about a version; a decision that was refused comes back here with its reason."""
-    return at.stream(
-        "version.html", who, status, now=now, it=VersionPage(at, who, now, number), sorts=tables.SORTS,
-        ordered=tables.ordered, sort=sort, order=order, reason=reason, refused=refused,
+    """Render the page about a version; after a refused decision with the error and the reason that was typed."""
+    page = VersionPage(context, session, snapshot, number)
+    return context.stream(
+        "version.html", session, status, snapshot=snapshot, page=page, sorts=tables.SORTS, sort_rows=tables.sort_rows,
+        sort=sort, order=order, reason=reason, error=error,
     )  # fmt: skip
 
 
-@router.get("/versions/{number}/{kind}/{place}/{picture}.jpg")
+@router.get("/versions/{number}/{kind}/{index}/{picture}.jpg")
 def picture(
     request: Request,
-    who: Who,
+    session: CurrentSession,
     number: int,
     kind: Literal["better", "worse"],
-    place: int,
+    index: int,
     picture: Literal["photo", "version", "champion"],
 ) -> Response:
-    """A photo on which a version and the champion lie apart, or where one of them looked on it."""
-    at = desk(request)
-    drawn = VersionPage(at, who, at.registry.seen(who), number).picture(kind, place, picture)
-    return Response(drawn, media_type="image/jpeg")
+    """A photo on which version and champion differ, or an attention map over it."""
+    context = app_context(request)
+    jpeg = VersionPage(context, session, context.registry.last_snapshot(session), number).picture(kind, index, picture)
+    return Response(jpeg, media_type="image/jpeg")
 
 
 @router.get("/favicon.ico")
 def icon() -> Response:
-    """None; browsers ask for it all the same."""
+    """An empty icon, since browsers request one."""
     return Response(status_code=204)
 
 
 @router.get("/history")
-def history(request: Request, who: Who) -> Response:
+def history(request: Request, session: CurrentSession) -> Response:
     """All decisions, the newest first."""
-    at = desk(request)
-    return at.render("history.html", who, now=at.registry.now(who), decisions=said.decisions(at, who))
+    context = app_context(request)
+    snapshot, decisions = context.registry.snapshot(session), context.registry.decisions(session)
+    return context.render("history.html", session, snapshot=snapshot, decisions=decisions)

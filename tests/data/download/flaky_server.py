@@ -1,4 +1,4 @@
-"""A server on loopback that cuts, stalls, corrupts and lies when asked to, and a small set that it has."""
+"""HTTP server on loopback that misbehaves on demand, and a small data set that it serves."""
 
 import hashlib
 import os
@@ -23,19 +23,19 @@ UNPACKED = {"train/1.jpg": BODY}
 
 @dataclass
 class Files:
-    """What a server has, how it behaves at each request in turn (then well), and what it was asked.
+    """Files of a server, its behaviour at each request in turn (correct after the last), and a log of requests.
 
-    ``cut`` ends the answer in the middle, ``stall`` falls silent there, ``corrupt`` changes a byte, ``long`` and
-    ``short`` say that the file is longer or shorter than it is, ``deaf`` knows no ranges, ``elsewhere`` sends another
-    range than was asked for, ``changed`` has another file from now on, a number is a status. ``lengths`` are what it
-    says of files before it is asked for them, where that is not the truth.
+    ``cut`` ends the response in the middle, ``stall`` stops sending there, ``corrupt`` changes a byte, ``long`` and
+    ``short`` announce a longer or shorter file, ``deaf`` supports no ranges, ``elsewhere`` sends another
+    range than requested, ``changed`` has another file from now on, a number is a status. ``lengths`` are
+    sizes that it announces on HEAD, where they are wrong.
     """
 
     files: dict[str, bytes]
     manners: list[Any] = field(default_factory=list)
     etag: bool = True
     lengths: dict[str, int] = field(default_factory=dict)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
@@ -56,8 +56,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         manner = self.has.manners.pop(0) if self.has.manners else ""
-        wanted = self.headers.get("Range", "")
-        self.has.asked.append((self.path, wanted))
+        requested_range = self.headers.get("Range", "")
+        self.has.requests.append((self.path, requested_range))
         self.close_connection = True
         name = self.path.lstrip("/")
         if isinstance(manner, int) or name not in self.has.files:
@@ -69,10 +69,10 @@ class Handler(BaseHTTPRequestHandler):
             self.has.files[name] = bytes(reversed(self.has.files[name]))
         data = self.has.files[name]
         etag = f'"{hashlib.md5(data).hexdigest()}"'
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        start = int(requested_range.removeprefix("bytes=").rstrip("-")) if requested_range else 0
         if manner == "deaf" or self.headers.get("If-Range", etag) != etag:
             start = 0
-        ranged = wanted and (start or manner == "elsewhere")
+        ranged = requested_range and (start or manner == "elsewhere")
         if ranged and start >= len(data):
             self.send_response(416)
             self.send_header("Content-Length", "0")
@@ -80,9 +80,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         start -= start // 2 if manner == "elsewhere" else 0
         body = data[start:]
-        said = len(body) + {"long": 1000, "short": -1000}.get(manner, 0)
+        announced = len(body) + {"long": 1000, "short": -1000}.get(manner, 0)
         self.send_response(206 if ranged else 200)
-        self.send_header("Content-Length", str(said))
+        self.send_header("Content-Length", str(announced))
         if ranged:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         if self.has.etag:
@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if manner == "corrupt":
             body = body[:1000] + bytes([body[1000] ^ 1]) + body[1001:]
-        self.wfile.write(body[: len(body) // 2 if manner in ("cut", "stall") else said])
+        self.wfile.write(body[: len(body) // 2 if manner in ("cut", "stall") else announced])
         if manner == "stall":
             self.wfile.flush()
             self.has.closing.wait(30)
@@ -98,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Files]:
-    """The server, whose archive lies in ``folder``, too."""
+    """Run the server; its archive is also written to ``folder``."""
     archive = zipped(folder / "photos.zip", INSIDE).read_bytes()
     has = Files({"photos.zip": archive, "list.txt": b"train/1.jpg\n"})
     handler = type("Bound", (Handler,), {"has": has})
@@ -120,12 +120,16 @@ def empty_project(root: Path) -> Path:
     return root
 
 
-def toy(server: Files, *, known: bool = True, **other: Any) -> DataSet:
+def toy(server: Files, *, known: bool = True, **fields: Any) -> DataSet:
     data = server.files["photos.zip"]
     facts = {"size": len(data), "checksum": f"sha256:{hashlib.sha256(data).hexdigest()}", "known_from": "its makers"}
     return DataSet(
         "toy",
-        (Original("photos.zip", f"{server.url}/photos.zip", keep=("*.jpg",), **{**(facts if known else {}), **other}),),
+        (
+            Original(
+                "photos.zip", f"{server.url}/photos.zip", keep=("*.jpg",), **{**(facts if known else {}), **fields}
+            ),
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""A small COCO cut out of a full one: the images of the list, their labels, all categories, each in its split."""
+"""Subset of COCO: the listed images with their labels and splits, and all categories."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ CATEGORIES = [
     {"id": 90, "name": "toothbrush", "supercategory": "indoor"},
 ]
 IMAGES = {"train2014": list(range(1, 61)), "val2014": list(range(100, 140))}
-WANTED = {"train2014": list(range(2, 60, 3)), "val2014": list(range(101, 140, 4))}
+LISTED = {"train2014": list(range(2, 60, 3)), "val2014": list(range(101, 140, 4))}
 
 
 def labels_of(image_id: int) -> set[int]:
@@ -61,8 +61,8 @@ def full(source: Path) -> dict[str, Any]:
     return written
 
 
-def list_of_ids(path: Path, wanted: dict[str, list[int]] = WANTED) -> Path:
-    rows = [f"{split},{i}" for split, ids in wanted.items() for i in ids]
+def list_of_ids(path: Path, listed: dict[str, list[int]] = LISTED) -> Path:
+    rows = [f"{split},{i}" for split, ids in listed.items() for i in ids]
     path.write_text("\n".join(["coco_2014_split,image_id", *rows]) + "\n")
     return path
 
@@ -107,7 +107,7 @@ def test_the_images_of_the_list_and_their_labels_split_by_split(project: Path) -
     assert source.classes == ("person", "car", "toothbrush")
     expected = {
         str(i): ("test" if is_test(i) else "train", {(1, 3, 90).index(c) for c in labels_of(i)})
-        for ids in WANTED.values()
+        for ids in LISTED.values()
         for i in ids
     }
     assert {image.image_id: (image.split, set(image.labels)) for image in source.images} == expected
@@ -118,7 +118,7 @@ def test_the_images_of_the_list_and_their_labels_split_by_split(project: Path) -
         assert copied.read_bytes() == (original / copied.name).read_bytes()
 
 
-def test_items_stand_as_in_the_full_set(project: Path) -> None:
+def test_items_are_those_of_the_full_set(project: Path) -> None:
     cut(project)
     whole = {
         split: json.loads((project / f"data/raw/coco2014/annotations/instances_{split}.json").read_text())
@@ -135,21 +135,21 @@ def test_items_stand_as_in_the_full_set(project: Path) -> None:
         assert mini["licenses"] == [{"id": 1}]
 
 
-def test_it_is_tracked_and_takes_no_second_place_on_the_disk(project: Path) -> None:
+def test_the_subset_is_tracked_and_links_its_photos(project: Path) -> None:
     cut(project)
     assert (project / "data/raw/mini.dvc").exists()
     photo = next((project / "data/raw/mini/images").iterdir())
     assert photo.stat().st_nlink > 1
 
 
-def test_what_the_source_lacks_is_said_and_nothing_is_half_made(project: Path) -> None:
+def test_missing_images_and_files_are_refused_and_leave_nothing(project: Path) -> None:
     def refused(words: str) -> None:
         with pytest.raises(SadclError, match=words):
             cut(project)
         assert sorted(path.name for path in (project / "data/raw").iterdir()) == ["coco2014"]
 
     list_of_ids(project / "ids.csv", {"train2014": [2, 3, 777]})
-    refused("1 images of the list are not in the annotations, the first is 777")
+    refused("1 images of the list are not in the annotations; the first is 777")
     list_of_ids(project / "ids.csv", {"test2014": [2]})
     refused(r"The file is missing .*instances_test2014.json.*sadcl data fetch coco2014")
     list_of_ids(project / "ids.csv")
@@ -168,13 +168,13 @@ def test_what_the_source_lacks_is_said_and_nothing_is_half_made(project: Path) -
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "has not the columns"),
-        ("image_id\n5\n", "has not the columns"),
+        ("", "lacks a column"),
+        ("image_id\n5\n", "lacks a column"),
         ("coco_2014_split,image_id\n", "is empty"),
         ("coco_2014_split,image_id\ntrain2014,x\n", "names no image .*line 2"),
         ("coco_2014_split,image_id\n../train2014,5\n", "names no image .*line 2"),
         ("coco_2014_split,image_id\ntrain2014\n", "names no image .*line 2"),
-        ("coco_2014_split,image_id\ntrain2014,5\ntrain2014,5\n", "stands there twice .*line 3"),
+        ("coco_2014_split,image_id\ntrain2014,5\ntrain2014,5\n", "is listed twice .*line 3"),
         ('coco_2014_split,image_id\n"train2014,5\n', "can't be read"),
         ("coco_2014_split,image_id\ntrain2014,\0\n", "can't be read|names no image"),
     ],

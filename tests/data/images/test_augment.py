@@ -24,8 +24,8 @@ def plain(colour: int | tuple[int, int, int], side: int = 100) -> Image.Image:
     return Image.fromarray(np.full((side, side, 3), colour, np.uint8))
 
 
-def of_kind(kind: str, side: int = 24, **other: Any) -> Callable[..., np.ndarray]:
-    return augment.transform(params.Augmentation.model_validate({"kind": kind, **other}), side)
+def of_kind(kind: str, side: int = 24, **options: Any) -> Callable[..., np.ndarray]:
+    return augment.transform(params.Augmentation.model_validate({"kind": kind, **options}), side)
 
 
 def seeds(count: int) -> list[np.random.Generator]:
@@ -53,14 +53,14 @@ def test_the_same_generator_gives_the_same_pixels(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS[:3])
-def test_a_squashed_photo_may_be_remembered(kind: str) -> None:
+def test_augmentation_leaves_a_cached_photo_unchanged(kind: str) -> None:
     settings = params.Augmentation.model_validate({"kind": kind})
     after, change = augment.after_squash(settings), augment.transform(settings, 24)
     assert after is not None
-    kept = squash(noise(), 24)
+    squashed = squash(noise(), 24)
     for rng, same in zip(seeds(30), seeds(30), strict=True):
-        assert np.array_equal(after(kept, rng), change(noise(), same))
-    assert np.array_equal(kept, squash(noise(), 24)), "the remembered pixels were written into"
+        assert np.array_equal(after(squashed, rng), change(noise(), same))
+    assert np.array_equal(squashed, squash(noise(), 24)), "the cached pixels were overwritten"
 
 
 def test_none_is_the_transform_of_the_test() -> None:

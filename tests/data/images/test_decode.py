@@ -49,8 +49,8 @@ def pixel(data: bytes) -> tuple[int, ...]:
     return value
 
 
-def near(found: tuple[int, ...], expected: tuple[int, ...], within: int = 6) -> bool:
-    return all(abs(a - b) <= within for a, b in zip(found, expected, strict=True))
+def near(colour: tuple[int, ...], expected: tuple[int, ...], within: int = 6) -> bool:
+    return all(abs(a - b) <= within for a, b in zip(colour, expected, strict=True))
 
 
 def test_facts_of_a_good_photo(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_photo_is_a_sentence(tmp_path: Path, name: str) -> None:
+def test_a_bad_photo_has_a_problem(tmp_path: Path, name: str) -> None:
     data, words = BAD[name]
     facts = inspected(tmp_path, data)
     assert facts.problem is not None
@@ -86,7 +86,7 @@ def test_a_bad_photo_is_a_sentence(tmp_path: Path, name: str) -> None:
         decode.decode(data, where="holiday.jpg")
 
 
-def test_missing_folder_and_odd_names_are_sentences(tmp_path: Path) -> None:
+def test_missing_files_folders_and_odd_names_have_a_problem(tmp_path: Path) -> None:
     assert inspect.inspect(tmp_path / "gone.jpg", 100).problem == "The file is missing"
     assert inspect.inspect(tmp_path, 100).problem == "It is not a file"
     assert inspect.inspect(tmp_path / "a\0b", 100).problem is not None
@@ -100,7 +100,7 @@ def test_the_pixel_limit_is_exact_for_every_kind(tmp_path: Path, kind: str, pixe
     assert good or f"at most {pixels:,} are allowed" in str(facts.problem)
 
 
-def test_pillow_is_left_as_it_was_and_no_warning_leaks(tmp_path: Path) -> None:
+def test_decoding_restores_pillows_limit_and_leaks_no_warning(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -132,7 +132,7 @@ def test_damaged_exif_does_not_spoil_the_pixels() -> None:
     assert near(pixel(data), RED)
 
 
-def test_sixteen_bits_keep_their_light() -> None:
+def test_sixteen_bits_keep_their_upper_eight() -> None:
     deep = Image.fromarray(np.full((8, 8), 0x8040, dtype=np.uint16))
     assert pixel(encoded(deep)) == (0x80, 0x80, 0x80)
     assert pixel(encoded(deep, "TIFF")) == (0x80, 0x80, 0x80)
@@ -181,8 +181,8 @@ def test_a_reduced_jpeg_is_no_smaller_than_asked() -> None:
 
 def test_threads_give_the_same_answers(tmp_path: Path) -> None:
     data = [encoded(noise(), "JPEG"), BAD["truncated PNG"][0], header_of_png(30_000, 30_000)] * 20
-    for number, one in enumerate(data):
-        (tmp_path / str(number)).write_bytes(one)
+    for number, content in enumerate(data):
+        (tmp_path / str(number)).write_bytes(content)
 
     def look(number: int) -> inspect.PhotoInfo:
         return inspect.inspect(tmp_path / str(number), 100_000_000)
@@ -192,6 +192,6 @@ def test_threads_give_the_same_answers(tmp_path: Path) -> None:
 
 
 def test_a_known_digest_is_not_decoded_again(tmp_path: Path) -> None:
-    found = inspected(tmp_path, encoded(noise()))
-    marked = inspect.PhotoInfo(1, 2, 3, found.sha256)
-    assert inspect.inspect(tmp_path / "photo", 100_000_000, {found.sha256: marked}) is marked
+    facts = inspected(tmp_path, encoded(noise()))
+    marked = inspect.PhotoInfo(1, 2, 3, facts.sha256)
+    assert inspect.inspect(tmp_path / "photo", 100_000_000, {facts.sha256: marked}) is marked

@@ -43,20 +43,20 @@ def test_a_jpeg_decodes_to_the_bit_as_in_pillow(
     options: dict[str, Any], size: tuple[int, int], at_least: int | None
 ) -> None:
     data = encoded(picture(*size), **options)
-    found = jpeg.decode(data, at_least)
-    assert found is not None
-    assert np.array_equal(found, by_pillow(data, at_least))
+    decoded = jpeg.decode(data, at_least)
+    assert decoded is not None
+    assert np.array_equal(decoded, by_pillow(data, at_least))
 
 
-def test_a_grey_jpeg_too() -> None:
+def test_a_grey_jpeg_decodes_as_in_pillow() -> None:
     data = encoded(picture(60, 40, "L"))
-    found = jpeg.decode(data)
-    assert found is not None
-    assert np.array_equal(found, by_pillow(data))
+    decoded = jpeg.decode(data)
+    assert decoded is not None
+    assert np.array_equal(decoded, by_pillow(data))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_jpeg_stands_upright_whoever_decodes_it(orientation: int) -> None:
+def test_exif_rotation_is_applied_by_either_decoder(orientation: int) -> None:
     image = picture(64, 48)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -64,7 +64,7 @@ def test_a_turned_jpeg_stands_upright_whoever_decodes_it(orientation: int) -> No
     assert np.array_equal(decode.pixels(data), np.asarray(decode.upright(Image.open(io.BytesIO(data)))))
 
 
-def test_a_photo_that_says_in_xmp_which_way_is_up_stands_upright() -> None:
+def test_an_orientation_in_xmp_is_applied() -> None:
     says = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
     image = picture(64, 48)
     data = encoded(image, xmp=says)
@@ -72,16 +72,16 @@ def test_a_photo_that_says_in_xmp_which_way_is_up_stands_upright() -> None:
     assert np.array_equal(decode.pixels(data), np.asarray(decode.upright(Image.open(io.BytesIO(data)))))
 
 
-def test_words_in_the_pixels_turn_nothing() -> None:
+def test_an_orientation_mark_in_the_pixels_is_ignored() -> None:
     data = encoded(picture(64, 48))
-    assert jpeg.head(data) == data.index(b"\xff\xda")
-    assert jpeg.head(b"\xff\xd8\xff") == 3
+    assert jpeg.header_length(data) == data.index(b"\xff\xda")
+    assert jpeg.header_length(b"\xff\xd8\xff") == 3
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"\xff\xd8\xff", encoded(picture(64, 48))[:400], encoded(picture(64, 48, "CMYK")), b"GIF89a"]
 )
-def test_what_is_not_plain_is_left_to_pillow(data: bytes) -> None:
+def test_other_files_are_left_to_pillow(data: bytes) -> None:
     assert jpeg.decode(data) is None
 
 

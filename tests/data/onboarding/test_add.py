@@ -1,4 +1,4 @@
-"""`sadcl data add`: what is recognised, what a project has afterwards, and that nothing is changed on a refusal."""
+"""`sadcl data add`: detected formats, the files of the project afterwards, and refusals that change nothing."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from PIL import Image
 
 from sadcl import params, pipeline
 from sadcl.data.onboarding.add import add
-from sadcl.data.onboarding.detect import recognise
+from sadcl.data.onboarding.detect import detect_source
 from sadcl.errors import SadclError
 
 
@@ -139,24 +139,22 @@ KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KNOWN)
-def test_what_was_given_is_recognised(tmp_path: Path, kind: str) -> None:
+def test_formats_are_detected(tmp_path: Path, kind: str) -> None:
     make, expected = KNOWN[kind]
-    assert recognise(make(tmp_path)).ingest == expected
+    assert detect_source(make(tmp_path)).ingest == expected
 
 
-def test_an_empty_folder_becomes_a_project_with_the_photos_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given, project = csv(tmp_path / "given"), tmp_path / "project"
-    (given / ".hidden").write_text("")
+def test_add_makes_an_empty_folder_a_project_with_the_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, project = csv(tmp_path / "source"), tmp_path / "project"
+    (source / ".hidden").write_text("")
     project.mkdir()
     monkeypatch.chdir(project)
-    before = {path: path.stat() for path in given.rglob("*")}
-    said = "\n".join(add(given, "mine"))
-    assert "10 photos of 2 classes" in said
-    assert "dvc repro" in said
-    assert {path: path.stat()[:7] for path in given.rglob("*")} == {path: stat[:7] for path, stat in before.items()}
-    assert (Path("data/raw/mine/photos/3.jpg")).read_bytes() == (given / "photos/3.jpg").read_bytes()
+    before = {path: path.stat() for path in source.rglob("*")}
+    output = "\n".join(add(source, "mine"))
+    assert "10 photos of 2 classes" in output
+    assert "dvc repro" in output
+    assert {path: path.stat()[:7] for path in source.rglob("*")} == {path: stat[:7] for path, stat in before.items()}
+    assert (Path("data/raw/mine/photos/3.jpg")).read_bytes() == (source / "photos/3.jpg").read_bytes()
     assert not Path("data/raw/mine/.hidden").exists()
     settings = params.load(path="recipes/mine.yaml")
     assert params.load() == settings
@@ -168,66 +166,64 @@ def test_an_empty_folder_becomes_a_project_with_the_photos_in_it(
     assert settings.pretrain.batch < 6
     assert [stage.name for stage in pipeline.stages()][:3] == ["ingest", "validate", "prepare"]
     assert "data/raw/mine" in "".join(pipeline.stale()["ingest"]) or "ingest" in pipeline.stale()
-    photo(given / "photos/3.jpg", 99)  # the copy is one
-    assert (Path("data/raw/mine/photos/3.jpg")).read_bytes() != (given / "photos/3.jpg").read_bytes()
+    photo(source / "photos/3.jpg", 99)  # the copy is one
+    assert (Path("data/raw/mine/photos/3.jpg")).read_bytes() != (source / "photos/3.jpg").read_bytes()
 
 
-def test_another_source_comes_beside_it_from_a_recipe_of_choice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_source_may_start_from_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
-    add(csv(tmp_path / "given"), "mine")
+    add(csv(tmp_path / "source"), "mine")
     recipe = yaml.safe_load(Path("recipes/mine.yaml").read_text())
     recipe["model"]["side"] = 64
     Path("recipes/other.yaml").write_text(yaml.safe_dump(recipe))
-    said = "\n".join(add(photos(tmp_path / "tree", "no/1.jpg", "yes/2.jpg"), "1e3", like="other"))
-    assert "sadcl recipe 1e3" in said
+    output = "\n".join(add(photos(tmp_path / "tree", "no/1.jpg", "yes/2.jpg"), "1e3", like="other"))
+    assert "sadcl recipe 1e3" in output
     assert params.load().ingest.source == "mine"
     settings = params.load(path="recipes/1e3.yaml")
     assert (settings.model.side, settings.ingest.source, settings.ingest.format) == (64, "1e3", "folder")
 
 
-def refused(words: str, given: Path, name: str = "mine") -> None:
+def refused(words: str, source: Path, name: str = "mine") -> None:
     before = sorted(map(str, Path().rglob("*")))
     with pytest.raises(SadclError, match=words):
-        add(given, name)
+        add(source, name)
     assert sorted(map(str, Path().rglob("*"))) == before
 
 
 def test_refusals_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, project = csv(tmp_path / "given"), tmp_path / "project"
+    source, project = csv(tmp_path / "source"), tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
-    refused("no name|can't be the name", given, "../mine")
-    refused("nothing of this name", tmp_path / "nowhere")
-    refused("holds no labels", photos(tmp_path / "flat", "1.jpg"))
-    (given / "photos/2.jpg").unlink()
-    refused("1 of 10 photos are not there, 'photos/2.jpg' first", given)
-    refused("1 of 10 photos", given / "labels.csv")
-    (given / "more.csv").write_text("file,labels\n")
-    refused("more than one file of labels: labels.csv, more.csv", given)
+    refused("no valid name", source, "../mine")
+    refused("no such file or folder", tmp_path / "nowhere")
+    refused("has no labels", photos(tmp_path / "flat", "1.jpg"))
+    (source / "photos/2.jpg").unlink()
+    refused("1 of 10 photos are missing; the first is 'photos/2.jpg'", source)
+    refused("1 of 10 photos", source / "labels.csv")
+    (source / "more.csv").write_text("file,labels\n")
+    refused("more than one file of labels: labels.csv, more.csv", source)
     huge = photos(tmp_path / "huge", "cat/1.jpg")
     os.truncate(huge / "cat/1.jpg", 10**13)  # sparse: it takes no room itself
     refused("too little room for the photos: 10000.1 GB are needed", huge)
     Path("thesis.doc").write_text("")
-    refused("no dvc.yaml here, and there is thesis.doc", photos(tmp_path / "tree", "cat/1.jpg"))
+    refused("no dvc.yaml here, .*thesis.doc", photos(tmp_path / "tree", "cat/1.jpg"))
 
 
 def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
-    given = photos(tmp_path / "tree", "cat/1.jpg")
-    add(given, "mine")
-    refused("there already", given)
+    source = photos(tmp_path / "tree", "cat/1.jpg")
+    add(source, "mine")
+    refused("name is taken", source)
     Path("recipes/other.yaml").write_text("mine")
-    refused("there already", given, "other")
+    refused("name is taken", source, "other")
     assert Path("recipes/other.yaml").read_text() == "mine"
 
 
-def test_a_refusal_of_dvc_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_dvc_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
@@ -240,14 +236,14 @@ def test_a_refusal_of_dvc_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
     assert not Path("params.yaml").exists()
 
 
-def test_the_stages_follow_the_sadcl_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stages_are_those_of_the_installed_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "is a project now" in pipeline.start()
+    assert "Created a project" in pipeline.start()
     assert subprocess.run(["git", "rev-parse"], check=False).returncode == 0
     assert pipeline.start() == ""
     code = json.loads(Path("sadcl.json").read_text())
     Path("sadcl.json").write_text(json.dumps({**code, "code": {**code["code"], "ingest": "older"}}))
-    assert "of the sadcl that is installed" in pipeline.start()
+    assert "to the installed sadcl" in pipeline.start()
     assert json.loads(Path("sadcl.json").read_text()) == code
     Path("sadcl.json").write_text(json.dumps({**code, "code": {}}))
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text() + "# mine\n")
@@ -255,49 +251,51 @@ def test_the_stages_follow_the_sadcl_that_is_installed(tmp_path: Path, monkeypat
         pipeline.start()
 
 
-def test_a_folder_beside_those_of_splits_is_named(tmp_path: Path) -> None:
+def test_a_folder_next_to_split_folders_is_refused(tmp_path: Path) -> None:
     photos(tmp_path, "train/cat/1.jpg", "val/cat/2.jpg", "unsorted/3.jpg")
     (tmp_path / "notes").mkdir()
-    with pytest.raises(SadclError, match="train and val are folders of splits, and unsorted beside them is none"):
-        recognise(tmp_path)
+    with pytest.raises(SadclError, match="train and val are splits, but unsorted is not"):
+        detect_source(tmp_path)
     (tmp_path / "unsorted/3.jpg").unlink()
-    assert recognise(tmp_path).ingest["images"] == {"train": "train", "test": "val"}
+    assert detect_source(tmp_path).ingest["images"] == {"train": "train", "test": "val"}
 
 
-def test_a_class_with_an_odd_cell_is_refused_and_not_dropped(tmp_path: Path) -> None:
+def test_a_class_with_a_wrong_cell_is_refused(tmp_path: Path) -> None:
     photos(tmp_path, *(f"{i}.jpg" for i in range(5)))
     rows = [f"{i}.jpg,{i % 2},{'yes' if i == 3 else 1},outdoors" for i in range(5)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,cat,dog,place", *rows]))
     with pytest.raises(SadclError, match=r"'dog'.*'yes'.*line 5"):
-        recognise(tmp_path)
+        detect_source(tmp_path)
 
 
-def test_what_is_taken_and_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, project = photos(tmp_path / "given", "cat/1.jpg", "dog/2.JFIF"), tmp_path / "project"
+def test_added_and_skipped_files_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, project = photos(tmp_path / "source", "cat/1.jpg", "dog/2.JFIF"), tmp_path / "project"
     photos(tmp_path, "elsewhere/3.jpg")
-    (given / "bird").symlink_to("../elsewhere")
+    (source / "bird").symlink_to("../elsewhere")
     for name in ("cat/film.mov", "horse.heic", "weights.pt"):
-        (given / name).write_text("")
+        (source / name).write_text("")
     project.mkdir()
     monkeypatch.chdir(project)
-    said = "\n".join(add(given, "mine"))
-    assert "3 photos of 3 classes" in said
-    assert "Classes: 'bird', 'cat', 'dog'" in said
-    assert "Left out: 3 files" in said
-    assert "'cat/film.mov', 'horse.heic', 'weights.pt'" in said
+    output = "\n".join(add(source, "mine"))
+    assert "3 photos of 3 classes" in output
+    assert "Classes: 'bird', 'cat', 'dog'" in output
+    assert "Left out: 3 files" in output
+    assert "'cat/film.mov', 'horse.heic', 'weights.pt'" in output
     copied = sorted(path.name for path in Path("data/raw/mine").rglob("*") if path.is_file())
     assert copied == ["1.jpg", "2.JFIF", "3.jpg"]
 
 
-def test_a_list_can_be_edited_without_a_change_to_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unprotected_list_can_be_edited_without_changing_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
     pipeline.start()
     subprocess.run([sys.executable, "-m", "dvc", "config", "cache.type", "hardlink"], check=True)
-    said = "\n".join(add(csv(tmp_path / "given"), "mine"))
+    output = "\n".join(add(csv(tmp_path / "source"), "mine"))
     command = "dvc unprotect data/raw/mine/labels.csv"
-    assert command in said
+    assert command in output
     before = Path("data/raw/mine/labels.csv").read_bytes()
     subprocess.run([sys.executable, "-m", *command.split()], check=True)
     with Path("data/raw/mine/labels.csv").open("a") as labels:
@@ -310,17 +308,17 @@ def test_a_failed_copy_leaves_nothing_of_the_source(tmp_path: Path, monkeypatch:
     project.mkdir()
     monkeypatch.chdir(project)
     add(photos(tmp_path / "tree", "cat/1.jpg"), "first")
-    kept = Path("data/raw/.gitignore").read_text()
+    gitignore = Path("data/raw/.gitignore").read_text()
     with (Path("dvc.yaml")).open("a") as stages:
         stages.write("  taken:\n    cmd: make\n    outs: [data/raw/mine]\n")
     with pytest.raises(SadclError):
         add(photos(tmp_path / "tree", "cat/1.jpg"), "mine")
-    assert Path("data/raw/.gitignore").read_text() == kept
+    assert Path("data/raw/.gitignore").read_text() == gitignore
     assert not list(Path("data/raw").glob("mine*"))
     assert not Path("recipes/mine.yaml").exists()
 
 
-def test_a_name_that_no_disk_can_hold_is_a_photo_that_is_not_there(tmp_path: Path) -> None:
+def test_a_file_name_that_is_too_long_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(f"file,labels\n{'x' * 300}.jpg,cat\n")
-    with pytest.raises(SadclError, match="1 of 1 photos are not there"):
-        recognise(tmp_path)
+    with pytest.raises(SadclError, match="1 of 1 photos are missing"):
+        detect_source(tmp_path)

@@ -32,7 +32,7 @@ KINDS = ("none", "shift", "cutout_randaugment", "multiscale_crop")
 
 
 def prepared(root: Path, count: int = COUNT, broken: int | None = None) -> Shards:
-    """Shards of photos that all differ; one of them may be damaged behind a good table's back."""
+    """Shards of photos that all differ; one of them may be damaged after the table was written."""
     rng, rows = np.random.default_rng(0), []
     (root / "raw").mkdir(parents=True)
     for i in range(count):
@@ -55,14 +55,14 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Shards:
     return prepared(tmp_path_factory.mktemp("train"))
 
 
-def batches(train: Shards, kind: str = "shift", batch: int = 5, seed: int = 1, **other: Any) -> TrainingBatches:
+def batches(train: Shards, kind: str = "shift", batch: int = 5, seed: int = 1, **options: Any) -> TrainingBatches:
     how = params.Augmentation.model_validate({"kind": kind, "flip": True})
-    return TrainingBatches(train, MODEL, how, batch, seed, **{"workers": 2, **other})
+    return TrainingBatches(train, MODEL, how, batch, seed, **{"workers": 2, **options})
 
 
-def pixels(found: list[Batch]) -> dict[str, bytes]:
+def pixels(loaded: list[Batch]) -> dict[str, bytes]:
     """The pixels of each photo, by its id."""
-    return {image_id: batch.images[i].numpy().tobytes() for batch in found for i, image_id in enumerate(batch.ids)}
+    return {image_id: batch.images[i].numpy().tobytes() for batch in loaded for i, image_id in enumerate(batch.ids)}
 
 
 def threads() -> int:
@@ -83,7 +83,7 @@ def test_a_batch_carries_its_photos_labels_and_rows(train: Shards) -> None:
         assert np.array_equal(batch.ignored.numpy(), train.ignored[batch.rows])
 
 
-def test_pixels_are_normalised_as_the_backbone_wants(train: Shards) -> None:
+def test_pixels_are_normalised_by_mean_and_std(train: Shards) -> None:
     first = next(iter(evaluation_batches(train, MODEL, 4, workers=1)))
     for i in range(4):
         plain = squash(decode.pixels(train.jpeg(i), at_least=16), 16).astype(np.float64)
@@ -91,7 +91,7 @@ def test_pixels_are_normalised_as_the_backbone_wants(train: Shards) -> None:
         np.testing.assert_allclose(first.images[i].permute(1, 2, 0).numpy(), expected, atol=1e-5)
 
 
-def test_use_and_training_normalise_to_the_same_bytes(train: Shards) -> None:
+def test_prediction_and_training_normalise_to_the_same_bytes(train: Shards) -> None:
     stacked = np.stack([squash(decode.pixels(train.jpeg(i), at_least=16), 16) for i in range(COUNT)])
     (batch,) = evaluation_batches(train, MODEL, COUNT)
     alone = normalise.normalise(stacked, MODEL.mean, MODEL.std)
@@ -103,10 +103,10 @@ def test_use_and_training_normalise_to_the_same_bytes(train: Shards) -> None:
 
 
 def test_evaluation_goes_through_all_photos_in_order(train: Shards) -> None:
-    found = list(evaluation_batches(train, MODEL, 10, workers=3))
-    assert [len(batch.ids) for batch in found] == [10, 10, 3]
-    assert [image_id for batch in found for image_id in batch.ids] == train.ids
-    assert np.concatenate([batch.rows for batch in found]).tolist() == list(range(COUNT))
+    loaded = list(evaluation_batches(train, MODEL, 10, workers=3))
+    assert [len(batch.ids) for batch in loaded] == [10, 10, 3]
+    assert [image_id for batch in loaded for image_id in batch.ids] == train.ids
+    assert np.concatenate([batch.rows for batch in loaded]).tolist() == list(range(COUNT))
 
 
 def test_evaluation_of_nothing_is_no_batch(train: Shards) -> None:
@@ -133,7 +133,7 @@ def test_order_follows_seed_and_epoch(train: Shards) -> None:
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_a_trainer_goes_on_in_the_middle_of_an_epoch(train: Shards) -> None:
+def test_an_epoch_can_start_at_any_step(train: Shards) -> None:
     drawn = batches(train)
     whole, rest = list(drawn.epoch(3)), list(drawn.epoch(3, start=2))
     assert [batch.ids for batch in rest] == [batch.ids for batch in whole[2:]]
@@ -146,11 +146,11 @@ def test_a_trainer_goes_on_in_the_middle_of_an_epoch(train: Shards) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pixels_follow_seed_epoch_and_photo_only(train: Shards, kind: str) -> None:
-    """Neither workers, nor batch, nor what is kept in memory, nor an earlier epoch changes a pixel."""
+    """Neither workers, nor batch size, nor the cache, nor an earlier epoch changes a pixel."""
     usual = pixels(list(batches(train, kind, workers=1, batch=1).epoch(1)))
-    kept = batches(train, kind, workers=4, batch=1)
-    list(kept.epoch(0))
-    assert pixels(list(kept.epoch(1))) == usual
+    cached = batches(train, kind, workers=4, batch=1)
+    list(cached.epoch(0))
+    assert pixels(list(cached.epoch(1))) == usual
     assert pixels(list(batches(train, kind, workers=3, batch=COUNT, keep_bytes=0).epoch(1))) == usual
     if kind != "none":
         assert pixels(list(batches(train, kind, batch=1).epoch(2))) != usual
@@ -161,8 +161,8 @@ def test_a_photo_is_decoded_once_where_all_fit_in_memory(train: Shards, monkeypa
     reads: list[int] = []
     real = Shards.jpeg
     monkeypatch.setattr(Shards, "jpeg", lambda self, i: reads.append(i) or real(self, i))
-    kept, loose = batches(train, batch=COUNT), batches(train, batch=COUNT, keep_bytes=COUNT * 16 * 16 * 3 - 1)
-    for drawn, expected in ((kept, COUNT), (loose, 3 * COUNT)):
+    cached, uncached = batches(train, batch=COUNT), batches(train, batch=COUNT, keep_bytes=COUNT * 16 * 16 * 3 - 1)
+    for drawn, expected in ((cached, COUNT), (uncached, 3 * COUNT)):
         reads.clear()
         for epoch in range(3):
             list(drawn.epoch(epoch))
@@ -188,7 +188,7 @@ def test_every_process_knows_how_many_positives_each_part_has(train: Shards) -> 
         assert all(bool(part.targets[part.positives].all()) for part in ours)
 
 
-def test_no_photo_that_ingest_let_through_is_too_large_here(train: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_have_no_bound_on_pixels(train: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
     """``ingest.max_pixels`` may be above the usual bound; it must not come back in the middle of a training."""
     usual = decode.pixels.__kwdefaults__
     monkeypatch.setattr(decode.pixels, "__kwdefaults__", {**usual, "max_pixels": 10})
@@ -244,7 +244,7 @@ def test_a_bug_in_a_worker_reaches_the_consumer_with_the_photos_name(
     assert threads() == 0
 
 
-def test_a_consumer_may_leave_early(train: Shards) -> None:
+def test_a_consumer_may_stop_early(train: Shards) -> None:
     for batch in batches(train, batch=2).epoch(0):
         assert len(batch.ids) == 2
         break
@@ -253,7 +253,7 @@ def test_a_consumer_may_leave_early(train: Shards) -> None:
     assert threads() == 0
 
 
-def test_few_batches_are_ready_before_they_are_wanted(train: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_batches_are_prepared_ahead(train: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
     real = Shards.jpeg
     monkeypatch.setattr(Shards, "jpeg", lambda self, i: reads.append(i) or real(self, i))
@@ -263,7 +263,7 @@ def test_few_batches_are_ready_before_they_are_wanted(train: Shards, monkeypatch
     assert len(reads) <= 2 * (1 + loading.AHEAD)
 
 
-def test_an_epoch_needs_no_more_memory_at_its_end_than_soon_after_its_beginning(tmp_path: Path) -> None:
+def test_memory_does_not_grow_during_an_epoch(tmp_path: Path) -> None:
     """900 batches of 448 px, of which all together would fill 17 GB."""
     train = prepared(tmp_path, count=60)
     how = params.Augmentation(kind="multiscale_crop", flip=True)

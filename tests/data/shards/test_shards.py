@@ -19,7 +19,7 @@ from PIL import Image
 from sadcl import files, layout, params
 from sadcl.data import table
 from sadcl.data.images.inspect import inspect
-from sadcl.data.shards import reader, writer
+from sadcl.data.shards import writer
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.stages import prepare
@@ -37,7 +37,7 @@ def picture(path: Path, size: tuple[int, int] = (12, 8), **options: Any) -> Path
     return path
 
 
-def row(root: Path, image_id: str, file: str = "one.jpg", **other: Any) -> dict[str, Any]:
+def row(root: Path, image_id: str, file: str = "one.jpg", **columns: Any) -> dict[str, Any]:
     return {
         "image_id": image_id,
         "file": file,
@@ -45,7 +45,7 @@ def row(root: Path, image_id: str, file: str = "one.jpg", **other: Any) -> dict[
         "labels": [0],
         "ignored": [],
         **asdict(inspect(root / "raw" / file)),
-        **other,
+        **columns,
     }
 
 
@@ -81,7 +81,7 @@ def drawn(seed: int, count: int) -> list[str]:
 # What is written is what is read
 
 
-def test_everything_in_a_row_comes_back(root: Path) -> None:
+def test_shards_hold_every_column_of_the_table(root: Path) -> None:
     picture(root / "raw/two.png")
     rows = [
         row(root, "b", labels=[0, 2], ignored=[1], camera="left", light=0.5),
@@ -94,16 +94,16 @@ def test_everything_in_a_row_comes_back(root: Path) -> None:
     assert read.sha256 == [files.digest(root / "raw/two.png"), files.digest(root / "raw/one.jpg")]
     assert [read.jpeg(i) for i in (0, 1)] == [(root / f"raw/{name}").read_bytes() for name in ("two.png", "one.jpg")]
     assert read.slices == {"camera": [None, "left"], "light": [None, 0.5]}
-    assert read.longer_sides == [max(one["width"], one["height"]) for one in reversed(rows)]
+    assert read.longer_sides == [max(entry["width"], entry["height"]) for entry in reversed(rows)]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=1, max_size=40))
-def test_any_ids_are_read_in_their_order(root: Path, ids: set[str]) -> None:
+def test_rows_are_sorted_by_id(root: Path, ids: set[str]) -> None:
     assert write(root, some(root, list(ids))).ids == sorted(ids)
 
 
-def test_counts_are_those_of_the_splits_and_an_empty_split_can_be_opened(root: Path) -> None:
+def test_write_shards_counts_photos_and_writes_empty_splits(root: Path) -> None:
     rows = some(root, ["a", "b", "c"])
     rows[2]["split"] = "test"
     counts = writer.write_shards(made(rows), root, root / "shards", KEPT, 2)
@@ -118,8 +118,8 @@ def test_a_photo_with_a_problem_is_left_out(root: Path) -> None:
     assert write(root, rows).ids == ["b"]
 
 
-def test_photos_too_large_to_gather_are_written_a_few_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "GROUP_BYTES", 1)
+def test_large_photos_are_written_in_groups(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "GROUP_BYTES", 1)
     rows = some(root, list("abcdefgh"))
     for i, each in enumerate(rows):
         each["labels"] = [i % 3]
@@ -132,7 +132,7 @@ def test_photos_too_large_to_gather_are_written_a_few_at_a_time(root: Path, monk
 # Little changes when little is added
 
 
-def test_the_same_table_gives_the_same_bytes_whoever_works(root: Path) -> None:
+def test_shards_are_the_same_bytes_with_any_number_of_workers(root: Path) -> None:
     rows = some(root, drawn(0, 30))
     write(root, rows, workers=1)
     shutil.copytree(root / "shards", root / "before")
@@ -170,8 +170,8 @@ def test_digests_follow_content(root: Path) -> None:
     first = write(root, rows)
     whole, listed = first.digest, first.list_digest
     rows[0]["labels"] = [1]
-    other = write(root, rows)
-    assert (other.digest != whole, other.list_digest == listed) == (True, True)
+    changed = write(root, rows)
+    assert (changed.digest != whole, changed.list_digest == listed) == (True, True)
     assert write(root, some(root, ["a", "c"])).list_digest != listed
 
 
@@ -204,24 +204,24 @@ def test_quality_is_that_of_the_settings(root: Path) -> None:
 # What can go wrong
 
 
-def test_a_photo_that_is_gone_or_changed_stops_everything_and_leaves_the_old_shards(root: Path) -> None:
+def test_a_missing_or_changed_photo_is_refused_and_leaves_the_old_shards(root: Path) -> None:
     before = write(root, some(root, ["a"])).digest
     rows = some(root, ["a", "b"])
     (root / "raw/one.jpg").write_bytes(b"something else")
     with pytest.raises(SadclError, match=r"changed since ingest .*one\.jpg.*dvc repro"):
         write(root, rows)
     (root / "raw/one.jpg").unlink()
-    with pytest.raises(SadclError, match=r"can't be read any more.*one\.jpg"):
+    with pytest.raises(SadclError, match=r"can no longer be read.*one\.jpg"):
         write(root, rows)
     assert Shards(root / "shards/train").digest == before
     assert sorted(path.name for path in (root / "shards").iterdir()) == sorted(table.SPLITS)
 
 
-def test_a_full_disk_is_said_and_leaves_the_old_shards(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_leaves_the_old_shards(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = write(root, some(root, ["a"])).digest
     real = pa.OSFile
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
-    with pytest.raises(SadclError, match="The disk is full; nothing was half-written"):
+    with pytest.raises(SadclError, match="The disk is full; no partial file was written"):
         write(root, some(root, ["a", "b"]))
     assert Shards(root / "shards/train").digest == before
     assert sorted(path.name for path in (root / "shards").iterdir()) == sorted(table.SPLITS)
@@ -246,7 +246,7 @@ def plant(folder: Path) -> None:
 
 
 def mix(folder: Path) -> None:
-    """A shard of another data set, with the index put right."""
+    """Replace a shard by one of another data set, and adapt the index."""
     root = folder.parents[1]
     writer.write_shards(made(some(root, ["x"]), ("car",)), root, root / "other", KEPT, 1)
     foreign = files.read_json(root / "other/train/index.json")["shards"]
@@ -269,14 +269,14 @@ def mix(folder: Path) -> None:
         (lambda folder: (folder / "index.json").write_text("{"), "not JSON"),
     ],
 )
-def test_damaged_shards_are_refused_in_words(root: Path, damage: Any, words: str) -> None:
+def test_damaged_shards_are_refused(root: Path, damage: Any, words: str) -> None:
     write(root, some(root, drawn(1, 20)))
     damage(root / "shards/train")
     with pytest.raises(SadclError, match=f"{words}.*dvc repro prepare"):
         Shards(root / "shards/train")
 
 
-def test_a_label_that_no_class_has_is_refused(root: Path) -> None:
+def test_a_label_without_class_is_refused(root: Path) -> None:
     rows = some(root, ["a"])
     rows[0]["labels"] = [3]
     with pytest.raises(SadclError, match="unknown class"):
@@ -294,14 +294,14 @@ def project(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_the_stage_writes_what_passed(project: Path) -> None:
+def test_the_stage_writes_validated_data(project: Path) -> None:
     files.write_json(layout.VALIDATION, {"passed": True})
     assert prepare.main() == "2 train, 0 select, 0 test photos in data/shards"
     assert Shards(project / "data/shards/train").ids == ["a", "b"]
 
 
 @pytest.mark.parametrize("result", [{"passed": False}, {}, None])
-def test_the_stage_refuses_what_did_not_pass(project: Path, result: Any) -> None:
+def test_the_stage_refuses_data_that_failed_validation(project: Path, result: Any) -> None:
     layout.VALIDATION.parent.mkdir()
     layout.VALIDATION.write_text(json.dumps(result))
     with pytest.raises(SadclError, match="has not passed"):

@@ -24,7 +24,7 @@ from sadcl import params
 from sadcl.data import sources
 
 names = {"train": "train.json", "test": "test.json"}
-source = sources.read(Path(), params.Ingest(source="x", annotations=names, images={"train": "train2014"}))
+source = sources.read_source(Path(), params.Ingest(source="x", annotations=names, images={"train": "train2014"}))
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())  # getrusage counts the parent's, too
 images = [(image.image_id, image.file, image.labels) for image in source.images if image.split == "train"]
 print(json.dumps({"peak": int(peak[1]) * 1024, "classes": source.classes, "images": images}))
@@ -39,8 +39,8 @@ def test_coco_2014_at_full_size_is_read_exactly_and_in_little_memory(tmp_path: P
     rows, columns = np.nonzero(matrix)
     if annotations is not None:  # some objects of a class more than once, and in no order
         rng = np.random.default_rng(0)
-        those = rng.permutation(np.r_[: len(rows), rng.integers(0, len(rows), annotations - len(rows))])
-        rows, columns = rows[those], columns[those]
+        order = rng.permutation(np.r_[: len(rows), rng.integers(0, len(rows), annotations - len(rows))])
+        rows, columns = rows[order], columns[order]
     ids, categories = golden["train_ids"].tolist(), golden["category_ids"].tolist()
     names = golden["category_names"].tolist()
     listed = [
@@ -60,15 +60,15 @@ def test_coco_2014_at_full_size_is_read_exactly_and_in_little_memory(tmp_path: P
     (tmp_path / "test.json").write_text(json.dumps({"images": [], "annotations": [], "categories": listed}))
     del images, labels
     done = subprocess.run([sys.executable, "-c", READ], cwd=tmp_path, check=True, capture_output=True)
-    found = json.loads(done.stdout)
-    assert found["classes"] == names
-    assert [image for image, *_ in found["images"]] == [str(i) for i in ids]
-    assert found["images"][0][1] == "train2014/COCO_train2014_000000000009.jpg"
+    source = json.loads(done.stdout)
+    assert source["classes"] == names
+    assert [image for image, *_ in source["images"]] == [str(i) for i in ids]
+    assert source["images"][0][1] == "train2014/COCO_train2014_000000000009.jpg"
     read = np.zeros_like(matrix)
-    for row, (*_, present) in enumerate(found["images"]):
+    for row, (*_, present) in enumerate(source["images"]):
         read[row, present] = 1
     assert np.array_equal(read, matrix)
-    assert found["peak"] < 0.5e9  # outlines, which are not written here, may then take as much again and more
+    assert source["peak"] < 0.5e9  # outlines, which are not written here, may then take as much again and more
 
 
 def one(file_name: Any = "a.jpg", **annotation: Any) -> dict[str, Any]:
@@ -113,11 +113,11 @@ BAD: dict[str, tuple[Callable[[], str], str]] = {
         lambda: json.dumps(one(category_id=0)).replace('y_id": 0', f'y_id": {DIGITS}'),
         "not JSON",
     ),
-    "a number as a word of 10,000 digits": (lambda: json.dumps(one(category_id=DIGITS)), "no whole number"),
-    "a number without end": (lambda: json.dumps(one(image_id=float("nan"))), "no image id that can be used: nan"),
+    "a number as a word of 10,000 digits": (lambda: json.dumps(one(category_id=DIGITS)), "not a whole number"),
+    "a number without end": (lambda: json.dumps(one(image_id=float("nan"))), "no usable image id: nan"),
     "a label that is a number beyond floats": (lambda: json.dumps(one(category_id=10**400)), "unknown category"),
-    "a label as a name": (lambda: json.dumps(one(category_id="cat")), "no whole number"),
-    "half a character as an id": (lambda: json.dumps(one(image_id="\ud800")), "no image id"),
+    "a label as a name": (lambda: json.dumps(one(category_id="cat")), "not a whole number"),
+    "half a character as an id": (lambda: json.dumps(one(image_id="\ud800")), "no usable image id"),
     "half a character as the item's own": (lambda: json.dumps(one(id="\ud800", category_id=2)), "Annotation number 1"),
     "a number as a name": (lambda: json.dumps(one(7)), "Image 1 has no file_name"),
     "a very long word": (lambda: json.dumps(one(image_id="x" * 1_000_000)), "unknown image x"),
@@ -125,7 +125,7 @@ BAD: dict[str, tuple[Callable[[], str], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_hostile_is_refused_in_few_words(tmp_path: Path, name: str) -> None:
+def test_hostile_input_ends_in_a_short_error(tmp_path: Path, name: str) -> None:
     make, words = BAD[name]
     with pytest.raises(SadclError, match=words) as caught:
         read(tmp_path, make())

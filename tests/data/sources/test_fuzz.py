@@ -11,12 +11,12 @@ CASES = 500
 
 
 def test_every_format_is_fuzzed() -> None:
-    assert set(sources._readers()) <= set(FORMATS)
+    assert set(sources.readers()) <= set(FORMATS)
 
 
 def test_odd_and_malformed_exports_end_in_a_source_or_a_sentence() -> None:
-    each = -(-CASES // len(sources._readers()))
+    each = -(-CASES // len(sources.readers()))
     command = [sys.executable, "-m", "benchmarks.fuzz", "--cases", str(each)]  # bounds of memory are its own process's
     ran = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count(" valid, ") == len(sources._readers())
+    assert ran.stdout.count(" valid, ") == len(sources.readers())

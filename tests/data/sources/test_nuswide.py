@@ -1,4 +1,4 @@
-"""NUS-WIDE: its lists and label files, its CSV form, the draw at random, and photos that are gone."""
+"""NUS-WIDE: its lists and label files, its CSV form, random splits, and missing photos."""
 
 import csv
 from pathlib import Path
@@ -66,28 +66,28 @@ def test_the_official_lists(root: Path) -> None:
     assert source.gone == []
 
 
-def made(root: Path, **changes: Any) -> Any:
+def ingested(root: Path, **changes: Any) -> Any:
     return ingest(root, "nus", settings(**{"select_fraction": 0.0, **changes}), 1, root / ".cache", workers=1)
 
 
-def test_photos_that_are_gone_are_told_and_left_out_and_count_for_the_protocol(
+def test_missing_photos_are_reported_and_skipped_but_count_for_the_protocol(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "nus/Flickr/actor/0001_Train.jpg").unlink()
     (root / "nus/Flickr/actor/0002_Train.jpg").unlink()  # without a label, so nobody misses it
     protocol = {"train": {"images": 3}, "test": {"images": 2}}
-    table = made(root, keep_unlabelled=False, protocol=protocol)
+    table = ingested(root, keep_unlabelled=False, protocol=protocol)
     assert "1 of 5 photos are not there and are left out: Flickr/actor/0001_Train.jpg\n" in capsys.readouterr().out
     assert sorted(table.frame["image_id"]) == [
         f"actor/{name}.jpg" for name in ("0000_Test", "0000_Train", "0002_Test", "0003_Train")
     ]
     assert table.protocol["train"]["images"] == 2
     with pytest.raises(SadclError, match=r"it has 3 .* and these are 4 "):
-        made(root, protocol=protocol)
+        ingested(root, protocol=protocol)
 
 
-def test_all_photos_gone_is_a_mistake(root: Path) -> None:
-    with pytest.raises(SadclError, match=r"Not one of the 7 photos is there.*ingest\.images"):
+def test_no_existing_photo_is_an_error(root: Path) -> None:
+    with pytest.raises(SadclError, match=r"None of the 7 photos exists.*ingest\.images"):
         sources.read_source(root / "nus", settings(images={"train": "elsewhere"}))
 
 
@@ -96,7 +96,7 @@ def drawn(root: Path, **changes: Any) -> dict[str, str]:
     return {image.image_id: image.split for image in [*source.images, *source.gone]}
 
 
-def test_a_draw_at_random_is_the_same_for_everyone_who_has_the_lists(root: Path) -> None:
+def test_random_splits_depend_on_lists_and_seed_only(root: Path) -> None:
     splits = drawn(root)
     assert sorted(splits.values()) == ["test", "test", "train", "train", "train"]
     assert "actor/0002_Train.jpg" not in splits  # no label
@@ -128,7 +128,7 @@ def test_the_csv_form(root: Path) -> None:
 
 BAD_ROWS = {
     "unknown concept": (("0000_Train.jpg", "['unicorn']", "train"), "'unicorn' is not one of the 81.*line 2"),
-    "no list": (("0000_Train.jpg", "sky", "train"), "no list of concepts"),
+    "no list": (("0000_Train.jpg", "sky", "train"), "not a list of concepts"),
     "unknown split": (("0000_Train.jpg", "['sky']", "dev"), "not file, labels"),
     "too short": (("0000_Train.jpg", "['sky']"), "not file, labels"),
     "no file": (("", "['sky']", "train"), "names no file"),

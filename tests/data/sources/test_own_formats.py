@@ -1,4 +1,4 @@
-"""People's own formats: what is read from good ones, and which sentence answers a bad one."""
+"""Formats of your own photos: labels of valid files, and the error message for each kind of invalid one."""
 
 import json
 from pathlib import Path
@@ -28,10 +28,10 @@ def put(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def told(source: sources.Source) -> dict[str, tuple[str, set[str], set[str]]]:
+def by_file(source: sources.Source) -> dict[str, tuple[str, set[str], set[str]]]:
     """By file: split, present and ignored classes."""
     return {
-        image.file: (image.split, *({source.classes[i] for i in those} for those in (image.labels, image.ignored)))
+        image.file: (image.split, *({source.classes[i] for i in part} for part in (image.labels, image.ignored)))
         for image in source.images
     }
 
@@ -45,40 +45,44 @@ def refused(words: str, root: Path, kind: str, **changes: Any) -> None:
 WIDE = "file,cat,dog,camera,flash\na.jpg,1,0,x,1\nb.jpg,,TRUE,y,0\nc.jpg,-1,false,x,1\n"
 
 
-def test_a_column_a_class(tmp_path: Path) -> None:
+def test_one_column_per_class(tmp_path: Path) -> None:
     put(tmp_path, {"l.csv": WIDE})
     source = read(tmp_path, "csv", annotations={"train": "l.csv"}, slices=["camera", "flash"])
     assert source.classes == ("cat", "dog")
-    assert told(source) == {"a.jpg": ("", {"cat"}, set()), "b.jpg": ("", {"dog"}, set()), "c.jpg": ("", set(), {"cat"})}
+    assert by_file(source) == {
+        "a.jpg": ("", {"cat"}, set()),
+        "b.jpg": ("", {"dog"}, set()),
+        "c.jpg": ("", set(), {"cat"}),
+    }
     assert source.images[0].slices == {"camera": "x", "flash": 1.0}
 
 
-def test_a_column_that_is_no_class_has_to_be_named(tmp_path: Path) -> None:
+def test_slice_columns_next_to_class_columns_have_to_be_listed(tmp_path: Path) -> None:
     put(tmp_path, {"l.csv": WIDE, "other.csv": "file,cat,bird\nd.jpg,1,1\n"})
     refused(r"'camera'.*not 0 or 1 but 'x'.*line 2.*ingest\.slices", tmp_path, "csv", annotations={"train": "l.csv"})
     both = {"train": "l.csv", "test": "other.csv"}
-    refused("not those of train", tmp_path, "csv", annotations=both, slices=["camera", "flash"])
+    refused("differ from those of train", tmp_path, "csv", annotations=both, slices=["camera", "flash"])
 
 
-def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+def test_parquet(tmp_path: Path) -> None:
     columns = {"file": ["a.jpg", "b.jpg"], "labels": [["cat", "dog"], []], "split": ["train", None], "iso": [100, None]}
     pq.write_table(pa.table({**columns, "thumbnail": [b"\xff", b"\0"]}), tmp_path / "l.parquet")
     source = read(tmp_path, "parquet", annotations={"train": "l.parquet"})
-    assert told(source) == {"a.jpg": ("train", {"cat", "dog"}, set()), "b.jpg": ("", set(), set())}
+    assert by_file(source) == {"a.jpg": ("train", {"cat", "dog"}, set()), "b.jpg": ("", set(), set())}
     assert [image.slices for image in source.images] == [{"iso": 100.0}, {}]
     pq.write_table(pa.table({"file": ["a.jpg"], "cat": [True], "dog": [0.0]}), tmp_path / "wide.parquet")
-    assert told(read(tmp_path, "parquet", annotations={"train": "wide.parquet"})) == {"a.jpg": ("", {"cat"}, set())}
+    assert by_file(read(tmp_path, "parquet", annotations={"train": "wide.parquet"})) == {"a.jpg": ("", {"cat"}, set())}
 
 
 def test_bad_parquet(tmp_path: Path) -> None:
     (tmp_path / "l.parquet").write_bytes(b"PAR1 no PAR1")
-    refused("no Parquet file", tmp_path, "parquet", annotations={"train": "l.parquet"})
+    refused("not valid Parquet", tmp_path, "parquet", annotations={"train": "l.parquet"})
     pq.write_table(pa.table({"file": [1], "labels": ["cat"]}), tmp_path / "l.parquet")
     refused("1 names no file.*row 1", tmp_path, "parquet", annotations={"train": "l.parquet"})
     refused("missing", tmp_path, "parquet", annotations={"train": "other.parquet"})
 
 
-def test_a_parquet_file_that_claims_too_much_is_not_opened(tmp_path: Path) -> None:
+def test_parquet_with_too_many_rows(tmp_path: Path) -> None:
     many = pa.array(["a.jpg"] * 2_000_001).dictionary_encode()
     pq.write_table(pa.table({"file": many, "labels": many}), tmp_path / "l.parquet")
     refused("2,000,001 rows", tmp_path, "parquet", annotations={"train": "l.parquet"})
@@ -88,7 +92,7 @@ def test_a_folder_tree(tmp_path: Path) -> None:
     names = ("cat/1.jpg", "cat/sofa/2.JPG", "cat; dog/3.png", "4.jpg", "dog/notes.txt", ".trash/5.jpg", "dog/.6.jpg")
     source = read(put(tmp_path, dict.fromkeys(names, "")), "folder")
     assert source.classes == ("cat", "dog", "sofa")
-    assert told(source) == {
+    assert by_file(source) == {
         "4.jpg": ("", set(), set()),
         "cat/1.jpg": ("", {"cat"}, set()),
         "cat/sofa/2.JPG": ("", {"cat", "sofa"}, set()),
@@ -96,10 +100,10 @@ def test_a_folder_tree(tmp_path: Path) -> None:
     }
 
 
-def test_a_folder_tree_a_split(tmp_path: Path) -> None:
+def test_one_folder_tree_per_split(tmp_path: Path) -> None:
     put(tmp_path, dict.fromkeys(("a/train/cat/1.jpg", "a/test/dog/2.jpg", "cat/3.jpg"), ""))
     source = read(tmp_path, "folder", images={"train": "a/train", "test": "a/test"})
-    assert told(source) == {
+    assert by_file(source) == {
         "a/train/cat/1.jpg": ("train", {"cat"}, set()),
         "a/test/dog/2.jpg": ("test", {"dog"}, set()),
     }
@@ -107,10 +111,10 @@ def test_a_folder_tree_a_split(tmp_path: Path) -> None:
     refused("leaves the data root", tmp_path, "folder", images={"train": ".."})
 
 
-def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     put(tmp_path, {"cat/1.jpg": ""})
     (tmp_path / "cat/\udcff.jpg").write_bytes(b"")
-    refused(r"cat/\\xff\.jpg is not in UTF-8", tmp_path, "folder")
+    refused(r"cat/\\xff\.jpg is not UTF-8", tmp_path, "folder")
 
 
 JSONL = {"train": "m.jsonl"}
@@ -131,10 +135,10 @@ def test_indexes_of_a_class_label(tmp_path: Path, about: str) -> None:
     )
     source = read(put(tmp_path, {"m.jsonl": lines, about: FEATURES[about]}), "jsonl", annotations=JSONL)
     assert source.classes == ("dog", "cat")
-    assert told(source) == {"a.jpg": ("", {"cat", "dog"}, set()), "b.jpg": ("", {"cat"}, set())}
+    assert by_file(source) == {"a.jpg": ("", {"cat", "dog"}, set()), "b.jpg": ("", {"cat"}, set())}
     assert source.images[0].slices == {"iso": 100.0}
     put(tmp_path, {"m.jsonl": '{"file_name": "a.jpg", "labels": [2]}'})
-    refused("2 is no class.*line 1", tmp_path, "jsonl", annotations=JSONL)
+    refused("2 is not one of the 2 classes.*line 1", tmp_path, "jsonl", annotations=JSONL)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +146,12 @@ def test_indexes_of_a_class_label(tmp_path: Path, about: str) -> None:
 )
 def test_labels_without_a_class_list_are_names(tmp_path: Path, labels: str) -> None:
     put(tmp_path, {"m.jsonl": f'{{"file_name": "a.jpg", "split": "test", {labels}}}'})
-    assert told(read(tmp_path, "jsonl", annotations=JSONL)) == {"a.jpg": ("test", {"7", "cat"}, set())}
+    assert by_file(read(tmp_path, "jsonl", annotations=JSONL)) == {"a.jpg": ("test", {"7", "cat"}, set())}
 
 
 BAD_JSONL = {
     "no JSON": ("{", "not JSON.*line 1"),
-    "no object": ("[1]", "no JSON object"),
+    "no object": ("[1]", "not a JSON object"),
     "no labels": ('{"file_name": "a.jpg"}', "no labels"),
     "two kinds": ('{"file_name": "a.jpg", "label": "a", "labels": ["a"]}', "two kinds of labels"),
     "no file": ('{"labels": ["a"]}', "names no file"),
@@ -176,7 +180,7 @@ YOLO = {
 def test_a_yolo_export(tmp_path: Path) -> None:
     source = read(put(tmp_path, YOLO), "yolo", annotations={"train": "data.yaml"})
     assert source.classes == ("cat", "dog")
-    assert told(source) == {
+    assert by_file(source) == {
         "images/train/1.jpg": ("train", {"cat", "dog"}, set()),
         "images/train/2.jpg": ("train", set(), set()),
         "images/val/3.jpg": ("test", {"cat"}, set()),
@@ -190,12 +194,12 @@ def test_a_yolo_export(tmp_path: Path) -> None:
 
 
 BAD_YOLO = {
-    "an unknown class": ({"labels/train/1.txt": "2 0 0 1 1"}, "'2', which is no index of the 2 classes"),
+    "an unknown class": ({"labels/train/1.txt": "2 0 0 1 1"}, "'2', which is not an index of the 2 classes"),
     "a gap": ({"data.yaml": "train: images/train\nnames: {0: cat, 2: dog}"}, "without a gap"),
     "another count": ({"data.yaml": "train: images/train\nnames: [cat]\nnc: 2"}, "nc is 2, but there are 1"),
-    "no names": ({"data.yaml": "train: images/train"}, "a name of its own"),
-    "no folder": ({"data.yaml": "train: photos\nnames: [cat]"}, "'photos' is not there"),
-    "references": ({"data.yaml": "a: &a [1]\nb: *a"}, "references"),
+    "no names": ({"data.yaml": "train: images/train"}, "share a name, or one has none"),
+    "no folder": ({"data.yaml": "train: photos\nnames: [cat]"}, "The folder 'photos' does not exist"),
+    "aliases": ({"data.yaml": "a: &a [1]\nb: *a"}, "aliases"),
     "code": ({"data.yaml": "!!python/object/apply:os.system [ls]"}, "not YAML"),
 }
 
@@ -207,8 +211,8 @@ def test_bad_yolo(tmp_path: Path, name: str) -> None:
 
 
 def task(image: str, *annotations: list[tuple[str, list[str]]], **more: Any) -> dict[str, Any]:
-    given = [{"result": [{"value": {kind: names}} for kind, names in those], **more} for those in annotations]
-    return {"data": {"image": image}, "annotations": given}
+    items = [{"result": [{"value": {kind: names}} for kind, names in labels], **more} for labels in annotations]
+    return {"data": {"image": image}, "annotations": items}
 
 
 def test_a_label_studio_export(tmp_path: Path) -> None:
@@ -221,7 +225,7 @@ def test_a_label_studio_export(tmp_path: Path) -> None:
     ]
     put(tmp_path, {"p/a.jpg": "", "p/deep/b b.jpg": "", "p/c.jpg": "", "export.json": json.dumps(tasks)})
     source = read(tmp_path, "labelstudio", annotations={"train": "export.json"}, images={"train": "p"})
-    assert told(source) == {
+    assert by_file(source) == {
         "p/a.jpg": ("", {"cat", "dog"}, set()),
         "p/deep/b b.jpg": ("", {"cat"}, {"dog"}),
         "p/c.jpg": ("", set(), set()),
@@ -230,9 +234,9 @@ def test_a_label_studio_export(tmp_path: Path) -> None:
 
 BAD_TASKS = {
     "JSON-MIN": ([{"image": "a.jpg", "choice": "cat"}], "has no data.*task 1.*JSON-MIN"),
-    "no list": ({"tasks": []}, "no list of tasks"),
-    "no photo": ([{**task("a.jpg", []), "data": {"text": "hello"}}], "which photo"),
-    "labels of no kind": ([task("a.jpg", [("choices", "cat")])], "no list of names"),  # type: ignore[list-item]
+    "no list": ({"tasks": []}, "not a list of tasks"),
+    "no photo": ([{**task("a.jpg", []), "data": {"text": "hello"}}], "does not name its photo"),
+    "labels of no kind": ([task("a.jpg", [("choices", "cat")])], "not a list of names"),  # type: ignore[list-item]
 }
 
 
@@ -242,33 +246,33 @@ def test_bad_tasks(tmp_path: Path, name: str) -> None:
     refused(BAD_TASKS[name][1], tmp_path, "labelstudio", annotations={"train": "export.json"})
 
 
-def test_one_coco_file_says_nothing_of_splits(tmp_path: Path) -> None:
+def test_one_coco_file_assigns_no_splits(tmp_path: Path) -> None:
     value = {
         "images": [{"id": 1, "file_name": "a.jpg"}],
         "annotations": [{"image_id": 1, "category_id": 1}],
         "categories": [{"id": 1, "name": "cat"}],
     }
     put(tmp_path, {"all.json": json.dumps(value)})
-    assert told(read(tmp_path, "coco", annotations={"train": "all.json"})) == {"a.jpg": ("", {"cat"}, set())}
+    assert by_file(read(tmp_path, "coco", annotations={"train": "all.json"})) == {"a.jpg": ("", {"cat"}, set())}
 
 
-def test_a_sentence_about_half_a_letter_can_be_printed() -> None:
+def test_an_error_about_a_lone_surrogate_can_be_printed() -> None:
     assert str(SadclError("The name \ud800 is bad", where="x\udcff")) == r"The name \ud800 is bad (x\udcff)."
 
 
 @pytest.mark.parametrize(
     "header", ["File;Labels;Split;width", "filename\tlabels\tsplit\twidth", "image,LABELS,split,width"]
 )
-def test_what_spreadsheets_write(tmp_path: Path, header: str) -> None:
+def test_csv_variants_of_spreadsheets(tmp_path: Path, header: str) -> None:
     mark = next(mark for mark in ";\t," if mark in header)
     rows = [mark.join(row) for row in (("a.jpg", '"cat;dog"', "Training", "3"), ("b.jpg", "cat", "valid", "x"))]
     put(tmp_path, {"l.csv": "\n".join([header, *rows])})
     source = read(tmp_path, "csv", annotations={"train": "l.csv"})
-    assert told(source) == {"a.jpg": ("train", {"cat", "dog"}, set()), "b.jpg": ("test", {"cat"}, set())}
+    assert by_file(source) == {"a.jpg": ("train", {"cat", "dog"}, set()), "b.jpg": ("test", {"cat"}, set())}
     assert not any(image.slices for image in source.images)
 
 
-def test_metadata_of_detection_sets(tmp_path: Path) -> None:
+def test_jsonl_metadata_of_detection_sets(tmp_path: Path) -> None:
     lines = [
         {
             "file_name": f"{i}.jpg",
@@ -285,25 +289,25 @@ def test_metadata_of_detection_sets(tmp_path: Path) -> None:
     assert [image.split for image in source.images] == ["train", "select", "test"]
 
 
-def test_an_absent_test_folder_of_a_yolo_export_is_left_out(tmp_path: Path) -> None:
+def test_a_missing_test_folder_of_a_yolo_export_is_ignored(tmp_path: Path) -> None:
     put(tmp_path, {**YOLO, "data.yaml": YOLO["data.yaml"] + "test: ../test/images\n"})
     source = read(tmp_path, "yolo", annotations={"train": "data.yaml"})
     assert {image.split for image in source.images} == {"train", "test"}
 
 
-def test_two_questions_of_yes_and_no(tmp_path: Path) -> None:
-    asked = {"data": {"image": "a.jpg"}, "annotations": [{"result": []}]}
+def test_two_label_studio_controls_with_the_same_choice(tmp_path: Path) -> None:
+    exported = {"data": {"image": "a.jpg"}, "annotations": [{"result": []}]}
     for control in ("cat", "dog"):
-        asked["annotations"][0]["result"].append({"from_name": control, "value": {"choices": ["yes"]}})  # type: ignore[index]
-    put(tmp_path, {"export.json": json.dumps([asked])})
+        exported["annotations"][0]["result"].append({"from_name": control, "value": {"choices": ["yes"]}})  # type: ignore[index]
+    put(tmp_path, {"export.json": json.dumps([exported])})
     refused("'yes' is a choice of two controls, 'cat' and 'dog'", tmp_path, "labelstudio", annotations=JSON)
 
 
-def test_a_folder_that_leads_back_to_itself(tmp_path: Path) -> None:
+def test_a_folder_with_a_link_loop(tmp_path: Path) -> None:
     put(tmp_path, {"cat/1.jpg": ""})
     (tmp_path / "cat/again").symlink_to("..")
-    refused("leads back to itself", tmp_path, "folder")
+    refused("contains itself", tmp_path, "folder")
 
 
-def test_every_name_that_photos_end_with_is_known() -> None:
+def test_every_suffix_of_a_supported_format_is_known() -> None:
     assert {end for end, kind in Image.registered_extensions().items() if kind in FORMATS} <= SUFFIXES

@@ -1,4 +1,4 @@
-"""Annotation files: what is read from good ones, and which sentence answers each bad one."""
+"""Annotation files: labels of valid ones, and the error message for each kind of invalid one."""
 
 import copy
 import json
@@ -56,8 +56,7 @@ def read_coco(root: Path, train: Any, test: Any = None) -> sources.Source:
 def test_labels_of_a_coco_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = read_coco(tmp_path, coco())
     assert source.classes == ("car", "cat", "toothbrush")
-    found = {image.image_id: (image.file, image.split, image.labels) for image in source.images}
-    assert found == {
+    assert {image.image_id: (image.file, image.split, image.labels) for image in source.images} == {
         "7": ("photos/a.jpg", "train", (0, 2)),
         "8": ("photos/deep/b.jpg", "train", (1,)),
         "9": ("photos/c.jpg", "train", ()),
@@ -66,7 +65,7 @@ def test_labels_of_a_coco_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "")
 
 
-def test_numbers_as_words_are_the_same_numbers(tmp_path: Path) -> None:
+def test_ids_as_numbers_and_as_text_are_equal(tmp_path: Path) -> None:
     value = coco()
     value["images"][0]["id"], value["images"][1]["id"] = "7", 8.0
     value["annotations"][0]["category_id"] = "90"
@@ -90,7 +89,7 @@ BAD_COCO: dict[str, tuple[Callable[[], Any], str]] = {
     "no images": (edited(lambda v: v.pop("images") and None), "no list 'images'"),
     "no annotations": (edited(lambda v: v.pop("annotations") and None), "no list 'annotations'"),
     "categories as words": (edited(lambda v: v.update(categories="car")), "no list 'categories'"),
-    "no category": (edited(lambda v: v.update(categories=[], annotations=[])), "not one category"),
+    "no category": (edited(lambda v: v.update(categories=[], annotations=[])), "no categories"),
     "duplicate image ids": (edited(lambda v: v["images"].append({"id": "8", "file_name": "d.jpg"})), "have the id 8"),
     "one file twice": (edited(lambda v: v["images"].append({"id": 10, "file_name": "./a.jpg"})), "same file"),
     "unknown image": (
@@ -102,7 +101,7 @@ BAD_COCO: dict[str, tuple[Callable[[], Any], str]] = {
     "category of half a kind": (edited(lambda v: v["annotations"][0].update(category_id=1.5)), "1.5"),
     "category beyond all": (edited(lambda v: v["categories"][0].update(id=float("inf"))), "whole number"),
     "annotation of a word": (edited(lambda v: v["annotations"].append("car")), "Annotation number 5 is not an object"),
-    "no image id": (edited(lambda v: v["images"][0].pop("id") and None), "Image number 1 has no image id"),
+    "no image id": (edited(lambda v: v["images"][0].pop("id") and None), "Image number 1 has no usable image id"),
     "no file name": (edited(lambda v: v["images"][0].pop("file_name") and None), "Image 7 has no file_name"),
     "half a letter": (edited(lambda v: v["images"][0].update(file_name="\ud800.jpg")), "Image 7 has no file_name"),
     "no class name": (edited(lambda v: v["categories"][0].update(name=" ")), "Category 90 has no name"),
@@ -129,7 +128,7 @@ def test_bad_coco_is_refused_with_file_and_item(tmp_path: Path, name: str) -> No
     assert caught.value.fix
 
 
-def test_a_path_may_turn_around_inside_the_source(tmp_path: Path) -> None:
+def test_a_path_with_dots_may_stay_inside_the_source(tmp_path: Path) -> None:
     value = coco()
     value["images"][0]["file_name"] = "../other\\a.jpg"
     assert read_coco(tmp_path, value).images[0].file == "other/a.jpg"
@@ -155,7 +154,7 @@ def read_csv(root: Path, text: str, **more: str) -> sources.Source:
     return sources.read_source(root, settings(format="csv", annotations=names, images={"train": "."}))
 
 
-def test_people_s_own_photos(tmp_path: Path) -> None:
+def test_csv_with_splits_and_slices(tmp_path: Path) -> None:
     text = "\ufefffile, labels ,split,place,iso\r\na.jpg,dog; cat;dog,test,Rome,100\r\n\r\nb/ü.jpg,,,,200.5\r\n"
     source = read_csv(tmp_path, text)
     assert source.classes == ("cat", "dog")
@@ -165,7 +164,7 @@ def test_people_s_own_photos(tmp_path: Path) -> None:
     ]
 
 
-def test_a_csv_a_split(tmp_path: Path) -> None:
+def test_one_csv_per_split(tmp_path: Path) -> None:
     source = read_csv(tmp_path, "file,labels\na.jpg,dog\n", test="labels,file\ncat,b.jpg\n")
     assert source.classes == ("cat", "dog")
     assert [(image.file, image.split, image.labels) for image in source.images] == [
@@ -174,7 +173,7 @@ def test_a_csv_a_split(tmp_path: Path) -> None:
     ]
 
 
-def test_a_column_with_one_word_is_a_column_of_words(tmp_path: Path) -> None:
+def test_a_slice_column_with_text_stays_text(tmp_path: Path) -> None:
     source = read_csv(tmp_path, "file,labels,room\na.jpg,dog,1\nb.jpg,dog,kitchen\nc.jpg,dog,nan\n")
     assert [image.slices["room"] for image in source.images] == ["1", "kitchen", "nan"]
 
@@ -183,15 +182,15 @@ BAD_CSV = {
     "empty": ("", "no column 'file'"),
     "no header": ("a.jpg,dog\n", "no column 'file'"),
     "no labels": ("file,label\na.jpg,dog\n", "no column 'labels'"),
-    "labels with commas": ("file,labels\na.jpg,dog,cat\n", "line 2.*Separate labels by ;"),
+    "labels with commas": ("file,labels\na.jpg,dog,cat\n", "line 2.*Separate labels with ;"),
     "unknown split": ("file,labels,split\na.jpg,dog,none\n", "no split 'none'.*line 2"),
-    "a column twice": ("file,labels,x,x\na.jpg,dog,1,2\n", "'x' stands twice"),
+    "a column twice": ("file,labels,x,x\na.jpg,dog,1,2\n", "'x' occurs twice"),
     "a taken column": ("file,labels,ignored\na.jpg,dog,1\n", "'ignored' has a name"),
     "a photo twice": ("file,labels\na.jpg,dog\n./a.jpg,cat\n", "same id 'a.jpg'"),
     "leaves": ("file,labels\n../a.jpg,dog\n", "leaves the data root.*line 2"),
     "no file": ("file,labels\n,dog\n", "names no file"),
     "open quote": ('file,labels\n"a.jpg,dog\n', "not CSV"),
-    "no label at all": ("file,labels\na.jpg,\n", "No image has a label"),
+    "no label at all": ("file,labels\na.jpg,\n", "No photo has a label"),
 }
 
 
@@ -203,7 +202,7 @@ def test_bad_csv_is_refused_with_file_and_line(tmp_path: Path, name: str) -> Non
     assert str(tmp_path) in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_csv_that_is_not_utf8_or_missing(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"file,labels\na.jpg,d\xffg\n")
     with pytest.raises(SadclError, match="UTF-8"):
         sources.read_source(tmp_path, settings(format="csv", annotations={"train": "labels.csv"}))

@@ -1,4 +1,4 @@
-"""Laws of the splits: the same question gets the same answer, nobody moves, no class is lost to train."""
+"""Assignment to splits: repeatable, stable when photos are added, and every class stays in train."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_a_rare_class_gets_its_share_of_both(photos: int, fraction: float, seed:
 
 
 @given(before=st.integers(0, 300), more=st.integers(1, 300), fraction=FRACTIONS, seed=st.integers(0, 9))
-def test_nobody_with_common_labels_moves_when_photos_are_added(
+def test_photos_with_common_labels_keep_their_split_when_photos_are_added(
     before: int, more: int, fraction: float, seed: int
 ) -> None:
     ids, targets = names(before + more), np.zeros((before + more, 3), dtype=bool)
@@ -73,66 +73,66 @@ def test_shares_and_seeds() -> None:
     mask = assign.select_mask(ids, targets, 0.2, 1)
     assert abs(mask.mean() - 0.2) < 0.02
     assert not assign.select_mask(ids, targets, 0.0, 1).any()
-    for other in (assign.select_mask(ids, targets, 0.2, 2), assign.select_mask(ids, targets, 0.2, 1, "test")):
-        assert 0.25 < np.mean(other != mask) < 0.4  # two independent choices differ in 2 x 0.2 x 0.8
+    for choice in (assign.select_mask(ids, targets, 0.2, 2), assign.select_mask(ids, targets, 0.2, 1, "test")):
+        assert 0.25 < np.mean(choice != mask) < 0.4  # two independent choices differ in 2 x 0.2 x 0.8
 
 
 @settings(max_examples=25, deadline=None)
 @given(targets=labelled(), seed=st.integers(0, 3))
-def test_assignments_are_remembered(tmp_path_factory: pytest.TempPathFactory, targets: np.ndarray, seed: int) -> None:
-    kept, half = tmp_path_factory.mktemp("kept") / "own.splits.csv", len(targets) // 2
+def test_assignments_are_stable(tmp_path_factory: pytest.TempPathFactory, targets: np.ndarray, seed: int) -> None:
+    path, half = tmp_path_factory.mktemp("splits") / "own.splits.csv", len(targets) // 2
     ids = names(len(targets))
-    first = assign.assign(ids[:half], targets[:half], 0.2, seed, kept)
-    everybody = assign.assign(ids, targets, 0.2, seed, kept)
-    assert everybody[:half] == first
-    assert assign.assign(ids, targets, 0.2, seed + 1, kept) == everybody
-    assert set(everybody) <= {"train", "select", "test"}
+    first = assign.assign(ids[:half], targets[:half], 0.2, seed, path)
+    everything = assign.assign(ids, targets, 0.2, seed, path)
+    assert everything[:half] == first
+    assert assign.assign(ids, targets, 0.2, seed + 1, path) == everything
+    assert set(everything) <= {"train", "select", "test"}
 
 
 def test_all_three_splits_get_their_share(tmp_path: Path) -> None:
-    found = assign.assign(names(2000), np.zeros((2000, 1), dtype=bool), 0.2, 5, tmp_path / "s.csv")
+    splits = assign.assign(names(2000), np.zeros((2000, 1), dtype=bool), 0.2, 5, tmp_path / "s.csv")
     for split, share in (("train", 0.6), ("select", 0.2), ("test", 0.2)):
-        assert abs(found.count(split) / 2000 - share) < 0.03
+        assert abs(splits.count(split) / 2000 - share) < 0.03
 
 
-def test_a_name_with_commas_quotes_and_lines_is_remembered(tmp_path: Path) -> None:
+def test_names_with_commas_quotes_and_newlines_keep_their_split(tmp_path: Path) -> None:
     ids = ['a,"b".jpg', "c\nd.jpg", "ü.jpg"]
     targets = np.zeros((3, 1), dtype=bool)
-    kept = tmp_path / "s.csv"
-    first = assign.assign(ids, targets, 0.3, 1, kept)
-    changed = kept.stat().st_mtime_ns
-    assert assign.assign(ids, targets, 0.3, 99, kept) == first
-    assert kept.stat().st_mtime_ns == changed
+    path = tmp_path / "s.csv"
+    first = assign.assign(ids, targets, 0.3, 1, path)
+    changed = path.stat().st_mtime_ns
+    assert assign.assign(ids, targets, 0.3, 99, path) == first
+    assert path.stat().st_mtime_ns == changed
 
 
 @pytest.mark.parametrize("damage", ["file,split\na.jpg,somewhere\n", "file,split\na.jpg\n", 'file,split\n"a', "\xff"])
-def test_a_damaged_memory_is_refused(tmp_path: Path, damage: str) -> None:
-    kept = tmp_path / "s.csv"
-    kept.write_bytes(damage.encode("latin-1"))
+def test_a_damaged_assignment_file_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "s.csv"
+    path.write_bytes(damage.encode("latin-1"))
     with pytest.raises(SadclError, match=r"s\.csv"):
-        assign.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), 0.2, 1, kept)
+        assign.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), 0.2, 1, path)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 0.9])
-def test_a_share_that_leaves_nothing_is_refused(tmp_path: Path, fraction: float) -> None:
+def test_a_fraction_that_leaves_a_split_empty_is_refused(tmp_path: Path, fraction: float) -> None:
     with pytest.raises(SadclError, match="select_fraction"):
         assign.assign(["a.jpg"], np.zeros((1, 1), dtype=bool), fraction, 1, tmp_path / "s.csv")
 
 
 def test_a_photo_under_another_name_keeps_its_split(tmp_path: Path) -> None:
     ids, digests = names(60), [f"{i:064d}" for i in range(60)]
-    targets, kept = np.zeros((60, 1), dtype=bool), tmp_path / "s.csv"
-    first = assign.assign(ids, targets, 0.2, 1, kept, digests=digests)
-    assert assign.assign([f"sofa/{name}" for name in ids], targets, 0.2, 1, kept, digests=digests) == first
-    turned = [*ids[1:], ids[0]]  # numbered anew, each photo under the name of another
-    assert assign.assign(turned, targets, 0.2, 1, kept, digests=digests) == first
-    assert assign.assign(turned, targets, 0.2, 1, kept, digests=["f" * 64] * 60) == first  # each one edited
+    targets, path = np.zeros((60, 1), dtype=bool), tmp_path / "s.csv"
+    first = assign.assign(ids, targets, 0.2, 1, path, digests=digests)
+    assert assign.assign([f"sofa/{name}" for name in ids], targets, 0.2, 1, path, digests=digests) == first
+    turned = [*ids[1:], ids[0]]  # renumbered: each photo has the name of another one
+    assert assign.assign(turned, targets, 0.2, 1, path, digests=digests) == first
+    assert assign.assign(turned, targets, 0.2, 1, path, digests=["f" * 64] * 60) == first  # each one edited
 
 
-def test_a_memory_without_digests_learns_them(tmp_path: Path) -> None:
+def test_a_file_without_digests_gets_them(tmp_path: Path) -> None:
     ids, digests = names(60), [f"{i:064d}" for i in range(60)]
-    targets, kept = np.zeros((60, 1), dtype=bool), tmp_path / "s.csv"
-    first = assign.assign(ids, targets, 0.2, 1, kept)
-    kept.write_text("\n".join(["file,split", *(f"{name},{split}" for name, split in zip(ids, first, strict=True))]))
-    assert assign.assign(ids, targets, 0.2, 2, kept, digests=digests) == first
-    assert assign.assign([f"sofa/{name}" for name in ids], targets, 0.2, 2, kept, digests=digests) == first
+    targets, path = np.zeros((60, 1), dtype=bool), tmp_path / "s.csv"
+    first = assign.assign(ids, targets, 0.2, 1, path)
+    path.write_text("\n".join(["file,split", *(f"{name},{split}" for name, split in zip(ids, first, strict=True))]))
+    assert assign.assign(ids, targets, 0.2, 2, path, digests=digests) == first
+    assert assign.assign([f"sofa/{name}" for name in ids], targets, 0.2, 2, path, digests=digests) == first

@@ -1,4 +1,4 @@
-"""Near-duplicates: found whatever the order, and nothing else is."""
+"""Near-duplicates: every pair within the distance, and no other."""
 
 import io
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from sadcl.data.images.statistics import looks
+from sadcl.data.images.statistics import image_statistics
 from sadcl.data.splits import near_duplicates
 
 HASHES = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 3, 2**63, 2**64 - 1]), max_size=30)
@@ -27,7 +27,7 @@ def again(image: Image.Image, quality: int) -> Image.Image:
 
 
 @given(HASHES, st.integers(0, 20))
-def test_every_pair_within_the_distance_is_found_and_no_other(hashes, distance):
+def test_pairs_are_those_within_the_distance(hashes, distance):
     expected = [
         [i, j]
         for i in range(len(hashes))
@@ -38,31 +38,34 @@ def test_every_pair_within_the_distance_is_found_and_no_other(hashes, distance):
 
 
 def test_a_cluster_is_a_chain_of_near_duplicates():
-    hashes = np.array([0b11111, 0, 0b11, 2**40 - 1], np.uint64)  # 0 and 2 and 1 hang together, 3 alone
+    hashes = np.array([0b11111, 0, 0b11, 2**40 - 1], np.uint64)  # 0, 1 and 2 are linked, 3 is alone
     assert near_duplicates.clusters(hashes, distance=3).tolist() == [0, 0, 0, 3]
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_smaller_copy_of_poorer_quality_is_a_near_duplicate_and_another_photo_is_not(seed):
+def test_a_smaller_copy_is_a_near_duplicate_and_another_photo_is_not(seed):
     original = picture(seed)
     copy = again(original.resize((200, 150)), quality=50)
-    apart = [(looks(original).phash ^ looks(other).phash).bit_count() for other in (copy, picture(seed + 100))]
+    apart = [
+        (image_statistics(original).phash ^ image_statistics(photo).phash).bit_count()
+        for photo in (copy, picture(seed + 100))
+    ]
     assert apart[0] <= near_duplicates.DISTANCE < apart[1]
 
 
 def test_a_dark_copy_is_darker_and_a_soft_one_is_less_sharp():
     original = picture(1)
     dark, soft = original.point(lambda value: value // 2), original.filter(ImageFilter.GaussianBlur(8))
-    assert looks(dark).brightness == pytest.approx(looks(original).brightness / 2, abs=1)
-    assert looks(soft).sharpness < looks(original).sharpness
+    assert image_statistics(dark).brightness == pytest.approx(image_statistics(original).brightness / 2, abs=1)
+    assert image_statistics(soft).sharpness < image_statistics(original).sharpness
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 500), (3000, 1)])
-def test_a_photo_of_any_size_has_looks(size):
-    assert looks(Image.new("RGB", size, (10, 20, 30))).sharpness == 0
+def test_a_photo_of_any_size_has_image_statistics(size):
+    assert image_statistics(Image.new("RGB", size, (10, 20, 30))).sharpness == 0
 
 
-def test_the_nearest_of_others_is_what_comparing_all_gives():
+def test_nearest_agrees_with_comparing_all():
     rng = np.random.default_rng(8)
     among = rng.integers(0, 2**64, 300, np.uint64)
     flips = np.array(
@@ -77,14 +80,14 @@ def test_the_nearest_of_others_is_what_comparing_all_gives():
     assert len(near_duplicates.nearest(hashes[:0], among)) == 0
 
 
-def test_thousands_of_copies_of_one_picture_need_no_more_than_one():
+def test_thousands_of_copies_need_little_memory():
     copies = np.full(60_000, 77, np.uint64)
     assert (near_duplicates.nearest(copies, copies) == 0).all()  # all pairs of them would fill 29 GB
     assert (near_duplicates.clusters(copies) == 0).all()
 
 
-def test_photos_without_contrast_belong_together_by_content_alone():
+def test_photos_without_contrast_are_grouped_by_content_alone():
     hashes = np.array([9, 9, 0, 0, 0, 8], np.uint64)
-    clear = np.array([True, True, False, False, False, True])
-    found = near_duplicates.groups(hashes, clear, ["a", "b", "c", "d", "c", ""])
-    assert found.tolist() == [0, 0, 2, 3, 2, 0]  # 8 differs from 9 in one bit
+    distinctive = np.array([True, True, False, False, False, True])
+    groups = near_duplicates.groups(hashes, distinctive, ["a", "b", "c", "d", "c", ""])
+    assert groups.tolist() == [0, 0, 2, 3, 2, 0]  # 8 differs from 9 in one bit

@@ -1,4 +1,4 @@
-"""Figures stand on the lists that their protocol names: the classic mistakes are refused, and told by name."""
+"""Protocols: typical mistakes in the lists of images are refused, and named."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sadcl.errors import SadclError
 from tests.paths import REPOSITORY
 
 PAPERS = sorted((REPOSITORY / "recipes").glob("*-r101-*.yaml"))
-KEPT, DROPPED = "'COCO 2014 with unlabelled images'", "'COCO 2014 without unlabelled images'"
+WITH_UNLABELLED, WITHOUT_UNLABELLED = "'COCO 2014 with unlabelled images'", "'COCO 2014 without unlabelled images'"
 
 Ids = dict[str, list[str]]
 
@@ -24,91 +24,99 @@ def golden() -> dict[str, Any]:
 
 
 @pytest.fixture
-def dropped(golden: dict[str, Any]) -> Ids:
+def without_unlabelled(golden: dict[str, Any]) -> Ids:
     """COCO 2014 without unlabelled images; a twentieth of train is select."""
     train, test = ([str(i) for i in golden[f"{split}_ids"]] for split in ("train", "val"))
     return {"train": train[4_000:], "select": train[:4_000], "test": test}
 
 
 @pytest.fixture
-def kept(dropped: Ids, golden: dict[str, Any]) -> Ids:
+def with_unlabelled(without_unlabelled: Ids, golden: dict[str, Any]) -> Ids:
     """COCO 2014 with unlabelled images."""
     train, test = ([str(i) for i in golden[f"{split}_ids_without_labels"]] for split in ("train", "val"))
-    return {"train": [*train, *dropped["train"]], "select": dropped["select"], "test": [*dropped["test"], *test]}
+    return {
+        "train": [*train, *without_unlabelled["train"]],
+        "select": without_unlabelled["select"],
+        "test": [*without_unlabelled["test"], *test],
+    }
 
 
 def recipe(name: str = "coco2014-r101-448") -> Any:
     return params.load(path=REPOSITORY / f"recipes/{name}.yaml").ingest.protocol
 
 
-def of(train: dict[str, Any], test: dict[str, Any]) -> Any:
+def protocol_of(train: dict[str, Any], test: dict[str, Any]) -> Any:
     return params.Ingest(source="x", annotations={}, images={}, protocol={"train": train, "test": test}).protocol
 
 
-def refused(ids: Ids, wanted: Any) -> str:
+def refused(ids: Ids, protocol: Any) -> str:
     with pytest.raises(SadclError) as caught:
-        protocols.check(ids, wanted)
+        protocols.check(ids, protocol)
     return str(caught.value)
 
 
-def test_coco_2014_both_ways(kept: Ids, dropped: Ids) -> None:
-    protocols.check(kept, recipe())
-    protocols.check(kept, recipe("coco2014-r101-448-576"))
+def test_coco_2014_both_ways(with_unlabelled: Ids, without_unlabelled: Ids) -> None:
+    protocols.check(with_unlabelled, recipe())
+    protocols.check(with_unlabelled, recipe("coco2014-r101-448-576"))
     text = (REPOSITORY / "recipes/coco2014-r101-448.yaml").read_text()
     lines = [line.strip(" #") for line in text.splitlines() if "82081" in line or "40137" in line]
-    other = yaml.safe_load("\n".join(lines))
-    protocols.check(dropped, of(other["train"], other["test"]))
+    lists = yaml.safe_load("\n".join(lines))
+    protocols.check(without_unlabelled, protocol_of(lists["train"], lists["test"]))
 
 
-def test_unlabelled_images_left_out_by_mistake(kept: Ids, dropped: Ids) -> None:
-    words = refused(dropped, recipe())
-    assert f"The train images are not those of the protocol: it has 82,783 (the train images of {KEPT})" in words
-    assert f"these are 82,081 (the train images of {DROPPED})" in words
-    assert "ingest.keep_unlabelled" in words
-    assert f"ids: {files.digest_of_ids([*dropped['train'], *dropped['select']])}" in words
+def test_unlabelled_images_left_out_by_mistake(with_unlabelled: Ids, without_unlabelled: Ids) -> None:
+    message = refused(without_unlabelled, recipe())
+    assert (
+        f"The train images are not those of the protocol: expected 82,783 (the train images of {WITH_UNLABELLED})"
+        in message
+    )
+    assert f"the source has 82,081 (the train images of {WITHOUT_UNLABELLED})" in message
+    assert "ingest.keep_unlabelled" in message
+    assert f"ids: {files.digest_of_ids([*without_unlabelled['train'], *without_unlabelled['select']])}" in message
 
 
-def test_a_test_list_of_the_other_kind(kept: Ids, dropped: Ids) -> None:
-    words = refused({**kept, "test": dropped["test"]}, recipe())
-    assert f"it has 40,504 (the test images of {KEPT}), and these are 40,137 (the test images of {DROPPED})" in words
+def test_a_test_list_of_the_other_kind(with_unlabelled: Ids, without_unlabelled: Ids) -> None:
+    message = refused({**with_unlabelled, "test": without_unlabelled["test"]}, recipe())
+    assert f"expected 40,504 (the test images of {WITH_UNLABELLED})" in message
+    assert f"the source has 40,137 (the test images of {WITHOUT_UNLABELLED})" in message
 
 
-def test_settings_that_mix_both_kinds(kept: Ids, dropped: Ids) -> None:
-    mixed = of(recipe()["train"].model_dump(), {"images": 40_137})
-    words = refused({**kept, "test": dropped["test"]}, mixed)
-    assert f"trains on a list of {KEPT} and tests on one of {DROPPED}" in words
+def test_settings_that_mix_both_kinds(with_unlabelled: Ids, without_unlabelled: Ids) -> None:
+    mixed = protocol_of(recipe()["train"].model_dump(), {"images": 40_137})
+    message = refused({**with_unlabelled, "test": without_unlabelled["test"]}, mixed)
+    assert f"trains on a list of {WITH_UNLABELLED} and tests on one of {WITHOUT_UNLABELLED}" in message
 
 
-def test_the_validation_list_used_for_training(kept: Ids) -> None:
-    words = refused({"train": kept["test"], "test": kept["train"]}, recipe())
-    assert f"these are 40,504 (the test images of {KEPT})" in words
+def test_the_validation_list_used_for_training(with_unlabelled: Ids) -> None:
+    message = refused({"train": with_unlabelled["test"], "test": with_unlabelled["train"]}, recipe())
+    assert f"the source has 40,504 (the test images of {WITH_UNLABELLED})" in message
 
 
-def test_a_list_of_the_right_length_with_another_image(kept: Ids) -> None:
-    words = refused({**kept, "test": [*kept["test"][1:], "0"]}, recipe())
-    assert f"40,504 (as many as the test images of {KEPT}, but others)" in words
+def test_a_list_of_the_right_length_with_another_image(with_unlabelled: Ids) -> None:
+    message = refused({**with_unlabelled, "test": [*with_unlabelled["test"][1:], "0"]}, recipe())
+    assert f"40,504 (as many as the test images of {WITH_UNLABELLED}, but different ones)" in message
 
 
-def test_a_list_of_nobody(kept: Ids) -> None:
-    assert "these are 7 (of no protocol that is known here)" in refused({**kept, "test": list("abcdefg")}, recipe())
+def test_an_unknown_list(with_unlabelled: Ids) -> None:
+    assert "the source has 7 (of no known protocol)" in refused({**with_unlabelled, "test": list("abcdefg")}, recipe())
 
 
-def test_where_only_a_number_is_known_it_is_held(kept: Ids) -> None:
-    wanted = of({"images": 3, "ids": None}, {"images": 2, "ids": None})
-    protocols.check({"train": ["a"], "select": ["b", "c"], "test": ["d", "e"]}, wanted)
-    assert "The test images" in refused({"train": ["a"], "select": ["b", "c"], "test": ["d"]}, wanted)
+def test_a_number_of_images_is_checked_where_ids_are_unknown(with_unlabelled: Ids) -> None:
+    protocol = protocol_of({"images": 3, "ids": None}, {"images": 2, "ids": None})
+    protocols.check({"train": ["a"], "select": ["b", "c"], "test": ["d", "e"]}, protocol)
+    assert "The test images" in refused({"train": ["a"], "select": ["b", "c"], "test": ["d"]}, protocol)
 
 
-def test_without_a_protocol_nothing_is_held() -> None:
+def test_without_a_protocol_nothing_is_checked() -> None:
     protocols.check({"train": ["a"]}, {})
 
 
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
-def test_a_papers_recipe_names_a_protocol_of_the_field(path: Path) -> None:
-    wanted = params.load(path=path).ingest.protocol
-    assert [known.name for known in protocols.KNOWN if {"train": known.train, "test": known.test} == wanted]
+def test_the_recipes_of_the_paper_name_known_protocols(path: Path) -> None:
+    protocol = params.load(path=path).ingest.protocol
+    assert [known.name for known in protocols.KNOWN if {"train": known.train, "test": known.test} == protocol]
 
 
-def test_a_digest_that_is_none_is_refused() -> None:
+def test_an_invalid_digest_is_refused() -> None:
     with pytest.raises(ValueError, match="ids"):
-        of({"images": 3, "ids": "82783"}, {"images": 2})
+        protocol_of({"images": 3, "ids": "82783"}, {"images": 2})

@@ -1,4 +1,4 @@
-"""Dealing out by labels: shares are kept, groups are whole, nobody moves, no label is lost to train."""
+"""Stratification: shares are right, groups stay together, assignments are stable, and train has every label."""
 
 from pathlib import Path
 
@@ -23,15 +23,15 @@ def labels(seed: int, photos: int, classes: int) -> np.ndarray:
 
 
 def assigned(folder: Path, targets: np.ndarray, fraction: float = 0.2, seed: int = 1, **more: object) -> np.ndarray:
-    found = assign.assign(names(len(targets)), targets, fraction, seed, folder / "s.csv", **more)  # type: ignore[arg-type]
-    return np.array([SPLITS.index(split) for split in found])
+    splits = assign.assign(names(len(targets)), targets, fraction, seed, folder / "s.csv", **more)  # type: ignore[arg-type]
+    return np.array([SPLITS.index(split) for split in splits])
 
 
-def off(found: np.ndarray, targets: np.ndarray, fraction: float) -> np.ndarray:
+def off(splits: np.ndarray, targets: np.ndarray, fraction: float) -> np.ndarray:
     """float [3, C + 1], by how many photos of a label (the last is having none) a split misses its share."""
     targets = np.column_stack([targets, ~targets.any(axis=1)])
     shares = (1 - 2 * fraction, fraction, fraction)
-    return np.array([targets[found == s].sum(axis=0) - share * targets.sum(axis=0) for s, share in enumerate(shares)])
+    return np.array([targets[splits == s].sum(axis=0) - share * targets.sum(axis=0) for s, share in enumerate(shares)])
 
 
 @pytest.mark.parametrize(("photos", "classes"), [(60, 4), (200, 6), (500, 10)])
@@ -42,7 +42,7 @@ def test_each_label_has_its_share_within_a_photo(tmp_path: Path, photos: int, cl
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_of_eighty_labels_nearly_all_do_and_none_is_far_off(tmp_path: Path, seed: int) -> None:
+def test_with_eighty_labels_nearly_all_shares_are_within_a_photo(tmp_path: Path, seed: int) -> None:
     targets = labels(seed, 3000, 80)
     missed = np.abs(off(assigned(tmp_path, targets), targets, 0.2))
     assert np.mean(missed <= 1) > 0.98
@@ -53,25 +53,25 @@ def test_of_eighty_labels_nearly_all_do_and_none_is_far_off(tmp_path: Path, seed
 @given(
     seed=st.integers(0, 10**6), photos=st.integers(0, 120), classes=st.integers(1, 8), fraction=st.floats(0.05, 0.45)
 )
-def test_every_class_is_there_to_train_on(
+def test_train_has_every_class(
     tmp_path_factory: pytest.TempPathFactory, seed: int, photos: int, classes: int, fraction: float
 ) -> None:
     targets = labels(seed, photos, classes)
-    found = assigned(tmp_path_factory.mktemp("s"), targets, fraction)
-    assert np.array_equal(targets[found == 0].any(axis=0), targets.any(axis=0))
+    splits = assigned(tmp_path_factory.mktemp("s"), targets, fraction)
+    assert np.array_equal(targets[splits == 0].any(axis=0), targets.any(axis=0))
 
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 10**6), photos=st.integers(1, 150))
-def test_groups_are_never_torn(tmp_path_factory: pytest.TempPathFactory, seed: int, photos: int) -> None:
+def test_groups_stay_together(tmp_path_factory: pytest.TempPathFactory, seed: int, photos: int) -> None:
     groups = np.random.default_rng(seed).integers(0, max(1, photos // 3), photos)
-    found = assigned(tmp_path_factory.mktemp("s"), labels(seed, photos, 5), groups=groups)
-    assert all(len(set(found[groups == group])) == 1 for group in set(groups.tolist()))
+    splits = assigned(tmp_path_factory.mktemp("s"), labels(seed, photos, 5), groups=groups)
+    assert all(len(set(splits[groups == group])) == 1 for group in set(groups.tolist()))
 
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 10**6), before=st.integers(1, 80), more=st.integers(0, 80))
-def test_nobody_moves_and_a_later_near_duplicate_joins(
+def test_photos_keep_their_splits_and_a_later_near_duplicate_joins(
     tmp_path_factory: pytest.TempPathFactory, seed: int, before: int, more: int
 ) -> None:
     folder, targets = tmp_path_factory.mktemp("s"), labels(seed, before + more, 5)
@@ -86,8 +86,8 @@ def test_nobody_moves_and_a_later_near_duplicate_joins(
 def test_shares_hold_over_photos_that_come_later(tmp_path: Path) -> None:
     targets = labels(3, 1000, 10)
     for end in range(100, 1001, 100):
-        found = assigned(tmp_path, targets[:end])
-    assert np.abs(off(found, targets, 0.2)).max() <= 1
+        splits = assigned(tmp_path, targets[:end])
+    assert np.abs(off(splits, targets, 0.2)).max() <= 1
 
 
 def test_the_order_does_not_matter_and_the_seed_does(tmp_path: Path) -> None:
@@ -100,18 +100,18 @@ def test_the_order_does_not_matter_and_the_seed_does(tmp_path: Path) -> None:
     assert assign.assign(ids, targets, 0.2, 2, tmp_path / "c.csv") != first
 
 
-def test_splits_that_the_source_gives_count_and_are_not_written_down(tmp_path: Path) -> None:
+def test_splits_of_the_source_count_and_are_not_written(tmp_path: Path) -> None:
     targets = np.zeros((100, 1), dtype=bool)
-    given_ = ["test"] * 20 + [""] * 80
-    found = assign.assign(names(100), targets, 0.2, 1, tmp_path / "s.csv", given=given_)
-    assert found[:20] == ["test"] * 20
-    assert (found.count("test"), found.count("select")) == (20, 20)
+    fixed = ["test"] * 20 + [""] * 80
+    splits = assign.assign(names(100), targets, 0.2, 1, tmp_path / "s.csv", fixed=fixed)
+    assert splits[:20] == ["test"] * 20
+    assert (splits.count("test"), splits.count("select")) == (20, 20)
     assert "photo-5," not in (tmp_path / "s.csv").read_text()
 
 
-def test_a_photo_that_cant_be_read_is_not_written_down(tmp_path: Path) -> None:
-    targets, unsure = np.ones((10, 1), dtype=bool), np.arange(10) == 4
-    assign.assign(names(10), targets, 0.2, 1, tmp_path / "s.csv", unsure=unsure)
+def test_an_unreadable_photo_is_not_written(tmp_path: Path) -> None:
+    targets, unreadable = np.ones((10, 1), dtype=bool), np.arange(10) == 4
+    assign.assign(names(10), targets, 0.2, 1, tmp_path / "s.csv", unreadable=unreadable)
     written = (tmp_path / "s.csv").read_text()
     assert "photo-4," not in written
     assert written.count("photo-") == 9

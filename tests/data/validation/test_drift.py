@@ -1,4 +1,4 @@
-"""Drift against the accepted data: caught when real, quiet when it is what sampling does."""
+"""Drift from the baseline: reported when real, and not when sampling explains it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +10,7 @@ import pytest
 
 from sadcl import params
 from sadcl.data.table import Table
-from sadcl.data.validation import baseline, drift, validator
-from sadcl.data.validation import frames as frames
+from sadcl.data.validation import baseline, drift, frames, validator
 
 CLASSES = ("fork", "knife", "cat", "dog", "boat")
 SHARES = np.array([0.3, 0.3, 0.2, 0.1, 0.02])
@@ -90,74 +89,74 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("rule", CHANGES)
-def test_a_real_change_of_each_kind_stops_the_line(rule: str, tmp_path: Path) -> None:
-    before = baseline.accept(sample(1, 1200))
-    change, words = CHANGES[rule]
+def test_a_real_change_of_each_kind_fails(rule: str, tmp_path: Path) -> None:
+    before = baseline.compute_baseline(sample(1, 1200))
+    change, sentence = CHANGES[rule]
     result = validator.validate(sample(2, 900, change), SETTINGS, before, tmp_path / "docs")
-    failed = {found["rule"]: found["sentence"] for found in result["rules"] if found["status"] == "failed"}
-    assert words in failed[rule]
-    looks = {"shorter side as accepted", "brightness as accepted", "sharpness as accepted"}
-    assert rule not in looks or set(failed) == {rule}, "what did not move raises no alarm"
+    failed = {rule["rule"]: rule["sentence"] for rule in result["rules"] if rule["status"] == "failed"}
+    assert sentence in failed[rule]
+    image_rules = {"shorter side as accepted", "brightness as accepted", "sharpness as accepted"}
+    assert rule not in image_rules or set(failed) == {rule}, "unchanged statistics raise no alarm"
 
 
 @pytest.mark.parametrize(("then", "now"), [(20, 20), (60, 300), (2000, 150), (1500, 1500)])
-def test_what_sampling_does_raises_no_alarm(then: int, now: int) -> None:
+def test_sampling_raises_no_alarm(then: int, now: int) -> None:
     for seed in range(40):
-        before = baseline.parse_baseline(baseline.accept(sample(seed, then)))
+        before = baseline.parse_baseline(baseline.compute_baseline(sample(seed, then)))
         assert before is not None
         table = sample(seed + 1000, now)
         moved = [frames.frequencies(table, before)["shift"], frames.measures(table, before)["moved"],
-                 frames.together(table, before)["shift"]]  # fmt: skip
+                 frames.co_occurrences(table, before)["shift"]]  # fmt: skip
         bounds = (SETTINGS.max_shift, 0.15, SETTINGS.max_overlap_shift)
         assert all((part <= bound).all() for part, bound in zip(moved, bounds, strict=True))
 
 
 def test_without_the_allowance_for_chance_sampling_would_raise_alarms() -> None:
-    before = baseline.parse_baseline(baseline.accept(sample(0, 60)))
+    before = baseline.parse_baseline(baseline.compute_baseline(sample(0, 60)))
     assert before is not None
     distances = [frames.measures(sample(seed, 60), before)["distance"].max() for seed in range(1, 41)]
     assert np.mean(np.array(distances) > 0.15) > 0.3
 
 
-def test_the_kept_knots_give_the_distance_of_the_samples_themselves() -> None:
+def test_distance_at_knots_agrees_with_the_distance_of_the_samples() -> None:
     from scipy.stats import ks_2samp
 
     rng = np.random.default_rng(4)
-    for one, other in [
+    for before, now in [
         (rng.normal(0, 1, 800), rng.normal(0.4, 1, 500)),
         (rng.integers(0, 6, 700), rng.integers(1, 7, 400)),
         (np.full(300, 96.0), np.where(np.arange(200) % 2, 96.0, 48.0)),
         (rng.normal(0, 1, 900), rng.normal(0, 2, 900)),
     ]:
-        exact = ks_2samp(one, other).statistic
-        kept = drift.distance(drift.distribution(one), other)
-        assert exact - 0.05 <= kept <= exact + 1e-5
-        assert drift.distance(drift.distribution(one), one) == 0
+        exact = ks_2samp(before, now).statistic
+        distance = drift.distance(drift.distribution(before), now)
+        assert exact - 0.05 <= distance <= exact + 1e-5
+        assert drift.distance(drift.distribution(before), before) == 0
 
 
-def test_a_pair_that_was_too_rare_to_be_kept_is_seen_when_it_becomes_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_too_rare_for_the_baseline_is_reported_when_it_becomes_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline, "PAIRS", 1)
-    kept = baseline.accept(sample(1, 1500))
-    assert [(one, *row) for one, row in kept["together"]["pairs"].items()] == [("fork", "knife")]
+    accepted = baseline.compute_baseline(sample(1, 1500))
+    assert [(name, *row) for name, row in accepted["together"]["pairs"].items()] == [("fork", "knife")]
     monkeypatch.undo()
-    before = baseline.parse_baseline(kept)
+    before = baseline.parse_baseline(accepted)
     assert before is not None
 
     def cats_with_dogs(rows: Rows) -> None:
         rows["labels"][:, 3] = rows["labels"][:, 2]
 
-    quiet, loud = (frames.together(sample(2, 1500, *change), before) for change in ((), (cats_with_dogs,)))
+    quiet, loud = (frames.co_occurrences(sample(2, 1500, *change), before) for change in ((), (cats_with_dogs,)))
     assert (quiet["shift"] <= SETTINGS.max_overlap_shift).all()
     assert loud.loc[loud["shift"].idxmax(), "pair"] == "cat and dog"
     assert loud["shift"].max() > SETTINGS.max_overlap_shift
 
 
-def test_what_is_accepted_stays_small_with_many_classes_and_photos() -> None:
+def test_a_baseline_stays_small_with_many_classes_and_photos() -> None:
     import json
 
     rng = np.random.default_rng(0)
     photos, classes = 20_000, 500
     table = sample(1, photos)
     frame = table.frame.assign(labels=[rng.choice(classes, 6, replace=False).tolist() for _ in range(photos)])
-    kept = baseline.accept(Table(frame, tuple(f"class {i}" for i in range(classes)), table.source, {}))
-    assert len(json.dumps(kept, indent=2)) < 150_000
+    accepted = baseline.compute_baseline(Table(frame, tuple(f"class {i}" for i in range(classes)), table.source, {}))
+    assert len(json.dumps(accepted, indent=2)) < 150_000

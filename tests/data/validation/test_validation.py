@@ -1,4 +1,4 @@
-"""What validation says about data, in the words and files that a person gets."""
+"""Validation of data: statuses, sentences and files that a user gets."""
 
 import json
 import re
@@ -15,21 +15,20 @@ from sadcl import files, params
 from sadcl.data import table as tables
 from sadcl.data.images.inspect import inspect
 from sadcl.data.table import Table
-from sadcl.data.validation import baseline as kept
-from sadcl.data.validation import validator
+from sadcl.data.validation import baseline, validator
 from sadcl.errors import SadclError
 from tests.paths import REPOSITORY
 
 SETTINGS = params.Validate(min_side=64, min_positives={"train": 2, "select": 1, "test": 1}, max_unlabelled=0.0)
 CLASSES = ("cat", "dog", "bird")
 SPLITS = ("train",) * 6 + ("select",) * 3 + ("test",) * 3
-BESIDE = {
+DRIFT_RULES = {
     "frequencies as accepted", "pairs as accepted", "labels a photo as accepted", "shorter side as accepted",
     "brightness as accepted", "sharpness as accepted",
 }  # fmt: skip
-"""Rules that hold what is there against what was accepted."""
+"""Rules that compare with the baseline."""
 HASHES = np.random.default_rng(7).integers(0, 2**64, 600, np.uint64)
-"""Unlike each other by far."""
+"""Random, so that no two are near-duplicates."""
 
 
 def good(times: int = 1, **changes: dict[int, Any]) -> Table:
@@ -58,16 +57,16 @@ def statuses(result: dict[str, Any], status: str) -> set[str]:
     return {rule["rule"] for rule in result["rules"] if rule["status"] == status}
 
 
-def test_good_data_passes_and_rules_without_a_base_are_not_applicable(tmp_path: Path) -> None:
+def test_good_data_passes_and_rules_without_a_baseline_are_not_applicable(tmp_path: Path) -> None:
     result = judge(good(), tmp_path / "docs")
     assert result["passed"] is True
     assert validator.sentences(result) == []
-    assert statuses(result, "not applicable") == {"classes as accepted", *BESIDE}
+    assert statuses(result, "not applicable") == {"classes as accepted", *DRIFT_RULES}
     assert result["images"] == {"train": 6, "select": 3, "test": 3}
     assert result["table"]["train"] == {"images": 6, "ids": "digest of train"}
 
 
-def test_each_broken_thing_is_named_by_its_own_rule_alone(tmp_path: Path) -> None:
+def test_each_fault_fails_its_own_rule_alone(tmp_path: Path) -> None:
     table = good(
         image_id={1: "i0"},
         file={2: "photos/3.jpg"},
@@ -96,13 +95,13 @@ def test_each_broken_thing_is_named_by_its_own_rule_alone(tmp_path: Path) -> Non
     assert all(f"{len(rule['first'])} break" in rule["sentence"] for rule in failed)
 
 
-def test_a_test_split_without_photos_is_no_test(tmp_path: Path) -> None:
+def test_a_test_split_without_photos_fails(tmp_path: Path) -> None:
     result = judge(good(split=dict.fromkeys(range(9, 12), "select")), tmp_path / "docs")
     assert statuses(result, "failed") == {"photos in train and test"}
     assert "test has none" in validator.sentences(result)[0]
 
 
-def test_unread_files_are_no_copies_of_each_other(tmp_path: Path) -> None:
+def test_unreadable_files_are_no_duplicates_of_each_other(tmp_path: Path) -> None:
     result = judge(good(sha256={0: "", 11: "", 7: None}), tmp_path / "docs")
     assert result["passed"]
 
@@ -127,88 +126,88 @@ def test_photos_without_labels_are_bounded_in_each_split(bound: float, passes: b
     assert judge(good(labels={0: [], 1: [], 2: []}), tmp_path / "docs", settings)["passed"] is passes
 
 
-def test_a_share_at_its_bound_is_within_it_whatever_its_fraction(tmp_path: Path) -> None:
+def test_a_share_exactly_at_its_bound_passes(tmp_path: Path) -> None:
     # 1 - 0.7 is not 0.3 in floating point
     table = good(split=dict.fromkeys((6, 7, 8, 9), "train"), labels={row: [] for row in range(7)})
     settings = SETTINGS.model_copy(update={"max_unlabelled": 0.7, "min_positives": {}})
     assert "labelled in train" in statuses(judge(table, tmp_path / "docs", settings), "passed")
 
 
-def test_accepted_data_holds_against_itself_and_names_what_moved(tmp_path: Path) -> None:
-    accepted = json.loads(json.dumps(kept.accept(good())))
+def test_data_passes_against_its_own_baseline_and_drift_is_named(tmp_path: Path) -> None:
+    accepted = json.loads(json.dumps(baseline.compute_baseline(good())))
     assert accepted["images"] == 12
     assert accepted["frequencies"] == pytest.approx({"cat": 1 / 3, "dog": 1 / 3, "bird": 1 / 3}, abs=1e-6)
     assert judge(good(), tmp_path / "same", accepted=accepted)["passed"]
-    accepted = json.loads(json.dumps(kept.accept(good(20))))
+    accepted = json.loads(json.dumps(baseline.compute_baseline(good(20))))
     changed = good(20, labels={row: [0, 1] for row in range(240) if row % 12 in (0, 3, 9)})
     moved = judge(changed, tmp_path / "moved", accepted=accepted)
     assert statuses(moved, "failed") == {"frequencies as accepted", "pairs as accepted", "labels a photo as accepted"}
-    one, two, three = validator.sentences(moved)
-    assert "dog (33.33% of photos before, 58.33% now)" in one
-    assert "cat and dog (0.0% before, 37.5% now)" in two
-    assert "labels a photo (by 0.25; its median was 1 and is 1)" in three
-    assert all("sadcl data accept" in sentence for sentence in (one, two, three))
+    frequencies, pairs, measures = validator.sentences(moved)
+    assert "dog (33.33% of photos before, 58.33% now)" in frequencies
+    assert "cat and dog (0.0% before, 37.5% now)" in pairs
+    assert "labels a photo (by 0.25; its median was 1 and is 1)" in measures
+    assert all("sadcl data accept" in sentence for sentence in (frequencies, pairs, measures))
 
 
-def test_classes_that_came_or_went_are_reported_as_such(tmp_path: Path) -> None:
-    accepted = kept.accept(good())
+def test_new_and_missing_classes_are_reported(tmp_path: Path) -> None:
+    accepted = baseline.compute_baseline(good())
     accepted["frequencies"] = {"cat": 1 / 3, "dog": 1 / 3, "cow": 0.2}
     result = judge(good(), tmp_path / "docs", accepted=accepted)
     assert statuses(result, "failed") == {"classes as accepted"}
     assert "bird (new), cow (gone)" in validator.sentences(result)[0]
 
 
-def test_a_class_that_had_no_photo_and_now_has_moved(tmp_path: Path) -> None:
-    accepted = kept.accept(good(10))
+def test_a_class_with_its_first_photos_has_moved(tmp_path: Path) -> None:
+    accepted = baseline.compute_baseline(good(10))
     accepted["frequencies"]["bird"] = 0.0
     assert statuses(judge(good(10), tmp_path / "docs", accepted=accepted), "failed") == {"frequencies as accepted"}
 
 
-def test_what_was_accepted_for_another_source_does_not_judge_this_one(tmp_path: Path) -> None:
-    accepted = kept.accept(good()) | {"source": "data/raw/scenes", "frequencies": {"7": 1.0}}
+def test_a_baseline_of_another_source_is_not_applicable(tmp_path: Path) -> None:
+    accepted = baseline.compute_baseline(good()) | {"source": "data/raw/scenes", "frequencies": {"7": 1.0}}
     result = judge(good(), tmp_path / "docs", accepted=accepted)
     assert result["passed"]
     assert "data/raw/scenes" in result["rules"][-1]["sentence"]
 
 
-def test_data_that_an_older_version_accepted_is_compared_by_what_it_knew(tmp_path: Path) -> None:
-    now = kept.accept(good())
+def test_a_baseline_of_an_older_version_is_compared_by_its_frequencies(tmp_path: Path) -> None:
+    now = baseline.compute_baseline(good())
     older = {name: now[name] for name in ("images", "source", "frequencies", "table")}
     result = judge(good(), tmp_path / "docs", accepted=older)
     assert result["passed"]
-    assert statuses(result, "not applicable") == BESIDE - {"frequencies as accepted"}
-    assert "`sadcl data accept` notes it" in result["rules"][-1]["sentence"]
+    assert statuses(result, "not applicable") == DRIFT_RULES - {"frequencies as accepted"}
+    assert "`sadcl data accept` adds them" in result["rules"][-1]["sentence"]
 
 
 WRONG = [
     {}, [], "yes", {"frequencies": {"cat": "often"}}, {"frequencies": {"cat": 3}}, {"measures": {}}, {"measures": 3},
-    {"measures": {key: {"count": 2, "values": [1], "below": [], "upto": []} for key in kept.MEASURES}},
+    {"measures": {key: {"count": 2, "values": [1], "below": [], "upto": []} for key in baseline.MEASURES}},
     {"together": {"pairs": {"cat": {"dog": "many"}}, "others": 0}}, {"together": {"pairs": [], "others": 0}},
     {"images": None},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", WRONG)
-def test_accepted_data_that_is_not_ours_is_refused_in_words(value: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_no_baseline_is_refused(value: Any, tmp_path: Path) -> None:
     if isinstance(value, dict) and value and "frequencies" not in value:
-        value = kept.accept(good()) | value
+        value = baseline.compute_baseline(good()) | value
     with pytest.raises(SadclError, match=r"data/accepted\.json.*sadcl data accept"):
         judge(good(), tmp_path / "docs", accepted=value)
     assert not (tmp_path / "docs").exists()
 
 
 @pytest.mark.parametrize("rows", [[0], []])
-def test_one_photo_or_none_is_a_sentence_and_no_crash(rows: list[int], tmp_path: Path) -> None:
+def test_one_photo_or_none_fails_without_a_crash(rows: list[int], tmp_path: Path) -> None:
     table = good()
     few = Table(table.frame.iloc[rows], table.classes, table.source, table.protocol)
-    for n, accepted in enumerate((None, kept.accept(good()), kept.accept(few))):
+    for n, accepted in enumerate((None, baseline.compute_baseline(good()), baseline.compute_baseline(few))):
         assert "photos in train and test" in statuses(judge(few, tmp_path / str(n), accepted=accepted), "failed")
     assert "photos in train and test" not in statuses(
-        judge(table, tmp_path / "more", accepted=kept.accept(few)), "failed"
+        judge(table, tmp_path / "more", accepted=baseline.compute_baseline(few)), "failed"
     )
 
 
-def test_a_photo_of_train_that_test_has_in_another_size_and_quality_is_named(tmp_path: Path) -> None:
+def test_a_near_duplicate_in_test_is_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     drawn = [Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((400, 300)) for _ in SPLITS]
     for n, image in enumerate(drawn):
@@ -221,9 +220,9 @@ def test_a_photo_of_train_that_test_has_in_another_size_and_quality_is_named(tmp
     facts = [inspect(tmp_path / f"{n}.jpg") for n in range(len(SPLITS))]
     table = good(**{name: {n: getattr(fact, name) for n, fact in enumerate(facts)} for name in vars(facts[0])})
     result = judge(table, tmp_path / "docs")
-    (found,) = [rule for rule in result["rules"] if rule["rule"] == "no near-duplicate in test"]
-    assert found["first"] == ["i1 (photos/1.jpg; nearly i10 in test)"]  # flat and broken photos are like no other
-    assert "validate.max_near_duplicates" in found["sentence"]
+    (entry,) = [rule for rule in result["rules"] if rule["rule"] == "no near-duplicate in test"]
+    assert entry["first"] == ["i1 (photos/1.jpg; nearly i10 in test)"]  # flat and broken photos are like no other
+    assert "validate.max_near_duplicates" in entry["sentence"]
     settings = SETTINGS.model_copy(update={"max_near_duplicates": 0.12})  # one of nine
     again = judge(table, tmp_path / "docs", settings)
     assert "no near-duplicate in test" in statuses(again, "passed")
@@ -244,7 +243,7 @@ def test_the_same_data_gives_the_same_files_and_validation_is_quiet(
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     random = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
     table = good(height={2: 9}, sha256={0: "a", 11: "a"}, image_id={2: random})
-    first, second = (judge(table, tmp_path / name, accepted=kept.accept(table)) for name in ("a", "b"))
+    first, second = (judge(table, tmp_path / name, accepted=baseline.compute_baseline(table)) for name in ("a", "b"))
     assert first == second
     pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
     assert pages == sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*") if path.is_file())

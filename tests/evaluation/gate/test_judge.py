@@ -17,7 +17,7 @@ from sadcl.evaluation.gate.evidence import Evidence, NotApplicable, Refusal, Sam
 from sadcl.evaluation.gate.judge import judge
 from sadcl.evaluation.gate.rules import RULES
 
-NOBODY = NotApplicable("nobody is champion yet")
+NO_CHAMPION = NotApplicable("there is no champion yet")
 CLASSES = ("cat", "dog", "owl")
 IMAGES = 1000
 Figures = dict[str, float] | Refusal | NotApplicable
@@ -38,7 +38,7 @@ def sample(figures: Figures, spread: float = 0.0, ap: tuple[float, ...] = (80, 7
 
 
 def held(
-    rules: list[params.Rule], model: Figures, champion: Figures = NOBODY, spread: float = 0.0, **more: Any
+    rules: list[params.Rule], model: Figures, champion: Figures = NO_CHAMPION, spread: float = 0.0, **more: Any
 ) -> dict[str, Any]:
     ours, theirs = sample(model, spread), sample(champion, spread, seed=2)
     evidence = Evidence(ours, theirs, CLASSES, IMAGES)
@@ -57,15 +57,15 @@ def relative(margin: float = 0.0, metric: str = "mAP", **more: Any) -> params.Re
 @pytest.mark.parametrize(
     ("rule", "value", "champion", "result"),
     [
-        (absolute(80.0), 84.1, NOBODY, "pass"),
-        (absolute(80.0), 80.0, NOBODY, "pass"),
-        (absolute(80.0), 79.99, NOBODY, "fail"),
-        (absolute(80.0, 0.5), 79.5, NOBODY, "pass"),
-        (absolute(80.0, 0.5), 79.49, NOBODY, "fail"),
-        (absolute(at_most=10.0), 10.0, NOBODY, "pass"),
-        (absolute(at_most=10.0), 10.1, NOBODY, "fail"),
-        (absolute(at_most=10.0, margin=0.25), 10.25, NOBODY, "pass"),
-        (absolute(at_most=10.0, margin=0.25), 10.26, NOBODY, "fail"),
+        (absolute(80.0), 84.1, NO_CHAMPION, "pass"),
+        (absolute(80.0), 80.0, NO_CHAMPION, "pass"),
+        (absolute(80.0), 79.99, NO_CHAMPION, "fail"),
+        (absolute(80.0, 0.5), 79.5, NO_CHAMPION, "pass"),
+        (absolute(80.0, 0.5), 79.49, NO_CHAMPION, "fail"),
+        (absolute(at_most=10.0), 10.0, NO_CHAMPION, "pass"),
+        (absolute(at_most=10.0), 10.1, NO_CHAMPION, "fail"),
+        (absolute(at_most=10.0, margin=0.25), 10.25, NO_CHAMPION, "pass"),
+        (absolute(at_most=10.0, margin=0.25), 10.26, NO_CHAMPION, "fail"),
         (relative(), 84.0, 84.0, "pass"),
         (relative(), 83.9, 84.0, "fail"),
         (relative(1.0), 83.0, 84.0, "pass"),
@@ -144,7 +144,7 @@ def test_without_a_champion_relative_rules_do_not_apply_and_the_others_decide() 
     assert [row["result"] for row in judged["rules"]] == ["pass", "not applicable", "not applicable"]
     assert judged["verdict"] == "pass"
     assert judged["words"] == "The model passes: 1 rule of 3 held; 2 rules not applicable."
-    assert judged["rules"][1]["words"] == "mAP is not compared with a champion: nobody is champion yet."
+    assert judged["rules"][1]["words"] == "mAP is not compared with a champion: there is no champion yet."
     assert judged["rules"][1]["bound"] is None
     assert held(rules, {"mAP": 79.0})["verdict"] == "fail"
 
@@ -152,7 +152,7 @@ def test_without_a_champion_relative_rules_do_not_apply_and_the_others_decide() 
 def test_no_rule_that_applies_is_never_a_pass() -> None:
     judged = held([relative(), relative(metric="OF1")], {"mAP": 84.0, "OF1": 1.0})
     assert judged["verdict"] == "refused"
-    assert "no rule could be applied" in judged["words"]
+    assert "no rule is applicable" in judged["words"]
     assert held([], {"mAP": 84.0})["verdict"] == "refused"
 
 
@@ -167,16 +167,16 @@ def test_a_refusal_outweighs_a_failure_a_failure_a_doubt_and_a_doubt_a_pass() ->
 @pytest.mark.parametrize(
     ("rule", "model", "champion", "words"),
     [
-        (absolute(80.0), {"mAP": math.nan}, NOBODY, "the model's value is nan"),
-        (absolute(80.0), {"mAP": math.inf}, NOBODY, "the model's value is inf"),
+        (absolute(80.0), {"mAP": math.nan}, NO_CHAMPION, "the model's value is nan"),
+        (absolute(80.0), {"mAP": math.inf}, NO_CHAMPION, "the model's value is inf"),
         (relative(), {"mAP": 84.0}, {"mAP": math.nan}, "the champion's value is nan"),
-        (absolute(80.0, metric="map"), {"mAP": 84.0}, NOBODY, "nobody knows this metric; known: mAP"),
-        (relative(), {"mAP": 84.0}, {"OF1": 1.0}, "nobody knows this metric; known: OF1"),
-        (absolute(), {"mAP": 84.0}, NOBODY, "needs one bound, at_least or at_most, but it has none"),
-        (absolute(1.0, at_most=2.0), {"mAP": 84.0}, NOBODY, "but it has 1.0 and 2.0"),
-        (absolute(80.0), Refusal("the model saw 3 of the test images"), NOBODY, "saw 3 of the test"),
-        (relative(), Refusal("the model saw 3"), NOBODY, "the model saw 3"),
-        (params.PerClass(kind="per class", margin=1), Refusal("it is gone"), NOBODY, "it is gone"),
+        (absolute(80.0, metric="map"), {"mAP": 84.0}, NO_CHAMPION, "there is no such metric, only mAP"),
+        (relative(), {"mAP": 84.0}, {"OF1": 1.0}, "there is no such metric, only OF1"),
+        (absolute(), {"mAP": 84.0}, NO_CHAMPION, "needs one bound, at_least or at_most, but it has none"),
+        (absolute(1.0, at_most=2.0), {"mAP": 84.0}, NO_CHAMPION, "but it has 1.0 and 2.0"),
+        (absolute(80.0), Refusal("the model saw 3 of the test images"), NO_CHAMPION, "saw 3 of the test"),
+        (relative(), Refusal("the model saw 3"), NO_CHAMPION, "the model saw 3"),
+        (params.PerClass(kind="per class", margin=1), Refusal("it is gone"), NO_CHAMPION, "it is gone"),
         (params.PerClass(kind="per class", margin=1), {"mAP": 84.0}, Refusal("it is gone"), "it is gone"),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_figure_that_no_resample_has_is_refused() -> None:
     lonely = Sample(
         {"mAP": 80.0}, {"mAP": np.full(1000, np.nan)}, np.zeros(3), np.zeros((3, 1000)), np.array([1, 0, 0])
     )
-    judged = judge([absolute(50.0)], Evidence(lonely, NOBODY, CLASSES, 3))
+    judged = judge([absolute(50.0)], Evidence(lonely, NO_CHAMPION, CLASSES, 3))
     assert judged["verdict"] == "refused"
     assert "no interval" in judged["rules"][0]["words"]
     json.dumps(judged, allow_nan=False)
@@ -267,15 +267,15 @@ def priced(ours: int | None, theirs: int | None, champion: Figures, **asked: flo
 @pytest.mark.parametrize(
     ("row", "result", "words"),
     [
-        (priced(1000, None, NOBODY, at_most=1000), "pass", "The model has 1,000 bytes, which is not above 1,000."),
-        (priced(1001, None, NOBODY, at_most=1000), "fail", "The model has 1,001 bytes, which is above 1,000."),
+        (priced(1000, None, NO_CHAMPION, at_most=1000), "pass", "The model has 1,000 bytes, which is not above 1,000."),
+        (priced(1001, None, NO_CHAMPION, at_most=1000), "fail", "The model has 1,001 bytes, which is above 1,000."),
         (priced(1100, 1000, {"mAP": 80.0}, times=1.1), "pass",
          "The model has 1,100 bytes, which is not above 1,100, 1.1 times the champion's 1,000."),
         (priced(1101, 1000, {"mAP": 80.0}, times=1.1), "fail",
          "The model has 1,101 bytes, which is above 1,100, 1.1 times the champion's 1,000."),
-        (priced(1, None, NOBODY, times=2), "not applicable", "nobody is champion yet"),
-        (priced(None, 1, {"mAP": 80.0}, times=2), "refused", "nobody noted how many the model has"),
-        (priced(1, None, {"mAP": 80.0}, times=2), "refused", "nobody noted the champion's"),
+        (priced(1, None, NO_CHAMPION, times=2), "not applicable", "there is no champion yet"),
+        (priced(None, 1, {"mAP": 80.0}, times=2), "refused", "the model's number is not recorded"),
+        (priced(1, None, {"mAP": 80.0}, times=2), "refused", "the champion's number is not recorded"),
         (priced(1, 1, Refusal("its weights are gone"), times=2), "refused", "its weights are gone"),
         (priced(1, 1, {"mAP": 80.0}), "refused", "needs one bound, at_most or times, but it has none"),
         (priced(1, 1, {"mAP": 80.0}, times=2, at_most=1), "refused", "but it has both"),
@@ -299,7 +299,7 @@ some_rule = st.one_of(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(some_rule, max_size=4), states, st.one_of(states, st.just(NOBODY)), st.sampled_from([0.0, 2.0]))
+@given(st.lists(some_rule, max_size=4), states, st.one_of(states, st.just(NO_CHAMPION)), st.sampled_from([0.0, 2.0]))
 def test_a_pass_means_that_a_rule_held_and_none_did_otherwise(
     rules: list[params.Rule], model: Figures, champion: Figures, spread: float
 ) -> None:

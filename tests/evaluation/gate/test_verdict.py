@@ -10,7 +10,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.metrics import to_json
-from sadcl.evaluation.scores import Scores, nothing
+from sadcl.evaluation.scores import Scores, empty_scores
 
 MODEL, REIGNING = "a" * 64, "b" * 64
 CHAMPION = Champion("scenes-production", "3", REIGNING)
@@ -70,7 +70,7 @@ def test_top3_figures_can_be_asked_for():
 
 
 def test_nobody_is_champion_yet():
-    judged = held(rival=nothing(), champion=None)
+    judged = held(rival=empty_scores(), champion=None)
     assert results(judged) == ["pass", "not applicable"]
     assert judged["verdict"] == "pass"
     assert judged["champion"] is None
@@ -85,8 +85,8 @@ def test_the_champion_does_not_compete_with_itself():
 @pytest.mark.parametrize(
     ("rival", "words"),
     [
-        (nothing("the weights are gone"), "the weights are gone"),
-        (nothing(), "no scores of it"),
+        (empty_scores("the weights are gone"), "the weights are gone"),
+        (empty_scores(), "has no scores"),
         (replace(RIVAL, digests={"weights": MODEL}), "of another model"),
         (replace(RIVAL, digests={}), "of another model"),
         (replace(RIVAL, classes=("b", "a", "c", "d")), "other classes"),
@@ -94,7 +94,7 @@ def test_the_champion_does_not_compete_with_itself():
         (replace(RIVAL, targets=~RIVAL.targets), "other labels"),
         (replace(RIVAL, ignored=~RIVAL.ignored), "other labels"),
         (replace(RIVAL, seen={"champion": 2}), "saw 2 of the test images in training"),
-        (replace(RIVAL, seen={}), "nobody noted"),
+        (replace(RIVAL, seen={}), "not recorded"),
         (replace(RIVAL, logits={}), "no scores of champion"),
         (replace(RIVAL, logits={"champion": np.full((60, 4), np.nan, np.float32)}), "one is nan"),
     ],
@@ -113,7 +113,7 @@ def test_a_champion_that_cannot_be_compared_refuses(rival, words):
         (GOOD, {"digests": {"weights": REIGNING}}, "different models or data"),
         (replace(GOOD, digests={}), {"digests": {}}, "different models or data"),
         (GOOD, {"seen_in_training": 4}, "saw 4 of the test images in training"),
-        (GOOD, {"seen_in_training": None}, "nobody noted"),
+        (GOOD, {"seen_in_training": None}, "not recorded"),
         (replace(GOOD, seen={"sadcl": 9}), {"seen_in_training": 0}, "saw 9 of the test images"),
         (replace(GOOD, logits={"sadcl": np.full((60, 4), np.nan, np.float32)}), {}, "one is nan"),
         (GOOD, {"sadcl": {**noted(GOOD)["sadcl"], "mAP": 99.9}}, "metrics.json says mAP 99.9"),

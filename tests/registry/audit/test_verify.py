@@ -8,9 +8,9 @@ import pytest
 from sadcl import files, layout
 from sadcl.errors import SadclError
 from sadcl.project.overview import describe_registry
-from sadcl.registry import client as store
 from sadcl.registry import schema
 from sadcl.registry.audit import log, verify
+from sadcl.registry.client import connect
 from sadcl.registry.promote import promote, reject, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.sync import sync
@@ -19,9 +19,9 @@ from sadcl.registry.sync import sync
 def test_every_decision_is_told_and_nothing_is_wrong(reign: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
-    told = verify.read_history()
-    assert told.problems == []
-    assert [line.partition(": ")[2] for line in told.lines] == [
+    history = verify.read_history()
+    assert history.problems == []
+    assert [line.partition(": ")[2] for line in history.lines] == [
         "promote models:/tiny/1 as tiny-production version 1: the first",
         "promote models:/tiny/2 as tiny-production version 2: better",
         "rollback models:/tiny/1 as tiny-production version 1: worse after all",
@@ -40,7 +40,7 @@ def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(reign: Path) -> 
     for left, words in (
         ([lines[0], edited, lines[2]], "Line 3 of data/audit.jsonl does not follow"),
         ([lines[0], lines[2]], "Line 2 of data/audit.jsonl does not follow"),
-        (lines[:2], "the end was cut off"),
+        (lines[:2], "the log was cut off"),
     ):
         layout.AUDIT_LOG.write_bytes(b"".join(left))
         assert words in " ".join(verify.read_history().problems)
@@ -51,23 +51,23 @@ def test_repairing_the_files_does_not_hide_a_cut_tail(reign: Path) -> None:
     rollback("worse after all")
     layout.AUDIT_LOG.write_bytes(layout.AUDIT_LOG.read_bytes().splitlines(keepends=True)[0])
     sync()
-    assert "the end was cut off" in " ".join(verify.read_history().problems)
+    assert "the log was cut off" in " ".join(verify.read_history().problems)
 
 
 def test_a_forged_decision_is_found(reign: Path) -> None:
-    with store.connect() as client:
+    with connect() as client:
         decided = json.loads(client.get_model_version("tiny-production", "1").tags[schema.DECISION])
         text = json.dumps({**decided, "user": "Ben", "reason": "I never said that"})
         client.set_model_version_tag("tiny-production", "1", schema.DECISION, text)
     [problem] = verify.read_history().problems
-    assert problem.startswith("The decision on models:/tiny-production/1 was never written down")
+    assert problem.startswith("No log has the decision on models:/tiny-production/1")
 
 
 def test_an_alias_moved_past_the_audit_is_found_until_sync_notes_it(reign: Path) -> None:
     promote(2, "better")
-    with store.connect() as client:
+    with connect() as client:
         client.set_registered_model_alias("tiny-production", "champion", "1")
-    assert "moved past the audit" in " ".join(verify.read_history().problems)
+    assert "moved without the log" in " ".join(verify.read_history().problems)
     sync()
     assert verify.read_history().problems == []
 
@@ -80,7 +80,7 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
     for act in (lambda: reject(2, "again"), lambda: promote(2, "I like it")):
         with pytest.raises(SadclError, match=r"rejected by Ann <ann@example\.org>: it tags kites as cats"):
             act()
-    with pytest.raises(SadclError, match="does not challenge"):
+    with pytest.raises(SadclError, match="is the champion already"):
         reject(1, "why not")
     last = log.entries()[-1]
     assert (last["action"], last["challenger"], last["user"]) == ("reject", "models:/tiny/2", "Ann <ann@example.org>")

@@ -22,8 +22,8 @@ from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.inference import summary
 from sadcl.evaluation.scores import Scores
-from sadcl.registry import client as store
 from sadcl.registry import schema
+from sadcl.registry.client import connect
 from sadcl.registry.model_card import card, markdown
 from sadcl.registry.publish import publish
 from sadcl.registry.stage_outputs import WEIGHTS, StageOutputs
@@ -46,15 +46,17 @@ def test_hubs_read_the_seven_figures_without_a_word_over_the_network(
     def refused(*args: object) -> None:
         raise AssertionError(f"a connection to {args[1:]}")
 
-    made = leave(tmp_path)
+    outputs = leave(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(socket, "getaddrinfo", refused)
-    (tmp_path / "README.md").write_text(card.render(made, "3", FACTS)["README.md"], encoding="utf-8")
+    (tmp_path / "README.md").write_text(card_files(outputs, "3", FACTS)["README.md"], encoding="utf-8")
     data = ModelCard.load(tmp_path / "README.md").data
     assert [result.metric_type for result in data.eval_results] == SEVEN
     first, last = data.eval_results[0], data.eval_results[-1]
-    assert first.metric_value == round(made.metrics["sadcl"]["mAP"], 2)
-    assert first.metric_args["interval_95"] == [round(end, 2) for end in made.verdict["intervals"]["mAP"]["model"][1:]]
+    assert first.metric_value == round(outputs.metrics["sadcl"]["mAP"], 2)
+    assert first.metric_args["interval_95"] == [
+        round(end, 2) for end in outputs.verdict["intervals"]["mAP"]["model"][1:]
+    ]
     assert last.metric_args["threshold"] == 0.5
     assert (first.task_type, first.dataset_name, first.dataset_split) == ("image-classification", "scenes", "test")
     assert (data.model_name, data.library_name, data.license) == ("sadcl-scenes", "sadcl", "apache-2.0")
@@ -62,7 +64,7 @@ def test_hubs_read_the_seven_figures_without_a_word_over_the_network(
 
 
 def test_it_tells_what_the_files_say(tmp_path: Path) -> None:
-    published = card.render(leave(tmp_path, published=PUBLISHED, thresholds=[0.25, 0.5, 0.75]), "3", FACTS)
+    published = card_files(leave(tmp_path, published=PUBLISHED, thresholds=[0.25, 0.5, 0.75]), "3", FACTS)
     text = published["README.md"]
     for sentence in (
         "# sadcl-scenes, version 3",
@@ -70,12 +72,12 @@ def test_it_tells_what_the_files_say(tmp_path: Path) -> None:
         "- Photos: 400 train, 100 select, 120 test.",
         "| SARL alone | SADCL, elsewhere |",
         "| top 3, CF1 |",
-        "Each label has a threshold of its own, fitted on the select split, from 0.25 to 0.75",
-        "1,234 parameters, and a file of 5,678 bytes.",
+        "Each label has its own threshold, fitted on the select split, from 0.25 to 0.75",
+        "1,234 parameters in a file of 5,678 bytes.",
         f"`{'c' * 40}`",
         "edited after that commit",
         "numpy 2.4.6, torch 2.13.0",
-        "- Fewer than 20 test photos show these labels, so their own figures say little: rare (5).",
+        "- Fewer than 20 test photos have these labels, so their own figures are uncertain: rare (5).",
     ):
         assert sentence in text
     assert re.search(r"\| mAP \| [\d.]+ \| [\d.]+\sto\s[\d.]+ \| [\d.]+ \| 85\.60 \|", text)
@@ -83,8 +85,8 @@ def test_it_tells_what_the_files_say(tmp_path: Path) -> None:
 
 
 def test_slices_stand_there_where_the_gate_judged_them(tmp_path: Path) -> None:
-    without = card.render(leave(tmp_path / "a", rules=[*RULES, SLICE]), "1", FACTS)["README.md"]
-    judged = card.render(leave(tmp_path / "b", rules=[*RULES, SLICE], champion=True), "1", FACTS)["README.md"]
+    without = card_files(leave(tmp_path / "a", rules=[*RULES, SLICE]), "1", FACTS)["README.md"]
+    judged = card_files(leave(tmp_path / "b", rules=[*RULES, SLICE], champion=True), "1", FACTS)["README.md"]
     assert "## Slices" not in without
     assert re.search(r"\| camera \| test photos \| mAP \|\n.*\n\| a\\\|b \| 60 \| [\d.]+ \|\n\| old \| 60 \|", judged)
     assert "None of 2 slices by camera is shown to have lost more" in judged
@@ -93,43 +95,43 @@ def test_slices_stand_there_where_the_gate_judged_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("full", [True, False])
 def test_no_heading_is_empty(tmp_path: Path, full: bool) -> None:
     more: dict[str, Any] = {"published": PUBLISHED, "thresholds": [0.5] * 3, "rules": [*RULES, SLICE], "champion": True}
-    made = leave(tmp_path, **(more if full else {}))
+    outputs = leave(tmp_path, **(more if full else {}))
     if not full:
-        made.verdict.pop("intervals")
+        outputs.verdict.pop("intervals")
         for name in ("cost", "threshold", "seen_in_training"):
-            made.metrics.pop(name)
-        made.metrics["sadcl"]["ECE"] = None
+            outputs.metrics.pop(name)
+        outputs.metrics["sadcl"]["ECE"] = None
         files.write_json(tmp_path / layout.VALIDATION, {"passed": True})
-    text = card.render(made, "1", FACTS if full else {})["README.md"]
+    text = card_files(outputs, "1", FACTS if full else {})["README.md"]
     assert not re.search(r"^## [^\n]*\n+(##|\Z)", text, re.MULTILINE)
     assert ("95 % interval" in text) == ("## Cost" in text) == ("elsewhere" in text) == full
     assert "None" not in text.replace("None of", "")
 
 
 def test_limits_name_what_the_figures_do_not_show(tmp_path: Path) -> None:
-    made = leave(tmp_path, classes=("cat", "dog", "unseen"), rare=0, rules=[{**RULES[0], "at_least": 100.0}])
-    made.metrics["seen_in_training"] = 7
+    outputs = leave(tmp_path, classes=("cat", "dog", "unseen"), rare=0, rules=[{**RULES[0], "at_least": 100.0}])
+    outputs.metrics["seen_in_training"] = 7
     files.write_json(tmp_path / layout.VALIDATION, {"passed": False})
-    limits = card.render(made, "1", FACTS)["README.md"].split("## Limits")[1].split("## ")[0]
-    assert "No test photo shows these labels, so nothing is known about them: unseen." in limits
-    assert "7 of the test photos were seen in training" in limits
-    assert "A rule of the gate ended as fail: mAP" in limits
+    limits = card_files(outputs, "1", FACTS)["README.md"].split("## Limits")[1].split("## ")[0]
+    assert "No test photo has these labels, so their quality is unknown: unseen." in limits
+    assert "7 test photos were seen in training" in limits
+    assert "A rule of the gate has the result fail: mAP" in limits
     assert "did not pass validation" in limits
 
 
 @pytest.mark.parametrize(
     ("backbone", "start", "licence", "words"),
     [
-        ("tf_efficientnet_lite0", "package", "apache-2.0", "are under apache-2.0, as NOTICE says"),
-        ("resnet101.tv_in1k", "timm", "bsd-3-clause", "are under bsd-3-clause, as timm says"),
-        ("resnet18", "random", "unknown", "started from nobody else's weights"),
+        ("tf_efficientnet_lite0", "package", "apache-2.0", "are under apache-2.0, according to NOTICE"),
+        ("resnet101.tv_in1k", "timm", "bsd-3-clause", "are under bsd-3-clause, according to timm"),
+        ("resnet18", "random", "unknown", "contains no weights of others"),
         ("resnet18", "models/a_b/weights.safetensors", "unknown", "is unknown: they came from a file"),
     ],
 )
 def test_a_licence_is_told_only_where_somebody_stated_one(
     tmp_path: Path, backbone: str, start: str, licence: str, words: str
 ) -> None:
-    text = card.render(leave(tmp_path, model={"backbone": backbone, "weights": start, "frozen": []}), "1", FACTS)[
+    text = card_files(leave(tmp_path, model={"backbone": backbone, "weights": start, "frozen": []}), "1", FACTS)[
         "README.md"
     ]
     assert ModelCard(text).data.license == licence
@@ -137,15 +139,15 @@ def test_a_licence_is_told_only_where_somebody_stated_one(
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
-    first, second = (card.render(leave(tmp_path / name, published=PUBLISHED), "1", FACTS) for name in "ab")
+    first, second = (card_files(leave(tmp_path / name, published=PUBLISHED), "1", FACTS) for name in "ab")
     assert first == second
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path) -> None:
     classes = ("<script>alert(1)</script>", "a|b `c` [x](javascript:y)", "- 1. # *x* &lt;")
     published = {"name": "<img src=x>|y", "figures": {"mAP": 1.0}}
-    made = leave(tmp_path, classes=classes, source="<b>|\n# evil", published=published)
-    rendered = card.render(made, "1", FACTS)
+    outputs = leave(tmp_path, classes=classes, source="<b>|\n# evil", published=published)
+    rendered = card_files(outputs, "1", FACTS)
     page = Page(rendered["card.html"])
     assert not {"script", "img", "a", "b", "link", "iframe"} & set(page.tags)
     assert page.tags.count("h1") == 1
@@ -173,7 +175,7 @@ def test_whatever_a_name_is_a_line_stays_a_line(name: str) -> None:
 
 
 def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
-    text = card.render(leave(tmp_path), "1", FACTS)["card.html"]
+    text = card_files(leave(tmp_path), "1", FACTS)["card.html"]
     assert "default-src 'none'" in text
     assert "<title>sadcl-scenes, version 1 · model card</title>" in text
     assert not re.search(r"src=|href=|@import|url\(", text)
@@ -190,8 +192,8 @@ def test_a_version_carries_its_card(project: Path, stages: Callable[..., None]) 
     assert "# tiny, version 1" in text
     assert "Gate: **pass**" in text
     assert "tiny, version 1" in Page(page).text
-    with store.connect() as client:
-        assert "README.md of the run is the model card" in client.get_model_version("tiny", "1").description
+    with connect() as client:
+        assert "README.md is the model card" in client.get_model_version("tiny", "1").description
 
 
 def test_the_card_follows_the_verdict_but_keeps_its_lineage(registered: Path, stages: Callable[..., None]) -> None:
@@ -226,7 +228,7 @@ def test_what_a_killed_call_left_out_comes_with_the_next_one(killed: None, stage
 def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(killed: None, stages: Callable[..., None]) -> None:
     stages(verdict="fail")
     assert publish().alias is None
-    with store.connect() as client:
+    with connect() as client:
         assert client.get_model_version("tiny", "1").tags[schema.VERDICT] == "fail"
 
 
@@ -259,6 +261,10 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
 
+def card_files(outputs: StageOutputs, version: str, lineage: dict[str, str]) -> dict[str, str]:
+    return card.render(card.collect(outputs), version, lineage)
+
+
 def leave(
     root: Path,
     classes: tuple[str, ...] = ("cat", "dog", "rare"),
@@ -271,11 +277,11 @@ def leave(
     rare: int = 5,
 ) -> StageOutputs:
     """What the stages leave of a model with three classes, figures and verdict by the project's own code."""
-    told = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text(encoding="utf-8"))
-    told["gate"] = {"rules": rules, "published": published}
-    told["model"] |= model or {}
-    told["ingest"]["source"] = source
-    network = params.Model.model_validate(told["model"])
+    recipe = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text(encoding="utf-8"))
+    recipe["gate"] = {"rules": rules, "published": published}
+    recipe["model"] |= model or {}
+    recipe["ingest"]["source"] = source
+    network = params.Model.model_validate(recipe["model"])
     head = {
         "stage": "train", "classes": list(classes), "model": network.model_dump(mode="json"),
         "preprocessing": {"side": network.side, "mean": list(network.mean), "std": list(network.std)},
@@ -283,19 +289,19 @@ def leave(
         "device": "cpu (2 threads)", "precision": "32-true", "seed": 1,
     }  # fmt: skip
     checkpoint.save(root / WEIGHTS, {"ema.network.x": torch.zeros(1)}, head)
-    found = _scores(classes, rare)
-    score_files.write_scores(root / layout.SCORES, found)
+    scores = _scores(classes, rare)
+    score_files.write_scores(root / layout.SCORES, scores)
     files.write_json(root / layout.VALIDATION, {"passed": True, "images": {"train": 400, "select": 100, "test": 120}})
-    metrics = summary(found, 0.5, "ema")
+    metrics = summary(scores, 0.5, "ema")
     reigning = Champion("sadcl-scenes-production", "1", "9" * 64) if champion else None
-    logits = {"champion": found.logits["sarl"]} if champion else {}
+    logits = {"champion": scores.logits["sarl"]} if champion else {}
     rival = Scores(
-        found.ids, found.sha256, classes, found.targets, found.ignored, found.slices, logits,
-        {**found.digests, "weights": "9" * 64}, {"champion": 0},
-    ) if champion else score_files.nothing(classes=classes)  # fmt: skip
-    gate = params.Gate.model_validate(told["gate"])
-    judged = verdict(gate, 0.5, found, metrics, rival, reigning)
-    return StageOutputs(root, told, "sadcl-scenes", 1, WEIGHTS, found.digests["weights"], metrics, judged)
+        scores.ids, scores.sha256, classes, scores.targets, scores.ignored, scores.slices, logits,
+        {**scores.digests, "weights": "9" * 64}, {"champion": 0},
+    ) if champion else score_files.empty_scores(classes=classes)  # fmt: skip
+    gate = params.Gate.model_validate(recipe["gate"])
+    judged = verdict(gate, 0.5, scores, metrics, rival, reigning)
+    return StageOutputs(root, recipe, "sadcl-scenes", 1, WEIGHTS, scores.digests["weights"], metrics, judged)
 
 
 def _scores(classes: tuple[str, ...], rare: int) -> Scores:
@@ -316,7 +322,7 @@ def _scores(classes: tuple[str, ...], rare: int) -> Scores:
 
 def _shown() -> tuple[str, str]:
     """Card and page of version 1, as they come from the registry."""
-    with store.connect() as client:
+    with connect() as client:
         run = client.get_model_version("tiny", "1").run_id
         paths = [Path(client.download_artifacts(run, name)) for name in ("README.md", "card.html")]
         text, page = (path.read_text(encoding="utf-8") for path in paths)

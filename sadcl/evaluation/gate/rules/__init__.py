@@ -1,4 +1,4 @@
-"""The gate's rules: a file for each kind, and a line here."""
+"""The gate's rules: one file for each kind, and one line in ``RULES``."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a model costs those who keep and serve it."""
+"""Rule ``cost``: bytes and parameters of a model."""
 
 from dataclasses import replace
 
@@ -8,32 +8,33 @@ from sadcl.evaluation.gate.results import FAIL, NOT_APPLICABLE, PASS, REFUSED, R
 
 
 def cost(rule: params.Cost, evidence: Evidence) -> RuleResult:
-    """Whether the model has no more bytes, or parameters, than a bound or so many times the champion's."""
+    """Judge whether the model has no more bytes (or parameters) than a bound, or than a multiple of the champion's."""
     if (rule.at_most is None) == (rule.times is None):
-        return RuleResult(REFUSED, f"{rule.of}: the rule needs one bound, at_most or times, but it has {_given(rule)}.")
-    value, theirs = evidence.cost.get("model", {}).get(rule.of), evidence.cost.get("champion", {}).get(rule.of)
+        bounds = "none" if rule.at_most is None else "both"
+        return RuleResult(REFUSED, f"{rule.of}: the rule needs one bound, at_most or times, but it has {bounds}.")
+    value, baseline = evidence.cost.get("model", {}).get(rule.of), evidence.cost.get("champion", {}).get(rule.of)
     if value is None or isinstance(evidence.model, Refusal):
-        reason = evidence.model.reason if isinstance(evidence.model, Refusal) else "nobody noted how many the model has"
+        reason = evidence.model.reason if isinstance(evidence.model, Refusal) else "the model's number is not recorded"
         return RuleResult(REFUSED, f"{rule.of} cannot be judged: {reason.rstrip('.')}.")
     if rule.at_most is not None:
-        return _held(rule, value, rule.at_most, f"{rule.at_most:,.0f}")
+        return _compare(rule, value, rule.at_most, f"{rule.at_most:,.0f}")
     if isinstance(evidence.champion, NotApplicable):
         reason = evidence.champion.reason
         return RuleResult(NOT_APPLICABLE, f"{rule.of} are not compared with a champion: {reason}.", value)
-    if theirs is None or isinstance(evidence.champion, Refusal):
-        reason = evidence.champion.reason if isinstance(evidence.champion, Refusal) else "nobody noted the champion's"
+    if baseline is None or isinstance(evidence.champion, Refusal):
+        reason = (
+            evidence.champion.reason
+            if isinstance(evidence.champion, Refusal)
+            else "the champion's number is not recorded"
+        )
         return RuleResult(REFUSED, f"{rule.of} cannot be judged: {reason.rstrip('.')}.", value)
-    limit = (rule.times or 0) * theirs
+    limit = (rule.times or 0) * baseline
     return replace(
-        _held(rule, value, limit, f"{limit:,.0f}, {rule.times:g} times the champion's {theirs:,}"), bound=theirs
+        _compare(rule, value, limit, f"{limit:,.0f}, {rule.times:g} times the champion's {baseline:,}"), bound=baseline
     )
 
 
-def _held(rule: params.Cost, value: int, limit: float, bound: str) -> RuleResult:
+def _compare(rule: params.Cost, value: int, limit: float, bound: str) -> RuleResult:
     holds = value <= limit
     words = f"The model has {value:,} {rule.of}, which is {'not ' if holds else ''}above {bound}."
     return RuleResult(PASS if holds else FAIL, words, value, limit)
-
-
-def _given(rule: params.Cost) -> str:
-    return "none" if rule.at_most is None else "both"

@@ -1,4 +1,4 @@
-"""No class loses more than so much against the champion."""
+"""Rule ``per class``: no class loses more AP than the margin against the champion."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from sadcl.evaluation.gate.rules.simultaneous import Comparisons, none_lost
 
 
 def per_class(rule: params.PerClass, evidence: Evidence) -> RuleResult:
-    """Whether some class is shown to have lost more AP than the margin.
+    """Judge whether any class has lost more AP than the margin.
 
-    Classes with few test images are not judged, which is said: their resamples say too little.
+    Classes with few test images are not judged, since their resamples vary too little; the sentence counts them.
     """
     both = compared(evidence, "AP of each class")
     if isinstance(both, RuleResult):

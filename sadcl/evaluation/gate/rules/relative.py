@@ -1,4 +1,4 @@
-"""A figure against the champion's on the same images."""
+"""Rule ``relative``: a metric against the champion's on the same images."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, Bound, RuleRe
 
 
 def relative(rule: params.Relative, evidence: Evidence) -> RuleResult:
-    """Whether a figure is not worse than the champion's by more than the margin; a margin of 0 asks for no loss at all.
+    """Judge whether a metric is worse than the champion's by no more than the margin; a margin of 0 allows no loss.
 
-    Both are resampled alike, so what makes some images easy for both is no noise of their difference.
+    Both are on the same resamples, so images that are easy for both models add no noise to the difference.
     """
     model, champion = evidence.model, evidence.champion
     value, bound = known(model, rule.metric), known(champion, rule.metric)
@@ -20,14 +20,14 @@ def relative(rule: params.Relative, evidence: Evidence) -> RuleResult:
         return RuleResult(NOT_APPLICABLE, f"{rule.metric} is not compared with a champion: {champion.reason}.", value)
     if bound is None or not isinstance(champion, Sample):
         return RuleResult(REFUSED, why_unknown("the champion", champion, rule.metric), value)
-    ours, theirs = numbers(value, bound)
+    shown_value, shown_bound = numbers(value, bound)
     lower = rule.metric not in LOWER_IS_BETTER
     limit = Bound(0.0 - rule.margin if lower else rule.margin, lower, rule.by == "interval")
-    held = hold(
-        f"{rule.metric} {ours} less the champion's {theirs}:",
+    result = hold(
+        f"{rule.metric} {shown_value} less the champion's {shown_bound}:",
         model.over(champion, rule.metric),
         limit,
         evidence.images,
         "+",
     )
-    return replace(held, value=value, bound=bound)
+    return replace(result, value=value, bound=bound)

@@ -1,4 +1,4 @@
-"""Many differences at once, without a false alarm: the classes of a model, the slices of its test images."""
+"""Simultaneous comparison of many differences (classes, slices) with one family-wise error rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from sadcl.evaluation.bootstrap import FloatArray
 from sadcl.evaluation.gate.results import FAIL, PASS, RuleResult
 
 LEVEL = 0.95
-"""How often no part at all is accused, where none has lost more than the margin."""
+"""Probability of no false alarm in any part, where none has lost more than the margin."""
 NAMED = 3
-"""Parts that the words name."""
+"""Most parts that the sentence names."""
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """How much more a model scores than the champion, part by part.
+    """Differences between model and champion, part by part.
 
     Attributes:
         names: K names.
         change: [K], percentage points.
-        draws: the same on resamples [K, R].
-        bias: how many times the resamples' mean distance from the change is taken off it.
-        wider: factors of the intervals' arms [K].
+        draws: differences on resamples [K, R].
+        bias: how many times the resamples' mean difference from the change is subtracted from it.
+        wider: factors of the intervals' half-widths [K].
     """
 
     names: Sequence[str]
@@ -34,17 +34,17 @@ class Comparisons:
 
 
 def none_lost(parts: Comparisons, margin: float, noun: str, metric: str, left_out: str) -> RuleResult:
-    """Whether some part is shown to have lost more than the margin.
+    """Judge whether any part has lost more than the margin.
 
-    Of 80 parts two would seem to lose by chance alone if each had an interval of its own, so all are held against one
-    that is as wide as the worst of them needs (the bootstrap's largest standardised deviation over all parts, Romano
-    and Wolf 2005). It passes where none is shown to have lost; that is less than to show that none has.
+    With an interval for each part, two of 80 would seem to lose by chance alone. So all intervals are as wide as the
+    largest standardised deviation over all parts needs (Romano and Wolf 2005). The rule passes where no loss is shown,
+    which is less than to show that there is none.
 
     Args:
         parts: at least one.
         margin: in percentage points.
         noun: of parts, in the plural.
-        metric: what they may lose.
+        metric: name of the metric that they may lose.
         left_out: a sentence on parts that are not judged; may be empty.
     """
     low, high = _intervals(parts)
@@ -66,10 +66,11 @@ def none_lost(parts: Comparisons, margin: float, noun: str, metric: str, left_ou
 
 
 def _intervals(parts: Comparisons) -> tuple[FloatArray, FloatArray]:
-    """[K] and [K], which all hold at once."""
+    """Lower and upper ends [K] of intervals that hold simultaneously."""
     centre = np.nanmean(parts.draws, axis=1)
+    # the floor keeps a part whose resamples do not vary from dividing by 0
     error = np.maximum(np.nanstd(parts.draws, axis=1, ddof=1), np.finfo(float).tiny)
-    apart = np.abs(parts.draws - centre[:, None]) / error[:, None]
-    arm = parts.wider * error * np.nanquantile(np.nanmax(apart, axis=0), LEVEL)
+    deviation = np.abs(parts.draws - centre[:, None]) / error[:, None]
+    half_width = parts.wider * error * np.nanquantile(np.nanmax(deviation, axis=0), LEVEL)
     middle = parts.change - parts.bias * (centre - parts.change)
-    return middle - arm, middle + arm
+    return middle - half_width, middle + half_width

@@ -1,4 +1,4 @@
-"""No slice of the test images loses more than so much against the champion."""
+"""Rule ``slice``: no slice of the test images loses more of a metric than the margin against the champion."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,13 +14,13 @@ from sadcl.evaluation.gate.results import NOT_APPLICABLE, REFUSED, RuleResult
 from sadcl.evaluation.gate.rules.simultaneous import Comparisons, none_lost
 
 MANY = 8
-"""A column with more numbers than this is cut at its quartiles."""
+"""Most different numbers of a column that are slices of their own; more are cut at the quartiles."""
 
 
 def slices(rule: params.Slice, evidence: Evidence) -> RuleResult:
-    """Whether some slice of a column is shown to have lost more of a figure than the margin.
+    """Judge whether any slice of a column has lost more of a metric than the margin.
 
-    Slices with few images, or with none that the figure needs, are not judged, which is said.
+    Slices with few images, or without labels, are not judged; the sentence counts them.
     """
     both = compared(evidence, f"{rule.metric} by {rule.column}")
     if isinstance(both, RuleResult):
@@ -28,15 +28,15 @@ def slices(rule: params.Slice, evidence: Evidence) -> RuleResult:
     if rule.metric not in both[0].figures:
         return RuleResult(REFUSED, why_unknown("the model", both[0], rule.metric))
     if rule.column not in evidence.columns:
-        there = ", ".join(evidence.columns)
-        return RuleResult(REFUSED, f"The test images have no column {rule.column} to slice by; they have {there}.")
+        known = ", ".join(evidence.columns)
+        return RuleResult(REFUSED, f"The test images have no column {rule.column} to slice by; they have {known}.")
     assert evidence.part is not None
-    found = groups(evidence.columns[rule.column])
-    pairs = {name: evidence.part(rows) for name, rows in found.items() if rows.sum() >= rule.min_images}
+    masks = groups(evidence.columns[rule.column])
+    pairs = {name: evidence.part(rows) for name, rows in masks.items() if rows.sum() >= rule.min_images}
     judged = {
-        name: pair for name, pair in pairs.items() if np.isfinite([one.figures[rule.metric] for one in pair]).all()
+        name: pair for name, pair in pairs.items() if np.isfinite([side.figures[rule.metric] for side in pair]).all()
     }
-    few = len(found) - len(judged)
+    few = len(masks) - len(judged)
     left_out = f" {few} with fewer than {rule.min_images} images, or without labels, not judged." if few else ""
     if not judged:
         return RuleResult(
@@ -46,27 +46,27 @@ def slices(rule: params.Slice, evidence: Evidence) -> RuleResult:
 
 
 def _parts(metric: str, judged: dict[str, tuple[Sample, Sample]]) -> Comparisons:
-    change = np.array([ours.figures[metric] - theirs.figures[metric] for ours, theirs in judged.values()])
-    draws = np.array([ours.draws[metric] - theirs.draws[metric] for ours, theirs in judged.values()])
+    change = np.array([model.figures[metric] - champion.figures[metric] for model, champion in judged.values()])
+    draws = np.array([model.draws[metric] - champion.draws[metric] for model, champion in judged.values()])
     if metric in LOWER_IS_BETTER:
         change, draws = -change, -draws
     if metric != "mAP":
         return Comparisons(list(judged), change, draws, 1.0, np.ones(len(change)))
-    arms = np.array([interval_width_factor(typical(ours.positives)) for ours, _ in judged.values()])
-    return Comparisons(list(judged), change, draws, AP_BIAS, arms)
+    wider = np.array([interval_width_factor(typical(model.positives)) for model, _ in judged.values()])
+    return Comparisons(list(judged), change, draws, AP_BIAS, wider)
 
 
 def groups(column: Sequence[Any]) -> dict[str, NDArray[np.bool_]]:
-    """Rows [N] of each value of a column, in order; many numbers are cut at their quartiles.
+    """Compute a mask [N] for each value of a column, in order; many numbers are cut at their quartiles.
 
     Args:
-        column: strings or numbers [N]; None where nothing is known.
+        column: strings or numbers [N]; None or NaN where the value is unknown.
     """
     numbers = [value for value in column if isinstance(value, int | float) and value == value]
     values = {value for value in column if value is not None and value == value}
     if len(values) <= MANY or len(numbers) < len(values):
         named = {value: f"{value:g}" if isinstance(value, int | float) else str(value) for value in values}
-        rows = {named[value]: np.array([one == value for one in column]) for value in sorted(values, key=_sortable)}
+        rows = {named[value]: np.array([entry == value for entry in column]) for value in sorted(values, key=_sortable)}
     else:
         line = np.array([np.nan if value is None else float(value) for value in column])
         ends = sorted({float(end) for end in np.nanquantile(line, [0.25, 0.5, 0.75])})

@@ -1,0 +1,34 @@
+"""Creation of a project in an empty folder."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sadcl import files, pipeline
+from sadcl.errors import SadclError
+
+
+def test_start_in_a_folder_with_other_files(tmp_path: Path) -> None:
+    (tmp_path / "thesis.doc").touch()
+    with pytest.raises(SadclError, match=r"not empty: it contains thesis\.doc.*start in an empty one"):
+        pipeline.start(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.doc"]
+
+
+def test_start_next_to_the_photos_to_add_keeps_existing_files(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / ".gitignore").write_text("/mine/\n")
+    assert "Created a project" in pipeline.start(tmp_path, besides=[tmp_path / "photos/2026"])
+    assert (tmp_path / ".gitignore").read_text().startswith("/mine/\n")
+    assert files.read_json(tmp_path / "data/accepted.json") is None
+    assert pipeline.start(tmp_path) == ""
+
+
+def test_stages_of_a_new_project_depend_on_digests_of_code(tmp_path: Path) -> None:
+    pipeline.start(tmp_path)
+    stages = yaml.safe_load((tmp_path / "dvc.yaml").read_text())["stages"]
+    assert files.read_json(tmp_path / "sadcl.json")["code"].keys() == stages.keys()
+    for name, stage in stages.items():
+        assert {"sadcl.json": [f"code.{name}"]} in stage["params"]
+        assert not [dep for dep in stage["deps"] if dep.startswith("sadcl/")]

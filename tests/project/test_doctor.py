@@ -1,0 +1,62 @@
+"""Problems that ``sadcl doctor`` reports."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sadcl.model import device
+from sadcl.project import doctor
+from tests.paths import REPOSITORY
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_no_processor_emulates_float32_and_float64(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    assert not device.slow(precision)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_emulated_precision(precision: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    recipe = (
+        (REPOSITORY / "recipes/scenes.yaml").read_text().replace("precision: 32-true", f"precision: {precision}", 1)
+    )
+    (folder / "params.yaml").write_text(recipe)
+    emulated = precision == "16-mixed" or not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    warnings = [line for line in doctor.diagnose() if "pretrain.precision" in line]
+    assert len(warnings) == emulated
+    assert not [line for line in doctor.diagnose() if "train.precision" in line.replace("pretrain", "")]
+
+
+def test_untracked_source(folder: Path) -> None:
+    (folder / "params.yaml").write_text((REPOSITORY / "recipes/scenes.yaml").read_text())
+    (folder / "data/raw/scenes").mkdir(parents=True)
+    assert any("dvc add data/raw/scenes" in line for line in doctor.diagnose())
+    (folder / "data/raw/scenes.dvc").touch()
+    assert not any("dvc add" in line for line in doctor.diagnose())
+
+
+def test_source_behind_a_link(folder: Path) -> None:
+    (folder / "params.yaml").write_text((REPOSITORY / "recipes/scenes.yaml").read_text())
+    (folder / "photos").mkdir()
+    (folder / "data/raw").mkdir(parents=True)
+    (folder / "data/raw/scenes").symlink_to("../../photos")
+    assert any("data/raw/scenes is a link" in line for line in doctor.diagnose())
+
+
+def test_folder_without_a_project_and_settings(folder: Path) -> None:
+    problems = "\n".join(doctor.diagnose())
+    for part in (
+        "no dvc.yaml here",
+        "not a git repository",
+        "DVC is not set up",
+        "There are no settings (params.yaml)",
+    ):
+        assert problems.count(part) == 1
