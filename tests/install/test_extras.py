@@ -82,7 +82,7 @@ def test_core_has_the_method_and_predicts_from_a_weights_file(folder: Path) -> N
 
 def test_core_needs_no_project_for_doctor(folder: Path) -> None:
     result = core_only(folder, "doctor")
-    assert (result.returncode, result.stdout) == (0, "Nothing is missing.\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "There are no problems.\n"), result.stderr
 
 
 @pytest.mark.parametrize(
