@@ -15,6 +15,7 @@ import sadcl
 from sadcl import extras, params
 from sadcl.errors import SadclError
 from sadcl.model.network import Network
+from sadcl.project import doctor
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
 
@@ -81,7 +82,7 @@ def test_core_has_the_method_and_predicts_from_a_weights_file(folder: Path) -> N
 
 def test_core_needs_no_project_for_doctor(folder: Path) -> None:
     result = core_only(folder, "doctor")
-    assert (result.returncode, result.stdout) == (0, "Nothing is missing.\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "There are no problems.\n"), result.stderr
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,36 @@ def test_a_library_that_does_not_load_says_why(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delitem(sys.modules, "cleanlab", raising=False)
     with pytest.raises(SadclError, match=r"needs cleanlab, which cannot be loaded \(libc is too old\)"):
         extras.load("cleanlab")
+
+
+METADATA = """Metadata-Version: 2.4
+Name: sadcl
+Version: 0.1.0
+Requires-Dist: absent-core
+Requires-Dist: absent-elsewhere; python_version < "3"
+Provides-Extra: pipeline
+Requires-Dist: numpy<1; extra == "pipeline"
+Requires-Dist: absent-pipeline; extra == "pipeline"
+Provides-Extra: export
+Requires-Dist: absent-export; extra == "export"
+"""
+
+
+@pytest.mark.parametrize("project", [False, True])
+def test_doctor_asks_for_the_core_and_in_a_project_for_the_pipeline(
+    project: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sadcl-0.1.0.dist-info").mkdir()
+    (tmp_path / "sadcl-0.1.0.dist-info/METADATA").write_text(METADATA)
+    if project:
+        (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    findings = "\n".join(doctor.diagnose())
+    assert "absent-core is missing; run `pip install sadcl`." in findings
+    assert "but sadcl needs <1; run `pip install 'sadcl[pipeline]'`." in findings
+    assert ("absent-pipeline is missing; run `pip install 'sadcl[pipeline]'`." in findings) == project
+    assert "absent-e" not in findings
 
 
 def imports(file: Path) -> set[str]:
