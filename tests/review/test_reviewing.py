@@ -128,7 +128,7 @@ def test_the_very_first_champion_is_named_as_such(begun: Path) -> None:
     assert "There is no champion to compare with." in browser.get("/versions/1").text
     refused = browser.send("/versions/1", "/versions/1", action="approve", reason="good")
     assert refused.status_code == 409
-    assert "There is no champion yet to compare with" in refused.text
+    assert "Add --first if this version is to be the first one" in refused.text
     assert ">good</textarea>" in refused.text
     assert browser.send("/versions/1", "/versions/1", action="approve", reason="good", first="yes").status_code == 200
     assert champion(begun) == (FIRST, None)
