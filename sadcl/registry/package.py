@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent.parent
 CODE = Path(__file__).with_name("pyfunc_model.py")
-REQUIRED = (*lineage.PACKAGES, "psutil", "pyyaml", "rich")
+REQUIRED = (*lineage.PACKAGES, "packaging", "psutil", "pyyaml", "rich")
 """Distributions that a process needs to predict with the package that the model carries."""
 
 

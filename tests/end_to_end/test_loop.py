@@ -19,7 +19,7 @@ SIZES = {"train": 60, "select": 20, "test": 24}
 MAKE = f"""
 from pathlib import Path
 from sadcl.data import synthetic
-synthetic.make(Path("data/raw/scenes"), 7, {SIZES!r})
+synthetic.generate(Path("data/raw/scenes"), 7, {SIZES!r})
 """
 
 

@@ -144,7 +144,7 @@ def test_many_classes_with_odd_names_are_drawn(make: Make) -> None:
         ({"labels": ("cat",)}, "too few"),
         ({"classes": 1}, "too few"),
         ({"out": "drawing.svg"}, "PNG"),
-        ({"model": "nowhere"}, "no weights"),
+        ({"model": "nowhere"}, "weights file is missing"),
         ({"shards": "nowhere"}, "nowhere"),
     ],
 )

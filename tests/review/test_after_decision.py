@@ -16,7 +16,6 @@ from sadcl.evaluation.gate import champion as shadow
 from sadcl.registry.audit import log
 from sadcl.registry.promote import reject
 from sadcl.review import after_decision
-from tests.flows.conftest import server  # noqa: F401 - a fixture
 from tests.flows.test_retrain import pages
 from tests.registry.conftest import World, networks, place, reign, states, world  # noqa: F401 - fixtures
 

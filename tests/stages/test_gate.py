@@ -87,12 +87,12 @@ def test_anybody_can_check_the_verdict_byte_for_byte(project):
     assert recheck.describe()[0].startswith("The model passes")
     text = (project / "reports/verdict.json").read_text()
     (project / "reports/verdict.json").write_text(text.replace("pass", "fail"))
-    with pytest.raises(SadclError, match="another verdict"):
+    with pytest.raises(SadclError, match="The verdict does not follow"):
         recheck.recheck()
     (project / "reports/verdict.json").write_text(text)
     model = scores.read_scores("reports/scores.parquet")
     scores.write_scores("reports/scores.parquet", replace(model, logits={"sadcl": -model.logits["sadcl"]}))
-    with pytest.raises(SadclError, match="another verdict"):
+    with pytest.raises(SadclError, match="The verdict does not follow"):
         recheck.recheck()
 
 
