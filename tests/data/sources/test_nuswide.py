@@ -82,7 +82,7 @@ def test_missing_photos_are_reported_and_skipped_but_count_for_the_protocol(
         f"actor/{name}.jpg" for name in ("0000_Test", "0000_Train", "0002_Test", "0003_Train")
     ]
     assert table.protocol["train"]["images"] == 2
-    with pytest.raises(SadclError, match=r"it has 3 .* and these are 4 "):
+    with pytest.raises(SadclError, match=r"expected 3 .* but the source has 4 "):
         ingested(root, protocol=protocol)
 
 
