@@ -62,14 +62,14 @@ def score_test(
         raise SadclError("The model for use comes from other weights than stage 2's", where=served, fix=fix)
     # stage 2 starts from stage 1's weights, so it has seen the photos of both
     both, alone = _seen(test, used, head, first), _seen(test, first)
-    seen = {"sadcl": both, "sadcl_other": both, "sarl": alone}
+    training_overlap = {"sadcl": both, "sadcl_other": both, "sarl": alone}
     digests = {
         "weights": files.digest(served),
         "train_weights": files.digest(train),
         "pretrain_weights": files.digest(pretrain),
         "preprocessing": files.digest_of(head["preprocessing"]),
     }
-    scores = _scores(test, logits, seen, digests)
+    scores = _scores(test, logits, training_overlap, digests)
     return replace(scores, cost={"sadcl": _cost(served, head)}, decisions=_decisions("sadcl", used))
 
 
@@ -135,7 +135,7 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
         "classes_without_positives": [scores.classes[j] for j in without],
         "chosen": chosen,
         "threshold": threshold,
-        "seen_in_training": scores.seen["sadcl"],
+        "seen_in_training": scores.training_overlap["sadcl"],
         "cost": scores.cost["sadcl"],
         "device": device.describe(device.pick()),
         "digests": scores.digests,
@@ -226,11 +226,13 @@ def _seen(test: Shards, *heads: Head) -> int:
 
 
 def _scores(
-    test: Shards, logits: dict[str, NDArray[np.float32]], seen: dict[str, int], digests: dict[str, str]
+    test: Shards, logits: dict[str, NDArray[np.float32]], training_overlap: dict[str, int], digests: dict[str, str]
 ) -> Scores:
     ids, sha256, classes = list(test.ids), list(test.sha256), tuple(test.classes)
     truth = Scores(ids, sha256, classes, np.asarray(test.targets), np.asarray(test.ignored))
     # the gate compares these before it compares scores
     data_digests = {"test_list": test.list_digest, "shards": test.digest, "labels": truth.labels_digest()}
     slices = {SIZE: test.longer_sides, **test.slices}
-    return replace(truth, slices=slices, logits=logits, digests={**digests, **data_digests}, seen=seen)
+    return replace(
+        truth, slices=slices, logits=logits, digests={**digests, **data_digests}, training_overlap=training_overlap
+    )

@@ -27,7 +27,7 @@ class ThresholdFigures(TypedDict):
 
 
 class Figures(ThresholdFigures):
-    """What ``evaluate`` returns; AP [C] is NaN for the classes in ``classes_without_positives``."""
+    """Metrics of ``evaluate``; AP [C] is NaN for the classes in ``classes_without_positives``."""
 
     mAP: float
     top3: ThresholdFigures

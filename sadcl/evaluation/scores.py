@@ -34,7 +34,7 @@ class Scores:
         slices: values [N] of each slice column.
         logits: float32 [N, C] by name of the model; those of a model on corrupted photos as ``sadcl@blur``.
         digests: of all that the scores depend on, by name: ``weights``, ``test_list``, ``labels``, ``shards``, ...
-        seen: by name of the model, how many of the images were in its training.
+        training_overlap: by name of the model, how many of the images were in its training.
         cost: by name of the model, bytes and parameters of its file.
         decisions: by name of the model, its calibration and thresholds; without them labels need a sigmoid above 0.5.
         refused: the reason where scores are missing that should exist; None otherwise.
@@ -48,7 +48,7 @@ class Scores:
     slices: dict[str, list[Any]] = field(default_factory=dict)
     logits: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
-    seen: dict[str, int] = field(default_factory=dict)
+    training_overlap: dict[str, int] = field(default_factory=dict)
     cost: dict[str, dict[str, int]] = field(default_factory=dict)
     decisions: dict[str, Calibration] = field(default_factory=dict)
     refused: str | None = None
@@ -152,7 +152,8 @@ def write_scores(path: str | Path, scores: Scores) -> None:
         **{_LOGITS + name: _lists(values) for name, values in scores.logits.items()},
     }
     # in the file's metadata: scores can't be separated from what they depend on
-    about = {name: getattr(scores, name) for name in ("classes", "digests", "seen", "cost", "refused")}
+    about = {name: getattr(scores, name) for name in ("classes", "digests", "cost", "refused")}
+    about["seen"] = scores.training_overlap  # the key in files
     about["decisions"] = {name: fitted.as_lists() for name, fitted in scores.decisions.items()}
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False)})
     with files.atomic_write(path) as temporary_path:
@@ -193,7 +194,7 @@ def _scores(table: pa.Table) -> Scores:
         slices={name: table[_SLICE + name].to_pylist() for name in _named(table, _SLICE)},
         logits={name: _rows(table[_LOGITS + name], width) for name in _named(table, _LOGITS)},
         digests=dict(about["digests"]),
-        seen=dict(about["seen"]),
+        training_overlap=dict(about["seen"]),
         cost=dict(about.get("cost", {})),
         refused=about["refused"],
         decisions={name: Calibration.of(lists) for name, lists in about.get("decisions", {}).items()},

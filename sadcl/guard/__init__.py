@@ -1,4 +1,4 @@
-"""What MLflow's server itself refuses and notes, whoever asks and however.
+"""Plug-in of MLflow's server: refuses changes against the rules and records all others, however they are requested.
 
 Only the server's process loads this package, and it imports MLflow at once.
 """

@@ -83,7 +83,7 @@ def _require_eligible(candidate: ModelVersion, champion: ModelVersion | None, de
     rejection, champion_tags = decision.rejection(candidate), None if champion is None else champion.tags
     digest, action = decided.get("verdict"), decided["action"]
     for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
-        raise Refused(f"{objection.what} ({lookup.model_uri(candidate)})")
+        raise Refused(f"{objection.sentence} ({lookup.model_uri(candidate)})")
 
 
 def _was_champion(version: ModelVersion) -> bool:

@@ -24,7 +24,7 @@ class Absolute(Section):
     margin: Points = Field(ge=0, allow_inf_nan=False, default=0.0)
     """How far the metric may miss its bound."""
     by: Literal["interval", "value"] = "interval"
-    """What has to be within the bound: the whole 95 % interval (else the gate is undecided), or the value alone."""
+    """Part that must keep the bound: the whole 95 % interval (else the gate is undecided), or the value alone."""
 
 
 class Relative(Section):
@@ -37,7 +37,7 @@ class Relative(Section):
     margin: Points = Field(ge=0, allow_inf_nan=False, default=0.0)
     """How much worse than the champion's the metric may be."""
     by: Literal["interval", "value"] = "interval"
-    """What has to be within the margin: the whole 95 % interval of the difference (else the gate is undecided), or
+    """Part that must keep the margin: the whole 95 % interval of the difference (else the gate is undecided), or
     the difference alone."""
 
 
@@ -74,7 +74,7 @@ class Cost(Section):
     kind: Literal["cost"]
     """Kind of the rule."""
     of: Literal["bytes", "parameters"]
-    """What is counted."""
+    """Quantity that the rule bounds: size of the file, or number of parameters."""
     at_most: float | None = Field(gt=0, allow_inf_nan=False, default=None)
     """Upper bound of the count."""
     times: float | None = Field(gt=0, allow_inf_nan=False, default=None)

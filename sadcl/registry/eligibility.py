@@ -23,17 +23,21 @@ class Objection:
 
     Attributes:
         rule: the rule that objects, one of this module's constants.
-        what: the reason as a sentence, without a full stop.
+        sentence: the reason as a sentence, without a full stop.
         fix: what to do next, without a full stop; empty where nothing helps.
     """
 
     rule: str
-    what: str
+    sentence: str
     fix: str = ""
 
 
 def objections(
-    candidate: Tags, champion: Tags | None, rejection: Mapping[str, Any], seen: str | None, action: str = schema.PROMOTE
+    candidate: Tags,
+    champion: Tags | None,
+    rejection: Mapping[str, Any],
+    verdict_digest: str | None,
+    action: str = schema.PROMOTE,
 ) -> list[Objection]:
     """Every objection to a decision, the most urgent first.
 
@@ -41,24 +45,24 @@ def objections(
         candidate: tags of the registered version.
         champion: tags of the champion; None where there is none.
         rejection: the rejection that stands on the candidate, as ``decision.rejection`` gives it; empty without one.
-        seen: digest of the verdict that the decision stands on; None where the version had none.
+        verdict_digest: digest of the verdict that the decision stands on; None where the version had none.
         action: ``promote``, ``reject`` or ``rollback``. A rollback returns to a version that production has approved
             before, so today's verdict does not count; a version that did not pass may still be rejected.
     """
     rules = [_rejected(rejection)]
     if action != schema.ROLLBACK:
-        rules = [_unstable(candidate, seen), *rules, _champion_itself(candidate, champion)]
+        rules = [_unstable(candidate, verdict_digest), *rules, _champion_itself(candidate, champion)]
     if action == schema.PROMOTE:
         rules += [_not_passed(candidate), _outdated(candidate, champion)]
     return [objection for rule in rules for objection in rule]
 
 
-def _unstable(candidate: Tags, seen: str | None) -> Iterator[Objection]:
+def _unstable(candidate: Tags, verdict_digest: str | None) -> Iterator[Objection]:
     """The verdict is being written, or is another one than the reviewer read."""
     digest = candidate.get(schema.VERDICT_DIGEST)
     if digest == "":  # `sadcl register` empties the digest first and writes it last
         yield Objection(BEING_JUDGED, "A new verdict on this version is being registered", "Try again in a moment")
-    elif seen != digest:
+    elif verdict_digest != digest:
         yield Objection(
             VERDICT_CHANGED, "The verdict has changed since you looked at it", "Read the new verdict, then decide"
         )
@@ -66,8 +70,10 @@ def _unstable(candidate: Tags, seen: str | None) -> Iterator[Objection]:
 
 def _rejected(rejection: Mapping[str, Any]) -> Iterator[Objection]:
     if rejection:
-        what = f"This version was rejected by {rejection['user']}: {rejection['reason']}".rstrip(".")
-        yield Objection(REJECTED, what, "A new verdict, by `dvc repro` and `sadcl register`, makes it challenge again")
+        sentence = f"This version was rejected by {rejection['user']}: {rejection['reason']}".rstrip(".")
+        yield Objection(
+            REJECTED, sentence, "A new verdict, by `dvc repro` and `sadcl register`, makes it challenge again"
+        )
 
 
 def _champion_itself(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
@@ -79,8 +85,8 @@ def _not_passed(candidate: Tags) -> Iterator[Objection]:
     verdict = candidate.get(schema.VERDICT)
     if verdict != "pass":
         words = candidate.get(schema.WORDS, "the gate has not judged it")
-        what = f"The gate's verdict is {verdict or 'unknown'}: {words}".rstrip(".")
-        yield Objection(NOT_PASSED, what, "Only a version that passed the gate can be promoted")
+        sentence = f"The gate's verdict is {verdict or 'unknown'}: {words}".rstrip(".")
+        yield Objection(NOT_PASSED, sentence, "Only a version that passed the gate can be promoted")
     elif schema.VERDICT_DIGEST not in candidate:  # without a digest nobody can say which verdict was read
         yield Objection(NOT_PASSED, "The verdict on this version is incomplete", REGISTER_AGAIN)
 

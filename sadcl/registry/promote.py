@@ -58,7 +58,7 @@ class Rejection:
 
 
 def promote(
-    version: str | int, reason: str, *, first: bool = False, seen: str | None = None, root: Path = Path(".")
+    version: str | int, reason: str, *, first: bool = False, verdict_digest: str | None = None, root: Path = Path(".")
 ) -> Promotion:
     """Make a registered version the champion.
 
@@ -66,7 +66,7 @@ def promote(
         version: number of the registered version.
         reason: for the audit log.
         first: confirms that there is no champion yet.
-        seen: digest of the verdict that the reviewer read; None stands for the present one.
+        verdict_digest: digest of the verdict that the reviewer read; None stands for the present one.
         root: the project's folder.
 
     Raises:
@@ -80,7 +80,7 @@ def promote(
         candidate = lookup.get_version(client, name, version)
         champion = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
         _may_begin(champion, first, root)
-        _require_eligible(candidate, champion, seen, schema.PROMOTE)
+        _require_eligible(candidate, champion, verdict_digest, schema.PROMOTE)
         # last of the checks, since it downloads every file; before the first change
         _verify_files(client, candidate)
         copy = _copy(client, candidate, schema.production(name))
@@ -111,13 +111,13 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
     return _describe(previous, "Back to", champion)
 
 
-def reject(version: str | int, reason: str, *, seen: str | None = None, root: Path = Path(".")) -> Rejection:
+def reject(version: str | int, reason: str, *, verdict_digest: str | None = None, root: Path = Path(".")) -> Rejection:
     """Reject a challenger; only a new verdict makes it challenge again.
 
     Args:
         version: number of the registered version, which challenges.
         reason: for the audit log.
-        seen: digest of the verdict that the reviewer read; None stands for the present one.
+        verdict_digest: digest of the verdict that the reviewer read; None stands for the present one.
         root: the project's folder.
 
     Raises:
@@ -130,7 +130,7 @@ def reject(version: str | int, reason: str, *, seen: str | None = None, root: Pa
         reconcile(client, name, root)
         candidate = lookup.get_version(client, name, version)
         champion = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
-        _require_eligible(candidate, champion, seen, schema.REJECT)
+        _require_eligible(candidate, champion, verdict_digest, schema.REJECT)
         if schema.CHALLENGER not in candidate.aliases:
             raise SadclError("This version does not challenge", where=lookup.model_uri(candidate), fix=SHOW_CHALLENGER)
         decided = {
@@ -175,13 +175,13 @@ def _may_begin(champion: "ModelVersion | None", first: bool, root: Path) -> None
 
 
 def _require_eligible(
-    candidate: "ModelVersion", champion: "ModelVersion | None", seen: str | None, action: str
+    candidate: "ModelVersion", champion: "ModelVersion | None", verdict_digest: str | None, action: str
 ) -> None:
-    """Raise the first objection to a decision; without ``seen`` it is about the present verdict."""
-    digest = candidate.tags.get(schema.VERDICT_DIGEST) if seen is None else seen
+    """Raise the first objection to a decision; without ``verdict_digest`` it is about the present verdict."""
+    digest = candidate.tags.get(schema.VERDICT_DIGEST) if verdict_digest is None else verdict_digest
     rejection, champion_tags = decision.rejection(candidate), None if champion is None else champion.tags
     for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
-        raise SadclError(objection.what, where=lookup.model_uri(candidate), fix=objection.fix)
+        raise SadclError(objection.sentence, where=lookup.model_uri(candidate), fix=objection.fix)
 
 
 def _promotion(candidate: "ModelVersion") -> dict[str, str | None]:

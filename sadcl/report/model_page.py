@@ -127,7 +127,7 @@ def _column(name: str, figures: Mapping[str, Any]) -> Column:
 
 
 def _describe_rule(rule: params.Rule) -> tuple[str, str]:
-    """What a rule measures, and what it demands."""
+    """Measurement and requirement of a rule."""
     if isinstance(rule, params.PerClass):
         return "each class", f"loses at most {rule.margin:.2f} AP to the champion"
     if isinstance(rule, params.Cost):

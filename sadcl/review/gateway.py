@@ -171,7 +171,7 @@ class RegistryGateway:
 
         with self._decision_lock:
             with self._logged_in(session):
-                sentence = promote(number, reason, first=first, seen=verdict_digest, root=self.root).words
+                sentence = promote(number, reason, first=first, verdict_digest=verdict_digest, root=self.root).words
             return [sentence, self._follow_up(session)]
 
     def reject(self, session: Session, number: int, verdict_digest: str, reason: str) -> list[str]:
@@ -193,7 +193,7 @@ class RegistryGateway:
 
         with self._decision_lock:
             with self._logged_in(session):
-                sentence = reject(number, reason, seen=verdict_digest, root=self.root).words
+                sentence = reject(number, reason, verdict_digest=verdict_digest, root=self.root).words
             return [sentence, self._follow_up(session)]
 
     def roll_back(self, session: Session, expected: str, reason: str) -> list[str]:

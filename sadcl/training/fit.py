@@ -141,7 +141,7 @@ class _TrainingRun:
         torch.use_deterministic_algorithms(self._was_deterministic)
 
     def fit(
-        self, objective: Objective, settings: params.Pretrain, report: Report | None, seen: Iterable[str]
+        self, objective: Objective, settings: params.Pretrain, report: Report | None, seen_photos: Iterable[str]
     ) -> TrainingResult:
         """Train the objective.
 
@@ -149,7 +149,7 @@ class _TrainingRun:
             objective: of the stage.
             settings: section pretrain or train.
             report: called with each epoch's number and select mAP.
-            seen: photos that the initial weights were trained on, as prefixes of their SHA-256.
+            seen_photos: photos that the initial weights were trained on, as prefixes of their SHA-256.
         """
         photos = TrainingBatches(
             self.train, self.model, settings.augmentation, settings.batch, self.seed,
@@ -166,9 +166,11 @@ class _TrainingRun:
         state = State(self.inputs)
         trainer = Trainer(self.fabric, objective, batches, self.select, select, settings, state)
         progress = trainer.fit(report)
-        return TrainingResult(progress.best, self._head(progress, settings, seen), progress.history, state)
+        return TrainingResult(progress.best, self._head(progress, settings, seen_photos), progress.history, state)
 
-    def _head(self, progress: TrainingProgress, settings: params.Pretrain, seen: Iterable[str]) -> dict[str, Any]:
+    def _head(
+        self, progress: TrainingProgress, settings: params.Pretrain, seen_photos: Iterable[str]
+    ) -> dict[str, Any]:
         row, model = progress.history[progress.best_epoch], self.model
         select = {"raw": row["select_mAP_raw"], "ema": row["select_mAP_ema"]} if len(self.select) else None
         return {
@@ -184,7 +186,7 @@ class _TrainingRun:
             "inputs": {k: v for k, v in self.inputs.items() if isinstance(v, str)}
             | {"train_list": self.train.list_digest},
             # 64 bits tell photos apart, and the gate finds test photos among them
-            "seen": sorted({sha[:16] for sha in self.train.sha256} | set(seen)),
+            "seen": sorted({sha[:16] for sha in self.train.sha256} | set(seen_photos)),
             # fitted later, by the stage `calibrate`
             "thresholds": None,
             "device": device.describe(self.fabric.device),

@@ -22,7 +22,7 @@ def example(images=7, classes=("cat", "dog", "Straße"), seed=0):
         slices={"camera": [None if i == 2 else "left" for i in range(images)], "lux": [i / 3 for i in range(images)]},
         logits={name: rng.normal(size=shape).astype(np.float32) for name in ("sadcl", "sarl")},
         digests={"weights": "ab" * 32, "test_list": "cd" * 32},
-        seen={"sadcl": 0},
+        training_overlap={"sadcl": 0},
     )
 
 

@@ -226,7 +226,7 @@ def test_nobody_promotes_on_a_verdict_that_was_not_looked_at(reigning: Team) -> 
     number = reigning.train()
     with reigning.acting(RITA):
         with pytest.raises(SadclError, match="verdict has changed since you looked"):
-            promote(number, "fine", seen="0" * 64)
+            promote(number, "fine", verdict_digest="0" * 64)
         with connect() as client:
             copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
     sent = {"name": PRODUCTION, "version": copy, "key": schema.DECISION}

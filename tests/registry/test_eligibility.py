@@ -74,4 +74,4 @@ def test_objections(
     seen: str | None,
     sentences: list[str],
 ) -> None:
-    assert [objection.what for objection in objections(candidate, champion, rejection, seen, action)] == sentences
+    assert [objection.sentence for objection in objections(candidate, champion, rejection, seen, action)] == sentences

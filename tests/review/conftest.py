@@ -168,7 +168,9 @@ def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
         "shards": test.digest, "labels": truth.labels_digest(),
     }  # fmt: skip
     cost = {"bytes": weights.stat().st_size, "parameters": 1000}
-    version_scores = replace(truth, logits=logits, digests=digests, seen=dict.fromkeys(logits, 0), cost={"sadcl": cost})
+    version_scores = replace(
+        truth, logits=logits, digests=digests, training_overlap=dict.fromkeys(logits, 0), cost={"sadcl": cost}
+    )
     figures = {
         name: {**to_json(version_scores.figures(name, 0.5)), "ECE": version_scores.calibration_error(name)}
         for name in logits

@@ -29,7 +29,8 @@ def project(tmp_path, monkeypatch):
     targets = rng.random((40, 3)) < 0.5
     model = scores.Scores(
         [str(i) for i in range(40)], ["0" * 64] * 40, ("a", "b", "c"), targets, np.zeros_like(targets),
-        logits={"sadcl": (2.0 * targets - 1).astype(np.float32)}, digests={"weights": MODEL}, seen={"sadcl": 0},
+        logits={"sadcl": (2.0 * targets - 1).astype(np.float32)}, digests={"weights": MODEL},
+        training_overlap={"sadcl": 0},
     )  # fmt: skip
     scores.write_scores("reports/scores.parquet", model)
     noted = {"sadcl": to_json(model.figures("sadcl", 0.5)), "digests": model.digests, "seen_in_training": 0}

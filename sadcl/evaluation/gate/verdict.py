@@ -146,7 +146,7 @@ def _model_objection(scores: Scores, metrics: Mapping[str, Any]) -> str | None:
     if "weights" not in scores.digests or metrics.get("digests") != scores.digests:
         return "metrics.json and scores.parquet come from different models or data; run `dvc repro evaluate`"
     # both counts: the larger one decides, and neither may be missing
-    return _leak("the model", scores.seen.get(MODEL), metrics.get("seen_in_training"))
+    return _leak("the model", scores.training_overlap.get(MODEL), metrics.get("seen_in_training"))
 
 
 def _agreeing(sample: Sample, noted: Mapping[str, Any]) -> Sample | Refusal:
@@ -196,7 +196,7 @@ def _champion_objection(scores: Scores, rival: Scores, champion: Champion) -> st
         return "the champion's scores are for other labels of the same images; run `dvc repro rescore`"
     if set(rival.corrupted(CHAMPION)) != set(scores.corrupted(MODEL)):
         return "the champion was scored with other corruptions; run `dvc repro rescore`"
-    return _leak(f"the champion ({champion})", rival.seen.get(CHAMPION))
+    return _leak(f"the champion ({champion})", rival.training_overlap.get(CHAMPION))
 
 
 def _leak(owner: str, *counts: int | None) -> str | None:

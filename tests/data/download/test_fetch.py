@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +12,8 @@ from sadcl.data.download import datasets
 from sadcl.data.download.datasets import DataSet, Original
 from sadcl.data.download.fetch import fetch
 from sadcl.errors import SadclError
-from tests.data.download.flaky_server import BODY, QUICK, UNPACKED, Files, empty_project, present, serving, toy
+from tests.data.download.flaky_server import BODY, QUICK, UNPACKED, Files, present, toy
 from tests.data.download.test_archives import tree, zipped
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Files]:
-    with serving(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return empty_project(tmp_path / "project")
 
 
 def test_fetch_unpacks_records_and_tracks_a_data_set(server: Files, project: Path) -> None:

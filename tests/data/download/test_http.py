@@ -2,7 +2,6 @@
 
 import hashlib
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,19 +9,8 @@ import pytest
 from sadcl.data.download.fetch import fetch
 from sadcl.errors import SadclError
 from sadcl.project import cleanup
-from tests.data.download.flaky_server import QUICK, UNPACKED, Files, empty_project, present, serving, toy
+from tests.data.download.flaky_server import QUICK, UNPACKED, Files, present, toy
 from tests.data.download.test_archives import tree, zipped
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Files]:
-    with serving(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return empty_project(tmp_path / "project")
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -29,7 +29,7 @@ def scores(name, digest, noise):
     logits = (4.0 * targets - 2 + noise * rng.normal(size=targets.shape)).astype(np.float32)
     return Scores(
         [f"{i}" for i in range(60)], [f"{i:064x}" for i in range(60)], ("a", "b", "c", "d"), targets, ignored,
-        logits={name: logits}, digests={"weights": digest, "test_list": "list"}, seen={name: 0},
+        logits={name: logits}, digests={"weights": digest, "test_list": "list"}, training_overlap={name: 0},
     )  # fmt: skip
 
 
@@ -37,7 +37,11 @@ GOOD, RIVAL = scores("sadcl", MODEL, 0.5), scores("champion", REIGNING, 1.5)
 
 
 def noted(of):
-    return {"sadcl": to_json(of.figures("sadcl", 0.5)), "digests": of.digests, "seen_in_training": of.seen["sadcl"]}
+    return {
+        "sadcl": to_json(of.figures("sadcl", 0.5)),
+        "digests": of.digests,
+        "seen_in_training": of.training_overlap["sadcl"],
+    }
 
 
 def held(model=GOOD, metrics=None, rival=RIVAL, champion=CHAMPION, rules=RULES):
@@ -93,8 +97,8 @@ def test_the_champion_does_not_compete_with_itself():
         (replace(RIVAL, ids=["new", *RIVAL.ids[1:]]), "other images"),
         (replace(RIVAL, targets=~RIVAL.targets), "other labels"),
         (replace(RIVAL, ignored=~RIVAL.ignored), "other labels"),
-        (replace(RIVAL, seen={"champion": 2}), "saw 2 of the test images in training"),
-        (replace(RIVAL, seen={}), "not recorded"),
+        (replace(RIVAL, training_overlap={"champion": 2}), "saw 2 of the test images in training"),
+        (replace(RIVAL, training_overlap={}), "not recorded"),
         (replace(RIVAL, logits={}), "no scores of champion"),
         (replace(RIVAL, logits={"champion": np.full((60, 4), np.nan, np.float32)}), "one is nan"),
     ],
@@ -114,7 +118,7 @@ def test_a_champion_that_cannot_be_compared_refuses(rival, words):
         (replace(GOOD, digests={}), {"digests": {}}, "different models or data"),
         (GOOD, {"seen_in_training": 4}, "saw 4 of the test images in training"),
         (GOOD, {"seen_in_training": None}, "not recorded"),
-        (replace(GOOD, seen={"sadcl": 9}), {"seen_in_training": 0}, "saw 9 of the test images"),
+        (replace(GOOD, training_overlap={"sadcl": 9}), {"seen_in_training": 0}, "saw 9 of the test images"),
         (replace(GOOD, logits={"sadcl": np.full((60, 4), np.nan, np.float32)}), {}, "one is nan"),
         (GOOD, {"sadcl": {**noted(GOOD)["sadcl"], "mAP": 99.9}}, "metrics.json says mAP 99.9"),
         (GOOD, {"sadcl": None}, "metrics.json says mAP None"),
