@@ -183,7 +183,7 @@ def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
     champion_scores = scores.empty_scores(classes=CLASSES)
     if champion is not None:
         recorded_scores = scores.read_scores(root / "data/champion/scores.parquet")
-        fields = {"logits": {"champion": recorded_scores.logits["sadcl"]}, "seen": {"champion": 0}}
+        fields = {"logits": {"champion": recorded_scores.logits["sadcl"]}, "training_overlap": {"champion": 0}}
         cost_of_champion = {"champion": recorded_scores.cost["sadcl"]}
         champion_scores = replace(recorded_scores, **fields, cost=cost_of_champion)  # type: ignore[arg-type]
     gate = params.Gate(**settings["gate"])

@@ -76,8 +76,8 @@ def test_decision_on_an_outdated_verdict_is_refused(rita: Browser, reign: Path, 
     assert f'name="verdict" value="{old}"' in rita.get("/versions/3").text
     judge_anew(reign, 3)
     fields = {"action": action, "reason": "as I saw it"}
-    for seen in (old, ""):
-        late = rita.send("/versions/3", "/versions/3", **fields, verdict=seen)
+    for digest in (old, ""):
+        late = rita.send("/versions/3", "/versions/3", **fields, verdict=digest)
         assert late.status_code == 409
         assert "The verdict has changed since you looked at it" in late.text
         assert ">as I saw it</textarea>" in late.text
