@@ -67,7 +67,9 @@ def project(
     digest = files.digest(network(root / "models/train/weights.safetensors", classes))
     shutil.copytree(root / "models/train", root / "models/served", dirs_exist_ok=True)
     digests = {"weights": digest, "test_list": "1" * 64, "labels": "2" * 64}
-    model_scores = scores.Scores(**{**vars(truth), "digests": digests, "training_overlap": dict.fromkeys(truth.logits, 0)})
+    model_scores = scores.Scores(
+        **{**vars(truth), "digests": digests, "training_overlap": dict.fromkeys(truth.logits, 0)}
+    )
     scores.write_scores(root / "reports/scores.parquet", model_scores)
     champion_scores = vars(scores.empty_scores())
     if champion:
