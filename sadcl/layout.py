@@ -5,18 +5,18 @@ Settings are elsewhere: ``params.yaml`` and ``recipes/`` belong to ``sadcl.param
 
 from pathlib import Path
 
-DATA = Path("data")
-RAW = DATA / "raw"
+_DATA = Path("data")
+RAW = _DATA / "raw"
 SCENES = RAW / "scenes"
-TABLE = DATA / "table" / "annotations.parquet"
-SHARDS = DATA / "shards"
+TABLE = _DATA / "table" / "annotations.parquet"
+SHARDS = _DATA / "shards"
 TRAIN_SHARDS, SELECT_SHARDS, TEST_SHARDS = (SHARDS / split for split in ("train", "select", "test"))
 
 # What people have accepted; committed to git.
-BASELINE = DATA / "accepted.json"
-CHAMPION = DATA / "champion.json"
-CHAMPION_FOLDER = DATA / "champion"
-AUDIT_LOG = DATA / "audit.jsonl"
+BASELINE = _DATA / "accepted.json"
+CHAMPION = _DATA / "champion.json"
+CHAMPION_FOLDER = _DATA / "champion"
+AUDIT_LOG = _DATA / "audit.jsonl"
 
 MODELS = Path("models")
 PRETRAIN = MODELS / "pretrain"

@@ -95,7 +95,7 @@ class Published(Section):
     """Published figures that the report shows next to the model's, without gating on them."""
 
     name: str
-    """Where the figures come from."""
+    """Source of the figures."""
     figures: dict[str, Percent]
     """Value of each metric."""
 

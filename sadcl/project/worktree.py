@@ -10,7 +10,7 @@ from pathlib import Path
 from sadcl import files, layout, pipeline, processes
 from sadcl.errors import SadclError
 
-SHARED = ".sadcl"
+SHARED = layout.LOCAL
 """Trainer states, caches, studies and the local registry: all worktrees share them through a link."""
 
 SPLITS = f"{layout.RAW}/*.splits.csv"

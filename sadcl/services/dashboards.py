@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sadcl import extras, processes
+from sadcl import extras, layout, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.services.supervisor import HOST, end, free_port, is_taken, start, wait
@@ -69,7 +69,7 @@ def show(page: str, port: int | None = None) -> None:
 
 def prefect_settings() -> dict[str, str]:
     """Environment of Prefect: its home in the project unless set, and no telemetry."""
-    home = os.environ.get("PREFECT_HOME", str(Path(".sadcl/prefect").resolve()))
+    home = os.environ.get("PREFECT_HOME", str(layout.PREFECT_HOME.resolve()))
     Path(home).mkdir(parents=True, exist_ok=True)
     analytics = os.environ.get("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     return {"PREFECT_HOME": home, "PREFECT_SERVER_ANALYTICS_ENABLED": analytics}
