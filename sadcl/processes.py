@@ -5,6 +5,7 @@ watches its ancestors (``end_with_parents``), and a command runs in a process gr
 """
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -40,6 +41,11 @@ def before_torch() -> None:
             return
         mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap, not from mmap
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: freed memory at the end of the heap is kept
+
+
+def collect_rarely() -> None:
+    """Let Python look for reference cycles less often: imports alone create a million objects, and all of them stay."""
+    gc.set_threshold(20_000, 20, 50)
 
 
 def child_environment(*logins: str, **variables: str) -> dict[str, str]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.programs import ForkServer
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
@@ -16,3 +18,11 @@ def server() -> Iterator[str]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """Server that starts Python programs without importing anything again."""
+    server = ForkServer(tmp_path_factory.mktemp("programs"))
+    yield server
+    server.stop()

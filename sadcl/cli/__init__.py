@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sadcl import __version__, extras
+from sadcl import __version__, extras, processes
 from sadcl.cli import data, model, project, registry, team
 from sadcl.errors import SadclError
 
@@ -29,6 +29,7 @@ app.add_typer(team.user, name="user", rich_help_panel=team.PANEL)
 
 def main() -> None:
     """Entry point: an error that a person can mend, or a missing extra, becomes one sentence and status 2."""
+    processes.collect_rarely()
     try:
         app()
     except SadclError as error:

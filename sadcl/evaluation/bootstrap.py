@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from sadcl.evaluation import metrics, reliability
 
@@ -284,7 +284,7 @@ def paired(
     """
     rng, (S, R) = np.random.default_rng(seed), model.shape
     seeds, photos = rng.integers(S, size=(draws, S)), rng.integers(R, size=draws)
-    wider = np.sqrt(S / (S - 1)) * student.ppf(0.975, S - 1) / student.ppf(0.975, np.inf) if S > 1 else 1.0
+    wider = np.sqrt(S / (S - 1)) * stdtrit(S - 1, 0.975) / stdtrit(np.inf, 0.975) if S > 1 else 1.0
     # the photos' part is drawn for all seeds at once, since they share the photos; the seeds' part has a mean of 0,
     # since the difference is in the first part already
     drawn = (model - baseline).mean(axis=0)[photos] + wider * (differences - differences.mean())[seeds].mean(axis=1)

@@ -1,9 +1,7 @@
 """Backbones: timm networks up to their last feature map, and the weights that they start from."""
 
 import difflib
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -11,12 +9,11 @@ from torch import Tensor, nn
 
 from sadcl import files, params
 from sadcl.errors import SadclError
+from sadcl.model.timm_import import import_timm
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
 """Blocks in each stage of EfficientNet-Lite0."""
-
-_operators: Any = None
 
 
 def build(settings: params.Model, start: bool = True) -> "Backbone":
@@ -29,7 +26,7 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
     Raises:
         SadclError: no such network, its weights can't be loaded, or it has no part that ``frozen`` names.
     """
-    timm = _timm()
+    timm = import_timm()
     if not timm.is_model(settings.backbone):
         raise _unknown(settings.backbone, timm.list_models())
     download = start and settings.weights == "timm"
@@ -136,30 +133,6 @@ class Backbone(nn.Module):
 def _unknown(name: str, known: list[str]) -> SadclError:
     near = difflib.get_close_matches(name.split(".")[0], known, n=1, cutoff=0)
     return SadclError(f"timm has no network {name!r}", where="model.backbone", fix=f"The nearest name is {near[0]}")
-
-
-def _timm() -> ModuleType:
-    """Import timm, which imports torchvision.
-
-    A CUDA build of torchvision fails on import under a CPU build of torch, for want of two compiled operators. Only
-    then are these declared; nothing here calls them.
-    """
-    global _operators
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        # in a global: torch drops the operators together with this object
-        _operators = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-        for operator in ("nms", "qnms"):
-            _operators.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision  # noqa: F401
-    import timm
-
-    return timm
 
 
 def _packaged(settings: params.Model) -> dict[str, Tensor]:

@@ -7,11 +7,12 @@ from sadcl import extras
 
 
 def main(name: str) -> None:
-    """Prepare this process for torch, then import and run the stage."""
+    """Prepare this process for many imports and for torch, then import and run the stage."""
     try:
         from sadcl import processes
         from sadcl.stages import runner
 
+        processes.collect_rarely()
         processes.before_torch()
         stage = import_module(f"sadcl.stages.{name}")
     except ModuleNotFoundError as error:  # a dvc from elsewhere runs stages with whatever Python comes first

@@ -2,25 +2,37 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.paths import REPOSITORY
+from tests.programs import ForkServer
 
 SADCL = ("-c", "from sadcl.cli import main; main()")
 
 
-def start(folder: Path, *words: str, **variables: str) -> "subprocess.Popen[str]":
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "SADCL_"))}
-    environment = {**inherited, "PYTHONPATH": path, "COLUMNS": "200", **variables}
-    return subprocess.Popen(
-        [sys.executable, *words], cwd=folder, env=environment, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+class CommandLine:
+    """Runs commands as programs."""
+
+    def __init__(self, server: ForkServer) -> None:
+        self.server = server
+
+    def run(self, folder: Path, *words: str, status: int = 0, **variables: str) -> str:
+        """Run a command to its end; what it printed."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "SADCL_"))}
+        environment = {**inherited, "COLUMNS": "200", **variables}
+        program = self.server.start(*words, imports="import sadcl.cli", cwd=folder, env=environment)
+        printed, _ = program.communicate(timeout=120)
+        assert program.returncode == status, printed
+        assert "Traceback" not in printed
+        return printed
+
+    def refused(self, folder: Path, *words: str, **variables: str) -> str:
+        """Output of a command that has to end with status 2 and to leave the folder unchanged."""
+        before = files_in(folder)
+        printed = self.run(folder, *words, status=2, **variables)
+        assert files_in(folder) == before
+        return printed
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -28,15 +40,9 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if ".sadcl" not in path.relative_to(folder).parts)
 
 
-def refused(folder: Path, *words: str, **variables: str) -> str:
-    """Output of a command that has to end with status 2 and to leave the folder unchanged."""
-    before = files_in(folder)
-    process = start(folder, *words, **variables)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 2, printed
-    assert "Traceback" not in printed
-    assert files_in(folder) == before
-    return printed
+@pytest.fixture
+def commands(programs: ForkServer) -> CommandLine:
+    return CommandLine(programs)
 
 
 @pytest.fixture
@@ -64,19 +70,17 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("words", OUTSIDE)
-def test_command_outside_a_project(folder: Path, words: str) -> None:
-    assert re.search(OUTSIDE[words], refused(folder, *SADCL, *words.split()))
+def test_command_outside_a_project(folder: Path, commands: CommandLine, words: str) -> None:
+    assert re.search(OUTSIDE[words], commands.refused(folder, *SADCL, *words.split()))
 
 
 @pytest.mark.parametrize("module", ["retrain", "deploy"])
-def test_flow_outside_a_project(folder: Path, module: str) -> None:
-    assert "Go to the project's folder" in refused(folder, "-m", f"flows.{module}")
+def test_flow_outside_a_project(folder: Path, commands: CommandLine, module: str) -> None:
+    assert "Go to the project's folder" in commands.refused(folder, "-m", f"flows.{module}")
 
 
-def test_doctor_reports_each_problem_once(folder: Path) -> None:
-    process = start(folder, *SADCL, "doctor")
-    lines = process.communicate(timeout=120)[0].splitlines()
-    assert process.returncode == 1
+def test_doctor_reports_each_problem_once(folder: Path, commands: CommandLine) -> None:
+    lines = commands.run(folder, *SADCL, "doctor", status=1).splitlines()
     assert any("go to the project's folder" in line for line in lines)
     assert len(lines) == len(set(lines))
 
@@ -110,36 +114,31 @@ INVALID = {
 
 
 @pytest.mark.parametrize("words", INVALID)
-def test_invalid_arguments(template: Path, words: str) -> None:
-    assert re.search(INVALID[words], refused(template, *SADCL, *words.split()), re.DOTALL)
+def test_invalid_arguments(template: Path, commands: CommandLine, words: str) -> None:
+    assert re.search(INVALID[words], commands.refused(template, *SADCL, *words.split()), re.DOTALL)
 
 
-def test_status_without_an_answer_of_the_registry(template: Path) -> None:
+def test_status_without_an_answer_of_the_registry(template: Path, commands: CommandLine) -> None:
     no_retries = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    process = start(template, *SADCL, "status", MLFLOW_TRACKING_URI="http://127.0.0.1:9", **no_retries)
-    printed = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, printed
-    assert "Traceback" not in printed
+    printed = commands.run(template, *SADCL, "status", MLFLOW_TRACKING_URI="http://127.0.0.1:9", **no_retries)
     assert "can't be reached" in printed
     assert "No stage ran here yet" in printed
     assert "Stale: ingest" in printed
 
 
 @pytest.mark.parametrize("words", ["--tune-trials -1", "--tune-trials few"])
-def test_invalid_number_of_trials(template: Path, words: str) -> None:
-    assert "is not a whole number of 0 or more" in refused(template, "-m", "flows.retrain", *words.split())
+def test_invalid_number_of_trials(template: Path, commands: CommandLine, words: str) -> None:
+    assert "is not a whole number of 0 or more" in commands.refused(template, "-m", "flows.retrain", *words.split())
 
 
-def test_unreachable_prefect_server(template: Path) -> None:
+def test_unreachable_prefect_server(template: Path, commands: CommandLine) -> None:
     address = "http://127.0.0.1:9/api"
-    printed = refused(template, "-m", "flows.retrain", PREFECT_API_URL=address)
+    printed = commands.refused(template, "-m", "flows.retrain", PREFECT_API_URL=address)
     assert f"retrain: The Prefect server can't be reached ({address})" in printed
 
 
 @pytest.mark.slow
-def test_promote_flow_without_a_reachable_server_starts_its_own(template: Path) -> None:
-    process = start(template, "-m", "flows.promote", PREFECT_API_URL="http://127.0.0.1:9/api")
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
+def test_promote_flow_without_a_reachable_server_starts_its_own(template: Path, commands: CommandLine) -> None:
+    printed = commands.run(template, "-m", "flows.promote", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert "can't be reached (http://127.0.0.1:9/api), so this run starts its own server" in printed
     assert "promote: completed: " in printed

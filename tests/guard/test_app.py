@@ -1,14 +1,13 @@
 """The guard does not start where it could not guard."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sadcl.registry import client, schema
 from sadcl.registry.audit import hash_chain
+from tests.programs import MLFLOW, ForkServer
 
 START = "from sadcl.guard.app import create_app; create_app()"
 
@@ -21,17 +20,13 @@ START = "from sadcl.guard.app import create_app; create_app()"
     ],
 )
 def test_another_server_or_no_ledger_is_refused(
-    variables: dict[str, str], words: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], words: str, tmp_path: Path, programs: ForkServer
 ) -> None:
-    for name in ("_MLFLOW_SGI_NAME", "SADCL_LEDGER"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    started = subprocess.run(
-        [sys.executable, "-c", START], cwd=str(tmp_path), capture_output=True, text=True, check=False
-    )
-    assert started.returncode != 0
-    assert words in started.stderr
+    inherited = {name: value for name, value in os.environ.items() if name not in ("_MLFLOW_SGI_NAME", "SADCL_LEDGER")}
+    server = programs.start("-c", START, imports=MLFLOW, cwd=tmp_path, env=inherited | variables)
+    printed, _ = server.communicate()
+    assert server.returncode != 0
+    assert words in printed
 
 
 ALONE = """
@@ -42,13 +37,12 @@ authorship.require_second_person(ModelVersion("tiny", "1", 0, user_id=None))
 
 
 @pytest.mark.parametrize(("allowed", "words"), [("1", ""), ("0", "is unknown"), ("", "is unknown")])
-def test_one_person_alone_may_review_where_the_server_says_so(
-    allowed: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SADCL_ALLOW_SELF_REVIEW", allowed)
-    process = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
-    assert (process.returncode == 0) == (words == ""), process.stderr
-    assert words in process.stderr
+def test_one_person_alone_may_review_where_the_server_says_so(allowed: str, words: str, programs: ForkServer) -> None:
+    environment = {**os.environ, "SADCL_ALLOW_SELF_REVIEW": allowed}
+    server = programs.start("-c", ALONE, imports=MLFLOW, env=environment)
+    printed, _ = server.communicate()
+    assert (server.returncode == 0) == (words == ""), printed
+    assert words in printed
 
 
 SETTLE = """
@@ -74,16 +68,18 @@ LAST = [
 """Last lines of a ledger, and whether the registry shows their change."""
 
 
-def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(registered: Path, tmp_path: Path) -> None:
+def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(
+    registered: Path, tmp_path: Path, programs: ForkServer
+) -> None:
     ledgers = [tmp_path / f"{number}.jsonl" for number in range(len(LAST))]
     noted = []
     for ledger, (line, _) in zip(ledgers, LAST, strict=True):
         hash_chain.append(ledger, {**ALIAS, "to": "7", "who": "tom"})
         noted.append(hash_chain.append(ledger, {**line, "who": "tom"}))
     where = {"_MLFLOW_SERVER_FILE_STORE": client.registry_address(registered)}
-    subprocess.run(
-        [sys.executable, "-c", SETTLE, *map(str, ledgers)], env={**os.environ, **where}, check=True, capture_output=True
-    )
+    server = programs.start("-c", SETTLE, *map(str, ledgers), imports=MLFLOW, env={**os.environ, **where})
+    printed, _ = server.communicate()
+    assert server.returncode == 0, printed
     for ledger, last, (line, applied) in zip(ledgers, noted, LAST, strict=True):
         lines = hash_chain.lines(ledger)
         undone = [entry["line"] for entry in hash_chain.parse(lines, ledger) if entry["what"] == "not done"]

@@ -1,14 +1,14 @@
 """Two processes that share a batch learn what one process with the whole batch would have learnt."""
 
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from sadcl.services import free_port
+from tests.programs import TRAINING, ForkServer
 
 START = """
 import sys
@@ -20,6 +20,7 @@ torch.set_default_dtype(torch.float64)
 world, out = int(sys.argv[1]), sys.argv[2]
 fabric = Fabric(accelerator="cpu", devices=world, strategy="ddp" if world > 1 else "auto", precision="64-true")
 fabric.launch()
+assert fabric.world_size == world
 torch.manual_seed(3)
 B, C, D, E = 8, 5, 6, 4
 """
@@ -97,33 +98,49 @@ if fabric.global_rank == 0:
 """
 
 
-def learnt(world: int, share: str, tmp_path: Path, text: str = SCRIPT) -> dict[str, torch.Tensor]:
-    script, out = tmp_path / "script.py", tmp_path / f"{world}.pt"
-    script.write_text(START + text)
-    how = ["-m", "torch.distributed.run", "--nproc_per_node", str(world), "--master_addr", "127.0.0.1"]
-    how += ["--master_port", str(free_port())]
-    command = [sys.executable, *(how if world > 1 else []), str(script), str(world), str(out), share]
-    ran = subprocess.run(
-        command, text=True, capture_output=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert ran.returncode == 0, ran.stderr
-    found: dict[str, torch.Tensor] = torch.load(out, weights_only=True)
-    return found
+Learn = Callable[[int, str, str], dict[str, torch.Tensor]]
+
+
+@pytest.fixture
+def learn(programs: ForkServer, tmp_path: Path) -> Learn:
+    """Run a script in so many processes, with a share of positives; what the first one saves."""
+
+    def run(world: int, share: str, text: str) -> dict[str, torch.Tensor]:
+        script, out = tmp_path / "script.py", tmp_path / f"{world}.pt"
+        script.write_text(START + text)
+        # what torchrun sets
+        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "TORCHELASTIC_RUN_ID": "test"}
+        group |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
+        ranks = [{**group, "RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0"} for rank in range(world)]
+        ran = [
+            programs.start(
+                str(script), str(world), str(out), share,
+                imports=TRAINING, env={**os.environ, **(rank if world > 1 else {})},
+            )
+            for rank in ranks
+        ]  # fmt: skip
+        for program in ran:
+            printed, _ = program.communicate(timeout=200)
+            assert program.returncode == 0, printed
+        saved: dict[str, torch.Tensor] = torch.load(out, weights_only=True)
+        return saved
+
+    return run
 
 
 @pytest.mark.parametrize("share", ["even", "lopsided"])
-def test_losses_and_gradients_are_those_of_the_whole_batch(share: str, tmp_path: Path) -> None:
+def test_losses_and_gradients_are_those_of_the_whole_batch(share: str, learn: Learn) -> None:
     """Lopsided: the first process has no positive at all."""
-    alone, together = learnt(1, share, tmp_path), learnt(2, share, tmp_path)
+    alone, together = learn(1, share, SCRIPT), learn(2, share, SCRIPT)
     assert alone["weight"].abs().max() > 1e-3
     for name, value in alone.items():
         torch.testing.assert_close(together[name], value, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("share", ["even", "lopsided"])
-def test_updates_and_memory_are_those_of_one_process(share: str, tmp_path: Path) -> None:
+def test_updates_and_memory_are_those_of_one_process(share: str, learn: Learn) -> None:
     """Three updates of stage 2 as the trainer makes them: what the last losses see has passed through the memory."""
-    alone, together = learnt(1, share, tmp_path, UPDATES), learnt(2, share, tmp_path, UPDATES)
+    alone, together = learn(1, share, UPDATES), learn(2, share, UPDATES)
     slots = alone["memory"].flatten(0, 1)
     assert len(slots.unique(dim=0)) > 6  # more than the prototypes that it began with
     for name, value in alone.items():

@@ -3,8 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,25 +14,42 @@ from sadcl import files, params
 from sadcl.errors import SadclError
 from sadcl.prototypes.collect import class_prototypes
 from sadcl.training import fit
+from tests.programs import TRAINING, ForkServer, Program
 
 STAGES = {"pretrain": Path("models/pretrain"), "train": Path("models/train")}
 
 
-def start(stage: str, largest: int | None = None) -> "subprocess.Popen[str]":
-    """Run a stage that keeps its state at every step, and may write files up to so many bytes."""
-    environment = {**os.environ, "SADCL_STATE_SECONDS": "0", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "sadcl.stages", stage]
-    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if largest is not None:
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest, largest))
-    return process
+class Trainers:
+    """Trainers of the project in the working directory that save their state at every step."""
+
+    def __init__(self, server: ForkServer) -> None:
+        self.server = server
+
+    def start(self, stage: str, largest: int | None = None) -> Program:
+        """Run a stage, which may write files up to so many bytes."""
+        environment = {**os.environ, "SADCL_STATE_SECONDS": "0"}
+        program = self.server.start("-m", "sadcl.stages", stage, imports=TRAINING, env=environment)
+        if largest is not None:
+            resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (largest, largest))
+        return program
+
+    def finish(self, stage: str) -> str:
+        """Run a stage to its end; what it printed."""
+        program = self.start(stage)
+        printed, _ = program.communicate()
+        assert program.returncode == 0, printed
+        return printed
+
+    def kill_at(self, stage: str, epoch: int, step: int) -> None:
+        program = self.start(stage)
+        wait_for_state(program, epoch, step)
+        program.send_signal(signal.SIGKILL)
+        program.communicate()
 
 
-def finish(stage: str) -> str:
-    process = start(stage)
-    printed, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, printed
-    return printed
+@pytest.fixture
+def trainers(programs: ForkServer) -> Trainers:
+    return Trainers(programs)
 
 
 def states() -> Iterator[tuple[int, int]]:
@@ -44,23 +59,16 @@ def states() -> Iterator[tuple[int, int]]:
         yield progress["epoch"], progress["step"]
 
 
-def kill_at(stage: str, epoch: int, step: int) -> None:
-    process = start(stage)
-    reach(process, epoch, step)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
-def reach(process: "subprocess.Popen[str]", epoch: int, step: int) -> None:
-    """Wait until a trainer has kept its state there; it stands still while we look, and from then on."""
+def wait_for_state(trainer: Program, epoch: int, step: int) -> None:
+    """Wait until a trainer has saved its state at a step; it is stopped while we look, and from then on."""
     deadline = time.monotonic() + 120
     while True:
-        process.send_signal(signal.SIGSTOP)
+        trainer.send_signal(signal.SIGSTOP)
         if any(reached >= (epoch, step) for reached in states()):
             return
-        assert process.poll() is None, process.communicate()[0]
+        assert trainer.poll() is None, trainer.communicate()[0]
         assert time.monotonic() < deadline
-        process.send_signal(signal.SIGCONT)
+        trainer.send_signal(signal.SIGCONT)
         time.sleep(0.02)
 
 
@@ -75,24 +83,26 @@ def after_stage_1(project: Path) -> Path:
 
 
 @pytest.mark.parametrize(("epoch", "step"), [(0, 1), (1, 1)])
-def test_stage_2_killed_and_started_again_gives_the_same_bytes(after_stage_1: Path, epoch: int, step: int) -> None:
+def test_stage_2_killed_and_started_again_gives_the_same_bytes(
+    after_stage_1: Path, trainers: Trainers, epoch: int, step: int
+) -> None:
     weights = STAGES["train"] / "weights.safetensors"
-    finish("train")
+    trainers.finish("train")
     undisturbed = weights.read_bytes()
     weights.unlink()
-    kill_at("train", epoch, step)
+    trainers.kill_at("train", epoch, step)
     assert not weights.exists()
-    assert "resumes at epoch" in finish("train")
+    assert "resumes at epoch" in trainers.finish("train")
     assert weights.read_bytes() == undisturbed
     assert not list(Path(".sadcl/state").glob("*/state.pt")), "the state is removed when the stage is done"
 
 
-def test_stage_1_killed_and_started_again_gives_the_same_bytes(project: Path) -> None:
+def test_stage_1_killed_and_started_again_gives_the_same_bytes(project: Path, trainers: Trainers) -> None:
     weights = STAGES["pretrain"] / "weights.safetensors"
-    finish("pretrain")
+    trainers.finish("pretrain")
     undisturbed = weights.read_bytes()
-    kill_at("pretrain", 1, 0)
-    finish("pretrain")
+    trainers.kill_at("pretrain", 1, 0)
+    trainers.finish("pretrain")
     assert weights.read_bytes() == undisturbed
 
 
@@ -103,10 +113,10 @@ def test_two_trainers_never_work_on_one_state(project: Path) -> None:
         fit.pretrain(settings, Path("data/shards"))
 
 
-def test_a_second_process_stands_back_from_a_trainer_that_is_alive(project: Path) -> None:
-    first = start("pretrain")
-    reach(first, 0, 1)  # alive, and holding its state, for as long as we look
-    second = start("pretrain")
+def test_a_second_process_stands_back_from_a_trainer_that_is_alive(project: Path, trainers: Trainers) -> None:
+    first = trainers.start("pretrain")
+    wait_for_state(first, 0, 1)  # alive, and holding its state, for as long as we look
+    second = trainers.start("pretrain")
     printed, _ = second.communicate(timeout=300)
     first.send_signal(signal.SIGCONT)
     assert second.returncode == 2
@@ -118,11 +128,13 @@ def test_a_second_process_stands_back_from_a_trainer_that_is_alive(project: Path
 
 
 @pytest.mark.parametrize("share", [0.5, 0.98], ids=["in the middle", "at the end"])
-def test_a_disk_without_room_for_the_state_is_a_sentence_and_the_next_run_goes_on(project: Path, share: float) -> None:
-    kill_at("pretrain", 0, 1)
+def test_a_disk_without_room_for_the_state_is_a_sentence_and_the_next_run_goes_on(
+    project: Path, trainers: Trainers, share: float
+) -> None:
+    trainers.kill_at("pretrain", 0, 1)
     (state,) = Path(".sadcl/state").glob("*/state.pt")
     before, parts = state.read_bytes(), set(Path(".sadcl").rglob("*.part"))  # the kill may have left one
-    process = start("pretrain", largest=int(len(before) * share))
+    process = trainers.start("pretrain", largest=int(len(before) * share))
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 2, printed
     assert "no partial file was written" in printed
@@ -130,7 +142,7 @@ def test_a_disk_without_room_for_the_state_is_a_sentence_and_the_next_run_goes_o
     assert state.read_bytes() == before
     assert set(Path(".sadcl").rglob("*.part")) == parts
     assert not STAGES["pretrain"].exists()
-    assert "resumes at epoch" in finish("pretrain")
+    assert "resumes at epoch" in trainers.finish("pretrain")
 
 
 def test_a_finished_training_is_found_again(project: Path) -> None:
