@@ -22,9 +22,11 @@ from sadcl.weights import export, loader
 from tests.paths import REPOSITORY
 from tests.weights.small_models import CLASSES, KINDS, Exported, model, photos
 
+EACH_KIND = [pytest.param(kind, marks=pytest.mark.slow if "Lite0" in kind else ()) for kind in KINDS]
+
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EACH_KIND)
 def test_onnx_file_gives_the_original_scores_and_attention(exported: Exported, kind: str, count: int) -> None:
     original, folder = exported(kind)
     loaded, images = sadcl.load(folder / "weights.onnx"), photos(count)
@@ -36,7 +38,7 @@ def test_onnx_file_gives_the_original_scores_and_attention(exported: Exported, k
         np.testing.assert_allclose(loaded.attention(images[0]), original.attention(images[0]), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EACH_KIND)
 def test_torch_export_file_gives_the_original_scores(exported: Exported, kind: str) -> None:
     original, folder = exported(kind)
     extra_files = {"sadcl": ""}
@@ -77,16 +79,18 @@ def test_onnx_file_has_named_inputs_outputs_and_head(exported: Exported) -> None
     assert head["classes"] == CLASSES
 
 
-def test_export_is_silent_and_equal_weights_give_equal_bytes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for name in ("a.onnx", "b.onnx"):
-        export.export_onnx(model(), tmp_path / name)
-    sadcl.load(tmp_path / "a.onnx").scores(photos(1))
-    data = (tmp_path / "a.onnx").read_bytes()
-    assert data == (tmp_path / "b.onnx").read_bytes()
-    assert str(REPOSITORY).encode() not in data
+def test_export_is_silent_and_equal_weights_give_equal_bytes(
+    exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = exported("csra")
+    capfd.readouterr()
+    export.export_files(model([0.0, 1.0, 0.5, 0.25], **KINDS["csra"]), tmp_path)
+    sadcl.load(tmp_path / "weights.onnx").scores(photos(1))
     assert capfd.readouterr() == ("", "")
-    assert loader.read_head(tmp_path / "a.onnx")["thresholds"] is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.onnx", "b.onnx"]
+    data = (tmp_path / "weights.onnx").read_bytes()
+    assert data == (folder / "weights.onnx").read_bytes()
+    assert str(REPOSITORY).encode() not in data
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["weights.onnx", "weights.pt2"]
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxscript", "onnxruntime"])
@@ -121,7 +125,7 @@ class Random(torch.nn.Module):
 def test_failed_export_leaves_no_file(
     tmp_path: Path, head: torch.nn.Module, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    odd = model(head="pooling")
+    odd = model(head="pooling", two_layers=True)
     odd.network.head = head
     with pytest.raises(SadclError, match=f"{words}.*register.runtime: torch"):
         export.export_files(odd, tmp_path)
@@ -135,13 +139,14 @@ def test_export_of_an_export_is_refused(exported: Exported, tmp_path: Path) -> N
 
 
 def test_export_does_not_change_the_model(tmp_path: Path) -> None:
-    double = model(head="pooling")
+    double = model(head="pooling", two_layers=True)
     double.network.double()
     before = {name: value.clone() for name, value in double.network.state_dict().items()}
     export.export_onnx(double, tmp_path / "a.onnx")
     for name, value in double.network.state_dict().items():
         assert value.dtype == before[name].dtype
         assert torch.equal(value, before[name])
+    assert loader.read_head(tmp_path / "a.onnx")["thresholds"] is None
 
 
 def test_difference_compares_both_models_on_test_photos(exported: Exported, tmp_path: Path) -> None:
@@ -149,12 +154,12 @@ def test_difference_compares_both_models_on_test_photos(exported: Exported, tmp_
     test = prepared(tmp_path)
     assert 0 <= export.difference(original, sadcl.load(folder), test, batch=3) < 1e-5
     with pytest.raises(SadclError, match=r"scores differ by .*data/test"):
-        export.difference(model(head="ml_decoder", seed=1), sadcl.load(folder), test)
+        export.difference(model(seed=1, **KINDS["ml_decoder"]), sadcl.load(folder), test)
 
 
 def test_report_names_files_and_the_largest_difference(tmp_path: Path) -> None:
     prepared(tmp_path)
-    small = model(head="pooling")
+    small = model(head="pooling", two_layers=True)
     lines = list(export.report(small, tmp_path / "out", tmp_path / "data/test"))
     assert lines[0].startswith("On 7 test photos no score of the ONNX file differs by more than ")
     written = [str(tmp_path / f"out/weights.{kind}") for kind in ("onnx", "pt2")]
