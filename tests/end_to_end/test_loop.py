@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,8 +14,11 @@ import yaml
 
 from sadcl import files
 from tests.paths import REPOSITORY
+from tests.programs import MLFLOW, ForkServer
 
 BIN = Path(sys.executable).parent
+SADCL = "from sadcl.cli import main; main()"
+Command = Callable[..., str]
 SIZES = {"train": 60, "select": 20, "test": 24}
 MAKE = f"""
 from pathlib import Path
@@ -52,9 +56,8 @@ def ran_stages(printed: str) -> list[str]:
     return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage '")]
 
 
-def stale(project: Path) -> list[str]:
-    lines = run(project, "sadcl", "status").splitlines()
-    return [line.split()[1] for line in lines if line.startswith("Stale: ")]
+def stale(sadcl: Command) -> list[str]:
+    return [line.split()[1] for line in sadcl("status").splitlines() if line.startswith("Stale: ")]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
+@pytest.fixture(scope="module")
+def sadcl(project: Path, programs: ForkServer) -> Command:
+    """The command ``sadcl`` in the project; its output."""
+
+    def run_command(*words: str, code: int = 0) -> str:
+        program = programs.start("-c", SADCL, *words, imports=MLFLOW, cwd=project, env=environment(project))
+        printed, _ = program.communicate()
+        assert program.returncode == code, printed
+        assert "Traceback" not in printed
+        return printed
+
+    return run_command
+
+
 def test_the_demo_ends_with_what_happened(project: Path) -> None:
     printed = (project / "first.log").read_text()
     for part in ("60 images", "Time per stage", "pooling", "SARL", "SADCL", "Gate: pass", "sadcl-scenes", "photo 3000",
@@ -85,12 +102,12 @@ def test_the_demo_ends_with_what_happened(project: Path) -> None:
         assert part in printed
 
 
-def test_a_second_demo_and_a_second_repro_have_nothing_to_do(project: Path) -> None:
-    assert "Everything is up to date" in run(project, "sadcl", "demo", "--recipe", "tiny")
+def test_a_second_demo_and_a_second_repro_have_nothing_to_do(project: Path, sadcl: Command) -> None:
+    assert "Everything is up to date" in sadcl("demo", "--recipe", "tiny")
     assert ran_stages(run(project, "dvc", "repro")) == []
 
 
-def test_a_changed_setting_reruns_its_stage_and_what_follows(project: Path) -> None:
+def test_a_changed_setting_reruns_its_stage_and_what_follows(project: Path, sadcl: Command) -> None:
     settings = project / "params.yaml"
     before = settings.read_text()
     try:
@@ -98,17 +115,17 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(project: Path) -> N
         raw["train"]["lr"] = 1e-4
         settings.write_text(yaml.safe_dump(raw, sort_keys=False))
         judged = ["train", "calibrate", "evaluate", "gate", "report"]
-        assert stale(project) == [*judged, "label_errors", "data_report"]
+        assert stale(sadcl) == [*judged, "label_errors", "data_report"]
     finally:
         settings.write_text(before)
 
 
-def test_an_edit_of_the_plots_reruns_the_pages_alone(project: Path) -> None:
+def test_an_edit_of_the_plots_reruns_the_pages_alone(project: Path, sadcl: Command) -> None:
     code = project / "sadcl/report/model_plots.py"
     before = code.read_text()
     try:
         code.write_text(before + "\n# a remark\n")
-        assert stale(project) == ["report", "data_report"]
+        assert stale(sadcl) == ["report", "data_report"]
     finally:
         code.write_text(before)
 
@@ -132,28 +149,28 @@ def test_a_second_clone_gets_everything_by_pull_and_has_nothing_to_do(project: P
     assert ran_stages(run(clone, "dvc", "repro")) == []
 
 
-def test_a_photo_is_tagged(project: Path) -> None:
+def test_a_photo_is_tagged(project: Path, sadcl: Command) -> None:
     photo = next((project / "data/raw/scenes/images/test").glob("*.jpg"))
-    printed = run(project, "sadcl", "predict", str(photo), "--json", "--threshold", "0.0")
+    printed = sadcl("predict", str(photo), "--json", "--threshold", "0.0")
     labels = json.loads(printed)["labels"]
     assert len(labels) == 10
     assert labels[0]["probability"] >= labels[-1]["probability"]
-    run(project, "sadcl", "predict", str(photo), "--threshold", "0.0", "--attention", "maps")
+    sadcl("predict", str(photo), "--threshold", "0.0", "--attention", "maps")
     assert len(list((project / "maps").glob("*.jpg"))) == 10
-    assert "can't be read" in run(project, "sadcl", "predict", "nowhere.jpg", code=2)
+    assert "can't be read" in sadcl("predict", "nowhere.jpg", code=2)
 
 
-def test_a_reviewer_promotes_and_only_what_follows_is_stale(project: Path) -> None:
-    assert "--first" in run(project, "sadcl", "promote", "1", "--reason", "good", code=2)
-    assert "reason" in run(project, "sadcl", "promote", "1", "--first", code=2)
-    run(project, "sadcl", "promote", "1", "--first", "--reason", "The first one")
+def test_a_reviewer_promotes_and_only_what_follows_is_stale(project: Path, sadcl: Command) -> None:
+    assert "--first" in sadcl("promote", "1", "--reason", "good", code=2)
+    assert "reason" in sadcl("promote", "1", "--first", code=2)
+    sadcl("promote", "1", "--first", "--reason", "The first one")
     assert json.loads((project / "data/champion.json").read_text())["version"]
-    assert stale(project) == ["rescore", "gate", "report"]
+    assert stale(sadcl) == ["rescore", "gate", "report"]
     run(project, "dvc", "repro")
     verdict = json.loads((project / "reports/verdict.json").read_text())
     assert [rule["result"] for rule in verdict["rules"]] == ["pass", *["not applicable"] * 4]
-    assert "Champion: sadcl-scenes-production version 1" in run(project, "sadcl", "status")
-    printed = run(project, "sadcl", "predict", str(next((project / "data/raw/scenes/images/test").glob("*.jpg"))),
+    assert "Champion: sadcl-scenes-production version 1" in sadcl("status")
+    printed = sadcl("predict", str(next((project / "data/raw/scenes/images/test").glob("*.jpg"))),
                   "--model", "models:/sadcl-scenes-production@champion")  # fmt: skip
     assert ".jpg:" in printed
 
@@ -163,8 +180,8 @@ def test_the_flow_finds_nothing_to_do(project: Path) -> None:
     assert "unchanged" in printed.lower()
 
 
-def test_doctor_has_nothing_to_say(project: Path) -> None:
-    assert run(project, "sadcl", "doctor").strip() == "There are no problems."
+def test_doctor_has_nothing_to_say(project: Path, sadcl: Command) -> None:
+    assert sadcl("doctor").strip() == "There are no problems."
 
 
 STAGES = (
