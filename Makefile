@@ -10,7 +10,7 @@ demo: .venv/use
 	@$(BIN)/sadcl demo --recipe $(RECIPE)
 
 test: .venv/dev
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not slow" -n 2
 
 test-all: .venv/dev
 	$(BIN)/pytest

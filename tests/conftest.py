@@ -1,15 +1,31 @@
-"""Fixtures that tests of several packages share: one Prefect server a session, since a second confuses Prefect."""
+"""Fixtures that tests of several packages share, and which tests run in which process."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from sadcl import processes
 from tests.programs import ForkServer
+
+processes.collect_rarely()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run the tests of a folder in one process: they share trained models, registries and servers."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FolderScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.partition("::")[0].rpartition("/")[0]
+
+    return FolderScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """Address of a Prefect server with a database of its own."""
+    """Address of a Prefect server with a database of its own; a second one in a process confuses Prefect."""
     from flows import environment
 
     environment.prepare()  # before Prefect is imported

@@ -37,9 +37,10 @@ def tiny() -> str:
     return yaml.safe_dump(raw, sort_keys=False)
 
 
-def run(project: Path, *command: str, code: int = 0) -> str:
+def run(project: Path, *command: str, code: int = 0, **variables: str) -> str:
     """Run a command of the project's environment; its output."""
-    ran = subprocess.run(command, cwd=project, env=environment(project), text=True, capture_output=True, timeout=400)
+    variables |= environment(project)
+    ran = subprocess.run(command, cwd=project, env=variables, text=True, capture_output=True, timeout=400)
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
@@ -175,8 +176,8 @@ def test_a_reviewer_promotes_and_only_what_follows_is_stale(project: Path, sadcl
     assert ".jpg:" in printed
 
 
-def test_the_flow_finds_nothing_to_do(project: Path) -> None:
-    printed = run(project, sys.executable, "-m", "flows.retrain")
+def test_the_flow_finds_nothing_to_do(project: Path, server: str) -> None:
+    printed = run(project, sys.executable, "-m", "flows.retrain", PREFECT_API_URL=server)
     assert "unchanged" in printed.lower()
 
 

@@ -1,11 +1,12 @@
 """A project as the stages leave it, with a tiny network, real MLflow (sqlite), real git and DVC."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,44 @@ class World:
     def bring_back(self, state: str) -> None:
         """Make the project what it was; the database is written through SQLite, since MLflow keeps it open."""
         folder = self.states / state
-        for old in [path for path in self.root.iterdir() if path.name != ".sadcl"] if self.root.exists() else []:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        shutil.rmtree(self.root / ".sadcl/mlartifacts", ignore_errors=True)
-        shutil.copytree(folder, self.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*"))
+        mirror(folder, self.root, keep={".sadcl"})
+        mirror(folder / ".sadcl/mlartifacts", self.root / ".sadcl/mlartifacts")
         with (
             closing(sqlite3.connect(folder / layout.MLFLOW_DATABASE)) as source,
             closing(sqlite3.connect(self.root / layout.MLFLOW_DATABASE)) as target,
         ):
             source.backup(target)
+
+
+def mirror(source: Path, target: Path, keep: Collection[str] = ()) -> None:
+    """Make a folder equal to another, and write only what differs in size or time.
+
+    Args:
+        source: read; may be missing, and is empty then.
+        target: changed.
+        keep: names in ``target`` that stay as they are.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    wanted = {entry.name: entry for entry in os.scandir(source)} if source.is_dir() else {}
+    present = {entry.name: entry for entry in os.scandir(target)}
+    for name, entry in present.items():
+        if name not in keep and (name not in wanted or entry.is_dir() != wanted[name].is_dir()):
+            shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+    for name, entry in wanted.items():
+        if name in keep:
+            continue
+        path = target / name
+        if entry.is_dir():
+            mirror(Path(entry.path), path)
+        elif not path.exists() or stamp(path) != stamp(entry):
+            path.unlink(missing_ok=True)
+            shutil.copy2(entry.path, path)
+
+
+def stamp(file: "Path | os.DirEntry[str]") -> tuple[int, int, int]:
+    """What changes when a file is written."""
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_mode
 
 
 @pytest.fixture(scope="session")

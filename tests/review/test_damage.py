@@ -66,7 +66,8 @@ def test_a_damaged_copy_of_the_page_is_brought_again(rita: Browser, reign: Path)
 
 def write(root: Path, name: str, content: bytes, judged: str = "") -> Path:
     """Put a file beside version 3 as a trainer could: with the digests that belong to it, before anybody looked."""
-    shutil.rmtree(root / ".sadcl/review", ignore_errors=True)
+    for copies in ("files", "shown"):  # "values" have the digest of their scores as key
+        shutil.rmtree(root / ".sadcl/review" / copies, ignore_errors=True)
     with store.connect(root) as client:
         version = client.get_model_version("tiny", "3")
         path = Path(client.get_run(version.run_id).info.artifact_uri.removeprefix("file://")) / name

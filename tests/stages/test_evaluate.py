@@ -278,10 +278,6 @@ def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
     gate.main()
     assert json.loads(Path("reports/verdict.json").read_text())["model"] == found.digests["weights"]
 
-    first = {path: path.read_bytes() for path in (*Path("models/served").iterdir(), *Path("reports").rglob("*.*"))}
-    judge()
-    assert {path: path.read_bytes() for path in first} == first
-
 
 @pytest.mark.parametrize("stage", ["pretrain", "train"])
 def test_evaluate_counts_test_photos_that_either_stage_trained_on(project, stage):

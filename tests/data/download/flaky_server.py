@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from sadcl import pipeline
 from sadcl.data.download.datasets import DataSet, Original
 from sadcl.data.download.http import RetryPolicy
 from tests.data.download.test_archives import zipped
@@ -110,14 +109,6 @@ def serving(folder: Path) -> Iterator[Files]:
         has.closing.set()
         running.shutdown()
         thread.join()
-
-
-def empty_project(root: Path) -> Path:
-    """A project without stages."""
-    root.mkdir()
-    pipeline.set_up(root)
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    return root
 
 
 def toy(server: Files, *, known: bool = True, **fields: Any) -> DataSet:

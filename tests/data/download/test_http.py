@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sadcl import pipeline
 from sadcl.data.download.fetch import fetch
 from sadcl.errors import SadclError
 from sadcl.project import cleanup
@@ -132,6 +133,7 @@ def test_free_space_counts_dvcs_copy(server: Files, project: Path) -> None:
 
 
 def test_a_full_disk_is_reported_and_the_next_run_resumes(server: Files, project: Path) -> None:
+    pipeline.stages(project)  # DVC's own database exists by then
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:

@@ -1,0 +1,42 @@
+"""Import of timm: torch's compiler comes in when it is asked for, and works then."""
+
+import subprocess
+import sys
+
+import pytest
+
+BUILD = """
+import sys
+import torch
+from sadcl import params
+from sadcl.model.network import Network
+
+settings = params.Model(
+    backbone="test_resnet", weights="random", output_stride=32, side=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+    width=16, heads=2, feedforward=16, embedding=8,
+)
+network = Network(settings, 3, start=False).eval()
+assert network(torch.zeros(1, 3, 64, 64)).logits.shape == (1, 3)
+print(sorted(name for name in sys.modules if name.startswith(("torch._dynamo", "torch._inductor", "sympy"))))
+"""
+USES = {
+    "compile": "double = torch.compile(lambda x: 2 * x, backend='eager'); assert double(torch.ones(1)) == 2",
+    "torchvision": """
+import torchvision
+boxes = [torch.tensor([[0.0, 0.0, 9.0, 9.0]])]
+assert torchvision.ops.roi_align(torch.ones(1, 2, 16, 16), boxes, 4).shape == (1, 2, 4, 4)
+""",
+    "postponed": """
+from sadcl.model import timm_import
+import torch._dynamo
+add = timm_import._postponed(torch.compiler.disable)(lambda a, b: a + b)
+assert add(1, b=2) == 3
+""",
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_networks_are_built_without_the_compiler_which_works_afterwards(use: str) -> None:
+    ran = subprocess.run([sys.executable, "-c", BUILD + USES[use]], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "[]\n"
