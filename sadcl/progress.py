@@ -77,3 +77,8 @@ def _lines(items: Iterable[T], description: str, count: int | None, unit: str, e
         left = f", {duration(spent / done * (count - done))} left" if count else ""
         of = f"/{count}" if count else ""
         say(f"  {description}: {done}{of}, {done * each / spent:,.0f} {unit}/s{left}")
+
+
+def printable(text: str) -> str:
+    """Escape characters of somebody else's text that could move a terminal's cursor or reverse a line."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -29,12 +29,28 @@ def register() -> None:
 @app.command(rich_help_panel=PANEL)
 def verdict(
     check: Annotated[bool, typer.Option("--check", help="Judge again, and compare the result byte for byte.")] = False,
+    version: Annotated[
+        str, typer.Argument(help="With --check: score and judge this registered version.", metavar="VERSION")
+    ] = "",
 ) -> None:
-    """Print the gate's verdict, rule by rule."""
+    """Print the gate's verdict, rule by rule; with --check VERSION, verify a registered version.
+
+    A version is scored with the test photos and judged by the rules of this project, against the present champion. The
+    exit status is 1 if it does not pass or its author's claims differ.
+    """
     from sadcl import pipeline
     from sadcl.evaluation.gate import recheck
 
     pipeline.require_project()
+    if version:
+        if not check:
+            raise typer.BadParameter("A version is verified with --check.")
+        from sadcl.verification.verify import verify_number
+
+        verification = verify_number(version)
+        for line in verification.lines():
+            say(line)
+        raise typer.Exit(0 if verification.passed and not verification.differences else 1)
     for line in [recheck.recheck()] if check else recheck.describe():
         say(line)
     hint("`sadcl register` registers the model with this verdict.")
@@ -48,10 +64,10 @@ def promote(
 ) -> None:
     """Make a version that passed the gate the champion."""
     from sadcl import pipeline
-    from sadcl.registry import promote
+    from sadcl.verification import promotion
 
     pipeline.require_project()
-    say(promote.promote(version, reason, first=first).words)
+    say(promotion.promote(version, reason, first=first).words)
     hint(f"{COMMIT}; `dvc push` uploads the champion's files.")
 
 

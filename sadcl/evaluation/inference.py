@@ -74,19 +74,35 @@ def score_test(
 
 
 def score_champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:
-    """Score the test split with the champion, a weights or ONNX file, under the name ``score_champion``.
+    """Score the test split with the champion, a weights or ONNX file, under the name ``champion``.
+
+    Raises:
+        SadclError: the file is damaged, or has other classes than the test images.
+    """
+    return score_file(file, test, "champion", batch, corruptions)
+
+
+def score_file(file: Path, test: Shards, name: str, batch: int, corruptions: Sequence[str] = ()) -> Scores:
+    """Score the test split with one weights or ONNX file alone.
+
+    Args:
+        file: as it is served.
+        test: the test split.
+        name: of the model in the scores.
+        batch: images at a time.
+        corruptions: names of corruptions; the model is also scored on test images with each.
 
     Raises:
         SadclError: the file is damaged, or has other classes than the test images.
     """
     head = _head(file, test)
     logits = {
-        "champion": _logits(file, "best", test, batch, "champion"),
-        **_corrupted_logits("champion", file, test, batch, corruptions),
+        name: _logits(file, "best", test, batch, name),
+        **_corrupted_logits(name, file, test, batch, corruptions),
     }
     digests = {"weights": files.digest(file), "preprocessing": files.digest_of(head["preprocessing"])}
-    scores = _scores(test, logits, {"champion": _seen(test, head)}, digests)
-    return replace(scores, cost={"champion": _cost(file, head)}, decisions=_decisions("champion", head))
+    scores = _scores(test, logits, {name: _seen(test, head)}, digests)
+    return replace(scores, cost={name: _cost(file, head)}, decisions=_decisions(name, head))
 
 
 def score_select(train: Path, select: Shards, batch: int) -> Scores:

@@ -27,7 +27,7 @@ def check_decision(version: ModelVersion, text: str) -> None:
         raise Refused(f"The tag {schema.DECISION} of {uri} does not have the form that sadcl writes")
     if decided.get("user") != mlflow_internals.current_user():
         raise Refused(f"You are logged in as {mlflow_internals.current_user()}; decide on {uri} in your own name")
-    if not str(decided.get("reason") or "").strip():
+    if not decision.is_reason(str(decided.get("reason") or "")):
         raise Refused(f"A decision on {uri} needs a reason")
     if schema.protected(version.name):
         _check_champion(version, decided)

@@ -42,6 +42,8 @@ from sadcl.params.sections import Tune as Tune
 from sadcl.params.sections import Validate as Validate
 
 FILE = Path("params.yaml")
+LONGEST, MOST_VALUES = 200_000, 20_000
+"""Characters and values that settings may have: a registered version brings its own, written by somebody else."""
 
 
 def load(*names: str, path: str | Path = FILE) -> Params:
@@ -90,19 +92,33 @@ def read_settings(path: str | Path = FILE) -> dict[str, Any]:
     """Read ``params.yaml`` as dictionaries, without validation.
 
     Raises:
-        SadclError: the file is missing, not YAML, or not a mapping.
+        SadclError: the file is missing, not YAML, too large, or not a mapping.
     """
     try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
+        value = yaml.safe_load(text) if len(text) <= LONGEST else None
     except FileNotFoundError:
         raise SadclError(
             "There are no settings", where=path, fix="Run `sadcl recipe demo`, or go to the project's folder"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SadclError(f"The settings are not YAML: {error}", where=path, fix="Correct the file") from None
+    if len(text) > LONGEST or not _is_small(value):
+        raise SadclError("The settings are too large", where=path, fix=f"Keep them below {MOST_VALUES:,} values")
     if not isinstance(value, dict):
         raise SadclError("The settings are not a mapping of sections", where=path, fix="Run `sadcl recipe demo`")
     return value
+
+
+def _is_small(value: Any) -> bool:
+    """Whether settings have at most ``MOST_VALUES`` values; a few anchors stand for millions."""
+    waiting, count = [value], 0
+    while waiting and count <= MOST_VALUES:
+        part, count = waiting.pop(), count + 1
+        if isinstance(part, dict | list):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
+    return count <= MOST_VALUES
 
 
 def section(value: Params, name: str) -> Any:

@@ -15,6 +15,15 @@ FIELDS = ("action", "model", "from", "to", "challenger", "weights", "verdict", "
 """Fields of a decision, each a string or null."""
 
 
+BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+"""Characters that count as letters or symbols, and show nothing."""
+
+
+def is_reason(text: str) -> bool:
+    """Whether a reader of the audit log sees anything of a reason."""
+    return any(character.isprintable() and character not in BLANK and not character.isspace() for character in text)
+
+
 def decision(version: "ModelVersion") -> dict[str, Any]:
     """Last decision on a version; empty where it has none that sadcl wrote.
 

@@ -3,16 +3,17 @@
 The command, the server's guard and the review page all ask here, so they agree and give the same sentences.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sadcl.registry import schema
+from sadcl.registry import artifacts, schema
 
 Tags = Mapping[str, str]
 
 BEING_JUDGED, VERDICT_CHANGED, REJECTED = "being judged", "verdict changed", "rejected"
-IS_CHAMPION, NOT_PASSED, OUTDATED = "is champion", "not passed", "outdated"
+IS_CHAMPION, NOT_PASSED, OUTDATED, CONTRADICTORY = "is champion", "not passed", "outdated", "contradictory"
 
 REGISTER_AGAIN = "Ask the person who registered it to run `dvc repro` and `sadcl register`, which judge it again"
 
@@ -53,7 +54,7 @@ def objections(
     if action != schema.ROLLBACK:
         rules = [_unstable(candidate, verdict_digest), *rules, _champion_itself(candidate, champion)]
     if action == schema.PROMOTE:
-        rules += [_not_passed(candidate), _outdated(candidate, champion)]
+        rules += [_contradictory(candidate), _not_passed(candidate), _outdated(candidate, champion)]
     return [objection for rule in rules for objection in rule]
 
 
@@ -79,6 +80,20 @@ def _rejected(rejection: Mapping[str, Any]) -> Iterator[Objection]:
 def _champion_itself(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
     if champion is not None and _weights(champion) == candidate.get(schema.WEIGHTS):
         yield Objection(IS_CHAMPION, "This model is the champion already")
+
+
+def _contradictory(candidate: Tags) -> Iterator[Objection]:
+    """The weights that the version names are not the file that was pinned with it."""
+    try:
+        pins = json.loads(candidate.get(artifacts.PINS, "{}"))
+        pinned = pins.get(artifacts.ONNX) or pins.get(artifacts.WEIGHTS)
+    except (ValueError, AttributeError):
+        pinned = None
+    if pinned is not None and pinned != candidate.get(schema.WEIGHTS):
+        yield Objection(
+            CONTRADICTORY, f"The tag {schema.WEIGHTS} is not the digest of the weights that were registered",
+            "Ask the person who registered it to register the model again, as a new version",
+        )  # fmt: skip
 
 
 def _not_passed(candidate: Tags) -> Iterator[Objection]:

@@ -5,6 +5,7 @@ reviewer by the log-in, and its guard (``sadcl.guard``) checks again.
 """
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+Check = Callable[["MlflowClient", "ModelVersion", "ModelVersion | None"], None]
 SHOW_CHALLENGER = "`sadcl status` shows the challenger"
 
 
@@ -58,7 +60,13 @@ class Rejection:
 
 
 def promote(
-    version: str | int, reason: str, *, first: bool = False, verdict_digest: str | None = None, root: Path = Path(".")
+    version: str | int,
+    reason: str,
+    *,
+    first: bool = False,
+    verdict_digest: str | None = None,
+    root: Path = Path("."),
+    check: Check | None = None,
 ) -> Promotion:
     """Make a registered version the champion.
 
@@ -68,6 +76,8 @@ def promote(
         first: confirms that there is no champion yet.
         verdict_digest: digest of the verdict that the reviewer read; None stands for the present one.
         root: the project's folder.
+        check: called with client, candidate and champion after all other checks; it raises to refuse.
+            ``sadcl.verification.promotion`` scores and judges the version here.
 
     Raises:
         SadclError: a promotion rule objects, a file is not the one that was registered, there is no reason, or
@@ -83,6 +93,8 @@ def promote(
         _require_eligible(candidate, champion, verdict_digest, schema.PROMOTE)
         # last of the checks, since it downloads every file; before the first change
         _verify_files(client, candidate)
+        if check is not None:
+            check(client, candidate, champion)
         copy = _copy(client, candidate, schema.production(name))
         _set_champion(client, copy, champion, _promotion(candidate), reason, root)
         reconcile(client, name, root)
@@ -152,7 +164,7 @@ def reject(version: str | int, reason: str, *, verdict_digest: str | None = None
 
 
 def _require_reason(reason: str) -> None:
-    if not reason.strip():
+    if not decision.is_reason(reason):
         raise SadclError("A decision needs a reason", fix='Give one: --reason "..."')
 
 

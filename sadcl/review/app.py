@@ -17,6 +17,7 @@ from sadcl.review.authentication import Authenticator, RegistryAuthenticator
 from sadcl.review.context import AppContext, app_context
 from sadcl.review.routes import decisions, login, versions
 from sadcl.review.security_headers import NO_STORE_HEADERS, SecurityHeaders
+from sadcl.verification.promotion import Check, require_pass
 
 PROJECT = "SADCL_PROJECT"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -30,6 +31,7 @@ def create_app(
     hosts: Sequence[str] = LOOPBACK,
     clock: Callable[[], float] = time.monotonic,
     after_decision: AfterDecision = sync_by_flow,
+    check: Check = require_pass,
 ) -> FastAPI:
     """Create the review page of one project.
 
@@ -39,13 +41,16 @@ def create_app(
         hosts: accepted values of the Host header, against DNS rebinding.
         clock: monotonic seconds, for sessions and log-ins.
         after_decision: synchronises the project after a decision; by default the flow ``promote``.
+        check: refuses a promotion by raising; by default the version is scored and judged here.
 
     Raises:
         SadclError: the project's registry is not a server with accounts.
     """
     project = root or Path(os.environ.get(PROJECT, "."))
     app = FastAPI(title="sadcl review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.context = AppContext(project, authenticator or RegistryAuthenticator(project), clock, after_decision)
+    app.state.context = AppContext(
+        project, authenticator or RegistryAuthenticator(project), clock, after_decision, check
+    )
     for module in (login, decisions, versions):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))

@@ -19,6 +19,7 @@ from sadcl.review.cache import Cache
 from sadcl.review.gateway import RegistryGateway
 from sadcl.review.sessions import Session, Sessions
 from sadcl.review.thumbnails import Thumbnails
+from sadcl.verification.promotion import Check
 
 TRUNCATED_PAGE = """<section class="card refused" role="alert"><p>The rest of this page could not be rendered. See the
 log of the review page for details.</p></section></main></body></html>"""
@@ -32,10 +33,16 @@ class AppContext:
         authenticator: checks log-ins.
         clock: monotonic seconds.
         after_decision: synchronises the project after a decision.
+        check: refuses a promotion by raising.
     """
 
     def __init__(
-        self, root: Path, authenticator: Authenticator, clock: Callable[[], float], after_decision: AfterDecision
+        self,
+        root: Path,
+        authenticator: Authenticator,
+        clock: Callable[[], float],
+        after_decision: AfterDecision,
+        check: Check,
     ) -> None:
         # cookies ignore ports: the names keep two projects on one host apart
         project_id = files.digest_of(str(root.resolve()))[:8]
@@ -44,7 +51,7 @@ class AppContext:
         self.authenticator, self.clock = authenticator, clock
         self.sessions, self.throttle = Sessions(clock), LoginThrottle(clock)
         self.cache = Cache(root)
-        self.registry = RegistryGateway(root, authenticator, self.cache, after_decision)
+        self.registry = RegistryGateway(root, authenticator, self.cache, after_decision, check)
         self.thumbnails = Thumbnails(root, self.cache)
         self._templates = _environment()
 

@@ -15,6 +15,7 @@ from sadcl.review.authentication import Authenticator
 from sadcl.review.cache import Cache
 from sadcl.review.sessions import Session
 from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, decision_from_log, version_from_mlflow
+from sadcl.verification.promotion import Check, promote
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,10 +32,14 @@ class RegistryGateway:
         authenticator: adds a person's credentials to registry calls.
         cache: of files that were downloaded before.
         after_decision: synchronises the project after a decision.
+        check: refuses a promotion by raising.
     """
 
-    def __init__(self, root: Path, authenticator: Authenticator, cache: Cache, after_decision: AfterDecision) -> None:
+    def __init__(
+        self, root: Path, authenticator: Authenticator, cache: Cache, after_decision: AfterDecision, check: Check
+    ) -> None:
         self.root, self.authenticator, self.cache, self.after_decision = root, authenticator, cache, after_decision
+        self._check = check
         self._lock = threading.RLock()  # MLflow keeps credentials per process, not per thread
         self._decision_lock = threading.Lock()  # apart from `_lock`: pages stay readable while a decision runs
         _preload_mlflow()
@@ -167,11 +172,11 @@ class RegistryGateway:
         Raises:
             SadclError: the verdict has changed since, or the registry refuses.
         """
-        from sadcl.registry.promote import promote
-
         with self._decision_lock:
             with self._logged_in(session):
-                sentence = promote(number, reason, first=first, verdict_digest=verdict_digest, root=self.root).words
+                sentence = promote(
+                    number, reason, first=first, verdict_digest=verdict_digest, root=self.root, check=self._check
+                ).words
             return [sentence, self._follow_up(session)]
 
     def reject(self, session: Session, number: int, verdict_digest: str, reason: str) -> list[str]:

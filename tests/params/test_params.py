@@ -76,6 +76,16 @@ def test_a_file_that_is_no_mapping_is_a_sentence(tmp_path: Path, text: str) -> N
         params.load(path=tmp_path / "none.yaml")
 
 
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9))
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "a: " + "x" * 300_000, LAUGHS, "a: &a {b: *a}"])
+def test_settings_that_would_exhaust_the_machine_are_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SadclError, match=r"The settings are (too large|not YAML)"):
+        params.read_settings(tmp_path / "params.yaml")
+
+
 def test_settings_cannot_be_changed_by_accident() -> None:
     with pytest.raises(ValueError, match="frozen"):
         params.load(path=DEMO).train.lr = 1  # type: ignore[misc]

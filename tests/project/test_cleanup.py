@@ -35,7 +35,9 @@ def test_a_trainer_state_in_use_is_not_removable(folder: Path) -> None:
 def test_clean_removes_files_and_folders_and_keeps_the_rest(folder: Path) -> None:
     pipeline.set_up(folder)
     files.write_text(layout.CACHE / "maps/a", "12345")
+    files.write_text(layout.REVIEW_CACHE / "values/a.json", "{}")
+    files.write_text(layout.VERIFIED_SCORES / "a.parquet", "12345")
     files.write_text(layout.LAST_RUNS / "train.json", "{}")
     assert "Removed 0.0 MB" in cleanup.clean(cleanup.removable())
-    assert not layout.CACHE.exists()
+    assert not any(cache.exists() for cache in (layout.CACHE, layout.REVIEW_CACHE, layout.VERIFIED_SCORES))
     assert (layout.LAST_RUNS / "train.json").exists()

@@ -1,11 +1,12 @@
 """Promotion rules that the command, the server's guard and the review page share."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from sadcl.registry import schema
+from sadcl.registry import artifacts, decision, schema
 from sadcl.registry.eligibility import objections
 
 OLD, NEW = "0" * 64, "1" * 64
@@ -24,6 +25,7 @@ CHANGED = "The verdict has changed since you looked at it"
 REJECTED = "This version was rejected by rob: it tags kites as cats"
 IS_CHAMPION = "This model is the champion already"
 OUTDATED = "The champion has changed since the gate judged this version"
+CONTRADICTORY = "The tag sadcl.weights is not the digest of the weights that were registered"
 FAIL = "The gate's verdict is fail: mAP is too low"
 UNKNOWN = "The gate's verdict is unknown: the gate has not judged it"
 INCOMPLETE = "The verdict on this version is incomplete"
@@ -55,6 +57,32 @@ def without(tags: Mapping[str, str], *names: str) -> dict[str, str]:
         ("promote", FIRST, {}, {}, "d1", [OUTDATED]),
         ("promote", without(FIRST, schema.JUDGED_AGAINST), None, {}, "d1", [OUTDATED]),
         ("promote", FAILED, None, REJECTION, "d0", [CHANGED, REJECTED, FAIL, OUTDATED]),
+        ("promote", {**PASSED, artifacts.PINS: json.dumps({artifacts.WEIGHTS: NEW})}, CHAMPION, {}, "d1", []),
+        (
+            "promote",
+            {**PASSED, artifacts.PINS: json.dumps({artifacts.ONNX: NEW, artifacts.WEIGHTS: OLD})},
+            CHAMPION,
+            {},
+            "d1",
+            [],
+        ),
+        (
+            "promote",
+            {**PASSED, artifacts.PINS: json.dumps({artifacts.WEIGHTS: OLD})},
+            CHAMPION,
+            {},
+            "d1",
+            [CONTRADICTORY],
+        ),
+        (
+            "promote",
+            {**without(PASSED, schema.WEIGHTS), artifacts.PINS: json.dumps({artifacts.WEIGHTS: OLD})},
+            CHAMPION,
+            {},
+            "d1",
+            [CONTRADICTORY],
+        ),
+        ("promote", {**PASSED, artifacts.PINS: "[1]"}, CHAMPION, {}, "d1", []),
         ("reject", FAILED, None, {}, "d1", []),
         ("reject", {schema.WEIGHTS: NEW}, None, {}, None, []),
         ("reject", PASSED, CHAMPION, {}, None, [CHANGED]),
@@ -75,3 +103,9 @@ def test_objections(
     sentences: list[str],
 ) -> None:
     assert [objection.sentence for objection in objections(candidate, champion, rejection, seen, action)] == sentences
+
+
+@pytest.mark.parametrize("text", ["", " \t\n", "\u200b\u200d", "\u202e", "\u3164\u2800", "\x00"])
+def test_a_reason_that_nobody_sees_is_none(text: str) -> None:
+    assert not decision.is_reason(text)
+    assert decision.is_reason(f"{text}better")

@@ -165,7 +165,7 @@ def test_figures_that_make_no_sense_are_said(rita: Browser, reign: Path, value: 
             "gate: {published: {name: a, figures: {mAP: high}}}",
             "can't be shown: gate.published.figures.mAP is invalid",
         ),
-        ("a: &a {b: *a}", "its files are damaged"),
+        ("a: &a {b: *a}", "The settings are too large"),
         ('gate: {published: {name: "\\ud800"}}', "Changed settings"),
         ("? [1, 2]\n: {3: .nan, true: 2026-01-01}", "The settings are not YAML"),
         ("{3: .nan, true: 2026-01-01}", "True – 2026-01-01"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout, params
+from sadcl.progress import printable
 from sadcl.registry import decision, identity, lookup, schema
 from sadcl.registry.audit import hash_chain
 from sadcl.registry.client import connect, database_file, registry_exists
@@ -70,7 +71,8 @@ def read_history(root: Path = Path(".")) -> History:
     problems += _cut(root, hash_chain.digests([*lines, *(ledger or [])]))
     problems += _forged(root, decided, None if ledger is None else entries)
     problems += [] if ledger is None else _missing_in_ledger(decided, entries)
-    return History([_sentence(entry) for entry in entries], problems)
+    # tags and reasons are other people's words
+    return History([printable(_sentence(entry)) for entry in entries], list(map(printable, problems)))
 
 
 def _ledger(root: Path) -> list[bytes] | None:

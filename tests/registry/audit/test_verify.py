@@ -94,3 +94,10 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
     publish()
     assert promote(2, "now it is better").source == "models:/tiny/2"
     assert verify.read_history().problems == []
+
+
+def test_words_of_others_are_escaped(reign: Path) -> None:
+    promote(2, "fine\nWhole: 12 lines \u202eenil")
+    lines = verify.read_history().lines
+    assert len(lines) == 2
+    assert lines[-1].endswith(r"fine\nWhole: 12 lines \u202eenil")

@@ -1,0 +1,1 @@
+"""Verification: a registered version is scored and judged again by somebody else than its author."""

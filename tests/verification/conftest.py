@@ -1,0 +1,160 @@
+"""A project whose models are really scored: test photos in shards, tiny networks, a real registry (sqlite)."""
+
+import copy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from sadcl import files, params
+from sadcl.data import table
+from sadcl.data.shards import writer
+from sadcl.model.network import Network
+from sadcl.registry import client
+from sadcl.registry.promote import promote
+from sadcl.registry.publish import publish
+from sadcl.stages import calibrate, evaluate, gate, rescore
+from sadcl.weights import checkpoint
+from tests.paths import REPOSITORY
+from tests.registry.conftest import World
+
+torch.set_num_threads(1)
+CLASSES = ("cat", "dog", "kite")
+MODEL = {
+    "backbone": "test_resnet", "weights": "random", "output_stride": 32, "side": 64, "width": 16, "heads": 2,
+    "feedforward": 16, "embedding": 8, "frozen": [],
+}  # fmt: skip
+RULES = [
+    {"kind": "absolute", "metric": "mAP", "at_least": 0.0, "by": "value"},
+    {"kind": "relative", "metric": "mAP", "margin": 90.0, "by": "value"},
+]
+FORGED = 4.0
+"""Size of the logits in forged scores, whose signs are the labels: an mAP of 100."""
+
+Train = Callable[..., None]
+
+
+def settings(**gate_settings: Any) -> dict[str, Any]:
+    raw = params.read_settings(REPOSITORY / "recipes/demo.yaml")
+    raw["model"] |= MODEL
+    raw["register"]["name"] = "tiny"
+    raw["gate"] = {"rules": copy.deepcopy(RULES), **gate_settings}
+    return raw
+
+
+def write_photos(root: Path, labels: Callable[[int], list[int]] = lambda i: [i % 3], test: int = 30) -> None:
+    """Write shards with photos of noise, twelve of them to select thresholds on."""
+    rng, rows = np.random.default_rng(0), []
+    folder = root / "raw"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for i in range(test + 12):
+        file = folder / f"{i:02d}.png"
+        Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(file)
+        rows.append(
+            {
+                "image_id": f"{i:02d}", "file": file.name, "split": "test" if i < test else "select",
+                "labels": labels(i), "ignored": [], "width": 50, "height": 40, "bytes": file.stat().st_size,
+                "sha256": files.digest(file), "brightness": 99.0, "sharpness": 9.0, "phash": 1, "problem": None,
+            }
+        )  # fmt: skip
+    shutil.rmtree(root / "data/shards", ignore_errors=True)
+    annotations = table.Table(pd.DataFrame(rows), CLASSES, "raw", {})
+    prepare = params.parse(settings(), where="settings").prepare
+    writer.write_shards(annotations, root, root / "data/shards", prepare, workers=1)
+
+
+def save(path: Path, seed: int) -> None:
+    """Write weights of an untrained network."""
+    model = params.parse(settings(), where="settings").model
+    tensors = {}
+    for which in ("raw", "ema"):
+        torch.manual_seed(seed if which == "raw" else seed + 1000)
+        state = Network(model, len(CLASSES), start=False).state_dict()
+        tensors |= {f"{which}.network.{name}": value.contiguous() for name, value in state.items()}
+    preprocessing = {"side": model.side, "mean": list(model.mean), "std": list(model.std)}
+    head = {
+        "format": 1, "stage": "train", "classes": list(CLASSES), "model": model.model_dump(mode="json"),
+        "preprocessing": preprocessing, "settings": {}, "seed": seed, "epoch": 1, "best": "raw", "select": None,
+        "inputs": {"train": "a" * 64, "select": "b" * 64}, "seen": [], "thresholds": None, "device": "cpu",
+        "precision": "32-true",
+    }  # fmt: skip
+    checkpoint.save(path, tensors, head)
+
+
+def train(seed: int, forge: Callable[[], None] = lambda: None) -> None:
+    """Leave what a run leaves: a model with its scores, figures and verdict.
+
+    Args:
+        seed: of its weights.
+        forge: changes files after the model was scored and before it is judged.
+    """
+    for stage in ("pretrain", "train"):
+        save(Path(f"models/{stage}/weights.safetensors"), seed)
+        files.write_text(Path(f"models/{stage}/history.csv"), "epoch,loss,lr,select_mAP\n1,0.5,0.001,70.5\n")
+    calibrate.main()
+    evaluate.main()
+    rescore.main()
+    forge()
+    gate.main()
+    files.write_json(Path("reports/validation.json"), {"passed": True})
+    files.write_text(Path("reports/report.html"), "<p>report</p>")
+    files.write_text(Path("dvc.lock"), "schema: '2.0'\n")
+
+
+@pytest.fixture(scope="session")
+def states(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The states `empty` (nothing is registered) and `reign` (version 1 is champion)."""
+    created = World(tmp_path_factory.mktemp("verification"))
+    created.root.mkdir()
+    for command in (
+        ["git", "init", "--quiet"],
+        ["git", "config", "user.name", "Ann"],
+        ["git", "config", "user.email", "ann@example.org"],
+        [sys.executable, "-m", "dvc", "init", "--quiet"],
+    ):
+        subprocess.run(command, cwd=created.root, check=True, capture_output=True)
+    (created.root / "params.yaml").write_text(yaml.safe_dump(settings()))
+    files.write_json(created.root / "data/champion.json", None)
+    write_photos(created.root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(client.ADDRESS, raising=False)
+        patch.chdir(created.root)
+        client.check_connection(created.root)
+        created.keep("empty")
+        train(1)
+        publish()
+        promote(1, "the first", first=True)
+        created.keep("reign")
+    return created
+
+
+@pytest.fixture
+def place(states: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Tests run inside the project."""
+    monkeypatch.delenv(client.ADDRESS, raising=False)
+    monkeypatch.chdir(states.root)
+    return states
+
+
+@pytest.fixture
+def project(place: World) -> Path:
+    """A project whose registry is empty."""
+    place.bring_back("empty")
+    return place.root
+
+
+@pytest.fixture
+def reign(place: World) -> Path:
+    """A project whose version 1 is champion."""
+    place.bring_back("reign")
+    return place.root

@@ -1,0 +1,96 @@
+"""Confinement of programs that open untrusted files: no log-ins, no network, no other files, and bounds."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sadcl.errors import SadclError
+from sadcl.verification import confinement, scoring
+from tests.verification.conftest import save
+
+PROBE = """
+import json, os, socket, sys
+from pathlib import Path
+from sadcl.verification import confinement
+
+closed = confinement.confine(confinement.Limits(file=1000))
+found = {"closed": closed, "folder": os.getcwd(), "variables": sorted(os.environ)}
+try:
+    socket.create_connection(("127.0.0.1", int(sys.argv[2])), timeout=5)
+    found["connected"] = True
+except OSError:
+    found["connected"] = False
+found["sees"] = Path(sys.argv[1]).exists()
+try:
+    Path("large").write_bytes(bytes(2000))
+except OSError as error:
+    found["large"] = error.strerror
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(params=["bubblewrap", "plain"])
+def wrapped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """With bubblewrap, where it works here, and without."""
+    if request.param == "plain":
+        monkeypatch.setattr(confinement, "sees_only_its_files", lambda: False)
+    elif not confinement.sees_only_its_files():
+        pytest.skip("bubblewrap is not installed, or may not create namespaces here")
+    return bool(request.param == "bubblewrap")
+
+
+def test_a_confined_program_has_no_logins_no_network_and_no_other_files(
+    wrapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    folder, secret = tmp_path / "work", tmp_path / "administrator.json"
+    folder.mkdir()
+    secret.write_text("secret")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])
+        command = confinement.command(["-c", PROBE, str(secret), port], [], folder)
+        ran = subprocess.run(
+            command, cwd=folder, env=confinement.environment(folder), capture_output=True, text=True, check=False
+        )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["folder"] == str(folder)
+    assert not {"MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY"} & set(found["variables"])
+    assert found["connected"] == (not wrapped and not found["closed"])
+    assert found["sees"] == (not wrapped)
+    assert found["large"] == "File too large"
+
+
+def test_a_model_that_exceeds_a_limit_is_a_sentence(wrapped: bool, reign: Path, tmp_path: Path) -> None:
+    save(tmp_path / "weights.safetensors", 11)
+    for limits in (confinement.Limits(memory=2**29), confinement.Limits(seconds=1)):
+        with pytest.raises(SadclError, match="The model can't be scored: "):
+            scoring.score(
+                tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path, limits=limits
+            )
+    assert not (tmp_path / ".sadcl").exists()
+
+
+def test_a_damaged_file_is_a_sentence_and_leaves_nothing(wrapped: bool, reign: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
+    with pytest.raises(SadclError, match="The model can't be scored: "):
+        scoring.score(tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path)
+    assert not (tmp_path / ".sadcl").exists()
+
+
+def test_scores_are_computed_once_for_the_same_weights_and_photos(reign: Path, tmp_path: Path) -> None:
+    save(tmp_path / "weights.safetensors", 12)
+    first = scoring.score(tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path)
+    [cached] = (tmp_path / ".sadcl/verified").iterdir()
+    before = cached.stat().st_mtime_ns
+    again = scoring.score(tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path)
+    assert cached.stat().st_mtime_ns == before
+    assert (again.logits["sadcl"] == first.logits["sadcl"]).all()
+    cached.write_bytes(b"damaged")
+    mended = scoring.score(tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path)
+    assert (mended.logits["sadcl"] == first.logits["sadcl"]).all()
