@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sadcl import files
 from sadcl.errors import SadclError
+from sadcl.registry import schema
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,6 +50,19 @@ def pins(version: "ModelVersion") -> dict[str, str]:
 def model(version: "ModelVersion") -> str:
     """Name of the served file among a version's pins: the ONNX file where there is one, else the weights."""
     return ONNX if ONNX in pins(version) else WEIGHTS
+
+
+def champion_record(version: "ModelVersion") -> dict[str, str]:
+    """Content of ``data/champion.json`` for a version in production."""
+    pinned = pins(version)
+    return {
+        "name": str(version.name),
+        "version": str(version.version),
+        "challenger": str(version.source),
+        "weights": pinned[model(version)],
+        "scores": pinned[SCORES],
+        "test": str(version.tags.get(schema.TEST, "")),
+    }
 
 
 def fetch(client: "MlflowClient", version: "ModelVersion", name: str, folder: Path) -> Path:

@@ -15,7 +15,7 @@ from sadcl.errors import SadclError
 from sadcl.registry import artifacts, decision, eligibility, identity, lookup, schema
 from sadcl.registry.audit import log
 from sadcl.registry.client import connect, registry_exists
-from sadcl.registry.sync import champion_record, reconcile, require_no_champion_file
+from sadcl.registry.sync import reconcile, require_no_champion_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -229,7 +229,7 @@ def _set_champion(
         "from": str(champion.version) if champion is not None else None,
         "to": str(version.version),
         "challenger": str(version.source),
-        "weights": champion_record(version)["weights"],
+        "weights": artifacts.champion_record(version)["weights"],
         **_signature(reason, root),
     }
     _decide(client, version, decided)
@@ -255,5 +255,5 @@ def _describe(version: "ModelVersion", beginning: str, previous: "ModelVersion |
     sentence = f"{beginning} {version.name} version {version.version}"
     if previous is not None:
         sentence += f"; version {previous.version} is the previous one"
-    weights = champion_record(version)["weights"]
+    weights = artifacts.champion_record(version)["weights"]
     return Promotion(str(version.name), str(version.version), str(version.source), weights, f"{sentence}.")

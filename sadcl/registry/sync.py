@@ -50,19 +50,6 @@ def reconcile(client: "MlflowClient", name: str, root: Path) -> bool:
     return any(changed)
 
 
-def champion_record(version: "ModelVersion") -> dict[str, str]:
-    """Content of ``data/champion.json`` for a version in production."""
-    pins = artifacts.pins(version)
-    return {
-        "name": str(version.name),
-        "version": str(version.version),
-        "challenger": str(version.source),
-        "weights": pins[artifacts.model(version)],
-        "scores": pins[artifacts.SCORES],
-        "test": str(version.tags.get(schema.TEST, "")),
-    }
-
-
 def _repair_rejections(client: "MlflowClient", name: str, root: Path) -> bool:
     """Log missing rejections, and take the alias from a rejected challenger."""
     changed, known = False, log.entries(root)
@@ -128,7 +115,7 @@ def _repair_files(client: "MlflowClient", version: "ModelVersion", root: Path) -
     The JSON comes last: where it is right, DVC knows the folder too.
     """
     # digests from the pins, which the registry never writes again, not from the files that are checked by them
-    record, folder = champion_record(version), root / layout.CHAMPION_FOLDER
+    record, folder = artifacts.champion_record(version), root / layout.CHAMPION_FOLDER
     path = root / layout.CHAMPION
     names = {pin: Path(pin).name for pin in (artifacts.model(version), artifacts.SCORES)}
     expected = {name: record[Path(name).stem] for name in names.values()}

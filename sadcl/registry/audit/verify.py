@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout, params
 from sadcl.progress import printable
-from sadcl.registry import decision, identity, lookup, schema
+from sadcl.registry import artifacts, decision, identity, lookup, schema
 from sadcl.registry.audit import hash_chain
 from sadcl.registry.client import connect, database_file, registry_exists
 
@@ -120,7 +120,32 @@ def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> lis
         for version in versions
         if schema.DECISION in version.tags and not _is_logged(version, decided, ledger)
     ]
-    return problems + _moved(production, str(champion.version) if champion else None, decided, ledger)
+    problems += _moved(production, str(champion.version) if champion else None, decided, ledger)
+    return problems + _other_files(champion, decided, root)
+
+
+def _other_files(champion: "ModelVersion | None", decided: list[Entry], root: Path) -> list[str]:
+    """Problems with the champion's files in the project; files that DVC has not pulled are none."""
+    path, restore = root / layout.CHAMPION, "`sadcl sync` restores it."
+    present = (files.read_json(path) if path.is_file() else None) or {}
+    expected = {} if champion is None else artifacts.champion_record(champion)
+    if {key: present.get(key) for key in expected} != expected or (present and not expected):
+        recorded = f"{present.get('name')} version {present.get('version')}" if present else "no champion"
+        actual = lookup.model_uri(champion) if champion is not None else "none"
+        return [f"{layout.CHAMPION} names {recorded}, and is not the record of the champion, {actual}; {restore}"]
+    if champion is None:
+        return []
+    digests = {Path(pin).name: artifacts.pins(champion)[pin] for pin in (artifacts.model(champion), artifacts.SCORES)}
+    problems = [
+        f"{layout.CHAMPION_FOLDER / name} is not the champion's file; {restore}"
+        for name, digest in digests.items()
+        if (root / layout.CHAMPION_FOLDER / name).is_file()
+        and files.digest(root / layout.CHAMPION_FOLDER / name) != digest
+    ]
+    about = (str(champion.name), str(champion.version))
+    if not any((entry.get("model"), entry.get("to")) == about for entry in decided):
+        problems.append(f"{layout.AUDIT_LOG} lacks the decision that made {lookup.model_uri(champion)} the champion.")
+    return problems
 
 
 def _missing_in_ledger(decided: list[Entry], ledger: list[Entry]) -> list[str]:

@@ -101,3 +101,30 @@ def test_words_of_others_are_escaped(reign: Path) -> None:
     lines = verify.read_history().lines
     assert len(lines) == 2
     assert lines[-1].endswith(r"fine\nWhole: 12 lines \u202eenil")
+
+
+def test_a_record_of_another_champion_and_other_files_are_found(reign: Path) -> None:
+    promote(2, "better")
+    assert verify.read_history().problems == []
+    record, weights = layout.CHAMPION.read_text(), layout.CHAMPION_FOLDER / "weights.safetensors"
+    files.write_json(layout.CHAMPION, {**json.loads(record), "version": "1"})
+    [problem] = verify.read_history().problems
+    assert problem == (
+        "data/champion.json names tiny-production version 1, and is not the record of the champion, "
+        "models:/tiny-production/2; `sadcl sync` restores it."
+    )
+    layout.CHAMPION.write_text(record)
+    content = weights.read_bytes()
+    weights.unlink()  # as in a clone before `dvc pull`
+    assert verify.read_history().problems == []
+    weights.write_bytes(content[:-1] + b"?")
+    assert verify.read_history().problems == [
+        "data/champion/weights.safetensors is not the champion's file; `sadcl sync` restores it."
+    ]
+    sync()
+    assert verify.read_history().problems == []
+
+
+def test_a_champion_without_its_line_in_the_log_is_found(reign: Path) -> None:
+    layout.AUDIT_LOG.unlink()
+    assert any("lacks the decision that made models:/tiny-production/1" in p for p in verify.read_history().problems)
