@@ -48,7 +48,9 @@ def environment(folder: Path) -> dict[str, str]:
     """Variables of a confined process, whose home is its working folder."""
     inherited = {name: os.environ[name] for name in PASSED if name in os.environ}
     path = os.pathsep.join([str(Path(sadcl.__file__).parent.parent), *filter(None, sys.path)])
-    return {**inherited, "PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": path}
+    # no GPU: its driver needs more address space than any bound that protects, and devices that are not visible
+    own = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": ""}
+    return {**inherited, **own, "PYTHONPATH": path}
 
 
 def command(words: Sequence[str], readable: Sequence[Path], folder: Path) -> list[str]:
