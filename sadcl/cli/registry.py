@@ -103,7 +103,8 @@ def audit() -> None:
     history = verify.read_history()
     for line in history.lines:
         typer.echo(line)
-    for problem in history.problems or [f"The log is complete: {len(history.lines)} entries agree with the registry."]:
+    complete = f"The log is complete: it agrees with the registry. Entries: {len(history.lines)}."
+    for problem in history.problems or [complete]:
         say(problem)
     raise typer.Exit(1 if history.problems else 0)
 

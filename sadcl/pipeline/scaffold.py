@@ -23,7 +23,7 @@ STARTER = PACKAGE / "starter"
 _FILES = {
     "data/accepted.json": "null\n",
     "data/champion.json": "null\n",
-    ".gitignore": "/.sadcl/\n/.dvc-remote/\n/.venv/\n/exported/\n/models/imported/\n",
+    ".gitignore": "/.sadcl/\n/.dvc-remote/\n/.venv/\n/exported/\n/models/imported/\n/data/champion/\n",
 }
 
 

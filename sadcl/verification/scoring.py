@@ -5,11 +5,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import sadcl
 from sadcl import files, layout
@@ -20,10 +21,14 @@ from sadcl.progress import printable
 from sadcl.verification import confinement
 from sadcl.verification.score_worker import ANSWER, SCORES
 
+T = TypeVar("T")
+
 CODE = ("data/images", "data/shards", "model", "weights", "evaluation")
 """Packages on which scores depend."""
 RUNTIME = ("torch", "timm", "onnxruntime", "numpy", "simplejpeg", "pillow")
 """Distributions on which scores depend."""
+ANY = "model"
+"""Name of a model in cached scores, which serve it as a candidate and as champion."""
 LARGEST_ANSWER = 100_000
 """Bytes that the answer of a worker may have."""
 
@@ -52,25 +57,44 @@ def score(
     Raises:
         SadclError: the file can't be read or scored, has other classes than the photos, or exceeds a limit.
     """
-    key = _key(weights, test, name, corruptions)
+    return _named(_score(weights, test, batch, corruptions, root, limits), name)
+
+
+def _score(
+    weights: Path, test: Path, batch: int, corruptions: Sequence[str], root: Path, limits: confinement.Limits | None
+) -> Scores:
+    """Scores under the name ``ANY``, from the cache or from a worker."""
+    key = _key(weights, test, corruptions)
     cached = root / layout.VERIFIED_SCORES / f"{key}.parquet"
     with suppress(SadclError):  # missing or damaged
         return read_scores(cached)
     with tempfile.TemporaryDirectory() as folder:
-        computed = _run_worker(weights, test, name, batch, corruptions, Path(folder), limits)
+        computed = _run_worker(weights, test, batch, corruptions, Path(folder), limits)
         with files.atomic_write(cached) as temporary_path:
             shutil.copyfile(computed, temporary_path)
     return read_scores(cached)
 
 
-def _key(weights: Path, test: Path, name: str, corruptions: Sequence[str]) -> str:
+def _named(scores: Scores, name: str) -> Scores:
+    """Scores of one model under another name: a challenger that becomes champion is not scored again."""
+
+    def renamed(values: Mapping[str, T]) -> dict[str, T]:
+        return {name + key.removeprefix(ANY): value for key, value in values.items()}
+
+    return replace(
+        scores, logits=renamed(scores.logits), training_overlap=renamed(scores.training_overlap),
+        cost=renamed(scores.cost), decisions=renamed(scores.decisions),
+    )  # fmt: skip
+
+
+def _key(weights: Path, test: Path, corruptions: Sequence[str]) -> str:
     """Digest of all that the scores depend on: weights, photos, labels, code and runtime."""
     shards, home = Shards(test), Path(sadcl.__file__).parent
     code = sorted(path for package in CODE for path in (home / package).rglob("*.py"))
     installed = {each.metadata["Name"].lower(): each.version for each in metadata.distributions()}
     return files.digest_of(
         [
-            files.digest(weights), shards.digest, shards.list_digest, name, list(corruptions),
+            files.digest(weights), shards.digest, shards.list_digest, list(corruptions),
             {str(path.relative_to(home)): files.digest(path) for path in code},
             {package: installed.get(package) for package in RUNTIME},
         ]
@@ -80,7 +104,6 @@ def _key(weights: Path, test: Path, name: str, corruptions: Sequence[str]) -> st
 def _run_worker(
     weights: Path,
     test: Path,
-    name: str,
     batch: int,
     corruptions: Sequence[str],
     folder: Path,
@@ -89,7 +112,7 @@ def _run_worker(
     """Score in a child process that works in ``folder``; the path of the scores there."""
     weights, test = weights.resolve(), test.resolve()
     request = {
-        "weights": str(weights), "test": str(test), "name": name, "batch": batch, "corruptions": list(corruptions),
+        "weights": str(weights), "test": str(test), "name": ANY, "batch": batch, "corruptions": list(corruptions),
         "limits": asdict(limits or confinement.Limits()),
     }  # fmt: skip
     completed = subprocess.run(

@@ -156,6 +156,8 @@ def _differences(
         schema.TEST: ("test photos", judged["test"]),
         schema.JUDGED_AGAINST: ("compared with the champion", judged["champion"] or ""),
     }
+    if judged["champion"] == judged["model"]:  # the champion itself: it was compared with the one before it
+        del expected[schema.JUDGED_AGAINST]
     for tag, (name, verified) in expected.items():
         claimed = candidate.tags.get(tag)
         if claimed != verified:

@@ -12,6 +12,7 @@ import yaml
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.evaluation import inference, scores
+from sadcl.evaluation.gate import recheck
 from sadcl.registry import client, schema
 from sadcl.registry.publish import publish
 from sadcl.review.after_decision import sync_in_process
@@ -57,8 +58,12 @@ def test_an_honest_version_agrees_and_is_promoted(reign: Path) -> None:
     for part in ("verdict", "words", "rules", "model", "test", "champion", "intervals"):
         assert verification.verdict[part] == judged[part]
     assert verification.lines()[-1] == "The claims of its author agree with this."
+    assert "byte for byte" in recheck.recheck()
     assert promotion.promote(2, "better").version == "2"
     assert champion() == "2"
+    with pytest.raises(SadclError, match=r"The champion has changed since this verdict.*dvc repro"):
+        recheck.recheck()
+    assert verify_number(2).differences == []
 
 
 def test_the_first_version_is_verified_too(project: Path) -> None:

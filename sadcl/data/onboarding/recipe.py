@@ -126,7 +126,8 @@ def _head(name: str, detected: DetectedSource, like: str | None) -> str:
             f"{detected.ingest['format']}; the other settings {others}.",
             "",
             f"The rarest class has {counts[rarest]:,} photos: {detected.source.classes[rarest]!a}.",
-            "validate: min_positives is half the photos of the rarest class, max_unlabelled the share now and a tenth.",
+            "validate: min_positives is half of what the rarest class has in each split,",
+            "max_unlabelled the share now and a tenth.",
             "gate: at_least is the mAP of guessing. Raise it when you know the mAP of your model.",
             "Cost: not yet measured. Expected: not yet measured.",
         ]
