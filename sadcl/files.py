@@ -190,6 +190,13 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_of_code(*packages: str) -> str:
+    """Digest of this package's Python code below some of its folders; the same code in another place has the same."""
+    home = Path(__file__).parent
+    sources = sorted(path for package in packages for path in (home / package).rglob("*.py"))
+    return digest_of({str(path.relative_to(home)): digest(path) for path in sources})
+
+
 def digest_of_ids(ids: Iterable[str]) -> str:
     """SHA-256 of the sorted ids, one per line, in hexadecimal: identifies a set of images, in any order."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()

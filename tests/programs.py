@@ -37,9 +37,9 @@ class Program:
     """
 
     def __init__(self, server: "ForkServer", pid: int, output: Path) -> None:
-        self.pid, self.returncode = pid, None
+        self.pid = pid
+        self.returncode: int | None = None
         self._server, self._output = server, output
-        self.returncode: int | None
 
     def poll(self) -> int | None:
         if self.returncode is None:

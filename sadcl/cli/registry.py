@@ -64,10 +64,11 @@ def promote(
 ) -> None:
     """Make a version that passed the gate the champion."""
     from sadcl import pipeline
-    from sadcl.verification import promotion
+    from sadcl.registry import promote
+    from sadcl.verification.promotion import require_pass
 
     pipeline.require_project()
-    say(promotion.promote(version, reason, first=first).words)
+    say(promote.promote(version, reason, first=first, check=require_pass).words)
     hint(f"{COMMIT}; `dvc push` uploads the champion's files.")
 
 

@@ -22,10 +22,13 @@ _operators: Any = None
 def import_timm() -> ModuleType:
     """Import timm; torch's compiler is imported when a function of torchvision or timm asks for it."""
     if "timm" not in sys.modules:
-        with _postponed_compiler():
+        try:
+            with _postponed_compiler():
+                _import_torchvision()
+                import_module("timm")
+        except ImportError:  # another release of timm may need more of the compiler than the two functions
             _import_torchvision()
-            import_module("timm")
-    return sys.modules["timm"]
+    return import_module("timm")
 
 
 @contextmanager

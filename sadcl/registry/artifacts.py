@@ -1,6 +1,7 @@
 """Artifacts of a registered version: downloaded, and compared with the digests that were pinned with it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,20 +37,33 @@ def pins(version: "ModelVersion") -> dict[str, str]:
     Raises:
         SadclError: it has no pins, so nobody can say whether its files are those that the gate judged.
     """
-    try:
-        value = json.loads(version.tags[PINS])
-        return {str(name): str(digest) for name, digest in value.items()}
-    except (KeyError, ValueError, AttributeError):
+    pinned = read_pins(version.tags)
+    if pinned is None:
         raise SadclError(
             "The version has no pinned digests",
             where=f"models:/{version.name}/{version.version}",
             fix="Use a version that `sadcl register` registered",
-        ) from None
+        )
+    return pinned
+
+
+def read_pins(tags: Mapping[str, str]) -> dict[str, str] | None:
+    """SHA-256 by file name from the tags of a version; None where they pin nothing."""
+    try:
+        value = json.loads(tags[PINS])
+        return {str(name): str(digest) for name, digest in value.items()}
+    except (KeyError, ValueError, AttributeError):
+        return None
 
 
 def model(version: "ModelVersion") -> str:
     """Name of the served file among a version's pins: the ONNX file where there is one, else the weights."""
-    return ONNX if ONNX in pins(version) else WEIGHTS
+    return served(pins(version))
+
+
+def served(pinned: Mapping[str, str]) -> str:
+    """Name of the served file among pins."""
+    return ONNX if ONNX in pinned else WEIGHTS
 
 
 def champion_record(version: "ModelVersion") -> dict[str, str]:

@@ -3,7 +3,6 @@
 The command, the server's guard and the review page all ask here, so they agree and give the same sentences.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,12 +83,9 @@ def _champion_itself(candidate: Tags, champion: Tags | None) -> Iterator[Objecti
 
 def _contradictory(candidate: Tags) -> Iterator[Objection]:
     """The weights that the version names are not the file that was pinned with it."""
-    try:
-        pins = json.loads(candidate.get(artifacts.PINS, "{}"))
-        pinned = pins.get(artifacts.ONNX) or pins.get(artifacts.WEIGHTS)
-    except (ValueError, AttributeError):
-        pinned = None
-    if pinned is not None and pinned != candidate.get(schema.WEIGHTS):
+    pinned = artifacts.read_pins(candidate)
+    # without pins every download of the version is refused
+    if pinned is not None and pinned.get(artifacts.served(pinned)) != candidate.get(schema.WEIGHTS):
         yield Objection(
             CONTRADICTORY, f"The tag {schema.WEIGHTS} is not the digest of the weights that were registered",
             "Ask the person who registered it to register the model again, as a new version",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-Check = Callable[["MlflowClient", "ModelVersion", "ModelVersion | None"], None]
+Check = Callable[["MlflowClient", "ModelVersion", "ModelVersion | None", Path], None]
+"""Called with client, candidate, champion and project before a promotion; raises to refuse it."""
 SHOW_CHALLENGER = "`sadcl status` shows the challenger"
 
 
@@ -76,8 +77,8 @@ def promote(
         first: confirms that there is no champion yet.
         verdict_digest: digest of the verdict that the reviewer read; None stands for the present one.
         root: the project's folder.
-        check: called with client, candidate and champion after all other checks; it raises to refuse.
-            ``sadcl.verification.promotion`` scores and judges the version here.
+        check: the last check. Commands and pages pass ``sadcl.verification.promotion.require_pass``, which scores and
+            judges the version here.
 
     Raises:
         SadclError: a promotion rule objects, a file is not the one that was registered, there is no reason, or
@@ -94,7 +95,7 @@ def promote(
         # last of the checks, since it downloads every file; before the first change
         _verify_files(client, candidate)
         if check is not None:
-            check(client, candidate, champion)
+            check(client, candidate, champion, root)
         copy = _copy(client, candidate, schema.production(name))
         _set_champion(client, copy, champion, _promotion(candidate), reason, root)
         reconcile(client, name, root)

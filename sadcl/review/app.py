@@ -12,12 +12,13 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sadcl.errors import SadclError
+from sadcl.registry.promote import Check
 from sadcl.review.after_decision import AfterDecision, sync_by_flow
 from sadcl.review.authentication import Authenticator, RegistryAuthenticator
 from sadcl.review.context import AppContext, app_context
 from sadcl.review.routes import decisions, login, versions
 from sadcl.review.security_headers import NO_STORE_HEADERS, SecurityHeaders
-from sadcl.verification.promotion import Check, require_pass
+from sadcl.verification.promotion import require_pass
 
 PROJECT = "SADCL_PROJECT"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")

@@ -13,13 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sadcl import files
 from sadcl.accounts.throttle import LoginThrottle
+from sadcl.registry.promote import Check
 from sadcl.review.after_decision import AfterDecision
 from sadcl.review.authentication import Authenticator
 from sadcl.review.cache import Cache
 from sadcl.review.gateway import RegistryGateway
 from sadcl.review.sessions import Session, Sessions
 from sadcl.review.thumbnails import Thumbnails
-from sadcl.verification.promotion import Check
 
 TRUNCATED_PAGE = """<section class="card refused" role="alert"><p>The rest of this page could not be rendered. See the
 log of the review page for details.</p></section></main></body></html>"""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import files, params
 from sadcl.errors import SadclError
+from sadcl.registry.promote import Check
 from sadcl.review import schemas
 from sadcl.review.after_decision import AfterDecision
 from sadcl.review.authentication import Authenticator
 from sadcl.review.cache import Cache
 from sadcl.review.sessions import Session
 from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, decision_from_log, version_from_mlflow
-from sadcl.verification.promotion import Check, promote
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -172,6 +172,8 @@ class RegistryGateway:
         Raises:
             SadclError: the verdict has changed since, or the registry refuses.
         """
+        from sadcl.registry.promote import promote
+
         with self._decision_lock:
             with self._logged_in(session):
                 sentence = promote(

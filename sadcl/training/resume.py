@@ -10,7 +10,6 @@ from typing import IO, Any
 
 import torch
 
-import sadcl
 from sadcl import files, layout
 from sadcl.errors import SadclError
 
@@ -96,7 +95,4 @@ def _write(value: Mapping[str, Any], file: IO[bytes]) -> None:
 
 def code() -> str:
     """Digest of the code that determines the result of a training."""
-    home = Path(sadcl.__file__).parent
-    sources = sorted(path for package in CODE for path in (home / package).rglob("*.py"))
-    # relative paths: the same code in another folder has the same digest
-    return files.digest_of({str(p.relative_to(home)): files.digest(p) for p in sources})
+    return files.digest_of_code(*CODE)

@@ -12,23 +12,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-import sadcl
 from sadcl import files, layout
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.scores import Scores, read_scores
 from sadcl.progress import printable
 from sadcl.verification import confinement
-from sadcl.verification.score_worker import ANSWER, SCORES
+from sadcl.verification.score_worker import ANSWER, NAME, SCORES
+from sadcl.weights.onnx_network import SUFFIX
 
 T = TypeVar("T")
 
 CODE = ("data/images", "data/shards", "model", "weights", "evaluation")
 """Packages on which scores depend."""
-RUNTIME = ("torch", "timm", "onnxruntime", "numpy", "simplejpeg", "pillow")
-"""Distributions on which scores depend."""
-ANY = "model"
-"""Name of a model in cached scores, which serve it as a candidate and as champion."""
+RUNTIME = ("torch", "timm", "numpy", "simplejpeg", "pillow")
+"""Distributions on which all scores depend."""
 LARGEST_ANSWER = 100_000
 """Bytes that the answer of a worker may have."""
 
@@ -63,7 +61,7 @@ def score(
 def _score(
     weights: Path, test: Path, batch: int, corruptions: Sequence[str], root: Path, limits: confinement.Limits | None
 ) -> Scores:
-    """Scores under the name ``ANY``, from the cache or from a worker."""
+    """Scores under the name ``NAME``, from the cache or from a worker."""
     key = _key(weights, test, corruptions)
     cached = root / layout.VERIFIED_SCORES / f"{key}.parquet"
     with suppress(SadclError):  # missing or damaged
@@ -79,7 +77,7 @@ def _named(scores: Scores, name: str) -> Scores:
     """Scores of one model under another name: a challenger that becomes champion is not scored again."""
 
     def renamed(values: Mapping[str, T]) -> dict[str, T]:
-        return {name + key.removeprefix(ANY): value for key, value in values.items()}
+        return {name + key.removeprefix(NAME): value for key, value in values.items()}
 
     return replace(
         scores, logits=renamed(scores.logits), training_overlap=renamed(scores.training_overlap),
@@ -89,16 +87,10 @@ def _named(scores: Scores, name: str) -> Scores:
 
 def _key(weights: Path, test: Path, corruptions: Sequence[str]) -> str:
     """Digest of all that the scores depend on: weights, photos, labels, code and runtime."""
-    shards, home = Shards(test), Path(sadcl.__file__).parent
-    code = sorted(path for package in CODE for path in (home / package).rglob("*.py"))
-    installed = {each.metadata["Name"].lower(): each.version for each in metadata.distributions()}
-    return files.digest_of(
-        [
-            files.digest(weights), shards.digest, shards.list_digest, list(corruptions),
-            {str(path.relative_to(home)): files.digest(path) for path in code},
-            {package: installed.get(package) for package in RUNTIME},
-        ]
-    )  # fmt: skip
+    shards, runtime = Shards(test), [*RUNTIME, *(["onnxruntime"] if weights.suffix == SUFFIX else [])]
+    versions = {package: metadata.version(package) for package in runtime}
+    data = [files.digest(weights), shards.digest, shards.list_digest, list(corruptions)]
+    return files.digest_of([*data, files.digest_of_code(*CODE), versions])
 
 
 def _run_worker(
@@ -112,7 +104,7 @@ def _run_worker(
     """Score in a child process that works in ``folder``; the path of the scores there."""
     weights, test = weights.resolve(), test.resolve()
     request = {
-        "weights": str(weights), "test": str(test), "name": ANY, "batch": batch, "corruptions": list(corruptions),
+        "weights": str(weights), "test": str(test), "batch": batch, "corruptions": list(corruptions),
         "limits": asdict(limits or confinement.Limits()),
     }  # fmt: skip
     completed = subprocess.run(
@@ -141,5 +133,5 @@ def _answer(path: Path, status: int) -> dict[str, str | None]:
             "error": f"{ended} before it gave scores",
             "fix": "The file may be damaged, or larger than this machine",
         }
-    answer: dict[str, str | None] = files.read_json(path)
-    return answer
+    answer = files.read_json(path)
+    return answer if isinstance(answer, dict) else {"error": "its process gave no answer"}

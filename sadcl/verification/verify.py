@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sadcl import layout, params
 from sadcl.errors import SadclError
 from sadcl.evaluation import inference, scores
-from sadcl.evaluation.gate import champion as champions
+from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.recheck import describe_rules
 from sadcl.evaluation.gate.verdict import CHAMPION, MODEL, verdict
 from sadcl.progress import printable
@@ -140,9 +140,9 @@ def _weights(connection: "MlflowClient", version: "ModelVersion") -> Iterator[Pa
         yield artifacts.fetch(connection, version, artifacts.model(version), Path(folder))
 
 
-def _record(champion: "ModelVersion") -> champions.Champion:
-    weights = artifacts.pins(champion)[artifacts.model(champion)]
-    return champions.Champion(str(champion.name), str(champion.version), weights)
+def _record(champion: "ModelVersion") -> Champion:
+    record = artifacts.champion_record(champion)
+    return Champion(record["name"], record["version"], record["weights"])
 
 
 def _differences(

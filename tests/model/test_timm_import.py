@@ -34,9 +34,26 @@ assert add(1, b=2) == 3
 """,
 }
 
+OTHER_TIMM = """
+import torch
+from sadcl.model import timm_import
+
+timm_import._postponed = lambda disable: disable
+timm = timm_import.import_timm()
+assert timm.create_model("test_resnet", num_classes=0)(torch.zeros(1, 3, 64, 64)).shape == (1, 96)
+double = torch.compile(lambda x: 2 * x, backend="eager")
+assert double(torch.ones(1)) == 2
+"""
+"""A timm that needs more of the compiler while it is imported."""
+
 
 @pytest.mark.parametrize("use", USES)
 def test_networks_are_built_without_the_compiler_which_works_afterwards(use: str) -> None:
     ran = subprocess.run([sys.executable, "-c", BUILD + USES[use]], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == "[]\n"
+
+
+def test_a_timm_that_needs_the_compiler_gets_it() -> None:
+    ran = subprocess.run([sys.executable, "-c", OTHER_TIMM], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

@@ -90,7 +90,18 @@ def stamp(file: "Path | os.DirEntry[str]") -> tuple[int, int, int]:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A project with git, DVC and an empty registry; made once, since a new registry costs seconds."""
-    created = World(tmp_path_factory.mktemp("world"))
+    return create_world(tmp_path_factory.mktemp("world"), _settings())
+
+
+def create_world(folder: Path, settings: dict[str, Any], prepare: Callable[[Path], None] = lambda root: None) -> World:
+    """Create a project with git, DVC and an empty registry, and its state `empty`.
+
+    Args:
+        folder: empty.
+        settings: of the project.
+        prepare: adds files before the state is kept.
+    """
+    created = World(folder)
     created.root.mkdir()
     for command in (
         ["git", "init", "--quiet"],
@@ -99,8 +110,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         [sys.executable, "-m", "dvc", "init", "--quiet"],
     ):
         subprocess.run(command, cwd=created.root, check=True, capture_output=True)
-    (created.root / "params.yaml").write_text(yaml.safe_dump(_settings()))
+    (created.root / "params.yaml").write_text(yaml.safe_dump(settings))
     files.write_json(created.root / "data/champion.json", None)
+    prepare(created.root)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
         client.check_connection(created.root)

@@ -2,8 +2,6 @@
 
 import copy
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from sadcl import files, params
@@ -25,7 +22,7 @@ from sadcl.registry.publish import publish
 from sadcl.stages import calibrate, evaluate, gate, rescore
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
-from tests.registry.conftest import World
+from tests.registry.conftest import World, create_world, place, project, reign  # noqa: F401 - fixtures
 
 torch.set_num_threads(1)
 CLASSES = ("cat", "dog", "kite")
@@ -40,14 +37,13 @@ RULES = [
 FORGED = 4.0
 """Size of the logits in forged scores, whose signs are the labels: an mAP of 100."""
 
-Train = Callable[..., None]
 
-
-def settings(**gate_settings: Any) -> dict[str, Any]:
+def settings() -> dict[str, Any]:
+    """The recipe of the demo, with a tiny network and rules that any model passes."""
     raw = params.read_settings(REPOSITORY / "recipes/demo.yaml")
     raw["model"] |= MODEL
     raw["register"]["name"] = "tiny"
-    raw["gate"] = {"rules": copy.deepcopy(RULES), **gate_settings}
+    raw["gate"] = {"rules": copy.deepcopy(RULES)}
     return raw
 
 
@@ -114,47 +110,12 @@ def train(seed: int, forge: Callable[[], None] = lambda: None) -> None:
 @pytest.fixture(scope="session")
 def states(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The states `empty` (nothing is registered) and `reign` (version 1 is champion)."""
-    created = World(tmp_path_factory.mktemp("verification"))
-    created.root.mkdir()
-    for command in (
-        ["git", "init", "--quiet"],
-        ["git", "config", "user.name", "Ann"],
-        ["git", "config", "user.email", "ann@example.org"],
-        [sys.executable, "-m", "dvc", "init", "--quiet"],
-    ):
-        subprocess.run(command, cwd=created.root, check=True, capture_output=True)
-    (created.root / "params.yaml").write_text(yaml.safe_dump(settings()))
-    files.write_json(created.root / "data/champion.json", None)
-    write_photos(created.root)
+    created = create_world(tmp_path_factory.mktemp("verification"), settings(), write_photos)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
         patch.chdir(created.root)
-        client.check_connection(created.root)
-        created.keep("empty")
         train(1)
         publish()
         promote(1, "the first", first=True)
         created.keep("reign")
     return created
-
-
-@pytest.fixture
-def place(states: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Tests run inside the project."""
-    monkeypatch.delenv(client.ADDRESS, raising=False)
-    monkeypatch.chdir(states.root)
-    return states
-
-
-@pytest.fixture
-def project(place: World) -> Path:
-    """A project whose registry is empty."""
-    place.bring_back("empty")
-    return place.root
-
-
-@pytest.fixture
-def reign(place: World) -> Path:
-    """A project whose version 1 is champion."""
-    place.bring_back("reign")
-    return place.root

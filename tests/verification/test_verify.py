@@ -14,10 +14,11 @@ from sadcl.errors import SadclError
 from sadcl.evaluation import inference, scores
 from sadcl.evaluation.gate import recheck
 from sadcl.registry import client, schema
+from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
 from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
-from sadcl.verification import promotion
+from sadcl.verification.promotion import require_pass
 from sadcl.verification.verify import verify_number
 from tests.review.conftest import Browser, StaticAuthenticator, text
 from tests.verification.conftest import FORGED, settings, train, write_photos
@@ -59,7 +60,7 @@ def test_an_honest_version_agrees_and_is_promoted(reign: Path) -> None:
         assert verification.verdict[part] == judged[part]
     assert verification.lines()[-1] == "The claims of its author agree with this."
     assert "byte for byte" in recheck.recheck()
-    assert promotion.promote(2, "better").version == "2"
+    assert promote(2, "better", check=require_pass).version == "2"
     assert champion() == "2"
     with pytest.raises(SadclError, match=r"The champion has changed since this verdict.*dvc repro"):
         recheck.recheck()
@@ -69,7 +70,7 @@ def test_an_honest_version_agrees_and_is_promoted(reign: Path) -> None:
 def test_the_first_version_is_verified_too(project: Path) -> None:
     train(3)
     publish()
-    assert promotion.promote(1, "the first", first=True).version == "1"
+    assert promote(1, "the first", first=True, check=require_pass).version == "1"
 
 
 def claim_to_pass(number: str = "2") -> None:
@@ -150,7 +151,7 @@ def test_a_claim_that_is_not_so_is_named_and_never_becomes_champion(reign: Path,
     assert not verification.passed
     assert {difference.name for difference in verification.differences} == false
     with pytest.raises(SadclError, match=r"The verified verdict is fail.*verdict: claimed pass, verified fail"):
-        promotion.promote(2, "deceived")
+        promote(2, "deceived", check=require_pass)
     assert champion() == "1"
 
 
@@ -159,7 +160,7 @@ def test_missing_test_photos_close_the_promotion(reign: Path) -> None:
     publish()
     (reign / "data/shards/test/index.json").unlink()
     with pytest.raises(SadclError, match=r"test photos are not here.*dvc pull"):
-        promotion.promote(2, "blind")
+        promote(2, "blind", check=require_pass)
 
 
 def test_a_claim_with_control_characters_is_printed_without_them(reign: Path) -> None:

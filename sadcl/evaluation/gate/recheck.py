@@ -57,7 +57,7 @@ def recheck() -> str:
         SadclError: the file is missing, about another champion, or differs.
     """
     recorded, current = files.read_json(VERDICT, _REPRO), champion.read_champion()
-    if recorded.get("champion") != (current.weights if current else None):
+    if isinstance(recorded, dict) and recorded.get("champion") != (current.weights if current else None):
         raise SadclError("The champion has changed since this verdict", where=VERDICT, fix="Run `dvc repro`")
     # as text: draws and seed are fixed, so that honest files are equal to the last bit, and any edit shows
     if VERDICT.read_text(encoding="utf-8") != files.json_text(judge_project(params.load("gate", "evaluate"))):
