@@ -194,9 +194,19 @@ def test_scores_that_make_no_sense_are_said(rita: Browser, reign: Path, damage: 
 
 def test_pins_without_scores_are_said(rita: Browser, reign: Path) -> None:
     with store.connect(reign) as client:
-        client.set_model_version_tag("tiny", "3", artifacts.PINS, json.dumps({"evidence/metrics.json": "no digest"}))
+        pins = artifacts.pins(client.get_model_version("tiny", "3"))
+        kept = {name: digest for name, digest in pins.items() if name.startswith(artifacts.MODEL)}
+        client.set_model_version_tag("tiny", "3", artifacts.PINS, json.dumps({**kept, "evidence/metrics.json": "none"}))
     page = shown(rita)
     assert "The version has no digest of evidence/metrics.json" in page
+
+
+def test_pins_without_the_weights_close_approve(rita: Browser, reign: Path) -> None:
+    with store.connect(reign) as client:
+        client.set_model_version_tag("tiny", "3", artifacts.PINS, json.dumps({"evidence/metrics.json": "none"}))
+    page = rita.get("/versions/3").text
+    assert ">Approve as champion</button>" not in page
+    assert "is not the digest of the weights that were registered" in page
 
 
 @pytest.mark.parametrize(
