@@ -10,6 +10,7 @@ from sadcl.registry import mlflow_context, schema
 from sadcl.registry.client import ADDRESS, PASSWORD, USERNAME, logged_in_as, server_command
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.server.auth.client import AuthServiceClient
 STATE = layout.TEAM / "up.json"
 """Process of `sadcl up`, which writes this file, and the registry's address."""
@@ -19,8 +20,11 @@ LEDGER = layout.TEAM / "ledger.jsonl"
 APP = "sadcl-guard"
 
 TRAINER, REVIEWER, READER = "trainer", "reviewer", "reader"
-WORKER = "worker"
-"""Account that registers the models of scheduled runs."""
+WORKER, VERIFIER = "worker", "verifier"
+"""Accounts of this host: the first registers the models of scheduled runs, the second scores and judges versions.
+
+The verifier has a role of its own name.
+"""
 WORKSPACE = "default"
 """MLflow's name of its only workspace."""
 
@@ -40,15 +44,16 @@ def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] 
         make: create what is missing.
 
     Returns:
-        ``username`` and ``password`` of the administrator, the server's ``secret``, the ``worker``'s password, and
-        ``prefect``, the log-in of Prefect's server.
+        ``username`` and ``password`` of the administrator, the server's ``secret``, the passwords of ``worker`` and
+        ``verifier``, and ``prefect``, the log-in of Prefect's server.
     """
     path = root / ADMINISTRATOR
     stored: dict[str, str] | None = files.read_json(path) if path.is_file() else None
     if not make:
         return stored
     complete = {"username": "admin", "password": secrets.token_urlsafe(18), "secret": secrets.token_urlsafe(32)}
-    complete |= {"worker": secrets.token_urlsafe(18), "prefect": f"sadcl:{secrets.token_urlsafe(18)}", **(stored or {})}
+    complete |= {account: secrets.token_urlsafe(18) for account in (WORKER, VERIFIER)}
+    complete |= {"prefect": f"sadcl:{secrets.token_urlsafe(18)}", **(stored or {})}
     if complete != stored:
         with files.atomic_write(path) as temporary:
             temporary.touch(mode=0o600)  # before the text: nobody else can read it at any moment
@@ -56,11 +61,11 @@ def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] 
     return complete
 
 
-def worker_login(root: Path = Path(".")) -> dict[str, str]:
-    """Environment variables that log MLflow's client in as the worker."""
+def account_login(account: str, root: Path = Path(".")) -> dict[str, str]:
+    """Environment variables that log MLflow's client in as ``WORKER`` or ``VERIFIER``."""
     stored = administrator(root, make=True)
     assert stored is not None
-    return {USERNAME: WORKER, PASSWORD: stored["worker"]}
+    return {USERNAME: account, PASSWORD: stored[account]}
 
 
 def prefect_login(root: Path = Path(".")) -> str:
@@ -104,7 +109,7 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
 
 
 def set_up(address: str, root: Path = Path(".")) -> None:
-    """Create what only the administrator may create: both models, the experiment, the roles, the worker's account.
+    """Create what only the administrator may create: models, experiments, roles, and the accounts of this host.
 
     A second call changes nothing.
 
@@ -112,7 +117,7 @@ def set_up(address: str, root: Path = Path(".")) -> None:
         SadclError: the server can't be reached, or refuses.
     """
     name = params.load("register", path=root / params.FILE).register_.name
-    admin = administrator(root)
+    admin = administrator(root, make=True)
     assert admin is not None
     with (
         logged_in_as(admin["username"], admin["password"]),
@@ -127,16 +132,23 @@ def set_up(address: str, root: Path = Path(".")) -> None:
         for model in (name, schema.production(name)):
             if not client.search_registered_models(f"name = '{model}'"):
                 client.create_registered_model(model)
-        entity = client.get_experiment_by_name(name)
-        experiment = client.create_experiment(name, tags=schema.KIND) if entity is None else entity.experiment_id
+        experiment, verification = (_experiment(client, title) for title in (name, schema.verification(name)))
         rights = {
-            TRAINER: [("experiment", str(experiment)), ("registered_model", name)],
+            TRAINER: [("experiment", experiment), ("registered_model", name)],
             REVIEWER: [("registered_model", schema.production(name))],
+            VERIFIER: [("experiment", verification)],
             READER: [],
         }
         accounts = AuthServiceClient(address)
         _create_roles(accounts, rights)
-        _create_worker(accounts, admin["worker"])
+        for account, role in ((WORKER, TRAINER), (VERIFIER, VERIFIER)):
+            _create_account(accounts, account, admin[account], role)
+
+
+def _experiment(client: "MlflowClient", name: str) -> str:
+    """Id of an experiment, which is created where it is missing."""
+    entity = client.get_experiment_by_name(name)
+    return str(client.create_experiment(name, tags=schema.KIND) if entity is None else entity.experiment_id)
 
 
 def _create_roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[str, str]]]) -> None:
@@ -150,14 +162,15 @@ def _create_roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[st
                 accounts.add_role_permission(role.id, *resource, "EDIT")
 
 
-def _create_worker(accounts: "AuthServiceClient", password: str) -> None:
+def _create_account(accounts: "AuthServiceClient", name: str, password: str, role: str) -> None:
+    """Create an account of this host with a role; an existing account keeps its password."""
     from mlflow.exceptions import MlflowException
 
-    trainer = next(role.id for role in accounts.list_roles(WORKSPACE) if role.name == TRAINER)
+    number = next(entity.id for entity in accounts.list_roles(WORKSPACE) if entity.name == role)
     try:
-        roles = accounts.list_user_roles(WORKER)
+        roles = accounts.list_user_roles(name)
     except MlflowException:  # the account is missing
-        accounts.create_user(WORKER, password)
+        accounts.create_user(name, password)
         roles = []
-    if trainer not in {role.id for role in roles}:
-        accounts.assign_role(WORKER, trainer)
+    if number not in {entity.id for entity in roles}:
+        accounts.assign_role(name, number)

@@ -90,7 +90,8 @@ def check_login(name: str, password: str, root: Path = Path(".")) -> Account | N
 
 def _person(user: dict[str, Any], roles: list[dict[str, Any]]) -> Account:
     names = {role["name"] for role in roles}
-    role = ADMINISTRATOR if user["is_admin"] else next((role for role in ROLES if role in names), host.READER)
+    known = (*ROLES, host.VERIFIER)
+    role = ADMINISTRATOR if user["is_admin"] else next((role for role in known if role in names), host.READER)
     return Account(str(user["username"]), role)
 
 

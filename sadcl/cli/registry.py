@@ -65,11 +65,51 @@ def promote(
     """Make a version that passed the gate the champion."""
     from sadcl import pipeline
     from sadcl.registry import promote
-    from sadcl.verification.promotion import require_pass
+    from sadcl.verification import promotion
 
     pipeline.require_project()
-    say(promote.promote(version, reason, first=first, check=require_pass).words)
+    promotion.prepare(version, reason, first)
+    say(promote.promote(version, reason, first=first, check=promotion.require_verified).words)
     hint(f"{COMMIT}; `dvc push` uploads the champion's files.")
+
+
+@app.command(rich_help_panel=PANEL)
+def criteria(
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Accept the criteria of this project, as a reviewer.")
+    ] = False,
+    reason: Reason = "",
+) -> None:
+    """Print how the rules and test data of this project differ from the accepted criteria; exit with 1 if they do."""
+    from sadcl import pipeline
+    from sadcl.verification import acceptance
+
+    pipeline.require_project()
+    if accept:
+        say(acceptance.accept_project(reason))
+        return
+    lines, equal = acceptance.compare_project()
+    for line in lines:
+        say(line)
+    raise typer.Exit(0 if equal else 1)
+
+
+@app.command(rich_help_panel=PANEL)
+def verify() -> None:
+    """Score and judge the versions that wait for it, as the verifier of a team's server.
+
+    `sadcl up` runs this by itself. The command works on the server's host, or with the verifier's name and password in
+    the environment.
+    """
+    from sadcl import pipeline
+    from sadcl.accounts import host
+    from sadcl.registry import client
+    from sadcl.verification import queue
+
+    pipeline.require_project()
+    with client.logged_in_as(*host.account_login(host.VERIFIER).values()):
+        for line in queue.verify_waiting(report=say) or ["No version waits for a verification."]:
+            say(line)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -64,6 +64,8 @@ def _check_champion(version: ModelVersion, decided: dict[str, Any]) -> None:
     if decided["action"] == schema.ROLLBACK and not _was_champion(version):
         raise Refused(f"{uri} was never champion, so there is no way back to it")
     _require_eligible(candidate, champion, decided)
+    if decided["action"] == schema.PROMOTE:
+        _require_verified(candidate, champion, version.name)
 
 
 def _check_rejection(version: ModelVersion, decided: dict[str, Any]) -> None:
@@ -84,6 +86,14 @@ def _require_eligible(candidate: ModelVersion, champion: ModelVersion | None, de
     digest, action = decided.get("verdict"), decided["action"]
     for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
         raise Refused(f"{objection.sentence} ({lookup.model_uri(candidate)})")
+
+
+def _require_verified(candidate: ModelVersion, champion: ModelVersion | None, production: str) -> None:
+    """Refuse a promotion without a pass of the verifier for these weights, the accepted criteria and this champion."""
+    accepted = mlflow_internals.model_tags(production).get(schema.CRITERIA, "")
+    champion_tags = None if champion is None else champion.tags
+    for objection in eligibility.verification_objections(candidate.tags, champion_tags, accepted):
+        raise Refused(f"{objection.sentence} ({lookup.model_uri(candidate)}). {objection.fix}")
 
 
 def _was_champion(version: ModelVersion) -> bool:

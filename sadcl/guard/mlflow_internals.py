@@ -73,6 +73,22 @@ def may_write(model: str) -> bool:
         return False
 
 
+def may_write_experiment(name: str) -> bool:
+    """Whether the present account has EDIT on an experiment; False where there is no such experiment."""
+    experiment = _tracking().get_experiment_by_name(name)
+    if experiment is None:
+        return False
+    return bool(auth._get_experiment_permission(str(experiment.experiment_id), current_user()).can_update)
+
+
+def model_tags(name: str) -> dict[str, str]:
+    """Tags of a registered model; empty where it is missing."""
+    try:
+        return dict(_registry().get_registered_model(name).tags)
+    except MlflowException:
+        return {}
+
+
 def model_exists(name: str) -> bool:
     """Whether a registered model has this name."""
     try:

@@ -1,4 +1,4 @@
-"""Permissions for three requests that are finer than MLflow's own.
+"""Permissions for requests that are finer than MLflow's own.
 
 MLflow demands MANAGE for each, which would also allow to delete every model.
 """
@@ -18,7 +18,7 @@ def extend_validators() -> None:
     """Add our validators to MLflow's: a request passes if either allows it."""
     extensions = {
         ("/mlflow/registered-models/alias", "DELETE"): _may_end_challenge,
-        ("/mlflow/model-versions/set-tag", "POST"): _may_write_decision,
+        ("/mlflow/model-versions/set-tag", "POST"): _may_write_tag,
         ("/mlflow/runs/delete", "POST"): _may_delete_run,
     }
     validators = mlflow_internals.auth.BEFORE_REQUEST_VALIDATORS
@@ -34,6 +34,13 @@ def may_decide(name: str) -> bool:
     return mlflow_internals.is_administrator() or mlflow_internals.may_write(schema.production(name))
 
 
+def may_verify(name: str) -> bool:
+    """Whether the present account may write verifications of versions of the model ``name``."""
+    # Administrators may write everything; to verify they first give an account the role, which the ledger records.
+    may_write = mlflow_internals.may_write_experiment(schema.verification(name))
+    return may_write and not mlflow_internals.is_administrator()
+
+
 def _either(first: Validator, second: Validator) -> Validator:
     return lambda: first() or second()
 
@@ -45,11 +52,16 @@ def _may_end_challenge() -> bool:
     return ends_challenge and (mlflow_internals.may_write(request.name) or may_decide(request.name))
 
 
-def _may_write_decision() -> bool:
-    """Whether the account may tag a candidate with a decision: reviewers, who may only read it otherwise."""
+def _may_write_tag() -> bool:
+    """Whether the account may write this tag of a candidate, which it may only read otherwise.
+
+    Reviewers write decisions, the verifier writes its record; all other tags stay the author's.
+    """
     request = mlflow_internals.parse_request(SetModelVersionTag)
-    # Other tags of a candidate, its verdict above all, stay the author's.
-    return request.key == schema.DECISION and not schema.protected(request.name) and may_decide(request.name)
+    if schema.protected(request.name):
+        return False
+    rights = {schema.DECISION: may_decide, schema.VERIFIED: may_verify}
+    return request.key in rights and rights[request.key](request.name)
 
 
 def _may_delete_run() -> bool:

@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.protos import model_registry_pb2 as registry
 from mlflow.protos import service_pb2 as tracking
 
-from sadcl.guard import authorship, decision_rules, mlflow_internals, permissions, run_rules
+from sadcl.guard import authorship, decision_rules, mlflow_internals, permissions, run_rules, verification_rules
 from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
 from sadcl.registry import lookup, schema
@@ -67,6 +67,25 @@ def examples_made() -> Entry | None:
     return {"what": "examples made or deleted"}
 
 
+def model_tagged() -> Entry | None:
+    """Acceptance criteria are written by a reviewer in their own name, with a reason."""
+    request = mlflow_internals.parse_request(registry.SetRegisteredModelTag)
+    before = mlflow_internals.model_tags(request.name).get(request.key)
+    entry = {"what": "model tagged", "model": request.name, "key": request.key}
+    if request.key == schema.CRITERIA:
+        accepted = verification_rules.check_acceptance(request.name, request.value)
+        entry |= {"reason": accepted.reason, "criteria": accepted.criteria.digest}
+    return {**entry, "from": shortened(before), "to": shortened(request.value)}
+
+
+def model_untagged() -> Entry | None:
+    """Acceptance criteria can't be deleted."""
+    request = mlflow_internals.parse_request(registry.DeleteRegisteredModelTag)
+    if request.key == schema.CRITERIA:
+        raise Refused(f"The tag {schema.CRITERIA} can't be deleted; accept other criteria in its place")
+    return {"what": "model untagged", "model": request.name, "key": request.key}
+
+
 def version_created() -> Entry | None:
     """A version in production copies a registered one tag for tag; any other comes from a run of its author."""
     request = mlflow_internals.parse_request(registry.CreateModelVersion)
@@ -76,8 +95,9 @@ def version_created() -> Entry | None:
         # Otherwise a reviewer could attach another verdict, or another run's figures, to the copy.
         if any(source.tags.get(key) != value for key, value in tags.items()) or request.run_id != (source.run_id or ""):
             raise Refused(f"A version of {request.name} has the tags and the run of {request.source}, and no others")
-    elif schema.DECISION in tags:
-        raise Refused(f"The tag {schema.DECISION} is written by a decision, not by a registration")
+    elif schema.DECISION in tags or schema.VERIFIED in tags:
+        key = schema.DECISION if schema.DECISION in tags else schema.VERIFIED
+        raise Refused(f"The tag {key} is written by a reviewer or the verifier, not by a registration")
     # Another spelling of the address would escape the rules on files, and a whole run as the source would lock its
     # author out of the run.
     elif (
@@ -147,6 +167,8 @@ def version_tagged() -> Entry | None:
         if not schema.protected(request.name) and not permissions.may_decide(request.name):
             raise Refused(f"Only accounts that may write {schema.production(request.name)} decide on {request.name}")
         decision_rules.check_decision(version, request.value)
+    elif request.key == schema.VERIFIED:
+        verification_rules.check_record(version, request.value)
     elif request.key.startswith(schema.OURS) and request.value != before:
         authorship.require_author(version)
     entry = {"what": "tag set", "model": request.name, "version": str(version.version), "key": request.key}
@@ -154,10 +176,10 @@ def version_tagged() -> Entry | None:
 
 
 def version_untagged() -> Entry | None:
-    """Pinned tags and decisions can't be deleted."""
+    """Pinned tags, decisions and verifications can't be deleted."""
     request = mlflow_internals.parse_request(registry.DeleteModelVersionTag)
     # Deleting first and setting then would be a way around both rules.
-    if request.key in PINNED or request.key == schema.DECISION:
+    if request.key in PINNED or request.key in (schema.DECISION, schema.VERIFIED):
         raise Refused(f"The tag {request.key} can't be deleted")
     return {"what": "tag deleted", "model": request.name, "version": request.version, "key": request.key}
 
@@ -210,8 +232,8 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/registered-models/rename", "POST"): model_renamed,
     ("/mlflow/registered-models/update", "PATCH"): _recorder("model described", registry.UpdateRegisteredModel),
     ("/mlflow/registered-models/delete", "DELETE"): model_deleted,
-    ("/mlflow/registered-models/set-tag", "POST"): _recorder("model tagged", registry.SetRegisteredModelTag),
-    ("/mlflow/registered-models/delete-tag", "DELETE"): _recorder("model untagged", registry.DeleteRegisteredModelTag),
+    ("/mlflow/registered-models/set-tag", "POST"): model_tagged,
+    ("/mlflow/registered-models/delete-tag", "DELETE"): model_untagged,
     ("/mlflow/registered-models/alias", "POST"): alias_set,
     ("/mlflow/registered-models/alias", "DELETE"): alias_deleted,
     ("/mlflow/model-versions/create", "POST"): version_created,

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sadcl.registry import artifacts, schema
+from sadcl.registry import artifacts, criteria, schema, verified
 
 Tags = Mapping[str, str]
 
 BEING_JUDGED, VERDICT_CHANGED, REJECTED = "being judged", "verdict changed", "rejected"
 IS_CHAMPION, NOT_PASSED, OUTDATED, CONTRADICTORY = "is champion", "not passed", "outdated", "contradictory"
+NOT_VERIFIED, CRITERIA_OPEN = "not verified", "criteria open"
 
+WAIT = "Wait until the verifier has scored it: `sadcl status` shows how far it is"
 REGISTER_AGAIN = "Ask the person who registered it to run `dvc repro` and `sadcl register`, which judge it again"
 
 
@@ -55,6 +57,43 @@ def objections(
     if action == schema.PROMOTE:
         rules += [_contradictory(candidate), _not_passed(candidate), _outdated(candidate, champion)]
     return [objection for rule in rules for objection in rule]
+
+
+def verification_objections(candidate: Tags, champion: Tags | None, accepted: str) -> list[Objection]:
+    """Every objection to a promotion from the record of the verifier, the most urgent first.
+
+    Args:
+        candidate: tags of the registered version.
+        champion: tags of the champion; None where there is none.
+        accepted: value of the tag with the accepted criteria; empty without one.
+    """
+    return list(_verification(verified.read_record(candidate), candidate, champion, criteria.read_acceptance(accepted)))
+
+
+def _verification(
+    record: verified.VerifiedRecord | None,
+    candidate: Tags,
+    champion: Tags | None,
+    acceptance: criteria.Acceptance | None,
+) -> Iterator[Objection]:
+    if acceptance is None:
+        yield Objection(
+            CRITERIA_OPEN, "Nobody has accepted the rules and the test photos by which models are judged",
+            "A reviewer accepts them by `sadcl criteria --accept` or on the review page",
+        )  # fmt: skip
+    if record is None:
+        yield Objection(NOT_VERIFIED, "This version is not verified yet", WAIT)
+        return
+    pinned = artifacts.read_pins(candidate) or {}
+    if record.weights != pinned.get(artifacts.served(pinned)):
+        yield Objection(NOT_VERIFIED, "The verification is about other weights than this version's", WAIT)
+    if acceptance is not None and record.criteria != acceptance.criteria.digest:
+        yield Objection(NOT_VERIFIED, "The acceptance criteria have changed since this version was verified", WAIT)
+    if record.champion != _weights(champion):
+        yield Objection(NOT_VERIFIED, "The champion has changed since this version was verified", WAIT)
+    if not record.passed:
+        sentence = f"The verified verdict is {record.verdict}: {record.words}".rstrip(".")
+        yield Objection(NOT_PASSED, sentence, "Only a version that passed the gate can be promoted")
 
 
 def _unstable(candidate: Tags, verdict_digest: str | None) -> Iterator[Objection]:
@@ -104,6 +143,9 @@ def _not_passed(candidate: Tags) -> Iterator[Objection]:
 
 def _outdated(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
     """The gate compared the version with another champion than today's, or nobody knows with which."""
+    record = verified.read_record(candidate)
+    if record is not None and record.champion == _weights(champion):
+        return  # the verifier has compared it with today's
     if candidate.get(schema.JUDGED_AGAINST) != _weights(champion):
         yield Objection(OUTDATED, "The champion has changed since the gate judged this version", REGISTER_AGAIN)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-Check = Callable[["MlflowClient", "ModelVersion", "ModelVersion | None", Path], None]
-"""Called with client, candidate, champion and project before a promotion; raises to refuse it."""
+Check = Callable[["MlflowClient", "ModelVersion", "ModelVersion | None"], None]
+"""Called with client, candidate and champion before a promotion; raises to refuse it."""
 SHOW_CHALLENGER = "`sadcl status` shows the challenger"
 
 
@@ -77,8 +77,7 @@ def promote(
         first: confirms that there is no champion yet.
         verdict_digest: digest of the verdict that the reviewer read; None stands for the present one.
         root: the project's folder.
-        check: the last check. Commands and pages pass ``sadcl.verification.promotion.require_pass``, which scores and
-            judges the version here.
+        check: the last check. Commands and pages pass ``sadcl.verification.promotion.require_verified``.
 
     Raises:
         SadclError: a promotion rule objects, a file is not the one that was registered, there is no reason, or
@@ -91,11 +90,11 @@ def promote(
         candidate = lookup.get_version(client, name, version)
         champion = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
         _may_begin(champion, first, root)
-        _require_eligible(candidate, champion, verdict_digest, schema.PROMOTE)
+        require_eligible(candidate, champion, verdict_digest, schema.PROMOTE)
         # last of the checks, since it downloads every file; before the first change
         _verify_files(client, candidate)
         if check is not None:
-            check(client, candidate, champion, root)
+            check(client, candidate, champion)
         copy = _copy(client, candidate, schema.production(name))
         _set_champion(client, copy, champion, _promotion(candidate), reason, root)
         reconcile(client, name, root)
@@ -143,7 +142,7 @@ def reject(version: str | int, reason: str, *, verdict_digest: str | None = None
         reconcile(client, name, root)
         candidate = lookup.get_version(client, name, version)
         champion = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
-        _require_eligible(candidate, champion, verdict_digest, schema.REJECT)
+        require_eligible(candidate, champion, verdict_digest, schema.REJECT)
         if schema.CHALLENGER not in candidate.aliases:
             raise SadclError("This version does not challenge", where=lookup.model_uri(candidate), fix=SHOW_CHALLENGER)
         decided = {
@@ -187,10 +186,23 @@ def _may_begin(champion: "ModelVersion | None", first: bool, root: Path) -> None
         )
 
 
-def _require_eligible(
-    candidate: "ModelVersion", champion: "ModelVersion | None", verdict_digest: str | None, action: str
+def require_eligible(
+    candidate: "ModelVersion",
+    champion: "ModelVersion | None",
+    verdict_digest: str | None = None,
+    action: str = schema.PROMOTE,
 ) -> None:
-    """Raise the first objection to a decision; without ``verdict_digest`` it is about the present verdict."""
+    """Raise the first objection to a decision from the claims of a version's author.
+
+    Args:
+        candidate: the registered version.
+        champion: the version in production; None without one.
+        verdict_digest: digest of the verdict that the reviewer read; None stands for the present one.
+        action: ``promote`` or ``reject``.
+
+    Raises:
+        SadclError: a promotion rule objects.
+    """
     digest = candidate.tags.get(schema.VERDICT_DIGEST) if verdict_digest is None else verdict_digest
     rejection, champion_tags = decision.rejection(candidate), None if champion is None else champion.tags
     for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):

@@ -18,9 +18,14 @@ SPEED = "sadcl.speed"
 """JSON: latency and memory of this version and of the champion, measured in one run."""
 DECISION = "sadcl.decision"
 """JSON: on a production version, the decision that last made it champion; on a registered one, its rejection."""
+VERIFIED = "sadcl.verified"
+"""JSON, written by the verifier alone: what it computed for these weights, criteria and champion."""
+CRITERIA = "sadcl.criteria"
+"""JSON, on the model in production: rules, test photos and labels that a reviewer accepted."""
 OURS = "sadcl."
 """Prefix of the project's own tags."""
 PRODUCTION = "-production"
+VERIFICATION = "-verification"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Experiment tags that make MLflow's pages show runs and curves, not the traces of a language model."""
 
@@ -28,6 +33,11 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}
 def production(name: str) -> str:
     """Name of the registered model in production, which only reviewers write."""
     return f"{name}{PRODUCTION}"
+
+
+def verification(name: str) -> str:
+    """Name of the experiment with the verifier's results, which only the verifier writes."""
+    return f"{name}{VERIFICATION}"
 
 
 def protected(name: str) -> bool:

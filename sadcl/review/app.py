@@ -18,7 +18,7 @@ from sadcl.review.authentication import Authenticator, RegistryAuthenticator
 from sadcl.review.context import AppContext, app_context
 from sadcl.review.routes import decisions, login, versions
 from sadcl.review.security_headers import NO_STORE_HEADERS, SecurityHeaders
-from sadcl.verification.promotion import require_pass
+from sadcl.verification.promotion import require_verified
 
 PROJECT = "SADCL_PROJECT"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -32,7 +32,7 @@ def create_app(
     hosts: Sequence[str] = LOOPBACK,
     clock: Callable[[], float] = time.monotonic,
     after_decision: AfterDecision = sync_by_flow,
-    check: Check = require_pass,
+    check: Check = require_verified,
 ) -> FastAPI:
     """Create the review page of one project.
 
@@ -42,7 +42,7 @@ def create_app(
         hosts: accepted values of the Host header, against DNS rebinding.
         clock: monotonic seconds, for sessions and log-ins.
         after_decision: synchronises the project after a decision; by default the flow ``promote``.
-        check: refuses a promotion by raising; by default the version is scored and judged here.
+        check: refuses a promotion by raising; by default the record of the verifier decides.
 
     Raises:
         SadclError: the project's registry is not a server with accounts.

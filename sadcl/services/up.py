@@ -22,13 +22,14 @@ PORT = 5000
 STOP_TIMEOUT = 6.0
 """Seconds between SIGTERM and SIGKILL."""
 REVIEW_APP, OPTUNA_APP = "sadcl.review.app:create_app", "sadcl.services.optuna_login:create_app()"
-REGISTRY, PREFECT, OPTUNA, REVIEW_PAGE, WORKER = "registry", "prefect", "optuna", "review", "worker"
+REGISTRY, PREFECT, OPTUNA, REVIEW_PAGE = "registry", "prefect", "optuna", "review"
+WORKER, VERIFIER = "worker", "verifier"
 PORT_OFFSETS = {REGISTRY: 0, PREFECT: 1, OPTUNA: 2, REVIEW_PAGE: 3}
 """Ports, relative to the registry's."""
 
 
 def up(port: int = PORT, root: Path = Path(".")) -> None:
-    """Start registry, Prefect server, worker, Optuna dashboard and review page, and wait for Ctrl-C.
+    """Start registry, Prefect server, worker, verifier, Optuna dashboard and review page, and wait for Ctrl-C.
 
     Args:
         port: of the registry; the others use the next three.
@@ -128,8 +129,11 @@ def _start(group: _ServerGroup) -> None:
     addresses = {client.ADDRESS: group.address(REGISTRY), "PREFECT_API_URL": f"{group.address(PREFECT)}/api"}
     worker = ["-m", "prefect", "--no-prompt", "worker", "start", "--pool", "sadcl", "--type", "process"]
     # the worker alone: flows register in its name, while stages get an environment without it
-    logins = {**host.worker_login(group.root), processes.PREFECT_LOGIN: login}
+    logins = {**host.account_login(host.WORKER, group.root), processes.PREFECT_LOGIN: login}
     group.start(WORKER, [sys.executable, *worker], prefect | addresses | logins)
+    # a process of its own: no flow of a trainer sees the log-in of the verifier in its environment
+    logins = {**host.account_login(host.VERIFIER, group.root), processes.PREFECT_LOGIN: login}
+    group.start(VERIFIER, [sys.executable, "-m", "flows.verify", "--serve"], prefect | addresses | logins)
     if _has_studies(group.root):
         group.start(OPTUNA, _optuna_command(group.port + PORT_OFFSETS[OPTUNA]), addresses)
         group.wait_for(OPTUNA)

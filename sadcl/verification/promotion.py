@@ -1,38 +1,105 @@
-"""Verification as the last check of a promotion: what an author says of a version does not count."""
+"""Verification as the last check of a promotion: what an author says of a version does not count.
+
+A team's server has a verifier, whose record its guard requires too. Without one the person who promotes verifies here,
+and the record says what this machine computed.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sadcl import params
 from sadcl.errors import SadclError
+from sadcl.registry import client, criteria, eligibility, identity, lookup, schema, verified
+from sadcl.registry.audit import log
+from sadcl.registry.promote import require_eligible
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+    from sadcl.verification.inputs import Inputs
 
-def require_pass(
-    client: "MlflowClient", candidate: "ModelVersion", champion: "ModelVersion | None", root: Path
-) -> None:
-    """Raise unless a version passes the gate when its weights are scored and judged here.
+
+def prepare(number: str | int, reason: str, first: bool = False, root: Path = Path(".")) -> None:
+    """Do what a promotion rests on: accept the criteria of the first champion; without a verifier, verify the version.
 
     Args:
-        client: of the registry.
-        candidate: the version to promote.
-        champion: the version in production; None where there is none.
-        root: the project, whose test photos and rules count.
+        number: of the registered version.
+        reason: of the decision, for the criteria.
+        first: there is no champion yet, so the criteria of this project become the accepted ones if there are none.
+        root: the project.
 
     Raises:
-        SadclError: the version does not pass, or can't be verified.
+        SadclError: the version can't be verified, or this project has other criteria than the accepted ones.
     """
-    from sadcl.verification.verify import verify  # torch, which a page needs for nothing else
+    from sadcl.verification.inputs import load_inputs  # torch, which a page needs for nothing else
 
-    verification = verify(client, candidate, champion, root)
-    if verification.passed:
-        return
-    claims = "; ".join(map(str, verification.differences))
-    raise SadclError(
-        f"The verified verdict is {verification.verdict['verdict']}: {verification.verdict['words']}".rstrip(".")
-        + (f". Its author's claims differ: {claims}" if claims else ""),
-        where=verification.address,
-        fix=f"`sadcl verdict --check {candidate.version}` shows each rule",
-    )
+    has_verifier, name = identity.logged_in(root) is not None, params.load("register").register_.name
+    with client.connect(root) as connection:
+        accepted = criteria.accepted(connection, name)
+        open_ = accepted is None and first
+        if has_verifier and not open_:
+            return
+        candidate = lookup.get_version(connection, name, number)
+        champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
+        protected = load_inputs(root)
+        require_eligible(candidate, champion)
+        if accepted is not None:
+            require_accepted(accepted, protected)
+        if not has_verifier:
+            _verify(connection, candidate, champion, protected, accepted)
+        if open_ and champion is None:
+            criteria.accept(connection, name, protected.criteria, identity.decider(root), reason, log.now())
+
+
+def require_accepted(accepted: criteria.Acceptance, protected: "Inputs") -> None:
+    """Raise where a project has other criteria than the accepted ones.
+
+    Raises:
+        SadclError: with each difference.
+    """
+    if accepted.criteria.digest != protected.criteria.digest:
+        changes = "; ".join(criteria.changes(accepted.criteria, protected.criteria))
+        raise SadclError(
+            f"The acceptance criteria of this project are not the accepted ones: {changes}",
+            where=protected.root.resolve(),
+            fix="Undo the change, or let a reviewer accept it: `sadcl criteria --accept --reason TEXT`",
+        )
+
+
+def require_verified(connection: "MlflowClient", candidate: "ModelVersion", champion: "ModelVersion | None") -> None:
+    """Raise unless a version has a pass of the verifier for its weights, the accepted criteria and this champion.
+
+    Args:
+        connection: to the registry.
+        candidate: the version to promote.
+        champion: the version in production; None where there is none.
+
+    Raises:
+        SadclError: the first objection, with the claims that differ from what was verified.
+    """
+    accepted = criteria.accepted(connection, str(candidate.name))
+    champion_tags = None if champion is None else champion.tags
+    text = "" if accepted is None else accepted.text()
+    for objection in eligibility.verification_objections(candidate.tags, champion_tags, text):
+        record = verified.read_record(candidate.tags)
+        claims = "" if record is None else "; ".join(map(str, verified.differences(candidate.tags, record)))
+        raise SadclError(
+            objection.sentence + (f". Its author's claims differ: {claims}" if claims else ""),
+            where=lookup.model_uri(candidate),
+            fix=objection.fix,
+        )
+
+
+def _verify(
+    connection: "MlflowClient",
+    candidate: "ModelVersion",
+    champion: "ModelVersion | None",
+    protected: "Inputs",
+    accepted: criteria.Acceptance | None,
+) -> None:
+    """Score and judge a version here, and write the record."""
+    from sadcl.verification.verify import fetch, judge
+
+    verification = judge(fetch(connection, candidate, champion, protected), protected, accepted)
+    connection.set_model_version_tag(candidate.name, candidate.version, schema.VERIFIED, verification.record.text())

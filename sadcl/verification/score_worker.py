@@ -29,11 +29,12 @@ def main() -> None:
     files.write_json(Path(ANSWER), answer)
 
 
-def _score(weights: str, test: str, batch: int, corruptions: list[str]) -> None:
+def _score(weights: str, test: str, batch: int, corruptions: list[str], first: int, end: int) -> None:
     from sadcl.data.shards.reader import Shards
     from sadcl.evaluation import inference, scores
 
-    scores.write_scores(SCORES, inference.score_file(Path(weights), Shards(Path(test)), NAME, batch, corruptions))
+    photos = Shards(Path(test)).part(first, end)
+    scores.write_scores(SCORES, inference.score_file(Path(weights), photos, NAME, batch, corruptions))
 
 
 if __name__ == "__main__":

@@ -1,76 +1,147 @@
-"""Scores of a registered version's weights, computed here in a confined process, and cached by what they depend on."""
+"""Scores of a registered version's weights, computed here in a confined process, and cached by what they depend on.
+
+Photos are scored in parts, each in a process of its own: after a kill the finished parts are not scored again.
+"""
 
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
+
+import numpy as np
 
 from sadcl import files, layout
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
+from sadcl.evaluation import inference
 from sadcl.evaluation.scores import Scores, read_scores
 from sadcl.progress import printable
 from sadcl.verification import confinement
+from sadcl.verification.inputs import truth
 from sadcl.verification.score_worker import ANSWER, NAME, SCORES
 from sadcl.weights.onnx_network import SUFFIX
 
 T = TypeVar("T")
+Report = Callable[[str], None]
+"""Receives a line about the progress, with the time left."""
 
 CODE = ("data/images", "data/shards", "model", "weights", "evaluation")
 """Packages on which scores depend."""
 RUNTIME = ("torch", "timm", "numpy", "simplejpeg", "pillow")
 """Distributions on which all scores depend."""
-LARGEST_ANSWER = 100_000
-"""Bytes that the answer of a worker may have."""
+PART = 4096
+"""Photos that one process scores: a minute or two of work, against seconds for its start."""
+LARGEST_ANSWER, LONGEST_LINE = 100_000, 1000
+"""Bytes that the answer of a worker may have, and characters of a line about its progress."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A weights or ONNX file that nobody here trusts.
+
+    Attributes:
+        digest: SHA-256 of the file.
+        suffix: of its name.
+        path: of the file; need not exist where all its scores are cached.
+    """
+
+    digest: str
+    suffix: str
+    path: Path
+
+
+def model_of(path: Path) -> Model:
+    """The model in a file."""
+    return Model(files.digest(path), path.suffix, path)
 
 
 def score(
-    weights: Path,
-    test: Path,
+    model: Model,
+    test: Shards,
     name: str,
     batch: int,
     corruptions: Sequence[str] = (),
     *,
     root: Path = Path("."),
     limits: confinement.Limits | None = None,
+    report: Report | None = None,
 ) -> Scores:
     """Score photos with weights that nobody here trusts.
 
     Args:
-        weights: a weights or ONNX file.
-        test: shards of the photos.
+        model: the weights.
+        test: the photos.
         name: of the model in the scores, ``sadcl`` or ``champion``.
         batch: photos at a time.
         corruptions: names of corruptions to score too.
         root: project with the cache.
-        limits: bounds of the process; by default generous ones.
+        limits: bounds of each process; by default generous ones.
+        report: receives lines about the progress.
 
     Raises:
         SadclError: the file can't be read or scored, has other classes than the photos, or exceeds a limit.
     """
-    return _named(_score(weights, test, batch, corruptions, root, limits), name)
+    cache = root / layout.VERIFIED_SCORES / _key(model, test, corruptions)
+    parts = []
+    for first in range(0, len(test), PART):
+        end = min(first + PART, len(test))
+        request = {"batch": batch, "corruptions": list(corruptions), "first": first, "end": end}
+        parts.append(_part(cache / f"{first}.parquet", model, test, request, limits, report))
+    return _named(_merged(parts, model, test), name)
 
 
-def _score(
-    weights: Path, test: Path, batch: int, corruptions: Sequence[str], root: Path, limits: confinement.Limits | None
+def is_cached(model: Model, test: Shards, corruptions: Sequence[str], root: Path) -> bool:
+    """Whether all scores of a model are cached, so that its file is not needed."""
+    cache = root / layout.VERIFIED_SCORES / _key(model, test, corruptions)
+    return all((cache / f"{first}.parquet").is_file() for first in range(0, len(test), PART))
+
+
+def _part(
+    cached: Path,
+    model: Model,
+    test: Shards,
+    request: Mapping[str, object],
+    limits: confinement.Limits | None,
+    report: Report | None,
 ) -> Scores:
-    """Scores under the name ``NAME``, from the cache or from a worker."""
-    key = _key(weights, test, corruptions)
-    cached = root / layout.VERIFIED_SCORES / f"{key}.parquet"
+    """Scores of some rows under the name ``NAME``, from the cache or from a worker."""
     with suppress(SadclError):  # missing or damaged
         return read_scores(cached)
+    if not model.path.is_file():
+        cached.unlink(missing_ok=True)
+        raise SadclError("The cached scores are damaged", where=cached, fix="Try again, which scores the photos anew")
     with tempfile.TemporaryDirectory() as folder:
-        computed = _run_worker(weights, test, batch, corruptions, Path(folder), limits)
+        computed = _run_worker(model.path, test.directory, request, Path(folder), limits, report)
         with files.atomic_write(cached) as temporary_path:
             shutil.copyfile(computed, temporary_path)
     return read_scores(cached)
+
+
+def _merged(parts: Sequence[Scores], model: Model, test: Shards) -> Scores:
+    """Logits of all parts with the labels of the photos here; nothing that a worker says of the photos counts."""
+    first, photos = parts[0], truth(test)
+    try:
+        logits = {name: np.concatenate([part.logits[name] for part in parts]) for name in first.logits}
+        overlap = {NAME: sum(int(part.training_overlap[NAME]) for part in parts)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise SadclError(f"The model can't be scored: its parts do not match ({error})") from None
+    digests = {
+        "weights": model.digest, "preprocessing": str(first.digests.get("preprocessing", "")),
+        "test_list": test.list_digest, "shards": test.digest, "labels": photos.labels_digest(),
+    }  # fmt: skip
+    slices = {inference.SIZE: test.longer_sides, **test.slices}
+    return replace(
+        photos, logits=logits, digests=digests, training_overlap=overlap, cost=first.cost, decisions=first.decisions,
+        slices=slices,
+    )  # fmt: skip
 
 
 def _named(scores: Scores, name: str) -> Scores:
@@ -85,34 +156,38 @@ def _named(scores: Scores, name: str) -> Scores:
     )  # fmt: skip
 
 
-def _key(weights: Path, test: Path, corruptions: Sequence[str]) -> str:
+def _key(model: Model, test: Shards, corruptions: Sequence[str]) -> str:
     """Digest of all that the scores depend on: weights, photos, labels, code and runtime."""
-    shards, runtime = Shards(test), [*RUNTIME, *(["onnxruntime"] if weights.suffix == SUFFIX else [])]
+    runtime = [*RUNTIME, *(["onnxruntime"] if model.suffix == SUFFIX else [])]
     versions = {package: metadata.version(package) for package in runtime}
-    data = [files.digest(weights), shards.digest, shards.list_digest, list(corruptions)]
+    data = [model.digest, test.digest, test.list_digest, list(corruptions), PART]
     return files.digest_of([*data, files.digest_of_code(*CODE), versions])
 
 
 def _run_worker(
     weights: Path,
     test: Path,
-    batch: int,
-    corruptions: Sequence[str],
+    request: Mapping[str, object],
     folder: Path,
     limits: confinement.Limits | None,
+    report: Report | None,
 ) -> Path:
     """Score in a child process that works in ``folder``; the path of the scores there."""
     weights, test = weights.resolve(), test.resolve()
-    request = {
-        "weights": str(weights), "test": str(test), "batch": batch, "corruptions": list(corruptions),
-        "limits": asdict(limits or confinement.Limits()),
-    }  # fmt: skip
-    completed = subprocess.run(
+    bounds = asdict(limits or confinement.Limits())
+    text = json.dumps({**request, "weights": str(weights), "test": str(test), "limits": bounds})
+    with subprocess.Popen(
         confinement.command(["-m", "sadcl.verification.score_worker"], [weights, test], folder),
-        input=json.dumps(request), text=True, cwd=folder, env=confinement.environment(folder), check=False,
-        stdout=subprocess.DEVNULL, stderr=None if sys.stderr.isatty() else subprocess.DEVNULL,
-    )  # fmt: skip
-    answer = _answer(folder / ANSWER, completed.returncode)
+        text=True, errors="replace", cwd=folder, env=confinement.environment(folder), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE if report else subprocess.DEVNULL,
+        stderr=None if report is None and sys.stderr.isatty() else subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        reader = _forward(process.stdout, report)
+        process.communicate(text) if reader is None else _send(process, text)
+        process.wait()
+        if reader is not None:
+            reader.join()
+    answer = _answer(folder / ANSWER, process.returncode)
     if "error" in answer:
         raise SadclError(
             f"The model can't be scored: {printable(str(answer['error']))}",
@@ -123,6 +198,29 @@ def _run_worker(
     if computed.is_symlink():  # a worker that was taken over could name a file of this project
         raise SadclError("The model can't be scored: its process wrote no file", where=weights.name)
     return computed
+
+
+def _send(process: "subprocess.Popen[str]", text: str) -> None:
+    """Write the request while another thread reads the output."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # it ended already; its status says why
+        process.stdin.write(text)
+        process.stdin.close()
+
+
+def _forward(output: IO[str] | None, report: Report | None) -> threading.Thread | None:
+    """Pass each line of a worker's output on, in a thread."""
+    if output is None or report is None:
+        return None
+
+    def read() -> None:
+        while line := output.readline(LONGEST_LINE):
+            if line.strip():
+                report(printable(line.strip()))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader
 
 
 def _answer(path: Path, status: int) -> dict[str, str | None]:

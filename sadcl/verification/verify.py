@@ -1,25 +1,28 @@
 """Verification of a registered version: its weights are scored and judged here, whatever its author says of them.
 
 Protected are the test photos with their labels, the gate's rules and the champion: the first two as they stand in this
-project, the champion as the registry has it. Nothing but the weights file comes from the version.
+project, the champion as the registry has it. Nothing but the weights file comes from the version. Only ``fetch`` talks
+to the registry; ``judge`` works without a log-in.
 """
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import layout, params
 from sadcl.errors import SadclError
-from sadcl.evaluation import inference, scores
+from sadcl.evaluation import inference
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.recheck import describe_rules
 from sadcl.evaluation.gate.verdict import CHAMPION, MODEL, verdict
-from sadcl.progress import printable
-from sadcl.registry import artifacts, client, lookup, release, schema
-from sadcl.verification import scoring
+from sadcl.evaluation.scores import Scores, empty_scores
+from sadcl.registry import artifacts, client, criteria, lookup, release, schema, verified
+from sadcl.registry.audit import log
+from sadcl.registry.verified import Difference, VerifiedRecord
+from sadcl.verification import inputs, scoring
+from sadcl.verification.inputs import Inputs
+from sadcl.verification.scoring import Report
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,21 +32,20 @@ PASS = "pass"
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A claim of a version's author that differs from the verified value.
+class Candidates:
+    """A version and the champion that it has to beat, ready to be scored without the registry.
 
     Attributes:
-        name: what the claim is about.
-        claimed: as the tags of the version say.
-        verified: as computed here.
+        version: the registered version.
+        model: its weights.
+        champion: the version in production; None without one.
+        rival: the champion's weights; None without one.
     """
 
-    name: str
-    claimed: str
-    verified: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: claimed {printable(self.claimed[:200])}, verified {self.verified}"
+    version: "ModelVersion"
+    model: scoring.Model
+    champion: "ModelVersion | None"
+    rival: scoring.Model | None
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,20 @@ class Verification:
         address: of the version, ``models:/NAME/NUMBER``.
         verdict: the value of verdict.json, computed here.
         metrics: the value of metrics.json, computed here.
+        scores, rival: of the version and of the champion, computed here.
+        record: what the registry keeps of it.
         differences: claims that are not so; empty for an honest version on the present data and rules.
+        changes: how the criteria of this project differ from the accepted ones; empty where they agree.
     """
 
     address: str
     verdict: dict[str, Any]
     metrics: dict[str, Any]
+    scores: Scores
+    rival: Scores
+    record: VerifiedRecord
     differences: list[Difference]
+    changes: list[str]
 
     @property
     def passed(self) -> bool:
@@ -70,10 +79,12 @@ class Verification:
         """Describe the verdict, its rules, and each claim that differs."""
         count, end = self.metrics["images"], "The claims of its author agree with this."
         claims = [f"  {difference}" for difference in self.differences]
+        changes = [f"  {change}" for change in self.changes]
         return [
             f"{self.address}, scored here on {count:,} test photos and judged by the rules of {params.FILE}:",
             self.verdict["words"], *describe_rules(self.verdict),
             *(["Claims that differ:", *claims] if claims else [end]),
+            *(["This project's criteria are not the accepted ones:", *changes] if changes else []),
         ]  # fmt: skip
 
 
@@ -89,83 +100,85 @@ def verify_number(number: str | int, root: Path = Path(".")) -> Verification:
             test photos are not here.
     """
     if not client.registry_exists(root):
-        raise SadclError("Nothing is registered yet", where=root, fix="Run `sadcl register` first")
+        raise SadclError("Nothing is registered yet", where=root.resolve(), fix="Run `sadcl register` first")
     name = params.load("register", path=root / params.FILE).register_.name
     with client.connect(root) as connection:
         candidate = lookup.get_version(connection, name, number)
+        protected = inputs.load_inputs(root)
         champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
-        return verify(connection, candidate, champion, root)
+        accepted = criteria.accepted(connection, name)
+        pair = fetch(connection, candidate, champion, protected)
+    return judge(pair, protected, accepted)
 
 
-def verify(
-    connection: "MlflowClient", candidate: "ModelVersion", champion: "ModelVersion | None", root: Path = Path(".")
+def fetch(
+    connection: "MlflowClient", candidate: "ModelVersion", champion: "ModelVersion | None", protected: Inputs
+) -> Candidates:
+    """Download the weights of a version and of the champion, compared with their pins.
+
+    Weights whose scores are cached are not downloaded.
+
+    Raises:
+        SadclError: weights are not those that were registered.
+    """
+    model = _weights(connection, candidate, protected)
+    rival = None if champion is None else _weights(connection, champion, protected)
+    return Candidates(candidate, model, champion, rival)
+
+
+def judge(
+    pair: Candidates, protected: Inputs, accepted: criteria.Acceptance | None, report: Report | None = None
 ) -> Verification:
     """Score and judge a version, and compare the result with what its tags claim.
 
     Args:
-        connection: to the registry.
-        candidate: the registered version.
-        champion: the version in production that it has to beat; None where there is none.
-        root: the project, whose test photos and rules count.
+        pair: the version and the champion.
+        protected: settings and test photos.
+        accepted: the accepted criteria; None where nobody has accepted any.
+        report: receives lines about the progress.
 
     Raises:
-        SadclError: weights are not those that were registered or can't be scored, or the test photos are not here.
+        SadclError: weights can't be scored.
     """
-    settings, test = params.load("gate", "evaluate", path=root / params.FILE), root / layout.TEST_SHARDS
-    if not (test / "index.json").is_file():
-        raise SadclError(
-            "The test photos are not here, so the version can't be verified", where=test,
-            fix="Run `dvc pull`, or `dvc repro prepare`",
-        )  # fmt: skip
-    evaluate = settings.evaluate
+    evaluate = protected.evaluate
 
-    def score(version: "ModelVersion", name: str) -> scores.Scores:
-        with _weights(connection, version) as file:
-            return scoring.score(file, test, name, evaluate.batch, evaluate.corruptions, root=root)
+    def score(model: scoring.Model, name: str) -> Scores:
+        return scoring.score(
+            model, protected.test, name, evaluate.batch, evaluate.corruptions, root=protected.root, report=report
+        )
 
-    own = score(candidate, MODEL)
+    own = score(pair.model, MODEL)
     metrics = inference.summary(own, evaluate.threshold, "served")
-    rival, record = scores.empty_scores(), None
-    if champion is not None:
-        rival, record = score(champion, CHAMPION), _record(champion)
-    judged = verdict(settings.gate, evaluate.threshold, own, metrics, rival, record)
-    address = lookup.model_uri(candidate)
-    return Verification(address, judged, metrics, list(_differences(candidate, judged, metrics)))
+    rival, champion = empty_scores(), None
+    if pair.champion is not None and pair.rival is not None:
+        rival, champion = score(pair.rival, CHAMPION), _champion(pair.champion)
+    judged = verdict(protected.gate, evaluate.threshold, own, metrics, rival, champion)
+    changes = [] if accepted is None else criteria.changes(accepted.criteria, protected.criteria)
+    record = _record(judged, metrics, protected)
+    differences = verified.differences(pair.version.tags, record)
+    return Verification(lookup.model_uri(pair.version), judged, metrics, own, rival, record, differences, changes)
 
 
-@contextmanager
-def _weights(connection: "MlflowClient", version: "ModelVersion") -> Iterator[Path]:
-    """Download the served file of a version, compared with its pin."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield artifacts.fetch(connection, version, artifacts.model(version), Path(folder))
+def _weights(connection: "MlflowClient", version: "ModelVersion", protected: Inputs) -> scoring.Model:
+    """The served file of a version, downloaded into the cache unless its scores are there."""
+    name = artifacts.model(version)
+    digest, suffix = artifacts.pins(version)[name], Path(name).suffix
+    folder = protected.root / layout.VERIFIED_SCORES / digest
+    model = scoring.Model(digest, suffix, folder / Path(name).name)
+    if scoring.is_cached(model, protected.test, protected.evaluate.corruptions, protected.root):
+        return model
+    folder.mkdir(parents=True, exist_ok=True)
+    return scoring.Model(digest, suffix, artifacts.fetch(connection, version, name, folder))
 
 
-def _record(champion: "ModelVersion") -> Champion:
+def _record(judged: Mapping[str, Any], metrics: Mapping[str, Any], protected: Inputs) -> VerifiedRecord:
+    return VerifiedRecord(
+        verdict=str(judged["verdict"]), words=str(judged["words"]), mAP=release.percent(metrics[MODEL]["mAP"]),
+        weights=str(judged["model"]), test=str(judged["test"]), criteria=protected.criteria.digest,
+        champion=str(judged["champion"] or ""), run="", files={}, time=log.now(),
+    )  # fmt: skip
+
+
+def _champion(champion: "ModelVersion") -> Champion:
     record = artifacts.champion_record(champion)
     return Champion(record["name"], record["version"], record["weights"])
-
-
-def _differences(
-    candidate: "ModelVersion", judged: Mapping[str, Any], metrics: Mapping[str, Any]
-) -> Iterator[Difference]:
-    """Compare the tags of a version with what they should say."""
-    expected = {
-        schema.VERDICT: ("verdict", judged["verdict"]),
-        schema.MAP: ("mAP", release.percent(metrics[MODEL]["mAP"])),
-        schema.WEIGHTS: ("weights", judged["model"]),
-        schema.TEST: ("test photos", judged["test"]),
-        schema.JUDGED_AGAINST: ("compared with the champion", judged["champion"] or ""),
-    }
-    if judged["champion"] == judged["model"]:  # the champion itself: it was compared with the one before it
-        del expected[schema.JUDGED_AGAINST]
-    for tag, (name, verified) in expected.items():
-        claimed = candidate.tags.get(tag)
-        if claimed != verified:
-            yield Difference(name, _short(claimed), _short(verified))
-
-
-def _short(value: str | None) -> str:
-    """A value as people compare it: of a digest, the first 12 digits."""
-    if not value:
-        return "none"
-    return value[:12] if len(value) == 64 and set(value) <= set("0123456789abcdef") else value

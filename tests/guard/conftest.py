@@ -16,10 +16,12 @@ import requests
 from mlflow import MlflowClient
 
 from sadcl.accounts import host, users
-from sadcl.registry import lookup, schema
+from sadcl.registry import criteria, lookup, schema
+from sadcl.registry.audit import log
 from sadcl.registry.client import ADDRESS, connect, logged_in_as
 from sadcl.registry.promote import Promotion, promote
 from sadcl.registry.publish import publish
+from sadcl.registry.verified import VerifiedRecord
 from sadcl.services import free_port
 from sadcl.services.supervisor import wait
 from tests.registry.conftest import (  # noqa: F401 - fixtures
@@ -39,6 +41,9 @@ NAME, PRODUCTION = "tiny", "tiny-production"
 ADMIN = "admin"
 TOM, RITA, ROB, REA, NOBODY = "tom", "rita", "rob", "rea", "nobody"
 """A trainer, two reviewers, a reader, and a name that the server does not know."""
+
+
+CRITERIA = criteria.Criteria([{"kind": "absolute"}], 0.5, [], 2, 3, "1" * 64, "2" * 64, "3" * 64, {})
 
 
 def password(name: str) -> str:
@@ -71,6 +76,8 @@ class Team:
     def secret(self, name: str) -> str:
         """What this person logs in with."""
         stored = host.administrator(self.home)
+        if stored is not None and name in (host.VERIFIER, host.WORKER):
+            return stored[name]
         return stored["password"] if stored is not None and name == stored["username"] else password(name)
 
     def client(self) -> MlflowClient:
@@ -101,11 +108,30 @@ class Team:
         return requests.Session().send(prepared, timeout=30)
 
     def train(self) -> str:
-        """Another model that passed its gate, registered by the trainer; its number."""
+        """Another model that passed its gate, registered by the trainer and verified; its number."""
         self.last += 1
         leave(self.root, self.networks(self.last), mAP=80)
         with self.acting(TOM):
-            return publish().version
+            number = publish().version
+        self.verify(number)
+        return number
+
+    def record(self, number: str, **changes: str) -> VerifiedRecord:
+        """Record of a verification with a pass, about the present champion."""
+        with self.acting(REA), connect() as client:
+            champion = lookup.version_with_alias(client, PRODUCTION, schema.CHAMPION)
+            version = client.get_model_version(NAME, number)
+        rival = "" if champion is None else champion.tags[schema.WEIGHTS]
+        values = {
+            "verdict": "pass", "words": "It passed.", "mAP": "80.00", "weights": version.tags[schema.WEIGHTS],
+            "test": "1" * 64, "criteria": CRITERIA.digest, "champion": rival, "run": "", "time": log.now(),
+        }  # fmt: skip
+        return VerifiedRecord(**{**values, **changes}, files={})  # type: ignore[arg-type]
+
+    def verify(self, number: str, **changes: str) -> None:
+        """Write a record as the server's verifier."""
+        with self.acting(host.VERIFIER):
+            self.client().set_model_version_tag(NAME, number, schema.VERIFIED, self.record(number, **changes).text())
 
     def crown(self, version: str, account: str, reason: str = "better") -> Promotion:
         """As `sadcl promote` does it."""
@@ -154,6 +180,8 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
 def reigning(crew: Team) -> Team:
     """Somebody is champion, and somebody was before."""
     with crew.at_work():
+        with crew.acting(RITA):
+            criteria.accept(crew.client(), NAME, CRITERIA, RITA, "the rules of the team", log.now())
         for reason in ("the first", "better"):
             crew.crown(crew.train(), RITA, reason)
     return crew

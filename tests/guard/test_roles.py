@@ -50,7 +50,15 @@ def test_the_server_knows_each_person(crew: Team) -> None:
 
 
 def test_accounts_are_the_administrators(crew: Team) -> None:
-    assert {person.name for person in users.list_accounts(crew.home)} == {ADMIN, host.WORKER, TOM, RITA, ROB, REA}
+    assert {person.name for person in users.list_accounts(crew.home)} == {
+        ADMIN,
+        host.WORKER,
+        host.VERIFIER,
+        TOM,
+        RITA,
+        ROB,
+        REA,
+    }
     for words, role, secret in (("no role 'boss'", "boss", "x" * 12), ("at least 12", "reader", "short")):
         with pytest.raises(SadclError, match=words):
             users.add_account("ann", role, secret, crew.home)

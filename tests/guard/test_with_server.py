@@ -52,7 +52,7 @@ def test_an_older_file_of_the_administrators_keeps_what_it_has_and_gets_the_rest
     assert {name: login[name] for name in older} == older
     assert login == host.administrator(tmp_path) == host.administrator(tmp_path, make=True)
     assert host.prefect_login(tmp_path) == login["prefect"]
-    assert host.worker_login(tmp_path) == {client.USERNAME: "worker", client.PASSWORD: login["worker"]}
+    assert host.account_login(host.WORKER, tmp_path) == {client.USERNAME: "worker", client.PASSWORD: login["worker"]}
     assert len({login["worker"], login["prefect"], login["secret"], login["password"]}) == 4
     assert (tmp_path / host.ADMINISTRATOR).stat().st_mode & 0o077 == 0
 

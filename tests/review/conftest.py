@@ -57,7 +57,7 @@ class StaticAuthenticator:
         return nullcontext()
 
 
-def accept(client: Any, candidate: Any, champion: Any, root: Path) -> None:
+def accept(client: Any, candidate: Any, champion: Any) -> None:
     """Accept what a version claims: the scores of these tests come from no network (see tests/verification)."""
 
 

@@ -20,6 +20,7 @@ from sadcl.registry import client
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
 from sadcl.stages import calibrate, evaluate, gate, rescore
+from sadcl.verification import acceptance
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
 from tests.registry.conftest import World, create_world, place, project, reign  # noqa: F401 - fixtures
@@ -117,5 +118,6 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> World:
         train(1)
         publish()
         promote(1, "the first", first=True)
+        acceptance.accept_project("the first rules")
         created.keep("reign")
     return created

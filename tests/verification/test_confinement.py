@@ -3,10 +3,13 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
+from sadcl.evaluation.scores import Scores
 from sadcl.verification import confinement, scoring
 from tests.verification.conftest import save
 
@@ -29,6 +32,12 @@ except OSError as error:
     found["large"] = error.strerror
 print(json.dumps(found))
 """
+
+
+def score(folder: Path, **settings: Any) -> Scores:
+    """Score the project's test photos with the weights in a folder, which also has the cache."""
+    model = scoring.model_of(folder / "weights.safetensors")
+    return scoring.score(model, Shards(Path("data/shards/test")), "sadcl", 8, root=folder, **settings)
 
 
 @pytest.fixture(params=["bubblewrap", "plain"])
@@ -70,27 +79,44 @@ def test_a_model_that_exceeds_a_limit_is_a_sentence(wrapped: bool, reign: Path, 
     save(tmp_path / "weights.safetensors", 11)
     for limits in (confinement.Limits(memory=2**29), confinement.Limits(seconds=1)):
         with pytest.raises(SadclError, match="The model can't be scored: "):
-            scoring.score(
-                tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path, limits=limits
-            )
+            score(tmp_path, limits=limits)
     assert not (tmp_path / ".sadcl").exists()
 
 
 def test_a_damaged_file_is_a_sentence_and_leaves_nothing(wrapped: bool, reign: Path, tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
     with pytest.raises(SadclError, match="The model can't be scored: "):
-        scoring.score(tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path)
+        score(tmp_path)
     assert not (tmp_path / ".sadcl").exists()
 
 
 def test_scores_are_computed_once_for_the_same_weights_and_photos(reign: Path, tmp_path: Path) -> None:
     save(tmp_path / "weights.safetensors", 12)
-    first = scoring.score(tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path)
-    [cached] = (tmp_path / ".sadcl/verified").iterdir()
+    first = score(tmp_path)
+    [cached] = (tmp_path / ".sadcl/verified").glob("*/*.parquet")
     before = cached.stat().st_mtime_ns
-    again = scoring.score(tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path)
+    again = score(tmp_path)
     assert cached.stat().st_mtime_ns == before
     assert (again.logits["sadcl"] == first.logits["sadcl"]).all()
     cached.write_bytes(b"damaged")
-    mended = scoring.score(tmp_path / "weights.safetensors", Path("data/shards/test"), "sadcl", 8, root=tmp_path)
+    mended = score(tmp_path)
     assert (mended.logits["sadcl"] == first.logits["sadcl"]).all()
+
+
+def test_a_verification_that_was_killed_goes_on_where_it_stood(
+    reign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "weights.safetensors", 13)
+    whole = score(tmp_path)
+    monkeypatch.setattr(scoring, "PART", 8)
+    score(tmp_path)
+    folders = [folder for folder in (tmp_path / ".sadcl/verified").iterdir() if len(list(folder.iterdir())) == 4]
+    [folder] = folders
+    for name in ("16.parquet", "24.parquet"):  # as if the second half had not been reached
+        (folder / name).unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    resumed = score(tmp_path)
+    assert (resumed.logits["sadcl"] == whole.logits["sadcl"]).all()
+    assert (resumed.digests, resumed.slices) == (whole.digests, whole.slices)
+    assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
+    assert len(list(folder.iterdir())) == 4

@@ -14,11 +14,11 @@ from sadcl.errors import SadclError
 from sadcl.evaluation import inference, scores
 from sadcl.evaluation.gate import recheck
 from sadcl.registry import client, schema
-from sadcl.registry.promote import promote
+from sadcl.registry.promote import Promotion, promote
 from sadcl.registry.publish import publish
 from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
-from sadcl.verification.promotion import require_pass
+from sadcl.verification import acceptance, promotion
 from sadcl.verification.verify import verify_number
 from tests.review.conftest import Browser, StaticAuthenticator, text
 from tests.verification.conftest import FORGED, settings, train, write_photos
@@ -44,6 +44,18 @@ def forge_scores(path: str = "reports/scores.parquet", name: str = "sadcl", sign
         files.write_json("reports/metrics.json", inference.summary(forged, 0.5, "raw"))
 
 
+def approve(number: int, reason: str, first: bool = False) -> Promotion:
+    """Promote as the command does it."""
+    promotion.prepare(number, reason, first)
+    return promote(number, reason, first=first, check=promotion.require_verified)
+
+
+def accept_project() -> None:
+    """Accept the criteria of the project unless they are the accepted ones."""
+    if not acceptance.compare_project()[1]:
+        acceptance.accept_project("the rules of the team")
+
+
 def champion() -> str:
     record = json.loads(Path("data/champion.json").read_text())
     return str(record and record["version"])
@@ -60,7 +72,7 @@ def test_an_honest_version_agrees_and_is_promoted(reign: Path) -> None:
         assert verification.verdict[part] == judged[part]
     assert verification.lines()[-1] == "The claims of its author agree with this."
     assert "byte for byte" in recheck.recheck()
-    assert promote(2, "better", check=require_pass).version == "2"
+    assert approve(2, "better").version == "2"
     assert champion() == "2"
     with pytest.raises(SadclError, match=r"The champion has changed since this verdict.*dvc repro"):
         recheck.recheck()
@@ -70,7 +82,7 @@ def test_an_honest_version_agrees_and_is_promoted(reign: Path) -> None:
 def test_the_first_version_is_verified_too(project: Path) -> None:
     train(3)
     publish()
-    assert promote(1, "the first", first=True, check=require_pass).version == "1"
+    assert approve(1, "the first", first=True).version == "1"
 
 
 def claim_to_pass(number: str = "2") -> None:
@@ -145,13 +157,14 @@ ATTACKS: dict[str, tuple[Callable[[], None], set[str]]] = {
 def test_a_claim_that_is_not_so_is_named_and_never_becomes_champion(reign: Path, attack: str) -> None:
     deceive, false = ATTACKS[attack]
     deceive()
+    accept_project()
     with client.connect() as connection:
         assert connection.get_model_version("tiny", "2").tags[schema.VERDICT] == "pass"
     verification = verify_number(2)
     assert not verification.passed
     assert {difference.name for difference in verification.differences} == false
     with pytest.raises(SadclError, match=r"The verified verdict is fail.*verdict: claimed pass, verified fail"):
-        promote(2, "deceived", check=require_pass)
+        approve(2, "deceived")
     assert champion() == "1"
 
 
@@ -160,7 +173,7 @@ def test_missing_test_photos_close_the_promotion(reign: Path) -> None:
     publish()
     (reign / "data/shards/test/index.json").unlink()
     with pytest.raises(SadclError, match=r"test photos are not here.*dvc pull"):
-        promote(2, "blind", check=require_pass)
+        approve(2, "blind")
 
 
 def test_a_claim_with_control_characters_is_printed_without_them(reign: Path) -> None:

@@ -5,6 +5,7 @@ byte as they were, so that DVC stores and pushes only the changed ones. A shard 
 reason; ``index.json`` lists the shards of a split in order.
 """
 
+import copy
 import json
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +71,16 @@ class Shards:
         """Encoded photo of row ``i``; safe in threads."""
         mapped = np.frombuffer(self._table["jpeg"][i].as_buffer(), np.uint8)
         return mapped.copy().tobytes()  # numpy copies without the GIL, so that a slow disk blocks no other thread
+
+    def part(self, first: int, end: int) -> "Shards":
+        """Rows from ``first`` to before ``end``; the digest of the photos stays that of all."""
+        part = copy.copy(self)
+        for name in ("slices", "longer_sides", "list_digest"):
+            part.__dict__.pop(name, None)  # cached values of all rows
+        part._table = self._table.slice(first, end - first)
+        part.ids, part.sha256 = self.ids[first:end], self.sha256[first:end]
+        part.targets, part.ignored = self.targets[first:end], self.ignored[first:end]
+        return part
 
     @cached_property
     def slices(self) -> dict[str, list[Any]]:

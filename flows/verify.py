@@ -1,0 +1,120 @@
+"""Prefect flow of the verifier, which scores and judges waiting versions: ``python -m flows.verify [--serve]``.
+
+`sadcl up` keeps the deployment ``verify/queue`` served: it starts a run as soon as a version waits. A run that was
+killed goes on where it stood, since finished parts of the scores are cached.
+"""
+
+import argparse
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from flows import environment
+
+environment.prepare()  # before Prefect is imported
+
+from prefect import State, flow, get_run_logger
+from prefect.deployments import run_deployment
+from prefect.types.entrypoint import EntrypointType
+from prefect.states import Completed
+
+from flows.messages import describe, install_log_filter, translate_errors
+from sadcl import params, pipeline
+from sadcl.errors import SadclError
+from sadcl.progress import say
+
+QUEUE = "queue"
+"""Name of the deployment."""
+POLL = 5.0
+"""Seconds between looks at the registry."""
+RUN_TIMEOUT = 600.0
+"""Seconds to wait for a run, before the next look: runs of many photos take longer, and no second one starts."""
+
+
+@flow(name="verify")
+def verify(root: Path = Path(".")) -> State[Any]:
+    """Score and judge every version that waits, and write the records.
+
+    Args:
+        root: the project's folder.
+    """
+    install_log_filter()
+    from sadcl.verification import queue
+
+    log = get_run_logger()
+    results = queue.verify_waiting(Path(root), report=log.info)
+    for line in results:
+        log.info(line)
+    return Completed(message=results[-1] if results else "No version waits for a verification.")
+
+
+def serve() -> None:
+    """Serve the deployment until the process ends, and start a run whenever a version waits."""
+    watcher = threading.Thread(target=_watch, name="watch", daemon=True)
+    watcher.start()
+    verify.serve(
+        name=QUEUE, limit=1, entrypoint_type=EntrypointType.MODULE_PATH, pause_on_shutdown=False,
+        print_starting_message=False, description="Scores and judges registered versions with the protected test data.",
+    )  # fmt: skip
+
+
+def _watch() -> None:
+    """Start a run whenever a version waits; what hinders a verification is printed once."""
+    printed = ""
+    while True:
+        time.sleep(POLL)
+        try:
+            if _is_waiting(Path(".")):
+                # Until it ends: the deployment has room for one run at a time.
+                run_deployment(f"verify/{QUEUE}", timeout=RUN_TIMEOUT, poll_interval=2)
+            printed = ""
+        except Exception as error:  # any: the next look may find the servers again
+            if str(error) != printed:
+                printed = str(error)
+                say(f"verify: {printed}")
+
+
+def _is_waiting(root: Path) -> bool:
+    """Whether a version waits for a verification.
+
+    Raises:
+        SadclError: versions wait, and can't be verified: the project's criteria are not the accepted ones, or its test
+            photos are missing.
+    """
+    from sadcl.registry import client, criteria
+    from sadcl.verification import inputs, promotion, queue
+
+    name = params.load("register", path=root / params.FILE).register_.name
+    with client.connect(root) as connection:
+        accepted = criteria.accepted(connection, name)
+        if not queue.waiting(connection, name, "" if accepted is None else accepted.criteria.digest):
+            return False
+        protected = inputs.load_inputs(root)
+        if accepted is not None:
+            promotion.require_accepted(accepted, protected)
+        return bool(queue.waiting(connection, name, protected.criteria.digest))
+
+
+def main() -> None:
+    """Parse the arguments, then serve or run the flow; exit with 0, or with 2 and a message."""
+    parser = argparse.ArgumentParser(prog="python -m flows.verify", description="Verify the versions that wait.")
+    parser.add_argument("--serve", action="store_true", help="keep running, as `sadcl up` does")
+    arguments = parser.parse_args()
+    try:
+        pipeline.require_project()
+        if arguments.serve:
+            serve()
+            return
+        with translate_errors():
+            state = verify(return_state=True)
+    except SadclError as error:
+        print(f"verify: {error}", file=sys.stderr)
+        sys.exit(2)
+    say(f"verify: {(state.name or '').lower()}: {describe(state)}")
+    sys.exit(0 if state.is_completed() else 2)
+
+
+if __name__ == "__main__":
+    main()

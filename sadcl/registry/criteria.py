@@ -1,0 +1,165 @@
+"""Acceptance criteria: gate rules, test photos and their labels, by which every model is judged.
+
+They stand on the registered model in production. Whoever changes the rules, the photos or the labels in a project
+changes nothing there: a reviewer accepts the change first, as a decision of its own.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.registry import decision, schema
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LARGEST = 5000
+"""Characters that MLflow keeps of a registered model's tag."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What a verdict depends on beside the two models.
+
+    Attributes:
+        rules: of section ``gate`` in params.yaml, without settings that have no value.
+        threshold: of precision, recall and F1.
+        corruptions: names of the corruptions on which models are scored too.
+        photos: number of test photos.
+        classes: number of classes.
+        test_list, labels, shards: SHA-256 of the list of test photos, of their labels and classes, and of the photos.
+        positives: test photos by class; empty where there are too many classes for the tag.
+    """
+
+    rules: list[dict[str, Any]]
+    threshold: float
+    corruptions: list[str]
+    photos: int
+    classes: int
+    test_list: str
+    labels: str
+    shards: str
+    positives: dict[str, int]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all criteria; equal criteria give equal verdicts."""
+        return files.digest_of(asdict(self))
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Criteria that a reviewer accepted.
+
+    Attributes:
+        criteria: the criteria.
+        user: account or person that accepted them.
+        reason: given with the decision.
+        time: of the decision, ISO 8601.
+    """
+
+    criteria: Criteria
+    user: str
+    reason: str
+    time: str
+
+    def text(self) -> str:
+        """JSON for the tag; the counts by class are left out where they do not fit.
+
+        Raises:
+            SadclError: the rules do not fit into the registry's tag.
+        """
+        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        if len(text) > LARGEST:
+            raise SadclError(
+                f"The acceptance criteria have {len(text):,} characters, and the registry keeps {LARGEST:,}",
+                fix="Shorten section gate in params.yaml, or the reason",
+            )
+        return text
+
+
+def read_acceptance(text: str) -> Acceptance | None:
+    """Parse the value of the tag; None where it has another form."""
+    if len(text) > LARGEST:
+        return None
+    try:
+        value: Any = json.loads(text)
+        datetime.fromisoformat(value["time"])
+        own = dict(value["criteria"])
+        known = value.keys() == _names(Acceptance) and own.keys() == _names(Criteria)
+        texts = [value["user"], value["reason"], own["test_list"], own["labels"], own["shards"]]
+        if not known or not all(isinstance(part, str) for part in texts) or not isinstance(own["rules"], list):
+            return None
+        return Acceptance(Criteria(**own), value["user"], value["reason"], value["time"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def accepted(client: "MlflowClient", name: str) -> Acceptance | None:
+    """Criteria that were accepted for a model; None where nobody has accepted any yet."""
+    production = schema.production(name)
+    models = client.search_registered_models(f"name = '{production}'")
+    return read_acceptance(models[0].tags.get(schema.CRITERIA, "")) if models else None
+
+
+def accept(client: "MlflowClient", name: str, criteria: Criteria, user: str, reason: str, time: str) -> Acceptance:
+    """Accept criteria for a model; from now on versions are judged by them, and earlier verifications no longer count.
+
+    Raises:
+        SadclError: there is no reason, or the registry refuses.
+    """
+    if not decision.is_reason(reason):
+        raise SadclError("A decision needs a reason", fix='Give one: --reason "..."')
+    acceptance, production = Acceptance(criteria, user, reason.strip(), time), schema.production(name)
+    if not client.search_registered_models(f"name = '{production}'"):
+        client.create_registered_model(production)  # without a server the first promotion would create it
+    client.set_registered_model_tag(production, schema.CRITERIA, acceptance.text())
+    return acceptance
+
+
+def changes(before: Criteria, after: Criteria) -> list[str]:
+    """Sentences about what differs between two sets of criteria; empty where they are equal."""
+    return list(_changes(before, after))
+
+
+def _changes(before: Criteria, after: Criteria) -> Iterator[str]:
+    rules = [[_rule_text(rule) for rule in side.rules] for side in (before, after)]
+    yield from (f"Rule removed: {rule}" for rule in rules[0] if rule not in rules[1])
+    yield from (f"Rule added: {rule}" for rule in rules[1] if rule not in rules[0])
+    if before.threshold != after.threshold:
+        yield f"The threshold of precision and recall is {after.threshold:g}, before {before.threshold:g}"
+    if before.corruptions != after.corruptions:
+        names = [", ".join(side.corruptions) or "none" for side in (after, before)]
+        yield f"Models are scored on corruptions: {names[0]}; before: {names[1]}"
+    if before.photos != after.photos:
+        yield f"The test set has {after.photos:,} photos, before {before.photos:,}"
+    elif before.test_list != after.test_list:
+        yield f"The test set has other photos: {after.photos:,} as before, but not the same ones"
+    elif before.shards != after.shards and before.labels == after.labels:
+        yield "The test photos have other pixels: they were prepared differently, or exchanged"
+    if before.classes != after.classes:
+        yield f"There are {after.classes:,} classes, before {before.classes:,}"
+    if before.labels != after.labels:
+        yield _label_change(before.positives, after.positives)
+
+
+def _rule_text(rule: Any) -> str:
+    """A rule on one line."""
+    return ", ".join(f"{name} {value}" for name, value in rule.items()) if isinstance(rule, dict) else str(rule)
+
+
+def _label_change(before: Mapping[str, int], after: Mapping[str, int]) -> str:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    if not names:
+        return "The labels of the test photos have changed"
+    some = [f"{name} {after.get(name, 0):,} (before {before.get(name, 0):,})" for name in names[:5]]
+    rest = f", and {len(names) - 5} more classes" if len(names) > 5 else ""
+    return f"The labels of the test photos have changed; photos by class: {', '.join(some)}{rest}"
+
+
+def _names(record: Any) -> set[str]:
+    return {field.name for field in fields(record)}

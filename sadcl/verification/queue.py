@@ -1,0 +1,142 @@
+"""Queue of the verifier: versions that wait for a verification, and the records that it writes."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.evaluation import scores
+from sadcl.registry import artifacts, client, criteria, decision, lookup, schema, verified
+from sadcl.registry.audit import log
+from sadcl.verification import inputs
+from sadcl.verification.inputs import Inputs
+from sadcl.verification.promotion import require_accepted
+from sadcl.verification.scoring import Report
+from sadcl.verification.verify import Verification, fetch, judge
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+ERROR = "error"
+"""Verdict of a version that can't be scored."""
+VERDICT, METRICS, SCORES, CHAMPION_SCORES = "verdict.json", "metrics.json", "scores.parquet", "champion_scores.parquet"
+"""Files of the verifier's run."""
+
+
+def verify_waiting(root: Path = Path("."), report: Report = lambda line: None) -> list[str]:
+    """Verify every version that waits, the challenger first, and write the records.
+
+    Args:
+        root: the project, whose rules and test photos are the accepted criteria.
+        report: receives lines about the progress.
+
+    Returns:
+        A sentence about each version.
+
+    Raises:
+        SadclError: the registry can't be reached or refuses, the test photos are not here, or this project has other
+            criteria than the accepted ones.
+    """
+    protected = inputs.load_inputs(root)
+    results: list[str] = []
+    with client.connect(root) as connection:
+        accepted = criteria.accepted(connection, protected.name)
+        if accepted is not None:
+            require_accepted(accepted, protected)
+        versions = waiting(connection, protected.name, protected.criteria.digest)
+        for number, version in enumerate(versions, start=1):
+            report(f"Version {version.version}, {number} of {len(versions)}: {len(protected.test):,} test photos")
+            results.append(_verify(connection, version, protected, accepted, report))
+    return results
+
+
+def waiting(connection: "MlflowClient", name: str, criteria_digest: str) -> "list[ModelVersion]":
+    """Versions without a current record, the challenger first, then the newest.
+
+    A record counts for its weights, criteria and champion. Only the challenger is compared with a new champion again:
+    another version that should challenge is registered again by its author.
+    """
+    champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
+    challenger = lookup.version_with_alias(connection, name, schema.CHALLENGER)
+    champion_weights = "" if champion is None else champion.tags.get(schema.WEIGHTS, "?")
+
+    def is_current(version: "ModelVersion") -> bool:
+        record, pins = verified.read_record(version.tags), artifacts.read_pins(version.tags)
+        if pins is None:
+            return True  # nothing says which bytes would be verified
+        if record is None or record.weights != pins.get(artifacts.served(pins)):
+            return False
+        challenges = challenger is not None and challenger.version == version.version
+        return not challenges or (record.criteria, record.champion) == (criteria_digest, champion_weights)
+
+    versions = [v for v in lookup.list_versions(connection, name) if not is_current(v) and not decision.rejection(v)]
+    return sorted(versions, key=lambda v: (schema.CHALLENGER not in v.aliases, -int(v.version)))
+
+
+def _verify(
+    connection: "MlflowClient",
+    version: "ModelVersion",
+    protected: Inputs,
+    accepted: criteria.Acceptance | None,
+    report: Report,
+) -> str:
+    champion = lookup.version_with_alias(connection, schema.production(protected.name), schema.CHAMPION)
+    try:
+        verification = judge(fetch(connection, version, champion, protected), protected, accepted, report)
+        run, digests = _log_run(connection, protected.name, version, verification)
+        record = replace(verification.record, run=run, files=digests)
+    except SadclError as error:
+        record = _failure(version, champion, protected, error)
+    _write(connection, version, record)
+    claims = verified.differences(version.tags, record) if record.verdict != ERROR else []
+    differing = f" Claims that differ: {'; '.join(map(str, claims))}." if claims else ""
+    return f"Version {version.version}: {record.verdict}. {record.words.rstrip('.')}.{differing}"
+
+
+def _failure(
+    version: "ModelVersion", champion: "ModelVersion | None", protected: Inputs, error: SadclError
+) -> verified.VerifiedRecord:
+    """Record of a version that can't be scored: without it the version would wait forever."""
+    pins = artifacts.read_pins(version.tags) or {}
+    champion_weights = "" if champion is None else champion.tags.get(schema.WEIGHTS, "?")
+    return verified.VerifiedRecord(
+        verdict=ERROR, words=str(error)[:1000], mAP="", weights=pins.get(artifacts.served(pins), ""), test="",
+        criteria=protected.criteria.digest, champion=champion_weights, run="", files={}, time=log.now(),
+    )  # fmt: skip
+
+
+def _write(connection: "MlflowClient", version: "ModelVersion", record: verified.VerifiedRecord) -> None:
+    connection.set_model_version_tag(version.name, version.version, schema.VERIFIED, record.text())
+
+
+def _log_run(
+    connection: "MlflowClient", name: str, version: "ModelVersion", verification: Verification
+) -> tuple[str, dict[str, str]]:
+    """Log scores, figures and verdict as a run of the verifier; its id and the digests of the files."""
+    experiment = connection.get_experiment_by_name(schema.verification(name))
+    if experiment is None:
+        raise SadclError(
+            f"The server has no experiment {schema.verification(name)}", fix="Start it by `sadcl up`, which creates it"
+        )
+    run = connection.create_run(experiment.experiment_id, run_name=f"{name} version {version.version}")
+    with tempfile.TemporaryDirectory() as folder:
+        written = list(_files(Path(folder), verification))
+        for path in written:
+            connection.log_artifact(run.info.run_id, str(path))
+        digests = {path.name: files.digest(path) for path in written}
+    connection.set_terminated(run.info.run_id)
+    return str(run.info.run_id), digests
+
+
+def _files(folder: Path, verification: Verification) -> Iterable[Path]:
+    for name, value in ((VERDICT, verification.verdict), (METRICS, verification.metrics)):
+        files.write_json(folder / name, value)
+        yield folder / name
+    for name, values in ((SCORES, verification.scores), (CHAMPION_SCORES, verification.rival)):
+        if len(values):
+            scores.write_scores(folder / name, values)
+            yield folder / name
