@@ -127,9 +127,8 @@ def changes(before: Criteria, after: Criteria) -> list[str]:
 
 
 def _changes(before: Criteria, after: Criteria) -> Iterator[str]:
-    rules = [[_rule_text(rule) for rule in side.rules] for side in (before, after)]
-    yield from (f"Rule removed: {rule}" for rule in rules[0] if rule not in rules[1])
-    yield from (f"Rule added: {rule}" for rule in rules[1] if rule not in rules[0])
+    yield from (f"Rule removed: {_rule_text(rule)}" for rule in before.rules if rule not in after.rules)
+    yield from (f"Rule added: {_rule_text(rule)}" for rule in after.rules if rule not in before.rules)
     if before.threshold != after.threshold:
         yield f"The threshold of precision and recall is {after.threshold:g}, before {before.threshold:g}"
     if before.corruptions != after.corruptions:
@@ -149,7 +148,8 @@ def _changes(before: Criteria, after: Criteria) -> Iterator[str]:
 
 def _rule_text(rule: Any) -> str:
     """A rule on one line."""
-    return ", ".join(f"{name} {value}" for name, value in rule.items()) if isinstance(rule, dict) else str(rule)
+    # sorted: a rule that was read from the registry has its settings in another order
+    return ", ".join(f"{name} {value}" for name, value in sorted(rule.items())) if isinstance(rule, dict) else str(rule)
 
 
 def _label_change(before: Mapping[str, int], after: Mapping[str, int]) -> str:

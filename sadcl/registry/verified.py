@@ -10,6 +10,10 @@ from sadcl.registry import schema
 
 LARGEST = 20_000
 """Characters of a record that is read."""
+ERROR = "error"
+"""Verdict of a version that can't be scored."""
+VERDICT, METRICS, SCORES, CHAMPION_SCORES = "verdict.json", "metrics.json", "scores.parquet", "champion_scores.parquet"
+"""Files of the verifier's run."""
 
 
 @dataclass(frozen=True)

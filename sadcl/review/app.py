@@ -16,7 +16,7 @@ from sadcl.registry.promote import Check
 from sadcl.review.after_decision import AfterDecision, sync_by_flow
 from sadcl.review.authentication import Authenticator, RegistryAuthenticator
 from sadcl.review.context import AppContext, app_context
-from sadcl.review.routes import decisions, login, versions
+from sadcl.review.routes import criteria, decisions, login, versions
 from sadcl.review.security_headers import NO_STORE_HEADERS, SecurityHeaders
 from sadcl.verification.promotion import require_verified
 
@@ -32,7 +32,7 @@ def create_app(
     hosts: Sequence[str] = LOOPBACK,
     clock: Callable[[], float] = time.monotonic,
     after_decision: AfterDecision = sync_by_flow,
-    check: Check = require_verified,
+    check: Check | None = require_verified,
 ) -> FastAPI:
     """Create the review page of one project.
 
@@ -42,7 +42,7 @@ def create_app(
         hosts: accepted values of the Host header, against DNS rebinding.
         clock: monotonic seconds, for sessions and log-ins.
         after_decision: synchronises the project after a decision; by default the flow ``promote``.
-        check: refuses a promotion by raising; by default the record of the verifier decides.
+        check: refuses a promotion by raising; by default without a pass of the verifier. None requires no verifier.
 
     Raises:
         SadclError: the project's registry is not a server with accounts.
@@ -52,7 +52,7 @@ def create_app(
     app.state.context = AppContext(
         project, authenticator or RegistryAuthenticator(project), clock, after_decision, check
     )
-    for module in (login, decisions, versions):
+    for module in (login, criteria, decisions, versions):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     app.add_exception_handler(login.LoginNeededError, _redirect_to_login)

@@ -33,7 +33,10 @@ class AppContext:
         authenticator: checks log-ins.
         clock: monotonic seconds.
         after_decision: synchronises the project after a decision.
-        check: refuses a promotion by raising.
+        check: refuses a promotion by raising; None where no verifier is required.
+
+    Attributes:
+        requires_verification: only verified figures are shown, and count.
     """
 
     def __init__(
@@ -42,8 +45,9 @@ class AppContext:
         authenticator: Authenticator,
         clock: Callable[[], float],
         after_decision: AfterDecision,
-        check: Check,
+        check: Check | None,
     ) -> None:
+        self.requires_verification = check is not None
         # cookies ignore ports: the names keep two projects on one host apart
         project_id = files.digest_of(str(root.resolve()))[:8]
         self.cookie, self.form_cookie = f"sadcl_{project_id}", f"sadcl_form_{project_id}"

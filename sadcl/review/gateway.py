@@ -4,12 +4,15 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, params
 from sadcl.errors import SadclError
+from sadcl.registry.criteria import Acceptance, Criteria, changes, read_acceptance
 from sadcl.registry.promote import Check
+from sadcl.registry.verified import VerifiedRecord
 from sadcl.review import schemas
 from sadcl.review.after_decision import AfterDecision
 from sadcl.review.authentication import Authenticator
@@ -24,6 +27,26 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
 
 
+@dataclass(frozen=True)
+class CriteriaState:
+    """Acceptance criteria as the page shows them.
+
+    Attributes:
+        accepted: the accepted ones; None where nobody has accepted any.
+        project: those of the project.
+        changes: sentences about what differs.
+    """
+
+    accepted: Acceptance | None
+    project: Criteria
+    changes: list[str]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a reviewer has to decide about the criteria of the project."""
+        return self.accepted is None or self.accepted.criteria.digest != self.project.digest
+
+
 class RegistryGateway:
     """Reads and decides in the registry of a project, as one person at a time.
 
@@ -32,11 +55,11 @@ class RegistryGateway:
         authenticator: adds a person's credentials to registry calls.
         cache: of files that were downloaded before.
         after_decision: synchronises the project after a decision.
-        check: refuses a promotion by raising.
+        check: refuses a promotion by raising; None refuses nothing.
     """
 
     def __init__(
-        self, root: Path, authenticator: Authenticator, cache: Cache, after_decision: AfterDecision, check: Check
+        self, root: Path, authenticator: Authenticator, cache: Cache, after_decision: AfterDecision, check: Check | None
     ) -> None:
         self.root, self.authenticator, self.cache, self.after_decision = root, authenticator, cache, after_decision
         self._check = check
@@ -72,6 +95,7 @@ class RegistryGateway:
             version_with_alias(candidates, name, schema.CHALLENGER),
             version_with_alias(promoted, production, schema.CHAMPION),
             version_with_alias(promoted, production, schema.PREVIOUS),
+            next((str(m.tags.get(schema.CRITERIA, "")) for m in models if m.name == production), ""),
         )
         session.snapshot = snapshot
         return snapshot
@@ -125,6 +149,17 @@ class RegistryGateway:
             raise
         return schemas.parse(schemas.Verdict, value, VERDICT, _label(version))
 
+    def shown_verdict(self, session: Session, version: Version, record: VerifiedRecord | None) -> schemas.Verdict:
+        """The verifier's verdict on a version; without a record with files, the author's.
+
+        Raises:
+            SadclError: verdict.json is missing, was changed, or has another form.
+        """
+        if record is None or not record.files:
+            return self.verdict(session, version)
+        value = files.read_json(self.verified_file(session, record, VERDICT))
+        return schemas.parse(schemas.Verdict, value, VERDICT, _label(version))
+
     def metrics(self, session: Session, version: Version) -> schemas.Metrics:
         """A version's metrics on the test images, with the digests of their inputs.
 
@@ -133,6 +168,56 @@ class RegistryGateway:
         """
         value = files.read_json(self.pinned_file(session, version, METRICS))
         return schemas.parse(schemas.Metrics, value, METRICS, _label(version))
+
+    def verified_file(self, session: Session, record: VerifiedRecord, name: str) -> Path:
+        """Download a file that the verifier wrote.
+
+        Raises:
+            SadclError: the file is missing, or its digest differs.
+        """
+        digest, where = record.files.get(name, ""), f"verification {record.run}"
+        if not _SHA256.fullmatch(digest):
+            raise SadclError(f"The verifier wrote no {name}", where=where)
+
+        def download(folder: Path) -> Path:
+            with self._client(session) as client:
+                path = Path(client.download_artifacts(record.run, name, str(folder)))
+            if files.digest(path) != digest:
+                raise SadclError(f"{name} is not the file that the verifier wrote", where=where)
+            return path
+
+        return self.cache.file(digest, name, download)
+
+    def criteria(self, session: Session) -> CriteriaState:
+        """The accepted criteria, and how those of the project differ.
+
+        Raises:
+            SadclError: the test photos are not here, or the registry can't be reached.
+        """
+        from sadcl.verification.inputs import load_inputs
+
+        accepted = read_acceptance(self.snapshot(session).accepted)
+        protected = load_inputs(self.root).criteria
+        return CriteriaState(accepted, protected, [] if accepted is None else changes(accepted.criteria, protected))
+
+    def accept_criteria(self, session: Session, expected: str, reason: str) -> list[str]:
+        """Accept the criteria of the project.
+
+        Args:
+            session: of the reviewer.
+            expected: digest of the criteria that the reviewer read.
+            reason: for the ledger.
+
+        Returns:
+            Sentences about the result.
+
+        Raises:
+            SadclError: the criteria have changed since, or the registry refuses.
+        """
+        from sadcl.verification.acceptance import accept_project
+
+        with self._decision_lock, self._logged_in(session):
+            return [accept_project(reason, expected, self.root)]
 
     def settings(self, session: Session, version: Version) -> dict[str, Any]:
         """A version's params.yaml.

@@ -15,6 +15,8 @@ FORMAT = 1
 """Version of the value that ``compare`` returns; part of its cache key."""
 MODEL = "sadcl"
 """Name of the model's own scores in a scores file."""
+CHAMPION = "champion"
+"""Name of the champion's scores in a file of the verifier."""
 MAX_PHOTOS, MIN_DIFFERENCE = 6, 0.05
 """Most photos on which the version is better, and worse; least difference of probabilities."""
 
@@ -38,14 +40,15 @@ def compare(version_scores: Path, champion_scores: Path | None, threshold: float
     model = scores.read_scores(version_scores)
     champion = scores.read_scores(champion_scores) if champion_scores is not None else None
     ap = model.figures(MODEL, threshold)["AP"].tolist()
-    champion_ap = champion.figures(MODEL, threshold)["AP"].tolist() if champion is not None else [None] * len(ap)
+    rival = MODEL if champion is None or MODEL in champion.logits else CHAMPION
+    champion_ap = champion.figures(rival, threshold)["AP"].tolist() if champion is not None else [None] * len(ap)
     positives = (model.targets & ~model.ignored).sum(axis=0)
     rows = [_row(str(name), int(positives[j]), ap[j], champion_ap[j]) for j, name in enumerate(model.classes)]
-    drawn = {"version": _curves(model, threshold)}
+    drawn = {"version": _curves(model, threshold, MODEL)}
     photos: dict[str, list[dict[str, Any]]] = {"better": [], "worse": []}
     if champion is not None:
-        drawn["champion"] = _curves(champion, threshold)
-        photos = _largest_differences(model, champion)
+        drawn["champion"] = _curves(champion, threshold, rival)
+        photos = _largest_differences(model, champion, rival)
     return {"classes": rows, "curves": drawn, **photos}
 
 
@@ -59,13 +62,13 @@ def _number(value: float | None) -> float | None:
     return None if value is None or value != value else value
 
 
-def _largest_differences(model: scores.Scores, champion: scores.Scores) -> dict[str, list[dict[str, Any]]]:
+def _largest_differences(model: scores.Scores, champion: scores.Scores, rival: str) -> dict[str, list[dict[str, Any]]]:
     """Photos with the largest differences; each photo counts with its most different label."""
     import numpy as np
 
     row_of = {name: i for i, name in enumerate(champion.ids)}
     champion = champion.part(np.array([row_of[name] for name in model.ids]))
-    (after, _), (before, _) = model.in_use(MODEL), champion.in_use(MODEL)
+    (after, _), (before, _) = model.in_use(MODEL), champion.in_use(rival)
     # above 0 where the version is nearer to the label, below where the champion is; [N, C]
     gain = np.where(model.targets, after - before, before - after) * ~model.ignored
     label = np.abs(gain).argmax(axis=1)
@@ -91,13 +94,13 @@ def _largest_differences(model: scores.Scores, champion: scores.Scores) -> dict[
     }
 
 
-def _curves(model: scores.Scores, threshold: float) -> dict[str, str]:
+def _curves(model: scores.Scores, threshold: float, name: str) -> dict[str, str]:
     from sadcl.report import model_plots
 
-    pr_rows = curves.precision_recall(model.probabilities(MODEL), model.targets, model.ignored)
+    pr_rows = curves.precision_recall(model.probabilities(name), model.targets, model.ignored)
     calibrated, uncalibrated = (
         reliability.reliability(probable, model.targets, model.ignored)
-        for probable in (model.in_use(MODEL)[0], model.probabilities(MODEL))
+        for probable in (model.in_use(name)[0], model.probabilities(name))
     )
     return {
         "precision_recall": _styles_to_attributes(model_plots.precision_recall(_csv_rows(pr_rows), threshold)),

@@ -55,6 +55,7 @@ class RegistrySnapshot:
         versions: candidates, the newest first.
         challenger: one of the candidates, or None.
         champion, previous: versions of the production model, or None.
+        accepted: value of the tag with the accepted criteria; empty without one.
     """
 
     name: str
@@ -62,6 +63,7 @@ class RegistrySnapshot:
     challenger: Version | None
     champion: Version | None
     previous: Version | None
+    accepted: str = ""
 
     def version(self, number: int) -> Version:
         """The candidate with a number.

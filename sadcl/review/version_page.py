@@ -9,7 +9,7 @@ from fastapi import HTTPException
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, decision, eligibility, schema
+from sadcl.registry import artifacts, decision, eligibility, schema, verified
 from sadcl.review import schemas, tables
 from sadcl.review.context import AppContext
 from sadcl.review.sessions import Session
@@ -17,6 +17,7 @@ from sadcl.review.side_by_side import FORMAT, compare
 from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, latest_by_version
 
 T = TypeVar("T")
+NOT_VERIFIED = "The verifier has not scored this version yet, so there are no figures to show"
 
 
 class VersionPage:
@@ -33,6 +34,10 @@ class VersionPage:
         champion: the champion to compare with; None without one, and where this version is the champion.
         is_current_champion, is_challenger, passed: it is the champion, has the alias, passed the gate.
         judged_now: the gate compared it with the current champion.
+        record: what the verifier computed; None where it has not verified this version.
+        requires_verification: claims of its author are not shown as figures.
+        is_verified: the figures of this page are the verifier's; else they are its author's claims.
+        false_claims: claims of its author that differ from what was verified.
         objections: reasons why it can't be approved now, the most urgent first; empty where it can.
 
     Raises:
@@ -52,6 +57,12 @@ class VersionPage:
         digest, rejection = self.version.tags.get(schema.VERDICT_DIGEST), decision.rejection(self.version.entity)
         champion_tags = None if snapshot.champion is None else snapshot.champion.tags
         self.objections = eligibility.objections(self.version.tags, champion_tags, rejection, digest)
+        self.record = verified.read_record(self.version.tags)
+        self.requires_verification = context.requires_verification
+        self.is_verified = self.record is not None and bool(self.record.files)
+        self.false_claims = [] if self.record is None else verified.differences(self.version.tags, self.record)
+        if context.requires_verification:
+            self.objections += eligibility.verification_objections(self.version.tags, champion_tags, snapshot.accepted)
         self.judged_now = all(objection.rule != eligibility.OUTDATED for objection in self.objections)
 
     @cached_property
@@ -62,12 +73,12 @@ class VersionPage:
     @cached_property
     def verdict(self) -> schemas.Verdict | str:
         """The gate's verdict, or why it can't be shown."""
-        return value_or_message(lambda: self._context.registry.verdict(self._session, self.version))
+        return value_or_message(lambda: self._read(schemas.Verdict, verified.VERDICT, self._context.registry.verdict))
 
     @cached_property
     def metrics(self) -> schemas.Metrics | str:
         """The version's metrics, or why they can't be shown."""
-        return value_or_message(lambda: self._context.registry.metrics(self._session, self.version))
+        return value_or_message(lambda: self._read(schemas.Metrics, verified.METRICS, self._context.registry.metrics))
 
     @cached_property
     def settings(self) -> dict[str, Any] | str:
@@ -130,6 +141,10 @@ class VersionPage:
         Raises:
             SadclError: scores are missing or damaged.
         """
+        if self.record is not None and self.is_verified:
+            return self._compare_verified(self.record)
+        if self._context.requires_verification:
+            raise SadclError(NOT_VERIFIED)
         registry, session, champion = self._context.registry, self._session, self.champion
         metrics = registry.metrics(session, self.version)
         if champion is not None and _test_digests(metrics) != _test_digests(registry.metrics(session, champion)):
@@ -143,6 +158,34 @@ class VersionPage:
             return compare(registry.scores(session, self.version), champion_scores, threshold)
 
         return dict(self._context.cache.value(files.digest_of([FORMAT, threshold, *score_digests]), compute))
+
+    def _compare_verified(self, record: verified.VerifiedRecord) -> dict[str, Any]:
+        """Compare the scores of both models that the verifier computed on the same photos."""
+        registry, session = self._context.registry, self._session
+        threshold = self._read(schemas.Metrics, verified.METRICS, registry.metrics).threshold
+        names = [name for name in (verified.SCORES, verified.CHAMPION_SCORES) if name in record.files]
+        digests = [record.files[name] for name in names]
+
+        def compute() -> dict[str, Any]:
+            paths = [registry.verified_file(session, record, name) for name in names]
+            return compare(paths[0], paths[1] if paths[1:] else None, threshold)
+
+        return dict(self._context.cache.value(files.digest_of([FORMAT, threshold, *digests]), compute))
+
+    def _read(
+        self, schema_: type[schemas.SchemaT], name: str, claimed: Callable[[Session, Version], schemas.SchemaT]
+    ) -> schemas.SchemaT:
+        """A file of the verifier; the author's only where no verifier is required.
+
+        Raises:
+            SadclError: the version is not verified, or the file can't be shown.
+        """
+        if self.record is not None and self.is_verified:
+            value = files.read_json(self._context.registry.verified_file(self._session, self.record, name))
+            return schemas.parse(schema_, value, name, f"version {self.version.number}")
+        if self._context.requires_verification:
+            raise SadclError(NOT_VERIFIED if self.record is None else self.record.words)
+        return claimed(self._session, self.version)
 
     def picture(self, kind: str, index: int, picture: str) -> bytes:
         """A photo, or the attention map of one of the models over it, as JPEG.

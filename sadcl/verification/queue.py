@@ -11,6 +11,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation import scores
 from sadcl.registry import artifacts, client, criteria, decision, lookup, schema, verified
 from sadcl.registry.audit import log
+from sadcl.registry.verified import CHAMPION_SCORES, ERROR, METRICS, SCORES, VERDICT
 from sadcl.verification import inputs
 from sadcl.verification.inputs import Inputs
 from sadcl.verification.promotion import require_accepted
@@ -20,11 +21,6 @@ from sadcl.verification.verify import Verification, fetch, judge
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-ERROR = "error"
-"""Verdict of a version that can't be scored."""
-VERDICT, METRICS, SCORES, CHAMPION_SCORES = "verdict.json", "metrics.json", "scores.parquet", "champion_scores.parquet"
-"""Files of the verifier's run."""
 
 
 def verify_waiting(root: Path = Path("."), report: Report = lambda line: None) -> list[str]:

@@ -14,7 +14,7 @@ from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
 from sadcl.services import free_port
 from tests.registry.conftest import Networks, World
-from tests.review.conftest import PASSWORD, Clock, StaticAuthenticator, accept, leave
+from tests.review.conftest import PASSWORD, Clock, StaticAuthenticator, leave
 
 CHROMIUM = Path("/usr/bin/chromium")
 CONFLICT = "409 (Conflict)"
@@ -44,9 +44,7 @@ def clock() -> Clock:
 def address(root: Path, clock: Clock) -> Iterator[str]:
     """The page on loopback, as a server shows it."""
     port = free_port()
-    app = create_app(
-        root, authenticator=StaticAuthenticator(), clock=clock, after_decision=sync_in_process, check=accept
-    )
+    app = create_app(root, authenticator=StaticAuthenticator(), clock=clock, after_decision=sync_in_process, check=None)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
     running = threading.Thread(target=server.run)
     running.start()

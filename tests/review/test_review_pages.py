@@ -24,7 +24,7 @@ def reign(states: World) -> Path:
 
 @pytest.fixture(scope="module")
 def page(reign: Path) -> Any:
-    return create_app(reign, authenticator=StaticAuthenticator())
+    return create_app(reign, authenticator=StaticAuthenticator(), check=None)
 
 
 def verdict(root: Path) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def test_images_need_a_log_in(page: Any) -> None:
 
 def test_empty_registry_is_shown_and_not_created(tmp_path: Path, reign: Path) -> None:
     shutil.copy(reign / "params.yaml", tmp_path)
-    browser = Browser(create_app(tmp_path, authenticator=StaticAuthenticator()))
+    browser = Browser(create_app(tmp_path, authenticator=StaticAuthenticator(), check=None))
     assert "No versions yet." in browser.log_in().text
     assert not (tmp_path / layout.MLFLOW_DATABASE).exists()
 

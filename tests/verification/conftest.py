@@ -35,8 +35,6 @@ RULES = [
     {"kind": "absolute", "metric": "mAP", "at_least": 0.0, "by": "value"},
     {"kind": "relative", "metric": "mAP", "margin": 90.0, "by": "value"},
 ]
-FORGED = 4.0
-"""Size of the logits in forged scores, whose signs are the labels: an mAP of 100."""
 
 
 def settings() -> dict[str, Any]:

@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
-from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.evaluation import inference, scores
+from sadcl.evaluation import scores
 from sadcl.evaluation.gate import recheck
 from sadcl.registry import client, schema
 from sadcl.registry.promote import Promotion, promote
@@ -21,7 +18,8 @@ from sadcl.review.app import create_app
 from sadcl.verification import acceptance, promotion
 from sadcl.verification.verify import verify_number
 from tests.review.conftest import Browser, StaticAuthenticator, text
-from tests.verification.conftest import FORGED, settings, train, write_photos
+from tests.verification.conftest import settings, train, write_photos
+from tests.verification.forgeries import forge_scores
 
 WORSE = 7
 """Seed of a model that is worse than the champion."""
@@ -32,16 +30,6 @@ def rules(at_least: float) -> None:
     raw = settings()
     raw["gate"]["rules"][0]["at_least"] = at_least
     Path("params.yaml").write_text(yaml.safe_dump(raw))
-
-
-def forge_scores(path: str = "reports/scores.parquet", name: str = "sadcl", sign: float = 1.0) -> None:
-    """Replace a model's logits by the labels, or by their opposites."""
-    true = scores.read_scores(path)
-    logits = np.where(true.targets, sign * FORGED, -sign * FORGED).astype(np.float32)
-    forged = replace(true, logits={**true.logits, name: logits}, decisions={})
-    scores.write_scores(path, forged)
-    if name == "sadcl":
-        files.write_json("reports/metrics.json", inference.summary(forged, 0.5, "raw"))
 
 
 def approve(number: int, reason: str, first: bool = False) -> Promotion:
@@ -190,6 +178,8 @@ def test_approval_on_the_page_verifies_too(reign: Path) -> None:
     page = create_app(reign, authenticator=StaticAuthenticator(), after_decision=sync_in_process)
     browser = Browser(page)
     browser.log_in("rita")
+    assert "not verified yet" in text(browser.get("/versions/2").text)
     response = browser.send("/versions/2", "/versions/2", action="approve", reason="it says that it passed")
-    assert "The verified verdict is fail" in text(response.text)
+    assert response.status_code == 409
+    assert "This version is not verified yet" in text(response.text)
     assert champion() == "1"

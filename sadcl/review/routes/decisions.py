@@ -19,12 +19,12 @@ router = APIRouter()
 @router.post("/versions/{number}")
 def decide(request: Request, session: CurrentSession, number: int, form: CsrfForm) -> Response:
     """Approve or reject a version."""
-    _require_reviewer(session)
+    require_reviewer(session)
     context, reason, action = app_context(request), form.get("reason", "").strip(), form.get("action")
     verdict_digest = form.get("verdict", "")  # of the verdict that the reviewer read; the registry compares it
     if action not in ("approve", "reject"):
         raise HTTPException(400, "Choose Approve or Reject.")
-    problem = _reason_problem(reason)
+    problem = reason_problem(reason)
     if problem:
         return show(context, session, context.registry.snapshot(session), number, 400, reason=reason, error=problem)
     try:
@@ -41,7 +41,7 @@ def decide(request: Request, session: CurrentSession, number: int, form: CsrfFor
 @router.get("/rollback")
 def confirm_rollback(request: Request, session: CurrentSession) -> Response:
     """The page that asks for a reason before a rollback."""
-    _require_reviewer(session)
+    require_reviewer(session)
     context = app_context(request)
     return _rollback_page(context, session, context.registry.snapshot(session))
 
@@ -49,9 +49,9 @@ def confirm_rollback(request: Request, session: CurrentSession) -> Response:
 @router.post("/rollback")
 def roll_back(request: Request, session: CurrentSession, form: CsrfForm) -> Response:
     """Make the previous champion the champion again."""
-    _require_reviewer(session)
+    require_reviewer(session)
     context, reason = app_context(request), form.get("reason", "").strip()
-    problem = _reason_problem(reason)
+    problem = reason_problem(reason)
     if problem:
         return _rollback_page(context, session, context.registry.snapshot(session), 400, reason, problem)
     try:
@@ -72,12 +72,18 @@ def _rollback_page(
     return context.render("rollback.html", session, status, snapshot=snapshot, reason=reason, error=error)
 
 
-def _require_reviewer(session: Session) -> None:
+def require_reviewer(session: Session) -> None:
+    """Raise unless the role of a session may decide.
+
+    Raises:
+        HTTPException: it may only read.
+    """
     if not session.can_decide:
         raise HTTPException(403, f"Your role is {session.role}. Only reviewers decide.")
 
 
-def _reason_problem(reason: str) -> str:
+def reason_problem(reason: str) -> str:
+    """A sentence about what is wrong with a reason; empty where nothing is."""
     if not reason:
         return "Give a reason for your decision."
     return f"Shorten the reason to at most {MAX_REASON:,} characters." if len(reason) > MAX_REASON else ""

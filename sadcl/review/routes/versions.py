@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.background import BackgroundTask
 
-from sadcl.registry import schema
+from sadcl.registry import schema, verified
 from sadcl.review import tables
 from sadcl.review.context import AppContext, app_context
 from sadcl.review.routes.login import CurrentSession
@@ -28,15 +28,20 @@ def versions(request: Request, session: CurrentSession, all: bool = False) -> Re
 
     def map_estimate(version: Version) -> tables.Estimate:
         """mAP with its interval, or without one where the verdict can't be read."""
-        verdict = value_or_none(value_or_message(lambda: context.registry.verdict(session, version)))
+        record = verified.read_record(version.tags)
+        if record is None and context.requires_verification:
+            return tables.Estimate()
+        verdict = value_or_none(value_or_message(lambda: context.registry.shown_verdict(session, version, record)))
         intervals = verdict and verdict.intervals.get("mAP")
         interval = intervals and intervals.model
-        return tables.estimate(interval or [tables.parse_number(version.tags.get(schema.MAP))])
+        return tables.estimate(
+            interval or [tables.parse_number(record.mAP if record else version.tags.get(schema.MAP))]
+        )
 
     response = context.stream(
         "versions.html", session, snapshot=snapshot, shown=shown, more=len(snapshot.versions) - len(shown),
-        map_estimate=map_estimate, latest_decisions=latest_by_version(decisions),
-        promotions=promotions(decisions),
+        map_estimate=map_estimate, verdict_of=lambda version: _verdict(context, version),
+        latest_decisions=latest_by_version(decisions), promotions=promotions(decisions),
     )  # fmt: skip
     if snapshot.challenger is not None:
         # the comparison takes seconds: it is in the cache when the reviewer opens the challenger
@@ -52,6 +57,16 @@ def version(request: Request, session: CurrentSession, number: int, sort: str = 
         raise HTTPException(404, "The table can't be sorted like this.")
     context = app_context(request)
     return show(context, session, context.registry.snapshot(session), number, sort=sort, order=order)
+
+
+def _verdict(context: AppContext, version: Version) -> tuple[str, str]:
+    """Verdict of a version and its sentence: the verifier's, or its author's where no verifier is required."""
+    record = verified.read_record(version.tags)
+    if record is not None:
+        return record.verdict, record.words
+    if context.requires_verification:
+        return "not verified yet", ""
+    return version.tags.get(schema.VERDICT, "unknown"), version.tags.get(schema.WORDS, "")
 
 
 def show(

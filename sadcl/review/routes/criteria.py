@@ -1,0 +1,39 @@
+"""Routes for the acceptance criteria: what models are judged by, what has changed, and the decision about it."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from sadcl.errors import SadclError
+from sadcl.review.context import AppContext, app_context
+from sadcl.review.routes.decisions import reason_problem, require_reviewer
+from sadcl.review.routes.login import CsrfForm, CurrentSession
+from sadcl.review.sessions import Session
+from sadcl.review.version_page import value_or_message
+
+router = APIRouter()
+
+
+@router.get("/criteria")
+def criteria(request: Request, session: CurrentSession) -> Response:
+    """Accepted rules, test photos and labels, and how those of the project differ."""
+    return _page(app_context(request), session)
+
+
+@router.post("/criteria")
+def accept(request: Request, session: CurrentSession, form: CsrfForm) -> Response:
+    """Accept the criteria of the project."""
+    require_reviewer(session)
+    context, reason = app_context(request), form.get("reason", "").strip()
+    problem = reason_problem(reason)
+    if problem:
+        return _page(context, session, 400, reason, problem)
+    try:
+        session.notices += context.registry.accept_criteria(session, form.get("digest", ""), reason)
+    except SadclError as error:
+        return _page(context, session, 409, reason, str(error))
+    return RedirectResponse("/criteria", 303)
+
+
+def _page(context: AppContext, session: Session, status: int = 200, reason: str = "", error: str = "") -> Response:
+    state = value_or_message(lambda: context.registry.criteria(session))
+    return context.render("criteria.html", session, status, state=state, reason=reason, error=error)

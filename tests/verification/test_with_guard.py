@@ -1,0 +1,127 @@
+"""A team with a verifier: claims go in at the trainer's end, and the page shows what the verifier computed."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sadcl.accounts import host, users
+from sadcl.errors import SadclError
+from sadcl.registry.client import ADDRESS, connect, logged_in_as
+from sadcl.registry.promote import promote
+from sadcl.registry.publish import publish
+from sadcl.registry.verified import read_record
+from sadcl.review.after_decision import sync_in_process
+from sadcl.review.app import create_app
+from sadcl.services import free_port
+from sadcl.services.supervisor import wait
+from sadcl.verification import promotion, queue
+from tests.review.conftest import Browser, text
+from tests.verification.conftest import settings, train
+from tests.verification.forgeries import forge_scores
+
+pytestmark = pytest.mark.slow
+
+TOM, RITA = "tom", "rita"
+
+
+def password(name: str) -> str:
+    return f"the password of {name}"
+
+
+@pytest.fixture
+def team(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with a guarded server, a trainer and a reviewer; nothing is registered."""
+    shutil.rmtree(project / ".sadcl/verified", ignore_errors=True)
+    port = free_port()
+    command, variables = host.server(port, project)
+    with open(tmp_path / "log", "wb") as log:
+        server = subprocess.Popen(
+            command, env={**os.environ, **variables}, start_new_session=True, stdout=log, stderr=log
+        )
+    try:
+        wait(server, "registry", port, f"{tmp_path / 'log'} says why")
+        monkeypatch.setenv(ADDRESS, f"http://127.0.0.1:{port}")
+        host.set_up(f"http://127.0.0.1:{port}", project)
+        for name, role in ((TOM, "trainer"), (RITA, "reviewer")):
+            users.add_account(name, role, password(name), project)
+        yield project
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        shutil.rmtree(project / ".sadcl/team", ignore_errors=True)
+
+
+def register(seed: int, **forgery: object) -> None:
+    """Train and register a model as the trainer."""
+    train(seed, **forgery)  # type: ignore[arg-type]
+    with logged_in_as(TOM, password(TOM)):
+        publish()
+
+
+def verify_waiting() -> list[str]:
+    """Do the verifier's work once."""
+    with logged_in_as(*host.account_login(host.VERIFIER).values()):
+        return queue.verify_waiting()
+
+
+def test_a_team_sees_verified_figures_and_decides_on_them(team: Path) -> None:
+    register(1)
+    page = create_app(team, after_decision=sync_in_process)
+    rita = Browser(page)
+    assert rita.log_in(RITA, password(RITA)).status_code == 200
+
+    first = text(rita.get("/versions/1").text)
+    assert "not verified yet" in first
+    assert "Its author claims: pass" in first
+    [line] = verify_waiting()
+    assert line.startswith("Version 1: pass")
+    assert verify_waiting() == []
+    with logged_in_as(RITA, password(RITA)), connect() as client:
+        record = read_record(client.get_model_version("tiny", "1").tags)
+    assert record is not None
+    assert set(record.files) == {"verdict.json", "metrics.json", "scores.parquet"}
+
+    # the first criteria: nobody has accepted any
+    response = rita.send("/versions/1", "/versions/1", action="approve", reason="the first", first="yes")
+    assert "Nobody has accepted the rules" in text(response.text)
+    response = rita.send("/criteria", "/criteria", reason="the rules of the team")
+    assert "Accepted by rita" in text(response.text)
+    response = rita.send("/versions/1", "/versions/1", action="approve", reason="the first", first="yes")
+    assert "is champion now" in text(response.text)
+
+    # scores that no network gave: the page shows the verified figure, and stays closed
+    register(2, forge=forge_scores)
+    [line] = verify_waiting()
+    assert "mAP: claimed 100.00, verified 4" in line
+    forged = rita.get("/versions/2").text
+    assert "Claims that differ" in forged
+    with logged_in_as(RITA, password(RITA)), connect() as client:
+        verified = read_record(client.get_model_version("tiny", "2").tags)
+    assert verified is not None
+    assert f"mAP</th><td><b>{verified.mAP}</b>" in forged
+
+    # other rules in the project: nothing is judged by them before a reviewer has accepted them
+    raw = settings()
+    raw["gate"]["rules"][0]["at_least"] = 101.0
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    register(3)
+    with pytest.raises(
+        SadclError, match=r"not the accepted ones: Rule removed: .*at_least 0\.0.* Rule added: .*101\.0"
+    ):
+        verify_waiting()
+    changed = text(rita.get("/criteria").text)
+    assert "Rule added: at_least 101.0" in changed
+    response = rita.send("/criteria", "/criteria", reason="we want more")
+    assert "we want more" in text(response.text)
+    lines = verify_waiting()
+    assert any(line.startswith("Version 3: fail") for line in lines)
+    with logged_in_as(RITA, password(RITA)):
+        promotion.prepare(3, "no matter")
+        with pytest.raises(SadclError, match="The gate's verdict is fail"):
+            promote(3, "no matter", check=promotion.require_verified)
