@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import decision, schema
+from sadcl.registry import schema
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,10 +110,8 @@ def accept(client: "MlflowClient", name: str, criteria: Criteria, user: str, rea
     """Accept criteria for a model; from now on versions are judged by them, and earlier verifications no longer count.
 
     Raises:
-        SadclError: there is no reason, or the registry refuses.
+        SadclError: the registry refuses.
     """
-    if not decision.is_reason(reason):
-        raise SadclError("A decision needs a reason", fix='Give one: --reason "..."')
     acceptance, production = Acceptance(criteria, user, reason.strip(), time), schema.production(name)
     if not client.search_registered_models(f"name = '{production}'"):
         client.create_registered_model(production)  # without a server the first promotion would create it

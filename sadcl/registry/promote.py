@@ -83,7 +83,7 @@ def promote(
         SadclError: a promotion rule objects, a file is not the one that was registered, there is no reason, or
             ``first`` is wrong. Nothing was changed.
     """
-    _require_reason(reason)
+    require_reason(reason)
     name = _name(root)
     with connect(root, changing=True) as client:
         reconcile(client, name, root)
@@ -107,7 +107,7 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
     Raises:
         SadclError: there is no reason, no champion, or none before it. Nothing was changed.
     """
-    _require_reason(reason)
+    require_reason(reason)
     name = _name(root)
     production = schema.production(name)
     with connect(root, changing=True) as client:
@@ -136,7 +136,7 @@ def reject(version: str | int, reason: str, *, verdict_digest: str | None = None
         SadclError: a promotion rule objects, the version does not challenge, or there is no reason. Nothing was
             changed.
     """
-    _require_reason(reason)
+    require_reason(reason)
     name = _name(root)
     with connect(root, changing=True) as client:
         reconcile(client, name, root)
@@ -163,7 +163,12 @@ def reject(version: str | int, reason: str, *, verdict_digest: str | None = None
     )
 
 
-def _require_reason(reason: str) -> None:
+def require_reason(reason: str) -> None:
+    """Raise unless a reader of the audit log sees anything of a reason.
+
+    Raises:
+        SadclError: there is no reason.
+    """
     if not decision.is_reason(reason):
         raise SadclError("A decision needs a reason", fix='Give one: --reason "..."')
 

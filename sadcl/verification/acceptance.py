@@ -5,6 +5,7 @@ from pathlib import Path
 from sadcl.errors import SadclError
 from sadcl.registry import client, criteria, identity
 from sadcl.registry.audit import log
+from sadcl.registry.promote import require_reason
 from sadcl.verification.inputs import load_inputs
 
 ACCEPTED = "The accepted criteria count from now on; each version is verified again before it can be promoted."
@@ -47,6 +48,7 @@ def accept_project(reason: str, expected: str | None = None, root: Path = Path("
     Raises:
         SadclError: there is no reason, they are accepted already, they have changed since, or the registry refuses.
     """
+    require_reason(reason)
     protected = load_inputs(root)
     if expected is not None and expected != protected.criteria.digest:
         raise SadclError("The criteria have changed since you looked at them", fix="Read them again, then decide")

@@ -11,7 +11,7 @@ from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.registry import client, criteria, eligibility, identity, lookup, schema, verified
 from sadcl.registry.audit import log
-from sadcl.registry.promote import require_eligible
+from sadcl.registry.promote import require_eligible, require_reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,9 +32,13 @@ def prepare(number: str | int, reason: str, first: bool = False, root: Path = Pa
     Raises:
         SadclError: the version can't be verified, or this project has other criteria than the accepted ones.
     """
-    from sadcl.verification.inputs import load_inputs  # torch, which a page needs for nothing else
+    from sadcl.verification.inputs import load_inputs  # its libraries take a second, which a page would wait for
 
-    has_verifier, name = identity.logged_in(root) is not None, params.load("register").register_.name
+    require_reason(reason)
+    if not client.registry_exists(root):
+        return  # the promotion itself says so
+    has_verifier = identity.logged_in(root) is not None
+    name = params.load("register", path=root / params.FILE).register_.name
     with client.connect(root) as connection:
         accepted = criteria.accepted(connection, name)
         open_ = accepted is None and first

@@ -17,7 +17,7 @@ GROUPS = {
     "Project": ["init", "recipe", "demo", "status", "doctor", "clean", "open"],
     "Data": ["data"],
     "Training and use": ["tune", "predict", "attention", "embed", "export", "import-checkpoint"],
-    "Registry": ["register", "verdict", "promote", "reject", "rollback", "audit", "sync"],
+    "Registry": ["register", "verdict", "promote", "criteria", "verify", "reject", "rollback", "audit", "sync"],
     "Team": ["up", "down", "user"],
 }
 COMMANDS = [*(name for names in GROUPS.values() for name in names if name not in ("data", "user")),

@@ -21,9 +21,9 @@ from sadcl.review.app import create_app
 from sadcl.services import free_port
 from sadcl.services.supervisor import wait
 from sadcl.verification import promotion, queue
+from tests.attacks.forgeries import forge_scores
 from tests.review.conftest import Browser, text
 from tests.verification.conftest import settings, train
-from tests.verification.forgeries import forge_scores
 
 pytestmark = pytest.mark.slow
 
