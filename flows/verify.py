@@ -17,8 +17,8 @@ environment.prepare()  # before Prefect is imported
 
 from prefect import State, flow, get_run_logger
 from prefect.deployments import run_deployment
-from prefect.types.entrypoint import EntrypointType
 from prefect.states import Completed
+from prefect.types.entrypoint import EntrypointType
 
 from flows.messages import describe, install_log_filter, translate_errors
 from sadcl import params, pipeline
