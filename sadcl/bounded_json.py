@@ -31,7 +31,7 @@ def read(path: str | Path, fix: str = "Find out who wrote it") -> Any:
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix=fix) from None
     except (ValueError, RecursionError) as error:  # ValueError also for numbers with thousands of digits
-        raise SadclError(f"The file is not usable JSON: {error}", where=path, fix=fix) from None
+        raise SadclError(f"The file is not JSON: {error}", where=path, fix=fix) from None
     except OSError as error:
         raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
 

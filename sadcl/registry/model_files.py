@@ -22,6 +22,8 @@ ONNX_REQUIRED = ("onnx", "onnxruntime")
 """Further distributions that an ONNX file needs."""
 LARGEST = 100_000
 """Characters of all texts together; MLflow holds no longer tag."""
+LONGEST = 20_000
+"""Characters of a text, ten times what MLflow writes; the YAML parser is slow."""
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,40}")
 _PIP = re.compile(r"pip(<=[0-9][0-9.]{0,20})?")
@@ -54,7 +56,7 @@ def is_own(name: str, text: str, served: str) -> bool:
         served: name of the file with the weights, which is among the artifacts.
     """
     try:
-        return CHECKED[name](text, served)
+        return len(text) <= LONGEST and CHECKED[name](text, served)
     except SadclError:  # no YAML, or more of it than any of these files has
         return False
 
