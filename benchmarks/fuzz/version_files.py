@@ -49,8 +49,9 @@ class VersionFile(NamedTuple):
 def _head(rng: Random) -> Any:
     """Head of a weights or ONNX file, sometimes changed."""
     head: dict[str, Any] = {
-        "format": 1, "stage": "train", "classes": list(CLASSES), "model": copy.deepcopy(SETTINGS["model"]), "best": "raw",
-        "preprocessing": {"side": SIDE, "mean": [0.5] * 3, "std": [0.5] * 3}, "thresholds": [0.5] * 3,
+        "format": 1, "stage": "train", "classes": list(CLASSES), "best": "raw",
+        "model": copy.deepcopy(SETTINGS["model"]), "thresholds": [0.5] * 3,
+        "preprocessing": {"side": SIDE, "mean": [0.5] * 3, "std": [0.5] * 3},
         "calibration": {"slope": [1.0] * 3, "bias": [0.0] * 3}, "seen": ["0" * 16], "epoch": 1,
     }  # fmt: skip
     if rng.random() < 0.3:
@@ -207,7 +208,8 @@ def scores(rng: Random) -> dict[str, bytes]:
     }
     long = rng.choice((10, 10**4, 10**6, 3 * 10**6))
     odd: tuple[Callable[[], pa.Array], ...] = (
-        lambda: pa.nulls(n), lambda: pa.array([2**62] * n), lambda: pa.array(["x"] * n), lambda: pa.array([{}] * n),
+        lambda: pa.nulls(n), lambda: pa.array([2**62] * n), lambda: pa.array(["x"] * n),
+        lambda: pa.array([{"a": 1}] * n),
         lambda: pa.array([[width]] * n, pa.list_(pa.int32())), lambda: pa.array([[-1]] * n, pa.list_(pa.int32())),
         lambda: pa.array([None] * n, pa.list_(pa.float32())),
         lambda: pa.array([[None] * width] * n, pa.list_(pa.int32())),

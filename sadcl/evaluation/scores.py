@@ -17,15 +17,13 @@ from sadcl.evaluation import calibration, metrics
 from sadcl.evaluation.calibration import Calibration
 from sadcl.evaluation.reliability import expected_calibration_error
 
-MOST_CELLS = 4_000_000_000
-"""Images times classes: ten million images with 80 classes, or 800,000 with 5,000."""
 MOST_COLUMNS = 1_000
 """Columns of a file: logits of a model on clean and on corrupted photos, and slices."""
 SMALL, MOST_GROWTH = 64_000_000, 100
 """Bytes in memory that any file may take, and how many times its own size a larger one may take; honest logits take
 twice their size, and equal ones stand for gigabytes."""
-VALUE_BYTES = 16
-"""Memory of a value of a column, on average, while scores are read."""
+VALUE_BYTES, CELL_BYTES = 16, 2
+"""Memory of a value of a column, on average, while scores are read; and of an image and class without any value."""
 MOST_ABOUT = 5_000_000
 """Values in the JSON part: calibrations of a few models with 100,000 classes."""
 _TEXT = (pa.types.is_string, pa.types.is_large_string)
@@ -183,8 +181,9 @@ def read_scores(path: str | Path) -> Scores:
     fix = "Run `dvc repro`"
     try:
         with pq.ParquetFile(path) as file:
-            _check_size(file, Path(path).stat().st_size)
-            return _scores(file.read())
+            limit = max(SMALL, MOST_GROWTH * Path(path).stat().st_size)
+            _check_size(file, limit)
+            return _scores(file.read(), limit)
     except FileNotFoundError:
         raise SadclError("The scores are missing", where=path, fix=fix) from None
     # another Parquet file, or a damaged one, fails in any of these ways
@@ -209,11 +208,11 @@ def indexes(matrix: NDArray[np.bool_]) -> list[list[int]]:
     return [np.flatnonzero(row).tolist() for row in matrix]
 
 
-def _check_size(file: pq.ParquetFile, size: int) -> None:
-    """Raise where a file of ``size`` bytes has other columns than scores, or would take too much memory."""
+def _check_size(file: pq.ParquetFile, limit: int) -> None:
+    """Raise where a file has other columns than scores, or would take more than ``limit`` bytes of memory."""
     about, schema, counts = file.metadata, file.schema_arrow, [0]
-    if about.num_columns > MOST_COLUMNS or about.num_row_groups * about.num_columns > max(size // 8, MOST_COLUMNS):
-        raise ValueError(f"it has {about.num_columns:,} columns and {about.num_row_groups:,} groups of rows")
+    if about.num_columns > MOST_COLUMNS:
+        raise ValueError(f"it has {about.num_columns:,} columns")
     for name, kind in zip(schema.names, schema.types, strict=True):
         listed = pa.types.is_list(kind) and not name.startswith(_SLICE)
         value = kind.value_type if listed else kind
@@ -226,15 +225,15 @@ def _check_size(file: pq.ParquetFile, size: int) -> None:
             counts.append(column.num_values)
     memory += VALUE_BYTES * about.num_rows
     # negative numbers are forged
-    if min(counts) < 0 or about.num_rows < 0 or memory > max(SMALL, MOST_GROWTH * size):
-        raise ValueError(f"its {size:,} bytes would take {memory / 1e9:.1f} GB")
+    if min(counts) < 0 or about.num_rows < 0 or memory > limit:
+        raise ValueError(f"it would take {memory / 1e9:.1f} GB, and {limit / 1e9:.1f} GB is allowed for its size")
 
 
-def _scores(table: pa.Table) -> Scores:
+def _scores(table: pa.Table, limit: int) -> Scores:
     about: Mapping[str, Any] = bounded_json.parse(table.schema.metadata[_KEY], MOST_ABOUT)
     classes = _names(about["classes"])
     width = len(classes)
-    if width * len(table) > MOST_CELLS:
+    if width * len(table) * CELL_BYTES > limit:
         raise ValueError(f"it has {len(table):,} images and {width:,} classes")
     return Scores(
         ids=_names(table["id"].to_pylist()),
