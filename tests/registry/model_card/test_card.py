@@ -346,11 +346,10 @@ def _killed(*_: object) -> None:
     ],
 )
 def test_files_of_another_form_are_a_sentence(tmp_path: Path, file: str, change: dict[str, Any]) -> None:
-    outputs = leave(tmp_path)
-    path = tmp_path / "reports" / file
-    changed = {**files.read_json(path), **change}
-    files.write_json(path, changed)
-    if file != "validation.json":
-        outputs = replace(outputs, **{path.stem: changed})
+    outputs, name = leave(tmp_path), Path(file).stem
+    if name == "validation":
+        files.write_json(tmp_path / layout.VALIDATION, change)
+    else:
+        outputs = replace(outputs, **{name: {**getattr(outputs, name), **change}})
     with pytest.raises(SadclError, match=r"have another form than a model card needs.*dvc repro"):
         card_files(outputs, "3", FACTS)
