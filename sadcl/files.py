@@ -184,10 +184,15 @@ def digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8, in hexadecimal; a lone surrogate, which no file has, counts as well."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def digest_of(value: Any) -> str:
     """SHA-256 of a JSON value in hexadecimal, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of_text(text)
 
 
 def digest_of_code(*packages: str) -> str:

@@ -1,1 +1,1 @@
-"""Fuzzing of the data sources' readers with odd and malformed exports: ``make fuzz``."""
+"""Fuzzing of the readers of data sources and of registered versions' files with malformed ones: ``make fuzz``."""

@@ -1,4 +1,6 @@
-"""Fuzzing of every reader with malformed and odd exports: each must give a valid source or a ``SadclError``.
+"""Fuzzing of every reader with malformed and odd files: each case must be read, or end in a ``SadclError``.
+
+Formats are those of data sources, and the files of a registered version, which somebody else wrote.
 
 ``python -m benchmarks.fuzz`` runs 20,000 cases for each format in runs of 500 and prints their seeds; ``--start SEED``
 continues there, ``--format`` takes one format alone. Hypothesis shrinks a failing case and shows it.
@@ -13,7 +15,8 @@ import sys
 import tempfile
 import time
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from random import Random
@@ -25,6 +28,7 @@ from pydantic import ValidationError
 
 from benchmarks.fuzz.formats import FORMATS, Export
 from benchmarks.fuzz.mutation import damaged
+from benchmarks.fuzz.version_files import VERSION_FILES
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.onboarding.detect import detect_source
@@ -33,12 +37,19 @@ from sadcl.errors import SadclError
 from sadcl.progress import duration, say
 
 SECONDS = 5
-"""Seconds after which a case counts as hanging."""
+"""Seconds of CPU time after which a case counts as hanging, on however busy a machine."""
 MEMORY = 1_000_000_000
 """Largest peak memory of the process, in bytes."""
 CEILING = 12_000_000_000
 """Limit of the address space, in bytes, so that a runaway case can't exhaust the machine."""
 RUN = 500
+NAMES = (*sorted(sources.readers()), *VERSION_FILES)
+
+
+slowest: dict[str, float] = {}
+"""Seconds of the slowest case by format."""
+peaks: list[int] = [0]
+"""Largest peak of this process in a case, in bytes."""
 
 
 class Hang(BaseException):
@@ -50,22 +61,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000, help="for each format")
     parser.add_argument("--start", type=int, default=0, help="seed of the first run")
-    parser.add_argument("--format", choices=sorted(sources.readers()), action="append")
+    parser.add_argument("--format", choices=NAMES, action="append")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGALRM, _hang)
+    signal.signal(signal.SIGPROF, _hang)
     resource.setrlimit(resource.RLIMIT_AS, (CEILING, CEILING))
     faulthandler.enable()
-    failed = [
-        name
-        for name in arguments.format or sorted(sources.readers())
-        if not _all(name, arguments.cases, arguments.start)
-    ]
-    say(f"Failed: {', '.join(failed)}" if failed else "Every case gave a valid source or a SadclError.")
+    failed = [name for name in arguments.format or NAMES if not _all(name, arguments.cases, arguments.start)]
+    say(f"Failed: {', '.join(failed)}" if failed else "Every case was read, or ended in a SadclError.")
     return len(failed)
 
 
 def _all(name: str, cases: int, start: int) -> bool:
-    counts = {"valid": 0, "refused": 0}
+    counts, slowest[name] = {"valid": 0, "refused": 0}, 0.0
+    _warm_up(name)
     began = printed = time.monotonic()
     for number in range(start, start + -(-cases // RUN)):
         try:
@@ -81,8 +89,18 @@ def _all(name: str, cases: int, start: int) -> bool:
         if time.monotonic() - printed > 10:
             printed = time.monotonic()
             say(f"  {name}: seed {number}, {sum(counts.values()):,} cases, {_rate(counts, began)}")
-    say(f"{name}: {counts['valid']:,} valid, {counts['refused']:,} refused, in {_rate(counts, began)}")
+    figures = f"slowest {slowest[name]:.1f} s, peak {peaks[0] / 1e9:.2f} GB"
+    say(f"{name}: {counts['valid']:,} valid, {counts['refused']:,} refused, in {_rate(counts, began)}, {figures}")
     return True
+
+
+def _warm_up(name: str) -> None:
+    """Import libraries, which takes seconds, before anything is timed."""
+    with tempfile.TemporaryDirectory() as folder, suppress(SadclError):
+        root = Path(folder) / "case"
+        if name in VERSION_FILES:
+            write(root, VERSION_FILES[name].draw(Random(0)))
+            VERSION_FILES[name].read(root)
 
 
 def _rate(counts: dict[str, int], began: float) -> str:
@@ -106,9 +124,14 @@ def _run(name: str, number: int, cases: int, counts: dict[str, int]) -> None:
         root = folder / "case"
         contents, ingest = export(name, rng)
         try:
-            if write(root, contents):
+            write(root, contents)
+            started = time.process_time()
+            if name in VERSION_FILES:
+                counts["valid" if is_usable(name, root) else "refused"] += 1
+            else:
                 counts["valid" if is_valid(root, ingest) else "refused"] += 1
                 recognised(root)
+            slowest[name] = max(slowest[name], time.process_time() - started)
         except BaseException as error:
             error.add_note(f"Settings {ingest}\nFiles {ascii(contents)[:3000]}")
             raise
@@ -123,7 +146,7 @@ def _run(name: str, number: int, cases: int, counts: dict[str, int]) -> None:
 
 def export(name: str, rng: Random) -> Export:
     """Draw an export, of which one file may be damaged, missing, or replaced by a folder."""
-    files, ingest = FORMATS[name](rng)
+    files, ingest = (VERSION_FILES[name].draw(rng), {}) if name in VERSION_FILES else FORMATS[name](rng)
     chance = rng.random()
     if files and chance < 0.3:
         file = rng.choice(sorted(files, key=ascii))
@@ -136,7 +159,7 @@ def export(name: str, rng: Random) -> Export:
     return files, ingest
 
 
-def write(root: Path, files: dict[str, bytes]) -> bool:
+def write(root: Path, files: dict[str, bytes]) -> None:
     """Write the files whose names the disk accepts."""
     root.mkdir()
     for name, data in files.items():
@@ -144,7 +167,6 @@ def write(root: Path, files: dict[str, bytes]) -> bool:
             if ".." not in name.split("/") and not name.startswith("/"):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_bytes(data)
-    return True
 
 
 def is_valid(root: Path, ingest: dict[str, Any]) -> bool:
@@ -159,37 +181,54 @@ def is_valid(root: Path, ingest: dict[str, Any]) -> bool:
         settings = params.Ingest.model_validate({"source": "own", **ingest})
     except ValidationError:
         return False
-    signal.alarm(SECONDS)
-    message = ""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            source = sources.read_source(root, settings)
-    except SadclError as error:
-        message = str(error)
-    finally:
-        signal.alarm(0)
-        peak = _peak()
-        assert peak < MEMORY, f"{peak / 1e9:.1f} GB"
-    if message:
-        message.encode()  # it can be printed
+    with limits() as refusal:
+        source = sources.read_source(root, settings)
+    if refusal:
         return False
     check(source)
     return True
 
 
-def recognised(root: Path) -> None:
-    """Detect the source in a folder as ``sadcl data add`` does: a source whose photos exist, or a ``SadclError``."""
-    signal.alarm(SECONDS)
+def is_usable(name: str, root: Path) -> bool:
+    """Read the files of a version under limits of time and memory; whether they are not refused.
+
+    Raises:
+        AssertionError: memory exceeds its limit.
+        Hang: the reader exceeds its time.
+        Exception: any other error of the reader.
+    """
+    with limits() as refusal:
+        VERSION_FILES[name].read(root)
+    return not refusal
+
+
+@contextmanager
+def limits() -> Iterator[list[str]]:
+    """Bound time and memory of a block; the list gets the message of its ``SadclError``."""
+    refusal: list[str] = []
+    with suppress(OSError):  # Linux forgets the peak: drawing a case is not what is measured
+        Path("/proc/self/clear_refs").write_text("5")
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            detected = detect_source(root)
+            yield refusal
     except SadclError as error:
-        str(error).encode()
-        return
+        refusal.append(str(error))
+        refusal[0].encode()  # it can be printed
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        peak = _peak()
+        peaks[0] = max(peaks[0], peak)
+        assert peak < MEMORY, f"{peak / 1e9:.1f} GB"
+
+
+def recognised(root: Path) -> None:
+    """Detect the source in a folder as ``sadcl data add`` does: a source whose photos exist, or a ``SadclError``."""
+    with limits() as refusal:
+        detected = detect_source(root)
+    if refusal:
+        return
     check(detected.source)
     assert all((root / image.file).is_file() for image in detected.source.images)
 

@@ -4,20 +4,32 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sadcl import files
+from sadcl import bounded_json, files
 from sadcl.errors import SadclError
 from sadcl.evaluation import calibration, metrics
 from sadcl.evaluation.calibration import Calibration
 from sadcl.evaluation.reliability import expected_calibration_error
 
+MOST_COLUMNS = 1_000
+"""Columns of a file: logits of a model on clean and on corrupted photos, and slices."""
+SMALL, MOST_GROWTH = 64_000_000, 100
+"""Bytes in memory that any file may take, and how many times its own size a larger one may take; honest logits take
+twice their size, and equal ones stand for gigabytes."""
+VALUE_BYTES, CELL_BYTES = 16, 2
+"""Memory of a value of a column, on average, while scores are read; and of an image and class without any value."""
+MOST_ABOUT = 5_000_000
+"""Values in the JSON part: calibrations of a few models with 100,000 classes."""
+_TEXT = (pa.types.is_string, pa.types.is_large_string)
+_PLAIN = (*_TEXT, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
 _KEY, _LOGITS, _SLICE = b"sadcl", "logits_", "slice_"
+T = TypeVar("T")
 _INDEXES, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
 
 
@@ -168,11 +180,25 @@ def read_scores(path: str | Path) -> Scores:
     """
     fix = "Run `dvc repro`"
     try:
-        return _scores(pq.read_table(path))
+        with pq.ParquetFile(path) as file:
+            limit = max(SMALL, MOST_GROWTH * Path(path).stat().st_size)
+            _check_size(file, limit)
+            return _scores(file.read(), limit)
     except FileNotFoundError:
         raise SadclError("The scores are missing", where=path, fix=fix) from None
     # another Parquet file, or a damaged one, fails in any of these ways
-    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError, SadclError) as error:
+    except (
+        pa.ArrowException,
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        OSError,
+        SadclError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SadclError(f"The scores are damaged: {reason}", where=path, fix=fix) from None
 
@@ -182,23 +208,69 @@ def indexes(matrix: NDArray[np.bool_]) -> list[list[int]]:
     return [np.flatnonzero(row).tolist() for row in matrix]
 
 
-def _scores(table: pa.Table) -> Scores:
-    about: Mapping[str, Any] = json.loads(table.schema.metadata[_KEY])
-    width = len(about["classes"])
+def _check_size(file: pq.ParquetFile, limit: int) -> None:
+    """Raise where a file has other columns than scores, or would take more than ``limit`` bytes of memory."""
+    about, schema, counts = file.metadata, file.schema_arrow, [0]
+    if about.num_columns > MOST_COLUMNS:
+        raise ValueError(f"it has {about.num_columns:,} columns")
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        listed = pa.types.is_list(kind) and not name.startswith(_SLICE)
+        value = kind.value_type if listed else kind
+        if not any(is_plain(value) for is_plain in _PLAIN):
+            raise ValueError(f"column {name[:80]!r} is of type {str(kind)[:80]}")
+    memory = 0
+    for group in range(about.num_row_groups):
+        for column in map(about.row_group(group).column, range(about.num_columns)):
+            memory += VALUE_BYTES * column.num_values + column.total_uncompressed_size
+            counts.append(column.num_values)
+    memory += VALUE_BYTES * about.num_rows
+    # negative numbers are forged
+    if min(counts) < 0 or about.num_rows < 0 or memory > limit:
+        raise ValueError(f"it would take {memory / 1e9:.1f} GB, and {limit / 1e9:.1f} GB is allowed for its size")
+
+
+def _scores(table: pa.Table, limit: int) -> Scores:
+    about: Mapping[str, Any] = bounded_json.parse(table.schema.metadata[_KEY], MOST_ABOUT)
+    classes = _names(about["classes"])
+    width = len(classes)
+    if width * len(table) * CELL_BYTES > limit:
+        raise ValueError(f"it has {len(table):,} images and {width:,} classes")
     return Scores(
-        ids=table["id"].to_pylist(),
-        sha256=table["sha256"].to_pylist(),
-        classes=tuple(about["classes"]),
+        ids=_names(table["id"].to_pylist()),
+        sha256=_names(table["sha256"].to_pylist()),
+        classes=tuple(classes),
         targets=_matrix(table["targets"], width),
         ignored=_matrix(table["ignored"], width),
         slices={name: table[_SLICE + name].to_pylist() for name in _named(table, _SLICE)},
         logits={name: _rows(table[_LOGITS + name], width) for name in _named(table, _LOGITS)},
-        digests=dict(about["digests"]),
-        training_overlap=dict(about["seen"]),
-        cost=dict(about.get("cost", {})),
-        refused=about["refused"],
-        decisions={name: Calibration.of(lists) for name, lists in about.get("decisions", {}).items()},
+        digests=_mapping(about["digests"], str),
+        training_overlap=_mapping(about["seen"], int),
+        cost={name: _mapping(cost, int) for name, cost in _mapping(about.get("cost", {}), dict).items()},
+        refused=None if about["refused"] is None else _names([about["refused"]])[0],
+        decisions={name: _calibration(lists) for name, lists in about.get("decisions", {}).items()},
     )
+
+
+def _calibration(lists: Any) -> Calibration:
+    fitted = Calibration.of(lists)
+    if not all(np.isfinite(part).all() for part in fitted):
+        raise ValueError("a calibration is not finite")
+    return fitted
+
+
+def _names(values: Any) -> list[str]:
+    """A list of texts; raises where it is anything else, or has a lone surrogate, which no page can show."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("names are not texts")
+    "".join(values).encode()
+    return values
+
+
+def _mapping(value: Any, kind: type[T]) -> dict[str, T]:
+    """A mapping of texts to values of one type; raises where it is anything else."""
+    if not isinstance(value, dict) or not all(isinstance(item, kind) for item in value.values()):
+        raise TypeError(f"a mapping of texts to {kind.__name__} is missing")
+    return value
 
 
 def _named(table: pa.Table, prefix: str) -> list[str]:
@@ -220,8 +292,14 @@ def _rows(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
 
 def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.bool_]:
     """Convert lists of column indexes to a bool matrix."""
-    lists = column.to_pylist()
+    lists = column.combine_chunks()
+    lengths = lists.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
+    flat = lists.flatten()
+    if flat.null_count or not pa.types.is_integer(flat.type):
+        raise TypeError("labels are not numbers of classes")
+    indexes: NDArray[np.int64] = flat.to_numpy(zero_copy_only=False).astype(np.int64)
+    if (lengths < 0).any() or ((indexes < 0) | (indexes >= width)).any():
+        raise ValueError("a label has no class")
     matrix = np.zeros((len(lists), width), dtype=bool)
-    for row, present in zip(matrix, lists, strict=True):
-        row[present] = True
+    matrix[np.repeat(np.arange(len(lists)), lengths), indexes] = True
     return matrix

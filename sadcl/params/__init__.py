@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sadcl.errors import SadclError
+from sadcl.params import bounded_yaml
 from sadcl.params.gate import RULES as RULES
 from sadcl.params.gate import Absolute as Absolute
 from sadcl.params.gate import Cost as Cost
@@ -42,8 +43,6 @@ from sadcl.params.sections import Tune as Tune
 from sadcl.params.sections import Validate as Validate
 
 FILE = Path("params.yaml")
-LONGEST, MOST_VALUES = 200_000, 20_000
-"""Characters and values that settings may have: a registered version brings its own, written by somebody else."""
 
 
 def load(*names: str, path: str | Path = FILE) -> Params:
@@ -96,29 +95,22 @@ def read_settings(path: str | Path = FILE) -> dict[str, Any]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(LONGEST + 1)
-        value = yaml.safe_load(text) if len(text) <= LONGEST else None
+            value = bounded_yaml.parse(file.read(bounded_yaml.LONGEST + 1))
     except FileNotFoundError:
         raise SadclError(
             "There are no settings", where=path, fix="Run `sadcl recipe demo`, or go to the project's folder"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise SadclError(f"The settings can't be read: {error.strerror}", where=path, fix="Check the path") from None
+    except bounded_yaml.TooLargeError:
+        most = f"{bounded_yaml.MOST_VALUES:,} values and {bounded_yaml.MOST_NESTED} levels"
+        raise SadclError("The settings are too large", where=path, fix=f"Keep them below {most}") from None
+    # PyYAML has no exception of its own for tags, dates and numbers that can't be
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise SadclError(f"The settings are not YAML: {error}", where=path, fix="Correct the file") from None
-    if len(text) > LONGEST or not _is_small(value):
-        raise SadclError("The settings are too large", where=path, fix=f"Keep them below {MOST_VALUES:,} values")
     if not isinstance(value, dict):
         raise SadclError("The settings are not a mapping of sections", where=path, fix="Run `sadcl recipe demo`")
     return value
-
-
-def _is_small(value: Any) -> bool:
-    """Whether settings have at most ``MOST_VALUES`` values; a few anchors stand for millions."""
-    waiting, count = [value], 0
-    while waiting and count <= MOST_VALUES:
-        part, count = waiting.pop(), count + 1
-        if isinstance(part, dict | list):
-            waiting.extend(part.values() if isinstance(part, dict) else part)
-    return count <= MOST_VALUES
 
 
 def section(value: Params, name: str) -> Any:

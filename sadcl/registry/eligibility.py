@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sadcl.registry import artifacts, criteria, schema, verified
+from sadcl.registry import artifacts, criteria, model_code, schema, verified
 
 Tags = Mapping[str, str]
 
 BEING_JUDGED, VERDICT_CHANGED, REJECTED = "being judged", "verdict changed", "rejected"
 IS_CHAMPION, NOT_PASSED, OUTDATED, CONTRADICTORY = "is champion", "not passed", "outdated", "contradictory"
-NOT_VERIFIED, CRITERIA_OPEN = "not verified", "criteria open"
+NOT_VERIFIED, CRITERIA_OPEN, FOREIGN_CODE = "not verified", "criteria open", "foreign code"
 
 WAIT = "Wait until the verifier has scored it: `sadcl status` shows how far it is"
 REGISTER_AGAIN = "Ask the person who registered it to run `dvc repro` and `sadcl register`, which judge it again"
@@ -55,7 +55,12 @@ def objections(
     if action != schema.ROLLBACK:
         rules = [_unstable(candidate, verdict_digest), *rules, _champion_itself(candidate, champion)]
     if action == schema.PROMOTE:
-        rules += [_contradictory(candidate), _not_passed(candidate), _outdated(candidate, champion)]
+        rules += [
+            _contradictory(candidate),
+            _foreign_code(candidate),
+            _not_passed(candidate),
+            _outdated(candidate, champion),
+        ]
     return [objection for rule in rules for objection in rule]
 
 
@@ -116,7 +121,12 @@ def _rejected(rejection: Mapping[str, Any]) -> Iterator[Objection]:
 
 
 def _champion_itself(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
-    if champion is not None and _weights(champion) == candidate.get(schema.WEIGHTS):
+    # the same weights with other code are another model, which replaces one that can't be loaded any more
+    if (
+        champion is not None
+        and _weights(champion) == candidate.get(schema.WEIGHTS)
+        and model_code.same(champion, candidate)
+    ):
         yield Objection(IS_CHAMPION, "This model is the champion already")
 
 
@@ -129,6 +139,12 @@ def _contradictory(candidate: Tags) -> Iterator[Objection]:
             CONTRADICTORY, f"The tag {schema.WEIGHTS} is not the digest of the weights that were registered",
             "Ask the person who registered it to register the model again, as a new version",
         )  # fmt: skip
+
+
+def _foreign_code(candidate: Tags) -> Iterator[Objection]:
+    """The version has code or settings of its own, which MLflow would run."""
+    for sentence in model_code.objections(candidate):
+        yield Objection(FOREIGN_CODE, sentence, model_code.REGISTER_AGAIN)
 
 
 def _not_passed(candidate: Tags) -> Iterator[Objection]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sadcl import extras
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, lookup
+from sadcl.registry import artifacts, lookup, model_code
 from sadcl.registry.client import connect, registry_exists
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def load(source: str | Path, root: Path = Path(".")) -> "Tagger":
         root: project whose registry has the model.
 
     Raises:
-        SadclError: the model is missing, its file is not the one that was registered, or an extra is missing.
+        SadclError: the model is missing, its file is not the one that was registered, it was registered with other code
+            than the installed one, or an extra is missing.
     """
     text = str(source)
     if text.startswith(SCHEME):
@@ -42,6 +43,7 @@ def load(source: str | Path, root: Path = Path(".")) -> "Tagger":
     with tempfile.TemporaryDirectory() as folder:
         with connect(root) as client:
             version = _version(client, text)
+            model_code.require_installed(version)
             file = artifacts.fetch(client, version, artifacts.model(version), Path(folder))
         return loader.load_tagger(file)
 

@@ -1,21 +1,18 @@
-"""MLflow model of the weights: no pickle, with a copy of the package that reads them."""
+"""MLflow model of the weights: no pickle, and no code but a fixed loader that hands over to the installed package."""
 
 import io
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl.registry import lineage
+from sadcl import files
+from sadcl.registry import lineage, model_code, model_files
 from sadcl.registry.stage_outputs import ONNX, StageOutputs
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
 
-PACKAGE = Path(__file__).parent.parent
-CODE = Path(__file__).with_name("pyfunc_model.py")
-REQUIRED = (*lineage.PACKAGES, "packaging", "psutil", "pyyaml", "rich")
-"""Distributions that a process needs to predict with the package that the model carries."""
+LOADER = Path(__file__).with_name(model_files.LOADER)
 
 
 def log(outputs: StageOutputs, run_id: str) -> "ModelInfo":
@@ -27,11 +24,12 @@ def log(outputs: StageOutputs, run_id: str) -> "ModelInfo":
     import mlflow
 
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+        code = Path(folder) / Path(model_files.CODE).name
+        files.write_text(code, model_code.installed().text())
         info: ModelInfo = mlflow.pyfunc.log_model(
             name=outputs.name,
-            python_model=str(CODE),
-            artifacts={"weights": str(outputs.root / outputs.file)},
-            code_paths=[str(_package(Path(folder)))],
+            python_model=str(LOADER),
+            artifacts={"weights": str(outputs.root / outputs.file), "code": str(code)},
             signature=signature(),
             input_example=example(outputs),
             pip_requirements=[f"{name}=={version}" for name, version in lineage.versions(_required(outputs)).items()],
@@ -40,7 +38,7 @@ def log(outputs: StageOutputs, run_id: str) -> "ModelInfo":
 
 
 def _required(outputs: StageOutputs) -> tuple[str, ...]:
-    return (*REQUIRED, "onnx", "onnxruntime") if outputs.file == ONNX else REQUIRED
+    return (*model_files.REQUIRED, *(model_files.ONNX_REQUIRED if outputs.file == ONNX else ()))
 
 
 def signature() -> Any:
@@ -63,16 +61,3 @@ def example(outputs: StageOutputs) -> Any:
     photo = io.BytesIO()
     Image.linear_gradient("L").resize((side, side)).convert("RGB").save(photo, format="JPEG", quality=80)
     return pd.DataFrame({"image": [photo.getvalue()]})
-
-
-def _package(folder: Path) -> Path:
-    """Copy the Python files of this package, without caches and static files."""
-
-    def unwanted(folder: str, names: list[str]) -> list[str]:
-        return [
-            name
-            for name in names
-            if not (name.endswith(".py") or (Path(folder) / name).is_dir()) or name[0] == "." or name == "__pycache__"
-        ]
-
-    return Path(shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=unwanted))

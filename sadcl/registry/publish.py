@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from sadcl import files, layout
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, decision, identity, lookup, package, run_log, schema, stage_outputs
+from sadcl.registry import (
+    artifacts,
+    decision,
+    identity,
+    lookup,
+    model_code,
+    package,
+    run_log,
+    schema,
+    stage_outputs,
+)
 from sadcl.registry.client import artifact_folder, connect, database_file
 from sadcl.registry.model_card import card
 from sadcl.registry.release import Release, percent, prepare
@@ -78,10 +88,14 @@ def push(client: "MlflowClient", release: Release) -> Registration:
 
 
 def _registered(client: "MlflowClient", outputs: StageOutputs) -> "ModelVersion | None":
-    """The oldest version with the identity of this model; None where it was not registered yet."""
+    """The oldest version with the identity of this model and the installed code; None where there is none yet."""
     versions = lookup.list_versions(client, outputs.name)
     # the identity goes by what was judged, not by a run: a second call finds the version of the first
-    same = [version for version in versions if version.tags.get(schema.IDENTITY) == outputs.identity]
+    same = [
+        version for version in versions
+        # with other code it can't be used here
+        if version.tags.get(schema.IDENTITY) == outputs.identity and model_code.is_current(version.tags)
+    ]  # fmt: skip
     return min(same, key=lambda version: int(version.version), default=None)
 
 
@@ -119,14 +133,14 @@ def _version(client: "MlflowClient", release: Release, run_id: str, uri: str) ->
         schema.WEIGHTS: outputs.weights,
         schema.TEST: outputs.test,
         schema.MAP: percent(outputs.metrics["sadcl"]["mAP"]),
-        artifacts.PINS: json.dumps(_pins(client, release, run_id, uri), sort_keys=True),
+        **_pins(client, release, run_id, uri),
         **release.lineage,
     }
     return mlflow.register_model(uri, outputs.name, tags=tags)
 
 
 def _pins(client: "MlflowClient", release: Release, run_id: str, uri: str) -> dict[str, str]:
-    """Digests of what the registry holds; weights and scores must be the ones that were judged."""
+    """Tags with digests and texts of what the registry holds; weights and scores must be the ones that were judged."""
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder:
@@ -134,12 +148,16 @@ def _pins(client: "MlflowClient", release: Release, run_id: str, uri: str) -> di
         model = Path(download_artifacts(artifact_uri=uri, dst_path=f"{folder}/{artifacts.MODEL}"))
         evidence = Path(client.download_artifacts(run_id, artifacts.EVIDENCE, folder))
         pins = artifacts.digests(model, artifacts.MODEL) | artifacts.digests(evidence, artifacts.EVIDENCE)
+        texts = model_code.texts(model)
     weights = artifacts.ONNX if release.outputs.file == stage_outputs.ONNX else artifacts.WEIGHTS
     # the gate judged files of the project; the chain from them to the registry closes here
     judged = {weights: release.outputs.weights, artifacts.SCORES: release.scores}
     if any(pins.get(name) != digest for name, digest in judged.items()):
         raise SadclError("The registry did not keep the files as they were sent", where=uri, fix="Register again")
-    return pins
+    tags = {artifacts.PINS: json.dumps(pins, sort_keys=True), model_code.TEXTS: texts}
+    for objection in model_code.objections(tags):  # another MLflow may write other files
+        raise SadclError(objection, where=uri, fix="Install the version of MLflow that sadcl asks for")
+    return tags
 
 
 def _bring_up_to_date(client: "MlflowClient", release: Release, version: "ModelVersion", new: bool) -> None:
@@ -196,7 +214,11 @@ def _description(release: Release, version: "ModelVersion") -> str:
 def _alias(client: "MlflowClient", outputs: StageOutputs, version: "ModelVersion") -> str | None:
     """Give or take away the alias ``challenger``; the champion itself never has it."""
     champion = lookup.version_with_alias(client, schema.production(outputs.name), schema.CHAMPION)
-    is_champion = champion is not None and champion.tags.get(schema.WEIGHTS) == outputs.weights
+    is_champion = (
+        champion is not None
+        and champion.tags.get(schema.WEIGHTS) == outputs.weights
+        and model_code.same(champion.tags, version.tags)
+    )
     challenger = lookup.version_with_alias(client, outputs.name, schema.CHALLENGER)
     challenges = challenger is not None and challenger.version == version.version
     rejected = decision.rejection(client.get_model_version(outputs.name, version.version))

@@ -1,4 +1,4 @@
-"""The code inside a registered model: MLflow runs this file, with the package that the model carries.
+"""MLflow's interface to a registered model, which its loader takes from the installed package.
 
 Takes a column ``image`` (bytes of a photo, or the path of one) and gives the labels of each photo
 with their probabilities, best first.
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from sadcl.errors import SadclError
+from sadcl.registry import model_code
 from sadcl.weights import loader
 
 if TYPE_CHECKING:
@@ -24,7 +24,12 @@ class Served(PythonModel):
     """A tagger behind MLflow's interface."""
 
     def load_context(self, context: "PythonModelContext") -> None:
-        """Read the weights, or the ONNX file, that came with the model."""
+        """Read the weights, or the ONNX file, that came with the model.
+
+        Raises:
+            SadclError: the model was registered with other code, or its file is damaged.
+        """
+        model_code.require_named(Path(context.artifacts["code"]))
         self.tagger = loader.load_tagger(context.artifacts["weights"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
@@ -61,6 +66,3 @@ def _photo(value: object, row: int) -> bytes | Path:
         where=f"row {row} of column {COLUMN!r}",
         fix="Give the bytes of an image file, or its path",
     )
-
-
-set_model(Served())

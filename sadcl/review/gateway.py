@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, params
+from sadcl import bounded_json, files, params
 from sadcl.errors import SadclError
 from sadcl.registry.criteria import Acceptance, Criteria, changes, read_acceptance
 from sadcl.registry.promote import Check
@@ -137,7 +137,7 @@ class RegistryGateway:
         """
         path = self._unpinned_file(session, version, VERDICT)
         try:
-            value = files.read_json(path)
+            value = bounded_json.read(path)
             if files.digest_of(value) != version.verdict_digest:
                 raise SadclError(
                     "The verdict in the registry was changed after the gate wrote it",
@@ -166,7 +166,7 @@ class RegistryGateway:
         Raises:
             SadclError: metrics.json is missing, was changed, or has another form.
         """
-        value = files.read_json(self.pinned_file(session, version, METRICS))
+        value = bounded_json.read(self.pinned_file(session, version, METRICS))
         return schemas.parse(schemas.Metrics, value, METRICS, _label(version))
 
     def verified_file(self, session: Session, record: VerifiedRecord, name: str) -> Path:

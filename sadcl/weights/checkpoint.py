@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +11,35 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from sadcl import files, params
+from sadcl import bounded_json, files, params
 from sadcl.errors import SadclError
 from sadcl.model.network import Network
 
 FORMAT = 1
 FILE = "weights.safetensors"
 NEEDED = ("format", "stage", "classes", "model", "preprocessing")
+
+# Bounds of files that somebody else wrote; each is many times what the largest published models need.
+LARGEST_HEADER = 50_000_000
+"""Bytes of names, shapes and head; the digests of two million training photos fit."""
+MOST_TENSORS = 20_000
+"""Tensors of a file; a ResNet-101 with SARL has 1,500, averaged ones included."""
+MOST_VALUES = 3_000_000
+"""Values in a head; each takes about 100 bytes of memory, and one is a training photo."""
+MOST_CLASSES = 100_000
+LARGEST = {
+    "width": 16_384, "heads": 1_024, "feedforward": 65_536, "embedding": 16_384, "groups": 100_000,
+    "encoder_layers": 64, "decoder_layers": 64, "side": 4_096, "test_side": 4_096,
+}  # fmt: skip
+"""Sizes of a network: its layers are built before they are compared with the tensors, and its side decides on the
+memory of a prediction."""
+FLOAT32 = 3.4e38
+"""Largest number of a head; predictions are computed in float32."""
+NUMBERS = (
+    torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8, torch.int8, torch.int16,
+    torch.int32, torch.int64,
+)  # fmt: skip
+"""Types of tensors; safetensors has others, with which torch can't compute."""
 
 Head = dict[str, Any]
 
@@ -77,10 +98,13 @@ def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> t
         return f"{head.get('best', 'ema') if which == 'best' else which}.network."
 
     tensors, head = _read(path, lambda head, name: name.startswith(prefix(head)))
-    network = _build(path, head)
     state = {name.removeprefix(prefix(head)): tensor for name, tensor in tensors.items()}
+    # first without memory: the head may describe a network that is larger than the file
+    with torch.device("meta"):
+        expected = _build(path, head).state_dict()
     # torch's own message would list every tensor
-    _check_fit(path, state, network.state_dict())
+    _check_fit(path, state, expected)
+    network = _build(path, head)
     network.load_state_dict(state)
     return network.eval(), head
 
@@ -103,8 +127,9 @@ def write_served(source: Path, path: Path, additions: Mapping[str, Any]) -> None
 def _read(path: Path, select: Callable[[Head, str], bool]) -> tuple[dict[str, Tensor], Head]:
     """Read and check the tensors that ``select`` takes by head and name, and the head."""
     try:
+        _check_header(path)
         with safe_open(path, framework="pt") as file:
-            head = json.loads((file.metadata() or {}).get("sadcl", "null"))
+            head = bounded_json.parse((file.metadata() or {}).get("sadcl", "null"), MOST_VALUES)
             check(path, head)
             # after the check of the head, which decides by name what is read; the other tensors stay on the disk
             tensors = {name: file.get_tensor(name) for name in file.keys() if select(head, name)}  # noqa: SIM118
@@ -117,6 +142,23 @@ def _read(path: Path, select: Callable[[Head, str], bool]) -> tuple[dict[str, Te
         ) from None
     _finite(path, tensors, fix="Use another file")
     return tensors, head
+
+
+def _check_header(path: Path) -> None:
+    """Raise where the header is too long or announces too many tensors; safetensors compares sizes with the file's."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > size:  # another kind of file: safetensors says so
+            return
+        header = file.read(length) if length <= LARGEST_HEADER else b""
+    # a brace begins each tensor, and few others stand in a head
+    if length > LARGEST_HEADER or header.count(b"{") > MOST_TENSORS:
+        raise SadclError(
+            f"The weights' header is larger than {LARGEST_HEADER / 1e6:.0f} MB or {MOST_TENSORS:,} tensors",
+            where=path,
+            fix="Use another file",
+        )
 
 
 def check(path: Path, head: Any) -> None:
@@ -140,7 +182,7 @@ def check(path: Path, head: Any) -> None:
     calibration = head.get("calibration")
     count = len(classes) if isinstance(classes, list) else 0
     usable = {
-        "classes": _texts(classes),
+        "classes": _texts(classes) and count <= MOST_CLASSES,
         "thresholds": thresholds is None
         or (_numbers(thresholds, count) and all(0 <= value <= 1 for value in thresholds)),
         "calibration": calibration is None
@@ -152,12 +194,15 @@ def check(path: Path, head: Any) -> None:
         ),
         "preprocessing": isinstance(shape, dict)
         and _numbers([shape.get("side")], 1)
-        and all(_numbers(shape.get(name), 3) for name in ("mean", "std")),
+        and 1 <= shape["side"] <= LARGEST["side"]
+        and all(_numbers(shape.get(name), 3) for name in ("mean", "std"))
+        and 0 not in shape["std"],
     }
     for name in (name for name, is_usable in usable.items() if not is_usable):
         raise SadclError(
             f"The weights' head has no usable {name}: {head.get(name)!r:.80}", where=path, fix="Create the file again"
         )
+    _check_sizes(path, head["model"])
 
 
 def _texts(value: Any) -> bool:
@@ -168,8 +213,16 @@ def _numbers(value: Any, count: int) -> bool:
     return (
         isinstance(value, list)
         and len(value) == count
-        and all(isinstance(item, int | float) and isfinite(item) for item in value)
+        and all(isinstance(item, int | float) and abs(item) <= FLOAT32 for item in value)
     )
+
+
+def _check_sizes(path: Path, model: Any) -> None:
+    """Raise where a size of the network exceeds its bound; what is no number is refused when the network is built."""
+    for name, most in LARGEST.items():
+        value = model.get(name) if isinstance(model, dict) else None
+        if isinstance(value, int | float) and not value <= most:
+            raise _unbuildable(path, f"model.{name} is larger than {most:,}")
 
 
 def _build(path: Path, head: Head) -> Network:
@@ -183,7 +236,11 @@ def _build(path: Path, head: Head) -> Network:
         reason = error.what
     except (RuntimeError, ValueError) as error:  # sizes that exceed the memory or contradict each other
         reason = str(error).splitlines()[0]
-    raise SadclError(
+    raise _unbuildable(path, reason)
+
+
+def _unbuildable(path: Path, reason: str) -> SadclError:
+    return SadclError(
         f"The weights' head describes a network that this sadcl can't build: {reason}",
         where=path,
         fix="Use a matching version of sadcl",
@@ -213,5 +270,7 @@ def _check_fit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str,
 
 def _finite(path: Path, tensors: Mapping[str, Tensor], fix: str) -> None:
     for name, tensor in tensors.items():
+        if tensor.dtype not in NUMBERS:
+            raise SadclError(f"The weights {name} are of type {tensor.dtype}", where=path, fix=fix)
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise SadclError(f"The weights {name} are not finite", where=path, fix=fix)

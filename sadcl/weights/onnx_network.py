@@ -1,18 +1,16 @@
 """ONNX files as networks: onnxruntime computes them on the CPU."""
 
-import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sadcl import extras
+from sadcl import bounded_json, extras
 from sadcl.errors import SadclError
 from sadcl.model.heads import HeadOutput
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, onnx_bounds
 from sadcl.weights.checkpoint import Head
 
 SUFFIX = ".onnx"
@@ -37,6 +35,7 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, path: Path, fast: bool = True) -> None:
         super().__init__()
+        self.path = path
         self.session = _session(path, fast)
         self.head = _head(path, self.session)
         self.outputs = [value.name for value in self.session.get_outputs()]
@@ -50,7 +49,10 @@ class OnnxNetwork(nn.Module):
         options.only_execute_path_to_fetches = True  # attention weights cost time, and few callers need them
         names = [name for name in self.outputs if attention or name == "logits"]
         feed = {"images": images.detach().to(CPU, torch.float32).contiguous().numpy()}
-        arrays = self.session.run(names, feed, options)
+        try:
+            arrays = self.session.run(names, feed, options)
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise _damaged(self.path, error) from None
         outputs = dict(zip(names, map(torch.from_numpy, arrays), strict=True))
         return HeadOutput(outputs["logits"], attention=outputs.get("attention"))
 
@@ -59,11 +61,14 @@ def _session(path: Path, fast: bool) -> Any:
     """Open an onnxruntime session for a file that contains all of its tensors."""
     onnxruntime = extras.load("onnxruntime")
     try:
+        onnx_bounds.check_size(path)
         data = path.read_bytes()
     except FileNotFoundError:
         raise SadclError("The model file is missing", where=path, fix="Run `sadcl export`, or check the path") from None
+    except OSError as error:
+        raise SadclError(f"The model file can't be read: {error.strerror}", where=path, fix="Check the path") from None
     # from these bytes on: a file that is read twice could be exchanged in between
-    _refuse_external_tensors(path, data)
+    _check(path, data)
     with tempfile.TemporaryDirectory() as empty:
         try:
             return onnxruntime.InferenceSession(
@@ -95,31 +100,16 @@ def session_options(external_data: Path, fast: bool = True) -> Any:
     return options
 
 
-def _refuse_external_tensors(path: Path, data: bytes) -> None:
-    """Raise where a tensor's values lie in another file: the author of the model chose which file is read."""
+def _check(path: Path, data: bytes) -> None:
+    """Raise where a model has parts that `sadcl` never exports: its author may want to harm whoever opens it."""
     onnx = extras.load("onnx")
     model = onnx.ModelProto()
+    onnx_bounds.check_parts(path, data, model.DESCRIPTOR)
     try:
         model.ParseFromString(data)
     except Exception as error:  # protobuf's implementations raise different exceptions
         raise _damaged(path, error) from None
-    for tensor in _tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise SadclError(
-                f"The tensor {tensor.name[:80]!r} of this ONNX model is stored in another file",
-                where=path,
-                fix="Export the model with its weights inside (`sadcl export` does)",
-            )
-
-
-def _tensors(message: Any) -> Iterator[Any]:
-    """Iterate over every TensorProto below a protobuf message: in graphs, subgraphs, functions and attributes."""
-    if message.DESCRIPTOR.name == "TensorProto":
-        yield message
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for child in [value] if hasattr(value, "ListFields") else value:
-                yield from _tensors(child)
+    onnx_bounds.check_model(path, model)
 
 
 def _damaged(path: Path, error: Exception) -> SadclError:
@@ -129,7 +119,8 @@ def _damaged(path: Path, error: Exception) -> SadclError:
 
 def _head(path: Path, session: Any) -> Head:
     try:
-        head = json.loads(session.get_modelmeta().custom_metadata_map.get(HEAD, "null"))
+        text = session.get_modelmeta().custom_metadata_map.get(HEAD, "null")
+        head = bounded_json.parse(text, checkpoint.MOST_VALUES)
     except (ValueError, RecursionError):
         head = None
     checkpoint.check(path, head)

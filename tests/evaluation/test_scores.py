@@ -1,8 +1,11 @@
 """The scores file: what goes in comes out, the same bytes each time, and damage is named."""
 
+import json
 from dataclasses import fields, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sadcl import SadclError
@@ -130,3 +133,69 @@ def test_another_parquet_file_is_no_scores(tmp_path):
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "foreign")
     with pytest.raises(SadclError, match="damaged"):
         scores.read_scores(tmp_path / "foreign")
+
+
+def changed(path, column=None, about=None):
+    """The scores file of the example with another column, and other metadata."""
+    scores.write_scores(path, example())
+    table = pq.read_table(path)
+    if column is not None:
+        name, values = column
+        table = table.drop_columns([name]) if name in table.column_names else table
+        table = table.append_column(name, values)
+    known = json.loads(table.schema.metadata[b"sadcl"])
+    table = table.replace_schema_metadata({"sadcl": json.dumps({**known, **(about or {})})})
+    pq.write_table(table, path, compression="zstd")
+    return path
+
+
+ONE_LONG_ROW = pa.array([np.zeros(scores.SMALL // scores.VALUE_BYTES + 1, np.float32), *[[]] * 6])
+
+
+@pytest.mark.parametrize(
+    ("column", "about", "words"),
+    [
+        (("logits_sadcl", ONE_LONG_ROW), None, r"it would take 0\.1 GB, and 0\.1 GB is allowed"),
+        (None, {"classes": ["x"] * 10_000_000}, "more than 5,000,000 values"),
+        (None, {"classes": ["cat", 1, "dog"]}, "names are not texts"),
+        (None, {"classes": ["cat", "\ud800", "dog"]}, "surrogates not allowed"),
+        (None, {"digests": [1]}, "a mapping of texts to str is missing"),
+        (None, {"decisions": {"sadcl": dict.fromkeys(("slope", "bias", "thresholds"), [1e999] * 3)}}, "not finite"),
+        (("id", pa.array([[["x"]]] * 7)), None, "column 'id' is of type list"),
+        (("slice_x", pa.array([[1]] * 7)), None, "column 'slice_x' is of type list"),
+        (("targets", pa.array([[3]] * 7, pa.list_(pa.int32()))), None, "a label has no class"),
+        (("targets", pa.array([[-1]] * 7, pa.list_(pa.int32()))), None, "a label has no class"),
+        (("targets", pa.array([None] * 7, pa.list_(pa.int32()))), None, "a label has no class"),
+        (("targets", pa.array([[None]] * 7, pa.list_(pa.int32()))), None, "labels are not numbers of classes"),
+        (("targets", pa.array([["0"]] * 7)), None, "labels are not numbers of classes"),
+    ],
+)
+def test_scores_that_would_exhaust_the_machine_or_make_no_sense_are_refused(column, about, words, tmp_path):
+    path = changed(tmp_path / "scores.parquet", column, about)
+    with pytest.raises(SadclError, match=f"The scores are damaged: .*{words}"):
+        scores.read_scores(path)
+
+
+def test_labels_of_more_classes_than_the_file_can_have_are_refused(tmp_path):
+    path, few = tmp_path / "scores.parquet", example(images=3_000)
+    nothing = np.zeros_like(few.targets)
+    scores.write_scores(path, replace(few, logits={}, targets=nothing, ignored=nothing))
+    table = pq.read_table(path)
+    about = {**json.loads(table.schema.metadata[b"sadcl"]), "classes": [str(i) for i in range(100_000)]}
+    pq.write_table(table.replace_schema_metadata({"sadcl": json.dumps(about)}), path)
+    with pytest.raises(SadclError, match="3,000 images and 100,000 classes"):
+        scores.read_scores(path)
+
+
+def test_too_many_columns_are_refused(tmp_path):
+    table = pa.table({f"slice_{i}": pa.nulls(1) for i in range(scores.MOST_COLUMNS + 1)})
+    pq.write_table(table, tmp_path / "scores.parquet")
+    with pytest.raises(SadclError, match="it has 1,001 columns"):
+        scores.read_scores(tmp_path / "scores.parquet")
+
+
+def test_coco_with_several_models_and_equal_logits_is_read(tmp_path):
+    one = example(images=40_137, classes=[f"class {i}" for i in range(80)])
+    logits = one.logits | {"sadcl@blur": np.zeros_like(one.logits["sadcl"]), "champion": one.logits["sarl"]}
+    scores.write_scores(tmp_path / "scores.parquet", replace(one, logits=logits))
+    assert_same(scores.read_scores(tmp_path / "scores.parquet"), replace(one, logits=logits))

@@ -76,14 +76,38 @@ def test_a_file_that_is_no_mapping_is_a_sentence(tmp_path: Path, text: str) -> N
         params.load(path=tmp_path / "none.yaml")
 
 
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{i + 1}: &a{i + 1} {{<<: [{', '.join([f'*a{i}'] * 9)}]}}\n" for i in range(12))
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9))
 
 
-@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "a: " + "x" * 300_000, LAUGHS, "a: &a {b: *a}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 5000,
+        "a: " + "x" * 300_000,
+        LAUGHS,
+        MERGES,
+        "a: &a {b: *a}",
+        "a: &a {<<: *a}",
+        "a: 0x" + "f" * 9000,
+    ],
+)  # fmt: skip
 def test_settings_that_would_exhaust_the_machine_are_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(SadclError, match=r"The settings are (too large|not YAML)"):
         params.read_settings(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: 2001-99-99", "? [a]\n: b", "a: !!python/object:os.system {}", "a: !!int x"])
+def test_a_value_that_yaml_cannot_read_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SadclError, match="The settings are not YAML"):
+        params.read_settings(tmp_path / "params.yaml")
+
+
+def test_settings_may_repeat_a_part_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("a: &a {x: 1}\nb: {<<: *a, y: 2}\nc: *a\n")
+    assert params.read_settings(tmp_path / "params.yaml")["b"] == {"x": 1, "y": 2}
 
 
 def test_settings_cannot_be_changed_by_accident() -> None:

@@ -27,6 +27,7 @@ IS_CHAMPION = "This model is the champion already"
 OUTDATED = "The champion has changed since the gate judged this version"
 CONTRADICTORY = "The tag sadcl.weights is not the digest of the weights that were registered"
 FAIL = "The gate's verdict is fail: mAP is too low"
+OLD_CODE = "An older sadcl registered this version, with code of its own inside"
 UNKNOWN = "The gate's verdict is unknown: the gate has not judged it"
 INCOMPLETE = "The verdict on this version is incomplete"
 
@@ -57,14 +58,14 @@ def without(tags: Mapping[str, str], *names: str) -> dict[str, str]:
         ("promote", FIRST, {}, {}, "d1", [OUTDATED]),
         ("promote", without(FIRST, schema.JUDGED_AGAINST), None, {}, "d1", [OUTDATED]),
         ("promote", FAILED, None, REJECTION, "d0", [CHANGED, REJECTED, FAIL, OUTDATED]),
-        ("promote", {**PASSED, artifacts.PINS: json.dumps({artifacts.WEIGHTS: NEW})}, CHAMPION, {}, "d1", []),
+        ("promote", {**PASSED, artifacts.PINS: json.dumps({artifacts.WEIGHTS: NEW})}, CHAMPION, {}, "d1", [OLD_CODE]),
         (
             "promote",
             {**PASSED, artifacts.PINS: json.dumps({artifacts.ONNX: NEW, artifacts.WEIGHTS: OLD})},
             CHAMPION,
             {},
             "d1",
-            [],
+            [OLD_CODE],
         ),
         (
             "promote",
@@ -72,7 +73,7 @@ def without(tags: Mapping[str, str], *names: str) -> dict[str, str]:
             CHAMPION,
             {},
             "d1",
-            [CONTRADICTORY],
+            [CONTRADICTORY, OLD_CODE],
         ),
         (
             "promote",
@@ -80,7 +81,7 @@ def without(tags: Mapping[str, str], *names: str) -> dict[str, str]:
             CHAMPION,
             {},
             "d1",
-            [CONTRADICTORY],
+            [CONTRADICTORY, OLD_CODE],
         ),
         ("promote", {**PASSED, artifacts.PINS: "[1]"}, CHAMPION, {}, "d1", []),
         ("reject", FAILED, None, {}, "d1", []),

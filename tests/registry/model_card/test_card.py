@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from sadcl import files, layout, params
+from sadcl.errors import SadclError
 from sadcl.evaluation import scores as score_files
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.verdict import verdict
@@ -331,3 +333,23 @@ def _shown() -> tuple[str, str]:
 
 def _killed(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("metrics.json", {"sadcl": None}),
+        ("metrics.json", {"threshold": "high"}),
+        ("verdict.json", {"rules": [{"kind": "slice", "result": "pass"}]}),
+        ("verdict.json", {"intervals": {"mAP": {"model": ["x", "y", "z"]}}}),
+        ("validation.json", {"images": 3}),
+    ],
+)
+def test_files_of_another_form_are_a_sentence(tmp_path: Path, file: str, change: dict[str, Any]) -> None:
+    outputs, name = leave(tmp_path), Path(file).stem
+    if name == "validation":
+        files.write_json(tmp_path / layout.VALIDATION, change)
+    else:
+        outputs = replace(outputs, **{name: {**getattr(outputs, name), **change}})
+    with pytest.raises(SadclError, match=r"have another form than a model card needs.*dvc repro"):
+        card_files(outputs, "3", FACTS)
