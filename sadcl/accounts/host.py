@@ -12,7 +12,9 @@ from sadcl.registry.client import ADDRESS, PASSWORD, USERNAME, logged_in_as, ser
 if TYPE_CHECKING:
     from mlflow.server.auth.client import AuthServiceClient
 STATE = layout.TEAM / "up.json"
-"""Process of `sadcl up`, which writes this file, and the registry's address."""
+"""Process of `sadcl up`, which writes this file, the registry's address, and the state of each server."""
+START_AGAIN = "Run `sadcl down`, then `sadcl up`"
+"""What to do about a damaged ``STATE``."""
 ADMINISTRATOR = layout.TEAM / "administrator.json"
 """Name of the administrator and every password that this host needs; readable by its owner only."""
 LEDGER = layout.TEAM / "ledger.jsonl"
@@ -26,10 +28,19 @@ WORKSPACE = "default"
 
 
 def running(root: Path = Path(".")) -> dict[str, Any] | None:
-    """Content of ``STATE`` while `sadcl up` runs; None otherwise."""
+    """Content of ``STATE`` while `sadcl up` runs; None otherwise.
+
+    Raises:
+        SadclError: the file is damaged.
+    """
     path = root / STATE
-    state: dict[str, Any] | None = files.read_json(path) if path.is_file() else None
-    return state if state is not None and processes.is_alive(state["up"]) else None
+    if not path.is_file():
+        return None
+    state = files.read_json(path, START_AGAIN)
+    try:
+        return dict(state) if state["registry"] and processes.is_alive(state["up"]) else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise SadclError("The file is damaged", where=path, fix=START_AGAIN) from None
 
 
 def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] | None:
