@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sadcl import files, layout, params, processes
 from sadcl.errors import SadclError
 from sadcl.registry import mlflow_context, schema
-from sadcl.registry.client import ADDRESS, PASSWORD, USERNAME, logged_in_as, server_command
+from sadcl.registry.client import ADDRESS, ALLOWED_HOSTS, PASSWORD, USERNAME, logged_in_as, server_command
 
 if TYPE_CHECKING:
     from mlflow.server.auth.client import AuthServiceClient
@@ -107,6 +107,7 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
         "MLFLOW_FLASK_SERVER_SECRET_KEY": admin["secret"],
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        **ALLOWED_HOSTS,
         "SADCL_LEDGER": str((root / LEDGER).resolve()),
     }
     database, artifacts = f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")

@@ -14,7 +14,7 @@ from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.registry import client
-from sadcl.services.dashboards import end_on_signals, ignore_signals, prefect_command, prefect_settings
+from sadcl.services.dashboards import end_on_signals, ignore_signals, optuna_command, prefect_command, prefect_settings
 from sadcl.services.group import (
     OPTUNA,
     PORT_OFFSETS,
@@ -26,11 +26,12 @@ from sadcl.services.group import (
     ServerGroup,
     owner,
 )
+from sadcl.services.http_protocol import PROTOCOL
 from sadcl.services.supervisor import HOST, end, is_taken
 
 LOCK = layout.TEAM / "lock"
 PORT = 5000
-REVIEW_APP, OPTUNA_APP = "sadcl.review.app:create_app", "sadcl.services.optuna_login:create_app()"
+REVIEW_APP = "sadcl.review.app:create_app"
 
 
 def up(port: int = PORT, root: Path = Path(".")) -> None:
@@ -110,14 +111,14 @@ def _end_servers(root: Path) -> bool:
 def _start(group: ServerGroup) -> None:
     is_first_start = host.administrator(group.root) is None
     command, variables = host.server(group.port, group.root)
-    group.start(REGISTRY, command, variables)
+    group.start(REGISTRY, command, variables | PROTOCOL)
     prefect, login = prefect_settings(), host.prefect_login(group.root)
     # without the origin, pages of other servers on this host could read Prefect's API
     settings = {
         "PREFECT_SERVER_API_AUTH_STRING": login,
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": group.address(PREFECT),
     }
-    group.start(PREFECT, prefect_command(group.port + PORT_OFFSETS[PREFECT]), prefect | settings)
+    group.start(PREFECT, prefect_command(group.port + PORT_OFFSETS[PREFECT]), prefect | settings | PROTOCOL)
     group.wait_for(REGISTRY)
     host.set_up(group.address(REGISTRY), group.root)
     # started before the registry answered: each takes about ten seconds
@@ -128,18 +129,13 @@ def _start(group: ServerGroup) -> None:
     logins = {**host.worker_login(group.root), processes.PREFECT_LOGIN: login}
     group.start(WORKER, [sys.executable, *worker], prefect | addresses | logins)
     if _has_studies(group.root):
-        group.start(OPTUNA, _optuna_command(group.port + PORT_OFFSETS[OPTUNA]), addresses)
+        group.start(OPTUNA, optuna_command(group.port + PORT_OFFSETS[OPTUNA], "create_app"), addresses)
         group.wait_for(OPTUNA)
     # the page needs Prefect's log-in for the flow that follows a decision
-    review = addresses | {processes.PREFECT_LOGIN: login}
+    review = addresses | PROTOCOL | {processes.PREFECT_LOGIN: login}
     group.start(REVIEW_PAGE, _review_command(group.port + PORT_OFFSETS[REVIEW_PAGE]), review)
     group.wait_for(REVIEW_PAGE)
     _print_next_steps(group.root, addresses, is_first_start)
-
-
-def _optuna_command(port: int) -> list[str]:
-    bind = ["--bind", f"{HOST}:{port}", "--workers", "1", "--threads", "4", "--no-control-socket"]
-    return [sys.executable, "-m", "gunicorn", *bind, OPTUNA_APP]
 
 
 def _review_command(port: int) -> list[str]:
@@ -160,11 +156,7 @@ def _print_next_steps(root: Path, addresses: dict[str, str], is_first_start: boo
 def _has_studies(root: Path) -> bool:
     from sadcl.tuning import storage
 
-    has_studies = storage.STORAGE_VARIABLE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
-    if has_studies:
-        with storage.silence_warnings():
-            storage.open_storage(root)  # fail here with a sentence, not in the log of the dashboard
-    return has_studies
+    return storage.STORAGE_VARIABLE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
 
 
 @contextmanager
