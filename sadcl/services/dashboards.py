@@ -34,7 +34,8 @@ def prefect_command(port: int) -> list[str]:
     """Command that serves Prefect's flows and runs."""
     api_url = f"PREFECT_SERVER_UI_API_URL=http://{HOST}:{port}/api"  # by default the page calls Prefect's usual port
     app = ["--factory", "sadcl.services.prefect_app:create_app", "--host", HOST, "--port", str(port)]
-    return ["env", api_url, sys.executable, "-m", "uvicorn", *app]
+    # its event streams never end by themselves
+    return ["env", api_url, sys.executable, "-m", "uvicorn", "--timeout-graceful-shutdown", "3", *app]
 
 
 PAGES: dict[str, Callable[[int], list[str]]] = {

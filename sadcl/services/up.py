@@ -77,8 +77,8 @@ def down(root: Path = Path(".")) -> str:
     if starter is not None:
         with suppress(psutil.NoSuchProcess):
             starter.terminate()
-            # it ends its servers itself, which takes a while
-            for survivor in psutil.wait_procs([starter], STOP_TIMEOUT + 4)[1]:
+            # it ends its servers itself: after each of two signals it waits
+            for survivor in psutil.wait_procs([starter], 2 * STOP_TIMEOUT + 8)[1]:
                 survivor.kill()
     return "All servers are stopped" if _end_servers(root) or starter is not None else "No servers are running"
 
