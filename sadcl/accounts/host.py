@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from sadcl import files, layout, params, processes
 from sadcl.errors import SadclError
 from sadcl.registry import mlflow_context, schema
-from sadcl.registry.client import ADDRESS, PASSWORD, USERNAME, logged_in_as, server_command
+from sadcl.registry.client import ADDRESS, ALLOWED_HOSTS, PASSWORD, USERNAME, logged_in_as, server_command
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.server.auth.client import AuthServiceClient
 STATE = layout.TEAM / "up.json"
-"""Process of `sadcl up`, which writes this file, and the registry's address."""
+"""Process of `sadcl up`, which writes this file, the registry's address, and the state of each server."""
+START_AGAIN = "Run `sadcl down`, then `sadcl up`"
+"""What to do about a damaged ``STATE``."""
 ADMINISTRATOR = layout.TEAM / "administrator.json"
 """Name of the administrator and every password that this host needs; readable by its owner only."""
 LEDGER = layout.TEAM / "ledger.jsonl"
@@ -30,10 +32,19 @@ WORKSPACE = "default"
 
 
 def running(root: Path = Path(".")) -> dict[str, Any] | None:
-    """Content of ``STATE`` while `sadcl up` runs; None otherwise."""
+    """Content of ``STATE`` while `sadcl up` runs; None otherwise.
+
+    Raises:
+        SadclError: the file is damaged.
+    """
     path = root / STATE
-    state: dict[str, Any] | None = files.read_json(path) if path.is_file() else None
-    return state if state is not None and processes.is_alive(state["up"]) else None
+    if not path.is_file():
+        return None
+    state = files.read_json(path, START_AGAIN)
+    try:
+        return dict(state) if state["registry"] and processes.is_alive(state["up"]) else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise SadclError("The file is damaged", where=path, fix=START_AGAIN) from None
 
 
 def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] | None:
@@ -101,6 +112,7 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
         "MLFLOW_FLASK_SERVER_SECRET_KEY": admin["secret"],
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        **ALLOWED_HOSTS,
         "SADCL_LEDGER": str((root / LEDGER).resolve()),
     }
     database, artifacts = f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")

@@ -51,11 +51,13 @@ class LoginThrottle:
         self._failures: dict[Key, _Failures] = {}
         self._known: dict[bytes, None] = {}
         self._wrong: dict[bytes, None] = {}
-        self._counted: dict[bytes, int] = {}
+        self._begun: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
     def begin(self, name: str, address: str, password: str) -> int:
-        """Begin an attempt, which counts as failed until ``succeeded`` is called: parallel attempts get no more tries.
+        """Begin an attempt, which counts as failed until ``succeeded`` is called: parallel guesses get no more tries.
+
+        Parallel attempts with one name and password count once: a browser begins with many requests.
 
         Returns:
             Seconds to wait; 0 lets the attempt begin.
@@ -64,13 +66,16 @@ class LoginThrottle:
         with self._lock:
             if pair in self._known and not self._besieged(keys[0], now):
                 return 0
+            if pair in self._begun:  # the same password once more is no further guess
+                self._begun[pair] += 1
+                return 0
             wait = max(self._wait(key, now) for key in keys)
             if wait > 0:
                 self._record(keys[0], now).refused += 1
                 return ceil(wait)
             self._count(keys, now)
-            self._counted[pair] = self._counted.pop(pair, 0) + 1
-            _trim(self._counted)
+            self._begun[pair] = 1
+            _trim(self._begun)
             return 0
 
     def succeeded(self, name: str, address: str, password: str) -> None:
@@ -81,7 +86,7 @@ class LoginThrottle:
         """
         keys, pair = _keys(name, address), self._pair(name, password)
         with self._lock:
-            if self._was_counted(pair):
+            if self._begun.pop(pair, 0):
                 self._take_back(keys)
             self._wrong.pop(pair, None)
             if pair not in self._known:
@@ -94,10 +99,10 @@ class LoginThrottle:
         now, pair = self._clock(), self._pair(name, password)
         with self._lock:
             self._known.pop(pair, None)
+            if not self._begun.pop(pair, 0) and pair not in self._wrong:
+                self._count(_keys(name, address), now)
             self._wrong[pair] = None
             _trim(self._wrong)
-            if not self._was_counted(pair):
-                self._count(_keys(name, address), now)
 
     def failed_before(self, name: str, password: str) -> bool:
         """Whether this name and password failed before: repeating them is no further guess."""
@@ -107,7 +112,11 @@ class LoginThrottle:
     def undecided(self, name: str, address: str, password: str) -> None:
         """Take the attempt back: the server did not decide whether it was right."""
         with self._lock:
-            if self._was_counted(self._pair(name, password)):
+            pair = self._pair(name, password)
+            begun = self._begun.pop(pair, 0)
+            if begun > 1:  # the others decide
+                self._begun[pair] = begun - 1
+            elif begun == 1:
                 self._take_back(_keys(name, address))
 
     def _pair(self, name: str, password: str) -> bytes:
@@ -133,13 +142,6 @@ class LoginThrottle:
         least = sorted(self._failures, key=lambda key: (self._failures[key].count, self._failures[key].last))
         for key in least[: max(0, len(least) - MOST * 9 // 10)]:
             del self._failures[key]
-
-    def _was_counted(self, pair: bytes) -> bool:
-        """Whether an attempt of this pair still counts as failed; each attempt is taken back once."""
-        counted = self._counted.pop(pair, 0)
-        if counted > 1:
-            self._counted[pair] = counted - 1
-        return counted > 0
 
     def _take_back(self, keys: list[Key]) -> None:
         for key in keys:

@@ -1,4 +1,4 @@
-"""Rules on accounts and rights: MLflow lets only administrators change them, the ledger gets each change.
+"""Rules on accounts, rights and webhooks: MLflow lets only administrators change them, the ledger gets each change.
 
 Passwords never enter the ledger.
 """
@@ -12,7 +12,7 @@ from sadcl.guard.ledger import Entry
 
 RECORDED = (
     "username", "is_admin", "role_id", "role_permission_id", "name", "resource_type", "resource_id", "resource_pattern",
-    "permission",
+    "permission", "webhook_id",
 )  # fmt: skip
 """Fields of a request that the ledger gets: named one by one, so that no new field brings a secret."""
 RECORDED_PASSWORD = ("username",)
@@ -38,14 +38,18 @@ CHANGES = {
     ("/mlflow/roles/permissions/update", "PATCH"): "right of a role changed",
     ("/mlflow/roles/assign", "POST"): "role given",
     ("/mlflow/roles/unassign", "DELETE"): "role taken",
+    # Webhooks send what happens in the registry to other servers.
+    ("/mlflow/webhooks", "POST"): "webhook made",
+    ("/mlflow/webhooks/<webhook_id>", "PATCH"): "webhook changed",
+    ("/mlflow/webhooks/<webhook_id>", "DELETE"): "webhook deleted",
 }
 
 
 def _recorder(action: str) -> Any:
-    def rule(**_: Any) -> Entry:
+    def rule(**path: Any) -> Entry:
         # MLflow parses JSON whatever the header says, and its pages send forms.
         body = request.get_json(force=True, silent=True) or request.form
-        fields = body if isinstance(body, Mapping) else {}
+        fields = {**(body if isinstance(body, Mapping) else {}), **path}
         recorded = RECORDED_PASSWORD if action == PASSWORD else RECORDED
         # Cut, so that one request can't fill the disk.
         return {"what": action, **{name: str(fields[name])[:MAX_CHARACTERS] for name in recorded if name in fields}}

@@ -1,4 +1,7 @@
-"""Rules on files of registered versions: nobody writes into or above them, however the path is spelled."""
+"""Rules on files of registered versions: nobody writes into or above them, however the path is spelled.
+
+The ledger gets a line for each file that the author writes or deletes beside them.
+"""
 
 import asyncio
 import posixpath
@@ -7,13 +10,17 @@ from urllib.parse import unquote, urlsplit
 
 from flask import request
 from mlflow.exceptions import MlflowException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sadcl.guard import mlflow_internals
+from sadcl.guard import ledger, mlflow_internals
+from sadcl.guard.entries import shortened
+from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
 from sadcl.registry.artifacts import EVIDENCE
+from sadcl.registry.audit import hash_chain
 
 ROUTE = "/mlflow-artifacts/artifacts/"
+WRITTEN = "file written"
 
 
 class UploadMiddleware:
@@ -24,18 +31,44 @@ class UploadMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403, or pass the request on."""
-        if scope["type"] == "http" and scope["method"] == "PUT" and ROUTE in scope["path"]:
-            try:
-                # In a thread: the check reads the database and would block every other request.
-                user = scope["state"].get("username", "")
-                await asyncio.to_thread(check_path, scope["path"].partition(ROUTE)[2], user)
-            except MlflowException as error:
-                await mlflow_internals.error_response(error)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] != "http" or scope["method"] != "PUT" or ROUTE not in scope["path"]:
+            await self.app(scope, receive, send)
+            return
+        user = scope["state"].get("username", "")
+        try:
+            # In a thread: the check reads the database and would block every other request.
+            line = await asyncio.to_thread(_record_upload, scope["path"].partition(ROUTE)[2], user)
+        except MlflowException as error:
+            await mlflow_internals.error_response(error)(scope, receive, send)
+            return
+        done = False
+
+        async def send_and_check(message: Message) -> None:
+            nonlocal done
+            done = done or (message["type"] == "http.response.start" and message["status"] < 400)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_check)
+        finally:
+            if line and not done:
+                await asyncio.to_thread(ledger.append_entry, {"what": hash_chain.NOT_DONE, "line": line}, user)
 
 
-def check_path(path: str, user: str) -> None:
+def _record_upload(path: str, user: str) -> str | None:
+    """Check an upload, and append its line to the ledger; None where it needs none.
+
+    The upload itself does not wait for other changes: it takes as long as its client wants.
+
+    Raises:
+        MlflowException: the path belongs to a version, or the line can't be written.
+    """
+    with ledger.exclusive():
+        entry = check_path(path, user, WRITTEN)
+        return ledger.append_entry(entry, user) if entry else None
+
+
+def check_path(path: str, user: str, action: str) -> Entry | None:
     """Refuse to write a path that is in, or above, a registered version's files.
 
     Reports beside them (model report, card, verdict, settings) may be written by their author, whose model the gate
@@ -44,6 +77,10 @@ def check_path(path: str, user: str) -> None:
     Args:
         path: below the root of the artifacts, as the client spelled it.
         user: account that writes.
+        action: what the ledger calls the change.
+
+    Returns:
+        Entry for the ledger; None where the path is not beside a version's files.
 
     Raises:
         MlflowException: the path belongs to a version, or leaves the root.
@@ -57,25 +94,31 @@ def check_path(path: str, user: str) -> None:
         raise Refused(f"{target} belongs to a registered version, whose files are never written again")
     if any(_overlaps(target, run_uri) and author != user for run_uri, author in run_authors.items()):
         raise Refused(f"{target} belongs to a registered version; only its author may write beside its files")
+    beside = any(_overlaps(target, run_uri) for run_uri in run_authors)
+    return {"what": action, "path": shortened(target)} if beside else None
 
 
-def _check_write(artifact_path: str) -> None:
-    check_path(artifact_path, mlflow_internals.current_user())
+def _check(artifact_path: str, action: str = WRITTEN) -> Entry | None:
+    return check_path(artifact_path, mlflow_internals.current_user(), action)
 
 
-def _check_multipart(artifact_path: str) -> None:
+def _check_delete(artifact_path: str) -> Entry | None:
+    return _check(artifact_path, "file deleted")
+
+
+def _check_multipart(artifact_path: str) -> Entry | None:
     """Check both paths of an upload in parts: MLflow appends the name in the body to the path in the address."""
-    _check_write(artifact_path)
+    _check(artifact_path)
     body = request.get_json(force=True, silent=True) or {}
-    _check_write(posixpath.join(artifact_path, posixpath.basename(str(body.get("path", "")))))
+    return _check(posixpath.join(artifact_path, posixpath.basename(str(body.get("path", "")))))
 
 
-def _check_run_upload() -> None:
+def _check_run_upload() -> Entry | None:
     run, path = request.args.get("run_uuid"), request.args.get("path")
-    if run and path:  # MLflow itself refuses a request without both
-        folder = _below_root(mlflow_internals.run_artifact_uri(run))
-        if folder is not None:
-            _check_write(posixpath.join(folder, mlflow_internals.safe_path(path)))
+    if not run or not path:  # MLflow itself refuses a request without both
+        return None
+    folder = _below_root(mlflow_internals.run_artifact_uri(run))
+    return None if folder is None else _check(posixpath.join(folder, mlflow_internals.safe_path(path)))
 
 
 def _refuse_presigned() -> None:
@@ -84,8 +127,8 @@ def _refuse_presigned() -> None:
 
 
 RULES: dict[tuple[str, str], Any] = {
-    (f"{ROUTE}<path:artifact_path>", "PUT"): _check_write,
-    (f"{ROUTE}<path:artifact_path>", "DELETE"): _check_write,
+    (f"{ROUTE}<path:artifact_path>", "PUT"): _check,
+    (f"{ROUTE}<path:artifact_path>", "DELETE"): _check_delete,
     ("/mlflow-artifacts/mpu/create/<path:artifact_path>", "POST"): _check_multipart,
     ("/mlflow-artifacts/mpu/complete/<path:artifact_path>", "POST"): _check_multipart,
     ("/mlflow/upload-artifact", "POST"): _check_run_upload,

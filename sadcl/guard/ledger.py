@@ -20,6 +20,8 @@ Entry = dict[str, Any]
 
 PATH_VARIABLE = "SADCL_LEDGER"
 """Environment of the server: path of the ledger."""
+SERVER = "the server"
+"""Name in the ledger where no account asked for a line."""
 
 
 def path() -> Path:
@@ -56,10 +58,16 @@ def append_entry(entry: Entry, user: str | None = None) -> str:
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
+        if _is_empty(path()) and mlflow_internals.has_models():  # the file is gone: its first line says so
+            hash_chain.append(path(), {"time": now, "who": SERVER, "what": hash_chain.BEGUN})
         return hash_chain.append(path(), {"time": now, "who": user or mlflow_internals.current_user(), **entry})
     # A ValueError: half of a surrogate pair in a name can't be encoded.
     except (OSError, ValueError, SadclError) as error:
         raise MlflowException(f"The server can't write its ledger, so it changes nothing: {error}") from None
+
+
+def _is_empty(file: Path) -> bool:
+    return not file.exists() or file.stat().st_size == 0
 
 
 def add_route(app: Flask) -> None:

@@ -98,6 +98,11 @@ def model_exists(name: str) -> bool:
     return True
 
 
+def has_models() -> bool:
+    """Whether the registry has a model."""
+    return bool(_registry().search_registered_models(max_results=1))
+
+
 def experiment_exists(name: str) -> bool:
     """Whether an experiment has this name, deleted ones included."""
     return _tracking().get_experiment_by_name(name) is not None

@@ -3,25 +3,22 @@
 from collections.abc import Callable
 
 from sadcl.guard import ledger, mlflow_internals
+from sadcl.guard.entries import shortened
 from sadcl.guard.ledger import Entry
-from sadcl.guard.registry_rules import shortened
 from sadcl.registry.audit import hash_chain
-
-SERVER = "the server"
-"""Name in the ledger where no account asked for a line."""
 
 
 def complete_unfinished() -> None:
     """Mark the last line as not done where its change was never made.
 
-    The server makes one change at a time, so no other line can be unfinished.
+    The server makes one change at a time, so no other line can be unfinished, but for uploads.
     """
     with ledger.exclusive():
         # A half-written line was never a line, so its change was never made either.
         lines = hash_chain.lines(ledger.path())
         last = hash_chain.parse(lines[-1:], ledger.path())
         if last and not _is_applied(last[0]):
-            ledger.append_entry({"what": hash_chain.NOT_DONE, "line": hash_chain.digests(lines[-1:])[0]}, SERVER)
+            ledger.append_entry({"what": hash_chain.NOT_DONE, "line": hash_chain.digests(lines[-1:])[0]}, ledger.SERVER)
 
 
 def _is_applied(entry: Entry) -> bool:

@@ -4,7 +4,6 @@ A rule that returns None lets MLflow answer: the request is about something that
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -12,17 +11,23 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.protos import model_registry_pb2 as registry
 from mlflow.protos import service_pb2 as tracking
 
-from sadcl.guard import authorship, decision_rules, mlflow_internals, permissions, run_rules, verification_rules
+from sadcl.guard import (
+    alias_rules,
+    authorship,
+    decision_rules,
+    mlflow_internals,
+    permissions,
+    run_rules,
+    verification_rules,
+)
+from sadcl.guard.entries import shortened
 from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
 from sadcl.registry import lookup, schema
 from sadcl.registry.artifacts import PINS
-from sadcl.registry.audit import hash_chain
 
 PINNED = {PINS, schema.IDENTITY, schema.WEIGHTS, schema.TEST}
 """Tags that identify the content of a version: written when it is registered, and never again."""
-MAX_CHARACTERS = 2000
-"""Characters of a tag that the ledger holds; for a longer one it holds the digest."""
 
 
 def model_created() -> Entry | None:
@@ -121,11 +126,9 @@ def version_created() -> Entry | None:
 def alias_set() -> Entry | None:
     """The alias ``champion`` in production needs a decision by another person than the author."""
     request = mlflow_internals.parse_request(registry.SetRegisteredModelAlias)
-    if schema.protected(request.name):
-        # MLflow would store "Champion" beside "champion", and readers would take one for the other.
-        plain = unicodedata.normalize("NFKC", request.alias).strip().casefold()
-        if plain == schema.CHAMPION and request.alias != schema.CHAMPION:
-            raise Refused(f"Spell the alias {schema.CHAMPION}, not {request.alias}")
+    problem = alias_rules.problem(request.name, request.alias)
+    if problem is not None:
+        raise Refused(problem)
     version = mlflow_internals.version(request.name, request.version)
     if version is None:
         return None
@@ -217,11 +220,12 @@ def _refuse_champion(name: str, number: str | None) -> None:
 
 def _recorder(action: str, message: type[Any]) -> Callable[[], Entry]:
     """Rule that refuses nothing, as MLflow's rights are enough, and records the change."""
-    recorded = ("name", "version", "key", "stage")
+    recorded = ("name", "version", "key", "stage", "value")
 
     def rule() -> Entry:
         request = mlflow_internals.parse_request(message)
-        fields = {field: getattr(request, field) for field in recorded if field in message.DESCRIPTOR.fields_by_name}
+        known = [field for field in recorded if field in message.DESCRIPTOR.fields_by_name]
+        fields = {field: shortened(getattr(request, field)) for field in known}
         return {"what": action, "model": fields.pop("name"), **fields}
 
     return rule
@@ -276,9 +280,3 @@ def _verdict_fields(tags: dict[str, str]) -> Entry:
     """Verdict of the gate and digests of weights and test data, where they are known."""
     fields = {"verdict": tags.get(schema.VERDICT), "data": tags.get(schema.TEST), "weights": tags.get(schema.WEIGHTS)}
     return {key: value for key, value in fields.items() if value}
-
-
-def shortened(value: str | None) -> str | None:
-    """Value of a tag as the ledger holds it."""
-    # A digest still shows whether a value is the one that was written.
-    return value if value is None or len(value) <= MAX_CHARACTERS else hash_chain.digest(value)

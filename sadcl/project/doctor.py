@@ -13,7 +13,7 @@ from sadcl.errors import SadclError
 def diagnose() -> list[str]:
     """One sentence per problem of the installation and the project; empty if there is none."""
     problems: list[str] = []
-    checks = (_packages, _project, _settings, _precision, _source, _disk, _server)
+    checks = (_packages, _project, _settings, _precision, _source, _disk, _services, _server)
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
             problems += list(check())
@@ -84,6 +84,13 @@ def _disk() -> Iterator[str]:
     free = shutil.disk_usage(".").free
     if free < 5e9:
         yield f"Only {free / 1e9:.1f} GB are free on this disk, and checkpoints may need more; run `sadcl clean`."
+
+
+def _services() -> Iterator[str]:
+    if layout.TEAM.is_dir():
+        from sadcl.services import state
+
+        yield from state.problems()
 
 
 def _server() -> Iterator[str]:

@@ -9,6 +9,7 @@ from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import duration
 from sadcl.registry import client, status
+from sadcl.services import state
 
 
 def describe() -> list[str]:
@@ -18,7 +19,7 @@ def describe() -> list[str]:
         SadclError: this folder is not a project.
     """
     pipeline.require_project()
-    return [*_registry(), _last_run(), *_stale()]
+    return [*_registry(), *_services(), _last_run(), *_stale()]
 
 
 def _registry() -> list[str]:
@@ -85,7 +86,10 @@ def _challenger(version: dict[str, Any] | None) -> str:
 
 def _team(root: Path) -> list[str]:
     """Address of the team's registry, if it runs on this host."""
-    running = host.running(root)
+    try:
+        running = host.running(root)
+    except SadclError:  # the line on the servers says so
+        return []
     if running is None:
         return []
     registry = running["registry"]
@@ -93,3 +97,11 @@ def _team(root: Path) -> list[str]:
         return [f"The team's registry runs at {registry}."]
     fix = f"run `export {client.ADDRESS}={registry}`"
     return [f"The team's registry runs at {registry}, but this project uses another; {fix}."]
+
+
+def _services() -> list[str]:
+    """Servers of the team on this host that are down or were restarted."""
+    try:
+        return state.problems()
+    except SadclError as error:
+        return [str(error)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import schema
+from sadcl.registry import mlflow_context, schema
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -132,6 +132,14 @@ def _download(uri: str, folder: Path) -> Path:
         raise gone from None
     except MlflowException as error:
         raise (gone if "failures occurred" in str(error) else error) from None  # MLflow has no code for it
+    except (
+        Exception
+    ) as error:  # each storage has errors of its own: s3 without boto3, without a login, without a bucket
+        raise SadclError(
+            f"The storage of the registry's files failed: {mlflow_context.first_line(error)}",
+            where=uri,
+            fix="Check the login of that storage, or register the model again through the server",
+        ) from error
 
 
 def _compare(version: "ModelVersion", expected: dict[str, str], actual: dict[str, str]) -> None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 ADDRESS = mlflow_context.ADDRESS
 USERNAME, PASSWORD = processes.LOGIN
 HOST = "127.0.0.1"
+ALLOWED_HOSTS = {
+    "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get(
+        "MLFLOW_SERVER_ALLOWED_HOSTS", "127.0.0.1,127.0.0.1:*,localhost,localhost:*,[::1],[[]::1]:*"
+    )
+}
+"""Environment of MLflow's server: names of loopback. Its default, such as 10.*, takes 10.evil.example too."""
 
 
 def registry_address(root: Path = Path(".")) -> str:
@@ -109,10 +115,10 @@ def pages_command(port: int, root: Path = Path(".")) -> list[str]:
             fix="Open it in a browser",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    variables = ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true"]
+    variables = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **ALLOWED_HOSTS}
     return [
         "env",
-        *variables,
+        *(f"{name}={value}" for name, value in variables.items()),
         *server_command(port),
         "--backend-store-uri",
         registry_address(root),

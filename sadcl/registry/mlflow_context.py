@@ -88,7 +88,7 @@ def translate_errors(uri: str) -> Iterator[None]:
         yield
     except (RequestException, SQLAlchemyError) as error:
         raise SadclError(
-            f"The registry failed: {_first_line(error)}", where=shown(uri), fix=f"Check {ADDRESS}, then try again"
+            f"The registry failed: {first_line(error)}", where=shown(uri), fix=f"Check {ADDRESS}, then try again"
         ) from error
     except MlflowException as error:
         cause = error.__cause__ if isinstance(error.__cause__, MlflowException) else error  # the server's own message
@@ -96,7 +96,7 @@ def translate_errors(uri: str) -> Iterator[None]:
 
 
 def _sentence(error: Exception, uri: str) -> SadclError:
-    text, code = _first_line(error), str(getattr(error, "error_code", ""))
+    text, code = first_line(error), str(getattr(error, "error_code", ""))
     if "Max retries" in text or "failed with exception" in text:
         return SadclError(
             "The registry can't be reached", where=shown(uri), fix=f"Start the server, or check {ADDRESS}"
@@ -114,7 +114,8 @@ def _sentence(error: Exception, uri: str) -> SadclError:
     return SadclError(f"The registry refused: {text}", where=shown(uri), fix=FIXES.get(code, f"Check {ADDRESS}"))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """First line of an error's message, or the name of its class."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
 
 

@@ -19,17 +19,23 @@ def mlflow_command(port: int) -> list[str]:
     return pages_command(port)
 
 
-def optuna_command(port: int) -> list[str]:
-    """Command that serves Optuna's studies."""
-    from sadcl.tuning.study import dashboard_command
+def optuna_command(port: int, app: str = "create_open_app") -> list[str]:
+    """Command that serves Optuna's studies; ``app`` is a factory in ``optuna_login``."""
+    from sadcl.tuning import storage
 
-    return dashboard_command(port)
+    with storage.silence_warnings():
+        storage.open_storage()  # fail here with a sentence, not in the log of the dashboard
+    bind = ["--bind", f"{HOST}:{port}", "--workers", "1", "--threads", "4", "--no-control-socket"]
+    worker = ["--worker-class", "sadcl.services.gunicorn_worker.TimedWorker"]
+    return [sys.executable, "-m", "gunicorn", *bind, *worker, f"sadcl.services.optuna_login:{app}()"]
 
 
 def prefect_command(port: int) -> list[str]:
     """Command that serves Prefect's flows and runs."""
     api_url = f"PREFECT_SERVER_UI_API_URL=http://{HOST}:{port}/api"  # by default the page calls Prefect's usual port
-    return ["env", api_url, sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    app = ["--factory", "sadcl.services.prefect_app:create_app", "--host", HOST, "--port", str(port)]
+    # its event streams never end by themselves
+    return ["env", api_url, sys.executable, "-m", "uvicorn", "--timeout-graceful-shutdown", "3", *app]
 
 
 PAGES: dict[str, Callable[[int], list[str]]] = {

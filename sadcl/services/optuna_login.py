@@ -18,11 +18,11 @@ from sadcl.accounts import users
 from sadcl.accounts.host import READER
 from sadcl.accounts.throttle import LoginThrottle
 from sadcl.errors import SadclError
+from sadcl.services.browser_protection import WsgiProtection
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-LOOPBACK = ["127.0.0.1", "localhost"]
 READ_METHODS = {"GET", "HEAD"}
 CACHE_SECONDS = 60
 """Seconds for which a checked log-in stays valid, as in MLflow's server."""
@@ -41,7 +41,21 @@ def create_app() -> "WSGIApplication":
     from sadcl.tuning import storage
 
     with storage.silence_warnings():
-        return LoginGate(wsgi(storage.open_storage()), users.check_login)
+        return WsgiProtection(LoginGate(wsgi(storage.open_storage()), users.check_login))
+
+
+def create_open_app() -> "WSGIApplication":
+    """Create the dashboard of the current folder's studies for one person, without log-in.
+
+    Raises:
+        SadclError: the storage of the studies can't be opened.
+    """
+    from optuna_dashboard import wsgi
+
+    from sadcl.tuning import storage
+
+    with storage.silence_warnings():
+        return WsgiProtection(wsgi(storage.open_storage()))
 
 
 class LoginGate:
@@ -60,11 +74,8 @@ class LoginGate:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Forward the request, or refuse it."""
-        request = Request(environ)
-        # against DNS rebinding: a foreign name that resolves to this host is refused
-        request.trusted_hosts = LOOPBACK
         try:
-            self._admit(request)
+            self._admit(Request(environ))
         except HTTPException as refusal:
             return refusal(environ, start_response)
         return self._app(environ, start_response)

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,10 @@ HOST = "127.0.0.1"
 START_TIMEOUT = 90
 OWNER_VARIABLE = "SADCL_STARTED_FOR"
 """Environment variable of a server and its children. It identifies them even after their parent has died."""
+SERVICE_VARIABLE = "SADCL_SERVICE"
+"""Environment variable with the name of one server of an owner."""
+LARGEST_LOG = 20_000_000
+"""Bytes of a log above which the next start begins a new one, and keeps this one beside it."""
 Server = subprocess.Popen[bytes]
 
 
@@ -35,21 +40,24 @@ def is_taken(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def start(command: Sequence[str], owner: str, variables: Mapping[str, str], log: Path | None = None) -> Server:
+def start(
+    command: Sequence[str], owner: str, variables: Mapping[str, str], log: Path | None = None, service: str = ""
+) -> Server:
     """Start a server in a session of its own.
 
     Args:
         command: program and arguments.
         owner: identifies the servers of one command; ``end`` takes the same value.
         variables: added to its environment.
-        log: file for its output; by default the terminal.
+        log: file to which its output is appended; by default the terminal.
+        service: name of the server, with which ``end`` ends it alone.
     """
     # by environment, not by pid: children inherit it, and keep it when their parent dies
-    environment = child_environment(**variables, **{OWNER_VARIABLE: owner})
+    environment = child_environment(**variables, **{OWNER_VARIABLE: owner, SERVICE_VARIABLE: service})
     if log is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as file:
+    _append_start(log)
+    with open(log, "ab") as file:
         return subprocess.Popen(
             command, env=environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=file, stderr=file
         )
@@ -70,7 +78,7 @@ def wait(server: Server, name: str, port: int, hint: str = "See its output above
         time.sleep(0.2)
 
 
-def end(owner: str, timeout: float = 10.0) -> bool:
+def end(owner: str, timeout: float = 10.0, service: str | None = None) -> bool:
     """End all processes of an owner, also those without a parent: SIGTERM first, SIGKILL after the timeout.
 
     A process that replaced its environment is not found.
@@ -78,11 +86,12 @@ def end(owner: str, timeout: float = 10.0) -> bool:
     Args:
         owner: the value that ``start`` took.
         timeout: seconds to wait after each of the two signals.
+        service: name of one server; by default all of them.
 
     Returns:
         Whether there were any processes.
     """
-    remaining = initial = _processes_of(owner)
+    remaining = initial = _processes_of(owner, service)
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         deadline, signalled = time.monotonic() + timeout, set[psutil.Process]()
         while remaining and time.monotonic() < deadline:
@@ -90,16 +99,27 @@ def end(owner: str, timeout: float = 10.0) -> bool:
                 _signal(process, signal_number)
             signalled |= remaining
             time.sleep(0.1)
-            remaining = _processes_of(owner)  # children may have started in the meantime
+            remaining = _processes_of(owner, service)  # children may have started in the meantime
     return bool(initial)
 
 
-def _processes_of(owner: str) -> set[psutil.Process]:
+def _append_start(log: Path) -> None:
+    """Append a line to a log that says when a server started."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.is_file() and log.stat().st_size > LARGEST_LOG:
+        log.replace(log.with_name(f"{log.name}.1"))
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(f"--- started at {datetime.now(UTC).isoformat(timespec='seconds')}\n")
+
+
+def _processes_of(owner: str, service: str | None) -> set[psutil.Process]:
     """Processes of an owner that belong to this user, without this process; zombies have no environment."""
     user, processes = psutil.Process().uids().real, set()
     for process in psutil.process_iter(["uids", "environ"]):
         own_process = process.info["uids"] is not None and process.info["uids"].real == user
-        if own_process and process.pid != os.getpid() and (process.info["environ"] or {}).get(OWNER_VARIABLE) == owner:
+        variables = process.info["environ"] or {}
+        wanted = service in (None, variables.get(SERVICE_VARIABLE)) and variables.get(OWNER_VARIABLE) == owner
+        if own_process and process.pid != os.getpid() and wanted:
             processes.add(process)
     return processes
 

@@ -14,18 +14,25 @@ from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.registry import client
-from sadcl.services.dashboards import end_on_signals, ignore_signals, prefect_command, prefect_settings
-from sadcl.services.supervisor import HOST, Server, end, is_taken, start, wait
+from sadcl.services.dashboards import end_on_signals, ignore_signals, optuna_command, prefect_command, prefect_settings
+from sadcl.services.group import (
+    OPTUNA,
+    PORT_OFFSETS,
+    PREFECT,
+    REGISTRY,
+    REVIEW_PAGE,
+    STOP_TIMEOUT,
+    VERIFIER,
+    WORKER,
+    ServerGroup,
+    owner,
+)
+from sadcl.services.http_protocol import PROTOCOL
+from sadcl.services.supervisor import HOST, end, is_taken
 
-LOCK, LOGS = layout.TEAM / "lock", layout.TEAM / "logs"
+LOCK = layout.TEAM / "lock"
 PORT = 5000
-STOP_TIMEOUT = 6.0
-"""Seconds between SIGTERM and SIGKILL."""
-REVIEW_APP, OPTUNA_APP = "sadcl.review.app:create_app", "sadcl.services.optuna_login:create_app()"
-REGISTRY, PREFECT, OPTUNA, REVIEW_PAGE = "registry", "prefect", "optuna", "review"
-WORKER, VERIFIER = "worker", "verifier"
-PORT_OFFSETS = {REGISTRY: 0, PREFECT: 1, OPTUNA: 2, REVIEW_PAGE: 3}
-"""Ports, relative to the registry's."""
+REVIEW_APP = "sadcl.review.app:create_app"
 
 
 def up(port: int = PORT, root: Path = Path(".")) -> None:
@@ -44,84 +51,75 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
         _require_free_ports(port)
         # before the first server: from then on, a signal has to pass `finally`
         end_on_signals()
-        group = _ServerGroup(root, port)
+        group = ServerGroup(root, port)
         try:
             _start(group)
-            group.watch()
+            while True:
+                group.check()
+                time.sleep(0.5)
         except KeyboardInterrupt:
             ignore_signals()
             say("Stopping")
         finally:
             ignore_signals()
-            end(_owner(root), STOP_TIMEOUT)
-            (root / host.STATE).unlink(missing_ok=True)
+            _end_servers(root)
 
 
 def down(root: Path = Path(".")) -> str:
-    """Stop the servers of ``up`` from another shell, also after ``up`` was killed.
+    """Stop the servers of ``up`` from another shell, also after ``up`` was killed or its state file was damaged.
 
     Returns:
         A sentence about the result.
+
+    Raises:
+        SadclError: ``up`` runs, and nothing names its process.
     """
-    state = host.running(root)
-    if state is not None:
+    starter = _starter(root)
+    if starter is not None:
         with suppress(psutil.NoSuchProcess):
-            starter = psutil.Process(int(state["up"].partition(":")[0]))
             starter.terminate()
-            # it ends its servers itself, which takes a while
-            for survivor in psutil.wait_procs([starter], STOP_TIMEOUT + 4)[1]:
+            # it ends its servers itself: after each of two signals it waits
+            for survivor in psutil.wait_procs([starter], 2 * STOP_TIMEOUT + 8)[1]:
                 survivor.kill()
-    ended = end(_owner(root), STOP_TIMEOUT)
+    return "All servers are stopped" if _end_servers(root) or starter is not None else "No servers are running"
+
+
+def _starter(root: Path) -> psutil.Process | None:
+    """Process of `sadcl up`; None where none runs. It holds the lock, whatever has become of the state file."""
+    lock = root / LOCK
+    if not lock.is_file():
+        return None
+    with suppress(BlockingIOError), files.open_locked(lock, wait=False):
+        return None
+    with suppress(psutil.Error, ValueError):
+        process = psutil.Process(int(lock.read_text().removeprefix("pid ")))
+        # an `up` that is just starting has not written its pid yet
+        if str(lock.resolve()) in {file.path for file in process.open_files()}:
+            return process
+    raise SadclError(
+        "`sadcl up` runs, but its lock does not name its process",
+        where=lock,
+        fix=f"Press Ctrl-C where it runs, or end the process that `fuser {lock}` prints; then run `sadcl down` again",
+    )
+
+
+def _end_servers(root: Path) -> bool:
+    ended = end(owner(root), STOP_TIMEOUT)
     (root / host.STATE).unlink(missing_ok=True)
-    return "All servers are stopped" if ended or state is not None else "No servers are running"
+    return ended
 
 
-class _ServerGroup:
-    """Servers of one ``up``, and their addresses."""
-
-    def __init__(self, root: Path, port: int) -> None:
-        self.root, self.port = root, port
-        self.servers: dict[str, Server] = {}
-        up = {"up": processes.process_id(os.getpid()), "registry": self.address(REGISTRY)}
-        files.write_json(root / host.STATE, up)  # before the first server starts, so that `down` can end it
-
-    def start(self, name: str, command: list[str], variables: dict[str, str]) -> None:
-        """Start a server."""
-        self.servers[name] = start(command, _owner(self.root), variables, self.root / LOGS / f"{name}.log")
-
-    def address(self, name: str) -> str:
-        return f"http://{HOST}:{self.port + PORT_OFFSETS[name]}"
-
-    def wait_for(self, name: str) -> None:
-        """Wait for a server, and print its address."""
-        wait(self.servers[name], name, self.port + PORT_OFFSETS[name], f"See {self.root / LOGS / name}.log")
-        say(f"{name}: {self.address(name)}")
-
-    def watch(self) -> None:
-        """Report servers that exit; return only with an error, when the registry exits."""
-        while True:
-            for name, server in list(self.servers.items()):
-                if server.poll() is None:
-                    continue
-                ended = f"{name} exited with status {server.returncode}"
-                if name == REGISTRY:
-                    raise SadclError(ended, fix=f"See {self.root / LOGS / name}.log")
-                say(f"{ended}. See {self.root / LOGS / name}.log.")
-                del self.servers[name]
-            time.sleep(0.5)
-
-
-def _start(group: _ServerGroup) -> None:
+def _start(group: ServerGroup) -> None:
     is_first_start = host.administrator(group.root) is None
     command, variables = host.server(group.port, group.root)
-    group.start(REGISTRY, command, variables)
+    group.start(REGISTRY, command, variables | PROTOCOL)
     prefect, login = prefect_settings(), host.prefect_login(group.root)
     # without the origin, pages of other servers on this host could read Prefect's API
     settings = {
         "PREFECT_SERVER_API_AUTH_STRING": login,
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": group.address(PREFECT),
     }
-    group.start(PREFECT, prefect_command(group.port + PORT_OFFSETS[PREFECT]), prefect | settings)
+    group.start(PREFECT, prefect_command(group.port + PORT_OFFSETS[PREFECT]), prefect | settings | PROTOCOL)
     group.wait_for(REGISTRY)
     host.set_up(group.address(REGISTRY), group.root)
     # started before the registry answered: each takes about ten seconds
@@ -135,18 +133,13 @@ def _start(group: _ServerGroup) -> None:
     logins = {**host.account_login(host.VERIFIER, group.root), processes.PREFECT_LOGIN: login}
     group.start(VERIFIER, [sys.executable, "-m", "flows.verify", "--serve"], prefect | addresses | logins)
     if _has_studies(group.root):
-        group.start(OPTUNA, _optuna_command(group.port + PORT_OFFSETS[OPTUNA]), addresses)
+        group.start(OPTUNA, optuna_command(group.port + PORT_OFFSETS[OPTUNA], "create_app"), addresses)
         group.wait_for(OPTUNA)
     # the page needs Prefect's log-in for the flow that follows a decision
-    review = addresses | {processes.PREFECT_LOGIN: login}
+    review = addresses | PROTOCOL | {processes.PREFECT_LOGIN: login}
     group.start(REVIEW_PAGE, _review_command(group.port + PORT_OFFSETS[REVIEW_PAGE]), review)
     group.wait_for(REVIEW_PAGE)
     _print_next_steps(group.root, addresses, is_first_start)
-
-
-def _optuna_command(port: int) -> list[str]:
-    bind = ["--bind", f"{HOST}:{port}", "--workers", "1", "--threads", "4", "--no-control-socket"]
-    return [sys.executable, "-m", "gunicorn", *bind, OPTUNA_APP]
 
 
 def _review_command(port: int) -> list[str]:
@@ -167,11 +160,7 @@ def _print_next_steps(root: Path, addresses: dict[str, str], is_first_start: boo
 def _has_studies(root: Path) -> bool:
     from sadcl.tuning import storage
 
-    has_studies = storage.STORAGE_VARIABLE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
-    if has_studies:
-        with storage.silence_warnings():
-            storage.open_storage(root)  # fail here with a sentence, not in the log of the dashboard
-    return has_studies
+    return storage.STORAGE_VARIABLE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
 
 
 @contextmanager
@@ -180,11 +169,13 @@ def _single_instance(root: Path) -> Iterator[None]:
         try:
             stack.enter_context(files.lock(root / LOCK, "running these servers"))
         except SadclError:
-            where = (host.running(root) or {}).get("registry", "the registry is still starting")
+            where = "the registry is still starting"
+            with suppress(SadclError):  # a damaged state file
+                where = (host.running(root) or {}).get("registry", where)
             raise SadclError(
                 "The servers are already running", where=where, fix="Stop them with `sadcl down`"
             ) from None
-        down(root)  # end what a killed `up` has left
+        _end_servers(root)  # what a killed `up` has left
         yield
 
 
@@ -193,8 +184,3 @@ def _require_free_ports(port: int) -> None:
         if is_taken(port + offset):
             message = f"Port {port + offset}, which {name} needs, is in use"
             raise SadclError(message, where=HOST, fix="Choose other ports with --port")
-
-
-def _owner(root: Path) -> str:
-    """Owner of the servers: the resolved folder of the team, the same from each worktree."""
-    return str((root / layout.TEAM).resolve())

@@ -110,10 +110,33 @@ def test_loopback_addresses_are_counted_by_name_alone(logins: LoginThrottle, add
     assert guess(logins, "rita", FREE["name"] + 1, address) == 15
 
 
+def test_parallel_first_requests_of_one_log_in_never_wait(logins: LoginThrottle) -> None:
+    assert [logins.begin("rita", HERE, "hers") for _ in range(100)] == [0] * 100
+    for _ in range(100):
+        logins.succeeded("rita", HERE, "hers")
+    assert guess(logins, "rita", FREE["name"], HERE) == 0
+    assert guess(logins, "rita", 1, HERE) > 0
+
+
+def test_parallel_guesses_get_no_more_tries(logins: LoginThrottle) -> None:
+    begun = [logins.begin("rita", TUNNEL, f"guess {n}") for n in range(3 * FREE["name"])]
+    assert begun.count(0) == FREE["name"]
+
+
+def test_one_wrong_log_in_many_times_at_once_counts_once(logins: LoginThrottle) -> None:
+    for _ in range(20):
+        assert logins.begin("rita", TUNNEL, "wrong") == 0
+    logins.undecided("rita", TUNNEL, "wrong")
+    for _ in range(19):
+        logins.failed("rita", TUNNEL, "wrong")
+    assert guess(logins, "rita", FREE["name"] - 1) == 0
+    assert guess(logins, "rita", 1) == 15
+
+
 def test_undecided_attempts_do_not_count(logins: LoginThrottle) -> None:
-    assert [logins.begin("rita", HERE, "hers") for _ in range(6)] == [0] * 5 + [15]
-    for _ in range(5):
-        logins.undecided("rita", HERE, "hers")
+    assert [logins.begin("rita", HERE, f"hers {n}") for n in range(6)] == [0] * 5 + [15]
+    for n in range(5):
+        logins.undecided("rita", HERE, f"hers {n}")
     assert logins.begin("rita", HERE, "hers") == 0
 
 

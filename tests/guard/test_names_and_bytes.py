@@ -3,6 +3,7 @@
 import base64
 import json
 import posixpath
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from sadcl import layout
+from sadcl.accounts import users
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, schema
 from sadcl.registry.client import connect
@@ -152,6 +154,28 @@ def test_a_page_of_another_address_sends_nothing(crew: Team) -> None:
     for origin, status in (("http://localhost:1", 403), ("null", 403), (crew.address, 404)):
         answer = crew.ask(TOM, "POST", path, json=sent, headers={"Origin": origin})
         assert answer.status_code == status, (origin, answer.text)
+
+
+@pytest.mark.parametrize("host", ["10.evil.example", "192.168.evil.example", "evil.example", "127.0.0.1.evil.example"])
+def test_a_foreign_name_of_this_host_is_refused(crew: Team, host: str) -> None:
+    port = crew.address.rpartition(":")[2]
+    for name in (host, f"{host}:{port}"):
+        for path in (f"{API}/mlflow/users/current", f"{API}{STORED}x", "/"):
+            assert crew.ask(REA, "GET", path, headers={"Host": name}).status_code == 403
+    for name in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}", "localhost:6000"):
+        assert crew.ask(REA, "GET", f"{API}/mlflow/users/current", headers={"Host": name}).ok, name
+
+
+def test_many_first_requests_of_one_log_in_at_once_pass(crew: Team) -> None:
+    from mlflow.server.auth.client import AuthServiceClient
+
+    with crew.acting(ADMIN):
+        users.add_account("new", "reader", crew.secret("new"), crew.home)
+    with ThreadPoolExecutor(12) as pool:
+        answers = pool.map(lambda _: crew.ask("new", "GET", f"{API}/mlflow/users/current").status_code, range(12))
+    assert set(answers) == {200}
+    with crew.acting(ADMIN):
+        AuthServiceClient(crew.address).delete_user("new")
 
 
 def test_a_password_is_not_guessed_at_leisure_and_nobody_is_shut_out(crew: Team) -> None:

@@ -37,6 +37,8 @@ def test_a_page_answers_and_ends_with_the_one_who_opened_it(sign: signal.Signals
     assert page.stdout is not None
     with page.stdout:
         assert answers(port)
+        assert httpx.get(f"http://{HOST}:{port}/dashboard").headers["x-frame-options"] == "DENY"
+        assert httpx.get(f"http://{HOST}:{port}/", headers={"Host": "10.evil.example"}).status_code == 400
         below = psutil.Process(page.pid).children(recursive=True)
         page.send_signal(sign)
         assert "Traceback" not in page.stdout.read()
@@ -53,5 +55,9 @@ def test_prefects_page_asks_its_own_server(tmp_path: Path, monkeypatch: pytest.M
         api_url = httpx.get(f"http://{HOST}:{port}/ui-settings").json()["api_url"]
         assert httpx.get(f"{api_url}/health").json() is True
         assert api_url.startswith(f"http://{HOST}:{port}/")
+        for path in ("/api/health", "/"):
+            answer = httpx.get(f"http://{HOST}:{port}{path}", headers={"Host": "10.evil.example"})
+            assert answer.status_code == 400
+        assert httpx.get(f"http://localhost:{port}/").headers["x-frame-options"] == "DENY"
         page.terminate()
         page.communicate(timeout=60)

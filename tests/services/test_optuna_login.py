@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from sadcl.accounts.throttle import FREE
 from sadcl.accounts.users import Account
 from sadcl.errors import SadclError
+from sadcl.services.browser_protection import WsgiProtection
 from sadcl.services.optuna_login import CACHE_SECONDS, LoginGate
 
 ROLES = {"rea": "reader", "tom": "trainer", "rita": "reviewer", "admin": "administrator"}
@@ -37,7 +38,7 @@ def registry() -> Registry:
 @pytest.fixture
 def ask(registry: Registry) -> Callable[..., int]:
     """The status of an answer of the door, behind which everything is well."""
-    browser = Client(LoginGate(Response("studies"), registry.check, lambda: registry.now))
+    browser = Client(WsgiProtection(LoginGate(Response("studies"), registry.check, lambda: registry.now)))
 
     def status(method: str = "GET", auth: Any = None, host: str = "127.0.0.1:5002", **headers: str) -> int:
         return browser.open("/api/studies", f"http://{host}", method=method, auth=auth, headers=headers).status_code
@@ -71,7 +72,15 @@ def test_a_page_from_elsewhere_changes_nothing(ask: Callable[..., int]) -> None:
     for origin in ("http://127.0.0.1:5003", "http://evil.example", "null", "http://["):
         assert ask("POST", TOM, Origin=origin) == 403
     assert ask("GET", TOM, host="localhost:6002") == 200
-    assert ask("GET", TOM, host="evil.example:5002") == 400
+    for host in ("evil.example:5002", "127.0.0.1.evil.example", "10.evil.example"):
+        assert ask("GET", TOM, host=host) == 400
+
+
+def test_no_page_of_another_site_frames_the_dashboard() -> None:
+    for app in (Response("studies"), LoginGate(Response("studies"), lambda name, password: None)):
+        answer = Client(WsgiProtection(app)).open("/", "http://127.0.0.1")
+        assert answer.headers.getlist("X-Frame-Options") == ["DENY"]
+        assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
 
 
 def test_a_log_in_is_asked_for_once_a_minute(ask: Callable[..., int], registry: Registry) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ import httpx
 import psutil
 import pytest
 
-from sadcl import pipeline
-from sadcl.services import HOST, free_port
+from sadcl import files, pipeline
+from sadcl.errors import SadclError
+from sadcl.services import HOST, down, free_port
 from tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -197,6 +200,51 @@ def test_what_a_dead_worker_and_a_killed_up_left_is_ended(project: Path) -> None
             run_of_somebody.kill()
             process.kill()
             run(project, "down")
+
+
+def test_a_killed_server_comes_back_and_status_names_it_meanwhile(project: Path) -> None:
+    process = up(project, four_ports())
+    assert process.stdout is not None
+    try:
+        worker = next(server for server in below(process.pid) if "worker" in server.cmdline())
+        worker.kill()
+        assert process.stdout.readline().startswith("worker was ended by SIGKILL. It is restarted in 1 s. See ")
+        assert re.search(
+            r"worker (is down|runs again) since .* SIGKILL, once.*logs/worker.log", run(project, "status")[1]
+        )
+        while read_state(project)["services"]["worker"]["state"] != "running":
+            time.sleep(0.1)
+        assert "worker" in {name for server in below(process.pid) for name in server.cmdline()}
+    finally:
+        run(project, "down")
+        process.kill()
+        process.communicate()
+    assert (project / ".sadcl/team/logs/worker.log").read_text().count("--- started at") >= 2
+
+
+@pytest.mark.parametrize("text", ["", "{}", None])
+def test_down_ends_all_servers_although_the_state_is_damaged(project: Path, text: str | None) -> None:
+    process = up(project, four_ports())
+    try:
+        servers = below(process.pid)
+        state = project / ".sadcl/team/up.json"
+        state.unlink() if text is None else state.write_text(text)
+        assert run(project, "down") == (0, "All servers are stopped\n")
+        assert process.wait(30) == 143
+        assert not alive(servers)
+    finally:
+        process.kill()
+        process.communicate()
+        run(project, "down")
+
+
+def test_down_says_what_to_do_where_the_lock_names_no_process(tmp_path: Path) -> None:
+    lock = tmp_path / ".sadcl/team/lock"
+    with files.lock(lock, "running these servers"):
+        for text in ("", "pid 1", "x"):
+            lock.write_text(text)
+            with pytest.raises(SadclError, match="Press Ctrl-C where it runs, or end the process that `fuser"):
+                down(tmp_path)
 
 
 def test_a_taken_port_is_named(project: Path) -> None:

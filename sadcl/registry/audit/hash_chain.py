@@ -18,6 +18,8 @@ BEFORE = "before"
 """Key of the previous line's digest."""
 NOT_DONE = "not done"
 """Action of a line about an earlier line whose change failed."""
+BEGUN = "ledger begun"
+"""Action of the first line of a ledger that was begun although its registry has models."""
 
 
 def append(path: Path, entry: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sadcl import files, layout, params
 from sadcl.progress import printable
 from sadcl.registry import artifacts, decision, identity, lookup, schema
-from sadcl.registry.audit import hash_chain
+from sadcl.registry.audit import clock, hash_chain
 from sadcl.registry.client import connect, database_file, registry_exists
 
 if TYPE_CHECKING:
@@ -67,12 +67,18 @@ def read_history(root: Path = Path(".")) -> History:
     else:
         entries = hash_chain.done(ledger, LEDGER)
         problems += _broken(ledger, LEDGER)
+        problems += [
+            f"The server's ledger begins at {entry['time']}, when the registry had models: earlier lines are missing."
+            for entry in entries
+            if entry.get("what") == hash_chain.BEGUN
+        ]
     # of both logs: the record may be older than the server, and then names a line of the project's own log
     problems += _cut(root, hash_chain.digests([*lines, *(ledger or [])]))
     problems += _forged(root, decided, None if ledger is None else entries)
     problems += [] if ledger is None else _missing_in_ledger(decided, entries)
     # tags and reasons are other people's words
-    return History([printable(_sentence(entry)) for entry in entries], list(map(printable, problems)))
+    sentences = [_sentence(entry) + note for entry, note in zip(entries, clock.notes(entries), strict=True)]
+    return History(list(map(printable, sentences)), list(map(printable, problems)))
 
 
 def _ledger(root: Path) -> list[bytes] | None:

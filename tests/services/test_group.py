@@ -1,0 +1,140 @@
+"""Servers that end are restarted; what ends again and again stays down, and is named."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sadcl import processes
+from sadcl.accounts import host
+from sadcl.errors import SadclError
+from sadcl.project import doctor
+from sadcl.services import free_port, group, state, supervisor
+from sadcl.services.group import WORKER, ServerGroup
+
+ENDS = [sys.executable, "-c", "print('no database'); raise SystemExit(3)"]
+STAYS = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[ServerGroup]:
+    group_of_project = ServerGroup(tmp_path, free_port(), Clock())
+    yield group_of_project
+    supervisor.end(group.owner(tmp_path))
+    for service in group_of_project._services.values():
+        service.process.wait()
+
+
+def wait_until_ended(servers: ServerGroup) -> None:
+    servers._services[WORKER].process.wait(30)
+
+
+def move(servers: ServerGroup, seconds: float) -> None:
+    servers._clock.now += seconds  # type: ignore[attr-defined]
+    servers.check()
+
+
+def test_a_server_that_ends_is_restarted_later_each_time_and_then_stays_down(
+    servers: ServerGroup, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers.start(WORKER, ENDS, {})
+    assert state.problems(servers.root) == []
+    for failure in range(1, group.MOST_FAILURES + 1):
+        wait_until_ended(servers)
+        servers.check()
+        [problem] = state.problems(servers.root)
+        assert "worker is down since" in problem
+        assert "is restarted" in problem
+        wait = group.FIRST_WAIT * 2 ** (failure - 1)
+        move(servers, wait / 2)
+        assert state.read(servers.root)[WORKER].state == state.RESTARTING
+        move(servers, wait / 2)
+        assert state.read(servers.root)[WORKER].state == state.RUNNING
+        assert "worker runs again" in state.problems(servers.root)[0]
+    wait_until_ended(servers)
+    servers.check()
+    move(servers, 10 * group.LONGEST_WAIT)
+    log = state.log_file(WORKER, servers.root)
+    [problem] = state.problems(servers.root)
+    assert "worker is down since" in problem
+    assert f"exited with status 3, 6 times in a row; its log is {log}" in problem
+    lines = log.read_text().splitlines()
+    assert lines.count("no database") == group.MOST_FAILURES + 1
+    assert sum(line.startswith("--- started at ") for line in lines) == group.MOST_FAILURES + 1
+    assert "It stays down" in capsys.readouterr().out
+    monkeypatch.chdir(servers.root)
+    assert any("worker is down since" in line for line in doctor.diagnose())
+
+
+def test_a_server_that_was_killed_runs_again_and_its_failures_are_forgotten(servers: ServerGroup) -> None:
+    servers.start(WORKER, STAYS, {})
+    first = servers._services[WORKER].process
+    first.kill()
+    first.wait()
+    servers.check()
+    assert "was ended by SIGKILL" in state.problems(servers.root)[0]
+    move(servers, group.FIRST_WAIT)
+    assert servers._services[WORKER].process.pid != first.pid
+    move(servers, group.STABLE)
+    assert state.problems(servers.root) == []
+
+
+def test_children_of_a_dead_server_give_its_port_back(servers: ServerGroup) -> None:
+    child = "import subprocess, sys; subprocess.Popen([sys.executable, *sys.argv[1:]]).wait()"
+    servers.start(group.PREFECT, [sys.executable, "-c", child, *STAYS[1:]], {})
+    owner, log = group.owner(servers.root), state.log_file(group.PREFECT, servers.root)
+    while "here" not in log.read_text():
+        time.sleep(0.05)
+    before = supervisor._processes_of(owner, group.PREFECT)
+    servers._services[group.PREFECT].process.kill()
+    servers._services[group.PREFECT].process.wait()
+    servers.check()
+    move(servers, group.FIRST_WAIT)
+    assert len(before) == 2
+    assert not before & supervisor._processes_of(owner, group.PREFECT)
+
+
+def test_a_large_log_is_kept_beside_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LARGEST_LOG", 10)
+    log = tmp_path / "worker.log"
+    for text in ("first", "second"):
+        supervisor.start([sys.executable, "-c", f"print({text!r})"], "nobody", {}, log).wait()
+    assert "first" in (tmp_path / "worker.log.1").read_text()
+    assert "first" not in log.read_text()
+    assert "second" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '"x"', '{"up": 7, "registry": "x"}', '{"up": "x", "registry": "x"}']
+)
+def test_a_damaged_state_is_a_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / host.STATE).parent.mkdir(parents=True)
+    (tmp_path / host.STATE).write_text(text)
+    with pytest.raises(SadclError, match=r"Run `sadcl down`, then `sadcl up`"):
+        state.problems(tmp_path)
+
+
+def test_damaged_states_of_servers_are_a_sentence(tmp_path: Path) -> None:
+    own = processes.process_id(os.getpid())
+    for services in ("7", '{"worker": 7}', '{"worker": {"state": "gone"}}'):
+        (tmp_path / host.STATE).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / host.STATE).write_text(f'{{"up": "{own}", "registry": "x", "services": {services}}}')
+        with pytest.raises(SadclError, match="damaged"):
+            state.problems(tmp_path)
+
+
+def test_servers_of_a_killed_up_are_named(tmp_path: Path) -> None:
+    state.write("1:1.00", "http://127.0.0.1:5000", {}, tmp_path)
+    assert "`sadcl up` was killed" in state.problems(tmp_path)[0]
