@@ -11,9 +11,11 @@ from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, decision, eligibility, schema
 from sadcl.review import schemas, tables
+from sadcl.review.background import InProgressError
+from sadcl.review.compare_worker import MAX_IMMEDIATE, compare_files
 from sadcl.review.context import AppContext
 from sadcl.review.sessions import Session
-from sadcl.review.side_by_side import FORMAT, compare
+from sadcl.review.side_by_side import FORMAT
 from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, latest_by_version
 
 T = TypeVar("T")
@@ -33,6 +35,7 @@ class VersionPage:
         champion: the champion to compare with; None without one, and where this version is the champion.
         is_current_champion, is_challenger, passed: it is the champion, has the alias, passed the gate.
         judged_now: the gate compared it with the current champion.
+        is_comparing: the comparison is being computed in the background.
         objections: reasons why it can't be approved now, the most urgent first; empty where it can.
 
     Raises:
@@ -45,6 +48,7 @@ class VersionPage:
             self.version = snapshot.version(number)
         except LookupError:
             raise HTTPException(404, f"{snapshot.name} has no version {number}.") from None
+        self.is_comparing = False
         self.is_current_champion = snapshot.is_champion(self.version)
         self.champion = None if self.is_current_champion else snapshot.champion
         self.is_challenger = self.version == snapshot.challenger
@@ -128,6 +132,7 @@ class VersionPage:
         The champion is left out where it was judged on other test images.
 
         Raises:
+            InProgressError: many images are being compared in the background.
             SadclError: scores are missing or damaged.
         """
         registry, session, champion = self._context.registry, self._session, self.champion
@@ -140,9 +145,16 @@ class VersionPage:
 
         def compute() -> dict[str, Any]:
             champion_scores = None if champion is None else registry.scores(session, champion)
-            return compare(registry.scores(session, self.version), champion_scores, threshold)
+            return compare_files(registry.scores(session, self.version), champion_scores, threshold)
 
-        return dict(self._context.cache.value(files.digest_of([FORMAT, threshold, *score_digests]), compute))
+        key, images = files.digest_of([FORMAT, threshold, *score_digests]), metrics.images or 0
+        if images <= MAX_IMMEDIATE:
+            return dict(self._context.cache.value(key, compute))
+        try:
+            return dict(self._context.background.get(key, session.name, compute, f"comparison of {images:,} photos"))
+        except InProgressError:
+            self.is_comparing = True
+            raise
 
     def picture(self, kind: str, index: int, picture: str) -> bytes:
         """A photo, or the attention map of one of the models over it, as JPEG.
