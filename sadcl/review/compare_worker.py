@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ MAX_IMMEDIATE = 2000
 """Most images whose comparison takes a moment."""
 ANSWER = "answer.json"
 LIMITS = confinement.Limits(memory=16 * confinement.GIB, seconds=3600)
+PATIENCE = 10
+"""Steps by which the process yields to others: pages are answered first."""
 LARGEST_ANSWER = 64 * 2**20
 """Bytes that the answer may have; a thousand classes take less than one MiB."""
 
@@ -83,6 +86,7 @@ def main() -> None:
     request = json.loads(sys.stdin.read())
     confinement.confine(confinement.Limits(**request["limits"]))
     processes.end_with_parents()
+    os.nice(PATIENCE)
     version, champion = [*map(Path, request["paths"]), None][:2]
     assert version is not None
     answer: dict[str, Any]
