@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.server.auth.client import AuthServiceClient
 
 from sadcl.accounts import users
 from sadcl.errors import SadclError
@@ -24,20 +23,35 @@ pytestmark = pytest.mark.slow
 WRONG = "a guess that is wrong"
 
 
-@pytest.fixture
-def authenticator(reigning: Team) -> RegistryAuthenticator:  # noqa: F811
-    return RegistryAuthenticator(reigning.root)
+def accounts(team: Team) -> Any:
+    """Client of the server's accounts."""
+    from mlflow.server.auth.client import AuthServiceClient
+
+    return AuthServiceClient(team.address)
 
 
 @pytest.fixture
-def eve(reigning: Team) -> Iterator[str]:  # noqa: F811
+def team(reigning: Team, monkeypatch: pytest.MonkeyPatch) -> Team:  # noqa: F811
+    """The team, whose server the project works with."""
+    monkeypatch.setenv(client.ADDRESS, reigning.address)
+    monkeypatch.chdir(reigning.root)
+    return reigning
+
+
+@pytest.fixture
+def authenticator(team: Team) -> RegistryAuthenticator:
+    return RegistryAuthenticator(team.root)
+
+
+@pytest.fixture
+def eve(team: Team) -> Iterator[str]:
     """An account that tests change."""
-    users.add_account("eve", "reader", password("eve"), reigning.home)
+    users.add_account("eve", "reader", password("eve"), team.home)
     yield "eve"
-    with reigning.acting(ADMIN):
-        names = {account.name for account in users.list_accounts(reigning.home)}
+    with team.acting(ADMIN):
+        names = {account.name for account in users.list_accounts(team.home)}
         if "eve" in names:
-            AuthServiceClient(reigning.address).delete_user("eve")
+            accounts(team).delete_user("eve")
 
 
 def create_page(team: Team, clock: Clock, check: Any) -> Any:
@@ -61,52 +75,52 @@ def test_people_with_the_same_role_have_the_same_rights_and_others_do_not(authen
     assert len({rights[TOM], rights[RITA], rights[REA]}) == 3
 
 
-def test_a_new_role_shows_at_the_next_check(reigning: Team, authenticator: RegistryAuthenticator) -> None:  # noqa: F811
+def test_a_new_role_shows_at_the_next_check(team: Team, authenticator: RegistryAuthenticator) -> None:
     before = authenticator.check(REA, password(REA))
-    with reigning.holding(REA, "reviewer"):
+    with team.holding(REA, "reviewer"):
         during = authenticator.check(REA, password(REA))
     after = authenticator.check(REA, password(REA))
     assert [person.role for person in (before, during, after) if person] == ["reader", "reviewer", "reader"]
 
 
 def test_a_changed_password_and_a_deleted_account_end_the_session_in_seconds(
-    reigning: Team, clock: Clock, eve: str  # noqa: F811
-) -> None:  # fmt: skip
-    browser, accounts = Browser(create_page(reigning, clock, None)), AuthServiceClient(reigning.address)
+    team: Team, clock: Clock, eve: str
+) -> None:
+    browser = Browser(create_page(team, clock, None))
     assert browser.log_in(eve, password(eve)).status_code == 200
-    with reigning.acting(ADMIN):
-        accounts.update_user_password(eve, "another long password")
+    with team.acting(ADMIN):
+        accounts(team).update_user_password(eve, "another long password")
     clock.now += CHECK_INTERVAL
     assert browser.get("/").url.path == "/login"
     assert browser.log_in(eve, password(eve)).status_code == 401
     assert "eve, reader" in text(browser.log_in(eve, "another long password").text)
-    with reigning.acting(ADMIN):
-        accounts.delete_user(eve)
+    with team.acting(ADMIN):
+        accounts(team).delete_user(eve)
     clock.now += CHECK_INTERVAL
     assert browser.get("/").url.path == "/login"
 
 
-def test_pages_are_read_and_people_log_in_while_a_decision_runs(reigning: Team, clock: Clock) -> None:  # noqa: F811
-    number, seen = reigning.train(), list[str]()
+def test_pages_are_read_and_people_log_in_while_a_decision_runs(team: Team, clock: Clock) -> None:
+    number, seen = team.train(), list[str]()
 
     def check(*_: object) -> None:
         browser = Browser(page)
         seen.append(text(browser.log_in(REA, password(REA)).text))
         seen.append(text(browser.get(f"/versions/{number}").text))
 
-    page = create_page(reigning, clock, check)
+    page = create_page(team, clock, check)
     rob = Browser(page)
     rob.log_in(ROB, password(ROB))
     # the check runs in the middle of the promotion, which has logged this process in as rob
-    response = rob.send("/rollback", f"/versions/{number}", action="approve", reason="better")
+    response = rob.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="better")
     assert (response.status_code, "is champion now" in response.text) == (200, True)
     assert [f"{REA}, reader" in page for page in seen] == [True, True]
     assert f"Version {number} of {NAME}" in seen[1]
 
 
-def test_a_log_in_of_its_own_reads_what_the_person_may_read(reigning: Team, tmp_path: Path) -> None:  # noqa: F811
-    with reigning.acting(TOM):  # the process is logged in as another person meanwhile
-        rea, stranger = (PersonalClient(reigning.address, REA, secret) for secret in (password(REA), WRONG))
+def test_a_log_in_of_its_own_reads_what_the_person_may_read(team: Team, tmp_path: Path) -> None:
+    with team.acting(TOM):  # the process is logged in as another person meanwhile
+        rea, stranger = (PersonalClient(team.address, REA, secret) for secret in (password(REA), WRONG))
         version = lookup.list_versions(rea, NAME)[0]
         for name in (artifacts.SCORES, artifacts.model(version)):
             path = artifacts.fetch(rea, version, name, tmp_path, rea.download)
@@ -124,4 +138,3 @@ def test_a_log_in_of_its_own_reads_what_the_person_may_read(reigning: Team, tmp_
         missing = lookup.list_versions(rea, NAME)[0]
         with pytest.raises(SadclError, match="A file of the registry is gone"):
             artifacts.fetch(rea, missing, "evidence/nothing.json", tmp_path, rea.download)
-    assert client.registry_address(reigning.root) == reigning.address
