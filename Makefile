@@ -23,6 +23,7 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.review_load
 
 # Some minutes a format; CASES=2000 for a shorter look.
 CASES ?= 20000

@@ -21,6 +21,9 @@ ADMINISTRATOR = layout.TEAM / "administrator.json"
 LEDGER = layout.TEAM / "ledger.jsonl"
 APP = "sadcl-guard"
 
+LOGIN_CACHE_SECONDS = 30 * 60
+"""Seconds for which the server knows a right log-in again without computing the slow digest of its password. A changed
+password, a deleted account and another administrator take effect at once: MLflow then forgets the account's log-ins."""
 TRAINER, REVIEWER, READER = "trainer", "reviewer", "reader"
 WORKER, VERIFIER = "worker", "verifier"
 """Accounts of this host: the first registers the models of scheduled runs, the second scores and judges versions.
@@ -100,7 +103,7 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
     files.write_text(
         settings,
         f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/accounts.db\n"
-        "admin_username = admin\nauth_cache_ttl_seconds = 60\n"
+        f"admin_username = admin\nauth_cache_ttl_seconds = {LOGIN_CACHE_SECONDS}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
     )
     admin = administrator(root, make=True)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl.accounts import host
 from sadcl.errors import SadclError
-from sadcl.registry import client
-from sadcl.registry.identity import CURRENT_USER, connection, get, get_if_known
+from sadcl.registry import client, mlflow_context
+from sadcl.registry.identity import CURRENT_USER, connection, get
+from sadcl.registry.personal_client import PersonalClient
 
 if TYPE_CHECKING:
     from mlflow.server.auth.client import AuthServiceClient
@@ -82,9 +83,10 @@ def check_login(name: str, password: str, root: Path = Path(".")) -> Account | N
     Raises:
         SadclError: the registry has no accounts, or can't be reached.
     """
-    with client.logged_in_as(name, password), connection(_server(root)):
-        current = get_if_known(CURRENT_USER, root)
-        roles = current and get_if_known(_ROLES_OF, root, username=name)
+    mlflow_context.set_defaults()
+    person = PersonalClient(_server(root), name, password)  # several threads check log-ins at once
+    current = person.get(CURRENT_USER)
+    roles = current and person.get(_ROLES_OF, username=name)
     return _person(current["user"], roles["roles"]) if current and roles else None
 
 

@@ -1,7 +1,7 @@
 """Artifacts of a registered version: downloaded, and compared with the digests that were pinned with it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from sadcl.registry import mlflow_context, schema
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+    from sadcl.registry.personal_client import PersonalClient
 
 PINS = "sadcl.files"
 """Tag of a version: JSON, SHA-256 of each file by name, written when the version is registered."""
@@ -79,7 +81,13 @@ def champion_record(version: "ModelVersion") -> dict[str, str]:
     }
 
 
-def fetch(client: "MlflowClient", version: "ModelVersion", name: str, folder: Path) -> Path:
+def fetch(
+    client: "MlflowClient | PersonalClient",
+    version: "ModelVersion",
+    name: str,
+    folder: Path,
+    download: Callable[[str, Path], Path] | None = None,
+) -> Path:
     """Download one file of a version and compare it with its pin.
 
     Args:
@@ -87,6 +95,7 @@ def fetch(client: "MlflowClient", version: "ModelVersion", name: str, folder: Pa
         version: that the file belongs to.
         name: of ``model``, ``SCORES``, or another name among the pins.
         folder: existing folder for the download.
+        download: downloads an address into a folder; by default MLflow, with the log-in of this process.
 
     Raises:
         SadclError: the file is gone from the registry, or is not the one that was pinned.
@@ -94,7 +103,7 @@ def fetch(client: "MlflowClient", version: "ModelVersion", name: str, folder: Pa
     expected = pins(version).get(name)
     part, _, inner = name.partition("/")
     # downloaded even without a pin: the error then says that the file was added after the registration
-    path = _download(f"{_artifact_uri(client, version, part)}/{inner}", folder)
+    path = _download(f"{_artifact_uri(client, version, part)}/{inner}", folder, download or _download_by_mlflow)
     _compare(version, {name: expected} if expected else {}, {name: files.digest(path)})
     return path
 
@@ -107,19 +116,24 @@ def check_all(client: "MlflowClient", version: "ModelVersion", folder: Path) -> 
     """
     actual: dict[str, str] = {}
     for part in (MODEL, EVIDENCE):
-        downloaded = _download(_artifact_uri(client, version, part), folder / part)
+        downloaded = _download(_artifact_uri(client, version, part), folder / part, _download_by_mlflow)
         actual |= digests(downloaded, part)
     _compare(version, pins(version), actual)
 
 
-def _artifact_uri(client: "MlflowClient", version: "ModelVersion", part: str) -> str:
+def _artifact_uri(client: "MlflowClient | PersonalClient", version: "ModelVersion", part: str) -> str:
     if part == MODEL:
         return str(client.get_model_version_download_uri(version.name, version.version)).rstrip("/")
     return f"{client.get_run(str(version.run_id)).info.artifact_uri}/{part}"
 
 
-def _download(uri: str, folder: Path) -> Path:
+def _download_by_mlflow(uri: str, folder: Path) -> Path:
     from mlflow.artifacts import download_artifacts
+
+    return Path(download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+
+
+def _download(uri: str, folder: Path, download: Callable[[str, Path], Path]) -> Path:
     from mlflow.exceptions import MlflowException
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +141,7 @@ def _download(uri: str, folder: Path) -> Path:
         "A file of the registry is gone", where=uri, fix="Restore its artifacts from a backup, or register again"
     )
     try:
-        return Path(download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+        return download(uri, folder)
     except OSError:
         raise gone from None
     except MlflowException as error:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sadcl.errors import SadclError
 from sadcl.registry import client, mlflow_context
 from sadcl.registry.audit import log
+
+if TYPE_CHECKING:
+    from requests import Response
 
 LEDGER = "/api/2.0/sadcl/ledger"
 """Route of the guarded server that shows its ledger."""
@@ -54,7 +57,16 @@ def get_if_known(path: str, root: Path, **query: str) -> Any:
 
     uri, send = client.registry_address(root), cast(Any, rest_utils).http_request
     login = cast(Any, credentials).get_default_host_creds(uri)
-    response = send(login, path, "GET", params=query, raise_on_status=False)
+    return content(send(login, path, "GET", params=query, raise_on_status=False), path, uri)
+
+
+def content(response: "Response", path: str, uri: str) -> Any:
+    """Content of the server's response to a GET request; None where it does not know the account.
+
+    Raises:
+        NoAccountsError: the server has no such route.
+        SadclError: the server failed.
+    """
     if response.status_code == 401:
         return None
     if response.status_code not in (200, 404):

@@ -8,13 +8,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+    from sadcl.registry.personal_client import PersonalClient
+
 
 def model_uri(version: "ModelVersion") -> str:
     """MLflow's address of a version, ``models:/NAME/VERSION``."""
     return f"models:/{version.name}/{version.version}"
 
 
-def list_versions(client: "MlflowClient", name: str, beginning: bool = False) -> list["ModelVersion"]:
+def list_versions(client: "MlflowClient | PersonalClient", name: str, beginning: bool = False) -> list["ModelVersion"]:
     """All versions of a model, or of every model whose name begins with ``name``."""
     query = f"name LIKE '{name}%'" if beginning else f"name='{name}'"
     entities: list[ModelVersion] = []

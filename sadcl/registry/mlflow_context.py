@@ -33,11 +33,16 @@ one_at_a_time = threading.RLock()
 """Held while MLflow's global state is changed: it belongs to the whole process."""
 
 
+def set_defaults() -> None:
+    """Set the variables of ``DEFAULTS`` for the rest of the process."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
 @contextmanager
 def silence() -> Iterator[None]:
     """Switch off telemetry, warnings and log lines: users of sadcl can't act on them."""
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    set_defaults()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from mlflow.utils.logging_utils import MLFLOW_LOGGING_STREAM

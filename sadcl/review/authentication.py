@@ -1,10 +1,15 @@
 """Authentication of the review page against the registry server."""
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from sadcl.errors import SadclError
+from sadcl.files import digest_of
+
+PERMISSIONS = "/api/3.0/mlflow/users/current/permissions"
+"""Route of MLflow's server that answers to the right credentials only, with all rights of the account."""
 
 
 class Person(Protocol):
@@ -17,6 +22,19 @@ class Person(Protocol):
     @property
     def role(self) -> str:
         """One of trainer, reviewer, reader and administrator."""
+
+    @property
+    def rights(self) -> str:
+        """Digest of all rights in the registry: people with the same rights see the same registry."""
+
+
+@dataclass(frozen=True)
+class ConfirmedPerson:
+    """An account whose credentials the registry confirmed."""
+
+    name: str
+    role: str
+    rights: str
 
 
 class Authenticator(Protocol):
@@ -42,7 +60,8 @@ class RegistryAuthenticator:
     def __init__(self, root: Path) -> None:
         from sadcl.registry import client
 
-        self.root = root
+        self.root, self._address = root, client.registry_address(root)
+        self._confirmed: dict[str, ConfirmedPerson] = {}  # by the name that was typed
         if client.database_file(root) is not None:
             fix = "Run `sadcl up`, which starts it"
             raise SadclError(
@@ -50,13 +69,27 @@ class RegistryAuthenticator:
             )
 
     def check(self, name: str, password: str) -> Person | None:
-        """The account on MLflow's server, or None where name and password do not match."""
-        from sadcl.accounts.users import check_login
+        """The account on MLflow's server, or None where name and password do not match.
 
-        return check_login(name, password, self.root)
+        It asks the server at each call. A role can't change without the rights, so it is looked up where they changed.
+        """
+        from sadcl.accounts.users import check_login
+        from sadcl.registry.personal_client import PersonalClient
+
+        permissions = PersonalClient(self._address, name, password).get(PERMISSIONS)
+        if permissions is None:
+            return None
+        rights, known = digest_of(permissions), self._confirmed.get(name)
+        if known is not None and known.rights == rights:
+            return known
+        account = check_login(name, password, self.root)
+        if account is None:
+            return None
+        self._confirmed[name] = ConfirmedPerson(account.name, account.role, rights)
+        return self._confirmed[name]
 
     def logged_in_as(self, name: str, password: str) -> AbstractContextManager[None]:
-        """Context in which registry calls carry these credentials; one person at a time."""
+        """Context in which MLflow's own functions carry these credentials; one person at a time."""
         from sadcl.registry.client import logged_in_as
 
         return logged_in_as(name, password)

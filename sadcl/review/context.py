@@ -16,6 +16,7 @@ from sadcl.accounts.throttle import LoginThrottle
 from sadcl.registry.promote import Check
 from sadcl.review.after_decision import AfterDecision
 from sadcl.review.authentication import Authenticator
+from sadcl.review.background import BackgroundValues
 from sadcl.review.cache import Cache
 from sadcl.review.gateway import RegistryGateway
 from sadcl.review.sessions import Session, Sessions
@@ -55,6 +56,7 @@ class AppContext:
         self.authenticator, self.clock = authenticator, clock
         self.sessions, self.throttle = Sessions(clock), LoginThrottle(clock)
         self.cache = Cache(root)
+        self.background = BackgroundValues(self.cache, clock)
         self.registry = RegistryGateway(root, authenticator, self.cache, after_decision, check)
         self.thumbnails = Thumbnails(root, self.cache)
         self._templates = _environment()

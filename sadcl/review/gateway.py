@@ -1,16 +1,20 @@
-"""Gateway to the registry: every call carries the credentials of the session's person."""
+"""Gateway to the registry: every call carries the credentials of a person who is logged in."""
 
+import os
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import bounded_json, files, params
 from sadcl.errors import SadclError
-from sadcl.registry.criteria import Acceptance, Criteria, changes, read_acceptance
+from sadcl.registry import artifacts, lookup
+from sadcl.registry.audit import log
+from sadcl.registry.client import connect, database_file, registry_address, registry_exists
+from sadcl.registry.mlflow_context import silence, translate_errors
+from sadcl.registry.personal_client import PersonalClient
 from sadcl.registry.promote import Check
 from sadcl.registry.verified import VerifiedRecord
 from sadcl.review import schemas
@@ -18,37 +22,20 @@ from sadcl.review.after_decision import AfterDecision
 from sadcl.review.authentication import Authenticator
 from sadcl.review.cache import Cache
 from sadcl.review.sessions import Session
-from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, decision_from_log, version_from_mlflow
+from sadcl.review.shared_reads import SharedReads
+from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, decision_from_log, snapshot_from_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+THREADS = 40
+"""Threads in which Starlette answers requests."""
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
 
 
-@dataclass(frozen=True)
-class CriteriaState:
-    """Acceptance criteria as the page shows them.
-
-    Attributes:
-        accepted: the accepted ones; None where nobody has accepted any.
-        project: those of the project.
-        changes: sentences about what differs.
-    """
-
-    accepted: Acceptance | None
-    project: Criteria
-    changes: list[str]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a reviewer has to decide about the criteria of the project."""
-        return self.accepted is None or self.accepted.criteria.digest != self.project.digest
-
-
 class RegistryGateway:
-    """Reads and decides in the registry of a project, as one person at a time.
+    """Reads in the registry of a project as many people at once, and decides as one at a time.
 
     Args:
         root: the project's folder.
@@ -63,53 +50,48 @@ class RegistryGateway:
     ) -> None:
         self.root, self.authenticator, self.cache, self.after_decision = root, authenticator, cache, after_decision
         self._check = check
-        self._lock = threading.RLock()  # MLflow keeps credentials per process, not per thread
+        self._address = registry_address(root)  # now: calls that log in change the environment for moments
+        self._has_accounts = database_file(root) is None
+        self._lock = threading.RLock()  # decisions, and registries in a file: MLflow keeps its settings per process
         self._decision_lock = threading.Lock()  # apart from `_lock`: pages stay readable while a decision runs
+        self._snapshots = SharedReads[RegistrySnapshot]()
         _preload_mlflow()
 
-    def snapshot(self, session: Session) -> RegistrySnapshot:
-        """Read versions and aliases.
+    def arrival(self) -> int:
+        """The present moment, for ``snapshot``."""
+        return self._snapshots.arrival()
+
+    def snapshot(self, session: Session, arrival: int | None = None) -> RegistrySnapshot:
+        """Versions and aliases, read by this person or by one with the same rights.
+
+        Args:
+            session: of the person.
+            arrival: moment after which it was read; by default now.
 
         Raises:
             SadclError: the registry can't be reached, or refuses the credentials.
         """
-        from sadcl.registry import lookup, schema
-        from sadcl.registry.client import registry_exists
-
-        name = params.load("register", path=self.root / params.FILE).register_.name
-        production = schema.production(name)
-        if not registry_exists(self.root):
-            return RegistrySnapshot(name, [], None, None, None)
-        with self._client(session) as client:  # two requests at most: the server checks the password in each
-            versions = [version_from_mlflow(entity) for entity in lookup.list_versions(client, name, beginning=True)]
-            models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
-        candidates, promoted = ([v for v in versions if v.model == model] for model in (name, production))
-        aliases = {(model.name, alias): str(number) for model in models for alias, number in model.aliases.items()}
-
-        def version_with_alias(versions: list[Version], model: str, alias: str) -> Version | None:
-            return next((v for v in versions if v.number == aliases.get((model, alias))), None)
-
-        snapshot = RegistrySnapshot(
-            name,
-            sorted(candidates, key=lambda candidate: -int(candidate.number)),
-            version_with_alias(candidates, name, schema.CHALLENGER),
-            version_with_alias(promoted, production, schema.CHAMPION),
-            version_with_alias(promoted, production, schema.PREVIOUS),
-            next((str(m.tags.get(schema.CRITERIA, "")) for m in models if m.name == production), ""),
-        )
+        moment = self.arrival() if arrival is None else arrival
+        snapshot = self._snapshots.get(session.rights, moment, lambda: self._read_snapshot(session))
         session.snapshot = snapshot
         return snapshot
+
+    def _read_snapshot(self, session: Session) -> RegistrySnapshot:
+        name = params.load("register", path=self.root / params.FILE).register_.name
+        if not self._has_accounts and not registry_exists(self.root):
+            return RegistrySnapshot(name, [], None, None, None)
+        with self._client(session) as client:  # two requests: the server checks log-in and rights in each
+            versions = lookup.list_versions(client, name, beginning=True)
+            models = client.search_registered_models(f"name LIKE '{name}%'", max_results=1000)
+        return snapshot_from_mlflow(name, versions, models)
 
     def last_snapshot(self, session: Session) -> RegistrySnapshot:
         """The snapshot behind the session's last page, to which that page's images belong."""
         return session.snapshot or self.snapshot(session)
 
-    def decisions(self, session: Session) -> list[Decision]:
+    def decisions(self, session: Session) -> list[Decision]:  # noqa: ARG002 - all who log in read the project's log
         """All decisions, the newest first."""
-        from sadcl.registry.audit import log
-
-        with self._logged_in(session):
-            return [decision_from_log(entry) for entry in reversed(log.entries(self.root))]
+        return [decision_from_log(entry) for entry in reversed(log.entries(self.root))]
 
     def pinned_file(self, session: Session, version: Version, name: str) -> Path:
         """Download a file whose digest was pinned when the version was registered.
@@ -117,15 +99,14 @@ class RegistryGateway:
         Raises:
             SadclError: the file is missing, or its digest differs.
         """
-        from sadcl.registry import artifacts
-
         digest = artifacts.pins(version.entity).get(name, "")
         if not _SHA256.fullmatch(digest):
             raise SadclError(f"The version has no digest of {name}", where=_label(version))
 
         def download(folder: Path) -> Path:
             with self._client(session) as client:
-                return artifacts.fetch(client, version.entity, name, folder)
+                download = client.download if isinstance(client, PersonalClient) else None
+                return artifacts.fetch(client, version.entity, name, folder, download)
 
         return self.cache.file(digest, Path(name).name, download)
 
@@ -188,18 +169,6 @@ class RegistryGateway:
 
         return self.cache.file(digest, name, download)
 
-    def criteria(self, session: Session) -> CriteriaState:
-        """The accepted criteria, and how those of the project differ.
-
-        Raises:
-            SadclError: the test photos are not here, or the registry can't be reached.
-        """
-        from sadcl.verification.inputs import load_inputs
-
-        accepted = read_acceptance(self.snapshot(session).accepted)
-        protected = load_inputs(self.root).criteria
-        return CriteriaState(accepted, protected, [] if accepted is None else changes(accepted.criteria, protected))
-
     def accept_criteria(self, session: Session, expected: str, reason: str) -> list[str]:
         """Accept the criteria of the project.
 
@@ -231,14 +200,10 @@ class RegistryGateway:
 
     def scores(self, session: Session, version: Version) -> Path:
         """Path of a version's scores of the test images."""
-        from sadcl.registry import artifacts
-
         return self.pinned_file(session, version, artifacts.SCORES)
 
     def weights(self, session: Session, version: Version) -> Path:
         """Path of a version's model file."""
-        from sadcl.registry import artifacts
-
         return self.pinned_file(session, version, artifacts.model(version.entity))
 
     def approve(self, session: Session, number: int, verdict_digest: str, reason: str, first: bool) -> list[str]:
@@ -331,16 +296,19 @@ class RegistryGateway:
 
     @contextmanager
     def _logged_in(self, session: Session) -> Iterator[None]:
+        """Log this process in as a person, and nobody else meanwhile: decisions call MLflow's own functions."""
         with self._lock, self.authenticator.logged_in_as(session.name, session.password):
             yield
 
     @contextmanager
-    def _client(self, session: Session) -> Iterator["MlflowClient"]:
-
-        from sadcl.registry.client import connect
-
-        with self._logged_in(session), connect(self.root) as client:
-            yield client
+    def _client(self, session: Session) -> Iterator["MlflowClient | PersonalClient"]:
+        """A client that reads: of a server with the person's log-in, and for many people at once."""
+        if self._has_accounts:
+            with translate_errors(self._address):
+                yield PersonalClient(self._address, session.name, session.password)
+        else:
+            with self._logged_in(session), connect(self.root) as client:
+                yield client
 
 
 def _label(version: Version) -> str:
@@ -349,7 +317,6 @@ def _label(version: Version) -> str:
 
 def _preload_mlflow() -> None:
     """Import MLflow at start-up: it takes seconds, which the first request would wait for."""
-    from sadcl.registry import mlflow_context
-
-    with mlflow_context.silence():
+    with silence():
         import mlflow  # noqa: F401
+    os.environ.setdefault("MLFLOW_HTTP_POOL_MAXSIZE", str(THREADS))  # a connection for each thread of the page

@@ -8,8 +8,8 @@ from typing import Any
 
 IDLE_SECONDS, MAX_SECONDS = 30 * 60, 8 * 60 * 60
 """Seconds after which a session ends: since its last request, and since the log-in."""
-CHECK_INTERVAL = 60
-"""Seconds after which the registry confirms the credentials of an active session again."""
+CHECK_INTERVAL = 5
+"""Seconds after which the registry confirms the credentials of a session before it gets anything more."""
 MAX_SESSIONS = 500
 """Most concurrent sessions; a new one replaces the one that was idle longest."""
 
@@ -21,7 +21,7 @@ class Session:
     """A person who is logged in at one browser.
 
     Attributes:
-        name, role: of the account.
+        name, role, rights: of the account.
         password: for calls of the registry; nothing else stores it.
         csrf: token in each form of this session.
         started, last_used, checked: times of the log-in, of the last request and of the registry's last confirmation,
@@ -37,6 +37,7 @@ class Session:
     started: float
     last_used: float
     checked: float
+    rights: str = ""
     csrf: str = field(default_factory=secrets.token_urlsafe, repr=False)
     notices: list[str] = field(default_factory=list)
     snapshot: Any = field(default=None, repr=False)
@@ -65,14 +66,15 @@ class Sessions:
         self._by_token: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def begin(self, name: str, role: str, password: str) -> str:
+    def begin(self, name: str, role: str, password: str, rights: str = "") -> str:
         """Start a session and return its token."""
         now, token = self._clock(), secrets.token_urlsafe(32)
         with self._lock:
             self._drop_ended(now)
             if len(self._by_token) >= MAX_SESSIONS:
                 del self._by_token[min(self._by_token, key=lambda token: self._by_token[token].last_used)]
-            self._by_token[token] = Session(name, role, password, started=now, last_used=now, checked=now)
+            session = Session(name, role, password, started=now, last_used=now, checked=now, rights=rights)
+            self._by_token[token] = session
         return token
 
     def get(self, token: str | None) -> Session | None:
@@ -86,12 +88,18 @@ class Sessions:
             return session
 
     def needs_check(self, session: Session) -> bool:
-        """Whether the credentials need confirmation; True once in ``CHECK_INTERVAL`` seconds."""
-        now = self._clock()
-        if now - session.checked < CHECK_INTERVAL:
-            return False
-        session.checked = now
-        return True
+        """Whether the registry's last confirmation of the credentials is ``CHECK_INTERVAL`` seconds old."""
+        return self._clock() - session.checked >= CHECK_INTERVAL
+
+    def confirm(self, session: Session, role: str, rights: str, since: float) -> None:
+        """Note that the registry confirmed the credentials.
+
+        Args:
+            session: of the credentials.
+            role, rights: of the account.
+            since: when the registry was asked, in the clock's seconds.
+        """
+        session.role, session.rights, session.checked = role, rights, since
 
     def end(self, token: str | None) -> None:
         """Delete a session with its password."""

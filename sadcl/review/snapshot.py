@@ -1,7 +1,7 @@
 """State of the registry, as pages show it: versions and aliases at one moment, and decisions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -80,6 +80,26 @@ class RegistrySnapshot:
         """Whether the champion has the same weights."""
         weights = version.tags.get(schema.WEIGHTS)
         return bool(weights) and self.champion is not None and weights == self.champion.tags.get(schema.WEIGHTS)
+
+
+def snapshot_from_mlflow(name: str, entities: Iterable[Any], models: Iterable[Any]) -> RegistrySnapshot:
+    """Convert MLflow's versions and registered models whose names begin with ``name``."""
+    versions, production = [version_from_mlflow(entity) for entity in entities], schema.production(name)
+    models = list(models)
+    candidates, promoted = ([v for v in versions if v.model == model] for model in (name, production))
+    aliases = {(model.name, alias): str(number) for model in models for alias, number in model.aliases.items()}
+
+    def version_with_alias(versions: list[Version], model: str, alias: str) -> Version | None:
+        return next((v for v in versions if v.number == aliases.get((model, alias))), None)
+
+    return RegistrySnapshot(
+        name,
+        sorted(candidates, key=lambda candidate: -int(candidate.number)),
+        version_with_alias(candidates, name, schema.CHALLENGER),
+        version_with_alias(promoted, production, schema.CHAMPION),
+        version_with_alias(promoted, production, schema.PREVIOUS),
+        next((str(model.tags.get(schema.CRITERIA, "")) for model in models if model.name == production), ""),
+    )
 
 
 def version_from_mlflow(entity: Any) -> Version:

@@ -11,9 +11,11 @@ from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, decision, eligibility, schema, verified
 from sadcl.review import schemas, tables
+from sadcl.review.background import InProgressError
+from sadcl.review.compare_worker import MAX_IMMEDIATE, compare_files
 from sadcl.review.context import AppContext
 from sadcl.review.sessions import Session
-from sadcl.review.side_by_side import FORMAT, compare
+from sadcl.review.side_by_side import FORMAT
 from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, latest_by_version
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ class VersionPage:
         requires_verification: claims of its author are not shown as figures.
         is_verified: the figures of this page are the verifier's; else they are its author's claims.
         false_claims: claims of its author that differ from what was verified.
+        is_comparing: the comparison is being computed in the background.
         objections: reasons why it can't be approved now, the most urgent first; empty where it can.
 
     Raises:
@@ -50,6 +53,7 @@ class VersionPage:
             self.version = snapshot.version(number)
         except LookupError:
             raise HTTPException(404, f"{snapshot.name} has no version {number}.") from None
+        self.is_comparing = False
         self.is_current_champion = snapshot.is_champion(self.version)
         self.champion = None if self.is_current_champion else snapshot.champion
         self.is_challenger = self.version == snapshot.challenger
@@ -139,6 +143,7 @@ class VersionPage:
         The champion is left out where it was judged on other test images.
 
         Raises:
+            InProgressError: many images are being compared in the background.
             SadclError: scores are missing or damaged.
         """
         if self.record is not None and self.is_verified:
@@ -155,22 +160,37 @@ class VersionPage:
 
         def compute() -> dict[str, Any]:
             champion_scores = None if champion is None else registry.scores(session, champion)
-            return compare(registry.scores(session, self.version), champion_scores, threshold)
+            return compare_files(registry.scores(session, self.version), champion_scores, threshold)
 
-        return dict(self._context.cache.value(files.digest_of([FORMAT, threshold, *score_digests]), compute))
+        return self._cached(files.digest_of([FORMAT, threshold, *score_digests]), metrics.images or 0, compute)
 
     def _compare_verified(self, record: verified.VerifiedRecord) -> dict[str, Any]:
         """Compare the scores of both models that the verifier computed on the same photos."""
         registry, session = self._context.registry, self._session
-        threshold = self._read(schemas.Metrics, verified.METRICS, registry.metrics).threshold
+        metrics = self._read(schemas.Metrics, verified.METRICS, registry.metrics)
         names = [name for name in (verified.SCORES, verified.CHAMPION_SCORES) if name in record.files]
         digests = [record.files[name] for name in names]
 
         def compute() -> dict[str, Any]:
             paths = [registry.verified_file(session, record, name) for name in names]
-            return compare(paths[0], paths[1] if paths[1:] else None, threshold)
+            return compare_files(paths[0], paths[1] if paths[1:] else None, metrics.threshold)
 
-        return dict(self._context.cache.value(files.digest_of([FORMAT, threshold, *digests]), compute))
+        return self._cached(files.digest_of([FORMAT, metrics.threshold, *digests]), metrics.images or 0, compute)
+
+    def _cached(self, key: str, images: int, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """A comparison from the cache; of many images it is computed in the background.
+
+        Raises:
+            InProgressError: it is being computed.
+        """
+        if images <= MAX_IMMEDIATE:
+            return dict(self._context.cache.value(key, compute))
+        try:
+            name = self._session.name
+            return dict(self._context.background.get(key, name, compute, f"comparison of {images:,} photos"))
+        except InProgressError:
+            self.is_comparing = True
+            raise
 
     def _read(
         self, schema_: type[schemas.SchemaT], name: str, claimed: Callable[[Session, Version], schemas.SchemaT]

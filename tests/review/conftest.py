@@ -42,6 +42,7 @@ PUBLISHED = {"name": "a paper", "figures": {"mAP": 85.6}}
 class Person:
     name: str
     role: str
+    rights: str = ""
 
 
 class StaticAuthenticator:

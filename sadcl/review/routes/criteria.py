@@ -5,6 +5,7 @@ from fastapi.responses import RedirectResponse
 
 from sadcl.errors import SadclError
 from sadcl.review.context import AppContext, app_context
+from sadcl.review.criteria_state import read_state
 from sadcl.review.routes.decisions import reason_problem, require_reviewer
 from sadcl.review.routes.login import CsrfForm, CurrentSession
 from sadcl.review.sessions import Session
@@ -35,5 +36,6 @@ def accept(request: Request, session: CurrentSession, form: CsrfForm) -> Respons
 
 
 def _page(context: AppContext, session: Session, status: int = 200, reason: str = "", error: str = "") -> Response:
-    state = value_or_message(lambda: context.registry.criteria(session))
+    registry = context.registry
+    state = value_or_message(lambda: read_state(registry.snapshot(session), registry.root))
     return context.render("criteria.html", session, status, state=state, reason=reason, error=error)

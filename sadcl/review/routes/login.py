@@ -22,8 +22,16 @@ class LoginNeededError(Exception):
     """The request has no session, or one that has ended."""
 
 
-def current_session(request: Request) -> Session:
-    """The session of a request; once a minute the registry confirms its credentials.
+async def arrival(request: Request) -> int:
+    """The moment at which a request arrived: a coroutine runs before the request waits for a thread."""
+    return app_context(request).registry.arrival()
+
+
+Arrival = Annotated[int, Depends(arrival)]
+
+
+def current_session(request: Request, _: Arrival) -> Session:
+    """The session of a request; every few seconds the registry confirms its credentials.
 
     Raises:
         LoginNeededError: there is no session, the account was deleted, or its password was changed.
@@ -34,11 +42,12 @@ def current_session(request: Request) -> Session:
     if session is not None:
         with session.check_lock:
             if context.sessions.needs_check(session):
+                since = context.clock()
                 person = context.authenticator.check(session.name, session.password)
                 if person is None:
                     context.sessions.end(token)
                 else:
-                    session.role = person.role
+                    context.sessions.confirm(session, person.role, person.rights, since)
     return _require_session(context, token)
 
 
@@ -101,7 +110,7 @@ def log_in(request: Request, form: PostedForm) -> Response:
     context.throttle.succeeded(name, address, password)
     context.sessions.end(_token(request))
     response = RedirectResponse(_local_path(target), 303)
-    token = context.sessions.begin(person.name, person.role, password)
+    token = context.sessions.begin(person.name, person.role, password, person.rights)
     _set_cookie(request, response, context.cookie, token)
     response.delete_cookie(context.form_cookie)
     return response

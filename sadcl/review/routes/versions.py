@@ -8,7 +8,7 @@ from starlette.background import BackgroundTask
 from sadcl.registry import schema, verified
 from sadcl.review import tables
 from sadcl.review.context import AppContext, app_context
-from sadcl.review.routes.login import CurrentSession
+from sadcl.review.routes.login import Arrival, CurrentSession
 from sadcl.review.sessions import Session
 from sadcl.review.snapshot import RegistrySnapshot, Version, latest_by_version, promotions
 from sadcl.review.version_page import VersionPage, value_or_message, value_or_none
@@ -16,14 +16,17 @@ from sadcl.review.version_page import VersionPage, value_or_message, value_or_no
 RECENT = 10
 """Versions in the list without ``?all=true``."""
 
+REFRESH_SECONDS = 3
+"""Seconds after which a browser loads a page again whose comparison is being computed."""
+
 router = APIRouter()
 
 
 @router.get("/")
-def versions(request: Request, session: CurrentSession, all: bool = False) -> Response:
+def versions(request: Request, arrival: Arrival, session: CurrentSession, all: bool = False) -> Response:
     """Champion, challenger and the other registered versions."""
     context = app_context(request)
-    snapshot, decisions = context.registry.snapshot(session), context.registry.decisions(session)
+    snapshot, decisions = context.registry.snapshot(session, arrival), context.registry.decisions(session)
     shown = snapshot.versions if all else snapshot.versions[:RECENT]
 
     def map_estimate(version: Version) -> tables.Estimate:
@@ -51,12 +54,15 @@ def versions(request: Request, session: CurrentSession, all: bool = False) -> Re
 
 
 @router.get("/versions/{number}")
-def version(request: Request, session: CurrentSession, number: int, sort: str = "name", order: str = "asc") -> Response:
+def version(
+    request: Request, arrival: Arrival, session: CurrentSession, number: int, sort: str = "name", order: str = "asc"
+) -> Response:
     """One version compared with the champion."""
     if sort not in tables.SORTS or order not in tables.ORDERS:
         raise HTTPException(404, "The table can't be sorted like this.")
     context = app_context(request)
-    return show(context, session, context.registry.snapshot(session), number, sort=sort, order=order)
+    snapshot = context.registry.snapshot(session, arrival)
+    return show(context, session, snapshot, number, sort=sort, order=order)
 
 
 def _verdict(context: AppContext, version: Version) -> tuple[str, str]:
@@ -82,10 +88,14 @@ def show(
 ) -> Response:
     """Render the page about a version; after a refused decision with the error and the reason that was typed."""
     page = VersionPage(context, session, snapshot, number)
-    return context.stream(
+    response = context.stream(
         "version.html", session, status, snapshot=snapshot, page=page, sorts=tables.SORTS, sort_rows=tables.sort_rows,
         sort=sort, order=order, reason=reason, error=error,
     )  # fmt: skip
+    # before the first section, since headers can't follow it; reloading a refused decision would lose its reason
+    if isinstance(page.comparison, str) and page.is_comparing and not error:
+        response.headers["refresh"] = str(REFRESH_SECONDS)
+    return response
 
 
 @router.get("/versions/{number}/{kind}/{index}/{picture}.jpg")
@@ -110,8 +120,8 @@ def icon() -> Response:
 
 
 @router.get("/history")
-def history(request: Request, session: CurrentSession) -> Response:
+def history(request: Request, arrival: Arrival, session: CurrentSession) -> Response:
     """All decisions, the newest first."""
     context = app_context(request)
-    snapshot, decisions = context.registry.snapshot(session), context.registry.decisions(session)
+    snapshot, decisions = context.registry.snapshot(session, arrival), context.registry.decisions(session)
     return context.render("history.html", session, snapshot=snapshot, decisions=decisions)
