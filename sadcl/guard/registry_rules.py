@@ -17,12 +17,10 @@ from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
 from sadcl.registry import lookup, schema
 from sadcl.registry.artifacts import PINS
-from sadcl.registry.audit import hash_chain
+from sadcl.registry.audit.replay import TAGS, shortened
 
 PINNED = {PINS, schema.IDENTITY, schema.WEIGHTS, schema.TEST}
 """Tags that identify the content of a version: written when it is registered, and never again."""
-MAX_CHARACTERS = 2000
-"""Characters of a tag that the ledger holds; for a longer one it holds the digest."""
 
 
 def model_created() -> Entry | None:
@@ -95,7 +93,8 @@ def version_created() -> Entry | None:
     # The line is written before MLflow gives the number.
     number = str(mlflow_internals.last_version(request.name) + 1)
     entry = {"what": "version made", "model": request.name, "version": number, "source": request.source}
-    return {**entry, **_verdict_fields(tags)}
+    # With every tag, the digests of its files too: the line's signature covers what the version is.
+    return {**entry, TAGS: {key: shortened(value) for key, value in tags.items()}, **_verdict_fields(tags)}
 
 
 def alias_set() -> Entry | None:
@@ -251,12 +250,7 @@ def _number(version: ModelVersion | None) -> str | None:
 
 
 def _verdict_fields(tags: dict[str, str]) -> Entry:
-    """Verdict of the gate and digests of weights and test data, where they are known."""
+    """Verdict of the gate, its digest, and digests of weights and test data, where they are known."""
     fields = {"verdict": tags.get(schema.VERDICT), "data": tags.get(schema.TEST), "weights": tags.get(schema.WEIGHTS)}
+    fields["verdict_digest"] = tags.get(schema.VERDICT_DIGEST)
     return {key: value for key, value in fields.items() if value}
-
-
-def shortened(value: str | None) -> str | None:
-    """Value of a tag as the ledger holds it."""
-    # A digest still shows whether a value is the one that was written.
-    return value if value is None or len(value) <= MAX_CHARACTERS else hash_chain.digest(value)

@@ -11,6 +11,8 @@ from sadcl.registry.audit import log
 
 LEDGER = "/api/2.0/sadcl/ledger"
 """Route of the guarded server that shows its ledger."""
+BUNDLE = "/api/2.0/sadcl/bundle"
+"""Route of the guarded server that answers with a signed copy of the registry."""
 CURRENT_USER = "/api/2.0/mlflow/users/current"
 
 
@@ -31,7 +33,7 @@ def logged_in(root: Path = Path(".")) -> str | None:
 
 
 def get(path: str, root: Path = Path(".")) -> Any:
-    """Response of the server to a GET request, parsed from JSON; the ledger as text.
+    """Response of the server to a GET request, parsed from JSON; ledger and bundle as text.
 
     Raises:
         NoAccountsError: the server has no such route.
@@ -69,7 +71,7 @@ def get_if_known(path: str, root: Path, **query: str) -> Any:
             where=mlflow_context.shown(uri),
             fix="Start a server with accounts by `sadcl up`",
         )
-    return response.text if path == LEDGER else response.json()
+    return response.content.decode("utf-8", "replace") if path in (LEDGER, BUNDLE) else response.json()
 
 
 class NoAccountsError(SadclError):
