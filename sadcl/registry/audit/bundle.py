@@ -24,8 +24,8 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 LEDGER = "ledger.jsonl"
 """Subject of the head: digest of the ledger's file."""
 
-MAX_BYTES, MAX_LINES = 64 << 20, 500_000
-"""Bounds of a file that is read."""
+MAX_BYTES, MAX_LINES = 32 << 20, 200_000
+"""Bounds of a file that is read; a hostile one of this size takes about 1.2 GB of memory."""
 
 
 class _Strict(BaseModel):

@@ -17,6 +17,7 @@ from sadcl.cli import app
 from sadcl.errors import SadclError
 from sadcl.registry.audit import bundle, bundle_check, hash_chain, signatures
 from sadcl.registry.audit.replay import Model, Version, shortened
+from sadcl.registry.audit.report import of_registry
 from sadcl.registry.audit.signatures import ROOT_INTRODUCED, SERVER
 from sadcl.signing import dsse, keys
 from sadcl.signing.keys import PrivateKey
@@ -115,8 +116,8 @@ def test_a_change_of_any_character_is_refused(registry: Registry) -> None:
     generator = random.Random(1)
     # in a line of each kind every character, elsewhere some
     ends = [match.end() for match in re.finditer(b"\n", text)]
-    dense = {*range(ends[4], ends[5]), *range(ends[-2], ends[-1])}
-    positions = sorted(dense | set(generator.sample(range(len(text)), 300)))
+    dense = {*range(ends[4], ends[5]), *range(ends[-5], ends[-3])}
+    positions = sorted(dense | set(generator.sample(range(len(text)), 200)))
     for position in positions:
         other = bytes([text[position] ^ (1 << generator.randrange(7))])
         changed = text[:position] + other + text[position + 1 :]
@@ -127,7 +128,7 @@ def test_a_change_of_any_character_is_refused(registry: Registry) -> None:
 
 def test_every_cut_is_refused(registry: Registry) -> None:
     text = registry.text().encode()
-    assert [length for length in range(0, len(text), 7) if not problems(text[:length])] == []
+    assert [length for length in range(0, len(text), 29) if not problems(text[:length])] == []
     assert problems(text[:-1]) == ["The last line of copy.jsonl is cut off. Copy the file again, or export it again."]
 
 
@@ -351,6 +352,6 @@ def test_a_file_beyond_the_bounds_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_registry_in_a_file_signs_no_copy(registered: Path, tmp_path: Path) -> None:
-    status, output = audit("--export", str(tmp_path / "copy.jsonl"))
-    assert (status, "nobody signs a copy of it" in output) == (2, True)
+    with pytest.raises(SadclError, match="nobody signs a copy of it"):
+        of_registry(export=tmp_path / "copy.jsonl")
     assert not (tmp_path / "copy.jsonl").exists()
