@@ -1,5 +1,6 @@
 """Commands for the model registry: register, verdict, promote, reject, rollback, audit, sync."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -135,19 +136,38 @@ def rollback(reason: Reason = "") -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def audit() -> None:
+def audit(
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write a signed copy of the registry to a file.", metavar="FILE")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", help="Verify such a copy, without server and project.", metavar="FILE"),
+    ] = None,
+    key: Annotated[
+        str, typer.Option("--key", help="Fingerprint that the server's root key must have.", metavar="FINGERPRINT")
+    ] = "",
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", help="With --bundle: compare the weights files of a folder.", metavar="FOLDER"),
+    ] = None,
+) -> None:
     """Print the audit log of the registry and verify it; exit with 1 if there are problems."""
     from sadcl import pipeline
-    from sadcl.registry.audit import verify
+    from sadcl.registry.audit import report
+    from sadcl.signing.keys import parse_fingerprint
 
-    pipeline.require_project()
-    history = verify.read_history()
-    for line in history.lines:
+    if (files is not None and bundle is None) or (export is not None and bundle is not None):
+        raise typer.BadParameter("--files goes with --bundle, and --export goes without it.")
+    pinned = parse_fingerprint(key) if key else None
+    if bundle is None:
+        pipeline.require_project()
+    result = report.of_bundle(bundle, files, pinned) if bundle is not None else report.of_registry(export, pinned)
+    for line in result.history:
         typer.echo(line)
-    complete = f"The log is complete: it agrees with the registry. Entries: {len(history.lines)}."
-    for problem in history.problems or [complete]:
-        say(problem)
-    raise typer.Exit(1 if history.problems else 0)
+    for line in [*result.notes, *result.conclusion]:
+        say(line)
+    raise typer.Exit(1 if result.problems else 0)
 
 
 @app.command(rich_help_panel=PANEL)

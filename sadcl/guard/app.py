@@ -17,6 +17,7 @@ from sadcl.guard import (
     account_rules,
     artifact_rules,
     authorship,
+    export,
     ledger,
     mlflow_internals,
     permissions,
@@ -54,11 +55,14 @@ def create_app() -> FastAPI:
         outer: FastAPI = mlflow_internals.auth.create_app(flask_app)
         # Before the first request: a new line would hide which one was last.
         recovery.complete_unfinished()
+        with ledger.exclusive():
+            ledger.introduce_root_key()
     authorship.stamp_authors()
     permissions.extend_validators()
     _install_rules(flask_app)
     mark_authenticated(flask_app)
     ledger.add_route(flask_app)
+    export.add_route(flask_app)
     outer.user_middleware.append(Middleware(artifact_rules.UploadMiddleware))  # innermost: behind MLflow's log-in
     # Outermost: a guess must be counted before MLflow checks it, also on routes outside Flask.
     outer.user_middleware.insert(0, Middleware(LoginMiddleware))

@@ -13,11 +13,11 @@ from mlflow.exceptions import MlflowException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sadcl.guard import ledger, mlflow_internals
-from sadcl.guard.entries import shortened
 from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
 from sadcl.registry.artifacts import EVIDENCE
 from sadcl.registry.audit import hash_chain
+from sadcl.registry.audit.replay import shortened
 
 ROUTE = "/mlflow-artifacts/artifacts/"
 WRITTEN = "file written"

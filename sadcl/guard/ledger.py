@@ -1,4 +1,4 @@
-"""Ledger of the server: account, time and content of each change. It only grows."""
+"""Ledger of the server: account, time and content of each change, signed. It only grows."""
 
 import os
 from collections.abc import Iterator
@@ -13,15 +13,19 @@ from mlflow.exceptions import MlflowException
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.guard import mlflow_internals
-from sadcl.registry.audit import hash_chain
+from sadcl.guard.mlflow_internals import Refused
+from sadcl.registry.audit import hash_chain, signatures
+from sadcl.registry.audit.signatures import ACCOUNT, INTRODUCED, PUBLIC_KEY, ROOT_INTRODUCED, SERVER
 from sadcl.registry.identity import LEDGER
+from sadcl.signing.key_folder import KeyFolder
+from sadcl.signing.keys import PrivateKey
 
 Entry = dict[str, Any]
 
 PATH_VARIABLE = "SADCL_LEDGER"
 """Environment of the server: path of the ledger."""
-SERVER = "the server"
-"""Name in the ledger where no account asked for a line."""
+KEYS = "keys"
+"""Folder of the private keys, beside the ledger."""
 
 
 def path() -> Path:
@@ -48,19 +52,22 @@ def exclusive() -> Iterator[None]:
 
 
 def append_entry(entry: Entry, user: str | None = None) -> str:
-    """Append a line in the name of ``user``, by default the present account.
+    """Append a line in the name of ``user``, by default the present account, and sign it with that account's key.
 
     Returns:
         Digest of the line.
 
     Raises:
-        MlflowException: the line can't be written, so the change must not be made.
+        MlflowException: the line can't be written or signed, so the change must not be made.
     """
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    account = mlflow_internals.current_user() if user is None else user
+    # Its lines would look like those of the server itself.
+    if user is None and account == SERVER:
+        raise Refused(f"The name of the account {SERVER} is reserved")
     try:
-        if _is_empty(path()) and mlflow_internals.has_models():  # the file is gone: its first line says so
-            hash_chain.append(path(), {"time": now, "who": SERVER, "what": hash_chain.BEGUN})
-        return hash_chain.append(path(), {"time": now, "who": user or mlflow_internals.current_user(), **entry})
+        if _is_empty(path()) and mlflow_internals.has_models():  # the file is gone: one of its first lines says so
+            _append(SERVER, {"what": hash_chain.BEGUN}, introduce_root_key())
+        return _append(account, entry, introduce_root_key() if account == SERVER else _account_key(account))
     # A ValueError: half of a surrogate pair in a name can't be encoded.
     except (OSError, ValueError, SadclError) as error:
         raise MlflowException(f"The server can't write its ledger, so it changes nothing: {error}") from None
@@ -68,6 +75,45 @@ def append_entry(entry: Entry, user: str | None = None) -> str:
 
 def _is_empty(file: Path) -> bool:
     return not file.exists() or file.stat().st_size == 0
+
+
+def introduce_root_key() -> PrivateKey:
+    """The server's root key; at its first use it is created and introduced by a line.
+
+    Raises:
+        SadclError: the ledger is signed, and its root key is gone.
+    """
+    fingerprint = signatures.introduced(hash_chain.lines(path())).root
+    if fingerprint is None:
+        key = _keys().create()
+        _append(SERVER, {"what": ROOT_INTRODUCED, PUBLIC_KEY: key.public.text}, key)
+        return key
+    known = _keys().find(fingerprint)
+    if known is None:  # with another key nobody could tell this ledger from a forged one
+        raise SadclError(
+            f"The root key {fingerprint} of the ledger is gone", where=_keys().path, fix="Restore it from a backup"
+        )
+    return known
+
+
+def _account_key(account: str) -> PrivateKey:
+    """Key of an account; at its first use it is created and introduced by a line, which the root key signs."""
+    root = introduce_root_key()
+    fingerprint = signatures.introduced(hash_chain.lines(path())).accounts.get(account)
+    key = None if fingerprint is None else _keys().find(fingerprint)
+    if key is None:
+        key = _keys().create()
+        _append(SERVER, {"what": INTRODUCED, ACCOUNT: account, PUBLIC_KEY: key.public.text}, root)
+    return key
+
+
+def _append(account: str, entry: Entry, key: PrivateKey) -> str:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return hash_chain.append(path(), {"time": now, "who": account, **entry}, signatures.signer(key))
+
+
+def _keys() -> KeyFolder:
+    return KeyFolder(path().with_name(KEYS))
 
 
 def add_route(app: Flask) -> None:

@@ -1,6 +1,6 @@
 """MLflow's private functions and tables that the guard uses: nowhere else, since another release may move them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from flask import g
@@ -126,6 +126,18 @@ def version_with_alias(name: str, alias: str) -> ModelVersion | None:
     return entity
 
 
+def models_with_aliases() -> dict[str, dict[str, str]]:
+    """Version numbers by alias, of each registered model."""
+    models = _all_pages(lambda token: _registry().search_registered_models(page_token=token))
+    return {str(model.name): {alias: str(number) for alias, number in model.aliases.items()} for model in models}
+
+
+def versions(name: str) -> list[ModelVersion]:
+    """All versions of a registered model, without deleted ones."""
+    pages = _all_pages(lambda token: _registry().search_model_versions(f"name='{name}'", page_token=token))
+    return list(pages)
+
+
 def last_version(name: str) -> int:
     """Highest version number of a model, deleted versions included (MLflow counts on from it); 0 without versions."""
     with _registry().ManagedSessionMaker() as session:
@@ -178,6 +190,16 @@ def artifact_locations() -> tuple[list[str], dict[str, str]]:
     authors = {uri: author or "" for uri, author in run_rows if uri}
     # MLflow serves a version from its storage location; older versions have only their source.
     return [location or source or "" for location, source, _ in rows], authors
+
+
+def _all_pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _registry() -> Any:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from sadcl.guard import ledger, mlflow_internals
-from sadcl.guard.entries import shortened
 from sadcl.guard.ledger import Entry
 from sadcl.registry.audit import hash_chain
+from sadcl.registry.audit.replay import shortened
+from sadcl.registry.audit.signatures import INTRODUCED, ROOT_INTRODUCED
 
 
 def complete_unfinished() -> None:
@@ -16,9 +17,12 @@ def complete_unfinished() -> None:
     with ledger.exclusive():
         # A half-written line was never a line, so its change was never made either.
         lines = hash_chain.lines(ledger.path())
+        # The line about the change may need a key, whose own line then stands between the two.
+        while lines and hash_chain.parse(lines[-1:], ledger.path())[0]["what"] in (INTRODUCED, ROOT_INTRODUCED):
+            lines.pop()
         last = hash_chain.parse(lines[-1:], ledger.path())
         if last and not _is_applied(last[0]):
-            ledger.append_entry({"what": hash_chain.NOT_DONE, "line": hash_chain.digests(lines[-1:])[0]}, ledger.SERVER)
+            ledger.append_entry({"what": hash_chain.NOT_DONE, "line": hash_chain.digests(lines[-1:])[0]}, SERVER)
 
 
 def _is_applied(entry: Entry) -> bool:

@@ -20,11 +20,11 @@ from sadcl.guard import (
     run_rules,
     verification_rules,
 )
-from sadcl.guard.entries import shortened
 from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
 from sadcl.registry import lookup, schema
 from sadcl.registry.artifacts import PINS
+from sadcl.registry.audit.replay import TAGS, shortened
 
 PINNED = {PINS, schema.IDENTITY, schema.WEIGHTS, schema.TEST}
 """Tags that identify the content of a version: written when it is registered, and never again."""
@@ -120,7 +120,8 @@ def version_created() -> Entry | None:
     # The line is written before MLflow gives the number.
     number = str(mlflow_internals.last_version(request.name) + 1)
     entry = {"what": "version made", "model": request.name, "version": number, "source": request.source}
-    return {**entry, **_verdict_fields(tags)}
+    # With every tag, the digests of its files too: the line's signature covers what the version is.
+    return {**entry, TAGS: {key: shortened(value) for key, value in tags.items()}, **_verdict_fields(tags)}
 
 
 def alias_set() -> Entry | None:
@@ -277,6 +278,7 @@ def _number(version: ModelVersion | None) -> str | None:
 
 
 def _verdict_fields(tags: dict[str, str]) -> Entry:
-    """Verdict of the gate and digests of weights and test data, where they are known."""
+    """Verdict of the gate, its digest, and digests of weights and test data, where they are known."""
     fields = {"verdict": tags.get(schema.VERDICT), "data": tags.get(schema.TEST), "weights": tags.get(schema.WEIGHTS)}
+    fields["verdict_digest"] = tags.get(schema.VERDICT_DIGEST)
     return {key: value for key, value in fields.items() if value}

@@ -1,5 +1,6 @@
 """Rules on runs, logged models and experiments.
 
+from sadcl.registry.audit.replay import shortened
 Only the author of a registered version writes into its run, and the ledger gets a line. Other runs have no rule and no
 line: a training that logs its curves would fill the ledger.
 """
@@ -11,9 +12,9 @@ from flask import request as http_request
 from mlflow.protos import service_pb2 as tracking
 
 from sadcl.guard import mlflow_internals
-from sadcl.guard.entries import shortened
 from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
+from sadcl.registry.audit.replay import shortened
 
 
 def source_runs(request: Any) -> set[str]:

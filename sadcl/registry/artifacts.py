@@ -54,7 +54,7 @@ def read_pins(tags: Mapping[str, str]) -> dict[str, str] | None:
     try:
         value = json.loads(tags[PINS])
         return {str(name): str(digest) for name, digest in value.items()}
-    except (KeyError, ValueError, AttributeError):
+    except (KeyError, ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LEDGER = "/api/2.0/sadcl/ledger"
 """Route of the guarded server that shows its ledger."""
+BUNDLE = "/api/2.0/sadcl/bundle"
+"""Route of the guarded server that answers with a signed copy of the registry."""
 CURRENT_USER = "/api/2.0/mlflow/users/current"
 
 
@@ -34,7 +36,7 @@ def logged_in(root: Path = Path(".")) -> str | None:
 
 
 def get(path: str, root: Path = Path(".")) -> Any:
-    """Response of the server to a GET request, parsed from JSON; the ledger as text.
+    """Response of the server to a GET request, parsed from JSON; ledger and bundle as text.
 
     Raises:
         NoAccountsError: the server has no such route.
@@ -81,7 +83,7 @@ def content(response: "Response", path: str, uri: str) -> Any:
             where=mlflow_context.shown(uri),
             fix="Start a server with accounts by `sadcl up`",
         )
-    return response.text if path == LEDGER else response.json()
+    return response.content.decode("utf-8", "replace") if path in (LEDGER, BUNDLE) else response.json()
 
 
 class NoAccountsError(SadclError):

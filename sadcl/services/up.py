@@ -14,6 +14,7 @@ from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.registry import client
+from sadcl.registry.audit import hash_chain, signatures
 from sadcl.services.dashboards import end_on_signals, ignore_signals, optuna_command, prefect_command, prefect_settings
 from sadcl.services.group import (
     OPTUNA,
@@ -151,6 +152,8 @@ def _print_next_steps(root: Path, addresses: dict[str, str], is_first_start: boo
     if is_first_start:
         say(f"The administrator's name and password are in {root / host.ADMINISTRATOR}.")
         say("Add an account for each person: sadcl user add NAME --role trainer|reviewer|reader")
+    root_key = signatures.introduced(hash_chain.lines(root / host.LEDGER)).root
+    say(f"Root key of the registry's signatures, to pin by `sadcl audit --key`: {root_key}")
     say("To use these servers from another shell:")
     for variable, value in {**addresses, processes.PREFECT_LOGIN: '"$(sadcl user prefect)"'}.items():
         say(f"  export {variable}={value}")

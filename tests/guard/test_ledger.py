@@ -1,18 +1,21 @@
 """The server's ledger held against the registry and the project: what was changed behind its back is found."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from sadcl import files, layout
 from sadcl.accounts import host
-from sadcl.registry import schema
-from sadcl.registry.audit import hash_chain, log, verify
-from tests.guard.conftest import NAME, PRODUCTION, REA, ROB, TOM, Team
+from sadcl.cli import app
+from sadcl.registry import artifacts, client, identity, schema
+from sadcl.registry.audit import hash_chain, log, report, signatures, verify
+from tests.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, ROB, TOM, Team
 
 pytestmark = pytest.mark.slow
 
@@ -122,3 +125,65 @@ def test_an_alias_moved_in_the_database_is_found(reigning: Team) -> None:
         finally:
             database.execute(f"UPDATE registered_model_aliases SET version = {held} WHERE {where}")
             database.commit()
+
+
+def audit(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["audit", *words])
+    return result.exit_code, result.output
+
+
+def test_every_line_is_signed_by_the_account_that_acted(reigning: Team) -> None:
+    with reigning.acting(REA):
+        history = verify.read_history()
+    assert f"{len(reigning.ledger())} lines of the server's ledger are signed." in history.signatures[-1]
+    assert {line["who"] for line in reigning.ledger()} >= {TOM, RITA, ADMIN, "the server"}
+    created = [line for line in reigning.ledger() if line["what"] == "version made"]
+    assert [line for line in created if artifacts.PINS not in line["tags"]] == []
+    assert any(line["what"] == "alias set" and line["verdict_digest"] for line in reigning.ledger())
+
+
+def test_a_copy_is_verified_without_the_server(reigning: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, weights = tmp_path / "copy.jsonl", tmp_path / "weights"
+    with reigning.acting(REA):
+        exported = report.of_registry(export=path)
+    assert exported.conclusion == [f"The copy is whole. Entries: {len(exported.history)}."]
+    shutil.copytree(reigning.root / layout.CHAMPION_FOLDER, weights)
+    monkeypatch.delenv(client.ADDRESS)
+    monkeypatch.chdir(tmp_path)
+    root = signatures.introduced(path.read_bytes().split(b"\n")).root
+    status, output = audit("--bundle", str(path), "--key", str(root), "--files", str(weights))
+    assert (status, "(champion)" in output) == (0, True), output
+    secrets = [reigning.secret(name) for name in (ADMIN, TOM, RITA)]
+    assert [secret for secret in secrets if secret in path.read_text()] == []
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if b"champion" not in line))
+    status, output = audit("--bundle", str(path), "--key", str(root))
+    assert (status, "does not follow from line" in output) == (1, True), output
+
+
+def test_a_copy_needs_a_log_in(reigning: Team) -> None:
+    assert reigning.ask(NOBODY, "GET", identity.BUNDLE).status_code == 401
+    assert reigning.ask(REA, "GET", identity.BUNDLE).status_code == 200
+
+
+def test_a_pinned_key_is_held_against_the_running_server(reigning: Team) -> None:
+    with reigning.acting(REA):
+        assert any("not the pinned" in problem for problem in verify.read_history(pinned="0" * 64).problems)
+
+
+def test_a_tag_changed_in_the_database_is_found(reigning: Team) -> None:
+    with closing(sqlite3.connect(reigning.home / layout.TEAM / "mlflow.db")) as database:
+        where = f"name = '{NAME}' AND version = 1 AND key = '{schema.VERDICT}'"
+        database.execute(f"UPDATE model_version_tags SET value = 'fail' WHERE {where}")
+        database.commit()
+        try:
+            assert f"The tag {schema.VERDICT} of models:/{NAME}/1 is not the one" in " ".join(problems(reigning))
+        finally:
+            database.execute(f"UPDATE model_version_tags SET value = 'pass' WHERE {where}")
+            database.commit()
+    assert problems(reigning) == []
+
+
+def test_a_line_written_past_the_server_is_found(reigning: Team, ledger: Path) -> None:
+    hash_chain.append(ledger, {"time": "2026", "who": TOM, "what": "account made", "username": "eve"})
+    assert f"Line {len(reigning.ledger())} of the server's ledger has no signature" in " ".join(problems(reigning))

@@ -7,7 +7,7 @@ a digest of its lines is stored elsewhere.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,14 +16,21 @@ from sadcl.errors import SadclError
 
 BEFORE = "before"
 """Key of the previous line's digest."""
+SIGNATURE = "signature"
+"""Key of the signature of all else in a line."""
 NOT_DONE = "not done"
 """Action of a line about an earlier line whose change failed."""
 BEGUN = "ledger begun"
 """Action of the first line of a ledger that was begun although its registry has models."""
 
 
-def append(path: Path, entry: Mapping[str, Any]) -> str:
+def append(path: Path, entry: Mapping[str, Any], sign: Callable[[bytes], Mapping[str, str]] | None = None) -> str:
     """Append a line to the chain; it is on the disk when this returns.
+
+    Args:
+        path: the file.
+        entry: content of the line.
+        sign: called with the line; its result becomes the line's signature. None leaves the line unsigned.
 
     Returns:
         The digest of the new line.
@@ -36,12 +43,19 @@ def append(path: Path, entry: Mapping[str, Any]) -> str:
         # read under the lock: of two writers, the second follows on the first one's line
         lines = _whole_lines(file)
         parse(lines[-1:], path)
-        line = json.dumps({**entry, BEFORE: _last_digest(lines)}, sort_keys=True, ensure_ascii=False).encode()
+        # before the signature: it covers the position of the line too
+        chained = {**entry, BEFORE: _last_digest(lines)}
+        line = encode(chained if sign is None else {**chained, SIGNATURE: sign(encode(chained))})
         file.write(line + b"\n")
         file.flush()
         # flushed to the disk: the guard makes the change only after this, so that none is ever missing in the ledger
         os.fsync(file.fileno())
     return hashlib.sha256(line).hexdigest()
+
+
+def encode(entry: Mapping[str, Any]) -> bytes:
+    """Line of an entry, without its end; equal entries have equal lines."""
+    return json.dumps(entry, sort_keys=True, ensure_ascii=False).encode()
 
 
 def lines(path: Path) -> list[bytes]:
@@ -62,7 +76,7 @@ def parse(lines: list[bytes], where: object) -> list[dict[str, Any]]:
     """
     try:
         values = [json.loads(line) for line in lines]
-    except ValueError:
+    except (ValueError, RecursionError):
         values = [None]
     if not all(isinstance(value, dict) for value in values):
         raise SadclError("A line of the audit log is not JSON", where=where, fix="Restore the file with git")
@@ -78,10 +92,14 @@ def broken(lines: list[bytes], where: object) -> list[int]:
 
 def done(lines: list[bytes], where: object) -> list[dict[str, Any]]:
     """Entries whose change was made, without those about changes that failed."""
-    entries = parse(lines, where)
+    return without_failed(zip(parse(lines, where), digests(lines), strict=True))
+
+
+def without_failed(entries: Iterable[tuple[dict[str, Any], str]]) -> list[dict[str, Any]]:
+    """Entries whose change was made, of entries with the digests of their lines."""
+    pairs = list(entries)
     # the file is only appended to, so a change that failed is revoked by a later line
-    undone = {entry["line"] for entry in entries if entry.get("what") == NOT_DONE}
-    pairs = zip(entries, digests(lines), strict=True)
+    undone = {entry.get("line") for entry, _ in pairs if entry.get("what") == NOT_DONE}
     return [entry for entry, digest in pairs if digest not in undone and entry.get("what") != NOT_DONE]
 
 

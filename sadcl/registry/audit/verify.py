@@ -1,9 +1,6 @@
 """Verification of the audit log and the ledger against the registry."""
 
-import json
-import re
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sadcl import files, layout, params
 from sadcl.progress import printable
 from sadcl.registry import artifacts, decision, identity, lookup, schema
-from sadcl.registry.audit import clock, hash_chain
+from sadcl.registry.audit import bundle, clock, hash_chain, replay, signatures
+from sadcl.registry.audit.sentences import sentence
 from sadcl.registry.client import connect, database_file, registry_exists
 
 if TYPE_CHECKING:
@@ -21,11 +19,8 @@ Entry = dict[str, Any]
 LEDGER = "the server's ledger"
 """Name of the ledger in messages."""
 TAGGED = "tag set"
-SUBJECT_FIELDS = ("model", "version", "experiment", "username")
 SECONDS = len("2026-01-01T00:00:00")
 """Length of a time down to seconds: the ledger's has milliseconds, the project's log has none."""
-OMITTED = ("time", "who", "what", "from", "to", "weights", hash_chain.BEFORE)
-"""Fields that a sentence shows elsewhere, or omits."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +30,12 @@ class History:
     Attributes:
         lines: a sentence for each change, oldest first.
         problems: lines that were edited, deleted, forged or cut off; empty where the logs are complete.
+        signatures: what is signed, and with which root key.
     """
 
     lines: list[str]
     problems: list[str]
+    signatures: list[str] = field(default_factory=list)
 
 
 def newest(root: Path = Path(".")) -> str:
@@ -52,8 +49,12 @@ def newest(root: Path = Path(".")) -> str:
     return hash_chain.digests(lines[-1:])[0] if lines else ""
 
 
-def read_history(root: Path = Path(".")) -> History:
+def read_history(root: Path = Path("."), pinned: str | None = None) -> History:
     """Read the whole history, and verify it against the registry and data/champion.json.
+
+    Args:
+        root: the project's folder.
+        pinned: fingerprint that the server's root key must have; None accepts any key.
 
     Raises:
         SadclError: the registry can't be reached, or a line is not JSON.
@@ -64,9 +65,13 @@ def read_history(root: Path = Path(".")) -> History:
     problems = _broken(lines, str(layout.AUDIT_LOG))
     if ledger is None:
         entries = decided
+        notes = [f"{layout.AUDIT_LOG} is not signed: this registry has no server that knows accounts."]
+        problems += [] if pinned is None else ["This registry has no root key that could be the pinned one."]
     else:
         entries = hash_chain.done(ledger, LEDGER)
-        problems += _broken(ledger, LEDGER)
+        report = signatures.verify(enumerate(ledger, 1), LEDGER)
+        notes = _signed(report)
+        problems += [*_pinned(report, pinned), *report.problems, *_changed_in_registry(root)]
         problems += [
             f"The server's ledger begins at {entry['time']}, when the registry had models: earlier lines are missing."
             for entry in entries
@@ -77,8 +82,8 @@ def read_history(root: Path = Path(".")) -> History:
     problems += _forged(root, decided, None if ledger is None else entries)
     problems += [] if ledger is None else _missing_in_ledger(decided, entries)
     # tags and reasons are other people's words
-    sentences = [_sentence(entry) + note for entry, note in zip(entries, clock.notes(entries), strict=True)]
-    return History(list(map(printable, sentences)), list(map(printable, problems)))
+    sentences = [sentence(entry) + note for entry, note in zip(entries, clock.notes(entries), strict=True)]
+    return History(list(map(printable, sentences)), list(map(printable, problems)), notes)
 
 
 def _ledger(root: Path) -> list[bytes] | None:
@@ -91,6 +96,29 @@ def _ledger(root: Path) -> list[bytes] | None:
             return hash_chain.split(identity.get(identity.LEDGER, root).encode())
         except identity.NoAccountsError:
             return None
+
+
+def _signed(report: signatures.LedgerReport) -> list[str]:
+    if report.root is None:
+        return ["No line of the server's ledger is signed; a server that is started now signs the next ones."]
+    signed = f"{report.signed} lines of the server's ledger are signed. Root key: {report.root.fingerprint}."
+    return [*signatures.unsigned_note(report.unsigned), signed]
+
+
+def _pinned(report: signatures.LedgerReport, pinned: str | None) -> list[str]:
+    actual = None if report.root is None else report.root.fingerprint
+    return [] if pinned in (None, actual) else [f"The root key of {LEDGER} is {actual}, not the pinned {pinned}."]
+
+
+def _changed_in_registry(root: Path) -> list[str]:
+    """Versions, tags and aliases that do not follow from the ledger, at one moment on the server."""
+    try:
+        with connect(root):
+            content = bundle.parse(identity.get(identity.BUNDLE, root).encode(), LEDGER)
+    except identity.NoAccountsError:  # an older server
+        return []
+    entries = hash_chain.done([line for _, line in content.ledger], LEDGER)
+    return replay.compare(replay.replay(entries), bundle.models(content)).problems
 
 
 def _broken(lines: list[bytes], where: str) -> list[str]:
@@ -201,30 +229,6 @@ def _moved(production: str, champion: str | None, decided: list[Entry], ledger: 
         f"The champion of {production} is {_version(last)} in the log, but {_version(champion)} in the registry: "
         "the alias was moved without the log."
     ]
-
-
-def _sentence(entry: Entry) -> str:
-    """Line of the ledger or of the project's log as a sentence."""
-    if "action" in entry:
-        action = f"{entry['action']} {entry.get('challenger')}"
-        action += f" as {entry['model']} version {entry['to']}" if entry.get("to") else ""
-        return f"{entry.get('time')}  {entry.get('user')}: {action}: {entry.get('reason')}"
-    subject = " ".join(str(entry[key]) for key in SUBJECT_FIELDS if entry.get(key))
-    details = [f"{key} {_short(value)}" for key, value in entry.items() if key not in {*SUBJECT_FIELDS, *OMITTED}]
-    step = [f"from {_short(entry['from'])} to {_short(entry['to'])}"] if {"from", "to"} <= entry.keys() else []
-    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join([subject, *details, *step])}"
-
-
-def _short(value: Any) -> str:
-    """Short form of a value: the beginning of a digest, the reason of a decision, 60 characters of another text."""
-    if value is None:
-        return "nothing"
-    text = str(value)
-    if re.fullmatch(r"[0-9a-f]{64}", text):
-        return text[:12]
-    with suppress(ValueError, KeyError, TypeError):
-        text = str(json.loads(text)["reason"])
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _version(number: str | None) -> str:

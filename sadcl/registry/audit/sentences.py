@@ -1,0 +1,40 @@
+"""Lines of the ledger and of the project's log as sentences."""
+
+import json
+import re
+from contextlib import suppress
+from typing import Any
+
+from sadcl.registry.audit import hash_chain
+
+Entry = dict[str, Any]
+SUBJECT_FIELDS = ("model", "version", "experiment", "username", "account")
+OMITTED = (
+    "time", "who", "what", "from", "to", "weights", "verdict_digest", "tags", "public_key", hash_chain.BEFORE,
+    hash_chain.SIGNATURE,
+)  # fmt: skip
+"""Fields that a sentence shows elsewhere, or omits."""
+
+
+def sentence(entry: Entry) -> str:
+    """Line of the ledger or of the project's log as a sentence."""
+    if "action" in entry:
+        action = f"{entry['action']} {entry.get('challenger')}"
+        action += f" as {entry.get('model')} version {entry['to']}" if entry.get("to") else ""
+        return f"{entry.get('time')}  {entry.get('user')}: {action}: {entry.get('reason')}"
+    subject = " ".join(str(entry[key]) for key in SUBJECT_FIELDS if entry.get(key))
+    details = [f"{key} {_short(value)}" for key, value in entry.items() if key not in {*SUBJECT_FIELDS, *OMITTED}]
+    step = [f"from {_short(entry['from'])} to {_short(entry['to'])}"] if {"from", "to"} <= entry.keys() else []
+    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join([subject, *details, *step])}"
+
+
+def _short(value: Any) -> str:
+    """Short form of a value: the beginning of a digest, the reason of a decision, 60 characters of another text."""
+    if value is None:
+        return "nothing"
+    text = str(value)
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        return text[:12]
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
+        text = str(json.loads(text)["reason"])
+    return text if len(text) <= 60 else f"{text[:57]}..."
