@@ -6,7 +6,7 @@ from sadcl.guard import ledger, mlflow_internals
 from sadcl.guard.ledger import Entry
 from sadcl.registry.audit import hash_chain
 from sadcl.registry.audit.replay import shortened
-from sadcl.registry.audit.signatures import INTRODUCED, ROOT_INTRODUCED
+from sadcl.registry.audit.signatures import INTRODUCED, ROOT_INTRODUCED, SERVER
 
 
 def complete_unfinished() -> None:

@@ -1,6 +1,5 @@
 """Rules on runs, logged models and experiments.
 
-from sadcl.registry.audit.replay import shortened
 Only the author of a registered version writes into its run, and the ledger gets a line. Other runs have no rule and no
 line: a training that logs its curves would fill the ledger.
 """
