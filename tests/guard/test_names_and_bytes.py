@@ -292,7 +292,7 @@ def test_a_trainer_registers_no_decision(reigning: Team) -> None:
     sent = {"name": NAME, "source": f"models:/{NAME}/1", "tags": [{"key": schema.DECISION, "value": json.dumps({})}]}
     answer = reigning.ask(TOM, "POST", f"{API}/mlflow/model-versions/create", json=sent)
     assert answer.status_code == 403
-    assert "written by a decision" in answer.json()["message"]
+    assert "written by a reviewer" in answer.json()["message"]
 
 
 def test_a_trainer_drops_what_was_not_registered_and_only_that(reigning: Team) -> None:

@@ -72,7 +72,7 @@ def test_register_promote_use_and_go_back(project: Path, stages: Callable[..., N
     files.write_json("data/champion.json", None)
     assert sync() is True
     assert sync() is False
-    assert not (project / ".sadcl/mlartifacts").exists()
+    assert not any((project / ".sadcl/mlartifacts").rglob("*"))
 
 
 @pytest.mark.slow
