@@ -68,7 +68,7 @@ def describe_registry(root: Path = Path(".")) -> list[str]:
         lines = ["There is no champion yet."]
     else:
         lines = [f"data/champion.json names {file['name']} version {file['version']}, which is not in this registry."]
-    return [*lines, _challenger(challenger), *_team(root)]
+    return [*lines, _challenger(challenger), *_newest(state), *_team(root)]
 
 
 def _champion(version: dict[str, Any]) -> str:
@@ -81,7 +81,21 @@ def _challenger(version: dict[str, Any] | None) -> str:
     if version is None:
         return "There is no challenger."
     name = f"{version['name']} version {version['version']}"
-    return f"Challenger: {name}, mAP {version['mAP']}, verdict {version['verdict']}, since {version['since']}."
+    basis = "verified" if version["verified"] else "its author's claim, not verified yet"
+    return (
+        f"Challenger: {name}, mAP {version['mAP']}, verdict {version['verdict']} ({basis}), since {version['since']}."
+    )
+
+
+def _newest(state: dict[str, Any]) -> list[str]:
+    """The newest version, where it is neither challenger nor champion."""
+    version, champion, challenger = state["newest"], state["champion"], state["challenger"]
+    if version is None or (challenger is not None and challenger["version"] == version["version"]):
+        return []
+    if champion is not None and champion["source"] == f"models:/{version['name']}/{version['version']}":
+        return []
+    words = f": {version['words']}".rstrip(".") if version["words"] else ""
+    return [f"Newest version: {version['name']} version {version['version']}, verdict {version['verdict']}{words}."]
 
 
 def _team(root: Path) -> list[str]:

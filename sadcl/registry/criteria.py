@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LARGEST = 5000
 """Characters that MLflow keeps of a registered model's tag."""
+FIRST = ("kind", "metric", "at_least", "at_most")
+"""Settings of a rule that a sentence begins with."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Criteria:
     labels: str
     shards: str
     positives: dict[str, int]
+
+    @property
+    def rule_texts(self) -> list[str]:
+        """Each rule on one line."""
+        return [_rule_text(rule) for rule in self.rules]
 
     @property
     def digest(self) -> str:
@@ -145,9 +152,12 @@ def _changes(before: Criteria, after: Criteria) -> Iterator[str]:
 
 
 def _rule_text(rule: Any) -> str:
-    """A rule on one line."""
-    # sorted: a rule that was read from the registry has its settings in another order
-    return ", ".join(f"{name} {value}" for name, value in sorted(rule.items())) if isinstance(rule, dict) else str(rule)
+    """A rule on one line: its kind and metric first, the rest by name."""
+    if not isinstance(rule, dict):
+        return str(rule)
+    rest = [(name, rule[name]) for name in sorted(rule) if name not in FIRST and rule[name] not in (0, None)]
+    pairs = [(name, rule[name]) for name in FIRST if name in rule] + rest
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in pairs)
 
 
 def _label_change(before: Mapping[str, int], after: Mapping[str, int]) -> str:

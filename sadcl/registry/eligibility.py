@@ -14,6 +14,7 @@ Tags = Mapping[str, str]
 BEING_JUDGED, VERDICT_CHANGED, REJECTED = "being judged", "verdict changed", "rejected"
 IS_CHAMPION, NOT_PASSED, OUTDATED, CONTRADICTORY = "is champion", "not passed", "outdated", "contradictory"
 NOT_VERIFIED, CRITERIA_OPEN, FOREIGN_CODE = "not verified", "criteria open", "foreign code"
+FALSE_CLAIM = "false claim"
 
 WAIT = "Wait until the verifier has scored it: `sadcl status` shows how far it is"
 REGISTER_AGAIN = "Ask the person who registered it to run `dvc repro` and `sadcl register`, which judge it again"
@@ -96,6 +97,9 @@ def _verification(
         yield Objection(NOT_VERIFIED, "The acceptance criteria have changed since this version was verified", WAIT)
     if record.champion != _weights(champion):
         yield Objection(NOT_VERIFIED, "The champion has changed since this version was verified", WAIT)
+    if record.verdict != verified.ERROR and verified.has_false_map(candidate, record):
+        sentence = f"Its author claims an mAP of {candidate.get(schema.MAP)}, and {record.mAP} was verified"
+        yield Objection(FALSE_CLAIM, sentence, "Ask the person who registered it how that came about")
     if not record.passed:
         sentence = f"The verified verdict is {record.verdict}: {record.words}".rstrip(".")
         yield Objection(NOT_PASSED, sentence, "Only a version that passed the gate can be promoted")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import layout, params
 from sadcl.evaluation.gate import champion
-from sadcl.registry import decision, lookup, schema
+from sadcl.registry import decision, lookup, schema, verified
 from sadcl.registry.client import connect, registry_exists
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
 
     Returns:
         ``name``; ``champion``, ``previous`` and ``challenger``, each None or a dictionary with name, version,
-        mAP, verdict, since, by, reason; ``file``: the champion that data/champion.json names, or None.
+        source, mAP, verdict, words, verified, since, by, reason; ``newest``, the newest registered version in the same
+        form; ``file``: the champion that data/champion.json names, or None.
 
     Raises:
         SadclError: the registry can't be reached.
@@ -26,7 +27,7 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
     name = params.load("register", path=root / params.FILE).register_.name
     path = root / layout.CHAMPION
     recorded = champion.read_champion(path) if path.is_file() else None
-    state: dict[str, Any] = {"name": name, "champion": None, "previous": None, "challenger": None}
+    state: dict[str, Any] = {"name": name, "champion": None, "previous": None, "challenger": None, "newest": None}
     state["file"] = None if recorded is None else {"name": recorded.name, "version": recorded.version}
     if not registry_exists(root):
         return state
@@ -39,6 +40,8 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
             version = lookup.version_with_alias(client, model, alias)
             # A killed rejection leaves the alias on a rejected version until the next repair.
             state[alias] = None if version is None or decision.rejection(version) else _summary(version)
+        newest = max(lookup.list_versions(client, name), key=lambda version: int(version.version), default=None)
+        state["newest"] = None if newest is None else _summary(newest)
     return state
 
 
@@ -57,14 +60,16 @@ def experiment(root: Path = Path(".")) -> str | None:
 
 
 def _summary(version: "ModelVersion") -> dict[str, Any]:
-    decided = decision.decision(version)
+    decided, record = decision.decision(version), verified.read_record(version.tags)
     registered = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
     return {
         "name": str(version.name),
         "version": str(version.version),
         "source": str(version.source),
-        "mAP": version.tags.get(schema.MAP, "unknown"),
-        "verdict": version.tags.get(schema.VERDICT, "unknown"),
+        "mAP": record.mAP if record else version.tags.get(schema.MAP, "unknown"),
+        "verdict": record.verdict if record else version.tags.get(schema.VERDICT, "unknown"),
+        "words": record.words if record else version.tags.get(schema.WORDS, ""),
+        "verified": record is not None,
         "since": decided.get("time", registered),
         "by": decided.get("user"),
         "reason": decided.get("reason"),

@@ -12,6 +12,10 @@ LARGEST = 20_000
 """Characters of a record that is read."""
 ERROR = "error"
 """Verdict of a version that can't be scored."""
+TOLERANCE = 0.5
+"""Percent by which the same weights may score differently elsewhere: another processor, another library."""
+SHOWN_TOLERANCE = 0.05
+"""Percent from which a difference is shown."""
 VERDICT, METRICS, SCORES, CHAMPION_SCORES = "verdict.json", "metrics.json", "scores.parquet", "champion_scores.parquet"
 """Files of the verifier's run."""
 
@@ -71,6 +75,14 @@ class Difference:
         return f"{self.name}: claimed {printable(self.claimed[:200])}, verified {self.verified}"
 
 
+def has_false_map(tags: Mapping[str, str], record: VerifiedRecord) -> bool:
+    """Whether the mAP that a version claims is further from the verified one than machines differ."""
+    try:
+        return not abs(float(tags.get(schema.MAP, "")) - float(record.mAP)) <= TOLERANCE
+    except ValueError:  # no number: nothing was claimed
+        return False
+
+
 def differences(tags: Mapping[str, str], record: VerifiedRecord) -> list[Difference]:
     """Claims among the tags of a version that differ from what was verified; empty for an honest version."""
     return list(_differences(tags, record))
@@ -88,8 +100,15 @@ def _differences(tags: Mapping[str, str], record: VerifiedRecord) -> Iterator[Di
         del expected[schema.JUDGED_AGAINST]
     for tag, (name, value) in expected.items():
         claimed = tags.get(tag)
-        if claimed != value:
+        if claimed != value and not (tag == schema.MAP and _nearly_equal(claimed, value)):
             yield Difference(name, _short(claimed), _short(value))
+
+
+def _nearly_equal(claimed: str | None, value: str) -> bool:
+    try:
+        return abs(float(claimed or "") - float(value)) <= SHOWN_TOLERANCE
+    except ValueError:
+        return False
 
 
 def _short(value: str | None) -> str:

@@ -17,7 +17,7 @@ from sadcl.data.table import SCHEMA
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 TEXTS = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
-INTERNAL = {"SADCL_LEDGER", "SADCL_OWNERS", "SADCL_PROJECT", "SADCL_STARTED_FOR"}
+INTERNAL = {"SADCL_LEDGER", "SADCL_OWNERS", "SADCL_PROJECT", "SADCL_SERVICE", "SADCL_STARTED_FOR"}
 """Variables that sadcl sets for its own processes."""
 
 sys.path.insert(0, str(DOCS / "hooks"))

@@ -25,16 +25,18 @@ def sentence(entry: Entry) -> str:
     subject = " ".join(str(entry[key]) for key in SUBJECT_FIELDS if entry.get(key))
     details = [f"{key} {_short(value)}" for key, value in entry.items() if key not in {*SUBJECT_FIELDS, *OMITTED}]
     step = [f"from {_short(entry['from'])} to {_short(entry['to'])}"] if {"from", "to"} <= entry.keys() else []
-    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join([subject, *details, *step])}"
+    parts = [part for part in (subject, *details, *step) if part]
+    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join(parts)}"
 
 
 def _short(value: Any) -> str:
-    """Short form of a value: the beginning of a digest, the reason of a decision, 60 characters of another text."""
+    """Short form of a value: the beginning of a digest, the words of a decision or a record, 60 characters of a text."""
     if value is None:
         return "nothing"
     text = str(value)
     if re.fullmatch(r"[0-9a-f]{64}", text):
         return text[:12]
     with suppress(ValueError, KeyError, TypeError, RecursionError):
-        text = str(json.loads(text)["reason"])
+        value = json.loads(text)
+        text = str(value.get("reason") or value["words"]) if isinstance(value, dict) else text
     return text if len(text) <= 60 else f"{text[:57]}..."
