@@ -146,9 +146,8 @@ def _download(uri: str, folder: Path, download: Callable[[str, Path], Path]) -> 
         raise gone from None
     except MlflowException as error:
         raise (gone if "failures occurred" in str(error) else error) from None  # MLflow has no code for it
-    except (
-        Exception
-    ) as error:  # each storage has errors of its own: s3 without boto3, without a login, without a bucket
+    # any: each storage has errors of its own, such as s3 without boto3, without a login, without a bucket
+    except Exception as error:
         raise SadclError(
             f"The storage of the registry's files failed: {mlflow_context.first_line(error)}",
             where=uri,

@@ -97,12 +97,12 @@ def _verification(
         yield Objection(NOT_VERIFIED, "The acceptance criteria have changed since this version was verified", WAIT)
     if record.champion != _weights(champion):
         yield Objection(NOT_VERIFIED, "The champion has changed since this version was verified", WAIT)
-    if record.verdict != verified.ERROR and verified.has_false_map(candidate, record):
-        sentence = f"Its author claims an mAP of {candidate.get(schema.MAP)}, and {record.mAP} was verified"
-        yield Objection(FALSE_CLAIM, sentence, "Ask the person who registered it how that came about")
     if not record.passed:
         sentence = f"The verified verdict is {record.verdict}: {record.words}".rstrip(".")
         yield Objection(NOT_PASSED, sentence, "Only a version that passed the gate can be promoted")
+    if record.verdict != verified.ERROR and verified.has_false_map(candidate, record):
+        sentence = f"Its author claims an mAP of {candidate.get(schema.MAP)}, and {record.mAP} was verified"
+        yield Objection(FALSE_CLAIM, sentence, "Ask the person who registered it how that came about")
 
 
 def _unstable(candidate: Tags, verdict_digest: str | None) -> Iterator[Objection]:

@@ -15,5 +15,5 @@ def test_a_storage_that_cannot_be_read_is_a_sentence(uri: str, tmp_path: Path, m
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SadclError) as raised:
-        artifacts._download(uri, tmp_path / "files")
+        artifacts._download(uri, tmp_path / "files", artifacts._download_by_mlflow)
     assert uri in str(raised.value)

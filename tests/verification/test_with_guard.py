@@ -112,11 +112,11 @@ def test_a_team_sees_verified_figures_and_decides_on_them(team: Path) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(raw))
     register(3)
     with pytest.raises(
-        SadclError, match=r"not the accepted ones: Rule removed: .*at_least 0\.0.* Rule added: .*101\.0"
+        SadclError, match=r"not the accepted ones: Rule removed: .*at least 0\.0.* Rule added: .*101\.0"
     ):
         verify_waiting()
     changed = text(rita.get("/criteria").text)
-    assert "Rule added: at_least 101.0" in changed
+    assert "Rule added: kind absolute, metric mAP, at least 101.0" in changed
     response = rita.send("/criteria", "/criteria", reason="we want more")
     assert "we want more" in text(response.text)
     lines = verify_waiting()

@@ -30,7 +30,7 @@ def sentence(entry: Entry) -> str:
 
 
 def _short(value: Any) -> str:
-    """Short form of a value: the beginning of a digest, the words of a decision or a record, 60 characters of a text."""
+    """Short form of a value: the beginning of a digest, words of a decision or record, 60 characters of a text."""
     if value is None:
         return "nothing"
     text = str(value)
