@@ -1,15 +1,15 @@
 """Alignment of two photos: the window of the one that shows the other's central part, and how alike both are there.
 
-Lucas and Kanade's method: Gauss-Newton steps on the four edges of the window. Likeness is the correlation of the
-gradients, which photos of similar brightness alone do not share.
+Lucas and Kanade's method: Gauss-Newton steps on the four edges of the window. Similarity is the correlation of
+the square roots of gradients: photos of similar brightness alone do not share them, and no single edge decides alone.
 """
 
 import numpy as np
 
 from sadcl.data.splits.cosine_hashes import interpolation
 
-SIMILARITY = 0.8
-"""Least similarity of look-alikes; of two million pairs with close hashes, no two photos of different scenes had 0.72."""
+SIMILARITY = 0.75
+"""Least similarity of look-alikes: 95 of 100 crops to 80 % have it, and one pair in ten million of unrelated photos."""
 
 _SAMPLES = 24
 """Points along each side at which both photos are compared."""
@@ -55,15 +55,18 @@ def sample(photos: np.ndarray, windows: np.ndarray) -> np.ndarray:
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Correlation of the gradients of two lists of samples [N, 24, 24], float [N], -1 to 1; flat ones have about 0."""
+    """Correlation of the gradients' roots of samples [N, 24, 24], float [N], -1 to 1; flat ones have about 0."""
     a, b = _gradients(first), _gradients(second)
-    noise = _NOISE**2 * a.shape[1]
-    return np.asarray((a * b).sum(axis=1) / np.sqrt(((a * a).sum(axis=1) + noise) * ((b * b).sum(axis=1) + noise)))
+    products = a * b
+    common = (np.sign(products) * np.sqrt(np.abs(products))).mean(axis=1)
+    return np.asarray(common / np.sqrt((np.abs(a).mean(axis=1) + _NOISE) * (np.abs(b).mean(axis=1) + _NOISE)))
 
 
 def _gradients(samples: np.ndarray) -> np.ndarray:
     inner = samples[:, :-1, :-1]
-    return np.concatenate([samples[:, 1:, :-1] - inner, samples[:, :-1, 1:] - inner], axis=1).reshape(len(samples), -1)
+    return np.concatenate([samples[:, 1:, :-1] - inner, samples[:, :-1, 1:] - inner], axis=1).reshape(
+        -1, 2 * (_SAMPLES - 1) ** 2
+    )
 
 
 def _step(samples: np.ndarray, parts: np.ndarray, windows: np.ndarray) -> np.ndarray:
@@ -72,11 +75,11 @@ def _step(samples: np.ndarray, parts: np.ndarray, windows: np.ndarray) -> np.nda
     down, across = np.gradient(samples, axis=1) * _SAMPLES, np.gradient(samples, axis=2) * _SAMPLES
     steps = ((np.arange(_SAMPLES) + 0.5) / _SAMPLES).astype(np.float32)
     moves = [down * (1 - steps[:, None]), down * steps[:, None], across * (1 - steps), across * steps]
-    jacobian = np.stack(moves, axis=1).reshape(len(samples), 4, -1)
+    jacobian = np.stack(moves, axis=1).reshape(-1, 4, _SAMPLES**2)
     jacobian -= jacobian.mean(axis=2, keepdims=True)
     normal = jacobian @ jacobian.swapaxes(1, 2)
     damping = 1e-3 * (1 + np.trace(normal, axis1=1, axis2=2))
-    error = (parts - samples).reshape(len(samples), -1, 1)
+    error = (parts - samples).reshape(-1, _SAMPLES**2, 1)
     change = np.linalg.solve(normal + damping[:, None, None] * np.eye(4, dtype=np.float32), jacobian @ error)[..., 0]
     height, width = windows[:, 1] - windows[:, 0], windows[:, 3] - windows[:, 2]
     return np.asarray(np.clip(change, -_MAX_STEP, _MAX_STEP) * np.stack([height, height, width, width], axis=1))

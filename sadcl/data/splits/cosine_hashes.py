@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-SIDE = 32
-"""Side in pixels of a thumbnail."""
+from sadcl.data.images.statistics import HASH_SIDE as SIDE
+
 REACH = 0.38
 """Half the side of the central part, as a share of the photo; a shift by 10 % leaves no filled border inside it."""
 SYMMETRIES = tuple(product((False, True), (False, True), (False, True)))
@@ -72,7 +72,7 @@ CENTRE = np.array([0.5 - REACH, 0.5 + REACH] * 2, np.float32)
 
 
 def interpolation(starts: np.ndarray, ends: np.ndarray, samples: int) -> np.ndarray:
-    """Matrices that sample a line of a thumbnail between two points, cubic (Catmull and Rom), float32 [N, samples, 32].
+    """Matrices that sample a line of a thumbnail between two points, linearly, float32 [N, samples, 32].
 
     Args:
         starts, ends: float [N], as shares of the side.
@@ -81,9 +81,7 @@ def interpolation(starts: np.ndarray, ends: np.ndarray, samples: int) -> np.ndar
     steps = (np.arange(samples) + 0.5) / samples
     positions = (starts[:, None] + (ends - starts)[:, None] * steps) * SIDE - 0.5
     away = np.abs(np.clip(positions, 0, SIDE - 1)[:, :, None] - np.arange(SIDE))
-    weights = np.where(away < 1, (1.5 * away - 2.5) * away**2 + 1, ((-0.5 * away + 2.5) * away - 4) * away + 2)
-    weights[away >= 2] = 0
-    return np.asarray(weights / weights.sum(axis=2, keepdims=True), np.float32)
+    return np.asarray(np.maximum(1 - away, 0), np.float32)
 
 
 def _basis(spans: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -102,6 +100,7 @@ def _frequencies() -> np.ndarray:
 
 _ORDER = _frequencies()
 _CENTRAL_BASIS, _WINDOW_BASIS = _basis([(0.5 - REACH, 0.5 + REACH)]), _basis(_SPANS)
+_ODD = np.where(np.arange(_TERMS) % 2, -1, 1).astype(np.float32)
 _RADII = np.hypot(*_ORDER.T).astype(np.float32)
 _ALL_BITS = np.uint64((1 << len(_ORDER)) - 1)
 _KEY_MASK = np.uint64((1 << _KEY_BITS) - 1)
@@ -118,7 +117,7 @@ class HashIndex:
     def __init__(self, thumbnails: np.ndarray) -> None:
         self._photos = len(thumbnails)
         terms = _CENTRAL_BASIS @ thumbnails.astype(np.float32) @ _CENTRAL_BASIS.T
-        hashes = np.stack([_pack(_ordered(turned(terms, *symmetry))) for symmetry in _SIGNED])
+        hashes = np.stack([_pack(_ordered(_turned(terms, *symmetry))) for symmetry in SYMMETRIES])
         self._hashes = np.concatenate([hashes, hashes ^ _ALL_BITS]).ravel()
         self._tables = [_buckets(_key(self._hashes, shift)) for shift in _KEY_SHIFTS]
 
@@ -147,13 +146,11 @@ class HashIndex:
         return Hits(photos[first], entries, symmetries, negative.astype(bool), windows[first], bits[first])
 
 
-def turned(values: np.ndarray, transposed: bool, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Cosine terms [N, 7, 7] of a turned photo: transposed, then multiplied by the signs of rows and columns."""
-    return (values.swapaxes(1, 2) if transposed else values) * rows[:, None] * columns
-
-
-_ODD = np.where(np.arange(_TERMS) % 2, -1, 1).astype(np.float32)
-_SIGNED = [(transposed, *(_ODD if flip else np.abs(_ODD) for flip in flips)) for transposed, *flips in SYMMETRIES]
+def _turned(terms: np.ndarray, transposed: bool, vertical: bool, horizontal: bool) -> np.ndarray:
+    """Cosine terms [N, 7, 7] of a turned photo (``SYMMETRIES``): a mirror changes the sign of each odd one."""
+    terms = terms.swapaxes(1, 2) if transposed else terms
+    rows, columns = (_ODD if flip else np.abs(_ODD) for flip in (vertical, horizontal))
+    return np.asarray(terms * rows[:, None] * columns)
 
 
 def _ordered(terms: np.ndarray) -> np.ndarray:
@@ -165,7 +162,7 @@ def _pack(terms: np.ndarray) -> np.ndarray:
     """Signs of terms [..., 48] as uint64 [...]."""
     packed = np.zeros((*terms.shape[:-1], 8), np.uint8)
     packed[..., :6] = np.packbits(terms > 0, axis=-1, bitorder="little")
-    return packed.view("<u8")[..., 0]
+    return np.asarray(packed.view("<u8")[..., 0])
 
 
 def _key(hashes: np.ndarray, shift: int) -> np.ndarray:
@@ -184,7 +181,7 @@ def _probes(hashes: np.ndarray, terms: np.ndarray, shift: int) -> np.ndarray:
     # spectra of photos fall with the frequency: a term is weak in relation to that
     strength = np.abs(terms[..., shift : shift + _KEY_BITS]) * _RADII[shift : shift + _KEY_BITS]
     weak = np.argpartition(strength, _UNCERTAIN, axis=-1)[..., :_UNCERTAIN]
-    return _key(hashes, shift)[..., None] ^ ((1 << weak) @ _SUBSETS.T)
+    return np.asarray(_key(hashes, shift)[..., None] ^ ((1 << weak) @ _SUBSETS.T))
 
 
 def _members(keys: np.ndarray, starts: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,7 @@ class Matches(NamedTuple):
 
     Attributes:
         first, second: int [P], indexes of photos.
-        similarity: float [P], correlation of the gradients, 0 to 1.
+        similarity: float [P], see ``alignment``, 0 to 1.
         transform: P descriptions of what turns the second into the first; empty where both show the same.
     """
 
@@ -61,8 +61,12 @@ def find(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, workers:
             parts = list(track(found, "look-alikes", total=len(chunks), each=_CHUNK))
     if not parts:
         return Matches(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), [])
-    arrays = [np.concatenate(column) for column in list(zip(*parts, strict=True))[:3]]
-    return Matches(*arrays, [name for part in parts for name in part.transform])
+    return Matches(
+        np.concatenate([part.first for part in parts]),
+        np.concatenate([part.second for part in parts]),
+        np.concatenate([part.similarity for part in parts]),
+        [name for part in parts for name in part.transform],
+    )
 
 
 def _matches(index: HashIndex, thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray) -> Matches:
