@@ -13,8 +13,8 @@ from sadcl import files, params
 from sadcl.data import sources
 from sadcl.data.images.inspect import PhotoInfo
 from sadcl.data.photo_cache import PhotoCache
-from sadcl.data.splits import assign, near_duplicates, protocols
-from sadcl.data.table import SPLITS, Table, column, targets
+from sadcl.data.splits import assign, leaks, protocols
+from sadcl.data.table import SCHEMA, SPLITS, Table, column, targets
 from sadcl.errors import SadclError
 from sadcl.progress import say, track
 
@@ -52,10 +52,12 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
     images.sort(key=lambda image: image.image_id)
     facts = _read_photos(root, source, images, settings.max_pixels, cache, workers)
     if not has_splits:
-        images = _assign_splits(images, facts, len(annotations.classes), settings, seed, root / f"{source}.splits.csv")
+        path = root / f"{source}.splits.csv"
+        images = _assign_splits(images, facts, len(annotations.classes), settings, seed, path, workers)
     order = sorted(range(len(images)), key=lambda i: (SPLITS.index(images[i].split), images[i].image_id))
     images, facts = [images[i] for i in order], [facts[i] for i in order]
-    return Table(_frame(images, facts), annotations.classes, source, _protocol(images))
+    pairs = leaks.look_alikes([image.image_id for image in images], [image.split for image in images], facts, workers)
+    return Table(_frame(images, facts), annotations.classes, source, _protocol(images), pairs)
 
 
 def _assign_splits(
@@ -65,12 +67,11 @@ def _assign_splits(
     settings: params.Ingest,
     seed: int,
     path: Path,
+    workers: int,
 ) -> list[sources.Image]:
-    """Give a split to each image without one, near-duplicates together; ``path`` keeps the choice."""
+    """Give a split to each image without one, look-alikes together; ``path`` keeps the choice."""
     unreadable = np.array([fact.problem is not None for fact in facts])
-    distinctive = ~unreadable & np.array([fact.sharpness >= near_duplicates.FLAT for fact in facts])
-    hashes = np.array([fact.phash for fact in facts], np.uint64)
-    groups = near_duplicates.groups(hashes, distinctive, [fact.sha256 for fact in facts])
+    groups = leaks.groups(facts, workers)
     assigned = assign.assign(
         [image.image_id for image in images],
         targets((image.labels for image in images), classes),
@@ -115,7 +116,7 @@ def _frame(images: Sequence[sources.Image], facts: Sequence[PhotoInfo]) -> pd.Da
         columns[name] = [getattr(image, name) for image in images]
     for name in ("labels", "ignored"):
         columns[name] = [list(getattr(image, name)) for image in images]
-    for name in (field.name for field in fields(PhotoInfo)):
+    for name in (field.name for field in fields(PhotoInfo) if field.name in SCHEMA):
         columns[name] = [getattr(fact, name) for fact in facts]
     for name in sorted({name for image in images for name in image.slices}):
         columns[name] = [image.slices.get(name) for image in images]

@@ -28,6 +28,7 @@ _SCHEMA = pa.schema(
         ("brightness", pa.float64()),
         ("sharpness", pa.float64()),
         ("phash", pa.uint64()),
+        ("thumbnail", pa.binary()),
     ]
 )
 
@@ -45,7 +46,7 @@ class PhotoCache:
     def __init__(self, path: Path, max_pixels: int) -> None:
         self._path = path
         self._max_pixels = max_pixels
-        self._rules = f"2/{max_pixels}/{PIL.__version__}/{simplejpeg.__version__}".encode()
+        self._rules = f"3/{max_pixels}/{PIL.__version__}/{simplejpeg.__version__}".encode()
         self._stored: dict[_Key, PhotoInfo] = {}
         self._known: dict[str, PhotoInfo] = {}
         self._current: dict[_Key, PhotoInfo] = {}

@@ -5,7 +5,7 @@ The file is Parquet, with classes, source and protocol as JSON in the schema's m
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,22 @@ _FIX = "Write it again with `dvc repro ingest`"
 
 
 @dataclass(frozen=True)
+class LookAlike:
+    """Two photos that show the same, one in test and the other in train or select.
+
+    Attributes:
+        test, other: ids of the photos.
+        transform: what turns the other into the one in test, such as ``mirrored``; empty where both show the same.
+        similarity: 0 to 1.
+    """
+
+    test: str
+    other: str
+    transform: str
+    similarity: float
+
+
+@dataclass(frozen=True)
 class Table:
     """Annotations of a data set.
 
@@ -53,12 +69,14 @@ class Table:
         source: folder that ``file`` is relative to, itself relative to the repository.
         protocol: by split, number of images and digest of their ids:
             ``{"train": {"images": 3000, "ids": "9f2c..."}, ...}``.
+        look_alikes: pairs of photos across the border of test, the most similar first.
     """
 
     frame: "pd.DataFrame"
     classes: tuple[str, ...]
     source: str
     protocol: dict[str, Any]
+    look_alikes: tuple[LookAlike, ...] = ()
 
     @property
     def slices(self) -> list[str]:
@@ -76,7 +94,9 @@ def write_table(path: str | Path, table: Table) -> None:
     Raises:
         SadclError: the disk is full.
     """
-    description = {"classes": list(table.classes), "source": table.source, "protocol": table.protocol}
+    description: dict[str, Any] = {"classes": list(table.classes), "source": table.source, "protocol": table.protocol}
+    if table.look_alikes:
+        description["look_alikes"] = [astuple(pair) for pair in table.look_alikes]
     metadata = {_KEY: json.dumps(description, sort_keys=True, ensure_ascii=False).encode()}
     fields = [pa.field(name, kind) for name, kind in SCHEMA.items()]
     fields += [pa.field(name, _slice_type(table.frame[name])) for name in table.slices]
@@ -103,12 +123,13 @@ def read_table(path: str | Path) -> Table:
             str(about["source"]),
             dict(about["protocol"]),
         )
+        look_alikes = tuple(LookAlike(*pair) for pair in about.get("look_alikes", ()))
     except FileNotFoundError:
         raise SadclError("There is no annotation table", where=path, fix=_FIX) from None
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SadclError(f"The annotation table is damaged: {reason}", where=path, fix=_FIX) from None
-    return Table(pd.DataFrame(columns), classes, source, protocol)
+    return Table(pd.DataFrame(columns), classes, source, protocol, look_alikes)
 
 
 def targets(lists: Iterable[Sequence[int]], classes: int) -> np.ndarray:

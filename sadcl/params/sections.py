@@ -115,8 +115,8 @@ class Validate(Section):
     max_unlabelled: Share = Field(ge=0, le=1)
     """Largest part of the photos of a split that may have no label."""
     max_near_duplicates: Share = Field(ge=0, le=1, default=0.01)
-    """Largest part of the photos in train and select that may look like a photo in test (perceptual hashes that differ
-    in at most 4 of 64 bits)."""
+    """Largest part of the photos in train and select that may look like a photo in test, and of those in test that may
+    look like one in train or select: nearly the same, or mirrored, rotated, cropped, shifted or as a negative."""
     max_shift: float = Field(gt=0, default=0.5)
     """Largest change of a class frequency from the last accepted data, relative to the accepted frequency. All three
     drift bounds ignore changes within sampling error, so that a small set causes no false alarm."""

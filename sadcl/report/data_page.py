@@ -19,7 +19,6 @@ from sadcl.report.data_photos import (
     MAX_SAMPLES,
     PhotoAlbum,
     Picture,
-    near_duplicates,
     outliers,
     samples,
     usable,
@@ -87,7 +86,7 @@ def render(root: Path) -> str:
             kind: [_picture(usable_photos, row, caption, album) for row, caption in rows]
             for kind, rows in outliers(usable_photos)
         },
-        **_near_duplicates(usable_photos, album),
+        **_look_alikes(table, usable_photos, album),
         **_drift(table, accepted),
         suspects=_suspicious_labels(root / layout.LABEL_ERRORS, album, usable_photos),
     )  # fmt: skip
@@ -112,19 +111,17 @@ def _samples(table: Table, usable_photos: pd.DataFrame, order: np.ndarray, album
     return [_picture(usable_photos, row, table.classes[label], album) for label, row in chosen]
 
 
-def _near_duplicates(usable_photos: pd.DataFrame, album: PhotoAlbum) -> dict[str, Any]:
-    near = near_duplicates(usable_photos)
-    pairs = [
-        Pair(
-            _picture(usable_photos, duplicate, f"in {usable_photos['split'].iloc[duplicate]}", album),
-            _picture(usable_photos, test, "in test", album),
-            "the same file"
-            if usable_photos["sha256"].iloc[duplicate] == usable_photos["sha256"].iloc[test]
-            else f"the hashes differ in {bits} of 64 bits",
-        )
-        for duplicate, test, bits in near[:MAX_PAIRS]
-    ]
-    return {"pairs": pairs, "near": len(near)}
+def _look_alikes(table: Table, usable_photos: pd.DataFrame, album: PhotoAlbum) -> dict[str, Any]:
+    rows = {image_id: row for row, image_id in enumerate(usable_photos["image_id"])}
+    pairs = []
+    for pair in table.look_alikes[:MAX_PAIRS]:
+        other, test = rows[pair.other], rows[pair.test]
+        same = usable_photos["sha256"].iloc[other] == usable_photos["sha256"].iloc[test]
+        caption = "the same file" if same else pair.transform or "nearly the same"
+        learnt = _picture(usable_photos, other, f"in {usable_photos['split'].iloc[other]}", album)
+        pairs.append(Pair(learnt, _picture(usable_photos, test, "in test", album), caption))
+    seen, leaked = ({getattr(pair, name) for pair in table.look_alikes} for name in ("other", "test"))
+    return {"pairs": pairs, "seen": len(seen), "leaked": len(leaked), "near": len(table.look_alikes)}
 
 
 def _drift(table: Table, accepted: Baseline | None) -> dict[str, Any]:

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sadcl.data.images import decode
-from sadcl.data.splits import near_duplicates as duplicates
 from sadcl.data.table import Table
-from sadcl.data.validation.frames import is_distinctive
 from sadcl.errors import SadclError
 from sadcl.report import html
 
@@ -21,7 +19,7 @@ MAX_SAMPLES = 500
 OUTLIERS_OF_A_KIND = 6
 """Photos shown of each kind of outlier."""
 MAX_PAIRS = 12
-"""Most near-duplicates in the page."""
+"""Most look-alikes in the page."""
 OUTLIERS = {
     "darkest": ("brightness", True, "brightness {:.0f} of 255"),
     "brightest": ("brightness", False, "brightness {:.0f} of 255"),
@@ -103,19 +101,3 @@ def outliers(frame: pd.DataFrame) -> Iterator[tuple[str, list[tuple[int, str]]]]
     for title, (column, ascending, caption) in OUTLIERS.items():
         order = frame[column].sort_values(ascending=ascending, kind="stable").index[:OUTLIERS_OF_A_KIND]
         yield title, [(int(row), caption.format(frame[column].iloc[row])) for row in order]
-
-
-def near_duplicates(frame: pd.DataFrame) -> list[tuple[int, int, int]]:
-    """Photos of train and select with a similar test photo, the most similar first.
-
-    Returns:
-        Row, row of the test photo, and the number of bits in which their hashes differ.
-    """
-    distinctive, test = is_distinctive(frame).to_numpy(), (frame["split"] == "test").to_numpy()
-    others, tests = np.flatnonzero(distinctive & ~test), np.flatnonzero(distinctive & test)
-    hashes = frame["phash"].to_numpy(np.uint64)
-    nearest = duplicates.nearest(hashes[others], hashes[tests])
-    others, tests = others[nearest >= 0], tests[nearest[nearest >= 0]]
-    bits = np.bitwise_count(hashes[others] ^ hashes[tests])
-    order = np.argsort(bits, kind="stable")
-    return [(int(others[i]), int(tests[i]), int(bits[i])) for i in order]

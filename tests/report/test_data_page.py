@@ -14,6 +14,7 @@ from PIL import Image
 from sadcl import SadclError, files, params
 from sadcl.data import table
 from sadcl.data.images.inspect import inspect
+from sadcl.data.splits import leaks
 from sadcl.data.table import Table
 from sadcl.data.validation import baseline, validator
 from sadcl.evaluation import label_errors
@@ -67,13 +68,16 @@ def project(root: Path, classes: Sequence[str] = CLASSES, many: int = 24) -> Pat
                      "labels": sorted({n % (len(classes) - 1), n % 2}), "ignored": [], "bytes": 1})  # fmt: skip
     folder = root / "data/raw/pets"
     Image.open(folder / "photos/3.jpg").resize((80, 60)).save(folder / "photos/5.jpg", quality=60)  # train 3, test 5
+    Image.open(folder / "photos/4.jpg").transpose(Image.Transpose.ROTATE_270).save(folder / "photos/11.jpg", quality=60)
     Image.new("RGB", (90, 90), (2, 2, 2)).save(folder / "photos/7.jpg")
     Image.new("RGB", (10, 300), (250, 250, 250)).save(folder / "photos/8.jpg")
     (folder / "photos/10.jpg").write_bytes(b"broken")
-    for row in rows:
-        row.update(vars(inspect(folder / row["file"])))
+    facts = [inspect(folder / row["file"]) for row in rows]
+    for row, fact in zip(rows, facts, strict=True):
+        row.update({name: value for name, value in vars(fact).items() if name in table.SCHEMA})
+    pairs = leaks.look_alikes([row["image_id"] for row in rows], [row["split"] for row in rows], facts, 2)
     frame = pd.DataFrame({name: table.column([row[name] for row in rows]) for name in rows[0]})
-    data = Table(frame.astype({"problem": object}), tuple(classes), "data/raw/pets", {})
+    data = Table(frame.astype({"problem": object}), tuple(classes), "data/raw/pets", {}, pairs)
     table.write_table(root / "data/table/annotations.parquet", data)
     files.write_json(root / "data/accepted.json", None)
     files.write_json(root / "reports/validation.json", validator.validate(data, SETTINGS, None, root / "docs"))
@@ -130,10 +134,12 @@ def test_outliers_are_shown_without_broken_photos(tmp_path: Path) -> None:
     assert not any("i10" in shown for shown in page.pictures.values())
 
 
-def test_near_duplicates_are_shown_in_pairs(tmp_path: Path) -> None:
-    page = Page(data_page.render(project(tmp_path)))
-    assert page.pictures["Near-duplicates"] == ["i3", "i5"]
-    assert "1 photo of train and select resembles a test photo." in page.sections["Near-duplicates"]
+def test_look_alikes_of_test_photos_are_shown_in_pairs_with_their_transform(tmp_path: Path) -> None:
+    page, section = Page(data_page.render(project(tmp_path))), "Look-alikes of test photos"
+    assert sorted(page.pictures[section]) == ["i11", "i3", "i4", "i5"]
+    assert "2 test photos show what 2 photos of train and select show." in page.sections[section]
+    assert "rotated by 90° clockwise" in page.sections[section]
+    assert "nearly the same" in page.sections[section]
 
 
 def test_drift_is_shown_against_the_accepted_data(tmp_path: Path) -> None:

@@ -8,19 +8,19 @@ from pathlib import Path
 from PIL import Image
 
 from sadcl.data.images import decode, jpeg
-from sadcl.data.images.statistics import SIDE, image_statistics
+from sadcl.data.images.statistics import SIDE, Thumbnail, image_statistics
 from sadcl.errors import SadclError
 
 
 @dataclass(frozen=True)
 class PhotoInfo:
-    """Facts of a photo's file, as its row in the annotation table has them.
+    """Facts of a photo's file, as its row in the annotation table has them, and its thumbnail.
 
     Attributes:
         width, height: in pixels, after EXIF rotation; 0 for an unusable photo.
         bytes: size of the file; 0 for an unreadable one.
         sha256: of the file, in hexadecimal; empty for an unreadable one.
-        brightness, sharpness, phash: see ``statistics.ImageStatistics``; 0 for an unusable photo.
+        brightness, sharpness, phash, thumbnail: see ``statistics.ImageStatistics``; 0 or empty for an unusable photo.
         problem: why the photo is unusable, a sentence without a full stop; None for a usable one.
     """
 
@@ -31,6 +31,7 @@ class PhotoInfo:
     brightness: float = 0.0
     sharpness: float = 0.0
     phash: int = 0
+    thumbnail: Thumbnail = b""
     problem: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""Image statistics of a photo: brightness, sharpness and perceptual hash, for near-duplicates, drift and outliers."""
+"""Image statistics of a photo: brightness, sharpness, perceptual hash and thumbnail."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,24 +7,29 @@ import numpy as np
 from PIL import Image
 
 HASH_SIDE = 32
-"""Side in pixels of the grey image that the perceptual hash is computed from."""
+"""Side in pixels of the thumbnail, which the perceptual hash is computed from too."""
 SIDE = 256
 """Shorter side in pixels at which sharpness is measured; larger photos are reduced to it."""
+
+Thumbnail = bytes
+"""Grey photo squashed to 32 x 32 px, row by row, 1024 bytes."""
 
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """Three numbers that describe a photo's appearance.
+    """What describes a photo's appearance.
 
     Attributes:
         brightness: mean grey, 0 to 255.
         sharpness: standard deviation of the Laplacian of the grey photo, its shorter side reduced to 256 px; 0 is flat.
         phash: perceptual hash, 64 bits: the signs of the lowest 8 x 8 cosine terms against their median (pHash).
+        thumbnail: see ``Thumbnail``, for look-alikes.
     """
 
     brightness: float = 0.0
     sharpness: float = 0.0
     phash: int = 0
+    thumbnail: Thumbnail = b""
 
 
 def image_statistics(image: Image.Image) -> ImageStatistics:
@@ -34,7 +39,8 @@ def image_statistics(image: Image.Image) -> ImageStatistics:
     if shorter > SIDE:
         grey = grey.resize([max(1, round(side * SIDE / shorter)) for side in grey.size], Image.Resampling.BOX)
     values = np.asarray(grey, np.float32)
-    return ImageStatistics(round(float(values.mean()), 3), round(_sharpness(values), 3), _phash(grey))
+    small = np.asarray(grey.resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX))
+    return ImageStatistics(round(float(values.mean()), 3), round(_sharpness(values), 3), _phash(small), small.tobytes())
 
 
 def _sharpness(grey: np.ndarray) -> float:
@@ -45,9 +51,10 @@ def _sharpness(grey: np.ndarray) -> float:
     return float(np.std(around - 4 * inner))
 
 
-def _phash(grey: Image.Image) -> int:
-    small = np.asarray(grey.resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX), np.float64)
-    terms = (_cosines() @ small @ _cosines().T).round(6).ravel()  # rounded: noise would decide a flat photo's signs
+def _phash(small: np.ndarray) -> int:
+    terms = (
+        (_cosines() @ small.astype(np.float64) @ _cosines().T).round(6).ravel()
+    )  # rounded: noise would decide a flat photo's signs
     bits = terms > np.median(terms[1:])  # the first term is the mean brightness, not shape
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 

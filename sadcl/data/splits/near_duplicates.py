@@ -47,34 +47,29 @@ def clusters(hashes: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
     Returns:
         int64 [N], the cluster of each photo: the index of its first member.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     values, inverse = np.unique(hashes, return_inverse=True)
-    first, second = pairs(values, distance).T
-    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(values), len(values)))
-    _, labels = connected_components(links, directed=False)
-    _, first_members, clusters = np.unique(labels[inverse], return_index=True, return_inverse=True)
-    return np.asarray(first_members[clusters])
+    return _first_members(_components(pairs(values, distance), len(values))[inverse])
 
 
-def groups(hashes: np.ndarray, distinctive: np.ndarray, sha256: Sequence[str]) -> np.ndarray:
-    """Group photos that belong into one split: near-duplicates, and files with equal content.
+def groups(
+    hashes: np.ndarray, distinctive: np.ndarray, sha256: Sequence[str], links: np.ndarray | None = None
+) -> np.ndarray:
+    """Group photos that belong into one split: near-duplicates, files with equal content, and linked photos.
 
     Args:
         hashes: uint64 [N].
         distinctive: bool [N], photos whose hash is meaningful; the others are grouped by content alone.
         sha256: N digests; a photo with an empty digest is alone.
+        links: int [P, 2], further pairs of photos that belong together (look-alikes).
 
     Returns:
         int64 [N], the group of each photo: the index of its first member.
     """
-    names = [digest or str(i) for i, digest in enumerate(sha256)]
-    _, first_members, inverse = np.unique(names, return_index=True, return_inverse=True)
-    grouped, rows = np.asarray(first_members[inverse]), np.flatnonzero(distinctive)
+    names = np.array([digest or str(i) for i, digest in enumerate(sha256)])
+    grouped, rows = _first_members(names), np.flatnonzero(distinctive)
     # hashes of flat photos are alike though the photos are not; equal bytes still join them
     grouped[rows] = rows[clusters(hashes[rows])]
-    return grouped
+    return grouped if links is None else _components(np.concatenate([_links(grouped), links]), len(grouped))
 
 
 def nearest(hashes: np.ndarray, among: np.ndarray, distance: int = DISTANCE) -> np.ndarray:
@@ -103,6 +98,27 @@ def nearest(hashes: np.ndarray, among: np.ndarray, distance: int = DISTANCE) -> 
     neighbours = np.full(len(values), -1)
     neighbours[photos] = first[links[positions, 1]]
     return np.asarray(neighbours[inverse[: len(hashes)]])
+
+
+def _components(links: np.ndarray, count: int) -> np.ndarray:
+    """Connected component of each of ``count`` nodes under links [P, 2]: the index of its first node, int64 [N]."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = links.T
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
+    return _first_members(connected_components(graph, directed=False)[1])
+
+
+def _first_members(labels: np.ndarray) -> np.ndarray:
+    """Replace each label by the index of the first element with it."""
+    _, first_members, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(first_members[inverse])
+
+
+def _links(groups: np.ndarray) -> np.ndarray:
+    """Link each element to its group's first member, int64 [N, 2]."""
+    return np.stack([np.arange(len(groups)), groups], axis=1)
 
 
 def _bands(distance: int) -> list[np.uint64]:

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sadcl.data.splits import near_duplicates
 from sadcl.data.table import SPLITS, Table
 from sadcl.data.validation import baseline, drift
 from sadcl.data.validation.baseline import Baseline
@@ -56,27 +55,22 @@ def classes(table: Table) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def training_neighbours(table: Table) -> pd.DataFrame:
-    """Frame with one row per photo of train or select; ``near`` names its nearest near-duplicate in test.
+def look_alikes(table: Table, *, of_test: bool) -> pd.DataFrame:
+    """Frame with one row per photo of test, or of train and select; ``near`` names its look-alike on the other side.
 
-    Equal content is left to ``twin``. A photo with a problem or without contrast has no near-duplicates.
+    Equal content is left to ``twin``.
     """
     frame = table.frame
-    rows = frame[frame["split"] != "test"].reset_index(drop=True)
-    test = frame[is_distinctive(frame) & (frame["split"] == "test")]
-    near = near_duplicates.nearest(rows["phash"].to_numpy(np.uint64), test["phash"].to_numpy(np.uint64))
-    near[~is_distinctive(rows).to_numpy()] = -1
-    digests, ids = test["sha256"].tolist(), test["image_id"].tolist()
-    names = [
-        f"{ids[row]} in test" if row >= 0 and digests[row] != sha256 else None
-        for row, sha256 in zip(near.tolist(), rows["sha256"], strict=True)
-    ]
+    splits, digests = (dict(zip(frame["image_id"], frame[name], strict=True)) for name in ("split", "sha256"))
+    near: dict[str, str] = {}
+    for pair in table.look_alikes:
+        image_id, other = (pair.test, pair.other) if of_test else (pair.other, pair.test)
+        if digests[pair.test] != digests[pair.other]:
+            where = f"{other} in {splits[other]}"
+            near.setdefault(image_id, f"{where}, {pair.transform}" if pair.transform else f"nearly {where}")
+    rows = frame[(frame["split"] == "test") == of_test].reset_index(drop=True)
+    names = [near.get(image_id) for image_id in rows["image_id"]]
     return rows[["image_id", "file"]].assign(near=pd.Series(names, dtype=object))
-
-
-def is_distinctive(frame: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether each row's photo has enough contrast for a meaningful perceptual hash."""
-    return frame["problem"].isna() & (frame["sharpness"] >= near_duplicates.FLAT)
 
 
 def frequencies(table: Table, before: Baseline) -> pd.DataFrame:

@@ -1,9 +1,9 @@
 """Validation rules of the data, with their statements for people.
 
 Each rule is a built-in expectation over a frame: ``images`` (a row per image), ``learnt`` (a row per image of train or
-select), ``labels`` (a row per label), ``classes`` (a row per class and split), and three frames that compare with the
-baseline: ``accepted`` (a row per class), ``measures`` (a row per measure of photos) and ``together`` (a row per pair of
-classes).
+select), ``tests`` (a row per image of test), ``labels`` (a row per label), ``classes`` (a row per class and split), and
+three frames that compare with the baseline: ``accepted`` (a row per class), ``measures`` (a row per measure of photos)
+and ``together`` (a row per pair of classes).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ from sadcl.data.validation.baseline import MEASURES, Baseline
 INDEX = {
     "images": ["image_id", "file"],
     "learnt": ["image_id", "file"],
+    "tests": ["image_id", "file"],
     "labels": ["image_id", "file"],
     "classes": ["class", "split"],
     "accepted": ["class", "before", "now"],
@@ -84,7 +85,8 @@ def rules(table: Table, settings: params.Validate, accepted: Baseline | None) ->
         Rule("no photo in two splits", "No two splits share a photo with the same content", "images",
              "ExpectColumnValuesToBeNull", {"column": "twin"},
              lambda row: f"{row['image_id']} ({row['file']}; also {row['twin']})", "Remove one of each"),
-        _near_duplicates(settings.max_near_duplicates, "" if others else "train and select have no photos"),
+        _look_alikes("learnt", settings.max_near_duplicates, "" if others else "train and select have no photos"),
+        _look_alikes("tests", settings.max_near_duplicates, empty["test"]),
         Rule("labels known", "Each label is in the class list", "labels",
              "ExpectColumnValuesToBeBetween", {"column": "label", "min_value": 0, "max_value": len(table.classes) - 1},
              lambda row: f"{row['image_id']} ({row['file']}: class number {row['label']:.0f})"),
@@ -115,12 +117,13 @@ def _positives(split: str, needed: int, excuse: str) -> Rule:
     )  # fmt: skip
 
 
-def _near_duplicates(maximum: float, excuse: str) -> Rule:
+def _look_alikes(frame: str, maximum: float, excuse: str) -> Rule:
+    here, there = ("train and select", "test") if frame == "learnt" else ("test", "train or select")
     return Rule(
-        "no near-duplicate in test",
-        f"At most {maximum:.2%} of the photos in train and select look like a photo in test",
-        "learnt", "ExpectColumnValuesToBeNull", {"column": "near", "mostly": round(1 - maximum, 12)},
-        lambda row: f"{row['image_id']} ({row['file']}; nearly {row['near']})",
+        f"no near-duplicate in {there}",
+        f"At most {maximum:.2%} of the photos in {here} look like a photo in {there}",
+        frame, "ExpectColumnValuesToBeNull", {"column": "near", "mostly": round(1 - maximum, 12)},
+        lambda row: f"{row['image_id']} ({row['file']}; {row['near']})",
         "Remove one of each, or raise validate.max_near_duplicates", excuse,
     )  # fmt: skip
 

@@ -32,7 +32,8 @@ def validate(table: Table, settings: params.Validate, known: Any, docs: Path) ->
     checked = rules(table, settings, before)
     tables = {
         "images": frames.images(table),
-        "learnt": frames.training_neighbours(table),
+        "learnt": frames.look_alikes(table, of_test=False),
+        "tests": frames.look_alikes(table, of_test=True),
         "labels": frames.labels(table),
         "classes": frames.classes(table),
     }
@@ -62,12 +63,15 @@ def _entry(rule: Rule, verdict: expectations.Verdict | None) -> dict[str, Any]:
     """Entry of a rule in reports/validation.json; a rule without a verdict is not applicable."""
     rows = verdict.failed_rows if verdict else []
     first = [rule.describe_row(row) for row in rows[:FIRST]]
+    more = f" and {len(rows) - FIRST:,} more" if len(rows) > FIRST else ""
     if verdict is None:
         status, sentence = "not applicable", f"{rule.statement}: not applicable, {rule.excuse}."
-    elif verdict.passed:
+    elif verdict.passed and not rows:
         status, sentence = "passed", f"{rule.statement}."
+    elif verdict.passed:  # a rule that allows some
+        verb = "does" if len(rows) == 1 else "do"
+        status, sentence = "passed", f"{rule.statement}; {len(rows):,} {verb}: {', '.join(first)}{more}."
     else:
-        more = f" and {len(rows) - FIRST:,} more" if len(rows) > FIRST else ""
         count = f"{len(rows):,} {'breaks' if len(rows) == 1 else 'break'} this rule"
         status, sentence = "failed", f"{rule.statement}, but {count}: {', '.join(first)}{more}."
         sentence += f" {rule.advice}." if rule.advice else ""

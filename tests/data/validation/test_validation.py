@@ -1,5 +1,6 @@
 """Validation of data: statuses, sentences and files that a user gets."""
 
+import dataclasses
 import json
 import re
 import tempfile
@@ -14,6 +15,7 @@ from PIL import Image
 from sadcl import files, params
 from sadcl.data import table as tables
 from sadcl.data.images.inspect import inspect
+from sadcl.data.splits import leaks
 from sadcl.data.table import Table
 from sadcl.data.validation import baseline, validator
 from sadcl.errors import SadclError
@@ -207,25 +209,43 @@ def test_one_photo_or_none_fails_without_a_crash(rows: list[int], tmp_path: Path
     )
 
 
-def test_a_near_duplicate_in_test_is_named(tmp_path: Path) -> None:
+def test_look_alikes_across_the_border_of_test_are_named_with_their_transform(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     drawn = [Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((400, 300)) for _ in SPLITS]
     for n, image in enumerate(drawn):
         image.save(tmp_path / f"{n}.jpg", quality=95)
     drawn[1].resize((160, 120)).save(tmp_path / "10.jpg", quality=60)
+    drawn[7].transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "11.jpg", quality=60)
     Image.new("RGB", (90, 70), "white").save(tmp_path / "0.jpg")
     Image.new("RGB", (80, 64), "white").save(tmp_path / "9.jpg")
-    for broken in (2, 11):
-        (tmp_path / f"{broken}.jpg").write_bytes(b"broken")
+    (tmp_path / "2.jpg").write_bytes(b"broken")
     facts = [inspect(tmp_path / f"{n}.jpg") for n in range(len(SPLITS))]
-    table = good(**{name: {n: getattr(fact, name) for n, fact in enumerate(facts)} for name in vars(facts[0])})
+    columns = [name for name in vars(facts[0]) if name in tables.SCHEMA]
+    table = good(**{name: {n: getattr(fact, name) for n, fact in enumerate(facts)} for name in columns})
+    pairs = leaks.look_alikes([f"i{n}" for n in range(len(SPLITS))], SPLITS, facts, 1)
+    table = dataclasses.replace(table, look_alikes=pairs)
     result = judge(table, tmp_path / "docs")
-    (entry,) = [rule for rule in result["rules"] if rule["rule"] == "no near-duplicate in test"]
-    assert entry["first"] == ["i1 (photos/1.jpg; nearly i10 in test)"]  # flat and broken photos are like no other
-    assert "validate.max_near_duplicates" in entry["sentence"]
-    settings = SETTINGS.model_copy(update={"max_near_duplicates": 0.12})  # one of nine
+    entries = {rule["rule"]: rule for rule in result["rules"]}
+    seen, leaked = entries["no near-duplicate in test"], entries["no near-duplicate in train or select"]
+    # flat and broken photos are like no other
+    assert seen["first"] == ["i1 (photos/1.jpg; nearly i10 in test)", "i7 (photos/7.jpg; i11 in test, mirrored)"]
+    assert leaked["first"] == ["i10 (photos/10.jpg; nearly i1 in train)", "i11 (photos/11.jpg; i7 in select, mirrored)"]
+    assert "2 break this rule" in leaked["sentence"]
+    assert "validate.max_near_duplicates" in leaked["sentence"]
+    settings = SETTINGS.model_copy(update={"max_near_duplicates": 0.23})  # two of nine, but two of three in test
     again = judge(table, tmp_path / "docs", settings)
     assert "no near-duplicate in test" in statuses(again, "passed")
+    assert statuses(again, "failed") >= {"no near-duplicate in train or select"}
+    settings = SETTINGS.model_copy(update={"max_near_duplicates": 0.67})
+    (allowed,) = [r for r in judge(table, tmp_path / "docs", settings)["rules"] if r["rule"] == leaked["rule"]]
+    assert allowed["status"] == "passed"
+    assert "; 2 do: i10 (photos/10.jpg; nearly i1 in train), i11" in allowed["sentence"]
+
+
+def test_equal_content_is_no_look_alike(tmp_path: Path) -> None:
+    pairs = (tables.LookAlike("i11", "i0", "", 1.0),)
+    result = judge(dataclasses.replace(good(sha256={0: "a", 11: "a"}), look_alikes=pairs), tmp_path / "docs")
+    assert statuses(result, "failed") == {"no photo in two splits"}
 
 
 def test_a_table_read_from_its_file_gives_the_same_result(tmp_path: Path) -> None:

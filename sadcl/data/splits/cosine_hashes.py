@@ -1,0 +1,196 @@
+"""Hashes of photos by the signs of their cosine terms, and an index of them that knows eight symmetries and negatives.
+
+A photo is hashed by its central part alone. Another photo is looked up with many windows, one of which shows about the
+same part where the one photo is a crop or a shift of the other. Mirroring a photo changes the signs of odd terms, and
+turning it by 90 degrees transposes them, so that one decomposition serves all symmetries.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from sadcl.data.images.statistics import HASH_SIDE as SIDE
+
+REACH = 0.38
+"""Half the side of the central part, as a share of the photo; a shift by 10 % leaves no filled border inside it."""
+SYMMETRIES = tuple(product((False, True), (False, True), (False, True)))
+"""Eight symmetries of a square: whether it is transposed, then mirrored top to bottom, then left to right."""
+MAX_BITS = 8
+"""Most bits of 48 in which hashes of look-alikes differ."""
+
+_TERMS = 7
+"""Frequencies along each axis; the mean is no part of the hash."""
+_SAMPLES = 64
+"""Points per window at which cosines are sampled."""
+_KEY_BITS = 24
+_KEY_SHIFTS = (0, 20)
+"""First bits of the two keys; they share the four lowest frequencies."""
+_UNCERTAIN = 3
+"""Bits of a key that are tried both ways: those of the weakest terms."""
+_MAX_HITS = 1 << 14
+"""Most entries that are compared with one photo, so that thousands of equal photos take no more time."""
+_GRID = ((1.0, 0.1, 7), (0.9, 0.05, 5), (1 / 0.9, 0.055, 5), (0.8, 0.0, 1), (1.25, 0.0, 1))
+"""Scale of a window, largest shift of its centre, and number of shifts: along one axis, and combined for both."""
+
+
+class Hits(NamedTuple):
+    """Entries of an index whose hashes are close to that of a window; one row per photo, entry and closest window.
+
+    Attributes:
+        photos: int [H], photo that was looked up.
+        entries: int [H], photo of the index.
+        symmetries: int [H], index into ``SYMMETRIES`` of what turns the entry into the photo.
+        negative: bool [H], whether the one is a negative of the other.
+        windows: int [H], index into ``WINDOWS``.
+        bits: int [H], in which the hashes differ.
+    """
+
+    photos: np.ndarray
+    entries: np.ndarray
+    symmetries: np.ndarray
+    negative: np.ndarray
+    windows: np.ndarray
+    bits: np.ndarray
+
+
+def _spans() -> list[tuple[float, float]]:
+    spans = [
+        (0.5 + shift - REACH * scale, 0.5 + shift + REACH * scale)
+        for scale, largest, count in _GRID
+        for shift in np.linspace(-largest, largest, count).tolist()
+    ]
+    return sorted(spans, key=lambda span: abs(span[1] - span[0] - 2 * REACH) + abs(span[0] + span[1] - 1))
+
+
+_SPANS = _spans()
+WINDOWS = np.array([(*rows, *columns) for rows in _SPANS for columns in _SPANS], np.float32)
+"""Windows of a photo, float32 [W, 4]: top, bottom, left, right as shares of its sides."""
+CENTRE = np.array([0.5 - REACH, 0.5 + REACH] * 2, np.float32)
+"""The central part, as a window."""
+
+
+def interpolation(starts: np.ndarray, ends: np.ndarray, samples: int) -> np.ndarray:
+    """Matrices that sample a line of a thumbnail between two points, linearly, float32 [N, samples, 32].
+
+    Args:
+        starts, ends: float [N], as shares of the side.
+        samples: number of points.
+    """
+    steps = (np.arange(samples) + 0.5) / samples
+    positions = (starts[:, None] + (ends - starts)[:, None] * steps) * SIDE - 0.5
+    away = np.abs(np.clip(positions, 0, SIDE - 1)[:, :, None] - np.arange(SIDE))
+    return np.asarray(np.maximum(1 - away, 0), np.float32)
+
+
+def _basis(spans: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Cosines over each span of a line, float32 [len(spans) * 7, 32]."""
+    starts, ends = np.array(spans).T
+    steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+    cosines = np.cos(np.arange(_TERMS)[:, None] * np.pi * steps) / _SAMPLES
+    return np.asarray(cosines @ interpolation(starts, ends, _SAMPLES), np.float32).reshape(-1, SIDE)
+
+
+def _frequencies() -> np.ndarray:
+    """Frequencies along both axes in the order of the hash's bits, int [48, 2]: each key has low ones in its reach."""
+    pairs = sorted(product(range(_TERMS), repeat=2), key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[1:]
+    return np.array(pairs[5:44:2] + pairs[:4] + pairs[4:44:2] + pairs[44:])
+
+
+_ORDER = _frequencies()
+_CENTRAL_BASIS, _WINDOW_BASIS = _basis([(0.5 - REACH, 0.5 + REACH)]), _basis(_SPANS)
+_ODD = np.where(np.arange(_TERMS) % 2, -1, 1).astype(np.float32)
+_RADII = np.hypot(*_ORDER.T).astype(np.float32)
+_ALL_BITS = np.uint64((1 << len(_ORDER)) - 1)
+_KEY_MASK = np.uint64((1 << _KEY_BITS) - 1)
+_SUBSETS = np.array(list(product((0, 1), repeat=_UNCERTAIN)))
+
+
+class HashIndex:
+    """Hashes of photos in all their symmetries, and as negatives.
+
+    Args:
+        thumbnails: uint8 [N, 32, 32].
+    """
+
+    def __init__(self, thumbnails: np.ndarray) -> None:
+        self._photos = len(thumbnails)
+        terms = _CENTRAL_BASIS @ thumbnails.astype(np.float32) @ _CENTRAL_BASIS.T
+        hashes = np.stack([_pack(_ordered(_turned(terms, *symmetry))) for symmetry in SYMMETRIES])
+        self._hashes = np.concatenate([hashes, hashes ^ _ALL_BITS]).ravel()
+        self._tables = [_buckets(_key(self._hashes, shift)) for shift in _KEY_SHIFTS]
+
+    def lookup(self, thumbnails: np.ndarray) -> Hits:
+        """Find entries that a window of a photo resembles.
+
+        Args:
+            thumbnails: uint8 [n, 32, 32]; some hundreds at a time bound the memory.
+        """
+        terms = _WINDOW_BASIS @ thumbnails.astype(np.float32) @ _WINDOW_BASIS.T
+        terms = terms.reshape(-1, len(_SPANS), _TERMS, len(_SPANS), _TERMS).transpose(0, 1, 3, 2, 4)
+        terms = _ordered(terms.reshape(len(thumbnails), -1, _TERMS, _TERMS))
+        hashes, found = _pack(terms), []
+        for shift, (starts, members) in zip(_KEY_SHIFTS, self._tables, strict=True):
+            windows, entries = _members(_probes(hashes, terms, shift), starts, members)
+            bits = np.bitwise_count(hashes.ravel()[windows] ^ self._hashes[entries])
+            near = bits <= MAX_BITS
+            found.append(np.stack([windows[near], entries[near], bits[near]]))
+        windows, entries, bits = np.concatenate(found, axis=1)
+        photos, windows = np.divmod(windows, len(WINDOWS))
+        order = np.lexsort((windows, bits, entries, photos))
+        photos, entries, windows, bits = (values[order] for values in (photos, entries, windows, bits))
+        first = np.r_[True, (np.diff(photos) != 0) | (np.diff(entries) != 0)][: len(photos)]
+        turns, entries = np.divmod(entries[first], self._photos)
+        negative, symmetries = np.divmod(turns, len(SYMMETRIES))
+        return Hits(photos[first], entries, symmetries, negative.astype(bool), windows[first], bits[first])
+
+
+def _turned(terms: np.ndarray, transposed: bool, vertical: bool, horizontal: bool) -> np.ndarray:
+    """Cosine terms [N, 7, 7] of a turned photo (``SYMMETRIES``): a mirror changes the sign of each odd one."""
+    terms = terms.swapaxes(1, 2) if transposed else terms
+    rows, columns = (_ODD if flip else np.abs(_ODD) for flip in (vertical, horizontal))
+    return np.asarray(terms * rows[:, None] * columns)
+
+
+def _ordered(terms: np.ndarray) -> np.ndarray:
+    """Terms [..., 7, 7] in the order of the hash's bits, [..., 48]."""
+    return terms[..., _ORDER[:, 0], _ORDER[:, 1]]
+
+
+def _pack(terms: np.ndarray) -> np.ndarray:
+    """Signs of terms [..., 48] as uint64 [...]."""
+    packed = np.zeros((*terms.shape[:-1], 8), np.uint8)
+    packed[..., :6] = np.packbits(terms > 0, axis=-1, bitorder="little")
+    return np.asarray(packed.view("<u8")[..., 0])
+
+
+def _key(hashes: np.ndarray, shift: int) -> np.ndarray:
+    return ((hashes >> np.uint64(shift)) & _KEY_MASK).astype(np.int64)
+
+
+def _buckets(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Entries in order of their keys, int32 [N], and the first of each key, int32 [2^24 + 1]."""
+    starts = np.zeros((1 << _KEY_BITS) + 1, np.int32)
+    np.cumsum(np.bincount(keys, minlength=1 << _KEY_BITS), out=starts[1:])
+    return starts, np.argsort(keys, kind="stable").astype(np.int32)
+
+
+def _probes(hashes: np.ndarray, terms: np.ndarray, shift: int) -> np.ndarray:
+    """Keys of each window with its uncertain bits both ways, int64 [n, W, 8]."""
+    # spectra of photos fall with the frequency: a term is weak in relation to that
+    strength = np.abs(terms[..., shift : shift + _KEY_BITS]) * _RADII[shift : shift + _KEY_BITS]
+    weak = np.argpartition(strength, _UNCERTAIN, axis=-1)[..., :_UNCERTAIN]
+    return np.asarray(_key(hashes, shift)[..., None] ^ ((1 << weak) @ _SUBSETS.T))
+
+
+def _members(keys: np.ndarray, starts: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Windows int64 [H] and entries int32 [H] with equal keys; of the many that one photo may have, the first."""
+    first, counts = starts[keys], starts[keys + 1] - starts[keys]
+    by_photo = counts.reshape(len(keys), -1).astype(np.int64)
+    room = _MAX_HITS - (np.cumsum(by_photo, axis=1) - by_photo)
+    counts = np.clip(by_photo, 0, np.maximum(room, 0)).ravel()
+    ends = np.cumsum(counts)
+    probes = np.repeat(np.arange(len(counts)), counts)
+    positions = first.ravel()[probes] + np.arange(len(probes)) - (ends - counts)[probes]
+    return probes // keys.shape[-1], members[positions]
