@@ -83,11 +83,12 @@ def _verify(
     champion = lookup.version_with_alias(connection, schema.production(protected.name), schema.CHAMPION)
     try:
         verification = judge(fetch(connection, version, champion, protected), protected, accepted, report)
-        run, digests = _log_run(connection, protected.name, version, verification)
-        record = replace(verification.record, run=run, files=digests)
     except SadclError as error:
         record = _failure(version, champion, protected, error)
-    _write(connection, version, record)
+    else:
+        run, digests = _log_run(connection, protected.name, version, verification)
+        record = replace(verification.record, run=run, files=digests)
+    connection.set_model_version_tag(version.name, version.version, schema.VERIFIED, record.text())
     claims = verified.differences(version.tags, record) if record.verdict != ERROR else []
     differing = f" Claims that differ: {'; '.join(map(str, claims))}." if claims else ""
     return f"Version {version.version}: {record.verdict}. {record.words.rstrip('.')}.{differing}"
@@ -105,10 +106,6 @@ def _failure(
     )  # fmt: skip
 
 
-def _write(connection: "MlflowClient", version: "ModelVersion", record: verified.VerifiedRecord) -> None:
-    connection.set_model_version_tag(version.name, version.version, schema.VERIFIED, record.text())
-
-
 def _log_run(
     connection: "MlflowClient", name: str, version: "ModelVersion", verification: Verification
 ) -> tuple[str, dict[str, str]]:
@@ -116,7 +113,8 @@ def _log_run(
     experiment = connection.get_experiment_by_name(schema.verification(name))
     if experiment is None:
         raise SadclError(
-            f"The server has no experiment {schema.verification(name)}", fix="Start it by `sadcl up`, which creates it"
+            f"The registry has no experiment {schema.verification(name)}",
+            fix="Start a team's server by `sadcl up`; without one, `sadcl promote` verifies a version itself",
         )
     run = connection.create_run(experiment.experiment_id, run_name=f"{name} version {version.version}")
     with tempfile.TemporaryDirectory() as folder:

@@ -169,7 +169,9 @@ def test_status_says_who_is_who(reign: Path) -> None:
     )  # fmt: skip
     champion, challenger = describe_registry()
     assert champion.startswith("Champion: tiny-production version 1, mAP 80.00, since 20")
-    assert challenger.startswith("Challenger: tiny version 2, mAP 81.00, verdict pass (its author's claim, not verified yet), since 20")
+    assert challenger.startswith(
+        "Challenger: tiny version 2, mAP 81.00, verdict pass (its author's claim, not verified yet), since 20"
+    )
 
 
 def test_a_version_without_pins_is_refused(reign: Path) -> None:
