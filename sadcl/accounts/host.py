@@ -178,7 +178,11 @@ def _create_roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[st
 
 
 def _create_account(accounts: "AuthServiceClient", name: str, password: str, role: str) -> None:
-    """Create an account of this host with a role; an existing account keeps its password."""
+    """Create an account of this host with a role; an existing account keeps its password.
+
+    Raises:
+        SadclError: a person has this name, who would get the rights of the host's account.
+    """
     from mlflow.exceptions import MlflowException
 
     number = next(entity.id for entity in accounts.list_roles(WORKSPACE) if entity.name == role)
@@ -187,5 +191,11 @@ def _create_account(accounts: "AuthServiceClient", name: str, password: str, rol
     except MlflowException:  # the account is missing
         accounts.create_user(name, password)
         roles = []
-    if number not in {entity.id for entity in roles}:
-        accounts.assign_role(name, number)
+    if number in {entity.id for entity in roles}:
+        return
+    if roles:
+        raise SadclError(
+            f"The account {name} has another role, and `sadcl up` needs this name for itself",
+            fix="Delete that account in MLflow's pages, and give the person another name",
+        )
+    accounts.assign_role(name, number)

@@ -94,6 +94,10 @@ def parse_number(text: str | None) -> float | None:
         return None
 
 
+LineageRow = tuple[str, str, str | None]
+"""Label, the version's value, the champion's value where it differs."""
+
+
 def sort_rows(rows: Sequence[Mapping[str, Any]], sort: str, order: str) -> list[Mapping[str, Any]]:
     """Sort the table of classes by a column; rows without a value come last in both orders."""
     known = [row for row in rows if row[sort] is not None]
@@ -144,9 +148,15 @@ def cost(version: Metrics | None, champion: Metrics | None, latency_tag: str) ->
     ]
 
 
-def lineage_rows(tags: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Labels and values of the tags that say where a version came from."""
-    return [(label, tags[tag]) for tag, label in LINEAGE_TAGS.items() if tags.get(tag)]
+def lineage_rows(tags: Mapping[str, str], champion: Mapping[str, str]) -> list[LineageRow]:
+    """Labels and values of the tags that say where a version came from.
+
+    Args:
+        tags: of the version.
+        champion: tags of the champion, whose value is given where it differs; empty without one.
+    """
+    rows = [(label, tags[tag], champion.get(tag)) for tag, label in LINEAGE_TAGS.items() if tags.get(tag)]
+    return [(label, value, None if other == value else other) for label, value, other in rows]
 
 
 def _format_setting(value: Any) -> str:

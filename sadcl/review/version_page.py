@@ -101,9 +101,9 @@ class VersionPage:
         return tables.published(value_or_none(self.settings) or {})
 
     @cached_property
-    def lineage(self) -> Sequence[tuple[str, str]]:
-        """Labels and values of code, data and settings behind the version."""
-        return tables.lineage_rows(self.version.tags)
+    def lineage(self) -> Sequence[tables.LineageRow]:
+        """Labels and values of code, data and settings behind the version, and the champion's where they differ."""
+        return tables.lineage_rows(self.version.tags, {} if self.champion is None else self.champion.tags)
 
     @cached_property
     def setting_changes(self) -> list[tables.SettingChange] | str:

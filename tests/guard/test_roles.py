@@ -362,3 +362,20 @@ def test_the_ledger_tells_who_when_and_what(reigning: Team) -> None:
     assert files.read_json("data/champion.json")["audit"] in hash_chain.digests(
         hash_chain.lines(reigning.home / host.LEDGER)
     )
+
+
+def test_a_person_with_the_verifier_s_name_does_not_get_its_role(crew: Team) -> None:
+    from mlflow.server.auth.client import AuthServiceClient
+
+    accounts = AuthServiceClient(crew.address)
+    with crew.acting(ADMIN):
+        roles = {role.name: role.id for role in accounts.list_roles("default")}
+        accounts.unassign_role(host.VERIFIER, roles[host.VERIFIER])
+        accounts.assign_role(host.VERIFIER, roles["reader"])
+    try:
+        with pytest.raises(SadclError, match=r"account verifier has another role.*another name"):
+            host.set_up(crew.address, crew.home)
+    finally:
+        with crew.acting(ADMIN):
+            accounts.unassign_role(host.VERIFIER, roles["reader"])
+        host.set_up(crew.address, crew.home)
