@@ -97,6 +97,24 @@ def test_shards_hold_every_column_of_the_table(root: Path) -> None:
     assert read.longer_sides == [max(entry["width"], entry["height"]) for entry in reversed(rows)]
 
 
+def test_a_part_has_the_rows_of_the_whole(root: Path) -> None:
+    rows = some(root, list("abcdefgh"))
+    for i, each in enumerate(rows):
+        each |= {"labels": [i % 3], "ignored": [(i + 1) % 3], "light": i / 10, "width": 100 + i}
+    whole = write(root, rows)
+    assert (whole.slices["light"][3], len(whole.longer_sides), len(whole.list_digest)) == (0.3, 8, 64)  # cached
+    part = whole.part(3, 7)  # across a boundary of shards
+    assert (len(part), part.ids, part.classes) == (4, list("defg"), CLASSES)
+    assert part.targets.tolist() == whole.targets[3:7].tolist()
+    assert part.ignored.tolist() == whole.ignored[3:7].tolist()
+    assert (part.sha256, part.slices) == (whole.sha256[3:7], {"light": [0.3, 0.4, 0.5, 0.6]})
+    assert part.longer_sides == [103, 104, 105, 106]
+    assert [part.jpeg(i) for i in range(4)] == [whole.jpeg(i) for i in range(3, 7)]
+    assert part.digest == whole.digest
+    assert part.list_digest != whole.list_digest
+    assert (len(whole), whole.ids) == (8, list("abcdefgh"))
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=1, max_size=40))
 def test_rows_are_sorted_by_id(root: Path, ids: set[str]) -> None:
