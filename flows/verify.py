@@ -29,22 +29,19 @@ QUEUE = "queue"
 """Name of the deployment."""
 POLL = 5.0
 """Seconds between looks at the registry."""
-RUN_TIMEOUT = 600.0
-"""Seconds to wait for a run, before the next look: runs of many photos take longer, and no second one starts."""
+LONGEST_PAUSE = 600.0
+"""Most seconds before the next run after failed ones; the first pause is ``POLL``, and each failure doubles it."""
 
 
 @flow(name="verify")
-def verify(root: Path = Path(".")) -> State[Any]:
-    """Score and judge every version that waits, and write the records.
-
-    Args:
-        root: the project's folder.
-    """
+def verify() -> State[Any]:
+    """Score and judge every version of this folder's project that waits, and write the records."""
+    # no parameter for the folder: whoever may start runs must not choose the test photos
     install_log_filter()
     from sadcl.verification import queue
 
     log = get_run_logger()
-    results = queue.verify_waiting(Path(root), report=log.info)
+    results = queue.verify_waiting(report=log.info)
     for line in results:
         log.info(line)
     return Completed(message=results[-1] if results else "No version waits for a verification.")
@@ -61,19 +58,23 @@ def serve() -> None:
 
 
 def _watch() -> None:
-    """Start a run whenever a version waits; what hinders a verification is printed once."""
-    printed = ""
+    """Start a run whenever a version waits, later after each failed one; print what hinders a verification once."""
+    printed, pause = "", POLL
     while True:
-        time.sleep(POLL)
+        time.sleep(pause)
+        problem = ""
         try:
             if _is_waiting(Path(".")):
-                # Until it ends: the deployment has room for one run at a time.
-                run_deployment(f"verify/{QUEUE}", timeout=RUN_TIMEOUT, poll_interval=2)
-            printed = ""
+                # until it ends: the deployment has room for one run at a time
+                run: Any = run_deployment(f"verify/{QUEUE}", timeout=None, poll_interval=2)
+                if run.state is not None and not run.state.is_completed():
+                    problem = f"run {run.name}: {run.state.message or run.state.name}"
         except Exception as error:  # any: the next look may find the servers again
-            if str(error) != printed:
-                printed = str(error)
-                say(f"verify: {printed}")
+            problem = str(error)
+        pause = min(LONGEST_PAUSE, pause * 2) if problem else POLL
+        if problem and problem != printed:
+            say(f"verify: {problem}")
+        printed = problem
 
 
 def _is_waiting(root: Path) -> bool:

@@ -1,6 +1,9 @@
 """Team server on this host: its address, its files, and its initial models, roles and accounts."""
 
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +83,26 @@ def account_login(account: str, root: Path = Path(".")) -> dict[str, str]:
     stored = administrator(root, make=True)
     assert stored is not None
     return {USERNAME: account, PASSWORD: stored[account]}
+
+
+@contextmanager
+def logged_in_as_verifier(root: Path = Path(".")) -> Iterator[None]:
+    """Log in as the verifier: by the environment where it has a log-in, else by the passwords of this host.
+
+    Raises:
+        SadclError: there is neither.
+    """
+    if USERNAME in os.environ:
+        yield
+        return
+    stored = administrator(root) or {}
+    if VERIFIER not in stored:
+        raise SadclError(
+            "This is not the host of a team's server", where=root / ADMINISTRATOR,
+            fix=f"Work there, or set {USERNAME} and {PASSWORD} to the verifier's",
+        )  # fmt: skip
+    with logged_in_as(VERIFIER, stored[VERIFIER]):
+        yield
 
 
 def prefect_login(root: Path = Path(".")) -> str:

@@ -53,6 +53,8 @@ def add_account(name: str, role: str, password: str, root: Path = Path(".")) -> 
     """
     if role not in ROLES:
         raise SadclError(f"There is no role {role!r}", fix=f"Choose one of {', '.join(sorted(ROLES))}")
+    if name in (host.WORKER, host.VERIFIER):
+        raise SadclError(f"The name {name} belongs to the server's own account", fix="Choose another name")
     if len(password) < SHORTEST:
         raise SadclError(f"A password needs at least {SHORTEST} characters")
     if name in {person.name for person in list_accounts(root)}:

@@ -96,20 +96,23 @@ def criteria(
 
 
 @app.command(rich_help_panel=PANEL)
-def verify() -> None:
-    """Score and judge the versions that wait for it, as the verifier of a team's server.
+def verify(
+    version: Annotated[
+        str, typer.Argument(help="Verify this version again, whether it waits or not.", metavar="VERSION")
+    ] = "",
+) -> None:
+    """Score and judge the versions that wait, as the verifier of a team's server.
 
     `sadcl up` runs this by itself. The command works on the server's host, or with the verifier's name and password in
     the environment.
     """
     from sadcl import pipeline
     from sadcl.accounts import host
-    from sadcl.registry import client
     from sadcl.verification import queue
 
     pipeline.require_project()
-    with client.logged_in_as(*host.account_login(host.VERIFIER).values()):
-        for line in queue.verify_waiting(report=say) or ["No version waits for a verification."]:
+    with host.logged_in_as_verifier():
+        for line in queue.verify_waiting(number=version, report=say) or ["No version waits for a verification."]:
             say(line)
 
 

@@ -22,10 +22,13 @@ from sadcl.guard import (
 )
 from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
-from sadcl.registry import lookup, schema
+from sadcl.registry import artifacts, lookup, schema
 from sadcl.registry.artifacts import PINS
 from sadcl.registry.audit.replay import TAGS, shortened
 
+SCHEME = "mlflow-artifacts:/"
+"""Addresses of files that this server keeps."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
 PINNED = {PINS, schema.IDENTITY, schema.WEIGHTS, schema.TEST}
 """Tags that identify the content of a version: written when it is registered, and never again."""
 
@@ -33,9 +36,12 @@ PINNED = {PINS, schema.IDENTITY, schema.WEIGHTS, schema.TEST}
 def model_created() -> Entry | None:
     """Only administrators create models; clients ask for an existing one before each version, which MLflow answers."""
     # mlflow.register_model asks for the model each time: a typing error in the name would create a new one.
-    name = mlflow_internals.parse_request(registry.CreateRegisteredModel).name
+    request = mlflow_internals.parse_request(registry.CreateRegisteredModel)
+    name = request.name
     if mlflow_internals.model_exists(name):
         return None
+    if any(tag.key.startswith(schema.OURS) for tag in request.tags):
+        raise Refused(f"A new model has no tags {schema.OURS}…; reviewers accept its criteria afterwards")
     _only_administrators(f"create the model {name}")
     return {"what": "model made", "model": name}
 
@@ -103,10 +109,10 @@ def version_created() -> Entry | None:
     elif schema.DECISION in tags or schema.VERIFIED in tags:
         key = schema.DECISION if schema.DECISION in tags else schema.VERIFIED
         raise Refused(f"The tag {key} is written by a reviewer or the verifier, not by a registration")
-    # Another spelling of the address would escape the rules on files, and a whole run as the source would lock its
-    # author out of the run.
+    # Another spelling of the address, or another storage, would escape the rules on files, and a whole run as the
+    # source would lock its author out of the run.
     elif (
-        request.source.startswith("runs:")
+        not request.source.startswith(SCHEME)
         or "%" in request.source
         or request.source.rstrip("/") == _run_uri(request.run_id)
     ):
@@ -117,6 +123,8 @@ def version_created() -> Entry | None:
         mlflow_internals.current_user()
     }:
         raise Refused("You can only register a version from your own run")
+    elif PINS in tags and not _are_pins(tags[PINS]):
+        raise Refused(f"The tag {PINS} holds the SHA-256 of each file of a version, and nothing else")
     # The line is written before MLflow gives the number.
     number = str(mlflow_internals.last_version(request.name) + 1)
     entry = {"what": "version made", "model": request.name, "version": number, "source": request.source}
@@ -149,11 +157,13 @@ def alias_set() -> Entry | None:
 
 
 def alias_deleted() -> Entry | None:
-    """Deleting an alias is recorded with the version that had it."""
+    """Deleting an alias is recorded with the version that had it; the champion's stays until another takes it."""
     request = mlflow_internals.parse_request(registry.DeleteRegisteredModelAlias)
     before = _number(mlflow_internals.version_with_alias(request.name, request.alias))
     if before is None:
         return None
+    if schema.protected(request.name) and request.alias == schema.CHAMPION:
+        raise Refused(f"The alias {schema.CHAMPION} moves by a decision, and is never deleted")
     return {"what": "alias deleted", "model": request.name, "alias": request.alias, "from": before, "to": None}
 
 
@@ -199,24 +209,22 @@ def version_described() -> Entry | None:
 
 
 def model_deleted() -> Entry:
-    """A model with the champion can't be deleted."""
+    """A model in production can't be deleted: its criteria would be gone, and its numbers begin again."""
     name = mlflow_internals.parse_request(registry.DeleteRegisteredModel).name
-    _refuse_champion(name, None)
+    if schema.protected(name):
+        raise Refused(f"{name} is in production, and can't be deleted")
     return {"what": "model deleted", "model": name}
 
 
 def version_deleted() -> Entry:
     """The champion can't be deleted."""
     request = mlflow_internals.parse_request(registry.DeleteModelVersion)
-    _refuse_champion(request.name, request.version)
-    return {"what": "version deleted", "model": request.name, "version": request.version}
-
-
-def _refuse_champion(name: str, number: str | None) -> None:
     # Projects load the champion by its alias, and a rollback needs its version.
-    champion = mlflow_internals.version_with_alias(name, schema.CHAMPION) if schema.protected(name) else None
-    if champion is not None and number in (None, str(champion.version)):
+    protected = schema.protected(request.name)
+    champion = mlflow_internals.version_with_alias(request.name, schema.CHAMPION) if protected else None
+    if champion is not None and request.version == str(champion.version):
         raise Refused(f"{lookup.model_uri(champion)} is champion, and can't be deleted")
+    return {"what": "version deleted", "model": request.name, "version": request.version}
 
 
 def _recorder(action: str, message: type[Any]) -> Callable[[], Entry]:
@@ -252,6 +260,12 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/demo/generate", "POST"): examples_made,
     ("/mlflow/demo/delete", "POST"): examples_made,
 }
+
+
+def _are_pins(text: str) -> bool:
+    """Whether the value of the tag with the pins has digests alone; one of them becomes the name of a folder."""
+    pinned = artifacts.read_pins({PINS: text})
+    return pinned is not None and all(SHA256.fullmatch(digest) for digest in pinned.values())
 
 
 def _copy_source(request: Any) -> ModelVersion:

@@ -26,6 +26,10 @@ LEFT_BY_MLFLOW = "registered_model_meta"
 """MLflow drops this file into a model's folder whenever it loads it."""
 
 
+class DifferentFileError(SadclError):
+    """A file of a version is not the one that was pinned."""
+
+
 def digests(folder: Path, prefix: str) -> dict[str, str]:
     """SHA-256 of each file under a folder, by ``prefix`` and its path."""
     # every file, not only the known ones: code that was added to a model's folder could run at its load
@@ -108,17 +112,23 @@ def fetch(
     return path
 
 
-def check_all(client: "MlflowClient", version: "ModelVersion", folder: Path) -> None:
+def check_all(client: "MlflowClient", version: "ModelVersion", folder: Path) -> Path:
     """Download every file of a version; none may be changed, missing or new.
 
+    Returns:
+        Path of the served file in ``folder``.
+
     Raises:
-        SadclError: a file differs; the message names it.
+        DifferentFileError: a file differs; the message names it.
+        SadclError: the files can't be downloaded.
     """
     actual: dict[str, str] = {}
+    downloaded = {}
     for part in (MODEL, EVIDENCE):
-        downloaded = _download(_artifact_uri(client, version, part), folder / part, _download_by_mlflow)
-        actual |= digests(downloaded, part)
+        downloaded[part] = _download(_artifact_uri(client, version, part), folder / part, _download_by_mlflow)
+        actual |= digests(downloaded[part], part)
     _compare(version, pins(version), actual)
+    return downloaded[MODEL] / model(version).removeprefix(f"{MODEL}/")
 
 
 def _artifact_uri(client: "MlflowClient | PersonalClient", version: "ModelVersion", part: str) -> str:
@@ -165,7 +175,7 @@ def _compare(version: "ModelVersion", expected: dict[str, str], actual: dict[str
     else:
         difference = "has changed since" if name in expected else "was added after"
         difference += " the version was registered"
-    raise SadclError(
+    raise DifferentFileError(
         f"{name} {difference}" + (f", and {len(differing) - 1} more files differ" if differing[1:] else ""),
         where=f"models:/{version.name}/{version.version}",
         fix="Do not use this version; find out who changed it, and register the model again",

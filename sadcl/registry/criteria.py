@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from sadcl import files
 from sadcl.errors import SadclError
@@ -21,6 +23,9 @@ LARGEST = 5000
 """Characters that MLflow keeps of a registered model's tag."""
 FIRST = ("kind", "metric", "at_least", "at_most")
 """Settings of a rule that a sentence begins with."""
+
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,13 @@ class Criteria:
     """
 
     rules: list[dict[str, Any]]
-    threshold: float
+    threshold: Annotated[float, Field(ge=0, le=1)]
     corruptions: list[str]
-    photos: int
-    classes: int
-    test_list: str
-    labels: str
-    shards: str
+    photos: Annotated[int, Field(ge=0)]
+    classes: Annotated[int, Field(ge=0)]
+    test_list: Sha256
+    labels: Sha256
+    shards: Sha256
     positives: dict[str, int]
 
     @property
@@ -89,6 +94,9 @@ class Acceptance:
         return text
 
 
+_ACCEPTANCE = TypeAdapter(Acceptance)
+
+
 def read_acceptance(text: str) -> Acceptance | None:
     """Parse the value of the tag; None where it has another form."""
     if len(text) > LARGEST:
@@ -96,13 +104,10 @@ def read_acceptance(text: str) -> Acceptance | None:
     try:
         value: Any = json.loads(text)
         datetime.fromisoformat(value["time"])
-        own = dict(value["criteria"])
-        known = value.keys() == _names(Acceptance) and own.keys() == _names(Criteria)
-        texts = [value["user"], value["reason"], own["test_list"], own["labels"], own["shards"]]
-        if not known or not all(isinstance(part, str) for part in texts) or not isinstance(own["rules"], list):
+        if value.keys() != _names(Acceptance) or value["criteria"].keys() != _names(Criteria):
             return None
-        return Acceptance(Criteria(**own), value["user"], value["reason"], value["time"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return _ACCEPTANCE.validate_json(text, strict=True)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # pydantic's error is a ValueError
         return None
 
 

@@ -16,7 +16,7 @@ IS_CHAMPION, NOT_PASSED, OUTDATED, CONTRADICTORY = "is champion", "not passed", 
 NOT_VERIFIED, CRITERIA_OPEN, FOREIGN_CODE = "not verified", "criteria open", "foreign code"
 FALSE_CLAIM = "false claim"
 
-WAIT = "Wait until the verifier has scored it: `sadcl status` shows how far it is"
+WAIT = "Wait until the verifier has scored it, or run `sadcl verify VERSION` on the server's host"
 REGISTER_AGAIN = "Ask the person who registered it to run `dvc repro` and `sadcl register`, which judge it again"
 
 

@@ -33,6 +33,10 @@ OTHERS = ("input_example.json", "serving_input_example.json")
 REGISTER_AGAIN = "Ask the person who registered it to register the model again with `sadcl register`"
 
 
+class ForeignCodeError(SadclError):
+    """A version names other code than the installed one, or has code of its own."""
+
+
 @dataclass(frozen=True)
 class Code:
     """Name of the code that computes a model.
@@ -114,11 +118,13 @@ def require_installed(version: "ModelVersion") -> None:
     """Require that the code of a version is the one that is installed here.
 
     Raises:
-        SadclError: the version has no code, foreign code, or code of another sadcl; the message says what to install.
+        ForeignCodeError: it has no code, foreign code, or code of another sadcl; the message says what to install.
     """
     where = lookup.model_uri(version)
     for objection in objections(version.tags):
-        raise SadclError(objection, where=where, fix=REGISTER_AGAIN)
+        raise ForeignCodeError(objection, where=where, fix=REGISTER_AGAIN)
+    if TEXTS not in version.tags:  # without pins there is no objection, and no file of the version is used
+        raise ForeignCodeError("The version does not name its code", where=where, fix=REGISTER_AGAIN)
     _require(model_files.read_texts(version.tags[TEXTS])[CODE], where)
 
 
@@ -139,7 +145,7 @@ def _require(text: str, where: object) -> None:
     named = Code(value["version"], value["digest"])
     if named != own:
         install = f"Install sadcl {named.version}" if named.version != own.version else "Install the one it came from"
-        raise SadclError(
+        raise ForeignCodeError(
             f"The model was registered with sadcl {named.version}, whose code for predictions (digest "
             f"{named.digest[:12]}) differs from that of the installed sadcl {own.version} ({own.digest[:12]})",
             where=where,

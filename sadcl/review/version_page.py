@@ -67,7 +67,12 @@ class VersionPage:
         self.false_claims = [] if self.record is None else verified.differences(self.version.tags, self.record)
         if context.requires_verification:
             self.objections += eligibility.verification_objections(self.version.tags, champion_tags, snapshot.accepted)
-        self.judged_now = all(objection.rule != eligibility.OUTDATED for objection in self.objections)
+        weights = "" if champion_tags is None else champion_tags.get(schema.WEIGHTS)
+        self.judged_now = (
+            all(objection.rule != eligibility.OUTDATED for objection in self.objections)
+            if self.record is None
+            else self.record.champion == weights
+        )
 
     @cached_property
     def last_decision(self) -> Decision | None:

@@ -9,6 +9,7 @@ import functools
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,11 +21,13 @@ import sadcl
 BUBBLEWRAP = "bwrap"
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 """Folders and files of the system that Python and its libraries read."""
-PASSED = ("LANG", "LC_ALL", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "SADCL_WORKERS", "COLUMNS", "TERM")
-"""Variables that a confined process inherits; all others may hold secrets."""
+PASSED = (
+    "LANG", "LC_ALL", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "SADCL_WORKERS", "COLUMNS", "TERM", "SADCL_STARTED_FOR",
+)  # fmt: skip
+"""Variables that a confined process inherits; all others may hold secrets. By the last one `sadcl down` finds it."""
 GIB = 2**30
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-PR_SET_NO_NEW_PRIVS = 38
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def _leave_network() -> bool:
     """Move this process into a network namespace without interfaces; False where the system does not allow it."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # nobody would read its answer
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         # the first needs no namespace of users, but rights that only root has
         return bool(libc.unshare(CLONE_NEWNET) == 0 or libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0)

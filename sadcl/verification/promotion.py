@@ -4,6 +4,7 @@ A team's server has a verifier, whose record its guard requires too. Without one
 and the record says what this machine computed.
 """
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,23 +38,37 @@ def prepare(number: str | int, reason: str, first: bool = False, root: Path = Pa
     require_reason(reason)
     if not client.registry_exists(root):
         return  # the promotion itself says so
-    has_verifier = identity.logged_in(root) is not None
     name = params.load("register", path=root / params.FILE).register_.name
     with client.connect(root) as connection:
+        has_verifier = connection.get_experiment_by_name(schema.verification(name)) is not None
         accepted = criteria.accepted(connection, name)
-        open_ = accepted is None and first
-        if has_verifier and not open_:
+        if accepted is None and not first:
+            raise SadclError("Nobody has accepted the rules and the test photos by which models are judged", where=name,
+                             fix="Accept those of this project: `sadcl criteria --accept --reason TEXT`")  # fmt: skip
+        if has_verifier and accepted is not None:
             return
         candidate = lookup.get_version(connection, name, number)
         champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
-        protected = load_inputs(root)
         require_eligible(candidate, champion)
+        protected = load_inputs(root)
         if accepted is not None:
             require_accepted(accepted, protected)
         if not has_verifier:
-            _verify(connection, candidate, champion, protected, accepted)
-        if open_ and champion is None:
+            candidate = _verify(connection, candidate, champion, protected, accepted)
+        if accepted is None and champion is None:
+            _require_pass(candidate, protected)
             criteria.accept(connection, name, protected.criteria, identity.decider(root), reason, log.now())
+
+
+def _require_pass(candidate: "ModelVersion", protected: "Inputs") -> None:
+    """Raise unless a version passes by a project's criteria, which become the accepted ones with it.
+
+    Raises:
+        SadclError: it is not verified, or not by these criteria, or does not pass.
+    """
+    own = criteria.Acceptance(protected.criteria, "", "", log.now()).text()
+    for objection in eligibility.verification_objections(candidate.tags, None, own):
+        raise SadclError(objection.sentence, where=lookup.model_uri(candidate), fix=objection.fix)
 
 
 def require_accepted(accepted: criteria.Acceptance, protected: "Inputs") -> None:
@@ -101,9 +116,11 @@ def _verify(
     champion: "ModelVersion | None",
     protected: "Inputs",
     accepted: criteria.Acceptance | None,
-) -> None:
-    """Score and judge a version here, and write the record."""
+) -> "ModelVersion":
+    """Score and judge a version here, and write the record; the version with its new tag."""
     from sadcl.verification.verify import fetch, judge
 
-    verification = judge(fetch(connection, candidate, champion, protected), protected, accepted)
+    with tempfile.TemporaryDirectory() as folder:
+        verification = judge(fetch(connection, candidate, champion, Path(folder)), protected, accepted)
     connection.set_model_version_tag(candidate.name, candidate.version, schema.VERIFIED, verification.record.text())
+    return lookup.get_version(connection, candidate.name, candidate.version)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sadcl import files
+from sadcl import files, layout
 from sadcl.errors import SadclError
 from sadcl.evaluation import scores
 from sadcl.registry import artifacts, client, criteria, decision, lookup, schema, verified
@@ -16,58 +16,66 @@ from sadcl.verification import inputs
 from sadcl.verification.inputs import Inputs
 from sadcl.verification.promotion import require_accepted
 from sadcl.verification.scoring import Report
-from sadcl.verification.verify import Verification, fetch, judge
+from sadcl.verification.verify import CandidateError, Verification, fetch, judge
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 
-def verify_waiting(root: Path = Path("."), report: Report = lambda line: None) -> list[str]:
+def verify_waiting(root: Path = Path("."), number: str = "", report: Report = lambda line: None) -> list[str]:
     """Verify every version that waits, the challenger first, and write the records.
 
     Args:
         root: the project, whose rules and test photos are the accepted criteria.
+        number: of one version, which is verified whether it waits or not; by default those that wait.
         report: receives lines about the progress.
 
     Returns:
         A sentence about each version.
 
     Raises:
-        SadclError: the registry can't be reached or refuses, the test photos are not here, or this project has other
-            criteria than the accepted ones.
+        SadclError: the registry can't be reached or refuses, the test photos are not here, this project has other
+            criteria than the accepted ones, or a version could not be verified for a reason that may pass.
     """
     protected = inputs.load_inputs(root)
-    results: list[str] = []
-    with client.connect(root) as connection:
+    results, problems = list[str](), list[str]()
+    with files.lock(root / layout.VERIFIED_SCORES / "lock", "verifying"), client.connect(root) as connection:
         accepted = criteria.accepted(connection, protected.name)
         if accepted is not None:
             require_accepted(accepted, protected)
-        versions = waiting(connection, protected.name, protected.criteria.digest)
-        for number, version in enumerate(versions, start=1):
-            report(f"Version {version.version}, {number} of {len(versions)}: {len(protected.test):,} test photos")
-            results.append(_verify(connection, version, protected, accepted, report))
+        one = [lookup.get_version(connection, protected.name, number)] if number else []
+        versions = one or waiting(connection, protected.name, protected.criteria.digest)
+        for position, version in enumerate(versions, start=1):
+            report(f"Version {version.version}, {position} of {len(versions)}: {len(protected.test):,} test photos")
+            try:
+                results.append(_verify(connection, version, protected, accepted, report))
+            except Exception as error:  # any: one version, which its author made, must not keep the others waiting
+                problems.append(f"version {version.version} was not verified: {error}")
+                report(problems[-1])
+    if problems:
+        raise SadclError("; ".join(problems)[:2000], where=root.resolve(), fix="The next run tries again")
     return results
 
 
 def waiting(connection: "MlflowClient", name: str, criteria_digest: str) -> "list[ModelVersion]":
     """Versions without a current record, the challenger first, then the newest.
 
-    A record counts for its weights, criteria and champion. Only the challenger is compared with a new champion again:
-    another version that should challenge is registered again by its author.
+    A record counts for its weights, criteria and champion. After a change of criteria or champion, versions that are
+    older than the champion are not verified again by themselves.
     """
     champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
-    challenger = lookup.version_with_alias(connection, name, schema.CHALLENGER)
-    champion_weights = "" if champion is None else champion.tags.get(schema.WEIGHTS, "?")
+    weights = "" if champion is None else champion.tags.get(schema.WEIGHTS, "?")
+    source = "" if champion is None else str(champion.source).rpartition("/")[2]
+    oldest = int(source) if source.isdecimal() else 0
 
     def is_current(version: "ModelVersion") -> bool:
         record, pins = verified.read_record(version.tags), artifacts.read_pins(version.tags)
-        if pins is None:
+        if pins is None or artifacts.served(pins) not in pins:
             return True  # nothing says which bytes would be verified
-        if record is None or record.weights != pins.get(artifacts.served(pins)):
+        if record is None or record.weights != pins[artifacts.served(pins)]:
             return False
-        challenges = challenger is not None and challenger.version == version.version
-        return not challenges or (record.criteria, record.champion) == (criteria_digest, champion_weights)
+        return int(version.version) <= oldest or (record.criteria, record.champion) == (criteria_digest, weights)
 
     versions = [v for v in lookup.list_versions(connection, name) if not is_current(v) and not decision.rejection(v)]
     return sorted(versions, key=lambda v: (schema.CHALLENGER not in v.aliases, -int(v.version)))
@@ -82,8 +90,9 @@ def _verify(
 ) -> str:
     champion = lookup.version_with_alias(connection, schema.production(protected.name), schema.CHAMPION)
     try:
-        verification = judge(fetch(connection, version, champion, protected), protected, accepted, report)
-    except SadclError as error:
+        with tempfile.TemporaryDirectory() as folder:
+            verification = judge(fetch(connection, version, champion, Path(folder)), protected, accepted, report)
+    except CandidateError as error:
         record = _failure(version, champion, protected, error)
     else:
         run, digests = _log_run(connection, protected.name, version, verification)
@@ -101,7 +110,7 @@ def _failure(
     pins = artifacts.read_pins(version.tags) or {}
     champion_weights = "" if champion is None else champion.tags.get(schema.WEIGHTS, "?")
     return verified.VerifiedRecord(
-        verdict=ERROR, words=str(error)[:1000], mAP="", weights=pins.get(artifacts.served(pins), ""), test="",
+        verdict=ERROR, words=error.what[:1000], mAP="", weights=pins.get(artifacts.served(pins), ""), test="",
         criteria=protected.criteria.digest, champion=champion_weights, run="", files={}, time=log.now(),
     )  # fmt: skip
 

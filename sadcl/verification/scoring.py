@@ -43,6 +43,10 @@ LARGEST_ANSWER, LONGEST_LINE = 100_000, 1000
 """Bytes that the answer of a worker may have, and characters of a line about its progress."""
 
 
+class UnscorableError(SadclError):
+    """A file that can't be scored, here or anywhere."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A weights or ONNX file that nobody here trusts.
@@ -50,7 +54,7 @@ class Model:
     Attributes:
         digest: SHA-256 of the file.
         suffix: of its name.
-        path: of the file; need not exist where all its scores are cached.
+        path: of the file.
     """
 
     digest: str
@@ -87,7 +91,8 @@ def score(
         report: receives lines about the progress.
 
     Raises:
-        SadclError: the file can't be read or scored, has other classes than the photos, or exceeds a limit.
+        UnscorableError: the file can't be read, or has other classes than the photos.
+        SadclError: its process exceeded a limit or was killed.
     """
     cache = root / layout.VERIFIED_SCORES / _key(model, test, corruptions)
     parts = []
@@ -96,12 +101,6 @@ def score(
         request = {"batch": batch, "corruptions": list(corruptions), "first": first, "end": end}
         parts.append(_part(cache / f"{first}.parquet", model, test, request, limits, report))
     return _named(_merged(parts, model, test), name)
-
-
-def is_cached(model: Model, test: Shards, corruptions: Sequence[str], root: Path) -> bool:
-    """Whether all scores of a model are cached, so that its file is not needed."""
-    cache = root / layout.VERIFIED_SCORES / _key(model, test, corruptions)
-    return all((cache / f"{first}.parquet").is_file() for first in range(0, len(test), PART))
 
 
 def _part(
@@ -115,9 +114,6 @@ def _part(
     """Scores of some rows under the name ``NAME``, from the cache or from a worker."""
     with suppress(SadclError):  # missing or damaged
         return read_scores(cached)
-    if not model.path.is_file():
-        cached.unlink(missing_ok=True)
-        raise SadclError("The cached scores are damaged", where=cached, fix="Try again, which scores the photos anew")
     with tempfile.TemporaryDirectory() as folder:
         computed = _run_worker(model.path, test.directory, request, Path(folder), limits, report)
         with files.atomic_write(cached) as temporary_path:
@@ -132,7 +128,7 @@ def _merged(parts: Sequence[Scores], model: Model, test: Shards) -> Scores:
         logits = {name: np.concatenate([part.logits[name] for part in parts]) for name in first.logits}
         overlap = {NAME: sum(int(part.training_overlap[NAME]) for part in parts)}
     except (KeyError, TypeError, ValueError) as error:
-        raise SadclError(f"The model can't be scored: its parts do not match ({error})") from None
+        raise UnscorableError(f"The model can't be scored: its parts do not match ({error})") from None
     digests = {
         "weights": model.digest, "preprocessing": str(first.digests.get("preprocessing", "")),
         "test_list": test.list_digest, "shards": test.digest, "labels": photos.labels_digest(),
@@ -187,16 +183,21 @@ def _run_worker(
         process.wait()
         if reader is not None:
             reader.join()
-    answer = _answer(folder / ANSWER, process.returncode)
-    if "error" in answer:
+    answer = _answer(folder / ANSWER)
+    if answer is None:  # by a limit, or by a system without memory: another time it may succeed
         raise SadclError(
+            f"The model can't be scored: its process {_ended(process.returncode)}", where=weights.name,
+            fix="The file may be damaged, or larger than this machine",
+        )  # fmt: skip
+    if "error" in answer:
+        raise UnscorableError(
             f"The model can't be scored: {printable(str(answer['error']))}",
             where=weights.name,
             fix=answer.get("fix") or "",
         )
     computed = folder / SCORES
-    if computed.is_symlink():  # a worker that was taken over could name a file of this project
-        raise SadclError("The model can't be scored: its process wrote no file", where=weights.name)
+    if computed.is_symlink() or not computed.is_file():  # a worker that was taken over could name another file
+        raise UnscorableError("The model can't be scored: its process wrote no scores", where=weights.name)
     return computed
 
 
@@ -223,13 +224,13 @@ def _forward(output: IO[str] | None, report: Report | None) -> threading.Thread 
     return reader
 
 
-def _answer(path: Path, status: int) -> dict[str, str | None]:
-    """The worker's answer; a process that ended without one broke a limit or was killed."""
+def _answer(path: Path) -> dict[str, str | None] | None:
+    """The worker's answer; None where it ended without one."""
     if not path.is_file() or path.is_symlink() or path.stat().st_size > LARGEST_ANSWER:
-        ended = f"signal {-status} ended its process" if status < 0 else f"its process ended with status {status}"
-        return {
-            "error": f"{ended} before it gave scores",
-            "fix": "The file may be damaged, or larger than this machine",
-        }
+        return None
     answer = files.read_json(path)
     return answer if isinstance(answer, dict) else {"error": "its process gave no answer"}
+
+
+def _ended(status: int) -> str:
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}, without an answer"

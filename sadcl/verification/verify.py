@@ -5,19 +5,20 @@ project, the champion as the registry has it. Nothing but the weights file comes
 to the registry; ``judge`` works without a log-in.
 """
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import layout, params
+from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.evaluation import inference
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.recheck import describe_rules
 from sadcl.evaluation.gate.verdict import CHAMPION, MODEL, verdict
 from sadcl.evaluation.scores import Scores, empty_scores
-from sadcl.registry import artifacts, client, criteria, lookup, release, schema, verified
+from sadcl.registry import artifacts, client, criteria, lookup, model_code, release, schema, verified
 from sadcl.registry.audit import log
 from sadcl.registry.verified import Difference, VerifiedRecord
 from sadcl.verification import inputs, scoring
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 PASS = "pass"
+
+
+class CandidateError(SadclError):
+    """A fault of the version itself, which no second attempt mends."""
+
+    @classmethod
+    def of(cls, error: SadclError) -> "CandidateError":
+        """The same message as a fault of the version."""
+        return cls(error.what, where=error.where, fix=error.fix)
 
 
 @dataclass(frozen=True)
@@ -107,23 +117,39 @@ def verify_number(number: str | int, root: Path = Path(".")) -> Verification:
         protected = inputs.load_inputs(root)
         champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
         accepted = criteria.accepted(connection, name)
-        pair = fetch(connection, candidate, champion, protected)
-    return judge(pair, protected, accepted)
+        with tempfile.TemporaryDirectory() as folder:
+            return judge(fetch(connection, candidate, champion, Path(folder)), protected, accepted)
 
 
 def fetch(
-    connection: "MlflowClient", candidate: "ModelVersion", champion: "ModelVersion | None", protected: Inputs
+    connection: "MlflowClient",
+    candidate: "ModelVersion",
+    champion: "ModelVersion | None",
+    folder: Path,
 ) -> Candidates:
-    """Download the weights of a version and of the champion, compared with their pins.
+    """Download a version with all its files and the champion's weights, compared with their pins.
 
-    Weights whose scores are cached are not downloaded.
+    Args:
+        connection: to the registry.
+        candidate: the version to verify.
+        champion: the version in production; None where there is none.
+        folder: for the downloads.
 
     Raises:
-        SadclError: weights are not those that were registered.
+        CandidateError: a file of the version is not the one that was registered, or its code is not the installed one.
+        SadclError: the registry can't be reached, or the champion's weights differ.
     """
-    model = _weights(connection, candidate, protected)
-    rival = None if champion is None else _weights(connection, champion, protected)
-    return Candidates(candidate, model, champion, rival)
+    try:
+        model_code.require_installed(candidate)
+        path = artifacts.check_all(connection, candidate, folder / "candidate")
+    except (artifacts.DifferentFileError, model_code.ForeignCodeError) as error:
+        raise CandidateError.of(error) from None
+    if not path.is_file():
+        raise CandidateError("The version has no file with weights", where=lookup.model_uri(candidate))
+    rival = None
+    if champion is not None:
+        rival = artifacts.fetch(connection, champion, artifacts.model(champion), folder / "champion")
+    return Candidates(candidate, scoring.model_of(path), champion, None if rival is None else scoring.model_of(rival))
 
 
 def judge(
@@ -138,7 +164,8 @@ def judge(
         report: receives lines about the progress.
 
     Raises:
-        SadclError: weights can't be scored.
+        CandidateError: the version's weights can't be scored.
+        SadclError: the champion's weights can't be scored, or a process exceeded a limit.
     """
     evaluate = protected.evaluate
 
@@ -147,7 +174,10 @@ def judge(
             model, protected.test, name, evaluate.batch, evaluate.corruptions, root=protected.root, report=report
         )
 
-    own = score(pair.model, MODEL)
+    try:
+        own = score(pair.model, MODEL)
+    except scoring.UnscorableError as error:
+        raise CandidateError.of(error) from None
     metrics = inference.summary(own, evaluate.threshold, "served")
     rival, champion = empty_scores(), None
     if pair.champion is not None and pair.rival is not None:
@@ -157,18 +187,6 @@ def judge(
     record = _record(judged, metrics, protected)
     differences = verified.differences(pair.version.tags, record)
     return Verification(lookup.model_uri(pair.version), judged, metrics, own, rival, record, differences, changes)
-
-
-def _weights(connection: "MlflowClient", version: "ModelVersion", protected: Inputs) -> scoring.Model:
-    """The served file of a version, downloaded into the cache unless its scores are there."""
-    name = artifacts.model(version)
-    digest, suffix = artifacts.pins(version)[name], Path(name).suffix
-    folder = protected.root / layout.VERIFIED_SCORES / digest
-    model = scoring.Model(digest, suffix, folder / Path(name).name)
-    if scoring.is_cached(model, protected.test, protected.evaluate.corruptions, protected.root):
-        return model
-    folder.mkdir(parents=True, exist_ok=True)
-    return scoring.Model(digest, suffix, artifacts.fetch(connection, version, name, folder))
 
 
 def _record(judged: Mapping[str, Any], metrics: Mapping[str, Any], protected: Inputs) -> VerifiedRecord:

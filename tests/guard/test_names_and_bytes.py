@@ -219,7 +219,36 @@ def test_a_champion_is_not_deleted(reigning: Team, path: str) -> None:
     sent = {"name": PRODUCTION, "version": version}
     answer = reigning.ask(ADMIN, "DELETE", f"{API}/mlflow/{path}", json=sent)
     assert answer.status_code == 403
-    assert "is champion" in answer.json()["message"]
+    assert "can't be deleted" in answer.json()["message"]
+
+
+def test_the_alias_of_the_champion_is_not_deleted(reigning: Team) -> None:
+    for account in (RITA, ADMIN):
+        sent = {"name": PRODUCTION, "alias": schema.CHAMPION}
+        answer = reigning.ask(account, "DELETE", f"{API}/mlflow/registered-models/alias", json=sent)
+        assert answer.status_code == 403
+    assert reigning.holders()["champion"]
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/model", "file:///srv/model", "http://10.0.0.1/model"])
+def test_a_version_s_files_are_on_the_server(reigning: Team, source: str) -> None:
+    with reigning.acting(TOM):
+        run = reigning.client().create_run("1").info.run_id
+    sent = {"name": NAME, "source": source, "run_id": run}
+    answer = reigning.ask(TOM, "POST", f"{API}/mlflow/model-versions/create", json=sent)
+    assert answer.status_code in (400, 403), answer.text
+
+
+@pytest.mark.parametrize("digest", ["../../data/champion", "/srv/victim", "none", "0" * 63, "0" * 64 + "\n"])
+def test_a_pin_is_a_digest(reigning: Team, digest: str) -> None:
+    with reigning.acting(TOM):
+        run = reigning.client().create_run("1").info
+    pins = json.dumps({artifacts.WEIGHTS: digest})
+    sent = {"name": NAME, "source": f"{run.artifact_uri}/model", "run_id": run.run_id}
+    sent["tags"] = [{"key": artifacts.PINS, "value": pins}]
+    answer = reigning.ask(TOM, "POST", f"{API}/mlflow/model-versions/create", json=sent)
+    assert answer.status_code == 403
+    assert "holds the SHA-256 of each file" in answer.json()["message"]
 
 
 def test_only_the_administrator_makes_names(crew: Team) -> None:

@@ -1,5 +1,6 @@
 """A team with a verifier: claims go in at the trainer's end, and the page shows what the verifier computed."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sadcl import files
 from sadcl.accounts import host, users
 from sadcl.errors import SadclError
+from sadcl.registry import artifacts
 from sadcl.registry.client import ADDRESS, connect, logged_in_as
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
@@ -125,3 +128,20 @@ def test_a_team_sees_verified_figures_and_decides_on_them(team: Path) -> None:
         promotion.prepare(3, "no matter")
         with pytest.raises(SadclError, match="The gate's verdict is fail"):
             promote(3, "no matter", check=promotion.require_verified)
+
+
+def test_a_version_that_can_t_be_verified_keeps_no_other_waiting(team: Path) -> None:
+    register(1)
+    register(2)
+    with logged_in_as(TOM, password(TOM)), connect() as client:
+        served = artifacts.model(client.get_model_version("tiny", "2"))
+        run = client.create_run(client.get_experiment_by_name("tiny").experiment_id).info
+        client.log_text(run.run_id, "no weights", "model/artifacts/weights.safetensors")
+        pins = {served: files.digest_of_text("no weights")}
+        for odd in ({}, {"model/MLmodel": "0" * 64}, pins):
+            tags = {artifacts.PINS: json.dumps(odd)}
+            client.create_model_version("tiny", f"{run.artifact_uri}/model", run.run_id, tags=tags)
+    lines = verify_waiting()
+    assert [line.partition(".")[0] for line in lines] == ["Version 2: pass", "Version 5: error", "Version 1: pass"]
+    assert verify_waiting() == []
+    assert not list((team / ".sadcl/verified").rglob("*.safetensors"))
