@@ -112,7 +112,7 @@ def version_created() -> Entry | None:
     # Another spelling of the address, or another storage, would escape the rules on files, and a whole run as the
     # source would lock its author out of the run.
     elif (
-        not request.source.startswith(SCHEME)
+        not (request.source.startswith(SCHEME) or request.source == f"models:/{request.model_id}")
         or "%" in request.source
         or request.source.rstrip("/") == _run_uri(request.run_id)
     ):

@@ -78,7 +78,10 @@ def waiting(connection: "MlflowClient", name: str, criteria_digest: str) -> "lis
         return int(version.version) <= oldest or (record.criteria, record.champion) == (criteria_digest, weights)
 
     versions = [v for v in lookup.list_versions(connection, name) if not is_current(v) and not decision.rejection(v)]
-    return sorted(versions, key=lambda v: (schema.CHALLENGER not in v.aliases, -int(v.version)))
+    # by its own request: a search does not say which aliases a version has
+    challenger = lookup.version_with_alias(connection, name, schema.CHALLENGER)
+    first = None if challenger is None else challenger.version
+    return sorted(versions, key=lambda v: (v.version != first, -int(v.version)))
 
 
 def _verify(
