@@ -54,10 +54,12 @@ def groups(facts: Sequence[PhotoInfo], workers: int) -> np.ndarray:
         int64 [N], the group of each photo: the index of its first member.
     """
     distinctive = _distinctive(facts)
-    rows = np.flatnonzero(distinctive)
+    digests = np.array([fact.sha256 for fact in facts])
+    rows = np.unique(np.where(distinctive, digests, ""), return_index=True)[1]  # equal files are looked up once
+    rows = rows[distinctive[rows]]
     found = search.find(_thumbnails(facts), rows, rows, workers)
     links = np.stack([found.first, found.second], axis=1)
-    return near_duplicates.groups(_hashes(facts), distinctive, [fact.sha256 for fact in facts], links)
+    return near_duplicates.groups(_hashes(facts), distinctive, digests.tolist(), links)
 
 
 def _most_similar(ordered: Sequence[LookAlike]) -> list[LookAlike]:

@@ -16,8 +16,10 @@ from sadcl.progress import track
 
 _CHUNK = 128
 """Photos that are looked up at a time, which bounds the memory."""
-_MAX_PAIRS = 2048
-"""Most pairs that are aligned for one photo, and at a time; those with the closest hashes."""
+_MAX_PAIRS = 128
+"""Most pairs that are aligned for one photo, those with the closest hashes."""
+_BATCH = 2048
+"""Pairs that are aligned at a time."""
 _NAMES = (
     "", "mirrored", "mirrored top to bottom", "rotated by 180°",
     "mirrored along the diagonal", "rotated by 90° clockwise", "rotated by 90° anticlockwise",
@@ -73,11 +75,11 @@ def _matches(index: HashIndex, thumbnails: np.ndarray, first: np.ndarray, second
     hits = index.lookup(thumbnails[first])
     hits = _closest(_select(hits, first[hits.photos] != second[hits.entries]))
     windows, similarities = np.empty((len(hits.photos), 4), np.float32), np.empty(len(hits.photos), np.float32)
-    for start in range(0, len(hits.photos), _MAX_PAIRS):
-        part = _select(hits, slice(start, start + _MAX_PAIRS))
+    for start in range(0, len(hits.photos), _BATCH):
+        part = _select(hits, slice(start, start + _BATCH))
         others = _transformed(thumbnails[second[part.entries]], part)
         samples = alignment.sample(others, np.broadcast_to(CENTRE, (len(others), 4)))
-        windows[start : start + _MAX_PAIRS], similarities[start : start + _MAX_PAIRS] = alignment.align(
+        windows[start : start + _BATCH], similarities[start : start + _BATCH] = alignment.align(
             thumbnails[first[part.photos]], samples, WINDOWS[part.windows]
         )
     order = np.lexsort((-similarities, hits.entries, hits.photos))
