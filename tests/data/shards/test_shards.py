@@ -44,7 +44,7 @@ def row(root: Path, image_id: str, file: str = "one.jpg", **columns: Any) -> dic
         "split": "train",
         "labels": [0],
         "ignored": [],
-        **asdict(inspect(root / "raw" / file)),
+        **{name: value for name, value in asdict(inspect(root / "raw" / file)).items() if name in table.SCHEMA},
         **columns,
     }
 
