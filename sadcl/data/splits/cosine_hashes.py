@@ -103,7 +103,6 @@ _CENTRAL_BASIS, _WINDOW_BASIS = _basis([(0.5 - REACH, 0.5 + REACH)]), _basis(_SP
 _ODD = np.where(np.arange(_TERMS) % 2, -1, 1).astype(np.float32)
 _RADII = np.hypot(*_ORDER.T).astype(np.float32)
 _ALL_BITS = np.uint64((1 << len(_ORDER)) - 1)
-_KEY_MASK = np.uint64((1 << _KEY_BITS) - 1)
 _SUBSETS = np.array(list(product((0, 1), repeat=_UNCERTAIN)))
 
 
@@ -119,7 +118,9 @@ class HashIndex:
         terms = _CENTRAL_BASIS @ thumbnails.astype(np.float32) @ _CENTRAL_BASIS.T
         hashes = np.stack([_pack(_ordered(_turned(terms, *symmetry))) for symmetry in SYMMETRIES])
         self._hashes = np.concatenate([hashes, hashes ^ _ALL_BITS]).ravel()
-        self._tables = [_buckets(_key(self._hashes, shift)) for shift in _KEY_SHIFTS]
+        # few entries need no long keys, whose tables would take a second to fill
+        self._key_bits = min(_KEY_BITS, 9 + len(self._hashes).bit_length())
+        self._tables = [_buckets(_key(self._hashes, shift, self._key_bits), self._key_bits) for shift in _KEY_SHIFTS]
 
     def lookup(self, thumbnails: np.ndarray) -> Hits:
         """Find entries that a window of a photo resembles.
@@ -132,7 +133,7 @@ class HashIndex:
         terms = _ordered(terms.reshape(len(thumbnails), -1, _TERMS, _TERMS))
         hashes, found = _pack(terms), []
         for shift, (starts, members) in zip(_KEY_SHIFTS, self._tables, strict=True):
-            windows, entries = _members(_probes(hashes, terms, shift), starts, members)
+            windows, entries = _members(_probes(hashes, terms, shift, self._key_bits), starts, members)
             bits = np.bitwise_count(hashes.ravel()[windows] ^ self._hashes[entries])
             near = bits <= MAX_BITS
             found.append(np.stack([windows[near], entries[near], bits[near]]))
@@ -165,23 +166,23 @@ def _pack(terms: np.ndarray) -> np.ndarray:
     return np.asarray(packed.view("<u8")[..., 0])
 
 
-def _key(hashes: np.ndarray, shift: int) -> np.ndarray:
-    return ((hashes >> np.uint64(shift)) & _KEY_MASK).astype(np.int64)
+def _key(hashes: np.ndarray, shift: int, bits: int) -> np.ndarray:
+    return np.asarray((hashes >> np.uint64(shift)) & np.uint64((1 << bits) - 1), np.int64)
 
 
-def _buckets(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Entries in order of their keys, int32 [N], and the first of each key, int32 [2^24 + 1]."""
-    starts = np.zeros((1 << _KEY_BITS) + 1, np.int32)
-    np.cumsum(np.bincount(keys, minlength=1 << _KEY_BITS), out=starts[1:])
+def _buckets(keys: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """First of the entries with each key, int32 [2^bits + 1], and all entries in order of their keys, int32 [N]."""
+    starts = np.zeros((1 << bits) + 1, np.int32)
+    np.cumsum(np.bincount(keys, minlength=1 << bits), out=starts[1:])
     return starts, np.argsort(keys, kind="stable").astype(np.int32)
 
 
-def _probes(hashes: np.ndarray, terms: np.ndarray, shift: int) -> np.ndarray:
+def _probes(hashes: np.ndarray, terms: np.ndarray, shift: int, key_bits: int) -> np.ndarray:
     """Keys of each window with its uncertain bits both ways, int64 [n, W, 8]."""
     # spectra of photos fall with the frequency: a term is weak in relation to that
-    strength = np.abs(terms[..., shift : shift + _KEY_BITS]) * _RADII[shift : shift + _KEY_BITS]
+    strength = np.abs(terms[..., shift : shift + key_bits]) * _RADII[shift : shift + key_bits]
     weak = np.argpartition(strength, _UNCERTAIN, axis=-1)[..., :_UNCERTAIN]
-    return np.asarray(_key(hashes, shift)[..., None] ^ ((1 << weak) @ _SUBSETS.T))
+    return np.asarray(_key(hashes, shift, key_bits)[..., None] ^ ((1 << weak) @ _SUBSETS.T))
 
 
 def _members(keys: np.ndarray, starts: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
