@@ -11,8 +11,9 @@ from sadcl.registry import client, schema
 from sadcl.registry.publish import publish
 from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
+from sadcl.verification import acceptance
 from sadcl.verification.verify import verify_number
-from tests.attacks.scenario import approve, champion, lower_bounds
+from tests.attacks.scenario import approve, champion, lower_bounds, set_bound
 from tests.review.conftest import Browser, StaticAuthenticator, text
 from tests.verification.conftest import train
 
@@ -68,3 +69,36 @@ def test_approval_on_the_page_verifies_too(reign: Path) -> None:
     assert response.status_code == 409
     assert "This version is not verified yet" in text(response.text)
     assert champion() == "1"
+
+
+def test_a_registry_from_before_the_criteria_asks_for_them_once(reign: Path) -> None:
+    train(2)
+    publish()
+    with client.connect() as connection:
+        connection.delete_registered_model_tag("tiny-production", schema.CRITERIA)
+    with pytest.raises(SadclError, match=r"Nobody has accepted the rules.*sadcl criteria --accept"):
+        approve(2, "better")
+    assert acceptance.compare_project() == (
+        ["No criteria are accepted yet. `sadcl criteria --accept` accepts those of this project."], False,
+    )  # fmt: skip
+    assert acceptance.accept_project("as before") == acceptance.ACCEPTED
+    with pytest.raises(SadclError, match="accepted already"):
+        acceptance.accept_project("again")
+    with pytest.raises(SadclError, match="needs a reason"):
+        acceptance.accept_project(" ")
+    assert approve(2, "better").version == "2"
+
+
+def test_criteria_that_changed_while_somebody_read_them_are_not_accepted(reign: Path) -> None:
+    lower_bounds()
+    with pytest.raises(SadclError, match="changed since you looked at them"):
+        acceptance.accept_project("what I read", expected="0" * 64)
+
+
+def test_the_first_version_that_does_not_pass_accepts_no_criteria(project: Path) -> None:
+    set_bound(101.0)
+    train(3)
+    publish()
+    with pytest.raises(SadclError, match="The gate's verdict is fail"):
+        approve(1, "the first", first=True)
+    assert not acceptance.compare_project()[1]
