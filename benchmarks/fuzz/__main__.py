@@ -39,7 +39,7 @@ from sadcl.progress import duration, say
 SECONDS = 5
 """Seconds of CPU time after which a case counts as hanging, on however busy a machine."""
 MEMORY = 1_000_000_000
-"""Largest peak memory of the process, in bytes."""
+"""Largest memory that a case may add to the process, in bytes."""
 CEILING = 12_000_000_000
 """Limit of the address space, in bytes, so that a runaway case can't exhaust the machine."""
 RUN = 500
@@ -208,6 +208,7 @@ def limits() -> Iterator[list[str]]:
     refusal: list[str] = []
     with suppress(OSError):  # Linux forgets the peak: drawing a case is not what is measured
         Path("/proc/self/clear_refs").write_text("5")
+    before = _memory("VmRSS")  # of earlier cases, which the allocators keep
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with warnings.catch_warnings():
@@ -218,7 +219,7 @@ def limits() -> Iterator[list[str]]:
         refusal[0].encode()  # it can be printed
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        peak = _peak()
+        peak = _memory("VmHWM") - before
         peaks[0] = max(peaks[0], peak)
         assert peak < MEMORY, f"{peak / 1e9:.1f} GB"
 
@@ -262,12 +263,11 @@ def check(source: sources.Source) -> None:
             assert kinds.setdefault(name, type(value)) is type(value)
 
 
-def _peak() -> int:
-    """Peak memory of this process, in bytes; ``getrusage`` would include that of the process that started it."""
+def _memory(name: str) -> int:
+    """Memory of this process in bytes: ``VmRSS`` now, ``VmHWM`` at its peak; 0 where the system does not say."""
     status = Path("/proc/self/status")
-    if status.exists():
-        return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    lines = status.read_text().splitlines() if status.exists() else []
+    return 1024 * next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
 
 
 def _hang(*_: object) -> None:

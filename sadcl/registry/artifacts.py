@@ -127,6 +127,9 @@ def check_all(client: "MlflowClient", version: "ModelVersion", folder: Path) -> 
     for part in (MODEL, EVIDENCE):
         downloaded[part] = _download(_artifact_uri(client, version, part), folder / part, _download_by_mlflow)
         actual |= digests(downloaded[part], part)
+    if str(client.tracking_uri).startswith("sqlite:"):
+        # MLflow loads a model where it lies, and Python leaves compiled code there; from a server it would be uploaded
+        actual = {name: digest for name, digest in actual.items() if "/__pycache__/" not in name}
     _compare(version, pins(version), actual)
     return downloaded[MODEL] / model(version).removeprefix(f"{MODEL}/")
 

@@ -1,7 +1,10 @@
 """MLflow model of the weights: no pickle, and no code but a fixed loader that hands over to the installed package."""
 
 import io
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,7 @@ def log(outputs: StageOutputs, run_id: str) -> "ModelInfo":
     """
     import mlflow
 
-    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id), _without_bytecode():
         code = Path(folder) / Path(model_files.CODE).name
         files.write_text(code, model_code.installed().text())
         info: ModelInfo = mlflow.pyfunc.log_model(
@@ -35,6 +38,17 @@ def log(outputs: StageOutputs, run_id: str) -> "ModelInfo":
             pip_requirements=[f"{name}=={version}" for name, version in lineage.versions(_required(outputs)).items()],
         )
     return info
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Keep Python from writing compiled code: MLflow runs the loader in the folder that it then uploads."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _required(outputs: StageOutputs) -> tuple[str, ...]:

@@ -28,7 +28,6 @@ from sadcl.services.group import (
     ServerGroup,
     owner,
 )
-from sadcl.services.http_protocol import PROTOCOL
 from sadcl.services.supervisor import HOST, end, is_taken
 
 LOCK = layout.TEAM / "lock"
@@ -111,6 +110,8 @@ def _end_servers(root: Path) -> bool:
 
 
 def _start(group: ServerGroup) -> None:
+    from sadcl.services.http_protocol import PROTOCOL  # uvicorn, which the dashboards of one person do without
+
     is_first_start = host.administrator(group.root) is None
     command, variables = host.server(group.port, group.root)
     group.start(REGISTRY, command, variables | PROTOCOL)
