@@ -115,7 +115,7 @@ def test_up_accounts_status_and_down(project: Path) -> None:
         )
         assert (status, output) == (0, "Created the account rita with the role reviewer.\n")
         status, output = run(project, "user", "list")
-        assert output.split() == ["administrator", "admin", "reviewer", "rita", "trainer", "worker"]
+        assert output.split() == ["administrator", "admin", "reviewer", "rita", *("verifier",) * 2, "trainer", "worker"]
         assert f"The team's registry runs at {address}, but this project uses another" in run(project, "status")[1]
         own = {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_USERNAME": "rita"}
         status, output = run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="long enough for all")
