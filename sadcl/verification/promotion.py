@@ -42,20 +42,24 @@ def prepare(number: str | int, reason: str, first: bool = False, root: Path = Pa
     with client.connect(root) as connection:
         has_verifier = connection.get_experiment_by_name(schema.verification(name)) is not None
         accepted = criteria.accepted(connection, name)
-        if accepted is None and not first:
-            raise SadclError("Nobody has accepted the rules and the test photos by which models are judged", where=name,
-                             fix="Accept those of this project: `sadcl criteria --accept --reason TEXT`")  # fmt: skip
+        champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
+        if champion is None and not first:
+            return  # the promotion itself says so
+        if accepted is None and champion is not None:
+            raise SadclError(
+                "Nobody has accepted the rules and the test photos by which models are judged", where=name,
+                fix="Accept those of this project: `sadcl criteria --accept --reason TEXT`",
+            )  # fmt: skip
         if has_verifier and accepted is not None:
             return
         candidate = lookup.get_version(connection, name, number)
-        champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
         require_eligible(candidate, champion)
         protected = load_inputs(root)
         if accepted is not None:
             require_accepted(accepted, protected)
         if not has_verifier:
             candidate = _verify(connection, candidate, champion, protected, accepted)
-        if accepted is None and champion is None:
+        if accepted is None:
             _require_pass(candidate, protected)
             criteria.accept(connection, name, protected.criteria, identity.decider(root), reason, log.now())
 
