@@ -17,11 +17,11 @@ from sadcl.guard import (
     account_rules,
     artifact_rules,
     authorship,
-    export,
     ledger,
     mlflow_internals,
     permissions,
     recovery,
+    registry_copy,
     registry_rules,
     run_rules,
 )
@@ -62,7 +62,7 @@ def create_app() -> FastAPI:
     _install_rules(flask_app)
     mark_authenticated(flask_app)
     ledger.add_route(flask_app)
-    export.add_route(flask_app)
+    registry_copy.add_route(flask_app)
     outer.user_middleware.append(Middleware(artifact_rules.UploadMiddleware))  # innermost: behind MLflow's log-in
     # Outermost: a guess must be counted before MLflow checks it, also on routes outside Flask.
     outer.user_middleware.insert(0, Middleware(LoginMiddleware))

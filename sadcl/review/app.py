@@ -16,7 +16,7 @@ from sadcl.registry.promote import Check
 from sadcl.review.after_decision import AfterDecision, sync_by_flow
 from sadcl.review.authentication import Authenticator, RegistryAuthenticator
 from sadcl.review.context import AppContext, app_context
-from sadcl.review.routes import criteria, decisions, login, versions
+from sadcl.review.routes import criteria_decision, decisions, login, versions
 from sadcl.review.security_headers import NO_STORE_HEADERS, SecurityHeaders
 from sadcl.verification.promotion import require_verified
 
@@ -52,7 +52,7 @@ def create_app(
     app.state.context = AppContext(
         project, authenticator or RegistryAuthenticator(project), clock, after_decision, check
     )
-    for module in (login, criteria, decisions, versions):
+    for module in (login, criteria_decision, decisions, versions):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     app.add_exception_handler(login.LoginNeededError, _redirect_to_login)
