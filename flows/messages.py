@@ -2,11 +2,13 @@
 
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sadcl.errors import SadclError
+from sadcl.progress import say
 
 if TYPE_CHECKING:
     from prefect import State
@@ -67,6 +69,22 @@ def login_error() -> SadclError:
 
 def _address() -> str:
     return os.environ.get("PREFECT_API_URL") or "the address of Prefect's profile"
+
+
+def run_command(name: str, run: "Callable[[], State[Any]]") -> NoReturn:
+    """Run a flow as a command: print its result and exit with 0, or with 2 and a message.
+
+    Args:
+        name: of the command, which begins the line.
+        run: runs the flow.
+    """
+    try:
+        state = run()
+    except SadclError as error:
+        print(f"{name}: failed: {error}", file=sys.stderr)
+        sys.exit(2)
+    say(f"{name}: {(state.name or '').lower()}: {describe(state)}")
+    sys.exit(0 if state.is_completed() else 2)
 
 
 def describe(state: "State[Any]") -> str:

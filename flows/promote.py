@@ -4,7 +4,6 @@ A person decides, on the review page or by ``sadcl promote``, ``reject`` and ``r
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
-from flows.messages import describe, install_log_filter, translate_errors
+from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.progress import say
@@ -104,14 +103,12 @@ def main() -> None:
     )
     parser.add_argument("--commit", action="store_true", help=f"commit {', '.join(FILES)}")
     arguments = parser.parse_args()
-    try:
+
+    def run() -> State[Any]:
         params.load("register")
-        state = _run(arguments.commit)
-    except SadclError as error:
-        print(f"promote: failed: {error}", file=sys.stderr)
-        sys.exit(2)
-    say(f"promote: {(state.name or '').lower()}: {describe(state)}")
-    sys.exit(0 if state.is_completed() else 2)
+        return _run(arguments.commit)
+
+    run_command("promote", run)
 
 
 if __name__ == "__main__":

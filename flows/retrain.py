@@ -23,10 +23,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from flows import pages
-from flows.messages import describe, install_log_filter, translate_errors
+from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
-from sadcl.progress import duration, say
+from sadcl.progress import duration
 from sadcl.project import worktree
 
 UNCHANGED = "unchanged"
@@ -201,20 +201,18 @@ def main() -> None:
     )
     parser.add_argument("--no-register", action="store_true", help="do not register the model")
     arguments = parser.parse_args()
-    try:
+
+    def run() -> State[Any]:
         pipeline.require_project()
         with translate_errors():
-            state = retrain(
+            return retrain(
                 commit=arguments.commit,
                 tune_trials=arguments.tune_trials,
                 publish=not arguments.no_register,
                 return_state=True,
             )
-    except SadclError as error:
-        print(f"retrain: {error}", file=sys.stderr)
-        sys.exit(2)
-    say(f"retrain: {(state.name or '').lower()}: {describe(state)}")
-    sys.exit(0 if state.is_completed() else 2)
+
+    run_command("retrain", run)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ from prefect.deployments import run_deployment
 from prefect.states import Completed
 from prefect.types.entrypoint import EntrypointType
 
-from flows.messages import describe, install_log_filter, translate_errors
+from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import params, pipeline
-from sadcl.errors import SadclError
 from sadcl.progress import say
 
 QUEUE = "queue"
@@ -103,18 +102,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.verify", description="Verify the versions that wait.")
     parser.add_argument("--serve", action="store_true", help="keep running, as `sadcl up` does")
     arguments = parser.parse_args()
-    try:
+
+    def run() -> State[Any]:
         pipeline.require_project()
         if arguments.serve:
             serve()
-            return
+            sys.exit(0)
         with translate_errors():
-            state = verify(return_state=True)
-    except SadclError as error:
-        print(f"verify: {error}", file=sys.stderr)
-        sys.exit(2)
-    say(f"verify: {(state.name or '').lower()}: {describe(state)}")
-    sys.exit(0 if state.is_completed() else 2)
+            return verify(return_state=True)
+
+    run_command("verify", run)
 
 
 if __name__ == "__main__":

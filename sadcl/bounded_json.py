@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sadcl.errors import SadclError
+from sadcl import files
 
 LARGEST = 20_000_000
 """Bytes of a file; a verdict on 5,000 classes has a tenth of that."""
@@ -22,18 +22,11 @@ def read(path: str | Path, fix: str = "Find out who wrote it") -> Any:
     Raises:
         SadclError: the file is missing, can't be read, is too large, or is not JSON.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
+    with files.json_errors(path, fix), open(path, "rb") as file:
+        content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise ValueError(f"it has more than {LARGEST / 1e6:.0f} MB")
         return parse(content.decode("utf-8"), MOST_VALUES)
-    except FileNotFoundError:
-        raise SadclError("The file is missing", where=path, fix=fix) from None
-    except (ValueError, RecursionError) as error:  # ValueError also for numbers with thousands of digits
-        raise SadclError(f"The file is not JSON: {error}", where=path, fix=fix) from None
-    except OSError as error:
-        raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix) from None
 
 
 def parse(text: str | bytes, most_values: int = MOST_VALUES) -> Any:

@@ -168,8 +168,19 @@ def read_json(
     Raises:
         SadclError: the file is missing, can't be read, or is not JSON.
     """
-    try:
+    with json_errors(path, fix):
         return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=object_hook)
+
+
+@contextmanager
+def json_errors(path: str | Path, fix: str) -> Iterator[None]:
+    """Convert the errors of reading and parsing a JSON file.
+
+    Raises:
+        SadclError: the file is missing, can't be read, or is not JSON.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix=fix) from None
     except (ValueError, RecursionError) as error:  # ValueError also for numbers with thousands of digits

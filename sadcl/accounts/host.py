@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STATE = layout.TEAM / "up.json"
 """Process of `sadcl up`, which writes this file, the registry's address, and the state of each server."""
 START_AGAIN = "Run `sadcl down`, then `sadcl up`"
-"""What to do about a damaged ``STATE``."""
+"""Advice where ``STATE`` is damaged."""
 ADMINISTRATOR = layout.TEAM / "administrator.json"
 """Name of the administrator and every password that this host needs; readable by its owner only."""
 LEDGER = layout.TEAM / "ledger.jsonl"

@@ -67,7 +67,7 @@ def append_entry(entry: Entry, user: str | None = None) -> str:
     try:
         if _is_empty(path()) and mlflow_internals.has_models():  # the file is gone: one of its first lines says so
             _append(SERVER, {"what": hash_chain.BEGUN}, introduce_root_key())
-        return _append(account, entry, introduce_root_key() if account == SERVER else _account_key(account))
+        return _append(account, entry, _signing_key(account))
     # A ValueError: half of a surrogate pair in a name can't be encoded.
     except (OSError, ValueError, SadclError) as error:
         raise MlflowException(f"The server can't write its ledger, so it changes nothing: {error}") from None
@@ -83,28 +83,38 @@ def introduce_root_key() -> PrivateKey:
     Raises:
         SadclError: the ledger is signed, and its root key is gone.
     """
-    fingerprint = signatures.introduced(hash_chain.lines(path())).root
-    if fingerprint is None:
+    return _root_key(_introduced())
+
+
+def _root_key(introduced: signatures.Introduced) -> PrivateKey:
+    if introduced.root is None:
         key = _keys().create()
         _append(SERVER, {"what": ROOT_INTRODUCED, PUBLIC_KEY: key.public.text}, key)
         return key
-    known = _keys().find(fingerprint)
+    known = _keys().find(introduced.root)
     if known is None:  # with another key nobody could tell this ledger from a forged one
         raise SadclError(
-            f"The root key {fingerprint} of the ledger is gone", where=_keys().path, fix="Restore it from a backup"
+            f"The root key {introduced.root} of the ledger is gone", where=_keys().path, fix="Restore it from a backup"
         )
     return known
 
 
-def _account_key(account: str) -> PrivateKey:
+def _signing_key(account: str) -> PrivateKey:
     """Key of an account; at its first use it is created and introduced by a line, which the root key signs."""
-    root = introduce_root_key()
-    fingerprint = signatures.introduced(hash_chain.lines(path())).accounts.get(account)
+    introduced = _introduced()
+    root = _root_key(introduced)
+    if account == SERVER:
+        return root
+    fingerprint = introduced.accounts.get(account)
     key = None if fingerprint is None else _keys().find(fingerprint)
     if key is None:
         key = _keys().create()
         _append(SERVER, {"what": INTRODUCED, ACCOUNT: account, PUBLIC_KEY: key.public.text}, root)
     return key
+
+
+def _introduced() -> signatures.Introduced:
+    return signatures.introduced(hash_chain.lines(path()))
 
 
 def _append(account: str, entry: Entry, key: PrivateKey) -> str:

@@ -30,7 +30,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True)
 class Criteria:
-    """What a verdict depends on beside the two models.
+    """Inputs of a verdict other than the two models.
 
     Attributes:
         rules: of section ``gate`` in params.yaml, without settings that have no value.

@@ -130,17 +130,6 @@ class RegistryGateway:
             raise
         return schemas.parse(schemas.Verdict, value, VERDICT, _label(version))
 
-    def shown_verdict(self, session: Session, version: Version, record: VerifiedRecord | None) -> schemas.Verdict:
-        """The verifier's verdict on a version; without a record with files, the author's.
-
-        Raises:
-            SadclError: verdict.json is missing, was changed, or has another form.
-        """
-        if record is None or not record.files:
-            return self.verdict(session, version)
-        value = files.read_json(self.verified_file(session, record, VERDICT))
-        return schemas.parse(schemas.Verdict, value, VERDICT, _label(version))
-
     def metrics(self, session: Session, version: Version) -> schemas.Metrics:
         """A version's metrics on the test images, with the digests of their inputs.
 
@@ -168,6 +157,17 @@ class RegistryGateway:
             return path
 
         return self.cache.file(digest, name, download)
+
+    def verified_value(
+        self, session: Session, record: VerifiedRecord, name: str, schema: type[schemas.SchemaT]
+    ) -> schemas.SchemaT:
+        """Content of a JSON file that the verifier wrote.
+
+        Raises:
+            SadclError: the file is missing, or its digest differs.
+        """
+        value = files.read_json(self.verified_file(session, record, name))
+        return schemas.parse(schema, value, name, f"verification {record.run}")
 
     def accept_criteria(self, session: Session, expected: str, reason: str) -> list[str]:
         """Accept the criteria of the project.

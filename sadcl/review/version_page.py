@@ -200,17 +200,7 @@ class VersionPage:
     def _read(
         self, schema_: type[schemas.SchemaT], name: str, claimed: Callable[[Session, Version], schemas.SchemaT]
     ) -> schemas.SchemaT:
-        """A file of the verifier; the author's only where no verifier is required.
-
-        Raises:
-            SadclError: the version is not verified, or the file can't be shown.
-        """
-        if self.record is not None and self.is_verified:
-            value = files.read_json(self._context.registry.verified_file(self._session, self.record, name))
-            return schemas.parse(schema_, value, name, f"version {self.version.number}")
-        if self._context.requires_verification:
-            raise SadclError(NOT_VERIFIED if self.record is None else self.record.words)
-        return claimed(self._session, self.version)
+        return read_file(self._context, self._session, self.version, schema_, name, claimed)
 
     def picture(self, kind: str, index: int, picture: str) -> bytes:
         """A photo, or the attention map of one of the models over it, as JPEG.
@@ -246,6 +236,35 @@ class VersionPage:
 
 def _test_digests(metrics: schemas.Metrics) -> tuple[str, str]:
     return metrics.digests.test_list, metrics.digests.labels
+
+
+def read_file(
+    context: AppContext,
+    session: Session,
+    version: Version,
+    schema_: type[schemas.SchemaT],
+    name: str,
+    claimed: Callable[[Session, Version], schemas.SchemaT],
+) -> schemas.SchemaT:
+    """Content of a JSON file of the verifier; the author's only where no verifier is required.
+
+    Args:
+        context: of the application.
+        session: of the person who reads the page.
+        version: that the file is about.
+        schema_: of the file.
+        name: of the file.
+        claimed: reads the author's file.
+
+    Raises:
+        SadclError: the version is not verified, or the file can't be shown.
+    """
+    record = verified.read_record(version.tags)
+    if record is not None and record.files:
+        return context.registry.verified_value(session, record, name, schema_)
+    if context.requires_verification:
+        raise SadclError(NOT_VERIFIED if record is None else record.words)
+    return claimed(session, version)
 
 
 def value_or_message(read: Callable[[], T]) -> T | str:

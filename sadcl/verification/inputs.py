@@ -16,7 +16,7 @@ MOST_POSITIVES = 2000
 
 @dataclass(frozen=True)
 class Inputs:
-    """What versions are judged by, as it stands in a project.
+    """Inputs of every verification, as they stand in a project.
 
     Attributes:
         root: the project.

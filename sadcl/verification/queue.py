@@ -13,9 +13,9 @@ from sadcl.registry import artifacts, client, criteria, decision, lookup, schema
 from sadcl.registry.audit import log
 from sadcl.registry.verified import CHAMPION_SCORES, ERROR, METRICS, SCORES, VERDICT
 from sadcl.verification import inputs
+from sadcl.verification.confined_call import Report
 from sadcl.verification.inputs import Inputs
 from sadcl.verification.promotion import require_accepted
-from sadcl.verification.scoring import Report
 from sadcl.verification.verify import CandidateError, Verification, fetch, judge
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def verify_waiting(root: Path = Path("."), number: str = "", report: Report = la
         accepted = criteria.accepted(connection, protected.name)
         if accepted is not None:
             require_accepted(accepted, protected)
-        one = [lookup.get_version(connection, protected.name, number)] if number else []
-        versions = one or waiting(connection, protected.name, protected.criteria.digest)
+        requested = [lookup.get_version(connection, protected.name, number)] if number else []
+        versions = requested or waiting(connection, protected.name, protected.criteria.digest)
         for position, version in enumerate(versions, start=1):
             report(f"Version {version.version}, {position} of {len(versions)}: {len(protected.test):,} test photos")
             try:

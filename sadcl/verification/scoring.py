@@ -3,18 +3,14 @@
 Photos are scored in parts, each in a process of its own: after a kill the finished parts are not scored again.
 """
 
-import json
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,15 +19,14 @@ from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import inference
 from sadcl.evaluation.scores import Scores, read_scores
-from sadcl.progress import printable
-from sadcl.verification import confinement
+from sadcl.verification import confined_call, confinement
+from sadcl.verification.confined_call import Report
 from sadcl.verification.inputs import truth
-from sadcl.verification.score_worker import ANSWER, NAME, SCORES
+from sadcl.verification.score_worker import NAME, SCORES
 from sadcl.weights.onnx_network import SUFFIX
 
 T = TypeVar("T")
-Report = Callable[[str], None]
-"""Receives a line about the progress, with the time left."""
+WORKER = "sadcl.verification.score_worker"
 
 CODE = ("data/images", "data/shards", "model", "weights", "evaluation")
 """Packages on which scores depend."""
@@ -39,8 +34,8 @@ RUNTIME = ("torch", "timm", "numpy", "simplejpeg", "pillow")
 """Distributions on which all scores depend."""
 PART = 4096
 """Photos that one process scores: a minute or two of work, against seconds for its start."""
-LARGEST_ANSWER, LONGEST_LINE = 100_000, 1000
-"""Bytes that the answer of a worker may have, and characters of a line about its progress."""
+LARGEST_ANSWER = 100_000
+"""Bytes that the answer of a worker may have."""
 
 
 class UnscorableError(SadclError):
@@ -169,68 +164,19 @@ def _run_worker(
     report: Report | None,
 ) -> Path:
     """Score in a child process that works in ``folder``; the path of the scores there."""
-    weights, test = weights.resolve(), test.resolve()
-    bounds = asdict(limits or confinement.Limits())
-    text = json.dumps({**request, "weights": str(weights), "test": str(test), "limits": bounds})
-    with subprocess.Popen(
-        confinement.command(["-m", "sadcl.verification.score_worker"], [weights, test], folder),
-        text=True, errors="replace", cwd=folder, env=confinement.environment(folder), stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE if report else subprocess.DEVNULL,
-        stderr=None if report is None and sys.stderr.isatty() else subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        reader = _forward(process.stdout, report)
-        process.communicate(text) if reader is None else _send(process, text)
-        process.wait()
-        if reader is not None:
-            reader.join()
-    answer = _answer(folder / ANSWER)
-    if answer is None:  # by a limit, or by a system without memory: another time it may succeed
+    paths = [weights.resolve(), test.resolve()]
+    answer = confined_call.call(
+        WORKER, {**request, "weights": str(paths[0]), "test": str(paths[1])}, paths, folder,
+        limits or confinement.Limits(), LARGEST_ANSWER, report,
+    )  # fmt: skip
+    if answer.ended:  # by a limit, or by a system without memory: another time it may succeed
         raise SadclError(
-            f"The model can't be scored: its process {_ended(process.returncode)}", where=weights.name,
+            f"The model can't be scored: its process {answer.ended}", where=weights.name,
             fix="The file may be damaged, or larger than this machine",
         )  # fmt: skip
-    if "error" in answer:
-        raise UnscorableError(
-            f"The model can't be scored: {printable(str(answer['error']))}",
-            where=weights.name,
-            fix=answer.get("fix") or "",
-        )
     computed = folder / SCORES
-    if computed.is_symlink() or not computed.is_file():  # a worker that was taken over could name another file
-        raise UnscorableError("The model can't be scored: its process wrote no scores", where=weights.name)
+    if not answer.error and (computed.is_symlink() or not computed.is_file()):  # a process that was taken over
+        answer = replace(answer, error="its process wrote no scores")
+    if answer.error:
+        raise UnscorableError(f"The model can't be scored: {answer.error}", where=weights.name, fix=answer.fix)
     return computed
-
-
-def _send(process: "subprocess.Popen[str]", text: str) -> None:
-    """Write the request while another thread reads the output."""
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):  # it ended already; its status says why
-        process.stdin.write(text)
-        process.stdin.close()
-
-
-def _forward(output: IO[str] | None, report: Report | None) -> threading.Thread | None:
-    """Pass each line of a worker's output on, in a thread."""
-    if output is None or report is None:
-        return None
-
-    def read() -> None:
-        while line := output.readline(LONGEST_LINE):
-            if line.strip():
-                report(printable(line.strip()))
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    return reader
-
-
-def _answer(path: Path) -> dict[str, str | None] | None:
-    """The worker's answer; None where it ended without one."""
-    if not path.is_file() or path.is_symlink() or path.stat().st_size > LARGEST_ANSWER:
-        return None
-    answer = files.read_json(path)
-    return answer if isinstance(answer, dict) else {"error": "its process gave no answer"}
-
-
-def _ended(status: int) -> str:
-    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}, without an answer"

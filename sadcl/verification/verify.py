@@ -22,8 +22,8 @@ from sadcl.registry import artifacts, client, criteria, lookup, model_code, rele
 from sadcl.registry.audit import log
 from sadcl.registry.verified import Difference, VerifiedRecord
 from sadcl.verification import inputs, scoring
+from sadcl.verification.confined_call import Report
 from sadcl.verification.inputs import Inputs
-from sadcl.verification.scoring import Report
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -134,7 +134,7 @@ def test_invalid_number_of_trials(template: Path, commands: CommandLine, words: 
 def test_unreachable_prefect_server(template: Path, commands: CommandLine) -> None:
     address = "http://127.0.0.1:9/api"
     printed = commands.refused(template, "-m", "flows.retrain", PREFECT_API_URL=address)
-    assert f"retrain: The Prefect server can't be reached ({address})" in printed
+    assert f"retrain: failed: The Prefect server can't be reached ({address})" in printed
 
 
 @pytest.mark.slow

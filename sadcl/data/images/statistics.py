@@ -17,7 +17,7 @@ Thumbnail = bytes
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """What describes a photo's appearance.
+    """Statistics of a photo's appearance.
 
     Attributes:
         brightness: mean grey, 0 to 255.

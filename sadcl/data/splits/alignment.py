@@ -41,9 +41,9 @@ def align(photos: np.ndarray, parts: np.ndarray, windows: np.ndarray) -> tuple[n
         for _ in range(steps):
             windows[rows] += _step(sample(photos[rows], windows[rows]), parts[rows], windows[rows])
         current = similarity(sample(photos[rows], windows[rows]), parts[rows])
-        similarities[rows], kept = 0, current >= _HOPELESS
-        rows = rows[kept]
-        similarities[rows] = current[kept]
+        similarities[rows], promising = 0, current >= _HOPELESS
+        rows = rows[promising]
+        similarities[rows] = current[promising]
     return windows, similarities
 
 

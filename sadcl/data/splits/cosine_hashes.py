@@ -131,13 +131,13 @@ class HashIndex:
         terms = _WINDOW_BASIS @ thumbnails.astype(np.float32) @ _WINDOW_BASIS.T
         terms = terms.reshape(-1, len(_SPANS), _TERMS, len(_SPANS), _TERMS).transpose(0, 1, 3, 2, 4)
         terms = _ordered(terms.reshape(len(thumbnails), -1, _TERMS, _TERMS))
-        hashes, found = _pack(terms), []
+        hashes, candidates = _pack(terms), []
         for shift, (starts, members) in zip(_KEY_SHIFTS, self._tables, strict=True):
             windows, entries = _members(_probes(hashes, terms, shift, self._key_bits), starts, members)
             bits = np.bitwise_count(hashes.ravel()[windows] ^ self._hashes[entries])
             near = bits <= MAX_BITS
-            found.append(np.stack([windows[near], entries[near], bits[near]]))
-        windows, entries, bits = np.concatenate(found, axis=1)
+            candidates.append(np.stack([windows[near], entries[near], bits[near]]))
+        windows, entries, bits = np.concatenate(candidates, axis=1)
         photos, windows = np.divmod(windows, len(WINDOWS))
         order = np.lexsort((windows, bits, entries, photos))
         photos, entries, windows, bits = (values[order] for values in (photos, entries, windows, bits))

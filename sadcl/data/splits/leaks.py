@@ -25,11 +25,11 @@ def look_alikes(
     """
     in_test, distinctive = np.array(splits) == "test", _distinctive(facts)
     tests, others = np.flatnonzero(distinctive & in_test), np.flatnonzero(distinctive & ~in_test)
-    found = search.find(_thumbnails(facts), tests, others, workers)
+    matches = search.find(_thumbnails(facts), tests, others, workers)
     pairs = {
         (test, other): LookAlike(ids[test], ids[other], transform, similarity)
         for test, other, similarity, transform in zip(
-            found.first.tolist(), found.second.tolist(), found.similarity.tolist(), found.transform, strict=True
+            matches.first.tolist(), matches.second.tolist(), matches.similarity.tolist(), matches.transform, strict=True
         )
     }
     hashes = _hashes(facts)
@@ -57,21 +57,21 @@ def groups(facts: Sequence[PhotoInfo], workers: int) -> np.ndarray:
     digests = np.array([fact.sha256 for fact in facts])
     rows = np.unique(np.where(distinctive, digests, ""), return_index=True)[1]  # equal files are looked up once
     rows = rows[distinctive[rows]]
-    found = search.find(_thumbnails(facts), rows, rows, workers)
-    links = np.stack([found.first, found.second], axis=1)
+    matches = search.find(_thumbnails(facts), rows, rows, workers)
+    links = np.stack([matches.first, matches.second], axis=1)
     return near_duplicates.groups(_hashes(facts), distinctive, digests.tolist(), links)
 
 
 def _most_similar(ordered: Sequence[LookAlike]) -> list[LookAlike]:
     """Pairs that are the first of their test photo, or of the other one."""
-    seen: set[tuple[str, str]] = set()
-    kept = []
+    covered: set[tuple[str, str]] = set()
+    first = []
     for pair in ordered:
         names = {("test", pair.test), ("other", pair.other)}
-        if names - seen:
-            kept.append(pair)
-            seen |= names
-    return kept
+        if names - covered:
+            first.append(pair)
+            covered |= names
+    return first
 
 
 def _distinctive(facts: Sequence[PhotoInfo]) -> np.ndarray:

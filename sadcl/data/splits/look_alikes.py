@@ -25,7 +25,7 @@ _NAMES = (
     "mirrored along the diagonal", "rotated by 90° clockwise", "rotated by 90° anticlockwise",
     "mirrored along the other diagonal",
 )  # fmt: skip
-"""What each of ``SYMMETRIES`` does to a photo."""
+"""Effect of each of ``SYMMETRIES`` on a photo."""
 _SCALED, _MOVED = 0.04, 0.03
 """Change of a photo's scale that means a crop, and move of its centre that means a shift."""
 
@@ -59,8 +59,8 @@ def find(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, workers:
         index = HashIndex(thumbnails[second])
         chunks = [first[start : start + _CHUNK] for start in range(0, len(first), _CHUNK)]
         with ThreadPoolExecutor(max(1, workers)) as pool:
-            found = pool.map(lambda photos: _matches(index, thumbnails, photos, second), chunks)
-            parts = list(track(found, "look-alikes", total=len(chunks), each=_CHUNK))
+            results = pool.map(lambda photos: _matches(index, thumbnails, photos, second), chunks)
+            parts = list(track(results, "look-alikes", total=len(chunks), each=_CHUNK))
     if not parts:
         return Matches(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), [])
     return Matches(
@@ -86,9 +86,9 @@ def _matches(index: HashIndex, thumbnails: np.ndarray, first: np.ndarray, second
     order = order[similarities[order] >= alignment.SIMILARITY]
     pairs = hits.photos[order] * np.int64(len(second)) + hits.entries[order]
     order = order[np.unique(pairs, return_index=True)[1]]
-    kept = _select(hits, order)
-    names = [_describe(*row) for row in zip(kept.symmetries, kept.negative, windows[order], strict=True)]
-    return Matches(first[kept.photos], second[kept.entries], similarities[order].astype(float).round(3), names)
+    accepted = _select(hits, order)
+    names = [_describe(*row) for row in zip(accepted.symmetries, accepted.negative, windows[order], strict=True)]
+    return Matches(first[accepted.photos], second[accepted.entries], similarities[order].astype(float).round(3), names)
 
 
 def _select(hits: Hits, rows: np.ndarray | slice) -> Hits:

@@ -64,9 +64,9 @@ def look_alikes(table: Table, *, of_test: bool) -> pd.DataFrame:
     splits, digests = (dict(zip(frame["image_id"], frame[name], strict=True)) for name in ("split", "sha256"))
     near: dict[str, str] = {}
     for pair in table.look_alikes:
-        image_id, other = (pair.test, pair.other) if of_test else (pair.other, pair.test)
+        image_id, counterpart = (pair.test, pair.other) if of_test else (pair.other, pair.test)
         if digests[pair.test] != digests[pair.other]:
-            where = f"{other} in {splits[other]}"
+            where = f"{counterpart} in {splits[counterpart]}"
             near.setdefault(image_id, f"{where}, {pair.transform}" if pair.transform else f"nearly {where}")
     rows = frame[(frame["split"] == "test") == of_test].reset_index(drop=True)
     names = [near.get(image_id) for image_id in rows["image_id"]]

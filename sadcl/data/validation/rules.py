@@ -118,10 +118,10 @@ def _positives(split: str, needed: int, excuse: str) -> Rule:
 
 
 def _look_alikes(frame: str, maximum: float, excuse: str) -> Rule:
-    here, there = ("train and select", "test") if frame == "learnt" else ("test", "train or select")
+    split, opposite = ("train and select", "test") if frame == "learnt" else ("test", "train or select")
     return Rule(
-        f"no near-duplicate in {there}",
-        f"At most {maximum:.2%} of the photos in {here} look like a photo in {there}",
+        f"no near-duplicate in {opposite}",
+        f"At most {maximum:.2%} of the photos in {split} look like a photo in {opposite}",
         frame, "ExpectColumnValuesToBeNull", {"column": "near", "mostly": round(1 - maximum, 12)},
         lambda row: f"{row['image_id']} ({row['file']}; {row['near']})",
         "Remove one of each, or raise validate.max_near_duplicates", excuse,

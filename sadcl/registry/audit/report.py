@@ -1,4 +1,4 @@
-"""What `sadcl audit` prints about a registry, or about a copy of one."""
+"""Output of `sadcl audit` about a registry, or about a copy of one."""
 
 from dataclasses import dataclass
 from pathlib import Path

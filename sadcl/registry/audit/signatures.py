@@ -134,7 +134,7 @@ class _Verification:
             self.report.signed += 1
 
     def _objection(self, entry: Entry, signature: Any) -> str:
-        """What is wrong with a signature; empty where nothing is."""
+        """Objection to a signature, as the rest of a sentence; empty where it is right."""
         if signature is None:
             return "has no signature, though lines before it have one"
         if not isinstance(signature, dict) or signature.keys() != {dsse.KEY_ID, dsse.SIGNATURE}:

@@ -6,12 +6,12 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.background import BackgroundTask
 
 from sadcl.registry import schema, verified
-from sadcl.review import tables
+from sadcl.review import schemas, tables
 from sadcl.review.context import AppContext, app_context
 from sadcl.review.routes.login import Arrival, CurrentSession
 from sadcl.review.sessions import Session
 from sadcl.review.snapshot import RegistrySnapshot, Version, latest_by_version, promotions
-from sadcl.review.version_page import VersionPage, value_or_message, value_or_none
+from sadcl.review.version_page import VersionPage, read_file, value_or_message, value_or_none
 
 RECENT = 10
 """Versions in the list without ``?all=true``."""
@@ -34,7 +34,10 @@ def versions(request: Request, arrival: Arrival, session: CurrentSession, all: b
         record = verified.read_record(version.tags)
         if record is None and context.requires_verification:
             return tables.Estimate()
-        verdict = value_or_none(value_or_message(lambda: context.registry.shown_verdict(session, version, record)))
+        claimed = context.registry.verdict
+        verdict = value_or_none(
+            value_or_message(lambda: read_file(context, session, version, schemas.Verdict, verified.VERDICT, claimed))
+        )
         intervals = verdict and verdict.intervals.get("mAP")
         interval = intervals and intervals.model
         return tables.estimate(
