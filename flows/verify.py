@@ -8,8 +8,9 @@ import argparse
 import sys
 import threading
 import time
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import environment
 
@@ -21,8 +22,12 @@ from prefect.states import Completed
 from prefect.types.entrypoint import EntrypointType
 
 from flows.messages import install_log_filter, run_command, translate_errors
-from sadcl import params, pipeline
+from sadcl import layout, params, pipeline
+from sadcl.data.shards.reader import INDEX
 from sadcl.progress import say
+
+if TYPE_CHECKING:
+    from sadcl.verification.inputs import Inputs
 
 QUEUE = "queue"
 """Name of the deployment."""
@@ -83,18 +88,32 @@ def _is_waiting(root: Path) -> bool:
         SadclError: versions wait, and can't be verified: the project's criteria are not the accepted ones, or its test
             photos are missing.
     """
-    from sadcl.registry import client, criteria
-    from sadcl.verification import inputs, promotion, queue
+    from sadcl.registry import client, criteria, lookup
+    from sadcl.verification import promotion, queue
 
     name = params.load("register", path=root / params.FILE).register_.name
     with client.connect(root) as connection:
-        accepted = criteria.accepted(connection, name)
-        if not queue.waiting(connection, name, "" if accepted is None else accepted.criteria.digest):
+        if not lookup.list_versions(connection, name):
             return False
-        protected = inputs.load_inputs(root)
-        if accepted is not None:
-            promotion.require_accepted(accepted, protected)
-        return bool(queue.waiting(connection, name, protected.criteria.digest))
+        protected = _load_inputs(root, tuple(map(_changed, (root / params.FILE, root / layout.TEST_SHARDS / INDEX))))
+        if not queue.waiting(connection, name, protected.criteria.digest):
+            return False
+        accepted = criteria.accepted(connection, name)
+    if accepted is not None:
+        promotion.require_accepted(accepted, protected)
+    return True
+
+
+@lru_cache(maxsize=1)
+def _load_inputs(root: Path, stamps: tuple[int, ...]) -> "Inputs":  # noqa: ARG001 - a change of a stamp reads again
+    from sadcl.verification.inputs import load_inputs
+
+    return load_inputs(root)
+
+
+def _changed(path: Path) -> int:
+    """Time of a file's last change in nanoseconds; 0 where it is missing."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def main() -> None:

@@ -195,6 +195,11 @@ def digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text is a SHA-256 in hexadecimal, as these functions write it."""
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
 def digest_of_text(text: str) -> str:
     """SHA-256 of a text in UTF-8, in hexadecimal; a lone surrogate, which no file has, counts as well."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -22,6 +22,8 @@ LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 """Variables with the login of MLflow's client; children do not get them by default."""
 PREFECT_LOGIN = "PREFECT_API_AUTH_STRING"
 """Variable with the login of Prefect's client."""
+STARTED_FOR = "SADCL_STARTED_FOR"
+"""Variable of a server and its children: they are found by it even after their parent has died."""
 OWNERS = "SADCL_OWNERS"
 """Variable with the `pid:start` of each process whose end ends a stage too, separated by commas."""
 

@@ -6,9 +6,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from sadcl.guard import authorship, ledger, mlflow_internals
 from sadcl.guard.mlflow_internals import Refused
-from sadcl.registry import decision, eligibility, lookup, schema
+from sadcl.registry import criteria, decision, eligibility, lookup, schema
 from sadcl.registry.artifacts import PINS
-from sadcl.registry.audit import hash_chain
+from sadcl.registry.audit import hash_chain, replay
 
 
 def check_decision(version: ModelVersion, text: str) -> None:
@@ -90,7 +90,8 @@ def _require_eligible(candidate: ModelVersion, champion: ModelVersion | None, de
 
 def _require_verified(candidate: ModelVersion, champion: ModelVersion | None, production: str) -> None:
     """Refuse a promotion without a pass of the verifier for these weights, the accepted criteria and this champion."""
-    accepted = mlflow_internals.model_tags(production).get(schema.CRITERIA, "")
+    acceptance = criteria.read_acceptance(mlflow_internals.model_tags(production).get(schema.CRITERIA, ""))
+    accepted = None if acceptance is None else acceptance.criteria.digest
     champion_tags = None if champion is None else champion.tags
     for objection in eligibility.verification_objections(candidate.tags, champion_tags, accepted):
         raise Refused(f"{objection.sentence} ({lookup.model_uri(candidate)}). {objection.fix}")
@@ -98,7 +99,7 @@ def _require_verified(candidate: ModelVersion, champion: ModelVersion | None, pr
 
 def _was_champion(version: ModelVersion) -> bool:
     """Whether a version was champion before, by the ledger: no tag can say so, since clients write tags."""
-    promotion = {"what": "alias set", "model": version.name, "alias": schema.CHAMPION, "to": str(version.version)}
+    promotion = {"what": replay.ALIAS_SET, "model": version.name, "alias": schema.CHAMPION, "to": str(version.version)}
     # Without lines whose change failed: they name versions that never became champion.
     lines = hash_chain.done(hash_chain.lines(ledger.path()), ledger.path())
     return any(promotion.items() <= line.items() for line in lines)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sadcl.guard import ledger, mlflow_internals
 from sadcl.guard.ledger import Entry
-from sadcl.registry.audit import hash_chain
+from sadcl.registry.audit import hash_chain, replay
 from sadcl.registry.audit.replay import shortened
 from sadcl.registry.audit.signatures import INTRODUCED, ROOT_INTRODUCED, SERVER
 
@@ -47,9 +47,9 @@ def _alias_applied(entry: Entry) -> bool:
 
 
 CHECKS: dict[str, Callable[[Entry], bool]] = {
-    "tag set": _tag_applied,
-    "tag deleted": _tag_applied,
-    "version made": _version_exists,
-    "alias set": _alias_applied,
-    "alias deleted": _alias_applied,
+    replay.TAG_SET: _tag_applied,
+    replay.TAG_DELETED: _tag_applied,
+    replay.VERSION_CREATED: _version_exists,
+    replay.ALIAS_SET: _alias_applied,
+    replay.ALIAS_DELETED: _alias_applied,
 }

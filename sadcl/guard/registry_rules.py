@@ -11,6 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.protos import model_registry_pb2 as registry
 from mlflow.protos import service_pb2 as tracking
 
+from sadcl import files
 from sadcl.guard import (
     alias_rules,
     authorship,
@@ -24,11 +25,11 @@ from sadcl.guard.ledger import Entry
 from sadcl.guard.mlflow_internals import Refused
 from sadcl.registry import artifacts, lookup, schema
 from sadcl.registry.artifacts import PINS
+from sadcl.registry.audit import replay
 from sadcl.registry.audit.replay import TAGS, shortened
 
 SCHEME = "mlflow-artifacts:/"
 """Addresses of files that this server keeps."""
-SHA256 = re.compile(r"[0-9a-f]{64}")
 PINNED = {PINS, schema.IDENTITY, schema.WEIGHTS, schema.TEST}
 """Tags that identify the content of a version: written when it is registered, and never again."""
 
@@ -53,7 +54,7 @@ def model_renamed() -> Entry | None:
     if schema.protected(request.name) or schema.protected(request.new_name):
         raise Refused(f"{request.name} can't be renamed to {request.new_name}: names in production never change")
     _only_administrators(f"rename the model {request.name}")
-    return {"what": "model renamed", "model": request.name, "from": request.name, "to": request.new_name}
+    return {"what": replay.MODEL_RENAMED, "model": request.name, "from": request.name, "to": request.new_name}
 
 
 def experiment_created() -> Entry | None:
@@ -127,7 +128,7 @@ def version_created() -> Entry | None:
         raise Refused(f"The tag {PINS} holds the SHA-256 of each file of a version, and nothing else")
     # The line is written before MLflow gives the number.
     number = str(mlflow_internals.last_version(request.name) + 1)
-    entry = {"what": "version made", "model": request.name, "version": number, "source": request.source}
+    entry = {"what": replay.VERSION_CREATED, "model": request.name, "version": number, "source": request.source}
     # With every tag, the digests of its files too: the line's signature covers what the version is.
     return {**entry, TAGS: {key: shortened(value) for key, value in tags.items()}, **_verdict_fields(tags)}
 
@@ -147,7 +148,7 @@ def alias_set() -> Entry | None:
         authorship.require_second_person(version)
         decision_rules.require_decision(version)
     entry = {
-        "what": "alias set",
+        "what": replay.ALIAS_SET,
         "model": request.name,
         "alias": request.alias,
         "from": before,
@@ -164,7 +165,7 @@ def alias_deleted() -> Entry | None:
         return None
     if schema.protected(request.name) and request.alias == schema.CHAMPION:
         raise Refused(f"The alias {schema.CHAMPION} moves by a decision, and is never deleted")
-    return {"what": "alias deleted", "model": request.name, "alias": request.alias, "from": before, "to": None}
+    return {"what": replay.ALIAS_DELETED, "model": request.name, "alias": request.alias, "from": before, "to": None}
 
 
 def version_tagged() -> Entry | None:
@@ -185,7 +186,7 @@ def version_tagged() -> Entry | None:
         verification_rules.check_record(version, request.value)
     elif request.key.startswith(schema.OURS) and request.value != before:
         authorship.require_author(version)
-    entry = {"what": "tag set", "model": request.name, "version": str(version.version), "key": request.key}
+    entry = {"what": replay.TAG_SET, "model": request.name, "version": str(version.version), "key": request.key}
     return {**entry, "from": shortened(before), "to": shortened(request.value), **_verdict_fields(version.tags)}
 
 
@@ -195,7 +196,7 @@ def version_untagged() -> Entry | None:
     # Deleting first and setting then would be a way around both rules.
     if request.key in PINNED or request.key in (schema.DECISION, schema.VERIFIED):
         raise Refused(f"The tag {request.key} can't be deleted")
-    return {"what": "tag deleted", "model": request.name, "version": request.version, "key": request.key}
+    return {"what": replay.TAG_DELETED, "model": request.name, "version": request.version, "key": request.key}
 
 
 def version_described() -> Entry | None:
@@ -213,7 +214,7 @@ def model_deleted() -> Entry:
     name = mlflow_internals.parse_request(registry.DeleteRegisteredModel).name
     if schema.protected(name):
         raise Refused(f"{name} is in production, and can't be deleted")
-    return {"what": "model deleted", "model": name}
+    return {"what": replay.MODEL_DELETED, "model": name}
 
 
 def version_deleted() -> Entry:
@@ -224,7 +225,7 @@ def version_deleted() -> Entry:
     champion = mlflow_internals.version_with_alias(request.name, schema.CHAMPION) if protected else None
     if champion is not None and request.version == str(champion.version):
         raise Refused(f"{lookup.model_uri(champion)} is champion, and can't be deleted")
-    return {"what": "version deleted", "model": request.name, "version": request.version}
+    return {"what": replay.VERSION_DELETED, "model": request.name, "version": request.version}
 
 
 def _recorder(action: str, message: type[Any]) -> Callable[[], Entry]:
@@ -265,7 +266,7 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
 def _are_pins(text: str) -> bool:
     """Whether the value of the tag with the pins has digests alone; one of them becomes the name of a folder."""
     pinned = artifacts.read_pins({PINS: text})
-    return pinned is not None and all(SHA256.fullmatch(digest) for digest in pinned.values())
+    return pinned is not None and all(map(files.is_digest, pinned.values()))
 
 
 def _copy_source(request: Any) -> ModelVersion:

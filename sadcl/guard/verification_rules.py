@@ -21,8 +21,7 @@ def check_record(version: ModelVersion, text: str) -> None:
     # Compared as text too: the ledger and a copied registry recognise a record by its text.
     if record is None or record.text() != text:
         raise Refused(f"The tag {schema.VERIFIED} of {uri} does not have the form that sadcl writes")
-    pinned = artifacts.read_pins(version.tags) or {}
-    if record.weights != pinned.get(artifacts.served(pinned)):
+    if record.weights != artifacts.served_digest(version.tags):
         raise Refused(f"This verification is about other weights than those of {uri}")
 
 

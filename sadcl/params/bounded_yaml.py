@@ -34,18 +34,22 @@ def parse(text: str) -> Any:
         loader.dispose()
 
 
-class _BoundedLoader(yaml.SafeLoader):
-    """Checks the graph of nodes before any value is built from it: merges of aliases grow while they are built."""
+class NestingLoader(yaml.SafeLoader):
+    """Loader that refuses more than ``MOST_NESTED`` levels."""
 
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.depth == MOST_NESTED:
-            raise TooLargeError
+            raise TooLargeError(f"it is nested more than {MOST_NESTED} levels deep")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+class _BoundedLoader(NestingLoader):
+    """Checks the graph of nodes before any value is built from it: merges of aliases grow while they are built."""
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()

@@ -72,6 +72,12 @@ def served(pinned: Mapping[str, str]) -> str:
     return ONNX if ONNX in pinned else WEIGHTS
 
 
+def served_digest(tags: Mapping[str, str]) -> str | None:
+    """SHA-256 of the served file that the tags of a version pin; None where they pin none."""
+    pinned = read_pins(tags)
+    return None if pinned is None else pinned.get(served(pinned))
+
+
 def champion_record(version: "ModelVersion") -> dict[str, str]:
     """Content of ``data/champion.json`` for a version in production."""
     pinned = pins(version)

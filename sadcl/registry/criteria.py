@@ -59,8 +59,9 @@ class Criteria:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all criteria; equal criteria give equal verdicts."""
-        return files.digest_of(asdict(self))
+        """SHA-256 of all criteria, in whatever order the rules stand; equal criteria give equal verdicts."""
+        rules = sorted({json.dumps(rule, sort_keys=True) for rule in self.rules})
+        return files.digest_of({**asdict(self), "rules": rules})
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Acceptance:
     time: str
 
     def text(self) -> str:
-        """JSON for the tag; the counts by class are left out where they do not fit.
+        """JSON for the tag.
 
         Raises:
             SadclError: the rules do not fit into the registry's tag.
@@ -118,7 +119,7 @@ def accepted(client: "MlflowClient", name: str) -> Acceptance | None:
     return read_acceptance(models[0].tags.get(schema.CRITERIA, "")) if models else None
 
 
-def accept(client: "MlflowClient", name: str, criteria: Criteria, user: str, reason: str, time: str) -> Acceptance:
+def accept(client: "MlflowClient", name: str, criteria: Criteria, user: str, reason: str, time: str) -> None:
     """Accept criteria for a model; from now on versions are judged by them, and earlier verifications no longer count.
 
     Raises:
@@ -128,7 +129,6 @@ def accept(client: "MlflowClient", name: str, criteria: Criteria, user: str, rea
     if not client.search_registered_models(f"name = '{production}'"):
         client.create_registered_model(production)  # without a server the first promotion would create it
     client.set_registered_model_tag(production, schema.CRITERIA, acceptance.text())
-    return acceptance
 
 
 def changes(before: Criteria, after: Criteria) -> list[str]:

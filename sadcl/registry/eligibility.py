@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sadcl.registry import artifacts, criteria, model_code, schema, verified
+from sadcl.registry import artifacts, model_code, schema, verified
 
 Tags = Mapping[str, str]
 
@@ -65,24 +65,21 @@ def objections(
     return [objection for rule in rules for objection in rule]
 
 
-def verification_objections(candidate: Tags, champion: Tags | None, accepted: str) -> list[Objection]:
+def verification_objections(candidate: Tags, champion: Tags | None, accepted: str | None) -> list[Objection]:
     """Every objection to a promotion from the record of the verifier, the most urgent first.
 
     Args:
         candidate: tags of the registered version.
         champion: tags of the champion; None where there is none.
-        accepted: value of the tag with the accepted criteria; empty without one.
+        accepted: digest of the accepted criteria; None where nobody has accepted any.
     """
-    return list(_verification(verified.read_record(candidate), candidate, champion, criteria.read_acceptance(accepted)))
+    return list(_verification(verified.read_record(candidate), candidate, champion, accepted))
 
 
 def _verification(
-    record: verified.VerifiedRecord | None,
-    candidate: Tags,
-    champion: Tags | None,
-    acceptance: criteria.Acceptance | None,
+    record: verified.VerifiedRecord | None, candidate: Tags, champion: Tags | None, accepted: str | None
 ) -> Iterator[Objection]:
-    if acceptance is None:
+    if accepted is None:
         yield Objection(
             CRITERIA_OPEN, "Nobody has accepted the rules and the test photos by which models are judged",
             "A reviewer accepts them by `sadcl criteria --accept` or on the review page",
@@ -90,12 +87,11 @@ def _verification(
     if record is None:
         yield Objection(NOT_VERIFIED, "This version is not verified yet", WAIT)
         return
-    pinned = artifacts.read_pins(candidate) or {}
-    if record.weights != pinned.get(artifacts.served(pinned)):
+    if record.weights != artifacts.served_digest(candidate):
         yield Objection(NOT_VERIFIED, "The verification is about other weights than this version's", WAIT)
-    if acceptance is not None and record.criteria != acceptance.criteria.digest:
+    if accepted is not None and record.criteria != accepted:
         yield Objection(NOT_VERIFIED, "The acceptance criteria have changed since this version was verified", WAIT)
-    if record.champion != _weights(champion):
+    if record.champion != champion_weights(champion):
         yield Objection(NOT_VERIFIED, "The champion has changed since this version was verified", WAIT)
     if not record.passed:
         sentence = f"The verified verdict is {record.verdict}: {record.words}".rstrip(".")
@@ -128,7 +124,7 @@ def _champion_itself(candidate: Tags, champion: Tags | None) -> Iterator[Objecti
     # the same weights with other code are another model, which replaces one that can't be loaded any more
     if (
         champion is not None
-        and _weights(champion) == candidate.get(schema.WEIGHTS)
+        and champion_weights(champion) == candidate.get(schema.WEIGHTS)
         and model_code.same(champion, candidate)
     ):
         yield Objection(IS_CHAMPION, "This model is the champion already")
@@ -136,9 +132,9 @@ def _champion_itself(candidate: Tags, champion: Tags | None) -> Iterator[Objecti
 
 def _contradictory(candidate: Tags) -> Iterator[Objection]:
     """The weights that the version names are not the file that was pinned with it."""
-    pinned = artifacts.read_pins(candidate)
     # without pins every download of the version is refused
-    if pinned is not None and pinned.get(artifacts.served(pinned)) != candidate.get(schema.WEIGHTS):
+    pinned = artifacts.read_pins(candidate) is not None
+    if pinned and artifacts.served_digest(candidate) != candidate.get(schema.WEIGHTS):
         yield Objection(
             CONTRADICTORY, f"The tag {schema.WEIGHTS} is not the digest of the weights that were registered",
             "Ask the person who registered it to register the model again, as a new version",
@@ -164,12 +160,12 @@ def _not_passed(candidate: Tags) -> Iterator[Objection]:
 def _outdated(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
     """The gate compared the version with another champion than today's, or nobody knows with which."""
     record = verified.read_record(candidate)
-    if record is not None and record.champion == _weights(champion):
+    if record is not None and record.champion == champion_weights(champion):
         return  # the verifier has compared it with today's
-    if candidate.get(schema.JUDGED_AGAINST) != _weights(champion):
+    if candidate.get(schema.JUDGED_AGAINST) != champion_weights(champion):
         yield Objection(OUTDATED, "The champion has changed since the gate judged this version", REGISTER_AGAIN)
 
 
-def _weights(champion: Tags | None) -> str:
+def champion_weights(champion: Tags | None) -> str:
     """The champion's weights, as ``JUDGED_AGAINST`` holds them; a champion without this tag equals nothing."""
     return "" if champion is None else champion.get(schema.WEIGHTS, "?")

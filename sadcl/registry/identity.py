@@ -42,24 +42,14 @@ def get(path: str, root: Path = Path(".")) -> Any:
         NoAccountsError: the server has no such route.
         SadclError: the server does not know the account, or fails.
     """
-    content = get_if_known(path, root)
-    if content is None:
-        raise SadclError("The registry does not know you", fix=mlflow_context.FIXES["UNAUTHENTICATED"])
-    return content
-
-
-def get_if_known(path: str, root: Path, **query: str) -> Any:
-    """Response of the server to a GET request; None where it does not know the account.
-
-    Raises:
-        NoAccountsError: the server has no such route.
-        SadclError: the server fails.
-    """
     from mlflow.utils import credentials, rest_utils
 
     uri, send = client.registry_address(root), cast(Any, rest_utils).http_request
     login = cast(Any, credentials).get_default_host_creds(uri)
-    return content(send(login, path, "GET", params=query, raise_on_status=False), path, uri)
+    answer = content(send(login, path, "GET", raise_on_status=False), path, uri)
+    if answer is None:
+        raise SadclError("The registry does not know you", fix=mlflow_context.FIXES["UNAUTHENTICATED"])
+    return answer
 
 
 def content(response: "Response", path: str, uri: str) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from sadcl import files
 from sadcl.progress import printable
 from sadcl.registry import schema
 
@@ -115,7 +116,7 @@ def _short(value: str | None) -> str:
     """A value as people compare it: of a digest, the first 12 digits."""
     if not value:
         return "none"
-    return value[:12] if len(value) == 64 and set(value) <= set("0123456789abcdef") else value
+    return value[:12] if files.is_digest(value) else value
 
 
 def read_record(tags: Mapping[str, str]) -> VerifiedRecord | None:

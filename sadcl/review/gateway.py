@@ -1,7 +1,6 @@
 """Gateway to the registry: every call carries the credentials of a person who is logged in."""
 
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,6 @@ from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, decision_
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 THREADS = 40
 """Threads in which Starlette answers requests."""
 VERDICT, SETTINGS, METRICS = "verdict.json", "params.yaml", "evidence/metrics.json"
@@ -100,7 +98,7 @@ class RegistryGateway:
             SadclError: the file is missing, or its digest differs.
         """
         digest = artifacts.pins(version.entity).get(name, "")
-        if not _SHA256.fullmatch(digest):
+        if not files.is_digest(digest):
             raise SadclError(f"The version has no digest of {name}", where=_label(version))
 
         def download(folder: Path) -> Path:
@@ -146,7 +144,7 @@ class RegistryGateway:
             SadclError: the file is missing, or its digest differs.
         """
         digest, where = record.files.get(name, ""), f"verification {record.run}"
-        if not _SHA256.fullmatch(digest):
+        if not files.is_digest(digest):
             raise SadclError(f"The verifier wrote no {name}", where=where)
 
         def download(folder: Path) -> Path:

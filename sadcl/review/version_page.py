@@ -10,6 +10,7 @@ from fastapi import HTTPException
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, decision, eligibility, schema, verified
+from sadcl.registry.criteria import read_acceptance
 from sadcl.review import schemas, tables
 from sadcl.review.background import InProgressError
 from sadcl.review.compare_worker import MAX_IMMEDIATE, compare_files
@@ -34,7 +35,7 @@ class VersionPage:
     Attributes:
         version: the version.
         champion: the champion to compare with; None without one, and where this version is the champion.
-        is_current_champion, is_challenger, passed: it is the champion, has the alias, passed the gate.
+        is_current_champion, is_challenger: it is the champion, has the alias.
         judged_now: the gate compared it with the current champion.
         record: what the verifier computed; None where it has not verified this version.
         requires_verification: claims of its author are not shown as figures.
@@ -57,7 +58,6 @@ class VersionPage:
         self.is_current_champion = snapshot.is_champion(self.version)
         self.champion = None if self.is_current_champion else snapshot.champion
         self.is_challenger = self.version == snapshot.challenger
-        self.passed = self.version.tags.get(schema.VERDICT) == "pass"
         digest, rejection = self.version.tags.get(schema.VERDICT_DIGEST), decision.rejection(self.version.entity)
         champion_tags = None if snapshot.champion is None else snapshot.champion.tags
         self.objections = eligibility.objections(self.version.tags, champion_tags, rejection, digest)
@@ -66,12 +66,13 @@ class VersionPage:
         self.is_verified = self.record is not None and bool(self.record.files)
         self.false_claims = [] if self.record is None else verified.differences(self.version.tags, self.record)
         if context.requires_verification:
-            self.objections += eligibility.verification_objections(self.version.tags, champion_tags, snapshot.accepted)
-        weights = "" if champion_tags is None else champion_tags.get(schema.WEIGHTS)
+            acceptance = read_acceptance(snapshot.accepted)
+            accepted = None if acceptance is None else acceptance.criteria.digest
+            self.objections += eligibility.verification_objections(self.version.tags, champion_tags, accepted)
         self.judged_now = (
             all(objection.rule != eligibility.OUTDATED for objection in self.objections)
             if self.record is None
-            else self.record.champion == weights
+            else self.record.champion == eligibility.champion_weights(champion_tags)
         )
 
     @cached_property

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sadcl import layout, processes
 from sadcl.progress import say
+from sadcl.registry.audit import log
 from sadcl.services import state
 from sadcl.services.state import ServiceState
 from sadcl.services.supervisor import HOST, Server, end, start, wait
@@ -33,7 +34,7 @@ class _Service:
     process: Server
     started: float
     restart_at: float | None = None
-    state: ServiceState = field(default_factory=lambda: ServiceState(since=state.now()))
+    state: ServiceState = field(default_factory=lambda: ServiceState(since=log.now()))
 
 
 class ServerGroup:
@@ -92,14 +93,14 @@ class ServerGroup:
         action = "It stays down" if stays_down else f"It is restarted in {seconds:.0f} s"
         say(f"{name} {state.ended(status)}. {action}. See {state.log_file(name, self.root)}.")
         now = state.DOWN if stays_down else state.RESTARTING
-        self._set_state(service, ServiceState(state=now, since=state.now(), failures=failures, status=status))
+        self._set_state(service, ServiceState(state=now, since=log.now(), failures=failures, status=status))
 
     def _restart(self, name: str, service: _Service) -> None:
         if name in PORT_OFFSETS:  # its children keep the port; the worker's are runs, which go on
             end(owner(self.root), STOP_TIMEOUT, name)
         service.process = self._start_process(name, service.command, service.variables)
         service.started, service.restart_at = self._clock(), None
-        self._set_state(service, service.state.model_copy(update={"state": state.RUNNING, "since": state.now()}))
+        self._set_state(service, service.state.model_copy(update={"state": state.RUNNING, "since": log.now()}))
 
     def _start_process(self, name: str, command: list[str], variables: dict[str, str]) -> Server:
         return start(command, owner(self.root), variables, state.log_file(name, self.root), name)

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -37,11 +36,6 @@ class ServiceState(BaseModel):
 def log_file(name: str, root: Path = Path(".")) -> Path:
     """Path of a server's log."""
     return root / LOGS / f"{name}.log"
-
-
-def now() -> str:
-    """Present time in UTC, down to seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write(process: str, registry: str, services: Mapping[str, ServiceState], root: Path = Path(".")) -> None:

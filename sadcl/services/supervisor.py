@@ -14,12 +14,10 @@ from pathlib import Path
 import psutil
 
 from sadcl.errors import SadclError
-from sadcl.processes import child_environment
+from sadcl.processes import STARTED_FOR, child_environment
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 90
-OWNER_VARIABLE = "SADCL_STARTED_FOR"
-"""Environment variable of a server and its children. It identifies them even after their parent has died."""
 SERVICE_VARIABLE = "SADCL_SERVICE"
 """Environment variable with the name of one server of an owner."""
 LARGEST_LOG = 20_000_000
@@ -53,7 +51,7 @@ def start(
         service: name of the server, with which ``end`` ends it alone.
     """
     # by environment, not by pid: children inherit it, and keep it when their parent dies
-    environment = child_environment(**variables, **{OWNER_VARIABLE: owner, SERVICE_VARIABLE: service})
+    environment = child_environment(**variables, **{STARTED_FOR: owner, SERVICE_VARIABLE: service})
     if log is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
     _append_start(log)
@@ -118,7 +116,7 @@ def _processes_of(owner: str, service: str | None) -> set[psutil.Process]:
     for process in psutil.process_iter(["uids", "environ"]):
         own_process = process.info["uids"] is not None and process.info["uids"].real == user
         variables = process.info["environ"] or {}
-        wanted = service in (None, variables.get(SERVICE_VARIABLE)) and variables.get(OWNER_VARIABLE) == owner
+        wanted = service in (None, variables.get(SERVICE_VARIABLE)) and variables.get(STARTED_FOR) == owner
         if own_process and process.pid != os.getpid() and wanted:
             processes.add(process)
     return processes

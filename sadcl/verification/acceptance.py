@@ -29,7 +29,7 @@ def compare_project(root: Path = Path(".")) -> tuple[list[str], bool]:
         return ["No criteria are accepted yet. `sadcl criteria --accept` accepts those of this project."], False
     lines = [f"Accepted by {accepted.user}, {accepted.time}: {accepted.reason}"]
     changes = criteria.changes(accepted.criteria, protected.criteria)
-    if not changes:
+    if accepted.criteria.digest == protected.criteria.digest:
         return [*lines, "This project has the accepted rules, test photos and labels."], True
     return [*lines, "This project differs:", *(f"  {change}" for change in changes)], False
 

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sadcl
+from sadcl import processes
 
 BUBBLEWRAP = "bwrap"
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 """Folders and files of the system that Python and its libraries read."""
 PASSED = (
-    "LANG", "LC_ALL", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "SADCL_WORKERS", "COLUMNS", "TERM", "SADCL_STARTED_FOR",
+    "LANG", "LC_ALL", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "SADCL_WORKERS", "COLUMNS", "TERM", processes.STARTED_FOR,
 )  # fmt: skip
 """Variables that a confined process inherits; all others may hold secrets. By the last one `sadcl down` finds it."""
 GIB = 2**30

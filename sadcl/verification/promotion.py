@@ -58,7 +58,7 @@ def prepare(number: str | int, reason: str, first: bool = False, root: Path = Pa
         if accepted is not None:
             require_accepted(accepted, protected)
         if not has_verifier:
-            candidate = _verify(connection, candidate, champion, protected, accepted)
+            candidate = _verify(connection, candidate, champion, protected)
         if accepted is None:
             _require_pass(candidate, protected)
             criteria.accept(connection, name, protected.criteria, identity.decider(root), reason, log.now())
@@ -70,8 +70,7 @@ def _require_pass(candidate: "ModelVersion", protected: "Inputs") -> None:
     Raises:
         SadclError: it is not verified, or not by these criteria, or does not pass.
     """
-    own = criteria.Acceptance(protected.criteria, "", "", log.now()).text()
-    for objection in eligibility.verification_objections(candidate.tags, None, own):
+    for objection in eligibility.verification_objections(candidate.tags, None, protected.criteria.digest):
         raise SadclError(objection.sentence, where=lookup.model_uri(candidate), fix=objection.fix)
 
 
@@ -103,8 +102,8 @@ def require_verified(connection: "MlflowClient", candidate: "ModelVersion", cham
     """
     accepted = criteria.accepted(connection, str(candidate.name))
     champion_tags = None if champion is None else champion.tags
-    text = "" if accepted is None else accepted.text()
-    for objection in eligibility.verification_objections(candidate.tags, champion_tags, text):
+    digest = None if accepted is None else accepted.criteria.digest
+    for objection in eligibility.verification_objections(candidate.tags, champion_tags, digest):
         record = verified.read_record(candidate.tags)
         claims = "" if record is None else "; ".join(map(str, verified.differences(candidate.tags, record)))
         raise SadclError(
@@ -119,12 +118,11 @@ def _verify(
     candidate: "ModelVersion",
     champion: "ModelVersion | None",
     protected: "Inputs",
-    accepted: criteria.Acceptance | None,
 ) -> "ModelVersion":
     """Score and judge a version here, and write the record; the version with its new tag."""
     from sadcl.verification.verify import fetch, judge
 
     with tempfile.TemporaryDirectory() as folder:
-        verification = judge(fetch(connection, candidate, champion, Path(folder)), protected, accepted)
+        verification = judge(fetch(connection, candidate, champion, Path(folder)), protected)
     connection.set_model_version_tag(candidate.name, candidate.version, schema.VERIFIED, verification.record.text())
     return lookup.get_version(connection, candidate.name, candidate.version)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sadcl import files, layout
 from sadcl.errors import SadclError
 from sadcl.evaluation import scores
-from sadcl.registry import artifacts, client, criteria, decision, lookup, schema, verified
+from sadcl.registry import artifacts, client, criteria, decision, eligibility, lookup, schema, verified
 from sadcl.registry.audit import log
 from sadcl.registry.verified import CHAMPION_SCORES, ERROR, METRICS, SCORES, VERDICT
 from sadcl.verification import inputs
@@ -49,7 +49,7 @@ def verify_waiting(root: Path = Path("."), number: str = "", report: Report = la
         for position, version in enumerate(versions, start=1):
             report(f"Version {version.version}, {position} of {len(versions)}: {len(protected.test):,} test photos")
             try:
-                results.append(_verify(connection, version, protected, accepted, report))
+                results.append(_verify(connection, version, protected, report))
             except Exception as error:  # any: one version, which its author made, must not keep the others waiting
                 problems.append(f"version {version.version} was not verified: {error}")
                 report(problems[-1])
@@ -65,22 +65,24 @@ def waiting(connection: "MlflowClient", name: str, criteria_digest: str) -> "lis
     older than the champion are not verified again by themselves.
     """
     champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
-    weights = "" if champion is None else champion.tags.get(schema.WEIGHTS, "?")
+    weights = eligibility.champion_weights(None if champion is None else champion.tags)
     source = "" if champion is None else str(champion.source).rpartition("/")[2]
     oldest = int(source) if source.isdecimal() else 0
 
-    def is_current(version: "ModelVersion") -> bool:
-        record, pins = verified.read_record(version.tags), artifacts.read_pins(version.tags)
-        if pins is None or artifacts.served(pins) not in pins:
-            return True  # nothing says which bytes would be verified
-        if record is None or record.weights != pins[artifacts.served(pins)]:
-            return False
-        return int(version.version) <= oldest or (record.criteria, record.champion) == (criteria_digest, weights)
-
-    versions = [v for v in lookup.list_versions(connection, name) if not is_current(v) and not decision.rejection(v)]
     # by its own request: a search does not say which aliases a version has
     challenger = lookup.version_with_alias(connection, name, schema.CHALLENGER)
     first = None if challenger is None else challenger.version
+
+    def is_current(version: "ModelVersion") -> bool:
+        record, digest = verified.read_record(version.tags), artifacts.served_digest(version.tags)
+        if digest is None:
+            return True  # nothing says which bytes would be verified
+        if record is None or record.weights != digest:
+            return False
+        is_old = int(version.version) <= oldest and version.version != first
+        return is_old or (record.criteria, record.champion) == (criteria_digest, weights)
+
+    versions = [v for v in lookup.list_versions(connection, name) if not is_current(v) and not decision.rejection(v)]
     return sorted(versions, key=lambda v: (v.version != first, -int(v.version)))
 
 
@@ -88,20 +90,19 @@ def _verify(
     connection: "MlflowClient",
     version: "ModelVersion",
     protected: Inputs,
-    accepted: criteria.Acceptance | None,
     report: Report,
 ) -> str:
     champion = lookup.version_with_alias(connection, schema.production(protected.name), schema.CHAMPION)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            verification = judge(fetch(connection, version, champion, Path(folder)), protected, accepted, report)
+            verification = judge(fetch(connection, version, champion, Path(folder)), protected, report)
     except CandidateError as error:
-        record = _failure(version, champion, protected, error)
+        record, claims = _failure(version, champion, protected, error), []
     else:
+        claims = verification.differences
         run, digests = _log_run(connection, protected.name, version, verification)
         record = replace(verification.record, run=run, files=digests)
     connection.set_model_version_tag(version.name, version.version, schema.VERIFIED, record.text())
-    claims = verified.differences(version.tags, record) if record.verdict != ERROR else []
     differing = f" Claims that differ: {'; '.join(map(str, claims))}." if claims else ""
     return f"Version {version.version}: {record.verdict}. {record.words.rstrip('.')}.{differing}"
 
@@ -110,10 +111,9 @@ def _failure(
     version: "ModelVersion", champion: "ModelVersion | None", protected: Inputs, error: SadclError
 ) -> verified.VerifiedRecord:
     """Record of a version that can't be scored: without it the version would wait forever."""
-    pins = artifacts.read_pins(version.tags) or {}
-    champion_weights = "" if champion is None else champion.tags.get(schema.WEIGHTS, "?")
+    champion_weights = eligibility.champion_weights(None if champion is None else champion.tags)
     return verified.VerifiedRecord(
-        verdict=ERROR, words=error.what[:1000], mAP="", weights=pins.get(artifacts.served(pins), ""), test="",
+        verdict=ERROR, words=error.what[:1000], mAP="", weights=artifacts.served_digest(version.tags) or "", test="",
         criteria=protected.criteria.digest, champion=champion_weights, run="", files={}, time=log.now(),
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ to the registry; ``judge`` works without a log-in.
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,6 @@ from sadcl.verification.inputs import Inputs
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-PASS = "pass"
 
 
 class CandidateError(SadclError):
@@ -79,11 +77,11 @@ class Verification:
     rival: Scores
     record: VerifiedRecord
     differences: list[Difference]
-    changes: list[str]
+    changes: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
-        return bool(self.verdict["verdict"] == PASS)
+        return self.record.passed
 
     def lines(self) -> list[str]:
         """Describe the verdict, its rules, and each claim that differs."""
@@ -118,7 +116,12 @@ def verify_number(number: str | int, root: Path = Path(".")) -> Verification:
         champion = lookup.version_with_alias(connection, schema.production(name), schema.CHAMPION)
         accepted = criteria.accepted(connection, name)
         with tempfile.TemporaryDirectory() as folder:
-            return judge(fetch(connection, candidate, champion, Path(folder)), protected, accepted)
+            verification = judge(fetch(connection, candidate, champion, Path(folder)), protected)
+    return (
+        verification
+        if accepted is None
+        else replace(verification, changes=criteria.changes(accepted.criteria, protected.criteria))
+    )
 
 
 def fetch(
@@ -148,19 +151,16 @@ def fetch(
         raise CandidateError("The version has no file with weights", where=lookup.model_uri(candidate))
     rival = None
     if champion is not None:
-        rival = artifacts.fetch(connection, champion, artifacts.model(champion), folder / "champion")
-    return Candidates(candidate, scoring.model_of(path), champion, None if rival is None else scoring.model_of(rival))
+        rival = _model(champion, artifacts.fetch(connection, champion, artifacts.model(champion), folder / "champion"))
+    return Candidates(candidate, _model(candidate, path), champion, rival)
 
 
-def judge(
-    pair: Candidates, protected: Inputs, accepted: criteria.Acceptance | None, report: Report | None = None
-) -> Verification:
+def judge(pair: Candidates, protected: Inputs, report: Report | None = None) -> Verification:
     """Score and judge a version, and compare the result with what its tags claim.
 
     Args:
         pair: the version and the champion.
         protected: settings and test photos.
-        accepted: the accepted criteria; None where nobody has accepted any.
         report: receives lines about the progress.
 
     Raises:
@@ -183,10 +183,14 @@ def judge(
     if pair.champion is not None and pair.rival is not None:
         rival, champion = score(pair.rival, CHAMPION), _champion(pair.champion)
     judged = verdict(protected.gate, evaluate.threshold, own, metrics, rival, champion)
-    changes = [] if accepted is None else criteria.changes(accepted.criteria, protected.criteria)
     record = _record(judged, metrics, protected)
     differences = verified.differences(pair.version.tags, record)
-    return Verification(lookup.model_uri(pair.version), judged, metrics, own, rival, record, differences, changes)
+    return Verification(lookup.model_uri(pair.version), judged, metrics, own, rival, record, differences)
+
+
+def _model(version: "ModelVersion", path: Path) -> scoring.Model:
+    """The served file of a version, which was compared with its pin."""
+    return scoring.Model(artifacts.pins(version)[artifacts.model(version)], path.suffix, path)
 
 
 def _record(judged: Mapping[str, Any], metrics: Mapping[str, Any], protected: Inputs) -> VerifiedRecord:

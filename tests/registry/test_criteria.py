@@ -47,6 +47,13 @@ def test_every_change_is_a_sentence_and_another_digest(changed: dict[str, object
     assert (after.digest == BASE.digest) == (not changed)
 
 
+def test_the_order_of_rules_and_their_settings_is_no_change() -> None:
+    pair = replace(BASE, rules=[*BASE.rules, *LOWER])
+    turned = replace(BASE, rules=[dict(reversed(rule.items())) for rule in reversed(pair.rules)])
+    assert (turned.digest, changes(pair, turned)) == (pair.digest, [])
+    assert replace(pair, rules=[*pair.rules, LOWER[0]]).digest == pair.digest
+
+
 def test_the_tag_gives_back_what_was_accepted_in_any_order_of_its_fields() -> None:
     assert read_acceptance(ACCEPTANCE.text()) == ACCEPTANCE
     turned = json.dumps(dict(reversed(json.loads(ACCEPTANCE.text()).items())))

@@ -8,7 +8,7 @@ import pytest
 from sadcl.registry import artifacts, schema
 from sadcl.registry.eligibility import verification_objections
 from sadcl.registry.verified import VerifiedRecord, differences, parse_record
-from tests.registry.test_criteria import ACCEPTANCE, BASE
+from tests.registry.test_criteria import BASE
 
 RECORD = VerifiedRecord(
     verdict="pass", words="All rules hold.", mAP="83.77", weights="1" * 64, test=BASE.test_list, criteria=BASE.digest,
@@ -58,22 +58,22 @@ def test_claims_that_differ_are_named(claims: dict[str, str], named: list[str]) 
 @pytest.mark.parametrize(
     ("record", "claims", "accepted", "sentence"),
     [
-        (RECORD, {}, ACCEPTANCE.text(), None),
-        (None, {}, ACCEPTANCE.text(), "This version is not verified yet"),
-        (RECORD, {}, "", "Nobody has accepted the rules and the test photos"),
-        (RECORD, {artifacts.PINS: json.dumps({artifacts.WEIGHTS: "7" * 64})}, ACCEPTANCE.text(), "other weights"),
-        (RECORD, {artifacts.PINS: json.dumps({artifacts.ONNX: "1" * 64})}, ACCEPTANCE.text(), None),
-        (RECORD, {artifacts.PINS: "{}"}, ACCEPTANCE.text(), "other weights"),
-        (replace(RECORD, criteria="9" * 64), {}, ACCEPTANCE.text(), "acceptance criteria have changed"),
-        (replace(RECORD, champion=""), {}, ACCEPTANCE.text(), "champion has changed since this version was verified"),
-        (replace(RECORD, verdict="fail", words="mAP is low."), {}, ACCEPTANCE.text(), "is fail: mAP is low"),
-        (replace(RECORD, verdict="error", mAP="", words="No file."), {}, ACCEPTANCE.text(), "is error: No file"),
-        (RECORD, {schema.MAP: "91.76"}, ACCEPTANCE.text(), "claims an mAP of 91.76, and 83.77 was verified"),
-        (RECORD, {schema.MAP: "83.99"}, ACCEPTANCE.text(), None),
+        (RECORD, {}, BASE.digest, None),
+        (None, {}, BASE.digest, "This version is not verified yet"),
+        (RECORD, {}, None, "Nobody has accepted the rules and the test photos"),
+        (RECORD, {artifacts.PINS: json.dumps({artifacts.WEIGHTS: "7" * 64})}, BASE.digest, "other weights"),
+        (RECORD, {artifacts.PINS: json.dumps({artifacts.ONNX: "1" * 64})}, BASE.digest, None),
+        (RECORD, {artifacts.PINS: "{}"}, BASE.digest, "other weights"),
+        (replace(RECORD, criteria="9" * 64), {}, BASE.digest, "acceptance criteria have changed"),
+        (replace(RECORD, champion=""), {}, BASE.digest, "champion has changed since this version was verified"),
+        (replace(RECORD, verdict="fail", words="mAP is low."), {}, BASE.digest, "is fail: mAP is low"),
+        (replace(RECORD, verdict="error", mAP="", words="No file."), {}, BASE.digest, "is error: No file"),
+        (RECORD, {schema.MAP: "91.76"}, BASE.digest, "claims an mAP of 91.76, and 83.77 was verified"),
+        (RECORD, {schema.MAP: "83.99"}, BASE.digest, None),
     ],
 )
 def test_a_promotion_needs_a_pass_for_these_weights_criteria_and_champion(
-    record: VerifiedRecord | None, claims: dict[str, str], accepted: str, sentence: str | None
+    record: VerifiedRecord | None, claims: dict[str, str], accepted: str | None, sentence: str | None
 ) -> None:
     tags = {**CLAIMS, **claims, **({} if record is None else {schema.VERIFIED: record.text()})}
     objections = [objection.sentence for objection in verification_objections(tags, CHAMPION, accepted)]

@@ -17,7 +17,7 @@ from sadcl.accounts import users
 from sadcl.registry import client as store
 from sadcl.registry import lookup
 from sadcl.services import HOST
-from sadcl.services.supervisor import OWNER_VARIABLE
+from sadcl.services.supervisor import STARTED_FOR
 from tests.flows.conftest import save
 from tests.paths import REPOSITORY
 from tests.registry.conftest import NAME, Networks, _settings, leave, networks  # noqa: F401 - fixtures
@@ -143,7 +143,7 @@ def test_a_scheduled_run_registers_in_the_workers_name_and_its_stages_have_no_lo
         [version] = lookup.list_versions(client, NAME)
     assert version.user_id == "worker"
     environment = json.loads((team.root.parent / "seen.json").read_text())
-    assert environment[OWNER_VARIABLE] == str((team.root / ".sadcl/team").resolve())
+    assert environment[STARTED_FOR] == str((team.root / ".sadcl/team").resolve())
     assert not (set(team.secrets.values()) - {"admin"}) & set(environment.values())
 
 

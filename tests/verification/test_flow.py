@@ -30,6 +30,13 @@ def start(root: Path) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
+def verdicts() -> list[str | None]:
+    """Verdicts in the records of both versions; None without a record."""
+    with logged_in_as(RITA, password(RITA)), connect() as client:
+        records = [read_record(client.get_model_version("tiny", number).tags) for number in ("1", "2")]
+    return [None if record is None else record.verdict for record in records]
+
+
 def test_a_killed_run_leaves_no_record_and_the_next_one_uses_its_scores(team: Path) -> None:  # noqa: F811
     register(1)
     register(2)
@@ -41,11 +48,10 @@ def test_a_killed_run_leaves_no_record_and_the_next_one_uses_its_scores(team: Pa
     killed.communicate()
     before = {path: path.stat().st_mtime_ns for path in scored.glob("*/*.parquet")}
     assert before
+    assert verdicts() == [None, None]
     again = start(team)
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output
     assert "verify: completed: Version 1: pass" in output
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    with logged_in_as(RITA, password(RITA)), connect() as client:
-        records = [read_record(client.get_model_version("tiny", number).tags) for number in ("1", "2")]
-    assert [record and record.verdict for record in records] == ["pass", "pass"]
+    assert verdicts() == ["pass", "pass"]

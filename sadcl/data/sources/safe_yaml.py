@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from sadcl.errors import SadclError
+from yaml import AliasEvent, YAMLError
 
-MAX_CHARACTERS = 200_000
-"""Most characters of YAML: the parser is slow, and class lists are shorter."""
-MAX_DEPTH = 50
-"""Most levels of YAML: the parser's time grows with their square."""
+from sadcl.errors import SadclError
+from sadcl.params import bounded_yaml
+
+
+class _NoAliasLoader(bounded_yaml.NestingLoader):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(AliasEvent):
+            raise YAMLError("it has aliases (*name)")
+        return super().compose_node(parent, index)
 
 
 def parse_yaml(content: str, path: Path, fix: str) -> Any:
@@ -22,26 +27,10 @@ def parse_yaml(content: str, path: Path, fix: str) -> Any:
     Raises:
         SadclError: the text is not YAML, too long or too deep.
     """
-    from yaml import AliasEvent, SafeLoader, YAMLError
-
-    class LimitedLoader(SafeLoader):
-        depth = 0
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(AliasEvent):
-                raise YAMLError("it has aliases (*name)")
-            if self.depth == MAX_DEPTH:
-                raise YAMLError(f"it is nested more than {MAX_DEPTH} levels deep")
-            self.depth += 1
-            node = super().compose_node(parent, index)
-            self.depth -= 1
-            return node
-
-    if len(content) > MAX_CHARACTERS:
-        raise SadclError(f"The file has more than {MAX_CHARACTERS:,} characters", where=path, fix=fix)
+    if len(content) > bounded_yaml.LONGEST:
+        raise SadclError(f"The file has more than {bounded_yaml.LONGEST:,} characters", where=path, fix=fix)
     try:
-        loader = LimitedLoader(content)
-        return loader.get_single_data()
+        return _NoAliasLoader(content).get_single_data()
     except (YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SadclError(f"The file is not YAML: {reason}", where=path, fix=fix) from None

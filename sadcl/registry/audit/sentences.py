@@ -1,10 +1,10 @@
 """Lines of the ledger and of the project's log as sentences."""
 
 import json
-import re
 from contextlib import suppress
 from typing import Any
 
+from sadcl import files
 from sadcl.registry.audit import hash_chain
 
 Entry = dict[str, Any]
@@ -34,7 +34,7 @@ def _short(value: Any) -> str:
     if value is None:
         return "nothing"
     text = str(value)
-    if re.fullmatch(r"[0-9a-f]{64}", text):
+    if files.is_digest(text):
         return text[:12]
     with suppress(ValueError, KeyError, TypeError, RecursionError):
         value = json.loads(text)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Entry = dict[str, Any]
 LEDGER = "the server's ledger"
 """Name of the ledger in messages."""
-TAGGED = "tag set"
 SECONDS = len("2026-01-01T00:00:00")
 """Length of a time down to seconds: the ledger's has milliseconds, the project's log has none."""
 
@@ -189,7 +188,9 @@ def _missing_in_ledger(decided: list[Entry], ledger: list[Entry]) -> list[str]:
     """
     # times in UTC and ISO 8601: as texts they sort as times
     start = ledger[0]["time"][:SECONDS] if ledger else ""
-    recorded = {entry["to"] for entry in ledger if (entry["what"], entry.get("key")) == (TAGGED, schema.DECISION)}
+    recorded = {
+        entry["to"] for entry in ledger if (entry["what"], entry.get("key")) == (replay.TAG_SET, schema.DECISION)
+    }
     since = dropwhile(lambda numbered: str(numbered[1].get("time"))[:SECONDS] < start, enumerate(decided, 1))
     return [
         f"Line {number} of {layout.AUDIT_LOG} is a decision that the server's ledger lacks: it is forged."
@@ -204,7 +205,7 @@ def _is_logged(version: "ModelVersion", decided: list[Entry], ledger: list[Entry
     text = version.tags[schema.DECISION]
     if ledger is None:
         return any(decision.decision(version) == _plain(entry) for entry in decided) or _is_inherited(version)
-    tag = (TAGGED, version.name, str(version.version), schema.DECISION)
+    tag = (replay.TAG_SET, version.name, str(version.version), schema.DECISION)
     texts = [e["to"] for e in ledger if (e["what"], e.get("model"), e.get("version"), e.get("key")) == tag]
     # the newest tag alone: an earlier decision on this version proves nothing about the present one
     return texts[-1] in (text, hash_chain.digest(text)) if texts else _is_inherited(version)
