@@ -36,7 +36,11 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
     """
     annotations = sources.read_source(root / source, settings)
     images, gone = (
-        [image for image in group if settings.keep_unlabelled or image.labels]
+        [
+            _usable(image, settings, len(annotations.classes))
+            for image in group
+            if settings.keep_unlabelled or image.labels
+        ]
         for group in (annotations.images, annotations.gone)
     )
     if not images:
@@ -58,6 +62,12 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
     images, facts = [images[i] for i in order], [facts[i] for i in order]
     pairs = leaks.look_alikes([image.image_id for image in images], [image.split for image in images], facts, workers)
     return Table(_frame(images, facts), annotations.classes, source, _protocol(images), pairs)
+
+
+def _usable(image: sources.Image, settings: params.Ingest, classes: int) -> sources.Image:
+    """The image, with every class ignored if it has no label and the settings call such labels unknown."""
+    unknown = settings.keep_unlabelled == "unknown" and not image.labels
+    return replace(image, ignored=tuple(range(classes))) if unknown else image
 
 
 def _assign_splits(

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sadcl.errors import SadclError
 from sadcl.params.gate import Gate
 from sadcl.params.section import Section
 from sadcl.params.units import Dimensions, Epochs, Images, Layers, Percent, Pixels, Share, WholeEpochs
@@ -78,16 +79,20 @@ class Ingest(Section):
     format: str = "coco"
     """A reader under `sadcl/data/sources`: `coco` (instances JSON), `voc`, `nuswide`, `vg500`, or a format of
     your own photos: `csv`, `parquet`, `folder`, `jsonl`, `yolo`, `labelstudio`."""
-    annotations: dict[Literal["train", "select", "test"], str]
-    """The annotation file of each split, relative to the source; without `select` it is cut from `train`."""
+    annotations: dict[Literal["train", "select", "test"], str | tuple[str, ...]]
+    """The annotation file of each split, or a list of files, relative to the source; without `select` it is cut from
+    `train`."""
     images: dict[Literal["train", "select", "test"], str]
     """The folder of each split's photos, relative to the source."""
     slices: tuple[str, ...] = ()
     """Formats `csv` and `parquet` with one column per class: the columns that are not classes."""
+    separator: str = ";"
+    """Formats `csv` and `parquet` with a column of labels: the text between two labels; empty for one label a cell."""
     select_fraction: Share = Field(ge=0, lt=1, default=0.2)
     """Part of `train` that becomes `select` where the source has none; 0 trains on everything."""
-    keep_unlabelled: bool = True
-    """Whether photos without labels are used, as rows of zeros."""
+    keep_unlabelled: bool | Literal["unknown"] = True
+    """Photos without labels: `true` uses them as rows of zeros, `unknown` keeps them with every class neither present
+    nor absent, which losses and metrics leave out, `false` drops them."""
     difficult: Literal["negative", "ignore", "positive"] = "negative"
     """Format `voc`: state of a class in a photo whose objects of this class are all marked difficult: absent (the
     released code), neither present nor absent (VOC's classification task), or present."""
@@ -103,6 +108,23 @@ class Ingest(Section):
     nothing."""
     max_pixels: Pixels = Field(ge=1, default=100_000_000)
     """Most pixels (width times height) of a photo; its header is checked before it is decoded."""
+
+    def files(self, split: str) -> tuple[str, ...]:
+        """Annotation files of a split; none where the split has no entry."""
+        names: str | tuple[str, ...] = {str(key): value for key, value in self.annotations.items()}.get(split, ())
+        return (names,) if isinstance(names, str) else names
+
+    def file(self, split: str) -> str:
+        """The only annotation file of a split.
+
+        Raises:
+            SadclError: the split has several files, which its format can't read.
+        """
+        names = self.files(split)
+        if len(names) != 1:
+            problem = f"The format {self.format} reads one file of annotations for {split}, not {len(names)}"
+            raise SadclError(problem, where="ingest.annotations", fix="Name one file")
+        return names[0]
 
 
 class Validate(Section):

@@ -1,6 +1,5 @@
 """Detection of the format of the user's own photos, and of the folders that have them."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.sources import csv_table, parquet_table, tabular
+from sadcl.data.sources.formats import FORMATS
 from sadcl.data.sources.photo_files import list_photos
 from sadcl.data.sources.rows import SPLIT_NAMES, scalar_text
 from sadcl.data.sources.safe_yaml import is_file
@@ -122,15 +122,8 @@ def _settings(kind: str, annotations: dict[str, str]) -> dict[str, Any]:
 
 
 def _json_kind(path: Path) -> str:
-    """Format of a JSON file, COCO or Label Studio; empty for any other."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return ""
-    if isinstance(value, dict) and {"images", "annotations", "categories"} <= set(value):
-        return "coco"
-    tasks = isinstance(value, list) and value and isinstance(value[0], dict) and "data" in value[0]
-    return "labelstudio" if tasks else ""
+    """Format of a JSON file; empty if it is none."""
+    return next((known.name for known in FORMATS if ".json" in known.suffixes and known.recognises(path)), "")
 
 
 def _refuse_missing(source: sources.Source, root: Path) -> None:

@@ -95,20 +95,10 @@ def safe_join(folder: str, name: str, where: object) -> str:
 
 
 def readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
-    from sadcl.data.sources import coco, csv_table, folder, jsonl, labelstudio, nuswide, parquet_table, vg500, voc, yolo
+    from sadcl.data.sources import formats, nuswide, vg500, voc
 
-    return {
-        "coco": coco.read_source,
-        "csv": csv_table.read_source,
-        "folder": folder.read_source,
-        "jsonl": jsonl.read_source,
-        "labelstudio": labelstudio.read_source,
-        "nuswide": nuswide.read_source,
-        "parquet": parquet_table.read_source,
-        "vg500": vg500.read_source,
-        "voc": voc.read_source,
-        "yolo": yolo.read_source,
-    }
+    published = {"nuswide": nuswide.read_source, "vg500": vg500.read_source, "voc": voc.read_source}
+    return {**{known.name: known.read_source for known in formats.FORMATS}, **published}
 
 
 def _reject_duplicates(source: Source, root: Path) -> None:

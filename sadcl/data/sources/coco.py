@@ -49,8 +49,8 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         )
     categories: Categories = []
     images: list[Image] = []
-    for split, name in settings.annotations.items():
-        path = root / safe_join("", name, "ingest.annotations")
+    for split in settings.annotations:
+        path = root / safe_join("", settings.file(split), "ingest.annotations")
         folder = settings.images.get(split, settings.images.get("train", ""))
         split_categories, split_images = _read_file(path, "" if single else split, folder)
         if categories and split_categories != categories:
@@ -59,6 +59,15 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         categories = split_categories
         images += split_images
     return Source(tuple(name for _, name in categories), images)
+
+
+def recognises(path: Path) -> bool:
+    """Whether a JSON file is an object with images, annotations and categories."""
+    try:
+        value = files.read_json(path)
+    except SadclError:
+        return False
+    return isinstance(value, dict) and set(_LISTS) <= set(value)
 
 
 def _read_file(path: Path, split: str, folder: str) -> tuple[Categories, list[Image]]:

@@ -47,7 +47,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     for split, path, folder in annotation_files(root, settings):
         classes = classes or _class_names(path.parent) or _class_names(root)
         rows += [_row(record, classes, folder, split, where) for where, record in _lines(path)]
-    return build_source(validation_as_test(rows, settings), root / settings.annotations["train"], classes)
+    return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

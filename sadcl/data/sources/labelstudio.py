@@ -45,7 +45,16 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
             if annotations:
                 every, some = frozenset.intersection(*annotations), frozenset().union(*annotations)
                 rows.append(Row(_file(root, folder, task["data"], where), split, every, some - every))
-    return build_source(rows, root / settings.annotations["train"])
+    return build_source(rows, root / settings.files("train")[0])
+
+
+def recognises(path: Path) -> bool:
+    """Whether a JSON file is a list of tasks with data."""
+    try:
+        value = files.read_json(path)
+    except SadclError:
+        return False
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "data" in value[0]
 
 
 def _annotations(task: dict[str, Any], controls: dict[str, Any], where: str) -> list[frozenset[str]]:

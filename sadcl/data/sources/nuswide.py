@@ -48,7 +48,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     images = list(_csv(root, settings) if _is_csv(settings) else _official(root, settings))
     if settings.random_test is not None:
-        images = _draw_splits(images, settings.random_test, settings.random_seed, settings.keep_unlabelled)
+        images = _draw_splits(images, settings.random_test, settings.random_seed, settings.keep_unlabelled is not False)
     present: list[Image] = []
     missing: list[Image] = []
     for image in track(images, "looking for photos"):
@@ -64,7 +64,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
 
 def _is_csv(settings: params.Ingest) -> bool:
     names = settings.annotations
-    if set(names) == {"train"} and names["train"].endswith(".csv"):
+    if set(names) == {"train"} and settings.file("train").endswith(".csv"):
         return True
     if set(names) == {"train", "test"}:
         return False
@@ -76,7 +76,8 @@ def _is_csv(settings: params.Ingest) -> bool:
 
 
 def _official(root: Path, settings: params.Ingest) -> Iterator[Image]:
-    for split, name in settings.annotations.items():
+    for split in settings.annotations:
+        name = settings.file(split)
         plain = PurePosixPath(safe_join("", name, "ingest.annotations"))
         part = re.fullmatch("(Train|Test)Imagelist.txt", plain.name)
         if part is None:
@@ -115,7 +116,7 @@ def _labels(folder: Path, part: str, count: int) -> list[list[int]]:
 
 
 def _csv(root: Path, settings: params.Ingest) -> Iterator[Image]:
-    path = root / safe_join("", settings.annotations["train"], "ingest.annotations")
+    path = root / safe_join("", settings.file("train"), "ingest.annotations")
     rows = csv.reader(io.StringIO(read_text(path, "Check ingest.annotations"), newline=""), strict=True)
     try:
         next(rows, None)  # the header, which differs between copies

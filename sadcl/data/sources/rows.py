@@ -1,5 +1,6 @@
 """Rows of a photo, its labels and its slice columns: the common form of the formats of your own photos."""
 
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -76,7 +77,10 @@ def build_source(rows: Sequence[Row], where: object, classes: Sequence[str] | No
 
 
 def annotation_files(root: Path, settings: params.Ingest) -> Iterator[tuple[str, Path, str]]:
-    """Yield split, annotation file and photo folder of each entry; the split is empty if there is one file only.
+    """Yield split, annotation file and photo folder of each file; the split is empty if there is one split only.
+
+    Names of photos are relative to the folder that ``ingest.images`` gives, else to the source, and to the file's own
+    folder where a split has several files.
 
     Raises:
         SadclError: there is no file for train, or a path leads out of the source.
@@ -84,9 +88,14 @@ def annotation_files(root: Path, settings: params.Ingest) -> Iterator[tuple[str,
     if "train" not in settings.annotations:
         where, fix = "ingest.annotations", "Name the file there"
         raise SadclError(f"A {settings.format} source needs an annotation file for train", where=where, fix=fix)
-    for split, name in settings.annotations.items():
-        folder = settings.images.get(split, settings.images.get("train", ""))
-        yield "" if len(settings.annotations) == 1 else split, root / safe_join("", name, "ingest.annotations"), folder
+    for split in settings.annotations:
+        names = settings.files(split)
+        for name in names:
+            file = safe_join("", name, "ingest.annotations")
+            folder = settings.images.get(split, settings.images.get("train", ""))
+            if not folder and len(names) > 1:
+                folder = posixpath.dirname(file)
+            yield "" if len(settings.annotations) == 1 else split, root / file, folder
 
 
 def row_split(value: Any, default: str, where: object) -> str:

@@ -61,7 +61,7 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
             raise SadclError(problem, where=path, fix="Use the same columns in all files")
         classes = file_classes
         rows += [_row(record, classes, folder, split, where) for where, record in records]
-    return build_source(validation_as_test(rows, settings), root / settings.annotations["train"], classes)
+    return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
 
 
 def table(path: Path, open_rows: Open) -> tuple[list[str], Iterator[Record]]:

@@ -34,9 +34,10 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     if not isinstance(index, dict):
         raise SadclError("The index is not an object of file names and class numbers", where=path, fix=_FIX)
     images: list[Image] = []
-    for split, name in settings.annotations.items():
+    for split in settings.annotations:
         folder = settings.images.get(split, settings.images.get("train", ""))
-        for where, photo in read_lines(root / safe_join("", name, "ingest.annotations"), "Check ingest.annotations"):
+        photos = root / safe_join("", settings.file(split), "ingest.annotations")
+        for where, photo in read_lines(photos, "Check ingest.annotations"):
             if photo not in index:
                 raise SadclError(f"The index lacks the photo {short_repr(photo)}", where=where, fix=_FIX)
             images.append(Image(photo, safe_join(folder, photo, where), split, _labels(index[photo], photo, path)))

@@ -36,8 +36,8 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
             fix="Name the lists, such as VOCdevkit/VOC2007/ImageSets/Main/trainval.txt",
         )
     images: list[Image] = []
-    for split, name in settings.annotations.items():
-        plain = safe_join("", name, "ingest.annotations")
+    for split in settings.annotations:
+        plain = safe_join("", settings.file(split), "ingest.annotations")
         year = _year(plain)
         folder = settings.images.get(split, f"{year}/JPEGImages")
         for where, image in track(list(ids(root / plain)), f"reading labels of {split}"):

@@ -29,7 +29,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     if "train" not in settings.annotations:
         raise SadclError("A YOLO source needs its data.yaml as train", where="ingest.annotations", fix="Name it there")
-    name = safe_join("", settings.annotations["train"], "ingest.annotations")
+    name = safe_join("", settings.file("train"), "ingest.annotations")
     path = root / name
     export = _read_export(path)
     classes, base = _classes(export, path), str(PurePosixPath(name).parent)

@@ -1,0 +1,46 @@
+"""Formats of the user's own photos, and how their annotation files are recognised.
+
+A format is one module with ``read_source``, and one entry here. Formats of published data sets (``voc``, ``nuswide``,
+``vg500``) have fixed file names; nothing has to recognise them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sadcl import params
+from sadcl.data.sources import Source, coco, csv_table, folder, jsonl, labelstudio, parquet_table, yolo
+
+
+@dataclass(frozen=True)
+class Format:
+    """An annotation format.
+
+    Attributes:
+        name: value of ``ingest.format``.
+        title: name for users, such as `CVAT for images (XML)`.
+        read_source: reads a source by the settings ``ingest``.
+        suffixes: of annotation files, in lower case.
+        recognises: whether a file with such a suffix is an annotation file of this format. It reads a bounded part of
+            the file, and answers False for a damaged one.
+        one_for_all: one file describes all splits (YOLO's ``data.yaml``), instead of one file per split or export.
+    """
+
+    name: str
+    title: str
+    read_source: Callable[[Path, params.Ingest], Source]
+    suffixes: tuple[str, ...] = ()
+    recognises: Callable[[Path], bool] = lambda path: False
+    one_for_all: bool = False
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("yolo", "YOLO (data.yaml)", yolo.read_source, (".yaml", ".yml"), lambda path: True, one_for_all=True),
+    Format("csv", "CSV, one row per photo", csv_table.read_source, (".csv", ".tsv"), lambda path: True),
+    Format("parquet", "Parquet, one row per photo", parquet_table.read_source, (".parquet",), lambda path: True),
+    Format("jsonl", "JSON lines", jsonl.read_source, (".jsonl",), lambda path: True),
+    Format("coco", "COCO instances", coco.read_source, (".json",), coco.recognises),
+    Format("labelstudio", "Label Studio (JSON)", labelstudio.read_source, (".json",), labelstudio.recognises),
+    Format("folder", "folders named after labels", folder.read_source),
+)
+"""Formats in the order in which they are tried."""
