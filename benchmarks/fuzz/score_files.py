@@ -1,4 +1,4 @@
-"""Fuzzed scores of a registered version."""
+"""Fuzzed Parquet files of a registered version: scores, and the table of photos."""
 
 import io
 from collections.abc import Callable
@@ -33,6 +33,12 @@ def scores(rng: Random) -> dict[str, bytes]:
         "logits_sadcl": pa.array([[numbers] * width for _ in range(n)], pa.list_(pa.float32())),
         "logits_sadcl@blur": pa.array([[0.5] * width for _ in range(n)], pa.list_(pa.float32())),
     }
+    return {"scores.parquet": _written(rng, n, columns, about)}
+
+
+def _written(rng: Random, n: int, columns: dict[str, pa.Array], about: dict[str, Any]) -> bytes:
+    """A Parquet file of the columns, some of them renamed, of other types, or gone."""
+    width = len(CLASSES)
     long = rng.choice((10, 10**4, 10**6, 3 * 10**6))
     odd: tuple[Callable[[], pa.Array], ...] = (
         lambda: pa.nulls(n), lambda: pa.array([2**62] * n), lambda: pa.array(["x"] * n),
@@ -70,7 +76,38 @@ def scores(rng: Random) -> dict[str, bytes]:
         table, out, compression=compression, use_dictionary=small,
         row_group_size=rng.choice((1, None)) if len(table) < 100 else None,
     )  # fmt: skip
-    return {"scores.parquet": out.getvalue()}
+    return out.getvalue()
+
+
+def annotations(rng: Random) -> dict[str, bytes]:
+    """Draw an annotation table of a few photos, with other columns, types and metadata."""
+    n, width = rng.choice((0, 1, 2, 5)), len(CLASSES)
+    about: dict[str, Any] = {
+        "classes": list(CLASSES), "source": "data/raw/x", "protocol": {},
+        "look_alikes": [["0", "1", "mirrored", rng.choice((0.9, 1, None, "x"))]] * rng.choice((0, 1, 3)),
+    }  # fmt: skip
+    lists = pa.list_(pa.int32())
+    columns: dict[str, pa.Array] = {
+        "image_id": pa.array([str(i) for i in range(n)], pa.string()),
+        "file": pa.array(
+            [rng.choice(("a.jpg", "../../x", "/etc/passwd", "\u202e.jpg")) for _ in range(n)], pa.string()
+        ),
+        "split": pa.array([rng.choice(("train", "select", "test", "test", "other")) for _ in range(n)], pa.string()),
+        "labels": pa.array([sorted({rng.randrange(width)}) for _ in range(n)], lists),
+        "ignored": pa.array([[] for _ in range(n)], lists),
+        "sha256": pa.array([rng.choice((None, "c" * 64, f"{i:064}")) for i in range(n)], pa.string()),
+        "width": pa.array([1] * n, pa.int64()),
+    }
+    return {"annotations.parquet": _written(rng, n, columns, about)}
+
+
+def read_annotations(root: Path) -> None:
+    """Compare the table with itself, as a page does."""
+    from sadcl.review import data_changes
+
+    path = root / "annotations.parquet"
+    value = data_changes.compare(path, path, path)
+    assert not any(value["counts"].values())
 
 
 def read_scores(root: Path) -> None:

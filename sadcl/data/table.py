@@ -38,7 +38,7 @@ SCHEMA: dict[str, pa.DataType] = {
 }
 """Columns of every table and their types; any other is a slice column, of strings or numbers."""
 
-_KEY = b"sadcl"
+METADATA_KEY = b"sadcl"
 _FIX = "Write it again with `dvc repro ingest`"
 
 
@@ -97,7 +97,7 @@ def write_table(path: str | Path, table: Table) -> None:
     description: dict[str, Any] = {"classes": list(table.classes), "source": table.source, "protocol": table.protocol}
     if table.look_alikes:
         description["look_alikes"] = [astuple(pair) for pair in table.look_alikes]
-    metadata = {_KEY: json.dumps(description, sort_keys=True, ensure_ascii=False).encode()}
+    metadata = {METADATA_KEY: json.dumps(description, sort_keys=True, ensure_ascii=False).encode()}
     fields = [pa.field(name, kind) for name, kind in SCHEMA.items()]
     fields += [pa.field(name, _slice_type(table.frame[name])) for name in table.slices]
     columns = [pa.array(_python_values(table.frame[field.name]), field.type) for field in fields]
@@ -115,7 +115,7 @@ def read_table(path: str | Path) -> Table:
 
     try:
         stored = pq.read_table(path)
-        about = json.loads(stored.schema.metadata[_KEY])
+        about = json.loads(stored.schema.metadata[METADATA_KEY])
         names = [*SCHEMA, *(name for name in stored.column_names if name not in SCHEMA)]
         columns = {name: column(stored.column(name).to_pylist()) for name in names}
         classes, source, protocol = (

@@ -11,23 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sadcl import bounded_json, files
+from sadcl import bounded_json, bounded_parquet, files
 from sadcl.errors import SadclError
 from sadcl.evaluation import calibration, metrics
 from sadcl.evaluation.calibration import Calibration
 from sadcl.evaluation.reliability import expected_calibration_error
 
-MOST_COLUMNS = 1_000
-"""Columns of a file: logits of a model on clean and on corrupted photos, and slices."""
-SMALL, MOST_GROWTH = 64_000_000, 100
-"""Bytes in memory that any file may take, and how many times its own size a larger one may take; honest logits take
-twice their size, and equal ones stand for gigabytes."""
-VALUE_BYTES, CELL_BYTES = 16, 2
-"""Memory of a value of a column, on average, while scores are read; and of an image and class without any value."""
+CELL_BYTES = 2
+"""Memory of an image and class without any value."""
 MOST_ABOUT = 5_000_000
 """Values in the JSON part: calibrations of a few models with 100,000 classes."""
-_TEXT = (pa.types.is_string, pa.types.is_large_string)
-_PLAIN = (*_TEXT, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
 _KEY, _LOGITS, _SLICE = b"sadcl", "logits_", "slice_"
 T = TypeVar("T")
 _INDEXES, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
@@ -180,10 +173,8 @@ def read_scores(path: str | Path) -> Scores:
     """
     fix = "Run `dvc repro`"
     try:
-        with pq.ParquetFile(path) as file:
-            limit = max(SMALL, MOST_GROWTH * Path(path).stat().st_size)
-            _check_size(file, limit)
-            return _scores(file.read(), limit)
+        table = bounded_parquet.read(path, may_be_list=lambda name: not name.startswith(_SLICE))
+        return _scores(table, bounded_parquet.memory_limit(path))
     except FileNotFoundError:
         raise SadclError("The scores are missing", where=path, fix=fix) from None
     # another Parquet file, or a damaged one, fails in any of these ways
@@ -206,27 +197,6 @@ def read_scores(path: str | Path) -> Scores:
 def indexes(matrix: NDArray[np.bool_]) -> list[list[int]]:
     """List the columns that are set in each row [N, C]."""
     return [np.flatnonzero(row).tolist() for row in matrix]
-
-
-def _check_size(file: pq.ParquetFile, limit: int) -> None:
-    """Raise where a file has other columns than scores, or would take more than ``limit`` bytes of memory."""
-    about, schema, counts = file.metadata, file.schema_arrow, [0]
-    if about.num_columns > MOST_COLUMNS:
-        raise ValueError(f"it has {about.num_columns:,} columns")
-    for name, kind in zip(schema.names, schema.types, strict=True):
-        listed = pa.types.is_list(kind) and not name.startswith(_SLICE)
-        value = kind.value_type if listed else kind
-        if not any(is_plain(value) for is_plain in _PLAIN):
-            raise ValueError(f"column {name[:80]!r} is of type {str(kind)[:80]}")
-    memory = 0
-    for group in range(about.num_row_groups):
-        for column in map(about.row_group(group).column, range(about.num_columns)):
-            memory += VALUE_BYTES * column.num_values + column.total_uncompressed_size
-            counts.append(column.num_values)
-    memory += VALUE_BYTES * about.num_rows
-    # negative numbers are forged
-    if min(counts) < 0 or about.num_rows < 0 or memory > limit:
-        raise ValueError(f"it would take {memory / 1e9:.1f} GB, and {limit / 1e9:.1f} GB is allowed for its size")
 
 
 def _scores(table: pa.Table, limit: int) -> Scores:

@@ -22,6 +22,8 @@ MODEL, EVIDENCE = "model", "evidence"
 WEIGHTS = f"{MODEL}/artifacts/weights.safetensors"
 ONNX = f"{MODEL}/artifacts/weights.onnx"
 SCORES = f"{EVIDENCE}/scores.parquet"
+PHOTOS, VALIDATION = f"{EVIDENCE}/annotations.parquet", f"{EVIDENCE}/validation.json"
+"""Table of all photos with their labels, and what validation reported of it."""
 LEFT_BY_MLFLOW = "registered_model_meta"
 """MLflow drops this file into a model's folder whenever it loads it."""
 

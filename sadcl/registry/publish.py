@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-EVIDENCE = (layout.SCORES, layout.METRICS)
-"""Files that the verdict was computed from: pinned with the version."""
+EVIDENCE = (layout.SCORES, layout.METRICS, layout.TABLE, layout.VALIDATION)
+"""Files that reviewers judge by, pinned with the version: scores, figures, all photos with their labels, validation."""
 
 REPORTS = (layout.MODEL_REPORT, layout.VERDICT, layout.VALIDATION, Path("params.yaml"), stage_outputs.LOCK)
 """Files for readers; a later run of the gate may replace them."""
@@ -111,7 +111,7 @@ def _register(client: "MlflowClient", release: Release) -> "ModelVersion":
         model = package.log(outputs, run_id)
         run_log.log_settings(client, release, run_id)
         run_log.log_metrics(client, release, run_id, model.model_id)
-        for path in EVIDENCE:
+        for path in filter(lambda path: (outputs.root / path).is_file(), EVIDENCE):
             # before the version: its pins are the digests of these files, and the guard lets nobody write them
             # afterwards
             client.log_artifact(run_id, str(outputs.root / path), artifacts.EVIDENCE)

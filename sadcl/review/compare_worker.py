@@ -1,15 +1,17 @@
-"""Comparison of two scores files in a process of its own: its memory and time are not the page's.
+"""Comparison of registered scores or tables of photos in a process of its own: its memory is not the page's.
 
 ``python -m sadcl.review.compare_worker`` is that process. Trainers write the files, so it is confined.
 """
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sadcl import processes
 from sadcl.errors import SadclError
+from sadcl.review import data_changes
 from sadcl.review.side_by_side import compare
 from sadcl.verification import confined_call, confinement
 
@@ -35,6 +37,20 @@ def compare_files(version_scores: Path, champion_scores: Path | None, threshold:
     return compare(version_scores, champion_scores, threshold)
 
 
+def compare_tables(version: Path, champion: Path | None, project: Path | None) -> dict[str, Any]:
+    """Compare the photos and labels behind a version: of few in this process, of many in a child.
+
+    Raises:
+        SadclError: a table is damaged, or the process exceeded a limit.
+    """
+    tables = {"version": version, "champion": champion, "project": project}
+    paths = [path for path in tables.values() if path is not None]
+    if max(map(_images, paths)) <= MAX_IMMEDIATE:
+        return data_changes.compare(version, champion, project)
+    request = {name: None if path is None else str(path.resolve()) for name, path in tables.items()}
+    return _call({"task": "tables", **request}, [path.resolve() for path in paths], "tables of photos")
+
+
 def _images(path: Path) -> int:
     """Number of images; 0 where the file can't be read, which ``compare`` reports."""
     import pyarrow as pa
@@ -53,19 +69,20 @@ def compare_in_child(version_scores: Path, champion_scores: Path | None, thresho
         SadclError: a file is damaged, or the process exceeded a limit.
     """
     paths = [path.resolve() for path in (version_scores, champion_scores) if path is not None]
+    return _call({"task": "scores", "paths": [str(path) for path in paths], "threshold": threshold}, paths, "scores")
+
+
+def _call(request: Mapping[str, Any], paths: Sequence[Path], subject: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        answer = confined_call.call(
-            WORKER, {"paths": [str(path) for path in paths], "threshold": threshold}, paths, Path(folder), LIMITS,
-            LARGEST_ANSWER,
-        )  # fmt: skip
+        answer = confined_call.call(WORKER, request, paths, Path(folder), LIMITS, LARGEST_ANSWER)
     if answer.ended:
         raise SadclError(
-            f"The scores can't be compared: the process that compares them {answer.ended}",
+            f"The {subject} can't be compared: the process that compares them {answer.ended}",
             fix="They may be damaged, or larger than this machine",
         )
     if answer.error or not isinstance(answer.value, dict):
         raise SadclError(
-            f"The scores can't be compared: {answer.error or 'its process gave no answer'}",
+            f"The {subject} can't be compared: {answer.error or 'its process gave no answer'}",
             where=answer.where or None, fix=answer.fix,
         )  # fmt: skip
     return answer.value
@@ -76,10 +93,15 @@ def main() -> None:
     confined_call.serve(_compare, _yield_to_pages)
 
 
-def _compare(paths: list[str], threshold: float) -> dict[str, Any]:
-    version, champion = [*map(Path, paths), None][:2]
-    assert version is not None
-    return compare(version, champion, threshold)
+def _compare(task: str, **request: Any) -> dict[str, Any]:
+    if task == "tables":
+        version, champion, project = (
+            request[name] and Path(request[name]) for name in ("version", "champion", "project")
+        )
+        return data_changes.compare(version, champion, project)
+    paths = [*map(Path, request["paths"]), None]
+    assert paths[0] is not None
+    return compare(paths[0], paths[1], request["threshold"])
 
 
 def _yield_to_pages() -> None:

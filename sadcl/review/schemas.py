@@ -79,6 +79,25 @@ class Metrics(Schema):
     cost: Cost = Cost()
 
 
+class ValidationRule(Schema):
+    """Result of one rule of the data."""
+
+    sentence: str
+    status: str
+    rows: int = 0
+
+
+class Validation(Schema):
+    """validation.json."""
+
+    rules: list[ValidationRule]
+
+    @property
+    def remarks(self) -> list[ValidationRule]:
+        """Rules that failed, or that hold although some rows break them."""
+        return [rule for rule in self.rules if rule.status == "failed" or rule.rows]
+
+
 class Published(Schema):
     """Published metrics, in percent."""
 

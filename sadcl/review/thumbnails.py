@@ -1,5 +1,6 @@
 """Thumbnails of test photos, and attention maps over them."""
 
+import hashlib
 import io
 import threading
 from collections import OrderedDict
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout
+from sadcl.data.sources import safe_join
 from sadcl.errors import SadclError
 from sadcl.review.cache import Cache
 
@@ -58,6 +60,31 @@ class Thumbnails:
         """
         key = files.digest_of([digest, image_id, SIDE])
         return self.cache.image(key, lambda: _jpeg(_thumbnail(self._encoded(digest, image_id), image_id)))
+
+    def source_photo(self, path: str, sha256: str) -> bytes:
+        """A photo of the project's sources as JPEG.
+
+        Args:
+            path: of the file, relative to the project.
+            sha256: of its bytes.
+
+        Raises:
+            SadclError: the file is missing, or has other bytes.
+        """
+
+        def draw() -> bytes:
+            file = self.root / safe_join("", path, "the table of photos")
+            missing = SadclError("The photo is not in this project", where=path, fix="Run `dvc pull`")
+            try:
+                encoded = file.read_bytes()
+            except OSError:
+                raise missing from None
+            # the path comes from a table that somebody else may have written; the digest does not
+            if hashlib.sha256(encoded).hexdigest() != sha256:
+                raise missing
+            return _jpeg(_thumbnail(encoded, path))
+
+        return self.cache.image(files.digest_of([sha256, "source", SIDE]), draw)
 
     def attention(
         self, digest: str, image_id: str, weights: Callable[[], Path], weights_digest: str, label: int

@@ -15,6 +15,7 @@ from sadcl.review import schemas, tables
 from sadcl.review.background import InProgressError
 from sadcl.review.compare_worker import MAX_IMMEDIATE, compare_files
 from sadcl.review.context import AppContext
+from sadcl.review.data_part import DataPart
 from sadcl.review.sessions import Session
 from sadcl.review.side_by_side import FORMAT
 from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, latest_by_version
@@ -137,6 +138,26 @@ class VersionPage:
     def comparison(self) -> dict[str, Any] | str:
         """Classes, curves and photos of both models, or why they can't be shown."""
         return value_or_message(self.compute_comparison)
+
+    @cached_property
+    def data_part(self) -> DataPart:
+        """Photos, labels and validation behind the version."""
+        metrics = value_or_none(self.metrics)
+        images = 0 if metrics is None else metrics.images or 0
+        return DataPart(
+            self._context, self._session, self.version, self.champion,
+            lambda key, compute: self._cached(key, images, compute),
+        )  # fmt: skip
+
+    @cached_property
+    def data_changes(self) -> dict[str, Any] | str:
+        """Photos and labels compared with the champion's and the project's, or why they can't be shown."""
+        return value_or_message(self.data_part.changes)
+
+    @cached_property
+    def validation(self) -> schemas.Validation | str:
+        """What validation reported of the data, or why it can't be shown."""
+        return value_or_message(self.data_part.validation)
 
     @cached_property
     def photos_problem(self) -> str | None:

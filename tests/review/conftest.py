@@ -1,7 +1,7 @@
 """Fixtures: a project with a real registry (sqlite), real photos and tiny networks; only the log-in is simulated."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from html import unescape
@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from sadcl import files, params
+from sadcl import files, layout, params
+from sadcl.data import table
 from sadcl.evaluation import scores
 from sadcl.evaluation.gate import champion as shadow
 from sadcl.evaluation.gate import verdict
@@ -99,7 +101,7 @@ def states(world: World, networks: Networks) -> World:
         promote(1, "the first", first=True)
         leave(world.root, networks(2), noise=40.0, lr=0.01)
         publish()
-        leave(world.root, networks(3), noise=0.5, lr=0.002)
+        leave(world.root, networks(3), noise=0.5, lr=0.002, train=TRAIN_3)
         publish()
         world.keep("reign")
     return world
@@ -151,14 +153,35 @@ def text(page: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
-def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
-    """Write the outputs of the stages for one model: real shards, scores, metrics and verdict."""
+VALIDATION = {
+    "passed": True,
+    "rules": [
+        {"rule": "readable", "sentence": "Photos can be read.", "status": "passed", "rows": 0, "first": []},
+        {"rule": "labelled", "sentence": "Most photos have a label; 2 do not.", "status": "passed", "rows": 2,
+         "first": []},
+        {"rule": "sharp", "sentence": "Photos are sharp, but 1 breaks this rule.", "status": "failed", "rows": 1,
+         "first": []},
+    ],
+}  # fmt: skip
+"""Content of validation.json."""
+TRAIN_3 = {"train 0": ("cat", "kite"), "train 1": ("cat",), "train 3": ("cat",), "train 4": ("kite",)}
+"""The third version: one photo relabelled, one removed, one added."""
+TRAIN = {f"train {i}": ("cat",) for i in range(4)}
+"""Labels of the training photos of the first version, by id."""
+
+
+def leave(
+    root: Path, weights: Path, noise: float, lr: float = 0.001, train: Mapping[str, Sequence[str]] = TRAIN
+) -> None:
+    """Write the outputs of the stages for one model: real photos, shards, scores, metrics and verdict."""
     registry.leave(root, weights)
     settings = registry._settings()
     settings["gate"] = {"rules": RULES, "published": PUBLISHED}
     settings["train"]["lr"] = lr
     files.write_text(root / "params.yaml", yaml.safe_dump(settings))
     truth = report.scored(root, CLASSES, PHOTOS)
+    write_photo_table(root / layout.TABLE, root, train, truth)
+    files.write_json(root / layout.VALIDATION, VALIDATION)
     rng = np.random.default_rng(int(weights.stem))
     confident = np.where(truth.targets, 2.0, -2.0)
     logits = {name: (confident + rng.normal(0, noise, confident.shape)).astype(np.float32) for name in truth.logits}
@@ -193,3 +216,28 @@ def leave(root: Path, weights: Path, noise: float, lr: float = 0.001) -> None:
     files.write_json(
         root / "reports/verdict.json", verdict.verdict(gate, 0.5, version_scores, metrics, champion_scores, champion)
     )
+
+
+def write_photo_table(
+    path: Path,
+    root: Path,
+    train: Mapping[str, Sequence[str]],
+    truth: scores.Scores,
+    look_alikes: Sequence[table.LookAlike] = (),
+) -> None:
+    """Write an annotation table of the test photos and of training photos, whose pictures are drawn."""
+    rows: list[dict[str, Any]] = [
+        {"image_id": name, "file": f"{i}.jpg", "split": "test", "labels": np.flatnonzero(truth.targets[i]).tolist(),
+         "sha256": truth.sha256[i]}
+        for i, name in enumerate(truth.ids)
+    ]  # fmt: skip
+    for name, labels in train.items():
+        photo = report.picture(root / f"raw/{name}.jpg", seed=1000 + int(name.split()[1]))
+        rows.append(
+            {"image_id": name, "file": f"{name}.jpg", "split": "train", "labels": [CLASSES.index(c) for c in labels],
+             "sha256": files.digest(photo)}
+        )  # fmt: skip
+    facts = {"ignored": [], "width": 80, "height": 60, "bytes": 1, "brightness": 9.0, "sharpness": 9.0, "phash": 1,
+             "problem": None}  # fmt: skip
+    columns = {key: table.column([{**facts, **row}[key] for row in rows]) for key in table.SCHEMA}
+    table.write_table(path, table.Table(pd.DataFrame(columns), CLASSES, "raw", {}, tuple(look_alikes)))

@@ -52,8 +52,14 @@ def versions(request: Request, arrival: Arrival, session: CurrentSession, all: b
     if snapshot.challenger is not None:
         # the comparison takes seconds: it is in the cache when the reviewer opens the challenger
         challenger = VersionPage(context, session, snapshot, int(snapshot.challenger.number))
-        response.background = BackgroundTask(value_or_message, challenger.compute_comparison)
+        response.background = BackgroundTask(_prepare, challenger)
     return response
+
+
+def _prepare(challenger: VersionPage) -> None:
+    """Compute what the page about the challenger shows."""
+    for compute in (challenger.data_part.changes, challenger.compute_comparison):
+        value_or_message(compute)
 
 
 @router.get("/versions/{number}")
@@ -96,9 +102,22 @@ def show(
         sort=sort, order=order, reason=reason, error=error,
     )  # fmt: skip
     # before the first section, since headers can't follow it; reloading a refused decision would lose its reason
-    if isinstance(page.comparison, str) and page.is_comparing and not error:
+    parts = (page.comparison, page.data_changes)
+    if page.is_comparing and any(isinstance(part, str) for part in parts) and not error:
         response.headers["refresh"] = str(REFRESH_SECONDS)
     return response
+
+
+# before the route of other pictures, whose pattern fits it too
+@router.get("/versions/{number}/data/{kind}/{index}.jpg")
+def data_picture(request: Request, session: CurrentSession, number: int, kind: str, index: int) -> Response:
+    """A photo that was added, removed or relabelled, or one of a pair of look-alikes."""
+    context = app_context(request)
+    page = VersionPage(context, session, context.registry.last_snapshot(session), number)
+    try:
+        return Response(page.data_part.picture(kind, index), media_type="image/jpeg")
+    except LookupError:
+        raise HTTPException(404, "This photo does not exist.") from None
 
 
 @router.get("/versions/{number}/{kind}/{index}/{picture}.jpg")

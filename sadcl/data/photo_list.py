@@ -1,0 +1,118 @@
+"""Photos of an annotation table with their labels, read with bounds: somebody else may have registered the table."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from sadcl import bounded_json, bounded_parquet
+from sadcl.data.table import METADATA_KEY, SPLITS
+from sadcl.errors import SadclError
+
+COLUMNS = ("image_id", "file", "split", "labels", "sha256")
+LONGEST = 300
+"""Characters of a name that are kept."""
+MOST_VALUES = 5_000_000
+"""Values in the JSON part of a table."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo of a table.
+
+    Attributes:
+        sha256: of its bytes.
+        image_id, file: its id, and its path below the source.
+        split: `train`, `select` or `test`.
+        labels: names of the classes that are present.
+    """
+
+    sha256: str
+    image_id: str
+    file: str
+    split: str
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True)
+class PhotoList:
+    """Photos of a table.
+
+    Attributes:
+        classes: names.
+        photos: by SHA-256 of their bytes; of equal files, the first.
+        source: folder of the files, relative to the project.
+        look_alikes: pairs across the border of test: id in test, id of the other, transform, similarity.
+    """
+
+    classes: tuple[str, ...]
+    photos: dict[str, Photo]
+    source: str
+    look_alikes: tuple[tuple[str, str, str, float], ...]
+
+    @property
+    def by_id(self) -> dict[str, Photo]:
+        """Photos by their id."""
+        return {photo.image_id: photo for photo in self.photos.values()}
+
+
+def read_photo_list(path: str | Path) -> PhotoList:
+    """Read the photos of an annotation table.
+
+    Raises:
+        SadclError: the file is missing, damaged, no annotation table, or larger than its size allows.
+    """
+    fix = "Register the version again"
+    try:
+        table = bounded_parquet.read(path, list(COLUMNS))
+        return _photo_list(bounded_json.parse(table.schema.metadata[METADATA_KEY], MOST_VALUES), table)
+    except FileNotFoundError:
+        raise SadclError("The table of photos is missing", where=path, fix=fix) from None
+    # another Parquet file, or a damaged one, fails in any of these ways
+    except (
+        pa.ArrowException, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError,
+        OSError, SadclError,
+    ) as error:  # fmt: skip
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SadclError(f"The table of photos is damaged: {reason}", where=path, fix=fix) from None
+
+
+def _photo_list(about: dict[str, object], table: pa.Table) -> PhotoList:
+    classes = _texts(about["classes"])
+    photos: dict[str, Photo] = {}
+    for photo in _photos(table, classes):
+        photos.setdefault(photo.sha256, photo)
+    pairs = about.get("look_alikes", [])
+    if not isinstance(pairs, list):
+        raise TypeError("look-alikes are no list")
+    look_alikes = tuple((_text(pair[0]), _text(pair[1]), _text(pair[2]), float(pair[3])) for pair in pairs)
+    return PhotoList(tuple(classes), photos, _text(about["source"]), look_alikes)
+
+
+def _photos(table: pa.Table, classes: list[str]) -> Iterator[Photo]:
+    columns = [table.column(name).to_pylist() for name in COLUMNS]
+    names: dict[tuple[int, ...], frozenset[str]] = {}  # most photos share their set of labels with others
+    for image_id, file, split, labels, sha256 in zip(*columns, strict=True):
+        if split not in SPLITS:
+            raise ValueError("a split is unknown")
+        if sha256 is None:  # the photo could not be read
+            continue
+        if min(labels, default=0) < 0:
+            raise ValueError("a label has no class")
+        shared = names.setdefault(tuple(labels), frozenset(classes[label] for label in labels))
+        yield Photo(_text(sha256), _text(image_id), _text(file), split, shared)
+
+
+def _texts(values: object) -> list[str]:
+    if not isinstance(values, list):
+        raise TypeError("names are no list")
+    return [_text(value) for value in values]
+
+
+def _text(value: object) -> str:
+    """A text in UTF-8, cut where it is long."""
+    if not isinstance(value, str):
+        raise TypeError("a name is no text")
+    value.encode()
+    return value[:LONGEST]
