@@ -26,7 +26,7 @@ from sadcl.services.supervisor import wait
 from sadcl.verification import promotion, queue
 from tests.attacks.forgeries import forge_scores
 from tests.review.conftest import Browser, text
-from tests.verification.conftest import settings, train
+from tests.verification.conftest import settings, train, write_photos
 
 pytestmark = pytest.mark.slow
 
@@ -124,6 +124,15 @@ def test_a_team_sees_verified_figures_and_decides_on_them(team: Path) -> None:
     assert "we want more" in text(response.text)
     lines = verify_waiting()
     assert any(line.startswith("Version 3: fail") for line in lines)
+
+    # other labels and one photo less: shown photo by photo before anybody accepts them
+    write_photos(team, labels=lambda i: [(i + (i == 4)) % 3], test=29)
+    changed = text(rita.get("/criteria").text)
+    assert "Test photos that are gone: 1 29 kite" in changed
+    assert "Test photos with other labels: 1 04 dog → kite" in changed
+    assert rita.get("/criteria/relabelled/0.jpg").content[:2] == b"\xff\xd8"
+    assert rita.get("/criteria/relabelled/1.jpg").status_code == 404
+    write_photos(team)
     with logged_in_as(RITA, password(RITA)):
         promotion.prepare(3, "no matter")
         with pytest.raises(SadclError, match="The gate's verdict is fail"):
