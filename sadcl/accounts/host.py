@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout, params, processes
 from sadcl.errors import SadclError
-from sadcl.registry import mlflow_context, schema
+from sadcl.registry import identity, mlflow_context, schema
 from sadcl.registry.client import ADDRESS, ALLOWED_HOSTS, PASSWORD, USERNAME, logged_in_as, server_command
+from sadcl.registry.personal_client import PersonalClient
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -152,7 +153,7 @@ def set_up(address: str, root: Path = Path(".")) -> None:
     A second call changes nothing.
 
     Raises:
-        SadclError: the server can't be reached, or refuses.
+        SadclError: the server can't be reached or refuses, or an account of this host's names is somebody else's.
     """
     name = params.load("register", path=root / params.FILE).register_.name
     admin = administrator(root, make=True)
@@ -180,7 +181,7 @@ def set_up(address: str, root: Path = Path(".")) -> None:
         accounts = AuthServiceClient(address)
         _create_roles(accounts, rights)
         for account, role in ((WORKER, TRAINER), (VERIFIER, VERIFIER)):
-            _create_account(accounts, account, admin[account], role)
+            _create_account(accounts, PersonalClient(address, account, admin[account]), role)
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
@@ -200,25 +201,30 @@ def _create_roles(accounts: "AuthServiceClient", rights: dict[str, list[tuple[st
                 accounts.add_role_permission(role.id, *resource, "EDIT")
 
 
-def _create_account(accounts: "AuthServiceClient", name: str, password: str, role: str) -> None:
-    """Create an account of this host with a role; an existing account keeps its password.
+def _create_account(accounts: "AuthServiceClient", login: PersonalClient, role: str) -> None:
+    """Create an account of this host with a role, or complete the one that an earlier start has created.
 
     Raises:
-        SadclError: a person has this name, who would get the rights of the host's account.
+        SadclError: somebody else created an account of this name, and would get the rights of the host's account.
     """
     from mlflow.exceptions import MlflowException
 
+    name, delete = login.name, "Delete that account in MLflow's pages, and give the person another name"
     number = next(entity.id for entity in accounts.list_roles(WORKSPACE) if entity.name == role)
     try:
         roles = accounts.list_user_roles(name)
     except MlflowException:  # the account is missing
-        accounts.create_user(name, password)
+        accounts.create_user(name, login.password)
         roles = []
+    # the password is random and in a file of this host: only a start of `sadcl up` can have given it to an account
+    if login.get(identity.CURRENT_USER) is None:
+        raise SadclError(
+            f"The account {name} was not created by `sadcl up`, which needs this name for itself: its password is not "
+            f"the one in {ADMINISTRATOR}",
+            fix=f"{delete}. Where it is the server's own account, set its password to the one in that file",
+        )
     if number in {entity.id for entity in roles}:
         return
     if roles:
-        raise SadclError(
-            f"The account {name} has another role, and `sadcl up` needs this name for itself",
-            fix="Delete that account in MLflow's pages, and give the person another name",
-        )
+        raise SadclError(f"The account {name} has another role, and `sadcl up` needs this name for itself", fix=delete)
     accounts.assign_role(name, number)

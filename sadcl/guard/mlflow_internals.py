@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from flask import g
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.server import auth as _auth
@@ -126,10 +126,10 @@ def version_with_alias(name: str, alias: str) -> ModelVersion | None:
     return entity
 
 
-def models_with_aliases() -> dict[str, dict[str, str]]:
-    """Version numbers by alias, of each registered model."""
-    models = _all_pages(lambda token: _registry().search_registered_models(page_token=token))
-    return {str(model.name): {alias: str(number) for alias, number in model.aliases.items()} for model in models}
+def models() -> dict[str, RegisteredModel]:
+    """All registered models by name, with their aliases and tags."""
+    pages = _all_pages(lambda token: _registry().search_registered_models(page_token=token))
+    return {str(model.name): model for model in pages}
 
 
 def versions(name: str) -> list[ModelVersion]:

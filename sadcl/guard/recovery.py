@@ -37,6 +37,18 @@ def _tag_applied(entry: Entry) -> bool:
     return version is not None and shortened(version.tags.get(entry["key"])) == entry.get("to")
 
 
+def _model_tag_applied(entry: Entry) -> bool:
+    return shortened(mlflow_internals.model_tags(entry["model"]).get(entry["key"])) == entry.get("to")
+
+
+def _model_exists(entry: Entry) -> bool:
+    return mlflow_internals.model_exists(entry["model"])
+
+
+def _model_renamed(entry: Entry) -> bool:
+    return mlflow_internals.model_exists(entry["to"]) and not mlflow_internals.model_exists(entry["from"])
+
+
 def _version_exists(entry: Entry) -> bool:
     return mlflow_internals.version(entry["model"], entry["version"]) is not None
 
@@ -47,9 +59,15 @@ def _alias_applied(entry: Entry) -> bool:
 
 
 CHECKS: dict[str, Callable[[Entry], bool]] = {
+    replay.MODEL_CREATED: _model_exists,
+    replay.MODEL_DELETED: lambda entry: not _model_exists(entry),
+    replay.MODEL_RENAMED: _model_renamed,
+    replay.MODEL_TAG_SET: _model_tag_applied,
+    replay.MODEL_TAG_DELETED: _model_tag_applied,
+    replay.VERSION_CREATED: _version_exists,
+    replay.VERSION_DELETED: lambda entry: not _version_exists(entry),
     replay.TAG_SET: _tag_applied,
     replay.TAG_DELETED: _tag_applied,
-    replay.VERSION_CREATED: _version_exists,
     replay.ALIAS_SET: _alias_applied,
     replay.ALIAS_DELETED: _alias_applied,
 }

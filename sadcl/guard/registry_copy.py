@@ -1,6 +1,7 @@
 """Signed copy of the registry: ledger, models and versions of one moment, in a bundle for anybody with an account."""
 
 from flask import Flask, Response
+from mlflow.entities.model_registry import RegisteredModel
 
 from sadcl.guard import ledger, mlflow_internals
 from sadcl.registry import schema
@@ -26,10 +27,13 @@ def add_route(app: Flask) -> None:
 
 
 def _models() -> dict[str, Model]:
-    """Models that have a model in production, and those models themselves; others are not of this project."""
-    aliases = mlflow_internals.models_with_aliases()
-    names = [name for name in aliases if schema.protected(name) or schema.production(name) in aliases]
-    return {name: Model(aliases[name], _versions(name)) for name in names}
+    models = mlflow_internals.models()
+    return {name: _model(models[name]) for name in schema.audited(models)}
+
+
+def _model(entity: RegisteredModel) -> Model:
+    aliases = {alias: str(number) for alias, number in entity.aliases.items()}
+    return Model(aliases, _versions(entity.name), dict(entity.tags))
 
 
 def _versions(name: str) -> dict[str, Version]:

@@ -44,7 +44,8 @@ def model_created() -> Entry | None:
     if any(tag.key.startswith(schema.OURS) for tag in request.tags):
         raise Refused(f"A new model has no tags {schema.OURS}…; reviewers accept its criteria afterwards")
     _only_administrators(f"create the model {name}")
-    return {"what": "model made", "model": name}
+    # With its tags: one that no line has would look like one that was added past the server.
+    return {"what": replay.MODEL_CREATED, "model": name, TAGS: {tag.key: shortened(tag.value) for tag in request.tags}}
 
 
 def model_renamed() -> Entry | None:
@@ -83,7 +84,7 @@ def model_tagged() -> Entry | None:
     """Acceptance criteria are written by a reviewer in their own name, with a reason."""
     request = mlflow_internals.parse_request(registry.SetRegisteredModelTag)
     before = mlflow_internals.model_tags(request.name).get(request.key)
-    entry = {"what": "model tagged", "model": request.name, "key": request.key}
+    entry = {"what": replay.MODEL_TAG_SET, "model": request.name, "key": request.key}
     if request.key == schema.CRITERIA:
         accepted = verification_rules.check_acceptance(request.name, request.value)
         entry |= {"reason": accepted.reason, "criteria": accepted.criteria.digest}
@@ -95,7 +96,7 @@ def model_untagged() -> Entry | None:
     request = mlflow_internals.parse_request(registry.DeleteRegisteredModelTag)
     if request.key == schema.CRITERIA:
         raise Refused(f"The tag {schema.CRITERIA} can't be deleted; accept other criteria in its place")
-    return {"what": "model untagged", "model": request.name, "key": request.key}
+    return {"what": replay.MODEL_TAG_DELETED, "model": request.name, "key": request.key}
 
 
 def version_created() -> Entry | None:

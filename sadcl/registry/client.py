@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ADDRESS = mlflow_context.ADDRESS
 USERNAME, PASSWORD = processes.LOGIN
 HOST = "127.0.0.1"
+LOOPBACK = (HOST, "localhost", "[::1]")
+"""Names of this host. Against DNS rebinding, servers refuse a foreign name that resolves to it."""
 ALLOWED_HOSTS = {
     "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get(
         "MLFLOW_SERVER_ALLOWED_HOSTS", "127.0.0.1,127.0.0.1:*,localhost,localhost:*,[::1],[[]::1]:*"

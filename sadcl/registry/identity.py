@@ -26,11 +26,21 @@ def decider(root: Path = Path(".")) -> str:
 
 def logged_in(root: Path = Path(".")) -> str | None:
     """Account that is logged in to the server; None where the registry has no log-in."""
+    current = ask(CURRENT_USER, root)
+    return None if current is None else str(current["user"]["username"])
+
+
+def ask(path: str, root: Path = Path(".")) -> Any:
+    """Response of ``get``; None where the registry is a file, or a server without this route.
+
+    Raises:
+        SadclError: the server can't be reached, does not know the account, or fails.
+    """
     if client.database_file(root) is not None:
         return None
     try:
         with connection(client.registry_address(root)):
-            return str(get(CURRENT_USER, root)["user"]["username"])
+            return get(path, root)
     except NoAccountsError:
         return None
 

@@ -1,5 +1,7 @@
 """Names in the registry: models, aliases and tags."""
 
+from collections.abc import Collection
+
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 
 PROMOTE, ROLLBACK, REJECT = "promote", "rollback", "reject"
@@ -38,6 +40,11 @@ def production(name: str) -> str:
 def verification(name: str) -> str:
     """Name of the experiment with the verifier's results, which only the verifier writes."""
     return f"{name}{VERIFICATION}"
+
+
+def audited(names: Collection[str]) -> list[str]:
+    """Names of models in production, and of the models that have one; others are not of this project."""
+    return [name for name in names if protected(name) or production(name) in names]
 
 
 def protected(name: str) -> bool:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sadcl.errors import SadclError
+from sadcl.registry.client import LOOPBACK
 from sadcl.registry.promote import Check
 from sadcl.review.after_decision import AfterDecision, sync_by_flow
 from sadcl.review.authentication import Authenticator, RegistryAuthenticator
@@ -21,7 +22,6 @@ from sadcl.review.security_headers import NO_STORE_HEADERS, SecurityHeaders
 from sadcl.verification.promotion import require_verified
 
 PROJECT = "SADCL_PROJECT"
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 NOT_FOUND = "This page does not exist."
 
 

@@ -3,7 +3,8 @@
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from sadcl.services.browser_protection import LOOPBACK, AsgiHeaders
+from sadcl.registry.client import LOOPBACK
+from sadcl.services.browser_protection import AsgiHeaders
 
 
 def create_app() -> FastAPI:

@@ -52,6 +52,8 @@ for os.environ["SADCL_LEDGER"] in sys.argv[1:]:
     recovery.complete_unfinished()
     recovery.complete_unfinished()
 """
+MODEL_TAG = {"what": "model tagged", "model": "tiny-production", "key": schema.CRITERIA, "from": None}
+"""The model has this tag with the value ``accepted``, and ``k`` with 3,000 characters."""
 ALIAS = {"what": "alias set", "model": "tiny", "alias": "challenger", "from": None}
 TAG = {"what": "tag set", "model": "tiny", "version": "1", "key": schema.VERDICT, "from": None}
 LAST = [
@@ -63,6 +65,19 @@ LAST = [
     ({**TAG, "what": "tag deleted"}, False),
     ({"what": "version made", "model": "tiny", "version": "1"}, True),
     ({"what": "version made", "model": "tiny", "version": "2"}, False),
+    ({"what": "version deleted", "model": "tiny", "version": "1"}, False),
+    ({"what": "version deleted", "model": "tiny", "version": "2"}, True),
+    ({**MODEL_TAG, "to": "accepted"}, True),
+    ({**MODEL_TAG, "to": "other"}, False),
+    ({**MODEL_TAG, "key": "k", "to": hash_chain.digest("x" * 3000)}, True),
+    ({**MODEL_TAG, "what": "model untagged"}, False),
+    ({**MODEL_TAG, "what": "model untagged", "key": "other"}, True),
+    ({"what": "model made", "model": "tiny", "tags": {}}, True),
+    ({"what": "model made", "model": "small", "tags": {}}, False),
+    ({"what": "model deleted", "model": "tiny"}, False),
+    ({"what": "model deleted", "model": "small"}, True),
+    ({"what": "model renamed", "model": "tiny", "from": "tiny", "to": "small"}, False),
+    ({"what": "model renamed", "model": "small", "from": "small", "to": "tiny"}, True),
     ({"what": "account made", "username": "tom"}, True),
 ]
 """Last lines of a ledger, and whether the registry shows their change."""
@@ -71,6 +86,8 @@ LAST = [
 def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(
     registered: Path, tmp_path: Path, programs: ForkServer
 ) -> None:
+    with client.connect(registered) as registry:
+        registry.create_registered_model("tiny-production", {schema.CRITERIA: "accepted", "k": "x" * 3000})
     ledgers = [tmp_path / f"{number}.jsonl" for number in range(len(LAST))]
     noted = []
     for ledger, (line, _) in zip(ledgers, LAST, strict=True):

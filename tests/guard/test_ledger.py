@@ -4,7 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -182,6 +182,64 @@ def test_a_tag_changed_in_the_database_is_found(reigning: Team) -> None:
             database.execute(f"UPDATE model_version_tags SET value = 'pass' WHERE {where}")
             database.commit()
     assert problems(reigning) == []
+
+
+@contextmanager
+def database(crew: Team) -> Iterator[sqlite3.Connection]:
+    """The registry's database behind the server's back; tags of models are put back afterwards."""
+    with closing(sqlite3.connect(crew.home / layout.TEAM / "mlflow.db")) as connection:
+        rows = connection.execute("SELECT * FROM registered_model_tags").fetchall()
+        try:
+            yield connection
+        finally:
+            connection.execute("DELETE FROM registered_model_tags")
+            places = ", ".join("?" * len(rows[0]))
+            connection.executemany(f"INSERT INTO registered_model_tags VALUES ({places})", rows)
+            connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            "UPDATE registered_model_tags SET value = replace(value, 'absolute', 'relative') WHERE key = '{key}'",
+            "The tag {key} of {model} is not the one that the ledger has",
+        ),
+        ("DELETE FROM registered_model_tags WHERE key = '{key}'", "The tag {key} of {model} is missing"),
+        (
+            "INSERT INTO registered_model_tags (name, key, value, workspace) "
+            "VALUES ('{model}', 'sadcl.more', 'x', 'default')",
+            "No line of the ledger sets the tag sadcl.more of {model}",
+        ),
+    ],
+)
+def test_criteria_changed_in_the_database_are_found_in_the_registry_and_in_its_copy(
+    reigning: Team, tmp_path: Path, change: str, sentence: str
+) -> None:
+    names = {"key": schema.CRITERIA, "model": PRODUCTION}
+    with database(reigning) as connection:
+        assert connection.execute(change.format(**names)).rowcount == 1
+        connection.commit()
+        [problem] = problems(reigning)
+        assert problem.startswith(sentence.format(**names))
+        with reigning.acting(REA):
+            assert report.of_registry(export=tmp_path / "copy.jsonl").problems == [problem]
+    assert problems(reigning) == []
+
+
+def test_tags_that_a_model_was_created_with_and_others_follow_from_the_ledger(reigning: Team) -> None:
+    with reigning.acting(ADMIN):
+        client = reigning.client()
+        client.create_registered_model("more-production", {"team": "kites", "long": "x" * 3000})
+        client.set_registered_model_tag("more-production", "empty", "")
+        client.delete_registered_model_tag("more-production", "team")
+    assert problems(reigning) == []
+    with database(reigning) as connection:
+        connection.execute("DELETE FROM registered_model_tags WHERE key = 'long'")
+        connection.commit()
+        assert problems(reigning) == [
+            "The tag long of more-production is missing, and no line of the ledger deletes it."
+        ]
 
 
 def test_a_line_written_past_the_server_is_found(reigning: Team, ledger: Path) -> None:

@@ -364,6 +364,28 @@ def test_the_ledger_tells_who_when_and_what(reigning: Team) -> None:
     )
 
 
+def test_an_account_that_up_did_not_create_gets_no_role(crew: Team) -> None:
+    """Without a role, as another person's account has it who came before the verifier."""
+    from mlflow.server.auth.client import AuthServiceClient
+
+    accounts = AuthServiceClient(crew.address)
+    with crew.acting(ADMIN):
+        role = next(role.id for role in accounts.list_roles("default") if role.name == host.VERIFIER)
+        accounts.unassign_role(host.VERIFIER, role)
+        accounts.update_user_password(host.VERIFIER, "of somebody else")
+    try:
+        with pytest.raises(SadclError, match=r"account verifier was not created by `sadcl up`.*another name"):
+            host.set_up(crew.address, crew.home)
+        with crew.acting(ADMIN):
+            assert accounts.list_user_roles(host.VERIFIER) == []
+    finally:
+        with crew.acting(ADMIN):
+            accounts.update_user_password(host.VERIFIER, crew.secret(host.VERIFIER))
+        host.set_up(crew.address, crew.home)
+    with crew.acting(ADMIN):
+        assert [entity.name for entity in accounts.list_user_roles(host.VERIFIER)] == [host.VERIFIER]
+
+
 def test_a_person_with_the_verifier_s_name_does_not_get_its_role(crew: Team) -> None:
     from mlflow.server.auth.client import AuthServiceClient
 

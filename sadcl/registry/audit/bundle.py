@@ -57,10 +57,11 @@ class Statement(_Strict):
 
 
 class ModelLine(_Strict):
-    """Registered model and its aliases."""
+    """Registered model, its aliases and its tags, such as the accepted criteria."""
 
     model: str
     aliases: dict[str, str]
+    tags: dict[str, str]
 
     @property
     def name(self) -> str:
@@ -183,7 +184,8 @@ def models(content: Bundle) -> dict[str, Model]:
     for _, line in content.registry:
         part = parse_registry_line(line)
         if isinstance(part, ModelLine):
-            shown.setdefault(part.model, Model()).aliases = part.aliases
+            model = shown.setdefault(part.model, Model())
+            model.aliases, model.tags = part.aliases, part.tags
         elif part is not None:
             version = Version(part.author, part.source, part.tags)
             shown.setdefault(part.model, Model()).versions[part.version] = version
@@ -199,7 +201,7 @@ def _split(text: bytes, where: str) -> list[bytes]:
 
 def _registry_lines(models: Mapping[str, Model]) -> Iterator[ModelLine | VersionLine]:
     for name, model in sorted(models.items()):
-        yield ModelLine(model=name, aliases=model.aliases)
+        yield ModelLine(model=name, aliases=model.aliases, tags=model.tags)
         for number, version in sorted(model.versions.items(), key=lambda item: (len(item[0]), item[0])):
             yield _version_line(name, number, version)
 

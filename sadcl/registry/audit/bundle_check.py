@@ -130,8 +130,8 @@ def _summary(
         )
     yield (
         f"Checked: signature, account and place of each line ({ledger.signed:,} are signed and right), the root key's "
-        "signature of the whole copy, and that versions with their authors, sources, aliases and tags (verdicts, "
-        "decisions, digests of files) follow from these lines."
+        "signature of the whole copy, and that these lines explain all models with their aliases and tags (accepted "
+        "criteria), and all versions with their authors, sources and tags (verdicts, decisions, digests of files)."
     )
     yield from signatures.unsigned_note(ledger.unsigned)
     if uncovered:

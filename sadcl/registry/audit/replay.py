@@ -4,15 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sadcl.registry import schema
 from sadcl.registry.audit import hash_chain
 
 Entry = dict[str, Any]
-MODEL_DELETED, MODEL_RENAMED = "model deleted", "model renamed"
+MODEL_CREATED, MODEL_DELETED, MODEL_RENAMED = "model made", "model deleted", "model renamed"
+MODEL_TAG_SET, MODEL_TAG_DELETED = "model tagged", "model untagged"
 VERSION_CREATED, VERSION_DELETED = "version made", "version deleted"
 TAG_SET, TAG_DELETED = "tag set", "tag deleted"
 ALIAS_SET, ALIAS_DELETED = "alias set", "alias deleted"
 TAGS = "tags"
-"""Field of a created version's line: all its tags, long values as digests."""
+"""Field of the line of a created model or version: all its tags, long values as digests."""
 MAX_CHARACTERS = 2000
 """Characters of a tag that the ledger holds; for a longer one it holds the digest."""
 
@@ -36,10 +38,19 @@ class Version:
 
 @dataclass
 class Model:
-    """A registered model: version numbers by alias, and versions by number."""
+    """A registered model.
+
+    Attributes:
+        aliases: version numbers by alias.
+        versions: by number.
+        tags: values by key, as those of a version.
+        complete: whether ``tags`` has every tag; older lines lack those that the model was created with.
+    """
 
     aliases: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,8 @@ class Comparison:
 
     Attributes:
         problems: a sentence for each difference.
-        uncovered: versions that no line of the ledger created, or not with all their tags: they are older than that.
+        uncovered: models and versions that no line of the ledger created, or not with all their tags: they are older
+            than that.
     """
 
     problems: list[str]
@@ -72,12 +84,15 @@ def replay(entries: Iterable[Entry]) -> dict[str, Model]:
 
 
 def compare(recorded: Mapping[str, Model], shown: Mapping[str, Model]) -> Comparison:
-    """Compare the state that a ledger recorded with a shown one; models that ``shown`` lacks are left out."""
-    problems: list[str] = []
+    """Compare the state that a ledger recorded with a shown one."""
+    missing = [name for name in schema.audited(recorded) if name not in shown]
+    problems = [f"The model {name} is missing, and no line of the ledger deletes it." for name in missing]
     uncovered: list[str] = []
     for name, model in shown.items():
         known = recorded.get(name, Model())
-        problems += _alias_problems(name, known, model)
+        problems += [*_alias_problems(name, known, model), *_model_tag_problems(name, known, model)]
+        if _unknown_tags(known, model):
+            uncovered.append(f"models:/{name}")
         for number in sorted({*known.versions, *model.versions}, key=lambda number: (len(number), number)):
             uri, expected, actual = f"models:/{name}/{number}", known.versions.get(number), model.versions.get(number)
             if actual is None:
@@ -108,10 +123,30 @@ def _version_problems(uri: str, recorded: Version, shown: Version) -> Iterator[s
         yield f"The author of {uri} is {shown.author or 'nobody'}, but {recorded.author} in the ledger."
     if recorded.source != shown.source:
         yield f"The source of {uri} is {shown.source}, but {recorded.source} in the ledger."
-    for key in sorted({*recorded.tags, *shown.tags}):
-        unknown = not recorded.complete and key not in recorded.tags
-        if not unknown and recorded.tags.get(key) != shortened(shown.tags.get(key)):
-            yield f"The tag {key} of {uri} is not the one that the ledger has: it was changed without the ledger."
+    unknown = set() if recorded.complete else shown.tags.keys() - recorded.tags.keys()
+    yield from _tag_problems(uri, recorded.tags, {key: shown.tags[key] for key in shown.tags.keys() - unknown})
+
+
+def _model_tag_problems(name: str, recorded: Model, shown: Model) -> Iterator[str]:
+    unknown = _unknown_tags(recorded, shown)
+    yield from _tag_problems(name, recorded.tags, {key: shown.tags[key] for key in shown.tags.keys() - unknown})
+
+
+def _unknown_tags(recorded: Model, shown: Model) -> set[str]:
+    """Tags that a model may have been created with; never those of this project, which are set afterwards."""
+    if recorded.complete:
+        return set()
+    return {key for key in shown.tags.keys() - recorded.tags.keys() if not key.startswith(schema.OURS)}
+
+
+def _tag_problems(subject: str, recorded: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[str]:
+    for key in sorted({*recorded, *shown}):
+        if key not in recorded:
+            yield f"No line of the ledger sets the tag {key} of {subject}."
+        elif key not in shown:
+            yield f"The tag {key} of {subject} is missing, and no line of the ledger deletes it."
+        elif recorded[key] != shortened(shown[key]):
+            yield f"The tag {key} of {subject} is not the one that the ledger has: it was changed without the ledger."
 
 
 def _version(number: str | None) -> str:
@@ -126,6 +161,21 @@ def _number(entry: Entry) -> str:
 
 def _model(models: dict[str, Model], entry: Entry) -> Model:
     return models.setdefault(str(entry.get("model")), Model())
+
+
+def _create_model(models: dict[str, Model], entry: Entry) -> None:
+    model, tags = _model(models, entry), entry.get(TAGS)
+    if isinstance(tags, dict):
+        model.tags, model.complete = dict(tags), True
+
+
+def _set_model_tag(models: dict[str, Model], entry: Entry) -> None:
+    # version 0.1 wrote the value under another name
+    _model(models, entry).tags[str(entry.get("key"))] = str(entry.get("to", entry.get("value", "")))
+
+
+def _delete_model_tag(models: dict[str, Model], entry: Entry) -> None:
+    _model(models, entry).tags.pop(str(entry.get("key")), None)
 
 
 def _create_version(models: dict[str, Model], entry: Entry) -> None:
@@ -170,6 +220,9 @@ def _rename_model(models: dict[str, Model], entry: Entry) -> None:
 
 
 _ACTIONS = {
+    MODEL_CREATED: _create_model,
+    MODEL_TAG_SET: _set_model_tag,
+    MODEL_TAG_DELETED: _delete_model_tag,
     MODEL_DELETED: _delete_model,
     MODEL_RENAMED: _rename_model,
     VERSION_CREATED: _create_version,

@@ -7,7 +7,6 @@ from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.registry import identity
 from sadcl.registry.audit import bundle, bundle_check, bundle_files, verify
-from sadcl.registry.client import connect, database_file
 
 
 @dataclass(frozen=True)
@@ -76,17 +75,12 @@ def _export(path: Path, root: Path) -> None:
     Raises:
         SadclError: the registry has no server that knows accounts, or the file can't be written.
     """
-    unsigned = SadclError(
-        "This registry has no server that knows accounts, so nobody signs a copy of it",
-        fix="Start a server by `sadcl up`; without one, copy the project: `sadcl audit` verifies its log there",
-    )
-    if database_file(root) is not None:
-        raise unsigned
-    with connect(root):
-        try:
-            text = identity.get(identity.BUNDLE, root)
-        except identity.NoAccountsError:
-            raise unsigned from None
+    text = identity.ask(identity.BUNDLE, root)
+    if text is None:
+        raise SadclError(
+            "This registry has no server that knows accounts, so nobody signs a copy of it",
+            fix="Start a server by `sadcl up`; without one, copy the project: `sadcl audit` verifies its log there",
+        )
     try:
         files.write_text(path, text)
     except OSError as error:

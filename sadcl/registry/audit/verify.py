@@ -10,7 +10,7 @@ from sadcl.progress import printable
 from sadcl.registry import artifacts, decision, identity, lookup, schema
 from sadcl.registry.audit import bundle, clock, hash_chain, replay, signatures
 from sadcl.registry.audit.sentences import sentence
-from sadcl.registry.client import connect, database_file, registry_exists
+from sadcl.registry.client import connect, registry_exists
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -20,6 +20,17 @@ LEDGER = "the server's ledger"
 """Name of the ledger in messages."""
 SECONDS = len("2026-01-01T00:00:00")
 """Length of a time down to seconds: the ledger's has milliseconds, the project's log has none."""
+
+
+NOT_COMPARED = "Not checked: whether models, versions, aliases and tags follow from the ledger. The server is too old."
+
+
+@dataclass(frozen=True)
+class _Server:
+    """Lines of a server's ledger, and its models by name; None for those of an older server."""
+
+    ledger: list[bytes]
+    models: dict[str, replay.Model] | None
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,8 @@ def newest(root: Path = Path(".")) -> str:
     Raises:
         SadclError: the server can't be reached.
     """
-    ledger = _ledger(root)
-    lines = hash_chain.lines(root / layout.AUDIT_LOG) if ledger is None else ledger
+    text = identity.ask(identity.LEDGER, root)
+    lines = hash_chain.lines(root / layout.AUDIT_LOG) if text is None else hash_chain.split(text.encode())
     return hash_chain.digests(lines[-1:])[0] if lines else ""
 
 
@@ -59,18 +70,19 @@ def read_history(root: Path = Path("."), pinned: str | None = None) -> History:
         SadclError: the registry can't be reached, or a line is not JSON.
     """
     lines, path = hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG
-    ledger = _ledger(root) if registry_exists(root) else None
+    server = _read_server(root)
+    ledger = None if server is None else server.ledger
     decided = hash_chain.parse(lines, path)
     problems = _broken(lines, str(layout.AUDIT_LOG))
-    if ledger is None:
+    if server is None:
         entries = decided
         notes = [f"{layout.AUDIT_LOG} is not signed: this registry has no server that knows accounts."]
         problems += [] if pinned is None else ["This registry has no root key that could be the pinned one."]
     else:
-        entries = hash_chain.done(ledger, LEDGER)
-        report = signatures.verify(enumerate(ledger, 1), LEDGER)
-        notes = _signed(report)
-        problems += [*_pinned(report, pinned), *report.problems, *_changed_in_registry(root)]
+        entries = hash_chain.done(server.ledger, LEDGER)
+        report = signatures.verify(enumerate(server.ledger, 1), LEDGER)
+        notes = _signed(report) + ([] if server.models is not None else [NOT_COMPARED])
+        problems += [*_pinned(report, pinned), *report.problems, *_changed_in_registry(server, entries)]
         problems += [
             f"The server's ledger begins at {entry['time']}, when the registry had models: earlier lines are missing."
             for entry in entries
@@ -85,16 +97,14 @@ def read_history(root: Path = Path("."), pinned: str | None = None) -> History:
     return History(list(map(printable, sentences)), list(map(printable, problems)), notes)
 
 
-def _ledger(root: Path) -> list[bytes] | None:
-    """Lines of the server's ledger; None where the registry is no guarded server."""
-    # a registry in a file has no server, and so no ledger
-    if database_file(root) is not None:
-        return None
-    with connect(root):
-        try:
-            return hash_chain.split(identity.get(identity.LEDGER, root).encode())
-        except identity.NoAccountsError:
-            return None
+def _read_server(root: Path) -> _Server | None:
+    """Ledger and models of the guarded server at one moment; None where the registry is no such server."""
+    text = identity.ask(identity.BUNDLE, root)
+    if text is not None:
+        content = bundle.parse(text.encode(), LEDGER)
+        return _Server([line for _, line in content.ledger], bundle.models(content))
+    text = identity.ask(identity.LEDGER, root)
+    return None if text is None else _Server(hash_chain.split(text.encode()), None)
 
 
 def _signed(report: signatures.LedgerReport) -> list[str]:
@@ -109,15 +119,9 @@ def _pinned(report: signatures.LedgerReport, pinned: str | None) -> list[str]:
     return [] if pinned in (None, actual) else [f"The root key of {LEDGER} is {actual}, not the pinned {pinned}."]
 
 
-def _changed_in_registry(root: Path) -> list[str]:
-    """Versions, tags and aliases that do not follow from the ledger, at one moment on the server."""
-    try:
-        with connect(root):
-            content = bundle.parse(identity.get(identity.BUNDLE, root).encode(), LEDGER)
-    except identity.NoAccountsError:  # an older server
-        return []
-    entries = hash_chain.done([line for _, line in content.ledger], LEDGER)
-    return replay.compare(replay.replay(entries), bundle.models(content)).problems
+def _changed_in_registry(server: _Server, entries: list[Entry]) -> list[str]:
+    """Models, versions, tags and aliases that do not follow from the ledger."""
+    return [] if server.models is None else replay.compare(replay.replay(entries), server.models).problems
 
 
 def _broken(lines: list[bytes], where: str) -> list[str]:

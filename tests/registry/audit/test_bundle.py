@@ -24,6 +24,7 @@ from sadcl.signing.keys import PrivateKey
 
 TIME = "2026-01-02T03:04:05+00:00"
 PINS = json.dumps({"model/artifacts/weights.safetensors": "a" * 64})
+CRITERIA = json.dumps({"criteria": {"rules": ["x" * 3000]}, "reason": "ours"})
 DECISION = json.dumps({"action": "promote", "reason": "weil's besser ist: ß" + "!" * 3000})
 
 
@@ -60,6 +61,9 @@ def registry(tmp_path: Path) -> Registry:
     """Tom's version was promoted by Rita; the line before that was about a change that failed."""
     registry = Registry(tmp_path / "ledger.jsonl")
     registry.introduce("tom", "rita")
+    registry.act("rita", "model made", model="tiny-production", tags={"team": "kites"})
+    criteria = {"model": "tiny-production", "key": "sadcl.criteria", "reason": "ours"}
+    registry.act("rita", "model tagged", **criteria, **{"from": None, "to": shortened(CRITERIA)})
     tags = {"sadcl.files": PINS, "sadcl.verdict": "pass"}
     short = {key: shortened(value) for key, value in tags.items()}
     registry.act("tom", "version made", model="tiny", version="1", source="models:/m-1", tags=short)
@@ -73,7 +77,8 @@ def registry(tmp_path: Path) -> Registry:
     registry.act("rita", "alias set", model="tiny-production", alias="champion", **{"from": None, "to": "1"})
     production = Version("rita", "models:/tiny/1", {**tags, "sadcl.decision": DECISION})
     registry.models["tiny"] = Model({"challenger": "1"}, {"1": Version("tom", "models:/m-1", tags)})
-    registry.models["tiny-production"] = Model({"champion": "1"}, {"1": production})
+    model_tags = {"team": "kites", "sadcl.criteria": CRITERIA}
+    registry.models["tiny-production"] = Model({"champion": "1"}, {"1": production}, model_tags)
     return registry
 
 
@@ -99,7 +104,7 @@ def test_a_whole_copy_passes_and_says_what_it_checks(registry: Registry) -> None
     assert not any("to fail" in line for line in report.history)
     summary = " ".join(report.summary)
     assert f"Root key: {fingerprint}, which you pinned." in summary
-    assert "(10 are signed and right)" in summary
+    assert "(12 are signed and right)" in summary
     assert "Not checked: files" in summary
     assert "anybody can make a root key" in " ".join(
         bundle_check.verify(bundle.parse(registry.text().encode(), "copy.jsonl")).summary
@@ -147,9 +152,9 @@ def test_a_line_that_is_missing_moved_or_repeated_is_named(registry: Registry) -
 
 def test_a_ledger_that_was_cut_off_names_the_missing_lines(registry: Registry) -> None:
     lines = registry.text().split("\n")
-    found = problems("\n".join([*lines[:9], *lines[11:]]))
-    signed = "Of copy.jsonl, the root key signed 10 lines of the ledger, and 8 are there"
-    assert f"{signed}: lines 10 to 11 were cut off." in found
+    found = problems("\n".join([*lines[:11], *lines[13:]]))
+    signed = "Of copy.jsonl, the root key signed 12 lines of the ledger, and 10 are there"
+    assert f"{signed}: lines 12 to 13 were cut off." in found
 
 
 def test_another_root_key_is_refused_where_one_is_pinned(registry: Registry) -> None:
@@ -164,11 +169,11 @@ def test_another_root_key_is_refused_where_one_is_pinned(registry: Registry) -> 
 def test_a_line_in_another_name_and_one_of_an_unknown_key_are_refused(registry: Registry) -> None:
     registry.write("tom", registry.accounts["rita"], what="account deleted", username="rea")
     assert problems(registry.text()) == [
-        "Line 12 of copy.jsonl names tom, but is not signed with the present key of that account."
+        "Line 14 of copy.jsonl names tom, but is not signed with the present key of that account."
     ]
     registry.write("rea", unknown := keys.generate(), what="account deleted", username="tom")
     assert problems(registry.text())[1] == (
-        f"Line 13 of copy.jsonl is signed with an unknown key, {unknown.public.fingerprint}."
+        f"Line 15 of copy.jsonl is signed with an unknown key, {unknown.public.fingerprint}."
     )
     registry.write(SERVER, registry.accounts["tom"], what="key introduced", account="rea", public_key="")
     assert "names the server, but is not signed" in problems(registry.text())[2]
@@ -180,9 +185,9 @@ def test_an_account_can_introduce_neither_a_key_nor_a_root(registry: Registry) -
     registry.act("tom", "root key introduced", public_key=public)
     registry.write(SERVER, registry.root, what="root key introduced", public_key=public)
     assert problems(registry.text()) == [
-        "Line 12 of copy.jsonl introduces a key that the root key does not vouch for.",
-        "Line 13 of copy.jsonl introduces another root key.",
-        "Line 14 of copy.jsonl introduces another root key.",
+        "Line 14 of copy.jsonl introduces a key that the root key does not vouch for.",
+        "Line 15 of copy.jsonl introduces another root key.",
+        "Line 16 of copy.jsonl introduces another root key.",
     ]
 
 
@@ -192,7 +197,7 @@ def test_a_newer_key_of_an_account_replaces_the_older(registry: Registry) -> Non
     registry.write("tom", newer, what="account deleted", username="rea")
     assert problems(registry.text()) == []
     registry.write("tom", older, what="account deleted", username="rea")
-    assert "Line 14 of copy.jsonl names tom" in problems(registry.text())[0]
+    assert "Line 16 of copy.jsonl names tom" in problems(registry.text())[0]
 
 
 def test_lines_from_before_signatures_are_unsigned_and_not_forged(tmp_path: Path) -> None:
@@ -225,10 +230,13 @@ def test_a_state_that_does_not_follow_from_the_ledger_is_refused(registry: Regis
     registry.models["tiny"].versions["2"] = Version("tom", "models:/m-2", {})
     registry.models["tiny-production"].aliases = {"previous": "1"}
     registry.models["tiny-production"].versions["1"].tags["sadcl.decision"] += " "
-    changed = "is not the one that the ledger has: it was changed without the ledger."
+    changed, added = (
+        "is not the one that the ledger has: it was changed without the ledger.",
+        "No line of the ledger sets",
+    )
     assert problems(registry.text()) == [
         "The author of models:/tiny/1 is rob, but tom in the ledger.",
-        f"The tag new of models:/tiny/1 {changed}",
+        f"{added} the tag new of models:/tiny/1.",
         f"The tag sadcl.verdict of models:/tiny/1 {changed}",
         "No line of the ledger creates models:/tiny/2.",
         "The alias champion of tiny-production is on no version, but on version 1 in the ledger: "
@@ -239,6 +247,48 @@ def test_a_state_that_does_not_follow_from_the_ledger_is_refused(registry: Regis
     ]
     del registry.models["tiny"].versions["1"]
     assert "models:/tiny/1 is missing, and no line of the ledger deletes it." in problems(registry.text())
+
+
+def test_a_tag_of_a_model_that_does_not_follow_from_the_ledger_is_named(registry: Registry) -> None:
+    """As somebody leaves it who may write the database: the criteria decide which models pass."""
+    tags = registry.models["tiny-production"].tags
+    tags["sadcl.criteria"] = CRITERIA.replace("ours", "easier")
+    assert problems(registry.text()) == [
+        "The tag sadcl.criteria of tiny-production is not the one that the ledger has: "
+        "it was changed without the ledger."
+    ]
+    del tags["sadcl.criteria"], tags["team"]
+    missing = "of tiny-production is missing, and no line of the ledger deletes it."
+    assert problems(registry.text()) == [f"The tag sadcl.criteria {missing}", f"The tag team {missing}"]
+    tags |= {"sadcl.criteria": CRITERIA, "team": "kites", "sadcl.more": "", "more": ""}
+    added = "No line of the ledger sets the tag"
+    assert problems(registry.text()) == [f"{added} more of tiny-production.", f"{added} sadcl.more of tiny-production."]
+    registry.models["tiny"].tags["sadcl.criteria"] = CRITERIA
+    assert f"{added} sadcl.criteria of tiny." in problems(registry.text())
+
+
+def test_tags_of_a_model_follow_from_the_ledger(registry: Registry) -> None:
+    tag = {"model": "tiny-production", "key": "sadcl.criteria", "from": shortened(CRITERIA)}
+    registry.act("rita", "model tagged", **tag, to="others")
+    registry.act("rita", "model untagged", model="tiny-production", key="team")
+    registry.act("tom", "model tagged", model="tiny", key="old", value="as version 0.1 wrote it")
+    registry.models["tiny-production"].tags = {"sadcl.criteria": "others"}
+    registry.models["tiny"].tags = {"old": "as version 0.1 wrote it"}
+    assert problems(registry.text()) == []
+
+
+def test_tags_that_a_model_was_created_with_before_lines_had_them_are_unchecked(registry: Registry) -> None:
+    registry.models["tiny"].tags = {"team": "kites"}
+    report = bundle_check.verify(bundle.parse(registry.text().encode(), "copy.jsonl"))
+    assert report.problems == []
+    assert "in part only: models:/tiny." in " ".join(report.summary)
+
+
+def test_a_model_that_was_deleted_in_the_database_is_named(registry: Registry) -> None:
+    del registry.models["tiny-production"]
+    assert problems(registry.text()) == ["The model tiny-production is missing, and no line of the ledger deletes it."]
+    del registry.models["tiny"]
+    assert "The model tiny is missing, and no line of the ledger deletes it." in problems(registry.text())
 
 
 def test_deletions_follow_from_the_ledger(registry: Registry) -> None:
@@ -308,7 +358,7 @@ def test_the_command_needs_no_project(registry: Registry, tmp_path: Path, monkey
     path.write_text(registry.text())
     fingerprint = registry.root.public.fingerprint
     status, output = audit("--bundle", str(path), "--key", fingerprint)
-    assert (status, "The copy is whole. Entries: 8." in output) == (0, True), output
+    assert (status, "The copy is whole. Entries: 10." in output) == (0, True), output
     status, output = audit("--bundle", str(path), "--key", "0" * 64)
     assert (status, "not the pinned" in output, "whole" in output.replace("whole copy", "")) == (1, True, False)
     assert audit("--bundle", str(path), "--key", fingerprint[:12])[0] == 2
