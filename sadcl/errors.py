@@ -1,5 +1,7 @@
 """The exception of all user errors: what happened, where, and what to do about it."""
 
+from pathlib import Path
+
 
 class SadclError(Exception):
     """An error that a person can fix; commands print it as one or two sentences, without a traceback.
@@ -12,7 +14,8 @@ class SadclError(Exception):
 
     def __init__(self, what: str, *, where: object = None, fix: str = "") -> None:
         self.what = what
-        self.where = where
+        # "(.)" tells nobody which folder
+        self.where = where.resolve() if isinstance(where, Path) and where == Path(".") else where
         self.fix = fix
         super().__init__(what)
 

@@ -47,6 +47,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def rate(count: float, seconds: float, unit: str) -> str:
+    """A rate as text: ``1,200 photos/s``, ``2.5 photos/s``, ``4.0 photos/min``, ``1.5 photos/h``."""
+    speed = count / max(seconds, 1e-9)
+    if speed >= 10:
+        return f"{speed:,.0f} {unit}/s"
+    for period, name in ((1, "s"), (60, "min"), (3600, "h")):
+        if speed * period >= 0.95 or name == "h":
+            break
+    return f"{speed * period:.1f} {unit}/{name}"
+
+
 def _bar(items: Iterable[T], description: str, count: int | None, unit: str, each: int) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -61,7 +72,7 @@ def _bar(items: Iterable[T], description: str, count: int | None, unit: str, eac
             bar.update(
                 task,
                 completed=done,
-                rate=f"{done * each / max(spent, 1e-9):,.0f} {unit}/s",
+                rate=rate(done * each, spent, unit),
                 visible=spent > QUIET_SECONDS,
             )
 
@@ -76,7 +87,7 @@ def _lines(items: Iterable[T], description: str, count: int | None, unit: str, e
         shown, spent = now, now - started
         left = f", {duration(spent / done * (count - done))} left" if count else ""
         of = f"/{count}" if count else ""
-        say(f"  {description}: {done}{of}, {done * each / spent:,.0f} {unit}/s{left}")
+        say(f"  {description}: {done}{of}, {rate(done * each, spent, unit)}{left}")
 
 
 def printable(text: str) -> str:

@@ -62,13 +62,15 @@ def doctor() -> None:
 @app.command(rich_help_panel=PANEL)
 def clean(yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without confirmation.")] = False) -> None:
     """List caches and leftovers, ask, and remove them."""
+    from rich.filesize import decimal
+
     from sadcl import pipeline
     from sadcl.project import cleanup
 
     pipeline.require_project()
     removable = cleanup.removable()
     for path, size in removable:
-        say(f"{size / 1e6:10.1f} MB  {path}")
+        say(f"{decimal(size):>12}  {path}")
     if not removable:
         say("There is nothing to remove.")
     elif yes or typer.confirm("Remove all of these?"):

@@ -118,7 +118,7 @@ def verify(
 
 @app.command(rich_help_panel=PANEL)
 def reject(version: Version, reason: Reason = "") -> None:
-    """Reject a challenger."""
+    """Reject a version, whatever its verdict; a new verdict lets it challenge again."""
     from sadcl import pipeline
     from sadcl.registry import promote
 

@@ -30,12 +30,15 @@ def clean(paths: list[tuple[Path, int]]) -> str:
     Raises:
         SadclError: DVC is busy.
     """
+    from rich.filesize import decimal
+
     from sadcl import pipeline
 
     for path, _ in paths:
         path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     pipeline.collect_garbage()
-    return f"Removed {sum(size for _, size in paths) / 1e6:.1f} MB, and unused files of DVC's cache."
+    freed = decimal(sum(size for _, size in paths))
+    return f"Removed {freed} of caches and leftovers, and the files of DVC's cache that nothing refers to."
 
 
 def _in_use(path: Path) -> bool:

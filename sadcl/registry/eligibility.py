@@ -50,7 +50,7 @@ def objections(
         rejection: the rejection that stands on the candidate, as ``decision.rejection`` gives it; empty without one.
         verdict_digest: digest of the verdict that the decision stands on; None where the version had none.
         action: ``promote``, ``reject`` or ``rollback``. A rollback returns to a version that production has approved
-            before, so today's verdict does not count; a version that did not pass may still be rejected.
+            before, so today's verdict does not count; a version may be rejected whatever its verdict is.
     """
     rules = [_rejected(rejection)]
     if action != schema.ROLLBACK:
@@ -94,7 +94,7 @@ def _verification(
     if record.champion != champion_weights(champion):
         yield Objection(NOT_VERIFIED, "The champion has changed since this version was verified", WAIT)
     if not record.passed:
-        sentence = f"The verified verdict is {record.verdict}: {record.words}".rstrip(".")
+        sentence = f"The verified verdict is {record.verdict}. {record.words}".rstrip(".")
         yield Objection(NOT_PASSED, sentence, "Only a version that passed the gate can be promoted")
     if record.verdict != verified.ERROR and verified.has_false_map(candidate, record):
         sentence = f"Its author claims an mAP of {candidate.get(schema.MAP)}, and {record.mAP} was verified"
@@ -106,7 +106,7 @@ def _unstable(candidate: Tags, verdict_digest: str | None) -> Iterator[Objection
     digest = candidate.get(schema.VERDICT_DIGEST)
     if digest == "":  # `sadcl register` empties the digest first and writes it last
         yield Objection(BEING_JUDGED, "A new verdict on this version is being registered", "Try again in a moment")
-    elif verdict_digest != digest:
+    elif (verdict_digest or None) != digest:  # forms send an empty text where a version has no verdict
         yield Objection(
             VERDICT_CHANGED, "The verdict has changed since you looked at it", "Read the new verdict, then decide"
         )
@@ -150,8 +150,8 @@ def _foreign_code(candidate: Tags) -> Iterator[Objection]:
 def _not_passed(candidate: Tags) -> Iterator[Objection]:
     verdict = candidate.get(schema.VERDICT)
     if verdict != "pass":
-        words = candidate.get(schema.WORDS, "the gate has not judged it")
-        sentence = f"The gate's verdict is {verdict or 'unknown'}: {words}".rstrip(".")
+        sentence = f"The gate's verdict is {verdict}. {candidate.get(schema.WORDS, '')}".rstrip(" .")
+        sentence = sentence if verdict else "The gate has not judged this version"
         yield Objection(NOT_PASSED, sentence, "Only a version that passed the gate can be promoted")
     elif schema.VERDICT_DIGEST not in candidate:  # without a digest nobody can say which verdict was read
         yield Objection(NOT_PASSED, "The verdict on this version is incomplete", REGISTER_AGAIN)

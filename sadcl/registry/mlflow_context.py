@@ -109,7 +109,7 @@ def _sentence(error: Exception, uri: str) -> SadclError:
     if "error code 401" in text:
         return SadclError("The registry does not know you", where=shown(uri), fix=FIXES["UNAUTHENTICATED"])
     if "error code 403" in text:
-        return SadclError("The registry does not allow you this", where=shown(uri), fix=FIXES["PERMISSION_DENIED"])
+        return SadclError("Your account may not do this", where=shown(uri), fix=FIXES["PERMISSION_DENIED"])
     if "out-of-date database schema" in text:
         return SadclError(
             "The registry was written by another version of MLflow",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Check = Callable[["MlflowClient", "ModelVersion", "ModelVersion | None"], None]
 """Called with client, candidate and champion before a promotion; raises to refuse it."""
-SHOW_CHALLENGER = "`sadcl status` shows the challenger"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A rejected version, which challenges no longer.
+    """A rejected version, which does not challenge.
 
     Attributes:
         name: of the registered model.
@@ -105,7 +104,8 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
     """Make the previous champion the champion again; the present one becomes the previous.
 
     Raises:
-        SadclError: there is no reason, no champion, or none before it. Nothing was changed.
+        SadclError: there is no reason, no champion, none before it, or that one was rejected since. Nothing was
+            changed.
     """
     require_reason(reason)
     name = _name(root)
@@ -116,6 +116,7 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
         previous = lookup.version_with_alias(client, production, schema.PREVIOUS)
         if champion is None or previous is None or previous.version == champion.version:
             raise SadclError("There is no previous champion to go back to", where=production)
+        _require_not_rejected(client, name, previous, champion)
         _verify_files(client, previous)
         # no copy: the previous champion is a version of the production model already
         _set_champion(client, previous, champion, {"action": schema.ROLLBACK}, reason, root)
@@ -124,16 +125,16 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
 
 
 def reject(version: str | int, reason: str, *, verdict_digest: str | None = None, root: Path = Path(".")) -> Rejection:
-    """Reject a challenger; only a new verdict makes it challenge again.
+    """Reject a registered version, whatever its verdict; only a new verdict lets it challenge again.
 
     Args:
-        version: number of the registered version, which challenges.
+        version: number of the registered version.
         reason: for the audit log.
         verdict_digest: digest of the verdict that the reviewer read; None stands for the present one.
         root: the project's folder.
 
     Raises:
-        SadclError: a promotion rule objects, the version does not challenge, or there is no reason. Nothing was
+        SadclError: it is the champion or rejected already, its verdict has changed, or there is no reason. Nothing was
             changed.
     """
     require_reason(reason)
@@ -143,8 +144,6 @@ def reject(version: str | int, reason: str, *, verdict_digest: str | None = None
         candidate = lookup.get_version(client, name, version)
         champion = lookup.version_with_alias(client, schema.production(name), schema.CHAMPION)
         require_eligible(candidate, champion, verdict_digest, schema.REJECT)
-        if schema.CHALLENGER not in candidate.aliases:
-            raise SadclError("This version does not challenge", where=lookup.model_uri(candidate), fix=SHOW_CHALLENGER)
         decided = {
             "action": schema.REJECT,
             "model": name,
@@ -203,7 +202,7 @@ def require_eligible(
         candidate: the registered version.
         champion: the version in production; None without one.
         verdict_digest: digest of the verdict that the reviewer read; None stands for the present one.
-        action: ``promote`` or ``reject``.
+        action: ``promote``, ``reject`` or ``rollback``.
 
     Raises:
         SadclError: a promotion rule objects.
@@ -212,6 +211,15 @@ def require_eligible(
     rejection, champion_tags = decision.rejection(candidate), None if champion is None else champion.tags
     for objection in eligibility.objections(candidate.tags, champion_tags, rejection, digest, action):
         raise SadclError(objection.sentence, where=lookup.model_uri(candidate), fix=objection.fix)
+
+
+def _require_not_rejected(
+    client: "MlflowClient", name: str, previous: "ModelVersion", champion: "ModelVersion"
+) -> None:
+    """Raise where the version behind a former champion was rejected since."""
+    for candidate in lookup.list_versions(client, name):
+        if lookup.model_uri(candidate) == previous.source:
+            require_eligible(candidate, champion, None, schema.ROLLBACK)
 
 
 def _promotion(candidate: "ModelVersion") -> dict[str, str | None]:

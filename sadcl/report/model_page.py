@@ -14,6 +14,7 @@ from sadcl.data.shards.reader import Shards
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate.evidence import LOWER_IS_BETTER
+from sadcl.evaluation.gate.legend import legend
 from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.scores import Scores, read_scores
 from sadcl.model.tagger import Tagger
@@ -82,6 +83,7 @@ def render(root: Path, settings: params.Gate) -> str:
         metrics=metrics,
         data=_data(files.read_json(root / layout.VALIDATION)),
         names=NAMES,
+        legend=legend(" ".join(rule["words"] for rule in verdict["rules"])),
         columns=_columns(metrics, verdict, model_scores, champion_scores, settings),
         champion_missing=champion_scores.refused,
         per_class=model_plots.per_class(html.rows(plots / "per_class.csv")),

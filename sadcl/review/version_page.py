@@ -9,6 +9,7 @@ from fastapi import HTTPException
 
 from sadcl import files
 from sadcl.errors import SadclError
+from sadcl.evaluation.gate.legend import legend
 from sadcl.registry import artifacts, decision, eligibility, schema, verified
 from sadcl.registry.criteria import read_acceptance
 from sadcl.review import schemas, tables
@@ -36,13 +37,14 @@ class VersionPage:
     Attributes:
         version: the version.
         champion: the champion to compare with; None without one, and where this version is the champion.
-        is_current_champion, is_challenger: it is the champion, has the alias.
+        is_current_champion: it is the champion.
         judged_now: the gate compared it with the current champion.
         record: what the verifier computed; None where it has not verified this version.
         requires_verification: claims of its author are not shown as figures.
         is_verified: the figures of this page are the verifier's; else they are its author's claims.
         false_claims: claims of its author that differ from what was verified.
         is_comparing: the comparison is being computed in the background.
+        can_reject: it is neither the champion nor rejected, whatever its verdict.
         objections: reasons why it can't be approved now, the most urgent first; empty where it can.
 
     Raises:
@@ -58,10 +60,11 @@ class VersionPage:
         self.is_comparing = False
         self.is_current_champion = snapshot.is_champion(self.version)
         self.champion = None if self.is_current_champion else snapshot.champion
-        self.is_challenger = self.version == snapshot.challenger
         digest, rejection = self.version.tags.get(schema.VERDICT_DIGEST), decision.rejection(self.version.entity)
         champion_tags = None if snapshot.champion is None else snapshot.champion.tags
         self.objections = eligibility.objections(self.version.tags, champion_tags, rejection, digest)
+        refusals = eligibility.objections(self.version.tags, champion_tags, rejection, digest, schema.REJECT)
+        self.can_reject = not refusals
         self.record = verified.read_record(self.version.tags)
         self.requires_verification = context.requires_verification
         self.is_verified = self.record is not None and bool(self.record.files)
@@ -95,6 +98,11 @@ class VersionPage:
     def settings(self) -> dict[str, Any] | str:
         """The version's params.yaml, or why it can't be shown."""
         return value_or_message(lambda: self._context.registry.settings(self._session, self.version))
+
+    @cached_property
+    def rules_legend(self) -> str:
+        """Meaning of the metrics that the rules name."""
+        return "" if isinstance(self.verdict, str) else legend(" ".join(rule.words for rule in self.verdict.rules))
 
     @cached_property
     def metric_rows(self) -> list[tables.MetricRow]:

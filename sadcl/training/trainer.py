@@ -15,7 +15,7 @@ from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import evaluate
 from sadcl.model import tagger
-from sadcl.progress import duration, say, track
+from sadcl.progress import duration, rate, say, track
 from sadcl.training import schedule
 from sadcl.training.ema import EMA
 from sadcl.training.nonfinite import NonFiniteGuard
@@ -181,7 +181,7 @@ class Trainer:
         say(
             f"  epoch {progress.epoch} of {self.settings.epochs}: loss {row['loss']:.4f}, "
             f"select mAP {row['select_mAP_raw']:.2f}, averaged {row['select_mAP_ema']:.2f}, "
-            f"{row['images_per_second']:.0f} images/s, at most {duration(left)} left"
+            f"{rate(row['images_per_second'], 1, 'images')}, at most {duration(left)} left"
         )
 
     def _best_select(self) -> float:

@@ -26,7 +26,7 @@ from tests.registry.conftest import leave
 
 pytestmark = pytest.mark.slow
 
-REFUSED = r"refused|does not allow|does not know you|403|401|PERMISSION_DENIED"
+REFUSED = r"refused|Your account may not|does not know you|403|401|PERMISSION_DENIED"
 ALIAS = "/api/2.0/mlflow/registered-models/alias"
 TAG = "/api/2.0/mlflow/model-versions/set-tag"
 
@@ -99,13 +99,27 @@ def test_a_rejected_model_challenges_no_longer(reigning: Team) -> None:
         assert reject(number, "it tags kites as cats").version == number
         with pytest.raises(SadclError, match=f"rejected by {ROB}: it tags kites as cats"):
             reject(number, "again")
-        with pytest.raises(SadclError, match="does not challenge"):
-            reject("1", "why not")
     assert reigning.holders()["challenger"] is None
     with reigning.acting(RITA), pytest.raises(SadclError, match=f"rejected by {ROB}"):
         promote(number, "I like it")
     last = log.entries()[-1]
     assert (last["action"], last["user"], last["challenger"]) == ("reject", ROB, f"models:/{NAME}/{number}")
+
+
+def test_an_undecided_version_is_rejected_too(reigning: Team) -> None:
+    challenger, reigning.last = reigning.holders()["challenger"], reigning.last + 1
+    leave(reigning.root, reigning.networks(reigning.last), "undecided", mAP=80)
+    with reigning.acting(TOM):
+        number = publish().version
+    with reigning.acting(TOM), pytest.raises(SadclError, match=REFUSED):
+        reject(number, "mine")
+    with reigning.acting(ROB):
+        assert reject(number, "it tags kites as cats").version == number
+        assert verify.read_history().problems == []
+    assert reigning.holders()["challenger"] == challenger
+    reigning.verify(number)
+    with reigning.acting(RITA), pytest.raises(SadclError, match=f"rejected by {ROB}"):
+        promote(number, "the verifier says pass")
 
 
 @pytest.mark.parametrize("account", [TOM, REA, NOBODY])

@@ -47,7 +47,7 @@ def test_a_claim_alone_makes_no_champion(reigning: Team) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"verdict": "fail", "words": "It failed: mAP."}, "verified verdict is fail: It failed: mAP"),
+        ({"verdict": "fail", "words": "It failed: mAP."}, r"verified verdict is fail\. It failed: mAP"),
         ({"verdict": "error", "words": "The model can't be scored."}, "verified verdict is error"),
         ({"criteria": "0" * 64}, "acceptance criteria have changed"),
         ({"champion": "0" * 64}, "champion has changed since this version was verified"),

@@ -38,6 +38,6 @@ def test_clean_removes_files_and_folders_and_keeps_the_rest(folder: Path) -> Non
     files.write_text(layout.REVIEW_CACHE / "values/a.json", "{}")
     files.write_text(layout.VERIFIED_SCORES / "a.parquet", "12345")
     files.write_text(layout.LAST_RUNS / "train.json", "{}")
-    assert "Removed 0.0 MB" in cleanup.clean(cleanup.removable())
+    assert "Removed 12 bytes of caches" in cleanup.clean(cleanup.removable())
     assert not any(cache.exists() for cache in (layout.CACHE, layout.REVIEW_CACHE, layout.VERIFIED_SCORES))
     assert (layout.LAST_RUNS / "train.json").exists()

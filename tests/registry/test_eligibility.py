@@ -26,9 +26,9 @@ REJECTED = "This version was rejected by rob: it tags kites as cats"
 IS_CHAMPION = "This model is the champion already"
 OUTDATED = "The champion has changed since the gate judged this version"
 CONTRADICTORY = "The tag sadcl.weights is not the digest of the weights that were registered"
-FAIL = "The gate's verdict is fail: mAP is too low"
+FAIL = "The gate's verdict is fail. mAP is too low"
 OLD_CODE = "An older sadcl registered this version, with code of its own inside"
-UNKNOWN = "The gate's verdict is unknown: the gate has not judged it"
+UNKNOWN = "The gate has not judged this version"
 INCOMPLETE = "The verdict on this version is incomplete"
 
 
@@ -44,7 +44,7 @@ def without(tags: Mapping[str, str], *names: str) -> dict[str, str]:
         ("promote", FAILED, CHAMPION, {}, "d1", [FAIL]),
         ("promote", {schema.WEIGHTS: NEW}, None, {}, None, [UNKNOWN, OUTDATED]),
         ("promote", without(PASSED, schema.VERDICT_DIGEST), CHAMPION, {}, None, [INCOMPLETE]),
-        ("promote", without(PASSED, schema.VERDICT_DIGEST), CHAMPION, {}, "", [CHANGED, INCOMPLETE]),
+        ("promote", without(PASSED, schema.VERDICT_DIGEST), CHAMPION, {}, "", [INCOMPLETE]),
         ("promote", {**PASSED, schema.VERDICT_DIGEST: ""}, CHAMPION, {}, "", [BEING_JUDGED]),
         ("promote", {**PASSED, schema.VERDICT_DIGEST: ""}, CHAMPION, {}, "d1", [BEING_JUDGED]),
         ("promote", PASSED, CHAMPION, {}, "d0", [CHANGED]),
@@ -86,6 +86,7 @@ def without(tags: Mapping[str, str], *names: str) -> dict[str, str]:
         ("promote", {**PASSED, artifacts.PINS: "[1]"}, CHAMPION, {}, "d1", []),
         ("reject", FAILED, None, {}, "d1", []),
         ("reject", {schema.WEIGHTS: NEW}, None, {}, None, []),
+        ("reject", {schema.WEIGHTS: NEW}, None, {}, "", []),
         ("reject", PASSED, CHAMPION, {}, None, [CHANGED]),
         ("reject", PASSED, CHAMPION, {}, "d0", [CHANGED]),
         ("reject", {**PASSED, schema.VERDICT_DIGEST: ""}, CHAMPION, {}, "", [BEING_JUDGED]),

@@ -11,7 +11,7 @@ from sadcl.project.overview import describe_registry
 from sadcl.registry import artifacts, lookup
 from sadcl.registry.audit import log, verify
 from sadcl.registry.client import connect
-from sadcl.registry.promote import promote, rollback
+from sadcl.registry.promote import promote, reject, rollback
 from sadcl.registry.publish import publish
 from sadcl.registry.status import status
 from sadcl.registry.sync import sync
@@ -92,6 +92,27 @@ def test_what_is_refused_changes_nothing(reign: Path, stages: Stages) -> None:
     assert len(log.entries()) == 1
 
 
+@pytest.mark.parametrize("verdict", ["fail", "undecided", "refused"])
+def test_a_version_is_rejected_whatever_its_verdict(reign: Path, stages: Stages, verdict: str) -> None:
+    before = holders()
+    stages(seed=3, verdict=verdict)
+    publish()
+    assert reject(3, "it tags kites as cats").words.startswith("Version 3 of tiny is rejected.")
+    assert holders() == before
+    assert (log.entries()[-1]["action"], log.entries()[-1]["challenger"]) == ("reject", "models:/tiny/3")
+    assert verify.read_history().problems == []
+    with pytest.raises(SadclError, match="rejected by Ann"):
+        reject(3, "again")
+
+
+def test_a_former_champion_that_was_rejected_does_not_come_back(reign: Path) -> None:
+    promote(2, "better")
+    reject(1, "it tags kites as cats")
+    with pytest.raises(SadclError, match="rejected by Ann"):
+        rollback("worse after all")
+    assert holders()["champion"] == "models:/tiny/2"
+
+
 @pytest.mark.parametrize("verdict", ["fail", "refused"])
 def test_a_model_that_did_not_pass_is_refused(reign: Path, stages: Stages, verdict: str) -> None:
     stages(seed=2, verdict=verdict)
@@ -111,11 +132,14 @@ def test_a_verdict_against_an_earlier_champion_is_refused(reign: Path, stages: S
     assert promote(3, "even better").source == "models:/tiny/3"
 
 
-def test_nothing_is_promoted_before_anything_is_registered(project: Path) -> None:
+def test_nothing_is_promoted_before_anything_is_registered(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SadclError, match="no version 1"):
         promote(1, "why not", first=True)
-    with pytest.raises(SadclError, match="Nothing is registered yet"):
+    with pytest.raises(SadclError, match=r"Nothing is registered yet \(/"):
         promote(1, "why not", root=project / "data")
+    monkeypatch.chdir(project / "data")
+    with pytest.raises(SadclError, match=rf"\({project}/data\)"):
+        promote(1, "why not")
 
 
 def test_the_first_champion_is_named_as_such(registered: Path) -> None:

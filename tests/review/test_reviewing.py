@@ -62,7 +62,8 @@ def test_decision_needs_a_reason_within_the_limit(rita: Browser, reign: Path) ->
 
 
 def test_failed_version_can_not_be_approved(rita: Browser, reign: Path) -> None:
-    assert "<textarea" not in rita.get("/versions/2").text
+    page = rita.get("/versions/2").text
+    assert ('value="approve"' in page, 'value="reject"' in page) == (False, True)
     fields = {"action": "approve", "reason": "I like it", "verdict": verdict(reign, 2)}
     response = rita.send("/versions/2", "/versions/2", **fields)
     assert response.status_code == 409
@@ -198,6 +199,14 @@ def test_decision_stands_when_synchronisation_fails(
         "The decision stands, but the project&#39;s files could not be synchronised. The disk is full." in response.text
     )
     assert champion(reign) == (THIRD, FIRST)
+
+
+def test_failed_version_can_be_rejected(rita: Browser, reign: Path) -> None:
+    fields = {"action": "reject", "reason": "it misses kites", "verdict": verdict(reign, 2)}
+    response = rita.send("/versions/2", "/versions/2", **fields)
+    assert (response.status_code, "Version 2 of tiny is rejected" in response.text) == (200, True)
+    assert 'value="reject"' not in response.text
+    assert status(reign)["challenger"]["version"] == "3"
 
 
 def test_rejection_removes_the_challenger(rita: Browser, reign: Path) -> None:

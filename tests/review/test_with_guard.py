@@ -77,5 +77,5 @@ def test_the_server_says_no_where_the_page_would_not(reigning: Team, app: Any, c
     session.role = "reviewer"
     before = reigning.holders()
     response = tom.send(f"/versions/{number}", f"/versions/{number}", action="approve", reason="it is mine")
-    assert (response.status_code, "The registry does not allow you this" in response.text) == (409, True)
+    assert (response.status_code, "Your account may not do this" in response.text) == (409, True)
     assert reigning.holders() == before

@@ -46,8 +46,9 @@ def test_a_first_model_passes_and_each_rule_is_said(project, capsys):
     assert verdict["verdict"] == "pass"
     assert verdict["model"] == MODEL
     printed = capsys.readouterr().out
-    assert "pass: mAP 100.00, at worst 100.00, is not below 50.00." in printed
+    assert "pass: mAP 100.00, at worst 100.00, is at least 50.00." in printed
     assert "not applicable: in_use.OF1" in printed
+    assert "OF1: F1 over all labels together; in_use: with the served probabilities and thresholds." in printed
     assert "The model passes" in said
 
 

@@ -43,8 +43,11 @@ def _overall(results: Sequence[str], more_images: Sequence[int | None]) -> tuple
         # the rule that needs most images decides; one that no number of images settles leaves no estimate
         needs = [more for result, more in zip(results, more_images, strict=True) if result == UNDECIDED]
         known = [more for more in needs if more is not None]
-        most = f"needs about {max(known):,} more test images" if len(known) == len(needs) else "more would not help"
-        return UNDECIDED, f"Undecided, {most}: {_rules(counts[UNDECIDED])} {total} within the noise{skipped}."
+        more = (
+            f"about {max(known):,} more test images would" if len(known) == len(needs) else "more test images would not"
+        )
+        within = f"{_rules(counts[UNDECIDED])} {total} {'is' if counts[UNDECIDED] == 1 else 'are'} within the noise"
+        return UNDECIDED, f"The gate can't decide: {within}, and {more} change that{skipped}."
     # rules that are not applicable have shown nothing
     if not counts[PASS]:
         return REFUSED, "The gate refuses to judge: no rule is applicable."

@@ -7,6 +7,7 @@ from sadcl import files, params
 from sadcl.errors import SadclError
 from sadcl.evaluation import scores
 from sadcl.evaluation.gate import champion
+from sadcl.evaluation.gate.legend import legend
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.layout import CHAMPION_SCORES, METRICS, SCORES, VERDICT
 from sadcl.progress import track
@@ -46,8 +47,10 @@ def describe() -> list[str]:
 
 
 def describe_rules(judged: dict[str, Any]) -> list[str]:
-    """Describe the rules of a verdict, one line each."""
-    return [f"  {rule['result']}: {rule['words']}" for rule in judged["rules"]]
+    """Describe the rules of a verdict, one line each, and explain the metrics that they name."""
+    lines = [f"  {rule['result']}: {rule['words']}" for rule in judged["rules"]]
+    meaning = legend("\n".join(lines))
+    return [*lines, f"  ({meaning})"] if meaning else lines
 
 
 def recheck() -> str:

@@ -85,14 +85,14 @@ def test_each_rule_on_both_sides_of_its_limit(
 @pytest.mark.parametrize(
     ("rule", "value", "words"),
     [
-        (absolute(80.0, by="value"), 84.1, "mAP 84.10 is not below 80.00."),
+        (absolute(80.0, by="value"), 84.1, "mAP 84.10 is at least 80.00."),
         (absolute(80.0, by="value"), 70.0, "mAP 70.00 is below 80.00."),
-        (absolute(80.0, 1.0, by="value"), 79.2, "mAP 79.20 is not below 79.00 (80.00 - 1.00)."),
+        (absolute(80.0, 1.0, by="value"), 79.2, "mAP 79.20 is at least 79.00 (80.00 - 1.00)."),
         (absolute(at_most=80.0, margin=1.0, by="value"), 82.0, "mAP 82.00 is above 81.00 (80.00 + 1.00)."),
-        (relative(1.0, by="value"), 83.5, "mAP 83.50 less the champion's 84.00: -0.50 is not below -1.00."),
+        (relative(1.0, by="value"), 83.5, "mAP 83.50 less the champion's 84.00: -0.50 is at least -1.00."),
         (relative(by="value"), 83.5, "mAP 83.50 less the champion's 84.00: -0.50 is below +0.00."),
         (absolute(80.0, by="value"), 79.9996, "mAP 79.9996 is below 80.0000."),
-        (absolute(80.0), 84.1, "mAP 84.10, at worst 82.15, is not below 80.00."),
+        (absolute(80.0), 84.1, "mAP 84.10, at worst 82.15, is at least 80.00."),
         (absolute(80.0), 70.0, "mAP 70.00, at best 71.95, is below 80.00."),
         (
             absolute(80.0, 0.5),
@@ -125,7 +125,10 @@ def test_within_the_noise_the_gate_is_undecided_and_says_how_many_images_would_t
     assert judged["verdict"] == "undecided"
     reach = 80 - judged["rules"][1]["low"]
     assert judged["rules"][1]["more_images"] == pytest.approx(IMAGES * (reach**2 - 1), rel=0.05)
-    assert f"needs about {judged['rules'][1]['more_images']:,} more test images" in judged["words"]
+    assert judged["words"] == (
+        "The gate can't decide: 1 rule of 2 is within the noise, "
+        f"and about {judged['rules'][1]['more_images']:,} more test images would change that."
+    )
     enough = held([absolute(79.0)], {"mAP": 80.0}, spread=1.0 / reach - 1e-6)
     assert enough["verdict"] == "pass"
 
@@ -267,10 +270,10 @@ def priced(ours: int | None, theirs: int | None, champion: Figures, **asked: flo
 @pytest.mark.parametrize(
     ("row", "result", "words"),
     [
-        (priced(1000, None, NO_CHAMPION, at_most=1000), "pass", "The model has 1,000 bytes, which is not above 1,000."),
+        (priced(1000, None, NO_CHAMPION, at_most=1000), "pass", "The model has 1,000 bytes, which is at most 1,000."),
         (priced(1001, None, NO_CHAMPION, at_most=1000), "fail", "The model has 1,001 bytes, which is above 1,000."),
         (priced(1100, 1000, {"mAP": 80.0}, times=1.1), "pass",
-         "The model has 1,100 bytes, which is not above 1,100, 1.1 times the champion's 1,000."),
+         "The model has 1,100 bytes, which is at most 1,100, 1.1 times the champion's 1,000."),
         (priced(1101, 1000, {"mAP": 80.0}, times=1.1), "fail",
          "The model has 1,101 bytes, which is above 1,100, 1.1 times the champion's 1,000."),
         (priced(1, None, NO_CHAMPION, times=2), "not applicable", "there is no champion yet"),

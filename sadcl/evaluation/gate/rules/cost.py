@@ -39,5 +39,5 @@ def cost(rule: params.Cost, evidence: Evidence) -> RuleResult:
 def _compare(rule: params.Cost, value: int, limit: float, bound: str) -> RuleResult:
     # a count has no sampling noise: no interval, and never undecided
     holds = value <= limit
-    words = f"The model has {value:,} {rule.of}, which is {'not ' if holds else ''}above {bound}."
+    words = f"The model has {value:,} {rule.of}, which is {'at most' if holds else 'above'} {bound}."
     return RuleResult(PASS if holds else FAIL, words, value, limit)
