@@ -23,20 +23,23 @@ def sentence(entry: Entry) -> str:
         action += f" as {entry.get('model')} version {entry['to']}" if entry.get("to") else ""
         return f"{entry.get('time')}  {entry.get('user')}: {action}: {entry.get('reason')}"
     subject = " ".join(str(entry[key]) for key in SUBJECT_FIELDS if entry.get(key))
-    details = [f"{key} {_short(value)}" for key, value in entry.items() if key not in {*SUBJECT_FIELDS, *OMITTED}]
+    known = {key: value for key, value in entry.items() if value and key not in {*SUBJECT_FIELDS, *OMITTED}}
+    details = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in known.items()]
     step = [f"from {_short(entry['from'])} to {_short(entry['to'])}"] if {"from", "to"} <= entry.keys() else []
-    parts = [part for part in (subject, *details, *step) if part]
-    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}: {', '.join(parts)}"
+    parts = ", ".join([*([subject] if subject else []), *details, *step])
+    return f"{entry.get('time')}  {entry.get('who')}: {entry.get('what')}{f': {parts}' if parts else ''}"
 
 
 def _short(value: Any) -> str:
-    """Short form of a value: the beginning of a digest, words of a decision or record, 60 characters of a text."""
-    if value is None:
-        return "nothing"
-    text = str(value)
+    """Short form of a value: the beginning of a digest, words of a decision or record, 60 characters of a text.
+
+    A text with commas stands in quotation marks, since commas separate the parts of a sentence.
+    """
+    text = "" if value is None else str(value)
     if files.is_digest(text):
         return text[:12]
     with suppress(ValueError, KeyError, TypeError, RecursionError):
         value = json.loads(text)
         text = str(value.get("reason") or value["words"]) if isinstance(value, dict) else text
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    short = text if len(text) <= 60 else f"{text[:57]}..."
+    return f'"{short}"' if "," in short else short or "nothing"
