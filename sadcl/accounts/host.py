@@ -209,7 +209,8 @@ def _create_account(accounts: "AuthServiceClient", login: PersonalClient, role: 
     """
     from mlflow.exceptions import MlflowException
 
-    name, delete = login.name, "Delete that account in MLflow's pages, and give the person another name"
+    name = login.name
+    delete = f"Run `sadcl user delete {name}`, give the person another name, and start again"
     number = next(entity.id for entity in accounts.list_roles(WORKSPACE) if entity.name == role)
     try:
         roles = accounts.list_user_roles(name)
@@ -221,7 +222,7 @@ def _create_account(accounts: "AuthServiceClient", login: PersonalClient, role: 
         raise SadclError(
             f"The account {name} was not created by `sadcl up`, which needs this name for itself: its password is not "
             f"the one in {ADMINISTRATOR}",
-            fix=f"{delete}. Where it is the server's own account, set its password to the one in that file",
+            fix=delete,
         )
     if number in {entity.id for entity in roles}:
         return

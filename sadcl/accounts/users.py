@@ -68,6 +68,21 @@ def add_account(name: str, role: str, password: str, root: Path = Path(".")) -> 
     return Account(name, role)
 
 
+def delete_account(name: str, root: Path = Path(".")) -> None:
+    """Delete an account, as the administrator; the ledger keeps what it did.
+
+    Raises:
+        SadclError: there is no such account, it is the administrator's, the server can't be reached, or it refuses.
+    """
+    account = next((account for account in list_accounts(root) if account.name == name), None)
+    if account is None:
+        raise SadclError(f"There is no account {name}", fix="`sadcl user list` shows all accounts")
+    if account.role == ADMINISTRATOR:
+        raise SadclError(f"The account {name} is the administrator's", fix="Delete it in MLflow's pages")
+    with _administering(root) as accounts:
+        accounts.delete_user(name)
+
+
 def list_accounts(root: Path = Path(".")) -> list[Account]:
     """All accounts, by name.
 

@@ -56,6 +56,21 @@ def user_add(
     hint("Export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to use this account.")
 
 
+@user.command("delete")
+def user_delete(name: Annotated[str, typer.Argument(help="Login name.", metavar="NAME")]) -> None:
+    """Delete an account; on the server's host also while the servers are down."""
+    from contextlib import ExitStack
+
+    from sadcl import services
+    from sadcl.accounts import users
+
+    with ExitStack() as stack:
+        if services.is_down():
+            stack.enter_context(services.registry_alone())
+        users.delete_account(name)
+    say(f"Deleted the account {name}.")
+
+
 @user.command("list")
 def user_list() -> None:
     """List all accounts and their roles."""

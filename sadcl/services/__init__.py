@@ -2,6 +2,6 @@
 
 from sadcl.services.dashboards import show
 from sadcl.services.supervisor import HOST, free_port
-from sadcl.services.up import down, up
+from sadcl.services.up import down, is_down, registry_alone, up
 
-__all__ = ["HOST", "down", "free_port", "show", "up"]
+__all__ = ["HOST", "down", "free_port", "is_down", "registry_alone", "show", "up"]

@@ -13,7 +13,7 @@ from sadcl import extras, files, layout, params, processes
 from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import say
-from sadcl.registry import client
+from sadcl.registry import client, mlflow_context
 from sadcl.registry.audit import hash_chain, signatures
 from sadcl.services.dashboards import end_on_signals, ignore_signals, optuna_command, prefect_command, prefect_settings
 from sadcl.services.group import (
@@ -28,7 +28,7 @@ from sadcl.services.group import (
     ServerGroup,
     owner,
 )
-from sadcl.services.supervisor import HOST, end, is_taken
+from sadcl.services.supervisor import HOST, end, free_port, is_taken
 
 LOCK = layout.TEAM / "lock"
 PORT = 5000
@@ -62,6 +62,31 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
             say("Stopping")
         finally:
             ignore_signals()
+            _end_servers(root)
+
+
+def is_down(root: Path = Path(".")) -> bool:
+    """Whether this host has a team's registry which does not run, and the environment names no other."""
+    address = client.registry_address(root)
+    own = client.database_file(root) is not None or address.startswith(f"http://{HOST}:")
+    return own and host.administrator(root) is not None and host.running(root) is None
+
+
+@contextmanager
+def registry_alone(root: Path = Path(".")) -> Iterator[None]:
+    """Run the team's registry without the other servers, for a change of accounts while `sadcl up` does not run.
+
+    Raises:
+        SadclError: the servers are starting, or the registry does not start.
+    """
+    with _single_instance(root):
+        group = ServerGroup(root, free_port() if is_taken(PORT) else PORT)
+        try:
+            _start_registry(group)
+            group.wait_for(REGISTRY)
+            with mlflow_context.pointed_at(group.address(REGISTRY)):  # the environment may name the server that is down
+                yield
+        finally:
             _end_servers(root)
 
 
@@ -113,8 +138,7 @@ def _start(group: ServerGroup) -> None:
     from sadcl.services.http_protocol import PROTOCOL  # uvicorn, which the dashboards of one person do without
 
     is_first_start = host.administrator(group.root) is None
-    command, variables = host.server(group.port, group.root)
-    group.start(REGISTRY, command, variables | PROTOCOL)
+    _start_registry(group)
     prefect, login = prefect_settings(), host.prefect_login(group.root)
     # without the origin, pages of other servers on this host could read Prefect's API
     settings = {
@@ -142,6 +166,13 @@ def _start(group: ServerGroup) -> None:
     group.start(REVIEW_PAGE, _review_command(group.port + PORT_OFFSETS[REVIEW_PAGE]), review)
     group.wait_for(REVIEW_PAGE)
     _print_next_steps(group.root, addresses, is_first_start)
+
+
+def _start_registry(group: ServerGroup) -> None:
+    from sadcl.services.http_protocol import PROTOCOL
+
+    command, variables = host.server(group.port, group.root)
+    group.start(REGISTRY, command, variables | PROTOCOL)
 
 
 def _review_command(port: int) -> list[str]:

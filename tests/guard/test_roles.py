@@ -378,6 +378,18 @@ def test_the_ledger_tells_who_when_and_what(reigning: Team) -> None:
     )
 
 
+def test_a_deleted_account_logs_in_no_longer(crew: Team) -> None:
+    users.add_account("ann", "reviewer", "x" * 12, crew.home)
+    with crew.acting(TOM), pytest.raises(SadclError, match=REFUSED):
+        users.delete_account("ann")
+    users.delete_account("ann", crew.home)
+    assert users.check_login("ann", "x" * 12) is None
+    assert [line["who"] for line in crew.ledger() if line["what"] == "account deleted"][-1:] == [ADMIN]
+    for name, words in (("ann", "no account ann"), (ADMIN, "is the administrator's")):
+        with pytest.raises(SadclError, match=words):
+            users.delete_account(name, crew.home)
+
+
 def test_an_account_that_up_did_not_create_gets_no_role(crew: Team) -> None:
     """Without a role, as another person's account has it who came before the verifier."""
     from mlflow.server.auth.client import AuthServiceClient

@@ -9,21 +9,28 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from mlflow import MlflowClient
 
 from sadcl import files, pipeline
 from sadcl.errors import SadclError
+from sadcl.registry import criteria
+from sadcl.registry.audit import log, verify
+from sadcl.registry.client import ADDRESS, logged_in_as
 from sadcl.services import HOST, down, free_port
+from tests.guard.conftest import CRITERIA
 from tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
+NAME, PASSWORD = "sadcl-scenes", "long enough for all"
 SADCL = [sys.executable, "-m", "sadcl"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -139,15 +146,52 @@ def test_the_registry_comes_back_as_the_page_says(project: Path) -> None:
     copy, back = (page.partition(f"<!-- {name} -->\n```\n")[2].partition("```")[0] for name in ("a copy", "back"))
     process = up(project, four_ports())
     try:
-        added = run(project, "user", "add", "ben", "--role", "trainer", SADCL_USER_PASSWORD="long enough for all")
+        added = run(project, "user", "add", "ruth", "--role", "reviewer", SADCL_USER_PASSWORD=PASSWORD)
         assert added[0] == 0, added[1]
+        with registry(project) as client:
+            criteria.accept(client, NAME, CRITERIA, "ruth", "the rules of the team", log.now())
         shell(project, copy)
         assert process.wait(30) == 143
         shutil.rmtree(project / ".sadcl/team")
         shell(project, back)
         process.communicate()
         process = up(project, four_ports())
-        assert "ben" in run(project, "user", "list")[1]
+        with registry(project) as client:
+            accepted = criteria.accepted(client, NAME)
+            assert accepted is not None
+            assert (accepted.user, accepted.criteria) == ("ruth", CRITERIA)
+            assert verify.read_history(project).problems == []
+    finally:
+        process.kill()
+        run(project, "down")
+        process.communicate()
+
+
+@contextmanager
+def registry(project: Path) -> Iterator[MlflowClient]:
+    """The registry's client, logged in as the reviewer."""
+    address = read_state(project)["registry"]
+    with pytest.MonkeyPatch.context() as patch, logged_in_as("ruth", PASSWORD):
+        patch.setenv(ADDRESS, address)
+        yield MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def test_servers_do_not_start_with_an_account_that_they_did_not_create(project: Path) -> None:
+    process = up(project, four_ports())
+    assert run(project, "down")[0] == 0
+    process.communicate()
+    passwords = project / ".sadcl/team/administrator.json"
+    # as if a person had this account since before the verifier existed: its password is not the host's
+    files.write_json(passwords, {**json.loads(passwords.read_text()), "verifier": "another password"})
+    status, output = run(project, "up", "--port", str(four_ports()))
+    assert (status, "The account verifier was not created by `sadcl up`" in output) == (2, True), output
+    [delete] = re.findall("`sadcl (user delete verifier)`", output)
+    assert run(project, "down") == (0, "No servers are running\n")
+    status, output = run(project, *delete.split())
+    assert (status, "Deleted the account verifier." in output) == (0, True), output
+    process = up(project, four_ports())
+    try:
+        assert "verifier" in run(project, "user", "list")[1]
     finally:
         process.kill()
         run(project, "down")

@@ -35,11 +35,13 @@ def _short(value: Any) -> str:
 
     A text with commas stands in quotation marks, since commas separate the parts of a sentence.
     """
-    text = "" if value is None else str(value)
+    if value is None:
+        return "nothing"
+    text = str(value)
     if files.is_digest(text):
         return text[:12]
     with suppress(ValueError, KeyError, TypeError, RecursionError):
         value = json.loads(text)
         text = str(value.get("reason") or value["words"]) if isinstance(value, dict) else text
     short = text if len(text) <= 60 else f"{text[:57]}..."
-    return f'"{short}"' if "," in short else short or "nothing"
+    return f'"{short}"' if "," in short else short or "an empty text"

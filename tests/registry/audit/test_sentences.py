@@ -15,9 +15,9 @@ RUN = {"what": "run's figures set", "run": "r1"}
     ("entry", "text"),
     [
         ({"what": "root key introduced", "public_key": "x"}, "root key introduced"),
-        ({**TAG, "from": None, "to": ""}, "tag set: tiny 1, key sadcl.verdict.digest, from nothing to nothing"),
+        ({**TAG, "from": None, "to": ""}, "tag set: tiny 1, key sadcl.verdict.digest, from nothing to an empty text"),
         ({**TAG, "from": "", "to": "a" * 64},
-         "tag set: tiny 1, key sadcl.verdict.digest, from nothing to aaaaaaaaaaaa"),
+         "tag set: tiny 1, key sadcl.verdict.digest, from an empty text to aaaaaaaaaaaa"),
         ({**RUN, "metrics": "", "params": "lr", "tags": None}, "run's figures set: run r1, params lr"),
         ({**RUN, "metrics": "loss, mAP"}, "run's figures set: run r1, metrics \"loss, mAP\""),
         ({"what": "right given to a role", "role_id": "2"}, "right given to a role: role id 2"),
