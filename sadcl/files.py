@@ -32,16 +32,16 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path; the file there replaces ``path`` when the block ends without an error.
 
     Raises:
-        SadclError: the disk is full, or a size limit is reached; no file is left behind.
+        SadclError: the path is refused, the disk is full, or a size limit is reached; no file is left behind.
     """
     target = Path(path)
     with translate_disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary_path(target)
         try:
             yield temporary
             _flush(temporary)
-            os.replace(temporary, target)
+            with _refusals(target):
+                os.replace(temporary, target)
             _flush(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
@@ -52,11 +52,10 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary directory; it replaces ``path`` when the block ends without an error.
 
     Raises:
-        SadclError: the disk is full, or a size limit is reached; no directory is left behind.
+        SadclError: the path is refused, the disk is full, or a size limit is reached; no directory is left behind.
     """
     target = Path(path)
     with translate_disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary_path(target)
         temporary.mkdir()
         try:
@@ -268,10 +267,28 @@ def lock(path: str | Path, doing: str) -> Iterator[None]:
 
 
 def _temporary_path(target: Path) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+    """Choose a free name in the target's folder, which is created."""
+    # in bytes: file systems count them, and a letter has up to four
+    start = os.fsencode(target.name)[:100].decode(errors="ignore")
+    with _refusals(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{start}.", suffix=".part", dir=target.parent)
     os.close(handle)
     os.unlink(name)
     return Path(name)
+
+
+@contextmanager
+def _refusals(target: Path) -> Iterator[None]:
+    """Convert the refusal of a path: no permission, a file in place of a folder or the reverse, a name too long."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        raise SadclError(
+            f"The file can't be written: {error.strerror}", where=target, fix="Choose another path, or correct this one"
+        ) from error
 
 
 def _flush(path: Path) -> None:

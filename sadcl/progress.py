@@ -9,6 +9,7 @@ T = TypeVar("T")
 
 QUIET_SECONDS = 3.0
 LOG_SECONDS = 10.0
+JOINERS = "\u200c\u200d"
 
 
 def say(line: str) -> None:
@@ -80,5 +81,8 @@ def _lines(items: Iterable[T], description: str, count: int | None, unit: str, e
 
 
 def printable(text: str) -> str:
-    """Escape characters of somebody else's text that could move a terminal's cursor or reverse a line."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    """Escape characters of somebody else's text that could move a terminal's cursor or reverse a line.
+
+    Joiners stay: letters of some scripts, and pictographs, are written with them.
+    """
+    return "".join(letter if letter.isprintable() or letter in JOINERS else ascii(letter)[1:-1] for letter in text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sadcl import files, layout, params, processes
+from sadcl import databases, files, layout, params, processes
 from sadcl.errors import SadclError
 
 if TYPE_CHECKING:
@@ -28,8 +28,13 @@ PROCESS, ERROR = "process", "error"
 
 
 def address(root: Path = Path()) -> str:
-    """Address of the storage: sqlite in the project, or ``SADCL_OPTUNA_STORAGE``."""
-    return os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
+    """Address of the storage: sqlite in the project, or ``SADCL_OPTUNA_STORAGE``.
+
+    Raises:
+        SadclError: it is a database in memory, which would forget the trials.
+    """
+    where = os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
+    return databases.require_lasting(where, "trials", STORAGE_VARIABLE)
 
 
 def open_study(name: str, settings: params.Params, root: Path = Path(), worker: int = 0) -> "optuna.Study":
@@ -46,7 +51,8 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # our lines say why a trial failed; Optuna's would precede them with a traceback
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     with silence_warnings():
         storage = open_storage(root)
         study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")

@@ -87,7 +87,4 @@ def _export(path: Path, root: Path) -> None:
             text = identity.get(identity.BUNDLE, root)
         except identity.NoAccountsError:
             raise unsigned from None
-    try:
-        files.write_text(path, text)
-    except OSError as error:
-        raise SadclError(f"The file can't be written: {error.strerror}", where=path) from None
+    files.write_text(path, text)
