@@ -286,8 +286,10 @@ def _refusals(target: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise
+        in_place = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is in the place of its folder" if in_place else error.strerror
         raise SadclError(
-            f"The file can't be written: {error.strerror}", where=target, fix="Choose another path, or correct this one"
+            f"The file can't be written: {reason}", where=target, fix="Choose another path, or correct this one"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Attention maps of labels over their photo."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ def draw(tagger: Tagger, photo: Path, labels: Sequence[str], out: Path) -> str:
     format = FORMATS.get(out.suffix.lower())
     if format is None:
         raise SadclError("The drawing can't have this format", where=out, fix=f"Choose one of {', '.join(FORMATS)}")
-    if out.exists() and photo.exists() and out.samefile(photo):
+    if os.path.exists(out) and os.path.exists(photo) and os.path.samefile(out, photo):
         raise SadclError("The drawing would replace the photo", where=out, fix="Choose another --out")
     _require_known_labels(tagger, labels)
     scores = tagger.scores([photo])[0]
@@ -155,7 +156,7 @@ def _map_paths(photos: Sequence[Path], labels: Sequence[Sequence[str]], folder: 
 
     def is_taken(place: int, name: str) -> bool:
         path = folder / f"{name}.jpg"
-        return path.exists() and not _contains(path, expected[place])
+        return os.path.exists(path) and not _contains(path, expected[place])
 
     wanted_names = [f"{names.portable(prefix)}-{names.portable(label)}" for prefix, label in comments]
     paths = [folder / f"{name}.jpg" for name in names.distinct(wanted_names, is_taken)]

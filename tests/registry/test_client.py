@@ -86,7 +86,8 @@ def test_settings_of_a_database_are_no_part_of_its_file(tmp_path: Path, monkeypa
     ("address", "vanishes"),
     [
         ("sqlite:////dev/shm/ml.db", True), ("sqlite:////run/sadcl/ml.db?timeout=5", True),
-        ("file:///tmp/mlruns", True), ("/tmp/mlruns", True), ("sqlite:////srv/tmp/ml.db", False), ("http://example.org/tmp", False),
+        ("file:///tmp/mlruns", True), ("/tmp/mlruns", True), ("sqlite:////srv/tmp/ml.db", False),
+        ("http://example.org/tmp", False),
         ("sqlite:///ml.db", False), ("", False),
     ],
 )  # fmt: skip

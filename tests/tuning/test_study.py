@@ -103,6 +103,13 @@ def test_a_space_that_names_no_setting_is_refused(root: Path) -> None:
         space.with_values(params.read_settings(root / "params.yaml"), {"train.speed": 1})
 
 
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:"])
+def test_a_storage_that_forgets_is_refused(address: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(storage.STORAGE_VARIABLE, address)
+    with pytest.raises(SadclError, match="forgets all trials"):
+        storage.open_study("a", params.load(path=root / "params.yaml"), root)
+
+
 @pytest.mark.parametrize(
     "address",
     ["sqlite:////proc/none/o.db", "nonsense://ann:secret@x", "no address", "postgresql://ann:secret@127.0.0.1:9/x"],
