@@ -115,6 +115,20 @@ def require_room(folder: Path, needed: int, doing: str) -> None:
         )
 
 
+def require_folder(folder: Path) -> None:
+    """Check before long work that a folder for its results is one, or can be created.
+
+    Raises:
+        SadclError: a file is in its place, or there is no permission.
+    """
+    existing = next(path for path in (folder, *folder.resolve().parents) if os.path.exists(path))
+    with _refusals(folder):
+        if not existing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(existing, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def link(file: Path, target: Path) -> None:
     """Create a hard link to a file, or a copy where the file system has no hard links."""
     with suppress(OSError):  # another disk, or a file system without hard links
@@ -287,7 +301,7 @@ def _refusals(target: Path) -> Iterator[None]:
         if error.errno in _NO_ROOM:
             raise
         in_place = isinstance(error, FileExistsError | NotADirectoryError)
-        reason = "a file is in the place of its folder" if in_place else error.strerror
+        reason = "a file is in the place of a folder" if in_place else error.strerror
         raise SadclError(
             f"The file can't be written: {reason}", where=target, fix="Choose another path, or correct this one"
         ) from error

@@ -26,8 +26,8 @@ def test_error_in_a_write_keeps_the_old_file_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("folder", "Is a directory"), ("file/a", "in the place of its folder"), ("x" * 300, "name too long"),
-        ("file/b/a", "in the place of its folder"),
+        ("folder", "Is a directory"), ("file/a", "in the place of a folder"), ("x" * 300, "name too long"),
+        ("file/b/a", "in the place of a folder"),
     ],
 )  # fmt: skip
 def test_a_path_that_cant_be_written_to_is_a_sentence(tmp_path: Path, name: str, reason: str) -> None:
@@ -37,6 +37,15 @@ def test_a_path_that_cant_be_written_to_is_a_sentence(tmp_path: Path, name: str,
         files.write_text(tmp_path / name, "text")
     assert {path.name for path in tmp_path.iterdir()} == {"folder", "file"}
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_for_results_is_checked_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for name in ("file", "file/new/folder"):
+        with pytest.raises(SadclError, match="in the place of a folder"):
+            files.require_folder(tmp_path / name)
+    files.require_folder(tmp_path / "new/folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_long_name_in_any_script_is_written(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def draw(model: Path, shards: Path, out: Path, classes: int = 10, labels: Sequen
     """
     if out.suffix.lower() != ".png":
         raise SadclError("The drawing must be a PNG", where=out, fix="Choose a name that ends in .png")
+    files.require_folder(out.parent)
     file = model / "weights.safetensors" if model.is_dir() else model
     head, split = checkpoint.read_head(file), Shards(shards)
     if tuple(head["classes"]) != split.classes:
