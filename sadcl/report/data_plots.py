@@ -133,7 +133,7 @@ def _bars(names: Sequence[str], not_test: np.ndarray, test: np.ndarray, room: in
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.legend(
-            [bars, *marks], ["train and select", "test"], loc="lower left", bbox_to_anchor=(0, 1), ncols=2,
+            [bars, *marks], ["train and select", "test"], loc="lower right", bbox_to_anchor=(1, 1), ncols=2,
             handlelength=1.2,
         )  # fmt: skip
         return svg(figure, "Share of photos with each class")

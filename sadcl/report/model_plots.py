@@ -159,8 +159,8 @@ def _bars(rows: Rows, capacity: int) -> str:
         axes.legend(
             [bars, *sarl_marks],
             ["SADCL", "SARL alone"],
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
             ncols=2,
             handlelength=1.2,
         )
