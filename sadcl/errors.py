@@ -1,5 +1,6 @@
 """The exception of all user errors: what happened, where, and what to do about it."""
 
+import re
 from pathlib import Path
 
 
@@ -23,4 +24,6 @@ class SadclError(Exception):
         location = f" ({self.where})" if self.where is not None else ""
         advice = f" {self.fix}." if self.fix else ""
         message = f"{self.what}{location}.{advice}"
-        return message.encode("utf-8", "backslashreplace").decode()  # a terminal can't print lone surrogates
+        # libraries' reasons may have several lines
+        line = re.sub(r"\s*[\r\n]\s*", " ", message)
+        return line.encode("utf-8", "backslashreplace").decode()  # a terminal can't print lone surrogates

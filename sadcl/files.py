@@ -32,16 +32,16 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path; the file there replaces ``path`` when the block ends without an error.
 
     Raises:
-        SadclError: the disk is full, or a size limit is reached; no file is left behind.
+        SadclError: the path is refused, the disk is full, or a size limit is reached; no file is left behind.
     """
     target = Path(path)
     with translate_disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary_path(target)
         try:
             yield temporary
             _flush(temporary)
-            os.replace(temporary, target)
+            with _refusals(target):
+                os.replace(temporary, target)
             _flush(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
@@ -52,11 +52,10 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary directory; it replaces ``path`` when the block ends without an error.
 
     Raises:
-        SadclError: the disk is full, or a size limit is reached; no directory is left behind.
+        SadclError: the path is refused, the disk is full, or a size limit is reached; no directory is left behind.
     """
     target = Path(path)
     with translate_disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary_path(target)
         temporary.mkdir()
         try:
@@ -114,6 +113,20 @@ def require_room(folder: Path, needed: int, doing: str) -> None:
             where=folder,
             fix="Free some space (`sadcl clean`) and run this again",
         )
+
+
+def require_folder(folder: Path) -> None:
+    """Check before long work that a folder for its results is one, or can be created.
+
+    Raises:
+        SadclError: a file is in its place, or there is no permission.
+    """
+    existing = next(path for path in (folder, *folder.resolve().parents) if os.path.exists(path))
+    with _refusals(folder):
+        if not existing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(existing, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def link(file: Path, target: Path) -> None:
@@ -268,10 +281,30 @@ def lock(path: str | Path, doing: str) -> Iterator[None]:
 
 
 def _temporary_path(target: Path) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+    """Choose a free name in the target's folder, which is created."""
+    # in bytes: file systems count them, and a letter has up to four
+    start = os.fsencode(target.name)[:100].decode(errors="ignore")
+    with _refusals(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{start}.", suffix=".part", dir=target.parent)
     os.close(handle)
     os.unlink(name)
     return Path(name)
+
+
+@contextmanager
+def _refusals(target: Path) -> Iterator[None]:
+    """Convert the refusal of a path: no permission, a file in place of a folder or the reverse, a name too long."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        in_place = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is in the place of a folder" if in_place else error.strerror
+        raise SadclError(
+            f"The file can't be written: {reason}", where=target, fix="Choose another path, or correct this one"
+        ) from error
 
 
 def _flush(path: Path) -> None:

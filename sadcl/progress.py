@@ -1,7 +1,10 @@
 """Progress for people: bars in a terminal, a line every ten seconds in a log."""
 
+import io
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
@@ -9,6 +12,22 @@ T = TypeVar("T")
 
 QUIET_SECONDS = 3.0
 LOG_SECONDS = 10.0
+JOINERS = "\u200c\u200d"
+
+
+def prepare_output() -> None:
+    """Set up the output of a command: its lines alone, with letters that the terminal lacks escaped.
+
+    Warnings and log lines of libraries would bury the one sentence that says what to do;
+    ``PYTHONWARNINGS=default`` shows them.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        # where the root logger has a handler, no record goes to stderr as a last resort
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def say(line: str) -> None:
@@ -91,5 +110,8 @@ def _lines(items: Iterable[T], description: str, count: int | None, unit: str, e
 
 
 def printable(text: str) -> str:
-    """Escape characters of somebody else's text that could move a terminal's cursor or reverse a line."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    """Escape characters of somebody else's text that could move a terminal's cursor or reverse a line.
+
+    Joiners stay: letters of some scripts, and pictographs, are written with them.
+    """
+    return "".join(letter if letter.isprintable() or letter in JOINERS else ascii(letter)[1:-1] for letter in text)

@@ -23,6 +23,36 @@ def test_error_in_a_write_keeps_the_old_file_only(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("folder", "Is a directory"), ("file/a", "in the place of a folder"), ("x" * 300, "name too long"),
+        ("file/b/a", "in the place of a folder"),
+    ],
+)  # fmt: skip
+def test_a_path_that_cant_be_written_to_is_a_sentence(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SadclError, match=reason):
+        files.write_text(tmp_path / name, "text")
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "file"}
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_for_results_is_checked_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for name in ("file", "file/new/folder"):
+        with pytest.raises(SadclError, match="in the place of a folder"):
+            files.require_folder(tmp_path / name)
+    files.require_folder(tmp_path / "new/folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_long_name_in_any_script_is_written(tmp_path: Path) -> None:
+    files.write_text(tmp_path / ("猫" * 80), "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["猫" * 80]
+
+
 def test_directory_is_replaced_as_a_whole(tmp_path: Path) -> None:
     for names in (["a", "b"], ["c"]):
         with files.atomic_directory(tmp_path / "folder") as temporary:

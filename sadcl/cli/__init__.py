@@ -12,6 +12,7 @@ import typer
 from sadcl import __version__, extras, processes
 from sadcl.cli import data, model, project, registry, team
 from sadcl.errors import SadclError
+from sadcl.progress import prepare_output
 
 app = typer.Typer(
     help="Multi-label photo tagging: check data, train, evaluate, register and promote models.",
@@ -30,6 +31,7 @@ app.add_typer(team.user, name="user", rich_help_panel=team.PANEL)
 def main() -> None:
     """Entry point: an error that a person can mend, or a missing extra, becomes one sentence and status 2."""
     processes.collect_rarely()
+    prepare_output()
     try:
         app()
     except SadclError as error:

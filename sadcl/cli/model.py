@@ -1,13 +1,14 @@
 """Commands that tune, use, plot and convert a model."""
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from sadcl.layout import IMPORTED, SERVED, SHARDS, TRAIN
-from sadcl.progress import hint, say
+from sadcl.progress import hint, printable, say
 
 PANEL = "Training and use"
 app = typer.Typer()
@@ -45,18 +46,19 @@ def predict(
     ] = None,
 ) -> None:
     """Print the labels of photos and their probabilities."""
+    from sadcl import names
     from sadcl.registry import load
 
     tagger = load.load(model)
-    for photo, labels in zip(photos, tagger.predict(list(photos), threshold), strict=True):
-        if as_json:
-            typer.echo(json.dumps({"photo": str(photo), "labels": [{"label": n, "probability": p} for n, p in labels]}))
-        else:
-            typer.echo(f"{photo}: " + (", ".join(f"{name} {p:.0%}" for name, p in labels) or "no label"))
-        if attention is not None:
-            from sadcl.report import attention_maps
+    predicted = tagger.predict(list(photos), threshold)
+    maps: Iterable[list[Path]] = [[] for _ in photos]
+    if attention is not None:
+        from sadcl.report import attention_maps
 
-            attention_maps.write_maps(tagger, photo, [name for name, _ in labels], attention)
+        found = [[name for name, _ in labels] for labels in predicted]
+        maps = attention_maps.write_maps(tagger, photos, found, attention)
+    for photo, shown, labels, paths in zip(photos, names.distinguish(photos), predicted, maps, strict=True):
+        typer.echo(_as_json(photo, labels, paths) if as_json else _as_line(shown, labels))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -121,3 +123,15 @@ def import_checkpoint(
     for line in released.convert(file, out, settings, released.class_list(classes) if classes else None):
         say(line)
     hint(f"`sadcl predict --model {out} PHOTO` uses it.")
+
+
+def _as_line(photo: str, labels: Sequence[tuple[str, float]]) -> str:
+    # names of files and classes are somebody else's text
+    return f"{printable(photo)}: " + (", ".join(f"{printable(name)} {p:.0%}" for name, p in labels) or "no label")
+
+
+def _as_json(photo: Path, labels: Sequence[tuple[str, float]], maps: Sequence[Path]) -> str:
+    entries: list[dict[str, object]] = [{"label": name, "probability": p} for name, p in labels]
+    for entry, path in zip(entries, maps, strict=False):
+        entry["map"] = str(path)
+    return json.dumps({"photo": str(photo), "labels": entries})

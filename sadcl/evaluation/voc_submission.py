@@ -63,8 +63,9 @@ def write_submission(tagger: Tagger, listed: Path, photos: Path, out: Path, comp
     Raises:
         SadclError: the list or a photo can't be read, the model has other classes, or the folder contains other files.
     """
+    files.require_folder(out)
     others = [path for path in out.glob("*") if not path.match("comp?_cls_test_*.txt")] if out.exists() else []
-    if others or out.is_file():
+    if others:
         raise SadclError(
             "The folder for the submission contains other files", where=out, fix="Name a new or empty folder"
         )

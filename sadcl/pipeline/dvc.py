@@ -185,8 +185,10 @@ def _failure(printed: str, status: int, root: Path) -> SadclError:
     if status < 0:
         return SadclError(f"Signal {-status} ended DVC", where=root, fix="Run it again; finished stages are kept")
     errors = [text.removeprefix("ERROR: ") for text in printed.splitlines() if text.startswith("ERROR: ")]
+    # of a file that it can't parse, DVC prints a drawing below the sentence
+    errors += [text for text in printed.splitlines() if text.endswith((" is invalid.", " validation failed."))]
     last = errors[:1] or [text for text in printed.splitlines() if text.strip()][-1:] or [f"exit status {status}"]
-    return SadclError(f"DVC failed: {last[0].rstrip('.')}", where=root)
+    return SadclError(f"DVC failed: {last[0].strip().rstrip('.')}", where=root)
 
 
 def _stage_failure(stage: str, reason: str, printed: str) -> StageError:

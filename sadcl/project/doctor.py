@@ -1,6 +1,5 @@
 """Diagnosis of a project: packages, settings, source, disk and registry."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from importlib import metadata, util
@@ -94,9 +93,9 @@ def _services() -> Iterator[str]:
 
 
 def _server() -> Iterator[str]:
-    address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if address.startswith("http"):
-        from sadcl.registry.client import check_connection
+    from sadcl.registry import client
 
-        check_connection()
-    yield from ()
+    if client.registry_address().startswith("http"):
+        client.check_connection()
+    if note := client.note_of_place():
+        yield note

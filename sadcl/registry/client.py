@@ -4,11 +4,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sadcl import files, layout, processes
+from sadcl import databases, files, layout, processes
 from sadcl.errors import SadclError
+from sadcl.progress import say
 from sadcl.registry import mlflow_context
 
 if TYPE_CHECKING:
@@ -28,14 +30,18 @@ ALLOWED_HOSTS = {
 
 
 def registry_address(root: Path = Path(".")) -> str:
-    """Address of the registry: ``MLFLOW_TRACKING_URI``, or SQLite in the project."""
-    return os.environ.get(ADDRESS) or f"sqlite:///{(root / layout.MLFLOW_DATABASE).resolve()}"
+    """Address of the registry: ``MLFLOW_TRACKING_URI``, or SQLite in the project.
+
+    Raises:
+        SadclError: it is a database in memory, which would forget the models.
+    """
+    address = os.environ.get(ADDRESS) or f"sqlite:///{(root / layout.MLFLOW_DATABASE).resolve()}"
+    return databases.require_lasting(address, "models", ADDRESS)
 
 
 def database_file(root: Path = Path(".")) -> Path | None:
     """SQLite file of the registry; None where the registry is a server."""
-    uri = registry_address(root)
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
+    return databases.sqlite_file(registry_address(root))
 
 
 def artifact_folder(root: Path = Path(".")) -> Path | None:
@@ -48,6 +54,14 @@ def registry_exists(root: Path = Path(".")) -> bool:
     """Whether the registry exists: before the first registration a project has no SQLite file."""
     file = database_file(root)
     return file is None or file.exists()
+
+
+def note_of_place(root: Path = Path(".")) -> str:
+    """Sentence about a registry that will vanish before its project: it is in a temporary folder; empty elsewhere."""
+    place = databases.local_path(registry_address(root))
+    if place is None or not databases.is_temporary(place) or databases.is_temporary(root):
+        return ""
+    return f"The registry is in a temporary folder, which the system empties ({place}). Check {ADDRESS}."
 
 
 @contextmanager
@@ -64,6 +78,8 @@ def connect(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowC
     _make_folder(root)
     with ExitStack() as stack:
         if changing:
+            if note := note_of_place(root):
+                _note_once(note)
             stack.enter_context(files.lock(root / layout.REGISTRY_LOCK, "changing the registry"))
         stack.enter_context(mlflow_context.silence())
         stack.enter_context(mlflow_context.translate_errors(registry_address(root)))
@@ -132,6 +148,11 @@ def pages_command(port: int, root: Path = Path(".")) -> list[str]:
 def server_command(port: int) -> list[str]:
     """Command that starts MLflow's server on loopback, without its storage options."""
     return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+
+
+@cache
+def _note_once(note: str) -> None:
+    say(f"Note: {note}")
 
 
 def _make_folder(root: Path) -> None:

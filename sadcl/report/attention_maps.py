@@ -1,38 +1,31 @@
 """Attention maps of labels over their photo."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from sadcl import files
+from sadcl import files, names
 from sadcl.data.images import decode
 from sadcl.errors import SadclError
 from sadcl.model.tagger import Tagger
+from sadcl.report import panels
+from sadcl.report.panels import GAP, WIDTH, Panel
 
 SIDE = 480
 """Pixels of the long side of a written map; smaller photos keep their size."""
-WIDTH, GAP, FONT_SIZE = 900, 14, 24
-"""Pixels of a drawing of several maps: width, gap between panels, font size (9 px on a phone of 340 px)."""
 MAX_LABELS, FALLBACK_LABELS = 20, 3
 """Most labels in one drawing, and the number of labels where none is above its threshold."""
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-TEXT_COLOUR, NOTE_COLOUR = "#111111", "#666666"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One image of a drawing, with a name and a probability (or nothing) below it."""
-
-    image: Image.Image
-    name: str
-    probability: str = ""
+MARK = "sadcl attention map"
+"""Start of a map's JPEG comment, which goes on with the photo's SHA-256 and the whole label."""
+MAX_COMMENT = 10_000
+"""Most bytes of it; a JPEG could hold 65,533."""
 
 
 def overlay(photo: Image.Image, attention: npt.NDArray[np.floating]) -> Image.Image:
@@ -55,32 +48,38 @@ def overlay(photo: Image.Image, attention: npt.NDArray[np.floating]) -> Image.Im
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
 
 
-def write_maps(tagger: Tagger, photo: Path, labels: Sequence[str], folder: Path) -> list[Path]:
-    """Write one JPEG for each label, named after photo and label.
+def write_maps(
+    tagger: Tagger, photos: Sequence[Path], labels: Sequence[Sequence[str]], folder: Path
+) -> Iterator[list[Path]]:
+    """Write one JPEG for each label of each photo, named after both.
+
+    A map of an earlier run is replaced by the same photo and label only; any other file of that name stays, and the new
+    one gets a number.
 
     Args:
         tagger: a model whose head has attention.
-        photo: an image file.
-        labels: names of classes.
-        folder: created where it is missing; maps of the same name are replaced.
+        photos: image files; those of one name from several folders are told apart by their folders.
+        labels: names of classes, for each photo.
+        folder: created where it is missing.
 
-    Returns:
-        The files, in the order of the labels.
+    Yields:
+        The files of each photo, in the order of its labels.
 
     Raises:
-        SadclError: the photo can't be read, the model does not know a label, or it has no attention.
+        SadclError: a photo can't be read, the model does not know a label, it has no attention, or the folder can't be
+            written to.
     """
-    _require_known_labels(tagger, labels)
-    if not labels:
-        return []
-    maps = tagger.attention(photo)
-    image = decode.decode(Path(photo).read_bytes(), at_least=SIDE, where=photo)
-    image.thumbnail((SIDE, SIDE))
-    written = [folder / f"{name}.jpg" for name in _file_names(Path(photo).stem, labels)]
-    for path, label in zip(written, labels, strict=True):
-        with files.atomic_write(path) as temporary_path:
-            overlay(image, maps[tagger.classes.index(label)]).save(temporary_path, "JPEG", quality=90)
-    return written
+    _require_known_labels(tagger, [label for wanted in labels for label in wanted])
+    for photo, wanted, paths in zip(photos, labels, _map_paths(photos, labels, folder), strict=True):
+        if wanted:
+            maps, comments = tagger.attention(photo), _comments(photo, wanted)
+            image = decode.decode(photo.read_bytes(), at_least=SIDE, where=photo)
+            image.thumbnail((SIDE, SIDE))
+            for label, path, comment in zip(wanted, paths, comments, strict=True):
+                with files.atomic_write(path) as temporary_path:
+                    drawn = overlay(image, maps[tagger.classes.index(label)])
+                    drawn.save(temporary_path, "JPEG", quality=90, comment=comment)
+        yield paths
 
 
 def draw(tagger: Tagger, photo: Path, labels: Sequence[str], out: Path) -> str:
@@ -97,22 +96,23 @@ def draw(tagger: Tagger, photo: Path, labels: Sequence[str], out: Path) -> str:
 
     Raises:
         SadclError: the photo can't be read, the model does not know a label, it has no attention, or ``out`` has
-            another suffix.
+            another suffix or is the photo.
     """
     format = FORMATS.get(out.suffix.lower())
     if format is None:
         raise SadclError("The drawing can't have this format", where=out, fix=f"Choose one of {', '.join(FORMATS)}")
+    if os.path.exists(out) and os.path.exists(photo) and os.path.samefile(out, photo):
+        raise SadclError("The drawing would replace the photo", where=out, fix="Choose another --out")
     _require_known_labels(tagger, labels)
     scores = tagger.scores([photo])[0]
     chosen, note = _choose_labels(tagger, scores, labels)
     maps = tagger.attention(photo)
-    columns = _columns(1 + len(chosen))
-    image = _resize_to_width(photo, WIDTH // columns - GAP)
+    image = _resize_to_width(photo, WIDTH // panels.columns(1 + len(chosen)) - GAP)
     overlays = [(tagger.classes[j], f"{scores[j]:.0%}", overlay(image, maps[j])) for j in chosen]
-    panels = [Panel(image, "photo"), *(Panel(image, name, probability) for name, probability, image in overlays)]
+    shown = [Panel(image, "photo"), *(Panel(image, name, probability) for name, probability, image in overlays)]
     legend = f"Bright areas: attention of the label ({maps.shape[2]} × {maps.shape[1]} positions, smoothed)."
     with files.atomic_write(out) as temporary_path:
-        _grid(panels, columns, [legend, note]).save(temporary_path, format, quality=90, optimize=True)
+        panels.grid(shown, [legend, note]).save(temporary_path, format, quality=90, optimize=True)
     return " ".join(
         [f"{out}: {', '.join(f'{name} {probability}' for name, probability, _ in overlays)}.", note]
     ).strip()
@@ -136,11 +136,6 @@ def _choose_labels(tagger: Tagger, scores: npt.NDArray[np.floating], labels: Seq
     return chosen[:MAX_LABELS], note
 
 
-def _columns(panels: int) -> int:
-    """At most four columns; three where they fill the last row better."""
-    return min(panels, 3 if panels in (5, 6, 9) else 4)
-
-
 def _resize_to_width(photo: Path, width: int) -> Image.Image:
     """Scale a photo to a width; a very tall one becomes narrower."""
     image = decode.decode(photo.read_bytes(), at_least=width, where=photo)
@@ -149,41 +144,42 @@ def _resize_to_width(photo: Path, width: int) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC)
 
 
-def _grid(panels: Sequence[Panel], columns: int, notes: Sequence[str]) -> Image.Image:
-    """Panels row by row on white, with names below them and notes at the end."""
-    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", FONT_SIZE)
-    small, line = font.font_variant(size=FONT_SIZE * 3 // 4), FONT_SIZE * 5 // 4
-    cell, row = WIDTH // columns, panels[0].image.height + 2 * line + 2 * GAP
-    lines = [note for note in notes if note]
-    height = GAP + row * ceil(len(panels) / columns) + line * len(lines) + GAP // 2
-    page = Image.new("RGB", (WIDTH, height), "white")
-    canvas = ImageDraw.Draw(page)
-    for i, panel in enumerate(panels):
-        middle, top = cell * (i % columns) + cell // 2, GAP + row * (i // columns)
-        page.paste(panel.image, (middle - panel.image.width // 2, top))
-        below = top + panel.image.height + GAP // 2
-        canvas.text((middle, below), _shorten(panel.name, font, cell - GAP), TEXT_COLOUR, font, anchor="ma")
-        canvas.text((middle, below + line), panel.probability, NOTE_COLOUR, font, anchor="ma")
-    for i, note in enumerate(reversed(lines)):
-        canvas.text((GAP // 2, height - GAP // 2 - line * (i + 1)), note, NOTE_COLOUR, small)
-    return page
+def _map_paths(photos: Sequence[Path], labels: Sequence[Sequence[str]], folder: Path) -> list[list[Path]]:
+    """Path of the map of each photo and label; a photo that is named twice has one set of maps."""
+    prefixes = _prefixes(photos)
+    comments = {
+        (prefix, label): comment
+        for prefix, photo, wanted in zip(prefixes, photos, labels, strict=True)
+        for label, comment in zip(wanted, _comments(photo, wanted), strict=True)
+    }
+    expected = list(comments.values())
+
+    def is_taken(place: int, name: str) -> bool:
+        path = folder / f"{name}.jpg"
+        return os.path.exists(path) and not _contains(path, expected[place])
+
+    wanted_names = [f"{names.portable(prefix)}-{names.portable(label)}" for prefix, label in comments]
+    paths = [folder / f"{name}.jpg" for name in names.distinct(wanted_names, is_taken)]
+    path_of = dict(zip(comments, paths, strict=True))
+    return [[path_of[prefix, label] for label in wanted] for prefix, wanted in zip(prefixes, labels, strict=True)]
 
 
-def _shorten(name: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """A name in one line, cut with an ellipsis where it is too long."""
-    name = " ".join(name.split())
-    if font.getlength(name) <= width:
-        return name
-    cuts = (name[:n] + "…" for n in range(len(name), 0, -1))
-    return next((cut for cut in cuts if font.getlength(cut) <= width), "…")
+def _prefixes(photos: Sequence[Path]) -> list[str]:
+    """Text that tells each photo apart: the shortest end of its path, without suffix unless two differ by it only."""
+    ends = names.distinguish(photos)
+    stems = {end: str(Path(end).with_suffix("")) for end in ends}
+    count = Counter(stems.values())
+    return [stems[end] if count[stems[end]] == 1 else end for end in ends]
 
 
-def _file_names(stem: str, labels: Sequence[str]) -> list[str]:
-    """Portable file names; labels that would share one get numbers."""
-    names: list[str] = []
-    for label in labels:
-        name = stem_and_label = re.sub(r"[^\w.-]+", "_", f"{stem}-{label}")
-        while name.lower() in map(str.lower, names):
-            name = f"{stem_and_label}-{1 + sum(taken.startswith(stem_and_label) for taken in names)}"
-        names.append(name)
-    return names
+def _comments(photo: Path, labels: Sequence[str]) -> list[bytes]:
+    """JPEG comments of a photo's maps."""
+    digest = files.digest(photo) if photo.is_file() else ""
+    return [f"{MARK} {digest} {label}".encode("utf-8", "backslashreplace")[:MAX_COMMENT] for label in labels]
+
+
+def _contains(path: Path, comment: bytes) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return comment in file.read(2 * MAX_COMMENT)

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from sadcl.data.validation.drift import Distribution
-from sadcl.report.model_plots import BLUE, COLUMN, ORANGE, STYLE, WIDTH, short, svg
+from sadcl.names import columns
+from sadcl.report import fonts
+from sadcl.report.model_plots import BLUE, COLUMN, ORANGE, STYLE, WIDTH, svg
 
 MAX_HEATMAP = 30
 """Most classes in the heat map, so that their names stay readable."""
@@ -53,8 +55,8 @@ def co_occurrence(classes: Sequence[str], counts: np.ndarray) -> tuple[str, floa
     ink = np.empty((*shares.shape, 4))  # opacity, not lightness, so that it suits light and dark pages
     ink[..., :3], ink[..., 3] = to_rgb(BLUE), shares / maximum
     with matplotlib.rc_context(STYLE):
-        names = [short(name) for name in classes]
-        side = max(0.4 + 0.1 * max(map(len, names)) + 0.2 * len(names), WIDTH)
+        names = [fonts.short(name) for name in classes]
+        side = max(0.4 + 0.1 * max(map(columns, names)) + 0.2 * len(names), WIDTH)
         figure = Figure(figsize=(side, side))
         axes = figure.subplots()
         axes.imshow(ink, interpolation="nearest")
@@ -102,7 +104,7 @@ def before_and_after(names: Sequence[str], before: np.ndarray, now: np.ndarray, 
         for i in named:
             on_right = before[i] > (maximum**0.5 if relative else maximum / 2)
             axes.annotate(
-                short(names[i]),
+                fonts.short(names[i]),
                 (before[i], now[i]),
                 xytext=(-6 if on_right else 6, 0),
                 textcoords="offset points",
@@ -126,12 +128,12 @@ def _bars(names: Sequence[str], not_test: np.ndarray, test: np.ndarray, room: in
         axes = figure.subplots()
         bars = axes.barh(values, not_test, color=BLUE, height=0.68)
         marks = axes.plot(test, values, "|", color=ORANGE, ms=10, mew=3)
-        axes.set_yticks(values, [short(name) for name in names])
+        axes.set_yticks(values, [fonts.short(name) for name in names])
         axes.set(xlim=(0, maximum * 1.03), ylim=(room - 0.4, -0.6), xlabel="photos with the class, %")
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.legend(
-            [bars, *marks], ["train and select", "test"], loc="lower left", bbox_to_anchor=(0, 1), ncols=2,
+            [bars, *marks], ["train and select", "test"], loc="lower right", bbox_to_anchor=(1, 1), ncols=2,
             handlelength=1.2,
         )  # fmt: skip
         return svg(figure, "Share of photos with each class")

@@ -5,7 +5,6 @@ drawing shows metrics of the features before t-SNE as well.
 """
 
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from PIL import Image
 from sadcl import files
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
+from sadcl.names import columns
 from sadcl.progress import say
-from sadcl.report import features
+from sadcl.report import features, fonts
 from sadcl.report.features import NEIGHBOURS, SEED, Floats, Points, Separation, Space
-from sadcl.report.model_plots import short
 from sadcl.weights import checkpoint
 
 Box = tuple[float, float, float, float]
@@ -39,8 +38,6 @@ ANGLES = np.radians([90, 270, 0, 180, 45, 135, 225, 315])
 MAX_POINTS = 4000
 """Most features in one drawing: more take minutes and overlap."""
 STYLE: Any = {
-    "text.parse_math": False,
-    "font.family": "sans-serif",
     "font.size": 13,
     "figure.constrained_layout.use": True,
 }
@@ -65,6 +62,7 @@ def draw(model: Path, shards: Path, out: Path, classes: int = 10, labels: Sequen
     """
     if out.suffix.lower() != ".png":
         raise SadclError("The drawing must be a PNG", where=out, fix="Choose a name that ends in .png")
+    files.require_folder(out.parent)
     file = model / "weights.safetensors" if model.is_dir() else model
     head, split = checkpoint.read_head(file), Shards(shards)
     if tuple(head["classes"]) != split.classes:
@@ -123,7 +121,7 @@ def _star_positions(space: Space, flat: Floats) -> Floats:
 
 
 def _figure(spaces: Sequence[Space], separations: Sequence[Separation], chosen: Points, summary: str) -> Figure:
-    with matplotlib.rc_context(STYLE):
+    with fonts.style(chosen.names, STYLE):
         figure = Figure(figsize=(3.9 * len(spaces), 5.2), dpi=150)
         panels = figure.subplots(1, len(spaces), squeeze=False)[0]
         for axes, space, measured in zip(panels, spaces, separations, strict=True):
@@ -153,7 +151,7 @@ def _panel(axes: Axes, space: Space, chosen: Points) -> None:
             zorder=2,
         )  # fmt: skip
     distances = (0.08, 0.14, 0.21, 0.28) if len(stars) else (0, 0.08, 0.14)
-    _annotate_names(axes, anchors, [short(name) for name in chosen.names], distances)
+    _annotate_names(axes, anchors, [fonts.short(name) for name in chosen.names], distances)
     axes.set(xticks=[], yticks=[], xlim=(-0.1, 1.1), ylim=(-0.1, 1.1))
 
 
@@ -163,7 +161,7 @@ def _annotate_names(axes: Axes, anchors: Floats, names: Sequence[str], distances
     halo = [withStroke(linewidth=3, foreground="white")]
     arrow = {"arrowstyle": "-", "color": TEXT_COLOUR, "linewidth": 1, "shrinkA": 0, "shrinkB": 4}
     for (x, y), name in zip(anchors, names, strict=True):
-        width, height = 0.01 + 0.0165 * len(name), 0.032
+        width, height = 0.01 + 0.0165 * columns(name), 0.032
         boxes = [(x + (r + width / 2) * np.cos(t), y + r * np.sin(t), width, height) for r in distances for t in ANGLES]
         box = next((box for box in boxes if _is_free(box, occupied)), boxes[0])
         occupied.append(box)
@@ -183,9 +181,7 @@ def _is_free(box: Box, occupied: Sequence[Box]) -> bool:
 def _save(figure: Figure, out: Path) -> None:
     """Save with a palette of 256 colours, which makes the file three times smaller."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
-        # letters that matplotlib's font lacks are drawn as boxes; that is no reason to fail
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+    with fonts.unwarned(), matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="png")
     with files.atomic_write(out) as temporary_path:
         Image.open(buffer).convert("RGB").quantize(256).save(temporary_path, "PNG", optimize=True)

@@ -9,6 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from sadcl.errors import SadclError
+from sadcl.names import columns, shorten
+
+LONGEST = 60
+"""Most columns of a name below a photo; its tooltip has the whole one."""
 
 
 def environment() -> Environment:
@@ -17,6 +21,7 @@ def environment() -> Environment:
         loader=PackageLoader("sadcl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
+    environment.filters["short"] = lambda value: shorten(value, lambda text: columns(text) <= LONGEST)
     environment.filters["count"] = lambda value: f"{value:,}"
     return environment
 

@@ -2,7 +2,6 @@
 
 import io
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
@@ -11,6 +10,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from sadcl.report import fonts
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -21,8 +22,6 @@ WIDTH = 4.5
 """Inches; narrow, so that text stays readable on a phone."""
 COLUMN = 30
 """Most classes in one bar plot; more classes make more plots, side by side where they fit."""
-LONGEST = 26
-"""Most characters of a class's name in a plot."""
 LOSSES = {
     "classification": ("classification loss", BLUE),
     "sample_to_sample": ("sample-to-sample loss", GREEN),
@@ -153,24 +152,19 @@ def _bars(rows: Rows, capacity: int) -> str:
         axes = figure.subplots()
         bars = axes.barh(positions, [_number(row["AP"]) for row in rows], color=BLUE, height=0.68)
         sarl_marks = axes.plot([_number(row["AP_sarl"]) for row in rows], positions, "|", color=ORANGE, ms=10, mew=3)
-        axes.set_yticks(positions, [short(row["class"]) for row in rows])
+        axes.set_yticks(positions, [fonts.short(row["class"]) for row in rows])
         axes.set(xlim=(0, 101), ylim=(capacity - 0.4, -0.6), xlabel="average precision, %")
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.legend(
             [bars, *sarl_marks],
             ["SADCL", "SARL alone"],
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
             ncols=2,
             handlelength=1.2,
         )
         return svg(figure, "Average precision by class")
-
-
-def short(name: str) -> str:
-    """A class name, cut to ``LONGEST`` characters."""
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def _number(text: str | None) -> float:
@@ -181,9 +175,7 @@ def _number(text: str | None) -> float:
 def svg(figure: Figure, title: str) -> str:
     """The figure as an inline element: without file header and date, in the text colour of the page."""
     buffer = io.StringIO()
-    with warnings.catch_warnings():
-        # the browser draws the text, so letters that matplotlib's font lacks don't matter
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+    with fonts.unwarned():  # the browser draws the text, in fonts of its own
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     element = buffer.getvalue()[buffer.getvalue().index("<svg") :]
     view_box = re.search(r'viewBox="([^"]+)"', element)

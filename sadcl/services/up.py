@@ -46,6 +46,7 @@ def up(port: int = PORT, root: Path = Path(".")) -> None:
         SadclError: the servers run already, a port is in use, or a server does not start; then all are stopped.
     """
     extras.require("flask_wtf", "prefect", "optuna_dashboard")
+    client.registry_address(root)  # for its error alone: commands in this shell would use a registry that forgets
     params.load("register", path=root / params.FILE)
     with _single_instance(root):
         _require_free_ports(port)

@@ -4,13 +4,12 @@ import os
 import sys
 import time
 import traceback
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
 from sadcl import extras, files, layout, processes
 from sadcl.errors import SadclError
-from sadcl.progress import duration, say
+from sadcl.progress import duration, prepare_output, say
 
 USER_ERROR = 2
 """Exit status of a stage that stops for an error that its user can fix."""
@@ -25,7 +24,7 @@ def run(name: str, reads: str, main: Callable[[], str]) -> None:
         main: does the work and returns its result, for the last line.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
-    warnings.filterwarnings("ignore")
+    prepare_output()
     processes.end_with_parents()
     started = time.monotonic()
     say(f"{name}: reads {reads}")

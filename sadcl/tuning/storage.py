@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sadcl import files, layout, params, processes
+from sadcl import databases, files, layout, params, processes
 from sadcl.errors import SadclError
 
 if TYPE_CHECKING:
@@ -28,8 +28,13 @@ PROCESS, ERROR = "process", "error"
 
 
 def address(root: Path = Path()) -> str:
-    """Address of the storage: sqlite in the project, or ``SADCL_OPTUNA_STORAGE``."""
-    return os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
+    """Address of the storage: sqlite in the project, or ``SADCL_OPTUNA_STORAGE``.
+
+    Raises:
+        SadclError: it is a database in memory, which would forget the trials.
+    """
+    where = os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
+    return databases.require_lasting(where, "trials", STORAGE_VARIABLE)
 
 
 def open_study(name: str, settings: params.Params, root: Path = Path(), worker: int = 0) -> "optuna.Study":
@@ -46,8 +51,9 @@ def open_study(name: str, settings: params.Params, root: Path = Path(), worker: 
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with silence_warnings():
+    # our lines say why a trial failed; Optuna's would precede them with a traceback
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with silence_warnings(), _errors_of(address(root)):
         storage = open_storage(root)
         study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
         if not study.metric_names:
@@ -68,11 +74,10 @@ def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
         SadclError: the storage can't be reached, or the address is no valid one.
     """
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
 
     where = address(root)
     (root / layout.OPTUNA_DATABASE).parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with _errors_of(where):
         return optuna.storages.RDBStorage(
             where,
             # sqlite has one writer: the others wait for it, by default five seconds
@@ -80,13 +85,6 @@ def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
             heartbeat_interval=HEARTBEAT,
             heartbeat_stale_trial_callback=_retry(),
         )
-    except (SQLAlchemyError, ImportError, ValueError) as error:  # no such server, driver, or address
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise SadclError(
-            f"The storage of studies can't be used: {reason}",
-            where=_without_password(where),
-            fix=f"Start the server, or check {STORAGE_VARIABLE}",
-        ) from None
 
 
 def take_back(study: "optuna.Study") -> None:
@@ -136,6 +134,24 @@ def silence_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _errors_of(where: str) -> Iterator[None]:
+    """Convert the errors of opening a storage."""
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    # no such server, driver or address; a database of another program or version of Optuna
+    except (SQLAlchemyError, OptunaError, ImportError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise SadclError(
+            f"The storage of studies can't be used: {reason}",
+            where=_without_password(where),
+            fix=f"Start the server, or check {STORAGE_VARIABLE}",
+        ) from None
 
 
 def _without_password(where: str) -> str:

@@ -1,5 +1,6 @@
 """Hyperparameter search with Optuna: a named study that resumes, with its trainings, after an interruption."""
 
+import math
 import os
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def search(study: "optuna.Study", settings: params.Params, trials: int, objectiv
         say(f"trial {trial.number}: {space.describe(values)}")
         changed = params.parse(space.with_values(raw, values), where=f"trial {trial.number}")
         with _states(study, trial, root):
-            return objective(changed, lambda epoch, value: _report(trial, epoch, value))
+            return _finite(objective(changed, lambda epoch, value: _report(trial, epoch, _finite(value))))
 
     while storage.counted_trials(study) < trials:
         with storage.silence_warnings():
@@ -194,6 +195,15 @@ def _report(trial: "optuna.Trial", epoch: int, value: float) -> None:
     if trial.should_prune():
         say(f"trial {trial.number}: pruned after epoch {epoch + 1}, below the median")
         raise optuna.TrialPruned
+
+
+def _finite(value: float) -> float:
+    """Check a select mAP: Optuna would count a trial without one as interrupted, and begin it again and again."""
+    if not math.isfinite(value):
+        raise SadclError(
+            "The select mAP is no number", where="select", fix="Label photos of the select split, then run `dvc repro`"
+        )
+    return value
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sadcl import params, processes
 from sadcl.errors import SadclError
+from sadcl.progress import prepare_output
 from sadcl.tuning import storage, study
 
 
@@ -17,6 +18,7 @@ def main(number: int, trials: int) -> None:
 
 
 if __name__ == "__main__":
+    prepare_output()
     try:
         main(int(sys.argv[1]), int(sys.argv[2]))
     except SadclError as error:

@@ -80,6 +80,7 @@ def export_files(model: Tagger, folder: Path) -> list[Path]:
     Raises:
         SadclError: the network can't be exported, the exported one scores differently, or a library is not installed.
     """
+    files.require_folder(folder)
     traced = _trace(model)
     paths = [folder / f"weights{SUFFIX}", folder / "weights.pt2"]
     _write_onnx(traced, paths[0])

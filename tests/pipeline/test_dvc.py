@@ -116,6 +116,12 @@ def test_missing_source_unknown_stage_and_invalid_yaml(fresh: Path) -> None:
         pipeline.stages(fresh)
 
 
+def test_a_damaged_lock_file_is_named(fresh: Path) -> None:
+    (fresh / "dvc.lock").write_text("schema: [")
+    with pytest.raises(SadclError, match=r"dvc\.lock' is invalid"):
+        pipeline.stale(fresh)
+
+
 def test_busy_dvc_is_named(fresh: Path) -> None:
     (fresh / "one.py").write_text(SLOW)
     working = subprocess.Popen(

@@ -20,6 +20,7 @@ from sadcl.registry.client import (
     connect,
     database_file,
     logged_in_as,
+    note_of_place,
     pages_command,
     registry_address,
     registry_exists,
@@ -61,6 +62,42 @@ def test_the_registry_lies_in_the_project_unless_the_environment_moves_it(
     monkeypatch.setenv(ADDRESS, "https://registry.example.org")
     assert (registry_address(), database_file(), artifact_folder()) == ("https://registry.example.org", None, None)
     assert registry_exists()
+
+
+IN_MEMORY = [
+    "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:", "sqlite:///?timeout=5",
+    "sqlite:///file::memory:?cache=shared&uri=true", "sqlite:///file:models?mode=memory&uri=true",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", IN_MEMORY)
+def test_a_registry_that_forgets_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv(ADDRESS, address)
+    with pytest.raises(SadclError, match="forgets all models"), connect():
+        pass
+
+
+def test_settings_of_a_database_are_no_part_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ADDRESS, f"sqlite+pysqlite:///{tmp_path}/ml.db?timeout=60")
+    assert database_file() == tmp_path / "ml.db"
+
+
+@pytest.mark.parametrize(
+    ("address", "vanishes"),
+    [
+        ("sqlite:////dev/shm/ml.db", True), ("sqlite:////run/sadcl/ml.db?timeout=5", True),
+        ("file:///tmp/mlruns", True), ("/tmp/mlruns", True), ("sqlite:////srv/tmp/ml.db", False),
+        ("http://example.org/tmp", False),
+        ("sqlite:///ml.db", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_registry_in_a_temporary_folder_is_noted_where_the_project_lasts(
+    monkeypatch: pytest.MonkeyPatch, address: str, vanishes: bool
+) -> None:
+    monkeypatch.chdir("/")
+    monkeypatch.setenv(ADDRESS, address)
+    assert ("temporary folder" in note_of_place(Path("/srv/project"))) == vanishes
+    assert note_of_place(Path("/tmp/project")) == ""
 
 
 def test_nothing_of_the_process_is_left_changed(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """Attention maps: bright where the label looked, a file each or one drawing of all, names that every disk takes."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from PIL import Image
 from sadcl import SadclError, params
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
-from sadcl.report.attention_maps import SIDE, draw, overlay, write_maps
+from sadcl.report import attention_maps
+from sadcl.report.attention_maps import SIDE, draw, overlay
 
 Load = Callable[..., Tagger]
 
@@ -46,6 +47,10 @@ def test_the_picture_keeps_the_photos_size(size: tuple[int, int], mode: str) -> 
     assert (drawn.size, drawn.mode) == (size, "RGB")
 
 
+def write_maps(tagger: Tagger, photo: Path, labels: Sequence[str], folder: Path) -> list[Path]:
+    return next(attention_maps.write_maps(tagger, [photo], [labels], folder))
+
+
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "my photo.jpg"
@@ -71,6 +76,81 @@ def test_labels_never_leave_the_folder_nor_share_a_file(load: Load, photo: Path,
     written = write_maps(load(*odd), photo, odd, tmp_path / "maps")
     assert len({path.name.lower() for path in written}) == len(odd)
     assert sorted((tmp_path / "maps").iterdir()) == sorted(written)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def noise(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.effect_noise((60, 40), 40).convert("RGB").save(path)
+    return path
+
+
+def write_all(tagger: Tagger, photos: list[Path], label: str, folder: Path) -> list[str]:
+    written = list(attention_maps.write_maps(tagger, photos, [[label]] * len(photos), folder))
+    return [path.name for (path,) in written]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["a/1.jpg", "b/1.jpg"], ["a_1-cat.jpg", "b_1-cat.jpg"]),
+        (["x/a/1.jpg", "y/a/1.jpg", "a/2.jpg"], ["x_a_1-cat.jpg", "y_a_1-cat.jpg", "2-cat.jpg"]),
+        (["a/1.jpg", "a/1.png"], ["1.jpg-cat.jpg", "1.png-cat.jpg"]),
+        (["a/1.jpg", "b/1.jpg", "a_1.jpg"], ["a_1-cat.jpg", "b_1-cat.jpg", "a_1-cat-2.jpg"]),
+        (["a/1.jpg", "a/1.jpg"], ["1-cat.jpg", "1-cat.jpg"]),
+        (["IMG.jpg", "img.JPG"], ["IMG-cat.jpg", "img-cat-2.jpg"]),
+    ],
+)
+def test_photos_of_one_name_have_maps_of_their_own(
+    load: Load, tmp_path: Path, files: list[str], expected: list[str]
+) -> None:
+    photos = [noise(tmp_path / "photos" / name) for name in files]
+    assert write_all(load(), photos, "cat", tmp_path / "maps") == expected
+    assert set(contents(tmp_path / "maps")) == set(expected)
+
+
+def test_a_dash_in_a_name_never_merges_two_maps(load: Load, tmp_path: Path) -> None:
+    photos = [noise(tmp_path / "a.jpg"), noise(tmp_path / "a-b.jpg")]
+    written = list(attention_maps.write_maps(load("b-c", "c"), photos, [["b-c"], ["c"]], tmp_path / "maps"))
+    assert len(contents(tmp_path / "maps")) == len({path for paths in written for path in paths}) == 2
+
+
+def test_maps_of_an_earlier_run_stay_unless_they_are_the_same(load: Load, tmp_path: Path) -> None:
+    first, second = noise(tmp_path / "a/1.jpg"), noise(tmp_path / "b/1.jpg")
+    assert write_all(load(), [first], "cat", tmp_path / "maps") == ["1-cat.jpg"]
+    kept = contents(tmp_path / "maps")["1-cat.jpg"]
+    assert write_all(load(), [second], "cat", tmp_path / "maps") == ["1-cat-2.jpg"]
+    assert write_all(load(), [first], "cat", tmp_path / "maps") == ["1-cat.jpg"]
+    assert contents(tmp_path / "maps").keys() == {"1-cat.jpg", "1-cat-2.jpg"}
+    assert contents(tmp_path / "maps")["1-cat.jpg"] == kept
+
+
+def test_maps_in_the_folder_of_the_photos_replace_none(load: Load, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    photos = [noise(folder / "1.jpg"), noise(folder / "1-cat.jpg")]
+    before = contents(folder)
+    write_all(load(), photos, "cat", folder)
+    assert contents(folder).items() >= before.items()
+    assert len(contents(folder)) == 4
+
+
+def test_a_long_name_is_shortened_and_the_file_holds_it_whole(load: Load, photo: Path, tmp_path: Path) -> None:
+    labels = ["x" * 260 + end for end in ("a", "b")] + ["猫" * 200]
+    for path, label in zip(write_maps(load(*labels), photo, labels, tmp_path / "maps"), labels, strict=True):
+        assert len(path.name.encode()) < 255
+        with Image.open(path) as image:
+            assert image.info["comment"].decode().endswith(f" {label}")
+    assert len(contents(tmp_path / "maps")) == 3
+
+
+def test_a_folder_that_is_a_file_is_refused_in_a_sentence(load: Load, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "maps").write_text("mine")
+    with pytest.raises(SadclError, match="can't be written"):
+        write_maps(load(), photo, ["cat"], tmp_path / "maps")
+    assert (tmp_path / "maps").read_text() == "mine"
 
 
 def test_an_unknown_label_is_named_before_anything_is_written(load: Load, photo: Path, tmp_path: Path) -> None:
@@ -160,6 +240,13 @@ def test_a_drawing_that_cant_be_made_is_refused(
     with pytest.raises(SadclError, match=sentence):
         draw(load(), photo, labels, tmp_path / "new" / name)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_drawing_never_replaces_its_photo(load: Load, photo: Path) -> None:
+    before = photo.read_bytes()
+    with pytest.raises(SadclError, match="replace the photo"):
+        draw(load(), photo, ["cat"], photo.parent / "." / photo.name)
+    assert photo.read_bytes() == before
 
 
 def test_a_head_without_attention_is_refused(load: Load, photo: Path, tmp_path: Path) -> None:

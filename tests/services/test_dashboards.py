@@ -10,7 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from sadcl.services import HOST, free_port
+from sadcl.errors import SadclError
+from sadcl.services import HOST, free_port, up
 
 # A run that was started in the background ignores Ctrl-C, and so would the processes that are started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,3 +62,12 @@ def test_prefects_page_asks_its_own_server(tmp_path: Path, monkeypatch: pytest.M
         assert httpx.get(f"http://localhost:{port}/").headers["x-frame-options"] == "DENY"
         page.terminate()
         page.communicate(timeout=60)
+
+
+def test_a_registry_that_forgets_is_refused_before_any_server_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///:memory:")
+    with pytest.raises(SadclError, match="forgets all models"):
+        up(root=tmp_path)
+    assert not list(tmp_path.iterdir())

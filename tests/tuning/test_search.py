@@ -102,7 +102,7 @@ def test_a_search_that_goes_on_does_not_repeat_itself(tmp_path: Path) -> None:
     assert len({trial.params["train.lr"] for trial in found.trials}) == 6
 
 
-def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings, found = opened(small(tmp_path))
     calls = iter(range(100))
 
@@ -112,9 +112,21 @@ def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path) -> None
         return 50.0
 
     study.search(found, settings, 4, sometimes, tmp_path)
+    printed = capfd.readouterr()
+    assert printed.out.count("The loss is not finite") == 1
+    assert printed.err == "", "no log line or traceback of Optuna"
     assert [trial.state.name for trial in found.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     storage.take_back(found)
     assert len(found.trials) == 4, "what failed by itself is not tried again"
+
+
+def test_a_training_that_returns_no_number_fails_in_a_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings, found = opened(small(tmp_path))
+    with pytest.raises(SadclError, match="no number"):
+        study.search(found, settings, 3, lambda settings, report: float("nan"), tmp_path)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("good", "trials"), [(0, 1), (1, 4)])

@@ -1,5 +1,7 @@
 """The search: present settings first, goes on after a kill, prunes, writes settings with their comments."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -101,6 +103,23 @@ def test_without_a_select_split_or_stage_1_it_is_refused(root: Path) -> None:
 def test_a_space_that_names_no_setting_is_refused(root: Path) -> None:
     with pytest.raises(SadclError, match=r"train\.speed"):
         space.with_values(params.read_settings(root / "params.yaml"), {"train.speed": 1})
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:"])
+def test_a_storage_that_forgets_is_refused(address: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(storage.STORAGE_VARIABLE, address)
+    with pytest.raises(SadclError, match="forgets all trials"):
+        storage.open_study("a", params.load(path=root / "params.yaml"), root)
+
+
+def test_a_database_of_another_program_is_a_sentence(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as database:
+        database.execute("create table trials (name)")
+    monkeypatch.setenv(storage.STORAGE_VARIABLE, f"sqlite:///{tmp_path}/other.db")
+    with pytest.raises(SadclError, match="can't be used"):
+        storage.open_study("a", params.load(path=root / "params.yaml"), root)
 
 
 @pytest.mark.parametrize(

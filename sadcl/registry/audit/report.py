@@ -81,7 +81,4 @@ def _export(path: Path, root: Path) -> None:
             "This registry has no server that knows accounts, so nobody signs a copy of it",
             fix="Start a server by `sadcl up`; without one, copy the project: `sadcl audit` verifies its log there",
         )
-    try:
-        files.write_text(path, text)
-    except OSError as error:
-        raise SadclError(f"The file can't be written: {error.strerror}", where=path) from None
+    files.write_text(path, text)

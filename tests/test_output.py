@@ -1,0 +1,38 @@
+"""What a command prints: its own lines, in any terminal."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+NOISE = """
+import logging, sys, warnings
+from sadcl.progress import prepare_output, say
+prepare_output()
+warnings.warn("warned")
+logging.getLogger("library").error("logged", exc_info=ValueError("traceback"))
+say("猫 \\udcff")
+print("sadcl: one sentence", file=sys.stderr)
+"""
+
+
+def run(**variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", NOISE], env={**os.environ, **variables}, text=True, capture_output=True, check=True
+    )
+
+
+def test_warnings_and_log_lines_of_libraries_are_kept_back() -> None:
+    done = run(PYTHONIOENCODING="utf-8")
+    assert done.stderr == "sadcl: one sentence\n"
+    assert done.stdout == "猫 \\udcff\n"
+
+
+def test_they_are_shown_on_request() -> None:
+    assert {"warned", "logged"} <= set(run(PYTHONWARNINGS="default").stderr.replace(":", " ").split())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_terminal_that_lacks_a_letter_shows_its_code(encoding: str) -> None:
+    assert run(PYTHONIOENCODING=encoding).stdout == "\\u732b \\udcff\n"
