@@ -13,6 +13,7 @@ from sadcl import files, params
 from sadcl.data import sources
 from sadcl.data.images.inspect import PhotoInfo
 from sadcl.data.photo_cache import PhotoCache
+from sadcl.data.sources.photo_lookup import describe
 from sadcl.data.splits import assign, leaks, protocols
 from sadcl.data.table import SCHEMA, SPLITS, Table, column, targets
 from sadcl.errors import SadclError
@@ -51,6 +52,8 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
         protocols.check(_ids([*images, *gone]), settings.protocol)
     else:
         assign.check_shares(settings.select_fraction)
+    if annotations.substitutions:
+        say(f"  {describe(annotations.substitutions)}")
     if gone:
         say(f"  {_skipped(gone, len(images) + len(gone))}")
     images.sort(key=lambda image: image.image_id)
