@@ -97,10 +97,10 @@ class PhotoLookup:
         photos = [photo for _, photo in _between(self._photos.get(stem, []), f"{folder}/", f"{folder}/\0")]
         if len(photos) > SHOWN:
             return photos, "extension"
-        written, folded = normal_form(name), fold(name)
+        written, folded = normal_name(name), fold(name)
         for reason, fits in (
             ("path", [photo for photo in photos if photo == name]),
-            ("Unicode form", [photo for photo in photos if normal_form(photo) == written]),
+            ("Unicode form", [photo for photo in photos if normal_name(photo) == written]),
             ("letter case", [photo for photo in photos if fold(photo) == folded]),
             ("extension", [photo for photo in photos if _stem(photo)[1] == kind]),
             ("extension", photos),
@@ -213,14 +213,14 @@ def listed_path(folder: str, name: str, where: object) -> str:
     return safe_join("", inner, where)
 
 
-def normal_form(text: str) -> str:
+def normal_name(text: str) -> str:
     """Text in the Unicode normal form NFC, in which the names of macOS and those of other systems are equal."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def fold(text: str) -> str:
     """Normal form without letter case."""
-    return text.lower() if text.isascii() else normal_form(normal_form(text).casefold())
+    return text.lower() if text.isascii() else normal_name(normal_name(text).casefold())
 
 
 def _readings(file: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.sources import photo_lookup
-from sadcl.data.sources.photo_lookup import PhotoLookup, describe, listed_path, normal_form
+from sadcl.data.sources.photo_lookup import PhotoLookup, describe, listed_path, normal_name
 from sadcl.errors import SadclError
 
 
@@ -188,6 +188,6 @@ def test_a_listed_path_that_names_no_file_is_refused(name: str) -> None:
         listed_path("photos", name, "row 1")
 
 
-def test_normal_forms() -> None:
-    assert normal_form(nfd("café")) == nfc("café") == normal_form(nfc("café"))
-    assert normal_form("cafe") == "cafe"
+def test_normal_names() -> None:
+    assert normal_name(nfd("café")) == nfc("café") == normal_name(nfc("café"))
+    assert normal_name("cafe") == "cafe"
