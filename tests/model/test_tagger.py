@@ -115,7 +115,7 @@ def test_path_bytes_and_pil_image_are_one_photo(mode: str, how: dict[str, Any], 
     np.testing.assert_allclose(found, found[[0]].repeat(4, 0), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "MPO"])
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP"])
 def test_photos_of_phones_are_scored_from_path_bytes_and_image(kind: str, sarl: Tagger, tmp_path: Path) -> None:
     heif.register()
     data = encoded(photo(size=(96, 64)), kind, quality=95)
