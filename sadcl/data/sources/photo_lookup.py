@@ -25,7 +25,7 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote
 
-from sadcl.data.sources import Image, Source, safe_join
+from sadcl.data.sources import Image, Source
 from sadcl.data.sources.photo_files import SUFFIXES, is_junk, is_photo
 
 MAX_PHOTOS = 1_000_000
@@ -191,26 +191,6 @@ def describe(substitutions: tuple[Substitution, ...]) -> str:
     more = ", ..." if len(substitutions) > NAMED else ""
     noun = "photo has" if len(substitutions) == 1 else "photos have"
     return f"{len(substitutions):,} {noun} another name on the disk than in the list: {first}{more}"
-
-
-def listed_path(folder: str, name: str, where: object) -> str:
-    """Path of a listed photo below the source's folder, in whatever form the list has it.
-
-    An address, an absolute path and a path that leaves the source become the path in them, which ``locate`` looks up
-    by its end; nothing outside the source is ever named.
-
-    Args:
-        folder: that relative names refer to.
-        name: as the list has it.
-        where: the row, for errors.
-
-    Raises:
-        SadclError: the name names no file.
-    """
-    plain, inner = name.replace("\\", "/"), _inner(name)
-    if inner == posixpath.normpath(plain) or not posixpath.basename(plain):
-        return safe_join(folder, name, where)
-    return safe_join("", inner, where)
 
 
 def normal_name(text: str) -> str:
