@@ -11,8 +11,9 @@ import pandas as pd
 
 from sadcl import files, params
 from sadcl.data import sources
-from sadcl.data.images.inspect import PhotoInfo
+from sadcl.data.images.inspect import MISSING, PhotoInfo
 from sadcl.data.photo_cache import PhotoCache
+from sadcl.data.sources.photo_lookup import PhotoLookup, describe
 from sadcl.data.splits import assign, leaks, protocols
 from sadcl.data.table import SCHEMA, SPLITS, Table, column, targets
 from sadcl.errors import SadclError
@@ -51,10 +52,14 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
         protocols.check(_ids([*images, *gone]), settings.protocol)
     else:
         assign.check_shares(settings.select_fraction)
+    if annotations.substitutions:
+        say(f"  {describe(annotations.substitutions)}")
     if gone:
         say(f"  {_skipped(gone, len(images) + len(gone))}")
     images.sort(key=lambda image: image.image_id)
     facts = _read_photos(root, source, images, settings.max_pixels, cache, workers)
+    if settings.format not in sources.PUBLISHED:
+        facts = _with_candidates(images, facts, root / source)
     if not has_splits:
         path = root / f"{source}.splits.csv"
         images = _assign_splits(images, facts, len(annotations.classes), settings, seed, path, workers)
@@ -118,6 +123,17 @@ def _read_photos(
     finally:
         pool.shutdown(cancel_futures=True)
         photo_cache.save()  # also after an interruption: the next run begins with what this one has read
+
+
+def _with_candidates(images: Sequence[sources.Image], facts: Sequence[PhotoInfo], folder: Path) -> list[PhotoInfo]:
+    """Facts in which the problem of a missing photo names the photos that its name fits equally well."""
+    lookup, explained = PhotoLookup(folder), list(facts)
+    for i, fact in enumerate(facts):
+        candidates = lookup.candidates(images[i].file) if fact.problem == MISSING else []
+        if len(candidates) > 1:
+            names = ", ".join(map(ascii, candidates[:3]))
+            explained[i] = replace(fact, problem=f"{MISSING}, and several fit its name: {names}")
+    return explained
 
 
 def _frame(images: Sequence[sources.Image], facts: Sequence[PhotoInfo]) -> pd.DataFrame:

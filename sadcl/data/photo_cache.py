@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 
 from sadcl import files
+from sadcl.data.images import heif
 from sadcl.data.images.inspect import PhotoInfo, inspect
 
 _Key = tuple[str, int, int]
@@ -46,7 +47,8 @@ class PhotoCache:
     def __init__(self, path: Path, max_pixels: int) -> None:
         self._path = path
         self._max_pixels = max_pixels
-        self._rules = f"3/{max_pixels}/{PIL.__version__}/{simplejpeg.__version__}".encode()
+        versions = "/".join((PIL.__version__, simplejpeg.__version__, heif.version()))
+        self._rules = f"4/{max_pixels}/{versions}".encode()
         self._stored: dict[_Key, PhotoInfo] = {}
         self._known: dict[str, PhotoInfo] = {}
         self._current: dict[_Key, PhotoInfo] = {}

@@ -133,7 +133,8 @@ class Validate(Section):
     min_side: Pixels = Field(ge=1, default=32)
     """Minimum length of a photo's shorter side."""
     min_positives: dict[Literal["train", "select", "test"], Images]
-    """Photos that each class needs in each split."""
+    """Photos that each class needs in each split. In train, a class always needs one photo with it and one without it,
+    or it can't be learnt; in select and test, a class without a photo is a warning where this asks for none."""
     max_unlabelled: Share = Field(ge=0, le=1)
     """Largest part of the photos of a split that may have no label."""
     max_near_duplicates: Share = Field(ge=0, le=1, default=0.01)

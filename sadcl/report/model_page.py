@@ -149,11 +149,11 @@ def _describe_rule(rule: params.Rule) -> tuple[str, str]:
 def _data(validation: Mapping[str, Any]) -> dict[str, Any]:
     """Result of validation: failed rules first, images by split in the order of their use."""
     rules: Sequence[Mapping[str, Any]] = validation.get("rules", [])
-    order = {"failed": 0, "passed": 1}
+    order = {"failed": 0, "warning": 1, "passed": 2}
     counts = validation.get("images", {})
     return {
         "passed": validation["passed"],
-        "rules": sorted(rules, key=lambda rule: order.get(rule["status"], 2)),
+        "rules": sorted(rules, key=lambda rule: order.get(rule["status"], 3)),
         "images": {split: counts[split] for split in SPLITS if split in counts},
     }
 

@@ -5,6 +5,7 @@ from sadcl.data import table
 from sadcl.data.validation import validator
 from sadcl.errors import SadclError
 from sadcl.layout import BASELINE, DATA_DOCS, TABLE, VALIDATION
+from sadcl.progress import say
 
 READS = f"{TABLE}, {BASELINE}"
 
@@ -16,7 +17,10 @@ def main() -> str:
     files.write_json(VALIDATION, result)
     if not result["passed"]:
         fix = f"See {DATA_DOCS}/index.html; `sadcl data report` shows the photos"
-        raise SadclError(" ".join(validator.sentences(result)).rstrip("."), where=VALIDATION, fix=fix)
-    judged = [rule for rule in result["rules"] if rule["status"] != "not applicable"]
-    skipped = len(result["rules"]) - len(judged)
-    return f"{len(judged)} rules passed ({skipped} not applicable); Data Docs in {DATA_DOCS}"
+        reasons = [*validator.sentences(result), validator.unlabelled_photos(result)]
+        raise SadclError(" ".join(reasons).rstrip(". "), where=VALIDATION, fix=fix)
+    for sentence in validator.sentences(result, "warning"):
+        say(f"  warning: {sentence}")
+    if baseline is None:
+        say("  There is no accepted data to compare with: if the data report looks right, run `sadcl data accept`")
+    return f"{validator.summary(result)}; Data Docs in {DATA_DOCS}"

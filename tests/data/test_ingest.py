@@ -13,7 +13,7 @@ from PIL import Image
 
 from sadcl import layout, params
 from sadcl.data import photo_cache, table
-from sadcl.data.images import decode, inspect
+from sadcl.data.images import decode, heif, inspect
 from sadcl.data.ingest import ingest
 from sadcl.errors import SadclError
 from sadcl.stages import ingest as stage
@@ -120,6 +120,28 @@ def test_bad_photos_are_rows_with_a_problem(root: Path) -> None:
     reasons = {"1": "missing", "2": "empty", "3": "truncated", "4": "not an image", "5": "at most 8,000"}
     assert set(problems.index) == set(reasons)
     assert all(reasons[name] in problem for name, problem in problems.items())
+
+
+def test_photos_of_other_names_and_formats_are_used(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    heif.register()
+    photos = root / OWN / "photos"
+    (photos / "0.jpg").rename(photos / "0.JPG")
+    Image.open(photos / "1.jpg").save(photos / "1.heic", "HEIF")
+    (photos / "1.jpg").unlink()
+    (photos / "@eaDir/2.jpg").mkdir(parents=True)
+    (photos / "2.jpg").rename(photos / "@eaDir/2.jpg/2.jpg")
+    (photos / "3.jpg").rename(photos / "3.png")
+    (photos / "4.jpg").rename(photos / "4.JPG")
+    photo(photos / "4.Jpg", 99)
+    frame = ingested(root).frame.set_index("image_id")
+    assert "3 photos have another name on the disk than in the list: 'photos/0.jpg' is" in capsys.readouterr().out
+    files = [frame.loc[name, "file"] for name in "013"]
+    assert files == ["photos/0.JPG", "photos/1.heic", "photos/3.png"]
+    assert frame.loc[list("013"), "problem"].isna().all()
+    assert frame.loc["2", "problem"] == "The file is missing"
+    assert frame.loc["4", "problem"] == (
+        "The file is missing, and several fit its name: 'photos/4.JPG', 'photos/4.Jpg'"
+    )
 
 
 def test_an_empty_source_is_refused(root: Path) -> None:

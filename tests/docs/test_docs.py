@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer
 import yaml
 
+from sadcl import params
 from sadcl.cli import app
-from sadcl.data.table import SCHEMA
+from sadcl.data.table import SCHEMA, Table
+from sadcl.data.validation.rules import rules
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -95,6 +98,16 @@ def test_every_output_of_a_stage_is_described() -> None:
 def test_every_column_of_the_table_is_described() -> None:
     text = (DOCS / "reference/files.md").read_text(encoding="utf-8")
     assert [name for name in SCHEMA if f"`{name}`" not in text] == []
+
+
+def test_every_validation_rule_is_described() -> None:
+    text = (DOCS / "reference/validation-rules.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| ([a-z][^|]*) \|", text, re.MULTILINE)
+    described = {name for cell in cells for name in cell.split("; ")} - {"rule"}
+    frame = pd.DataFrame({"split": ["train"], "labels": [[0]]})
+    table = Table(frame, ("cat",), "data/raw/pets", {})
+    settings = params.Validate(min_positives={}, max_unlabelled=0)
+    assert described == {rule.name for rule in rules(table, settings, None)}
 
 
 def test_variables_are_those_of_the_code() -> None:

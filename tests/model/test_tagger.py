@@ -12,6 +12,7 @@ from PIL import Image
 
 from sadcl import files, params
 from sadcl.data import table
+from sadcl.data.images import heif
 from sadcl.data.shards import reader, writer
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.errors import SadclError
@@ -112,6 +113,15 @@ def test_path_bytes_and_pil_image_are_one_photo(mode: str, how: dict[str, Any], 
     (tmp_path / "photo").write_bytes(data)
     found = sarl.scores([tmp_path / "photo", str(tmp_path / "photo"), data, Image.open(io.BytesIO(data))])
     np.testing.assert_allclose(found, found[[0]].repeat(4, 0), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP"])
+def test_photos_of_phones_are_scored_from_path_bytes_and_image(kind: str, sarl: Tagger, tmp_path: Path) -> None:
+    heif.register()
+    data = encoded(photo(size=(96, 64)), kind, quality=95)
+    (tmp_path / "photo").write_bytes(data)
+    found = sarl.scores([tmp_path / "photo", data, Image.open(io.BytesIO(data))])
+    np.testing.assert_allclose(found, found[[0]].repeat(3, 0), atol=1e-6)
 
 
 def test_transparent_and_cmyk_images_made_in_memory_are_taken(sarl: Tagger) -> None:

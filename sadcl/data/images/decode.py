@@ -1,6 +1,7 @@
 """Decoding of image files to upright RGB with 8 bits per channel.
 
-Of an animation the first frame counts; EXIF rotation is applied, alpha is laid over white, 16 bits are scaled down.
+Of an animation the first frame counts, of several images in one file the primary one; EXIF rotation is applied, alpha
+is laid over white, 16 bits are scaled down.
 The size that a header claims is checked before any pixel is decoded. Every other module decodes through this one.
 """
 
@@ -14,13 +15,17 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sadcl.data.images import jpeg
+from sadcl.data.images import heif, jpeg
 from sadcl.errors import SadclError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", heif.FORMAT)
 """Formats that are decoded; Pillow reads others, some of which start external programs."""
+_ALWAYS = tuple(name for name in FORMATS if name != heif.FORMAT)
+"""Formats that Pillow reads by itself."""
 
 MAX_PIXELS = 100_000_000
+_CROPPED = 1_000_000
+"""Pixels that a HEIF may store before it crops them, or twice the limit: encoders store whole blocks."""
 MAX_SIDE = 65_535
 """Longest side of a photo, as long as a JPEG can have it; a longer one, of few pixels, is no photo."""
 ROWS = 256
@@ -125,15 +130,21 @@ def _upright(image: Image.Image, at_least: int | None = None) -> Image.Image:
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     """Read the header only, so that its claim is checked before any memory is allocated for pixels."""
+    formats: tuple[str, ...] = _ALWAYS
+    if heif.is_heif(data):
+        heif.register()
+        if (claim := heif.uncropped_pixels(data)) > max(2 * max_pixels, _CROPPED):
+            raise _too_large(f"{claim:,}", max_pixels)
+        formats = ("AVIF", heif.FORMAT)  # some files of either kind begin alike
     try:
         with _pixel_limit((max_pixels + 1) // 2):  # Pillow raises above twice its limit, inside some readers
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:
         number = re.search(r"\((\d+) pixels", str(error))
         raise _too_large(f"{int(number[1]):,}" if number else "more", max_pixels) from None
     except UnidentifiedImageError:
-        formats = ", ".join(FORMATS)
-        raise SadclError(f"It is not an image of a known kind ({formats}), or its header is damaged") from None
+        known = ", ".join(FORMATS)
+        raise SadclError(f"It is not an image of a known kind ({known}), or its header is damaged") from None
     except Exception as error:  # hostile headers raise many types, too
         raise SadclError(f"The image's header is damaged: {_reason(error)}") from None
     if image.width * image.height > max_pixels:

@@ -11,6 +11,9 @@ from sadcl.data.images import decode, jpeg
 from sadcl.data.images.statistics import SIDE, Thumbnail, image_statistics
 from sadcl.errors import SadclError
 
+MISSING = "The file is missing"
+"""Problem of a photo without a file."""
+
 
 @dataclass(frozen=True)
 class PhotoInfo:
@@ -70,6 +73,6 @@ def _read(path: Path) -> bytes:
             raise SadclError("It is not a file")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise SadclError("The file is missing") from None
+        raise SadclError(MISSING) from None
     except (OSError, ValueError) as error:
         raise SadclError(f"The file can't be read: {getattr(error, 'strerror', None) or error}") from None

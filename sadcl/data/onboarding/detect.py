@@ -12,6 +12,7 @@ from sadcl.data import sources
 from sadcl.data.sources import csv_table, parquet_table, tabular
 from sadcl.data.sources.formats import FORMATS
 from sadcl.data.sources.photo_files import list_photos
+from sadcl.data.sources.photo_lookup import listed_names
 from sadcl.data.sources.rows import SPLIT_NAMES, scalar_text
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
@@ -162,8 +163,8 @@ def _locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any]
                 continue
         source = _read(root, candidate)
         if folders == {"."} and settings["format"] != "labelstudio":  # whose reader tries three folders per photo
-            listed = [image.file for image in source.images]
-        present = sum(is_file(root / image.file) for image in source.images)
+            listed = listed_names(source)
+        present = sum(is_file(root / name) for name in listed_names(source))  # by their own names, not by others
         if present > best[0]:
             best = present, candidate, source
         if present == len(source.images):

@@ -2,12 +2,19 @@
 
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sadcl import params
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
+
+if TYPE_CHECKING:
+    from sadcl.data.sources.photo_lookup import Substitution
+
+PUBLISHED = ("nuswide", "vg500", "voc")
+"""Formats of published data sets, whose readers know which photos are gone."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,13 @@ class Source:
         classes: names, in order of index.
         images: images whose files exist.
         gone: images that the annotations list but whose files no longer exist; only the protocol check counts them.
+        substitutions: photos that are used for listed names that are no files.
     """
 
     classes: tuple[str, ...]
     images: list[Image]
     gone: list[Image] = field(default_factory=list)
+    substitutions: "tuple[Substitution, ...]" = ()
 
 
 def read_source(root: Path, settings: params.Ingest) -> Source:
@@ -56,6 +65,8 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: the folder or a file is missing or damaged, or two images share an id or a file.
     """
+    from sadcl.data.sources import photo_lookup
+
     known_readers = readers()
     if settings.format not in known_readers:
         known = ", ".join(sorted(known_readers))
@@ -68,6 +79,9 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
             fix="Run `sadcl data scenes` or `dvc pull`, or put your photos there; ingest.source names the folder",
         )
     source = known_readers[settings.format](root, settings)
+    if settings.format not in PUBLISHED:
+        source, substitutions = photo_lookup.locate(source, root)
+        source = replace(source, substitutions=tuple(substitutions))
     _reject_duplicates(source, root)
     return source
 

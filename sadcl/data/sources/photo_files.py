@@ -1,4 +1,4 @@
-"""Photo files below a folder."""
+"""Photo files below a folder, without the junk that computers, cameras and storage leave there."""
 
 import os
 from collections.abc import Iterator
@@ -10,15 +10,37 @@ from sadcl.errors import SadclError
 
 SUFFIXES = frozenset(
     (
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm",
-        ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs",
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
+        ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs",
+        ".heic", ".heics", ".heif", ".heifs", ".hif",
     )
 )  # fmt: skip
 """Suffixes of photo files, in lower case."""
 
+JUNK = frozenset(
+    (
+        "__macosx", "icon\r",  # macOS, besides hidden files
+        "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler",
+        "system volume information",  # Windows
+        "@eadir", "@tmp", "@sharebin", "#recycle", "#snapshot",  # Synology: thumbnails, bin, snapshots
+        "@recycle", "@recently-snapshot",  # QNAP
+        "lost+found", "lost.dir", "__pycache__",
+    )
+)  # fmt: skip
+"""Names of files and folders that hold no photos of the user's, in lower case; hidden ones are junk too."""
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or one that systems create (``@eaDir``, ``Thumbs.db``, ...).
+
+    Args:
+        name: of the file or folder itself, without the folders above it.
+    """
+    return name.startswith(".") or name.lower() in JUNK
+
 
 def list_photos(root: Path, folder: str) -> list[str]:
-    """Sorted paths of all photos below a folder, relative to ``root``, without hidden files and folders.
+    """Sorted paths of all photos below a folder, relative to ``root``, without junk (``is_junk``).
 
     Links to folders are followed.
 
@@ -39,6 +61,11 @@ def list_photos(root: Path, folder: str) -> list[str]:
     return names
 
 
+def is_photo(name: str) -> bool:
+    """Whether a file name has a photo's suffix, in any letter case."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
 def _walk(root: Path, start: str) -> Iterator[str]:
     stack: list[tuple[str, tuple[str, ...]]] = [(start, ())]
     while stack:
@@ -52,11 +79,11 @@ def _walk(root: Path, start: str) -> Iterator[str]:
             with os.scandir(root / folder) as entries:
                 for entry in entries:
                     name = f"{folder}/{entry.name}" if folder else entry.name
-                    if entry.name.startswith("."):
+                    if is_junk(entry.name):
                         continue
                     if entry.is_dir():
                         stack.append((name, (*ancestors, real)))
-                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                    elif is_photo(entry.name):
                         yield name
         except OSError as error:
             problem = f"The folder can't be read: {error.strerror}"

@@ -94,8 +94,17 @@ def measures(table: Table) -> dict[str, np.ndarray]:
 
 
 def present_labels(table: Table) -> np.ndarray:
-    """Present labels, bool [N, C]; a label outside the class list is ignored."""
-    known = ([label for label in row if 0 <= label < len(table.classes)] for row in table.frame["labels"])
+    """Present labels, bool [N, C]; a label outside the class list is left out."""
+    return _matrix(table, "labels")
+
+
+def ignored_labels(table: Table) -> np.ndarray:
+    """Labels that are neither present nor absent, bool [N, C]; one outside the class list is left out."""
+    return _matrix(table, "ignored")
+
+
+def _matrix(table: Table, column: str) -> np.ndarray:
+    known = ([label for label in row if 0 <= label < len(table.classes)] for row in table.frame[column])
     return targets(known, len(table.classes))
 
 
@@ -157,12 +166,23 @@ def accept_data() -> str:
     """Write ``data/accepted.json`` from the current table.
 
     Returns:
-        A sentence for the user.
+        Sentences for the user: what was accepted.
 
     Raises:
         SadclError: there is no table, or it is damaged.
     """
     if not layout.TABLE.exists():
         raise SadclError("There is no table to accept", where=layout.TABLE, fix="Run `dvc repro validate` first")
-    files.write_json(layout.BASELINE, compute_baseline(read_table(layout.TABLE)))
-    return f"{layout.BASELINE} now describes the current data; commit it"
+    table = read_table(layout.TABLE)
+    files.write_json(layout.BASELINE, compute_baseline(table))
+    return f"{layout.BASELINE} now describes the current data, {_contents(table)}; commit it"
+
+
+def _contents(table: Table) -> str:
+    """Size, rarest class and unlabelled photos of a table, for the person who accepts it."""
+    counts = present_labels(table).sum(axis=0)
+    parts = [f"{len(table.frame):,} photos of {len(table.classes):,} classes in {table.source}"]
+    if len(counts):
+        rarest = int(counts.argmin())
+        parts.append(f"the rarest class is {table.classes[rarest]!a} with {counts[rarest]:,}")
+    return ", ".join([*parts, f"{int((table.frame['labels'].map(len) == 0).sum()):,} photos have no label"])

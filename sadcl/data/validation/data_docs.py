@@ -78,7 +78,7 @@ def _repeatable(page: str) -> str:
 
 def _index(folder: Path, rules: list[dict[str, Any]]) -> str:
     """Start page, in place of Great Expectations' list of runs, which needs scripts that the site lacks."""
-    mark = {"passed": ("text-success", "\u2713"), "failed": ("text-danger", "\u2717")}
+    mark = {"passed": ("text-success", "\u2713"), "failed": ("text-danger", "\u2717"), "warning": ("text-warning", "!")}
     rows = []
     for rule in rules:
         colour, sign = mark.get(rule["status"], ("text-muted", "\u2013"))

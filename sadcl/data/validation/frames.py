@@ -45,14 +45,29 @@ def labels(table: Table) -> pd.DataFrame:
 
 
 def classes(table: Table) -> pd.DataFrame:
-    """Frame with one row per class and split, and the number of photos that show the class."""
-    matrix = baseline.present_labels(table)
+    """Frame with one row per class and split: photos that show the class, and photos that certainly do not.
+
+    A photo in which a class is ignored counts as neither.
+    """
+    present, ignored = baseline.present_labels(table), baseline.ignored_labels(table)
     parts = []
     for split in SPLITS:
-        positives = matrix[(table.frame["split"] == split).to_numpy()].sum(axis=0)
-        part = {"class": table.classes, "split": split, "positives": positives}
+        rows = (table.frame["split"] == split).to_numpy()
+        positives, negatives = present[rows].sum(axis=0), (~present & ~ignored)[rows].sum(axis=0)
+        part = {"class": table.classes, "split": split, "positives": positives, "negatives": negatives}
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)
+
+
+def unlabelled(table: Table) -> dict[str, dict[str, int]]:
+    """Number of photos without a present label by split: ``negative``, and ``unknown`` where every class is ignored."""
+    empty, ignored = table.frame["labels"].map(len) == 0, table.frame["ignored"].map(len)
+    counts: dict[str, dict[str, int]] = {}
+    for split in SPLITS:
+        rows = empty & (table.frame["split"] == split)
+        unknown = rows & (ignored == len(table.classes))
+        counts[split] = {"negative": int((rows & (ignored == 0)).sum()), "unknown": int(unknown.sum())}
+    return counts
 
 
 def look_alikes(table: Table, *, of_test: bool) -> pd.DataFrame:

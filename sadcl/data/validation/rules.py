@@ -42,7 +42,7 @@ class Rule:
         describe_row: text for a failed row, from its index columns and the checked column.
         advice: what to do when the rule fails.
         excuse: why the rule is not applicable; empty where it is.
-        severity: ``critical`` where a failure stops the pipeline.
+        severity: ``critical`` where a failure stops the pipeline, else ``warning``.
     """
 
     name: str
@@ -66,6 +66,7 @@ def rules(table: Table, settings: params.Validate, accepted: Baseline | None) ->
     """
     needed = {str(split): count for split, count in settings.min_positives.items()}
     others = (table.frame["split"] != "test").any()
+    labelled = bool(table.split("train")["labels"].map(len).sum())
     empty = {split: "" if len(table.split(split)) else f"{split} has no photos" for split in SPLITS}
     return [
         Rule("photos in train and test", "Both train and test have photos", "images",
@@ -89,9 +90,14 @@ def rules(table: Table, settings: params.Validate, accepted: Baseline | None) ->
         _look_alikes("tests", settings.max_near_duplicates, empty["test"]),
         Rule("labels known", "Each label is in the class list", "labels",
              "ExpectColumnValuesToBeBetween", {"column": "label", "min_value": 0, "max_value": len(table.classes) - 1},
-             lambda row: f"{row['image_id']} ({row['file']}: class number {row['label']:.0f})"),
+             lambda row: f"{row['image_id']} ({row['file']}: class number {row['label']:.0f})",
+             excuse="" if table.classes else "there is no class"),
         *(_labelled(split, settings.max_unlabelled, excuse) for split, excuse in empty.items()),
-        *(_positives(split, needed.get(split, 0), excuse) for split, excuse in empty.items()),
+        Rule("classes", "There is a class to learn", "classes", "ExpectTableRowCountToBeBetween", {"min_value": 1},
+             advice="Check ingest.annotations"),
+        _positives_in_train(needed.get("train", 0), labelled, empty["train"]),
+        _negatives_in_train(len(table.split("train")), empty["train"]),
+        *(_positives(split, needed.get(split, 0), empty[split]) for split in ("select", "test")),
         *_compared(table, settings, accepted),
     ]  # fmt: skip
 
@@ -107,13 +113,45 @@ def _labelled(split: str, maximum: float, excuse: str) -> Rule:
     return Rule(f"labelled in {split}", statement, "images", "ExpectColumnValuesToBeBetween", bounds, excuse=excuse)
 
 
+def _positives_in_train(needed: int, labelled: bool, excuse: str) -> Rule:
+    """Rule that a class can be learnt; no setting lowers its bound below one photo."""
+    advice = "Add photos of these classes to train, or remove the classes from the annotations"
+    if needed > 1:
+        advice += "; validate.min_positives.train is the bound, at least 1"
+    if not labelled:
+        advice = (
+            "No photo in train has a label, so there is nothing to learn: label photos, or check ingest.annotations"
+        )
+    return _class_rule("enough positives in train", max(needed, 1), "positives", "has", "train", advice, excuse)
+
+
+def _negatives_in_train(photos: int, excuse: str) -> Rule:
+    """Rule that a class can be told from others; no setting switches it off."""
+    advice = (
+        f"A label without a counterexample among the {photos:,} photos of train can't be learnt. Add photos without "
+        "these classes, or remove the classes from the annotations"
+    )
+    return _class_rule("negatives in train", 1, "negatives", "is absent from", "train", advice, excuse)
+
+
 def _positives(split: str, needed: int, excuse: str) -> Rule:
+    """Rule that a class can be measured; a warning where ``validate.min_positives`` asks for no photo."""
+    name = f"enough positives in {split}"
+    if needed:
+        advice = f"Add photos of these classes, or lower validate.min_positives.{split}"
+        return _class_rule(name, needed, "positives", "has", split, advice, excuse)
+    advice = "These classes have no score there: add photos of them"
+    return _class_rule(name, 1, "positives", "has", split, advice, excuse, severity="warning")
+
+
+def _class_rule(
+    name: str, needed: int, column: str, verb: str, split: str, advice: str, excuse: str, severity: str = "critical"
+) -> Rule:
     photos = "photo" if needed == 1 else "photos"
     return Rule(
-        f"enough positives in {split}", f"Each class has at least {needed:,} {photos} in {split}", "classes",
-        "ExpectColumnValuesToBeBetween", {"column": "positives", "min_value": needed, "only": ("split", split)},
-        lambda row: f"{row['class']} ({row['positives']:.0f})",
-        f"Add photos of these classes, or lower validate.min_positives.{split}", excuse,
+        name, f"Each class {verb} at least {needed:,} {photos} in {split}", "classes",
+        "ExpectColumnValuesToBeBetween", {"column": column, "min_value": needed, "only": ("split", split)},
+        lambda row: f"{row['class']} ({row[column]:.0f})", advice, excuse, severity=severity,
     )  # fmt: skip
 
 

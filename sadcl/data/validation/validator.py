@@ -1,5 +1,6 @@
 """Validation of the annotation table: ``rules`` over ``frames``, checked by Great Expectations (``expectations``)."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def validate(table: Table, settings: params.Validate, known: Any, docs: Path) ->
 
     Returns:
         Content of reports/validation.json: ``passed``, ``rules`` (each with rule, sentence, status, rows, first),
-        ``images`` by split, ``table`` (the protocol's digests). Equal tables give equal values.
+        ``images`` by split, ``unlabelled`` by split and kind, ``table`` (the protocol's digests). Equal tables give
+        equal values.
 
     Raises:
         SadclError: ``known`` is no baseline.
@@ -45,18 +47,38 @@ def validate(table: Table, settings: params.Validate, known: Any, docs: Path) ->
         verdicts = expectations.judge(tables, INDEX, [rule for rule in checked if not rule.excuse], site)
         entries = [_entry(rule, verdicts.get(rule.name)) for rule in checked]
         data_docs.finish(site, entries)
-    failed = {rule["rule"] for rule in entries if rule["status"] == "failed"}
+    failed = [rule for rule in entries if rule["status"] == "failed"]
     return {
-        "passed": not any(rule.name in failed and rule.severity == "critical" for rule in checked),
+        "passed": not failed,
         "rules": entries,
         "images": {split: len(table.split(split)) for split in SPLITS},
+        "unlabelled": frames.unlabelled(table),
         "table": table.protocol,
     }
 
 
-def sentences(result: dict[str, Any]) -> list[str]:
-    """Sentence of each failed rule."""
-    return [rule["sentence"] for rule in result["rules"] if rule["status"] == "failed"]
+def sentences(result: dict[str, Any], status: str = "failed") -> list[str]:
+    """Sentence of each rule with a status, ``failed`` or ``warning``."""
+    return [rule["sentence"] for rule in result["rules"] if rule["status"] == status]
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Number of rules by status, and of photos without a label."""
+    statuses = Counter(rule["status"] for rule in result["rules"])
+    parts = [f"{statuses['passed']} rules passed ({statuses['not applicable']} not applicable)"]
+    parts += [f"{statuses['warning']} with a warning"] if statuses["warning"] else []
+    unlabelled = unlabelled_photos(result)
+    return ", ".join([*parts, unlabelled] if unlabelled else parts)
+
+
+def unlabelled_photos(result: dict[str, Any]) -> str:
+    """Count of the photos without a label, for the user; empty where each has one."""
+    negative, unknown = (
+        sum(kinds[kind] for kinds in result["unlabelled"].values()) for kind in ("negative", "unknown")
+    )
+    kinds = [f"{count:,} {text}" for count, text in ((negative, "as negatives"), (unknown, "as unknown")) if count]
+    total = sum(result["images"].values())
+    return f"{negative + unknown:,} of {total:,} photos have no label ({', '.join(kinds)})" if kinds else ""
 
 
 def _entry(rule: Rule, verdict: expectations.Verdict | None) -> dict[str, Any]:
@@ -72,7 +94,8 @@ def _entry(rule: Rule, verdict: expectations.Verdict | None) -> dict[str, Any]:
         verb = "does" if len(rows) == 1 else "do"
         status, sentence = "passed", f"{rule.statement}; {len(rows):,} {verb}: {', '.join(first)}{more}."
     else:
-        count = f"{len(rows):,} {'breaks' if len(rows) == 1 else 'break'} this rule"
-        status, sentence = "failed", f"{rule.statement}, but {count}: {', '.join(first)}{more}."
+        count = f"{len(rows):,} {'breaks' if len(rows) == 1 else 'break'} this rule: {', '.join(first)}{more}"
+        status = "failed" if rule.severity == "critical" else "warning"
+        sentence = f"{rule.statement}, but {count if rows else 'there is none'}."
         sentence += f" {rule.advice}." if rule.advice else ""
     return {"rule": rule.name, "sentence": sentence, "status": status, "rows": len(rows), "first": first}

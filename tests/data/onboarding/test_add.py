@@ -272,7 +272,7 @@ def test_added_and_skipped_files_are_reported(tmp_path: Path, monkeypatch: pytes
     source, project = photos(tmp_path / "source", "cat/1.jpg", "dog/2.JFIF"), tmp_path / "project"
     photos(tmp_path, "elsewhere/3.jpg")
     (source / "bird").symlink_to("../elsewhere")
-    for name in ("cat/film.mov", "horse.heic", "weights.pt"):
+    for name in ("cat/film.mov", "horse.psd", "weights.pt"):
         (source / name).write_text("")
     project.mkdir()
     monkeypatch.chdir(project)
@@ -280,7 +280,7 @@ def test_added_and_skipped_files_are_reported(tmp_path: Path, monkeypatch: pytes
     assert "3 photos of 3 classes" in output
     assert "Classes: 'bird', 'cat', 'dog'" in output
     assert "Left out: 3 files" in output
-    assert "'cat/film.mov', 'horse.heic', 'weights.pt'" in output
+    assert "'cat/film.mov', 'horse.psd', 'weights.pt'" in output
     copied = sorted(path.name for path in Path("data/raw/mine").rglob("*") if path.is_file())
     assert copied == ["1.jpg", "2.JFIF", "3.jpg"]
 

@@ -135,6 +135,81 @@ def test_a_share_exactly_at_its_bound_passes(tmp_path: Path) -> None:
     assert "labelled in train" in statuses(judge(table, tmp_path / "docs", settings), "passed")
 
 
+def train(result: dict[str, Any]) -> dict[str, str]:
+    """Sentences of the rules on classes in train that failed."""
+    rules = ("enough positives in train", "negatives in train")
+    return {rule["rule"]: rule["sentence"] for rule in result["rules"] if rule["rule"] in rules and rule["rows"]}
+
+
+NO_BOUNDS = SETTINGS.model_copy(update={"min_positives": {"train": 0}, "max_unlabelled": 1.0})
+
+
+def test_a_class_without_a_positive_in_train_always_fails(tmp_path: Path) -> None:
+    result = judge(good(labels={2: [], 5: [0]}), tmp_path / "docs", NO_BOUNDS)
+    assert not result["passed"]
+    (sentence,) = train(result).values()
+    assert "Each class has at least 1 photo in train, but 1 breaks this rule: bird (0). Add photos" in sentence
+    assert "min_positives" not in sentence
+
+
+def test_a_class_without_a_negative_in_train_always_fails(tmp_path: Path) -> None:
+    every = {row: sorted({0, row % 3}) for row in range(6)}
+    result = judge(good(labels=every), tmp_path / "docs", NO_BOUNDS)
+    assert not result["passed"]
+    (sentence,) = train(result).values()
+    assert "Each class is absent from at least 1 photo in train, but 1 breaks this rule: cat (0)" in sentence
+    assert "among the 6 photos of train" in sentence
+
+
+def test_ignored_labels_are_neither_positive_nor_negative(tmp_path: Path) -> None:
+    # cat is present in two photos of train and ignored in the others; dog is ignored in all
+    labels, ignored = {0: [0], 1: [2], 2: [2], 3: [0], 4: [], 5: [2]}, {1: [0, 1], 2: [0, 1], 4: [0, 1, 2], 5: [0, 1]}
+    result = judge(good(labels=labels, ignored={0: [1], 3: [1], **ignored}), tmp_path / "docs", NO_BOUNDS)
+    failed = train(result)
+    assert "breaks this rule: dog (0)" in failed["enough positives in train"]
+    assert "2 break this rule: cat (0), dog (0)" in failed["negatives in train"]
+
+
+def test_labels_of_no_photo_in_train_are_nothing_to_learn(tmp_path: Path) -> None:
+    result = judge(good(labels={row: [] for row in range(12)}), tmp_path / "docs", NO_BOUNDS)
+    failed = train(result)["enough positives in train"]
+    assert "3 break this rule: cat (0), dog (0), bird (0)" in failed
+    assert "No photo in train has a label, so there is nothing to learn" in failed
+
+
+def test_a_single_class_is_enough_if_some_photos_lack_it(tmp_path: Path) -> None:
+    single = dataclasses.replace(good(labels={row: [0] if row % 2 else [] for row in range(12)}), classes=("cat",))
+    assert judge(single, tmp_path / "docs", NO_BOUNDS)["passed"]
+
+
+def test_no_class_at_all_fails(tmp_path: Path) -> None:
+    none = dataclasses.replace(good(labels={row: [] for row in range(12)}), classes=())
+    result = judge(none, tmp_path / "docs", NO_BOUNDS)
+    assert not result["passed"]
+    assert any("There is a class to learn, but there is none" in sentence for sentence in validator.sentences(result))
+
+
+@pytest.mark.parametrize("split", ["select", "test"])
+def test_a_class_that_cannot_be_measured_is_a_warning_unless_a_bound_is_set(split: str, tmp_path: Path) -> None:
+    rows = {"select": 8, "test": 11}
+    table = good(labels={rows[split]: [0]})
+    warned = judge(table, tmp_path / "warned", NO_BOUNDS)
+    assert warned["passed"]
+    assert statuses(warned, "warning") == {f"enough positives in {split}"}
+    assert "breaks this rule: bird (0)" in validator.sentences(warned, "warning")[0]
+    assert "1 with a warning" in validator.summary(warned)
+    bounded = NO_BOUNDS.model_copy(update={"min_positives": {split: 1}})
+    assert statuses(judge(table, tmp_path / "failed", bounded), "failed") == {f"enough positives in {split}"}
+    assert "warning</td>" in (tmp_path / "warned/index.html").read_text()
+
+
+def test_photos_without_labels_are_counted_by_what_they_mean(tmp_path: Path) -> None:
+    result = judge(good(labels={0: [], 1: [], 11: []}, ignored={1: [0, 1, 2]}), tmp_path / "docs", NO_BOUNDS)
+    assert result["unlabelled"]["train"] == {"negative": 1, "unknown": 1}
+    assert "3 of 12 photos have no label (2 as negatives, 1 as unknown)" in validator.summary(result)
+    assert "no label" not in validator.summary(judge(good(), tmp_path / "all"))
+
+
 def test_data_passes_against_its_own_baseline_and_drift_is_named(tmp_path: Path) -> None:
     accepted = json.loads(json.dumps(baseline.compute_baseline(good())))
     assert accepted["images"] == 12
@@ -302,3 +377,25 @@ def test_the_stage_writes_its_files_before_it_fails(tmp_path: Path, monkeypatch:
         stage.main()
     assert files.read_json("reports/validation.json")["passed"] is False
     assert Path("reports/data_docs/index.html").exists()
+
+
+def test_data_is_accepted_by_a_person_alone_who_sees_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sadcl.stages import validate as stage
+
+    monkeypatch.chdir(tmp_path)
+    text = (REPOSITORY / "recipes/demo.yaml").read_text()
+    Path("params.yaml").write_text(re.sub(r"min_positives:(\n    .*)+", "min_positives: {}", text))
+    files.write_json("data/accepted.json", None)
+    tables.write_table("data/table/annotations.parquet", good(labels={11: [0]}, width=dict.fromkeys(range(12), 99)))
+    assert "1 with a warning" in stage.main()
+    said = capsys.readouterr().out
+    assert "warning: Each class has at least 1 photo in test, but 1 breaks this rule: bird (0)" in said
+    assert "`sadcl data accept`" in said
+    assert files.read_json("data/accepted.json") is None
+    assert "12 photos of 3 classes in data/raw/pets, the rarest class is 'bird' with 3, 0 photos have no label" in (
+        baseline.accept_data()
+    )
+    stage.main()
+    assert "sadcl data accept" not in capsys.readouterr().out
