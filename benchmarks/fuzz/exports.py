@@ -1,0 +1,42 @@
+"""Exports of labelling tools, valid or nearly so: one function each, and one entry in ``FORMATS``."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from benchmarks.fuzz.drawing import PLAIN, Export, file, labels, listed
+from benchmarks.fuzz.mutation import NAMES, pick
+
+ODD_XML = ("<a>" * 10_000, '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "&nbsp;", "<![CDATA[", '<?xml version="1.1"?>')
+
+
+def xml(rng: Random, root: str, body: str) -> bytes:
+    """An XML file that may have another root, or odd content before its body."""
+    whole = f"<{root}>{body}</{root}>"
+    odd = (*(start + whole for start in ODD_XML), *(f"<{root}>{o}{body}</{root}>" for o in ODD_XML), f"<x>{whole}</x>")
+    return str(pick(rng, (whole,), odd, 0.1)).encode("utf-8", "surrogatepass")
+
+
+def attribute(name: str, value: Any) -> str:
+    return f" {name}={quoteattr(str(value))}"
+
+
+def cvat(rng: Random) -> Export:
+    def image(i: int) -> str:
+        names = attribute("name", file(rng)) if rng.random() < 0.97 else ""
+        subset = attribute("subset", pick(rng, ("train", "Test", "other"), NAMES)) if rng.random() < 0.3 else ""
+        kind = rng.choice(("tag", "box", "mask"))
+        inner = [f"<{kind}{attribute('label', name)}/>" for name in labels(rng)]
+        return f'<image id="{i}"{names}{subset}>{"".join(inner)}</image>'
+
+    def export() -> bytes:
+        names = "".join(f"<label><name>{name}</name></label>" for name in ("cat", "dog", "sofa"))
+        meta = pick(rng, ("", f"<meta><task><labels>{names}</labels></task></meta>"), ("<meta><labels><label/>",))
+        return xml(rng, "annotations", meta + "".join(image(i) for i in range(rng.randrange(6))))
+
+    files, settings = listed(rng, "cvat", ".xml", export)
+    return {**files, **dict.fromkeys((f"images/{name}" for name in PLAIN[:3]), b"")}, settings
+
+
+FORMATS: dict[str, Callable[[Random], Export]] = {"cvat": cvat}

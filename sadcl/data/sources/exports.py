@@ -1,0 +1,54 @@
+"""Parts that readers of exports have in common: where photos lie, and class lists of several files."""
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sadcl.data.sources import safe_join
+from sadcl.data.sources.rows import SPLIT_NAMES, Row
+from sadcl.data.sources.safe_yaml import is_file
+from sadcl.data.sources.text import is_valid_text, listed_name, short_repr
+from sadcl.errors import SadclError
+
+
+def photo_path(root: Path, name: str, folders: Iterable[str], where: object) -> str:
+    """Path of a listed photo relative to ``root``: in the first folder that has it, else in the first folder.
+
+    Raises:
+        SadclError: the name is no valid text, or leaves the source.
+    """
+    if not is_valid_text(name):
+        raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each photo a file name")
+    listed, first = listed_name(name), ""
+    for folder in folders:
+        place = safe_join(folder, listed, where)
+        if is_file(root / place):
+            return place
+        first = first or place
+    return first
+
+
+def beside(root: Path, path: Path, folder: str, inner: Sequence[str] = ("images",)) -> list[str]:
+    """Folders that may hold an export's photos: the one of the settings, that of its file, and folders in that.
+
+    Args:
+        root: the source's folder.
+        path: the annotation file.
+        folder: by the settings.
+        inner: names of usual folders of the format, next to the annotation file.
+    """
+    own = posixpath.dirname(path.relative_to(root).as_posix())
+    starts = list(dict.fromkeys((folder, own)))
+    return [posixpath.join(start, name) for name in ("", *inner) for start in starts]
+
+
+def split_named(name: object, default: str) -> str:
+    """Split that a subset's name means (``valid``, ``Test``); ``default`` for any other name."""
+    return SPLIT_NAMES.get(name.strip().lower(), default) if isinstance(name, str) else default
+
+
+def all_classes(listed: Iterable[str], rows: Iterable[Row]) -> list[str]:
+    """Classes in the order of a list, without repeats, and then the labels that it lacks, sorted."""
+    known = dict.fromkeys(listed)
+    labels = {label for row in rows for label in row.labels | row.ignored}
+    return [*known, *sorted(labels - set(known))]
