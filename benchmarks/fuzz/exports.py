@@ -5,8 +5,8 @@ from random import Random
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from benchmarks.fuzz.drawing import PLAIN, Export, file, labels, listed
-from benchmarks.fuzz.mutation import NAMES, pick
+from benchmarks.fuzz.drawing import PLAIN, Export, file, label, labels, listed, times
+from benchmarks.fuzz.mutation import NAMES, pick, structure, text
 
 ODD_XML = ("<a>" * 10_000, '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "&nbsp;", "<![CDATA[", '<?xml version="1.1"?>')
 
@@ -39,4 +39,20 @@ def cvat(rng: Random) -> Export:
     return {**files, **dict.fromkeys((f"images/{name}" for name in PLAIN[:3]), b"")}, settings
 
 
-FORMATS: dict[str, Callable[[Random], Export]] = {"cvat": cvat}
+def datumaro(rng: Random) -> Export:
+    def item(i: int) -> dict[str, Any]:
+        name = file(rng)
+        image = rng.choice(({"image": {"path": name, "size": [3, 4]}}, {"media": {"path": name}}, {}))
+        marks = [{"type": "label", "label_id": pick(rng, (0, 1, 2)), "points": [1.5]} for _ in range(rng.randrange(3))]
+        return {"id": str(i), "annotations": marks, **image}
+
+    def export() -> bytes:
+        names = [{"name": label(rng), "parent": pick(rng, ("", "", "cat"))} for _ in range(3)]
+        categories = {"label": {"labels": names, "attributes": []}}
+        value = {"info": {}, "categories": categories, "items": [item(i) for i in range(rng.randrange(6))]}
+        return text(rng, structure(rng, value, times(rng)))
+
+    return listed(rng, "datumaro", ".json", export)
+
+
+FORMATS: dict[str, Callable[[Random], Export]] = {"cvat": cvat, "datumaro": datumaro}

@@ -29,17 +29,17 @@ def photo_path(root: Path, name: str, folders: Iterable[str], where: object) -> 
 
 
 def beside(root: Path, path: Path, folder: str, inner: Sequence[str] = ("images",)) -> list[str]:
-    """Folders that may hold an export's photos: the one of the settings, that of its file, and folders in that.
+    """Folders that may hold an export's photos, in order: of the settings, of its file, above that, and those in each.
 
     Args:
         root: the source's folder.
         path: the annotation file.
         folder: by the settings.
-        inner: names of usual folders of the format, next to the annotation file.
+        inner: usual folders of the format, from the most to the least special.
     """
     own = posixpath.dirname(path.relative_to(root).as_posix())
-    starts = list(dict.fromkeys((folder, own)))
-    return [posixpath.join(start, name) for name in ("", *inner) for start in starts]
+    starts = list(dict.fromkeys((folder, own, posixpath.dirname(own))))
+    return [posixpath.join(start, name) for start in starts for name in ("", *inner)]
 
 
 def split_named(name: object, default: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sadcl import params
-from sadcl.data.sources import Source, coco, csv_table, cvat, folder, jsonl, labelstudio, parquet_table, yolo
+from sadcl.data.sources import Source, coco, csv_table, cvat, datumaro, folder, jsonl, labelstudio, parquet_table, yolo
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ FORMATS: tuple[Format, ...] = (
     Format("parquet", "Parquet, one row per photo", parquet_table.read_source, (".parquet",), lambda path: True),
     Format("jsonl", "JSON lines", jsonl.read_source, (".jsonl",), lambda path: True),
     Format("coco", "COCO instances", coco.read_source, (".json",), coco.recognises),
+    Format("datumaro", "Datumaro (JSON)", datumaro.read_source, (".json",), datumaro.recognises),
     Format("cvat", "CVAT for images (XML)", cvat.read_source, (".xml",), cvat.recognises),
     Format("labelstudio", "Label Studio (JSON)", labelstudio.read_source, (".json",), labelstudio.recognises),
     Format("folder", "folders named after labels", folder.read_source),
