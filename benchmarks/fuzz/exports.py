@@ -55,4 +55,36 @@ def datumaro(rng: Random) -> Export:
     return listed(rng, "datumaro", ".json", export)
 
 
-FORMATS: dict[str, Callable[[Random], Export]] = {"cvat": cvat, "datumaro": datumaro}
+def yolo_line(rng: Random) -> str:
+    odd = ("", "9 0", "-1", "x", "1.5 1", "9" * 99, "٣", "1e400 1 1 1 1", "nan 1")
+    return str(pick(rng, ("0 .5 .5 1 1", "1 .1 .1 nan 1", "1.000e+00 1 1 1 1", "0 1 1 2 2 3 3"), odd, 0.04))
+
+
+def yolo_labels(rng: Random) -> bytes:
+    return "\n".join(yolo_line(rng) for _ in range(rng.randrange(3))).encode()
+
+
+def yolo_classes(rng: Random) -> Export:
+    name = rng.choice(("classes.txt", "obj.names", "labels/classes.txt", "e/_darknet.labels"))
+    files = {name: "\n".join(str(label(rng)) for _ in range(rng.randrange(2, 4))).encode("utf-8", "surrogatepass")}
+    for i in range(rng.randrange(5)):
+        folder = rng.choice(("images/", "images/train/", "e/", "", "val/"))
+        files[f"{folder}{i}.jpg"] = b""
+        files[f"{folder.replace('images', 'labels')}{i}.txt"] = yolo_labels(rng)
+    images = pick(rng, ({}, {"train": "images"}), ({"train": ".."}, {"train": "none"}))
+    return files, {"format": "yolo_classes", "annotations": {"train": name}, "images": images}
+
+
+def darknet(rng: Random) -> Export:
+    files = {"obj.names": b"cat\ndog\n" if rng.random() < 0.9 else str(label(rng)).encode("utf-8", "surrogatepass")}
+    entries = ["classes = 2", "train = data/train.txt", "names = data/obj.names", "valid = /x/valid.txt"]
+    files["obj.data"] = "\n".join(pick(rng, (entry,), ("", "train =", "x", "test = \0")) for entry in entries).encode()
+    for split in ("train", "valid"):
+        names = [file(rng) for _ in range(rng.randrange(4))]
+        start = rng.choice(("", "data/", "/home/x/", "C:\\x\\"))
+        files[f"{split}.txt"] = "\n".join(f"{start}{name}" for name in names).encode("utf-8", "surrogatepass")
+        files |= {name.replace(".jpg", ".txt"): yolo_labels(rng) for name in PLAIN[:5]}
+    return files, {"format": "yolo", "annotations": {"train": "obj.data"}, "images": {}}
+
+
+FORMATS: dict[str, Callable[[Random], Export]] = {"cvat": cvat, "datumaro": datumaro, "yolo_classes": yolo_classes}

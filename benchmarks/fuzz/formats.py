@@ -158,6 +158,10 @@ def folder(rng: Random) -> Export:
 
 
 def yolo(rng: Random) -> Export:
+    return exports.darknet(rng) if rng.random() < 0.3 else _ultralytics(rng)
+
+
+def _ultralytics(rng: Random) -> Export:
     value: dict[str, Any] = {
         "path": rng.choice((".", "../datasets/x", "/abs")),
         "train": "images/train",

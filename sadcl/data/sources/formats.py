@@ -9,7 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sadcl import params
-from sadcl.data.sources import Source, coco, csv_table, cvat, datumaro, folder, jsonl, labelstudio, parquet_table, yolo
+from sadcl.data.sources import (
+    Source,
+    coco,
+    csv_table,
+    cvat,
+    datumaro,
+    folder,
+    jsonl,
+    labelstudio,
+    parquet_table,
+    yolo,
+    yolo_classes,
+    yolo_set,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,14 @@ class Format:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("yolo", "YOLO (data.yaml)", yolo.read_source, (".yaml", ".yml"), lambda path: True, one_for_all=True),
+    Format("yolo", "YOLO", yolo.read_source, (".yaml", ".yml", ".data"), yolo_set.recognises, one_for_all=True),
+    Format(
+        "yolo_classes",
+        "YOLO label files with a list of classes",
+        yolo_classes.read_source,
+        (".txt", ".names", ".labels"),
+        yolo_classes.recognises,
+    ),
     Format("csv", "CSV, one row per photo", csv_table.read_source, (".csv", ".tsv"), lambda path: True),
     Format("parquet", "Parquet, one row per photo", parquet_table.read_source, (".parquet",), lambda path: True),
     Format("jsonl", "JSON lines", jsonl.read_source, (".jsonl",), lambda path: True),

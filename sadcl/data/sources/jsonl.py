@@ -121,7 +121,9 @@ def _description(folder: Path) -> Any:
     if not exists(folder / "README.md"):
         return None
     head = read_text(folder / "README.md", _FIX).split("\n---")[0]
-    value = parse_yaml(head.removeprefix("---"), folder / "README.md", _FIX) if head.startswith("---") else None
+    if not head.startswith("---"):
+        return None
+    value = parse_yaml(head.removeprefix("---"), folder / "README.md", _FIX, as_text=True)
     return value.get("dataset_info") if isinstance(value, dict) else None
 
 
