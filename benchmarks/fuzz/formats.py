@@ -16,11 +16,22 @@ from benchmarks.fuzz.drawing import PLAIN, SPLITS, Export, file, label, labels, 
 from benchmarks.fuzz.mutation import LABELS, NAMES, pick, structure, text
 
 
+ROOTS = (
+    ({"id": 1, "name": "cat", "supercategory": "none"}, {"id": 3, "name": "dog", "supercategory": "cat"}),
+    ({"id": 1, "name": "cat"}, {"id": 3, "name": "cat "}),
+    ({"id": 1, "name": "cat", "supercategory": "dog"}, {"id": 3, "name": "dog", "supercategory": "cat"}),
+)
+"""Categories with a root, with one name twice, and with a loop."""
+
+
 def coco(rng: Random) -> Export:
     def instances(start: int) -> bytes:
         ids = [pick(rng, (i,), chance=0.03) for i in range(start, start + rng.randrange(5))]
+        name = pick(rng, ("file_name",), ("coco_url",), 0.1)
+        known = {"neg_category_ids": [rng.choice((1, 3))]} if rng.random() < 0.2 else {}
+        names = pick(rng, (({"id": 3, "name": "cat"}, {"id": 1, "name": "dog"}),), ROOTS, 0.2)
         value = {
-            "images": [{"id": i, "file_name": file(rng), "width": 4, "height": 3} for i in ids],
+            "images": [{"id": i, name: file(rng), "width": 4, "height": 3, **known} for i in ids],
             "annotations": [
                 {
                     "id": n,
@@ -30,12 +41,13 @@ def coco(rng: Random) -> Export:
                 }
                 for n in range(rng.randrange(6) if ids else 0)
             ],
-            "categories": [{"id": 3, "name": "cat"}, {"id": 1, "name": "dog"}],
+            "categories": [dict(item) for item in names],
         }
         return text(rng, structure(rng, value, times(rng)))
 
     names = rng.choice((("train",), ("train", "test"), SPLITS))
-    files = {f"{name}.json": instances(100 * i) for i, name in enumerate(names)}
+    step = rng.choice((0, 100, 100))
+    files = {f"{name}.json": instances(step * i) for i, name in enumerate(names)}
     return files, {"annotations": {n: f"{n}.json" for n in names}, "images": {n: n for n in names}}
 
 

@@ -39,11 +39,13 @@ class Source:
         classes: names, in order of index.
         images: images whose files exist.
         gone: images that the annotations list but whose files no longer exist; only the protocol check counts them.
+        notes: sentences for the user about what the reader left out.
     """
 
     classes: tuple[str, ...]
     images: list[Image]
     gone: list[Image] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_source(root: Path, settings: params.Ingest) -> Source:

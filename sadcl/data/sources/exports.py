@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sadcl.data.sources import safe_join
@@ -19,13 +20,13 @@ def photo_path(root: Path, name: str, folders: Iterable[str], where: object) -> 
     """
     if not is_valid_text(name):
         raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each photo a file name")
-    listed, first = listed_name(name), ""
+    listed, places = listed_name(name), []
     for folder in folders:
-        place = safe_join(folder, listed, where)
-        if is_file(root / place):
-            return place
-        first = first or place
-    return first
+        with suppress(SadclError):  # ../1.jpg is below the source for some folders only
+            places.append(safe_join(folder, listed, where))
+            if is_file(root / places[-1]):
+                return places[-1]
+    return places[0] if places else safe_join("", listed, where)
 
 
 def beside(root: Path, path: Path, folder: str, inner: Sequence[str] = ("images",)) -> list[str]:

@@ -1,5 +1,6 @@
 """YOLO's label files, and paths as YOLO's descriptions and lists have them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -41,7 +42,7 @@ def shortened(start: str, value: str) -> Iterator[str]:
     """
     if not is_valid_text(value) or "\0" in value or not is_valid_text(start) or "\0" in start:
         return
-    parts = listed_name(value).split("/")
+    parts = re.sub(r"^(\.{1,2}/)+", "", listed_name(value)).split("/")
     fixed = next((i for i, part in enumerate(parts[:-1]) if part == "images" or split_named(part, "")), len(parts) - 1)
     kept = ("/".join(parts[i:]) for i in range(min(fixed + 1, _MOST_PARTS)))
     for name in dict.fromkeys((value, *kept)):
