@@ -87,4 +87,26 @@ def darknet(rng: Random) -> Export:
     return files, {"format": "yolo", "annotations": {"train": "obj.data"}, "images": {}}
 
 
-FORMATS: dict[str, Callable[[Random], Export]] = {"cvat": cvat, "datumaro": datumaro, "yolo_classes": yolo_classes}
+def voc_xml(rng: Random) -> Export:
+    start = rng.choice(("", "Annotations/", "train/"))
+    files: dict[str, bytes] = {}
+    for i in range(rng.randrange(5)):
+        marks = [f"<object><name>{name}</name><difficult>{i % 2}</difficult></object>" for name in labels(rng)]
+        name = pick(rng, ("", f"<filename>{i}.jpg</filename>"), (f"<filename>{file(rng)}</filename>", "<object/>"), 0.2)
+        files[f"{start}{pick(rng, ('', 'a/'), chance=0)}{i}.xml"] = xml(rng, "annotation", name + "".join(marks))
+        files[f"{rng.choice(('JPEGImages/', start))}{i}.jpg"] = b""
+    if rng.random() < 0.5:
+        lines = [pick(rng, (str(i), f"{i}  1", f"{i} 0"), ("", "9", "a b c", "\0")) for i in range(4)]
+        for name in ("train", "test", "cat_train"):
+            files[f"ImageSets/Main/{name}.txt"] = "\n".join(lines).encode()
+    folders = pick(rng, (start or ".",), ("..", "none", "0.xml", "/"))
+    settings = {"annotations": {"train": folders}, "images": {"train": pick(rng, ("", "JPEGImages"))}}
+    return files, {"format": "voc_xml", "difficult": rng.choice(("negative", "ignore", "positive")), **settings}
+
+
+FORMATS: dict[str, Callable[[Random], Export]] = {
+    "cvat": cvat,
+    "datumaro": datumaro,
+    "yolo_classes": yolo_classes,
+    "voc_xml": voc_xml,
+}

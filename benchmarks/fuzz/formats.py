@@ -15,7 +15,6 @@ from benchmarks.fuzz import exports
 from benchmarks.fuzz.drawing import PLAIN, SPLITS, Export, file, label, labels, listed, times
 from benchmarks.fuzz.mutation import LABELS, NAMES, pick, structure, text
 
-
 ROOTS = (
     ({"id": 1, "name": "cat", "supercategory": "none"}, {"id": 3, "name": "dog", "supercategory": "cat"}),
     ({"id": 1, "name": "cat"}, {"id": 3, "name": "cat "}),

@@ -53,3 +53,15 @@ def all_classes(listed: Iterable[str], rows: Iterable[Row]) -> list[str]:
     known = dict.fromkeys(listed)
     labels = {label for row in rows for label in row.labels | row.ignored}
     return [*known, *sorted(labels - set(known))]
+
+
+def by_folder(names: Sequence[str], start: str) -> list[str]:
+    """Split of each photo by the first of its folders below ``start`` that is named after one.
+
+    All are empty where a photo is in no such folder, or none is in train.
+    """
+    splits = [
+        next((split for part in name[len(start) :].split("/")[:-1] if (split := split_named(part, ""))), "")
+        for name in names
+    ]
+    return splits if all(splits) and "train" in splits else [""] * len(names)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source
-from sadcl.data.sources.exports import all_classes, split_named
+from sadcl.data.sources.exports import all_classes, by_folder
 from sadcl.data.sources.photo_files import list_photos
 from sadcl.data.sources.rows import Row, annotation_files, build_source, validation_as_test
 from sadcl.data.sources.safe_yaml import exists
@@ -37,8 +37,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         classes += names
         start = folder if folder not in ("", ".") else _own_folder(root, path)
         photos = list_photos(root, start)
-        splits = [split or _split(photo, start) for photo in photos]
-        known = splits if all(splits) and "train" in splits else [split] * len(photos)
+        known = [split] * len(photos) if split else by_folder(photos, start)
         rows += [Row(photo, part, labels(root, photo, names)) for photo, part in zip(photos, known, strict=True)]
     rows = validation_as_test(rows, settings)
     return build_source(rows, root / settings.files("train")[0], all_classes(classes, rows))
@@ -55,12 +54,6 @@ def _own_folder(root: Path, path: Path) -> str:
     """Folder of a list, or the one above if the list lies among the labels."""
     own = posixpath.dirname(path.relative_to(root).as_posix())
     return posixpath.dirname(own) if posixpath.basename(own) == "labels" else own
-
-
-def _split(photo: str, start: str) -> str:
-    """Split by the first folder of a photo's path that is named after one; empty if none is."""
-    parts = photo[len(start) :].split("/")[:-1]
-    return next((split for part in parts if (split := split_named(part, ""))), "")
 
 
 def _text_files(path: Path) -> Iterator[Path]:
