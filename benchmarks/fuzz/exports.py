@@ -1,5 +1,8 @@
 """Exports of labelling tools, valid or nearly so: one function each, and one entry in ``FORMATS``."""
 
+import csv
+import io
+import json
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -104,9 +107,34 @@ def voc_xml(rng: Random) -> Export:
     return files, {"format": "voc_xml", "difficult": rng.choice(("negative", "ignore", "positive")), **settings}
 
 
+def labelstudio_min(rng: Random) -> Export:
+    control = rng.choice(("choice", "label", "weather"))
+    more = rng.random() < 0.3
+
+    def value() -> Any:
+        shapes = [{"x": 1.5, "rectanglelabels": labels(rng)} for _ in range(2)]
+        return rng.choice((label(rng), {"choices": labels(rng)}, shapes, labels(rng), None))
+
+    def record(i: int) -> dict[str, Any]:
+        address = f"{rng.choice(('', '/data/upload/1/0a1b2c3d-', 's3://b/'))}{file(rng)}"
+        about = {"id": i, "annotation_id": pick(rng, (i,), (None, "")), "annotator": 1, "lead_time": 2.5}
+        return {"image": address, control: value(), **about, **({"camera": pick(rng, ("x", 1))} if more else {})}
+
+    records = [record(i) for i in range(rng.randrange(6))]
+    if rng.random() < 0.5:
+        files = {"train.json": text(rng, structure(rng, records, times(rng)))}
+    else:
+        out = io.StringIO()
+        writer = csv.DictWriter(out, sorted({key for item in records for key in item}) or ["id", "annotator"])
+        writer.writeheader()
+        for item in records:
+            writer.writerow({k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in item.items()})
+        files = {"train.csv": out.getvalue().encode("utf-8", "surrogatepass")}
+    settings = {"annotations": {"train": next(iter(files))}, "images": {"train": rng.choice(("", "photos"))}}
+    return {**files, **dict.fromkeys(PLAIN[:3], b"")}, {"format": "labelstudio_min", **settings}
+
+
 FORMATS: dict[str, Callable[[Random], Export]] = {
-    "cvat": cvat,
-    "datumaro": datumaro,
+    "cvat": cvat, "datumaro": datumaro, "labelstudio_min": labelstudio_min, "voc_xml": voc_xml,
     "yolo_classes": yolo_classes,
-    "voc_xml": voc_xml,
-}
+}  # fmt: skip

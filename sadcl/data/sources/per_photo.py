@@ -74,7 +74,8 @@ def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual:
     """
     folder, name = posixpath.split(file)
     inner = folder[len(start) :].lstrip("/")
-    places = [posixpath.join(photos, inner), photos] if photos not in ("", ".") else []
+    given = [posixpath.join(photos, inner), photos] if photos not in ("", ".") else []
+    places = [*given]
     for above in dict.fromkeys((posixpath.dirname(start), posixpath.dirname(folder))):
         places += [posixpath.join(above, kind, part) for kind in usual for part in (inner, "")]
     stem, suffix = posixpath.splitext(name)[0], posixpath.splitext(listed)[1]
@@ -83,4 +84,4 @@ def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual:
             path = posixpath.normpath(posixpath.join(place, stem + ending))
             if ending.lower() in SUFFIXES and is_file(root / path):
                 return path
-    return photo_path(root, listed or f"{stem}.jpg", [folder, *places], root / file)
+    return photo_path(root, listed or f"{stem}.jpg", [*given, folder, *places], root / file)
