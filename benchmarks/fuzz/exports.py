@@ -134,7 +134,31 @@ def labelstudio_min(rng: Random) -> Export:
     return {**files, **dict.fromkeys(PLAIN[:3], b"")}, {"format": "labelstudio_min", **settings}
 
 
+def fiftyone(rng: Random) -> Export:
+    def samples() -> Any:
+        several = {rng.choice(("classifications", "detections")): [{"label": name} for name in labels(rng)]}
+        field = pick(rng, ("ground_truth",), ("weather", "predictions"))
+        return {
+            "samples": [
+                {"filepath": f"{rng.choice(('', 'data/', '/home/x/'))}{file(rng)}", "tags": [pick(rng, ("train", "x"))]}
+                | {field: rng.choice(({"label": label(rng)}, several, None))}
+                for _ in range(rng.randrange(5))
+            ]
+        }
+
+    def targets() -> Any:
+        kinds = (rng.randrange(3), [0, 1], "cat", {"label": label(rng)}, [{"label": 1}], None)
+        photos = {str(file(rng)).rpartition(".")[0]: rng.choice(kinds) for _ in range(rng.randrange(5))}
+        return {"classes": pick(rng, (["cat", "dog", "sofa"],), (None, ["cat"], labels(rng))), "labels": photos}
+
+    def export() -> bytes:
+        return text(rng, structure(rng, rng.choice((samples, targets))(), times(rng)))
+
+    files, settings = listed(rng, "fiftyone", ".json", export)
+    return {**files, **dict.fromkeys((f"data/{name}" for name in PLAIN[:3]), b"")}, settings
+
+
 FORMATS: dict[str, Callable[[Random], Export]] = {
-    "cvat": cvat, "datumaro": datumaro, "labelstudio_min": labelstudio_min, "voc_xml": voc_xml,
+    "cvat": cvat, "datumaro": datumaro, "fiftyone": fiftyone, "labelstudio_min": labelstudio_min, "voc_xml": voc_xml,
     "yolo_classes": yolo_classes,
 }  # fmt: skip

@@ -16,6 +16,7 @@ from sadcl.data.sources import (
     csv_table,
     cvat,
     datumaro,
+    fiftyone,
     folder,
     jsonl,
     labelstudio,
@@ -86,6 +87,7 @@ FORMATS: tuple[Format, ...] = (
         per_photo=True,
         defaults={"difficult": "ignore"},
     ),
+    Format("fiftyone", "FiftyOne (JSON)", fiftyone.read_source, (".json",), fiftyone.recognises),
     Format("labelstudio", "Label Studio (JSON)", labelstudio.read_source, (".json",), labelstudio.recognises),
     Format("folder", "folders named after labels", folder.read_source),
 )
