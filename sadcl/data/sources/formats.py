@@ -74,7 +74,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("csv", "CSV, one row per photo", csv_table.read_source, (".csv", ".tsv"), lambda path: True),
     Format("parquet", "Parquet, one row per photo", parquet_table.read_source, (".parquet",), lambda path: True),
-    Format("jsonl", "JSON lines", jsonl.read_source, (".jsonl",), lambda path: True),
+    Format("jsonl", "JSON lines", jsonl.read_source, (".jsonl", ".ndjson"), jsonl.recognises),
     Format("coco", "COCO instances", coco.read_source, (".json",), coco.recognises),
     Format("datumaro", "Datumaro (JSON)", datumaro.read_source, (".json",), datumaro.recognises),
     Format("cvat", "CVAT for images (XML)", cvat.read_source, (".xml",), cvat.recognises),

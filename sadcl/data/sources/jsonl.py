@@ -1,10 +1,11 @@
 """A ``metadata.jsonl`` as in Hugging Face's image folders: one JSON object per line and photo.
 
-``file_name`` names the photo, relative to the folder in ``ingest.images``. Its labels are in ``labels`` or ``label`` (a
-name, a number, or a list of them) or in ``objects.categories``. Numbers are indexes of the class names in
-``dataset_info``, in a README.md or dataset_info.json in the same folder; without class names, numbers are names.
-``split`` is optional. Every other text or number is a slice column. Lists, objects, and columns that the table computes
-itself (``image_id``, ``width``, ``height`` and so on) are ignored.
+``file_name`` (or ``file``, ``filename``, ``image``) names the photo, relative to the folder in ``ingest.images``. Its
+labels are in ``labels`` or ``label`` (a name, a number, or a list of them), or in the ``categories``, ``category``,
+``labels`` or ``label`` of ``objects``; a line without these has them in ``tags``, ``tag``, ``classes`` or ``class``.
+Numbers are indexes of the class names in ``dataset_info``, in a README.md or dataset_info.json in the same folder;
+without class names, numbers are names. ``split`` is optional. Every other text or number is a slice column. Lists,
+objects, and columns that the table computes itself (``image_id``, ``width``, ``height`` and so on) are ignored.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Source, safe_join
+from sadcl.data.sources.json_head import read_head
 from sadcl.data.sources.rows import (
     COMPUTED_COLUMNS,
     Row,
@@ -26,13 +28,17 @@ from sadcl.data.sources.rows import (
     validation_as_test,
 )
 from sadcl.data.sources.safe_yaml import exists, parse_yaml
-from sadcl.data.sources.text import is_valid_text, read_lines, read_text, short_repr
+from sadcl.data.sources.text import is_valid_text, listed_name, read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 
+NAMES = ("file_name", "file", "filename", "image")
+"""Keys of the photo's name."""
 LABELS = ("labels", "label")
-BOXES = ("categories", "category")
+TAGS = ("tags", "tag", "classes", "class")
+"""Keys of the labels in a line without ``LABELS`` and ``objects``."""
+BOXES = ("categories", "category", "labels", "label")
 """Keys of the labels in ``objects``."""
-_NOT_SLICES = frozenset(("file_name", "split", *LABELS)) | COMPUTED_COLUMNS
+_NOT_SLICES = frozenset((*NAMES, "split", *LABELS)) | COMPUTED_COLUMNS
 _FIX = "Correct the file"
 
 
@@ -50,6 +56,12 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
 
 
+def recognises(path: Path) -> bool:
+    """Whether the first line is an object that names a photo."""
+    value = read_head(path)
+    return isinstance(value, dict) and not set(NAMES).isdisjoint(value)
+
+
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for where, line in read_lines(path, "Check ingest.annotations"):
         try:
@@ -62,30 +74,41 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str) -> Row:
-    name = record.get("file_name")
+    name = next((record[key] for key in NAMES if key in record), None)
     if not isinstance(name, str) or not is_valid_text(name):
         raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each line a file_name")
-    check_columns(record, ("split", "labels"), where)
-    columns = {key: scalar_text(value) for key, value in record.items() if key not in _NOT_SLICES}
+    check_columns(record, ("split", "labels", "file"), where)
+    labels, used = _labels(record, classes, where)
+    columns = {key: scalar_text(value) for key, value in record.items() if key not in _NOT_SLICES and key != used}
     return Row(
-        safe_join(folder, name, where),
+        safe_join(folder, listed_name(name), where),
         row_split(record.get("split"), split, where),
-        _labels(record, classes, where),
+        labels,
         slices={key: cell for key, cell in columns.items() if cell and is_valid_text(cell)},
     )
 
 
-def _labels(record: dict[str, Any], classes: list[str] | None, where: str) -> frozenset[str]:
-    objects = record.get("objects")
-    values = [record[key] for key in LABELS if key in record]
-    values += [objects[key] for key in BOXES if key in objects] if isinstance(objects, dict) else []
+def _labels(record: dict[str, Any], classes: list[str] | None, where: str) -> tuple[frozenset[str], str]:
+    """Labels of a line, and the key that has them."""
+    values = [(key, record[key]) for key in LABELS if key in record]
+    values += [("objects", value) for value in _of_objects(record.get("objects"))]
+    values = values or [(key, record[key]) for key in TAGS if key in record]
     if len(values) != 1:
         fix = "Give labels, label or objects.categories"
         raise SadclError(f"The line has {'two kinds of' if values else 'no'} labels", where=where, fix=fix)
+    key, value = values[0]
     if classes is None:
-        return label_names(values[0], where)
-    items = values[0] if isinstance(values[0], list) else [values[0]]
-    return frozenset().union(*(_class_name(item, classes, where) for item in items))
+        return label_names(value, where), key
+    items = value if isinstance(value, list) else [value]
+    return frozenset().union(*(_class_name(item, classes, where) for item in items)), key
+
+
+def _of_objects(objects: Any) -> list[Any]:
+    """Labels of ``objects``, which is an object of lists or a list of objects."""
+    if isinstance(objects, list) and all(isinstance(item, dict) for item in objects):
+        keys = [key for key in BOXES if any(key in item for item in objects)]
+        return [[item.get(key) for item in objects] for key in keys] or [[]]
+    return [objects[key] for key in BOXES if key in objects] if isinstance(objects, dict) else []
 
 
 def _class_name(item: Any, classes: list[str], where: str) -> frozenset[str]:
@@ -106,7 +129,7 @@ def _class_names(folder: Path) -> list[str] | None:
         features = {str(item["name"]): item for item in features if isinstance(item, dict) and "name" in item}
     if not isinstance(features, dict):
         return None
-    for key in (*LABELS, "objects"):
+    for key in (*LABELS, "objects", *TAGS):
         classes = _names_in(features.get(key))
         if classes and (len(set(classes)) != len(classes) or not all(is_valid_text(name) for name in classes)):
             raise SadclError("Two classes of dataset_info share a name, or one has none", where=folder, fix=_FIX)
