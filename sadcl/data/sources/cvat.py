@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source, xml_events
-from sadcl.data.sources.exports import all_classes, beside, photo_path, split_named
-from sadcl.data.sources.rows import Row, annotation_files, build_source, validation_as_test
+from sadcl.data.sources.exports import Part, beside, combined, photo_path, split_named
+from sadcl.data.sources.rows import Row, annotation_files
 from sadcl.data.sources.text import is_valid_text, short_repr
 
 _FIX = "Export it again as CVAT for images 1.1"
@@ -23,17 +23,16 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: a file is missing or damaged, or is an export of a video.
     """
-    rows: list[Row] = []
-    classes: list[str] = []
+    parts: list[Part] = []
     for split, path, folder in annotation_files(root, settings):
         export = _Export(path, _FIX)
         xml_events.parse(export)
-        classes += export.classes
+        rows: list[Row] = []
         for name, subset, labels in export.images:
             folders = beside(root, path, folder, ("images", f"images/{subset}") if subset else ("images",))
             rows.append(Row(photo_path(root, name, folders, path), split_named(subset, split), frozenset(labels)))
-    rows = validation_as_test(rows, settings)
-    return build_source(rows, root / settings.files("train")[0], all_classes(classes, rows))
+        parts.append((export.classes, rows))
+    return combined(parts, settings, root / settings.files("train")[0])
 
 
 def recognises(path: Path) -> bool:

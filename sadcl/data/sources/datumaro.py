@@ -11,9 +11,9 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Source
-from sadcl.data.sources.exports import all_classes, beside, photo_path, split_named
+from sadcl.data.sources.exports import Part, beside, combined, photo_path, split_named
 from sadcl.data.sources.json_head import first_object, read_head
-from sadcl.data.sources.rows import Row, annotation_files, build_source, validation_as_test
+from sadcl.data.sources.rows import Row, annotation_files
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
@@ -42,19 +42,18 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: a file is missing or damaged, or a label has an unknown class.
     """
-    rows: list[Row] = []
-    classes: list[str] = []
+    parts: list[Part] = []
     for split, path, folder in annotation_files(root, settings):
         export = files.read_json(path, _FIX, object_hook=_kept)
         names, main = _classes(export, path)
-        classes += main
+        rows: list[Row] = []
         folders = beside(root, path, folder, (f"images/{path.stem}", "images"))
         for number, item in enumerate(_items(export, path), start=1):
             where = f"{path}, item {number}"
             file = photo_path(root, _name(item, where), folders, where)
             rows.append(Row(file, split or split_named(path.stem, ""), _labels(item, names, where)))
-    rows = validation_as_test(rows, settings)
-    return build_source(rows, root / settings.files("train")[0], all_classes(classes, rows))
+        parts.append((main, rows))
+    return combined(parts, settings, root / settings.files("train")[0])
 
 
 def recognises(path: Path) -> bool:

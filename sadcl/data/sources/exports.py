@@ -1,15 +1,20 @@
-"""Parts that readers of exports have in common: where photos lie, and class lists of several files."""
+"""Parts that readers of exports have in common: where photos lie, and several files as one source."""
 
 import posixpath
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from sadcl.data.sources import safe_join
-from sadcl.data.sources.rows import SPLIT_NAMES, Row
+from sadcl import params
+from sadcl.data.sources import Source, safe_join
+from sadcl.data.sources.rows import SPLIT_NAMES, Row, build_source, validation_as_test
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.data.sources.text import is_valid_text, listed_name, short_repr
 from sadcl.errors import SadclError
+
+Part = tuple[Sequence[str], list[Row]]
+"""Class list of a file, and its rows."""
 
 
 def photo_path(root: Path, name: str, folders: Iterable[str], where: object) -> str:
@@ -48,11 +53,27 @@ def split_named(name: object, default: str) -> str:
     return SPLIT_NAMES.get(name.strip().lower(), default) if isinstance(name, str) else default
 
 
-def all_classes(listed: Iterable[str], rows: Iterable[Row]) -> list[str]:
-    """Classes in the order of a list, without repeats, and then the labels that it lacks, sorted."""
-    known = dict.fromkeys(listed)
-    labels = {label for row in rows for label in row.labels | row.ignored}
-    return [*known, *sorted(labels - set(known))]
+def combined(parts: Sequence[Part], settings: params.Ingest, where: object) -> Source:
+    """Source of several files: classes in the order in which the files list them, then the labels that none lists.
+
+    A class that a file with a list of classes neither lists nor has on a photo is unknown for the photos of that file.
+
+    Args:
+        parts: the class list and the rows of each file; the list is empty where the file has none.
+        settings: annotation files by split; validation becomes test where there is no other test.
+        where: the file or folder, for errors.
+
+    Raises:
+        SadclError: no photo has a label.
+    """
+    used = [{label for row in rows for label in row.labels | row.ignored} for _, rows in parts]
+    listed = dict.fromkeys(name for names, _ in parts for name in names)
+    classes = [*listed, *sorted(set().union(*used) - set(listed))]
+    combined: list[Row] = []
+    for (names, rows), labels in zip(parts, used, strict=True):
+        unknown = frozenset(classes) - frozenset(names) - labels if names else frozenset[str]()
+        combined += [replace(row, ignored=row.ignored | unknown) for row in rows] if unknown else rows
+    return build_source(validation_as_test(combined, settings), where, classes)
 
 
 def by_folder(names: Sequence[str], start: str) -> list[str]:

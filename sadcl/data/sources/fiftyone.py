@@ -16,10 +16,10 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Source
-from sadcl.data.sources.exports import all_classes, beside, photo_path, split_named
+from sadcl.data.sources.exports import Part, beside, combined, photo_path, split_named
 from sadcl.data.sources.json_head import first_object, read_head
 from sadcl.data.sources.photo_files import list_photos
-from sadcl.data.sources.rows import Row, annotation_files, build_source, validation_as_test
+from sadcl.data.sources.rows import Row, annotation_files
 from sadcl.data.sources.safe_yaml import exists
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
@@ -35,21 +35,18 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: a file is missing or damaged, or has several fields of labels.
     """
-    rows: list[Row] = []
-    classes: list[str] = []
+    parts: list[Part] = []
     for split, path, folder in annotation_files(root, settings):
         export = files.read_json(path, _FIX, object_hook=_kept)
         folders = beside(root, path, folder, ("data",))
         if isinstance(export, dict) and isinstance(export.get("samples"), list):
-            rows += _samples(root, path, export["samples"], split, folders)
+            parts.append(((), list(_samples(root, path, export["samples"], split, folders))))
         elif isinstance(export, dict) and isinstance(export.get("labels"), dict):
             names = _class_list(export.get("classes"), path)
-            classes += names or ()
-            rows += _targets(root, path, export["labels"], names, split, folders)
+            parts.append((names or (), list(_targets(root, path, export["labels"], names, split, folders))))
         else:
             raise SadclError("The file has neither samples nor labels of photos", where=path, fix=_FIX)
-    rows = validation_as_test(rows, settings)
-    return build_source(rows, root / settings.files("train")[0], all_classes(classes, rows))
+    return combined(parts, settings, root / settings.files("train")[0])
 
 
 def recognises(path: Path) -> bool:

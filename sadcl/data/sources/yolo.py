@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 
 from sadcl import params
 from sadcl.data.sources import Source, safe_join
-from sadcl.data.sources.exports import all_classes
+from sadcl.data.sources.exports import Part, combined
 from sadcl.data.sources.photo_files import list_photos
-from sadcl.data.sources.rows import Row, build_source
+from sadcl.data.sources.rows import Row
 from sadcl.data.sources.safe_yaml import exists
 from sadcl.data.sources.text import read_lines, short_repr
 from sadcl.data.sources.yolo_files import label_path, labels, shortened
@@ -35,19 +35,18 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     if not settings.files("train"):
         raise SadclError("A YOLO source needs its data.yaml as train", where="ingest.annotations", fix="Name it there")
-    rows: list[Row] = []
-    classes: list[str] = []
+    parts: list[Part] = []
     for name in settings.files("train"):
         path = root / safe_join("", name, "ingest.annotations")
         description = read_description(path)
         base = PurePosixPath(path.relative_to(root).as_posix()).parent
-        classes += description.classes
-        rows += [
+        rows = [
             Row(photo, split, labels(root, photo, description.classes))
             for split, places in _splits(root, base, description)
             for photo in _photos(root, base, description, places)
         ]
-    return build_source(rows, root / settings.files("train")[0], all_classes(classes, rows))
+        parts.append((description.classes, rows))
+    return combined(parts, settings, root / settings.files("train")[0])
 
 
 def _splits(root: Path, base: PurePosixPath, description: Description) -> list[tuple[str, list[str]]]:

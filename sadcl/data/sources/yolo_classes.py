@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source
-from sadcl.data.sources.exports import all_classes, by_folder
+from sadcl.data.sources.exports import Part, by_folder, combined
 from sadcl.data.sources.photo_files import list_photos
-from sadcl.data.sources.rows import Row, annotation_files, build_source, validation_as_test
+from sadcl.data.sources.rows import Row, annotation_files
 from sadcl.data.sources.safe_yaml import exists
 from sadcl.data.sources.text import read_lines
 from sadcl.data.sources.yolo_files import first_index, labels
@@ -30,17 +30,15 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: a file is missing or damaged, or a label has an unknown class.
     """
-    rows: list[Row] = []
-    classes: list[str] = []
+    parts: list[Part] = []
     for split, path, folder in annotation_files(root, settings):
         names = class_names([line for _, line in read_lines(path, "Check ingest.annotations")], path)
-        classes += names
         start = folder if folder not in ("", ".") else _own_folder(root, path)
         photos = list_photos(root, start)
         known = [split] * len(photos) if split else by_folder(photos, start)
-        rows += [Row(photo, part, labels(root, photo, names)) for photo, part in zip(photos, known, strict=True)]
-    rows = validation_as_test(rows, settings)
-    return build_source(rows, root / settings.files("train")[0], all_classes(classes, rows))
+        rows = [Row(photo, part, labels(root, photo, names)) for photo, part in zip(photos, known, strict=True)]
+        parts.append((names, rows))
+    return combined(parts, settings, root / settings.files("train")[0])
 
 
 def recognises(path: Path) -> bool:

@@ -67,7 +67,7 @@ BAD = {
     "deep": ("<annotations>" + "<a>" * 10_000, "100 levels deep"),
     "another root": ("<annotation/>", "root element is 'annotation'"),
     "no name": (export("<image id='0'/>"), "Photo number 1 has no name"),
-    "a name that leaves the source": (export(image("a/../../../x.jpg", tag("cup"))), "leaves the data root"),
+    "a name that leaves the source": (export(image("a/../../../../../x.jpg", tag("cup"))), "leaves the data root"),
     "a label without a name": (export(image("1.jpg", tag(" "))), "has no name"),
     "an unknown encoding": ("<?xml version='1.0' encoding='klingon'?><annotations/>", "not XML"),
 }

@@ -61,7 +61,7 @@ BAD = {
     "no items": (export({}, items={}), "no list of items"),
     "a blank class": (export({"1.jpg": [0]}, " "), "not the name of a class"),
     "no photo": (export({}, items=[{"annotations": []}]), "names no photo"),
-    "a name that leaves the source": (export({"a/../../../x.jpg": [0]}), "leaves the data root"),
+    "a name that leaves the source": (export({"a/../../../../../x.jpg": [0]}), "leaves the data root"),
     "nested": ("[" * 100_000, "not JSON"),
 }
 

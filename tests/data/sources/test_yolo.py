@@ -104,7 +104,7 @@ def test_several_exports_with_other_classes(tmp_path: Path) -> None:
         put(tmp_path / folder, files)
     source = read(tmp_path, "yolo", ["job_1/data.yaml", "job_2/data.yaml"])
     assert source.classes == ("b", "a")
-    assert labels_of(source)["job_2/images/train/1.jpg"] == {"a"}
+    assert by_file(source)["job_2/images/train/1.jpg"] == ("", {"a"}, {"b"})
 
 
 BAD = {
