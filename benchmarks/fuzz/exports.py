@@ -158,7 +158,34 @@ def fiftyone(rng: Random) -> Export:
     return {**files, **dict.fromkeys((f"data/{name}" for name in PLAIN[:3]), b"")}, settings
 
 
+def json_table(rng: Random) -> Export:
+    def export() -> bytes:
+        kind = rng.choice(("labels", "label", "annotations", "tags"))
+        many = ([{"label": label(rng)} for _ in range(2)], labels(rng)) if kind == "annotations" else (labels(rng),)
+        names = [file(rng) for _ in range(rng.randrange(5))]
+        values = [rng.choice(many) for _ in names]
+        records = [{"image": name, kind: value} for name, value in zip(names, values, strict=True)]
+        value = (
+            records if rng.random() < 0.5 else dict(zip(map(str, names), rng.choice((records, values)), strict=True))
+        )
+        return text(rng, structure(rng, value, times(rng)))
+
+    return listed(rng, "json", ".json", export)
+
+
+def labelme(rng: Random) -> Export:
+    start = rng.choice(("", "a/"))
+    files: dict[str, bytes] = {}
+    for i in range(rng.randrange(5)):
+        shapes = [{"label": name, "points": [[1, 2.5]]} for name in labels(rng)]
+        value = {"version": "5.0", "shapes": shapes, "imagePath": pick(rng, (f"{i}.jpg", f"..\\\\{i}.jpg"), NAMES, 0.1)}
+        value |= {"flags": {"cat": True, "dog": pick(rng, (False, True))}, "imageData": pick(rng, (None, "A" * 5000))}
+        files[f"{start}{i}.json"] = text(rng, structure(rng, value, times(rng) // 2))
+        files[f"{start}{i}.jpg"] = b""
+    return files, {"format": "labelme", "annotations": {"train": start or "."}, "images": {}}
+
+
 FORMATS: dict[str, Callable[[Random], Export]] = {
-    "cvat": cvat, "datumaro": datumaro, "fiftyone": fiftyone, "labelstudio_min": labelstudio_min, "voc_xml": voc_xml,
-    "yolo_classes": yolo_classes,
+    "cvat": cvat, "datumaro": datumaro, "fiftyone": fiftyone, "json": json_table, "labelme": labelme,
+    "labelstudio_min": labelstudio_min, "voc_xml": voc_xml, "yolo_classes": yolo_classes,
 }  # fmt: skip

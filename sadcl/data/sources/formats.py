@@ -18,7 +18,9 @@ from sadcl.data.sources import (
     datumaro,
     fiftyone,
     folder,
+    json_table,
     jsonl,
+    labelme,
     labelstudio,
     labelstudio_min,
     parquet_table,
@@ -88,7 +90,9 @@ FORMATS: tuple[Format, ...] = (
         defaults={"difficult": "ignore"},
     ),
     Format("fiftyone", "FiftyOne (JSON)", fiftyone.read_source, (".json",), fiftyone.recognises),
+    Format("labelme", "LabelMe (JSON)", labelme.read_source, (".json",), labelme.recognises, per_photo=True),
     Format("labelstudio", "Label Studio (JSON)", labelstudio.read_source, (".json",), labelstudio.recognises),
+    Format("json", "JSON, one record per photo", jsonl.read_source, (".json",), json_table.recognises),
     Format("folder", "folders named after labels", folder.read_source),
 )
 """Formats in the order in which they are tried."""

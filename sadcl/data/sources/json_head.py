@@ -7,6 +7,7 @@ the same way up to the damage; its reader then reports it.
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,17 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|"|[\[\]{},]', re.DOTALL)
 def read_head(path: Path) -> Any:
     """Value of the beginning of a JSON file; None if the file can't be read or begins with no list or object."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(LONGEST).decode("utf-8-sig", "ignore")
-    except OSError:
+        state = path.stat()
+        return _head(path, state.st_size, state.st_mtime_ns)
+    except (OSError, ValueError):
         return None
+
+
+@lru_cache(maxsize=4)
+def _head(path: Path, *_state: int) -> Any:
+    """Value of the beginning; every format in turn asks for it, and the file's state tells whether it changed."""
+    with open(path, "rb") as file:
+        text = file.read(LONGEST).decode("utf-8-sig", "ignore")
     for _ in range(_TRIES):
         try:
             return json.loads(_closed(text), parse_int=_short)

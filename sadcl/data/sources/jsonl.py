@@ -2,10 +2,14 @@
 
 ``file_name`` (or ``file``, ``filename``, ``image``) names the photo, relative to the folder in ``ingest.images``. Its
 labels are in ``labels`` or ``label`` (a name, a number, or a list of them), or in the ``categories``, ``category``,
-``labels`` or ``label`` of ``objects``; a line without these has them in ``tags``, ``tag``, ``classes`` or ``class``.
+``labels`` or ``label`` of ``objects`` or ``annotations``; a line without these has them in ``tags``, ``tag``,
+``classes`` or ``class``.
 Numbers are indexes of the class names in ``dataset_info``, in a README.md or dataset_info.json in the same folder;
 without class names, numbers are names. ``split`` is optional. Every other text or number is a slice column. Lists,
 objects, and columns that the table computes itself (``image_id``, ``width``, ``height`` and so on) are ignored.
+
+The format ``json`` takes the same records from one JSON file: a list of them, as Create ML writes, or an object with a
+record, or just labels, for each photo (``{"1.jpg": ["cup"]}``).
 """
 
 import json
@@ -14,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
-from sadcl.data.sources import Source, safe_join
+from sadcl.data.sources import Source, json_table, safe_join
 from sadcl.data.sources.json_head import read_head
 from sadcl.data.sources.rows import (
     COMPUTED_COLUMNS,
@@ -35,15 +39,16 @@ NAMES = ("file_name", "file", "filename", "image")
 """Keys of the photo's name."""
 LABELS = ("labels", "label")
 TAGS = ("tags", "tag", "classes", "class")
-"""Keys of the labels in a line without ``LABELS`` and ``objects``."""
+"""Keys of the labels in a line without ``LABELS`` and ``OBJECTS``."""
+OBJECTS = ("objects", "annotations")
 BOXES = ("categories", "category", "labels", "label")
-"""Keys of the labels in ``objects``."""
+"""Keys of the labels in ``OBJECTS``."""
 _NOT_SLICES = frozenset((*NAMES, "split", *LABELS)) | COMPUTED_COLUMNS
 _FIX = "Correct the file"
 
 
 def read_source(root: Path, settings: params.Ingest) -> Source:
-    """Read the JSONL files that the settings name.
+    """Read the JSONL files, or JSON files of records, that the settings name.
 
     Raises:
         SadclError: a file is missing or damaged, or a line is invalid.
@@ -52,7 +57,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     classes: list[str] | None = None
     for split, path, folder in annotation_files(root, settings):
         classes = classes or _class_names(path.parent) or _class_names(root)
-        rows += [_row(record, classes, folder, split, where) for where, record in _lines(path)]
+        rows += [_row(record, classes, folder, split, where) for where, record in _records(path)]
     return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
 
 
@@ -60,6 +65,10 @@ def recognises(path: Path) -> bool:
     """Whether the first line is an object that names a photo."""
     value = read_head(path)
     return isinstance(value, dict) and not set(NAMES).isdisjoint(value)
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    return json_table.records(path) if path.suffix.lower() == ".json" else _lines(path)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -91,7 +100,7 @@ def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: 
 def _labels(record: dict[str, Any], classes: list[str] | None, where: str) -> tuple[frozenset[str], str]:
     """Labels of a line, and the key that has them."""
     values = [(key, record[key]) for key in LABELS if key in record]
-    values += [("objects", value) for value in _of_objects(record.get("objects"))]
+    values += [(key, value) for key in OBJECTS for value in _of_objects(record.get(key))]
     values = values or [(key, record[key]) for key in TAGS if key in record]
     if len(values) != 1:
         fix = "Give labels, label or objects.categories"
@@ -104,7 +113,9 @@ def _labels(record: dict[str, Any], classes: list[str] | None, where: str) -> tu
 
 
 def _of_objects(objects: Any) -> list[Any]:
-    """Labels of ``objects``, which is an object of lists or a list of objects."""
+    """Labels of ``objects``: an object of lists, a list of objects, or a list of names."""
+    if isinstance(objects, list) and not any(isinstance(item, dict) for item in objects):
+        return [objects]
     if isinstance(objects, list) and all(isinstance(item, dict) for item in objects):
         keys = [key for key in BOXES if any(key in item for item in objects)]
         return [[item.get(key) for item in objects] for key in keys] or [[]]
