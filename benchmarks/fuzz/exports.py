@@ -185,7 +185,34 @@ def labelme(rng: Random) -> Export:
     return files, {"format": "labelme", "annotations": {"train": start or "."}, "images": {}}
 
 
+def via(rng: Random) -> Export:
+    key = rng.choice(("class", "label", "what"))
+
+    def values() -> dict[str, Any]:
+        return pick(rng, ({key: label(rng)}, {key: {"cat": True, "dog": False}}, {key: ""}), ({}, {"x": "a", "y": "b"}))
+
+    def photo() -> dict[str, Any]:
+        regions = [{"shape_attributes": {"name": "rect", "x": 1}, "region_attributes": values()} for _ in range(2)]
+        return {"filename": file(rng), "size": 12, "regions": regions, "file_attributes": pick(rng, ({}, values()))}
+
+    photos = [photo() for _ in range(rng.randrange(5))]
+    by_name = {f"{item['filename']}{item['size']}": item for item in photos}
+    if rng.random() < 0.5:
+        value = rng.choice((by_name, {"_via_settings": {}, "_via_img_metadata": by_name}))
+        files = {"a.json": text(rng, structure(rng, value, times(rng)))}
+    else:
+        out = io.StringIO()
+        writer = csv.writer(out)
+        writer.writerow(["filename", "file_size", "file_attributes", "region_id", "region_attributes"])
+        for item in photos:
+            for region in item["regions"]:
+                cells = (item["file_attributes"], region["region_attributes"])
+                writer.writerow([item["filename"], 12, json.dumps(cells[0]), 0, json.dumps(cells[1])])
+        files = {"a.csv": out.getvalue().encode("utf-8", "surrogatepass")}
+    return files, {"format": "via", "annotations": {"train": next(iter(files))}, "images": {}}
+
+
 FORMATS: dict[str, Callable[[Random], Export]] = {
     "cvat": cvat, "datumaro": datumaro, "fiftyone": fiftyone, "json": json_table, "labelme": labelme,
-    "labelstudio_min": labelstudio_min, "voc_xml": voc_xml, "yolo_classes": yolo_classes,
+    "labelstudio_min": labelstudio_min, "via": via, "voc_xml": voc_xml, "yolo_classes": yolo_classes,
 }  # fmt: skip

@@ -68,7 +68,7 @@ def recognises(path: Path) -> bool:
         return False
     image, annotation = (first_object(value.get(key)) for key in ("images", "annotations"))
     lists = sum(isinstance(value.get(key), list) for key in ("images", "annotations", "categories"))
-    return (
+    return "caption" not in annotation and (
         lists == 3
         or {"image_id", "category_id"} <= set(annotation)
         or ("id" in image and not {"file_name", "coco_url"}.isdisjoint(image))

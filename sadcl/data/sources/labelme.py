@@ -64,7 +64,7 @@ def _read_file(root: Path, file: str, folder: str, images: str) -> tuple[str, di
         raise SadclError("The flags or the path of the photo have another type", where=path, fix=_FIX)
     labels = {_name(name, path): is_set is True for name, is_set in flags.items()}
     labels |= {_name(shape.get("label"), path): True for shape in shapes}
-    return per_photo.photo_of(root, file, folder, listed, images, ("images", "JPEGImages")), labels
+    return per_photo.photo_of(root, file, folder, listed, images, ("images", "JPEGImages", "data")), labels
 
 
 def _name(value: Any, path: Path) -> str:

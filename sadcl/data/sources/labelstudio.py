@@ -150,12 +150,17 @@ def photo_key(data: dict[str, Any], where: str) -> str:
     Raises:
         SadclError: there is none, or several.
     """
-    suffixed = [key for key, v in data.items() if isinstance(v, str) and posixpath.splitext(v)[1].lower() in SUFFIXES]
+    suffixed = [key for key, value in data.items() if isinstance(value, str) and _is_photo(value)]
     key = "image" if isinstance(data.get("image"), str) else suffixed[0] if len(suffixed) == 1 else ""
     if not key or not is_valid_text(data[key]) or "\0" in data[key]:
         fix = "Name the photo `image` in the labelling setup"
         raise SadclError("The task's data does not name its photo", where=where, fix=fix)
     return key
+
+
+def _is_photo(address: str) -> bool:
+    """Whether a path or URL, or the path in its query, has a photo's suffix."""
+    return any(posixpath.splitext(part)[1].lower() in SUFFIXES for part in (address, address.partition("?")[0]))
 
 
 def _address(data: dict[str, Any], where: str) -> str:

@@ -2,8 +2,8 @@
 
 ``ingest.annotations`` names the folder of XML files, or one folder per split; the files may lie next to their photos.
 The name of each object gives a label; parts of objects do not. ``ingest.difficult`` says what objects marked difficult
-mean. A photo has the name of its XML file, else the one in ``filename``, and is in ``JPEGImages`` or ``images`` next to
-that folder, next to the XML file, or below ``ingest.images``.
+mean. A photo has the name of its XML file, else the one in ``filename``, and is in ``JPEGImages``, ``images`` or
+``data`` next to that folder, next to the XML file, or below ``ingest.images``. A photo without an XML file is left out.
 
 With one folder, the lists ``train.txt``, ``val.txt``, ``trainval.txt`` and ``test.txt`` in ``ImageSets/Main`` give the
 splits; else names of folders do, if every photo is in one such as ``train`` or ``valid``. Lists of a class
@@ -22,7 +22,7 @@ from sadcl.data.sources.text import is_valid_text, read_lines, short_repr
 from sadcl.progress import track
 
 _FIX = "Correct the file, or export it again as Pascal VOC"
-_PHOTOS = ("JPEGImages", "images")
+_PHOTOS = ("JPEGImages", "images", "data")
 
 
 def read_source(root: Path, settings: params.Ingest) -> Source:

@@ -4,6 +4,8 @@ A label file has one line per object, which begins with the index of its class, 
 or outline after it is ignored. The path of a label file is that of its photo, with ``labels`` in place of the last
 ``images``, or it lies next to the photo. A photo without a label file has no labels.
 
+Without ``names``, the classes are the lines of ``classes.txt`` next to ``data.yaml``.
+
 ``train``, ``val`` and ``test`` name a folder of photos, several folders, or a text file with one photo per line. Paths
 of another computer are shortened from the left until they exist here. A missing ``val`` or ``test`` is ignored, and so
 is one that is ``train`` again. ``val`` becomes select if there is a ``test``, else test; with ``train`` alone the

@@ -18,9 +18,8 @@ from sadcl.data.sources.rows import Row, annotation_files
 from sadcl.data.sources.safe_yaml import exists
 from sadcl.data.sources.text import read_lines
 from sadcl.data.sources.yolo_files import first_index, labels
-from sadcl.data.sources.yolo_set import class_names
+from sadcl.data.sources.yolo_set import CLASS_LISTS, class_names
 
-NAMES = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "predefined_classes.txt")
 _MOST_FILES = 1000
 
 
@@ -43,9 +42,9 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
 
 def recognises(path: Path) -> bool:
     """Whether a file has a usual name of a list of classes, no description next to it, and label files near it."""
-    if path.name.lower() not in NAMES or any(exists(path.with_name(name)) for name in ("data.yaml", "obj.data")):
+    if path.name.lower() not in CLASS_LISTS or any(exists(path.with_name(name)) for name in ("data.yaml", "obj.data")):
         return False
-    return any(_is_label_file(file) for file in _text_files(path) if file.name.lower() not in NAMES)
+    return any(_is_label_file(file) for file in _text_files(path) if file.name.lower() not in CLASS_LISTS)
 
 
 def _own_folder(root: Path, path: Path) -> str:

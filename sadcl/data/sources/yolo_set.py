@@ -10,10 +10,12 @@ from sadcl.data.sources.safe_yaml import is_file, parse_yaml
 from sadcl.data.sources.text import is_valid_text, read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 
+CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "predefined_classes.txt")
+"""Usual names of lists of classes, one per line."""
 _FIX = "Correct the file"
 _NOTHING = ("", "~", "null", "Null", "NULL")
 _HEAD = 10_000
-_ENTRY = re.compile(r"""^["']?(train|val|names)["']?[ \t]*:""", re.MULTILINE)
+_ENTRY = re.compile(r"""^["']?(train|names|nc)["']?[ \t]*:""", re.MULTILINE)
 _SETTING = re.compile(r"^[ \t]*(train|names)[ \t]*=", re.MULTILINE)
 
 
@@ -35,7 +37,7 @@ class Description:
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file has the entries ``names`` and ``train`` or ``val`` of a description, in YAML or as settings."""
+    """Whether a file has the entries ``train`` and ``names`` or ``nc`` of a description, in YAML or as settings."""
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             head = file.read(_HEAD)
@@ -43,7 +45,7 @@ def recognises(path: Path) -> bool:
         return False
     pattern = _SETTING if path.suffix.lower() == ".data" else _ENTRY
     keys = set(pattern.findall(head))
-    return "names" in keys and len(keys) > 1
+    return "train" in keys and len(keys) > 1
 
 
 def read_description(path: Path) -> Description:
@@ -72,7 +74,7 @@ def _data_yaml(path: Path) -> Description:
     export = {key: item for key, item in value.items() if item not in _NOTHING} if isinstance(value, dict) else {}
     if not export.get("train"):
         raise SadclError("The file names no training photos", where=path, fix="Add the keys train and names")
-    classes = class_names(_named(export.get("names"), path), path)
+    classes = class_names(_named(export.get("names", _listed(path)), path), path)
     _check_count(export.get("nc"), classes, path)
     start = export.get("path", "")
     places = {key: _places(export[key], key, path) for key in ("train", "val", "test") if export.get(key)}
@@ -86,6 +88,12 @@ def _named(entries: Any, path: Path) -> list[str | None]:
             raise SadclError("The class indexes do not run from 0 without a gap", where=path, fix=_FIX)
         entries = [entries[str(i)] for i in range(len(entries))]
     return [name if isinstance(name, str) else None for name in entries] if isinstance(entries, list) else []
+
+
+def _listed(path: Path) -> list[str]:
+    """Lines of the list of classes next to a description without ``names``."""
+    lists = [path.with_name(name) for name in CLASS_LISTS if is_file(path.with_name(name))]
+    return [line for _, line in read_lines(lists[0], _FIX)] if lists else []
 
 
 def _check_count(count: Any, classes: list[str], path: Path) -> None:

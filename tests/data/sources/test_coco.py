@@ -254,4 +254,7 @@ def test_a_large_or_damaged_file_is_recognised_by_its_beginning(tmp_path: Path) 
         },
     )
     put(tmp_path, {"other.json": '{"images": ["a.jpg"], "annotations": {}}'})
+    captions = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"image_id": 1, "caption": "a cup"}]}
+    put(tmp_path, {"captions.json": json.dumps(captions)})
+    assert recognised(tmp_path / "captions.json") == ""
     assert [recognised(tmp_path / f"{name}.json") for name in ("large", "cut", "other")] == ["coco", "coco", ""]

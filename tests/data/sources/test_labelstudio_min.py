@@ -88,6 +88,12 @@ def test_a_taxonomy_gives_each_part_of_its_paths(tmp_path: Path) -> None:
     assert labels_of(read(tmp_path, "labelstudio", "b.json")) == {"1.jpg": {"food", "bread", "dish"}}
 
 
+def test_a_photo_of_another_key_by_its_url(tmp_path: Path) -> None:
+    item = {"id": 1, "annotator": 1, "picture": "https://host/x/1.jpg?key=2", "choice": "cup"}
+    put(tmp_path, {"a.json": json.dumps([item])})
+    assert labels_of(read(tmp_path, "labelstudio_min", "a.json")) == {"1.jpg": {"cup"}}
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "no labels": ([record(1, "1.jpg", mood="a", place="b")], "unknown which column has the labels: 'mood', 'place'"),
     "a choice of two controls": ([record(1, "1.jpg", choice="yes", label="yes")], "a choice of two controls"),

@@ -64,6 +64,12 @@ def test_labels_of_a_list_are_read_where_its_photos_lack(tmp_path: Path) -> None
     assert labels_of(read(tmp_path, "yolo", "data.yaml")) == {"images/1.jpg": {"a"}, "x/2.jpg": set()}
 
 
+def test_a_list_of_classes_next_to_a_description_without_names(tmp_path: Path) -> None:
+    put(tmp_path, {**PHOTOS, "data.yaml": "train: images/train\nnc: 2\n", "classes.txt": "no\nplate\n"})
+    assert [recognised(tmp_path / name) for name in ("data.yaml", "classes.txt")] == ["yolo", ""]
+    assert read(tmp_path, "yolo", "data.yaml").classes == ("no", "plate")
+
+
 def test_val_that_is_train_again_is_no_test(tmp_path: Path) -> None:
     put(tmp_path, {**PHOTOS, "data.yaml": "train: images/train\nval: images/train\nnames: [a]\n"})
     assert set(splits_of(read(tmp_path, "yolo", "data.yaml")).values()) == {""}
