@@ -3,8 +3,8 @@
 The value of a control is a choice (``cup``), several (``{"choices": ["cup", "plate"]}``), or a list of labelled shapes;
 in CSV the latter two are JSON in a cell. Columns with such values are labels, and so are those with a usual name
 (``choice``, ``label``, ``tag``, ...), or the only one that is neither the photo nor about the annotation. Further
-columns are slice columns. Records of several annotators count as in ``labelstudio``; those without an
-``annotation_id`` are dropped: nobody has looked at their photos.
+columns are slice columns, but for ``split``. Records of several annotators count as in ``labelstudio``; those without
+an ``annotation_id`` are dropped: nobody has looked at their photos.
 """
 
 import json
@@ -18,8 +18,17 @@ from sadcl import files, params
 from sadcl.data.sources import Source, csv_table
 from sadcl.data.sources.json_head import first_object, read_head
 from sadcl.data.sources.labelstudio import agreed, check_controls, label_kinds, labels_of_value, photo_key, task_photo
-from sadcl.data.sources.rows import Row, annotation_files, build_source, check_columns, label_names, scalar_text
+from sadcl.data.sources.rows import (
+    Row,
+    annotation_files,
+    build_source,
+    label_names,
+    row_split,
+    scalar_text,
+    validation_as_test,
+)
 from sadcl.data.sources.text import is_valid_text, short_repr
+from sadcl.data.table import SCHEMA
 from sadcl.errors import SadclError
 
 ABOUT = frozenset(
@@ -53,14 +62,17 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         names, others = _columns(records, path)
         slices |= others
         photos: dict[str, list[frozenset[str]]] = {}
-        described: dict[str, dict[str, str]] = {}
+        described: dict[str, tuple[str, dict[str, str]]] = {}
         for where, record in records:
             photo = task_photo(root, folder, record, where)
             labels = (_labels(record.get(name), name, controls, where) for name in names)
             photos.setdefault(photo, []).append(frozenset().union(*labels))
-            described[photo] = {key: cell for key in others if (cell := scalar_text(record.get(key)))}
-        rows += [replace(agreed(photo, split, sets), slices=described[photo]) for photo, sets in photos.items()]
-    source = build_source(rows, root / settings.files("train")[0])
+            cells = {key: cell for key in others if (cell := scalar_text(record.get(key))) and is_valid_text(cell)}
+            described[photo] = row_split(record.get("split"), split, where), cells
+        for photo, sets in photos.items():
+            part, cells = described[photo]
+            rows.append(replace(agreed(photo, part, sets), slices=cells))
+    source = build_source(validation_as_test(rows, settings), root / settings.files("train")[0])
     notes = [f"Columns that are no labels: {', '.join(sorted(slices))}"] if slices else []
     return replace(source, notes=notes)
 
@@ -112,16 +124,14 @@ def _columns(records: list[Record], path: Path) -> tuple[list[str], set[str]]:
     """
     keys = dict.fromkeys(key for _, record in records for key in record if key not in ABOUT)
     photo = {photo_key(record, where) for where, record in records}
-    others = [key for key in keys if key not in photo]
+    others = [key for key in keys if key not in photo and key != "split"]
     controls = [key for key in others if any(_has_labels(record.get(key)) for _, record in records)]
     controls += [key for key in others if key.lower() in USUAL and key not in controls]
     controls = controls or (others if len(others) == 1 else [])
     if not controls:
         names = ", ".join(map(short_repr, others[:5])) or "none"
         raise SadclError(f"It is unknown which column has the labels: {names}", where=path, fix=_FIX)
-    slices = {key for key in others if key not in controls and is_valid_text(key)}
-    check_columns(slices, (), path)
-    return controls, slices
+    return controls, {key for key in others if key not in controls and key not in SCHEMA and is_valid_text(key)}
 
 
 def _has_labels(value: Any) -> bool:

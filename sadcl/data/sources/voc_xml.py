@@ -1,7 +1,7 @@
 """PASCAL VOC's XML files for photos of one's own, with any class names, as LabelImg, Roboflow and CVAT write them.
 
 ``ingest.annotations`` names the folder of XML files, or one folder per split; the files may lie next to their photos.
-The name of each object gives a label; parts of objects do not. ``ingest.difficult`` says what objects marked difficult
+The name of each object gives a label; parts of objects and deleted ones (LabelMe's XML) do not. ``ingest.difficult`` says what objects marked difficult
 mean. A photo has the name of its XML file, else the one in ``filename``, and is in ``JPEGImages``, ``images`` or
 ``data`` next to that folder, next to the XML file, or below ``ingest.images``. A photo without an XML file is left out.
 
@@ -65,12 +65,14 @@ class _Photo(xml_events.Handler):
         super().__init__(path, _FIX)
         self.filename = ""
         self.objects: list[tuple[str, bool]] = []
+        self._is_deleted = False
 
     def opened(self, name: str, attributes: dict[str, str]) -> None:  # noqa: ARG002
         if not self.parents and name != "annotation":
             raise self.refuse(f"The root element is {short_repr(name)}, not 'annotation'")
         if self.parents == ["annotation"] and name == "object":
             self.objects.append(("", False))
+            self._is_deleted = False
 
     def closed(self, name: str, text: str) -> None:
         if self.parents == ["annotation"] and name == "filename":
@@ -79,8 +81,16 @@ class _Photo(xml_events.Handler):
             self.objects[-1] = (text, self.objects[-1][1])
         elif self.parents == ["annotation", "object"] and name == "difficult":
             self.objects[-1] = (self.objects[-1][0], text == "1")
-        elif self.parents == ["annotation"] and name == "object" and not is_valid_text(self.objects[-1][0]):
+        elif self.parents == ["annotation", "object"] and name == "deleted":
+            self._is_deleted = text == "1"
+        elif self.parents == ["annotation"] and name == "object":
+            self._end_object()
+
+    def _end_object(self) -> None:
+        if not is_valid_text(self.objects[-1][0]):
             raise self.refuse(f"Object number {len(self.objects)} has no name")
+        if self._is_deleted:
+            self.objects.pop()
 
 
 def _read_file(root: Path, file: str, folder: str, images: str) -> tuple[str, list[tuple[str, bool]]]:

@@ -28,9 +28,9 @@ def label_path(root: Path, photo: str) -> str | None:
     """Path of a photo's label file: in ``labels`` in place of the last ``images``, or next to the photo."""
     beside = PurePosixPath(photo).with_suffix(".txt")
     parts = beside.parts
-    last = max((i for i, part in enumerate(parts[:-1]) if part == "images"), default=None)
-    apart = beside if last is None else PurePosixPath(*parts[:last], "labels", *parts[last + 1 :])
-    return next((str(path) for path in dict.fromkeys((apart, beside)) if is_file(root / path)), None)
+    last = max((i for i, part in enumerate(parts[:-1]) if part.lower() == "images"), default=None)
+    places = [] if last is None else [PurePosixPath(*parts[:last], n, *parts[last + 1 :]) for n in ("labels", "Labels")]
+    return next((str(path) for path in (*places, beside) if is_file(root / path)), None)
 
 
 def shortened(start: str, value: str) -> Iterator[str]:

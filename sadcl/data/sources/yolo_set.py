@@ -70,7 +70,7 @@ def class_names(names: Sequence[str | None], path: Path) -> list[str]:
 
 
 def _data_yaml(path: Path) -> Description:
-    value = parse_yaml(read_text(path, "Check ingest.annotations"), path, _FIX, as_text=True)
+    value = _parsed(read_text(path, "Check ingest.annotations"), path)
     export = {key: item for key, item in value.items() if item not in _NOTHING} if isinstance(value, dict) else {}
     if not export.get("train"):
         raise SadclError("The file names no training photos", where=path, fix="Add the keys train and names")
@@ -79,6 +79,16 @@ def _data_yaml(path: Path) -> Description:
     start = export.get("path", "")
     places = {key: _places(export[key], key, path) for key in ("train", "val", "test") if export.get(key)}
     return Description(path, classes, start if isinstance(start, str) and "\0" not in start else "", places)
+
+
+def _parsed(content: str, path: Path) -> Any:
+    """Value of a YAML file; where that fails, backslashes are those of a Windows path in quotes, not of escapes."""
+    try:
+        return parse_yaml(content, path, _FIX, as_text=True)
+    except SadclError:
+        if "\\" not in content:
+            raise
+        return parse_yaml(content.replace("\\", "/"), path, _FIX, as_text=True)
 
 
 def _named(entries: Any, path: Path) -> list[str | None]:

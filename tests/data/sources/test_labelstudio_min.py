@@ -78,6 +78,13 @@ def test_columns_that_are_no_labels_are_slices_and_said(tmp_path: Path) -> None:
     assert source.notes == ["Columns that are no labels: camera, note"]
 
 
+def test_splits_and_columns_that_the_table_computes(tmp_path: Path) -> None:
+    records = [record(i, f"{i}.jpg", choice="cup", split=name, width=3) for i, name in ((1, "Train"), (2, "val"))]
+    put(tmp_path, {"a.json": json.dumps(records)})
+    source = read(tmp_path, "labelstudio_min", "a.json")
+    assert [(image.split, image.slices) for image in source.images] == [("train", {}), ("test", {})]
+
+
 def test_a_taxonomy_gives_each_part_of_its_paths(tmp_path: Path) -> None:
     paths = {"taxonomy": [["food", "bread"], ["dish"]]}
     put(tmp_path, {"a.json": json.dumps([record(1, "1.jpg", kind=paths)])})

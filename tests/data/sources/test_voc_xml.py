@@ -71,6 +71,12 @@ def test_difficult_objects(tmp_path: Path, setting: str, present: set[str], igno
     assert by_file(read(tmp_path, "voc_xml", ".", difficult=setting))["1.jpg"] == ("", present, ignored)
 
 
+def test_deleted_objects_are_none(tmp_path: Path) -> None:
+    text = annotation("1.jpg", "cup").replace("</object>", "<deleted>1</deleted></object>")
+    text = text.replace("</annotation>", "<object><name>pan</name><deleted>0</deleted></object></annotation>")
+    assert labels_of(read(put(tmp_path, {"1.xml": text}), "voc_xml", ".")) == {"1.jpg": {"pan"}}
+
+
 BAD = {
     "cut off": (annotation("1.jpg", "cup")[:-5], "not XML"),
     "entities": ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', "document type"),

@@ -70,6 +70,17 @@ def test_a_list_of_classes_next_to_a_description_without_names(tmp_path: Path) -
     assert read(tmp_path, "yolo", "data.yaml").classes == ("no", "plate")
 
 
+@pytest.mark.parametrize("path", [r'"C:\data\set"', r"'C:\data\set'", r"C:\data\set", '"/data/caf\\xe9"'])
+def test_a_path_with_backslashes(tmp_path: Path, path: str) -> None:
+    put(tmp_path, {**PHOTOS, "data.yaml": f'path: {path}\ntrain: images/train\nnames: ["a"]\n'})
+    assert len(read(tmp_path, "yolo", "data.yaml").images) == 2
+
+
+def test_folders_with_capitals(tmp_path: Path) -> None:
+    put(tmp_path, {"Images/1.jpg": "", "Labels/1.txt": "0", "data.yaml": "train: Images\nnames: [a]\n"})
+    assert labels_of(read(tmp_path, "yolo", "data.yaml")) == {"Images/1.jpg": {"a"}}
+
+
 def test_val_that_is_train_again_is_no_test(tmp_path: Path) -> None:
     put(tmp_path, {**PHOTOS, "data.yaml": "train: images/train\nval: images/train\nnames: [a]\n"})
     assert set(splits_of(read(tmp_path, "yolo", "data.yaml")).values()) == {""}
