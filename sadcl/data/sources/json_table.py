@@ -1,7 +1,7 @@
 """JSON files with one record per photo: a list of them, as Create ML and scripts write, or labels by photo.
 
 ``[{"image": "1.jpg", "labels": ["cup"]}]`` has the keys of JSON lines. ``{"1.jpg": ["cup"]}`` has labels, or a record,
-by the name of each photo.
+by the name of each photo; a ``path`` in such a record is the photo's.
 """
 
 import posixpath
@@ -44,8 +44,12 @@ def recognises(path: Path) -> bool:
         return not _LABELS.isdisjoint(record) and any(isinstance(record.get(key), str) for key in _NAMES)
     name, inner = next(iter(value.items()), ("", None)) if isinstance(value, dict) else ("", None)
     is_labels = isinstance(inner, str | list) or (isinstance(inner, dict) and not _LABELS.isdisjoint(inner))
-    return posixpath.splitext(name)[1].lower() in SUFFIXES and is_labels
+    record = _record(name, inner)
+    file = record["file_name"] if is_labels else ""
+    return isinstance(file, str) and posixpath.splitext(file)[1].lower() in SUFFIXES
 
 
 def _record(name: str, value: Any) -> dict[str, Any]:
-    return {"file_name": name, **value} if isinstance(value, dict) else {"file_name": name, "labels": value}
+    if not isinstance(value, dict):
+        return {"file_name": name, "labels": value}
+    return {"file_name": value.get("path", name), **{key: inner for key, inner in value.items() if key != "path"}}

@@ -1,9 +1,10 @@
 """PASCAL VOC's XML files for photos of one's own, with any class names, as LabelImg, Roboflow and CVAT write them.
 
 ``ingest.annotations`` names the folder of XML files, or one folder per split; the files may lie next to their photos.
-The name of each object gives a label; parts of objects and deleted ones (LabelMe's XML) do not. ``ingest.difficult`` says what objects marked difficult
-mean. A photo has the name of its XML file, else the one in ``filename``, and is in ``JPEGImages``, ``images`` or
-``data`` next to that folder, next to the XML file, or below ``ingest.images``. A photo without an XML file is left out.
+The name of each object gives a label; parts of objects and deleted ones (LabelMe's XML) do not. ``ingest.difficult``
+says what objects marked difficult mean. A photo has the name of its XML file, else the one in ``filename``, and is in
+``JPEGImages``, ``images`` or ``data`` next to that folder, next to the XML file, or below ``ingest.images``. A photo
+without an XML file is left out.
 
 With one folder, the lists ``train.txt``, ``val.txt``, ``trainval.txt`` and ``test.txt`` in ``ImageSets/Main`` give the
 splits; else names of folders do, if every photo is in one such as ``train`` or ``valid``. Lists of a class

@@ -17,6 +17,7 @@ KINDS: dict[str, Any] = {
     "names as annotations": [{"image": "1.jpg", "annotations": ["cup", "no"]}, {"image": "2.jpg", "annotations": []}],
     "labels by photo": {"1.jpg": ["cup", "no"], "2.jpg": None},
     "records by photo": {"1.jpg": {"labels": ["cup", "no"]}, "2.jpg": {"labels": ""}},
+    "paths by photo": {"a": {"path": "1.jpg", "labels": ["cup", "no"]}, "b": {"path": "2.jpg", "labels": []}},
     "text by photo": {"1.jpg": "cup;no", "2.jpg": ""},
 }
 
