@@ -35,7 +35,7 @@ def photo_path(root: Path, name: str, folders: Iterable[str], where: object) -> 
 
 
 def beside(root: Path, path: Path, folder: str, inner: Sequence[str] = ("images",)) -> list[str]:
-    """Folders that may hold an export's photos, in order: of the settings, of its file, above that, and those in each.
+    """Folders that may hold an export's photos: of the settings, of its file, above that, and the usual ones in each.
 
     Args:
         root: the source's folder.
@@ -44,7 +44,8 @@ def beside(root: Path, path: Path, folder: str, inner: Sequence[str] = ("images"
         inner: usual folders of the format, from the most to the least special.
     """
     own = posixpath.dirname(path.relative_to(root).as_posix())
-    starts = list(dict.fromkeys((folder, own, posixpath.dirname(own))))
+    near = (own, posixpath.dirname(own))
+    starts = dict.fromkeys((*near, "") if folder in ("", ".") else (folder, *near))
     return [posixpath.join(start, name) for start in starts for name in ("", *inner)]
 
 

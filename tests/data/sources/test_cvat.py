@@ -42,14 +42,16 @@ def test_tags_and_shapes_give_labels_and_meta_the_classes(tmp_path: Path) -> Non
 
 def test_subsets_are_splits_and_their_folders(tmp_path: Path) -> None:
     images = [image(f"{i}.jpg", tag("cup"), subset=name) for i, name in enumerate(("Train", "validation", "Test"))]
-    put(tmp_path, {"e/annotations.xml": export(*images), "e/images/Train/0.jpg": ""})
+    put(tmp_path, {"e/annotations.xml": export(*images), "e/images/Train/0.jpg": "", "0.jpg": ""})
     assert by_file(read(tmp_path, "cvat", "e/annotations.xml")) == {
         "e/images/Train/0.jpg": ("train", {"cup"}, set()),
-        "1.jpg": ("select", {"cup"}, set()),
-        "2.jpg": ("test", {"cup"}, set()),
+        "e/1.jpg": ("select", {"cup"}, set()),
+        "e/2.jpg": ("test", {"cup"}, set()),
     }
-    put(tmp_path, {"e/annotations.xml": export(image("0.jpg", tag("cup"), subset="second batch"))})
-    assert by_file(read(tmp_path, "cvat", "e/annotations.xml")) == {"0.jpg": ("", {"cup"}, set())}
+    put(
+        tmp_path, {"e/annotations.xml": export(image("0.jpg", tag("cup"), subset="second batch")), "e/images/0.jpg": ""}
+    )
+    assert by_file(read(tmp_path, "cvat", "e/annotations.xml")) == {"e/images/0.jpg": ("", {"cup"}, set())}
 
 
 def test_several_jobs_are_one_source(tmp_path: Path) -> None:
