@@ -23,9 +23,9 @@ def photo_path(root: Path, name: str, folders: Iterable[str], where: object) -> 
     Raises:
         SadclError: the name is no valid text, or leaves the source.
     """
-    if not is_valid_text(name):
+    listed, places = listed_name(name), list[str]()
+    if not is_valid_text(name) or posixpath.basename(listed) in ("", ".", ".."):
         raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each photo a file name")
-    listed, places = listed_name(name), []
     for folder in folders:
         with suppress(SadclError):  # ../1.jpg is below the source for some folders only
             places.append(safe_join(folder, listed, where))
