@@ -1,5 +1,4 @@
-"""FiftyOne: ``samples.json`` of a FiftyOneDataset or FiftyOneImageDataset, or ``labels.json`` of one for classification
-or detection.
+"""FiftyOne's exports as JSON: ``samples.json``, or ``labels.json`` of sets for classification or detection.
 
 ``samples.json`` lists samples with their file and fields. The labels are those of the field ``ground_truth``, else of
 the only field with labels; boxes, outlines and classifications give them alike. A sample whose field is empty has no

@@ -3,10 +3,10 @@
 ``file_name`` (or ``file``, ``filename``, ``image``) names the photo, relative to the folder in ``ingest.images``. Its
 labels are in ``labels`` or ``label`` (a name, a number, or a list of them), or in the ``categories``, ``category``,
 ``labels`` or ``label`` of ``objects`` or ``annotations``; a line without these has them in ``tags``, ``tag``,
-``classes`` or ``class``.
-Numbers are indexes of the class names in ``dataset_info``, in a README.md or dataset_info.json in the same folder;
-without class names, numbers are names. ``split`` is optional. Every other text or number is a slice column. Lists,
-objects, and columns that the table computes itself (``image_id``, ``width``, ``height`` and so on) are ignored.
+``classes`` or ``class``. Numbers are indexes of the class names in ``dataset_info``, in a README.md or
+dataset_info.json in the same folder; without class names, numbers are names. ``split`` is optional. Every other text or
+number is a slice column. Lists, objects, and columns that the table computes itself (``image_id``, ``width``,
+``height`` and so on) are ignored.
 
 The format ``json`` takes the same records from one JSON file: a list of them, as Create ML writes, or an object with a
 record, or just labels, for each photo (``{"1.jpg": ["cup"]}``).
