@@ -69,7 +69,8 @@ def yolo_labels(rng: Random) -> bytes:
 
 def yolo_classes(rng: Random) -> Export:
     name = rng.choice(("classes.txt", "obj.names", "labels/classes.txt", "e/_darknet.labels"))
-    files = {name: "\n".join(str(label(rng)) for _ in range(rng.randrange(2, 4))).encode("utf-8", "surrogatepass")}
+    names = rng.sample(("cat", "dog", "sofa"), 3) if rng.random() < 0.9 else [str(label(rng)) for _ in range(2)]
+    files = {name: "\n".join(names).encode("utf-8", "surrogatepass"), "images/0.jpg": b""}
     for i in range(rng.randrange(5)):
         folder = rng.choice(("images/", "images/train/", "e/", "", "val/"))
         files[f"{folder}{i}.jpg"] = b""
