@@ -43,7 +43,8 @@ class Format:
         suffixes: of annotation files, in lower case.
         recognises: whether a file with such a suffix is an annotation file of this format. It reads a bounded part of
             the file, and answers False for a damaged one.
-        one_for_all: one file describes all splits (YOLO's ``data.yaml``), instead of one file per split or export.
+        one_for_all: one file describes all splits (YOLO's ``data.yaml``), instead of one file per split or export;
+            several such files may be listed as ``train``.
         per_photo: one file describes one photo; ``ingest.annotations`` names the folder of such files, ``.`` for the
             source's own, and photos may lie next to the files.
         defaults: settings of ``ingest`` that suit the user's own photos better than the usual ones.
