@@ -171,7 +171,7 @@ def read_json(
     fix: str = "Run `dvc repro` to write it again",
     object_hook: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Any:
-    """Read a JSON file.
+    """Read a JSON file in UTF-8, with or without a byte order mark.
 
     Args:
         path: the file.
@@ -182,7 +182,7 @@ def read_json(
         SadclError: the file is missing, can't be read, or is not JSON.
     """
     with json_errors(path, fix):
-        return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=object_hook)
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"), object_hook=object_hook)
 
 
 @contextmanager

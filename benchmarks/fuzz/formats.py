@@ -11,43 +11,26 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.fuzz import exports
+from benchmarks.fuzz.drawing import PLAIN, SPLITS, Export, file, label, labels, listed, times
 from benchmarks.fuzz.mutation import LABELS, NAMES, pick, structure, text
 
-Export = tuple[dict[str, bytes], dict[str, Any]]
-"""Contents by file name, and the settings of ingest that read them."""
-PLAIN = (*(f"{folder}{i}.jpg" for folder in ("", "b/", "c/d/") for i in range(20)), "b/2.png")
-"""Photos, so many that two rows rarely name the same one."""
-SPLITS = ("train", "select", "test")
-
-
-def _file(rng: Random) -> Any:
-    return pick(rng, PLAIN, NAMES, 0.05)
-
-
-def _label(rng: Random) -> Any:
-    return pick(rng, ("cat", "dog", "sofa"), LABELS, 0.05)
-
-
-def _labels(rng: Random) -> list[Any]:
-    return [_label(rng) for _ in range(rng.randrange(4))]
-
-
-def _times(rng: Random) -> int:
-    return rng.choice((0, 0, 0, 1, 1, 4))
-
-
-def _listed(rng: Random, kind: str, suffix: str, make: Callable[[], bytes], images: str = "") -> Export:
-    """Create one list of labels, or one for each split."""
-    names = ("train",) if rng.random() < 0.6 else SPLITS[:: rng.choice((1, 2))]
-    files = {f"{name}{suffix}": make() for name in names}
-    return files, {"format": kind, "annotations": {n: f"{n}{suffix}" for n in names}, "images": {"train": images}}
+ROOTS = (
+    ({"id": 1, "name": "cat", "supercategory": "none"}, {"id": 3, "name": "dog", "supercategory": "cat"}),
+    ({"id": 1, "name": "cat"}, {"id": 3, "name": "cat "}),
+    ({"id": 1, "name": "cat", "supercategory": "dog"}, {"id": 3, "name": "dog", "supercategory": "cat"}),
+)
+"""Categories with a root, with one name twice, and with a loop."""
 
 
 def coco(rng: Random) -> Export:
     def instances(start: int) -> bytes:
         ids = [pick(rng, (i,), chance=0.03) for i in range(start, start + rng.randrange(5))]
+        name = pick(rng, ("file_name",), ("coco_url",), 0.1)
+        known = {"neg_category_ids": [rng.choice((1, 3))]} if rng.random() < 0.2 else {}
+        names = pick(rng, (({"id": 3, "name": "cat"}, {"id": 1, "name": "dog"}),), ROOTS, 0.2)
         value = {
-            "images": [{"id": i, "file_name": _file(rng), "width": 4, "height": 3} for i in ids],
+            "images": [{"id": i, name: file(rng), "width": 4, "height": 3, **known} for i in ids],
             "annotations": [
                 {
                     "id": n,
@@ -57,12 +40,13 @@ def coco(rng: Random) -> Export:
                 }
                 for n in range(rng.randrange(6) if ids else 0)
             ],
-            "categories": [{"id": 3, "name": "cat"}, {"id": 1, "name": "dog"}],
+            "categories": [dict(item) for item in names],
         }
-        return text(rng, structure(rng, value, _times(rng)))
+        return text(rng, structure(rng, value, times(rng)))
 
     names = rng.choice((("train",), ("train", "test"), SPLITS))
-    files = {f"{name}.json": instances(100 * i) for i, name in enumerate(names)}
+    step = rng.choice((0, 100, 100))
+    files = {f"{name}.json": instances(step * i) for i, name in enumerate(names)}
     return files, {"annotations": {n: f"{n}.json" for n in names}, "images": {n: n for n in names}}
 
 
@@ -75,8 +59,8 @@ def sheet(rng: Random, wide: bool) -> tuple[list[str], list[list[Any]], dict[str
     rows = []
     for _ in range(rng.randrange(7)):
         row: dict[str, Any] = {
-            "file": _file(rng),
-            "labels": _labels(rng),
+            "file": file(rng),
+            "labels": labels(rng),
             "split": pick(rng, ("", *SPLITS), ("dev", None)),
         }
         row |= {name: pick(rng, ("0", "1", "", "true")) for name in ("cat", "dog")}
@@ -104,7 +88,7 @@ def csv_file(rng: Random) -> Export:
         )
         return out.getvalue().encode("utf-8", "surrogatepass")
 
-    files, ingest = _listed(rng, "csv", ".csv", rows)
+    files, ingest = listed(rng, "csv", ".csv", rows)
     return files, {**ingest, **settings}
 
 
@@ -142,29 +126,27 @@ def parquet(rng: Random) -> Export:
         )  # fmt: skip
         return out.getvalue()
 
-    files, ingest = _listed(rng, "parquet", ".parquet", rows)
+    files, ingest = listed(rng, "parquet", ".parquet", rows)
     return files, {**ingest, **settings}
 
 
 def jsonl(rng: Random) -> Export:
     def line() -> bytes:
         kind = rng.randrange(4)
-        labels: dict[str, Any] = (
-            {"labels": _labels(rng)}, {"label": _label(rng)}, {"labels": [rng.randrange(3) for _ in range(2)]},
+        fields: dict[str, Any] = (
+            {"labels": labels(rng)}, {"label": label(rng)}, {"labels": [rng.randrange(3) for _ in range(2)]},
             {"objects": {"bbox": [], "categories": [rng.randrange(3)]}},
         )[kind]  # fmt: skip
-        return text(
-            rng, structure(rng, {"file_name": _file(rng), **labels, "camera": "x", "iso": 100}, _times(rng) // 2)
-        )
+        return text(rng, structure(rng, {"file_name": file(rng), **fields, "camera": "x", "iso": 100}, times(rng) // 2))
 
-    files, settings = _listed(rng, "jsonl", ".jsonl", lambda: b"\n".join(line() for _ in range(rng.randrange(6))))
+    files, settings = listed(rng, "jsonl", ".jsonl", lambda: b"\n".join(line() for _ in range(rng.randrange(6))))
     feature = {"feature": {"names": ["cat", "dog", "sofa"], "_type": "ClassLabel"}}
     if rng.random() < 0.4:
-        about = structure(rng, {"features": {"labels": feature, "label": feature}}, _times(rng))
+        about = structure(rng, {"features": {"labels": feature, "label": feature}}, times(rng))
         files["dataset_info.json"] = text(rng, about)
     elif rng.random() < 0.5:
         about = structure(
-            rng, [{"name": "labels", "sequence": {"class_label": {"names": {"0": "cat", "1": "dog"}}}}], _times(rng)
+            rng, [{"name": "labels", "sequence": {"class_label": {"names": {"0": "cat", "1": "dog"}}}}], times(rng)
         )
         files["README.md"] = b"---\ndataset_info:\n  features: " + text(rng, about) + b"\n---\n# Photos\n"
     return files, settings
@@ -187,13 +169,17 @@ def folder(rng: Random) -> Export:
 
 
 def yolo(rng: Random) -> Export:
+    return exports.darknet(rng) if rng.random() < 0.3 else _ultralytics(rng)
+
+
+def _ultralytics(rng: Random) -> Export:
     value: dict[str, Any] = {
         "path": rng.choice((".", "../datasets/x", "/abs")),
         "train": "images/train",
         "val": "images/val",
     }
     value |= {"names": rng.choice((["cat", "dog"], {0: "cat", 1: "dog"})), "nc": 2}
-    files = {"data.yaml": text(rng, structure(rng, value, _times(rng)))}
+    files = {"data.yaml": text(rng, structure(rng, value, times(rng)))}
     if rng.random() < 0.1:
         files["data.yaml"] += rng.choice(
             (b"\nx: &a [*a, *a]", b"\nx: !!python/object:os.system {}", b"\n? [a]\n: b", b"\n- a")
@@ -209,20 +195,20 @@ def yolo(rng: Random) -> Export:
             ]
             files[f"labels/{split}/{name}.txt"] = "\n".join(map(str, lines)).encode()
     if rng.random() < 0.1:
-        files["images/train.txt"] = "\n".join(map(str, (_file(rng) for _ in range(3)))).encode("utf-8", "surrogatepass")
+        files["images/train.txt"] = "\n".join(map(str, (file(rng) for _ in range(3)))).encode("utf-8", "surrogatepass")
     return files, {"format": "yolo", "annotations": {"train": "data.yaml"}, "images": {}}
 
 
 def labelstudio(rng: Random) -> Export:
     def result() -> dict[str, Any]:
         kind = rng.choice(("choices", "rectanglelabels", "labels", "text"))
-        return {"type": kind, "value": {kind: _labels(rng), "x": 1.0}, "from_name": "a", "to_name": "image"}
+        return {"type": kind, "value": {kind: labels(rng), "x": 1.0}, "from_name": "a", "to_name": "image"}
 
     def address() -> Any:
         start = rng.choice(
             ("", "/data/upload/1/0a1b2c3d-", "/data/local-files/?d=b/", "https://h/x/", "s3://b/", "http://[::1/")
         )
-        return f"{start}{_file(rng)}"
+        return f"{start}{file(rng)}"
 
     def tasks() -> bytes:
         value = [
@@ -236,9 +222,9 @@ def labelstudio(rng: Random) -> Export:
             }
             for i in range(rng.randrange(5))
         ]
-        return text(rng, structure(rng, value, _times(rng)))
+        return text(rng, structure(rng, value, times(rng)))
 
-    files, settings = _listed(rng, "labelstudio", ".json", tasks, rng.choice(("", ".", "photos")))
+    files, settings = listed(rng, "labelstudio", ".json", tasks, rng.choice(("", ".", "photos")))
     return {**files, **dict.fromkeys(PLAIN[:3], b"")}, settings
 
 
@@ -251,7 +237,7 @@ def voc(rng: Random) -> Export:
         files[f"V/ImageSets/Main/{name}.txt"] = "\n".join(map(str, lines)).encode("utf-8", "surrogatepass")
         for image in ids:
             objects = [
-                f"<object><name>{_label(rng)}</name><difficult>{pick(rng, (0, 1))}</difficult></object>"
+                f"<object><name>{label(rng)}</name><difficult>{pick(rng, (0, 1))}</difficult></object>"
                 for _ in range(rng.randrange(3))
             ]
             odd = (
@@ -279,7 +265,7 @@ def nuswide(rng: Random) -> Export:
     if rng.random() < 0.8:  # the official form is 164 files
         out = io.StringIO()
         rows = [
-            [_file(rng), pick(rng, ("['sky']", "[]", "['clouds', 'sky']"), LABELS), pick(rng, ("train", "val"))]
+            [file(rng), pick(rng, ("['sky']", "[]", "['clouds', 'sky']"), LABELS), pick(rng, ("train", "val"))]
             for _ in range(4)
         ]
         csv.writer(out).writerows(
@@ -310,15 +296,15 @@ def nuswide(rng: Random) -> Export:
 
 
 def vg500(rng: Random) -> Export:
-    names = {split: [_file(rng) for _ in range(rng.randrange(4))] for split in ("train", "test")}
+    names = {split: [file(rng) for _ in range(rng.randrange(4))] for split in ("train", "test")}
     index = {str(name): [rng.randrange(500) for _ in range(2)] for images in names.values() for name in images}
     files = {f"{s}.txt": "\n".join(map(str, images)).encode("utf-8", "surrogatepass") for s, images in names.items()}
-    files["index.json"] = text(rng, structure(rng, index, _times(rng)))
+    files["index.json"] = text(rng, structure(rng, index, times(rng)))
     lists = {split: f"{split}.txt" for split in names}
     return files, {"format": "vg500", "annotations": lists, "images": {"train": "images"}, "index": "index.json"}
 
 
 FORMATS: dict[str, Callable[[Random], Export]] = {
     "coco": coco, "csv": csv_file, "folder": folder, "jsonl": jsonl, "labelstudio": labelstudio, "nuswide": nuswide,
-    "parquet": parquet, "vg500": vg500, "voc": voc, "yolo": yolo,
+    "parquet": parquet, "vg500": vg500, "voc": voc, "yolo": yolo, **exports.FORMATS,
 }  # fmt: skip

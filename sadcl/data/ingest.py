@@ -36,6 +36,8 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
             unusable photo raises nothing: its row has a problem, and validation fails.
     """
     annotations = sources.read_source(root / source, settings)
+    for note in annotations.notes:
+        say(f"  {note}")
     images, gone = (
         [
             _usable(image, settings, len(annotations.classes))

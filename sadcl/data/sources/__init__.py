@@ -47,12 +47,14 @@ class Source:
         images: images whose files exist.
         gone: images that the annotations list but whose files no longer exist; only the protocol check counts them.
         substitutions: photos that are used for listed names that are no files.
+        notes: sentences for the user about what the reader left out.
     """
 
     classes: tuple[str, ...]
     images: list[Image]
     gone: list[Image] = field(default_factory=list)
     substitutions: "tuple[Substitution, ...]" = ()
+    notes: list[str] = field(default_factory=list)
 
 
 def read_source(root: Path, settings: params.Ingest) -> Source:

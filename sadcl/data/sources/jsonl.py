@@ -1,10 +1,15 @@
 """A ``metadata.jsonl`` as in Hugging Face's image folders: one JSON object per line and photo.
 
-``file_name`` names the photo, relative to the folder in ``ingest.images``. Its labels are in ``labels`` or ``label`` (a
-name, a number, or a list of them) or in ``objects.categories``. Numbers are indexes of the class names in
-``dataset_info``, in a README.md or dataset_info.json in the same folder; without class names, numbers are names.
-``split`` is optional. Every other text or number is a slice column. Lists, objects, and columns that the table computes
-itself (``image_id``, ``width``, ``height`` and so on) are ignored.
+``file_name`` (or ``file``, ``filename``, ``image``) names the photo, relative to the folder in ``ingest.images``. Its
+labels are in ``labels`` or ``label`` (a name, a number, or a list of them), or in the ``categories``, ``category``,
+``labels`` or ``label`` of ``objects`` or ``annotations``; a line without these has them in ``tags``, ``tag``,
+``classes`` or ``class``. Numbers are indexes of the class names in ``dataset_info``, in a README.md or
+dataset_info.json in the same folder; without class names, numbers are names. ``split`` is optional. Every other text or
+number is a slice column. Lists, objects, and columns that the table computes itself (``image_id``, ``width``,
+``height`` and so on) are ignored.
+
+The format ``json`` takes the same records from one JSON file: a list of them, as Create ML writes, or an object with a
+record, or just labels, for each photo (``{"1.jpg": ["cup"]}``).
 """
 
 import json
@@ -13,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
-from sadcl.data.sources import Source, safe_join
+from sadcl.data.sources import Source, json_table, safe_join
+from sadcl.data.sources.json_head import read_head
 from sadcl.data.sources.rows import (
     COMPUTED_COLUMNS,
     Row,
@@ -26,18 +32,23 @@ from sadcl.data.sources.rows import (
     validation_as_test,
 )
 from sadcl.data.sources.safe_yaml import exists, parse_yaml
-from sadcl.data.sources.text import is_valid_text, read_lines, read_text, short_repr
+from sadcl.data.sources.text import is_valid_text, listed_name, read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 
+NAMES = ("file_name", "file", "filename", "image")
+"""Keys of the photo's name."""
 LABELS = ("labels", "label")
-BOXES = ("categories", "category")
-"""Keys of the labels in ``objects``."""
-_NOT_SLICES = frozenset(("file_name", "split", *LABELS)) | COMPUTED_COLUMNS
+TAGS = ("tags", "tag", "classes", "class")
+"""Keys of the labels in a line without ``LABELS`` and ``OBJECTS``."""
+OBJECTS = ("objects", "annotations")
+BOXES = ("categories", "category", "labels", "label")
+"""Keys of the labels in ``OBJECTS``."""
+_NOT_SLICES = frozenset((*NAMES, "split", *LABELS)) | COMPUTED_COLUMNS
 _FIX = "Correct the file"
 
 
 def read_source(root: Path, settings: params.Ingest) -> Source:
-    """Read the JSONL files that the settings name.
+    """Read the JSONL files, or JSON files of records, that the settings name.
 
     Raises:
         SadclError: a file is missing or damaged, or a line is invalid.
@@ -46,8 +57,18 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     classes: list[str] | None = None
     for split, path, folder in annotation_files(root, settings):
         classes = classes or _class_names(path.parent) or _class_names(root)
-        rows += [_row(record, classes, folder, split, where) for where, record in _lines(path)]
+        rows += [_row(record, classes, folder, split, where) for where, record in _records(path)]
     return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
+
+
+def recognises(path: Path) -> bool:
+    """Whether the first line is an object that names a photo."""
+    value = read_head(path)
+    return isinstance(value, dict) and not set(NAMES).isdisjoint(value)
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    return json_table.records(path) if path.suffix.lower() == ".json" else _lines(path)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -62,30 +83,43 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str) -> Row:
-    name = record.get("file_name")
+    name = next((record[key] for key in NAMES if key in record), None)
     if not isinstance(name, str) or not is_valid_text(name):
         raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each line a file_name")
-    check_columns(record, ("split", "labels"), where)
-    columns = {key: scalar_text(value) for key, value in record.items() if key not in _NOT_SLICES}
+    check_columns(record, ("split", "labels", "file"), where)
+    labels, used = _labels(record, classes, where)
+    columns = {key: scalar_text(value) for key, value in record.items() if key not in _NOT_SLICES and key != used}
     return Row(
-        safe_join(folder, name, where),
+        safe_join(folder, listed_name(name), where),
         row_split(record.get("split"), split, where),
-        _labels(record, classes, where),
+        labels,
         slices={key: cell for key, cell in columns.items() if cell and is_valid_text(cell)},
     )
 
 
-def _labels(record: dict[str, Any], classes: list[str] | None, where: str) -> frozenset[str]:
-    objects = record.get("objects")
-    values = [record[key] for key in LABELS if key in record]
-    values += [objects[key] for key in BOXES if key in objects] if isinstance(objects, dict) else []
+def _labels(record: dict[str, Any], classes: list[str] | None, where: str) -> tuple[frozenset[str], str]:
+    """Labels of a line, and the key that has them."""
+    values = [(key, record[key]) for key in LABELS if key in record]
+    values += [(key, value) for key in OBJECTS for value in _of_objects(record.get(key))]
+    values = values or [(key, record[key]) for key in TAGS if key in record]
     if len(values) != 1:
         fix = "Give labels, label or objects.categories"
         raise SadclError(f"The line has {'two kinds of' if values else 'no'} labels", where=where, fix=fix)
+    key, value = values[0]
     if classes is None:
-        return label_names(values[0], where)
-    items = values[0] if isinstance(values[0], list) else [values[0]]
-    return frozenset().union(*(_class_name(item, classes, where) for item in items))
+        return label_names(value, where), key
+    items = value if isinstance(value, list) else [value]
+    return frozenset().union(*(_class_name(item, classes, where) for item in items)), key
+
+
+def _of_objects(objects: Any) -> list[Any]:
+    """Labels of ``objects``: an object of lists, a list of objects, or a list of names."""
+    if isinstance(objects, list) and not any(isinstance(item, dict) for item in objects):
+        return [objects]
+    if isinstance(objects, list) and all(isinstance(item, dict) for item in objects):
+        keys = [key for key in BOXES if any(key in item for item in objects)]
+        return [[item.get(key) for item in objects] for key in keys] or [[]]
+    return [objects[key] for key in BOXES if key in objects] if isinstance(objects, dict) else []
 
 
 def _class_name(item: Any, classes: list[str], where: str) -> frozenset[str]:
@@ -106,7 +140,7 @@ def _class_names(folder: Path) -> list[str] | None:
         features = {str(item["name"]): item for item in features if isinstance(item, dict) and "name" in item}
     if not isinstance(features, dict):
         return None
-    for key in (*LABELS, "objects"):
+    for key in (*LABELS, "objects", *TAGS):
         classes = _names_in(features.get(key))
         if classes and (len(set(classes)) != len(classes) or not all(is_valid_text(name) for name in classes)):
             raise SadclError("Two classes of dataset_info share a name, or one has none", where=folder, fix=_FIX)
@@ -121,7 +155,9 @@ def _description(folder: Path) -> Any:
     if not exists(folder / "README.md"):
         return None
     head = read_text(folder / "README.md", _FIX).split("\n---")[0]
-    value = parse_yaml(head.removeprefix("---"), folder / "README.md", _FIX) if head.startswith("---") else None
+    if not head.startswith("---"):
+        return None
+    value = parse_yaml(head.removeprefix("---"), folder / "README.md", _FIX, as_text=True)
     return value.get("dataset_info") if isinstance(value, dict) else None
 
 

@@ -13,6 +13,8 @@ import pytest
 from sadcl import params
 from sadcl.data import sources
 from sadcl.errors import SadclError
+from tests.data.sources import reading
+from tests.data.sources.reading import by_file, labels_of, put, recognised
 from tests.paths import GOLDEN_FOLDER
 
 GOLDEN = GOLDEN_FOLDER / "coco14_labels.npz"
@@ -140,3 +142,119 @@ def test_a_folder_where_a_file_should_be(tmp_path: Path) -> None:
         sources.read_source(
             tmp_path, params.Ingest(source="x", annotations={"train": "train.json", "test": "t.json"}, images={})
         )
+
+
+def exported(
+    names: dict[int, str], labels: dict[str, list[int]], above: dict[int, str] | None = None, start: int = 0
+) -> str:
+    """COCO by category ids of each photo, with image ids from ``start``."""
+    listed = [{"id": i, "name": name, "supercategory": (above or {}).get(i, "none")} for i, name in names.items()]
+    images = [{"id": i, "file_name": name} for i, name in enumerate(labels, start=start)]
+    pairs = [(i, c) for i, ids in enumerate(labels.values(), start=start) for c in ids]
+    annotations = [{"id": n, "image_id": i, "category_id": c} for n, (i, c) in enumerate(pairs)]
+    return json.dumps({"info": {}, "categories": listed, "images": images, "annotations": annotations})
+
+
+SPLITS = {name: f"{name}/_annotations.coco.json" for name in ("train", "select", "test")}
+FOLDERS = {name: name for name in SPLITS}
+
+
+def test_ids_that_restart_in_each_file_become_paths(tmp_path: Path) -> None:
+    for number, name in enumerate(SPLITS.values()):
+        put(tmp_path, {name: exported({0: "cup", 1: "plate"}, {f"{number}.jpg": [number % 2]})})
+    source = reading.read(tmp_path, "coco", SPLITS, images=FOLDERS)
+    assert [image.image_id for image in source.images] == ["train/0.jpg", "select/1.jpg", "test/2.jpg"]
+    assert labels_of(source) == {"train/0.jpg": {"cup"}, "select/1.jpg": {"plate"}, "test/2.jpg": {"cup"}}
+
+
+ROOTS: dict[str, tuple[dict[int, str], dict[int, str], list[int], tuple[str, ...], int]] = {
+    "a root of another name": (
+        {0: "kitchen", 1: "cup", 2: "plate"},
+        {1: "kitchen", 2: "kitchen"},
+        [1],
+        ("cup", "plate"),
+        1,
+    ),
+    "a root of the same name": ({0: "cup", 1: "cup", 2: "plate"}, {1: "cup", 2: "cup"}, [1], ("cup", "plate"), 0),
+    "two of one name that are used": ({4: "cup ", 7: "cup", 9: "plate"}, {}, [4, 7], ("cup", "plate"), 0),
+    "a root that is used": ({0: "cup", 1: "mug"}, {1: "cup"}, [0, 1], ("cup", "mug"), 0),
+    "unused, but no root": ({0: "cup", 1: "plate"}, {0: "cup", 1: "x"}, [1], ("cup", "plate"), 0),
+    "nothing but roots": ({0: "cup", 1: "plate"}, {0: "plate", 1: "cup"}, [], ("cup", "plate"), 0),
+}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_categories_that_are_no_classes(tmp_path: Path, name: str) -> None:
+    names, above, used, classes, notes = ROOTS[name]
+    put(tmp_path, {"all.json": exported(names, {"1.jpg": used}, above)})
+    source = reading.read(tmp_path, "coco", "all.json")
+    assert source.classes == classes
+    assert len(source.notes) == notes
+    assert labels_of(source)["1.jpg"] == {names[i].strip() for i in used}
+
+
+def test_categories_of_another_order_are_matched_by_name(tmp_path: Path) -> None:
+    put(tmp_path, {SPLITS["train"]: exported({1: "cup", 2: "plate"}, {"1.jpg": [1]})})
+    put(tmp_path, {SPLITS["test"]: exported({1: "plate", 5: "cup"}, {"2.jpg": [1]})})
+    lists = {split: SPLITS[split] for split in ("train", "test")}
+    source = reading.read(tmp_path, "coco", lists, images={split: split for split in lists})
+    assert source.classes == ("cup", "plate")
+    assert labels_of(source) == {"train/1.jpg": {"cup"}, "test/2.jpg": {"plate"}}
+
+
+def test_classes_that_another_job_does_not_list_are_unknown_there(tmp_path: Path) -> None:
+    put(tmp_path, {"1/a.json": exported({1: "cup"}, {"1.jpg": [1]}), "2/a.json": exported({1: "plate"}, {"1.jpg": []})})
+    source = reading.read(tmp_path, "coco", ["1/a.json", "2/a.json"])
+    assert by_file(source) == {"1/1.jpg": ("", {"cup"}, {"plate"}), "2/1.jpg": ("", set(), {"cup"})}
+
+
+def test_lvis_knows_some_classes_of_each_photo(tmp_path: Path) -> None:
+    value = json.loads(exported({1: "cup", 2: "plate", 3: "pan"}, {"1.jpg": [1], "2.jpg": []}))
+    value["images"][0] |= {"neg_category_ids": [2], "not_exhaustive_category_ids": [1]}
+    value["images"][1] |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}
+    for image in value["images"]:
+        image["coco_url"] = f"http://images.cocodataset.org/train2017/{image.pop('file_name')}"
+    put(tmp_path, {"lvis.json": json.dumps(value)})
+    assert recognised(tmp_path / "lvis.json") == "coco"
+    assert by_file(reading.read(tmp_path, "coco", "lvis.json")) == {
+        "train2017/1.jpg": ("", {"cup"}, {"pan"}),
+        "train2017/2.jpg": ("", set(), {"cup", "plate", "pan"}),
+    }
+
+
+def test_a_file_without_annotations_is_read(tmp_path: Path) -> None:
+    put(tmp_path, {"a.json": exported({1: "cup"}, {"1.jpg": [], "2.jpg": []})})
+    assert recognised(tmp_path / "a.json") == "coco"
+    assert labels_of(reading.read(tmp_path, "coco", "a.json")) == {"1.jpg": set(), "2.jpg": set()}
+
+
+def test_a_panoptic_file(tmp_path: Path) -> None:
+    value = json.loads(exported({1: "cup", 2: "plate"}, {"1.jpg": []}))
+    value["annotations"] = [{"image_id": 0, "file_name": "1.png", "segments_info": [{"id": 9, "category_id": 2}]}]
+    put(tmp_path, {"a.json": json.dumps(value)})
+    assert labels_of(reading.read(tmp_path, "coco", "a.json")) == {"1.jpg": {"plate"}}
+
+
+@pytest.mark.parametrize("name", ["/data/set/1.jpg", r"C:\set\1.jpg", "https://host/set/1.jpg?key=x"])
+def test_photos_of_another_computer_keep_their_path_below_its_root(tmp_path: Path, name: str) -> None:
+    put(tmp_path, {"a.json": exported({1: "cup"}, {name: [1]})})
+    assert [image.file for image in reading.read(tmp_path, "coco", "a.json").images] in (
+        ["data/set/1.jpg"],
+        ["set/1.jpg"],
+    )
+
+
+def test_a_large_or_damaged_file_is_recognised_by_its_beginning(tmp_path: Path) -> None:
+    images = ", ".join(json.dumps({"id": i, "file_name": f"{i}.jpg"}) for i in range(50_000))
+    put(
+        tmp_path,
+        {
+            "large.json": f'{{"images": [{images}], "annotations": [',
+            "cut.json": exported({1: "a"}, {"1.jpg": [1]})[:-9],
+        },
+    )
+    put(tmp_path, {"other.json": '{"images": ["a.jpg"], "annotations": {}}'})
+    captions = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"image_id": 1, "caption": "a cup"}]}
+    put(tmp_path, {"captions.json": json.dumps(captions)})
+    assert recognised(tmp_path / "captions.json") == ""
+    assert [recognised(tmp_path / f"{name}.json") for name in ("large", "cut", "other")] == ["coco", "coco", ""]

@@ -1,0 +1,130 @@
+"""PASCAL VOC's XML files for photos of one's own, with any class names, as LabelImg, Roboflow and CVAT write them.
+
+``ingest.annotations`` names the folder of XML files, or one folder per split; the files may lie next to their photos.
+The name of each object gives a label; parts of objects and deleted ones (LabelMe's XML) do not. ``ingest.difficult``
+says what objects marked difficult mean. A photo has the name of its XML file, else the one in ``filename``, and is in
+``JPEGImages``, ``images`` or ``data`` next to that folder, next to the XML file, or below ``ingest.images``. A photo
+without an XML file is left out.
+
+With one folder, the lists ``train.txt``, ``val.txt``, ``trainval.txt`` and ``test.txt`` in ``ImageSets/Main`` give the
+splits; else names of folders do, if every photo is in one such as ``train`` or ``valid``. Lists of a class
+(``cup_train.txt`` next to ``train.txt``) add labels: 1 is present, 0 neither.
+"""
+
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sadcl import params
+from sadcl.data.sources import Source, per_photo, xml_events
+from sadcl.data.sources.exports import by_folder, split_named
+from sadcl.data.sources.rows import Row, build_source, validation_as_test
+from sadcl.data.sources.text import is_valid_text, read_lines, short_repr
+from sadcl.progress import track
+
+_FIX = "Correct the file, or export it again as Pascal VOC"
+_PHOTOS = ("JPEGImages", "images", "data")
+
+
+def read_source(root: Path, settings: params.Ingest) -> Source:
+    """Read the XML files below the folders that the settings name.
+
+    Raises:
+        SadclError: a folder is missing, or a file is damaged.
+    """
+    rows: list[Row] = []
+    for split, folder, images in per_photo.folders(root, settings):
+        sets = _read_sets(root, folder)
+        files = per_photo.files_below(root, folder, ".xml")
+        photos = [_read_file(root, file, folder, images) for file in track(files, "reading XML")]
+        splits = by_folder([photo for photo, _ in photos], folder)
+        for file, (photo, objects), by_name in zip(files, photos, splits, strict=True):
+            name = posixpath.splitext(file[len(folder) :].lstrip("/"))[0]
+            row_split = split or sets.splits.get(name, "" if sets.splits else by_name)
+            rows.append(_row(photo, row_split, objects, sets, name, settings.difficult))
+    return build_source(validation_as_test(rows, settings), root)
+
+
+def recognises(path: Path) -> bool:
+    """Whether an XML file begins with ``annotation``, as VOC's do."""
+    return xml_events.head(path)[:1] == ["annotation"]
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """What the lists of a devkit say of each photo: its split, and classes that are present or neither."""
+
+    splits: dict[str, str] = field(default_factory=dict)
+    present: dict[str, set[str]] = field(default_factory=dict)
+    unknown: dict[str, set[str]] = field(default_factory=dict)
+
+
+class _Photo(xml_events.Handler):
+    """Name of the photo, and each object's name with whether it is difficult."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _FIX)
+        self.filename = ""
+        self.objects: list[tuple[str, bool]] = []
+        self._is_deleted = False
+
+    def opened(self, name: str, attributes: dict[str, str]) -> None:  # noqa: ARG002
+        if not self.parents and name != "annotation":
+            raise self.refuse(f"The root element is {short_repr(name)}, not 'annotation'")
+        if self.parents == ["annotation"] and name == "object":
+            self.objects.append(("", False))
+            self._is_deleted = False
+
+    def closed(self, name: str, text: str) -> None:
+        if self.parents == ["annotation"] and name == "filename":
+            self.filename = text
+        elif self.parents == ["annotation", "object"] and name == "name":
+            self.objects[-1] = (text, self.objects[-1][1])
+        elif self.parents == ["annotation", "object"] and name == "difficult":
+            self.objects[-1] = (self.objects[-1][0], text == "1")
+        elif self.parents == ["annotation", "object"] and name == "deleted":
+            self._is_deleted = text == "1"
+        elif self.parents == ["annotation"] and name == "object":
+            self._end_object()
+
+    def _end_object(self) -> None:
+        if not is_valid_text(self.objects[-1][0]):
+            raise self.refuse(f"Object number {len(self.objects)} has no name")
+        if self._is_deleted:
+            self.objects.pop()
+
+
+def _read_file(root: Path, file: str, folder: str, images: str) -> tuple[str, list[tuple[str, bool]]]:
+    """Photo and objects of an XML file."""
+    photo = _Photo(root / file)
+    xml_events.parse(photo)
+    return per_photo.photo_of(root, file, folder, photo.filename, images, _PHOTOS), photo.objects
+
+
+def _row(photo: str, split: str, objects: list[tuple[str, bool]], sets: _Sets, name: str, difficult: str) -> Row:
+    easy = {label for label, is_hard in objects if not is_hard} | sets.present.get(name, set())
+    hard = {label for label, is_hard in objects if is_hard} - easy
+    unknown = sets.unknown.get(name, set()) | (hard if difficult == "ignore" else set())
+    present = easy | hard if difficult == "positive" else easy
+    return Row(photo, split, frozenset(present), frozenset(unknown - present))
+
+
+def _read_sets(root: Path, folder: str) -> _Sets:
+    """Lists in ``ImageSets/Main`` next to a folder of XML files, or in it."""
+    sets = _Sets()
+    starts = (posixpath.dirname(folder), folder)
+    main = next((path for start in starts if (path := root / start / "ImageSets/Main").is_dir()), None)
+    if main is None:
+        return sets
+    names = sorted(path.stem for path in main.glob("*.txt"))
+    for subset in names:
+        split = split_named("train" if subset == "trainval" and "train" not in names else subset, "")
+        if split:
+            sets.splits.update((line.split()[0], split) for _, line in read_lines(main / f"{subset}.txt", _FIX))
+        for label in (name.removesuffix(f"_{subset}") for name in names if name.endswith(f"_{subset}")):
+            for _, line in read_lines(main / f"{label}_{subset}.txt", _FIX):
+                name, flag = (*line.split(), "", "")[:2]
+                group = {"1": sets.present, "0": sets.unknown}.get(flag)
+                if group is not None:
+                    group.setdefault(name, set()).add(label)
+    return sets

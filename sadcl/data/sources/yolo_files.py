@@ -1,0 +1,76 @@
+"""YOLO's label files, and paths as YOLO's descriptions and lists have them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from sadcl.data.sources import safe_join
+from sadcl.data.sources.exports import split_named
+from sadcl.data.sources.safe_yaml import is_file
+from sadcl.data.sources.text import is_valid_text, listed_name, read_lines, short_repr
+from sadcl.errors import SadclError
+
+_MOST_PARTS = 20
+_FIX = "Correct the file"
+
+
+def labels(root: Path, photo: str, classes: Sequence[str]) -> frozenset[str]:
+    """Classes of the objects in a photo's label file; none without a file.
+
+    Raises:
+        SadclError: a line begins with no index of a class.
+    """
+    path = label_path(root, photo)
+    return frozenset(classes[i] for i in _indexes(root / path, len(classes))) if path else frozenset()
+
+
+def label_path(root: Path, photo: str) -> str | None:
+    """Path of a photo's label file: in ``labels`` in place of the last ``images``, or next to the photo."""
+    beside = PurePosixPath(photo).with_suffix(".txt")
+    parts = beside.parts
+    last = max((i for i, part in enumerate(parts[:-1]) if part.lower() == "images"), default=None)
+    places = [] if last is None else [PurePosixPath(*parts[:last], n, *parts[last + 1 :]) for n in ("labels", "Labels")]
+    return next((str(path) for path in (*places, beside) if is_file(root / path)), None)
+
+
+def shortened(start: str, value: str) -> Iterator[str]:
+    """Paths below ``start`` that a value may mean, without those that leave the source.
+
+    The value itself comes first. Values of another computer (``/content/set/train/images``, ``../train/images``,
+    ``data/obj_train_data/1.jpg``) follow without their first parts, up to a name of a split or ``images``: the folder
+    ``images`` is not a missing ``test/images``.
+    """
+    if not is_valid_text(value) or "\0" in value or not is_valid_text(start) or "\0" in start:
+        return
+    parts = re.sub(r"^(\.{1,2}/)+", "", listed_name(value)).split("/")
+    fixed = next((i for i, part in enumerate(parts[:-1]) if part == "images" or split_named(part, "")), len(parts) - 1)
+    kept = ("/".join(parts[i:]) for i in range(min(fixed + 1, _MOST_PARTS)))
+    for name in dict.fromkeys((value, *kept)):
+        try:
+            yield safe_join(start, name, "")
+        except SadclError:
+            continue
+
+
+def first_index(line: str) -> int | None:
+    """The number that a line begins with; None if it is no whole number: ``3``, ``3.0`` and ``3.000e+00`` are."""
+    first = line.split(maxsplit=1)[0]
+    if len(first) > 30 or not first.isascii() or not first[0].isdigit():
+        return None
+    try:
+        value = float(first)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and value < 1e9 else None
+
+
+def _indexes(path: Path, classes: int) -> set[int]:
+    indexes = set()
+    for where, line in read_lines(path, _FIX):
+        index = first_index(line)
+        if index is None or index >= classes:
+            first = short_repr(line.split()[0])
+            problem = f"A line begins with {first}, which is not an index of the {classes} classes"
+            raise SadclError(problem, where=where, fix=_FIX)
+        indexes.add(index)
+    return indexes
