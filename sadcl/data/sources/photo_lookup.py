@@ -5,7 +5,8 @@ closest form to the loosest, and exactly one photo has to fit in the first form 
 
 1. in the same folder: in another Unicode form (NFC, NFD), letter case, spelling of the extension (``.jpeg``, ``.JPG``),
    or with another extension or none;
-2. in any folder: the photos of this name, with any spelling of the extension, that share the longest end of the path.
+2. in any folder: the photos of this name, with any spelling of the extension, that share the longest end of the path,
+   and of these the ones nearest to the listed folder (``job_1/annotations`` goes with ``job_1/images``).
    Where the folder of the listed name has photos, only those below it count: a photo that was removed from ``2023`` is
    not the one of the same name in ``2024``.
 
@@ -120,7 +121,7 @@ class PhotoLookup:
         for length in range(len(parts) - 1, 1, -1):  # the end of the path, one folder shorter each time
             end = SEPARATOR.join(parts[:length]) + SEPARATOR
             if photos := [photo for _, photo in _between(ends, end, end + LAST)]:
-                return photos, "folder"
+                return _nearest(folder, photos), "folder"
         return [], ""
 
     @cached_property
@@ -241,6 +242,14 @@ def _end(path: str, with_kind: bool) -> str:
     folders = _folder(path).split("/")
     parts = [kind if with_kind else "", stem, *reversed(folders)]
     return SEPARATOR.join(parts) + SEPARATOR
+
+
+def _nearest(folder: str, photos: list[str]) -> list[str]:
+    """Photos that share the most folders with a listed one, from the source's folder on: those of the same export."""
+    if not 1 < len(photos) <= SHOWN:  # of more, the nearest may be among those that were not listed
+        return photos
+    shared = [len(posixpath.commonpath([f"/{folder}", f"/{_folder(photo)}"])) for photo in photos]
+    return [photo for photo, length in zip(photos, shared, strict=True) if length == max(shared)]
 
 
 def _between(pairs: list[tuple[str, str]], first: str, last: str) -> list[tuple[str, str]]:

@@ -99,6 +99,12 @@ def test_the_closest_form_and_the_longest_end_decide(tmp_path: Path) -> None:
     assert lookup.candidates("old/2.jpg") == ["c/train/2.jpg", "d/train/x/2.jpg", "d/val/2.jpg"]
 
 
+def test_photos_of_equal_names_belong_to_the_export_in_whose_folder_they_lie(tmp_path: Path) -> None:
+    lookup = PhotoLookup(put(tmp_path, "a/job_1/images/1.jpg", "a/job_2/images/1.jpg"))
+    assert lookup.find("a/job_2/annotations/1.jpg") == "a/job_2/images/1.jpg"
+    assert lookup.find("a/annotations/1.jpg") is None
+
+
 def test_many_photos_of_one_name_are_ambiguous_and_few_are_reported(tmp_path: Path) -> None:
     put(tmp_path, *(f"scene {n}/frames/0001.jpg" for n in range(40)))
     lookup = PhotoLookup(tmp_path)
