@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sadcl import extras, files
 from sadcl.errors import SadclError
+from sadcl.pipeline import repository
 from sadcl.pipeline.dvc import dvc
 
 REMOTE = "local"
@@ -90,4 +91,4 @@ def _scm(root: Path) -> list[str]:
     """Options of ``dvc init``: at the root of a git repository, in a folder of one, or without git."""
     if (root / ".git").exists():
         return []
-    return ["--subdir"] if any((parent / ".git").exists() for parent in root.resolve().parents) else ["--no-scm"]
+    return ["--subdir"] if repository.contains(root) else ["--no-scm"]

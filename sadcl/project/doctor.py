@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sadcl import extras, layout, params
 from sadcl.errors import SadclError
+from sadcl.pipeline import repository
 
 
 def diagnose() -> list[str]:
@@ -21,6 +22,11 @@ def diagnose() -> list[str]:
         except ModuleNotFoundError as error:
             problems.append(str(extras.explain(error)))
     return list(dict.fromkeys(problems))  # more than one check reads the settings
+
+
+def notes() -> list[str]:
+    """What to know about the project that is no problem, one sentence per line; empty outside a project."""
+    return repository.notes() if _in_project() else []
 
 
 def _packages() -> Iterator[str]:
@@ -45,8 +51,7 @@ def _in_project() -> bool:
 def _project() -> Iterator[str]:
     if not _in_project():
         yield "There is no dvc.yaml here; go to the project's folder, or run `sadcl init`."
-    if not Path(".git").exists():
-        yield "This folder is not a git repository; run `git init`, or clone the project."
+    yield from repository.problems()
     if not Path(".dvc/config").exists():
         yield "DVC is not set up here; run `dvc init`."
 

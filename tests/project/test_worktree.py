@@ -8,7 +8,7 @@ import pytest
 from sadcl import pipeline
 from sadcl.errors import SadclError
 from sadcl.project import worktree
-from sadcl.project.worktree import git
+from sadcl.pipeline.repository import git
 
 DAY = date(2026, 11, 23)
 AUTHOR = ("-c", "user.name=tester", "-c", "user.email=tester@localhost")
