@@ -21,6 +21,7 @@ from prefect.deployments import run_deployment
 from prefect.states import Completed
 from prefect.types.entrypoint import EntrypointType
 
+from flows import runs, watch
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import layout, params, pipeline
 from sadcl.data.shards.reader import INDEX
@@ -45,7 +46,8 @@ def verify() -> State[Any]:
     from sadcl.verification import queue
 
     log = get_run_logger()
-    results = queue.verify_waiting(report=log.info)
+    with runs.recorded(Path(".")):
+        results = queue.verify_waiting(report=log.info)
     for line in results:
         log.info(line)
     return Completed(message=results[-1] if results else "No version waits for a verification.")
@@ -53,6 +55,7 @@ def verify() -> State[Any]:
 
 def serve() -> None:
     """Serve the deployment until the process ends, and start a run whenever a version waits."""
+    watch.start()
     watcher = threading.Thread(target=_watch, name="watch", daemon=True)
     watcher.start()
     verify.serve(

@@ -49,6 +49,8 @@ def share_cache(root: Path, copy: Path) -> None:
         cache = str(Path(repo.cache.local_cache_dir).resolve())
         remote = (repo.config["remote"].get(REMOTE) or {}).get("url")
     settings = {"cache": {"dir": cache}, **({f'remote "{REMOTE}"': {"url": remote}} if remote else {})}
+    if repository.has_fixed_worktree(root):
+        settings["core"] = {"no_scm": "true"}
     # the local file is not committed: the copy's branch does not carry paths of this machine
     _configure(copy / LOCAL_CONFIG, settings, start=root / LOCAL_CONFIG)
 

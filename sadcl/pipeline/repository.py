@@ -99,12 +99,31 @@ def has_identity(root: Path) -> bool:
     return not any(processes.git(root, "-c", "user.useConfigOnly=true", "var", name).returncode for name in names)
 
 
+def has_fixed_worktree(root: Path) -> bool:
+    """Whether the repository's settings name its working tree, as a submodule's do.
+
+    DVC then takes that place for the top of every further worktree.
+    """
+    return processes.git(root, "config", "core.worktree").returncode == 0
+
+
 def ignored(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """Paths, relative to ``root``, that git ignores although it does not track them, with file, line and pattern."""
     command = ("-c", "core.quotePath=off", "check-ignore", "--verbose", "--", *paths)
     rules = (line.rpartition("\t") for line in processes.git(root, *command).stdout.splitlines())
     # a pattern with `!` re-includes what an earlier one ignores
     return {path: rule for rule, _, path in rules if not rule.split(":", 2)[-1].startswith("!")}
+
+
+def require_visible(root: Path) -> None:
+    """Check that git does not ignore the project's folder itself, which no rule within it could change.
+
+    Raises:
+        SadclError: git ignores it; names the rule.
+    """
+    if rule := _ignored_folder(root):
+        problem = f"git ignores this folder by a rule ({rule}), so nothing in it can be committed"
+        raise SadclError(problem, where=root.resolve(), fix="Change the rule, or choose another folder")
 
 
 def write_ignore_file(root: Path) -> bool:
@@ -128,10 +147,9 @@ def problems(root: Path = Path(".")) -> list[str]:
     """One sentence per reason why git can't keep this project; empty if there is none."""
     try:
         require(root)
+        require_visible(root)
     except SadclError as error:
         return [str(error)]
-    if rule := _ignored_folder(root):
-        return [f"git ignores the project's folder by a rule ({rule}), so nothing can be committed; change the rule."]
     hidden = ignored(root, [pattern.replace("*", "x") for pattern in TRACKED])
     if not hidden:
         return []
@@ -154,12 +172,7 @@ def notes(root: Path = Path(".")) -> list[str]:
 
 
 def _hidden(root: Path) -> list[str]:
-    """Patterns of ``TRACKED`` whose files git ignores by a rule outside the project's own ``.gitignore``.
-
-    Empty where git ignores the project's folder itself: no rule within it could change that.
-    """
-    if _ignored_folder(root):
-        return []
+    """Patterns of ``TRACKED`` whose files git ignores by a rule outside the project's own ``.gitignore``."""
     repository = find(root)
     own = f"{(repository.prefix / IGNORE).as_posix()}:" if repository else ""
     examples = {pattern.replace("*", "x"): pattern for pattern in TRACKED}
@@ -175,7 +188,7 @@ def _ignored_folder(root: Path) -> str:
 def _folders(patterns: Sequence[str]) -> list[str]:
     """Folders of patterns, each after the one that contains it."""
     parents = (parent for pattern in patterns for parent in reversed(Path(pattern).parents[:-1]))
-    return list(dict.fromkeys(f"{parent.as_posix()}/" for parent in parents))
+    return list(dict.fromkeys(parent.as_posix() for parent in parents))
 
 
 def _with_lines(text: str, lines: Iterable[str]) -> str:

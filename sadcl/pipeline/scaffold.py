@@ -41,6 +41,7 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
         SadclError: something else is in the folder, its ``dvc.yaml`` was edited, or DVC is missing or refuses.
     """
     extras.require("dvc")
+    repository.require_visible(root)
     if (root / GRAPH).exists():
         if not (root / CODE).exists():
             return ""

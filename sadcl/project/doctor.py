@@ -8,12 +8,13 @@ from pathlib import Path
 from sadcl import extras, layout, params
 from sadcl.errors import SadclError
 from sadcl.pipeline import repository
+from sadcl.project import notifications, schedule
 
 
 def diagnose() -> list[str]:
     """One sentence per problem of the installation and the project; empty if there is none."""
     problems: list[str] = []
-    checks = (_packages, _project, _settings, _precision, _source, _disk, _services, _server)
+    checks = (_packages, _project, _settings, _precision, _source, _disk, _services, _server, _operations)
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
             problems += list(check())
@@ -26,7 +27,7 @@ def diagnose() -> list[str]:
 
 def notes() -> list[str]:
     """What to know about the project that is no problem, one sentence per line; empty outside a project."""
-    return repository.notes() if _in_project() else []
+    return [*repository.notes(), *schedule.describe_runs()] if _in_project() else []
 
 
 def _packages() -> Iterator[str]:
@@ -104,3 +105,8 @@ def _server() -> Iterator[str]:
         client.check_connection()
     if note := client.note_of_place():
         yield note
+
+
+def _operations() -> Iterator[str]:
+    yield from schedule.problems()
+    yield from notifications.describe()

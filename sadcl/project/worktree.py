@@ -174,4 +174,3 @@ def _free_branch(root: Path, name: str) -> str:
     branches = set(git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads").split())
     candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(branches) + 2))
     return next(candidate for candidate in candidates if candidate not in branches)
-
