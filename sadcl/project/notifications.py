@@ -8,7 +8,9 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,10 +80,12 @@ def start_delivery(root: Path) -> None:
     if not _addresses() or not _paths(root):
         return
     environment = processes.child_environment(processes.NOTIFY)
-    subprocess.Popen(
+    delivery = subprocess.Popen(
         [sys.executable, "-m", "sadcl.project.notifications"], cwd=root, env=environment, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    # so that no zombie is left in a server that starts many
+    threading.Thread(target=delivery.wait, name="delivery", daemon=True).start()
 
 
 def deliver(root: Path = Path("."), pauses: Sequence[float] = PAUSES) -> bool:
@@ -155,7 +159,9 @@ def _send(address: str, item: Notification) -> str:
     """Send a notification to one address; the reason if that failed, without the password in the address."""
     import apprise
 
-    target = apprise.Apprise.instantiate(address)
+    with warnings.catch_warnings():  # of its plug-ins, which it loads here
+        warnings.simplefilter("ignore")
+        target = apprise.Apprise.instantiate(address)
     if target is None:
         return " is not one that apprise knows"
     shown = target.url(privacy=True)  # type: ignore[no-untyped-call]

@@ -88,7 +88,7 @@ def _read_lost(path: Path) -> Record | None:
         with files.open_locked(path, wait=False) as stream:
             stream.seek(0)
             record = Record.model_validate(json.loads(stream.read()))
+            # a lock tells nothing on a disk without locks: the process decides as well
+            return None if processes.is_alive(record.process) else record
     except (OSError, ValueError, ValidationError):  # locked, or nothing to go by
         return None
-    # a lock tells nothing on a disk without locks: the process decides as well
-    return None if processes.is_alive(record.process) else record
