@@ -57,7 +57,10 @@ def temporary_worktree(root: Path, prefix: str, day: date, base: str = "HEAD") -
     root = root.resolve()
     prefix_of_project = repository.require(root).prefix
     _remove_leftovers(root)
-    start = git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", fix="Commit the project first").strip()
+    start = git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", check=False).strip()
+    if not start:
+        problem = f"There is no commit {base}, from which a run in a worktree starts"
+        raise SadclError(problem, where=root, fix="Commit the project, or name another commit")
     branch = _free_branch(root, f"{prefix}/{day.isoformat()}")
     folder = root / layout.WORKTREES / branch.removeprefix(f"{prefix}/")
     tree = Worktree(folder / prefix_of_project, branch)
