@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import shorten
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sadcl import files, layout
 from sadcl.errors import SadclError
 
+LONGEST = 400
+"""Characters of a message."""
 GRACE = timedelta(minutes=15)
 """Time after which a run that was due counts as overdue."""
 FORMAT = "%Y-%m-%d %H:%M UTC"
@@ -49,8 +52,8 @@ def update(root: Path, **changes: object) -> None:
 
 
 def record_end(root: Path, is_good: bool, message: str, now: datetime | None = None) -> None:
-    """Record the end of a run."""
-    end = now or datetime.now(UTC)
+    """Record the end of a run, with its message in one line of bounded length."""
+    end, message = now or datetime.now(UTC), shorten(message, LONGEST, placeholder=" ...")
     if is_good:
         update(root, good=end, good_message=message, failed=None, failed_message="")
     else:
