@@ -153,3 +153,14 @@ def test_results_that_git_ignores_are_named_with_the_rule(project: Path) -> None
     (project / ".git/info/exclude").write_text("*.lock\n")
     with pytest.raises(SadclError, match=r"git ignores dvc\.lock by a rule \(.*exclude:1:\*\.lock\).*`sadcl init`"):
         worktree.commit(project, "a run")
+
+
+def test_what_a_killed_run_left_goes_and_its_result_stays(project: Path) -> None:
+    for number, has_result in enumerate((False, True), 1):
+        folder = project / f".sadcl/worktrees/2026-11-2{number}"
+        git(project, "worktree", "add", "--quiet", "-b", f"retrain/2026-11-2{number}", str(folder))
+        if has_result:
+            git(folder, *AUTHOR, "commit", "--quiet", "--allow-empty", "--message", "a result")
+    with worktree.temporary_worktree(project, "retrain", DAY) as tree:
+        assert [path.name for path in (project / ".sadcl/worktrees").iterdir()] == [tree.root.name]
+    assert git(project, "branch", "--format=%(refname:short)").split() == ["main", "retrain/2026-11-22"]
