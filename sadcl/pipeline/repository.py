@@ -115,15 +115,12 @@ def ignored(root: Path, paths: Iterable[str]) -> dict[str, str]:
     return {path: rule for rule, _, path in rules if not rule.split(":", 2)[-1].startswith("!")}
 
 
-def require_visible(root: Path) -> None:
-    """Check that git does not ignore the project's folder itself, which no rule within it could change.
-
-    Raises:
-        SadclError: git ignores it; names the rule.
-    """
-    if rule := _ignored_folder(root):
-        problem = f"git ignores this folder by a rule ({rule}), so nothing in it can be committed"
-        raise SadclError(problem, where=root.resolve(), fix="Change the rule, or choose another folder")
+def folder_rule(root: Path) -> str:
+    """Rule by which git ignores the project's folder itself, which no rule in it can change; empty if none does."""
+    repository, folder = find(root), root.resolve()
+    if repository is None or repository.prefix == Path():
+        return ""
+    return ignored(folder.parent, [folder.name]).get(folder.name, "")
 
 
 def write_ignore_file(root: Path) -> bool:
@@ -133,13 +130,12 @@ def write_ignore_file(root: Path) -> bool:
         Whether it was changed.
     """
     path = root / IGNORE
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    text = _with_lines(before, IGNORED)
-    _write(path, before, text)
+    before = text = path.read_text(encoding="utf-8") if path.exists() else ""
     # folders first: git looks for no file in a folder that it ignores
     for lines in (_folders, list):
-        previous, text = text, _with_lines(text, [f"!/{line}" for line in lines(_hidden(root))])
-        _write(path, previous, text)
+        text = _extend(path, text, [f"!/{line}" for line in lines(_hidden(root))])
+    left_alone = ignored(root, [f"{line.strip('/')}/x" for line in IGNORED])
+    text = _extend(path, text, [line for line in IGNORED if f"{line.strip('/')}/x" not in left_alone])
     return text != before
 
 
@@ -147,9 +143,11 @@ def problems(root: Path = Path(".")) -> list[str]:
     """One sentence per reason why git can't keep this project; empty if there is none."""
     try:
         require(root)
-        require_visible(root)
     except SadclError as error:
         return [str(error)]
+    if rule := folder_rule(root):
+        fix = "change the rule, or run `git init` here for a repository of its own"
+        return [f"git ignores the project's folder by a rule ({rule}), so nothing can be committed; {fix}."]
     hidden = ignored(root, [pattern.replace("*", "x") for pattern in TRACKED])
     if not hidden:
         return []
@@ -179,28 +177,19 @@ def _hidden(root: Path) -> list[str]:
     return [examples[path] for path, rule in ignored(root, examples).items() if not rule.startswith(own)]
 
 
-def _ignored_folder(root: Path) -> str:
-    """Rule by which git ignores the project's folder; empty where there is none."""
-    folder = root.resolve()
-    return ignored(folder.parent, [folder.name]).get(folder.name, "")
-
-
 def _folders(patterns: Sequence[str]) -> list[str]:
     """Folders of patterns, each after the one that contains it."""
     parents = (parent for pattern in patterns for parent in reversed(Path(pattern).parents[:-1]))
     return list(dict.fromkeys(parent.as_posix() for parent in parents))
 
 
-def _with_lines(text: str, lines: Iterable[str]) -> str:
-    known = set(text.splitlines())
-    missing = [line for line in lines if line not in known]
-    separator = "" if not text or text.endswith("\n") else "\n"
-    return text + separator + "".join(f"{line}\n" for line in missing) if missing else text
-
-
-def _write(path: Path, before: str, text: str) -> None:
-    if text != before:
+def _extend(path: Path, text: str, lines: Iterable[str]) -> str:
+    """Append the lines that a file of this text lacks; return the new text."""
+    missing = [line for line in lines if line not in text.splitlines()]
+    if missing:
+        text += ("" if not text or text.endswith("\n") else "\n") + "".join(f"{line}\n" for line in missing)
         files.write_text(path, text)
+    return text
 
 
 def _reason(output: str) -> str:

@@ -41,7 +41,6 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
         SadclError: something else is in the folder, its ``dvc.yaml`` was edited, or DVC is missing or refuses.
     """
     extras.require("dvc")
-    repository.require_visible(root)
     if (root / GRAPH).exists():
         if not (root / CODE).exists():
             return ""
@@ -53,7 +52,8 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
         fix = "Go to the project's folder, or start in an empty one"
         problem = f"There is no dvc.yaml here, and the folder is not empty: it contains {foreign[0]}"
         raise SadclError(problem, where=root.resolve(), fix=fix)
-    if not repository.contains(root) and shutil.which("git"):  # DVC works without git too
+    rule = repository.folder_rule(root)
+    if (rule or not repository.contains(root)) and shutil.which("git"):  # DVC works without git too
         processes.git(root, "init", "--quiet")
     repository.write_ignore_file(root)
     for name, text in _FILES.items():
@@ -61,7 +61,8 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
             files.write_text(root / name, text)
     _write(root)
     set_up(root)
-    return f"Created a project in {root.resolve()}; its stages are in dvc.yaml"
+    own = f", in a git repository of its own, because git ignores the folder by a rule ({rule})" if rule else ""
+    return f"Created a project in {root.resolve()}{own}; its stages are in dvc.yaml"
 
 
 def _update(root: Path) -> str:

@@ -1,5 +1,6 @@
 """The repository of a project, wherever people keep one, and files that git must not ignore."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -76,11 +77,23 @@ def test_an_update_mends_a_rule_that_came_later(below: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", ["/tagger/", "*"])
-def test_a_rule_that_hides_the_whole_project_is_named_before_anything_is_written(below: Path, rule: str) -> None:
+def test_a_project_in_an_ignored_folder_gets_a_repository_of_its_own(below: Path, rule: str) -> None:
     (below.parent / ".gitignore").write_text(f"{rule}\n")
-    with pytest.raises(SadclError, match=r"git ignores this folder by a rule \(ml/\.gitignore:1:.*Change the rule"):
+    assert f"a git repository of its own, because git ignores the folder by a rule (ml/.gitignore:1:{rule})" in (
         pipeline.start(below)
-    assert not list(below.iterdir())
+    )
+    assert repository.problems(below) == []
+    shutil.rmtree(below / ".git")
+    assert repository.problems(below) == [
+        f"git ignores the project's folder by a rule (ml/.gitignore:1:{rule}), so nothing can be committed; "
+        "change the rule, or run `git init` here for a repository of its own."
+    ]
+
+
+def test_rules_that_a_person_wrote_in_other_words_are_not_repeated(below: Path) -> None:
+    (below / ".gitignore").write_text(".sadcl\n.venv\n")
+    pipeline.start(below)
+    assert not {"/.sadcl/", "/.venv/"} & set((below / ".gitignore").read_text().splitlines())
 
 
 def test_a_file_that_git_tracks_already_is_not_ignored(below: Path) -> None:
