@@ -11,11 +11,13 @@ UNDER_WAY = "another run is under way"
 
 def report(_flow: Any, flow_run: Any, state: Any) -> None:
     """Record the end of a run and notify people; a run that found another one at work is no news."""
-    if state.name == UNDER_WAY:
+    root = Path(str(flow_run.parameters.get("root", "."))).resolve()
+    # a worker calls this for a run that was killed, maybe in another folder
+    if state.name == UNDER_WAY or not (root / "dvc.yaml").is_file():
         return
     from flows.messages import describe
 
-    root, message = Path(str(flow_run.parameters.get("root", "."))).resolve(), describe(state)
+    message = describe(state)
     schedule.record_end(root, state.is_completed(), message)
     kind: notifications.Kind = "success" if state.is_completed() else "failure"
     title = f"sadcl: retraining {(state.name or '').lower()}"
