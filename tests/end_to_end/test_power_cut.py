@@ -1,6 +1,5 @@
 """A power cut in a scheduled run: servers, worker, run and training killed at one moment, then started again."""
 
-import json
 import os
 import shutil
 import signal
@@ -21,6 +20,7 @@ from sadcl.processes import STARTED_FOR
 from sadcl.services import free_port, group
 from tests.end_to_end.test_loop import MAKE, tiny
 from tests.paths import REPOSITORY
+from tests.project.test_notifications import Receiver, receiver  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.slow
 
@@ -71,8 +71,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Team:
     """The servers of `sadcl up`, and what their Prefect knows."""
 
-    def __init__(self, root: Path, port: int) -> None:
-        self.root, self.port = root, port
+    def __init__(self, root: Path, port: int, people: str) -> None:
+        self.root, self.port, self.people = root, port, people
         self.api = f"http://127.0.0.1:{port + 1}/api"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -80,8 +80,8 @@ class Team:
         printed = self.root.parent / "up.txt"
         with printed.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sadcl", "up", "--port", str(self.port)], cwd=self.root, env=environment(),
-                stdout=file, stderr=file,
+                [sys.executable, "-m", "sadcl", "up", "--port", str(self.port)], cwd=self.root,
+                env=environment(SADCL_NOTIFY=self.people), stdout=file, stderr=file,
             )  # fmt: skip
         eventually(lambda: "To stop all servers" in printed.read_text(), self.root)
 
@@ -111,15 +111,17 @@ class Team:
 
 
 def trained(lock: str) -> dict[str, str]:
-    """Digest of each model in a ``dvc.lock``."""
-    stages = yaml.safe_load(lock)["stages"]
-    return {out["path"]: out["md5"] for name in ("pretrain", "train", "calibrate") for out in stages[name]["outs"]}
+    """Digest of each file of weights in a ``dvc.lock``."""
+    outs = (out for stage in yaml.safe_load(lock)["stages"].values() for out in stage["outs"])
+    return {
+        out["path"]: out["md5"] for out in outs if "history" not in out["path"] and out["path"].startswith("models")
+    }
 
 
-def test_the_run_is_closed_and_goes_on_to_the_same_bytes(project: Path) -> None:
+def test_the_run_is_closed_and_goes_on_to_the_same_bytes(project: Path, receiver: Receiver) -> None:
     quiet = shutil.copytree(project.parent, project.parent.with_name("quiet"), symlinks=True) / "tagger"
     run(quiet, "-m", "dvc", "repro")
-    team = Team(project, free_port())
+    team = Team(project, free_port(), receiver.address)
     team.start()
     try:
         prefect = {"PREFECT_API_URL": team.api, "PREFECT_API_AUTH_STRING": team.login()}
@@ -146,10 +148,13 @@ def test_the_run_is_closed_and_goes_on_to_the_same_bytes(project: Path) -> None:
         assert resumed["tags"] == ["resumed:1"]
         assert "resumes at epoch" in (project / ".sadcl/team/logs/worker.log").read_text()
         (branch,) = git(project, "for-each-ref", "--format=%(refname:short)", "refs/heads/retrain").split()
+        assert len(trained((quiet / "dvc.lock").read_text())) >= 3
         assert trained(git(project, "show", f"{branch}:tagger/dvc.lock")) == trained((quiet / "dvc.lock").read_text())
         shown = run(project, "-m", "sadcl", "status")
         assert "Last good retraining: " in shown
         assert "Next retraining: " in shown
-        assert json.loads((project / ".sadcl/operations/schedule.json").read_text())["failed"] is None
+        eventually(lambda: len(receiver.received) > 1, project)
+        titles = [message["title"] for message in receiver.received]
+        assert titles == ["sadcl: a run was interrupted", "sadcl: retraining completed"]
     finally:
         run(project, "-m", "sadcl", "down")
