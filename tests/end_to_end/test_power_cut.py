@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sadcl.processes import STARTED_FOR
 from sadcl.services import free_port, group
 from tests.end_to_end.test_loop import MAKE, tiny
 from tests.paths import REPOSITORY
-from tests.project.test_notifications import Receiver, receiver  # noqa: F401 - a fixture
+from tests.receivers import Receiver
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +116,12 @@ def trained(lock: str) -> dict[str, str]:
     return {
         out["path"]: out["md5"] for out in outs if "history" not in out["path"] and out["path"].startswith("models")
     }
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        yield server
 
 
 def test_the_run_is_closed_and_goes_on_to_the_same_bytes(project: Path, receiver: Receiver) -> None:

@@ -1,12 +1,9 @@
 """Notifications reach a receiver, wait for one that is down, and hinder nothing."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,39 +11,13 @@ from sadcl import files, layout
 from sadcl.errors import SadclError
 from sadcl.project import notifications
 from sadcl.services import free_port
-
-
-class Receiver(ThreadingHTTPServer):
-    """A web server that keeps what it is sent."""
-
-    def __init__(self, port: int = 0, status: int = 200) -> None:
-        self.received, self.status = list[dict[str, Any]](), status
-        super().__init__(("127.0.0.1", port), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"json://user:secret@127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        self.server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+from tests.receivers import Receiver
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with Receiver() as server:
+        yield server
 
 
 def keep(root: Path, title: str = "a run failed", body: str = "No photos.") -> None:
@@ -97,9 +68,7 @@ def test_a_receiver_that_is_down_gets_it_later_and_once(tmp_path: Path, monkeypa
             keep(tmp_path, "another")
             assert notifications.deliver(tmp_path, pauses=[])
             assert sorted(message["title"] for message in back.received) == ["a run failed", "another"]
-            back.shutdown()
         assert [message["title"] for message in other.received] == ["a run failed", "another"]
-        other.shutdown()
     assert not waiting(tmp_path)
     assert notifications.describe(tmp_path) == []
 
@@ -110,7 +79,6 @@ def test_a_receiver_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         keep(tmp_path)
         assert not notifications.deliver(tmp_path, pauses=[])
         assert len(server.received) == 1
-        server.shutdown()
     assert "refused it" in notifications.describe(tmp_path)[0]
 
 
