@@ -23,7 +23,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from flows import outcomes, pages, runs
+from flows import outcomes, pages, runs, watch
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
@@ -89,21 +89,23 @@ def retrain(
         except SadclError as error:
             return Completed(name=outcomes.UNDER_WAY, message=f"{error.what}; this run did nothing.")
         stack.enter_context(runs.recorded(root))
-        _close_lost(root)
+        _look_after_runs(root)
         if not scheduled:
             return _loop(root, tune_trials, publish, "HEAD" if commit else "")
         tree = stack.enter_context(worktree.temporary_worktree(root, "retrain", date.today(), base))
         return _loop(tree.root, tune_trials, publish, tree.branch)
 
 
-def _close_lost(root: Path) -> None:
-    """Close earlier runs whose process is gone; this run goes on with their training."""
+def _look_after_runs(root: Path) -> None:
+    """Close earlier runs whose process is gone, whose training this run goes on with; record the next date."""
+    log = get_run_logger()
     try:
-        lines = runs.close_lost(root)
+        for line in runs.close_lost(root):
+            log.warning(line)
+        if runs.is_deployed():
+            watch.refresh(root)
     except Exception as error:  # any: what Prefect shows of other runs is no reason to fail this one
-        lines = [f"Interrupted runs could not be closed: {error}"]
-    for line in lines:
-        get_run_logger().warning(line)
+        log.warning("Interrupted runs and the next date could not be updated: %s", error)
 
 
 def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any]:

@@ -31,14 +31,22 @@ OPEN = ("RUNNING", "PENDING", "CANCELLING")
 @contextmanager
 def recorded(root: Path) -> Iterator[None]:
     """Keep a record of the present flow run while this process executes it."""
+    with run_records.recorded(root, str(_present().id)):
+        yield
+
+
+def is_deployed() -> bool:
+    """Whether the present flow run belongs to a deployment."""
+    return _present().deployment_id is not None
+
+
+def _present() -> Any:
+    """The flow run that this process executes."""
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        yield
-        return
-    with run_records.recorded(root, str(context.flow_run.id)):
-        yield
+    assert context is not None
+    return context.flow_run
 
 
 def close_lost(root: Path, resume: bool = False) -> list[str]:

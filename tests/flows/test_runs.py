@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,3 +113,13 @@ def test_a_run_that_no_worker_begins_is_announced_once_and_its_end_too(
 
 def titles(project: Path) -> list[str]:
     return [json.loads(path.read_text())["title"] for path in sorted((project / layout.NOTIFICATIONS).glob("*.json"))]
+
+
+def test_a_deployed_run_records_the_next_date(project: Path, client: SyncPrefectClient) -> None:
+    """Also without `sadcl up`, whose watch does it elsewhere; the process is the one that a worker starts."""
+    deployment = client.read_deployment_by_name("retrain/weekly")
+    run = client.create_flow_run_from_deployment(deployment.id, parameters={"publish": False, "scheduled": True})
+    command = [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)]
+    subprocess.run(command, cwd=project, env={**os.environ, runs.RUN_VARIABLE: str(run.id)}, check=True)
+    assert client.read_flow_run(run.id).state_name == "Completed"
+    assert schedule.read(project).due is not None

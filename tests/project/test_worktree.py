@@ -80,6 +80,8 @@ def below_the_top(project: Path) -> Path:
     shutil.rmtree(root / ".git")
     git(top, "init", "--quiet", "--initial-branch", "main")
     (top / ".gitignore").write_text("data/\n*.lock\n")
+    git(top, "add", ".gitignore")
+    git(top, *AUTHOR, "commit", "--quiet", "--message", "before there was a project")
     repository.write_ignore_file(root)
     save(top)
     return root
