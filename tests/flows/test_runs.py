@@ -118,7 +118,8 @@ def titles(project: Path) -> list[str]:
 def test_a_deployed_run_records_the_next_date(project: Path, client: SyncPrefectClient) -> None:
     """Also without `sadcl up`, whose watch does it elsewhere; the process is the one that a worker starts."""
     deployment = client.read_deployment_by_name("retrain/weekly")
-    run = client.create_flow_run_from_deployment(deployment.id, parameters={"publish": False, "scheduled": True})
+    words = {"publish": False, "tune_trials": 0, "root": str(project)}
+    run = client.create_flow_run_from_deployment(deployment.id, parameters=words)
     command = [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)]
     subprocess.run(command, cwd=project, env={**os.environ, runs.RUN_VARIABLE: str(run.id)}, check=True)
     assert client.read_flow_run(run.id).state_name == "Completed"
