@@ -74,7 +74,7 @@ class Team:
     def __init__(self, root: Path, port: int, people: str) -> None:
         self.root, self.port, self.people = root, port, people
         self.api = f"http://127.0.0.1:{port + 1}/api"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
 
     def start(self) -> None:
         printed = self.root.parent / "up.txt"
@@ -97,7 +97,6 @@ class Team:
 
     def cut(self) -> None:
         """Kill everything at one moment, children of children too."""
-        assert self.process is not None
         owner = group.owner(self.root)
         processes = [
             one for one in psutil.process_iter(["environ"]) if (one.info["environ"] or {}).get(STARTED_FOR) == owner
@@ -128,7 +127,6 @@ def test_the_run_is_closed_and_goes_on_to_the_same_bytes(project: Path, receiver
     quiet = shutil.copytree(project.parent, project.parent.with_name("quiet"), symlinks=True) / "tagger"
     run(quiet, "-m", "dvc", "repro")
     team = Team(project, free_port(), receiver.address)
-    team.start()
     try:
         prefect = {"PREFECT_API_URL": team.api, "PREFECT_API_AUTH_STRING": team.login()}
         assert "The weekly retraining is deployed." in run(project, "-m", "flows.deploy", **prefect)
@@ -164,3 +162,4 @@ def test_the_run_is_closed_and_goes_on_to_the_same_bytes(project: Path, receiver
         assert titles == ["sadcl: a run was interrupted", "sadcl: retraining completed"]
     finally:
         run(project, "-m", "sadcl", "down")
+        team.process.wait(60)
