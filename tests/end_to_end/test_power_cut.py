@@ -17,10 +17,11 @@ import yaml
 
 from sadcl.accounts import host
 from sadcl.processes import STARTED_FOR
-from sadcl.services import free_port, group
+from sadcl.services import group
 from tests.end_to_end.test_loop import MAKE, tiny
 from tests.paths import REPOSITORY
 from tests.receivers import Receiver
+from tests.services.test_up import four_ports
 
 pytestmark = pytest.mark.slow
 
@@ -126,7 +127,7 @@ def receiver() -> Iterator[Receiver]:
 def test_the_run_is_closed_and_goes_on_to_the_same_bytes(project: Path, receiver: Receiver) -> None:
     quiet = shutil.copytree(project.parent, project.parent.with_name("quiet"), symlinks=True) / "tagger"
     run(quiet, "-m", "dvc", "repro")
-    team = Team(project, free_port(), receiver.address)
+    team = Team(project, four_ports(), receiver.address)
     try:
         prefect = {"PREFECT_API_URL": team.api, "PREFECT_API_AUTH_STRING": team.login()}
         assert "The weekly retraining is deployed." in run(project, "-m", "flows.deploy", **prefect)
