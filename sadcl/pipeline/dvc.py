@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sadcl import extras, processes
+from sadcl import extras, params, processes
 from sadcl.errors import SadclError
 from sadcl.pipeline import repository
 
@@ -185,6 +185,9 @@ def _failure(printed: str, status: int, root: Path) -> SadclError:
         problem = "DVC expects the project in a git repository, and it is in none"
         fix = "Run `git init`, or `dvc config core.no_scm true` to use it without git"
         return SadclError(problem, where=root.resolve(), fix=fix)
+    if "Could not find '" in printed and not (root / params.FILE).exists():
+        fix = "Run `sadcl data add PATH --name NAME` or `sadcl recipe NAME`, and commit it"
+        return SadclError("There are no settings", where=root / params.FILE, fix=fix)
     failed = _FAILED.search(printed)
     if failed is not None:
         return _stage_failure(failed.group(1), failed.group(2), printed[: failed.start()])

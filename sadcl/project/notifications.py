@@ -164,7 +164,7 @@ def _send(address: str, item: Notification) -> str:
         target = apprise.Apprise.instantiate(address)
     if target is None:
         return " is not one that apprise knows"
-    shown = target.url(privacy=True)  # type: ignore[no-untyped-call]
+    shown = str(target.url(privacy=True)).partition("?")[0]  # type: ignore[no-untyped-call]
     try:
         accepted = target.notify(body=item.body, title=item.title, notify_type=apprise.NotifyType(item.kind))
     except Exception as error:  # any: a service's plug-in must not end the delivery to others
