@@ -89,14 +89,14 @@ def retrain(
         except SadclError as error:
             return Completed(name=outcomes.UNDER_WAY, message=f"{error.what}; this run did nothing.")
         stack.enter_context(runs.recorded(root))
-        _look_after_runs(root)
+        _close_lost_runs(root)
         if not scheduled:
             return _loop(root, tune_trials, publish, "HEAD" if commit else "")
         tree = stack.enter_context(worktree.temporary_worktree(root, "retrain", date.today(), base))
         return _loop(tree.root, tune_trials, publish, tree.branch)
 
 
-def _look_after_runs(root: Path) -> None:
+def _close_lost_runs(root: Path) -> None:
     """Close earlier runs whose process is gone, whose training this run goes on with; record the next date."""
     log = get_run_logger()
     try:

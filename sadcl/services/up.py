@@ -156,11 +156,11 @@ def _start(group: ServerGroup) -> None:
     worker = ["-m", "prefect", "--no-prompt", "worker", "start", "--pool", "sadcl", "--type", "process"]
     worker += ["--name", f"sadcl@{platform.node()}"]  # from which flows tell that its runs are on this host
     # the worker alone: flows register in its name, while stages get an environment without it
-    people = {name: os.environ[name] for name in (processes.NOTIFY,) if name in os.environ}
-    logins = {**host.account_login(host.WORKER, group.root), processes.PREFECT_LOGIN: login, **people}
+    notify = {name: os.environ[name] for name in (processes.NOTIFY,) if name in os.environ}
+    logins = {**host.account_login(host.WORKER, group.root), processes.PREFECT_LOGIN: login, **notify}
     group.start(WORKER, [sys.executable, *worker], prefect | addresses | logins)
     # a process of its own: no flow of a trainer sees the log-in of the verifier in its environment
-    logins = {**host.account_login(host.VERIFIER, group.root), processes.PREFECT_LOGIN: login, **people}
+    logins = {**host.account_login(host.VERIFIER, group.root), processes.PREFECT_LOGIN: login, **notify}
     group.start(VERIFIER, [sys.executable, "-m", "flows.verify", "--serve"], prefect | addresses | logins)
     if _has_studies(group.root):
         group.start(OPTUNA, optuna_command(group.port + PORT_OFFSETS[OPTUNA], "create_app"), addresses)

@@ -72,8 +72,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Team:
     """The servers of `sadcl up`, and what their Prefect knows."""
 
-    def __init__(self, root: Path, port: int, people: str) -> None:
-        self.root, self.port, self.people = root, port, people
+    def __init__(self, root: Path, port: int, notify: str) -> None:
+        self.root, self.port, self.notify = root, port, notify
         self.api = f"http://127.0.0.1:{port + 1}/api"
         self.start()
 
@@ -82,7 +82,7 @@ class Team:
         with printed.open("wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sadcl", "up", "--port", str(self.port)], cwd=self.root,
-                env=environment(SADCL_NOTIFY=self.people), stdout=file, stderr=file,
+                env=environment(SADCL_NOTIFY=self.notify), stdout=file, stderr=file,
             )  # fmt: skip
         eventually(lambda: "To stop all servers" in printed.read_text(), self.root)
 
