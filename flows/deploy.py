@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from flows import environment
-from flows.messages import login_error
+from flows import environment, runs, watch
+from flows.messages import login_error, translate_errors
 from sadcl import files, layout, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
@@ -46,9 +46,14 @@ def deploy(project: Path) -> list[str]:
     files.write_text(project / layout.PREFECT_DEPLOYMENTS, yaml.safe_dump(render(project), sort_keys=False))
     for words in (pool, ["deploy", "--all", "--prefect-file", str(layout.PREFECT_DEPLOYMENTS)]):
         _prefect(project, *words)
+    with translate_errors():
+        interrupted = runs.close_lost(project)
+        watch.refresh(project)
     return [
+        *interrupted,
         "The weekly retraining is deployed.",
-        "Keep `prefect server start` and `prefect worker start --pool sadcl` running,",
+        "Keep `prefect server start` and",
+        f"`prefect worker start --pool {runs.POOL} --name {runs.WORKER_NAME}` running,",
         f"with PREFECT_HOME={os.environ['PREFECT_HOME']} or your server's PREFECT_API_URL.",
     ]
 

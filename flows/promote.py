@@ -19,6 +19,7 @@ from prefect.states import Completed
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import params
 from sadcl.errors import SadclError
+from sadcl.pipeline import repository
 from sadcl.progress import say
 from sadcl.project import worktree
 
@@ -81,7 +82,7 @@ def _page(decided: dict[str, Any], words: str, changed: list[str]) -> str:
 
 def _uncommitted(root: Path) -> list[str]:
     """Those of ``FILES`` with changes that git would commit; none outside a repository."""
-    status = {file: worktree.git(root, "status", "--porcelain", "--", file, check=False) for file in FILES}
+    status = {file: repository.git(root, "status", "--porcelain", "--", file, check=False) for file in FILES}
     return [file for file, line in status.items() if line.strip()]
 
 

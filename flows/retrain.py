@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import ExitStack
 from datetime import date
 from itertools import takewhile
 from pathlib import Path
@@ -22,13 +23,14 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from flows import pages
+from flows import outcomes, pages, runs, watch
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import duration
 from sadcl.project import worktree
 
+HOOKS: list[Any] = [outcomes.report]
 UNCHANGED = "unchanged"
 TUNED = "train"
 """Stage whose settings are tuned; the search runs before it and after the stages that it depends on."""
@@ -51,7 +53,7 @@ def _is_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
     return not isinstance(error, SadclError) or (isinstance(error, pipeline.StageError) and error.retry_may_help)
 
 
-@flow(name="retrain")
+@flow(name="retrain", on_completion=HOOKS, on_failure=HOOKS, on_crashed=HOOKS, on_cancellation=HOOKS)
 def retrain(
     commit: bool = False,
     tune_trials: int = 0,
@@ -71,20 +73,39 @@ def retrain(
         base: commit that a scheduled run starts from.
 
     Returns:
-        A completed state, named ``unchanged`` if no stage was stale.
+        A completed state, named ``unchanged`` if no stage was stale, and ``UNDER_WAY`` if another run works here.
 
     Raises:
-        SadclError: another run works here, a stage fails, or the registry refuses the model.
+        SadclError: a stage fails, or the registry refuses the model.
     """
     install_log_filter()
     if os.environ.get("PREFECT__FLOW_RUN_ID"):
         processes.end_with_parents()
     root = Path(root).resolve()
-    if not scheduled:
-        with files.lock(root / layout.RETRAIN_LOCK, "retraining here"):
+    with ExitStack() as stack:
+        # of the kernel, which frees it at any end of this process; a limit in Prefect would outlast a power cut
+        try:
+            stack.enter_context(files.lock(root / layout.RETRAIN_LOCK, "retraining this project"))
+        except SadclError as error:
+            return Completed(name=outcomes.UNDER_WAY, message=f"{error.what}; this run did nothing.")
+        stack.enter_context(runs.recorded(root))
+        _close_lost_runs(root)
+        if not scheduled:
             return _loop(root, tune_trials, publish, "HEAD" if commit else "")
-    with worktree.temporary_worktree(root, "retrain", date.today(), base) as tree:
+        tree = stack.enter_context(worktree.temporary_worktree(root, "retrain", date.today(), base))
         return _loop(tree.root, tune_trials, publish, tree.branch)
+
+
+def _close_lost_runs(root: Path) -> None:
+    """Close earlier runs whose process is gone, whose training this run goes on with; record the next date."""
+    log = get_run_logger()
+    try:
+        for line in runs.close_lost(root):
+            log.warning(line)
+        if runs.is_deployed():
+            watch.refresh(root)
+    except Exception as error:  # any: what Prefect shows of other runs is no reason to fail this one
+        log.warning("Interrupted runs and the next date could not be updated: %s", error)
 
 
 def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any]:

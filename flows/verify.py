@@ -10,7 +10,7 @@ import threading
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flows import environment
 
@@ -21,12 +21,16 @@ from prefect.deployments import run_deployment
 from prefect.states import Completed
 from prefect.types.entrypoint import EntrypointType
 
+from flows import runs, watch
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import layout, params, pipeline
 from sadcl.data.shards.reader import INDEX
 from sadcl.progress import say
+from sadcl.project import notifications
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
     from sadcl.verification.inputs import Inputs
 
 QUEUE = "queue"
@@ -45,7 +49,8 @@ def verify() -> State[Any]:
     from sadcl.verification import queue
 
     log = get_run_logger()
-    results = queue.verify_waiting(report=log.info)
+    with runs.recorded(Path(".")):
+        results = queue.verify_waiting(report=log.info)
     for line in results:
         log.info(line)
     return Completed(message=results[-1] if results else "No version waits for a verification.")
@@ -53,6 +58,7 @@ def verify() -> State[Any]:
 
 def serve() -> None:
     """Serve the deployment until the process ends, and start a run whenever a version waits."""
+    watch.start()
     watcher = threading.Thread(target=_watch, name="watch", daemon=True)
     watcher.start()
     verify.serve(
@@ -62,23 +68,25 @@ def serve() -> None:
 
 
 def _watch() -> None:
-    """Start a run whenever a version waits, later after each failed one; print what hinders a verification once."""
-    printed, pause = "", POLL
+    """Start a run whenever a version waits, later after each failed one; report what hinders a verification once."""
+    reported, pause = "", POLL
     while True:
         time.sleep(pause)
-        problem = ""
+        problem, run = "", None
         try:
             if _is_waiting(Path(".")):
                 # until it ends: the deployment has room for one run at a time
-                run: Any = run_deployment(f"verify/{QUEUE}", timeout=None, poll_interval=2)
+                run = cast("FlowRun", run_deployment(f"verify/{QUEUE}", timeout=None, poll_interval=2))
                 if run.state is not None and not run.state.is_completed():
-                    problem = f"run {run.name}: {run.state.message or run.state.name}"
+                    problem = run.state.message or run.state.name or ""
         except Exception as error:  # any: the next look may find the servers again
             problem = str(error)
         pause = min(LONGEST_PAUSE, pause * 2) if problem else POLL
-        if problem and problem != printed:
-            say(f"verify: {problem}")
-        printed = problem
+        if problem and problem != reported:
+            say(f"verify: {f'run {run.name}: ' if run else ''}{problem}")
+            if run:
+                notifications.notify(Path("."), "sadcl: a verification failed", f"{problem}\n({run.name})", "failure")
+        reported = problem
 
 
 def _is_waiting(root: Path) -> bool:

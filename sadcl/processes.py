@@ -22,6 +22,8 @@ LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 """Variables with the login of MLflow's client; children do not get them by default."""
 PREFECT_LOGIN = "PREFECT_API_AUTH_STRING"
 """Variable with the login of Prefect's client."""
+NOTIFY = "SADCL_NOTIFY"
+"""Variable with the addresses of notifications, which contain passwords."""
 STARTED_FOR = "SADCL_STARTED_FOR"
 """Variable of a server and its children: they are found by it even after their parent has died."""
 OWNERS = "SADCL_OWNERS"
@@ -51,13 +53,13 @@ def collect_rarely() -> None:
 
 
 def child_environment(*logins: str, **variables: str) -> dict[str, str]:
-    """Environment of a child: that of this process without the logins of the registry and of Prefect's server.
+    """Environment of a child: that of this process without logins and addresses of notifications.
 
     Args:
-        logins: names of login variables that the child needs.
+        logins: names of such variables that the child needs.
         variables: further variables of the child; they take precedence.
     """
-    secret = {*LOGIN, PREFECT_LOGIN} - set(logins)
+    secret = {*LOGIN, PREFECT_LOGIN, NOTIFY} - set(logins)
     return {name: value for name, value in os.environ.items() if name not in secret} | variables
 
 
@@ -168,8 +170,29 @@ def end_group(child: "subprocess.Popen[str]", patience: float = 10.0) -> None:
 
 
 def process_id(pid: int) -> str:
-    """Identifier `pid:start` of a process, which is unique even if the pid is used again."""
-    return f"{pid}:{psutil.Process(pid).create_time():.2f}"
+    """Identifier `pid:start` of a process, unique also where its pid is used again.
+
+    On Linux it stays the same if the clock is set, and no process of another start of the host has it.
+
+    Raises:
+        psutil.NoSuchProcess: it has ended.
+    """
+    if sys.platform != "linux":
+        return f"{pid}:{psutil.Process(pid).create_time():.2f}"
+    try:
+        # the name, in parentheses, may contain anything; the 20th field after it counts ticks since the host's start
+        ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        raise psutil.NoSuchProcess(pid) from None
+    return f"{pid}:{ticks}@{boot_id()}"
+
+
+def boot_id() -> str:
+    """Identifier of the host's present run, from one start to the next; empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def is_alive(name: str) -> bool:
@@ -203,10 +226,9 @@ def _owners() -> list[psutil.Process | None]:
 
 
 def _process(name: str) -> psutil.Process | None:
-    pid, start = name.split(":")
+    pid = int(name.partition(":")[0])
     try:
-        process = psutil.Process(int(pid))
-        return process if abs(process.create_time() - float(start)) < 0.05 else None
+        return psutil.Process(pid) if process_id(pid) == name else None
     except psutil.NoSuchProcess:
         return None
 

@@ -54,7 +54,7 @@ def doctor() -> None:
     from sadcl.project import doctor
 
     problems = doctor.diagnose()
-    for line in problems or ["There are no problems."]:
+    for line in [*(problems or ["There are no problems."]), *doctor.notes()]:
         say(line)
     raise typer.Exit(1 if problems else 0)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sadcl import extras, files
 from sadcl.errors import SadclError
+from sadcl.pipeline import repository
 from sadcl.pipeline.dvc import dvc
 
 REMOTE = "local"
@@ -48,6 +49,8 @@ def share_cache(root: Path, copy: Path) -> None:
         cache = str(Path(repo.cache.local_cache_dir).resolve())
         remote = (repo.config["remote"].get(REMOTE) or {}).get("url")
     settings = {"cache": {"dir": cache}, **({f'remote "{REMOTE}"': {"url": remote}} if remote else {})}
+    if repository.has_fixed_worktree(root):
+        settings["core"] = {"no_scm": "true"}
     # the local file is not committed: the copy's branch does not carry paths of this machine
     _configure(copy / LOCAL_CONFIG, settings, start=root / LOCAL_CONFIG)
 
@@ -90,4 +93,4 @@ def _scm(root: Path) -> list[str]:
     """Options of ``dvc init``: at the root of a git repository, in a folder of one, or without git."""
     if (root / ".git").exists():
         return []
-    return ["--subdir"] if any((parent / ".git").exists() for parent in root.resolve().parents) else ["--no-scm"]
+    return ["--subdir"] if repository.contains(root) else ["--no-scm"]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sadcl import extras, processes
+from sadcl import extras, params, processes
 from sadcl.errors import SadclError
+from sadcl.pipeline import repository
 
 USER_ERROR = 2
 """Exit status of a stage that a person has to fix: another attempt fails the same way."""
@@ -134,7 +135,8 @@ def collect_garbage(root: Path = Path(".")) -> None:
     Raises:
         SadclError: DVC is busy.
     """
-    dvc("gc", "--force", "--workspace", "--all-commits", root=root)
+    commits = ["--all-commits"] if repository.find(root) else []
+    dvc("gc", "--force", "--workspace", *commits, root=root)
 
 
 def dvc(*arguments: str, root: Path) -> str:
@@ -179,6 +181,13 @@ def _failure(printed: str, status: int, root: Path) -> SadclError:
             where=os.path.relpath(path, root.resolve()),
             fix="Wait for it, or stop it, and run this again",
         )
+    if "is not a git repository" in printed:
+        problem = "DVC expects the project in a git repository, and it is in none"
+        fix = "Run `git init`, or `dvc config core.no_scm true` to use it without git"
+        return SadclError(problem, where=root.resolve(), fix=fix)
+    if "Could not find '" in printed and not (root / params.FILE).exists():
+        fix = "Run `sadcl data add PATH --name NAME` or `sadcl recipe NAME`, and commit it"
+        return SadclError("There are no settings", where=root / params.FILE, fix=fix)
     failed = _FAILED.search(printed)
     if failed is not None:
         return _stage_failure(failed.group(1), failed.group(2), printed[: failed.start()])

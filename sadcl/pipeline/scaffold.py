@@ -15,6 +15,7 @@ import yaml
 
 from sadcl import extras, files, processes
 from sadcl.errors import SadclError
+from sadcl.pipeline import repository
 from sadcl.pipeline.config import set_up
 
 GRAPH, CODE = Path("dvc.yaml"), Path("sadcl.json")
@@ -23,7 +24,6 @@ STARTER = PACKAGE / "starter"
 _FILES = {
     "data/accepted.json": "null\n",
     "data/champion.json": "null\n",
-    ".gitignore": "/.sadcl/\n/.dvc-remote/\n/.venv/\n/exported/\n/models/imported/\n/data/champion/\n",
 }
 
 
@@ -42,22 +42,27 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
     """
     extras.require("dvc")
     if (root / GRAPH).exists():
-        return _update(root) if (root / CODE).exists() else ""
+        if not (root / CODE).exists():
+            return ""
+        completed = repository.write_ignore_file(root)
+        return _update(root) or (f"Completed {root / repository.IGNORE}" if completed else "")
     visible = [path for path in root.iterdir() if not path.name.startswith(".")]
     foreign = sorted(path.name for path in visible if not any(_contains(path, allowed) for allowed in besides))
     if foreign:
         fix = "Go to the project's folder, or start in an empty one"
         problem = f"There is no dvc.yaml here, and the folder is not empty: it contains {foreign[0]}"
         raise SadclError(problem, where=root.resolve(), fix=fix)
-    in_git = any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents))
-    if not in_git and shutil.which("git"):  # DVC works without git too
+    rule = repository.folder_rule(root)
+    if (rule or not repository.contains(root)) and shutil.which("git"):  # DVC works without git too
         processes.git(root, "init", "--quiet")
+    repository.write_ignore_file(root)
     for name, text in _FILES.items():
         if not (root / name).exists():
             files.write_text(root / name, text)
     _write(root)
     set_up(root)
-    return f"Created a project in {root.resolve()}; its stages are in dvc.yaml"
+    own = f", in a git repository of its own, because git ignores the folder by a rule ({rule})" if rule else ""
+    return f"Created a project in {root.resolve()}{own}; its stages are in dvc.yaml"
 
 
 def _update(root: Path) -> str:

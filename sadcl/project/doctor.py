@@ -7,12 +7,14 @@ from pathlib import Path
 
 from sadcl import extras, layout, params
 from sadcl.errors import SadclError
+from sadcl.pipeline import repository
+from sadcl.project import notifications, schedule
 
 
 def diagnose() -> list[str]:
     """One sentence per problem of the installation and the project; empty if there is none."""
     problems: list[str] = []
-    checks = (_packages, _project, _settings, _precision, _source, _disk, _services, _server)
+    checks = (_packages, _project, _settings, _precision, _source, _disk, _services, _server, _operations)
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
             problems += list(check())
@@ -21,6 +23,11 @@ def diagnose() -> list[str]:
         except ModuleNotFoundError as error:
             problems.append(str(extras.explain(error)))
     return list(dict.fromkeys(problems))  # more than one check reads the settings
+
+
+def notes() -> list[str]:
+    """What to know about the project that is no problem, one sentence per line; empty outside a project."""
+    return [*repository.notes(), *schedule.describe_runs()] if _in_project() else []
 
 
 def _packages() -> Iterator[str]:
@@ -45,8 +52,7 @@ def _in_project() -> bool:
 def _project() -> Iterator[str]:
     if not _in_project():
         yield "There is no dvc.yaml here; go to the project's folder, or run `sadcl init`."
-    if not Path(".git").exists():
-        yield "This folder is not a git repository; run `git init`, or clone the project."
+    yield from repository.problems()
     if not Path(".dvc/config").exists():
         yield "DVC is not set up here; run `dvc init`."
 
@@ -99,3 +105,8 @@ def _server() -> Iterator[str]:
         client.check_connection()
     if note := client.note_of_place():
         yield note
+
+
+def _operations() -> Iterator[str]:
+    yield from schedule.problems()
+    yield from notifications.describe()

@@ -8,18 +8,19 @@ from sadcl import files, layout, pipeline
 from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.progress import duration
+from sadcl.project import notifications, schedule
 from sadcl.registry import client, status
 from sadcl.services import state
 
 
 def describe() -> list[str]:
-    """Champion, challenger, team server, last run and stale stages, one sentence per line.
+    """Champion, challenger, team server, schedule, notifications, last run and stale stages, one sentence per line.
 
     Raises:
         SadclError: this folder is not a project.
     """
     pipeline.require_project()
-    return [*_registry(), *_services(), _last_run(), *_stale()]
+    return [*_registry(), *_services(), *schedule.describe(), *notifications.describe(), _last_run(), *_stale()]
 
 
 def _registry() -> list[str]:

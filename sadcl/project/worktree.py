@@ -1,14 +1,15 @@
 """Git worktrees for scheduled runs, which must not see a person's half-edited files."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sadcl import files, layout, pipeline, processes
+from sadcl import files, layout, pipeline
 from sadcl.errors import SadclError
+from sadcl.pipeline import repository
+from sadcl.pipeline.repository import git
 
 SHARED = layout.LOCAL
 """Trainer states, caches, studies and the local registry: all worktrees share them through a link."""
@@ -19,12 +20,16 @@ RESULTS = ("dvc.lock", "params.yaml", "recipes", str(layout.CHAMPION), f"{layout
 """Files that a run may add to git; files that git tracks already are committed anyway."""
 
 
+NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+"""Options of git: hooks check code, and a run changes none."""
+
+
 @dataclass(frozen=True)
 class Worktree:
     """A git worktree on a new branch.
 
     Attributes:
-        root: folder of the worktree.
+        root: the project's folder in the worktree.
         branch: name of the branch, such as ``retrain/2026-11-23``.
     """
 
@@ -50,17 +55,23 @@ def temporary_worktree(root: Path, prefix: str, day: date, base: str = "HEAD") -
             nor DVC.
     """
     root = root.resolve()
+    prefix_of_project = repository.require(root).prefix
     _remove_leftovers(root)
-    start = git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", fix="Commit the project first").strip()
+    start = git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", check=False).strip()
+    if not start:
+        problem = f"There is no commit {base}, from which a run in a worktree starts"
+        raise SadclError(problem, where=root, fix="Commit the project, or name another commit")
     branch = _free_branch(root, f"{prefix}/{day.isoformat()}")
-    tree = Worktree(root / layout.WORKTREES / branch.removeprefix(f"{prefix}/"), branch)
+    folder = root / layout.WORKTREES / branch.removeprefix(f"{prefix}/")
+    tree = Worktree(folder / prefix_of_project, branch)
     try:
-        git(root, "worktree", "add", "--quiet", "-b", branch, str(tree.root), start)
-        with files.lock(tree.root / "lock", "working in this worktree"):
+        git(root, *NO_HOOKS, "worktree", "add", "--quiet", "-b", branch, str(folder), start)
+        with files.lock(folder / "lock", "working in this worktree"):
+            _require_committed(root, tree.root)
             _populate(root, tree.root)
             yield tree
     finally:
-        git(root, "worktree", "remove", "--force", str(tree.root), check=False)
+        git(root, "worktree", "remove", "--force", str(folder), check=False)
         if git(root, "rev-parse", "--verify", "--quiet", branch, check=False).strip() == start:
             git(root, "branch", "--quiet", "--delete", "--force", branch, check=False)
 
@@ -68,7 +79,7 @@ def temporary_worktree(root: Path, prefix: str, day: date, base: str = "HEAD") -
 def commit(root: Path, message: str, only: Sequence[str] = ()) -> str:
     """Commit the results of a run: changed files that git tracks, and those of ``RESULTS``.
 
-    Hooks are skipped, because they check code and a run changes none.
+    Where git knows no author, the commit is by ``sadcl@localhost``.
 
     Args:
         root: the project or worktree.
@@ -86,33 +97,36 @@ def commit(root: Path, message: str, only: Sequence[str] = ()) -> str:
     if not only:
         git(root, "add", "--update", ".")
     if paths:
+        _require_not_ignored(root, paths)
         git(root, "add", "--", *paths)
     limits = ["--only", "--", *paths] if only else []
     if not git(root, "diff", "--cached", "--name-only", *limits[1:]).strip():
         return ""
-    git(root, *_identity(root), "commit", "--quiet", "--no-verify", "--message", message, *limits)
+    identity = () if repository.has_identity(root) else repository.NEUTRAL
+    git(root, *NO_HOOKS, *identity, "commit", "--quiet", "--no-verify", "--message", message, *limits)
     return git(root, "rev-parse", "--short", "HEAD").strip()
 
 
-def git(root: Path, *words: str, check: bool = True, fix: str = "") -> str:
-    """Run git and return its standard output.
-
-    Args:
-        root: folder to run it in.
-        words: arguments.
-        check: whether a failure is an error.
-        fix: what to do about a failure, for the error.
+def _require_committed(root: Path, tree: Path) -> None:
+    """Check that the commit of a worktree has the project.
 
     Raises:
-        SadclError: git fails, and ``check`` is on.
+        SadclError: it has not.
     """
-    completed = processes.git(root, *words)
-    if check and completed.returncode != 0:
-        output = completed.stderr.strip() or completed.stdout.strip() or f"exit status {completed.returncode}"
-        reason = output.splitlines()[-1].removeprefix("fatal: ")
-        fix = fix or "Solve this in git and run it again"
-        raise SadclError(f"`git {words[0]}` failed: {reason}", where=root, fix=fix)
-    return completed.stdout
+    if not (tree / "dvc.yaml").exists():
+        problem = "The commit that a run in a worktree starts from does not have this project: dvc.yaml is not in it"
+        raise SadclError(problem, where=root, fix="Commit the project")
+
+
+def _require_not_ignored(root: Path, paths: Sequence[str]) -> None:
+    """Check that git does not ignore results.
+
+    Raises:
+        SadclError: it ignores one; names the rule.
+    """
+    for path, rule in repository.ignored(root, paths).items():
+        problem = f"git ignores {path} by a rule ({rule}), so the result can't be committed"
+        raise SadclError(problem, where=root, fix="Run `sadcl init`, which re-includes it, or change the rule")
 
 
 def _populate(root: Path, tree: Path) -> None:
@@ -149,13 +163,16 @@ def _absent(root: Path, path: str) -> SadclError:
 
 
 def _remove_leftovers(root: Path) -> None:
-    """Remove worktrees that no process has locked."""
+    """Remove worktrees that no process has locked, and their branches unless these have commits of their own."""
     for folder in (root / layout.WORKTREES).glob("*"):
         try:
             with files.lock(folder / "lock", "working in this worktree"):
+                branch = git(folder, "symbolic-ref", "--quiet", "--short", "HEAD", check=False).strip()
                 git(root, "worktree", "remove", "--force", str(folder), check=False)
         except SadclError:
             continue
+        if branch and not folder.exists():
+            git(root, "branch", "--quiet", "--delete", branch, check=False)
     git(root, "worktree", "prune", check=False)
 
 
@@ -163,10 +180,3 @@ def _free_branch(root: Path, name: str) -> str:
     branches = set(git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads").split())
     candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(branches) + 2))
     return next(candidate for candidate in candidates if candidate not in branches)
-
-
-def _identity(root: Path) -> list[str]:
-    """Options of git that set an author, if the machine has none."""
-    if git(root, "config", "user.email", check=False).strip() or os.environ.get("GIT_AUTHOR_EMAIL"):
-        return []
-    return ["-c", "user.name=sadcl", "-c", "user.email=sadcl@localhost"]

@@ -16,7 +16,7 @@ PACKAGES = (
 def tags(outputs: StageOutputs) -> dict[str, str]:
     """Tags about code, data, settings and machine; an unknown fact has no tag."""
     commit = _git(outputs.root, "rev-parse", "HEAD")
-    changed = _git(outputs.root, "status", "--porcelain", "--untracked-files=no")
+    changed = _git(outputs.root, "status", "--porcelain", "--untracked-files=no", "--", ".")
     facts = {
         "mlflow.source.git.commit": commit,
         "sadcl.git": commit and f"{commit}{', edited' if changed else ''}",

@@ -11,7 +11,7 @@ from sadcl.progress import say
 from sadcl.registry.audit import log
 from sadcl.services import state
 from sadcl.services.state import ServiceState
-from sadcl.services.supervisor import HOST, Server, end, start, wait
+from sadcl.services.supervisor import HOST, Server, bound_log, end, start, wait
 
 REGISTRY, PREFECT, OPTUNA, REVIEW_PAGE = "registry", "prefect", "optuna", "review"
 WORKER, VERIFIER = "worker", "verifier"
@@ -72,8 +72,12 @@ class ServerGroup:
         say(f"{name}: {self.address(name)}")
 
     def check(self) -> None:
-        """Restart servers that have ended, after a wait that grows; one that ends again and again stays down."""
+        """Restart servers that have ended, after a wait that grows; one that ends again and again stays down.
+
+        Logs that have grown large are cut.
+        """
         for name, service in self._services.items():
+            bound_log(state.log_file(name, self.root))
             if service.restart_at is not None:
                 if self._clock() >= service.restart_at:
                     self._restart(name, service)

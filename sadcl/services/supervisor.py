@@ -1,6 +1,7 @@
 """Supervision of server processes: start, wait for a response, and end with all child processes."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,11 +9,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.processes import STARTED_FOR, child_environment
 
@@ -21,7 +24,7 @@ START_TIMEOUT = 90
 SERVICE_VARIABLE = "SADCL_SERVICE"
 """Environment variable with the name of one server of an owner."""
 LARGEST_LOG = 20_000_000
-"""Bytes of a log above which the next start begins a new one, and keeps this one beside it."""
+"""Bytes of a log above which its text moves to a second file, whose earlier text goes."""
 Server = subprocess.Popen[bytes]
 
 
@@ -101,11 +104,28 @@ def end(owner: str, timeout: float = 10.0, service: str | None = None) -> bool:
     return bool(initial)
 
 
+def bound_log(log: Path) -> None:
+    """Move the text of a log above ``LARGEST_LOG`` to ``NAME.log.1``, also while a server appends to it.
+
+    The file stays, because the server and its children hold it open; they write on at its beginning.
+    """
+    kept = log.with_name(f"{log.name}.1")
+    # on a full disk it grows no further either, and the servers matter more
+    with suppress(OSError, SadclError):
+        if log.stat().st_size <= LARGEST_LOG:
+            return
+        with open(log, "rb") as text:
+            with files.atomic_write(kept) as temporary, temporary.open("wb") as copy:
+                shutil.copyfileobj(text, copy)
+            with kept.open("ab") as copy:  # what was written meanwhile
+                shutil.copyfileobj(text, copy)
+        os.truncate(log, 0)
+
+
 def _append_start(log: Path) -> None:
     """Append a line to a log that says when a server started."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    if log.is_file() and log.stat().st_size > LARGEST_LOG:
-        log.replace(log.with_name(f"{log.name}.1"))
+    bound_log(log)
     with open(log, "a", encoding="utf-8") as file:
         file.write(f"--- started at {datetime.now(UTC).isoformat(timespec='seconds')}\n")
 

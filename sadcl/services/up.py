@@ -1,6 +1,7 @@
 """Servers of a team on one host, on loopback; they start and end together."""
 
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -153,11 +154,13 @@ def _start(group: ServerGroup) -> None:
     group.wait_for(PREFECT)
     addresses = {client.ADDRESS: group.address(REGISTRY), "PREFECT_API_URL": f"{group.address(PREFECT)}/api"}
     worker = ["-m", "prefect", "--no-prompt", "worker", "start", "--pool", "sadcl", "--type", "process"]
+    worker += ["--name", f"sadcl@{platform.node()}"]  # from which flows tell that its runs are on this host
     # the worker alone: flows register in its name, while stages get an environment without it
-    logins = {**host.account_login(host.WORKER, group.root), processes.PREFECT_LOGIN: login}
+    notify = {name: os.environ[name] for name in (processes.NOTIFY,) if name in os.environ}
+    logins = {**host.account_login(host.WORKER, group.root), processes.PREFECT_LOGIN: login, **notify}
     group.start(WORKER, [sys.executable, *worker], prefect | addresses | logins)
     # a process of its own: no flow of a trainer sees the log-in of the verifier in its environment
-    logins = {**host.account_login(host.VERIFIER, group.root), processes.PREFECT_LOGIN: login}
+    logins = {**host.account_login(host.VERIFIER, group.root), processes.PREFECT_LOGIN: login, **notify}
     group.start(VERIFIER, [sys.executable, "-m", "flows.verify", "--serve"], prefect | addresses | logins)
     if _has_studies(group.root):
         group.start(OPTUNA, optuna_command(group.port + PORT_OFFSETS[OPTUNA], "create_app"), addresses)

@@ -6,28 +6,33 @@ from pathlib import Path
 import pytest
 
 from flows import deploy
+from sadcl.project import schedule
 from tests.paths import REPOSITORY
 
 
 def test_deployment_in_a_project_without_a_copy_of_the_flows(
     project: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its schedule, parameters and folder; a second run at the same time is cancelled."""
+    """Its schedule, parameters and folder; a limit that an earlier version set goes."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+    from prefect.client.schemas.actions import DeploymentUpdate
 
     monkeypatch.setenv("PREFECT_API_URL", server)
     assert not (project / "flows").exists()
     assert deploy.deploy(project)[0] == "The weekly retraining is deployed."
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("retrain/weekly")
+        client.update_deployment(deployment.id, DeploymentUpdate(concurrency_limit=1))
+        assert client.read_deployment_by_name("retrain/weekly").global_concurrency_limit is not None
+        deploy.deploy(project)
+        deployment = client.read_deployment_by_name("retrain/weekly")
     assert deployment.parameters == {"scheduled": True, "tune_trials": 10}
     assert [str(s.schedule.cron) for s in deployment.schedules if s.active] == ["0 3 * * 1"]  # type: ignore[union-attr]
-    assert deployment.global_concurrency_limit is not None
-    assert deployment.global_concurrency_limit.limit == 1
-    assert deployment.concurrency_options is not None
-    assert deployment.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
+    assert deployment.global_concurrency_limit is None
     assert deployment.pull_steps == [{deploy.STEP: {"directory": str(project.resolve())}}]
+    due = schedule.read(project).due
+    assert due is not None
+    assert (due.weekday(), due.hour, due.minute) == (0, 3, 0)
 
 
 def test_entrypoint_is_the_flow_of_the_installed_package(project: Path) -> None:

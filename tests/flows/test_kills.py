@@ -10,9 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prefect.client.schemas.filters import FlowRunFilter
 
-from flows import deploy
+from flows import deploy, runs
 from flows.retrain import retrain
+from sadcl import layout
 from sadcl.project import worktree
 
 SLOW = """
@@ -80,6 +82,29 @@ def test_ending_the_flow_ends_all_below(
     flow.send_signal(sign)
     assert flow.wait(60) != 0
     wait_for(lambda: all(gone(process) for process in below))
+
+
+def test_a_killed_run_is_closed_with_its_cause_and_one_that_lives_is_not(
+    flow: "subprocess.Popen[str]", project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.client.orchestration import get_client
+
+    (record,) = (project / layout.RUNS_UNDER_WAY).glob("*.json")
+    assert runs.close_lost(project) == []
+    flow.kill()
+    flow.wait()
+    (line,) = runs.close_lost(project)
+    assert "was interrupted. The run's process was killed or crashed (process " in line
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(record.stem)
+        chosen = FlowRunFilter.model_validate({"id": {"any_": [record.stem]}})
+        tasks = client.read_task_runs(flow_run_filter=chosen)
+    assert run.state is not None
+    assert run.state.is_crashed()
+    assert f"process {flow.pid}, which began at " in str(run.state.message)
+    assert all(task.state is not None and task.state.is_final() for task in tasks)
+    assert runs.close_lost(project) == []
+    assert not list((project / layout.RUNS_UNDER_WAY).iterdir())
 
 
 def test_others_hear_of_the_run_and_the_run_hears_that_dvc_was_killed(

@@ -10,7 +10,7 @@ import pytest
 from flows import retrain as module
 from flows.retrain import retrain
 from sadcl import files, layout, pipeline
-from sadcl.errors import SadclError
+from sadcl.project import schedule
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -141,8 +141,20 @@ def test_a_scheduled_run_leaves_the_tree_alone_and_its_result_on_a_branch(projec
     assert branches(project) == [branch]
 
 
-def test_a_second_run_by_hand_hears_of_the_first(project: Path) -> None:
-    with files.lock(project / layout.RETRAIN_LOCK, "retraining here"):
-        state = run(project)
-    with pytest.raises(SadclError, match="is already retraining here"):
-        state.result()
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_run_that_meets_another_one_ends_at_once(project: Path, scheduled: bool) -> None:
+    with files.lock(project / layout.RETRAIN_LOCK, "retraining this project"):
+        state = run(project, scheduled=scheduled)
+    assert (state.type.value, state.name) == ("COMPLETED", "another run is under way")
+    assert state.message.endswith("is already retraining this project; this run did nothing.")
+    assert schedule.read(project).good is None
+
+
+def test_the_outcome_is_in_the_status(project: Path) -> None:
+    (project / "ingest.py").write_text(REFUSES)
+    run(project)
+    assert "ingest: The photo is broken" in schedule.describe(project)[1]
+    (project / "ingest.py").write_text("open('ingest.txt', 'w').write('good')")
+    assert run(project).is_completed()
+    (line,) = schedule.describe(project)
+    assert "3 stages ran in " in line

@@ -32,3 +32,9 @@ def test_stages_of_a_new_project_depend_on_digests_of_code(tmp_path: Path) -> No
     for name, stage in stages.items():
         assert {"sadcl.json": [f"code.{name}"]} in stage["params"]
         assert not [dep for dep in stage["deps"] if dep.startswith("sadcl/")]
+
+
+def test_a_new_project_without_settings_is_a_sentence(tmp_path: Path) -> None:
+    pipeline.start(tmp_path)
+    with pytest.raises(SadclError, match=r"There are no settings .*params\.yaml.*`sadcl data add PATH --name NAME`"):
+        pipeline.stale(tmp_path)

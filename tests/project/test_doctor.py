@@ -1,12 +1,13 @@
 """Problems that ``sadcl doctor`` reports."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
 
 from sadcl.model import device
-from sadcl.project import doctor
+from sadcl.project import doctor, schedule
 from tests.paths import REPOSITORY
 
 
@@ -55,8 +56,16 @@ def test_folder_without_a_project_and_settings(folder: Path) -> None:
     problems = "\n".join(doctor.diagnose())
     for part in (
         "no dvc.yaml here",
-        "not a git repository",
+        "not in a git repository",
         "DVC is not set up",
         "There are no settings (params.yaml)",
     ):
         assert problems.count(part) == 1
+
+
+def test_an_overdue_retraining_is_a_problem_and_a_good_one_a_note(folder: Path) -> None:
+    (folder / "dvc.yaml").touch()
+    schedule.record_end(folder, True, "3 stages ran in 1 s.", datetime(2026, 11, 23, 3, 0, tzinfo=UTC))
+    assert doctor.notes() == ["Last good retraining: 2026-11-23 03:00 UTC. 3 stages ran in 1 s."]
+    schedule.update(folder, due=datetime(2000, 1, 1, tzinfo=UTC))
+    assert any(line.startswith("Retraining is overdue: it was due at 2000-01-01") for line in doctor.diagnose())

@@ -11,7 +11,7 @@ import pytest
 from sadcl import processes
 from sadcl.accounts import host
 from sadcl.errors import SadclError
-from sadcl.project import doctor
+from sadcl.project import doctor, overview
 from sadcl.services import free_port, group, state, supervisor
 from sadcl.services.group import WORKER, ServerGroup
 
@@ -76,6 +76,7 @@ def test_a_server_that_ends_is_restarted_later_each_time_and_then_stays_down(
     assert "It stays down" in capsys.readouterr().out
     monkeypatch.chdir(servers.root)
     assert any("worker is down since" in line for line in doctor.diagnose())
+    assert any("worker is down since" in line for line in overview._services())
 
 
 def test_a_server_that_was_killed_runs_again_and_its_failures_are_forgotten(servers: ServerGroup) -> None:
@@ -104,6 +105,25 @@ def test_children_of_a_dead_server_give_its_port_back(servers: ServerGroup) -> N
     move(servers, group.FIRST_WAIT)
     assert len(before) == 2
     assert not before & supervisor._processes_of(owner, group.PREFECT)
+
+
+def test_the_log_of_a_server_that_writes_on_stays_bounded(
+    servers: ServerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LARGEST_LOG", 20_000)
+    writes = "import time\nfor i in range(20_000):\n    print(f'line {i:05}', flush=True)\n    time.sleep(0.00005)"
+    servers.start(WORKER, [sys.executable, "-c", f"{writes}\ntime.sleep(600)"], {})
+    log = state.log_file(WORKER, servers.root)
+    kept = log.with_name("worker.log.1")
+    while "line 19999" not in log.read_text() + (kept.read_text() if kept.exists() else ""):
+        servers.check()
+        time.sleep(0.01)
+    servers.check()
+    lines = (kept.read_text() + log.read_text()).splitlines()
+    assert "\0" not in log.read_text()
+    assert lines[-1] == "line 19999"
+    assert len(lines) < 20_000
+    assert log.stat().st_size <= 20_000
 
 
 def test_a_large_log_is_kept_beside_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

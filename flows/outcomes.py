@@ -1,0 +1,24 @@
+"""Hooks at the end of a retraining: its outcome for ``sadcl status``, and a notification."""
+
+from pathlib import Path
+from typing import Any
+
+from sadcl.project import notifications, schedule
+
+UNDER_WAY = "another run is under way"
+"""Name of the state of a run that found another one at work."""
+
+
+def report(_flow: Any, flow_run: Any, state: Any) -> None:
+    """Record the end of a run and notify people; a run that found another one at work is no news."""
+    root = Path(str(flow_run.parameters.get("root", "."))).resolve()
+    # a worker calls this for a run that was killed, maybe in another folder
+    if state.name == UNDER_WAY or not (root / "dvc.yaml").is_file():
+        return
+    from flows.messages import describe
+
+    message = describe(state)
+    schedule.record_end(root, state.is_completed(), message)
+    kind: notifications.Kind = "success" if state.is_completed() else "failure"
+    title = f"sadcl: retraining {(state.name or '').lower()}"
+    notifications.notify(root, title, f"{message}\n({flow_run.name} in {root})", kind)

@@ -1,0 +1,94 @@
+"""Records of flow runs under way, so that a run whose process is gone can be told from a slow one.
+
+A run holds a lock on its record. The kernel frees it at any end of the process, a power cut included.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sadcl import files, layout, processes
+
+
+class Record(BaseModel):
+    """A run under way.
+
+    Attributes:
+        run: identifier of the run in Prefect.
+        process: identifier of the process that executes it.
+        started: time of its start, in UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    process: str
+    started: str
+
+    @property
+    def cause(self) -> str:
+        """Sentence about the end of the run's process."""
+        pid, _, start = self.process.partition(":")
+        began = f"process {pid}, which began at {self.started}"
+        if start.partition("@")[2] != processes.boot_id():
+            return f"The host was restarted while the run was under way ({began})"
+        return f"The run's process was killed or crashed ({began})"
+
+
+@contextmanager
+def recorded(root: Path, run: str) -> Iterator[None]:
+    """Keep a record of a run while this process executes it.
+
+    Args:
+        root: the project's folder.
+        run: identifier of the run in Prefect.
+    """
+    path = root / layout.RUNS_UNDER_WAY / f"{run}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    record = Record(run=run, process=processes.process_id(os.getpid()), started=started)
+    with files.open_locked(path) as stream:
+        stream.truncate(0)
+        stream.write(record.model_dump_json().encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def lost(root: Path) -> list[Record]:
+    """Records of runs whose process is gone; each stays until ``forget``."""
+    return [record for path in _paths(root) if (record := _read_lost(path)) is not None]
+
+
+def under_way(root: Path) -> set[str]:
+    """Identifiers of runs that a process of this host executes."""
+    return {path.stem for path in _paths(root) if _read_lost(path) is None}
+
+
+def forget(root: Path, run: str) -> None:
+    """Remove the record of a run."""
+    (root / layout.RUNS_UNDER_WAY / f"{run}.json").unlink(missing_ok=True)
+
+
+def _paths(root: Path) -> list[Path]:
+    return sorted((root / layout.RUNS_UNDER_WAY).glob("*.json"))
+
+
+def _read_lost(path: Path) -> Record | None:
+    """Record of a run that no process executes; None if one does, or is about to write its record."""
+    try:
+        with files.open_locked(path, wait=False) as stream:
+            stream.seek(0)
+            record = Record.model_validate(json.loads(stream.read()))
+            # a lock tells nothing on a disk without locks: the process decides as well
+            return None if processes.is_alive(record.process) else record
+    except (OSError, ValueError, ValidationError):  # locked, or nothing to go by
+        return None

@@ -1,0 +1,68 @@
+"""Records of runs under way: a run counts as lost only if no process of the host executes it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sadcl import files, layout, processes
+from sadcl.project import run_records
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from sadcl.project import run_records
+with run_records.recorded(Path(sys.argv[1]), "7"):
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_is_lost_as_soon_as_its_process_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert run_records.lost(tmp_path) == []
+        assert run_records.under_way(tmp_path) == {"7"}
+        process.kill()
+        process.wait()
+        (record,) = run_records.lost(tmp_path)
+        assert record.cause.startswith(f"The run's process was killed or crashed (process {process.pid}, ")
+    run_records.forget(tmp_path, "7")
+    assert run_records.lost(tmp_path) == []
+
+
+def write(root: Path, text: str) -> None:
+    files.write_text(root / layout.RUNS_UNDER_WAY / "7.json", text)
+
+
+def record(process: str) -> str:
+    return run_records.Record(run="7", process=process, started="2026-11-23T03:00:00+00:00").model_dump_json()
+
+
+def test_a_host_that_was_restarted_is_the_cause(tmp_path: Path) -> None:
+    write(tmp_path, record("1:5@another-start-of-the-host"))
+    (lost,) = run_records.lost(tmp_path)
+    assert lost.cause.startswith("The host was restarted while the run was under way (process 1, ")
+
+
+def test_a_process_that_lives_without_a_lock_is_not_lost(tmp_path: Path) -> None:
+    """On a network disk without locks, the process alone decides."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        write(tmp_path, record(processes.process_id(process.pid)))
+        assert run_records.lost(tmp_path) == []
+        process.kill()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run": 7}', '{"run": "7", "process": "x", "started": ""}'])
+def test_a_damaged_record_closes_nothing(tmp_path: Path, text: str) -> None:
+    write(tmp_path, text)
+    assert run_records.lost(tmp_path) == []
+
+
+def test_the_record_goes_with_the_run_also_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), run_records.recorded(tmp_path, "7"):
+        raise ValueError("no")
+    assert not list((tmp_path / layout.RUNS_UNDER_WAY).iterdir())
