@@ -1,29 +1,24 @@
 """Detection of the format of the user's own photos, and of the folders that have them."""
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sadcl import params
 from sadcl.data import sources
-from sadcl.data.sources import csv_table, parquet_table, tabular
-from sadcl.data.sources.formats import FORMATS
-from sadcl.data.sources.photo_files import list_photos
-from sadcl.data.sources.rows import SPLIT_NAMES, scalar_text
+from sadcl.data.onboarding import trees
+from sadcl.data.onboarding.candidates import Contents, annotations, candidates, held_out, scan, split_of
+from sadcl.data.onboarding.questions import Options, Question
+from sadcl.data.onboarding.tables import Understanding, understand
+from sadcl.data.onboarding.trees import KNOWN
+from sadcl.data.onboarding.unlabelled import keep_unlabelled
+from sadcl.data.sources.formats import FORMATS, Format
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
 
-TABLES = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
 MAX_FOLDERS = 50
 """Most folders that are tried as the folder of photos."""
-KNOWN = (
-    "Give a folder tree LABEL/photo.jpg, a CSV or Parquet file with the columns file and labels, a metadata.jsonl, "
-    "COCO instances, a Label Studio export as JSON, or YOLO's data.yaml"
-)
-"""Advice of every error about an unknown format."""
 
 
 @dataclass(frozen=True)
@@ -32,98 +27,149 @@ class DetectedSource:
 
     Attributes:
         root: its folder.
-        ingest: settings: format, annotations, images, slices.
+        ingest: settings: format, annotations, images, slices, separator, keep_unlabelled.
         whole: the source is the whole folder, not only the photos of one file of labels.
         source: its annotations.
+        notes: what was inferred, for the preview.
     """
 
     root: Path
     ingest: dict[str, Any]
     whole: bool
     source: sources.Source = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def annotation_files(self) -> list[str]:
+        """Annotation files of all splits, relative to the source's folder."""
+        return [name for value in self.ingest["annotations"].values() for name in _several(value)]
 
 
-def detect_source(path: Path) -> DetectedSource:
+def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
     """Detect the format of a source, and read it.
 
     Args:
         path: a folder, or a file of labels next to its photos or above them.
+        options: what the user has decided, and who answers questions; by default nobody does.
 
     Raises:
-        SadclError: the format is unknown, or a photo is missing.
+        SadclError: the format is unknown, a photo is missing, or a question stays open.
     """
+    options = options or Options()
     if not path.exists():
         raise SadclError(
             "There is no such file or folder", where=path, fix="Name a folder of photos, or a file of labels"
         )
-    root = path if path.is_dir() else path.parent
-    settings = _folder(path) if path.is_dir() else _file(path)
-    settings, source = _locate_photos(root, settings)
-    _refuse_missing(source, root)
-    return DetectedSource(root, settings, path.is_dir() or settings["format"] == "yolo", source)
+    if options.format and options.format not in {known.name for known in FORMATS}:
+        known_names = ", ".join(known.name for known in FORMATS)
+        raise SadclError(f"There is no format {options.format!r}", where="--format", fix=f"Choose one of {known_names}")
+    detected, understanding = _folder(path, options) if path.is_dir() else _file(path, options)
+    kept, note = keep_unlabelled(detected.source, detected.ingest["format"], understanding.blank, options, path)
+    ingest = {**detected.ingest, **({} if kept is None else {"keep_unlabelled": kept})}
+    return DetectedSource(detected.root, ingest, detected.whole, detected.source, (*detected.notes, *note))
 
 
-def _folder(root: Path) -> dict[str, Any]:
-    """Settings of a folder; a list of labels takes precedence over names of folders."""
-    for name in ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml"):
-        if (root / name).is_file():
-            return _settings("yolo", {"train": name})
-    for suffix in TABLES:
-        lists = [p for p in _visible(root, 1) if p.suffix.lower() == suffix]
-        lists = [p for p in lists if suffix != ".jsonl" or p.name.lower() == "metadata.jsonl"]
-        if lists:
-            return _lists(root, TABLES[suffix], lists)
-    for paths in (_visible(root, 0), _visible(root, 1)):
-        kinds = {p: kind for p in paths if p.suffix.lower() == ".json" and (kind := _json_kind(p))}
-        if kinds:
-            first = next(iter(kinds.values()))
-            return _lists(root, first, [p for p, kind in kinds.items() if kind == first])
-    return _tree(root)
+_Reading = tuple[DetectedSource, Understanding]
 
 
-def _file(path: Path) -> dict[str, Any]:
-    suffix = path.suffix.lower()
-    kind = TABLES.get(suffix) or (
-        "yolo" if suffix in (".yaml", ".yml") else _json_kind(path) if suffix == ".json" else ""
-    )
-    if not kind:
+def _folder(root: Path, options: Options) -> _Reading:
+    """Reading of a folder; annotation files take precedence over names of folders."""
+    contents = scan(root)
+    if options.format == "folder":
+        return _tree(root, contents, insist=True)
+    found = candidates(contents.files, options.format)
+    if not found and options.format:
+        listed = trees.describe([path for path in contents.files if path.suffix.lower() in trees.LISTS], root)
+        fix = f"It has {listed}" if listed else KNOWN
+        raise SadclError(f"The folder has no annotation file of the format {options.format!r}", where=root, fix=fix)
+    if not found:
+        return _tree(root, contents, insist=False)
+    return _choose(root, found, options)
+
+
+def _choose(root: Path, found: Sequence[tuple[Format, list[Path]]], options: Options) -> _Reading:
+    """Reading by the first format that reads the source; the others are compared with it."""
+    readings: list[tuple[Format, _Reading]] = []
+    errors: list[tuple[Format, SadclError]] = []
+    for known, paths in found:
+        try:
+            readings.append((known, _read_format(root, known, paths, options)))
+        except SadclError as error:
+            errors.append((known, error))
+            if len(found) == 1 or (not readings and known.name == found[-1][0].name):
+                raise errors[0][1] from None
+    known, (detected, understanding) = readings[0]
+    notes = list(detected.notes)
+    if errors and found[0][0].name == errors[0][0].name:
+        title, error = errors[0][0].title, errors[0][1]
+        problem = f"There are annotations as {title}, which can't be read ({error.what}), and as {known.title}"
+        choices = (("stop", f"{title} has to be mended"), ("other", f"{known.title} is the one to read"))
+        if options.ask(Question(problem, choices, f"--format {known.name}", root)) == "stop":
+            raise error
+    for other, (rival, _) in readings[1:]:
+        if _labels(rival.source) == _labels(detected.source):
+            notes.append(f"{', '.join(rival.annotation_files[:2])} ({other.title}) says the same")
+            continue
+        problem = f"There are annotations as {known.title} and, with other labels or photos, as {other.title}"
+        choices = tuple((item.name, f"{item.title}: {_size(of)}") for item, of in ((known, detected), (other, rival)))
+        option = f"--format {known.name} or --format {other.name}"
+        if options.ask(Question(problem, choices, option, root)) == other.name:
+            return rival, dict((item.name, of) for item, of in readings)[other.name][1]
+    return DetectedSource(detected.root, detected.ingest, detected.whole, detected.source, tuple(notes)), understanding
+
+
+def _labels(source: sources.Source) -> dict[str, frozenset[str]]:
+    return {image.file: frozenset(source.classes[i] for i in image.labels) for image in source.images}
+
+
+def _size(detected: DetectedSource) -> str:
+    return f"{len(detected.source.images):,} photos of {len(detected.source.classes)} classes"
+
+
+def _file(path: Path, options: Options) -> _Reading:
+    found = candidates([path], options.format)
+    if not found:  # a table without labels is read to say what is missing
+        found = [
+            (known, [path]) for known in FORMATS if known.name == _table_format(path) or known.name == options.format
+        ]
+    if not found:
         raise SadclError("The format of this file of labels is unknown", where=path, fix=KNOWN)
-    return _lists(path.parent, kind, [path])
+    known, _ = found[0]
+    detected, understanding = _read_format(path.parent, known, [path], options)
+    whole = known.one_for_all
+    return DetectedSource(detected.root, detected.ingest, whole, detected.source, detected.notes), understanding
 
 
-def _lists(root: Path, kind: str, paths: Sequence[Path]) -> dict[str, Any]:
-    """Settings of one list of labels, or of one list per split by their names."""
-    if len(paths) == 1:
-        return _settings(kind, {"train": paths[0].relative_to(root).as_posix()})
-    relative = [path.relative_to(root) for path in paths]
-    by_split = {split: path.as_posix() for path in relative if (split := _split_of(path))}
-    if len(by_split) != len(paths) or "train" not in by_split:
-        names = ", ".join(sorted(path.relative_to(root).as_posix() for path in paths)[:5])
-        raise SadclError(f"There is more than one file of labels: {names}", where=root, fix="Name the file to use")
-    return _settings(kind, _held_out(by_split))
+def _table_format(path: Path) -> str:
+    kinds = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".yaml": "yolo", ".yml": "yolo"}
+    return kinds.get(path.suffix.lower(), "")
 
 
-def _tree(root: Path) -> dict[str, Any]:
-    folders = [path.name for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if not folders:
-        raise SadclError("The folder has no labels", where=root, fix=KNOWN)
-    named = {split: name for name in folders if (split := SPLIT_NAMES.get(name.lower()))}
-    if "train" not in named or len(named) == 1:
-        return {**_settings("folder", {}), "images": {"train": "."}}
-    other_folders = [name for name in folders if name not in named.values() and list_photos(root, name)]
-    if other_folders:
-        reason = f"{' and '.join(named.values())} are splits, but {', '.join(other_folders[:5])} is not"
-        raise SadclError(reason, where=root, fix="Move it out of the folder, or rename it to train, val or test")
-    return {**_settings("folder", {}), "images": _held_out(named)}
+def _tree(root: Path, contents: Contents, *, insist: bool) -> _Reading:
+    settings = trees.settings(root, contents, insist=insist)
+    source = _read(root, settings)
+    _refuse_missing(source, root)
+    return DetectedSource(root, settings, True, source), Understanding()
 
 
-def _settings(kind: str, annotations: dict[str, str]) -> dict[str, Any]:
-    return {"format": kind, "annotations": annotations, "images": {}}
+def _read_format(root: Path, known: Format, paths: Sequence[Path], options: Options) -> _Reading:
+    """Read annotation files of one format.
+
+    Raises:
+        SadclError: they are damaged, a photo is missing, or a question stays open.
+    """
+    files = annotations(root, known, paths, options)
+    used = [root / name for value in files.values() for name in _several(value)]
+    tables = known.name in ("csv", "parquet", "rows")
+    understanding = understand(used, known.name, options) if tables else Understanding()
+    settings = {"format": known.name, "annotations": files, "images": {}, **understanding.settings}
+    settings, source = _locate_photos(root, settings, known)
+    _refuse_missing(source, root)
+    return DetectedSource(root, settings, True, source, understanding.notes), understanding
 
 
-def _json_kind(path: Path) -> str:
-    """Format of a JSON file; empty if it is none."""
-    return next((known.name for known in FORMATS if ".json" in known.suffixes and known.recognises(path)), "")
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _refuse_missing(source: sources.Source, root: Path) -> None:
@@ -138,8 +184,8 @@ def _refuse_missing(source: sources.Source, root: Path) -> None:
         )
 
 
-def _locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], sources.Source]:
-    """Complete settings by the folder of photos and the slice columns.
+def _locate_photos(root: Path, settings: dict[str, Any], known: Format) -> tuple[dict[str, Any], sources.Source]:
+    """Complete settings by the folder of photos.
 
     Returns:
         Settings with the most photos on the disk, and the source that they read.
@@ -147,21 +193,18 @@ def _locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any]
     Raises:
         SadclError: the source is damaged, or has no class.
     """
-    if settings["format"] in ("yolo", "folder"):
+    if known.one_for_all:
         return settings, _read(root, settings)
-    if settings["format"] in ("csv", "parquet"):
-        slices = _slices([root / name for name in settings["annotations"].values()], settings["format"])
-        settings = {**settings, **({"slices": slices} if slices else {})}
     best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
     listed: list[str] | None = None  # names as the lists have them
-    for images in _candidate_folders(root, settings):
+    for images in _candidate_folders(root, settings["annotations"]):
         candidate, folders = {**settings, "images": images}, set(images.values())
         if listed is not None and len(folders) == 1:  # long lists are read again for a better candidate alone
-            folder = root / folders.pop()
+            folder = root / next(iter(folders))
             if sum(is_file(folder / name) for name in listed) <= best[0]:
                 continue
         source = _read(root, candidate)
-        if folders == {"."} and settings["format"] != "labelstudio":  # whose reader tries three folders per photo
+        if folders == {"."} and known.name != "labelstudio":  # whose reader tries three folders per photo
             listed = [image.file for image in source.images]
         present = sum(is_file(root / image.file) for image in source.images)
         if present > best[0]:
@@ -171,59 +214,29 @@ def _locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any]
     return best[1:]
 
 
-def _candidate_folders(root: Path, settings: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _candidate_folders(root: Path, lists: dict[str, str | list[str]]) -> Iterator[dict[str, Any]]:
     """Possible folders of photos, by split: that of its list, the source itself, or one of its folders."""
-    lists: dict[str, str] = settings["annotations"]
-    list_folders = {split: str(Path(name).parent.as_posix()) for split, name in lists.items()}
-    yield list_folders
+    if any(not isinstance(value, str) for value in lists.values()):
+        yield {}  # several lists: each in its own folder
+    else:
+        yield {split: PurePosixPath(str(name)).parent.as_posix() for split, name in lists.items()}
     yield dict.fromkeys(lists, ".")
-    folders = [path.relative_to(root).as_posix() for path in _visible(root, 1, folders=True)][:MAX_FOLDERS]
-    by_split = _held_out({split: name for name in folders if (split := _split_of(Path(name)))})
+    folders = _inner_folders(root)[:MAX_FOLDERS]
+    by_split = held_out({split: name for name in folders if (split := split_of(f"{name}/x"))})
     if set(by_split) == set(lists) > {"train"}:
         yield by_split
     for name in folders:
         yield dict.fromkeys(lists, name)
 
 
-def _slices(paths: Sequence[Path], kind: str) -> list[str]:
-    """Slice columns of a table with one column per class: those whose cells are mostly no flags.
-
-    A column with a few wrong cells still counts as a class; its reader reports the first of them.
-    """
-    reader = csv_table.open_rows if kind == "csv" else parquet_table.open_rows
-    filled, not_flags = Counter[str](), Counter[str]()
-    for path in paths:
-        columns, records = tabular.table(path, reader)
-        if "labels" in columns or "file" not in columns:
-            return []
-        columns_left = [name for name in columns if name not in tabular.RESERVED_COLUMNS]
-        for _, record in records:
-            cells = {
-                name: "?" if (cell := scalar_text(record[name])) is None else cell.lower() for name in columns_left
-            }
-            filled.update(name for name, cell in cells.items() if cell)
-            not_flags.update(name for name, cell in cells.items() if cell not in tabular.FLAGS)
-    slices = [name for name in columns_left if 2 * not_flags[name] > filled[name]]
-    if len(slices) == len(columns_left):
-        reason = "The header has no column 'labels', and no column holds 0 and 1 for a class"
-        raise SadclError(reason, where=paths[0], fix=KNOWN)
-    return slices
-
-
-def _split_of(path: Path) -> str | None:
-    """Split in a file's name (test.csv, instances_val2017.json) or in its folder's name (test/metadata.jsonl)."""
-    for name in (path.stem, path.parent.name):
-        splits = {split for word in re.findall("[a-z]+", name.lower()) if (split := SPLIT_NAMES.get(word))}
-        if len(splits) == 1:
-            return splits.pop()
-    return None
-
-
-def _held_out(by_split: dict[str, str]) -> dict[str, str]:
-    """Use the validation split as test split where a source has no other, in the order of the splits."""
-    if "select" in by_split and "test" not in by_split:
-        by_split["test"] = by_split.pop("select")
-    return {split: by_split[split] for split in ("train", "select", "test") if split in by_split}
+def _inner_folders(root: Path) -> list[str]:
+    """Folders of a folder and folders in these, relative to it, sorted, without hidden ones."""
+    found = []
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and not path.name.startswith("."):
+            inner = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+            found += [path.relative_to(root).as_posix(), *(p.relative_to(root).as_posix() for p in inner)]
+    return found
 
 
 def _read(root: Path, ingest: dict[str, Any]) -> sources.Source:
@@ -233,17 +246,3 @@ def _read(root: Path, ingest: dict[str, Any]) -> sources.Source:
         SadclError: the source is damaged.
     """
     return sources.read_source(root, params.Ingest.model_validate({"source": "own", **ingest}))
-
-
-def _visible(root: Path, depth: int, *, folders: bool = False) -> list[Path]:
-    """Files (or folders) of a folder and of its folders down to a depth, sorted, without hidden ones."""
-    paths: list[Path] = []
-    for path in sorted(root.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            paths += [path] if folders else []
-            paths += _visible(path, depth - 1, folders=folders) if depth else []
-        elif not folders:
-            paths.append(path)
-    return paths

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sadcl import params
-from sadcl.data.sources import Source, coco, csv_table, folder, jsonl, labelstudio, parquet_table, yolo
+from sadcl.data.sources import Source, coco, csv_table, folder, jsonl, labelstudio, long_table, parquet_table, yolo
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format("yolo", "YOLO (data.yaml)", yolo.read_source, (".yaml", ".yml"), lambda path: True, one_for_all=True),
+    Format("rows", "CSV, one row per label", long_table.read_source, (".csv", ".tsv"), long_table.recognises),
     Format("csv", "CSV, one row per photo", csv_table.read_source, (".csv", ".tsv"), lambda path: True),
     Format("parquet", "Parquet, one row per photo", parquet_table.read_source, (".parquet",), lambda path: True),
     Format("jsonl", "JSON lines", jsonl.read_source, (".jsonl",), lambda path: True),

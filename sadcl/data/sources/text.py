@@ -4,9 +4,12 @@ import re
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from sadcl.errors import SadclError
 
+_ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://[^/?#]*([^?#]*)", re.DOTALL)
+"""A URL with a host; the group is its path."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Lone surrogates: JSON escapes can produce them, and UTF-8 can't encode them."""
 _SHORT = reprlib.Repr()
@@ -43,6 +46,23 @@ def read_lines(path: Path, fix: str) -> Iterator[tuple[str, str]]:
 def short_repr(value: object) -> str:
     """``repr`` of a value, shortened where it is long, deep or wide."""
     return _SHORT.repr(value)
+
+
+def listed_name(text: str) -> str:
+    """Path of a listed photo without what holds on one machine only: scheme, host, drive and leading ``/`` or ``../``.
+
+    ``C:\\photos\\1.jpg`` becomes ``photos/1.jpg``, and ``https://host/a%20b/1.jpg?x=1`` becomes ``a b/1.jpg``. The rest
+    is kept as it is; where the file lies on this disk is for others to find out.
+    """
+    plain = text.replace("\\", "/")
+    address = _ADDRESS.match(plain)
+    if address:
+        plain = unquote(address[1])
+    plain = re.sub("^[A-Za-z]:(?=/)", "", plain)
+    parts = plain.split("/")
+    while len(parts) > 1 and parts[0] in ("", ".", ".."):
+        parts = parts[1:]
+    return "/".join(parts)
 
 
 def is_valid_text(value: str) -> bool:

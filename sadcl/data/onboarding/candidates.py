@@ -1,0 +1,165 @@
+"""Annotation files below a folder, by format, and which of them belong together."""
+
+import os
+import re
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sadcl.data.onboarding.questions import Options, Question
+from sadcl.data.onboarding.tables import is_table
+from sadcl.data.sources.formats import FORMATS, Format
+from sadcl.data.sources.photo_files import SUFFIXES
+from sadcl.data.sources.rows import SPLIT_NAMES
+from sadcl.errors import SadclError
+
+MAX_FOLDERS = 20_000
+"""Most folders that are looked into."""
+MAX_FILES = 2_000
+"""Most files of one suffix that are looked at; a file per photo is a part of an export, and there are others."""
+SKIPPED = frozenset(("node_modules", "site-packages", "__pycache__", "wandb", "mlruns", "__macosx", "@eadir"))
+"""Folders of programs, in lower case."""
+_SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Files below a folder.
+
+    Attributes:
+        files: those that are no photos, the shallow ones first.
+        folders: relative paths of folders, the shallow ones first.
+        complete: every folder was looked into, and every file listed.
+    """
+
+    files: list[Path]
+    folders: list[str]
+    complete: bool
+
+
+def scan(root: Path) -> Contents:
+    """List the files that are no photos, without hidden ones, in a bounded number of folders."""
+    files: list[Path] = []
+    folders: list[str] = []
+    counts: dict[str, int] = {}
+    waiting, complete = deque([root]), True
+    while waiting:
+        folder = waiting.popleft()
+        if len(folders) >= MAX_FOLDERS:
+            return Contents(files, folders, complete=False)
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError:  # readers report the folders that they need
+            continue
+        for entry in listed:
+            if entry.name.startswith(".") or entry.name.lower() in SKIPPED:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
+                folders.append(Path(entry.path).relative_to(root).as_posix())
+                continue
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if suffix in SUFFIXES:
+                continue
+            counts[suffix] = counts.get(suffix, 0) + 1
+            if counts[suffix] <= MAX_FILES:
+                files.append(Path(entry.path))
+            complete &= counts[suffix] <= MAX_FILES
+    return Contents(files, folders, complete)
+
+
+def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, list[Path]]]:
+    """Annotation files by format, in the order of ``FORMATS``; a file belongs to the first format that recognises it.
+
+    Args:
+        files: to look at.
+        chosen: the only format to consider; where it recognises no file, the suffix decides. Empty for all formats.
+    """
+    found: dict[str, list[Path]] = {}
+    formats = [known for known in FORMATS if chosen in ("", known.name)]
+    for path in files:
+        fits = (known for known in formats if path.suffix.lower() in known.suffixes and _recognises(known, path))
+        if known := next(fits, None):
+            found.setdefault(known.name, []).append(path)
+    if chosen and not found:
+        found = {known.name: [path for path in files if path.suffix.lower() in known.suffixes] for known in formats}
+    return [(known, found[known.name]) for known in FORMATS if found.get(known.name)]
+
+
+def _recognises(known: Format, path: Path) -> bool:
+    if known.name in ("csv", "parquet") and not is_table(path):
+        return False
+    if known.name == "yolo" and not _names_classes(path):
+        return False
+    return known.recognises(path)
+
+
+def _names_classes(path: Path) -> bool:
+    """Whether the beginning of a YAML file has the keys of a YOLO export."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(100_000)
+    except OSError:
+        return False
+    return bool(re.search(r"^['\"]?names['\"]?\s*:", text, re.MULTILINE)) and "train" in text
+
+
+def annotations(root: Path, known: Format, paths: Sequence[Path], options: Options) -> dict[str, str | list[str]]:
+    """Value of ``ingest.annotations``: files of one export by split, or files of several exports together.
+
+    Raises:
+        SadclError: the files are of several kinds, and nobody says which to use.
+    """
+    names = [path.relative_to(root).as_posix() for path in paths]
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name if known.one_for_all else _kind(name), []).append(name)
+    for kind, group in list(groups.items()):
+        without = [name for name in group if split_of(name) is None]
+        if 0 < len(without) < len(group):  # labels.csv next to train.csv and test.csv
+            groups[kind] = [name for name in group if name not in without]
+            groups[f"{kind} "] = without
+    chosen = list(groups.values())[0] if len(groups) == 1 else _ask(root, list(groups.values()), known, options)
+    return _by_split(chosen, root)
+
+
+def split_of(name: str) -> str | None:
+    """Split in a file's name (test.csv, instances_val2017.json) or in a folder's name (test/labels/metadata.jsonl)."""
+    path = PurePosixPath(name)
+    for part in (path.stem, *reversed(path.parts[:-1])):
+        splits = {split for word in re.findall("[a-z]+", part.lower()) if (split := SPLIT_NAMES.get(word))}
+        if len(splits) == 1:
+            return splits.pop()
+    return None
+
+
+def held_out(by_split: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+    """Use the validation split as test split where a source has no other, in the order of the splits."""
+    if "select" in by_split and "test" not in by_split:
+        by_split["test"] = by_split.pop("select")
+    return {split: by_split[split] for split in ("train", "select", "test") if split in by_split}
+
+
+def _kind(name: str) -> str:
+    """A file's name without split, numbers and marks: files of one export, or of several, share it."""
+    return re.sub(r"[\W\d_]+", "", _SPLIT_WORD.sub("", PurePosixPath(name).stem.lower()))
+
+
+def _ask(root: Path, groups: list[list[str]], known: Format, options: Options) -> list[str]:
+    listed = ", ".join(sorted(name for group in groups for name in group)[:5])
+    choices = tuple((str(i), f"{' and '.join(group[:3])} alone") for i, group in enumerate(groups))
+    question = Question(f"There is more than one file of labels: {listed}", choices, "the file to use as PATH", root)
+    return groups[int(options.ask(question))]
+
+
+def _by_split(names: list[str], root: Path) -> dict[str, str | list[str]]:
+    if len(names) == 1:
+        return {"train": names[0]}
+    by_split: dict[str, list[str]] = {}
+    for name in sorted(names):
+        by_split.setdefault(split_of(name) or "train", []).append(name)
+    if "train" not in by_split:
+        raise SadclError(f"None of {', '.join(sorted(names)[:5])} is for train", where=root, fix="Name the file to use")
+    return held_out({split: group[0] if len(group) == 1 else group for split, group in by_split.items()})

@@ -1,0 +1,113 @@
+"""Cells of tables in the forms that spreadsheets, pandas and Python give them: flags of a class, and lists of labels."""
+
+import json
+import re
+from ast import literal_eval
+
+LISTS = "[]"
+"""Value of ``ingest.separator`` for cells that hold lists: ``["a", "b"]``, ``['a', 'b']``, ``['a' 'b']``, ``{a,b}``."""
+PRESENT = frozenset(
+    (
+        "true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "yes", "ja", "oui", "si", "sí", "sim", "sì",
+        "present", "y", "j", "o", "s", "t", "v", "x", "✓", "✔", "✔️", "☑", "✅", "●", "•",
+    )
+)  # fmt: skip
+"""Words for a class that is present, in lower case."""
+ABSENT = frozenset(
+    (
+        "", "false", "falsch", "faux", "falso", "onwaar", "no", "nein", "non", "nee", "não", "absent", "n", "f",
+        "nan", "null", "none", "<na>", "n/a", "-", "–", "✗", "✘", "☐", "❌",
+    )
+)  # fmt: skip
+"""Words for a class that is absent, in lower case; a cell without a value counts as absent."""
+_LETTERS = tuple(frozenset(pair) for pair in ("x", "yn", "jn", "on", "sn", "tf", "vf"))
+"""Single letters that mean yes and no together; other combinations are codes of something else."""
+_NUMBER = re.compile(r"[+-]?\d{1,20}(?:[.,]\d{0,20})?(?:e[+-]?\d{1,3})?")
+_LIST = re.compile(r"\s*(?:array|set|frozenset|tuple|list)?\s*(\(\s*)?[\[({].*[\])}]\s*\)?\s*", re.DOTALL)
+_INNER = re.compile(r"[\[({]+(.*?)[\])}]+", re.DOTALL)
+_ITEM = re.compile(r"""[bu]?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|([^,'"]+)""", re.DOTALL)
+_NOTHING = frozenset(("nan", "none", "null", "<na>"))
+FLAGS = {1.0: True, 0.0: False, -1.0: None}
+"""Numbers in the column of a class: present (True), absent (False), neither (None)."""
+
+
+class NoFlagError(ValueError):
+    """A cell says neither that a class is present nor that it is absent."""
+
+
+def flag(cell: str) -> bool | None:
+    """State of a class from its cell: present, absent, or neither (-1). Numbers are compared as numbers.
+
+    Raises:
+        NoFlagError: the cell has another value.
+    """
+    word = cell.strip().lower()
+    if word in ABSENT or word in PRESENT:
+        return word in PRESENT
+    if not _NUMBER.fullmatch(word) or (number := float(word.replace(",", "."))) not in FLAGS:
+        raise NoFlagError(cell)
+    return FLAGS[number]
+
+
+def is_flag(cell: str) -> bool:
+    try:
+        flag(cell)
+    except NoFlagError:
+        return False
+    return True
+
+
+def are_codes(cells: set[str]) -> bool:
+    """Whether single letters in cells are no marks for yes and no: ``x`` and ``y``, or ``f`` and ``m``."""
+    letters = {cell.lower() for cell in cells if len(cell) == 1 and cell.isalpha()}
+    return bool(letters) and not any(letters <= pair for pair in _LETTERS)
+
+
+def is_list(cell: str) -> bool:
+    """Whether a cell holds a list, set, tuple or array as JSON, Python or numpy write it."""
+    return bool(_LIST.fullmatch(cell))
+
+
+def split_labels(cell: str, separator: str) -> list[str]:
+    """Labels in a cell.
+
+    Args:
+        cell: text.
+        separator: between two labels; empty for one label a cell, ``[]`` for lists.
+    """
+    if separator == LISTS and is_list(cell):
+        return _items(cell)
+    if separator in ("", LISTS):
+        return [cell]
+    if separator.isspace():
+        return cell.splitlines() if "\n" in separator else cell.split()
+    return cell.split(separator)
+
+
+def _items(cell: str) -> list[str]:
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, list) and all(isinstance(item, str | int | float) or item is None for item in value):
+        return [str(item) for item in value if item is not None and item == item]
+    inner = _INNER.search(cell)
+    found = list(_ITEM.finditer(inner[1] if inner else ""))
+    if any(item[1] for item in found):
+        return [_unquoted(item[1]) for item in found if item[1]]  # numpy writes no commas: ['a' 'b']
+    bare = [item[2].strip() for item in found]
+    if len(bare) == 1 and all(_is_number(word) for word in bare[0].split()):
+        bare = bare[0].split()
+    return [word for word in bare if word and word.lower() not in _NOTHING]
+
+
+def _unquoted(text: str) -> str:
+    try:
+        value = literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text[1:-1]
+    return value if isinstance(value, str) else text[1:-1]
+
+
+def _is_number(word: str) -> bool:
+    return bool(re.fullmatch(r"[+-]?\d+\.?\d*", word))
