@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.fuzz.long_tables import long_table
 from benchmarks.fuzz.mutation import LABELS, NAMES, pick, structure, text
 
 Export = tuple[dict[str, bytes], dict[str, Any]]
@@ -320,5 +321,5 @@ def vg500(rng: Random) -> Export:
 
 FORMATS: dict[str, Callable[[Random], Export]] = {
     "coco": coco, "csv": csv_file, "folder": folder, "jsonl": jsonl, "labelstudio": labelstudio, "nuswide": nuswide,
-    "parquet": parquet, "vg500": vg500, "voc": voc, "yolo": yolo,
+    "parquet": parquet, "rows": long_table, "vg500": vg500, "voc": voc, "yolo": yolo,
 }  # fmt: skip

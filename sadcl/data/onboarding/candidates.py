@@ -121,7 +121,8 @@ def annotations(root: Path, known: Format, paths: Sequence[Path], options: Optio
         if 0 < len(without) < len(group):  # labels.csv next to train.csv and test.csv
             groups[kind] = [name for name in group if name not in without]
             groups[f"{kind} "] = without
-    chosen = list(groups.values())[0] if len(groups) == 1 else _ask(root, list(groups.values()), known, options)
+    several = list(groups.values())
+    chosen = several[0] if len(several) == 1 else _ask(root, several, options)
     return _by_split(chosen, root)
 
 
@@ -147,7 +148,7 @@ def _kind(name: str) -> str:
     return re.sub(r"[\W\d_]+", "", _SPLIT_WORD.sub("", PurePosixPath(name).stem.lower()))
 
 
-def _ask(root: Path, groups: list[list[str]], known: Format, options: Options) -> list[str]:
+def _ask(root: Path, groups: list[list[str]], options: Options) -> list[str]:
     listed = ", ".join(sorted(name for group in groups for name in group)[:5])
     choices = tuple((str(i), f"{' and '.join(group[:3])} alone") for i, group in enumerate(groups))
     question = Question(f"There is more than one file of labels: {listed}", choices, "the file to use as PATH", root)

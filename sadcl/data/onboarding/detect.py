@@ -1,7 +1,7 @@
 """Detection of the format of the user's own photos, and of the folders that have them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -66,7 +66,7 @@ def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
     detected, understanding = _folder(path, options) if path.is_dir() else _file(path, options)
     kept, note = keep_unlabelled(detected.source, detected.ingest["format"], understanding.blank, options, path)
     ingest = {**detected.ingest, **({} if kept is None else {"keep_unlabelled": kept})}
-    return DetectedSource(detected.root, ingest, detected.whole, detected.source, (*detected.notes, *note))
+    return replace(detected, ingest=ingest, notes=(*detected.notes, *note))
 
 
 _Reading = tuple[DetectedSource, Understanding]
@@ -88,25 +88,25 @@ def _folder(root: Path, options: Options) -> _Reading:
 
 
 def _choose(root: Path, found: Sequence[tuple[Format, list[Path]]], options: Options) -> _Reading:
-    """Reading by the first format that reads the source; the others are compared with it."""
+    """Reading by the first format that reads the source; the others are compared with it.
+
+    Raises:
+        SadclError: no format reads it, or several read it differently and nobody decides.
+    """
     readings: list[tuple[Format, _Reading]] = []
-    errors: list[tuple[Format, SadclError]] = []
+    failed: list[tuple[Format, SadclError]] = []
     for known, paths in found:
         try:
             readings.append((known, _read_format(root, known, paths, options)))
         except SadclError as error:
-            errors.append((known, error))
-            if len(found) == 1 or (not readings and known.name == found[-1][0].name):
-                raise errors[0][1] from None
+            failed.append((known, error))
+    if not readings:
+        raise failed[0][1]
     known, (detected, understanding) = readings[0]
+    if failed and failed[0][0] is found[0][0]:
+        _ask_about_failure(root, *failed[0], known, options)
     notes = list(detected.notes)
-    if errors and found[0][0].name == errors[0][0].name:
-        title, error = errors[0][0].title, errors[0][1]
-        problem = f"There are annotations as {title}, which can't be read ({error.what}), and as {known.title}"
-        choices = (("stop", f"{title} has to be mended"), ("other", f"{known.title} is the one to read"))
-        if options.ask(Question(problem, choices, f"--format {known.name}", root)) == "stop":
-            raise error
-    for other, (rival, _) in readings[1:]:
+    for other, (rival, of_rival) in readings[1:]:
         if _labels(rival.source) == _labels(detected.source):
             notes.append(f"{', '.join(rival.annotation_files[:2])} ({other.title}) says the same")
             continue
@@ -114,8 +114,16 @@ def _choose(root: Path, found: Sequence[tuple[Format, list[Path]]], options: Opt
         choices = tuple((item.name, f"{item.title}: {_size(of)}") for item, of in ((known, detected), (other, rival)))
         option = f"--format {known.name} or --format {other.name}"
         if options.ask(Question(problem, choices, option, root)) == other.name:
-            return rival, dict((item.name, of) for item, of in readings)[other.name][1]
-    return DetectedSource(detected.root, detected.ingest, detected.whole, detected.source, tuple(notes)), understanding
+            return rival, of_rival
+    return replace(detected, notes=tuple(notes)), understanding
+
+
+def _ask_about_failure(root: Path, failed: Format, error: SadclError, known: Format, options: Options) -> None:
+    """Ask whether another format is read although the first one can't be."""
+    problem = f"There are annotations as {failed.title}, which can't be read ({error.what}), and as {known.title}"
+    choices = (("stop", f"{failed.title} has to be mended"), ("other", f"{known.title} is the one to read"))
+    if options.ask(Question(problem, choices, f"--format {known.name}", root)) == "stop":
+        raise error
 
 
 def _labels(source: sources.Source) -> dict[str, frozenset[str]]:
@@ -136,8 +144,7 @@ def _file(path: Path, options: Options) -> _Reading:
         raise SadclError("The format of this file of labels is unknown", where=path, fix=KNOWN)
     known, _ = found[0]
     detected, understanding = _read_format(path.parent, known, [path], options)
-    whole = known.one_for_all
-    return DetectedSource(detected.root, detected.ingest, whole, detected.source, detected.notes), understanding
+    return replace(detected, whole=known.one_for_all), understanding
 
 
 def _table_format(path: Path) -> str:

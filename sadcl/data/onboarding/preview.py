@@ -3,7 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sadcl.data.onboarding.detect import DetectedSource
 from sadcl.data.onboarding.recipe import max_unlabelled
@@ -50,7 +50,7 @@ def warn(detected: DetectedSource) -> list[str]:
     known.subtract(label for image in images for label in image.ignored)
     if detected.ingest.get("keep_unlabelled", True) is not True:
         blank = sum(not image.labels for image in images)
-        known.subtract({i: blank for i in range(len(classes))})
+        known.subtract(dict.fromkeys(range(len(classes)), blank))
     none = [name for i, name in enumerate(classes) if not present[i]]
     every = [name for i, name in enumerate(classes) if present[i] and present[i] >= known[i]]
     sentences = [f"No photo has the label {_names(none)}"] if none else []
@@ -115,7 +115,7 @@ def _classes(detected: DetectedSource, width: int) -> Iterator[str]:
         counts.update(image.labels)
         for label in image.labels:
             if len(photos[label]) < EXAMPLES:
-                photos[label].append(image.file)
+                photos[label].append(PurePosixPath(image.file).name)
     order = sorted(range(len(classes)), key=lambda i: (-counts[i], classes[i]))
     if len(order) > SHOWN:
         left = len(order) - SHOWN

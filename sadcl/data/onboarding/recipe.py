@@ -135,8 +135,8 @@ def _head(name: str, detected: DetectedSource, like: str | None) -> str:
             "",
             f"The rarest class has {counts[rarest]:,} photos: {detected.source.classes[rarest]!a}.",
             "validate: min_positives is half of what the rarest class has in each split,",
-            f"max_unlabelled ({max_unlabelled(detected)}) the largest share of photos without labels in a split now, and a",
-            "tenth. Lower it if these photos are not labelled yet.",
+            f"max_unlabelled ({max_unlabelled(detected)}) what a split has without labels now, and a tenth; lower it",
+            "if photos are not labelled yet.",
             "gate: at_least is the mAP of guessing. Raise it when you know the mAP of your model.",
             "Cost: not yet measured. Expected: not yet measured.",
         ]

@@ -1,7 +1,7 @@
 """Inference of the text between two labels in the cells of a column.
 
-The evidence is whether the parts of a cell occur in other cells as well: ``scab, spot`` is two labels where ``scab`` and
-``spot`` occur elsewhere, and ``hot dog`` is one where ``hot`` does not.
+The evidence is whether the parts of a cell occur in other cells as well: ``scab, spot`` is two labels where ``scab``
+and ``spot`` occur elsewhere, and ``hot dog`` is one where ``hot`` does not.
 """
 
 from collections import Counter

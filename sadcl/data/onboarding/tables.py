@@ -78,7 +78,7 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
         settings = {"slices": slices} if slices else {}
         note = _separator_note(separator, inferred)
         return Understanding(settings | ({"separator": separator} if separator != ";" else {}), (*notes, *note), blank)
-    slices = [*slices, *_no_classes(columns, cells, paths[0], options, slices)]
+    slices = [*slices, *_no_classes(columns, cells, paths[0], options)]
     notes += _ignored_notes([name for name in columns if name not in slices], cells)
     return Understanding({"slices": slices} if slices else {}, tuple(notes), blank)
 
@@ -126,7 +126,7 @@ def _label_rivals(paths: Sequence[Path], kind: str, options: Options) -> list[st
     flags = [name for name in left if name not in found and _is_class(name, sample)]
     if len(flags) > 1:
         problem = f"Labels may be in the column {short_repr(found[0])}, or in one column per class"
-        choices = (
+        choices: tuple[tuple[str, str], ...] = (
             ("columns", f"one class per column: {', '.join(flags[:4])}{', ...' if len(flags) > 4 else ''}"),
             ("labels", f"the labels are in {short_repr(found[0])}"),
         )
@@ -157,7 +157,7 @@ def _counts(
         columns_left = ["labels"] if "labels" in columns else [name for name in columns if name not in reserved]
         for _, record in records:
             texts = {name: _text(record[name]) for name in columns_left}
-            blank += not any(texts.values())
+            blank += not any(texts.values()) and not any(isinstance(record[name], list) for name in columns_left)
             for name, text in texts.items():
                 counted = cells.setdefault(name, Counter())
                 if text and (text in counted or len(counted) < DISTINCT):
@@ -167,10 +167,8 @@ def _counts(
 
 
 def _text(value: Any) -> str:
-    """Text of a cell; a list is known to need no separator."""
-    if isinstance(value, list):
-        return repr(value) if value else ""
-    text = scalar_text(value)
+    """Text of a cell; a list, whose labels nothing separates, has none."""
+    text = "" if isinstance(value, list) else scalar_text(value)
     return "?" if text is None else text
 
 
@@ -203,9 +201,7 @@ def _separator_note(separator: str, inferred: Inference) -> list[str]:
     return []
 
 
-def _no_classes(
-    columns: Sequence[str], cells: dict[str, Counter[str]], path: Path, options: Options, known: Sequence[str]
-) -> list[str]:
+def _no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Path, options: Options) -> list[str]:
     """Columns of a table with one column per class that are no classes.
 
     A column with a few wrong cells still counts as a class; its reader reports the first of them.

@@ -18,14 +18,15 @@ KNOWN = (
 """Advice of every error about an unknown format."""
 STORAGE = frozenset(
     (
-        "images", "image", "img", "imgs", "data", "dataset", "datasets", "jpegimages", "annotations", "annotation",
-        "imagesets", "segmentationclass", "segmentationobject", "labels", "label", "labelled", "labeled", "obj_train_data",
-        "obj_validation_data", "obj_test_data", "default", "upload", "uploads", "photos", "photo", "pictures", "pics",
-        "dcim", "camera", "camera roll", "camera uploads", "screenshots", "downloads", "raw", "export", "exports", "files",
-        "media", "assets", "originals", "original", "processed", "resized", "thumbnails", "thumbs", "masks", "mask", "jpg",
-        "jpeg", "jpegs", "png", "project", "new folder", "untitled folder", "neuer ordner", "bilder", "fotos", "imagenes",
-        "imágenes", "foto", "temp", "tmp", "backup", "all", "coco", "yolo", "voc", "vocdevkit", "train2014", "val2014",
-        "test2014", "train2017", "val2017", "test2017",
+        "images", "image", "img", "imgs", "data", "dataset", "datasets", "jpegimages", "annotations",
+        "annotation", "imagesets", "segmentationclass", "segmentationobject", "labels", "label", "labelled",
+        "labeled", "obj_train_data", "obj_validation_data", "obj_test_data", "default", "upload", "uploads",
+        "photos", "photo", "pictures", "pics", "dcim", "camera", "camera roll", "camera uploads",
+        "screenshots", "downloads", "raw", "export", "exports", "files", "media", "assets", "originals",
+        "original", "processed", "resized", "thumbnails", "thumbs", "masks", "mask", "jpg", "jpeg", "jpegs",
+        "png", "project", "new folder", "untitled folder", "neuer ordner", "bilder", "fotos", "imagenes",
+        "imágenes", "foto", "temp", "tmp", "backup", "all", "coco", "yolo", "voc", "vocdevkit", "train2014",
+        "val2014", "test2014", "train2017", "val2017", "test2017",
     )
 )  # fmt: skip
 """Names of folders that store photos, in lower case."""

@@ -42,14 +42,16 @@ def keep_unlabelled(
     without = [image.file for image in source.images if not image.labels and not image.ignored]
     if not without:
         return (None if options.unlabelled is None else MEANINGS[options.unlabelled]), []
-    answer = options.unlabelled
+    answer: str | None = options.unlabelled
     if answer is None:
         tail = _is_tail(source)
         if not _is_doubtful(source, len(without), kind, blank, tail):
             return None, []
         order = ("unknown", "drop", "negative") if tail or len(without) == len(source.images) else _TEXTS
         problem = f"{len(without):,} of {len(source.images):,} photos have no label"
-        if tail:
+        if len(without) == len(source.images):
+            problem += "; some tools leave them out of some formats, as CVAT leaves tags out of COCO"
+        elif tail:
             problem += ", all at the end of the list, as if labelling had stopped there"
         choices = tuple((name, _TEXTS[name]) for name in order)
         answer = options.ask(Question(problem, choices, "--unlabelled negative, unknown or drop", where))

@@ -1,4 +1,4 @@
-"""Cells of tables in the forms that spreadsheets, pandas and Python give them: flags of a class, and lists of labels."""
+"""Cells of tables in the forms of spreadsheets, pandas and Python: flags of a class, and lists of labels."""
 
 import json
 import re

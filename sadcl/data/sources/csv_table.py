@@ -9,6 +9,7 @@ import codecs
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from sadcl import params
 from sadcl.data.sources import Source, tabular
@@ -18,6 +19,8 @@ from sadcl.errors import SadclError
 DELIMITERS = (",", ";", "\t", "|")
 LONGEST_HEADER = 1_000_000
 """Characters of the first lines that are looked at."""
+BLANK_LINES = 20
+"""Most lines before the header."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _FIX = "Save it as CSV in UTF-8"
 
@@ -65,11 +68,12 @@ def raw_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     try:
         with open(path, encoding=encoding(path), newline="") as file:
-            first = file.readline(LONGEST_HEADER)
-            told = _separator_line(first)
-            if not told:
-                file.seek(0)
-            reader = csv.reader(file, strict=True, delimiter=told or delimiter(first), skipinitialspace=True)
+            told = _separator_line(file.readline(LONGEST_HEADER))
+            start = file.tell() if told else 0
+            file.seek(start)
+            header = _header(file)
+            file.seek(start)
+            reader = csv.reader(file, strict=True, delimiter=told or delimiter(header), skipinitialspace=True)
             for row in reader:
                 yield reader.line_num + bool(told), [cell.strip() for cell in row]
     except FileNotFoundError:
@@ -120,6 +124,12 @@ def delimiter(header: str) -> str:
         return sum(normal(name) in usual for name in names), len(names)
 
     return max(DELIMITERS, key=score)
+
+
+def _header(file: TextIO) -> str:
+    """First line with text, among the first ones."""
+    lines = (file.readline(LONGEST_HEADER) for _ in range(BLANK_LINES))
+    return next((line for line in lines if any(map(str.isalnum, line))), "")
 
 
 def _separator_line(line: str) -> str:

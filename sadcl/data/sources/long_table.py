@@ -3,8 +3,8 @@
 With a header, the columns are those of ``tabular``, as in Open Images (``ImageID,Source,LabelName,Confidence``) and in
 tables of boxes (``filename,width,height,class,xmin,ymin,xmax,ymax``), whose boxes are ignored. A confidence of at least
 0.5 is present, 0 is absent (Open Images: verified), anything between is neither present nor absent; a label without a
-row is absent. Names of Open Images' classes are taken from ``class-descriptions.csv`` in the same folder. A slice column
-counts where all rows of a photo agree.
+row is absent. Names of Open Images' classes are taken from ``class-descriptions.csv`` in the same folder. A slice
+column counts where all rows of a photo agree.
 
 Without a header, as in AutoML's import files, a row is a photo and its labels, after ``TRAIN``, ``VALIDATION``,
 ``TEST`` or ``UNASSIGNED`` if it has that: ``UNASSIGNED,gs://bucket/1.jpg,cup,plate``.
@@ -30,6 +30,7 @@ from sadcl.data.sources.rows import (
     row_split,
     validation_as_test,
 )
+from sadcl.data.sources.tabular import Record
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 
@@ -144,7 +145,7 @@ def _entries(path: Path, separator: str) -> Iterator[_Entry]:
 def _with_header(
     columns: Columns,
     names: Sequence[str],
-    records: Iterable[csv_table.tabular.Record],
+    records: Iterable[Record],
     titles: dict[str, str],
     separator: str,
 ) -> Iterator[_Entry]:
