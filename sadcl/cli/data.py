@@ -1,6 +1,8 @@
 """Commands ``sadcl data ...``: sources of photos and labels, and the baseline of accepted data."""
 
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,7 +10,7 @@ import typer
 
 from sadcl.cli.model import Model
 from sadcl.layout import RAW, SERVED
-from sadcl.progress import hint, say
+from sadcl.progress import hint, printable, say
 
 if TYPE_CHECKING:
     from sadcl.data.onboarding.questions import Question
@@ -69,10 +71,11 @@ def add(
 
 def _ask(question: "Question") -> str:
     """Ask on the terminal; the first choice is the default."""
-    say(f"{question.problem}{f' ({question.where})' if question.where else ''}.")
-    for number, (_, text) in enumerate(question.choices, start=1):
-        say(f"  {number}. {text}")
-    say(f"In scripts, {question.option} decides it.")
+    width = shutil.get_terminal_size((80, 24)).columns
+    lines = [f"{question.problem}{f' ({question.where})' if question.where else ''}."]
+    lines += [f"  {number}. {text}" for number, (_, text) in enumerate(question.choices, start=1)]
+    for line in (*lines, f"In scripts, {question.option} decides it."):
+        say(textwrap.fill(printable(line), width, subsequent_indent="     " if line.startswith(" ") else ""))
     number = 0
     while not 1 <= number <= len(question.choices):
         number = typer.prompt("Which one", default=1, type=int)

@@ -14,14 +14,16 @@ from sadcl import extras, files, layout, params, pipeline
 from sadcl.data.onboarding.detect import DetectedSource, detect_source
 from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
-from sadcl.data.onboarding.recipe import has_splits, recipe
+from sadcl.data.onboarding.recipe import completed, has_splits, recipe
 from sadcl.errors import SadclError
 from sadcl.progress import say, track
 
 SPARE = 64_000_000
 """Bytes that stay free on the disk."""
-ABOUT = ("README.md", "dataset_info.json")
+ABOUT = ("README.md", "dataset_info.json", "*class-descriptions*.csv")
 """Files next to a list of labels that may hold class names."""
+YOLO = (".txt", ".names")
+"""Suffixes of a YOLO export's label files and class lists."""
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
@@ -60,7 +62,7 @@ def add(
     folder, recipe_path = root / layout.RAW / name, root / params.RECIPES / f"{name}.yaml"
     tracked = folder.with_name(f"{name}.dvc")
     _refuse_existing((folder, tracked, recipe_path, folder.with_name(f"{name}.splits.csv")))
-    detected = detect_source(path, options)
+    detected = completed(detect_source(path, options), root, like)
     text = recipe(name, detected, root, like)
     copied = _files(detected)
     for line in preview(detected, _unused(detected, copied)):
@@ -98,13 +100,12 @@ def _refuse_existing(paths: tuple[Path, ...]) -> None:
 
 def _files(detected: DetectedSource) -> list[str]:
     """Files to copy, relative to the source's folder: photos, lists of labels, and files with class names."""
-    lists = detected.annotation_files
-    folders = (".", *(Path(file).parent.as_posix() for file in lists))
-    about = {f"{folder}/{name}" for folder in folders for name in ABOUT}
-    used = {image.file for image in detected.source.images} | set(lists)
-    used |= {Path(name).as_posix() for name in about if (detected.root / name).is_file()}
-    if detected.ingest["format"] == "yolo":
-        used |= {name for name in _visible_files(detected) if name.endswith(".txt")}
+    used = {image.file for image in detected.source.images} | set(detected.annotation_files)
+    for folder in {".", *(Path(file).parent.as_posix() for file in detected.annotation_files)}:
+        about = (path for pattern in ABOUT for path in (detected.root / folder).glob(pattern) if path.is_file())
+        used |= {path.relative_to(detected.root).as_posix() for path in about}
+    if detected.ingest["format"].startswith("yolo"):
+        used |= {name for name in _visible_files(detected) if name.endswith(YOLO)}
     return sorted(used)
 
 
@@ -131,7 +132,7 @@ def _copy(names: list[str], source: Path, folder: Path) -> None:
 
 
 def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool) -> Iterator[str]:
-    images, classes = detected.source.images, detected.source.classes
+    images, classes = detected.kept, detected.source.classes
     size = f"{len(images):,} photos of {len(classes)} class{'' if len(classes) == 1 else 'es'}"
     yield f"{size}, read as {detected.ingest['format']}, are in {folder}, tracked by DVC"
     if not has_splits(detected):

@@ -40,6 +40,12 @@ class DetectedSource:
     notes: tuple[str, ...] = ()
 
     @property
+    def kept(self) -> list[sources.Image]:
+        """Images that the table will have."""
+        keep = self.ingest.get("keep_unlabelled", True)
+        return [image for image in self.source.images if keep or image.labels]
+
+    @property
     def annotation_files(self) -> list[str]:
         """Annotation files of all splits, relative to the source's folder."""
         return [name for value in self.ingest["annotations"].values() for name in _several(value)]
@@ -64,9 +70,8 @@ def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
         known_names = ", ".join(known.name for known in FORMATS)
         raise SadclError(f"There is no format {options.format!r}", where="--format", fix=f"Choose one of {known_names}")
     detected, understanding = _folder(path, options) if path.is_dir() else _file(path, options)
-    kept, note = keep_unlabelled(detected.source, detected.ingest["format"], understanding.blank, options, path)
-    ingest = {**detected.ingest, **({} if kept is None else {"keep_unlabelled": kept})}
-    return replace(detected, ingest=ingest, notes=(*detected.notes, *note))
+    kept = keep_unlabelled(detected.source, detected.ingest["format"], understanding.blank, options, path)
+    return detected if kept is None else replace(detected, ingest={**detected.ingest, "keep_unlabelled": kept})
 
 
 _Reading = tuple[DetectedSource, Understanding]

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from sadcl.data.onboarding.detect import DetectedSource
 from sadcl.data.onboarding.recipe import max_unlabelled
+from sadcl.data.onboarding.unlabelled import NOTES
 from sadcl.data.sources.formats import FORMATS
 from sadcl.data.table import SPLITS
 from sadcl.progress import printable
@@ -83,7 +84,7 @@ def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
 
 
 def _splits(detected: DetectedSource) -> Iterator[tuple[str, str]]:
-    sizes = Counter(image.split for image in detected.source.images)
+    sizes = Counter(image.split for image in detected.kept)
     named = ", ".join(f"{split} {sizes[split]:,}" for split in SPLITS if sizes[split])
     if sizes[""]:
         named += f"{', and ' if named else ''}{sizes['']:,} that the first run assigns"
@@ -93,8 +94,11 @@ def _splits(detected: DetectedSource) -> Iterator[tuple[str, str]]:
 def _unlabelled(detected: DetectedSource) -> Iterator[tuple[str, str]]:
     images = detected.source.images
     without = [image.file for image in images if not image.labels and not image.ignored]
-    if without:
-        yield "No label", f"{len(without):,} photos ({_percent(len(without) / len(images))}): {_first(without)}"
+    if not without:
+        return
+    meaning = NOTES[detected.ingest.get("keep_unlabelled", True)]
+    yield "No label", f"{len(without):,} photos ({_percent(len(without) / len(images))}), {meaning}: {_first(without)}"
+    if len(detected.kept) == len(images):
         yield "", f"The recipe allows a split {_percent(max_unlabelled(detected))} of them (validate.max_unlabelled)"
 
 

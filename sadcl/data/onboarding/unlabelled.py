@@ -19,15 +19,21 @@ MEANINGS: dict[str, bool | Literal["unknown"]] = {"negative": True, "unknown": "
 """Answers, and the value of ``ingest.keep_unlabelled`` for each."""
 _TEXTS = {
     "negative": "they show none of the classes",
-    "unknown": "they are not labelled yet: kept, and left out of losses and metrics",
-    "drop": "they are not labelled yet: left out",
+    "unknown": "they are not labelled yet: keep them, without effect on losses and metrics",
+    "drop": "they are not labelled yet: drop them",
 }
+NOTES: dict[object, str] = {
+    True: "they count as showing none of the classes",
+    "unknown": "they count as not labelled yet: losses and metrics leave them out",
+    False: "they are dropped",
+}
+"""What happens to photos without labels, by the value of ``ingest.keep_unlabelled``."""
 
 
 def keep_unlabelled(
     source: sources.Source, kind: str, blank: int | None, options: Options, where: Path
-) -> tuple[bool | Literal["unknown"] | None, list[str]]:
-    """Value of ``ingest.keep_unlabelled``, None where nothing decides it, and a note for the preview.
+) -> bool | Literal["unknown"] | None:
+    """Value of ``ingest.keep_unlabelled``; None where nothing decides it.
 
     Args:
         source: the annotations.
@@ -40,13 +46,11 @@ def keep_unlabelled(
         SadclError: photos without labels are many, and the question stays open.
     """
     without = [image.file for image in source.images if not image.labels and not image.ignored]
-    if not without:
-        return (None if options.unlabelled is None else MEANINGS[options.unlabelled]), []
     answer: str | None = options.unlabelled
     if answer is None:
         tail = _is_tail(source)
         if not _is_doubtful(source, len(without), kind, blank, tail):
-            return None, []
+            return None
         order = ("unknown", "drop", "negative") if tail or len(without) == len(source.images) else _TEXTS
         problem = f"{len(without):,} of {len(source.images):,} photos have no label"
         if len(without) == len(source.images):
@@ -55,7 +59,7 @@ def keep_unlabelled(
             problem += ", all at the end of the list, as if labelling had stopped there"
         choices = tuple((name, _TEXTS[name]) for name in order)
         answer = options.ask(Question(problem, choices, "--unlabelled negative, unknown or drop", where))
-    return MEANINGS[answer], [f"Photos without a label: {_TEXTS[answer]}"]
+    return MEANINGS[answer]
 
 
 def _is_doubtful(source: sources.Source, without: int, kind: str, blank: int | None, tail: bool) -> bool:

@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 from sadcl import params, pipeline
+from sadcl.data import sources
 from sadcl.data.onboarding.add import add
 from sadcl.data.onboarding.detect import detect_source
 from sadcl.errors import SadclError
@@ -323,3 +324,23 @@ def test_a_file_name_that_is_too_long_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(f"file,labels\n{'x' * 300}.jpg,cat\n")
     with pytest.raises(SadclError, match="1 of 1 photos are missing"):
         detect_source(tmp_path)
+
+
+def test_the_recipe_reads_what_the_preview_showed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    source = photos(tmp_path / "source", *(f"a/{i}.jpg" for i in range(6)))
+    rows = [f"{i}.jpg,/m/0{i % 2},1" for i in range(6)]
+    (source / "a/labels.csv").write_text("\n".join(["ImageID,LabelName,Confidence", *rows, "0.jpg,/m/01,1"]))
+    (source / "a/class-descriptions.csv").write_text("/m/00,Cup\n/m/01,Plate\n")
+    shown: list[str] = []
+    assert add(source, "mine", dry_run=True, show=shown.append) == []
+    assert not list(project.iterdir())
+    assert [line.split() for line in shown[-3:-1]] == [
+        ["Plate", "4", "0.jpg,", "1.jpg,", "3.jpg"],
+        ["Cup", "3", "0.jpg,", "2.jpg,", "4.jpg"],
+    ]
+    add(source, "mine")
+    read = sources.read_source(project / "data/raw/mine", params.load(path="recipes/mine.yaml").ingest)
+    assert read == detect_source(source).source
