@@ -2,6 +2,8 @@
 
 import os
 import pty
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,14 +55,10 @@ def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def on_terminal(words: Sequence[str], typed: str) -> str:
     """Output of a command in a terminal into which text is typed."""
-    child, terminal = pty.fork()
-    if child == 0:
-        status = 1
-        try:
-            app(words, standalone_mode=False)
-            status = 0
-        finally:
-            os._exit(status)
+    terminal, end = pty.openpty()
+    with os.fdopen(end, "r+b", buffering=0) as child_end:
+        command = [sys.executable, "-c", "from sadcl.cli import main; main()", *words]
+        child = subprocess.Popen(command, stdin=child_end, stdout=child_end, stderr=child_end)
     os.write(terminal, typed.encode())
     output = b""
     try:
@@ -68,5 +66,6 @@ def on_terminal(words: Sequence[str], typed: str) -> str:
             output += data
     except OSError:  # Linux reports the end of a terminal as an error
         pass
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, output.decode()
+    os.close(terminal)
+    assert child.wait(120) == 0, output.decode()
     return output.decode()
