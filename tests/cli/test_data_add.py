@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from sadcl.cli import app
 from sadcl.errors import SadclError
-from tests.data.onboarding.test_readings import half_labelled, labels_column
+from tests.data.onboarding.folders import half_labelled, labels_column
 
 RUNNER = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"})
 

@@ -22,7 +22,7 @@ SPARE = 64_000_000
 """Bytes that stay free on the disk."""
 ABOUT = ("README.md", "dataset_info.json", "*class-descriptions*.csv")
 """Files next to a list of labels that may hold class names."""
-YOLO = (".txt", ".names")
+YOLO = frozenset((".txt", ".names", ".labels"))
 """Suffixes of a YOLO export's label files and class lists."""
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
@@ -100,13 +100,16 @@ def _refuse_existing(paths: tuple[Path, ...]) -> None:
 
 def _files(detected: DetectedSource) -> list[str]:
     """Files to copy, relative to the source's folder: photos, lists of labels, and files with class names."""
-    used = {image.file for image in detected.source.images} | set(detected.annotation_files)
-    for folder in {".", *(Path(file).parent.as_posix() for file in detected.annotation_files)}:
+    used = {image.file for image in detected.source.images}
+    lists = [name for name in detected.annotation_files if (detected.root / name).is_file()]
+    for folder in {".", *(Path(file).parent.as_posix() for file in lists)}:
         about = (path for pattern in ABOUT for path in (detected.root / folder).glob(pattern) if path.is_file())
         used |= {path.relative_to(detected.root).as_posix() for path in about}
-    if detected.ingest["format"].startswith("yolo"):
-        used |= {name for name in _visible_files(detected) if name.endswith(YOLO)}
-    return sorted(used)
+    known = detected.format
+    suffixes = {*known.suffixes, ".txt"} if known.per_photo else YOLO if known.name.startswith("yolo") else set()
+    if suffixes:
+        used |= {name for name in _visible_files(detected) if Path(name).suffix.lower() in suffixes}
+    return sorted(used | set(lists))
 
 
 def _visible_files(detected: DetectedSource) -> Iterator[str]:
@@ -137,7 +140,7 @@ def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool) -> 
     yield f"{size}, read as {detected.ingest['format']}, are in {folder}, tracked by DVC"
     if not has_splits(detected):
         yield f"The first run assigns them to train, select and test and writes {folder}.splits.csv: commit that file"
-    lists = detected.annotation_files if detected.ingest["format"] != "yolo" else []
+    lists = [] if detected.format.per_photo or detected.format.name.startswith("yolo") else detected.annotation_files
     for file in lists[:3]:
         yield f"Before you edit {folder / file}: dvc unprotect {folder / file}"
     yield f"The recipe is recipes/{name}.yaml{', and params.yaml is a copy of it' if fresh else ''}"

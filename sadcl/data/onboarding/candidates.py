@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,8 +16,10 @@ from sadcl.errors import SadclError
 
 MAX_FOLDERS = 20_000
 """Most folders that are looked into."""
-MAX_FILES = 2_000
-"""Most files of one suffix that are looked at; a file per photo is a part of an export, and there are others."""
+MAX_FILES = 50_000
+"""Most files of one suffix that are listed; of a file per photo, any will do."""
+MAX_READ = 1_000
+"""Most files of one suffix whose beginning is read."""
 SKIPPED = frozenset(("node_modules", "site-packages", "__pycache__", "wandb", "mlruns", "__macosx", "@eadir"))
 """Folders of programs, in lower case."""
 _SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?![a-z])", re.IGNORECASE)
@@ -79,8 +81,13 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
     """
     found: dict[str, list[Path]] = {}
     formats = [known for known in FORMATS if chosen in ("", known.name)]
+    read: Counter[str] = Counter()
     for path in files:
-        fits = (known for known in formats if path.suffix.lower() in known.suffixes and _recognises(known, path))
+        suffix = path.suffix.lower()
+        read[suffix] += suffix != ".txt"  # whose names are enough
+        if read[suffix] > MAX_READ:
+            continue
+        fits = (known for known in formats if suffix in known.suffixes and _recognises(known, path))
         if known := next(fits, None):
             found.setdefault(known.name, []).append(path)
     if chosen and not found:
@@ -91,7 +98,7 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
 def _recognises(known: Format, path: Path) -> bool:
     if known.name in ("csv", "parquet") and not is_table(path):
         return False
-    if known.name == "yolo" and not _names_classes(path):
+    if known.name == "yolo" and path.suffix.lower() in (".yaml", ".yml") and not _names_classes(path):
         return False
     return known.recognises(path)
 
@@ -112,6 +119,8 @@ def annotations(root: Path, known: Format, paths: Sequence[Path], options: Optio
     Raises:
         SadclError: the files are of several kinds, and nobody says which to use.
     """
+    if known.per_photo:
+        return {"train": Path(os.path.commonpath([path.parent for path in paths])).relative_to(root).as_posix()}
     names = [path.relative_to(root).as_posix() for path in paths]
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -161,6 +170,8 @@ def _by_split(names: list[str], root: Path) -> dict[str, str | list[str]]:
     by_split: dict[str, list[str]] = {}
     for name in sorted(names):
         by_split.setdefault(split_of(name) or "train", []).append(name)
+    if len(by_split) == 1:
+        return {"train": sorted(names)}
     if "train" not in by_split:
         raise SadclError(f"None of {', '.join(sorted(names)[:5])} is for train", where=root, fix="Name the file to use")
     return held_out({split: group[0] if len(group) == 1 else group for split, group in by_split.items()})

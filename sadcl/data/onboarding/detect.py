@@ -46,8 +46,13 @@ class DetectedSource:
         return [image for image in self.source.images if keep or image.labels]
 
     @property
+    def format(self) -> Format:
+        """Its format."""
+        return next(known for known in FORMATS if known.name == self.ingest["format"])
+
+    @property
     def annotation_files(self) -> list[str]:
-        """Annotation files of all splits, relative to the source's folder."""
+        """Annotation files of all splits, or folders of such files, relative to the source's folder."""
         return [name for value in self.ingest["annotations"].values() for name in _several(value)]
 
 
@@ -149,7 +154,7 @@ def _file(path: Path, options: Options) -> _Reading:
         raise SadclError("The format of this file of labels is unknown", where=path, fix=KNOWN)
     known, _ = found[0]
     detected, understanding = _read_format(path.parent, known, [path], options)
-    return replace(detected, whole=known.one_for_all), understanding
+    return replace(detected, whole=known.one_for_all or known.per_photo), understanding
 
 
 def _table_format(path: Path) -> str:
@@ -174,7 +179,7 @@ def _read_format(root: Path, known: Format, paths: Sequence[Path], options: Opti
     used = [root / name for value in files.values() for name in _several(value)]
     tables = known.name in ("csv", "parquet", "rows")
     understanding = understand(used, known.name, options) if tables else Understanding()
-    settings = {"format": known.name, "annotations": files, "images": {}, **understanding.settings}
+    settings = {"format": known.name, "annotations": files, "images": {}, **known.defaults, **understanding.settings}
     settings, source = _locate_photos(root, settings, known)
     _refuse_missing(source, root)
     return DetectedSource(root, settings, True, source, understanding.notes), understanding
@@ -205,7 +210,7 @@ def _locate_photos(root: Path, settings: dict[str, Any], known: Format) -> tuple
     Raises:
         SadclError: the source is damaged, or has no class.
     """
-    if known.one_for_all:
+    if known.one_for_all or known.per_photo:
         return settings, _read(root, settings)
     best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
     listed: list[str] | None = None  # names as the lists have them
@@ -221,7 +226,7 @@ def _locate_photos(root: Path, settings: dict[str, Any], known: Format) -> tuple
         present = sum(is_file(root / image.file) for image in source.images)
         if present > best[0]:
             best = present, candidate, source
-        if present == len(source.images):
+        if 0 < present == len(source.images):
             break
     return best[1:]
 

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from sadcl.data.onboarding.detect import DetectedSource
 from sadcl.data.onboarding.recipe import max_unlabelled
 from sadcl.data.onboarding.unlabelled import NOTES
-from sadcl.data.sources.formats import FORMATS
 from sadcl.data.table import SPLITS
 from sadcl.progress import printable
 
@@ -69,8 +68,7 @@ def shorten(text: str, width: int) -> str:
 
 def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
     ingest, files = detected.ingest, detected.annotation_files
-    title = next(known.title for known in FORMATS if known.name == ingest["format"])
-    yield "Format", f"{ingest['format']}: {title}"
+    yield "Format", f"{ingest['format']}: {detected.format.title}"
     if files:
         more = f" and {len(files) - 3:,} more" if len(files) > 3 else ""
         yield "Labels in", ", ".join(files[:3]) + more

@@ -4,9 +4,10 @@ A format is one module with ``read_source``, and one entry here. Formats of publ
 ``vg500``) have fixed file names; nothing has to recognise them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Source, coco, csv_table, folder, jsonl, labelstudio, long_table, parquet_table, yolo
@@ -24,6 +25,9 @@ class Format:
         recognises: whether a file with such a suffix is an annotation file of this format. It reads a bounded part of
             the file, and answers False for a damaged one.
         one_for_all: one file describes all splits (YOLO's ``data.yaml``), instead of one file per split or export.
+        per_photo: one file describes one photo; ``ingest.annotations`` names the folder of such files, ``.`` for the
+            source's own, and photos may lie next to the files.
+        defaults: settings of ``ingest`` that suit the user's own photos better than the usual ones.
     """
 
     name: str
@@ -32,6 +36,8 @@ class Format:
     suffixes: tuple[str, ...] = ()
     recognises: Callable[[Path], bool] = lambda path: False
     one_for_all: bool = False
+    per_photo: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 FORMATS: tuple[Format, ...] = (

@@ -10,6 +10,8 @@ from sadcl.errors import SadclError
 
 _ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://[^/?#]*([^?#]*)", re.DOTALL)
 """A URL with a host; the group is its path."""
+_ROOTED = re.compile(r"^(?:[A-Za-z]:)?/+(?:\./)*(.*)", re.DOTALL)
+"""An absolute path; the group is what follows its root."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Lone surrogates: JSON escapes can produce them, and UTF-8 can't encode them."""
 _SHORT = reprlib.Repr()
@@ -49,20 +51,17 @@ def short_repr(value: object) -> str:
 
 
 def listed_name(text: str) -> str:
-    """Path of a listed photo without what holds on one machine only: scheme, host, drive and leading ``/`` or ``../``.
+    """Path of a listed photo without what holds on one computer only: scheme, host, drive and leading slashes.
 
-    ``C:\\photos\\1.jpg`` becomes ``photos/1.jpg``, and ``https://host/a%20b/1.jpg?x=1`` becomes ``a b/1.jpg``. The rest
-    is kept as it is; where the file lies on this disk is for others to find out.
+    ``C:\\photos\\1.jpg`` becomes ``photos/1.jpg``, and ``https://host/a%20b/1.jpg?x=1`` becomes ``a b/1.jpg``. Relative
+    paths are kept as they are.
     """
     plain = text.replace("\\", "/")
     address = _ADDRESS.match(plain)
     if address:
         plain = unquote(address[1])
-    plain = re.sub("^[A-Za-z]:(?=/)", "", plain)
-    parts = plain.split("/")
-    while len(parts) > 1 and parts[0] in ("", ".", ".."):
-        parts = parts[1:]
-    return "/".join(parts)
+    absolute = _ROOTED.match(plain)
+    return absolute[1] if absolute else plain
 
 
 def is_valid_text(value: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from sadcl.data.onboarding.detect import detect_source
 from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
-from tests.data.onboarding.test_readings import numbered, photos, put
+from tests.data.onboarding.folders import numbered, photos, put
 
 
 def shown(root: Path, options: Options | None = None, width: int = 80) -> str:

@@ -14,29 +14,10 @@ from sadcl.data import sources
 from sadcl.data.onboarding.detect import DetectedSource, detect_source
 from sadcl.data.onboarding.questions import Options, Question, first
 from sadcl.errors import SadclError
+from tests.data.onboarding.folders import half_labelled, labels_column, numbered, photos, put
 
-JPEG = b"\xff\xd8\xff\xd9"
-"""Photos are only looked for here, not decoded."""
 LABELS = (("scab",), ("scab", "spot"), ("rust", "spot"), ("rust",))
 """Labels of the photos 0.jpg, 1.jpg, ..., repeated."""
-
-
-def photos(root: Path, names: Sequence[str]) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(JPEG)
-    return root
-
-
-def numbered(root: Path, count: int = 12) -> Path:
-    return photos(root, [f"{i}.jpg" for i in range(count)])
-
-
-def put(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
-    return root
 
 
 def labels(detected: DetectedSource) -> list[set[str]]:
@@ -60,11 +41,6 @@ def asked(source: Path, **decided: Any) -> list[Question]:
 
     detect_source(source, Options(ask=ask, **decided))
     return questions
-
-
-def labels_column(root: Path, cells: Sequence[str], header: str = "file,labels") -> Path:
-    lines = [f'{i}.jpg,"{cell.replace(chr(34), chr(34) * 2)}"' for i, cell in enumerate(cells)]
-    return put(numbered(root, len(cells)), {"labels.csv": "\n".join([header, *lines])})
 
 
 WRITTEN: dict[str, Callable[[tuple[str, ...]], str]] = {
@@ -393,13 +369,6 @@ def test_a_folder_around_a_tree_is_no_label(tmp_path: Path) -> None:
     assert detect_source(tmp_path / "a").source.classes == ("daisy", "rose")
     put(tmp_path / "b", {"flowers/train/daisy/0.jpg": "", "flowers/valid/daisy/1.jpg": ""})
     assert detect_source(tmp_path / "b").ingest["images"] == {"train": "flowers/train", "test": "flowers/valid"}
-
-
-def half_labelled(root: Path) -> Path:
-    return put(
-        numbered(root),
-        {"labels.csv": "file,labels\n" + "".join(f"{i}.jpg,{'cup' if i < 6 else ''}\n" for i in range(12))},
-    )
 
 
 @pytest.mark.parametrize(("meaning", "kept"), [("negative", True), ("unknown", "unknown"), ("drop", False)])
