@@ -329,7 +329,7 @@ def test_two_formats_that_differ_are_asked(tmp_path: Path) -> None:
 
 
 TREES = {
-    "a list nobody reads": ({"list.xml": "<annotations></annotations>", "cat/0.jpg": "", "dog/1.jpg": ""}, "list.xml"),
+    "a list nobody reads": ({"list.xml": "<photos><photo>0.jpg</photo></photos>", "cat/0.jpg": "", "dog/1.jpg": ""}, "list.xml"),
     "a file per photo": ({"cat/0.jpg": "", "cat/0.txt": "0 .5 .5 .1 .1", "dog/1.jpg": ""}, "cat/0.txt"),
     "darknet": ({"obj.data": "train = data/train.txt", "obj_train_data/0.jpg": ""}, "obj.data"),
     "storage": ({"images/0.jpg": "", "upload/1.jpg": ""}, "'images', 'upload' look like names of folders"),
