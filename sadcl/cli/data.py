@@ -50,8 +50,10 @@ def add(
             help="What photos without labels mean: none of the classes, or not labelled yet (kept or dropped)."
         ),
     ] = None,
+    labels: Annotated[str, typer.Option(help="Column of labels; found by its name by default.", metavar="COLUMN")] = "",
     slices: Annotated[
-        list[str] | None, typer.Option("--slice", help="A column that is no class; repeat it for several.")
+        list[str] | None,
+        typer.Option("--slice", help="A column that is no class; repeat it for several.", metavar="COLUMN"),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Take the first answer to every question.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the preview, and change nothing.")] = False,
@@ -62,7 +64,7 @@ def add(
     marks = {word: mark for mark, word in separators.NAMES.items()}
     between = None if separator is None else marks.get(separator, separator)
     ask = questions.first if yes else _ask if sys.stdin.isatty() and sys.stdout.isatty() else questions.refuse
-    options = questions.Options(kind, between, unlabelled, tuple(slices or ()), ask)
+    options = questions.Options(kind, between, unlabelled, labels, tuple(slices or ()), ask)
     for line in add.add(photos, name, recipe, options=options, dry_run=dry_run):
         say(line)
     if not dry_run:

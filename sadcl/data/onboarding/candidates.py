@@ -90,6 +90,16 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
         fits = (known for known in formats if suffix in known.suffixes and _recognises(known, path))
         if known := next(fits, None):
             found.setdefault(known.name, []).append(path)
+    if not found:  # a table whose column of labels has an unusual name
+        tables = [
+            (known, path)
+            for known in formats
+            if known.name in ("csv", "parquet")
+            for path in files[:MAX_READ]
+            if path.suffix.lower() in known.suffixes and is_table(path, loosely=True)
+        ]
+        for known, path in tables:
+            found.setdefault(known.name, []).append(path)
     if chosen and not found:
         found = {known.name: [path for path in files if path.suffix.lower() in known.suffixes] for known in formats}
     return [(known, found[known.name]) for known in FORMATS if found.get(known.name)]

@@ -16,6 +16,8 @@ SHOWN = 20
 RAREST = 5
 EXAMPLES = 3
 WIDEST = 100
+NO_LABEL = frozenset(("none", "na", "n/a", "null", "nan", "-", "?", "[]", "unlabeled", "unlabelled", "undefined"))
+"""Names of classes that may mean that there is no label, in lower case."""
 _LABEL = 12
 
 
@@ -41,20 +43,27 @@ def preview(detected: DetectedSource, unused: Sequence[str], width: int = 0) -> 
 
 
 def warn(detected: DetectedSource) -> list[str]:
-    """Sentences about classes that nothing can be learned about, which validation refuses."""
-    images, classes = detected.source.images, detected.source.classes
+    """Sentences about classes that nothing can be learned about, which validation refuses, and about odd names."""
+    images, classes = detected.kept, detected.source.classes
     if not any(image.labels for image in images):
         return ["No photo has a label; `dvc repro` will stop at validate"]
     present = Counter(label for image in images for label in image.labels)
     known = Counter({i: len(images) for i in range(len(classes))})
     known.subtract(label for image in images for label in image.ignored)
-    if detected.ingest.get("keep_unlabelled", True) is not True:
+    if detected.ingest.get("keep_unlabelled") == "unknown":
         blank = sum(not image.labels for image in images)
         known.subtract(dict.fromkeys(range(len(classes)), blank))
     none = [name for i, name in enumerate(classes) if not present[i]]
     every = [name for i, name in enumerate(classes) if present[i] and present[i] >= known[i]]
-    sentences = [f"No photo has the label {_names(none)}"] if none else []
-    return sentences + ([f"Every photo has the label {_names(every)}: there is nothing to tell apart"] if every else [])
+    folded = Counter(name.casefold() for name in classes)
+    alike = [name for name in classes if folded[name.casefold()] > 1]
+    empty = [name for name in classes if name.casefold() in NO_LABEL]
+    return [
+        *([f"No photo has the label {_names(none)}"] if none else []),
+        *([f"Every photo has the label {_names(every)}: there is nothing to tell apart"] if every else []),
+        *([f"Labels that differ in letter case alone are classes of their own: {_names(alike)}"] if alike else []),
+        *([f"{_names(empty)} is a class; if it means no label, clear these cells"] if empty else []),
+    ]
 
 
 def shorten(text: str, width: int) -> str:

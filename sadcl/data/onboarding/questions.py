@@ -52,6 +52,7 @@ class Options:
         format: value of ``ingest.format``; empty detects it.
         separator: value of ``ingest.separator``; None infers it.
         unlabelled: what photos without labels mean; None asks where they are many.
+        labels: the column of labels; empty finds it.
         slices: columns that are no classes.
         ask: answers doubtful readings.
     """
@@ -59,5 +60,6 @@ class Options:
     format: str = ""
     separator: str | None = None
     unlabelled: Literal["negative", "unknown", "drop"] | None = None
+    labels: str = ""
     slices: tuple[str, ...] = ()
     ask: Ask = refuse

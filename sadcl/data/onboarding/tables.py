@@ -3,25 +3,23 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sadcl.data.onboarding.questions import Options, Question
 from sadcl.data.onboarding.separators import NAMES, Inference, infer_separator, parts
+from sadcl.data.onboarding.table_columns import decide_columns, is_class, no_classes, possible_labels
 from sadcl.data.sources import csv_table, long_table, parquet_table, tabular
-from sadcl.data.sources.cells import LISTS, are_codes, flag, is_flag
-from sadcl.data.sources.columns import SAMPLE, find_columns, has_no_name, label_columns
-from sadcl.data.sources.rows import COMPUTED_COLUMNS, scalar_text
+from sadcl.data.sources.cells import LISTS, flag, is_flag
+from sadcl.data.sources.columns import SAMPLE, find_columns, has_no_name
+from sadcl.data.sources.rows import scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 
 OPEN: dict[str, tabular.Open] = {"csv": csv_table.open_rows, "parquet": parquet_table.open_rows}
 DISTINCT = 10_000
 """Most different cells of a column that are counted."""
-WRONG = 0.2
-"""Largest part of a column's cells that may be no flags, for a class with a few wrong cells."""
-CLEAR = 0.8
-"""Smallest part of a column's cells that are no flags, for a column that is no class."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Understanding:
     """How tables are read.
 
     Attributes:
-        settings: those of ``ingest``: slices, separator.
+        settings: those of ``ingest``: labels, slices, separator.
         notes: what was inferred, for the preview.
         blank: number of photos whose labels are blank; None if every photo has its zeros.
     """
@@ -39,17 +37,24 @@ class Understanding:
     blank: int | None = 0
 
 
-def is_table(path: Path) -> bool:
-    """Whether a CSV or Parquet file names photos and has labels or a column of flags."""
-    kind = "parquet" if path.suffix.lower() == ".parquet" else "csv"
+def is_table(path: Path, *, loosely: bool = False) -> bool:
+    """Whether a CSV or Parquet file names photos and has labels or a column of flags.
+
+    Args:
+        path: the file.
+        loosely: any column of text that repeats may be the labels.
+    """
     try:
-        names, records = OPEN[kind](path)
-        sample = [record for _, record in zip(range(SAMPLE), (record for _, record in records), strict=False)]
-        known = find_columns(names, sample)
-        others = [name for name in names if name not in (known.file, known.split)]
-        return bool(known.file) and (bool(known.labels) or any(_is_class(name, sample) for name in others))
+        names, sample = _head(path, "parquet" if path.suffix.lower() == ".parquet" else "csv")
     except SadclError:
         return False
+    known = find_columns(names, sample)
+    others = [name for name in names if name not in (known.file, known.split)]
+    if not known.file:
+        return False
+    if loosely:
+        return bool(possible_labels(others, sample))
+    return bool(known.labels) or any(is_class(name, sample) for name in others)
 
 
 def understand(paths: Sequence[Path], kind: str, options: Options) -> Understanding:
@@ -68,28 +73,44 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
         for path in paths:
             _ask_about_unnamed(path, options)
     if kind == "rows":
-        separator = "" if options.separator is None else options.separator
-        return Understanding({"separator": separator}, (*notes, "The rows of a photo are joined"))
-    slices = _label_rivals(paths, kind, options)
-    columns, cells, blank = _counts(paths, kind, slices)
+        return _understand_rows(paths, options, notes)
+    columns, sample = _head(paths[0], kind)
+    settings = decide_columns(columns, sample, paths[0], options)
+    columns, cells, blank = _counts(paths, kind, settings)
     if "labels" in columns:
         inferred = infer_separator(cells["labels"])
         separator = _separator(inferred, cells["labels"], paths[0], options)
-        settings = {"slices": slices} if slices else {}
-        note = _separator_note(separator, inferred)
-        return Understanding(settings | ({"separator": separator} if separator != ";" else {}), (*notes, *note), blank)
-    slices = [*slices, *_no_classes(columns, cells, paths[0], options)]
+        notes += _separator_note(separator, inferred)
+        return Understanding(settings | ({"separator": separator} if separator != ";" else {}), tuple(notes), blank)
+    slices = [*settings.get("slices", ()), *no_classes(columns, cells, paths[0], options)]
     notes += _ignored_notes([name for name in columns if name not in slices], cells)
     return Understanding({"slices": slices} if slices else {}, tuple(notes), blank)
 
 
-def _is_class(name: str, sample: Sequence[dict[str, Any]]) -> bool:
-    cells = {scalar_text(record[name]) or "" for record in sample} - {""}
-    return bool(cells) and all(map(is_flag, cells)) and not are_codes(cells) and name not in COMPUTED_COLUMNS
+def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) -> Understanding:
+    """Settings of tables with one row per label, whose cells rarely hold several."""
+    settings: dict[str, Any] = {"labels": options.labels} if options.labels else {}
+    separator = options.separator
+    if separator is None:
+        cells = Counter(cell for path in paths for cell in long_table.label_cells(path, options.labels))
+        inferred = infer_separator(cells)
+        separator = inferred.choices[0] if len(inferred.choices) == 1 and inferred.cells[0] else ""
+        notes = [*notes, *(_separator_note(separator, inferred) if separator else ())]
+    return Understanding({**settings, "separator": separator}, (*notes, "The rows of a photo are joined"))
+
+
+def _head(path: Path, kind: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and first rows of a table."""
+    names, records = OPEN[kind](path)
+    return list(names), [record for _, record in islice(records, SAMPLE)]
 
 
 def _encoding(path: Path, kind: str) -> list[str]:
-    if kind == "parquet" or (name := csv_table.encoding(path)).startswith("utf-8"):
+    try:
+        name = "utf-8" if kind == "parquet" else csv_table.encoding(path)
+    except (OSError, UnicodeError):  # its reader says so
+        return []
+    if name.startswith("utf-8"):
         return []
     return [f"{path.name} is no UTF-8 and was read as {'Windows-1252' if name == 'cp1252' else name.upper()}"]
 
@@ -111,46 +132,15 @@ def _ask_about_unnamed(path: Path, options: Options) -> None:
                 return
 
 
-def _label_rivals(paths: Sequence[Path], kind: str, options: Options) -> list[str]:
-    """Columns that could hold the labels but don't: they become slice columns."""
-    names, records = OPEN[kind](paths[0])
-    sample = [record for _, record in zip(range(SAMPLE), (record for _, record in records), strict=False)]
-    missing = [name for name in options.slices if name not in names]
-    if missing:
-        raise SadclError(f"There is no column {missing[0]!r}", where=paths[0], fix="Check --slice")
-    slices = list(options.slices)
-    left = [name for name in names if name not in slices and name != find_columns(names, sample, slices).file]
-    found = label_columns(left, sample)
-    if not found or found[0] == "labels":
-        return slices
-    flags = [name for name in left if name not in found and _is_class(name, sample)]
-    if len(flags) > 1:
-        problem = f"Labels may be in the column {short_repr(found[0])}, or in one column per class"
-        choices: tuple[tuple[str, str], ...] = (
-            ("columns", f"one class per column: {', '.join(flags[:4])}{', ...' if len(flags) > 4 else ''}"),
-            ("labels", f"the labels are in {short_repr(found[0])}"),
-        )
-        option = f"--slice {found[0]} (or --slice of the other columns)"
-        if options.ask(Question(problem, choices, option, paths[0])) == "columns":
-            return [*slices, *found]
-        return [*slices, *found[1:]]
-    if len(found) > 1:
-        problem = f"Labels may be in the columns {' or '.join(map(short_repr, found))}"
-        choices = tuple((name, f"the labels are in {short_repr(name)}") for name in found)
-        option = f"--slice {found[1]} for a column that holds none"
-        chosen = options.ask(Question(problem, choices, option, paths[0]))
-        return [*slices, *(name for name in found if name != chosen)]
-    return slices
-
-
 def _counts(
-    paths: Sequence[Path], kind: str, slices: Sequence[str]
+    paths: Sequence[Path], kind: str, settings: dict[str, Any]
 ) -> tuple[list[str], dict[str, Counter[str]], int | None]:
     """Columns that may be classes, the number of each of their cells, and the number of rows without any."""
     cells: dict[str, Counter[str]] = {}
     blank, columns_left = 0, list[str]()
+    slices, labels = settings.get("slices", ()), settings.get("labels", "")
     for path in paths:
-        columns, records = tabular.table(path, OPEN[kind], slices)
+        columns, records = tabular.table(path, OPEN[kind], slices, labels)
         if "file" not in columns:
             tabular.class_columns(columns, slices, path)  # names what is missing
         reserved = {*tabular.RESERVED_COLUMNS, *slices}
@@ -199,42 +189,6 @@ def _separator_note(separator: str, inferred: Inference) -> list[str]:
     if separator == inferred.choices[0] and split:
         return [f"{separator!r} separates labels, in {split:,} of {filled:,} cells"]
     return []
-
-
-def _no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Path, options: Options) -> list[str]:
-    """Columns of a table with one column per class that are no classes.
-
-    A column with a few wrong cells still counts as a class; its reader reports the first of them.
-    """
-    slices = []
-    for name in columns:
-        filled = sum(cells[name].values())
-        wrong = (
-            filled if are_codes(set(cells[name])) else sum(n for cell, n in cells[name].items() if not is_flag(cell))
-        )
-        if not filled and len(columns) > 1:
-            problem = f"The column {short_repr(name)} is empty"
-            choices = (("slice", "it is no class"), ("class", "it is a class that no photo has"))
-            option = f"--slice {name}"
-            if options.ask(Question(problem, choices, option, path)) == "slice":
-                slices.append(name)
-        elif wrong > CLEAR * filled:
-            slices.append(name)
-        elif wrong > WRONG * filled:
-            examples = ", ".join([short_repr(cell) for cell in cells[name] if not is_flag(cell)][:3])
-            problem = (
-                f"The column {short_repr(name)} holds flags such as 0 and 1, and {wrong:,} other cells: {examples}"
-            )
-            choices = (("slice", "it is no class but describes the photos"), ("stop", "its cells need correction"))
-            if options.ask(Question(problem, choices, f"--slice {name}", path)) == "stop":
-                raise SadclError(problem, where=path, fix="Correct the cells")
-            slices.append(name)
-    if len(slices) == len(columns):
-        reason = "The header has no column 'labels', and no column holds 0 and 1 for a class"
-        raise SadclError(
-            reason, where=path, fix="Begin the file with the header file,labels, or add a column per class"
-        )
-    return slices
 
 
 def _ignored_notes(classes: Sequence[str], cells: dict[str, Counter[str]]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import re
 from ast import literal_eval
+from functools import lru_cache
 
 LISTS = "[]"
 """Value of ``ingest.separator`` for cells that hold lists: ``["a", "b"]``, ``['a', 'b']``, ``['a' 'b']``, ``{a,b}``."""
@@ -16,7 +17,7 @@ PRESENT = frozenset(
 ABSENT = frozenset(
     (
         "", "false", "falsch", "faux", "falso", "onwaar", "no", "nein", "non", "nee", "não", "absent", "n", "f",
-        "nan", "null", "none", "<na>", "n/a", "-", "–", "✗", "✘", "☐", "❌",
+        "nan", "null", "none", "<na>", "na", "n/a", "-", "–", "✗", "✘", "☐", "❌",
     )
 )  # fmt: skip
 """Words for a class that is absent, in lower case; a cell without a value counts as absent."""
@@ -35,6 +36,7 @@ class NoFlagError(ValueError):
     """A cell says neither that a class is present nor that it is absent."""
 
 
+@lru_cache(100_000)
 def flag(cell: str) -> bool | None:
     """State of a class from its cell: present, absent, or neither (-1). Numbers are compared as numbers.
 
@@ -69,12 +71,14 @@ def is_list(cell: str) -> bool:
 
 
 def split_labels(cell: str, separator: str) -> list[str]:
-    """Labels in a cell.
+    """Labels in a cell; none in one that pandas wrote for a missing value.
 
     Args:
         cell: text.
         separator: between two labels; empty for one label a cell, ``[]`` for lists.
     """
+    if cell.strip() in ("nan", "NaN", "<NA>"):
+        return []
     if separator == LISTS and is_list(cell):
         return _items(cell)
     if separator in ("", LISTS):

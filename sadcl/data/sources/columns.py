@@ -7,12 +7,12 @@ from typing import Any
 
 from sadcl.data.sources.cells import is_flag
 from sadcl.data.sources.photo_files import SUFFIXES
-from sadcl.data.sources.rows import SPLIT_NAMES, UNASSIGNED, scalar_text
+from sadcl.data.sources.rows import SPLIT_NAMES, UNASSIGNED, VALID, scalar_text
 
 FILE = (
     "file", "filename", "file_name", "image", "image_name", "image_file", "image_filename", "image_path", "path",
     "file_path", "filepath", "img", "img_name", "img_path", "photo", "photo_name", "picture", "image_index", "imageid",
-    "image_id", "image_url", "url", "uri", "image_uri",
+    "image_id", "fname", "img_id", "image_url", "url", "uri", "image_uri", "id",
 )  # fmt: skip
 """Names of the column that names the photo, the usual ones first."""
 LABELS = (
@@ -20,7 +20,7 @@ LABELS = (
     "label_name", "label_names", "labelname", "category_name", "finding_labels", "keywords",
 )  # fmt: skip
 """Names of the column of labels, the usual ones first."""
-SPLIT = ("split", "subset", "ml_use", "partition")
+SPLIT = ("split", "subset", "ml_use", "partition", "is_valid")
 SAMPLE = 50
 """Rows that are looked at."""
 _UNNAMED = re.compile(r"(unnamed: ?\d+(_level_\d+|\.\d+)*)?", re.IGNORECASE)
@@ -53,18 +53,19 @@ def names_photo(value: Any) -> bool:
     return isinstance(value, str) and bool(_PHOTO.search(value.split("?")[0].strip()))
 
 
-def find_columns(names: Sequence[str], sample: Sample, slices: Iterable[str] = ()) -> Columns:
+def find_columns(names: Sequence[str], sample: Sample, slices: Iterable[str] = (), labels: str = "") -> Columns:
     """Find the columns of photo, labels and split.
 
     Args:
         names: of all columns.
         sample: the first rows.
         slices: columns that are known to be no labels.
+        labels: the column that is known to hold labels, if one is.
     """
-    left = [name for name in names if name not in set(slices)]
+    left = [name for name in names if name not in {*slices, labels}]
     file = _file(left, sample)
     left = [name for name in left if name != file]
-    labels = next(iter(label_columns(left, sample)), "")
+    labels = labels if labels in names else next(iter(label_columns(left, sample)), "")
     splits = (name for name in _named(left, SPLIT) if name == "split" or _all(name, sample, _is_split))
     return Columns(file, labels, next((name for name in splits if name != labels), ""))
 
@@ -79,8 +80,8 @@ def _file(names: Sequence[str], sample: Sample) -> str:
     if "file" in named:
         return "file"
     photos = [name for name in names if _filled(name, sample) and all(map(names_photo, _filled(name, sample)))]
-    usual = [name for name in named if name in photos] or named
-    return usual[0] if usual else photos[0] if len(photos) == 1 else ""
+    usual = [name for name in named if name in photos] or (photos if len(photos) == 1 else named)
+    return usual[0] if usual else ""
 
 
 def _named(names: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -100,4 +101,4 @@ def _all(name: str, sample: Sample, holds: Any) -> bool:
 
 
 def _is_split(text: str) -> bool:
-    return text.lower() in SPLIT_NAMES or text.lower() in UNASSIGNED
+    return text.lower() in SPLIT_NAMES or text.lower() in UNASSIGNED or text.lower() in VALID

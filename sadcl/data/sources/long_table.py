@@ -68,7 +68,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     classes: set[str] = set()
     for split, path, folder in annotation_files(root, settings):
         photos: dict[str, _Photo] = {}
-        for where, file, row_labels, confidence, of_split, slices in _entries(path, settings.separator):
+        for where, file, row_labels, confidence, of_split, slices in _entries(path, settings):
             name = photo_file(folder, file, where)
             photo = photos.setdefault(name, _Photo(row_split(of_split, split, where), slices=dict(slices)))
             if of_split and photo.split != row_split(of_split, split, where):
@@ -125,21 +125,39 @@ _Entry = tuple[str, str, frozenset[str], float, str, dict[str, str]]
 """Position of a row, its photo, labels, confidence, split, and slices."""
 
 
-def _entries(path: Path, separator: str) -> Iterator[_Entry]:
-    first = next((row for _, row in csv_table.raw_rows(path) if any(row)), [])
-    if without_header(first):
-        for line, row in csv_table.raw_rows(path):
-            if any(row):
-                yield _automl(row, f"{path}, line {line}")
+def _first_row(path: Path) -> list[str]:
+    return next((row for _, row in csv_table.raw_rows(path) if any(row)), [])
+
+
+def label_cells(path: Path, labels: str = "") -> Iterator[str]:
+    """Yield the cell of labels of each row, for the inference of a separator; none of a file without a header.
+
+    Args:
+        path: the file.
+        labels: the column of labels; empty finds it by its name.
+    """
+    if without_header(_first_row(path)):
         return
     names, records = csv_table.open_rows(path)
     sample = [record for _, record in islice(csv_table.open_rows(path)[1], SAMPLE)]
-    columns = find_columns(names, sample)
+    if column := find_columns(names, sample, labels=labels).labels:
+        yield from (record[column] for _, record in records)
+
+
+def _entries(path: Path, settings: params.Ingest) -> Iterator[_Entry]:
+    if without_header(_first_row(path)):
+        for line, row in csv_table.raw_rows(path):
+            if any(row):
+                yield _automl(row, f"{path}, line {line}", settings.separator)
+        return
+    names, records = csv_table.open_rows(path)
+    sample = [record for _, record in islice(csv_table.open_rows(path)[1], SAMPLE)]
+    columns = find_columns(names, sample, settings.slices, settings.labels)
     if not columns.file or not columns.labels:
         missing = "labels" if columns.file else "file"
         fix = "Begin the file with the header file,labels"
         raise SadclError(f"The header has no column {missing!r}", where=path, fix=fix)
-    yield from _with_header(columns, names, records, _titles(path.parent), separator)
+    yield from _with_header(columns, names, records, _titles(path.parent), settings.separator)
 
 
 def _with_header(
@@ -164,13 +182,14 @@ def _with_header(
         )
 
 
-def _automl(row: Sequence[str], where: str) -> _Entry:
+def _automl(row: Sequence[str], where: str, separator: str) -> _Entry:
     use, *cells = row if _is_use(row[0]) else ["", *row]
     file, *labels = cells or [""]
     numbers = [cell for cell in labels[1:] if _is_number(cell)]
     if len(numbers) >= 4:  # corners of a box
         labels = labels[:1]
-    return where, file, label_names([label for label in labels if label], where), 1.0, use, {}
+    names = (label_names(label, where, separator) for label in labels if label)
+    return where, file, frozenset[str]().union(*names), 1.0, use, {}
 
 
 def _number(cell: str, where: str) -> float:

@@ -1,6 +1,7 @@
 """Rows of a photo, its labels and its slice columns: the common form of the formats of your own photos."""
 
 import posixpath
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -21,6 +22,8 @@ SPLIT_NAMES = {
 """Usual names of splits, and the split of each."""
 UNASSIGNED = ("unassigned", "unsplit")
 """Names of a split that has still to be assigned."""
+VALID = {"true": "select", "false": "train"}
+"""Values of a column that says whether a photo is for validation, as fastai's ``is_valid``."""
 COMPUTED_COLUMNS = frozenset(
     ("image_id", "width", "height", "bytes", "sha256", "brightness", "sharpness", "phash", "problem")
 )  # fmt: skip
@@ -123,6 +126,8 @@ def row_split(value: Any, default: str, where: object) -> str:
     name = scalar_text(value)
     if name == "" or (name and name.lower() in UNASSIGNED):
         return default
+    if name is not None and name.lower() in VALID:
+        return VALID[name.lower()]
     if name is None or name.lower() not in SPLIT_NAMES:
         raise SadclError(
             f"There is no split {short_repr(value)}", where=where, fix=f"Use {', '.join(SPLITS)} or nothing"
@@ -164,7 +169,7 @@ def label_names(value: Any, where: object, separator: str = ";") -> frozenset[st
     """
     text = isinstance(value, str)
     items = split_labels(value, separator) if text else value if isinstance(value, list) else [value]
-    names = [scalar_text(item) for item in items]
+    names = [unicodedata.normalize("NFC", name) if (name := scalar_text(item)) else name for item in items]
     if any(name is None or (name and not is_valid_text(name)) for name in names):
         raise SadclError(f"Labels are names, not {short_repr(value)}", where=where, fix="Use names or a list of names")
     return frozenset(name for name in names if name)

@@ -58,7 +58,7 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
     classes: list[str] | None = None
     letters: dict[str, set[str]] = {}
     for number, (split, path, folder) in enumerate(annotation_files(root, settings)):
-        columns, records = table(path, open_rows, settings.slices)
+        columns, records = table(path, open_rows, settings.slices, settings.labels)
         file_classes = class_columns(columns, settings.slices, path)
         if number and file_classes != classes:
             problem = "The file's classes differ from those of train"
@@ -75,20 +75,25 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
     return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
 
 
-def table(path: Path, open_rows: Open, slices: Sequence[str] = ()) -> tuple[list[str], Iterator[Record]]:
+def table(
+    path: Path, open_rows: Open, slices: Sequence[str] = (), labels: str = ""
+) -> tuple[list[str], Iterator[Record]]:
     """Open a file: its columns under their standard names, and its rows, both without ``COMPUTED_COLUMNS``.
 
     Args:
         path: the file.
         open_rows: opens it.
         slices: columns that are no labels, whatever their names.
+        labels: the column of labels; empty finds it by its name.
     """
     columns, records = open_rows(path)
     stream = iter(records)
     sample = list(islice(stream, SAMPLE))
-    known = find_columns(columns, [record for _, record in sample], slices)
-    standard = {known.file: "file", known.labels: "labels", known.split: "split"}
-    used = [column for column in columns if column in standard or column not in COMPUTED_COLUMNS]
+    known = find_columns(columns, [record for _, record in sample], slices, labels)
+    found = ((known.file, "file"), (known.labels, "labels"), (known.split, "split"))
+    standard = {column: name for column, name in found if column}
+    left_out = {*COMPUTED_COLUMNS, *standard.values()}
+    used = [column for column in columns if column in standard or column not in left_out]
     renamed = ((where, {standard.get(c, c): record.get(c) for c in used}) for where, record in chain(sample, stream))
     return [standard.get(column, column) for column in used], renamed
 

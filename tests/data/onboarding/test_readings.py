@@ -165,6 +165,34 @@ def test_labels_that_are_in_two_places_are_asked(tmp_path: Path) -> None:
     assert detect_source(tmp_path, Options(slices=("cup", "plate"))).source.classes == ("garden", "kitchen")
 
 
+def test_a_column_of_labels_without_a_usual_name_is_asked(tmp_path: Path) -> None:
+    rows = [f"{i}.jpg,{'beagle' if i % 2 else 'pug'},{'a' if i % 3 else 'b'},{i}" for i in range(6)]
+    put(numbered(tmp_path, 6), {"labels.csv": "\n".join(["Bild,Rasse,Ort,Nr", *rows])})
+    with pytest.raises(SadclError, match=r"usual name of labels.*'Rasse', such as 'pug', 'beagle'.*--labels Rasse"):
+        detect_source(tmp_path)
+    detected = detect_source(tmp_path, Options(labels="Rasse"))
+    assert labels(detected) == [{"beagle" if i % 2 else "pug"} for i in range(6)]
+    assert again(detected) == detected.source
+    with pytest.raises(SadclError, match=r"no column 'Breed'.*--labels takes one of Bild, Rasse"):
+        detect_source(tmp_path, Options("csv", labels="Breed"))
+
+
+def test_the_columns_of_fastai(tmp_path: Path) -> None:
+    rows = [f"{i}.jpg,{['horse person', 'horse', 'person'][i % 3]},{i % 4 == 0}" for i in range(12)]
+    source = detect_source(put(numbered(tmp_path), {"train.csv": "\n".join(["fname,labels,is_valid", *rows])})).source
+    assert source.classes == ("horse", "person")
+    assert [image.split for image in source.images] == ["test", "train", "train", "train"] * 3
+
+
+def test_unicode_forms_of_a_label_are_one_class(tmp_path: Path) -> None:
+    assert detect_source(labels_column(tmp_path / "a", ("caf\u00e9", "cafe\u0301", "bar"))).source.classes == (
+        "bar",
+        "caf\u00e9",
+    )
+    photos(tmp_path / "b", ("caf\u00e9/0.jpg", "cafe\u0301/1.jpg", "bar/2.jpg"))
+    assert detect_source(tmp_path / "b").source.classes == ("bar", "caf\u00e9")
+
+
 HEADERS = (
     "File;Labels",
     "file_name\ttags",
@@ -256,8 +284,9 @@ def test_automl_splits(tmp_path: Path) -> None:
 
 
 def test_names_of_open_images(tmp_path: Path) -> None:
+    names = '/m/01,Cup\n/m/02,"Plate, flat"\n'
     rows = "ImageID,Source,LabelName,Confidence\n0.jpg,v,/m/01,1\n0.jpg,v,/m/02,0\n1.jpg,v,/m/02,0.3\n2.jpg,v,/m/02,1\n"
-    put(numbered(tmp_path, 3), {"labels.csv": rows, "class-descriptions.csv": '/m/01,Cup\n/m/02,"Plate, flat"\n'})
+    put(numbered(tmp_path, 3), {"labels.csv": rows, "class-descriptions.csv": names})
     source = detect_source(tmp_path).source
     assert source.classes == ("Cup", "Plate, flat")
     assert [(image.labels, image.ignored) for image in source.images] == [((0,), ()), ((), (1,)), ((1,), ())]
@@ -329,7 +358,7 @@ def test_two_formats_that_differ_are_asked(tmp_path: Path) -> None:
 
 
 TREES = {
-    "a list nobody reads": ({"list.xml": "<photos><photo>0.jpg</photo></photos>", "cat/0.jpg": "", "dog/1.jpg": ""}, "list.xml"),
+    "a list nobody reads": ({"list.xml": "<a><b>0.jpg</b></a>", "cat/0.jpg": "", "dog/1.jpg": ""}, "list.xml"),
     "a file per photo": ({"cat/0.jpg": "", "cat/0.txt": "0 .5 .5 .1 .1", "dog/1.jpg": ""}, "cat/0.txt"),
     "darknet": ({"obj.data": "train = data/train.txt", "obj_train_data/0.jpg": ""}, "obj.data"),
     "storage": ({"images/0.jpg": "", "upload/1.jpg": ""}, "'images', 'upload' look like names of folders"),
