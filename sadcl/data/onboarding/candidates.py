@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sadcl.data.onboarding.questions import Options, Question
-from sadcl.data.onboarding.tables import is_table
+from sadcl.data.onboarding.tables import is_table, table_error
 from sadcl.data.sources.formats import FORMATS, Format
 from sadcl.data.sources.photo_files import SUFFIXES
 from sadcl.data.sources.rows import SPLIT_NAMES
@@ -22,6 +21,8 @@ MAX_READ = 1_000
 """Most files of one suffix whose beginning is read."""
 SKIPPED = frozenset(("node_modules", "site-packages", "__pycache__", "wandb", "mlruns", "__macosx", "@eadir"))
 """Folders of programs, in lower case."""
+INSTANCES = "instances"
+"""Name of COCO's annotations of all classes, next to those of keypoints and captions."""
 _SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?![a-z])", re.IGNORECASE)
 
 
@@ -105,6 +106,12 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
     return [(known, found[known.name]) for known in FORMATS if found.get(known.name)]
 
 
+def first_error(files: Sequence[Path]) -> SadclError | None:
+    """What is wrong with the only table among files; None if there are several, or nothing is wrong."""
+    tables = [path for path in files if path.suffix.lower() in (".csv", ".tsv", ".parquet")]
+    return table_error(tables[0]) if len(tables) == 1 else None
+
+
 def _recognises(known: Format, path: Path) -> bool:
     if known.name in ("csv", "parquet") and not is_table(path):
         return False
@@ -120,29 +127,33 @@ def _names_classes(path: Path) -> bool:
             text = file.read(100_000)
     except OSError:
         return False
-    return bool(re.search(r"^['\"]?names['\"]?\s*:", text, re.MULTILINE)) and "train" in text
+    return bool(re.search(r"^['\"]?names['\"]?\s*:", text, re.MULTILINE)) and bool(
+        re.search(r"^['\"]?(train|path)['\"]?\s*:", text, re.MULTILINE)
+    )
 
 
-def annotations(root: Path, known: Format, paths: Sequence[Path], options: Options) -> dict[str, str | list[str]]:
-    """Value of ``ingest.annotations``: files of one export by split, or files of several exports together.
+def alternatives(root: Path, known: Format, paths: Sequence[Path]) -> list[dict[str, str | list[str]]]:
+    """Possible values of ``ingest.annotations``: files of one export by split, or files of several exports together.
+
+    Files of different names (``labels.csv``, ``old.csv``) are alternatives.
 
     Raises:
-        SadclError: the files are of several kinds, and nobody says which to use.
+        SadclError: the files of an export name several splits without train.
     """
     if known.per_photo:
-        return {"train": Path(os.path.commonpath([path.parent for path in paths])).relative_to(root).as_posix()}
+        return [{"train": Path(os.path.commonpath([path.parent for path in paths])).relative_to(root).as_posix()}]
     names = [path.relative_to(root).as_posix() for path in paths]
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(name if known.one_for_all else _kind(name), []).append(name)
+    if INSTANCES in groups:
+        groups = {INSTANCES: groups[INSTANCES]}
     for kind, group in list(groups.items()):
         without = [name for name in group if split_of(name) is None]
         if 0 < len(without) < len(group):  # labels.csv next to train.csv and test.csv
             groups[kind] = [name for name in group if name not in without]
             groups[f"{kind} "] = without
-    several = list(groups.values())
-    chosen = several[0] if len(several) == 1 else _ask(root, several, options)
-    return _by_split(chosen, root)
+    return [_by_split(group, root) for group in groups.values()]
 
 
 def split_of(name: str) -> str | None:
@@ -165,13 +176,6 @@ def held_out(by_split: dict[str, str | list[str]]) -> dict[str, str | list[str]]
 def _kind(name: str) -> str:
     """A file's name without split, numbers and marks: files of one export, or of several, share it."""
     return re.sub(r"[\W\d_]+", "", _SPLIT_WORD.sub("", PurePosixPath(name).stem.lower()))
-
-
-def _ask(root: Path, groups: list[list[str]], options: Options) -> list[str]:
-    listed = ", ".join(sorted(name for group in groups for name in group)[:5])
-    choices = tuple((str(i), f"{' and '.join(group[:3])} alone") for i, group in enumerate(groups))
-    question = Question(f"There is more than one file of labels: {listed}", choices, "the file to use as PATH", root)
-    return groups[int(options.ask(question))]
 
 
 def _by_split(names: list[str], root: Path) -> dict[str, str | list[str]]:

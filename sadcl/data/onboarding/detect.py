@@ -1,14 +1,20 @@
 """Detection of the format of the user's own photos, and of the folders that have them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from sadcl import params
 from sadcl.data import sources
 from sadcl.data.onboarding import trees
-from sadcl.data.onboarding.candidates import Contents, annotations, candidates, held_out, scan, split_of
+from sadcl.data.onboarding.candidates import (
+    Contents,
+    alternatives,
+    candidates,
+    first_error,
+    scan,
+)
+from sadcl.data.onboarding.photo_folders import locate_photos, read
 from sadcl.data.onboarding.questions import Options, Question
 from sadcl.data.onboarding.tables import Understanding, understand
 from sadcl.data.onboarding.trees import KNOWN
@@ -16,9 +22,6 @@ from sadcl.data.onboarding.unlabelled import keep_unlabelled
 from sadcl.data.sources.formats import FORMATS, Format
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
-
-MAX_FOLDERS = 50
-"""Most folders that are tried as the folder of photos."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def _folder(root: Path, options: Options) -> _Reading:
         listed = trees.describe([path for path in contents.files if path.suffix.lower() in trees.LISTS], root)
         fix = f"It has {listed}" if listed else KNOWN
         raise SadclError(f"The folder has no annotation file of the format {options.format!r}", where=root, fix=fix)
+    if not found and (error := first_error(contents.files)):
+        raise error
     if not found:
         return _tree(root, contents, insist=False)
     return _choose(root, found, options)
@@ -164,23 +169,54 @@ def _table_format(path: Path) -> str:
 
 def _tree(root: Path, contents: Contents, *, insist: bool) -> _Reading:
     settings = trees.settings(root, contents, insist=insist)
-    source = _read(root, settings)
+    source = read(root, settings)
     _refuse_missing(source, root)
     return DetectedSource(root, settings, True, source), Understanding()
 
 
 def _read_format(root: Path, known: Format, paths: Sequence[Path], options: Options) -> _Reading:
-    """Read annotation files of one format.
+    """Read annotation files of one format; of several exports, the only one that can be read.
 
     Raises:
         SadclError: they are damaged, a photo is missing, or a question stays open.
     """
-    files = annotations(root, known, paths, options)
+    exports = alternatives(root, known, paths)
+    if len(exports) == 1:
+        return _read_files(root, known, exports[0], options)
+    readings, errors = [], []
+    for export in exports:
+        try:
+            readings.append(_read_files(root, known, export, options))
+        except SadclError as error:
+            errors.append(error)
+    if not readings:
+        raise errors[0]
+    chosen = 0
+    if len(readings) > 1:
+        listed = ", ".join(sorted(name for detected, _ in readings for name in detected.annotation_files)[:5])
+        choices = tuple(
+            (str(i), f"{' and '.join(detected.annotation_files[:3])}: {_size(detected)}")
+            for i, (detected, _) in enumerate(readings)
+        )
+        problem = f"There is more than one file of labels: {listed}"
+        chosen = int(options.ask(Question(problem, choices, "the file to use as PATH", root)))
+    detected, understanding = readings[chosen]
+    notes = [f"Not used: {error.what} ({error.where})" for error in errors]
+    return replace(detected, notes=(*detected.notes, *notes)), understanding
+
+
+def _read_files(root: Path, known: Format, files: dict[str, str | list[str]], options: Options) -> _Reading:
     used = [root / name for value in files.values() for name in _several(value)]
     tables = known.name in ("csv", "parquet", "rows")
     understanding = understand(used, known.name, options) if tables else Understanding()
     settings = {"format": known.name, "annotations": files, "images": {}, **known.defaults, **understanding.settings}
-    settings, source = _locate_photos(root, settings, known)
+    try:
+        settings, source = locate_photos(root, settings, known)
+    except SadclError as error:
+        if len(used) > 1 and "same" in error.what:
+            names = ", ".join(path.relative_to(root).as_posix() for path in used[:5])
+            raise SadclError(f"{error.what}; the lists are {names}", where=root, fix="Name one list as PATH") from None
+        raise
     _refuse_missing(source, root)
     return DetectedSource(root, settings, True, source, understanding.notes), understanding
 
@@ -199,67 +235,3 @@ def _refuse_missing(source: sources.Source, root: Path) -> None:
             where=root,
             fix="Add them, or remove them from the labels",
         )
-
-
-def _locate_photos(root: Path, settings: dict[str, Any], known: Format) -> tuple[dict[str, Any], sources.Source]:
-    """Complete settings by the folder of photos.
-
-    Returns:
-        Settings with the most photos on the disk, and the source that they read.
-
-    Raises:
-        SadclError: the source is damaged, or has no class.
-    """
-    if known.one_for_all or known.per_photo:
-        return settings, _read(root, settings)
-    best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
-    listed: list[str] | None = None  # names as the lists have them
-    for images in _candidate_folders(root, settings["annotations"]):
-        candidate, folders = {**settings, "images": images}, set(images.values())
-        if listed is not None and len(folders) == 1:  # long lists are read again for a better candidate alone
-            folder = root / next(iter(folders))
-            if sum(is_file(folder / name) for name in listed) <= best[0]:
-                continue
-        source = _read(root, candidate)
-        if folders == {"."} and known.name != "labelstudio":  # whose reader tries three folders per photo
-            listed = [image.file for image in source.images]
-        present = sum(is_file(root / image.file) for image in source.images)
-        if present > best[0]:
-            best = present, candidate, source
-        if 0 < present == len(source.images):
-            break
-    return best[1:]
-
-
-def _candidate_folders(root: Path, lists: dict[str, str | list[str]]) -> Iterator[dict[str, Any]]:
-    """Possible folders of photos, by split: that of its list, the source itself, or one of its folders."""
-    if any(not isinstance(value, str) for value in lists.values()):
-        yield {}  # several lists: each in its own folder
-    else:
-        yield {split: PurePosixPath(str(name)).parent.as_posix() for split, name in lists.items()}
-    yield dict.fromkeys(lists, ".")
-    folders = _inner_folders(root)[:MAX_FOLDERS]
-    by_split = held_out({split: name for name in folders if (split := split_of(f"{name}/x"))})
-    if set(by_split) == set(lists) > {"train"}:
-        yield by_split
-    for name in folders:
-        yield dict.fromkeys(lists, name)
-
-
-def _inner_folders(root: Path) -> list[str]:
-    """Folders of a folder and folders in these, relative to it, sorted, without hidden ones."""
-    found = []
-    for path in sorted(root.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            inner = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-            found += [path.relative_to(root).as_posix(), *(p.relative_to(root).as_posix() for p in inner)]
-    return found
-
-
-def _read(root: Path, ingest: dict[str, Any]) -> sources.Source:
-    """Read a source by settings that lack the source's name.
-
-    Raises:
-        SadclError: the source is damaged.
-    """
-    return sources.read_source(root, params.Ingest.model_validate({"source": "own", **ingest}))

@@ -14,7 +14,7 @@ USUAL = (";", "|", "\n")
 """Separators that no name of a class contains, the documented one first."""
 POSSIBLE = (",", "#")
 """Separators that a name of a class may contain."""
-RARE = ("/", "+", "&", " ")
+RARE = ("/", "+", "&", ":", " - ", " and ", " ")
 """Marks that are part of names more often than they separate them."""
 NAMES = {
     ";": "semicolon",
@@ -87,7 +87,7 @@ def _choices(cells: Mapping[str, int]) -> tuple[str, ...]:
         evidence = _evidence(cells, mark)
         if evidence.several and evidence.supported >= 0.9 * evidence.several and evidence.alone >= 0.5:
             return (mark,)
-        if evidence.several > 1 and 2 * evidence.supported >= evidence.several:
+        if evidence.supported and 5 * evidence.supported >= evidence.several > 1:
             return ("", mark)
     return (USUAL[0],)
 

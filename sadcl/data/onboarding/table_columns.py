@@ -110,13 +110,11 @@ def no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Pat
             option = f"--slice {name}"
             if options.ask(Question(problem, choices, option, path)) == "slice":
                 slices.append(name)
-        elif wrong > CLEAR * filled:
+        elif wrong > CLEAR * filled and not _are_scores(cells[name]):
             slices.append(name)
         elif wrong > WRONG * filled:
             examples = ", ".join([short_repr(cell) for cell in cells[name] if not is_flag(cell)][:3])
-            problem = (
-                f"The column {short_repr(name)} holds flags such as 0 and 1, and {wrong:,} other cells: {examples}"
-            )
+            problem = f"The column {short_repr(name)} may be a class, but {wrong:,} cells are not 0 or 1: {examples}"
             choices = (("slice", "it is no class but describes the photos"), ("stop", "its cells need correction"))
             if options.ask(Question(problem, choices, f"--slice {name}", path)) == "stop":
                 raise SadclError(problem, where=path, fix="Correct the cells")
@@ -127,3 +125,11 @@ def no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Pat
             reason, where=path, fix="Begin the file with the header file,labels, or add a column per class"
         )
     return slices
+
+
+def _are_scores(cells: Counter[str]) -> bool:
+    """Whether all cells are numbers from 0 to 1, as the probabilities of a model are."""
+    try:
+        return all(0 <= float(cell.replace(",", ".")) <= 1 for cell in cells)
+    except ValueError:
+        return False

@@ -1,6 +1,6 @@
 """Columns of the user's tables: which of them are classes, and what separates labels."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,7 +12,7 @@ from sadcl.data.onboarding.separators import NAMES, Inference, infer_separator, 
 from sadcl.data.onboarding.table_columns import decide_columns, is_class, no_classes, possible_labels
 from sadcl.data.sources import csv_table, long_table, parquet_table, tabular
 from sadcl.data.sources.cells import LISTS, flag, is_flag
-from sadcl.data.sources.columns import SAMPLE, find_columns, has_no_name
+from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, normal
 from sadcl.data.sources.rows import scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
@@ -57,6 +57,15 @@ def is_table(path: Path, *, loosely: bool = False) -> bool:
     return bool(known.labels) or any(is_class(name, sample) for name in others)
 
 
+def table_error(path: Path) -> SadclError | None:
+    """What is wrong with the first rows of a table; None if nothing is."""
+    try:
+        _head(path, "parquet" if path.suffix.lower() == ".parquet" else "csv")
+    except SadclError as error:
+        return error
+    return None
+
+
 def understand(paths: Sequence[Path], kind: str, options: Options) -> Understanding:
     """Decide about columns and separator of tables.
 
@@ -83,7 +92,13 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
         notes += _separator_note(separator, inferred)
         return Understanding(settings | ({"separator": separator} if separator != ";" else {}), tuple(notes), blank)
     slices = [*settings.get("slices", ()), *no_classes(columns, cells, paths[0], options)]
-    notes += _ignored_notes([name for name in columns if name not in slices], cells)
+    classes = [name for name in columns if name not in slices]
+    notes += _ignored_notes(classes, cells)
+    notes += [
+        f"{short_repr(name)} holds 0 and 1 and is one class; --labels {name} makes a class of each value"
+        for name in classes
+        if normal(name) in LABELS
+    ]
     return Understanding({"slices": slices} if slices else {}, tuple(notes), blank)
 
 
@@ -136,7 +151,7 @@ def _counts(
     paths: Sequence[Path], kind: str, settings: dict[str, Any]
 ) -> tuple[list[str], dict[str, Counter[str]], int | None]:
     """Columns that may be classes, the number of each of their cells, and the number of rows without any."""
-    cells: dict[str, Counter[str]] = {}
+    cells: defaultdict[str, Counter[str]] = defaultdict(Counter)
     blank, columns_left = 0, list[str]()
     slices, labels = settings.get("slices", ()), settings.get("labels", "")
     for path in paths:
@@ -147,18 +162,18 @@ def _counts(
         columns_left = ["labels"] if "labels" in columns else [name for name in columns if name not in reserved]
         for _, record in records:
             texts = {name: _text(record[name]) for name in columns_left}
-            blank += not any(texts.values()) and not any(isinstance(record[name], list) for name in columns_left)
+            blank += not (any(texts.values()) or any(isinstance(record[name], list) for name in columns_left))
             for name, text in texts.items():
-                counted = cells.setdefault(name, Counter())
+                counted = cells[name]
                 if text and (text in counted or len(counted) < DISTINCT):
                     counted[text] += 1
     has_zeros = "labels" not in columns_left and not blank
-    return columns_left, {name: cells.get(name, Counter()) for name in columns_left}, None if has_zeros else blank
+    return columns_left, {name: cells[name] for name in columns_left}, None if has_zeros else blank
 
 
 def _text(value: Any) -> str:
     """Text of a cell; a list, whose labels nothing separates, has none."""
-    text = "" if isinstance(value, list) else scalar_text(value)
+    text = value if type(value) is str else "" if isinstance(value, list) else scalar_text(value)
     return "?" if text is None else text
 
 

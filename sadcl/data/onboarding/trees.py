@@ -38,22 +38,13 @@ _STORAGE = re.compile(
 )
 LISTS = frozenset(
     (
-        ".xml",
-        ".json",
-        ".jsonl",
-        ".ndjson",
-        ".txt",
-        ".csv",
-        ".tsv",
-        ".yaml",
-        ".yml",
-        ".data",
-        ".names",
-        ".parquet",
-        ".xlsx",
+        ".xml", ".json", ".jsonl", ".ndjson", ".txt", ".csv", ".tsv", ".yaml", ".yml", ".data", ".names", ".parquet",
+        ".xlsx", ".xls", ".ods",
     )
-)
+)  # fmt: skip
 """Suffixes of annotation files."""
+SHEETS = (".xlsx", ".xls", ".ods")
+"""Suffixes of spreadsheets."""
 PROSE = re.compile(r"(read[ _-]?me|licen[cs]e|notice|changelog|citation|credits|about|notes?|copyright|requirements)\b")
 """Beginnings of names of text files for people."""
 PEEK = 100_000
@@ -97,17 +88,23 @@ def describe(paths: Sequence[Path], root: Path) -> str:
 def _no_labels(root: Path, contents: Contents) -> SadclError:
     lists = [path for path in contents.files if path.suffix.lower() in LISTS and not PROSE.match(path.name.lower())]
     found = f"; no format of annotations fits {describe(lists, root)}" if lists else ""
-    return SadclError(f"The folder has no labels{found}", where=root, fix=KNOWN)
+    return SadclError(f"The folder has no labels{found}", where=root, fix=_sheet(lists) or KNOWN)
+
+
+def _sheet(lists: Sequence[Path]) -> str:
+    """Advice about a spreadsheet; empty if there is none."""
+    sheets = [path.name for path in lists if path.suffix.lower() in SHEETS]
+    return f"Save the sheet {sheets[0]} as CSV" if sheets else ""
 
 
 def _refuse_annotations(root: Path, contents: Contents) -> None:
     lists = [path for path in contents.files if _is_list(path)]
     if lists:
+        advice = _sheet(lists) or "Export them in another format (docs: Annotation formats)"
         raise SadclError(
             f"There are annotation files in a form that is not read: {describe(lists, root)}",
             where=root,
-            fix="Export them in another format (docs: Annotation formats). If the names of folders are the labels and "
-            "these files mean nothing, add --format folder",
+            fix=f"{advice}. If the names of folders are the labels and these files mean nothing, add --format folder",
         )
 
 
@@ -116,7 +113,7 @@ def _is_list(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix not in LISTS or PROSE.match(path.name.lower()):
         return False
-    if suffix in (".data", ".names", ".xlsx", ".parquet"):
+    if suffix in (".data", ".names", ".parquet", *SHEETS):
         return True
     if any(path.with_suffix(end).exists() for end in (".jpg", ".JPG", ".jpeg", ".png")):
         return True

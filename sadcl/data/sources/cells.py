@@ -3,7 +3,9 @@
 import json
 import re
 from ast import literal_eval
+from collections.abc import Collection
 from functools import lru_cache
+from typing import Any
 
 LISTS = "[]"
 """Value of ``ingest.separator`` for cells that hold lists: ``["a", "b"]``, ``['a', 'b']``, ``['a' 'b']``, ``{a,b}``."""
@@ -27,6 +29,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,20}(?:[.,]\d{0,20})?(?:e[+-]?\d{1,3})?")
 _LIST = re.compile(r"\s*(?:array|set|frozenset|tuple|list)?\s*(\(\s*)?[\[({].*[\])}]\s*\)?\s*", re.DOTALL)
 _INNER = re.compile(r"[\[({]+(.*?)[\])}]+", re.DOTALL)
 _ITEM = re.compile(r"""[bu]?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|([^,'"]+)""", re.DOTALL)
+_WHOLE = re.compile(r"\d+\.0+")
 _NOTHING = frozenset(("nan", "none", "null", "<na>"))
 FLAGS = {1.0: True, 0.0: False, -1.0: None}
 """Numbers in the column of a class: present (True), absent (False), neither (None)."""
@@ -59,10 +62,11 @@ def is_flag(cell: str) -> bool:
     return True
 
 
-def are_codes(cells: set[str]) -> bool:
-    """Whether single letters in cells are no marks for yes and no: ``x`` and ``y``, or ``f`` and ``m``."""
-    letters = {cell.lower() for cell in cells if len(cell) == 1 and cell.isalpha()}
-    return bool(letters) and not any(letters <= pair for pair in _LETTERS)
+def are_codes(cells: Collection[str]) -> bool:
+    """Whether cells are single letters that are no marks for yes and no: ``x`` and ``y``, or ``f`` and ``m``."""
+    letters = {cell.lower() for cell in cells if cell}
+    alone = bool(letters) and all(len(letter) == 1 and letter.isalpha() for letter in letters)
+    return alone and not any(letters <= pair for pair in _LETTERS)
 
 
 def is_list(cell: str) -> bool:
@@ -82,17 +86,24 @@ def split_labels(cell: str, separator: str) -> list[str]:
     if separator == LISTS and is_list(cell):
         return _items(cell)
     if separator in ("", LISTS):
-        return [cell]
+        return [_clean(cell)]
     if separator.isspace():
         return cell.splitlines() if "\n" in separator else cell.split()
-    return cell.split(separator)
+    return [_clean(part) for part in cell.split(separator)]
+
+
+def _clean(label: str) -> str:
+    """A label without quotes around it, and a whole number without the decimals that pandas adds (``3.0``)."""
+    plain = label.strip()
+    if len(plain) > 2 and plain[0] == plain[-1] and plain[0] in "'\"":
+        plain = plain[1:-1].strip()
+    return plain.partition(".")[0] if _WHOLE.fullmatch(plain) else plain
 
 
 def _items(cell: str) -> list[str]:
-    try:
-        value = json.loads(cell)
-    except (ValueError, RecursionError):
-        value = None
+    value = _parsed(cell)
+    if isinstance(value, dict):  # a flag for each label
+        return [str(name) for name, state in value.items() if state and isinstance(state, bool | int | float)]
     if isinstance(value, list) and all(isinstance(item, str | int | float) or item is None for item in value):
         return [str(item) for item in value if item is not None and item == item]
     inner = _INNER.search(cell)
@@ -103,6 +114,18 @@ def _items(cell: str) -> list[str]:
     if len(bare) == 1 and all(_is_number(word) for word in bare[0].split()):
         bare = bare[0].split()
     return [word for word in bare if word and word.lower() not in _NOTHING]
+
+
+def _parsed(cell: str) -> Any:
+    """Value of JSON, or of a dictionary as Python writes it; None for other text."""
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return literal_eval(cell.strip()) if cell.lstrip().startswith("{") and ":" in cell else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
 
 
 def _unquoted(text: str) -> str:

@@ -74,7 +74,11 @@ def raw_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             header = _header(file)
             file.seek(start)
             reader = csv.reader(file, strict=True, delimiter=told or delimiter(header), skipinitialspace=True)
+            begun = False
             for row in reader:
+                begun |= not _is_comment(row)
+                if not begun:
+                    continue
                 yield reader.line_num + bool(told), [cell.strip() for cell in row]
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix="Check ingest.annotations") from None
@@ -129,7 +133,12 @@ def delimiter(header: str) -> str:
 def _header(file: TextIO) -> str:
     """First line with text, among the first ones."""
     lines = (file.readline(LONGEST_HEADER) for _ in range(BLANK_LINES))
-    return next((line for line in lines if any(map(str.isalnum, line))), "")
+    return next((line for line in lines if any(map(str.isalnum, line)) and not _is_comment([line])), "")
+
+
+def _is_comment(row: list[str]) -> bool:
+    """Whether a row before the header is a remark such as ``# exported by hand``."""
+    return len(row) == 1 and row[0].startswith("#") and not any(mark in row[0] for mark in DELIMITERS)
 
 
 def _separator_line(line: str) -> str:

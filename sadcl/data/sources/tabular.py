@@ -37,6 +37,9 @@ from sadcl.errors import SadclError
 RESERVED_COLUMNS = ("file", "labels", "split")
 """Columns that are neither classes nor slices."""
 
+_PLAIN = frozenset(("", "0", "1", None, 0, 1))
+"""Cells of most class columns, which need no second look."""
+
 Record = tuple[str, dict[str, Any]]
 """Position of a row (``FILE, line 3``), and its fields by column."""
 Open = Callable[[Path], tuple[Sequence[str], Iterable[Record]]]
@@ -56,7 +59,7 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
     """
     rows: list[Row] = []
     classes: list[str] | None = None
-    letters: dict[str, set[str]] = {}
+    others: dict[str, set[str]] = {}
     for number, (split, path, folder) in enumerate(annotation_files(root, settings)):
         columns, records = table(path, open_rows, settings.slices, settings.labels)
         file_classes = class_columns(columns, settings.slices, path)
@@ -67,11 +70,11 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
         for where, record in records:
             rows.append(_row(record, classes, folder, split, where, settings.separator))
             for column in classes or ():
-                if isinstance(cell := record[column], str) and len(cell) == 1 and cell.isalpha():
-                    letters.setdefault(column, set()).add(cell)
-        for column in classes or ():
-            if are_codes(letters.get(column, set())):
-                raise _no_class(column, sorted(letters[column])[0], path)
+                if (cell := record[column]) not in _PLAIN:
+                    others.setdefault(column, set()).add(str(cell))
+        for column, cells in others.items():
+            if are_codes(cells):
+                raise _no_class(column, min(cells), path)
     return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
 
 
@@ -131,7 +134,7 @@ def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: 
 
 def _flag(value: Any, column: str, where: str) -> bool | None:
     try:
-        return flag("?" if (cell := scalar_text(value)) is None else cell)
+        return flag(value if type(value) is str else "?" if (cell := scalar_text(value)) is None else cell)
     except NoFlagError:
         raise _no_class(column, value, where) from None
 

@@ -203,7 +203,8 @@ def test_refusals_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (source / "photos/2.jpg").unlink()
     refused("1 of 10 photos are missing; the first is 'photos/2.jpg'", source)
     refused("1 of 10 photos", source / "labels.csv")
-    (source / "more.csv").write_text("file,labels\n")
+    photo(source / "photos/2.jpg")
+    (source / "more.csv").write_bytes((source / "labels.csv").read_bytes())
     refused("more than one file of labels: labels.csv, more.csv", source)
     huge = photos(tmp_path / "huge", "cat/1.jpg")
     os.truncate(huge / "cat/1.jpg", 10**13)  # sparse: it takes no room itself

@@ -72,6 +72,36 @@ def test_labels_in_one_cell(tmp_path: Path, form: str) -> None:
     assert again(detected) == detected.source
 
 
+ODD_CELLS = {
+    "quotes": ("'scab'", "'scab', 'spot'", "'rust', 'spot'", "'rust'"),
+    "a flag per label": tuple(
+        json.dumps({name: name in names for name in ("rust", "scab", "spot")}) for names in LABELS
+    ),
+    "a Python dictionary": tuple(
+        str({name: int(name in names) for name in ("scab", "spot", "rust")}) for names in LABELS
+    ),
+    "empty parts": ("scab;", ";scab; spot", "rust;;spot", " rust "),
+    "nothing in lists": ("['scab', nan]", "['scab', 'spot', None]", "['rust', 'spot']", "['rust']"),
+    "dashes": ("scab", "scab - spot", "rust - spot", "rust"),
+    "words": ("scab", "scab and spot", "rust and spot", "rust"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_CELLS)
+def test_odd_cells_of_labels(tmp_path: Path, kind: str) -> None:
+    labels_column(tmp_path, ODD_CELLS[kind])
+    assert labels(detect_source(tmp_path)) == [set(names) for names in LABELS]
+
+
+def test_ids_that_pandas_made_floats(tmp_path: Path) -> None:
+    assert detect_source(labels_column(tmp_path, ("1.0", "2.0;3.0", "nan", "10.0"))).source.classes == (
+        "1",
+        "10",
+        "2",
+        "3",
+    )
+
+
 ONE_LABEL = {
     "names of two words": ("hot dog", "dog", "cat", "traffic light", "stop sign"),
     "names with a slash": ("tv/monitor", "cup", "tv/monitor", "plate"),
@@ -145,9 +175,15 @@ def wide(root: Path, header: str, cells: Sequence[str]) -> Path:
 
 def test_a_column_never_becomes_a_slice_silently(tmp_path: Path) -> None:
     wide(tmp_path, "file,cup,plates", ["0", "1", "2", "3", "0", "2"])
-    with pytest.raises(SadclError, match=r"'plates' holds flags.*3 other cells.*--slice plates"):
+    with pytest.raises(SadclError, match=r"'plates' may be a class, but 3 cells are not 0 or 1.*--slice plates"):
         detect_source(tmp_path)
     assert detect_source(tmp_path, Options(slices=("plates",))).source.classes == ("cup",)
+    wide(tmp_path, "file,cup,plate", ["0.1", "0.9", "0.5", "0.2", "0.7", "0.3"])
+    with pytest.raises(SadclError, match=r"'plate' may be a class"):
+        detect_source(tmp_path)
+    wide(tmp_path, "file,cup,plate", ["1", "0", "u", "u", "0", "1"])
+    with pytest.raises(SadclError, match=r"'plate' may be a class, but 2 cells are not 0 or 1: 'u'"):
+        detect_source(tmp_path)
     wide(tmp_path, "file,cup,camera", ["x", "y", "x", "y", "x", "x"])
     assert detect_source(tmp_path).source.classes == ("cup",)
     wide(tmp_path, "file,cup,notes", [""] * 6)
@@ -338,6 +374,30 @@ def test_lists_of_different_kinds_are_asked(tmp_path: Path) -> None:
         detect_source(tmp_path)
     assert detect_source(tmp_path / "old.csv").source.classes == ("plate",)
     assert detect_source(tmp_path, Options(ask=first)).source.classes == ("cup",)
+
+
+def test_the_only_list_whose_photos_are_there_is_read(tmp_path: Path) -> None:
+    rows = "image,labels\n" + "".join(f"{i}.jpg,cup\n" for i in range(4))
+    put(numbered(tmp_path, 4), {"train.csv": rows, "sample_submission.csv": "image,labels\nx.jpg,cup\n"})
+    detected = detect_source(tmp_path)
+    assert detected.ingest["annotations"] == {"train": "train.csv"}
+    assert "1 of 1 photos are missing" in detected.notes[-1]
+
+
+def test_lists_of_the_same_photos_are_refused(tmp_path: Path) -> None:
+    rows = "file,labels\n0.jpg,cup\n1.jpg,plate\n"
+    put(numbered(tmp_path, 2), {"labels.csv": rows, "labels (1).csv": rows})
+    with pytest.raises(SadclError, match=r"the lists are labels \(1\).csv, labels.csv.*Name one list as PATH"):
+        detect_source(tmp_path)
+
+
+def test_a_damaged_table_is_named_and_no_tree_is_read(tmp_path: Path) -> None:
+    put(photos(tmp_path, ("cat/0.jpg", "dog/1.jpg")), {"labels.csv": "file,labels\n0.jpg,cup,plate\n"})
+    with pytest.raises(SadclError, match=r"3 fields and the header 2.*labels.csv, line 2"):
+        detect_source(tmp_path)
+    (tmp_path / "labels.csv").rename(tmp_path / "labels.xlsx")
+    with pytest.raises(SadclError, match=r"Save the sheet labels\.xlsx as CSV"):
+        detect_source(tmp_path)
 
 
 def test_two_formats_that_differ_are_asked(tmp_path: Path) -> None:
