@@ -7,6 +7,7 @@ import pytest
 from sadcl.data.onboarding.detect import detect_source
 from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
+from sadcl.errors import SadclError
 from tests.data.onboarding.folders import numbered, photos, put
 
 
@@ -68,6 +69,8 @@ def test_a_source_without_any_label_is_said(tmp_path: Path) -> None:
     coco = '{"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": [], "categories": [{"id": 1, "name": "cup"}]}'
     put(numbered(tmp_path, 1), {"instances.json": coco})
     assert "Attention No photo has a label" in shown(tmp_path, Options(unlabelled="negative"))
+    with pytest.raises(SadclError, match="none is left"):
+        shown(tmp_path, Options(unlabelled="drop"))
 
 
 def test_terminal_codes_in_names_are_escaped(tmp_path: Path) -> None:
