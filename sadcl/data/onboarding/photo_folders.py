@@ -9,6 +9,7 @@ from sadcl.data import sources
 from sadcl.data.onboarding.candidates import held_out, split_of
 from sadcl.data.sources.formats import Format
 from sadcl.data.sources.safe_yaml import is_file
+from sadcl.errors import SadclError
 
 MAX_FOLDERS = 50
 """Most folders that are tried as the folder of photos."""
@@ -25,22 +26,30 @@ def locate_photos(root: Path, settings: dict[str, Any], known: Format) -> tuple[
     """
     if known.one_for_all or known.per_photo:
         return settings, read(root, settings)
-    best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
+    best: tuple[tuple[int, int], dict[str, Any], sources.Source] | None = None
     listed: list[str] | None = None  # names as the lists have them
     for images in _candidate_folders(root, settings["annotations"]):
         candidate, folders = {**settings, "images": images}, set(images.values())
-        if listed is not None and len(folders) == 1:  # long lists are read again for a better candidate alone
+        if listed is not None and best and len(folders) == 1:  # long lists are read again for a better candidate alone
             folder = root / next(iter(folders))
-            if sum(is_file(folder / name) for name in listed) <= best[0]:
+            if sum(is_file(folder / name) for name in listed) <= best[0][1]:
                 continue
-        source = read(root, candidate)
+        try:
+            source = read(root, candidate)
+        except SadclError:
+            if best is None:
+                raise
+            continue  # such as two lists with the same names, whose folders tell them apart
+        names = [image.file for image in source.images]
         if folders == {"."} and known.name != "labelstudio":  # whose reader tries three folders per photo
-            listed = [image.file for image in source.images]
-        present = sum(is_file(root / image.file) for image in source.images)
-        if present > best[0]:
-            best = present, candidate, source
-        if 0 < present == len(source.images):
+            listed = names
+        present = sum(is_file(root / name) for name in names)
+        score = sum(is_file(root / image.file) for image in source.images), present
+        if best is None or score > best[0]:
+            best = score, candidate, source
+        if 0 < present == len(names):
             break
+    assert best is not None  # there is a first candidate
     return best[1:]
 
 
