@@ -63,12 +63,19 @@ def add(
 
     marks = {word: mark for mark, word in separators.NAMES.items()}
     between = None if separator is None else marks.get(separator, separator)
-    ask = questions.first if yes else _ask if sys.stdin.isatty() and sys.stdout.isatty() else questions.refuse
+    ask = _first if yes else _ask if sys.stdin.isatty() and sys.stdout.isatty() else questions.refuse
     options = questions.Options(kind, between, unlabelled, labels, tuple(slices or ()), ask)
     for line in add.add(photos, name, recipe, options=options, dry_run=dry_run):
         say(line)
     if not dry_run:
         hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
+
+
+def _first(question: "Question") -> str:
+    """Answer with the first choice, and say so."""
+    value, text = question.choices[0]
+    say(printable(f"{question.problem}: {text} (--yes)"))
+    return value
 
 
 def _ask(question: "Question") -> str:

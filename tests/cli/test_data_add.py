@@ -32,7 +32,9 @@ def test_without_a_terminal_options_decide(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(SadclError, match="--unlabelled negative"):
         preview(source)
     assert "they are dropped" in preview(source, "--unlabelled", "drop")
-    assert "they count as not labelled yet" in preview(source, "--yes")
+    assumed = preview(source, "--yes")
+    assert "as if labelling had stopped there: they are not labelled yet: keep them" in assumed
+    assert "they count as not labelled yet" in assumed
     assert not list(Path().iterdir())
 
 

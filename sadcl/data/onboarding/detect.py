@@ -15,7 +15,7 @@ from sadcl.data.onboarding.candidates import (
     scan,
 )
 from sadcl.data.onboarding.photo_folders import locate_photos, read
-from sadcl.data.onboarding.questions import Options, Question
+from sadcl.data.onboarding.questions import Options, Question, UndecidedError
 from sadcl.data.onboarding.tables import Understanding, understand
 from sadcl.data.onboarding.trees import KNOWN
 from sadcl.data.onboarding.unlabelled import keep_unlabelled
@@ -116,6 +116,8 @@ def _choose(root: Path, found: Sequence[tuple[Format, list[Path]]], options: Opt
         try:
             readings.append((known, _read_format(root, known, paths, options)))
         except SadclError as error:
+            if isinstance(error, UndecidedError) and not readings:
+                raise
             failed.append((known, error))
     if not readings:
         raise failed[0][1]
@@ -189,6 +191,8 @@ def _read_format(root: Path, known: Format, paths: Sequence[Path], options: Opti
     for export in exports:
         try:
             readings.append(_read_files(root, known, export, options))
+        except UndecidedError:
+            raise
         except SadclError as error:
             errors.append(error)
     if not readings:

@@ -59,8 +59,12 @@ def warn(detected: DetectedSource) -> list[str]:
     alike = [name for name in classes if folded[name.casefold()] > 1]
     empty = [name for name in classes if name.casefold() in NO_LABEL]
     return [
-        *([f"No photo has the label {_names(none)}"] if none else []),
-        *([f"Every photo has the label {_names(every)}: there is nothing to tell apart"] if every else []),
+        *([f"No photo has the label {_names(none)}: validate will refuse it"] if none else []),
+        *(
+            [f"Every photo has the label {_names(every)}: there is nothing to tell apart, and validate will refuse it"]
+            if every
+            else []
+        ),
         *([f"Labels that differ in letter case alone are classes of their own: {_names(alike)}"] if alike else []),
         *([f"{_names(empty)} is a class; if it means no label, clear these cells"] if empty else []),
     ]

@@ -24,6 +24,10 @@ class Question:
     where: object = None
 
 
+class UndecidedError(SadclError):
+    """A question stays open."""
+
+
 Ask = Callable[[Question], str]
 """Answers a question with the value of one of its choices."""
 
@@ -32,11 +36,11 @@ def refuse(question: Question) -> str:
     """Answer nothing.
 
     Raises:
-        SadclError: always; it names the option that decides.
+        UndecidedError: always; it names the option that decides.
     """
     meant = "; or ".join(text for _, text in question.choices)
     fix = f"It may mean: {meant}. Decide with {question.option}, or take the first with --yes"
-    raise SadclError(question.problem, where=question.where, fix=fix)
+    raise UndecidedError(question.problem, where=question.where, fix=fix)
 
 
 def first(question: Question) -> str:

@@ -44,7 +44,10 @@ def test_what_was_inferred_and_what_has_nothing_to_learn(tmp_path: Path) -> None
     assert "No classes columns age" in text
     assert "1 cells of -1 are neither present nor absent: plate 1" in text
     assert "plate 0 (1 unsure)" in text
-    assert "Attention No photo has the label 'bowl', 'plate' Every photo has the label 'kitchen'" in text
+    assert (
+        "Attention No photo has the label 'bowl', 'plate': validate will refuse it Every photo has the label 'kitchen'"
+        in text
+    )
 
 
 def test_photos_without_labels_are_named(tmp_path: Path) -> None:

@@ -384,6 +384,13 @@ def test_the_only_list_whose_photos_are_there_is_read(tmp_path: Path) -> None:
     assert "1 of 1 photos are missing" in detected.notes[-1]
 
 
+def test_a_doubtful_list_is_not_passed_over(tmp_path: Path) -> None:
+    labels_column(tmp_path, ("red apple", "green apple", "red car", "green car"))
+    put(tmp_path, {"old.csv": "file,labels\n0.jpg,fruit\n1.jpg,car\n"})
+    with pytest.raises(SadclError, match="one label or several"):
+        detect_source(tmp_path)
+
+
 def test_lists_of_the_same_photos_are_refused(tmp_path: Path) -> None:
     rows = "file,labels\n0.jpg,cup\n1.jpg,plate\n"
     put(numbered(tmp_path, 2), {"labels.csv": rows, "labels (1).csv": rows})
