@@ -84,14 +84,16 @@ def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
     yield "Format", f"{ingest['format']}: {detected.format.title}"
     if files:
         more = f" and {len(files) - 3:,} more" if len(files) > 3 else ""
-        yield "Labels in", ", ".join(files[:3]) + more
+        column = f", column {ingest['labels']}" if ingest.get("labels") else ""
+        yield "Labels in", ", ".join(files[:3]) + more + column
     elif ingest["format"] == "folder":
         yield "Labels in", "the names of folders; no annotation file was found"
     folders = Counter(Path(image.file).parent.as_posix() for image in detected.source.images)
     places = ", ".join("the folder itself" if name == "." else f"{name}/" for name, _ in folders.most_common(3))
     yield "Photos", f"{len(detected.source.images):,} in {places}{', ...' if len(folders) > 3 else ''}"
-    if ingest.get("slices"):
-        yield "No classes", f"columns {', '.join(ingest['slices'])}"
+    columns = sorted({name for image in detected.source.images for name in image.slices} | {*ingest.get("slices", ())})
+    if columns:
+        yield "No classes", f"columns {', '.join(columns)}"
 
 
 def _splits(detected: DetectedSource) -> Iterator[tuple[str, str]]:

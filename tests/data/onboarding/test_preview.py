@@ -61,6 +61,14 @@ def test_photos_without_labels_are_named(tmp_path: Path) -> None:
     assert "they are dropped" in dropped
 
 
+def test_the_column_of_labels_and_the_others_are_named(tmp_path: Path) -> None:
+    rows = [f"{i}.jpg,{'pug' if i % 2 else 'beagle'},Rome" for i in range(6)]
+    put(numbered(tmp_path, 6), {"labels.csv": "\n".join(["Bild,Rasse,Ort", *rows])})
+    text = shown(tmp_path, Options(labels="Rasse"))
+    assert "Labels in labels.csv, column Rasse" in text
+    assert "No classes columns Ort" in text
+
+
 def test_names_that_may_be_mistakes_are_said(tmp_path: Path) -> None:
     rows = [f"{i}.jpg,{['Cup', 'cup', 'None', 'plate'][i % 4]}" for i in range(8)]
     text = shown(put(numbered(tmp_path, 8), {"labels.csv": "\n".join(["file,labels", *rows])}))
