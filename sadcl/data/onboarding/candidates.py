@@ -80,7 +80,7 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
         files: to look at.
         chosen: the only format to consider; where it recognises no file, the suffix decides. Empty for all formats.
     """
-    found: dict[str, list[Path]] = {}
+    by_format: dict[str, list[Path]] = {}
     formats = [known for known in FORMATS if chosen in ("", known.name)]
     read: Counter[str] = Counter()
     for path in files:
@@ -90,8 +90,8 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
             continue
         fits = (known for known in formats if suffix in known.suffixes and _recognises(known, path))
         if known := next(fits, None):
-            found.setdefault(known.name, []).append(path)
-    if not found:  # a table whose column of labels has an unusual name
+            by_format.setdefault(known.name, []).append(path)
+    if not by_format:  # a table whose column of labels has an unusual name
         tables = [
             (known, path)
             for known in formats
@@ -100,10 +100,10 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
             if path.suffix.lower() in known.suffixes and is_table(path, loosely=True)
         ]
         for known, path in tables:
-            found.setdefault(known.name, []).append(path)
-    if chosen and not found:
-        found = {known.name: [path for path in files if path.suffix.lower() in known.suffixes] for known in formats}
-    return [(known, found[known.name]) for known in FORMATS if found.get(known.name)]
+            by_format.setdefault(known.name, []).append(path)
+    if chosen and not by_format:
+        by_format = {known.name: [path for path in files if path.suffix.lower() in known.suffixes] for known in formats}
+    return [(known, by_format[known.name]) for known in FORMATS if by_format.get(known.name)]
 
 
 def first_error(files: Sequence[Path]) -> SadclError | None:

@@ -92,19 +92,19 @@ def _folder(root: Path, options: Options) -> _Reading:
     contents = scan(root)
     if options.format == "folder":
         return _tree(root, contents, insist=True)
-    found = candidates(contents.files, options.format)
-    if not found and options.format:
+    formats = candidates(contents.files, options.format)
+    if not formats and options.format:
         listed = trees.describe([path for path in contents.files if path.suffix.lower() in trees.LISTS], root)
         fix = f"It has {listed}" if listed else KNOWN
         raise SadclError(f"The folder has no annotation file of the format {options.format!r}", where=root, fix=fix)
-    if not found and (error := first_error(contents.files)):
+    if not formats and (error := first_error(contents.files)):
         raise error
-    if not found:
+    if not formats:
         return _tree(root, contents, insist=False)
-    return _choose(root, found, options)
+    return _choose(root, formats, options)
 
 
-def _choose(root: Path, found: Sequence[tuple[Format, list[Path]]], options: Options) -> _Reading:
+def _choose(root: Path, formats: Sequence[tuple[Format, list[Path]]], options: Options) -> _Reading:
     """Reading by the first format that reads the source; the others are compared with it.
 
     Raises:
@@ -112,7 +112,7 @@ def _choose(root: Path, found: Sequence[tuple[Format, list[Path]]], options: Opt
     """
     readings: list[tuple[Format, _Reading]] = []
     failed: list[tuple[Format, SadclError]] = []
-    for known, paths in found:
+    for known, paths in formats:
         try:
             readings.append((known, _read_format(root, known, paths, options)))
         except SadclError as error:
@@ -122,7 +122,7 @@ def _choose(root: Path, found: Sequence[tuple[Format, list[Path]]], options: Opt
     if not readings:
         raise failed[0][1]
     known, (detected, understanding) = readings[0]
-    if failed and failed[0][0] is found[0][0]:
+    if failed and failed[0][0] is formats[0][0]:
         _ask_about_failure(root, *failed[0], known, options)
     notes = list(detected.notes)
     for other, (rival, of_rival) in readings[1:]:
@@ -154,14 +154,14 @@ def _size(detected: DetectedSource) -> str:
 
 
 def _file(path: Path, options: Options) -> _Reading:
-    found = candidates([path], options.format)
-    if not found:  # a table without labels is read to say what is missing
-        found = [
+    formats = candidates([path], options.format)
+    if not formats:  # a table without labels is read to say what is missing
+        formats = [
             (known, [path]) for known in FORMATS if known.name == _table_format(path) or known.name == options.format
         ]
-    if not found:
+    if not formats:
         raise SadclError("The format of this file of labels is unknown", where=path, fix=KNOWN)
-    known, _ = found[0]
+    known, _ = formats[0]
     detected, understanding = _read_format(path.parent, known, [path], options)
     return replace(detected, whole=known.one_for_all or known.per_photo), understanding
 

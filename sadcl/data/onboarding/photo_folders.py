@@ -70,12 +70,12 @@ def _candidate_folders(root: Path, lists: dict[str, str | list[str]]) -> Iterato
 
 def _inner_folders(root: Path) -> list[str]:
     """Folders of a folder and folders in these, relative to it, sorted, without hidden ones."""
-    found = []
+    folders = []
     for path in sorted(root.iterdir()):
         if path.is_dir() and not path.name.startswith("."):
             inner = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-            found += [path.relative_to(root).as_posix(), *(p.relative_to(root).as_posix() for p in inner)]
-    return found
+            folders += [path.relative_to(root).as_posix(), *(p.relative_to(root).as_posix() for p in inner)]
+    return folders
 
 
 def read(root: Path, ingest: dict[str, Any]) -> sources.Source:

@@ -87,7 +87,7 @@ def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
         column = f", column {ingest['labels']}" if ingest.get("labels") else ""
         yield "Labels in", ", ".join(files[:3]) + more + column
     elif ingest["format"] == "folder":
-        yield "Labels in", "the names of folders; no annotation file was found"
+        yield "Labels in", "the names of folders; there is no annotation file"
     folders = Counter(Path(image.file).parent.as_posix() for image in detected.source.images)
     places = ", ".join("the folder itself" if name == "." else f"{name}/" for name, _ in folders.most_common(3))
     yield "Photos", f"{len(detected.source.images):,} in {places}{', ...' if len(folders) > 3 else ''}"

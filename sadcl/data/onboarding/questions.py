@@ -38,8 +38,8 @@ def refuse(question: Question) -> str:
     Raises:
         UndecidedError: always; it names the option that decides.
     """
-    meant = "; or ".join(text for _, text in question.choices)
-    fix = f"It may mean: {meant}. Decide with {question.option}, or take the first with --yes"
+    meanings = "; or ".join(text for _, text in question.choices)
+    fix = f"It may mean: {meanings}. Decide with {question.option}, or take the first with --yes"
     raise UndecidedError(question.problem, where=question.where, fix=fix)
 
 

@@ -94,14 +94,14 @@ def _choices(cells: Mapping[str, int]) -> tuple[str, ...]:
 
 def _evidence(cells: Mapping[str, int], mark: str) -> _Evidence:
     by_cell = {cell: parts(cell, mark) for cell in cells}
-    occurs = Counter(part for found in by_cell.values() for part in set(found))
-    several = {cell: found for cell, found in by_cell.items() if len(found) > 1}
-    alone = {found[0] for found in by_cell.values() if len(found) == 1}
-    names = {part for found in several.values() for part in found}
-    partly = sum(any(occurs[part] > 1 for part in found) for found in several.values())
+    occurs = Counter(part for labels in by_cell.values() for part in set(labels))
+    several = {cell: labels for cell, labels in by_cell.items() if len(labels) > 1}
+    alone = {labels[0] for labels in by_cell.values() if len(labels) == 1}
+    names = {part for labels in several.values() for part in labels}
+    partly = sum(any(occurs[part] > 1 for part in labels) for labels in several.values())
     return _Evidence(
         len(several),
-        sum(all(occurs[part] > 1 for part in found) for found in several.values()),
+        sum(all(occurs[part] > 1 for part in labels) for labels in several.values()),
         partly,
         len(names & alone) / max(1, len(names)),
         not partly and len(alone) >= max(2, len(several)) and all(cells[cell] > 1 for cell in several),

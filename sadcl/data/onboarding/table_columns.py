@@ -42,25 +42,25 @@ def decide_columns(names: Sequence[str], sample: list[dict[str, Any]], path: Pat
         return {"labels": options.labels, **kept}
     file = find_columns(names, sample, slices).file
     left = [name for name in names if name not in (*slices, file)]
-    found = label_columns(left, sample)
-    flags = [name for name in left if name not in found and is_class(name, sample)]
-    if not found and not flags and file:
+    columns = label_columns(left, sample)
+    flags = [name for name in left if name not in columns and is_class(name, sample)]
+    if not columns and not flags and file:
         return {**_ask_for_labels(left, sample, path, options), **kept}
-    if not found or found[0] == "labels":
+    if not columns or columns[0] == "labels":
         return kept
     if len(flags) > 1:
         listed = f"{', '.join(flags[:4])}{', ...' if len(flags) > 4 else ''}"
-        problem = f"Labels may be in the column {short_repr(found[0])}, or in one column per class"
-        choices = [("", f"one class per column: {listed}"), (found[0], f"the labels are in {short_repr(found[0])}")]
-        option = f"--slice {found[0]} or --labels {found[0]}"
-    elif len(found) > 1:
-        problem = f"Labels may be in the columns {' or '.join(map(short_repr, found))}"
-        choices = [(name, f"the labels are in {short_repr(name)}") for name in found]
-        option = f"--labels {found[0]} or --labels {found[1]}"
+        problem = f"Labels may be in the column {short_repr(columns[0])}, or in one column per class"
+        choices = [("", f"one class per column: {listed}"), (columns[0], f"the labels are in {short_repr(columns[0])}")]
+        option = f"--slice {columns[0]} or --labels {columns[0]}"
+    elif len(columns) > 1:
+        problem = f"Labels may be in the columns {' or '.join(map(short_repr, columns))}"
+        choices = [(name, f"the labels are in {short_repr(name)}") for name in columns]
+        option = f"--labels {columns[0]} or --labels {columns[1]}"
     else:
         return kept
     chosen = options.ask(Question(problem, tuple(choices), option, path))
-    return {**kept, "labels": chosen} if chosen else {"slices": [*slices, *found]}
+    return {**kept, "labels": chosen} if chosen else {"slices": [*slices, *columns]}
 
 
 def is_class(name: str, sample: Sequence[dict[str, Any]]) -> bool:
@@ -71,26 +71,28 @@ def is_class(name: str, sample: Sequence[dict[str, Any]]) -> bool:
 
 def possible_labels(names: Sequence[str], sample: Sequence[dict[str, Any]]) -> list[str]:
     """Columns of text that repeats, as labels do."""
-    found = []
+    columns = []
     for name in names:
         cells = [cell for record in sample if (cell := scalar_text(record[name]))]
         text = [cell for cell in cells if not cell.replace(".", "").replace("-", "").isdigit()]
         if text and len(set(cells)) <= max(2, MOST_LABELS * len(cells)) and name not in COMPUTED_COLUMNS:
-            found.append(name)
-    return found
+            columns.append(name)
+    return columns
 
 
 def _ask_for_labels(
     names: Sequence[str], sample: Sequence[dict[str, Any]], path: Path, options: Options
 ) -> dict[str, Any]:
     """Ask for the column of labels where no name says it; nothing where no column could be one."""
-    found = possible_labels(names, sample)
-    if not found:
+    columns = possible_labels(names, sample)
+    if not columns:
         return {}
-    cells = {name: list(dict.fromkeys(scalar_text(record[name]) or "" for record in sample))[:3] for name in found}
-    choices = tuple((name, f"{short_repr(name)}, such as {', '.join(map(short_repr, cells[name]))}") for name in found)
+    cells = {name: list(dict.fromkeys(scalar_text(record[name]) or "" for record in sample))[:3] for name in columns}
+    choices = tuple(
+        (name, f"{short_repr(name)}, such as {', '.join(map(short_repr, cells[name]))}") for name in columns
+    )
     problem = "No column has a usual name of labels"
-    return {"labels": options.ask(Question(problem, choices, f"--labels {found[0]}", path))}
+    return {"labels": options.ask(Question(problem, choices, f"--labels {columns[0]}", path))}
 
 
 def no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Path, options: Options) -> list[str]:

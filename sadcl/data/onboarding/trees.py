@@ -70,10 +70,9 @@ def settings(root: Path, contents: Contents, *, insist: bool) -> dict[str, Any]:
     if not insist:
         _refuse_annotations(root, contents)
     images = _splits(root, top, folders) or {"train": top or "."}
-    found = {"format": "folder", "annotations": {}, "images": images}
     if not insist:
         _refuse_storage(root, images)
-    return found
+    return {"format": "folder", "annotations": {}, "images": images}
 
 
 def describe(paths: Sequence[Path], root: Path) -> str:
@@ -87,8 +86,8 @@ def describe(paths: Sequence[Path], root: Path) -> str:
 
 def _no_labels(root: Path, contents: Contents) -> SadclError:
     lists = [path for path in contents.files if path.suffix.lower() in LISTS and not PROSE.match(path.name.lower())]
-    found = f"; no format of annotations fits {describe(lists, root)}" if lists else ""
-    return SadclError(f"The folder has no labels{found}", where=root, fix=_sheet(lists) or KNOWN)
+    unread = f"; no format of annotations fits {describe(lists, root)}" if lists else ""
+    return SadclError(f"The folder has no labels{unread}", where=root, fix=_sheet(lists) or KNOWN)
 
 
 def _sheet(lists: Sequence[Path]) -> str:

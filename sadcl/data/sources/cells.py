@@ -107,10 +107,10 @@ def _items(cell: str) -> list[str]:
     if isinstance(value, list) and all(isinstance(item, str | int | float) or item is None for item in value):
         return [str(item) for item in value if item is not None and item == item]
     inner = _INNER.search(cell)
-    found = list(_ITEM.finditer(inner[1] if inner else ""))
-    if any(item[1] for item in found):
-        return [_unquoted(item[1]) for item in found if item[1]]  # numpy writes no commas: ['a' 'b']
-    bare = [item[2].strip() for item in found]
+    items = list(_ITEM.finditer(inner[1] if inner else ""))
+    if any(item[1] for item in items):
+        return [_unquoted(item[1]) for item in items if item[1]]  # numpy writes no commas: ['a' 'b']
+    bare = [item[2].strip() for item in items]
     if len(bare) == 1 and all(_is_number(word) for word in bare[0].split()):
         bare = bare[0].split()
     return [word for word in bare if word and word.lower() not in _NOTHING]

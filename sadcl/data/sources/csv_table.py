@@ -68,18 +68,18 @@ def raw_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     try:
         with open(path, encoding=encoding(path), newline="") as file:
-            told = _separator_line(file.readline(LONGEST_HEADER))
-            start = file.tell() if told else 0
+            declared = _separator_line(file.readline(LONGEST_HEADER))
+            start = file.tell() if declared else 0
             file.seek(start)
             header = _header(file)
             file.seek(start)
-            reader = csv.reader(file, strict=True, delimiter=told or delimiter(header), skipinitialspace=True)
+            reader = csv.reader(file, strict=True, delimiter=declared or delimiter(header), skipinitialspace=True)
             begun = False
             for row in reader:
                 begun |= not _is_comment(row)
                 if not begun:
                     continue
-                yield reader.line_num + bool(told), [cell.strip() for cell in row]
+                yield reader.line_num + bool(declared), [cell.strip() for cell in row]
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix="Check ingest.annotations") from None
     except OSError as error:

@@ -80,14 +80,14 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"].items()
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    found = {}
+    classes = {}
     for name, feature in features:
         while isinstance(feature, dict) and isinstance(feature.get("feature"), dict):  # of a list
             feature = feature["feature"]
         names = feature.get("names") if isinstance(feature, dict) else None
         if isinstance(names, list) and all(isinstance(item, str) for item in names):
-            found[name] = names
-    return found
+            classes[name] = names
+    return classes
 
 
 def _named(value: Any, names: list[str]) -> Any:

@@ -1,8 +1,8 @@
 """Columns of a table with one row per photo, from a CSV or Parquet file.
 
 ``file`` names the photo; the usual other names work as well (``filename``, ``image_path``, ``ImageID``, ...), in any
-letter case, and so does the only column whose cells end like photo files. Labels are in the column ``labels`` (or
-``label``, ``tags``, ``class``, ``Finding Labels``, ...), separated by ``ingest.separator``, or in one column per class:
+letter case, and so does the only column whose cells end like photo files. Labels are in the column that
+``ingest.labels`` names, else in ``labels`` (or ``label``, ``tags``, ``class``, ``Finding Labels``, ...), separated by ``ingest.separator``, or in one column per class:
 1, ``true``, ``yes`` or ``x`` is present; 0, ``false``, ``no`` or nothing is absent; -1 is neither; ``1.0`` and ``1,0``
 are 1, and words may be German, French, Spanish, Italian, Portuguese or Dutch. ``split`` is optional. Every other column
 is a slice column. With a column per class, ``ingest.slices`` has to name the slice columns, because a column of 0 and 1
@@ -93,8 +93,8 @@ def table(
     stream = iter(records)
     sample = list(islice(stream, SAMPLE))
     known = find_columns(columns, [record for _, record in sample], slices, labels)
-    found = ((known.file, "file"), (known.labels, "labels"), (known.split, "split"))
-    standard = {column: name for column, name in found if column}
+    meanings = ((known.file, "file"), (known.labels, "labels"), (known.split, "split"))
+    standard = {column: name for column, name in meanings if column}
     left_out = {*COMPUTED_COLUMNS, *standard.values()}
     used = [column for column in columns if column in standard or column not in left_out]
     renamed = ((where, {standard.get(c, c): record.get(c) for c in used}) for where, record in chain(sample, stream))
