@@ -145,7 +145,9 @@ def alternatives(root: Path, known: Format, paths: Sequence[Path]) -> list[dict[
     names = [path.relative_to(root).as_posix() for path in paths]
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(name if known.one_for_all else _kind(name), []).append(name)
+        groups.setdefault(_kind(name), []).append(name)
+    if known.one_for_all:
+        return [{"train": group[0] if len(group) == 1 else group} for group in groups.values()]
     if INSTANCES in groups:
         groups = {INSTANCES: groups[INSTANCES]}
     for kind, group in list(groups.items()):

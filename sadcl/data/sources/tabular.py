@@ -2,12 +2,13 @@
 
 ``file`` names the photo; the usual other names work as well (``filename``, ``image_path``, ``ImageID``, ...), in any
 letter case, and so does the only column whose cells end like photo files. Labels are in the column that
-``ingest.labels`` names, else in ``labels`` (or ``label``, ``tags``, ``class``, ``Finding Labels``, ...), separated by ``ingest.separator``, or in one column per class:
-1, ``true``, ``yes`` or ``x`` is present; 0, ``false``, ``no`` or nothing is absent; -1 is neither; ``1.0`` and ``1,0``
-are 1, and words may be German, French, Spanish, Italian, Portuguese or Dutch. ``split`` is optional. Every other column
-is a slice column. With a column per class, ``ingest.slices`` has to name the slice columns, because a column of 0 and 1
-could be either; with a column of labels, it names those that are none although they are called ``class``, ``tags`` and
-the like. Columns that the table computes itself (``image_id``, ``width``, ``height`` and so on) are ignored.
+``ingest.labels`` names, else in ``labels`` (or ``label``, ``tags``, ``class``, ``Finding Labels``, ...), separated by
+``ingest.separator``, or in one column per class: 1, ``true``, ``yes`` or ``x`` is present; 0, ``false``, ``no`` or
+nothing is absent; -1 is neither; ``1.0`` and ``1,0`` are 1, and words may be German, French, Spanish, Italian,
+Portuguese or Dutch. ``split`` is optional. Every other column is a slice column. With a column per class,
+``ingest.slices`` has to name the slice columns, because a column of 0 and 1 could be either; with a column of labels,
+it names those that are none although they are called ``class``, ``tags`` and the like. Columns that the table computes
+itself (``image_id``, ``width``, ``height`` and so on) are ignored.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
