@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.fuzz import exports
 from benchmarks.fuzz.drawing import PLAIN, SPLITS, Export, file, label, labels, listed, times
+from benchmarks.fuzz.long_tables import long_table
 from benchmarks.fuzz.mutation import LABELS, NAMES, pick, structure, text
 
 ROOTS = (
@@ -306,5 +307,5 @@ def vg500(rng: Random) -> Export:
 
 FORMATS: dict[str, Callable[[Random], Export]] = {
     "coco": coco, "csv": csv_file, "folder": folder, "jsonl": jsonl, "labelstudio": labelstudio, "nuswide": nuswide,
-    "parquet": parquet, "vg500": vg500, "voc": voc, "yolo": yolo, **exports.FORMATS,
+    "parquet": parquet, "rows": long_table, "vg500": vg500, "voc": voc, "yolo": yolo, **exports.FORMATS,
 }  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from sadcl.data import sources
+from sadcl.data.sources.formats import FORMATS
 
 INTRO = """# Annotation formats
 
@@ -40,8 +41,6 @@ def _reads(value: object, module: ModuleType) -> bool:
 
 
 def _section(module: ModuleType) -> Iterator[str]:
-    name = module.__name__.rpartition(".")[2]
-    for suffix in ("_file", "_table"):
-        name = name.removesuffix(suffix)
-    yield f"## {name}\n"
+    names = {known.read_source.__module__: known.name for known in FORMATS}
+    yield f"## {names.get(module.__name__, module.__name__.rpartition('.')[2])}\n"
     yield (inspect.getdoc(module) or "").replace("``", "`") + "\n"

@@ -1,13 +1,19 @@
 """Commands ``sadcl data ...``: sources of photos and labels, and the baseline of accepted data."""
 
+import shutil
+import sys
+import textwrap
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sadcl.cli.model import Model
 from sadcl.layout import RAW, SERVED
-from sadcl.progress import hint, say
+from sadcl.progress import hint, printable, say
+
+if TYPE_CHECKING:
+    from sadcl.data.onboarding.questions import Question
 
 PANEL = "Data"
 app = typer.Typer(help="Add, fetch, check and accept photos and labels.", no_args_is_help=True)
@@ -29,13 +35,60 @@ def add(
     ],
     name: Annotated[str, typer.Option(help="Name of the source, its recipe and its model.")],
     recipe: Annotated[str | None, typer.Option(help="Recipe to start from; a small one by default.")] = None,
+    kind: Annotated[
+        str, typer.Option("--format", help="Format of the annotations; detected by default.", metavar="FORMAT")
+    ] = "",
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            help="Text between two labels: comma, semicolon, pipe, hash, space, newline, list, none, or any text."
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        Literal["negative", "unknown", "drop"] | None,
+        typer.Option(
+            help="What photos without labels mean: none of the classes, or not labelled yet (kept or dropped)."
+        ),
+    ] = None,
+    labels: Annotated[str, typer.Option(help="Column of labels; found by its name by default.", metavar="COLUMN")] = "",
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="A column that is no class; repeat it for several.", metavar="COLUMN"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take the first answer to every question.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the preview, and change nothing.")] = False,
 ) -> None:
-    """Copy your photos and labels into the project, track them with DVC, and write a recipe."""
-    from sadcl.data.onboarding import add
+    """Preview your photos and labels, copy them into the project, track them with DVC, and write a recipe."""
+    from sadcl.data.onboarding import add, questions, separators
 
-    for line in add.add(photos, name, recipe):
+    marks = {word: mark for mark, word in separators.NAMES.items()}
+    between = None if separator is None else marks.get(separator, separator)
+    ask = _first if yes else _ask if sys.stdin.isatty() and sys.stdout.isatty() else questions.refuse
+    options = questions.Options(kind, between, unlabelled, labels, tuple(slices or ()), ask)
+    for line in add.add(photos, name, recipe, options=options, dry_run=dry_run):
         say(line)
-    hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
+    if not dry_run:
+        hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
+
+
+def _first(question: "Question") -> str:
+    """Answer with the first choice, and say so."""
+    value, text = question.choices[0]
+    say(printable(f"{question.problem}: {text} (--yes)"))
+    return value
+
+
+def _ask(question: "Question") -> str:
+    """Ask on the terminal; the first choice is the default."""
+    width = shutil.get_terminal_size((80, 24)).columns
+    lines = [f"{question.problem}{f' ({question.where})' if question.where else ''}."]
+    lines += [f"  {number}. {text}" for number, (_, text) in enumerate(question.choices, start=1)]
+    for line in (*lines, f"In scripts, {question.option} decides it."):
+        say(textwrap.fill(printable(line), width, subsequent_indent="     " if line.startswith(" ") else ""))
+    number = 0
+    while not 1 <= number <= len(question.choices):
+        number = typer.prompt("Which one", default=1, type=int)
+    return question.choices[number - 1][0]
 
 
 @app.command()

@@ -78,16 +78,19 @@ class Ingest(Section):
     """A folder under `data/raw`."""
     format: str = "coco"
     """A reader under `sadcl/data/sources`: `coco` (instances JSON), `voc`, `nuswide`, `vg500`, or a format of
-    your own photos: `csv`, `parquet`, `folder`, `jsonl`, `yolo`, `labelstudio`."""
+    your own photos: `csv`, `parquet`, `rows`, `folder`, `jsonl`, `yolo`, `labelstudio`."""
     annotations: dict[Literal["train", "select", "test"], str | tuple[str, ...]]
     """The annotation file of each split, or a list of files, relative to the source; without `select` it is cut from
     `train`."""
     images: dict[Literal["train", "select", "test"], str]
     """The folder of each split's photos, relative to the source."""
+    labels: str = ""
+    """Formats `csv`, `parquet` and `rows`: the column of labels; empty finds it by its usual names."""
     slices: tuple[str, ...] = ()
-    """Formats `csv` and `parquet` with one column per class: the columns that are not classes."""
+    """Formats `csv` and `parquet`: the columns that are not classes, where each class has a column."""
     separator: str = ";"
-    """Formats `csv` and `parquet` with a column of labels: the text between two labels; empty for one label a cell."""
+    """Formats `csv`, `parquet` and `rows`: the text between two labels in a cell; empty for one label a cell, `[]` for
+    lists such as `["cup", "plate"]`, a blank for any white space."""
     select_fraction: Share = Field(ge=0, lt=1, default=0.2)
     """Part of `train` that becomes `select` where the source has none; 0 trains on everything."""
     keep_unlabelled: bool | Literal["unknown"] = True

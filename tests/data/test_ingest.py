@@ -109,6 +109,14 @@ def test_unlabelled_photos_may_be_left_out(root: Path) -> None:
     }
 
 
+def test_photos_that_are_not_labelled_yet_have_every_class_ignored(root: Path) -> None:
+    frame = ingested(root, keep_unlabelled="unknown").frame.set_index("image_id")
+    assert {name: list(ignored) for name, ignored in frame["ignored"].items() if len(ignored)} == {
+        "9": [0, 1, 2],
+        "12": [0, 1, 2],
+    }
+
+
 def test_bad_photos_are_rows_with_a_problem(root: Path) -> None:
     folder = root / OWN / "photos"
     (folder / "1.jpg").unlink()

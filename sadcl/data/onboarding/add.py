@@ -7,35 +7,49 @@ read-only, too.
 import os
 import re
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sadcl import extras, files, layout, params, pipeline
 from sadcl.data.onboarding.detect import DetectedSource, detect_source
-from sadcl.data.onboarding.recipe import has_splits, recipe
-from sadcl.data.table import SPLITS
+from sadcl.data.onboarding.preview import preview
+from sadcl.data.onboarding.questions import Options
+from sadcl.data.onboarding.recipe import completed, has_splits, recipe
 from sadcl.errors import SadclError
-from sadcl.progress import track
+from sadcl.progress import say, track
 
 SPARE = 64_000_000
 """Bytes that stay free on the disk."""
-ABOUT = ("README.md", "dataset_info.json")
+ABOUT = ("README.md", "dataset_info.json", "*class-descriptions*.csv")
 """Files next to a list of labels that may hold class names."""
+YOLO = frozenset((".txt", ".names", ".labels"))
+"""Suffixes of a YOLO export's label files and class lists."""
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
-def add(path: Path, name: str, like: str | None = None, root: Path = Path(".")) -> list[str]:
-    """Add photos with their labels to a project; an empty folder becomes one.
+def add(
+    path: Path,
+    name: str,
+    like: str | None = None,
+    root: Path = Path("."),
+    options: Options | None = None,
+    *,
+    dry_run: bool = False,
+    show: Callable[[str], None] = say,
+) -> list[str]:
+    """Show a preview of photos with their labels, and add them to a project; an empty folder becomes one.
 
     Args:
         path: a folder, or a file of labels next to its photos; it stays unchanged.
         name: of source, recipe and registered model.
         like: recipe to start from; a small one by default.
         root: the project's folder.
+        options: what the user has decided about the reading, and who answers questions.
+        dry_run: end after the preview; nothing is changed.
+        show: prints a line of the preview.
 
     Returns:
-        Lines for the user: what was added, and the next commands.
+        Lines for the user: what was added, and the next commands; none after a dry run.
 
     Raises:
         SadclError: the name is taken, the source is incomplete, or the disk has too little room. The project stays
@@ -48,9 +62,14 @@ def add(path: Path, name: str, like: str | None = None, root: Path = Path(".")) 
     folder, recipe_path = root / layout.RAW / name, root / params.RECIPES / f"{name}.yaml"
     tracked = folder.with_name(f"{name}.dvc")
     _refuse_existing((folder, tracked, recipe_path, folder.with_name(f"{name}.splits.csv")))
-    detected = detect_source(path)
+    detected = completed(detect_source(path, options), root, like)
     text = recipe(name, detected, root, like)
     copied = _files(detected)
+    for line in preview(detected, _unused(detected, copied)):
+        show(line)
+    if dry_run:
+        show("Nothing was changed (--dry-run)")
+        return []
     files.require_room(root, sum((detected.root / file).stat().st_size for file in copied) + SPARE, "the photos")
     lines = [line for line in [pipeline.start(root, besides=[path, detected.root])] if line]
     pipeline.require_project(root)
@@ -70,7 +89,7 @@ def add(path: Path, name: str, like: str | None = None, root: Path = Path(".")) 
             gitignore.write_bytes(before)
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return [*lines, *_summary(name, detected, folder, fresh, _unused(detected, copied))]
+    return [*lines, *_summary(name, detected, folder, fresh)]
 
 
 def _refuse_existing(paths: tuple[Path, ...]) -> None:
@@ -81,14 +100,16 @@ def _refuse_existing(paths: tuple[Path, ...]) -> None:
 
 def _files(detected: DetectedSource) -> list[str]:
     """Files to copy, relative to the source's folder: photos, lists of labels, and files with class names."""
-    lists = list(detected.ingest["annotations"].values())
-    folders = (".", *(Path(file).parent.as_posix() for file in lists))
-    about = {f"{folder}/{name}" for folder in folders for name in ABOUT}
-    used = {image.file for image in detected.source.images} | set(lists)
-    used |= {Path(name).as_posix() for name in about if (detected.root / name).is_file()}
-    if detected.ingest["format"] == "yolo":
-        used |= {name for name in _visible_files(detected) if name.endswith(".txt")}
-    return sorted(used)
+    used = {image.file for image in detected.source.images}
+    lists = [name for name in detected.annotation_files if (detected.root / name).is_file()]
+    for folder in {".", *(Path(file).parent.as_posix() for file in lists)}:
+        about = (path for pattern in ABOUT for path in (detected.root / folder).glob(pattern) if path.is_file())
+        used |= {path.relative_to(detected.root).as_posix() for path in about}
+    known = detected.format
+    suffixes = {*known.suffixes, ".txt"} if known.per_photo else YOLO if known.name.startswith("yolo") else set()
+    if suffixes:
+        used |= {name for name in _visible_files(detected) if Path(name).suffix.lower() in suffixes}
+    return sorted(used | set(lists))
 
 
 def _visible_files(detected: DetectedSource) -> Iterator[str]:
@@ -113,23 +134,14 @@ def _copy(names: list[str], source: Path, folder: Path) -> None:
                 raise SadclError(f"The file can't be read: {error.strerror}", where=source / name) from None
 
 
-def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool, unused: list[str]) -> Iterator[str]:
-    images, classes = detected.source.images, detected.source.classes
+def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool) -> Iterator[str]:
+    images, classes = detected.kept, detected.source.classes
     size = f"{len(images):,} photos of {len(classes)} class{'' if len(classes) == 1 else 'es'}"
     yield f"{size}, read as {detected.ingest['format']}, are in {folder}, tracked by DVC"
-    yield f"Classes: {_first(classes, 8)}"
-    if detected.ingest.get("slices"):
-        yield f"Columns that are not classes: {', '.join(detected.ingest['slices'])}"
-    if unused:
-        kinds = Counter(Path(file).suffix.lower() for file in unused)
-        suffixes = ", ".join(f"{count:,} {kind or 'without a suffix'}" for kind, count in kinds.most_common(5))
-        yield f"Left out: {len(unused):,} files that are no photos or have no labels ({suffixes}): {_first(unused, 3)}"
-    if has_splits(detected):
-        sizes = Counter(image.split for image in images)
-        yield ", ".join(f"{split} {sizes[split]:,}" for split in SPLITS if sizes[split])
-    else:
+    if not has_splits(detected):
         yield f"The first run assigns them to train, select and test and writes {folder}.splits.csv: commit that file"
-    for file in detected.ingest["annotations"].values() if detected.ingest["format"] != "yolo" else ():
+    lists = [] if detected.format.per_photo or detected.format.name.startswith("yolo") else detected.annotation_files
+    for file in lists[:3]:
         yield f"Before you edit {folder / file}: dvc unprotect {folder / file}"
     yield f"The recipe is recipes/{name}.yaml{', and params.yaml is a copy of it' if fresh else ''}"
     yield "Next:"
@@ -137,7 +149,3 @@ def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool, unu
     yield "    dvc repro"
     yield "    sadcl register"
     yield '    sadcl promote 1 --first --reason "..."'
-
-
-def _first(names: Sequence[str], count: int) -> str:
-    return ", ".join(map(ascii, names[:count])) + (", ..." if len(names) > count else "")

@@ -1,30 +1,27 @@
 """Detection of the format of the user's own photos, and of the folders that have them."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sadcl import params
 from sadcl.data import sources
-from sadcl.data.sources import csv_table, parquet_table, tabular
-from sadcl.data.sources.formats import FORMATS
-from sadcl.data.sources.photo_files import list_photos
-from sadcl.data.sources.photo_lookup import listed_names
-from sadcl.data.sources.rows import SPLIT_NAMES, scalar_text
+from sadcl.data.onboarding import trees
+from sadcl.data.onboarding.candidates import (
+    Contents,
+    alternatives,
+    candidates,
+    first_error,
+    scan,
+)
+from sadcl.data.onboarding.photo_folders import locate_photos, read
+from sadcl.data.onboarding.questions import Options, Question, UndecidedError
+from sadcl.data.onboarding.tables import Understanding, understand
+from sadcl.data.onboarding.trees import KNOWN
+from sadcl.data.onboarding.unlabelled import keep_unlabelled
+from sadcl.data.sources.formats import FORMATS, Format
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
-
-TABLES = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
-MAX_FOLDERS = 50
-"""Most folders that are tried as the folder of photos."""
-KNOWN = (
-    "Give a folder tree LABEL/photo.jpg, a CSV or Parquet file with the columns file and labels, a metadata.jsonl, "
-    "COCO instances, a Label Studio export as JSON, or YOLO's data.yaml"
-)
-"""Advice of every error about an unknown format."""
 
 
 @dataclass(frozen=True)
@@ -33,98 +30,205 @@ class DetectedSource:
 
     Attributes:
         root: its folder.
-        ingest: settings: format, annotations, images, slices.
+        ingest: settings: format, annotations, images, slices, separator, keep_unlabelled.
         whole: the source is the whole folder, not only the photos of one file of labels.
         source: its annotations.
+        notes: what was inferred, for the preview.
     """
 
     root: Path
     ingest: dict[str, Any]
     whole: bool
     source: sources.Source = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> list[sources.Image]:
+        """Images that the table will have."""
+        keep = self.ingest.get("keep_unlabelled", True)
+        return [image for image in self.source.images if keep or image.labels]
+
+    @property
+    def format(self) -> Format:
+        """Its format."""
+        return next(known for known in FORMATS if known.name == self.ingest["format"])
+
+    @property
+    def annotation_files(self) -> list[str]:
+        """Annotation files of all splits, or folders of such files, relative to the source's folder."""
+        return [name for value in self.ingest["annotations"].values() for name in _several(value)]
 
 
-def detect_source(path: Path) -> DetectedSource:
+def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
     """Detect the format of a source, and read it.
 
     Args:
         path: a folder, or a file of labels next to its photos or above them.
+        options: what the user has decided, and who answers questions; by default nobody does.
 
     Raises:
-        SadclError: the format is unknown, or a photo is missing.
+        SadclError: the format is unknown, a photo is missing, or a question stays open.
     """
+    options = options or Options()
     if not path.exists():
         raise SadclError(
             "There is no such file or folder", where=path, fix="Name a folder of photos, or a file of labels"
         )
-    root = path if path.is_dir() else path.parent
-    settings = _folder(path) if path.is_dir() else _file(path)
-    settings, source = _locate_photos(root, settings)
-    _refuse_missing(source, root)
-    return DetectedSource(root, settings, path.is_dir() or settings["format"] == "yolo", source)
+    if options.format and options.format not in {known.name for known in FORMATS}:
+        known_names = ", ".join(known.name for known in FORMATS)
+        raise SadclError(f"There is no format {options.format!r}", where="--format", fix=f"Choose one of {known_names}")
+    detected, understanding = _folder(path, options) if path.is_dir() else _file(path, options)
+    kept = keep_unlabelled(detected.source, detected.ingest["format"], understanding.blank, options, path)
+    if kept is False and not any(image.labels for image in detected.source.images):
+        raise SadclError("No photo has a label, so none is left", where=path, fix="Label some of them, then add them")
+    return detected if kept is None else replace(detected, ingest={**detected.ingest, "keep_unlabelled": kept})
 
 
-def _folder(root: Path) -> dict[str, Any]:
-    """Settings of a folder; a list of labels takes precedence over names of folders."""
-    for name in ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml"):
-        if (root / name).is_file():
-            return _settings("yolo", {"train": name})
-    for suffix in TABLES:
-        lists = [p for p in _visible(root, 1) if p.suffix.lower() == suffix]
-        lists = [p for p in lists if suffix != ".jsonl" or p.name.lower() == "metadata.jsonl"]
-        if lists:
-            return _lists(root, TABLES[suffix], lists)
-    for paths in (_visible(root, 0), _visible(root, 1)):
-        kinds = {p: kind for p in paths if p.suffix.lower() == ".json" and (kind := _json_kind(p))}
-        if kinds:
-            first = next(iter(kinds.values()))
-            return _lists(root, first, [p for p, kind in kinds.items() if kind == first])
-    return _tree(root)
+_Reading = tuple[DetectedSource, Understanding]
 
 
-def _file(path: Path) -> dict[str, Any]:
-    suffix = path.suffix.lower()
-    kind = TABLES.get(suffix) or (
-        "yolo" if suffix in (".yaml", ".yml") else _json_kind(path) if suffix == ".json" else ""
-    )
-    if not kind:
+def _folder(root: Path, options: Options) -> _Reading:
+    """Reading of a folder; annotation files take precedence over names of folders."""
+    contents = scan(root)
+    if options.format == "folder":
+        return _tree(root, contents, insist=True)
+    formats = candidates(contents.files, options.format)
+    if not formats and options.format:
+        listed = trees.describe([path for path in contents.files if path.suffix.lower() in trees.LISTS], root)
+        fix = f"It has {listed}" if listed else KNOWN
+        raise SadclError(f"The folder has no annotation file of the format {options.format!r}", where=root, fix=fix)
+    if not formats and (error := first_error(contents.files)):
+        raise error
+    if not formats:
+        return _tree(root, contents, insist=False)
+    return _choose(root, formats, options)
+
+
+def _choose(root: Path, formats: Sequence[tuple[Format, list[Path]]], options: Options) -> _Reading:
+    """Reading by the first format that reads the source; the others are compared with it.
+
+    Raises:
+        SadclError: no format reads it, or several read it differently and nobody decides.
+    """
+    readings: list[tuple[Format, _Reading]] = []
+    failed: list[tuple[Format, SadclError]] = []
+    for known, paths in formats:
+        try:
+            readings.append((known, _read_format(root, known, paths, options)))
+        except SadclError as error:
+            if isinstance(error, UndecidedError) and not readings:
+                raise
+            failed.append((known, error))
+    if not readings:
+        raise failed[0][1]
+    known, (detected, understanding) = readings[0]
+    if failed and failed[0][0] is formats[0][0]:
+        _ask_about_failure(root, *failed[0], known, options)
+    notes = list(detected.notes)
+    for other, (rival, of_rival) in readings[1:]:
+        if _labels(rival.source) == _labels(detected.source):
+            notes.append(f"{', '.join(rival.annotation_files[:2])} ({other.title}) says the same")
+            continue
+        problem = f"There are annotations as {known.title} and, with other labels or photos, as {other.title}"
+        choices = tuple((item.name, f"{item.title}: {_size(of)}") for item, of in ((known, detected), (other, rival)))
+        option = f"--format {known.name} or --format {other.name}"
+        if options.ask(Question(problem, choices, option, root)) == other.name:
+            return rival, of_rival
+    return replace(detected, notes=tuple(notes)), understanding
+
+
+def _ask_about_failure(root: Path, failed: Format, error: SadclError, known: Format, options: Options) -> None:
+    """Ask whether another format is read although the first one can't be."""
+    problem = f"There are annotations as {failed.title}, which can't be read ({error.what}), and as {known.title}"
+    choices = (("stop", f"{failed.title} has to be mended"), ("other", f"{known.title} is the one to read"))
+    if options.ask(Question(problem, choices, f"--format {known.name}", root)) == "stop":
+        raise error
+
+
+def _labels(source: sources.Source) -> dict[str, frozenset[str]]:
+    return {image.file: frozenset(source.classes[i] for i in image.labels) for image in source.images}
+
+
+def _size(detected: DetectedSource) -> str:
+    return f"{len(detected.source.images):,} photos of {len(detected.source.classes)} classes"
+
+
+def _file(path: Path, options: Options) -> _Reading:
+    formats = candidates([path], options.format)
+    if not formats:  # a table without labels is read to say what is missing
+        formats = [
+            (known, [path]) for known in FORMATS if known.name == _table_format(path) or known.name == options.format
+        ]
+    if not formats:
         raise SadclError("The format of this file of labels is unknown", where=path, fix=KNOWN)
-    return _lists(path.parent, kind, [path])
+    known, _ = formats[0]
+    detected, understanding = _read_format(path.parent, known, [path], options)
+    return replace(detected, whole=known.one_for_all or known.per_photo), understanding
 
 
-def _lists(root: Path, kind: str, paths: Sequence[Path]) -> dict[str, Any]:
-    """Settings of one list of labels, or of one list per split by their names."""
-    if len(paths) == 1:
-        return _settings(kind, {"train": paths[0].relative_to(root).as_posix()})
-    relative = [path.relative_to(root) for path in paths]
-    by_split = {split: path.as_posix() for path in relative if (split := _split_of(path))}
-    if len(by_split) != len(paths) or "train" not in by_split:
-        names = ", ".join(sorted(path.relative_to(root).as_posix() for path in paths)[:5])
-        raise SadclError(f"There is more than one file of labels: {names}", where=root, fix="Name the file to use")
-    return _settings(kind, _held_out(by_split))
+def _table_format(path: Path) -> str:
+    kinds = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".yaml": "yolo", ".yml": "yolo"}
+    return kinds.get(path.suffix.lower(), "")
 
 
-def _tree(root: Path) -> dict[str, Any]:
-    folders = [path.name for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if not folders:
-        raise SadclError("The folder has no labels", where=root, fix=KNOWN)
-    named = {split: name for name in folders if (split := SPLIT_NAMES.get(name.lower()))}
-    if "train" not in named or len(named) == 1:
-        return {**_settings("folder", {}), "images": {"train": "."}}
-    other_folders = [name for name in folders if name not in named.values() and list_photos(root, name)]
-    if other_folders:
-        reason = f"{' and '.join(named.values())} are splits, but {', '.join(other_folders[:5])} is not"
-        raise SadclError(reason, where=root, fix="Move it out of the folder, or rename it to train, val or test")
-    return {**_settings("folder", {}), "images": _held_out(named)}
+def _tree(root: Path, contents: Contents, *, insist: bool) -> _Reading:
+    settings = trees.settings(root, contents, insist=insist)
+    source = read(root, settings)
+    _refuse_missing(source, root)
+    return DetectedSource(root, settings, True, source), Understanding()
 
 
-def _settings(kind: str, annotations: dict[str, str]) -> dict[str, Any]:
-    return {"format": kind, "annotations": annotations, "images": {}}
+def _read_format(root: Path, known: Format, paths: Sequence[Path], options: Options) -> _Reading:
+    """Read annotation files of one format; of several exports, the only one that can be read.
+
+    Raises:
+        SadclError: they are damaged, a photo is missing, or a question stays open.
+    """
+    exports = alternatives(root, known, paths)
+    if len(exports) == 1:
+        return _read_files(root, known, exports[0], options)
+    readings, errors = [], []
+    for export in exports:
+        try:
+            readings.append(_read_files(root, known, export, options))
+        except UndecidedError:
+            raise
+        except SadclError as error:
+            errors.append(error)
+    if not readings:
+        raise errors[0]
+    chosen = 0
+    if len(readings) > 1:
+        listed = ", ".join(sorted(name for detected, _ in readings for name in detected.annotation_files)[:5])
+        choices = tuple(
+            (str(i), f"{' and '.join(detected.annotation_files[:3])}: {_size(detected)}")
+            for i, (detected, _) in enumerate(readings)
+        )
+        problem = f"There is more than one file of labels: {listed}"
+        chosen = int(options.ask(Question(problem, choices, "the file to use as PATH", root)))
+    detected, understanding = readings[chosen]
+    notes = [f"Not used: {error.what} ({error.where})" for error in errors]
+    return replace(detected, notes=(*detected.notes, *notes)), understanding
 
 
-def _json_kind(path: Path) -> str:
-    """Format of a JSON file; empty if it is none."""
-    return next((known.name for known in FORMATS if ".json" in known.suffixes and known.recognises(path)), "")
+def _read_files(root: Path, known: Format, files: dict[str, str | list[str]], options: Options) -> _Reading:
+    used = [root / name for value in files.values() for name in _several(value)]
+    tables = known.name in ("csv", "parquet", "rows")
+    understanding = understand(used, known.name, options) if tables else Understanding()
+    settings = {"format": known.name, "annotations": files, "images": {}, **known.defaults, **understanding.settings}
+    try:
+        settings, source = locate_photos(root, settings, known)
+    except SadclError as error:
+        if len(used) > 1 and "same" in error.what:
+            names = ", ".join(path.relative_to(root).as_posix() for path in used[:5])
+            raise SadclError(f"{error.what}; the lists are {names}", where=root, fix="Name one list as PATH") from None
+        raise
+    _refuse_missing(source, root)
+    return DetectedSource(root, settings, True, source, understanding.notes), understanding
+
+
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _refuse_missing(source: sources.Source, root: Path) -> None:
@@ -137,114 +241,3 @@ def _refuse_missing(source: sources.Source, root: Path) -> None:
             where=root,
             fix="Add them, or remove them from the labels",
         )
-
-
-def _locate_photos(root: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], sources.Source]:
-    """Complete settings by the folder of photos and the slice columns.
-
-    Returns:
-        Settings with the most photos on the disk, and the source that they read.
-
-    Raises:
-        SadclError: the source is damaged, or has no class.
-    """
-    if settings["format"] in ("yolo", "folder"):
-        return settings, _read(root, settings)
-    if settings["format"] in ("csv", "parquet"):
-        slices = _slices([root / name for name in settings["annotations"].values()], settings["format"])
-        settings = {**settings, **({"slices": slices} if slices else {})}
-    best: tuple[int, dict[str, Any], sources.Source] = (-1, settings, sources.Source((), []))
-    listed: list[str] | None = None  # names as the lists have them
-    for images in _candidate_folders(root, settings):
-        candidate, folders = {**settings, "images": images}, set(images.values())
-        if listed is not None and len(folders) == 1:  # long lists are read again for a better candidate alone
-            folder = root / folders.pop()
-            if sum(is_file(folder / name) for name in listed) <= best[0]:
-                continue
-        source = _read(root, candidate)
-        if folders == {"."} and settings["format"] != "labelstudio":  # whose reader tries three folders per photo
-            listed = listed_names(source)
-        present = sum(is_file(root / name) for name in listed_names(source))  # by their own names, not by others
-        if present > best[0]:
-            best = present, candidate, source
-        if present == len(source.images):
-            break
-    return best[1:]
-
-
-def _candidate_folders(root: Path, settings: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Possible folders of photos, by split: that of its list, the source itself, or one of its folders."""
-    lists: dict[str, str] = settings["annotations"]
-    list_folders = {split: str(Path(name).parent.as_posix()) for split, name in lists.items()}
-    yield list_folders
-    yield dict.fromkeys(lists, ".")
-    folders = [path.relative_to(root).as_posix() for path in _visible(root, 1, folders=True)][:MAX_FOLDERS]
-    by_split = _held_out({split: name for name in folders if (split := _split_of(Path(name)))})
-    if set(by_split) == set(lists) > {"train"}:
-        yield by_split
-    for name in folders:
-        yield dict.fromkeys(lists, name)
-
-
-def _slices(paths: Sequence[Path], kind: str) -> list[str]:
-    """Slice columns of a table with one column per class: those whose cells are mostly no flags.
-
-    A column with a few wrong cells still counts as a class; its reader reports the first of them.
-    """
-    reader = csv_table.open_rows if kind == "csv" else parquet_table.open_rows
-    filled, not_flags = Counter[str](), Counter[str]()
-    for path in paths:
-        columns, records = tabular.table(path, reader)
-        if "labels" in columns or "file" not in columns:
-            return []
-        columns_left = [name for name in columns if name not in tabular.RESERVED_COLUMNS]
-        for _, record in records:
-            cells = {
-                name: "?" if (cell := scalar_text(record[name])) is None else cell.lower() for name in columns_left
-            }
-            filled.update(name for name, cell in cells.items() if cell)
-            not_flags.update(name for name, cell in cells.items() if cell not in tabular.FLAGS)
-    slices = [name for name in columns_left if 2 * not_flags[name] > filled[name]]
-    if len(slices) == len(columns_left):
-        reason = "The header has no column 'labels', and no column holds 0 and 1 for a class"
-        raise SadclError(reason, where=paths[0], fix=KNOWN)
-    return slices
-
-
-def _split_of(path: Path) -> str | None:
-    """Split in a file's name (test.csv, instances_val2017.json) or in its folder's name (test/metadata.jsonl)."""
-    for name in (path.stem, path.parent.name):
-        splits = {split for word in re.findall("[a-z]+", name.lower()) if (split := SPLIT_NAMES.get(word))}
-        if len(splits) == 1:
-            return splits.pop()
-    return None
-
-
-def _held_out(by_split: dict[str, str]) -> dict[str, str]:
-    """Use the validation split as test split where a source has no other, in the order of the splits."""
-    if "select" in by_split and "test" not in by_split:
-        by_split["test"] = by_split.pop("select")
-    return {split: by_split[split] for split in ("train", "select", "test") if split in by_split}
-
-
-def _read(root: Path, ingest: dict[str, Any]) -> sources.Source:
-    """Read a source by settings that lack the source's name.
-
-    Raises:
-        SadclError: the source is damaged.
-    """
-    return sources.read_source(root, params.Ingest.model_validate({"source": "own", **ingest}))
-
-
-def _visible(root: Path, depth: int, *, folders: bool = False) -> list[Path]:
-    """Files (or folders) of a folder and of its folders down to a depth, sorted, without hidden ones."""
-    paths: list[Path] = []
-    for path in sorted(root.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            paths += [path] if folders else []
-            paths += _visible(path, depth - 1, folders=folders) if depth else []
-        elif not folders:
-            paths.append(path)
-    return paths

@@ -1,6 +1,7 @@
 """Recipe for the user's own photos, with bounds computed from them."""
 
 from collections import Counter
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,26 @@ MIN_STEPS = 8
 """Least number of batches per epoch: with few photos, an epoch would otherwise be a single step."""
 
 
+def completed(detected: DetectedSource, root: Path, like: str | None) -> DetectedSource:
+    """A source whose settings say what photos without labels mean, by the recipe to start from if by nothing else.
+
+    Raises:
+        SadclError: ``like`` is missing or invalid.
+    """
+    base = params.parse(params.read_settings(_base(root, like)), where=_base(root, like))
+    return replace(detected, ingest={"keep_unlabelled": base.ingest.keep_unlabelled, **detected.ingest})
+
+
+def _base(root: Path, like: str | None) -> Path:
+    return BASE if like is None else params.recipe(like, root)
+
+
 def recipe(name: str, detected: DetectedSource, root: Path, like: str | None) -> str:
     """Text of a recipe for a source.
 
     Args:
         name: of source and registered model.
-        detected: the source.
+        detected: the source, with settings that ``completed`` has completed.
         root: the project's folder.
         like: recipe to start from; a small one by default.
 
@@ -28,7 +43,7 @@ def recipe(name: str, detected: DetectedSource, root: Path, like: str | None) ->
     from ruamel.yaml import YAML
     from yaml import safe_load as load
 
-    base = BASE if like is None else params.recipe(like, root)
+    base = _base(root, like)
     params.parse(params.read_settings(base), where=base)
     yaml = YAML()
     yaml.width = 120
@@ -40,11 +55,11 @@ def recipe(name: str, detected: DetectedSource, root: Path, like: str | None) ->
         "source": _quoted(name),
         **_quoted(detected.ingest),
         "select_fraction": share if 0 < share < 0.5 else 0.2,
-        "keep_unlabelled": raw["ingest"].get("keep_unlabelled", True),
+        "keep_unlabelled": detected.ingest.get("keep_unlabelled", True),
         "max_pixels": raw["ingest"].get("max_pixels", 100_000_000),
     }
     raw["validate"]["min_positives"] = _min_positives(detected, raw["ingest"]["select_fraction"])
-    raw["validate"]["max_unlabelled"] = min(1.0, round(_max_unlabelled(detected) + 0.1, 2))
+    raw["validate"]["max_unlabelled"] = max_unlabelled(detected)
     for stage in ("pretrain", "train"):
         raw[stage]["batch"] = min(raw[stage]["batch"], max(2, _training_photos(detected, raw) // MIN_STEPS))
     raw["gate"] = {"rules": _rules(detected), "published": None}
@@ -65,7 +80,7 @@ def _quoted(value: Any) -> Any:
         return {key: _quoted(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_quoted(inner) for inner in value]
-    return DoubleQuotedScalarString(value)
+    return DoubleQuotedScalarString(value) if isinstance(value, str) else value
 
 
 def _min_positives(detected: DetectedSource, share: float) -> dict[str, int]:
@@ -75,39 +90,40 @@ def _min_positives(detected: DetectedSource, share: float) -> dict[str, int]:
     rarest = {split: min(photos) for split, photos in counts.items() if split}
     if not has_splits(detected):
         return {split: int(min(counts[""]) * fraction / 2) for split, fraction in shares.items()}
-    if not any(image.split == "select" for image in detected.source.images):
+    if not any(image.split == "select" for image in detected.kept):
         rarest["select"], rarest["train"] = int(rarest["train"] * share), int(rarest["train"] * (1 - share))
     return {split: rarest[split] // 2 for split in shares}
 
 
 def _training_photos(detected: DetectedSource, raw: Any) -> int:
-    train = sum(image.split == "train" for image in detected.source.images)
+    train = sum(image.split == "train" for image in detected.kept)
     if has_splits(detected):
         return train
-    return int(len(detected.source.images) * (1 - 2 * raw["ingest"]["select_fraction"]))
+    return int(len(detected.kept) * (1 - 2 * raw["ingest"]["select_fraction"]))
 
 
 def _counts(detected: DetectedSource, split: str) -> list[int]:
     """Number of photos of each class in a split."""
-    counts = Counter(label for image in detected.source.images if image.split == split for label in image.labels)
+    counts = Counter(label for image in detected.kept if image.split == split for label in image.labels)
     return [counts[i] for i in range(len(detected.source.classes))]
 
 
 def has_splits(detected: DetectedSource) -> bool:
     """Whether the source names the split of every photo."""
-    return all(image.split for image in detected.source.images)
+    return all(image.split for image in detected.kept)
 
 
-def _max_unlabelled(detected: DetectedSource) -> float:
-    sizes = Counter(image.split for image in detected.source.images)
-    without = Counter(image.split for image in detected.source.images if not image.labels)
-    return max(without[split] / size for split, size in sizes.items())
+def max_unlabelled(detected: DetectedSource) -> float:
+    """Bound of `validate.max_unlabelled`: the largest share of a split now, and a tenth."""
+    sizes = Counter(image.split for image in detected.kept)
+    without = Counter(image.split for image in detected.kept if not image.labels)
+    return min(1.0, round(max((without[split] / size for split, size in sizes.items()), default=0.0) + 0.1, 2))
 
 
 def _rules(detected: DetectedSource) -> list[dict[str, Any]]:
     """Gate rules: the first model has to beat guessing, and a later one must not be worse than the champion."""
-    labels = sum(len(image.labels) for image in detected.source.images)
-    guessing = 100 * labels / (len(detected.source.images) * len(detected.source.classes))
+    labels = sum(len(image.labels) for image in detected.kept)
+    guessing = 100 * labels / (len(detected.kept) * len(detected.source.classes))
     return [
         {"kind": "absolute", "metric": "mAP", "at_least": round(guessing, 1), "by": "value"},
         {"kind": "relative", "metric": "mAP", "margin": 2.0},
@@ -122,12 +138,13 @@ def _head(name: str, detected: DetectedSource, like: str | None) -> str:
     others = f"are those of the recipe {like}" if like else "suit a small computer"
     return "\n".join(
         [
-            f"{name}: {len(detected.source.images):,} photos of {len(detected.source.classes)} classes, read as "
+            f"{name}: {len(detected.kept):,} photos of {len(detected.source.classes)} classes, read as "
             f"{detected.ingest['format']}; the other settings {others}.",
             "",
             f"The rarest class has {counts[rarest]:,} photos: {detected.source.classes[rarest]!a}.",
             "validate: min_positives is half of what the rarest class has in each split,",
-            "max_unlabelled the share now and a tenth.",
+            f"max_unlabelled ({max_unlabelled(detected)}) what a split has without labels now, and a tenth; lower it",
+            "if photos are not labelled yet.",
             "gate: at_least is the mAP of guessing. Raise it when you know the mAP of your model.",
             "Cost: not yet measured. Expected: not yet measured.",
         ]

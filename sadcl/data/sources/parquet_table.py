@@ -1,8 +1,10 @@
 """A Parquet file, one row per photo; ``tabular`` describes the columns.
 
-``labels`` is a list, or text as in a CSV file. Columns of bytes or of nested values are ignored.
+Labels are a list, or text as in a CSV file; indexes of a ClassLabel of Hugging Face become its names. Columns of bytes
+or of nested values are ignored.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from pyarrow import types
 
 from sadcl import params
 from sadcl.data.sources import Source, tabular
+from sadcl.data.sources.columns import LABELS, normal
 from sadcl.errors import SadclError
 
 MOST_ROWS = 2_000_000
@@ -48,21 +51,49 @@ def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
     columns = [
         i
         for i, field in enumerate(schema)
-        if field.name in tabular.RESERVED_COLUMNS or field.name.lower() == "labels" or _is_scalar(field.type)
+        if field.name in tabular.RESERVED_COLUMNS or normal(field.name) in LABELS or _is_scalar(field.type)
     ]
-    return [schema.names[i] for i in columns], _records(file, columns, path)
+    return [schema.names[i] for i in columns], _records(file, columns, _class_names(schema), path)
 
 
-def _records(file: pq.ParquetFile, indexes: list[int], path: Path) -> Iterator[tabular.Record]:
+def _records(
+    file: pq.ParquetFile, indexes: list[int], classes: dict[str, list[str]], path: Path
+) -> Iterator[tabular.Record]:
     number = 0
     with file, _translate_errors(path):
         for batch in file.iter_batches(BATCH):
             batch.validate(full=True)
             columns = [_values(batch.column(i)) for i in indexes]
             names = [batch.schema.names[i] for i in indexes]
+            columns = [
+                [_named(value, classes[name]) for value in values] if name in classes else values
+                for name, values in zip(names, columns, strict=True)
+            ]
             for cells in zip(*columns, strict=True):
                 number += 1
                 yield f"{path}, row {number}", dict(zip(names, cells, strict=True))
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Class names of the ClassLabel columns that Hugging Face describes in a file's metadata."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"].items()
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+    classes = {}
+    for name, feature in features:
+        while isinstance(feature, dict) and isinstance(feature.get("feature"), dict):  # of a list
+            feature = feature["feature"]
+        names = feature.get("names") if isinstance(feature, dict) else None
+        if isinstance(names, list) and all(isinstance(item, str) for item in names):
+            classes[name] = names
+    return classes
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_named(item, names) for item in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None if value == -1 else value
 
 
 def _values(column: pa.Array) -> list[Any]:

@@ -1,6 +1,7 @@
 """Rows of a photo, its labels and its slice columns: the common form of the formats of your own photos."""
 
 import posixpath
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -9,7 +10,8 @@ from typing import Any
 
 from sadcl import params
 from sadcl.data.sources import Image, Source, safe_join
-from sadcl.data.sources.text import is_valid_text, short_repr
+from sadcl.data.sources.cells import split_labels
+from sadcl.data.sources.text import is_valid_text, listed_name, short_repr
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 
@@ -18,6 +20,10 @@ SPLIT_NAMES = {
     "validation": "select", "dev": "select", "test": "test", "testing": "test",
 }  # fmt: skip
 """Usual names of splits, and the split of each."""
+UNASSIGNED = ("unassigned", "unsplit")
+"""Names of a split that has still to be assigned."""
+VALID = {"true": "select", "false": "train"}
+"""Values of a column that says whether a photo is for validation, as fastai's ``is_valid``."""
 COMPUTED_COLUMNS = frozenset(
     ("image_id", "width", "height", "bytes", "sha256", "brightness", "sharpness", "phash", "problem")
 )  # fmt: skip
@@ -98,6 +104,19 @@ def annotation_files(root: Path, settings: params.Ingest) -> Iterator[tuple[str,
             yield "" if len(settings.annotations) == 1 else split, root / file, folder
 
 
+def photo_file(folder: str, name: Any, where: object) -> str:
+    """Path of a listed photo below the source; of an address or an absolute path, the path in it.
+
+    Raises:
+        SadclError: the value names no file, or leaves the source's folder.
+    """
+    if not isinstance(name, str) or (name and not is_valid_text(name)):
+        raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each photo a file name")
+    plain = name.replace("\\", "/")
+    elsewhere = plain.startswith("/") or plain[1:3] == ":/" or "://" in plain
+    return safe_join("" if elsewhere else folder, listed_name(name) if elsewhere else name, where)
+
+
 def row_split(value: Any, default: str, where: object) -> str:
     """Split of a row, from one of ``SPLIT_NAMES``; ``default`` for an empty field.
 
@@ -105,8 +124,10 @@ def row_split(value: Any, default: str, where: object) -> str:
         SadclError: the field names no known split.
     """
     name = scalar_text(value)
-    if name == "":
+    if name == "" or (name and name.lower() in UNASSIGNED):
         return default
+    if name is not None and name.lower() in VALID:
+        return VALID[name.lower()]
     if name is None or name.lower() not in SPLIT_NAMES:
         raise SadclError(
             f"There is no split {short_repr(value)}", where=where, fix=f"Use {', '.join(SPLITS)} or nothing"
@@ -135,14 +156,20 @@ def scalar_text(value: Any) -> str | None:
     return None
 
 
-def label_names(value: Any, where: object) -> frozenset[str]:
-    """Label names from text separated by ``;``, a list, or a single number.
+def label_names(value: Any, where: object, separator: str = ";") -> frozenset[str]:
+    """Label names from text, a list, or a single number.
+
+    Args:
+        value: of the column or key of labels.
+        where: the file or row, for errors.
+        separator: between two labels in text, as in ``ingest.separator``.
 
     Raises:
         SadclError: the value has another type, or a name is not valid text.
     """
-    items = value.split(";") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    names = [scalar_text(item) for item in items]
+    text = isinstance(value, str)
+    items = split_labels(value, separator) if text else value if isinstance(value, list) else [value]
+    names = [unicodedata.normalize("NFC", name) if (name := scalar_text(item)) else name for item in items]
     if any(name is None or (name and not is_valid_text(name)) for name in names):
         raise SadclError(f"Labels are names, not {short_repr(value)}", where=where, fix="Use names or a list of names")
     return frozenset(name for name in names if name)

@@ -1,18 +1,25 @@
 """Columns of a table with one row per photo, from a CSV or Parquet file.
 
-``file`` names the photo (or ``filename``, ``file_name`` or ``image``, if the table has only one of these). Labels are
-in the column ``labels``, separated by ``;``, or in one column per class: 1 or ``true`` is present; 0, ``false`` or
-nothing is absent; -1 is neither. ``split`` is optional. Every other column is a slice column. With a column per class,
-``ingest.slices`` has to name the slice columns, because a column of 0 and 1 could be either. Columns that the table
-computes itself (``image_id``, ``width``, ``height`` and so on) are ignored.
+``file`` names the photo; the usual other names work as well (``filename``, ``image_path``, ``ImageID``, ...), in any
+letter case, and so does the only column whose cells end like photo files. Labels are in the column that
+``ingest.labels`` names, else in ``labels`` (or ``label``, ``tags``, ``class``, ``Finding Labels``, ...), separated by
+``ingest.separator``, or in one column per class: 1, ``true``, ``yes`` or ``x`` is present; 0, ``false``, ``no`` or
+nothing is absent; -1 is neither; ``1.0`` and ``1,0`` are 1, and words may be German, French, Spanish, Italian,
+Portuguese or Dutch. ``split`` is optional. Every other column is a slice column. With a column per class,
+``ingest.slices`` has to name the slice columns, because a column of 0 and 1 could be either; with a column of labels,
+it names those that are none although they are called ``class``, ``tags`` and the like. Columns that the table computes
+itself (``image_id``, ``width``, ``height`` and so on) are ignored.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from sadcl import params
-from sadcl.data.sources import Source, safe_join
+from sadcl.data.sources import Source
+from sadcl.data.sources.cells import NoFlagError, are_codes, flag
+from sadcl.data.sources.columns import SAMPLE, find_columns
 from sadcl.data.sources.rows import (
     COMPUTED_COLUMNS,
     Row,
@@ -20,6 +27,7 @@ from sadcl.data.sources.rows import (
     build_source,
     check_columns,
     label_names,
+    photo_file,
     row_split,
     scalar_text,
     validation_as_test,
@@ -29,10 +37,9 @@ from sadcl.errors import SadclError
 
 RESERVED_COLUMNS = ("file", "labels", "split")
 """Columns that are neither classes nor slices."""
-FILE_NAMES = ("file", "filename", "file_name", "image")
-"""Accepted names of the column ``file``."""
-FLAGS = {"1": True, "true": True, "0": False, "false": False, "": False, "-1": None}
-"""Values in the column of a class: present (True), absent (False), neither (None)."""
+
+_PLAIN = frozenset(("", "0", "1", None, 0, 1))
+"""Cells of most class columns, which need no second look."""
 
 Record = tuple[str, dict[str, Any]]
 """Position of a row (``FILE, line 3``), and its fields by column."""
@@ -53,27 +60,45 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
     """
     rows: list[Row] = []
     classes: list[str] | None = None
+    others: dict[str, set[str]] = {}
     for number, (split, path, folder) in enumerate(annotation_files(root, settings)):
-        columns, records = table(path, open_rows)
+        columns, records = table(path, open_rows, settings.slices, settings.labels)
         file_classes = class_columns(columns, settings.slices, path)
         if number and file_classes != classes:
             problem = "The file's classes differ from those of train"
             raise SadclError(problem, where=path, fix="Use the same columns in all files")
         classes = file_classes
-        rows += [_row(record, classes, folder, split, where) for where, record in records]
+        for where, record in records:
+            rows.append(_row(record, classes, folder, split, where, settings.separator))
+            for column in classes or ():
+                if (cell := record[column]) not in _PLAIN:
+                    others.setdefault(column, set()).add(str(cell))
+        for column, cells in others.items():
+            if are_codes(cells):
+                raise _no_class(column, min(cells), path)
     return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
 
 
-def table(path: Path, open_rows: Open) -> tuple[list[str], Iterator[Record]]:
-    """Open a file: its columns under their standard names, and its rows, both without ``COMPUTED_COLUMNS``."""
+def table(
+    path: Path, open_rows: Open, slices: Sequence[str] = (), labels: str = ""
+) -> tuple[list[str], Iterator[Record]]:
+    """Open a file: its columns under their standard names, and its rows, both without ``COMPUTED_COLUMNS``.
+
+    Args:
+        path: the file.
+        open_rows: opens it.
+        slices: columns that are no labels, whatever their names.
+        labels: the column of labels; empty finds it by its name.
+    """
     columns, records = open_rows(path)
-    standard: dict[str, str] = {}
-    for name, aliases in (("file", FILE_NAMES), ("labels", ("labels",)), ("split", ("split",))):
-        candidates = [column for column in columns if column.lower() in aliases]
-        if name not in columns and len(candidates) == 1:
-            standard[candidates[0]] = name
-    used = [column for column in columns if column not in COMPUTED_COLUMNS]
-    renamed = ((where, {standard.get(c, c): record.get(c) for c in used}) for where, record in records)
+    stream = iter(records)
+    sample = list(islice(stream, SAMPLE))
+    known = find_columns(columns, [record for _, record in sample], slices, labels)
+    meanings = ((known.file, "file"), (known.labels, "labels"), (known.split, "split"))
+    standard = {column: name for column, name in meanings if column}
+    left_out = {*COMPUTED_COLUMNS, *standard.values()}
+    used = [column for column in columns if column in standard or column not in left_out]
+    renamed = ((where, {standard.get(c, c): record.get(c) for c in used}) for where, record in chain(sample, stream))
     return [standard.get(column, column) for column in used], renamed
 
 
@@ -88,7 +113,7 @@ def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> 
         problem = f"The header has no column 'file', but {names}"
         raise SadclError(problem, where=path, fix="Begin the file with the header file,labels")
     check_columns(columns, RESERVED_COLUMNS, path)
-    if "labels" in columns:
+    if "labels" in columns and "labels" not in slices:
         return None
     classes = [name for name in columns if name not in RESERVED_COLUMNS and name not in slices]
     if not classes:
@@ -97,30 +122,31 @@ def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> 
     return classes
 
 
-def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str) -> Row:
-    name = record["file"]
-    if not isinstance(name, str) or (name and not is_valid_text(name)):
-        raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each photo a file name")
-    file, split = safe_join(folder, name, where), row_split(record.get("split"), split, where)
+def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str, separator: str) -> Row:
+    file, split = photo_file(folder, record["file"], where), row_split(record.get("split"), split, where)
     if classes is None:
-        labels, ignored = label_names(record["labels"], where), frozenset[str]()
+        labels, ignored = label_names(record["labels"], where, separator), frozenset[str]()
     else:
         flags = {column: _flag(record[column], column, where) for column in classes}
-        labels = frozenset(column for column, flag in flags.items() if flag)
-        ignored = frozenset(column for column, flag in flags.items() if flag is None)
+        labels = frozenset(column for column, state in flags.items() if state)
+        ignored = frozenset(column for column, state in flags.items() if state is None)
     return Row(file, split, labels, ignored, _slices(record, {*RESERVED_COLUMNS, *(classes or ())}, where))
 
 
 def _flag(value: Any, column: str, where: str) -> bool | None:
-    cell = scalar_text(value)
-    if cell is None or cell.lower() not in FLAGS:
-        raise SadclError(
-            f"There is no column 'labels', so the column {short_repr(column)} is a class; its value is not 0 or 1 but "
-            f"{short_repr(value)}",
-            where=where,
-            fix="List columns that are not classes in ingest.slices, or add a column labels",
-        )
-    return FLAGS[cell.lower()]
+    try:
+        return flag(value if type(value) is str else "?" if (cell := scalar_text(value)) is None else cell)
+    except NoFlagError:
+        raise _no_class(column, value, where) from None
+
+
+def _no_class(column: str, value: Any, where: object) -> SadclError:
+    return SadclError(
+        f"There is no column 'labels', so the column {short_repr(column)} is a class; its value is not 0 or 1 but "
+        f"{short_repr(value)}",
+        where=where,
+        fix="List columns that are not classes in ingest.slices, or add a column labels",
+    )
 
 
 def _slices(record: dict[str, Any], excluded: set[str], where: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 from sadcl import params, pipeline
+from sadcl.data import sources
 from sadcl.data.onboarding.add import add
 from sadcl.data.onboarding.detect import detect_source
 from sadcl.errors import SadclError
@@ -202,7 +203,8 @@ def test_refusals_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (source / "photos/2.jpg").unlink()
     refused("1 of 10 photos are missing; the first is 'photos/2.jpg'", source)
     refused("1 of 10 photos", source / "labels.csv")
-    (source / "more.csv").write_text("file,labels\n")
+    photo(source / "photos/2.jpg")
+    (source / "more.csv").write_bytes((source / "labels.csv").read_bytes())
     refused("more than one file of labels: labels.csv, more.csv", source)
     huge = photos(tmp_path / "huge", "cat/1.jpg")
     os.truncate(huge / "cat/1.jpg", 10**13)  # sparse: it takes no room itself
@@ -262,9 +264,9 @@ def test_a_folder_next_to_split_folders_is_refused(tmp_path: Path) -> None:
 
 def test_a_class_with_a_wrong_cell_is_refused(tmp_path: Path) -> None:
     photos(tmp_path, *(f"{i}.jpg" for i in range(5)))
-    rows = [f"{i}.jpg,{i % 2},{'yes' if i == 3 else 1},outdoors" for i in range(5)]
+    rows = [f"{i}.jpg,{i % 2},{'often' if i == 3 else 1},outdoors" for i in range(5)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,cat,dog,place", *rows]))
-    with pytest.raises(SadclError, match=r"'dog'.*'yes'.*line 5"):
+    with pytest.raises(SadclError, match=r"'dog'.*'often'.*line 5"):
         detect_source(tmp_path)
 
 
@@ -276,10 +278,11 @@ def test_added_and_skipped_files_are_reported(tmp_path: Path, monkeypatch: pytes
         (source / name).write_text("")
     project.mkdir()
     monkeypatch.chdir(project)
-    output = "\n".join(add(source, "mine"))
-    assert "3 photos of 3 classes" in output
-    assert "Classes: 'bird', 'cat', 'dog'" in output
-    assert "Left out: 3 files" in output
+    shown: list[str] = []
+    assert "3 photos of 3 classes" in "\n".join(add(source, "mine", show=shown.append))
+    output = " ".join(" ".join(shown).split())
+    assert "Classes 3 bird 1 3.jpg cat 1 1.jpg dog 1 2.JFIF" in output
+    assert "Left out 3 files" in output
     assert "'cat/film.mov', 'horse.psd', 'weights.pt'" in output
     copied = sorted(path.name for path in Path("data/raw/mine").rglob("*") if path.is_file())
     assert copied == ["1.jpg", "2.JFIF", "3.jpg"]
@@ -322,3 +325,23 @@ def test_a_file_name_that_is_too_long_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(f"file,labels\n{'x' * 300}.jpg,cat\n")
     with pytest.raises(SadclError, match="1 of 1 photos are missing"):
         detect_source(tmp_path)
+
+
+def test_the_recipe_reads_what_the_preview_showed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    source = photos(tmp_path / "source", *(f"a/{i}.jpg" for i in range(6)))
+    rows = [f"{i}.jpg,/m/0{i % 2},1" for i in range(6)]
+    (source / "a/labels.csv").write_text("\n".join(["ImageID,LabelName,Confidence", *rows, "0.jpg,/m/01,1"]))
+    (source / "a/class-descriptions.csv").write_text("/m/00,Cup\n/m/01,Plate\n")
+    shown: list[str] = []
+    assert add(source, "mine", dry_run=True, show=shown.append) == []
+    assert not list(project.iterdir())
+    assert [line.split() for line in shown[-3:-1]] == [
+        ["Plate", "4", "0.jpg,", "1.jpg,", "3.jpg"],
+        ["Cup", "3", "0.jpg,", "2.jpg,", "4.jpg"],
+    ]
+    add(source, "mine")
+    read = sources.read_source(project / "data/raw/mine", params.load(path="recipes/mine.yaml").ingest)
+    assert read == detect_source(source).source

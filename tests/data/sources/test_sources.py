@@ -180,7 +180,7 @@ def test_a_slice_column_with_text_stays_text(tmp_path: Path) -> None:
 BAD_CSV = {
     "empty": ("", "no column 'file'"),
     "no header": ("a.jpg,dog\n", "no column 'file'"),
-    "no labels": ("file,label\na.jpg,dog\n", "no column 'labels'"),
+    "no labels": ("file,split\na.jpg,test\n", "no column 'labels'"),
     "labels with commas": ("file,labels\na.jpg,dog,cat\n", "line 2.*Separate labels with ;"),
     "unknown split": ("file,labels,split\na.jpg,dog,none\n", "no split 'none'.*line 2"),
     "a column twice": ("file,labels,x,x\na.jpg,dog,1,2\n", "'x' occurs twice"),
@@ -202,7 +202,7 @@ def test_bad_csv_is_refused_with_file_and_line(tmp_path: Path, name: str) -> Non
 
 
 def test_csv_that_is_not_utf8_or_missing(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_bytes(b"file,labels\na.jpg,d\xffg\n")
+    (tmp_path / "labels.csv").write_bytes(b"file,labels\na.jpg,d\x81g\n")
     with pytest.raises(SadclError, match="UTF-8"):
         sources.read_source(tmp_path, settings(format="csv", annotations={"train": "labels.csv"}))
     with pytest.raises(SadclError, match=r"missing.*other\.csv"):

@@ -1,0 +1,216 @@
+"""Columns of the user's tables: which of them are classes, and what separates labels."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sadcl.data.onboarding.questions import Options, Question
+from sadcl.data.onboarding.separators import NAMES, Inference, infer_separator, parts
+from sadcl.data.onboarding.table_columns import decide_columns, is_class, no_classes, possible_labels
+from sadcl.data.sources import csv_table, long_table, parquet_table, tabular
+from sadcl.data.sources.cells import LISTS, flag, is_flag
+from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, normal
+from sadcl.data.sources.rows import scalar_text
+from sadcl.data.sources.text import short_repr
+from sadcl.errors import SadclError
+
+OPEN: dict[str, tabular.Open] = {"csv": csv_table.open_rows, "parquet": parquet_table.open_rows}
+DISTINCT = 10_000
+"""Most different cells of a column that are counted."""
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """How tables are read.
+
+    Attributes:
+        settings: those of ``ingest``: labels, slices, separator.
+        notes: what was inferred, for the preview.
+        blank: number of photos whose labels are blank; None if every photo has its zeros.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    blank: int | None = 0
+
+
+def is_table(path: Path, *, loosely: bool = False) -> bool:
+    """Whether a CSV or Parquet file names photos and has labels or a column of flags.
+
+    Args:
+        path: the file.
+        loosely: any column of text that repeats may be the labels.
+    """
+    try:
+        names, sample = _head(path, "parquet" if path.suffix.lower() == ".parquet" else "csv")
+    except SadclError:
+        return False
+    known = find_columns(names, sample)
+    others = [name for name in names if name not in (known.file, known.split)]
+    if not known.file:
+        return False
+    if loosely:
+        return bool(possible_labels(others, sample))
+    return bool(known.labels) or any(is_class(name, sample) for name in others)
+
+
+def table_error(path: Path) -> SadclError | None:
+    """What is wrong with the first rows of a table; None if nothing is."""
+    try:
+        _head(path, "parquet" if path.suffix.lower() == ".parquet" else "csv")
+    except SadclError as error:
+        return error
+    return None
+
+
+def understand(paths: Sequence[Path], kind: str, options: Options) -> Understanding:
+    """Decide about columns and separator of tables.
+
+    Args:
+        paths: the tables, of equal columns.
+        kind: `csv`, `parquet` or `rows`.
+        options: what the user has decided, and who answers the rest.
+
+    Raises:
+        SadclError: a table is damaged or has no labels, or a question stays open.
+    """
+    notes = [note for path in paths for note in _encoding(path, kind)]
+    if kind != "parquet":
+        for path in paths:
+            _ask_about_unnamed(path, options)
+    if kind == "rows":
+        return _understand_rows(paths, options, notes)
+    columns, sample = _head(paths[0], kind)
+    settings = decide_columns(columns, sample, paths[0], options)
+    columns, cells, blank = _counts(paths, kind, settings)
+    if "labels" in columns:
+        inferred = infer_separator(cells["labels"])
+        separator = _separator(inferred, cells["labels"], paths[0], options)
+        notes += _separator_note(separator, inferred)
+        return Understanding(settings | ({"separator": separator} if separator != ";" else {}), tuple(notes), blank)
+    slices = [*settings.get("slices", ()), *no_classes(columns, cells, paths[0], options)]
+    classes = [name for name in columns if name not in slices]
+    notes += _ignored_notes(classes, cells)
+    notes += [
+        f"{short_repr(name)} holds 0 and 1 and is one class; --labels {name} makes a class of each value"
+        for name in classes
+        if normal(name) in LABELS
+    ]
+    return Understanding({"slices": slices} if slices else {}, tuple(notes), blank)
+
+
+def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) -> Understanding:
+    """Settings of tables with one row per label, whose cells rarely hold several."""
+    settings: dict[str, Any] = {"labels": options.labels} if options.labels else {}
+    separator = options.separator
+    if separator is None:
+        cells = Counter(cell for path in paths for cell in long_table.label_cells(path, options.labels))
+        inferred = infer_separator(cells)
+        separator = inferred.choices[0] if len(inferred.choices) == 1 and inferred.cells[0] else ""
+        notes = [*notes, *(_separator_note(separator, inferred) if separator else ())]
+    return Understanding({**settings, "separator": separator}, (*notes, "The rows of a photo are joined"))
+
+
+def _head(path: Path, kind: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and first rows of a table."""
+    names, records = OPEN[kind](path)
+    return list(names), [record for _, record in islice(records, SAMPLE)]
+
+
+def _encoding(path: Path, kind: str) -> list[str]:
+    try:
+        name = "utf-8" if kind == "parquet" else csv_table.encoding(path)
+    except (OSError, UnicodeError):  # its reader says so
+        return []
+    if name.startswith("utf-8"):
+        return []
+    return [f"{path.name} is no UTF-8 and was read as {'Windows-1252' if name == 'cp1252' else name.upper()}"]
+
+
+def _ask_about_unnamed(path: Path, options: Options) -> None:
+    """Ask about text in a column without a name, which is left out."""
+    rows = csv_table.raw_rows(path)
+    header = next((row for _, row in rows if any(row)), [])
+    if long_table.without_header(header):
+        return
+    unnamed = [i for i, name in enumerate(header) if has_no_name(name)]
+    for line, row in rows if unnamed else ():
+        for i in unnamed:
+            if len(row) > i and row[i] and not row[i].replace(".", "").isdigit():
+                problem = f"Column {i + 1} has no name, but holds {short_repr(row[i])}"
+                choices = (("leave out", "it is left out"), ("stop", "it needs a name in the header"))
+                if options.ask(Question(problem, choices, "a name in the header", f"{path}, line {line}")) == "stop":
+                    raise SadclError(problem, where=path, fix="Name the column, or remove it")
+                return
+
+
+def _counts(
+    paths: Sequence[Path], kind: str, settings: dict[str, Any]
+) -> tuple[list[str], dict[str, Counter[str]], int | None]:
+    """Columns that may be classes, the number of each of their cells, and the number of rows without any."""
+    cells: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    blank, columns_left = 0, list[str]()
+    slices, labels = settings.get("slices", ()), settings.get("labels", "")
+    for path in paths:
+        columns, records = tabular.table(path, OPEN[kind], slices, labels)
+        if "file" not in columns:
+            tabular.class_columns(columns, slices, path)  # names what is missing
+        reserved = {*tabular.RESERVED_COLUMNS, *slices}
+        columns_left = ["labels"] if "labels" in columns else [name for name in columns if name not in reserved]
+        for _, record in records:
+            texts = {name: _text(record[name]) for name in columns_left}
+            blank += not (any(texts.values()) or any(isinstance(record[name], list) for name in columns_left))
+            for name, text in texts.items():
+                counted = cells[name]
+                if text and (text in counted or len(counted) < DISTINCT):
+                    counted[text] += 1
+    has_zeros = "labels" not in columns_left and not blank
+    return columns_left, {name: cells[name] for name in columns_left}, None if has_zeros else blank
+
+
+def _text(value: Any) -> str:
+    """Text of a cell; a list, whose labels nothing separates, has none."""
+    text = value if type(value) is str else "" if isinstance(value, list) else scalar_text(value)
+    return "?" if text is None else text
+
+
+def _separator(inferred: Inference, cells: Counter[str], path: Path, options: Options) -> str:
+    if options.separator is not None:
+        return options.separator
+    if len(inferred.choices) == 1:
+        return inferred.choices[0]
+    example = next(cell for cell in cells if any(len(parts(cell, mark)) > 1 for mark in inferred.choices))
+    choices = tuple((mark, _reading(example, mark)) for mark in inferred.choices)
+    option = " or ".join(f"--separator {NAMES.get(mark, mark)}" for mark in inferred.choices)
+    return options.ask(Question(f"{short_repr(example)} may be one label or several", choices, option, path))
+
+
+def _reading(cell: str, mark: str) -> str:
+    labels = parts(cell, mark)
+    if len(labels) == 1:
+        return f"one label, {short_repr(labels[0])}"
+    return f"{len(labels)} labels, {', '.join(map(short_repr, labels[:4]))}{', ...' if len(labels) > 4 else ''}"
+
+
+def _separator_note(separator: str, inferred: Inference) -> list[str]:
+    split, filled = inferred.cells
+    if separator == LISTS:
+        return ["Cells of labels are lists"]
+    if not separator:
+        return ["A cell is one label"]
+    if separator == inferred.choices[0] and split:
+        return [f"{separator!r} separates labels, in {split:,} of {filled:,} cells"]
+    return []
+
+
+def _ignored_notes(classes: Sequence[str], cells: dict[str, Counter[str]]) -> list[str]:
+    """Note on cells of -1: neither present nor absent."""
+    ignored = {
+        name: sum(n for cell, n in cells[name].items() if is_flag(cell) and flag(cell) is None) for name in classes
+    }
+    total = sum(ignored.values())
+    names = ", ".join(f"{name} {count:,}" for name, count in ignored.items() if count)
+    return [f"{total:,} cells of -1 are neither present nor absent: {names}"] if total else []

@@ -1,0 +1,73 @@
+"""`sadcl data add` on the command line: options, questions on a terminal, and refusals without one."""
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sadcl.cli import app
+from sadcl.errors import SadclError
+from tests.data.onboarding.folders import half_labelled, labels_column
+
+RUNNER = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"})
+
+
+def preview(*words: str) -> str:
+    result = RUNNER.invoke(app, ["data", "add", *words, "--name", "mine", "--dry-run"])
+    if isinstance(result.exception, SadclError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_without_a_terminal_options_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = str(half_labelled(tmp_path / "source"))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    with pytest.raises(SadclError, match="--unlabelled negative"):
+        preview(source)
+    assert "they are dropped" in preview(source, "--unlabelled", "drop")
+    assumed = preview(source, "--yes")
+    assert "as if labelling had stopped there: they are not labelled yet: keep them" in assumed
+    assert "they count as not labelled yet" in assumed
+    assert not list(Path().iterdir())
+
+
+def test_words_for_separators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = str(labels_column(tmp_path / "source", ("red apple", "green apple", "red car", "green car")))
+    assert "Classes     4" in preview(source, "--separator", "space")
+    assert "green apple" in preview(source, "--separator", "none")
+
+
+def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answered = on_terminal(
+        ["data", "add", str(half_labelled(tmp_path / "source")), "--name", "mine", "--dry-run"], "7\n3\n"
+    )
+    assert "6 of 12 photos have no label" in answered
+    assert "2. they are not labelled yet: drop them" in answered
+    assert "they count as showing none of the classes" in " ".join(answered.split())
+
+
+def on_terminal(words: Sequence[str], typed: str) -> str:
+    """Output of a command in a terminal into which text is typed."""
+    terminal, end = pty.openpty()
+    with os.fdopen(end, "r+b", buffering=0) as child_end:
+        command = [sys.executable, "-c", "from sadcl.cli import main; main()", *words]
+        child = subprocess.Popen(command, stdin=child_end, stdout=child_end, stderr=child_end)
+    os.write(terminal, typed.encode())
+    output = b""
+    try:
+        while data := os.read(terminal, 4096):
+            output += data
+    except OSError:  # Linux reports the end of a terminal as an error
+        pass
+    os.close(terminal)
+    assert child.wait(120) == 0, output.decode()
+    return output.decode()
