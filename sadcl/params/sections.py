@@ -91,6 +91,9 @@ class Ingest(Section):
     separator: str = ";"
     """Formats `csv`, `parquet` and `rows`: the text between two labels in a cell; empty for one label a cell, `[]` for
     lists such as `["cup", "plate"]`, a blank for any white space."""
+    minus_one: Literal["unknown", "absent"] = "unknown"
+    """Formats `csv` and `parquet` with one column per class: meaning of a cell of -1. `absent` suits tables of 1 and -1
+    alone."""
     select_fraction: Share = Field(ge=0, lt=1, default=0.2)
     """Part of `train` that becomes `select` where the source has none; 0 trains on everything."""
     keep_unlabelled: bool | Literal["unknown"] = True

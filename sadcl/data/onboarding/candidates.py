@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from sadcl.data.onboarding.tables import is_table, table_error
 from sadcl.data.sources.formats import FORMATS, Format
-from sadcl.data.sources.photo_files import SUFFIXES
+from sadcl.data.sources.photo_files import SUFFIXES, is_junk
 from sadcl.data.sources.rows import SPLIT_NAMES
 from sadcl.errors import SadclError
 
@@ -19,7 +19,7 @@ MAX_FILES = 50_000
 """Most files of one suffix that are listed; of a file per photo, any will do."""
 MAX_READ = 1_000
 """Most files of one suffix whose beginning is read."""
-SKIPPED = frozenset(("node_modules", "site-packages", "__pycache__", "wandb", "mlruns", "__macosx", "@eadir"))
+PROGRAMS = frozenset(("node_modules", "site-packages", "wandb", "mlruns"))
 """Folders of programs, in lower case."""
 INSTANCES = "instances"
 """Name of COCO's annotations of all classes, next to those of keypoints and captions."""
@@ -57,7 +57,7 @@ def scan(root: Path) -> Contents:
         except OSError:  # readers report the folders that they need
             continue
         for entry in listed:
-            if entry.name.startswith(".") or entry.name.lower() in SKIPPED:
+            if is_junk(entry.name) or entry.name.lower() in PROGRAMS:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from sadcl.data.onboarding.detect import DetectedSource
 from sadcl.data.onboarding.recipe import max_unlabelled
 from sadcl.data.onboarding.unlabelled import NOTES
+from sadcl.data.sources.photo_lookup import describe
 from sadcl.data.table import SPLITS
 from sadcl.progress import printable
 
@@ -31,7 +32,9 @@ def preview(detected: DetectedSource, unused: Sequence[str], width: int = 0) -> 
     """
     width = min(width or shutil.get_terminal_size((80, 24)).columns, WIDEST)
     lines = [*_reading(detected), *_splits(detected)]
-    lines += [("Note" if i == 0 else "", note) for i, note in enumerate(detected.notes)]
+    source = detected.source
+    notes = [*detected.notes, *source.notes, *([describe(source.substitutions)] if source.substitutions else [])]
+    lines += [("Note" if i == 0 else "", note) for i, note in enumerate(notes)]
     lines += [*_unlabelled(detected), *_left_out(unused)]
     warnings = [("Attention" if i == 0 else "", text) for i, text in enumerate(warn(detected))]
     table = [f"{'Classes':<{_LABEL}}{len(detected.source.classes):,}", *_classes(detected, width)]
@@ -119,7 +122,8 @@ def _left_out(unused: Sequence[str]) -> Iterator[tuple[str, str]]:
     if unused:
         kinds = Counter(Path(file).suffix.lower() for file in unused)
         suffixes = ", ".join(f"{count:,} {kind or 'without a suffix'}" for kind, count in kinds.most_common(5))
-        yield "Left out", f"{len(unused):,} files that are no photos or have no labels ({suffixes}): {_first(unused)}"
+        count = "1 file" if len(unused) == 1 else f"{len(unused):,} files"
+        yield "Left out", f"{count} without labels, or no photos ({suffixes}): {_first(unused)}"
 
 
 def _classes(detected: DetectedSource, width: int) -> Iterator[str]:

@@ -16,6 +16,8 @@ POSSIBLE = (",", "#")
 """Separators that a name of a class may contain."""
 RARE = ("/", "+", "&", ":", " - ", " and ", " ")
 """Marks that are part of names more often than they separate them."""
+MANY = 3
+"""Cells of several words that all share one with others: too many for chance."""
 NAMES = {
     ";": "semicolon",
     "|": "pipe",
@@ -87,7 +89,11 @@ def _choices(cells: Mapping[str, int]) -> tuple[str, ...]:
         evidence = _evidence(cells, mark)
         if evidence.several and evidence.supported >= 0.9 * evidence.several and evidence.alone >= 0.5:
             return (mark,)
+        if mark == " " and evidence.partly and any("_" in cell for cell in cells):
+            return (mark, "")  # names written as frog_eye leave the blank for something else
         if evidence.supported and 5 * evidence.supported >= evidence.several > 1:
+            return ("", mark)
+        if evidence.partly == evidence.several >= MANY:
             return ("", mark)
     return (USUAL[0],)
 

@@ -93,13 +93,18 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
         return Understanding(settings | ({"separator": separator} if separator != ";" else {}), tuple(notes), blank)
     slices = [*settings.get("slices", ()), *no_classes(columns, cells, paths[0], options)]
     classes = [name for name in columns if name not in slices]
-    notes += _ignored_notes(classes, cells)
+    if _are_signs(classes, cells):
+        notes += ["Cells hold 1 and -1 alone: -1 is absent"]
+        settings = {**settings, "minus_one": "absent"}
+    else:
+        notes += _ignored_notes(classes, cells)
     notes += [
         f"{short_repr(name)} holds 0 and 1 and is one class; --labels {name} makes a class of each value"
         for name in classes
         if normal(name) in LABELS
     ]
-    return Understanding({"slices": slices} if slices else {}, tuple(notes), blank)
+    settings = {**settings, **({"slices": slices} if slices else {})}
+    return Understanding(settings, tuple(notes), blank)
 
 
 def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) -> Understanding:
@@ -204,6 +209,12 @@ def _separator_note(separator: str, inferred: Inference) -> list[str]:
     if separator == inferred.choices[0] and split:
         return [f"{separator!r} separates labels, in {split:,} of {filled:,} cells"]
     return []
+
+
+def _are_signs(classes: Sequence[str], cells: dict[str, Counter[str]]) -> bool:
+    """Whether the columns of classes hold 1 and -1, and neither 0 nor blanks, as CelebA's do."""
+    states = {flag(cell) for name in classes for cell in cells[name] if is_flag(cell)}
+    return states == {True, None} and len({cells[name].total() for name in classes}) == 1
 
 
 def _ignored_notes(classes: Sequence[str], cells: dict[str, Counter[str]]) -> list[str]:

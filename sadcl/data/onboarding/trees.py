@@ -71,7 +71,7 @@ def settings(root: Path, contents: Contents, *, insist: bool) -> dict[str, Any]:
         _refuse_annotations(root, contents)
     images = _splits(root, top, folders) or {"train": top or "."}
     if not insist:
-        _refuse_storage(root, images)
+        _refuse_storage(root, images, contents)
     return {"format": "folder", "annotations": {}, "images": images}
 
 
@@ -85,9 +85,14 @@ def describe(paths: Sequence[Path], root: Path) -> str:
 
 
 def _no_labels(root: Path, contents: Contents) -> SadclError:
-    lists = [path for path in contents.files if path.suffix.lower() in LISTS and not PROSE.match(path.name.lower())]
+    lists = _lists(contents)
     unread = f"; no format of annotations fits {describe(lists, root)}" if lists else ""
     return SadclError(f"The folder has no labels{unread}", where=root, fix=_sheet(lists) or KNOWN)
+
+
+def _lists(contents: Contents) -> list[Path]:
+    """Files that may be annotations by their suffix, without those for people."""
+    return [path for path in contents.files if path.suffix.lower() in LISTS and not PROSE.match(path.name.lower())]
 
 
 def _sheet(lists: Sequence[Path]) -> str:
@@ -124,7 +129,7 @@ def _is_list(path: Path) -> bool:
     return bool(_PHOTO.search(text) or _BOXES.search(text) or "<annotation" in text)
 
 
-def _refuse_storage(root: Path, images: dict[str, Any]) -> None:
+def _refuse_storage(root: Path, images: dict[str, Any], contents: Contents) -> None:
     for folder in images.values():
         depth = len([part for part in PurePosixPath(folder).parts if part != "."])
         names = {part for photo in list_photos(root, folder) for part in PurePosixPath(photo).parts[depth:-1]}
@@ -136,8 +141,12 @@ def _refuse_storage(root: Path, images: dict[str, Any]) -> None:
                 if len(storage) == 1
                 else ("look like names of folders that store photos")
             )
+            lists = _lists(contents)
+            unread = "there is no annotation file"
+            if lists:
+                unread = f"no format of annotations fits {describe(lists, root)}"
             raise SadclError(
-                f"The folder has no annotation file, and {listed} {verb}, not like a label",
+                f"The folder has no labels: {unread}, and {listed} {verb}, not like a label",
                 where=root,
                 fix=f"{KNOWN}. If the names of folders are the labels, add --format folder",
             )

@@ -2,16 +2,17 @@
 
 With a header, the columns are those of ``tabular``, as in Open Images (``ImageID,Source,LabelName,Confidence``) and in
 tables of boxes (``filename,width,height,class,xmin,ymin,xmax,ymax``), whose boxes are ignored. A confidence of at least
-0.5 is present, 0 is absent (Open Images: verified), anything between is neither present nor absent; a label without a
-row is absent. Names of Open Images' classes are taken from ``class-descriptions.csv`` in the same folder. A slice
-column counts where all rows of a photo agree.
+0.5 is present, 0 is absent (Open Images: verified), anything between is neither present nor absent. A label without a
+row is absent, but unknown where the files verify absent labels by 0: nobody has looked for it. Names of Open Images'
+classes are taken from ``class-descriptions.csv`` in the same folder. A slice column counts where all rows of a photo
+agree.
 
 Without a header, as in AutoML's import files, a row is a photo and its labels, after ``TRAIN``, ``VALIDATION``,
 ``TEST`` or ``UNASSIGNED`` if it has that: ``UNASSIGNED,gs://bucket/1.jpg,cup,plate``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class _Photo:
     split: str
     labels: set[str] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
     slices: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -64,7 +66,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     Raises:
         SadclError: a file is missing or damaged, or a row is invalid.
     """
-    rows: list[Row] = []
+    listed: list[tuple[str, _Photo]] = []
     classes: set[str] = set()
     for split, path, folder in annotation_files(root, settings):
         photos: dict[str, _Photo] = {}
@@ -76,9 +78,14 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
             classes |= row_labels
             photo.labels |= row_labels if confidence >= 0.5 else set()
             photo.unsure |= row_labels if 0 < confidence < 0.5 else set()
+            photo.absent |= row_labels if confidence == 0 else set()
             photo.slices = {key: cell if slices.get(key) == cell else None for key, cell in photo.slices.items()}
-        rows += [_row(name, photo) for name, photo in photos.items()]
-    return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], sorted(classes))
+        listed += photos.items()
+    verified = any(photo.absent for _, photo in listed)
+    rows = [_row(name, photo, classes if verified else set()) for name, photo in listed]
+    source = build_source(validation_as_test(rows, settings), root / settings.files("train")[0], sorted(classes))
+    note = "The rows verify absent labels by 0, so labels without a row are neither present nor absent"
+    return replace(source, notes=[note]) if verified else source
 
 
 def recognises(path: Path) -> bool:
@@ -212,6 +219,8 @@ def _titles(folder: Path) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) == 2 and row[0].startswith("/") and not has_no_name(row[1])}
 
 
-def _row(name: str, photo: _Photo) -> Row:
+def _row(name: str, photo: _Photo, asked: set[str]) -> Row:
+    """Row of a photo; of the classes that were asked for, those without an answer are unknown."""
     slices = {key: cell for key, cell in photo.slices.items() if cell}
-    return Row(name, photo.split, frozenset(photo.labels), frozenset(photo.unsure - photo.labels), slices)
+    unknown = (photo.unsure | (asked - photo.absent)) - photo.labels
+    return Row(name, photo.split, frozenset(photo.labels), frozenset(unknown), slices)

@@ -69,7 +69,7 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
             raise SadclError(problem, where=path, fix="Use the same columns in all files")
         classes = file_classes
         for where, record in records:
-            rows.append(_row(record, classes, folder, split, where, settings.separator))
+            rows.append(_row(record, classes, folder, split, where, settings))
             for column in classes or ():
                 if (cell := record[column]) not in _PLAIN:
                     others.setdefault(column, set()).add(str(cell))
@@ -122,14 +122,17 @@ def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> 
     return classes
 
 
-def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str, separator: str) -> Row:
+def _row(
+    record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str, settings: params.Ingest
+) -> Row:
     file, split = photo_file(folder, record["file"], where), row_split(record.get("split"), split, where)
     if classes is None:
-        labels, ignored = label_names(record["labels"], where, separator), frozenset[str]()
+        labels, ignored = label_names(record["labels"], where, settings.separator), frozenset[str]()
     else:
         flags = {column: _flag(record[column], column, where) for column in classes}
         labels = frozenset(column for column, state in flags.items() if state)
-        ignored = frozenset(column for column, state in flags.items() if state is None)
+        unknown = frozenset(column for column, state in flags.items() if state is None)
+        ignored = unknown if settings.minus_one == "unknown" else frozenset[str]()
     return Row(file, split, labels, ignored, _slices(record, {*RESERVED_COLUMNS, *(classes or ())}, where))
 
 

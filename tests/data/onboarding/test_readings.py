@@ -325,7 +325,51 @@ def test_names_of_open_images(tmp_path: Path) -> None:
     put(numbered(tmp_path, 3), {"labels.csv": rows, "class-descriptions.csv": names})
     source = detect_source(tmp_path).source
     assert source.classes == ("Cup", "Plate, flat")
-    assert [(image.labels, image.ignored) for image in source.images] == [((0,), ()), ((), (1,)), ((1,), ())]
+    # the 0 says that labels were verified, so nobody has looked for those without a row
+    assert [(image.labels, image.ignored) for image in source.images] == [((0,), ()), ((), (0, 1)), ((1,), (0,))]
+    assert "labels without a row are neither present nor absent" in source.notes[0]
+
+
+@pytest.mark.parametrize(("plate", "ignored"), [("1,-1,-1", set()), ("1,0,-1", {"plate"}), ("1,,-1", {"plate"})])
+def test_minus_one_is_absent_in_tables_of_1_and_minus_1_alone(tmp_path: Path, plate: str, ignored: set[str]) -> None:
+    rows = [f"{i}.jpg,{cup},{cell}" for i, (cup, cell) in enumerate(zip((1, 1, -1), plate.split(","), strict=True))]
+    put(numbered(tmp_path, 3), {"labels.csv": "\n".join(["file,cup,plate", *rows])})
+    detected = detect_source(tmp_path)
+    assert labels(detected) == [{"cup", "plate"}, {"cup"}, set()]
+    last = again(detected).images[2]
+    assert {detected.source.classes[i] for i in last.ignored} == ignored | ({"cup"} if ignored else set())
+
+
+@pytest.mark.parametrize(
+    ("cells", "choices"),
+    [
+        (("haze primary", "clear primary farm", "cloudy", "clear water"), ["", " "]),
+        (("scab", "scab frog_eye_leaf_spot", "rust", "rust"), [" ", ""]),
+        (("hot dog", "dog", "cat", "cat"), []),
+        (("red apple", "green apple", "pear", "pear"), []),
+    ],
+)
+def test_words_that_recur_in_other_cells_are_asked_about(
+    tmp_path: Path, cells: tuple[str, ...], choices: list[str]
+) -> None:
+    questions = asked(labels_column(tmp_path, cells * 3))
+    assert [value for question in questions for value, _ in question.choices] == choices
+
+
+def test_jobs_with_photos_of_equal_names_are_one_source(tmp_path: Path) -> None:
+    for job, name in (("task_0", "cup"), ("task_1", "plate")):
+        coco = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"image_id": 1, "category_id": 1}],
+                "categories": [{"id": 1, "name": name}]}  # fmt: skip
+        put(photos(tmp_path, [f"{job}/images/1.jpg"]), {f"{job}/annotations/instances_default.json": json.dumps(coco)})
+    detected = detect_source(tmp_path)
+    shown = {image.file: {detected.source.classes[i] for i in image.labels} for image in again(detected).images}
+    assert shown == {"task_0/images/1.jpg": {"cup"}, "task_1/images/1.jpg": {"plate"}}
+
+
+def test_annotations_that_no_format_reads_are_named(tmp_path: Path) -> None:
+    put(photos(tmp_path, ["ds/img/1.jpg", "ds/img/2.jpg"]), {"ds/ann/1.jpg.json": '{"objects": []}', "meta.json": "{}"})
+    with pytest.raises(SadclError, match=r"no format of annotations fits meta.json, ds/ann/1.jpg.json"):
+        detect_source(tmp_path)
 
 
 def test_hugging_face_tables(tmp_path: Path) -> None:
