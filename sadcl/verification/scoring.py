@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from sadcl import files, layout
+from sadcl.data.images import heif
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import inference
@@ -150,7 +151,7 @@ def _named(scores: Scores, name: str) -> Scores:
 def _key(model: Model, test: Shards, corruptions: Sequence[str]) -> str:
     """Digest of all that the scores depend on: weights, photos, labels, code and runtime."""
     runtime = [*RUNTIME, *(["onnxruntime"] if model.suffix == SUFFIX else [])]
-    versions = {package: metadata.version(package) for package in runtime}
+    versions = {package: metadata.version(package) for package in runtime} | {"pillow-heif": heif.version()}
     data = [model.digest, test.digest, test.list_digest, list(corruptions), PART]
     return files.digest_of([*data, files.digest_of_code(*CODE), versions])
 
