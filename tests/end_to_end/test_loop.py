@@ -186,12 +186,12 @@ def test_doctor_has_nothing_to_say(project: Path, sadcl: Command) -> None:
 
 
 STAGES = (
-    "ingest", "validate", "prepare", "prototypes", "calibrate", "evaluate", "rescore", "gate", "report",
+    "ingest", "validate", "prepare", "pretrain", "prototypes", "calibrate", "evaluate", "rescore", "gate", "report",
     "label_errors", "data_report",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "train", *(pytest.param(s, marks=pytest.mark.slow) for s in STAGES)])
+@pytest.mark.parametrize("stage", ["train", *(pytest.param(s, marks=pytest.mark.slow) for s in STAGES)])
 def test_dvc_killed_in_any_stage_leaves_no_stage_behind_and_can_run_again(project: Path, stage: str) -> None:
     before = {path: files.digest(path) for path in project.glob("models/**/*.safetensors")}
     command = ["dvc", "repro", "--single-item", "--force", stage]

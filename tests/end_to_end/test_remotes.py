@@ -130,6 +130,7 @@ def pushed(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_size for path in (root / ".dvc-remote").rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_ten_new_photos_among_ten_thousand_push_a_tenth_at_most(tmp_path: Path) -> None:
     """Wherever they stand in the order of ids; each of ten photos changes the shard that it falls into."""
     ids = [hashlib.md5(str(i).encode()).hexdigest() for i in range(10_010)]
