@@ -72,8 +72,8 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
 
 
 def _usable(image: sources.Image, settings: params.Ingest, classes: int) -> sources.Image:
-    """The image, with every class ignored if it has no label and the settings call such labels unknown."""
-    unknown = settings.keep_unlabelled == "unknown" and not image.labels
+    """The image, with every class ignored if nothing is known of it and the settings call such labels unknown."""
+    unknown = settings.keep_unlabelled == "unknown" and not image.labels and not image.ignored
     return replace(image, ignored=tuple(range(classes))) if unknown else image
 
 

@@ -86,7 +86,7 @@ def _photo_list(about: dict[str, object], table: pa.Table) -> PhotoList:
     pairs = about.get("look_alikes", [])
     if not isinstance(pairs, list):
         raise TypeError("look-alikes are no list")
-    look_alikes = tuple((_text(pair[0]), _text(pair[1]), _text(pair[2]), float(pair[3])) for pair in pairs)
+    look_alikes = tuple((_text(pair[0]), _text(pair[1]), _text(pair[2]), _share(pair[3])) for pair in pairs)
     return PhotoList(tuple(classes), photos, _text(about["source"]), look_alikes)
 
 
@@ -102,6 +102,13 @@ def _photos(table: pa.Table, classes: list[str]) -> Iterator[Photo]:
             raise ValueError("a label has no class")
         shared = names.setdefault(tuple(labels), frozenset(classes[label] for label in labels))
         yield Photo(_text(sha256), _text(image_id), _text(file), split, shared)
+
+
+def _share(value: object) -> float:
+    """A number from 0 to 1."""
+    if not isinstance(value, int | float) or not 0 <= value <= 1:  # also where it is not a number
+        raise ValueError("a similarity is not from 0 to 1")
+    return float(value)
 
 
 def _texts(values: object) -> list[str]:

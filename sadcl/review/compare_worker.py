@@ -32,7 +32,7 @@ def compare_files(version_scores: Path, champion_scores: Path | None, threshold:
         SadclError: a file is damaged, or the process exceeded a limit.
     """
     paths = [path for path in (version_scores, champion_scores) if path is not None]
-    if max(map(_images, paths)) > MAX_IMMEDIATE:
+    if max(map(count_photos, paths)) > MAX_IMMEDIATE:
         return compare_in_child(version_scores, champion_scores, threshold)
     return compare(version_scores, champion_scores, threshold)
 
@@ -45,14 +45,14 @@ def compare_tables(version: Path, champion: Path | None, project: Path | None) -
     """
     tables = {"version": version, "champion": champion, "project": project}
     paths = [path for path in tables.values() if path is not None]
-    if max(map(_images, paths)) <= MAX_IMMEDIATE:
+    if max(map(count_photos, paths)) <= MAX_IMMEDIATE:
         return data_changes.compare(version, champion, project)
     request = {name: None if path is None else str(path.resolve()) for name, path in tables.items()}
     return _call({"task": "tables", **request}, [path.resolve() for path in paths], "tables of photos")
 
 
-def _images(path: Path) -> int:
-    """Number of images; 0 where the file can't be read, which ``compare`` reports."""
+def count_photos(path: Path) -> int:
+    """Number of photos of a file; 0 where it can't be read, which the comparison reports."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

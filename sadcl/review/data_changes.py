@@ -12,12 +12,15 @@ from typing import Any
 from sadcl.data.photo_list import Photo, PhotoList, read_photo_list
 from sadcl.data.table import SPLITS
 
-FORMAT = 1
+FORMAT = 2
 """Version of the value that ``compare`` returns; part of its cache key."""
 MOST_EXAMPLES, MOST_NAMES = 6, 20
 """Photos that are shown of each kind of change; names of classes."""
-KINDS = ("added", "removed", "relabelled", "moved", "unknown", "other_labels")
-"""Kinds of change with examples: since the champion, then in comparison with the project."""
+SINCE_CHAMPION = ("added", "removed", "relabelled", "moved")
+AGAINST_PROJECT = ("test_here", "unknown", "other_labels")
+"""Kinds of difference: a test photo of the project in another split of the version, a photo that the project does not
+have, and one that has other labels there."""
+KINDS = (*SINCE_CHAMPION, *AGAINST_PROJECT)
 
 
 def compare(version: Path, champion: Path | None, project: Path | None) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def compare(version: Path, champion: Path | None, project: Path | None) -> dict[
 def _since(own: PhotoList, rival: PhotoList | None) -> dict[str, list[dict[str, Any]]]:
     """Photos that were added, removed, relabelled or moved to another split since the champion."""
     if rival is None:
-        return {kind: [] for kind in KINDS[:4]}
+        return {kind: [] for kind in SINCE_CHAMPION}
     before, after = rival.photos, own.photos
     shared = set(own.classes) & set(rival.classes)
     both = [(before[digest], photo) for digest, photo in after.items() if digest in before]
@@ -74,11 +77,16 @@ def _since(own: PhotoList, rival: PhotoList | None) -> dict[str, list[dict[str, 
 
 
 def _against(own: PhotoList, known: PhotoList | None) -> dict[str, list[dict[str, Any]]]:
-    """Photos that this project does not have, or has with other labels."""
+    """Photos that this project tests on, does not have, or has with other labels."""
     if known is None:
-        return {kind: [] for kind in KINDS[4:]}
+        return {kind: [] for kind in AGAINST_PROJECT}
     here, shared = known.photos, set(own.classes) & set(known.classes)
     return {
+        "test_here": [
+            _entry(photo, here[digest])
+            for digest, photo in own.photos.items()
+            if digest in here and here[digest].split == "test" != photo.split
+        ],
         "unknown": [_entry(photo) for digest, photo in own.photos.items() if digest not in here],
         "other_labels": [
             _entry(photo, here[digest])

@@ -8,13 +8,13 @@ from sadcl import bounded_json, files, layout
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts
 from sadcl.review import data_changes, schemas
-from sadcl.review.compare_worker import compare_tables
+from sadcl.review.compare_worker import MAX_IMMEDIATE, compare_tables, count_photos
 from sadcl.review.context import AppContext
 from sadcl.review.sessions import Session
 from sadcl.review.snapshot import Version
 
-Cached = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
-"""Key of a value and its computation; the value."""
+Cached = Callable[[str, int, Callable[[], dict[str, Any]]], dict[str, Any]]
+"""Key of a value, number of photos, and its computation; the value."""
 MISSING = "This version was registered without its table of photos"
 
 
@@ -53,7 +53,9 @@ class DataPart:
             own = registry.pinned_file(session, self._version, artifacts.PHOTOS)
             return compare_tables(own, rival, project if project.is_file() else None)
 
-        return self._cached(self._key, compute)
+        # the project's own table tells how large the others are before they are downloaded
+        photos = count_photos(project) if project.is_file() else MAX_IMMEDIATE + 1
+        return self._cached(self._key, photos, compute)
 
     @cached_property
     def _key(self) -> str:

@@ -150,11 +150,9 @@ class VersionPage:
     @cached_property
     def data_part(self) -> DataPart:
         """Photos, labels and validation behind the version."""
-        metrics = value_or_none(self.metrics)
-        images = 0 if metrics is None else metrics.images or 0
         return DataPart(
             self._context, self._session, self.version, self.champion,
-            lambda key, compute: self._cached(key, images, compute),
+            lambda key, photos, compute: self._cached(key, photos, compute),
         )  # fmt: skip
 
     @cached_property

@@ -117,6 +117,15 @@ def test_photos_that_are_not_labelled_yet_have_every_class_ignored(root: Path) -
     }
 
 
+def test_answers_about_single_classes_stay_although_others_are_unknown(root: Path) -> None:
+    (root / OWN / "flags.csv").write_text("file,cup,plate\n1.jpg,1,0\n2.jpg,0,-1\n3.jpg,0,0\n")
+    changes = {"format": "csv", "annotations": {"train": "flags.csv"}, "images": {"train": "photos"}}
+    frame = ingested(root, keep_unlabelled="unknown", **changes).frame.set_index("file")
+    assert {name: list(ignored) for name, ignored in frame["ignored"].items()} == {
+        "photos/1.jpg": [], "photos/2.jpg": [1], "photos/3.jpg": [0, 1],
+    }  # fmt: skip
+
+
 def test_bad_photos_are_rows_with_a_problem(root: Path) -> None:
     folder = root / OWN / "photos"
     (folder / "1.jpg").unlink()

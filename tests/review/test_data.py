@@ -68,12 +68,20 @@ def test_photo_of_other_bytes_is_not_shown(rita: Browser, reign: Path) -> None:
 def test_version_whose_photos_the_project_does_not_have(tables: dict[str, Path]) -> None:
     value = data_changes.compare(tables["version"], tables["champion"], tables["project"])
     assert value["counts"] == {
-        "added": 1, "removed": 1, "relabelled": 1, "moved": 0, "unknown": 1, "other_labels": 1,
+        "added": 1, "removed": 1, "relabelled": 1, "moved": 0, "test_here": 0, "unknown": 1, "other_labels": 1,
     }  # fmt: skip
     [unknown] = value["examples"]["unknown"]
     assert (unknown["file"], unknown["path"]) == ("train 4.jpg", "")
     [other] = value["examples"]["other_labels"]
     assert (other["labels"], other["labels_before"]) == (["cat", "kite"], ["cat"])
+
+
+def test_a_test_photo_of_the_project_that_the_version_trained_on_is_named(tables: dict[str, Path]) -> None:
+    stored = pq.read_table(tables["version"])
+    splits = stored["split"].to_pylist()
+    rewritten(tables["version"], split=pa.array(["train", *splits[1:]]))
+    value = data_changes.compare(tables["version"], None, tables["project"])
+    assert [photo["file"] for photo in value["examples"]["test_here"]] == ["0.jpg"]
 
 
 def test_look_alikes_come_from_the_project_where_it_has_the_photos(tables: dict[str, Path]) -> None:
@@ -119,6 +127,12 @@ def test_damaged_and_hostile_tables_are_refused_with_a_reason(tables: dict[str, 
         read_photo_list(rewritten(tables["version"], file=long))
     with pytest.raises(SadclError, match="a label has no class"):
         read_photo_list(rewritten(tables["champion"], labels=pa.array([[-1]] * rows, pa.list_(pa.int32()))))
+    about = json.loads(pq.read_schema(tables["project"]).metadata[METADATA_KEY])
+    about["look_alikes"][0][3] = float("nan")
+    odd = pq.read_table(tables["project"]).replace_schema_metadata({METADATA_KEY: json.dumps(about).encode()})
+    pq.write_table(odd, tables["project"])
+    with pytest.raises(SadclError, match="a similarity is not from 0 to 1"):
+        read_photo_list(tables["project"])
     with pytest.raises(SadclError, match="a split is unknown"):
         read_photo_list(rewritten(tables["project"], split=pa.array(["nowhere"] * rows)))
     about = pq.read_table(tables["version"]).select(["sha256"]).replace_schema_metadata({METADATA_KEY: b"[["})
