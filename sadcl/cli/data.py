@@ -3,6 +3,7 @@
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -63,12 +64,30 @@ def add(
 
     marks = {word: mark for mark, word in separators.NAMES.items()}
     between = None if separator is None else marks.get(separator, separator)
+    ask: Callable[[questions.Question], str]
     ask = _first if yes else _ask if sys.stdin.isatty() and sys.stdout.isatty() else questions.refuse
+    undecided: list[questions.Question] = []
+    if dry_run and ask is questions.refuse:
+        ask = _later(undecided)
     options = questions.Options(kind, between, unlabelled, labels, tuple(slices or ()), ask)
     for line in add.add(photos, name, recipe, options=options, dry_run=dry_run):
         say(line)
+    for question in undecided:
+        say(printable(f"Undecided: {question.problem}. Shown as: {question.choices[0][1]}."))
+    if undecided:
+        questions.refuse(undecided[0])
     if not dry_run:
         hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
+
+
+def _later(undecided: "list[Question]") -> "Callable[[Question], str]":
+    """Answer with the first choice, and keep the question."""
+
+    def answer(question: "Question") -> str:
+        undecided.append(question)
+        return question.choices[0][0]
+
+    return answer
 
 
 def _first(question: "Question") -> str:
@@ -85,10 +104,11 @@ def _ask(question: "Question") -> str:
     lines += [f"  {number}. {text}" for number, (_, text) in enumerate(question.choices, start=1)]
     for line in (*lines, f"In scripts, {question.option} decides it."):
         say(textwrap.fill(printable(line), width, subsequent_indent="     " if line.startswith(" ") else ""))
-    number = 0
-    while not 1 <= number <= len(question.choices):
-        number = typer.prompt("Which one", default=1, type=int)
-    return question.choices[number - 1][0]
+    while True:
+        number = str(typer.prompt("Which one", default="1")).strip()
+        if number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= len(question.choices):
+            return question.choices[int(number[:9]) - 1][0]
+        say(f"Type a number from 1 to {len(question.choices)}.")
 
 
 @app.command()

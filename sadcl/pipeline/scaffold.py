@@ -16,7 +16,7 @@ import yaml
 from sadcl import extras, files, processes
 from sadcl.errors import SadclError
 from sadcl.pipeline import repository
-from sadcl.pipeline.config import set_up
+from sadcl.pipeline.config import CONFIG, set_up
 
 GRAPH, CODE = Path("dvc.yaml"), Path("sadcl.json")
 PACKAGE = Path(__file__).parent.parent
@@ -45,6 +45,9 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
         if not (root / CODE).exists():
             return ""
         completed = repository.write_ignore_file(root)
+        if not (root / CONFIG).exists():  # the creation was interrupted
+            set_up(root)
+            return _update(root) or f"Completed the project in {root.resolve()}"
         return _update(root) or (f"Completed {root / repository.IGNORE}" if completed else "")
     visible = [path for path in root.iterdir() if not path.name.startswith(".")]
     foreign = sorted(path.name for path in visible if not any(_contains(path, allowed) for allowed in besides))

@@ -29,13 +29,22 @@ def test_without_a_terminal_options_decide(tmp_path: Path, monkeypatch: pytest.M
     source = str(half_labelled(tmp_path / "source"))
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
-    with pytest.raises(SadclError, match="--unlabelled negative"):
+    with pytest.raises(SadclError, match="--unlabelled unknown, drop or negative"):
         preview(source)
     assert "they are dropped" in preview(source, "--unlabelled", "drop")
     assumed = preview(source, "--yes")
     assert "as if labelling had stopped there: they are not labelled yet: keep them" in assumed
     assert "they count as not labelled yet" in assumed
     assert not list(Path().iterdir())
+
+
+def test_a_dry_run_shows_the_preview_before_what_is_undecided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = RUNNER.invoke(app, ["data", "add", str(half_labelled(tmp_path / "s")), "--name", "mine", "--dry-run"])
+    assert "Classes     1" in result.output
+    assert "Undecided: 6 of 12 photos have no label" in result.output
+    assert isinstance(result.exception, SadclError)
+    assert "Decide with --unlabelled unknown, drop or negative" in str(result.exception)
 
 
 def test_words_for_separators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +60,7 @@ def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ["data", "add", str(half_labelled(tmp_path / "source")), "--name", "mine", "--dry-run"], "7\n3\n"
     )
     assert "6 of 12 photos have no label" in answered
+    assert "Type a number from 1 to 3." in answered
     assert "2. they are not labelled yet: drop them" in answered
     assert "they count as showing none of the classes" in " ".join(answered.split())
 

@@ -1,5 +1,6 @@
 """Creation of a project in an empty folder."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def test_start_next_to_the_photos_to_add_keeps_existing_files(tmp_path: Path) ->
     assert (tmp_path / ".gitignore").read_text().startswith("/mine/\n")
     assert files.read_json(tmp_path / "data/accepted.json") is None
     assert pipeline.start(tmp_path) == ""
+
+
+def test_an_interrupted_creation_is_completed(tmp_path: Path) -> None:
+    pipeline.start(tmp_path)
+    config = (tmp_path / ".dvc/config").read_text()
+    shutil.rmtree(tmp_path / ".dvc")
+    assert "Completed the project" in pipeline.start(tmp_path)
+    assert (tmp_path / ".dvc/config").read_text() == config
 
 
 def test_stages_of_a_new_project_depend_on_digests_of_code(tmp_path: Path) -> None:

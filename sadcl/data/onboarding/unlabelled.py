@@ -58,7 +58,9 @@ def keep_unlabelled(
         elif tail:
             problem += ", all at the end of the list, as if labelling had stopped there"
         choices = tuple((name, _TEXTS[name]) for name in order)
-        answer = options.ask(Question(problem, choices, "--unlabelled negative, unknown or drop", where))
+        *others, last = order
+        option = f"--unlabelled {', '.join(others)} or {last}"
+        answer = options.ask(Question(problem, choices, option, where))
     return MEANINGS[answer]
 
 

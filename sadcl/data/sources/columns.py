@@ -18,6 +18,7 @@ FILE = (
 LABELS = (
     "labels", "label", "tags", "tag", "classes", "class", "categories", "category", "class_name", "class_names",
     "label_name", "label_names", "labelname", "category_name", "finding_labels", "keywords",
+    "etiketten", "etikett", "kategorien", "kategorie", "klassen", "klasse", "schlagwörter", "étiquettes", "etiquetas",
 )  # fmt: skip
 """Names of the column of labels, the usual ones first."""
 SPLIT = ("split", "subset", "ml_use", "partition", "is_valid")
