@@ -24,6 +24,10 @@ from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
 
 
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+"""Suffixes of archives."""
+
+
 @dataclass(frozen=True)
 class DetectedSource:
     """A source with the settings that read it.
@@ -74,6 +78,8 @@ def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
         raise SadclError(
             "There is no such file or folder", where=path, fix="Name a folder of photos, or a file of labels"
         )
+    if path.suffix.lower() in ARCHIVES:
+        raise SadclError("This is an archive", where=path, fix="Unpack it, and name the folder")
     if options.format and options.format not in {known.name for known in FORMATS}:
         known_names = ", ".join(known.name for known in FORMATS)
         raise SadclError(f"There is no format {options.format!r}", where="--format", fix=f"Choose one of {known_names}")

@@ -524,3 +524,9 @@ def test_half_finished_labelling_is_asked(tmp_path: Path, meaning: Any, kept: ob
 def test_blank_labels_between_others_are_negatives(tmp_path: Path) -> None:
     cells = [("cup", "plate", "")[i % 3] for i in range(12)]
     assert "keep_unlabelled" not in detect_source(labels_column(tmp_path, cells)).ingest
+
+
+def test_an_archive_has_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "export.zip").write_bytes(b"PK")
+    with pytest.raises(SadclError, match=r"This is an archive .*export\.zip.* Unpack it"):
+        detect_source(tmp_path / "export.zip")
