@@ -23,7 +23,6 @@ from sadcl.data.sources.formats import FORMATS, Format
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
 
-
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 """Suffixes of archives."""
 
