@@ -10,6 +10,7 @@ then by the file name without the eight characters that Label Studio adds to upl
 import posixpath
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -34,6 +35,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     rows: list[Row] = []
     controls: dict[str, Any] = {}
+    unfinished = 0
     for split, path, folder in annotation_files(root, settings):
         tasks = files.read_json(path, fix=_FIX)
         if not isinstance(tasks, list):
@@ -45,7 +47,10 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
             annotations = _annotations(task, controls, where)
             if annotations:
                 rows.append(agreed(task_photo(root, folder, task["data"], where), split, annotations))
-    return build_source(rows, root / settings.files("train")[0])
+            unfinished += not annotations
+    source = build_source(rows, root / settings.files("train")[0])
+    note = f"Tasks that nobody has finished are left out: {unfinished:,}"
+    return replace(source, notes=[note]) if unfinished else source
 
 
 def agreed(photo: str, split: str, annotations: Sequence[frozenset[str]]) -> Row:

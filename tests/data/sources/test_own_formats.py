@@ -230,6 +230,7 @@ def test_a_label_studio_export(tmp_path: Path) -> None:
         "p/deep/b b.jpg": ("", {"cat"}, {"dog"}),
         "p/c.jpg": ("", set(), set()),
     }
+    assert source.notes == ["Tasks that nobody has finished are left out: 2"]
 
 
 BAD_TASKS = {
