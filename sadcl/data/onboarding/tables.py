@@ -187,7 +187,9 @@ def _separator(inferred: Inference, cells: Counter[str], path: Path, options: Op
         return options.separator
     if len(inferred.choices) == 1:
         return inferred.choices[0]
-    example = next(cell for cell in cells if any(len(parts(cell, mark)) > 1 for mark in inferred.choices))
+    several = (cell for cell in cells if any(len(parts(cell, mark)) > 1 for mark in inferred.choices))
+    differing = (cell for cell in cells if len({tuple(parts(cell, mark)) for mark in inferred.choices}) > 1)
+    example = next(several, None) or next(differing, next(iter(cells)))
     choices = tuple((mark, _reading(example, mark)) for mark in inferred.choices)
     option = " or ".join(f"--separator {NAMES.get(mark, mark)}" for mark in inferred.choices)
     return options.ask(Question(f"{short_repr(example)} may be one label or several", choices, option, path))
