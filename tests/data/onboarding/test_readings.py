@@ -560,3 +560,31 @@ def test_a_yolo_description_may_list_its_classes_elsewhere(tmp_path: Path) -> No
     put(tmp_path, {"data.yaml": "train: images\nnc: 2\n"})
     detected = detect_source(tmp_path)
     assert (detected.ingest["format"], labels(detected)) == ("yolo", [{"bowl"}])
+
+
+VECTORS = ([0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0])
+
+
+def vectors(root: Path, form: str, rows: Sequence[Sequence[float]]) -> Path:
+    numbered(root, len(rows))
+    if form == "Parquet":
+        table = pa.table({"file": [f"{i}.jpg" for i in range(len(rows))], "labels": list(map(list, rows))})
+        pq.write_table(table, root / "labels.parquet")
+        return root
+    lines = {
+        "JSON lines": [json.dumps({"file_name": f"{i}.jpg", "labels": row}) for i, row in enumerate(rows)],
+        "CSV": ["file,labels", *(f'{i}.jpg,"{row}"' for i, row in enumerate(rows))],
+        "numpy": ["file,labels", *(f"{i}.jpg,[{' '.join(map(str, row))}]" for i, row in enumerate(rows))],
+        "no header": [",".join(map(str, (f"{i}.jpg", *row))) for i, row in enumerate(rows)],
+    }[form]
+    return put(root, {"labels.jsonl" if form == "JSON lines" else "labels.csv": "\n".join(lines)})
+
+
+@pytest.mark.parametrize("form", ["JSON lines", "CSV", "numpy", "no header", "Parquet"])
+def test_vectors_are_no_names(tmp_path: Path, form: str) -> None:
+    with pytest.raises(SadclError, match="vectors of 3 numbers without names of classes"):
+        detect_source(vectors(tmp_path / "flags", form, VECTORS))
+    with pytest.raises(SadclError, match="vectors of 2 numbers without names of classes"):
+        detect_source(vectors(tmp_path / "scores", form, ([0.9, 0.1], [0.2, 0.8])))
+    ids = detect_source(vectors(tmp_path / "ids", form, ([0, 1], [1, 2], [2], [0])))
+    assert ids.source.classes == ("0", "1", "2")
