@@ -15,7 +15,9 @@ from sadcl.errors import SadclError
 BOX = 5
 """Least number of cells that may be a label and the corners of its box, as fractions."""
 _FIX = "Give one column per class, or the names of each photo's labels"
-_CELL = re.compile(r"(?P<open>[\[({])?(?P<inner>[-+.\deE\s,;|]*)[\])}]?")
+_CELL = re.compile(r"(?P<open>[\[({])?(?P<inner>[-+.\de\s,;|]*)[\])}]*")
+_SPELLED = re.compile(r"true|false|array\(|['\"]")
+_STATES = {"true": "1", "false": "0"}
 
 
 def refuse_vectors(cells: Iterable[Any], where: object) -> None:
@@ -69,7 +71,7 @@ def _length(cell: Any) -> int:
     """Number of flags or scores in a cell; 0 if it has anything else."""
     items = cell
     if isinstance(cell, str):
-        match = _CELL.fullmatch(cell.strip())
+        match = _CELL.fullmatch(_SPELLED.sub(lambda word: _STATES.get(word[0], ""), cell.strip().lower()))
         items = re.split(r"[\s,;|]+", match["inner"].strip()) if match else []
         if match and not match["open"] and len(items) < 3:  # "1,0" may be a decimal, "0;1" two names
             return 0

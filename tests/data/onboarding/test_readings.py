@@ -575,9 +575,15 @@ def vectors(root: Path, form: str, rows: Sequence[Sequence[float]]) -> Path:
         "JSON lines": [json.dumps({"file_name": f"{i}.jpg", "labels": row}) for i, row in enumerate(rows)],
         "CSV": ["file,labels", *(f'{i}.jpg,"{row}"' for i, row in enumerate(rows))],
         "numpy": ["file,labels", *(f"{i}.jpg,[{' '.join(map(str, row))}]" for i, row in enumerate(rows))],
+        "array": ["file,labels", *(f'{i}.jpg,"array({list(map(bool, row))})"' for i, row in enumerate(rows))],
         "no header": [",".join(map(str, (f"{i}.jpg", *row))) for i, row in enumerate(rows)],
     }[form]
     return put(root, {"labels.jsonl" if form == "JSON lines" else "labels.csv": "\n".join(lines)})
+
+
+def test_arrays_of_truth_values_are_no_names(tmp_path: Path) -> None:
+    with pytest.raises(SadclError, match="vectors of 3 numbers without names of classes"):
+        detect_source(vectors(tmp_path, "array", VECTORS))
 
 
 @pytest.mark.parametrize("form", ["JSON lines", "CSV", "numpy", "no header", "Parquet"])
