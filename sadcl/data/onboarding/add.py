@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sadcl import extras, files, layout, params, pipeline
+from sadcl.data.onboarding.candidates import MAX_FOLDERS
 from sadcl.data.onboarding.detect import DetectedSource, detect_source
+from sadcl.data.onboarding.photo_folders import read
 from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
 from sadcl.data.onboarding.recipe import completed, has_splits, recipe
+from sadcl.data.sources import Source
 from sadcl.errors import SadclError
 from sadcl.progress import say, track
 
@@ -77,7 +80,7 @@ def add(
     gitignore = folder.with_name(".gitignore")
     before = gitignore.read_bytes() if gitignore.exists() else None
     try:
-        _copy(copied, detected.root, folder)
+        _copy(copied, detected, folder)
         files.write_text(recipe_path, text)
         if fresh:
             files.write_text(root / params.FILE, text)  # DVC can't read the graph without it
@@ -113,18 +116,34 @@ def _files(detected: DetectedSource) -> list[str]:
 
 
 def _visible_files(detected: DetectedSource) -> Iterator[str]:
-    """Files in the source's folder, relative to it, without hidden ones."""
-    for folder, folders, names in os.walk(detected.root, followlinks=detected.ingest["format"] == "folder"):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inner = Path(folder).relative_to(detected.root)
-        yield from ((inner / name).as_posix() for name in names if not name.startswith("."))
+    """Files in the source's folder and in folders that it links to, relative to it, without hidden ones."""
+    stack: list[tuple[str, tuple[str, ...]]] = [("", ())]
+    entered = 0
+    while stack:
+        folder, ancestors = stack.pop()
+        real = os.path.realpath(detected.root / folder)
+        if real in ancestors:  # a link to a folder above it
+            continue
+        entered += 1
+        try:
+            with os.scandir(detected.root / folder) as entries:
+                listed = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError:  # readers report the folders that they need
+            continue
+        for entry in listed:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if not os.path.isdir(entry.path):
+                yield name
+            elif entered < MAX_FOLDERS or not entry.is_symlink():  # links to links multiply
+                stack.append((name, (*ancestors, real)))
 
 
 def _unused(detected: DetectedSource, copied: list[str]) -> list[str]:
     return sorted(set(_visible_files(detected)) - set(copied)) if detected.whole else []
 
 
-def _copy(names: list[str], source: Path, folder: Path) -> None:
+def _copy(names: list[str], detected: DetectedSource, folder: Path) -> None:
+    source = detected.root
     with files.atomic_directory(folder) as staging:
         for name in track(names, "copying", unit="files"):
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +151,34 @@ def _copy(names: list[str], source: Path, folder: Path) -> None:
                 shutil.copyfile(source / name, staging / name)
             except (PermissionError, FileNotFoundError) as error:
                 raise SadclError(f"The file can't be read: {error.strerror}", where=source / name) from None
+        _verify(staging, detected)
+
+
+def _verify(copy: Path, detected: DetectedSource) -> None:
+    """Read the copy by the recipe's settings.
+
+    Raises:
+        SadclError: it has other photos, labels or splits than the preview.
+    """
+    fix = "Replace links by the files themselves, and leave the source unchanged while it is copied"
+    try:
+        copied = _contents(read(copy, detected.ingest))
+    except SadclError as error:
+        problem = f"The copy of the source can't be read: {error.what}"
+        raise SadclError(problem, where=detected.root, fix=fix) from None
+    if (shown := _contents(detected.source)) != copied:
+        first = min(name for name in shown.keys() | copied if shown.get(name) != copied.get(name))
+        problem = f"The copy of the source has other photos, labels or splits than the preview; the first is {first!r}"
+        raise SadclError(problem, where=detected.root, fix=fix)
+
+
+def _contents(source: Source) -> dict[str, tuple[str, frozenset[str], frozenset[str]]]:
+    """Split, labels and ignored classes of each photo."""
+    names = source.classes
+    return {
+        image.file: (image.split, frozenset(names[i] for i in image.labels), frozenset(names[i] for i in image.ignored))
+        for image in source.images
+    }
 
 
 def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool) -> Iterator[str]:

@@ -113,23 +113,7 @@ def first_error(files: Sequence[Path]) -> SadclError | None:
 
 
 def _recognises(known: Format, path: Path) -> bool:
-    if known.name in ("csv", "parquet") and not is_table(path):
-        return False
-    if known.name == "yolo" and path.suffix.lower() in (".yaml", ".yml") and not _names_classes(path):
-        return False
-    return known.recognises(path)
-
-
-def _names_classes(path: Path) -> bool:
-    """Whether the beginning of a YAML file has the keys of a YOLO export."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(100_000)
-    except OSError:
-        return False
-    return bool(re.search(r"^['\"]?names['\"]?\s*:", text, re.MULTILINE)) and bool(
-        re.search(r"^['\"]?(train|path)['\"]?\s*:", text, re.MULTILINE)
-    )
+    return known.recognises(path) and (known.name not in ("csv", "parquet") or is_table(path))
 
 
 def alternatives(root: Path, known: Format, paths: Sequence[Path]) -> list[dict[str, str | list[str]]]:

@@ -19,6 +19,7 @@ from sadcl.data.onboarding.questions import Options, Question, UndecidedError
 from sadcl.data.onboarding.tables import Understanding, understand
 from sadcl.data.onboarding.trees import KNOWN
 from sadcl.data.onboarding.unlabelled import keep_unlabelled
+from sadcl.data.onboarding.vectors import json_cells, refuse_vectors
 from sadcl.data.sources.formats import FORMATS, Format
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
@@ -229,6 +230,8 @@ def _read_files(root: Path, known: Format, files: dict[str, str | list[str]], op
             raise SadclError(f"{error.what}; the lists are {names}", where=root, fix="Name one list as PATH") from None
         raise
     _refuse_missing(source, root)
+    for path in used if known.name in ("jsonl", "json") else ():
+        refuse_vectors(json_cells(path), path)
     return DetectedSource(root, settings, True, source, understanding.notes), understanding
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.onboarding.candidates import held_out, split_of
+from sadcl.data.onboarding.listing import visible_folders
 from sadcl.data.sources.formats import Format
 from sadcl.data.sources.photo_lookup import listed_names
 from sadcl.data.sources.safe_yaml import is_file
@@ -71,12 +72,11 @@ def _candidate_folders(root: Path, lists: dict[str, str | list[str]]) -> Iterato
 
 def _inner_folders(root: Path) -> list[str]:
     """Folders of a folder and folders in these, relative to it, sorted, without hidden ones."""
-    folders = []
-    for path in sorted(root.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            inner = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-            folders += [path.relative_to(root).as_posix(), *(p.relative_to(root).as_posix() for p in inner)]
-    return folders
+    return [
+        path.relative_to(root).as_posix()
+        for outer in visible_folders(root)
+        for path in (outer, *visible_folders(outer))
+    ]
 
 
 def read(root: Path, ingest: dict[str, Any]) -> sources.Source:

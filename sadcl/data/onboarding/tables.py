@@ -10,6 +10,7 @@ from typing import Any
 from sadcl.data.onboarding.questions import Options, Question
 from sadcl.data.onboarding.separators import NAMES, Inference, infer_separator, parts
 from sadcl.data.onboarding.table_columns import decide_columns, is_class, no_classes, possible_labels
+from sadcl.data.onboarding.vectors import automl_cells, refuse_vectors
 from sadcl.data.sources import csv_table, long_table, parquet_table, tabular
 from sadcl.data.sources.cells import LISTS, flag, is_flag
 from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, normal
@@ -87,6 +88,9 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
     settings = decide_columns(columns, sample, paths[0], options)
     columns, cells, blank = _counts(paths, kind, settings)
     if "labels" in columns:
+        for path in paths:
+            records = tabular.table(path, OPEN[kind], settings.get("slices", ()), settings.get("labels", ""))[1]
+            refuse_vectors((record["labels"] for _, record in records), path)
         inferred = infer_separator(cells["labels"])
         separator = _separator(inferred, cells["labels"], paths[0], options)
         notes += _separator_note(separator, inferred)
@@ -111,6 +115,9 @@ def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) 
     """Settings of tables with one row per label, whose cells rarely hold several."""
     settings: dict[str, Any] = {"labels": options.labels} if options.labels else {}
     separator = options.separator
+    for path in paths:
+        refuse_vectors(automl_cells(path), path)
+        refuse_vectors(long_table.label_cells(path, options.labels), path)
     if separator is None:
         cells = Counter(cell for path in paths for cell in long_table.label_cells(path, options.labels))
         inferred = infer_separator(cells)
@@ -187,7 +194,9 @@ def _separator(inferred: Inference, cells: Counter[str], path: Path, options: Op
         return options.separator
     if len(inferred.choices) == 1:
         return inferred.choices[0]
-    example = next(cell for cell in cells if any(len(parts(cell, mark)) > 1 for mark in inferred.choices))
+    several = (cell for cell in cells if any(len(parts(cell, mark)) > 1 for mark in inferred.choices))
+    differing = (cell for cell in cells if len({tuple(parts(cell, mark)) for mark in inferred.choices}) > 1)
+    example = next(several, None) or next(differing, next(iter(cells)))
     choices = tuple((mark, _reading(example, mark)) for mark in inferred.choices)
     option = " or ".join(f"--separator {NAMES.get(mark, mark)}" for mark in inferred.choices)
     return options.ask(Question(f"{short_repr(example)} may be one label or several", choices, option, path))

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sadcl.data.onboarding.candidates import Contents, held_out
+from sadcl.data.onboarding.listing import visible, visible_folders
 from sadcl.data.sources.photo_files import SUFFIXES, list_photos
 from sadcl.data.sources.rows import SPLIT_NAMES
 from sadcl.errors import SadclError
@@ -172,15 +173,11 @@ def _wrapper(root: Path) -> str:
 
 
 def _folders(root: Path) -> list[str]:
-    return [path.name for path in _visible(root) if path.is_dir()]
+    return [path.name for path in visible_folders(root)]
 
 
 def _has_photos(root: Path) -> bool:
-    return any(path.suffix.lower() in SUFFIXES for path in _visible(root))
-
-
-def _visible(root: Path) -> Iterator[Path]:
-    yield from (path for path in sorted(root.iterdir()) if not path.name.startswith("."))
+    return any(path.suffix.lower() in SUFFIXES for path in visible(root))
 
 
 def _splits(root: Path, top: str, folders: list[str]) -> dict[str, Any]:
@@ -188,6 +185,13 @@ def _splits(root: Path, top: str, folders: list[str]) -> dict[str, Any]:
     named = {split: name for name in folders if (split := SPLIT_NAMES.get(name.lower()))}
     if "train" not in named or len(named) == 1:
         return {}
+    named = {
+        split: name for split, name in named.items() if list_photos(root, f"{top}/{name}")
+    }  # the copy has no others
+    if "train" not in named:
+        raise SadclError(
+            "The folder of train has no photo", where=root, fix="Put photos into folders named after labels"
+        )
     others = [name for name in folders if name not in named.values() and list_photos(root, f"{top}/{name}")]
     if others:
         reason = f"{' and '.join(named.values())} are splits, but {', '.join(others[:5])} is not"

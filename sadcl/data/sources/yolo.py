@@ -7,9 +7,9 @@ or outline after it is ignored. The path of a label file is that of its photo, w
 Without ``names``, the classes are the lines of ``classes.txt`` next to ``data.yaml``.
 
 ``train``, ``val`` and ``test`` name a folder of photos, several folders, or a text file with one photo per line. Paths
-of another computer are shortened from the left until they exist here. A missing ``val`` or ``test`` is ignored, and so
-is one that is ``train`` again. ``val`` becomes select if there is a ``test``, else test; with ``train`` alone the
-source assigns no splits.
+of another computer are shortened from the left until they exist here. A missing or empty ``val`` or ``test`` is
+ignored, and so is one that is ``train`` again. ``val`` becomes select if there is a ``test``, else test; with ``train``
+alone the source assigns no splits.
 """
 
 from collections.abc import Iterator
@@ -44,23 +44,30 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         base = PurePosixPath(path.relative_to(root).as_posix()).parent
         rows = [
             Row(photo, split, labels(root, photo, description.classes))
-            for split, places in _splits(root, base, description)
-            for photo in _photos(root, base, description, places)
+            for split, photos in _splits(root, base, description)
+            for photo in photos
         ]
         parts.append((description.classes, rows))
     return combined(parts, settings, root / settings.files("train")[0])
 
 
 def _splits(root: Path, base: PurePosixPath, description: Description) -> list[tuple[str, list[str]]]:
-    """Each split, and the folders or lists of its photos."""
-    train = description.places["train"]
-    val, test = (
-        places if places != train and any(_place(root, base, description, place) for place in places) else []
-        for places in (description.places.get("val", []), description.places.get("test", []))
-    )
+    """Each split that has photos, and these."""
+    train = list(_photos(root, base, description, description.places["train"]))
+    val, test = (_held_out(root, base, description, description.places.get(key, []), train) for key in ("val", "test"))
     if test:
         return [("train", train), *([("select", val)] if val and val != test else []), ("test", test)]
     return [("train", train), ("test", val)] if val else [("", train)]
+
+
+def _held_out(
+    root: Path, base: PurePosixPath, description: Description, places: list[str], train: list[str]
+) -> list[str]:
+    """Photos of a split; none if its places are missing, or are those of train again."""
+    if not any(_place(root, base, description, place) for place in places):
+        return []
+    photos = list(_photos(root, base, description, places))
+    return photos if photos != train else []
 
 
 def _photos(root: Path, base: PurePosixPath, description: Description, places: list[str]) -> Iterator[str]:

@@ -345,3 +345,40 @@ def test_the_recipe_reads_what_the_preview_showed(tmp_path: Path, monkeypatch: p
     add(source, "mine")
     read = sources.read_source(project / "data/raw/mine", params.load(path="recipes/mine.yaml").ingest)
     assert read == detect_source(source).source
+
+
+def linked_yolo(root: Path) -> Path:
+    """A YOLO set whose labels of val are a link to another folder, with a link to the set itself in it."""
+    photos(root, *(f"set/images/{split}/{i}.jpg" for split in ("train", "val") for i in range(4)))
+    for folder in ("set/labels/train", "elsewhere"):
+        (root / folder).mkdir(parents=True)
+        for i in range(4):
+            (root / folder / f"{i}.txt").write_text(f"{i % 2} 0.5 0.5 1 1\n")
+    (root / "set/labels/val").symlink_to("../../elsewhere")
+    (root / "elsewhere/again").symlink_to("../set")
+    (root / "set/data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat, dog]\n")
+    return root / "set"
+
+
+def test_linked_label_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, project = linked_yolo(tmp_path), tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    add(source, "mine")
+    read = sources.read_source(project / "data/raw/mine", params.load(path="recipes/mine.yaml").ingest)
+    assert read == detect_source(source).source
+    assert all(image.labels for image in read.images)
+
+
+def test_a_copy_with_other_labels_than_the_preview_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, project = linked_yolo(tmp_path), tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+
+    def edit(line: str) -> None:
+        (source / "labels/train/2.txt").write_text("1 0.5 0.5 1 1\n")
+
+    with pytest.raises(SadclError, match=r"than the preview; the first is 'images/train/2\.jpg'"):
+        add(source, "mine", show=edit)
+    assert not list((project / "data/raw").glob("mine*"))
+    assert not Path("recipes/mine.yaml").exists()

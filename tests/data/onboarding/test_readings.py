@@ -11,7 +11,10 @@ import pytest
 
 from sadcl import params
 from sadcl.data import sources
+from sadcl.data.onboarding import trees
+from sadcl.data.onboarding.candidates import scan
 from sadcl.data.onboarding.detect import DetectedSource, detect_source
+from sadcl.data.onboarding.listing import visible, visible_folders
 from sadcl.data.onboarding.questions import Options, Question, first
 from sadcl.errors import SadclError
 from tests.data.onboarding.folders import half_labelled, labels_column, numbered, photos, put
@@ -120,6 +123,7 @@ DOUBTFUL_CELLS = {
     "a comma in a name": (("cup, red", "plate", "cup, red", "bowl"), "comma"),
     "a semicolon in a name": (("salt; pepper", "cup", "plate", "salt; pepper"), "semicolon"),
     "blanks that fit twice": (("red apple", "green apple", "red car", "green car"), "space"),
+    "lists of one label next to a name": (("bowl", "['cup']", "['plate']", "['cup']"), "none"),
     "two separators": (("cat;dog", "cat,bird", "bird,dog", "dog", "cat", "bird"), "comma"),
 }
 
@@ -530,3 +534,71 @@ def test_an_archive_has_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "export.zip").write_bytes(b"PK")
     with pytest.raises(SadclError, match=r"This is an archive .*export\.zip.* Unpack it"):
         detect_source(tmp_path / "export.zip")
+
+
+def test_entries_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
+    photos(tmp_path, ["cup/1.jpg", "plate/2.jpg"])
+    (tmp_path / "broken").symlink_to("x" * 300)  # longer than file systems allow
+    assert trees.settings(tmp_path, scan(tmp_path), insist=True)["images"] == {"train": "."}
+    assert visible_folders(tmp_path) == [tmp_path / "cup", tmp_path / "plate"]
+    assert visible(tmp_path / "cup/1.jpg") == []  # as a folder without permission
+
+
+@pytest.mark.parametrize("empty", [("test",), ("val", "test")])
+def test_an_empty_folder_is_no_split(tmp_path: Path, empty: Sequence[str]) -> None:
+    tree = photos(
+        tmp_path / "tree", [f"{split}/{name}/1.jpg" for split in ("train", "val") for name in ("cup", "bowl")]
+    )
+    yolo = photos(tmp_path / "yolo", ["train/images/1.jpg", "val/images/2.jpg"])
+    put(yolo, {f"{split}/labels/{i}.txt": "0 .5 .5 1 1" for split, i in (("train", 1), ("val", 2))})
+    put(yolo, {"data.yaml": "train: train/images\nval: val/images\ntest: test/images\nnames: [cup]\n"})
+    for name in empty:
+        for folder in (tree / name, yolo / name / "images"):
+            for path in sorted(folder.rglob("*.jpg")):
+                path.unlink()
+            folder.mkdir(parents=True, exist_ok=True)
+    expected = {"train", "test"} if len(empty) == 1 else {""}
+    assert {image.split for image in detect_source(tree).source.images} == expected
+    assert {image.split for image in detect_source(yolo).source.images} == expected
+    assert set(detect_source(tree).ingest["images"].values()) == {"train", "val"} - {*empty}
+
+
+def test_a_yolo_description_may_list_its_classes_elsewhere(tmp_path: Path) -> None:
+    put(photos(tmp_path, ["images/1.jpg"]), {"labels/1.txt": "1 .5 .5 1 1", "classes.txt": "cup\nbowl\n"})
+    put(tmp_path, {"data.yaml": "train: images\nnc: 2\n"})
+    detected = detect_source(tmp_path)
+    assert (detected.ingest["format"], labels(detected)) == ("yolo", [{"bowl"}])
+
+
+VECTORS = ([0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0])
+
+
+def vectors(root: Path, form: str, rows: Sequence[Sequence[float]]) -> Path:
+    numbered(root, len(rows))
+    if form == "Parquet":
+        table = pa.table({"file": [f"{i}.jpg" for i in range(len(rows))], "labels": list(map(list, rows))})
+        pq.write_table(table, root / "labels.parquet")
+        return root
+    lines = {
+        "JSON lines": [json.dumps({"file_name": f"{i}.jpg", "labels": row}) for i, row in enumerate(rows)],
+        "CSV": ["file,labels", *(f'{i}.jpg,"{row}"' for i, row in enumerate(rows))],
+        "numpy": ["file,labels", *(f"{i}.jpg,[{' '.join(map(str, row))}]" for i, row in enumerate(rows))],
+        "array": ["file,labels", *(f'{i}.jpg,"array({list(map(bool, row))})"' for i, row in enumerate(rows))],
+        "no header": [",".join(map(str, (f"{i}.jpg", *row))) for i, row in enumerate(rows)],
+    }[form]
+    return put(root, {"labels.jsonl" if form == "JSON lines" else "labels.csv": "\n".join(lines)})
+
+
+def test_arrays_of_truth_values_are_no_names(tmp_path: Path) -> None:
+    with pytest.raises(SadclError, match="vectors of 3 numbers without names of classes"):
+        detect_source(vectors(tmp_path, "array", VECTORS))
+
+
+@pytest.mark.parametrize("form", ["JSON lines", "CSV", "numpy", "no header", "Parquet"])
+def test_vectors_are_no_names(tmp_path: Path, form: str) -> None:
+    with pytest.raises(SadclError, match="vectors of 3 numbers without names of classes"):
+        detect_source(vectors(tmp_path / "flags", form, VECTORS))
+    with pytest.raises(SadclError, match="vectors of 2 numbers without names of classes"):
+        detect_source(vectors(tmp_path / "scores", form, ([0.9, 0.1], [0.2, 0.8])))
+    ids = detect_source(vectors(tmp_path / "ids", form, ([0, 1], [1, 2], [2], [0])))
+    assert ids.source.classes == ("0", "1", "2")

@@ -1,0 +1,17 @@
+"""Contents of a folder without hidden ones and those that can't be read."""
+
+import os
+from pathlib import Path
+
+
+def visible(folder: Path) -> list[Path]:
+    """Sorted files and folders in a folder; none of one that can't be read, which readers report if they need it."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """Sorted folders in a folder, without links that lead nowhere."""
+    return [path for path in visible(folder) if os.path.isdir(path)]
