@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import safe_join
-from sadcl.data.sources.exports import photo_path
+from sadcl.data.sources.exports import by_folder, photo_path
 from sadcl.data.sources.photo_files import SUFFIXES
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.data.sources.text import is_valid_text
@@ -56,6 +56,18 @@ def files_below(root: Path, folder: str, suffix: str) -> list[str]:
             problem = f"The file name {path!a} is not UTF-8"
             raise SadclError(problem, where=root / folder, fix="Rename the file")
     return sorted(paths)
+
+
+def splits_of(files: Sequence[str], photos: Sequence[str], start: str) -> list[str]:
+    """Split of each photo by the folders of the annotation files, else by those of the photos; empty where none has it.
+
+    Args:
+        files: the annotation files.
+        photos: the photo of each.
+        start: the folder of annotation files that has them.
+    """
+    splits = by_folder(files, start)
+    return splits if any(splits) else by_folder(photos, start)
 
 
 def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual: Sequence[str]) -> str:

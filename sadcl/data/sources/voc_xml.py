@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source, per_photo, xml_events
-from sadcl.data.sources.exports import by_folder, split_named
+from sadcl.data.sources.exports import split_named
 from sadcl.data.sources.rows import Row, build_source, validation_as_test
 from sadcl.data.sources.text import is_valid_text, read_lines, short_repr
 from sadcl.progress import track
@@ -37,7 +37,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         sets = _read_sets(root, folder)
         files = per_photo.files_below(root, folder, ".xml")
         photos = [_read_file(root, file, folder, images) for file in track(files, "reading XML")]
-        splits = by_folder([photo for photo, _ in photos], folder)
+        splits = per_photo.splits_of(files, [photo for photo, _ in photos], folder)
         for file, (photo, objects), by_name in zip(files, photos, splits, strict=True):
             name = posixpath.splitext(file[len(folder) :].lstrip("/"))[0]
             row_split = split or sets.splits.get(name, "" if sets.splits else by_name)
