@@ -74,7 +74,8 @@ def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual:
     """Path of the photo that an annotation file describes.
 
     The photo has the name of the annotation file, else the name that the file lists, which a copied or renamed file may
-    have of another photo. It is below the folder of photos, in a usual folder next to that of the file, or next to it.
+    have of another photo. It is below the folder of photos, next to the file, or in a usual folder next to that of the
+    file.
 
     Args:
         root: the source's folder.
@@ -87,13 +88,13 @@ def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual:
     folder, name = posixpath.split(file)
     inner = folder[len(start) :].lstrip("/")
     given = [posixpath.join(photos, inner), photos] if photos not in ("", ".") else []
-    places = [*given]
+    places = [*given, folder]
     for above in dict.fromkeys((posixpath.dirname(start), posixpath.dirname(folder))):
         places += [posixpath.join(above, kind, part) for kind in usual for part in (inner, "")]
     stem, suffix = posixpath.splitext(name)[0], posixpath.splitext(listed)[1]
-    for place in (*places, folder):
+    for place in places:
         for ending in (suffix, *(() if listed else (".jpg", ".jpeg", ".png", ".JPG", *sorted(SUFFIXES)))):
             path = posixpath.normpath(posixpath.join(place, stem + ending))
             if ending.lower() in SUFFIXES and is_file(root / path):
                 return path
-    return photo_path(root, listed or f"{stem}.jpg", [*given, folder, *places], root / file)
+    return photo_path(root, listed or f"{stem}.jpg", places, root / file)

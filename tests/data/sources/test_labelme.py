@@ -76,3 +76,9 @@ def test_folders_of_files_or_photos_give_the_splits(tmp_path: Path, folder: str,
         put(tmp_path, {file: labelled(posixpath.relpath(photo, posixpath.dirname(file)), "cup"), photo: ""})
     splits = splits_of(read(tmp_path, "labelme", folder))
     assert {name[-5]: split for name, split in splits.items()} == {"0": "train", "1": "select", "2": "test"}
+
+
+def test_a_photo_next_to_its_file_is_nearer_than_one_of_its_name_elsewhere(tmp_path: Path) -> None:
+    put(tmp_path, {"a/1.json": labelled("1.jpg", "cup"), "a/1.jpg": "", "images/1.jpg": "", "a/images/1.jpg": ""})
+    assert labels_of(read(tmp_path, "labelme", "a")) == {"a/1.jpg": {"cup"}}
+    assert labels_of(read(tmp_path, "labelme", "a", images={"train": "images"})) == {"images/1.jpg": {"cup"}}
