@@ -21,7 +21,7 @@ def folders(root: Path, settings: params.Ingest) -> Iterator[tuple[str, str, str
     """Yield the split, the path and the folder of photos of each folder of annotation files, relative to the source.
 
     Raises:
-        SadclError: there is none for train, or one is missing or outside the source.
+        SadclError: there is none for train, or one is missing, or a folder is outside the source.
     """
     where = "ingest.annotations"
     if not settings.files("train"):
@@ -30,11 +30,16 @@ def folders(root: Path, settings: params.Ingest) -> Iterator[tuple[str, str, str
         )
     for split in settings.annotations:
         for name in settings.files(split):
-            folder = "" if name.strip("./") == "" and ".." not in name else safe_join("", name.rstrip("/"), where)
+            folder = _below(name, where)
             if not (root / folder).is_dir():
                 raise SadclError("The folder of annotation files is missing", where=root / folder, fix=f"Check {where}")
-            photos = settings.images.get(split, settings.images.get("train", ""))
+            photos = _below(settings.images.get(split, settings.images.get("train", "")), "ingest.images")
             yield "" if len(settings.annotations) == 1 else split, folder, photos
+
+
+def _below(name: str, where: str) -> str:
+    """Path of a folder; empty for that of the source itself."""
+    return "" if name.strip("./") == "" and ".." not in name else safe_join("", name.rstrip("/"), where)
 
 
 def files_below(root: Path, folder: str, suffix: str) -> list[str]:

@@ -82,3 +82,9 @@ def test_a_photo_next_to_its_file_is_nearer_than_one_of_its_name_elsewhere(tmp_p
     put(tmp_path, {"a/1.json": labelled("1.jpg", "cup"), "a/1.jpg": "", "images/1.jpg": "", "a/images/1.jpg": ""})
     assert labels_of(read(tmp_path, "labelme", "a")) == {"a/1.jpg": {"cup"}}
     assert labels_of(read(tmp_path, "labelme", "a", images={"train": "images"})) == {"images/1.jpg": {"cup"}}
+
+
+@pytest.mark.parametrize("folder", ["../outside", "images/../../outside", "/etc", ".."])
+def test_a_folder_of_photos_outside_the_source_is_refused(tmp_path: Path, folder: str) -> None:
+    put(tmp_path, {"own/1.json": labelled("1.jpg", "cup"), "own/1.jpg": "", "outside/1.jpg": ""})
+    refused("leaves the data root.*ingest.images", tmp_path / "own", "labelme", ".", images={"train": folder})
