@@ -130,7 +130,7 @@ def _row(photo: str, split: str, objects: list[tuple[str, bool]], sets: _Sets, n
 
 
 def _read_sets(root: Path, folder: str, known: frozenset[str]) -> _Sets:
-    """Lists of photos, whose ``known`` names may have blanks, in ``ImageSets/Main`` next to a folder of XML files, or in it."""
+    """Lists in ``ImageSets/Main`` next to a folder of XML files, or in it; ``known`` names may end like a flag."""
     sets = _Sets()
     starts = (posixpath.dirname(folder), folder)
     main = next((path for start in starts if (path := root / start / "ImageSets/Main").is_dir()), None)
