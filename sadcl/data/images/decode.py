@@ -132,10 +132,12 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     """Read the header only, so that its claim is checked before any memory is allocated for pixels."""
     formats: tuple[str, ...] = _ALWAYS
     if heif.is_heif(data):
-        heif.register()
+        reads_heif = heif.is_installed() or not heif.lists_avif(data)
+        if reads_heif:
+            heif.register()
         if (claim := heif.uncropped_pixels(data)) > max(2 * max_pixels, _CROPPED):
             raise _too_large(f"{claim:,}", max_pixels)
-        formats = ("AVIF", heif.FORMAT)  # some files of either kind begin alike
+        formats = ("AVIF", heif.FORMAT) if reads_heif else ("AVIF",)  # some files of either kind begin alike
     try:
         with _pixel_limit((max_pixels + 1) // 2):  # Pillow raises above twice its limit, inside some readers
             image = Image.open(io.BytesIO(data), formats=formats)

@@ -7,6 +7,9 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
+from sadcl.data.sources.text import short_repr
+from sadcl.errors import SadclError
+
 LISTS = "[]"
 """Value of ``ingest.separator`` for cells that hold lists: ``["a", "b"]``, ``['a', 'b']``, ``['a' 'b']``, ``{a,b}``."""
 PRESENT = frozenset(
@@ -80,6 +83,9 @@ def split_labels(cell: str, separator: str) -> list[str]:
     Args:
         cell: text.
         separator: between two labels; empty for one label a cell, ``[]`` for lists.
+
+    Raises:
+        SadclError: a dictionary gives a label a value that is no flag.
     """
     if cell.strip() in ("nan", "NaN", "<NA>"):
         return []
@@ -103,7 +109,7 @@ def _clean(label: str) -> str:
 def _items(cell: str) -> list[str]:
     value = _parsed(cell)
     if isinstance(value, dict):  # a flag for each label
-        return [str(name) for name, state in value.items() if state and isinstance(state, bool | int | float)]
+        return [str(name) for name, state in value.items() if _is_present(state)]
     if isinstance(value, list) and all(isinstance(item, str | int | float) or item is None for item in value):
         return [str(item) for item in value if item is not None and item == item]
     inner = _INNER.search(cell)
@@ -114,6 +120,19 @@ def _items(cell: str) -> list[str]:
     if len(bare) == 1 and all(_is_number(word) for word in bare[0].split()):
         bare = bare[0].split()
     return [word for word in bare if word and word.lower() not in _NOTHING]
+
+
+def _is_present(state: Any) -> bool:
+    """Whether the value of a label in a dictionary says that it is present; -1, neither, is not.
+
+    Raises:
+        SadclError: the value is no flag.
+    """
+    try:
+        return flag("" if state is None or state != state else str(state)) is True
+    except NoFlagError:
+        problem = f"A label has the value {short_repr(state)}, which says neither yes nor no"
+        raise SadclError(problem, fix="Use 1, 0 or -1 for each label") from None
 
 
 def _parsed(cell: str) -> Any:

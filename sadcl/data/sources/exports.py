@@ -78,12 +78,10 @@ def combined(parts: Sequence[Part], settings: params.Ingest, where: object) -> S
 
 
 def by_folder(names: Sequence[str], start: str) -> list[str]:
-    """Split of each photo by the first of its folders below ``start`` that is named after one.
+    """Split of each file by the first folder on its path from ``start`` that is named after one.
 
-    All are empty where a photo is in no such folder, or none is in train.
+    All are empty where a file is in no such folder, or none is in train.
     """
-    splits = [
-        next((split for part in name[len(start) :].split("/")[:-1] if (split := split_named(part, ""))), "")
-        for name in names
-    ]
+    paths = [posixpath.relpath(f"/{name}", f"/{start}").split("/")[:-1] for name in names]
+    splits = [next((split for part in path if (split := split_named(part, ""))), "") for path in paths]
     return splits if all(splits) and "train" in splits else [""] * len(names)

@@ -109,17 +109,24 @@ def _targets(
     suffixed = _suffixed(root, [folder for folder in folders if posixpath.basename(folder) == "data"] + folders)
     for name, target in targets.items():
         where = f"{path}, photo {short_repr(name)}"
-        file = photo_path(root, suffixed.get(name.replace("\\", "/"), name), folders, where)
+        names = suffixed.get(name.replace("\\", "/"), [name])
+        if len(names) > 1:
+            problem = f"Several photos have this name: {', '.join(map(short_repr, names[:3]))}"
+            raise SadclError(problem, where=where, fix="Keep the one that was labelled")
+        file = photo_path(root, names[0], folders, where)
         yield Row(file, split, _names(target, classes, where))
 
 
-def _suffixed(root: Path, folders: list[str]) -> dict[str, str]:
+def _suffixed(root: Path, folders: list[str]) -> dict[str, list[str]]:
     """Paths below the first folder that exists, by the path without suffix."""
+    paths: dict[str, list[str]] = {}
     for folder in folders:
         if exists(root / folder):
-            inner = [name[len(folder) :].lstrip("/") if folder != "." else name for name in list_photos(root, folder)]
-            return {posixpath.splitext(name)[0]: name for name in inner}
-    return {}
+            for photo in list_photos(root, folder):
+                name = photo if folder == "." else photo[len(folder) :].lstrip("/")
+                paths.setdefault(posixpath.splitext(name)[0], []).append(name)
+            break
+    return paths
 
 
 def _names(value: Any, classes: list[str] | None, where: str) -> frozenset[str]:

@@ -4,7 +4,9 @@
 by the name of each photo; a ``path`` in such a record is the photo's.
 """
 
+import json
 import posixpath
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from sadcl import files
 from sadcl.data.sources.json_head import first_object, read_head
 from sadcl.data.sources.photo_files import SUFFIXES
+from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 
 _FIX = "Give a list of records with file_name and labels, or an object with the labels of each photo"
@@ -23,9 +26,10 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the position (``FILE, record 3``) and the fields of each record.
 
     Raises:
-        SadclError: the file is missing, not JSON, or has no records.
+        SadclError: the file is missing, not JSON, has no records, or repeats a key of an object.
     """
-    value = files.read_json(path, _FIX)
+    with files.json_errors(path, _FIX):
+        value = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: _unique(pairs, path))
     if isinstance(value, dict):
         value = [_record(name, inner) for name, inner in value.items()]
     if not isinstance(value, list):
@@ -53,3 +57,13 @@ def _record(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         return {"file_name": name, "labels": value}
     return {"file_name": value.get("path", name), **{key: inner for key, inner in value.items() if key != "path"}}
+
+
+def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    item = dict(pairs)
+    if len(item) < len(pairs):
+        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise SadclError(
+            f"The key {short_repr(repeated)} occurs twice in an object", where=path, fix="Keep one of them"
+        )
+    return item

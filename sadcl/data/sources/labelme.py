@@ -11,7 +11,6 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Source, per_photo
-from sadcl.data.sources.exports import by_folder
 from sadcl.data.sources.json_head import read_head
 from sadcl.data.sources.rows import Row, build_source, validation_as_test
 from sadcl.data.sources.text import is_valid_text, short_repr
@@ -34,7 +33,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     for split, folder, images in per_photo.folders(root, settings):
         names = per_photo.files_below(root, folder, ".json")
         photos = [_read_file(root, name, folder, images) for name in track(names, "reading JSON")]
-        splits = by_folder([photo for photo, _ in photos], folder)
+        splits = per_photo.splits_of(names, [photo for photo, _ in photos], folder)
         classes.update(name for _, labels in photos for name in labels)
         rows += [
             Row(photo, split or own, frozenset(name for name, is_set in labels.items() if is_set))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import safe_join
-from sadcl.data.sources.exports import photo_path
+from sadcl.data.sources.exports import by_folder, photo_path
 from sadcl.data.sources.photo_files import SUFFIXES
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.data.sources.text import is_valid_text
@@ -21,7 +21,7 @@ def folders(root: Path, settings: params.Ingest) -> Iterator[tuple[str, str, str
     """Yield the split, the path and the folder of photos of each folder of annotation files, relative to the source.
 
     Raises:
-        SadclError: there is none for train, or one is missing or outside the source.
+        SadclError: there is none for train, or one is missing, or a folder is outside the source.
     """
     where = "ingest.annotations"
     if not settings.files("train"):
@@ -30,11 +30,16 @@ def folders(root: Path, settings: params.Ingest) -> Iterator[tuple[str, str, str
         )
     for split in settings.annotations:
         for name in settings.files(split):
-            folder = "" if name.strip("./") == "" and ".." not in name else safe_join("", name.rstrip("/"), where)
+            folder = _below(name, where)
             if not (root / folder).is_dir():
                 raise SadclError("The folder of annotation files is missing", where=root / folder, fix=f"Check {where}")
-            photos = settings.images.get(split, settings.images.get("train", ""))
+            photos = _below(settings.images.get(split, settings.images.get("train", "")), "ingest.images")
             yield "" if len(settings.annotations) == 1 else split, folder, photos
+
+
+def _below(name: str, where: str) -> str:
+    """Path of a folder; empty for that of the source itself."""
+    return "" if name.strip("./") == "" and ".." not in name else safe_join("", name.rstrip("/"), where)
 
 
 def files_below(root: Path, folder: str, suffix: str) -> list[str]:
@@ -58,11 +63,24 @@ def files_below(root: Path, folder: str, suffix: str) -> list[str]:
     return sorted(paths)
 
 
+def splits_of(files: Sequence[str], photos: Sequence[str], start: str) -> list[str]:
+    """Split of each photo by the folders of the annotation files, else by those of the photos; empty where none has it.
+
+    Args:
+        files: the annotation files.
+        photos: the photo of each.
+        start: the folder of annotation files that has them.
+    """
+    splits = by_folder(files, start)
+    return splits if any(splits) else by_folder(photos, start)
+
+
 def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual: Sequence[str]) -> str:
     """Path of the photo that an annotation file describes.
 
     The photo has the name of the annotation file, else the name that the file lists, which a copied or renamed file may
-    have of another photo. It is below the folder of photos, in a usual folder next to that of the file, or next to it.
+    have of another photo. It is below the folder of photos, next to the file, or in a usual folder next to that of the
+    file.
 
     Args:
         root: the source's folder.
@@ -75,13 +93,13 @@ def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual:
     folder, name = posixpath.split(file)
     inner = folder[len(start) :].lstrip("/")
     given = [posixpath.join(photos, inner), photos] if photos not in ("", ".") else []
-    places = [*given]
+    places = [*given, folder]
     for above in dict.fromkeys((posixpath.dirname(start), posixpath.dirname(folder))):
         places += [posixpath.join(above, kind, part) for kind in usual for part in (inner, "")]
     stem, suffix = posixpath.splitext(name)[0], posixpath.splitext(listed)[1]
-    for place in (*places, folder):
+    for place in places:
         for ending in (suffix, *(() if listed else (".jpg", ".jpeg", ".png", ".JPG", *sorted(SUFFIXES)))):
             path = posixpath.normpath(posixpath.join(place, stem + ending))
             if ending.lower() in SUFFIXES and is_file(root / path):
                 return path
-    return photo_path(root, listed or f"{stem}.jpg", [*given, folder, *places], root / file)
+    return photo_path(root, listed or f"{stem}.jpg", places, root / file)

@@ -1,6 +1,7 @@
 """Photo files below a folder, without the junk that computers, cameras and storage leave there."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def is_junk(name: str) -> bool:
 def list_photos(root: Path, folder: str) -> list[str]:
     """Sorted paths of all photos below a folder, relative to ``root``, without junk (``is_junk``).
 
-    Links to folders are followed.
+    Links to folders are followed; of several paths of a folder, one without links counts, else the first.
 
     Raises:
         SadclError: the folder is missing or can't be read, a link forms a loop, or a file name is not UTF-8.
@@ -67,22 +68,27 @@ def is_photo(name: str) -> bool:
 
 
 def _walk(root: Path, start: str) -> Iterator[str]:
-    stack: list[tuple[str, tuple[str, ...]]] = [(start, ())]
-    while stack:
-        folder, ancestors = stack.pop()
+    """Paths of photos below a folder; each folder once, under its own path before those of links."""
+    waiting, links = deque[tuple[str, tuple[str, ...]]]([(start, ())]), deque[tuple[str, tuple[str, ...]]]()
+    known: set[str] = set()
+    while waiting or links:
+        folder, ancestors = waiting.popleft() if waiting else links.popleft()
         try:
             real = os.path.realpath(root / folder)
             if real in ancestors:  # a link to a folder above it would be followed forever
                 raise SadclError(
                     "The folder contains itself through a link", where=root / folder, fix="Remove the link"
                 )
+            if real in known:
+                continue
+            known.add(real)
             with os.scandir(root / folder) as entries:
-                for entry in entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
                     name = f"{folder}/{entry.name}" if folder else entry.name
                     if is_junk(entry.name):
                         continue
                     if entry.is_dir():
-                        stack.append((name, (*ancestors, real)))
+                        (links if entry.is_symlink() else waiting).append((name, (*ancestors, real)))
                     elif is_photo(entry.name):
                         yield name
         except OSError as error:

@@ -20,6 +20,7 @@ import unicodedata
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
@@ -278,9 +279,13 @@ def _walk(root: Path) -> Iterator[str]:
             continue
         for entry in contents:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir():
-                (links if entry.is_symlink() else folders).append(path)
-            elif is_photo(entry.name) and _is_text(path) and entry.is_file():
+            is_found = False
+            with suppress(OSError):  # such as a link to itself
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append(path)
+                else:
+                    is_found = is_photo(entry.name) and _is_text(path) and entry.is_file()
+            if is_found:
                 yield path
 
 

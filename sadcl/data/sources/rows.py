@@ -165,10 +165,14 @@ def label_names(value: Any, where: object, separator: str = ";") -> frozenset[st
         separator: between two labels in text, as in ``ingest.separator``.
 
     Raises:
-        SadclError: the value has another type, or a name is not valid text.
+        SadclError: the value has another type, a name is not valid text, or a label's value is no flag.
     """
-    text = isinstance(value, str)
-    items = split_labels(value, separator) if text else value if isinstance(value, list) else [value]
+    try:
+        items = (
+            split_labels(value, separator) if isinstance(value, str) else value if isinstance(value, list) else [value]
+        )
+    except SadclError as error:
+        raise SadclError(error.what, where=where, fix=error.fix) from None
     names = [unicodedata.normalize("NFC", name) if (name := scalar_text(item)) else name for item in items]
     if any(name is None or (name and not is_valid_text(name)) for name in names):
         raise SadclError(f"Labels are names, not {short_repr(value)}", where=where, fix="Use names or a list of names")
@@ -205,6 +209,6 @@ def _numeric(rows: Iterable[Row]) -> set[str]:
 
 def _is_number(cell: str) -> bool:
     try:
-        return isfinite(float(cell))
+        return "_" not in cell and isfinite(float(cell))  # Python reads 2023_01 as 202301
     except ValueError:
         return False

@@ -14,9 +14,10 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Source, csv_table
+from sadcl.data.sources.cells import NoFlagError, flag
 from sadcl.data.sources.exports import beside, photo_path
 from sadcl.data.sources.json_head import first_object, read_head
-from sadcl.data.sources.rows import Row, annotation_files, build_source, label_names
+from sadcl.data.sources.rows import Row, annotation_files, build_source, label_names, scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 
@@ -131,7 +132,15 @@ def _values(values: list[Any], where: str) -> tuple[frozenset[str], frozenset[st
         if isinstance(value, dict):
             names = {name: label_names([name], where) for name in value}
             options = options.union(*names.values())
-            present = present.union(*(names[name] for name, is_set in value.items() if is_set))
+            present = present.union(*(names[name] for name, is_set in value.items() if _is_set(is_set, where)))
         elif value is not None:
             present |= label_names([value], where)
     return frozenset(present), frozenset(options | present)
+
+
+def _is_set(value: Any, where: str) -> bool:
+    """Whether an option of checkboxes is set, as a truth value or the text of one."""
+    try:
+        return flag("?" if (text := scalar_text(value)) is None else text) is True
+    except NoFlagError:
+        raise SadclError(f"A checkbox has the value {short_repr(value)}", where=where, fix=_FIX) from None

@@ -12,17 +12,22 @@ splits; else names of folders do, if every photo is in one such as ``train`` or 
 """
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source, per_photo, xml_events
-from sadcl.data.sources.exports import by_folder, split_named
+from sadcl.data.sources.exports import split_named
+from sadcl.data.sources.photo_files import is_photo
 from sadcl.data.sources.rows import Row, build_source, validation_as_test
 from sadcl.data.sources.text import is_valid_text, read_lines, short_repr
+from sadcl.errors import SadclError
 from sadcl.progress import track
 
 _FIX = "Correct the file, or export it again as Pascal VOC"
+_FLAG = re.compile(r"\s+(-1|0|1)$")
+"""What a list of a class has after the name of a photo."""
 _PHOTOS = ("JPEGImages", "images", "data")
 
 
@@ -33,15 +38,22 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         SadclError: a folder is missing, or a file is damaged.
     """
     rows: list[Row] = []
+    matched: dict[Path, bool] = {}
     for split, folder, images in per_photo.folders(root, settings):
-        sets = _read_sets(root, folder)
         files = per_photo.files_below(root, folder, ".xml")
+        names = [posixpath.splitext(file[len(folder) :].lstrip("/"))[0] for file in files]
+        sets = _read_sets(root, folder, frozenset(names))
+        if not split:
+            matched |= {path: fits or matched.get(path, False) for path, fits in sets.matched.items()}
         photos = [_read_file(root, file, folder, images) for file in track(files, "reading XML")]
-        splits = by_folder([photo for photo, _ in photos], folder)
-        for file, (photo, objects), by_name in zip(files, photos, splits, strict=True):
-            name = posixpath.splitext(file[len(folder) :].lstrip("/"))[0]
+        splits = per_photo.splits_of(files, [photo for photo, _ in photos], folder)
+        for name, (photo, objects), by_name in zip(names, photos, splits, strict=True):
             row_split = split or sets.splits.get(name, "" if sets.splits else by_name)
             rows.append(_row(photo, row_split, objects, sets, name, settings.difficult))
+    for path, fits in matched.items():
+        if not fits:
+            fix = "List the photos by the names of their XML files, or remove the list"
+            raise SadclError("No photo of the list has an XML file", where=path, fix=fix)
     return build_source(validation_as_test(rows, settings), root)
 
 
@@ -52,11 +64,19 @@ def recognises(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Sets:
-    """What the lists of a devkit say of each photo: its split, and classes that are present or neither."""
+    """What the lists of a devkit say of each photo: its split, and classes that are present or neither.
+
+    Attributes:
+        splits: by the name of the XML file without suffix, as are the others.
+        present: classes on the photo.
+        unknown: classes that are neither present nor absent.
+        matched: whether a list of a split names a photo that has an XML file.
+    """
 
     splits: dict[str, str] = field(default_factory=dict)
     present: dict[str, set[str]] = field(default_factory=dict)
     unknown: dict[str, set[str]] = field(default_factory=dict)
+    matched: dict[Path, bool] = field(default_factory=dict)
 
 
 class _Photo(xml_events.Handler):
@@ -109,8 +129,8 @@ def _row(photo: str, split: str, objects: list[tuple[str, bool]], sets: _Sets, n
     return Row(photo, split, frozenset(present), frozenset(unknown - present))
 
 
-def _read_sets(root: Path, folder: str) -> _Sets:
-    """Lists in ``ImageSets/Main`` next to a folder of XML files, or in it."""
+def _read_sets(root: Path, folder: str, known: frozenset[str]) -> _Sets:
+    """Lists in ``ImageSets/Main`` next to a folder of XML files, or in it; ``known`` names may end like a flag."""
     sets = _Sets()
     starts = (posixpath.dirname(folder), folder)
     main = next((path for start in starts if (path := root / start / "ImageSets/Main").is_dir()), None)
@@ -120,11 +140,21 @@ def _read_sets(root: Path, folder: str) -> _Sets:
     for subset in names:
         split = split_named("train" if subset == "trainval" and "train" not in names else subset, "")
         if split:
-            sets.splits.update((line.split()[0], split) for _, line in read_lines(main / f"{subset}.txt", _FIX))
+            path = main / f"{subset}.txt"
+            lines = [line for _, line in read_lines(path, _FIX)]
+            listed = [name if (name := _listed(line)) in known else _listed(_FLAG.sub("", line)) for line in lines]
+            sets.splits.update(dict.fromkeys(listed, split))
+            if listed:
+                sets.matched[path] = not known.isdisjoint(listed)
         for label in (name.removesuffix(f"_{subset}") for name in names if name.endswith(f"_{subset}")):
             for _, line in read_lines(main / f"{label}_{subset}.txt", _FIX):
-                name, flag = (*line.split(), "", "")[:2]
-                group = {"1": sets.present, "0": sets.unknown}.get(flag)
-                if group is not None:
-                    group.setdefault(name, set()).add(label)
+                flag = _FLAG.search(line)
+                group = {"1": sets.present, "0": sets.unknown}.get(flag[1] if flag else "")
+                if flag and group is not None:
+                    group.setdefault(_listed(line[: flag.start()]), set()).add(label)
     return sets
+
+
+def _listed(name: str) -> str:
+    """Name of a photo in a list, without the suffix of a photo."""
+    return posixpath.splitext(name)[0] if is_photo(name) else name

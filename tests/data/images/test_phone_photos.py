@@ -160,7 +160,18 @@ def test_without_its_library_a_heic_says_what_installs_it(tmp_path: Path, monkey
     assert "pip install 'sadcl[heic]'" in str(problem(tmp_path, data))
     with pytest.raises(SadclError, match=r"sadcl\[heic\].*IMG\.HEIC"):
         decode.decode(data, where="IMG.HEIC")
-    assert problem(tmp_path, encoded(noise(), "AVIF")) is None
+    avif = encoded(noise(), "AVIF")
+    assert problem(tmp_path, avif) is None
+    assert problem(tmp_path, avif[:8] + b"mif1" + avif[12:]) is None
+    assert problem(tmp_path, avif[:8] + b"mif1" + avif[12:200])
+
+
+def test_many_boxes_before_the_header_are_refused(tmp_path: Path) -> None:
+    data = encoded(noise())
+    size = int.from_bytes(data[:4])
+    boxes = struct.pack(">I4s", 8, b"free")
+    assert "more than 1,000 boxes" in str(problem(tmp_path, data[:size] + boxes * 1000 + data[size:]))
+    assert "boxes" not in str(problem(tmp_path, data[:size] + boxes * 900 + data[size:]))
 
 
 def test_a_new_version_of_the_library_reads_photos_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

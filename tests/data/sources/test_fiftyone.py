@@ -94,3 +94,11 @@ def test_a_damaged_export_is_still_recognised(tmp_path: Path) -> None:
     put(tmp_path, {"s.json": json.dumps({"samples": [sample("1.jpg", one("cup"))]})[:-9]})
     assert recognised(tmp_path / "s.json") == "fiftyone"
     refused("not JSON.*s.json", tmp_path, "fiftyone", "s.json")
+
+
+def test_two_photos_of_a_labelled_name_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, {f"data/{name}": "" for name in ("1.jpg", "1.png", "2.jpg")})
+    put(tmp_path, {"labels.json": json.dumps({"classes": ["cup"], "labels": {"2": 0}})})
+    assert labels_of(read(tmp_path, "fiftyone", "labels.json")) == {"data/2.jpg": {"cup"}}
+    put(tmp_path, {"labels.json": json.dumps({"classes": ["cup"], "labels": {"1": 0}})})
+    refused("Several photos have this name: '1.jpg', '1.png'.*photo '1'", tmp_path, "fiftyone", "labels.json")

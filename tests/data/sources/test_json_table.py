@@ -63,6 +63,8 @@ BAD = {
     "no object": ('[{"image": "1.jpg", "label": "a"}, 3]', "not an object.*record 2"),
     "no labels": ('[{"image": "1.jpg"}]', "no labels.*record 1"),
     "text": ('"1.jpg"', "neither a list nor an object"),
+    "a photo twice": ('{"1.jpg": ["a"], "2.jpg": ["a"], "1.jpg": ["b"]}', "'1.jpg' occurs twice"),
+    "a key twice": ('[{"image": "1.jpg", "label": "a", "label": "b"}]', "'label' occurs twice"),
     "cut off": ('[{"image": "1.jpg", "label": "a"', "not JSON"),
 }
 

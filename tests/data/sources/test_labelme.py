@@ -1,6 +1,7 @@
 """LabelMe: labels of shapes and flags, photos by name, splits by folder, and refused files."""
 
 import json
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,29 @@ def test_a_label_without_a_test_photo_is_absent_there(tmp_path: Path) -> None:
     put(tmp_path, {"train/1.json": labelled("1.jpg", "cup", "pan"), "test/2.json": labelled("2.jpg", "cup")})
     source = read(tmp_path, "labelme", {"train": "train", "test": "test"})
     assert by_file(source)["test/2.jpg"] == ("test", {"cup"}, set())
+
+
+@pytest.mark.parametrize(
+    ("photos", "files"), [("{0}/", "{0}/"), ("", "{0}/"), ("{0}/", "")], ids=["both", "files alone", "photos alone"]
+)
+@pytest.mark.parametrize("folder", ["annotations", "l", "test/labels"])
+def test_folders_of_files_or_photos_give_the_splits(tmp_path: Path, folder: str, photos: str, files: str) -> None:
+    above = "test/" if "/" in folder else ""
+    for number, split in enumerate(("train", "val", "test")):
+        photo = f"{above}images/{photos.format(split)}{number}.jpg"
+        file = f"{folder}/{files.format(split)}{number}.json"
+        put(tmp_path, {file: labelled(posixpath.relpath(photo, posixpath.dirname(file)), "cup"), photo: ""})
+    splits = splits_of(read(tmp_path, "labelme", folder))
+    assert {name[-5]: split for name, split in splits.items()} == {"0": "train", "1": "select", "2": "test"}
+
+
+def test_a_photo_next_to_its_file_is_nearer_than_one_of_its_name_elsewhere(tmp_path: Path) -> None:
+    put(tmp_path, {"a/1.json": labelled("1.jpg", "cup"), "a/1.jpg": "", "images/1.jpg": "", "a/images/1.jpg": ""})
+    assert labels_of(read(tmp_path, "labelme", "a")) == {"a/1.jpg": {"cup"}}
+    assert labels_of(read(tmp_path, "labelme", "a", images={"train": "images"})) == {"images/1.jpg": {"cup"}}
+
+
+@pytest.mark.parametrize("folder", ["../outside", "images/../../outside", "/etc", ".."])
+def test_a_folder_of_photos_outside_the_source_is_refused(tmp_path: Path, folder: str) -> None:
+    put(tmp_path, {"own/1.json": labelled("1.jpg", "cup"), "own/1.jpg": "", "outside/1.jpg": ""})
+    refused("leaves the data root.*ingest.images", tmp_path / "own", "labelme", ".", images={"train": folder})

@@ -12,7 +12,7 @@ from PIL import Image
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.images.decode import FORMATS
-from sadcl.data.sources.photo_files import SUFFIXES
+from sadcl.data.sources.photo_files import SUFFIXES, list_photos
 from sadcl.errors import SadclError
 
 
@@ -310,5 +310,47 @@ def test_a_folder_with_a_link_loop(tmp_path: Path) -> None:
     refused("contains itself", tmp_path, "folder")
 
 
+def test_a_folder_that_many_links_lead_to_is_read_once(tmp_path: Path) -> None:
+    for number in range(16):
+        put(tmp_path, {f"{number}/1.jpg": ""})
+        for name in ("a", "b"):
+            (tmp_path / f"{number}/{name}").symlink_to(f"../{number + 1}")
+    (tmp_path / "16").mkdir()
+    assert list_photos(tmp_path, "") == sorted(f"{number}/1.jpg" for number in range(16))
+    assert len(list_photos(tmp_path, "0")) == 16
+
+
 def test_every_suffix_of_a_supported_format_is_known() -> None:
     assert {end for end, kind in Image.registered_extensions().items() if kind in FORMATS} <= SUFFIXES
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("{'cup': 1, 'plate': 0.0, 'bowl': -1, 'pan': None}", {"cup"}),
+        ("{'cup': 'yes', 'plate': '1'}", {"cup", "plate"}),
+    ],
+)
+def test_dictionaries_of_flags_in_cells(tmp_path: Path, cell: str, labels: set[str]) -> None:
+    put(tmp_path, {"a.csv": f'file,labels\n1.jpg,"{cell}"\n2.jpg,"[]"\n'})
+    source = read(tmp_path, "csv", annotations={"train": "a.csv"}, separator="[]")
+    assert by_file(source)["1.jpg"][1] == labels
+
+
+def test_dictionaries_of_scores_in_cells_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": "file,labels\n1.jpg,\"{'cup': 0.93, 'plate': 0.02}\"\n"})
+    refused(
+        r"value 0.93, which says neither.*a.csv, line 2",
+        tmp_path,
+        "csv",
+        annotations={"train": "a.csv"},
+        separator="[]",
+    )
+
+
+@pytest.mark.parametrize("names", ["2023_01 2023_02", "1 2_0"])
+def test_slices_with_an_underscore_are_text(tmp_path: Path, names: str) -> None:
+    first, second = names.split()
+    put(tmp_path, {"a.csv": f"file,labels,month\n1.jpg,cup,{first}\n2.jpg,pan,{second}\n"})
+    source = read(tmp_path, "csv", annotations={"train": "a.csv"})
+    assert [image.slices["month"] for image in source.images] == [first, second]

@@ -121,6 +121,13 @@ def test_links_are_followed_once_and_their_own_path_wins(tmp_path: Path) -> None
     assert PhotoLookup(tmp_path).find("x/1.jpg") == "z/1.jpg"
 
 
+def test_a_link_to_itself_hides_no_photo(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.JPG")
+    for name in ("a/0.jpg", "z"):
+        (tmp_path / name).symlink_to(Path(name).name)
+    assert PhotoLookup(tmp_path).find("a/1.jpg") == "a/1.JPG"
+
+
 def test_a_folder_that_has_too_many_photos_gives_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "1.JPG", "2.JPG")
     monkeypatch.setattr(photo_lookup, "MAX_PHOTOS", 1)

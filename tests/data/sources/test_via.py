@@ -62,7 +62,7 @@ def test_labels_of_regions(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_checkboxes_of_photos(tmp_path: Path, name: str) -> None:
-    photos = [photo("1.jpg", dish={"cup": True, "pan": False}), photo("2.jpg", dish={"plate": True})]
+    photos = [photo("1.jpg", dish={"cup": True, "pan": False}), photo("2.jpg", dish={"plate": "true", "cup": "false"})]
     put(tmp_path, {name: FORMS[name](photos)})
     source = read(tmp_path, "via", name)
     assert source.classes == ("cup", "pan", "plate")
@@ -76,6 +76,7 @@ BAD: dict[str, tuple[str, str]] = {
     "no object": ("[]", "no object with photos"),
     "regions of no kind": ('{"a": {"filename": "1.jpg", "regions": [1]}}', "not a list of objects"),
     "attributes of no kind": ('{"a": {"filename": "1.jpg", "file_attributes": [1]}}', "not an object"),
+    "a checkbox of no kind": (as_json([photo("1.jpg", dish={"cup": "perhaps"})]), "checkbox has the value 'perhaps'"),
     "cut off": (as_json([photo("1.jpg", {"class": "cup"})])[:-5], "not JSON"),
 }
 

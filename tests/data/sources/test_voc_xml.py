@@ -103,3 +103,23 @@ def test_folders_that_are_refused(tmp_path: Path, folder: str, words: str) -> No
 def test_a_damaged_file_is_still_recognised(tmp_path: Path) -> None:
     put(tmp_path, {"a.xml": BAD["cut off"][0]})
     assert recognised(tmp_path / "a.xml") == "voc_xml"
+
+
+def with_lists(root: Path, **lists: str) -> Path:
+    put(root, {f"Annotations/{name}.xml": annotation(f"{name}.jpg", "cup") for name in ("IMG 1", "IMG 2", "a.b")})
+    return put(root, {f"ImageSets/Main/{name}.txt": text for name, text in lists.items()})
+
+
+def test_listed_names_have_blanks_and_suffixes(tmp_path: Path) -> None:
+    with_lists(tmp_path, train="IMG 1\na.b.jpg\n", test="IMG 2.JPG  1\n", val="", pan_train="IMG 1  1\na.b.jpg 0\n")
+    shown = by_file(read(tmp_path, "voc_xml", "Annotations"))
+    assert {name.rpartition("/")[2]: rest for name, rest in shown.items()} == {
+        "IMG 1.jpg": ("train", {"cup", "pan"}, set()),
+        "a.b.jpg": ("train", {"cup"}, {"pan"}),
+        "IMG 2.jpg": ("test", {"cup"}, set()),
+    }
+
+
+def test_a_list_that_names_no_photo_is_refused(tmp_path: Path) -> None:
+    with_lists(tmp_path, train="IMG 1\n", test="IMG_2\n")
+    refused("No photo of the list has an XML file.*test.txt", tmp_path, "voc_xml", "Annotations")
