@@ -6,7 +6,7 @@ A power cut or a kill leaves a run as ``Running`` for good, because Prefect lear
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ RESUMED = "resumed:"
 """Tag of a run that replaces a lost one, followed by the number of replacements so far."""
 MOST_RESUMED = 3
 """Replacements in a row: a run that brings the host down does so again."""
+MISSED_HEARTBEATS, HEARTBEAT = 3, 30
+"""Heartbeats without which a worker counts as offline, and seconds between them where it gives no number."""
 OPEN = ("RUNNING", "PENDING", "CANCELLING")
 """Types of states in which a run has a process."""
 
@@ -115,7 +117,7 @@ def _resume(client: Any, run: Any) -> list[str]:
 def _without_record(client: Any, known: set[str]) -> dict[str, str]:
     """Cause of each run of the pool that ended before it could write a record.
 
-    Runs that a worker of another host, or one that lives, may be about to execute are left alone.
+    Runs that a worker of another host may execute, or that one that lives may be about to, are left alone.
     """
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
     from prefect.exceptions import ObjectNotFound
@@ -125,9 +127,11 @@ def _without_record(client: Any, known: set[str]) -> dict[str, str]:
     runs = client.read_flow_runs(flow_run_filter=states, work_pool_filter=pool)
     runs = [run for run in runs if str(run.id) not in known]
     try:
-        if not runs or any(_is_foreign(worker) for worker in client.read_workers_for_work_pool(POOL)):
-            return {}
+        workers = client.read_workers_for_work_pool(POOL) if runs else []
     except ObjectNotFound:
+        return {}
+    runs = [run for run in runs if not any(_may_execute(worker, run) for worker in workers)]
+    if not runs:
         return {}
     executed, oldest_worker = _processes()
     cause = "No process of this host executes the run: it was killed, or the host restarted, before the run began"
@@ -138,8 +142,15 @@ def _without_record(client: Any, known: set[str]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _is_foreign(worker: Any) -> bool:
-    return worker.name != WORKER_NAME and str(worker.status).upper().endswith("ONLINE")
+def _may_execute(worker: Any, run: Any) -> bool:
+    """Whether a worker is one of another host and could start the run; a run survives the loss of its network."""
+    if worker.name == WORKER_NAME:
+        return False
+    if worker.last_heartbeat_time is None:
+        return str(worker.status).upper().endswith("ONLINE")
+    # the last heartbeat before a loss may be a little older than a run that began after it
+    reach = timedelta(seconds=MISSED_HEARTBEATS * (worker.heartbeat_interval_seconds or HEARTBEAT))
+    return bool(worker.last_heartbeat_time + reach > (run.start_time or run.state.timestamp))
 
 
 def _processes() -> tuple[set[str], float]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import WorkerStatus
 from prefect.states import Running, Scheduled
 
 from flows import deploy, runs, watch
@@ -88,6 +89,25 @@ def test_a_run_of_another_host_or_of_a_living_process_is_left_alone(project: Pat
     client._client.delete(f"/work_pools/{runs.POOL}/workers/elsewhere").raise_for_status()
     client._client.post(f"/work_pools/{runs.POOL}/workers/heartbeat", json={"name": runs.WORKER_NAME})
     assert len(runs.close_lost(project)) == 1
+
+
+def test_a_run_of_a_host_that_is_cut_off_is_left_alone(
+    project: Path, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker is offline for the server, but the run goes on there; a worker that was gone before has no run."""
+    run = running(client)
+    client._client.post(f"/work_pools/{runs.POOL}/workers/heartbeat", json={"name": "elsewhere"}).raise_for_status()
+    (worker,) = [one for one in client.read_workers_for_work_pool(runs.POOL) if one.name == "elsewhere"]
+    client._client.delete(f"/work_pools/{runs.POOL}/workers/elsewhere").raise_for_status()
+    offline = worker.model_copy(update={"status": WorkerStatus.OFFLINE})
+    shown = [offline]
+    monkeypatch.setattr(SyncPrefectClient, "read_workers_for_work_pool", lambda *_: shown)
+    assert runs.close_lost(project) == []
+    shown[:] = [offline.model_copy(update={"last_heartbeat_time": datetime.now(UTC) - timedelta(hours=1)})]
+    assert len(runs.close_lost(project)) == 1
+    state = client.read_flow_run(run.id).state
+    assert state is not None
+    assert state.is_crashed()
 
 
 def test_a_run_that_no_worker_begins_is_announced_once_and_its_end_too(
