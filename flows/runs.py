@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 
@@ -80,8 +81,8 @@ def _close(client: Any, root: Path, identifier: str, cause: str) -> Any:
     from prefect.states import Cancelled, Crashed
 
     try:
-        run = client.read_flow_run(identifier)
-    except ObjectNotFound:
+        run = client.read_flow_run(UUID(identifier))
+    except (ObjectNotFound, ValueError):  # a damaged record has its file's name
         return None
     if run.state is not None and run.state.is_final():
         run_records.forget(root, identifier)

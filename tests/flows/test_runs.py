@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect.states import Running, Scheduled
 
 from flows import deploy, runs, watch
-from sadcl import layout
+from sadcl import files, layout
 from sadcl.project import notifications, schedule
 
 LOST = "No process of this host executes the run"
@@ -108,6 +108,18 @@ def test_a_run_of_a_host_that_is_cut_off_is_left_alone(
     state = client.read_flow_run(run.id).state
     assert state is not None
     assert state.is_crashed()
+
+
+def test_a_run_with_a_damaged_record_is_closed_and_a_foreign_file_ignored(
+    project: Path, client: SyncPrefectClient
+) -> None:
+    run = running(client)
+    records = project / layout.RUNS_UNDER_WAY
+    for name in (str(run.id), "notes"):
+        files.write_text(records / f"{name}.json", "")
+    (closed,) = runs.close_lost(project)
+    assert closed.startswith(f"Run {run.name} was interrupted. The run's process is gone, and its record is damaged")
+    assert [path.name for path in records.iterdir()] == ["notes.json"]
 
 
 def test_a_run_that_no_worker_begins_is_announced_once_and_its_end_too(
