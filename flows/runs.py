@@ -4,6 +4,7 @@ A power cut or a kill leaves a run as ``Running`` for good, because Prefect lear
 """
 
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 """Environment variable with the run's identifier in the process that a worker starts for it."""
 RESUMED = "resumed:"
 """Tag of a run that replaces a lost one, followed by the number of replacements so far."""
+RESUMED_TAG = re.compile(rf"{RESUMED}[0-9]{{1,9}}")
 MOST_RESUMED = 3
 """Replacements in a row: a run that brings the host down does so again."""
 MISSED_HEARTBEATS, HEARTBEAT = 3, 30
@@ -101,14 +103,15 @@ def _resume(client: Any, run: Any) -> list[str]:
     """Start a lost run of a deployment again, unless another one waits already or it was lost too often."""
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 
-    attempt = 1 + max((int(tag.removeprefix(RESUMED)) for tag in run.tags if tag.startswith(RESUMED)), default=0)
+    counts = [tag for tag in run.tags if RESUMED_TAG.fullmatch(tag)]  # people may write other tags that begin so
+    attempt = 1 + max((int(tag.removeprefix(RESUMED)) for tag in counts), default=0)
     if attempt > MOST_RESUMED:
         return [f"Run {run.name} is not started again: it was interrupted {attempt} times in a row."]
     deployment = DeploymentFilter.model_validate({"id": {"any_": [str(run.deployment_id)]}})
     waiting = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"before_": datetime.now(UTC)}}
     if client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(waiting), deployment_filter=deployment):
         return []
-    tags = [*(tag for tag in run.tags if not tag.startswith(RESUMED)), f"{RESUMED}{attempt}"]
+    tags = [*(tag for tag in run.tags if tag not in counts), f"{RESUMED}{attempt}"]
     new = client.create_flow_run_from_deployment(
         run.deployment_id, parameters=run.parameters, tags=tags, idempotency_key=f"{RESUMED}{run.id}"
     )
