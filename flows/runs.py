@@ -4,11 +4,13 @@ A power cut or a kill leaves a run as ``Running`` for good, because Prefect lear
 """
 
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 
@@ -22,8 +24,11 @@ RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 """Environment variable with the run's identifier in the process that a worker starts for it."""
 RESUMED = "resumed:"
 """Tag of a run that replaces a lost one, followed by the number of replacements so far."""
+RESUMED_TAG = re.compile(rf"{RESUMED}[0-9]{{1,9}}")
 MOST_RESUMED = 3
 """Replacements in a row: a run that brings the host down does so again."""
+MISSED_HEARTBEATS, HEARTBEAT = 3, 30
+"""Heartbeats without which a worker counts as offline, and seconds between them where it gives no number."""
 OPEN = ("RUNNING", "PENDING", "CANCELLING")
 """Types of states in which a run has a process."""
 
@@ -78,8 +83,8 @@ def _close(client: Any, root: Path, identifier: str, cause: str) -> Any:
     from prefect.states import Cancelled, Crashed
 
     try:
-        run = client.read_flow_run(identifier)
-    except ObjectNotFound:
+        run = client.read_flow_run(UUID(identifier))
+    except (ObjectNotFound, ValueError):  # a damaged record has its file's name
         return None
     if run.state is not None and run.state.is_final():
         run_records.forget(root, identifier)
@@ -98,14 +103,15 @@ def _resume(client: Any, run: Any) -> list[str]:
     """Start a lost run of a deployment again, unless another one waits already or it was lost too often."""
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 
-    attempt = 1 + max((int(tag.removeprefix(RESUMED)) for tag in run.tags if tag.startswith(RESUMED)), default=0)
+    counts = [tag for tag in run.tags if RESUMED_TAG.fullmatch(tag)]  # people may write other tags that begin so
+    attempt = 1 + max((int(tag.removeprefix(RESUMED)) for tag in counts), default=0)
     if attempt > MOST_RESUMED:
         return [f"Run {run.name} is not started again: it was interrupted {attempt} times in a row."]
     deployment = DeploymentFilter.model_validate({"id": {"any_": [str(run.deployment_id)]}})
     waiting = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"before_": datetime.now(UTC)}}
     if client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(waiting), deployment_filter=deployment):
         return []
-    tags = [*(tag for tag in run.tags if not tag.startswith(RESUMED)), f"{RESUMED}{attempt}"]
+    tags = [*(tag for tag in run.tags if tag not in counts), f"{RESUMED}{attempt}"]
     new = client.create_flow_run_from_deployment(
         run.deployment_id, parameters=run.parameters, tags=tags, idempotency_key=f"{RESUMED}{run.id}"
     )
@@ -115,7 +121,7 @@ def _resume(client: Any, run: Any) -> list[str]:
 def _without_record(client: Any, known: set[str]) -> dict[str, str]:
     """Cause of each run of the pool that ended before it could write a record.
 
-    Runs that a worker of another host, or one that lives, may be about to execute are left alone.
+    Runs that a worker of another host may execute, or that one that lives may be about to, are left alone.
     """
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
     from prefect.exceptions import ObjectNotFound
@@ -125,9 +131,11 @@ def _without_record(client: Any, known: set[str]) -> dict[str, str]:
     runs = client.read_flow_runs(flow_run_filter=states, work_pool_filter=pool)
     runs = [run for run in runs if str(run.id) not in known]
     try:
-        if not runs or any(_is_foreign(worker) for worker in client.read_workers_for_work_pool(POOL)):
-            return {}
+        workers = client.read_workers_for_work_pool(POOL) if runs else []
     except ObjectNotFound:
+        return {}
+    runs = [run for run in runs if not any(_may_execute(worker, run) for worker in workers)]
+    if not runs:
         return {}
     executed, oldest_worker = _processes()
     cause = "No process of this host executes the run: it was killed, or the host restarted, before the run began"
@@ -138,8 +146,15 @@ def _without_record(client: Any, known: set[str]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _is_foreign(worker: Any) -> bool:
-    return worker.name != WORKER_NAME and str(worker.status).upper().endswith("ONLINE")
+def _may_execute(worker: Any, run: Any) -> bool:
+    """Whether a worker is one of another host and could start the run; a run survives the loss of its network."""
+    if worker.name == WORKER_NAME:
+        return False
+    if worker.last_heartbeat_time is None:
+        return str(worker.status).upper().endswith("ONLINE")
+    # the last heartbeat before a loss may be a little older than a run that began after it
+    reach = timedelta(seconds=MISSED_HEARTBEATS * (worker.heartbeat_interval_seconds or HEARTBEAT))
+    return bool(worker.last_heartbeat_time + reach > (run.start_time or run.state.timestamp))
 
 
 def _processes() -> tuple[set[str], float]:

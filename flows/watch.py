@@ -91,15 +91,35 @@ def _dates(item: Any) -> list[datetime]:
 
 
 def _announce_waiting(root: Path, announced: str) -> str:
-    """Notify people of a run that no worker begins, and of its end; the due time that was announced."""
+    """Notify people of a run that no worker begins, and of the wait's end; return the due time that was announced."""
     due = schedule.read(root).due
     late = str(due) if due is not None and due + PATIENCE < datetime.now(UTC) else ""
     if late and late != announced:
         text = f"A retraining waits since {due:%Y-%m-%d %H:%M UTC}, and no worker begins it. Check `sadcl status`."
         notifications.notify(root, "sadcl: a run waits", text, "warning")
     elif announced and not late:
-        notifications.notify(root, "sadcl: runs begin again", "The retraining that waited has begun.", "info")
+        if _began_since(datetime.fromisoformat(announced)):
+            notifications.notify(root, "sadcl: runs begin again", "The retraining that waited has begun.", "info")
+        else:
+            text = "The retraining that waited was cancelled, or its deployment was paused."
+            notifications.notify(root, "sadcl: no run waits", text, "info")
     return late
+
+
+def _began_since(time: datetime) -> bool:
+    """Whether a run of the deployment has begun at that time or later."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRunFilter
+
+    flow, _, name = DEPLOYMENT.partition("/")
+    with get_client(sync_client=True) as client:
+        begun = client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": [flow]}}),
+            flow_run_filter=FlowRunFilter.model_validate({"start_time": {"after_": time}}),
+            deployment_filter=DeploymentFilter.model_validate({"name": {"any_": [name]}}),
+            limit=1,
+        )
+    return bool(begun)
 
 
 def _utc(value: Any) -> datetime:

@@ -1,18 +1,22 @@
 """Records of flow runs under way, so that a run whose process is gone can be told from a slow one.
 
-A run holds a lock on its record. The kernel frees it at any end of the process, a power cut included.
+A run holds a lock on its record. The kernel frees it at any end of the process, a power cut included. A record gets its
+name when it is whole and locked, so that one without a lock belongs to no run that only begins.
 """
 
-import json
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sadcl import files, layout, processes
+
+MAX_BYTES = 10_000
+"""Bytes of a record that are read."""
 
 
 class Record(BaseModel):
@@ -20,7 +24,7 @@ class Record(BaseModel):
 
     Attributes:
         run: identifier of the run in Prefect.
-        process: identifier of the process that executes it.
+        process: identifier of the process that executes it; empty where the record is damaged.
         started: time of its start, in UTC.
     """
 
@@ -33,6 +37,8 @@ class Record(BaseModel):
     @property
     def cause(self) -> str:
         """Sentence about the end of the run's process."""
+        if not self.process:
+            return "The run's process is gone, and its record is damaged, as a power cut may leave it"
         pid, _, start = self.process.partition(":")
         began = f"process {pid}, which began at {self.started}"
         if start.partition("@")[2] != processes.boot_id():
@@ -52,14 +58,17 @@ def recorded(root: Path, run: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     record = Record(run=run, process=processes.process_id(os.getpid()), started=started)
-    with files.open_locked(path) as stream:
-        stream.truncate(0)
-        stream.write(record.model_dump_json().encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+    temporary = path.with_suffix(".part")
+    with files.open_locked(temporary) as stream:
         try:
+            stream.truncate(0)
+            stream.write(record.model_dump_json().encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+            temporary.replace(path)
             yield
         finally:
+            temporary.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
 
@@ -83,12 +92,15 @@ def _paths(root: Path) -> list[Path]:
 
 
 def _read_lost(path: Path) -> Record | None:
-    """Record of a run that no process executes; None if one does, or is about to write its record."""
+    """Record of a run that no process executes; None if one does, or the record went with its run."""
     try:
-        with files.open_locked(path, wait=False) as stream:
-            stream.seek(0)
-            record = Record.model_validate(json.loads(stream.read()))
-            # a lock tells nothing on a disk without locks: the process decides as well
-            return None if processes.is_alive(record.process) else record
-    except (OSError, ValueError, ValidationError):  # locked, or nothing to go by
+        with open(path, "r+b") as stream:  # never creates a record
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                record = Record.model_validate_json(stream.read(MAX_BYTES))
+                # a lock tells nothing on a disk without locks: the process decides as well
+                return None if record.process and processes.is_alive(record.process) else record
+            except ValueError:
+                return Record(run=path.stem, process="", started="")
+    except OSError:  # locked, or gone
         return None

@@ -46,9 +46,13 @@ def read(root: Path = Path(".")) -> Schedule:
 
 
 def update(root: Path, **changes: object) -> None:
-    """Change fields of a project's schedule."""
-    value = read(root).model_copy(update=changes)
-    files.write_json(root / layout.SCHEDULE, value.model_dump(mode="json"))
+    """Change fields of a project's schedule; the watch and a run may do so at the same moment."""
+    path = root / layout.SCHEDULE
+    files.require_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.translate_disk_errors(path), files.open_locked(path.with_suffix(".lock")):
+        value = read(root).model_copy(update=changes)
+        files.write_json(path, value.model_dump(mode="json"))
 
 
 def record_end(root: Path, is_good: bool, message: str, now: datetime | None = None) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import WorkerStatus
 from prefect.states import Running, Scheduled
 
 from flows import deploy, runs, watch
-from sadcl import layout
+from sadcl import files, layout
 from sadcl.project import notifications, schedule
 
 LOST = "No process of this host executes the run"
@@ -50,7 +51,7 @@ def running(client: SyncPrefectClient, **words: Any) -> Any:
 
 
 def test_a_run_that_no_process_executes_is_closed_and_goes_on(project: Path, client: SyncPrefectClient) -> None:
-    run = running(client)
+    run = running(client, tags=["resumed:x"])
     closed, resumed = runs.close_lost(project, resume=True)
     assert closed.startswith(f"Run {run.name} was interrupted. {LOST}")
     assert f"goes on where {run.name} was interrupted" in resumed
@@ -58,13 +59,13 @@ def test_a_run_that_no_process_executes_is_closed_and_goes_on(project: Path, cli
     assert state is not None
     assert state.is_crashed()
     assert str(state.message).startswith(LOST)
-    (new,) = [one for one in client.read_flow_runs() if one.tags]
-    assert (new.tags, new.parameters["tune_trials"]) == (["resumed:1"], 7)
+    (new,) = [one for one in client.read_flow_runs() if "resumed:1" in one.tags]
+    assert (sorted(new.tags), new.parameters["tune_trials"]) == (["resumed:1", "resumed:x"], 7)
     assert runs.close_lost(project, resume=True) == []
 
 
 def test_a_run_that_is_interrupted_again_and_again_is_given_up(project: Path, client: SyncPrefectClient) -> None:
-    running(client, tags=[f"resumed:{runs.MOST_RESUMED}"])
+    running(client, tags=[f"resumed:{runs.MOST_RESUMED}", "resumed:x"])
     closed, given_up = runs.close_lost(project, resume=True)
     assert closed.startswith("Run ")
     assert "is not started again: it was interrupted 4 times in a row" in given_up
@@ -90,6 +91,37 @@ def test_a_run_of_another_host_or_of_a_living_process_is_left_alone(project: Pat
     assert len(runs.close_lost(project)) == 1
 
 
+def test_a_run_of_a_host_that_is_cut_off_is_left_alone(
+    project: Path, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker is offline for the server, but the run goes on there; a worker that was gone before has no run."""
+    run = running(client)
+    client._client.post(f"/work_pools/{runs.POOL}/workers/heartbeat", json={"name": "elsewhere"}).raise_for_status()
+    (worker,) = [one for one in client.read_workers_for_work_pool(runs.POOL) if one.name == "elsewhere"]
+    client._client.delete(f"/work_pools/{runs.POOL}/workers/elsewhere").raise_for_status()
+    offline = worker.model_copy(update={"status": WorkerStatus.OFFLINE})
+    shown = [offline]
+    monkeypatch.setattr(SyncPrefectClient, "read_workers_for_work_pool", lambda *_: shown)
+    assert runs.close_lost(project) == []
+    shown[:] = [offline.model_copy(update={"last_heartbeat_time": datetime.now(UTC) - timedelta(hours=1)})]
+    assert len(runs.close_lost(project)) == 1
+    state = client.read_flow_run(run.id).state
+    assert state is not None
+    assert state.is_crashed()
+
+
+def test_a_run_with_a_damaged_record_is_closed_and_a_foreign_file_ignored(
+    project: Path, client: SyncPrefectClient
+) -> None:
+    run = running(client)
+    records = project / layout.RUNS_UNDER_WAY
+    for name in (str(run.id), "notes"):
+        files.write_text(records / f"{name}.json", "")
+    (closed,) = runs.close_lost(project)
+    assert closed.startswith(f"Run {run.name} was interrupted. The run's process is gone, and its record is damaged")
+    assert [path.name for path in records.iterdir()] == ["notes.json"]
+
+
 def test_a_run_that_no_worker_begins_is_announced_once_and_its_end_too(
     project: Path, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +141,16 @@ def test_a_run_that_no_worker_begins_is_announced_once_and_its_end_too(
     assert watch._announce_waiting(project, announced) == ""
     assert titles(project) == ["sadcl: a run waits", "sadcl: runs begin again"]
     assert schedule.problems(project) == []
+
+
+def test_a_pause_is_not_announced_as_a_begun_run(
+    project: Path, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(notifications.VARIABLE, "json://127.0.0.1:1")
+    monkeypatch.setattr(notifications, "start_delivery", lambda root: None)
+    schedule.update(project, due=None)
+    assert watch._announce_waiting(project, str(datetime.now(UTC) - timedelta(hours=1))) == ""
+    assert titles(project) == ["sadcl: no run waits"]
 
 
 def titles(project: Path) -> list[str]:

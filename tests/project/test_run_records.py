@@ -1,5 +1,6 @@
 """Records of runs under way: a run counts as lost only if no process of the host executes it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,9 +58,29 @@ def test_a_process_that_lives_without_a_lock_is_not_lost(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run": 7}', '{"run": "7", "process": "x", "started": ""}'])
-def test_a_damaged_record_closes_nothing(tmp_path: Path, text: str) -> None:
+def test_a_damaged_record_that_nobody_locks_is_of_a_lost_run(tmp_path: Path, text: str) -> None:
+    """As a power cut leaves it: the run would stay open for good."""
     write(tmp_path, text)
+    (lost,) = run_records.lost(tmp_path)
+    assert lost.run == "7"
+    assert run_records.under_way(tmp_path) == set()
+
+
+def test_a_look_creates_no_record_of_a_run_that_ends_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / layout.RUNS_UNDER_WAY / "7.json"
+    gone.parent.mkdir(parents=True)
+    monkeypatch.setattr(run_records, "_paths", lambda _: [gone])
     assert run_records.lost(tmp_path) == []
+    assert not gone.exists()
+
+
+def test_a_run_is_locked_as_soon_as_it_has_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append(run_records.lost(tmp_path)))
+    seen: list[list[run_records.Record]] = []
+    with run_records.recorded(tmp_path, "7"):
+        seen.append(run_records.lost(tmp_path))
+        assert run_records.under_way(tmp_path) == {"7"}
+    assert seen == [[], []]
 
 
 def test_the_record_goes_with_the_run_also_after_an_error(tmp_path: Path) -> None:

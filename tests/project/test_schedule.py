@@ -1,5 +1,6 @@
 """Last good run, next one, overdue or not."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_a_failure_stands_until_a_run_completes(tmp_path: Path) -> None:
     assert failed == "Retraining failed at 2026-12-07 03:00 UTC: ingest: the disk is away."
     schedule.record_end(tmp_path, True, "All stages were up to date.", DUE + 2 * WEEK)
     assert len(schedule.describe(tmp_path, DUE + 2 * WEEK)) == 1
+
+
+def test_changes_at_the_same_moment_are_all_kept(tmp_path: Path) -> None:
+    def change(field: str) -> None:
+        for number in range(30):
+            schedule.update(tmp_path, **{field: str(number)})
+            assert getattr(schedule.read(tmp_path), field) == str(number)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(change, ("good_message", "failed_message")))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"due": "soon"}'])

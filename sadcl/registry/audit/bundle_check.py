@@ -134,16 +134,11 @@ def _summary(
         "criteria), and all versions with their authors, sources and tags (verdicts, decisions, digests of files)."
     )
     yield from signatures.unsigned_note(ledger.unsigned)
-    if uncovered:
-        yield f"Registered before the ledger held all tags, so checked in part only: {_listed(uncovered)}."
+    yield from replay.uncovered_note(uncovered)
     yield (
         f"Not checked: files and reports of versions, what happened after {predicate.time}, and whether the server, "
         "which keeps all keys, was honest."
     )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
 
 def _digest(content: bytes) -> str:

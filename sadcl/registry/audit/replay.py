@@ -1,6 +1,6 @@
 """State of the registry as the lines of its ledger say it, and the differences to a state that somebody shows."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,7 +97,7 @@ def compare(recorded: Mapping[str, Model], shown: Mapping[str, Model]) -> Compar
             uri, expected, actual = f"models:/{name}/{number}", known.versions.get(number), model.versions.get(number)
             if actual is None:
                 problems.append(f"{uri} is missing, and no line of the ledger deletes it.")
-            elif expected is None and actual.author:
+            elif expected is None and (actual.author or known.complete):  # a complete model has no older versions
                 problems.append(f"No line of the ledger creates {uri}.")
             elif expected is None or not expected.complete:
                 uncovered.append(uri)
@@ -106,11 +106,21 @@ def compare(recorded: Mapping[str, Model], shown: Mapping[str, Model]) -> Compar
     return Comparison(problems, uncovered)
 
 
+def uncovered_note(uncovered: Sequence[str]) -> list[str]:
+    """A sentence about models and versions that are checked in part only; none without such."""
+    if not uncovered:
+        return []
+    more = f" and {len(uncovered) - 5:,} more" if len(uncovered) > 5 else ""
+    return [f"Registered before the ledger held all tags, so checked in part only: {', '.join(uncovered[:5])}{more}."]
+
+
 def _alias_problems(name: str, recorded: Model, shown: Model) -> Iterator[str]:
     for alias in sorted({*recorded.aliases, *shown.aliases}):
         expected, actual = recorded.aliases.get(alias), shown.aliases.get(alias)
         # a version from before the ledger may have got its alias then, too
-        older = expected is None and actual in shown.versions and actual not in recorded.versions
+        older = (
+            not recorded.complete and expected is None and actual in shown.versions and actual not in recorded.versions
+        )
         if expected != actual and not older:
             yield (
                 f"The alias {alias} of {name} is on {_version(actual)}, but on {_version(expected)} in the ledger: "

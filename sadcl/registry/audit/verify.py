@@ -40,7 +40,7 @@ class History:
     Attributes:
         lines: a sentence for each change, oldest first.
         problems: lines that were edited, deleted, forged or cut off; empty where the logs are complete.
-        signatures: what is signed, and with which root key.
+        signatures: what is checked in part only or not at all, what is signed, and with which root key.
     """
 
     lines: list[str]
@@ -81,8 +81,10 @@ def read_history(root: Path = Path("."), pinned: str | None = None) -> History:
     else:
         entries = hash_chain.done(server.ledger, LEDGER)
         report = signatures.verify(enumerate(server.ledger, 1), LEDGER)
-        notes = _signed(report) + ([] if server.models is not None else [NOT_COMPARED])
-        problems += [*_pinned(report, pinned), *report.problems, *_changed_in_registry(server, entries)]
+        comparison = _compare(server, entries)
+        notes = [NOT_COMPARED] if comparison is None else replay.uncovered_note(comparison.uncovered)
+        notes = [*map(printable, notes), *_signed(report)]
+        problems += [*_pinned(report, pinned), *report.problems, *(comparison.problems if comparison else [])]
         problems += [
             f"The server's ledger begins at {entry['time']}, when the registry had models: earlier lines are missing."
             for entry in entries
@@ -119,9 +121,9 @@ def _pinned(report: signatures.LedgerReport, pinned: str | None) -> list[str]:
     return [] if pinned in (None, actual) else [f"The root key of {LEDGER} is {actual}, not the pinned {pinned}."]
 
 
-def _changed_in_registry(server: _Server, entries: list[Entry]) -> list[str]:
-    """Models, versions, tags and aliases that do not follow from the ledger."""
-    return [] if server.models is None else replay.compare(replay.replay(entries), server.models).problems
+def _compare(server: _Server, entries: list[Entry]) -> replay.Comparison | None:
+    """Models, versions, tags and aliases compared with the ledger; None where an older server does not show them."""
+    return None if server.models is None else replay.compare(replay.replay(entries), server.models)
 
 
 def _broken(lines: list[bytes], where: str) -> list[str]:

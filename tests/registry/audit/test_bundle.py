@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from sadcl import files
 from sadcl.cli import app
 from sadcl.errors import SadclError
-from sadcl.registry.audit import bundle, bundle_check, hash_chain, signatures
+from sadcl.registry import identity
+from sadcl.registry.audit import bundle, bundle_check, hash_chain, signatures, verify
 from sadcl.registry.audit.replay import Model, Version, shortened
 from sadcl.registry.audit.report import of_registry
 from sadcl.registry.audit.signatures import ROOT_INTRODUCED, SERVER
@@ -275,6 +276,31 @@ def test_tags_of_a_model_follow_from_the_ledger(registry: Registry) -> None:
     registry.models["tiny-production"].tags = {"sadcl.criteria": "others"}
     registry.models["tiny"].tags = {"old": "as version 0.1 wrote it"}
     assert problems(registry.text()) == []
+
+
+def test_a_version_without_author_is_no_older_one_in_a_model_that_the_ledger_creates(registry: Registry) -> None:
+    """As somebody inserts it who may write the database: the model's line has all tags, so it is from the ledger."""
+    production = registry.models["tiny-production"]
+    production.versions["2"] = Version("", "models:/tiny/1", {})
+    production.aliases["spare"] = "2"
+    assert problems(registry.text()) == [
+        "The alias spare of tiny-production is on version 2, but on no version in the ledger: "
+        "it was moved without the ledger.",
+        "No line of the ledger creates models:/tiny-production/2.",
+    ]
+
+
+def test_the_history_says_which_versions_are_checked_in_part_only(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.models["old\n"] = Model({}, {"1": Version("", "models:/m-0", {})})
+    routes = {identity.BUNDLE: registry.text()}
+    monkeypatch.setattr(identity, "ask", lambda route, root: routes.get(route))
+    history = verify.read_history(tmp_path)
+    assert history.problems == []
+    assert history.signatures[0] == (
+        r"Registered before the ledger held all tags, so checked in part only: models:/old\n/1."
+    )
 
 
 def test_tags_that_a_model_was_created_with_before_lines_had_them_are_unchecked(registry: Registry) -> None:
