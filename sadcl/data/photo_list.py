@@ -1,4 +1,4 @@
-"""Photos of an annotation table with their labels, read with bounds: somebody else may have registered the table."""
+"""Photos with their labels, and the differences of two lists; annotation tables of others are read with bounds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sadcl import bounded_json, bounded_parquet
 from sadcl.data.table import METADATA_KEY, SPLITS
 from sadcl.errors import SadclError
 
-COLUMNS = ("image_id", "file", "split", "labels", "sha256")
+COLUMNS = ("image_id", "file", "split", "labels", "ignored", "sha256")
 LONGEST = 300
 """Characters of a name that are kept."""
 MOST_VALUES = 5_000_000
@@ -26,6 +26,7 @@ class Photo:
         image_id, file: its id, and its path below the source.
         split: `train`, `select` or `test`.
         labels: names of the classes that are present.
+        ignored: names of the classes that are neither present nor absent.
     """
 
     sha256: str
@@ -33,6 +34,7 @@ class Photo:
     file: str
     split: str
     labels: frozenset[str]
+    ignored: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,38 @@ class PhotoList:
     def by_id(self) -> dict[str, Photo]:
         """Photos by their id."""
         return {photo.image_id: photo for photo in self.photos.values()}
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Differences of two lists; photos are equal if their bytes are.
+
+    Attributes:
+        added, removed: photos of the later and of the earlier list alone.
+        relabelled, moved: earlier and later photo, with other labels among the classes of both lists, or another split.
+    """
+
+    added: list[Photo]
+    removed: list[Photo]
+    relabelled: list[tuple[Photo, Photo]]
+    moved: list[tuple[Photo, Photo]]
+
+
+def differences(before: PhotoList, after: PhotoList) -> Differences:
+    """Compare a list of photos with an earlier one."""
+    shared = frozenset(before.classes) & frozenset(after.classes)
+    both = [(before.photos[digest], photo) for digest, photo in after.photos.items() if digest in before.photos]
+    return Differences(
+        added=[photo for digest, photo in after.photos.items() if digest not in before.photos],
+        removed=[photo for digest, photo in before.photos.items() if digest not in after.photos],
+        relabelled=[pair for pair in both if _state(pair[0], shared) != _state(pair[1], shared)],
+        moved=[pair for pair in both if pair[0].split != pair[1].split],
+    )
+
+
+def _state(photo: Photo, classes: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Those of the classes that are present, and those that are neither present nor absent."""
+    return photo.labels & classes, photo.ignored & classes
 
 
 def read_photo_list(path: str | Path) -> PhotoList:
@@ -93,15 +127,18 @@ def _photo_list(about: dict[str, object], table: pa.Table) -> PhotoList:
 def _photos(table: pa.Table, classes: list[str]) -> Iterator[Photo]:
     columns = [table.column(name).to_pylist() for name in COLUMNS]
     names: dict[tuple[int, ...], frozenset[str]] = {}  # most photos share their set of labels with others
-    for image_id, file, split, labels, sha256 in zip(*columns, strict=True):
+    for image_id, file, split, labels, ignored, sha256 in zip(*columns, strict=True):
         if split not in SPLITS:
             raise ValueError("a split is unknown")
         if sha256 is None:  # the photo could not be read
             continue
-        if min(labels, default=0) < 0:
+        if min((*labels, *ignored), default=0) < 0:
             raise ValueError("a label has no class")
-        shared = names.setdefault(tuple(labels), frozenset(classes[label] for label in labels))
-        yield Photo(_text(sha256), _text(image_id), _text(file), split, shared)
+        present, unknown = (
+            names.setdefault(tuple(indexes), frozenset(classes[index] for index in indexes))
+            for indexes in (labels, ignored)
+        )
+        yield Photo(_text(sha256), _text(image_id), _text(file), split, present, unknown)
 
 
 def _share(value: object) -> float:

@@ -1,12 +1,13 @@
 """Test photos and labels of the project, compared with those of the last verification by the accepted criteria."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sadcl.data.photo_list import Photo, PhotoList, differences
 from sadcl.evaluation.scores import Scores, read_scores
 from sadcl.registry.criteria import Acceptance
 from sadcl.registry.verified import SCORES, VerifiedRecord, read_record
+from sadcl.review.data_changes import shown_labels
 from sadcl.review.snapshot import RegistrySnapshot
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def accepted_record(snapshot: RegistrySnapshot, accepted: Acceptance | None) -> 
     return next((record for record in records if record and record.criteria == digest and SCORES in record.files), None)
 
 
-def compare(before: Path, test: "Shards") -> dict[str, list[dict[str, Any]]]:
+def compare(before: Path, test: "Shards") -> dict[str, Any]:
     """Test photos that were added, removed or relabelled.
 
     Args:
@@ -33,35 +34,35 @@ def compare(before: Path, test: "Shards") -> dict[str, list[dict[str, Any]]]:
         test: the test photos of the project.
 
     Returns:
-        By ``added``, ``removed`` and ``relabelled``: photos with image_id, labels and labels_before.
+        JSON value. By ``added``, ``removed`` and ``relabelled``: ``count``, and the first ``photos`` with image_id,
+        labels and labels_before.
 
     Raises:
         SadclError: the file is damaged.
     """
-    old = read_scores(before)
-    earlier, present = (
-        _labels(old.sha256, old.ids, old.classes, old),
-        _labels(test.sha256, test.ids, test.classes, test),
-    )
-    shared = set(old.classes) & set(test.classes)
-    both = [(earlier[digest], entry) for digest, entry in present.items() if digest in earlier]
+    changes = differences(_photo_list(read_scores(before)), _photo_list(test))
+    photos: dict[str, list[tuple[Photo, Photo | None]]] = {
+        "added": [(photo, None) for photo in changes.added],
+        "removed": [(photo, None) for photo in changes.removed],
+        "relabelled": [(after, earlier) for earlier, after in changes.relabelled],
+    }
     return {
-        "added": [entry for digest, entry in present.items() if digest not in earlier],
-        "removed": [entry for digest, entry in earlier.items() if digest not in present],
-        "relabelled": [
-            {**after, "labels_before": previous["labels"]}
-            for previous, after in both
-            if shared & set(previous["labels"]) != shared & set(after["labels"])
-        ],
+        kind: {"count": len(pairs), "photos": [_entry(*pair) for pair in pairs[:MOST_EXAMPLES]]}
+        for kind, pairs in photos.items()
     }
 
 
-def _labels(
-    digests: Iterable[str], ids: Iterable[str], classes: Iterable[str], photos: "Scores | Shards"
-) -> dict[str, dict[str, Any]]:
-    """Id and labels of each photo, by the SHA-256 of its bytes."""
-    names = list(classes)
-    return {
-        digest: {"image_id": image_id, "labels": [names[j] for j in row.nonzero()[0]]}
-        for digest, image_id, row in zip(digests, ids, photos.targets & ~photos.ignored, strict=True)
-    }
+def _entry(photo: Photo, before: Photo | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {"image_id": photo.image_id, "labels": shown_labels(photo)}
+    return entry if before is None else {**entry, "labels_before": shown_labels(before)}
+
+
+def _photo_list(source: "Scores | Shards") -> PhotoList:
+    """Photos of scores or shards; of equal files, the first."""
+    names, photos = list(source.classes), dict[str, Photo]()
+    for digest, image_id, present, ignored in zip(
+        source.sha256, source.ids, source.targets & ~source.ignored, source.ignored, strict=True
+    ):
+        labels, unsure = (frozenset(names[j] for j in row.nonzero()[0]) for row in (present, ignored))
+        photos.setdefault(digest, Photo(digest, image_id, "", "test", labels, unsure))
+    return PhotoList(tuple(names), photos, "", ())

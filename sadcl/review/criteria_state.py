@@ -26,7 +26,7 @@ class CriteriaState:
     accepted: Acceptance | None
     project: Criteria
     changes: list[str]
-    photos: dict[str, list[dict[str, Any]]] | None = None
+    photos: dict[str, Any] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -51,6 +51,6 @@ def read_state(context: AppContext, session: Session) -> CriteriaState:
     before = accepted.criteria
     if record is not None and (before.test_list, before.labels) != (project.test_list, project.labels):
         path = registry.verified_file(session, record, SCORES)
-        key = files.digest_of(["test photos", record.files[SCORES], project.shards, project.labels])
+        key = files.digest_of(["test photos 2", record.files[SCORES], project.shards, project.labels])
         photos = context.cache.value(key, lambda: criteria_photos.compare(path, inputs.test))
     return CriteriaState(accepted, project, changes(before, project), photos)

@@ -9,18 +9,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sadcl.data.photo_list import Photo, PhotoList, read_photo_list
+from sadcl.data.photo_list import Photo, PhotoList, differences, read_photo_list
 from sadcl.data.table import SPLITS
 
-FORMAT = 2
+FORMAT = 3
 """Version of the value that ``compare`` returns; part of its cache key."""
 MOST_EXAMPLES, MOST_NAMES = 6, 20
 """Photos that are shown of each kind of change; names of classes."""
 SINCE_CHAMPION = ("added", "removed", "relabelled", "moved")
-AGAINST_PROJECT = ("test_here", "unknown", "other_labels")
+IN_PROJECT = ("test_here", "unknown", "other_labels")
 """Kinds of difference: a test photo of the project in another split of the version, a photo that the project does not
 have, and one that has other labels there."""
-KINDS = (*SINCE_CHAMPION, *AGAINST_PROJECT)
+KINDS = (*SINCE_CHAMPION, *IN_PROJECT)
 
 
 def compare(version: Path, champion: Path | None, project: Path | None) -> dict[str, Any]:
@@ -40,81 +40,77 @@ def compare(version: Path, champion: Path | None, project: Path | None) -> dict[
         SadclError: a table is damaged.
     """
     own = read_photo_list(version)
-    rival = None if champion is None else read_photo_list(champion)
-    known = None if project is None else read_photo_list(project)
-    changes = {**_since(own, rival), **_against(own, known)}
-    examples = {kind: changes[kind][:MOST_EXAMPLES] for kind in KINDS}
-    look_alikes = list(_look_alikes(own, known))
+    earlier = None if champion is None else read_photo_list(champion)
+    here = None if project is None else read_photo_list(project)
+    photos = {**_since_champion(own, earlier), **_in_project(own, here)}
+    examples = {kind: [_entry(*pair) for pair in photos[kind][:MOST_EXAMPLES]] for kind in KINDS}
+    look_alikes = list(_look_alikes(own, here))
     for entry in (*chain(*examples.values()), *(pair[side] for pair in look_alikes for side in ("test", "other"))):
-        entry["path"] = _path(known, entry["sha256"])
+        entry["path"] = _path(here, entry["sha256"])
     return {
-        "has_champion": rival is not None,
-        "has_project": known is not None,
-        "splits": _splits(own, rival),
+        "has_champion": earlier is not None,
+        "has_project": here is not None,
+        "splits": _splits(own, earlier),
         "classes": {
-            "added": _names(own.classes, () if rival is None else rival.classes) if rival else [],
-            "removed": _names(rival.classes, own.classes) if rival else [],
+            "added": _names(own.classes, earlier.classes) if earlier else [],
+            "removed": _names(earlier.classes, own.classes) if earlier else [],
         },
-        "counts": {kind: len(changes[kind]) for kind in KINDS},
+        "counts": {kind: len(photos[kind]) for kind in KINDS},
         "examples": examples,
         "look_alikes": look_alikes,
     }
 
 
-def _since(own: PhotoList, rival: PhotoList | None) -> dict[str, list[dict[str, Any]]]:
+Pairs = list[tuple[Photo, Photo | None]]
+"""Photos to show, each with its earlier state where there is one."""
+
+
+def _since_champion(own: PhotoList, champion: PhotoList | None) -> dict[str, Pairs]:
     """Photos that were added, removed, relabelled or moved to another split since the champion."""
-    if rival is None:
+    if champion is None:
         return {kind: [] for kind in SINCE_CHAMPION}
-    before, after = rival.photos, own.photos
-    shared = set(own.classes) & set(rival.classes)
-    both = [(before[digest], photo) for digest, photo in after.items() if digest in before]
+    changes = differences(champion, own)
     return {
-        "added": [_entry(photo) for digest, photo in after.items() if digest not in before],
-        "removed": [_entry(photo) for digest, photo in before.items() if digest not in after],
-        "relabelled": [_entry(new, old) for old, new in both if old.labels & shared != new.labels & shared],
-        "moved": [_entry(new, old) for old, new in both if old.split != new.split],
+        "added": [(photo, None) for photo in changes.added],
+        "removed": [(photo, None) for photo in changes.removed],
+        "relabelled": [(after, before) for before, after in changes.relabelled],
+        "moved": [(after, before) for before, after in changes.moved],
     }
 
 
-def _against(own: PhotoList, known: PhotoList | None) -> dict[str, list[dict[str, Any]]]:
+def _in_project(own: PhotoList, project: PhotoList | None) -> dict[str, Pairs]:
     """Photos that this project tests on, does not have, or has with other labels."""
-    if known is None:
-        return {kind: [] for kind in AGAINST_PROJECT}
-    here, shared = known.photos, set(own.classes) & set(known.classes)
+    if project is None:
+        return {kind: [] for kind in IN_PROJECT}
+    changes = differences(project, own)
     return {
-        "test_here": [
-            _entry(photo, here[digest])
-            for digest, photo in own.photos.items()
-            if digest in here and here[digest].split == "test" != photo.split
-        ],
-        "unknown": [_entry(photo) for digest, photo in own.photos.items() if digest not in here],
-        "other_labels": [
-            _entry(photo, here[digest])
-            for digest, photo in own.photos.items()
-            if digest in here and photo.labels & shared != here[digest].labels & shared
-        ],
+        "test_here": [(photo, here) for here, photo in changes.moved if here.split == "test"],
+        "unknown": [(photo, None) for photo in changes.added],
+        "other_labels": [(photo, here) for here, photo in changes.relabelled],
     }
 
 
-def _splits(own: PhotoList, rival: PhotoList | None) -> list[dict[str, Any]]:
-    rows = []
+def _splits(own: PhotoList, champion: PhotoList | None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     for split in SPLITS:
-        after = {digest for digest, photo in own.photos.items() if photo.split == split}
-        before = set() if rival is None else {d for d, photo in rival.photos.items() if photo.split == split}
-        rows.append(
-            {
-                "split": split, "version": len(after), "champion": None if rival is None else len(before),
-                "added": len(after - before) if rival else None, "removed": len(before - after) if rival else None,
-            }
-        )  # fmt: skip
+        after = _in_split(own, split)
+        row = {"split": split, "version": len(after), "champion": None, "added": None, "removed": None}
+        if champion is not None:
+            before = _in_split(champion, split)
+            row |= {"champion": len(before), "added": len(after - before), "removed": len(before - after)}
+        rows.append(row)
     return rows
 
 
-def _look_alikes(own: PhotoList, known: PhotoList | None) -> Iterator[dict[str, Any]]:
+def _in_split(photos: PhotoList, split: str) -> set[str]:
+    return {digest for digest, photo in photos.photos.items() if photo.split == split}
+
+
+def _look_alikes(own: PhotoList, project: PhotoList | None) -> Iterator[dict[str, Any]]:
     """Pairs that this project found among the version's photos, then those that the version's table names."""
     shown: set[tuple[str, str]] = set()
-    for table, here in ((known, True), (own, False)):
-        if table is None or (not here and known is not None and own.photos.keys() <= known.photos.keys()):
+    for table, here in ((project, True), (own, False)):
+        if table is None or (not here and project is not None and own.photos.keys() <= project.photos.keys()):
             continue  # the project has looked at all of these photos itself
         photos = table.by_id
         for test, other, transform, similarity in table.look_alikes:
@@ -132,24 +128,29 @@ def _look_alikes(own: PhotoList, known: PhotoList | None) -> Iterator[dict[str, 
             }  # fmt: skip
 
 
-def _path(known: PhotoList | None, digest: str) -> str:
+def _path(project: PhotoList | None, digest: str) -> str:
     """Path of a photo in this project, relative to it; empty where the project does not have it."""
-    return f"{known.source}/{known.photos[digest].file}" if known is not None and digest in known.photos else ""
+    return f"{project.source}/{project.photos[digest].file}" if project and digest in project.photos else ""
 
 
 def _entry(photo: Photo, before: Photo | None = None) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "sha256": photo.sha256, "file": photo.file, "split": photo.split, "labels": sorted(photo.labels)[:MOST_NAMES],
+        "sha256": photo.sha256, "file": photo.file, "split": photo.split, "labels": shown_labels(photo),
     }  # fmt: skip
     if before is not None:
-        entry |= {"split_before": before.split, "labels_before": sorted(before.labels)[:MOST_NAMES]}
+        entry |= {"split_before": before.split, "labels_before": shown_labels(before)}
     return entry
+
+
+def shown_labels(photo: Photo) -> list[str]:
+    """Names of the labels of a photo, the unsure ones last."""
+    return [*sorted(photo.labels), *(f"{name} (unsure)" for name in sorted(photo.ignored))][:MOST_NAMES]
 
 
 def _names(these: Iterable[str], others: Iterable[str]) -> list[str]:
     """Names among the first that are not among the others."""
-    known = set(others)
-    return [name for name in these if name not in known][:MOST_NAMES]
+    excluded = set(others)
+    return [name for name in these if name not in excluded][:MOST_NAMES]
 
 
 def photo_of(value: Mapping[str, Any], kind: str, index: int) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -130,8 +132,9 @@ def test_a_team_sees_verified_figures_and_decides_on_them(team: Path) -> None:
     changed = text(rita.get("/criteria").text)
     assert "Test photos that are gone: 1 29 kite" in changed
     assert "Test photos with other labels: 1 04 dog → kite" in changed
-    assert rita.get("/criteria/relabelled/0.jpg").content[:2] == b"\xff\xd8"
-    assert rita.get("/criteria/relabelled/1.jpg").status_code == 404
+    [address, *_] = re.findall(r'src="(/criteria/photo[^"]+)"', rita.get("/criteria").text)
+    assert rita.get(unescape(address)).content[:2] == b"\xff\xd8"
+    assert rita.get("/criteria/photo.jpg?shards=other&image_id=04").status_code != 200
     write_photos(team)
     with logged_in_as(RITA, password(RITA)):
         promotion.prepare(3, "no matter")

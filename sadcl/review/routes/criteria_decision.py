@@ -1,12 +1,9 @@
 """Routes for the acceptance criteria: what models are judged by, what has changed, and the decision about it."""
 
-from typing import Literal
-
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from sadcl.errors import SadclError
-from sadcl.review import criteria_photos
 from sadcl.review.context import AppContext, app_context
 from sadcl.review.criteria_state import read_state
 from sadcl.review.routes.decisions import reason_problem, require_reviewer
@@ -38,19 +35,12 @@ def accept(request: Request, session: CurrentSession, form: CsrfForm) -> Respons
     return RedirectResponse("/criteria", 303)
 
 
-@router.get("/criteria/{kind}/{index}.jpg")
-def picture(request: Request, session: CurrentSession, kind: Literal["added", "relabelled"], index: int) -> Response:
-    """A test photo that was added or relabelled."""
-    context = app_context(request)
-    state = read_state(context, session)
-    photos = (state.photos or {}).get(kind, [])
-    if not 0 <= index < min(len(photos), criteria_photos.MOST_EXAMPLES):
-        raise HTTPException(404, "This photo does not exist.")
-    jpeg = context.thumbnails.photo(state.project.shards, photos[index]["image_id"])
-    return Response(jpeg, media_type="image/jpeg")
+@router.get("/criteria/photo.jpg")
+def picture(request: Request, session: CurrentSession, shards: str, image_id: str) -> Response:  # noqa: ARG001
+    """A test photo of the project, whose shards have a digest."""
+    return Response(app_context(request).thumbnails.photo(shards, image_id), media_type="image/jpeg")
 
 
 def _page(context: AppContext, session: Session, status: int = 200, reason: str = "", error: str = "") -> Response:
     state = value_or_message(lambda: read_state(context, session))
-    most = criteria_photos.MOST_EXAMPLES
-    return context.render("criteria.html", session, status, state=state, most=most, reason=reason, error=error)
+    return context.render("criteria.html", session, status, state=state, reason=reason, error=error)
