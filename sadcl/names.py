@@ -22,8 +22,8 @@ def portable(text: str) -> str:
     Letters, marks, digits and pictographs of all scripts stay, other characters become underscores. A long name is cut
     and ends in a digest of the whole text.
     """
-    kept = (letter if _is_portable(letter) else "\0" for letter in unicodedata.normalize("NFC", text))
-    name = re.sub("^[.]|\0+", "_", "".join(kept)) or "_"
+    letters = (letter if _is_portable(letter) else "\0" for letter in unicodedata.normalize("NFC", text))
+    name = re.sub("^[.]|\0+", "_", "".join(letters)) or "_"
     if name.partition(".")[0].lower() in RESERVED:
         name = f"_{name}"
     encoded = name.encode()

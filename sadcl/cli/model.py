@@ -55,8 +55,8 @@ def predict(
     if attention is not None:
         from sadcl.report import attention_maps
 
-        found = [[name for name, _ in labels] for labels in predicted]
-        maps = attention_maps.write_maps(tagger, photos, found, attention)
+        label_names = [[name for name, _ in labels] for labels in predicted]
+        maps = attention_maps.write_maps(tagger, photos, label_names, attention)
     for photo, shown, labels, paths in zip(photos, names.distinguish(photos), predicted, maps, strict=True):
         typer.echo(_as_json(photo, labels, paths) if as_json else _as_line(shown, labels))
 

@@ -12,7 +12,7 @@ IGNORE = Path(".gitignore")
 IGNORED = (
     "/.sadcl/", "/.dvc-remote/", "/.venv/", "/exported/", "/models/imported/", f"/{layout.CHAMPION_FOLDER}/",
 )  # fmt: skip
-"""What git leaves alone: files of this machine, and those that DVC tracks."""
+"""Patterns that git ignores: files of this machine, and those that DVC tracks."""
 TRACKED = (
     ".gitignore", ".dvcignore", ".dvc/config", "dvc.yaml", "dvc.lock", "sadcl.json", str(params.FILE), "recipes/*.yaml",
     str(layout.BASELINE), str(layout.CHAMPION), str(layout.AUDIT_LOG), f"{layout.CHAMPION_FOLDER}.dvc",
@@ -158,7 +158,7 @@ def problems(root: Path = Path(".")) -> list[str]:
 
 
 def notes(root: Path = Path(".")) -> list[str]:
-    """What to know about the repository that hinders no work, one sentence per line."""
+    """Remarks on the repository that are no problems, one sentence per line."""
     if find(root) is None:
         return []
     lines = []

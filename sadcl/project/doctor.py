@@ -26,7 +26,7 @@ def diagnose() -> list[str]:
 
 
 def notes() -> list[str]:
-    """What to know about the project that is no problem, one sentence per line; empty outside a project."""
+    """Remarks on the project that are no problems, one sentence per line; empty outside a project."""
     return [*repository.notes(), *schedule.describe_runs()] if _in_project() else []
 
 
@@ -103,7 +103,7 @@ def _server() -> Iterator[str]:
 
     if client.registry_address().startswith("http"):
         client.check_connection()
-    if note := client.note_of_place():
+    if note := client.temporary_folder_note():
         yield note
 
 

@@ -17,7 +17,7 @@ FORMAT = "%Y-%m-%d %H:%M UTC"
 
 
 class Schedule(BaseModel):
-    """What is known of a project's retraining runs.
+    """Last and next retraining runs of a project.
 
     Attributes:
         due: start of the next run; None where none is scheduled.

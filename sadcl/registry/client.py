@@ -56,12 +56,12 @@ def registry_exists(root: Path = Path(".")) -> bool:
     return file is None or file.exists()
 
 
-def note_of_place(root: Path = Path(".")) -> str:
+def temporary_folder_note(root: Path = Path(".")) -> str:
     """Sentence about a registry that will vanish before its project: it is in a temporary folder; empty elsewhere."""
-    place = databases.local_path(registry_address(root))
-    if place is None or not databases.is_temporary(place) or databases.is_temporary(root):
+    path = databases.local_path(registry_address(root))
+    if path is None or not databases.is_temporary(path) or databases.is_temporary(root):
         return ""
-    return f"The registry is in a temporary folder, which the system empties ({place}). Check {ADDRESS}."
+    return f"The registry is in a temporary folder, which the system empties ({path}). Check {ADDRESS}."
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def connect(root: Path = Path("."), changing: bool = False) -> Iterator["MlflowC
     _make_folder(root)
     with ExitStack() as stack:
         if changing:
-            if note := note_of_place(root):
+            if note := temporary_folder_note(root):
                 _note_once(note)
             stack.enter_context(files.lock(root / layout.REGISTRY_LOCK, "changing the registry"))
         stack.enter_context(mlflow_context.silence())

@@ -162,7 +162,7 @@ class VersionPage:
 
     @cached_property
     def validation(self) -> schemas.Validation | str:
-        """What validation reported of the data, or why it can't be shown."""
+        """Validation of the data, as its author registered it, or why it can't be shown."""
         return value_or_message(self.data_part.validation)
 
     @cached_property

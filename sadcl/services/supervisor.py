@@ -109,15 +109,15 @@ def bound_log(log: Path) -> None:
 
     The file stays, because the server and its children hold it open; they write on at its beginning.
     """
-    kept = log.with_name(f"{log.name}.1")
+    rotated = log.with_name(f"{log.name}.1")
     # on a full disk it grows no further either, and the servers matter more
     with suppress(OSError, SadclError):
         if log.stat().st_size <= LARGEST_LOG:
             return
         with open(log, "rb") as text:
-            with files.atomic_write(kept) as temporary, temporary.open("wb") as copy:
+            with files.atomic_write(rotated) as temporary, temporary.open("wb") as copy:
                 shutil.copyfileobj(text, copy)
-            with kept.open("ab") as copy:  # what was written meanwhile
+            with rotated.open("ab") as copy:  # what was written meanwhile
                 shutil.copyfileobj(text, copy)
         os.truncate(log, 0)
 

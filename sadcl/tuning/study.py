@@ -130,15 +130,6 @@ def study_name(settings: params.Params, root: Path = Path()) -> str:
     return f"{settings.register_.name}-{files.digest_of(shared)[:8]}"
 
 
-def dashboard_command(port: int, root: Path = Path()) -> list[str]:
-    """Command of the dashboard, on loopback."""
-    with storage.silence_warnings():
-        storage.open_storage(root)
-    program = Path(sys.executable).parent / "optuna-dashboard"
-    # loopback alone: the dashboard has no log-in
-    return [str(program), storage.address(root), "--host", "127.0.0.1", "--port", str(port)]
-
-
 def conclude(study: "optuna.Study", apply: bool, root: Path) -> Result:
     """Write the best settings as a recipe, and with ``apply`` into params.yaml.
 

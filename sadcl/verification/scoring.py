@@ -58,11 +58,6 @@ class Model:
     path: Path
 
 
-def model_of(path: Path) -> Model:
-    """The model in a file."""
-    return Model(files.digest(path), path.suffix, path)
-
-
 def score(
     model: Model,
     test: Shards,

@@ -5,6 +5,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from sadcl import files
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.verification import scoring
@@ -25,6 +26,7 @@ def test_a_tensor_in_another_file_is_refused_and_shows_nothing(reign: Path, tmp_
     graph = onnx.helper.make_graph([node], "graph", [], [output], initializer=[leak])
     path = tmp_path / "weights.onnx"
     path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    model = scoring.Model(files.digest(path), path.suffix, path)
     with pytest.raises(SadclError, match="'leak' of this ONNX model is stored in another file") as refused:
-        scoring.score(scoring.model_of(path), Shards(Path("data/shards/test")), "sadcl", 8, root=tmp_path)
+        scoring.score(model, Shards(Path("data/shards/test")), "sadcl", 8, root=tmp_path)
     assert SECRET not in str(refused.value)

@@ -20,10 +20,10 @@ from sadcl.registry.client import (
     connect,
     database_file,
     logged_in_as,
-    note_of_place,
     pages_command,
     registry_address,
     registry_exists,
+    temporary_folder_note,
 )
 from sadcl.registry.publish import publish
 
@@ -96,8 +96,8 @@ def test_a_registry_in_a_temporary_folder_is_noted_where_the_project_lasts(
 ) -> None:
     monkeypatch.chdir("/")
     monkeypatch.setenv(ADDRESS, address)
-    assert ("temporary folder" in note_of_place(Path("/srv/project"))) == vanishes
-    assert note_of_place(Path("/tmp/project")) == ""
+    assert ("temporary folder" in temporary_folder_note(Path("/srv/project"))) == vanishes
+    assert temporary_folder_note(Path("/tmp/project")) == ""
 
 
 def test_nothing_of_the_process_is_left_changed(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

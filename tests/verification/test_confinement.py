@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sadcl import files
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.scores import Scores
@@ -36,7 +37,7 @@ print(json.dumps(found))
 
 def score(folder: Path, **settings: Any) -> Scores:
     """Score the project's test photos with the weights in a folder, which also has the cache."""
-    model = scoring.model_of(folder / "weights.safetensors")
+    model = scoring.Model(files.digest(folder / "weights.safetensors"), ".safetensors", folder / "weights.safetensors")
     return scoring.score(model, Shards(Path("data/shards/test")), "sadcl", 8, root=folder, **settings)
 
 

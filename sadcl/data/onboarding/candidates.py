@@ -107,7 +107,7 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
 
 
 def first_error(files: Sequence[Path]) -> SadclError | None:
-    """What is wrong with the only table among files; None if there are several, or nothing is wrong."""
+    """Error in the only table among files; None if there are several tables, or no error."""
     tables = [path for path in files if path.suffix.lower() in (".csv", ".tsv", ".parquet")]
     return table_error(tables[0]) if len(tables) == 1 else None
 

@@ -84,10 +84,12 @@ def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
         known_names = ", ".join(known.name for known in FORMATS)
         raise SadclError(f"There is no format {options.format!r}", where="--format", fix=f"Choose one of {known_names}")
     detected, understanding = _folder(path, options) if path.is_dir() else _file(path, options)
-    kept = keep_unlabelled(detected.source, detected.ingest["format"], understanding.blank, options, path)
-    if kept is False and not any(image.labels for image in detected.source.images):
+    unlabelled = keep_unlabelled(detected.source, detected.ingest["format"], understanding.blank, options, path)
+    if unlabelled is False and not any(image.labels for image in detected.source.images):
         raise SadclError("No photo has a label, so none is left", where=path, fix="Label some of them, then add them")
-    return detected if kept is None else replace(detected, ingest={**detected.ingest, "keep_unlabelled": kept})
+    return (
+        detected if unlabelled is None else replace(detected, ingest={**detected.ingest, "keep_unlabelled": unlabelled})
+    )
 
 
 _Reading = tuple[DetectedSource, Understanding]

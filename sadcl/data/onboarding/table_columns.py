@@ -37,17 +37,17 @@ def decide_columns(names: Sequence[str], sample: list[dict[str, Any]], path: Pat
             listed = ", ".join(names[:10])
             raise SadclError(f"There is no column {column!r}", where=path, fix=f"{option} takes one of {listed}")
     slices = list(options.slices)
-    kept: dict[str, Any] = {"slices": slices} if slices else {}
+    slice_settings: dict[str, Any] = {"slices": slices} if slices else {}
     if options.labels:
-        return {"labels": options.labels, **kept}
+        return {"labels": options.labels, **slice_settings}
     file = find_columns(names, sample, slices).file
     left = [name for name in names if name not in (*slices, file)]
     columns = label_columns(left, sample)
     flags = [name for name in left if name not in columns and is_class(name, sample)]
     if not columns and not flags and file:
-        return {**_ask_for_labels(left, sample, path, options), **kept}
+        return {**_ask_for_labels(left, sample, path, options), **slice_settings}
     if not columns or columns[0] == "labels":
-        return kept
+        return slice_settings
     if len(flags) > 1:
         listed = f"{', '.join(flags[:4])}{', ...' if len(flags) > 4 else ''}"
         problem = f"Labels may be in the column {short_repr(columns[0])}, or in one column per class"
@@ -58,9 +58,9 @@ def decide_columns(names: Sequence[str], sample: list[dict[str, Any]], path: Pat
         choices = [(name, f"the labels are in {short_repr(name)}") for name in columns]
         option = f"--labels {columns[0]} or --labels {columns[1]}"
     else:
-        return kept
+        return slice_settings
     chosen = options.ask(Question(problem, tuple(choices), option, path))
-    return {**kept, "labels": chosen} if chosen else {"slices": [*slices, *columns]}
+    return {**slice_settings, "labels": chosen} if chosen else {"slices": [*slices, *columns]}
 
 
 def is_class(name: str, sample: Sequence[dict[str, Any]]) -> bool:

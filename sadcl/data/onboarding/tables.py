@@ -46,7 +46,7 @@ def is_table(path: Path, *, loosely: bool = False) -> bool:
         loosely: any column of text that repeats may be the labels.
     """
     try:
-        names, sample = _head(path, "parquet" if path.suffix.lower() == ".parquet" else "csv")
+        names, sample = _head(path, _kind(path))
     except SadclError:
         return False
     known = find_columns(names, sample)
@@ -59,9 +59,9 @@ def is_table(path: Path, *, loosely: bool = False) -> bool:
 
 
 def table_error(path: Path) -> SadclError | None:
-    """What is wrong with the first rows of a table; None if nothing is."""
+    """Error in the first rows of a table; None if there is none."""
     try:
-        _head(path, "parquet" if path.suffix.lower() == ".parquet" else "csv")
+        _head(path, _kind(path))
     except SadclError as error:
         return error
     return None
@@ -124,6 +124,10 @@ def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) 
         separator = inferred.choices[0] if len(inferred.choices) == 1 and inferred.cells[0] else ""
         notes = [*notes, *(_separator_note(separator, inferred) if separator else ())]
     return Understanding({**settings, "separator": separator}, (*notes, "The rows of a photo are joined"))
+
+
+def _kind(path: Path) -> str:
+    return "parquet" if path.suffix.lower() == ".parquet" else "csv"
 
 
 def _head(path: Path, kind: str) -> tuple[list[str], list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""What photos without labels mean: none of the classes, or not labelled yet."""
+"""Meaning of photos without labels: none of the classes, or not labelled yet."""
 
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,7 @@ NOTES: dict[object, str] = {
     "unknown": "they count as not labelled yet: losses and metrics leave them out",
     False: "they are dropped",
 }
-"""What happens to photos without labels, by the value of ``ingest.keep_unlabelled``."""
+"""Treatment of photos without labels, by the value of ``ingest.keep_unlabelled``."""
 
 
 def keep_unlabelled(

@@ -8,7 +8,7 @@ from typing import Any
 
 from sadcl.data.sources import csv_table, json_table, long_table
 from sadcl.data.sources.columns import names_photo
-from sadcl.data.sources.jsonl import LABELS, TAGS
+from sadcl.data.sources.json_table import LABELS, TAGS
 from sadcl.data.sources.text import read_lines, short_repr
 from sadcl.errors import SadclError
 

@@ -18,8 +18,13 @@ from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 
 _FIX = "Give a list of records with file_name and labels, or an object with the labels of each photo"
-_NAMES = ("file_name", "file", "filename", "image")
-_LABELS = frozenset(("labels", "label", "objects", "annotations", "tags", "tag", "classes", "class"))
+NAMES = ("file_name", "file", "filename", "image")
+"""Keys of the photo's name."""
+LABELS = ("labels", "label")
+OBJECTS = ("objects", "annotations")
+TAGS = ("tags", "tag", "classes", "class")
+"""Keys of the labels in a record without ``LABELS`` and ``OBJECTS``."""
+_LABELS = frozenset((*LABELS, *OBJECTS, *TAGS))
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -45,7 +50,7 @@ def recognises(path: Path) -> bool:
     value = read_head(path)
     if isinstance(value, list):
         record = first_object(value)
-        return not _LABELS.isdisjoint(record) and any(isinstance(record.get(key), str) for key in _NAMES)
+        return not _LABELS.isdisjoint(record) and any(isinstance(record.get(key), str) for key in NAMES)
     name, inner = next(iter(value.items()), ("", None)) if isinstance(value, dict) else ("", None)
     is_labels = isinstance(inner, str | list) or (isinstance(inner, dict) and not _LABELS.isdisjoint(inner))
     record = _record(name, inner)

@@ -20,6 +20,7 @@ from typing import Any
 from sadcl import files, params
 from sadcl.data.sources import Source, json_table, safe_join
 from sadcl.data.sources.json_head import read_head
+from sadcl.data.sources.json_table import LABELS, NAMES, OBJECTS, TAGS
 from sadcl.data.sources.rows import (
     COMPUTED_COLUMNS,
     Row,
@@ -35,12 +36,6 @@ from sadcl.data.sources.safe_yaml import exists, parse_yaml
 from sadcl.data.sources.text import is_valid_text, listed_name, read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 
-NAMES = ("file_name", "file", "filename", "image")
-"""Keys of the photo's name."""
-LABELS = ("labels", "label")
-TAGS = ("tags", "tag", "classes", "class")
-"""Keys of the labels in a line without ``LABELS`` and ``OBJECTS``."""
-OBJECTS = ("objects", "annotations")
 BOXES = ("categories", "category", "labels", "label")
 """Keys of the labels in ``OBJECTS``."""
 _NOT_SLICES = frozenset((*NAMES, "split", *LABELS)) | COMPUTED_COLUMNS

@@ -51,7 +51,7 @@ _FIX = "Correct the row"
 
 @dataclass
 class _Photo:
-    """What the rows of a photo say."""
+    """Split, labels and slices of a photo, joined from its rows."""
 
     split: str
     labels: set[str] = field(default_factory=set)
@@ -176,7 +176,7 @@ def _with_header(
 ) -> Iterator[_Entry]:
     confidence = next((name for name in names if normal(name) == "confidence"), "")
     known = {columns.file, columns.labels, columns.split, confidence}
-    kept = [n for n in names if n not in known and normal(n) not in BOXES and normal(n) not in COMPUTED_COLUMNS]
+    slices = [n for n in names if n not in known and normal(n) not in BOXES and normal(n) not in COMPUTED_COLUMNS]
     for where, record in records:
         labels = label_names(record[columns.labels], where, separator)
         yield (
@@ -185,7 +185,7 @@ def _with_header(
             frozenset(titles.get(label, label) for label in labels),
             _number(record[confidence], where) if confidence else 1.0,
             record[columns.split] if columns.split else "",
-            {name: record[name] for name in kept if record[name]},
+            {name: record[name] for name in slices if record[name]},
         )
 
 

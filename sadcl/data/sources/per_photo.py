@@ -49,11 +49,11 @@ def files_below(root: Path, folder: str, suffix: str) -> list[str]:
         SadclError: there are too many, or a name is not UTF-8.
     """
     paths: list[str] = []
-    for place, inner, names in os.walk(root / folder):
+    for parent, inner, names in os.walk(root / folder):
         inner[:] = [name for name in inner if not name.startswith(".")]
-        start = Path(place).relative_to(root).as_posix()
-        kept = [name for name in names if name.lower().endswith(suffix) and not name.startswith(".")]
-        paths += [name if start == "." else f"{start}/{name}" for name in kept]
+        start = Path(parent).relative_to(root).as_posix()
+        matching = [name for name in names if name.lower().endswith(suffix) and not name.startswith(".")]
+        paths += [name if start == "." else f"{start}/{name}" for name in matching]
         if len(paths) > MOST_FILES:
             raise SadclError(f"There are more than {MOST_FILES:,} files", where=root / folder, fix="Split the source")
     for path in paths:
@@ -92,14 +92,14 @@ def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual:
     """
     folder, name = posixpath.split(file)
     inner = folder[len(start) :].lstrip("/")
-    given = [posixpath.join(photos, inner), photos] if photos not in ("", ".") else []
-    places = [*given, folder]
+    configured = [posixpath.join(photos, inner), photos] if photos not in ("", ".") else []
+    folders = [*configured, folder]
     for above in dict.fromkeys((posixpath.dirname(start), posixpath.dirname(folder))):
-        places += [posixpath.join(above, kind, part) for kind in usual for part in (inner, "")]
+        folders += [posixpath.join(above, kind, part) for kind in usual for part in (inner, "")]
     stem, suffix = posixpath.splitext(name)[0], posixpath.splitext(listed)[1]
-    for place in places:
+    for candidate in folders:
         for ending in (suffix, *(() if listed else (".jpg", ".jpeg", ".png", ".JPG", *sorted(SUFFIXES)))):
-            path = posixpath.normpath(posixpath.join(place, stem + ending))
+            path = posixpath.normpath(posixpath.join(candidate, stem + ending))
             if ending.lower() in SUFFIXES and is_file(root / path):
                 return path
-    return photo_path(root, listed or f"{stem}.jpg", places, root / file)
+    return photo_path(root, listed or f"{stem}.jpg", folders, root / file)

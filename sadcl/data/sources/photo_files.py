@@ -52,7 +52,7 @@ def list_photos(root: Path, folder: str) -> list[str]:
     start = "" if plain in ("", ".") else safe_join("", plain, "ingest.images")
     if not exists(root / start):
         raise SadclError("The folder of photos is missing", where=root / start, fix="Check ingest.images")
-    names = sorted(_walk(root, start))
+    names = sorted(walk_photos(root, start))
     for name in names:
         try:
             name.encode()
@@ -67,30 +67,47 @@ def is_photo(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def _walk(root: Path, start: str) -> Iterator[str]:
-    """Paths of photos below a folder; each folder once, under its own path before those of links."""
+def walk_photos(root: Path, start: str = "", *, strict: bool = True) -> Iterator[str]:
+    """Paths of photos below a folder; each folder once, under its own path before those of links.
+
+    Args:
+        root: folder that the paths are relative to.
+        start: folder to begin in, relative to ``root``.
+        strict: a folder that can't be read, or a link that forms a loop, is an error; else it is left out.
+
+    Raises:
+        SadclError: ``strict``, and a folder can't be read or contains itself through a link.
+    """
     waiting, links = deque[tuple[str, tuple[str, ...]]]([(start, ())]), deque[tuple[str, tuple[str, ...]]]()
-    known: set[str] = set()
+    visited: set[str] = set()
     while waiting or links:
         folder, ancestors = waiting.popleft() if waiting else links.popleft()
         try:
             real = os.path.realpath(root / folder)
-            if real in ancestors:  # a link to a folder above it would be followed forever
+            if strict and real in ancestors:  # a link to a folder above it would be followed forever
                 raise SadclError(
                     "The folder contains itself through a link", where=root / folder, fix="Remove the link"
                 )
-            if real in known:
+            if real in visited:
                 continue
-            known.add(real)
+            visited.add(real)
             with os.scandir(root / folder) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    name = f"{folder}/{entry.name}" if folder else entry.name
-                    if is_junk(entry.name):
-                        continue
-                    if entry.is_dir():
-                        (links if entry.is_symlink() else waiting).append((name, (*ancestors, real)))
-                    elif is_photo(entry.name):
-                        yield name
+                listed = sorted((entry for entry in entries if not is_junk(entry.name)), key=lambda entry: entry.name)
         except OSError as error:
+            if not strict:
+                continue
             problem = f"The folder can't be read: {error.strerror}"
             raise SadclError(problem, where=root / folder, fix="Check its permissions") from None
+        for entry in listed:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if _is_folder(entry):
+                (links if entry.is_symlink() else waiting).append((name, (*ancestors, real)))
+            elif is_photo(entry.name):
+                yield name
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

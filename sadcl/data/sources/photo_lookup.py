@@ -18,9 +18,7 @@ import posixpath
 import re
 import unicodedata
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
@@ -28,7 +26,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sadcl.data.sources import Image, Source
-from sadcl.data.sources.photo_files import SUFFIXES, is_junk, is_photo
+from sadcl.data.sources.photo_files import SUFFIXES, is_photo, walk_photos
 
 MAX_PHOTOS = 1_000_000
 """Most photos that are compared with a name, to bound memory; below a folder with more, nothing is found."""
@@ -129,7 +127,8 @@ class PhotoLookup:
     def _photos(self) -> dict[str, list[tuple[str, str]]]:
         """By the folded name without its extension: folded folder and path of the photos, sorted."""
         photos: dict[str, list[tuple[str, str]]] = {}
-        for number, path in enumerate(_walk(self._root)):
+        paths = (path for path in walk_photos(self._root, strict=False) if _is_text(path))
+        for number, path in enumerate(path for path in paths if os.path.isfile(self._root / path)):
             if number == MAX_PHOTOS:
                 return {}
             photos.setdefault(_stem(path)[0], []).append((f"{_folder(path)}/", path))
@@ -261,32 +260,6 @@ def _between(pairs: list[tuple[str, str]], first: str, last: str) -> list[tuple[
 
 def _renamed(image: Image, file: str) -> Image:
     return replace(image, file=file, image_id=file if image.image_id == image.file else image.image_id)
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Paths of photos below a folder, relative to it; each folder once, under its own path before those of links."""
-    folders, links, known = deque([""]), deque[str](), set()
-    while folders or links:
-        folder = folders.popleft() if folders else links.popleft()
-        try:
-            status = os.stat(root / folder)
-            if (status.st_dev, status.st_ino) in known:
-                continue
-            known.add((status.st_dev, status.st_ino))
-            with os.scandir(root / folder) as entries:
-                contents = sorted((entry for entry in entries if not is_junk(entry.name)), key=lambda entry: entry.name)
-        except OSError:  # a folder that can't be read has no candidates
-            continue
-        for entry in contents:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            is_found = False
-            with suppress(OSError):  # such as a link to itself
-                if entry.is_dir():
-                    (links if entry.is_symlink() else folders).append(path)
-                else:
-                    is_found = is_photo(entry.name) and _is_text(path) and entry.is_file()
-            if is_found:
-                yield path
 
 
 def _is_text(path: str) -> bool:

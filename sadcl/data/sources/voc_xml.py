@@ -27,7 +27,7 @@ from sadcl.progress import track
 
 _FIX = "Correct the file, or export it again as Pascal VOC"
 _FLAG = re.compile(r"\s+(-1|0|1)$")
-"""What a list of a class has after the name of a photo."""
+"""Flag after the name of a photo in the list of a class."""
 _PHOTOS = ("JPEGImages", "images", "data")
 
 
@@ -64,7 +64,7 @@ def recognises(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Sets:
-    """What the lists of a devkit say of each photo: its split, and classes that are present or neither.
+    """Split of each photo in the lists of a devkit, and classes that are present or neither.
 
     Attributes:
         splits: by the name of the XML file without suffix, as are the others.

@@ -61,37 +61,37 @@ def _splits(root: Path, base: PurePosixPath, description: Description) -> list[t
 
 
 def _held_out(
-    root: Path, base: PurePosixPath, description: Description, places: list[str], train: list[str]
+    root: Path, base: PurePosixPath, description: Description, entries: list[str], train: list[str]
 ) -> list[str]:
-    """Photos of a split; none if its places are missing, or are those of train again."""
-    if not any(_place(root, base, description, place) for place in places):
+    """Photos of a split; none if its entries are missing, or are those of train again."""
+    if not any(_resolve(root, base, description, entry) for entry in entries):
         return []
-    photos = list(_photos(root, base, description, places))
+    photos = list(_photos(root, base, description, entries))
     return photos if photos != train else []
 
 
-def _photos(root: Path, base: PurePosixPath, description: Description, places: list[str]) -> Iterator[str]:
-    for value in places:
-        place = _place(root, base, description, value)
-        if place is None:
+def _photos(root: Path, base: PurePosixPath, description: Description, entries: list[str]) -> Iterator[str]:
+    for value in entries:
+        path = _resolve(root, base, description, value)
+        if path is None:
             problem = f"The folder {short_repr(value)} does not exist"
             raise SadclError(problem, where=description.path, fix="Put the photos there")
-        if place.endswith(".txt"):
-            yield from _listed(root, base, place)
+        if path.endswith(".txt"):
+            yield from _listed(root, base, path)
         else:
-            yield from list_photos(root, place)
+            yield from list_photos(root, path)
 
 
-def _place(root: Path, base: PurePosixPath, description: Description, value: str) -> str | None:
+def _resolve(root: Path, base: PurePosixPath, description: Description, value: str) -> str | None:
     """Path of a folder or list: below ``path``, below the description, or what is left of it there; None if missing."""
     starts = [str(base / description.start), str(base)]
     return next((p for start in starts for p in shortened(start, value) if exists(root / p)), None)
 
 
-def _listed(root: Path, base: PurePosixPath, place: str) -> Iterator[str]:
+def _listed(root: Path, base: PurePosixPath, path: str) -> Iterator[str]:
     """Photos of a list, relative to its folder or to the description's."""
-    starts = dict.fromkeys((str(PurePosixPath(place).parent), str(base)))
-    for where, line in read_lines(root / place, _FIX):
+    starts = dict.fromkeys((str(PurePosixPath(path).parent), str(base)))
+    for where, line in read_lines(root / path, _FIX):
         names = [name for start in starts for name in shortened(start, line)]
         if not names:
             raise SadclError(f"{short_repr(line)} names no photo below the source", where=where, fix=_FIX)

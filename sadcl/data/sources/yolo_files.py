@@ -44,8 +44,8 @@ def shortened(start: str, value: str) -> Iterator[str]:
         return
     parts = re.sub(r"^(\.{1,2}/)+", "", listed_name(value)).split("/")
     fixed = next((i for i, part in enumerate(parts[:-1]) if part == "images" or split_named(part, "")), len(parts) - 1)
-    kept = ("/".join(parts[i:]) for i in range(min(fixed + 1, _MOST_PARTS)))
-    for name in dict.fromkeys((value, *kept)):
+    ends = ("/".join(parts[i:]) for i in range(min(fixed + 1, _MOST_PARTS)))
+    for name in dict.fromkeys((value, *ends)):
         try:
             yield safe_join(start, name, "")
         except SadclError:

@@ -154,7 +154,7 @@ def test_a_source_has_the_photos_and_says_what_was_substituted(tmp_path: Path) -
 
 def test_a_source_whose_photos_are_all_there_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "1.jpg", "2.jpg")
-    monkeypatch.setattr(photo_lookup, "_walk", lambda root: pytest.fail("the folder was read"))
+    monkeypatch.setattr(photo_lookup, "walk_photos", lambda root: pytest.fail("the folder was read"))
     assert read(tmp_path, "1.jpg,a\n2.jpg,b\n").substitutions == ()
 
 
