@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sadcl import extras, files, layout, params, pipeline
@@ -59,12 +60,7 @@ def add(
             unchanged, except that an empty folder remains a project if copying or DVC fails.
     """
     extras.require("dvc")
-    if not _NAME.match(name):
-        fix = "Use letters, digits, - and _, and begin with a letter or digit"
-        raise SadclError(f"{name!r} is no valid name of a source", where="--name", fix=fix)
-    folder, recipe_path = root / layout.RAW / name, root / params.RECIPES / f"{name}.yaml"
-    tracked = folder.with_name(f"{name}.dvc")
-    _refuse_existing((folder, tracked, recipe_path, folder.with_name(f"{name}.splits.csv")))
+    _check_name(name, root)
     detected = completed(detect_source(path, options), root, like)
     text = recipe(name, detected, root, like)
     copied = _files(detected)
@@ -76,29 +72,52 @@ def add(
     files.require_room(root, sum((detected.root / file).stat().st_size for file in copied) + SPARE, "the photos")
     lines = [line for line in [pipeline.start(root, besides=[path, detected.root])] if line]
     pipeline.require_project(root)
-    fresh = not (root / params.FILE).exists()
-    gitignore = folder.with_name(".gitignore")
-    before = gitignore.read_bytes() if gitignore.exists() else None
-    try:
+    folder, fresh = root / layout.RAW / name, not (root / params.FILE).exists()
+    with _undone_on_error(name, root):
         _copy(copied, detected, folder)
-        files.write_text(recipe_path, text)
+        files.write_text(_recipe_path(name, root), text)
         if fresh:
             files.write_text(root / params.FILE, text)  # DVC can't read the graph without it
         pipeline.add(folder)
-    except BaseException:
-        for created in (recipe_path, tracked, gitignore, *([root / params.FILE] if fresh else [])):
-            created.unlink(missing_ok=True)
-        if before is not None:
-            gitignore.write_bytes(before)
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     return [*lines, *_summary(name, detected, folder, fresh)]
 
 
-def _refuse_existing(paths: tuple[Path, ...]) -> None:
-    for path in paths:
+def _check_name(name: str, root: Path) -> None:
+    """Refuse a name that is not valid, or that a source or a recipe has already."""
+    if not _NAME.match(name):
+        fix = "Use letters, digits, - and _, and begin with a letter or digit"
+        raise SadclError(f"{name!r} is no valid name of a source", where="--name", fix=fix)
+    folder = root / layout.RAW / name
+    for path in (folder, _tracked(folder), _recipe_path(name, root), folder.with_name(f"{name}.splits.csv")):
         if path.exists() or path.is_symlink():
             raise SadclError("The name is taken", where=path, fix="Choose another name; nothing is overwritten")
+
+
+def _recipe_path(name: str, root: Path) -> Path:
+    return root / params.RECIPES / f"{name}.yaml"
+
+
+def _tracked(folder: Path) -> Path:
+    """DVC's file about a folder."""
+    return folder.with_name(f"{folder.name}.dvc")
+
+
+@contextmanager
+def _undone_on_error(name: str, root: Path) -> Iterator[None]:
+    """Remove all files of a source that was added in part, also after an interruption."""
+    folder = root / layout.RAW / name
+    changed = (_recipe_path(name, root), _tracked(folder), folder.with_name(".gitignore"), root / params.FILE)
+    before = {path: path.read_bytes() if path.exists() else None for path in changed}
+    try:
+        yield
+    except BaseException:
+        for path, content in before.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            elif path.read_bytes() != content:
+                path.write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _files(detected: DetectedSource) -> list[str]:
