@@ -5,27 +5,43 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sadcl import files, processes
+from sadcl import files, params, processes
 from sadcl.accounts import host
 from sadcl.evaluation import scores
-from sadcl.registry import artifacts, client, schema
+from sadcl.registry import artifacts, client, criteria, model_code, package, schema
+from sadcl.registry.audit import log
+from sadcl.registry.criteria import Criteria
 from sadcl.registry.promote import promote
+from sadcl.registry.stage_outputs import StageOutputs
+from sadcl.registry.verified import VerifiedRecord
 from sadcl.services import HOST, free_port
 from sadcl.services.supervisor import wait
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 NAME = "load"
 CLASSES = tuple(f"class {j}" for j in range(80))
 TRAINER, REVIEWER = "trainer", "reviewer"
 TEST = "1" * 64
 """Digest of the list of test images."""
+SMALLEST = {
+    "backbone": "test_resnet", "weights": "random", "output_stride": 32, "side": 64, "width": 16, "heads": 2,
+    "feedforward": 16, "embedding": 8, "frozen": [],
+}  # fmt: skip
+"""Settings of a network that takes no time to write."""
+CRITERIA = Criteria([], 0.5, [], 40_137, len(CLASSES), TEST, "2" * 64, "3" * 64, {})
+"""Acceptance criteria."""
 
 
 @dataclass(frozen=True)
@@ -133,55 +149,114 @@ def _add_accounts(address: str, root: Path, readers: Sequence[str]) -> None:
 
 
 def _register(versions: int, photos: int) -> None:
-    """Register versions, and promote the first."""
+    """Register versions, each with a record of the verifier, and promote the first."""
+    with client.logged_in_as(REVIEWER, password(REVIEWER)), client.connect() as registry:
+        criteria.accept(registry, NAME, CRITERIA, REVIEWER, "the first", log.now())
     for number in range(1, versions + 1):
-        with client.logged_in_as(TRAINER, password(TRAINER)):
-            _register_version(number, photos if number in (1, versions) else 20)
+        images = photos if number in (1, versions) else 20
+        outputs, values = _outputs(number, images), _scores(number, images)
+        champion = files.read_json(Path("data/champion.json"))
+        with client.logged_in_as(TRAINER, password(TRAINER)), client.connect() as registry:
+            version = _register_version(registry, outputs, values)
+        with client.logged_in_as(*host.account_login(host.VERIFIER).values()), client.connect() as registry:
+            _record(registry, version, outputs, values, (champion or {}).get("weights", ""), images)
         if number == 1:
             with client.logged_in_as(REVIEWER, password(REVIEWER)):
                 promote(1, "the first", first=True)
 
 
-def _register_version(number: int, photos: int) -> None:
-    champion = files.read_json(Path("data/champion.json"))
-    evidence, verdict = _write_outputs(number, photos, champion)
-    with client.connect() as registry:
-        experiment = registry.get_experiment_by_name(NAME)
-        assert experiment is not None
-        run = registry.create_run(experiment.experiment_id).info
-        for report in ("reports/verdict.json", "params.yaml"):
-            registry.log_artifact(run.run_id, report)
-        for path in evidence:
-            registry.log_artifact(run.run_id, str(path), artifacts.EVIDENCE)
-        weights = Path("reports/weights.safetensors")
-        registry.log_artifact(run.run_id, str(weights), f"{artifacts.MODEL}/artifacts")
-        pins = {f"{artifacts.EVIDENCE}/{path.name}": files.digest(path) for path in evidence}
-        pins[artifacts.WEIGHTS] = files.digest(weights)
-        tags = {
-            schema.IDENTITY: files.digest_of(["identity", number]), schema.WEIGHTS: pins[artifacts.WEIGHTS],
-            schema.TEST: TEST, schema.MAP: "80.00", artifacts.PINS: json.dumps(pins),
-            schema.JUDGED_AGAINST: (champion or {}).get("weights", ""), schema.WORDS: verdict["words"],
-            schema.VERDICT: verdict["verdict"], schema.VERDICT_DIGEST: files.digest_of(verdict),
-        }  # fmt: skip
-        source = f"{run.artifact_uri}/{artifacts.MODEL}"
-        version = registry.create_model_version(NAME, source, run.run_id, tags=tags, await_creation_for=0)
-        registry.set_registered_model_alias(NAME, schema.CHALLENGER, version.version)
-
-
-def _write_outputs(number: int, photos: int, champion: dict[str, Any] | None) -> tuple[list[Path], dict[str, Any]]:
-    """Write weights, scores, metrics and verdict as the stages do; return the evidence's paths, and the verdict."""
-    digests = {"weights": files.digest_of(number), "test_list": TEST, "labels": "2" * 64, "shards": "3" * 64}
+def _outputs(number: int, photos: int) -> StageOutputs:
+    """Weights of a network that was not trained, with figures and a verdict as the stages leave them."""
+    path = Path("reports/weights.safetensors")
+    _write_weights(path, number)
+    weights = files.digest(path)
     verdict = {
-        "model": digests["weights"], "test": TEST, "champion": champion and champion["weights"], "verdict": "pass",
-        "words": "It passes.", "rules": [{"result": "pass", "words": "mAP is at least 60."}],
+        "model": weights, "test": TEST, "champion": None, "verdict": "pass", "words": "It passes.",
+        "rules": [{"result": "pass", "words": "mAP is at least 60."}],
         "intervals": {"mAP": {"model": [80.0, 79.0, 81.0]}},
     }  # fmt: skip
+    digests = {"weights": weights, "test_list": TEST, "labels": "2" * 64, "shards": "3" * 64}
     metrics = {"sadcl": {"mAP": 80.0}, "images": photos, "digests": digests, "threshold": 0.5}
     files.write_json("reports/verdict.json", verdict)
     files.write_json("reports/metrics.json", metrics)
-    files.write_text("reports/weights.safetensors", f"weights {number}")
-    scores.write_scores("reports/scores.parquet", _scores(number, photos))
-    return [Path("reports/scores.parquet"), Path("reports/metrics.json")], verdict
+    settings = params.read_settings(Path("params.yaml"))
+    return StageOutputs(Path(), settings, NAME, number, path, weights, metrics, verdict)
+
+
+def _write_weights(path: Path, seed: int) -> None:
+    import torch
+
+    from sadcl.model.network import Network
+    from sadcl.weights import checkpoint
+
+    model = params.Model(**{**params.read_settings(Path("params.yaml"))["model"], **SMALLEST})
+    torch.manual_seed(seed)
+    state = Network(model, len(CLASSES), start=False).state_dict()
+    tensors = {f"{kind}.network.{name}": value.clone() for kind in ("raw", "ema") for name, value in state.items()}
+    head = {
+        "format": 1, "stage": "train", "classes": list(CLASSES), "model": model.model_dump(mode="json"),
+        "preprocessing": {"side": model.side, "mean": list(model.mean), "std": list(model.std)}, "settings": {},
+        "seed": seed, "epoch": 1, "best": "raw", "select": None, "inputs": {}, "seen": [], "thresholds": None,
+        "device": "cpu", "precision": "32-true",
+    }  # fmt: skip
+    checkpoint.save(path, tensors, head)
+
+
+def _register_version(registry: "MlflowClient", outputs: StageOutputs, values: scores.Scores) -> "ModelVersion":
+    """Register a version as ``sadcl register`` does; it becomes the challenger."""
+    import mlflow
+    from mlflow.artifacts import download_artifacts
+
+    scores.write_scores("reports/scores.parquet", values)
+    experiment = registry.get_experiment_by_name(NAME)
+    assert experiment is not None
+    run = registry.create_run(experiment.experiment_id).info
+    model = package.log(outputs, run.run_id)
+    for report in ("reports/verdict.json", "params.yaml"):
+        registry.log_artifact(run.run_id, report)
+    evidence = [Path("reports/scores.parquet"), Path("reports/metrics.json")]
+    for path in evidence:
+        registry.log_artifact(run.run_id, str(path), artifacts.EVIDENCE)
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(download_artifacts(artifact_uri=model.model_uri, dst_path=folder))
+        pins, texts = artifacts.digests(stored, artifacts.MODEL), model_code.texts(stored)
+    pins |= {f"{artifacts.EVIDENCE}/{path.name}": files.digest(path) for path in evidence}
+    tags = {
+        schema.IDENTITY: outputs.identity, schema.WEIGHTS: outputs.weights, schema.TEST: TEST, schema.MAP: "80.00",
+        artifacts.PINS: json.dumps(pins), model_code.TEXTS: texts, schema.JUDGED_AGAINST: "",
+        schema.WORDS: outputs.verdict["words"], schema.VERDICT: outputs.verdict["verdict"],
+        schema.VERDICT_DIGEST: files.digest_of(outputs.verdict),
+    }  # fmt: skip
+    version = mlflow.register_model(model.model_uri, NAME, tags=tags)
+    registry.set_registered_model_alias(NAME, schema.CHALLENGER, version.version)
+    return version
+
+
+def _record(
+    registry: "MlflowClient",
+    version: "ModelVersion",
+    outputs: StageOutputs,
+    values: scores.Scores,
+    champion: str,
+    photos: int,
+) -> None:
+    """Write the verifier's record of a version with its files, as after a verification."""
+    experiment = registry.get_experiment_by_name(schema.verification(NAME))
+    assert experiment is not None
+    run = registry.create_run(experiment.experiment_id).info
+    paths = [Path("reports/verdict.json"), Path("reports/metrics.json"), Path("reports/scores.parquet")]
+    if champion:
+        paths.append(Path("reports/champion_scores.parquet"))
+        rival = _scores(1, photos)
+        scores.write_scores(paths[-1], replace(rival, logits={"champion": rival.logits["sadcl"]}))
+    scores.write_scores("reports/scores.parquet", values)
+    for path in paths:
+        registry.log_artifact(run.run_id, str(path))
+    record = VerifiedRecord(
+        verdict="pass", words="It passes.", mAP="80.00", weights=outputs.weights, test=TEST, criteria=CRITERIA.digest,
+        champion=champion, run=run.run_id, files={path.name: files.digest(path) for path in paths}, time=log.now(),
+    )  # fmt: skip
+    registry.set_model_version_tag(version.name, version.version, schema.VERIFIED, record.text())
 
 
 def _scores(seed: int, photos: int) -> scores.Scores:
