@@ -13,18 +13,9 @@ from PIL import Image
 
 from sadcl.data.images import decode, inspect
 from sadcl.errors import SadclError
+from tests.data.images.pictures import encoded, noise
 
 RED = (200, 30, 40)
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def noise(width: int = 64, height: int = 48) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def header_of_png(width: int, height: int) -> bytes:

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from sadcl.data import photo_cache
 from sadcl.data.images import decode, heif, inspect
 from sadcl.errors import SadclError
+from tests.data.images.pictures import encoded, noise
 
 RED, GREEN, WHITE = (200, 30, 40), (20, 180, 60), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -22,16 +23,6 @@ UNDO = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 @pytest.fixture(autouse=True, scope="module")
 def writers() -> None:
     heif.register()
-
-
-def encoded(image: Image.Image, kind: str = "HEIF", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def noise(width: int = 64, height: int = 48) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def corner() -> Image.Image:
@@ -66,7 +57,7 @@ def problem(folder: Path, data: bytes, max_pixels: int = 100_000_000) -> str | N
 
 
 def test_facts_of_a_heic(tmp_path: Path) -> None:
-    (tmp_path / "IMG_0001.HEIC").write_bytes(encoded(noise()))
+    (tmp_path / "IMG_0001.HEIC").write_bytes(encoded(noise(), "HEIF"))
     facts = inspect.inspect(tmp_path / "IMG_0001.HEIC")
     assert (facts.width, facts.height, facts.problem) == (64, 48, None)
 
@@ -85,7 +76,7 @@ def test_a_rotation_is_applied_once(kind: str, orientation: int) -> None:
 def test_the_rotation_of_the_file_counts_where_its_exif_contradicts() -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    data = encoded(corner().transpose(Image.Transpose.ROTATE_90), exif=exif.tobytes(), quality=95)
+    data = encoded(corner().transpose(Image.Transpose.ROTATE_90), "HEIF", exif=exif.tobytes(), quality=95)
     for orientation in (1, 3, 8):
         other = data.replace(
             b"\x12\x01\x03\x00\x01\x00\x00\x00\x06", b"\x12\x01\x03\x00\x01\x00\x00\x00%c" % orientation
@@ -99,7 +90,7 @@ def test_the_rotation_of_the_file_counts_where_its_exif_contradicts() -> None:
 
 def test_the_primary_image_of_a_heic_counts() -> None:
     photo = Image.new("RGB", (64, 64), RED)
-    data = encoded(Image.new("RGB", (32, 32), GREEN), save_all=True, append_images=[photo], primary_index=1)
+    data = encoded(Image.new("RGB", (32, 32), GREEN), "HEIF", save_all=True, append_images=[photo], primary_index=1)
     image = decode.decode(data)
     assert (image.size, near(image.getpixel((9, 9)), RED)) == ((64, 64), True)
 
@@ -119,7 +110,7 @@ def test_alpha_and_grey_in_heic() -> None:
         (Image.new("L", (64, 64), 90), (90, 90, 90)),
         (Image.fromarray(np.full((64, 64), 0x8040, np.uint16)), (0x80, 0x80, 0x80)),
     ):
-        assert near(decode.decode(encoded(image)).getpixel((30, 30)), colour, 6)
+        assert near(decode.decode(encoded(image, "HEIF")).getpixel((30, 30)), colour, 6)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "MPO"])
@@ -149,13 +140,13 @@ def test_the_pixel_limit_is_checked_before_decoding(kind: str, side: int, tmp_pa
 
 
 def test_a_header_that_claims_less_than_the_picture_is_refused(tmp_path: Path) -> None:
-    bomb = with_sides(encoded(Image.new("RGB", (1000, 1000), RED)), 64, 64)
+    bomb = with_sides(encoded(Image.new("RGB", (1000, 1000), RED), "HEIF"), 64, 64)
     assert len(bomb) < 10_000
     assert problem(tmp_path, bomb)
 
 
 def test_without_its_library_a_heic_says_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded(noise())
+    data = encoded(noise(), "HEIF")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "pip install 'sadcl[heic]'" in str(problem(tmp_path, data))
     with pytest.raises(SadclError, match=r"sadcl\[heic\].*IMG\.HEIC"):
@@ -167,7 +158,7 @@ def test_without_its_library_a_heic_says_what_installs_it(tmp_path: Path, monkey
 
 
 def test_many_boxes_before_the_header_are_refused(tmp_path: Path) -> None:
-    data = encoded(noise())
+    data = encoded(noise(), "HEIF")
     size = int.from_bytes(data[:4])
     boxes = struct.pack(">I4s", 8, b"free")
     assert "more than 1,000 boxes" in str(problem(tmp_path, data[:size] + boxes * 1000 + data[size:]))
@@ -179,7 +170,7 @@ def test_a_new_version_of_the_library_reads_photos_again(tmp_path: Path, monkeyp
     monkeypatch.setattr(
         photo_cache, "inspect", lambda path, *rest: (reads.append(path), inspect.inspect(path, *rest))[1]
     )
-    (tmp_path / "1.heic").write_bytes(encoded(noise()))
+    (tmp_path / "1.heic").write_bytes(encoded(noise(), "HEIF"))
     for version, expected in (("1", 1), ("1", 1), ("2", 2)):
         monkeypatch.setattr(heif, "version", lambda version=version: version)
         cache = photo_cache.PhotoCache(tmp_path / "cache.parquet", 10_000)

@@ -152,6 +152,8 @@ def test_a_tree_with_notes_and_a_class_list_is_one(tmp_path: Path) -> None:
 def test_a_folder_around_a_tree_is_no_label(tmp_path: Path) -> None:
     put(tmp_path / "a", {"flowers/daisy/0.jpg": "", "flowers/rose/1.jpg": ""})
     assert detect_source(tmp_path / "a").source.classes == ("daisy", "rose")
+    put(tmp_path / "mac", {"flowers/daisy/0.jpg": "", "flowers/rose/1.jpg": "", "__MACOSX/flowers/._daisy": ""})
+    assert detect_source(tmp_path / "mac").source.classes == ("daisy", "rose")
     put(tmp_path / "b", {"flowers/train/daisy/0.jpg": "", "flowers/valid/daisy/1.jpg": ""})
     assert detect_source(tmp_path / "b").ingest["images"] == {"train": "flowers/train", "test": "flowers/valid"}
 
