@@ -20,7 +20,7 @@ from sadcl.registry import artifacts
 from sadcl.registry.client import ADDRESS, connect, logged_in_as
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
-from sadcl.registry.verified import read_record
+from sadcl.registry.verified import VerifiedRecord, read_record
 from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
 from sadcl.services import free_port
@@ -75,24 +75,40 @@ def verify_waiting() -> list[str]:
         return queue.verify_waiting()
 
 
-def test_a_team_sees_verified_figures_and_decides_on_them(team: Path) -> None:
-    register(1)
-    page = create_app(team, after_decision=sync_in_process)
-    rita = Browser(page)
-    assert rita.log_in(RITA, password(RITA)).status_code == 200
+def reviewer(team: Path) -> Browser:
+    """Browser of a reviewer who has logged in."""
+    browser = Browser(create_app(team, after_decision=sync_in_process))
+    assert browser.log_in(RITA, password(RITA)).status_code == 200
+    return browser
 
-    first = text(rita.get("/versions/1").text)
-    assert "not verified yet" in first
-    assert "Its author claims: pass" in first
+
+def record_of(number: int) -> VerifiedRecord:
+    """Record of a version that the verifier wrote."""
+    with logged_in_as(RITA, password(RITA)), connect() as client:
+        record = read_record(client.get_model_version("tiny", str(number)).tags)
+    assert record is not None
+    return record
+
+
+def promote_first(rita: Browser) -> None:
+    """Register, verify and approve the first version, and accept its criteria."""
+    register(1)
+    verify_waiting()
+    rita.send("/criteria", "/criteria", reason="the rules of the team")
+    rita.send("/versions/1", "/versions/1", action="approve", reason="the first", first="yes")
+
+
+def test_a_first_version_is_verified_and_approved_by_accepted_criteria(team: Path) -> None:
+    register(1)
+    rita = reviewer(team)
+    unverified = text(rita.get("/versions/1").text)
+    assert "not verified yet" in unverified
+    assert "Its author claims: pass" in unverified
     [line] = verify_waiting()
     assert line.startswith("Version 1: pass")
     assert verify_waiting() == []
-    with logged_in_as(RITA, password(RITA)), connect() as client:
-        record = read_record(client.get_model_version("tiny", "1").tags)
-    assert record is not None
-    assert set(record.files) == {"verdict.json", "metrics.json", "scores.parquet"}
+    assert set(record_of(1).files) == {"verdict.json", "metrics.json", "scores.parquet"}
 
-    # the first criteria: nobody has accepted any
     response = rita.send("/versions/1", "/versions/1", action="approve", reason="the first", first="yes")
     assert "Nobody has accepted the rules" in text(response.text)
     response = rita.send("/criteria", "/criteria", reason="the rules of the team")
@@ -100,22 +116,25 @@ def test_a_team_sees_verified_figures_and_decides_on_them(team: Path) -> None:
     response = rita.send("/versions/1", "/versions/1", action="approve", reason="the first", first="yes")
     assert "is champion now" in text(response.text)
 
-    # scores that no network gave: the page shows the verified figure, and stays closed
+
+def test_scores_that_no_network_gave_are_shown_as_claims(team: Path) -> None:
+    rita = reviewer(team)
+    promote_first(rita)
     register(2, forge=forge_scores)
     [line] = verify_waiting()
     assert "mAP: claimed 100.00, verified 4" in line
     forged = rita.get("/versions/2").text
     assert "Claims that differ" in forged
-    with logged_in_as(RITA, password(RITA)), connect() as client:
-        verified = read_record(client.get_model_version("tiny", "2").tags)
-    assert verified is not None
-    assert f"mAP</th><td><b>{verified.mAP}</b>" in forged
+    assert f"mAP</th><td><b>{record_of(2).mAP}</b>" in forged
 
-    # other rules in the project: nothing is judged by them before a reviewer has accepted them
+
+def test_other_rules_judge_nothing_before_a_reviewer_has_accepted_them(team: Path) -> None:
+    rita = reviewer(team)
+    promote_first(rita)
     raw = settings()
     raw["gate"]["rules"][0]["at_least"] = 101.0
     Path("params.yaml").write_text(yaml.safe_dump(raw))
-    register(3)
+    register(2)
     with pytest.raises(
         SadclError, match=r"not the accepted ones: Rule removed: .*at least 0\.0.* Rule added: .*101\.0"
     ):
@@ -124,22 +143,26 @@ def test_a_team_sees_verified_figures_and_decides_on_them(team: Path) -> None:
     assert "Rule added: kind absolute, metric mAP, at least 101.0" in changed
     response = rita.send("/criteria", "/criteria", reason="we want more")
     assert "we want more" in text(response.text)
-    lines = verify_waiting()
-    assert any(line.startswith("Version 3: fail") for line in lines)
-
-    # other labels and one photo less: shown photo by photo before anybody accepts them
-    write_photos(team, labels=lambda i: [(i + (i == 4)) % 3], test=29)
-    changed = text(rita.get("/criteria").text)
-    assert "Test photos that are gone: 1 29 kite" in changed
-    assert "Test photos with other labels: 1 04 dog → kite" in changed
-    [address, *_] = re.findall(r'src="(/criteria/photo[^"]+)"', rita.get("/criteria").text)
-    assert rita.get(unescape(address)).content[:2] == b"\xff\xd8"
-    assert rita.get("/criteria/photo.jpg?shards=other&image_id=04").status_code != 200
-    write_photos(team)
+    assert any(line.startswith("Version 2: fail") for line in verify_waiting())
     with logged_in_as(RITA, password(RITA)):
-        promotion.prepare(3, "no matter")
+        promotion.prepare(2, "no matter")
         with pytest.raises(SadclError, match="The gate's verdict is fail"):
-            promote(3, "no matter", check=promotion.require_verified)
+            promote(2, "no matter", check=promotion.require_verified)
+
+
+def test_changed_test_photos_are_shown_one_by_one_before_anybody_accepts_them(team: Path) -> None:
+    rita = reviewer(team)
+    promote_first(rita)
+    write_photos(team, labels=lambda i: [(i + (i == 4)) % 3], test=29)
+    try:
+        page = rita.get("/criteria").text
+        assert "Test photos that are gone: 1 29 kite" in text(page)
+        assert "Test photos with other labels: 1 04 dog → kite" in text(page)
+        [address, *_] = re.findall(r'src="(/criteria/photo[^"]+)"', page)
+        assert rita.get(unescape(address)).content[:2] == b"\xff\xd8"
+        assert rita.get("/criteria/photo.jpg?shards=other&image_id=04").status_code != 200
+    finally:
+        write_photos(team)
 
 
 def test_a_version_that_can_t_be_verified_keeps_no_other_waiting(team: Path) -> None:
