@@ -94,8 +94,8 @@ def check_path(path: str, user: str, action: str) -> Entry | None:
         raise Refused(f"{target} belongs to a registered version, whose files are never written again")
     if any(_overlaps(target, run_uri) and author != user for run_uri, author in run_authors.items()):
         raise Refused(f"{target} belongs to a registered version; only its author may write beside its files")
-    beside = any(_overlaps(target, run_uri) for run_uri in run_authors)
-    return {"what": action, "path": shortened(target)} if beside else None
+    touches_run = any(_overlaps(target, run_uri) for run_uri in run_authors)
+    return {"what": action, "path": shortened(target)} if touches_run else None
 
 
 def _check(artifact_path: str, action: str = WRITTEN) -> Entry | None:

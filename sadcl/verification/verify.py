@@ -35,7 +35,7 @@ class CandidateError(SadclError):
 
     @classmethod
     def of(cls, error: SadclError) -> "CandidateError":
-        """The same message as a fault of the version."""
+        """Convert an error to a fault of the version, with its message."""
         return cls(error.what, where=error.where, fix=error.fix)
 
 

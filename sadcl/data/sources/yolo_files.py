@@ -26,11 +26,11 @@ def labels(root: Path, photo: str, classes: Sequence[str]) -> frozenset[str]:
 
 def label_path(root: Path, photo: str) -> str | None:
     """Path of a photo's label file: in ``labels`` in place of the last ``images``, or next to the photo."""
-    beside = PurePosixPath(photo).with_suffix(".txt")
-    parts = beside.parts
+    sibling = PurePosixPath(photo).with_suffix(".txt")
+    parts = sibling.parts
     last = max((i for i, part in enumerate(parts[:-1]) if part.lower() == "images"), default=None)
     places = [] if last is None else [PurePosixPath(*parts[:last], n, *parts[last + 1 :]) for n in ("labels", "Labels")]
-    return next((str(path) for path in (*places, beside) if is_file(root / path)), None)
+    return next((str(path) for path in (*places, sibling) if is_file(root / path)), None)
 
 
 def shortened(start: str, value: str) -> Iterator[str]:
