@@ -13,6 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from sadcl.errors import SadclError
 from sadcl.params import bounded_yaml
+from sadcl.params.data import ImageList as ImageList
+from sadcl.params.data import Ingest as Ingest
+from sadcl.params.data import Prepare as Prepare
+from sadcl.params.data import Validate as Validate
 from sadcl.params.gate import RULES as RULES
 from sadcl.params.gate import Absolute as Absolute
 from sadcl.params.gate import Cost as Cost
@@ -22,25 +26,21 @@ from sadcl.params.gate import Published as Published
 from sadcl.params.gate import Relative as Relative
 from sadcl.params.gate import Rule as Rule
 from sadcl.params.gate import Slice as Slice
+from sadcl.params.model import Model as Model
 from sadcl.params.recipes import RECIPES as RECIPES
 from sadcl.params.recipes import known_recipes as known_recipes
 from sadcl.params.recipes import recipe as recipe
 from sadcl.params.section import Section as Section
-from sadcl.params.sections import Augmentation as Augmentation
 from sadcl.params.sections import Calibrate as Calibrate
 from sadcl.params.sections import Evaluate as Evaluate
-from sadcl.params.sections import ImageList as ImageList
-from sadcl.params.sections import Ingest as Ingest
-from sadcl.params.sections import Model as Model
 from sadcl.params.sections import Params as Params
-from sadcl.params.sections import Prepare as Prepare
-from sadcl.params.sections import Pretrain as Pretrain
-from sadcl.params.sections import Prototypes as Prototypes
 from sadcl.params.sections import Range as Range
 from sadcl.params.sections import Register as Register
-from sadcl.params.sections import Train as Train
 from sadcl.params.sections import Tune as Tune
-from sadcl.params.sections import Validate as Validate
+from sadcl.params.training import Augmentation as Augmentation
+from sadcl.params.training import Pretrain as Pretrain
+from sadcl.params.training import Prototypes as Prototypes
+from sadcl.params.training import Train as Train
 
 FILE = Path("params.yaml")
 
