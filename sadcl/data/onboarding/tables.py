@@ -76,7 +76,7 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
         options: what the user has decided, and who answers the rest.
 
     Raises:
-        SadclError: a table is damaged or has no labels, or a question stays open.
+        SadclError: a table is damaged or has no labels, only some have a column of labels, or a question stays open.
     """
     notes = [note for path in paths for note in _encoding(path, kind)]
     if kind != "parquet":
@@ -174,6 +174,10 @@ def _counts(
         columns, records = tabular.table(path, OPEN[kind], slices, labels)
         if "file" not in columns:
             tabular.class_columns(columns, slices, path)  # names what is missing
+        if path != paths[0] and ("labels" in columns) != (columns_left == ["labels"]):
+            has, lacks = (path, paths[0]) if "labels" in columns else (paths[0], path)
+            problem = f"Only {short_repr(has.name)} has a column of labels, not {short_repr(lacks.name)}"
+            raise SadclError(problem, where=lacks, fix="Give the tables one header, or name one of them as PATH")
         reserved = {*tabular.RESERVED_COLUMNS, *slices}
         columns_left = ["labels"] if "labels" in columns else [name for name in columns if name not in reserved]
         for _, record in records:

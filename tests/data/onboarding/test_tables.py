@@ -231,3 +231,10 @@ def test_hugging_face_tables(tmp_path: Path) -> None:
     )
     pq.write_table(indexes, numbered(tmp_path / "c", 2) / "metadata.parquet")
     assert labels(detect_source(tmp_path / "c")) == [{"cup"}, {"plate"}]
+
+
+def test_tables_of_which_one_lacks_the_column_of_labels(tmp_path: Path) -> None:
+    train = "\n".join(["file,label,split,camera", *(f"{i}.jpg,cup,,0" for i in range(3))])
+    put(numbered(tmp_path), {"train.csv": train, "test.csv": "file,camera\n4.jpg,1\n5.jpg,0\n"})
+    with pytest.raises(SadclError, match="Only 'train.csv' has a column of labels, not 'test.csv'"):
+        detect_source(tmp_path)
