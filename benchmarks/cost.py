@@ -76,12 +76,12 @@ def _objective(settings: params.Params, network: Network, row: str, where: Any) 
     import torch
     from lightning_fabric import Fabric
 
+    gather = Gather(Fabric(accelerator=where.type, devices=1))
     if row not in STAGE_2:
-        return Classification(network, settings.pretrain)
+        return Classification(network, settings.pretrain, gather)
     module = DualContrast(network, torch.randn(CLASSES, settings.model.width), settings.model.embedding).to(where)
     memory = Memory(module.prototypes.detach(), BATCH)
-    fabric = Fabric(accelerator=where.type, devices=1)
-    return DualContrastive(module, memory.to(where), settings.train, Gather(fabric))
+    return DualContrastive(module, memory.to(where), settings.train, gather)
 
 
 def _step(objective: Objective, settings: params.Params, images: Any, row: str) -> Callable[[], None]:

@@ -20,11 +20,14 @@ def asymmetric(
     gamma_negative: float,
     gamma_positive: float = 0.0,
     ignored: Tensor | None = None,
+    margin: float = 0.0,
+    count: Tensor | None = None,
 ) -> Tensor:
     """Asymmetric classification loss (method, section 3.6); with both powers 0, binary cross-entropy.
 
-    l = -y ln(p) (1-p)^g+ - (1-y) ln(1-p) p^g-, the mean over all entries that are not ignored. The focusing weight
-    carries no gradient; a probability inside a logarithm is clamped to at least 1e-5 (no gradient below).
+    l = -y ln(p) (1-p)^g+ - (1-y) ln(1-q) q^g- with q = max(p - m, 0), the mean over all entries that are not ignored.
+    The focusing weight carries no gradient; a probability inside a logarithm is clamped to at least 1e-5 (no gradient
+    below).
 
     Args:
         logits: [B, C].
@@ -32,6 +35,8 @@ def asymmetric(
         gamma_negative: focusing power of absent labels (g-), at least 0.
         gamma_positive: focusing power of present labels (g+), at least 0.
         ignored: [B, C], entries that are neither present nor absent and take no part.
+        margin: m, from 0 to below 1: an absent label with a probability below it costs nothing (ASL's ``clip``).
+        count: number of entries to divide by, where it isn't that of this tensor.
 
     Returns:
         A scalar; 0, with a graph, when every entry is ignored.
@@ -44,15 +49,19 @@ def asymmetric(
         signed = torch.where(present, logits, -logits)
         # equation (7) of docs/explanation/method.md
         log_right = F.logsigmoid(signed).clamp(min=math.log(FLOOR))
+        if margin:
+            shifted = (torch.sigmoid(signed) + margin).clamp(max=1)
+            log_right = torch.where(present, log_right, shifted.log())
         with torch.no_grad():
             wrong = torch.sigmoid(-signed)
+            wrong = torch.where(present, wrong, (wrong - margin).clamp(min=0)) if margin else wrong
             gamma = torch.where(present, logits.new_full((), gamma_positive), logits.new_full((), gamma_negative))
             weight = wrong**gamma
         loss = -weight * log_right
-        if ignored is None:
+        if ignored is None and count is None:
             return loss.mean()
-        counted = ~ignored.bool()
-        return (loss * counted).sum() / counted.sum().clamp(min=1)
+        counted = torch.ones_like(present) if ignored is None else ~ignored.bool()
+        return (loss * counted).sum() / (counted.sum() if count is None else count).clamp(min=1)
 
 
 def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0.2) -> Tensor:

@@ -49,6 +49,8 @@ class Pretrain(Section):
     """Focusing power of the asymmetric loss for absent labels; 0 for both powers gives binary cross-entropy."""
     gamma_positive: float = Field(ge=0, default=0.0)
     """Focusing power of the asymmetric loss for present labels."""
+    probability_margin: float = Field(ge=0, lt=1, default=0.0)
+    """Probability below which an absent label costs nothing (ASL's `clip`, 0.05 in ASL's and ML-Decoder's recipes)."""
     gradient_clip: float | None = Field(gt=0, default=None)
     """Largest norm of the gradient; null does not clip (the paper's recipes)."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"

@@ -17,7 +17,7 @@ from sadcl.weights import checkpoint
 
 
 def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> tuple[Tensor, Tensor]:
-    """Compute class prototypes with stage 1's averaged weights.
+    """Compute class prototypes with the weights of stage 1 that scored better on select.
 
     Args:
         start: stage 1's weights.
@@ -27,8 +27,8 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
     Returns:
         Prototypes [C, D], and how many photos each averages [C].
     """
-    # stage 2 starts from the same weights, the average
-    network, head = checkpoint.load_network(start, "ema")
+    # stage 2 starts from the same weights
+    network, head = checkpoint.load_network(start)
     model, train, compute_device = params.Model(**head["model"]), Shards(shards), device.pick()
     network.to(compute_device)
     precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(head["precision"])

@@ -27,6 +27,16 @@ class Gather:
         # [processes, B, C, ...] to [processes * B, C, ...]: rank r has the r-th part of the global batch
         return gathered[0].flatten(0, 1), gathered[1].flatten(0, 1).bool(), gathered[2].flatten(0, 1).bool()
 
+    def mean_count(self, entries: Tensor) -> Tensor:
+        """Count true entries: the mean over the processes, without waiting for the host.
+
+        A loss that divides its sum by this number, and not by its own process's, is after DDP's average that of the
+        global batch, however unevenly the entries lie.
+        """
+        count = entries.sum().float()
+        # gloo averages nothing, so it is a sum
+        return self.fabric.all_reduce(count, reduce_op="sum") / self.fabric.world_size  # type: ignore[operator,return-value]
+
     def activated(self, entries: Tensor, classes: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Gather activated entries [P, E] and their classes [P] of all processes, in order of rank.
 

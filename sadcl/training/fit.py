@@ -74,14 +74,15 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
         **initial.inputs(settings.model),
     }
     with _TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs) as run:
-        objective = Classification(initial.initial_network(settings.model, run.train.classes), settings.pretrain)
+        network = initial.initial_network(settings.model, run.train.classes)
+        objective = Classification(network, settings.pretrain, Gather(run.fabric))
         return run.fit(objective, settings.pretrain, report, initial.seen_photos(settings.model))
 
 
 def train(
     settings: params.Params, shards: Path, start: Path, prototypes: Path, report: Report | None = None
 ) -> TrainingResult:
-    """Train stage 2: SADCL, from stage 1's averaged weights.
+    """Train stage 2: SADCL, from the weights of stage 1 that scored better on select.
 
     Args:
         settings: sections model, train, seed.
@@ -100,8 +101,8 @@ def train(
         "prototypes": files.digest(prototypes),
     }
     with _TrainingRun(settings.model, settings.train, settings.seed, shards, inputs) as run:
-        # the average also where the raw weights scored better: the prototypes were computed with it
-        network, head = checkpoint.load_network(start, "ema")
+        # the weights that the prototypes were computed with
+        network, head = checkpoint.load_network(start)
         if tuple(head["classes"]) != run.train.classes:
             raise SadclError("Stage 1 was trained on other classes", where=start, fix="Run `dvc repro`")
         tensors, _ = checkpoint.load_tensors(prototypes)

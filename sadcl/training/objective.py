@@ -18,9 +18,15 @@ Forward = Callable[..., Any]
 
 
 class Objective(Protocol):
-    """A module, its loss, and state outside the module."""
+    """A module, its loss, and state outside the module.
+
+    Attributes:
+        module: that is trained.
+        continues: whether an earlier training's weights are its start, so that their average keeps them.
+    """
 
     module: nn.Module
+    continues: bool
 
     def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
         """Compute the parts of the loss by name (unweighted), and their weighted sum as ``loss``.
@@ -46,15 +52,16 @@ class Objective(Protocol):
 class Classification:
     """Stage 1: the asymmetric loss on logits (method, section 3.6)."""
 
-    def __init__(self, network: Network, settings: params.Pretrain) -> None:
+    continues = False
+
+    def __init__(self, network: Network, settings: params.Pretrain, gather: Gather) -> None:
         self.module: nn.Module = network
         self.settings = settings
+        self.gather = gather
 
     def losses(self, forward: Forward, batch: Batch, epoch: float) -> dict[str, Tensor]:
         del epoch
-        logits, s = forward(batch.images).logits, self.settings
-        # method, equation (7)
-        loss = asymmetric(logits, batch.targets, s.gamma_negative, s.gamma_positive, batch.ignored)
+        loss = _classification(forward(batch.images).logits, batch, self.settings, self.gather)
         return {"loss": loss, "classification": loss}
 
     def after_step(self) -> None:
@@ -73,6 +80,8 @@ class DualContrastive:
     The memory changes only after the update, since the backward pass needs its old values.
     """
 
+    continues = True
+
     def __init__(self, module: DualContrast, memory: Memory, settings: params.Train, gather: Gather) -> None:
         self.module: nn.Module = module
         self.memory = memory
@@ -90,9 +99,9 @@ class DualContrastive:
         scores = activated(out.logits.detach(), positives).float().sigmoid()
         self._activated = (activated(out.features.detach(), positives), positives, scores)
 
-        # of this process's photos alone: DDP averages gradients over equal parts of the batch. The contrastive losses
-        # compare photos with one another, so they need the global batch (equations (3) and (4)).
-        classification = asymmetric(out.logits, batch.targets, s.gamma_negative, s.gamma_positive, batch.ignored)
+        classification = _classification(out.logits, batch, s, self.gather)
+        # these compare photos with one another, so they need the global batch (equations (3) and (4)); the release
+        # contrasts the photos of each device alone
         # entries of the memory have the labels of the current photos at their positions (method, section 3.2), so they
         # activate the same pairs (photo, class) as the batch
         entries = torch.cat([activated(out.embeddings, positives), out.memory_embeddings])
@@ -126,3 +135,10 @@ class DualContrastive:
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.memory.tensor.copy_(state["memory"])
+
+
+def _classification(logits: Tensor, batch: Batch, settings: params.Pretrain, gather: Gather) -> Tensor:
+    """Asymmetric loss of this process's photos (method, equation (7)), as its part of the global batch's mean."""
+    counted = gather.mean_count(~batch.ignored)
+    gammas, margin = (settings.gamma_negative, settings.gamma_positive), settings.probability_margin
+    return asymmetric(logits, batch.targets, *gammas, batch.ignored, margin, counted)

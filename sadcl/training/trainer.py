@@ -89,7 +89,7 @@ class Trainer:
             if parameter.dim() == 4:  # convolutions are faster with channels last
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         # after the moves above, so that the average has the device and the memory format of the module
-        self.ema = EMA(self.module, settings.ema_epochs, batches.steps)
+        self.ema = EMA(self.module, settings.ema_epochs, batches.steps, objective.continues)
         adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
         self.forward, self.adamw = fabric.setup(self.module, adamw)
         # torch's optimiser, not Fabric's wrapper: the guard sets an attribute that the fused kernel reads

@@ -14,14 +14,16 @@ torch.set_num_threads(1)
 cases = settings(max_examples=60, deadline=None)
 
 
-def asymmetric_by_loops(logits: Tensor, targets: Tensor, negative: float, positive: float, ignored: Tensor) -> Tensor:
+def asymmetric_by_loops(
+    logits: Tensor, targets: Tensor, negative: float, positive: float, ignored: Tensor, margin: float
+) -> Tensor:
     total, count = logits.sum() * 0, 0
     for i in range(logits.shape[0]):
         for j in range(logits.shape[1]):
             if ignored[i, j]:
                 continue
             p = torch.sigmoid(logits[i, j])
-            right = p if targets[i, j] else 1 - p
+            right = p if targets[i, j] else (1 - p + margin).clamp(max=1)
             weight = (1 - right.detach()) ** (positive if targets[i, j] else negative)
             total = total - weight * torch.log(right.clamp(min=1e-5))
             count += 1
@@ -79,12 +81,12 @@ def agree(ours: Tensor, theirs: Tensor, *inputs: Tensor) -> None:
 
 
 @cases
-@given(batches(), st.sampled_from([0.0, 0.3, 2.0, 4.0]), st.sampled_from([0.0, 1.0]))
-def test_asymmetric_is_its_formula(case, negative: float, positive: float) -> None:
+@given(batches(), st.sampled_from([0.0, 0.3, 2.0, 4.0]), st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 0.05, 0.5]))
+def test_asymmetric_is_its_formula(case, negative: float, positive: float, margin: float) -> None:
     B, C, _, targets, ignored, rng = case
     logits = random(B, C, rng=rng)
-    ours = asymmetric(logits, targets, negative, positive, ignored)
-    agree(ours, asymmetric_by_loops(logits, targets, negative, positive, ignored), logits)
+    ours = asymmetric(logits, targets, negative, positive, ignored, margin)
+    agree(ours, asymmetric_by_loops(logits, targets, negative, positive, ignored, margin), logits)
 
 
 @cases

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from torch import nn
 
@@ -14,7 +15,6 @@ from sadcl.evaluation import inference
 from sadcl.model import tagger
 from sadcl.model.heads import HEADS
 from sadcl.training import fit, schedule
-from sadcl.training.ema import EMA
 from sadcl.weights import checkpoint, loader
 from tests.paths import REPOSITORY
 
@@ -24,17 +24,6 @@ def changed(section: str, **values: object) -> params.Params:
     raw[section] |= values
     Path("params.yaml").write_text(yaml.safe_dump(raw))
     return params.load()
-
-
-def test_the_average_leaves_its_start_on_small_data_and_has_the_papers_decay_on_coco() -> None:
-    module = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(module.weight)
-    small = EMA(module, epochs=0.5, steps=8)
-    nn.init.ones_(module.weight)
-    for _ in range(8):
-        small.update(module)
-    assert float(small.module.weight) > 0.9
-    assert EMA(module, epochs=3.867, steps=1293).decay == pytest.approx(0.9998, abs=1e-6)
 
 
 def test_the_schedule_is_the_papers() -> None:
@@ -125,6 +114,26 @@ def test_without_a_select_split_the_last_epoch_is_kept(project: Path) -> None:
     assert fitted.head["epoch"] == settings.pretrain.epochs
     assert fitted.head["select"] is None
     assert fitted.head["best"] == "ema"
+
+
+@pytest.mark.parametrize("best", ["raw", "ema"])
+def test_stage_2_and_prototypes_start_from_the_weights_that_scored_better(best: str, project: Path) -> None:
+    from sadcl.stages import prototypes
+
+    settings = changed("train", lr=1e-12, weight_decay=0.0)
+    fit.pretrain(settings, Path("data/shards")).save(Path("models/pretrain"))
+    file = Path("models/pretrain/weights.safetensors")
+    tensors, head = checkpoint.load_tensors(file)
+    for name, tensor in tensors.items():
+        if not name.startswith(best) and tensor.is_floating_point():
+            tensor.zero_()
+    checkpoint.save(file, tensors, {**head, "best": best})
+    prototypes.main()
+    assert checkpoint.load_tensors(Path("models/prototypes.safetensors"))[0]["prototypes"].std(0).max() > 0
+    second = fit.train(settings, Path("data/shards"), file, Path("models/prototypes.safetensors"))
+    for which in ("raw", "ema"):
+        queries = second.tensors[f"{which}.network.head.queries"]
+        torch.testing.assert_close(queries, tensors[f"{best}.network.head.queries"])
 
 
 def test_weights_say_what_they_stand_on(project: Path) -> None:

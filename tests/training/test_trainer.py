@@ -53,7 +53,8 @@ def test_the_counter_sees_what_waits() -> None:
 
 
 def stage_1(settings: params.Params) -> tuple[Objective, params.Pretrain]:
-    return Classification(Network(settings.model, 10), settings.pretrain), settings.pretrain
+    gather = Gather(Fabric(accelerator="cpu", devices=1))
+    return Classification(Network(settings.model, 10), settings.pretrain, gather), settings.pretrain
 
 
 def stage_2(settings: params.Params) -> tuple[Objective, params.Pretrain]:
@@ -91,8 +92,9 @@ def trained(project: Path, **changes: Any) -> tuple[Trainer, Batch]:
     fit = settings.pretrain.model_copy(update=changes)
     shards, select = Shards(Path("data/shards/train")), Shards(Path("data/shards/select"))
     batches = TrainingBatches(shards, settings.model, fit.augmentation, fit.batch, 0)
-    objective = Classification(Network(settings.model, 10), fit)
-    trainer = Trainer(Fabric(accelerator="cpu", devices=1), objective, batches, select, list, fit, State({}))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    objective = Classification(Network(settings.model, 10), fit, Gather(fabric))
+    trainer = Trainer(fabric, objective, batches, select, list, fit, State({}))
     trainer.forward.train()
     return trainer, next(batches.epoch(0))
 

@@ -236,5 +236,5 @@ def test_hugging_face_tables(tmp_path: Path) -> None:
 def test_tables_of_which_one_lacks_the_column_of_labels(tmp_path: Path) -> None:
     train = "\n".join(["file,label,split,camera", *(f"{i}.jpg,cup,,0" for i in range(3))])
     put(numbered(tmp_path), {"train.csv": train, "test.csv": "file,camera\n4.jpg,1\n5.jpg,0\n"})
-    with pytest.raises(SadclError, match="Only 'train.csv' has a column of labels, not 'test.csv'"):
+    with pytest.raises(SadclError, match=r"Only 'train\.csv' has a column of labels, not 'test\.csv'"):
         detect_source(tmp_path)
