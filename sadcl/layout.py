@@ -21,6 +21,7 @@ AUDIT_LOG = _DATA / "audit.jsonl"
 MODELS = Path("models")
 PRETRAIN = MODELS / "pretrain"
 PRETRAIN_WEIGHTS, PRETRAIN_HISTORY = PRETRAIN / "weights.safetensors", PRETRAIN / "history.csv"
+PROBE_WEIGHTS, PROBE_HISTORY = MODELS / "probe" / "weights.safetensors", MODELS / "probe" / "history.csv"
 PROTOTYPES = MODELS / "prototypes.safetensors"
 TRAIN = MODELS / "train"
 TRAIN_WEIGHTS, TRAIN_HISTORY = TRAIN / "weights.safetensors", TRAIN / "history.csv"
@@ -35,8 +36,6 @@ METRICS, VERDICT = REPORTS / "metrics.json", REPORTS / "verdict.json"
 MODEL_REPORT, DATA_REPORT = REPORTS / "report.html", REPORTS / "data.html"
 PLOTS = REPORTS / "plots"
 LABEL_ERRORS = REPORTS / "label_errors.csv"
-
-POOLING = Path("benchmarks/pooling")
 
 # Kept on this machine alone; never committed.
 LOCAL = Path(".sadcl")

@@ -91,7 +91,7 @@ def resampled(
     ap = resampled_ap(scores, targets, counts, ignored, progress)
     error = resampled_ece(probabilities, targets, counts, ignored)
     figures = {**at_threshold(predicted), **at_threshold(best, "top3."), **at_threshold(in_use_labels, "in_use.")}
-    return Resampled({"mAP": _mean_known(ap), **figures, "ECE": error}, ap)
+    return Resampled({"mAP": mean_known(ap), **figures, "ECE": error}, ap)
 
 
 def resampled_map(
@@ -110,7 +110,7 @@ def resampled_map(
         ignored: [N, C], entries to leave out.
         progress: wraps the loop over classes.
     """
-    return _mean_known(resampled_ap(scores, targets, counts, ignored, progress))
+    return mean_known(resampled_ap(scores, targets, counts, ignored, progress))
 
 
 def resampled_ap(
@@ -189,7 +189,7 @@ def _sums(part: NDArray[Any], counts: Counts) -> FloatArray:
     )
 
 
-def _mean_known(ap: FloatArray) -> FloatArray:
+def mean_known(ap: FloatArray) -> FloatArray:
     """Mean over the classes with an AP, [C, R] to [R]."""
     known = ~np.isnan(ap)
     return _divided(np.where(known, ap, 0).sum(axis=0), known.sum(axis=0))

@@ -30,31 +30,33 @@ SIZE = "size"
 
 
 def score_test(
-    served: Path, train: Path, pretrain: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()
+    served: Path, train: Path, pretrain: Path, probe: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()
 ) -> Scores:
-    """Score the test split with the model for use, stage 2's other weights, and stage 1's better ones (SARL alone).
+    """Score the test split with the model for use, stage 2's other weights, stage 1's better ones, and a linear probe.
 
     Args:
         served: the file to register and use: stage 2's better weights on select, or an export of them.
         train: stage 2's weights.
         pretrain: stage 1's.
+        probe: the linear probe's.
         test: the test split.
         batch: images at a time.
         corruptions: names of corruptions; the model for use is also scored on test images with each.
 
     Returns:
-        Scores of ``sadcl``, ``sadcl_other`` and ``sarl``, and of ``sadcl@blur`` and so on.
+        Scores of ``sadcl``, ``sadcl_other``, ``sarl`` (stage 1 alone) and ``probe``, and of ``sadcl@blur`` and so on.
 
     Raises:
         SadclError: a file is missing or damaged, has other classes than the test images, or the three do not match.
     """
-    used, head, first = (_head(file, test) for file in (served, train, pretrain))
+    used, head, first, linear = (_head(file, test) for file in (served, train, pretrain, probe))
     best: Which = "raw" if head["best"] == "raw" else "ema"
     other: Which = "ema" if best == "raw" else "raw"
     logits = {
         "sadcl": _logits(served, best, test, batch, "SADCL"),
         "sadcl_other": _logits(train, other, test, batch, "SADCL, other weights"),
         "sarl": _logits(pretrain, "best", test, batch, "SARL"),
+        "probe": _logits(probe, "best", test, batch, "linear probe"),
         **_corrupted_logits("sadcl", served, test, batch, corruptions),
     }
     if used.get("train_weights") not in (None, files.digest(train)):
@@ -62,15 +64,18 @@ def score_test(
         raise SadclError("The model for use comes from other weights than stage 2's", where=served, fix=fix)
     # stage 2 starts from stage 1's weights, so it has seen the photos of both
     both, alone = _seen(test, used, head, first), _seen(test, first)
-    training_overlap = {"sadcl": both, "sadcl_other": both, "sarl": alone}
+    training_overlap = {"sadcl": both, "sadcl_other": both, "sarl": alone, "probe": _seen(test, linear)}
     digests = {
         "weights": files.digest(served),
         "train_weights": files.digest(train),
         "pretrain_weights": files.digest(pretrain),
+        "probe_weights": files.digest(probe),
         "preprocessing": files.digest_of(head["preprocessing"]),
     }
     scores = _scores(test, logits, training_overlap, digests)
-    return replace(scores, cost={"sadcl": _cost(served, head)}, decisions=_decisions("sadcl", used))
+    return replace(
+        scores, cost={"sadcl": _cost(served, head), "probe": _cost(probe, linear)}, decisions=_decisions("sadcl", used)
+    )
 
 
 def score_champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:
@@ -153,6 +158,7 @@ def summary(scores: Scores, threshold: float, chosen: str) -> dict[str, Any]:
         "threshold": threshold,
         "seen_in_training": scores.training_overlap["sadcl"],
         "cost": scores.cost["sadcl"],
+        "probe_cost": scores.cost.get("probe"),
         "device": device.describe(device.pick()),
         "digests": scores.digests,
     }

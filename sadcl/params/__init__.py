@@ -22,6 +22,7 @@ from sadcl.params.gate import Absolute as Absolute
 from sadcl.params.gate import Cost as Cost
 from sadcl.params.gate import Gate as Gate
 from sadcl.params.gate import PerClass as PerClass
+from sadcl.params.gate import Probe as Probe
 from sadcl.params.gate import Published as Published
 from sadcl.params.gate import Relative as Relative
 from sadcl.params.gate import Rule as Rule

@@ -81,13 +81,26 @@ class Cost(Section):
     """Upper bound as a multiple of the champion's count."""
 
 
-Rule = Annotated[Absolute | Relative | PerClass | Slice | Cost, Field(discriminator="kind")]
+class Probe(Section):
+    """Compares mAP with a linear probe's on the same backbone; the verifier, which trains nothing, can't judge it."""
+
+    kind: Literal["probe"]
+    """Kind of the rule."""
+    at_least: Points = Field(allow_inf_nan=False, default=0.0)
+    """How far mAP must lie above the probe's; a negative value allows a loss."""
+    by: Literal["interval", "value"] = "interval"
+    """Part that must keep the bound: the whole 95 % interval of the difference (else the gate is undecided), or
+    the difference alone."""
+
+
+Rule = Annotated[Absolute | Relative | PerClass | Slice | Cost | Probe, Field(discriminator="kind")]
 RULES: dict[Any, type[Section]] = {
     "absolute": Absolute,
     "relative": Relative,
     "per class": PerClass,
     "slice": Slice,
     "cost": Cost,
+    "probe": Probe,
 }
 
 

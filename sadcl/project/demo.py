@@ -6,6 +6,7 @@ from pathlib import Path
 from sadcl import files, layout, params, pipeline
 from sadcl.data import synthetic
 from sadcl.errors import SadclError
+from sadcl.evaluation.gate.legend import over_probe
 from sadcl.progress import duration, say
 from sadcl.project import overview, settings
 
@@ -13,7 +14,7 @@ FIGURES = ("mAP", "CF1", "OF1")
 
 
 def run(recipe: str) -> None:
-    """Run all stale stages of a recipe, train the baseline, register the model, and push the data to DVC's remote.
+    """Run all stale stages of a recipe, register the model, and push the data to DVC's remote.
 
     It promotes no version and commits nothing to git.
 
@@ -28,15 +29,15 @@ def run(recipe: str) -> None:
     for line in settings.use_recipe(recipe):
         say(line)
     _source()
-    runs = [pipeline.reproduce(line=say).ran, pipeline.reproduce(root=layout.POOLING, line=say).ran]
+    ran = pipeline.reproduce(line=say).ran
     from sadcl.registry.publish import publish
 
     registration = publish()
-    if any(runs) or registration.new:
+    if ran or registration.new:
         pipeline.push()
     took = duration(time.monotonic() - started)
-    say(f"The pipeline ran in {took}." if any(runs) else f"Everything is up to date ({took}).")
-    if any(runs):
+    say(f"The pipeline ran in {took}." if ran else f"Everything is up to date ({took}).")
+    if ran:
         _show(registration.words)
     else:
         say(registration.words)
@@ -65,9 +66,8 @@ def _show(registered: str) -> None:
 
 def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
     metrics, verdict = files.read_json(layout.METRICS), files.read_json(layout.VERDICT)
-    pooling = files.read_json(layout.POOLING / "metrics.json")["pooling"]
     sadcl = metrics["sadcl"]
-    figures = {"pooling": pooling, "SARL": metrics["sarl"], "SADCL": sadcl}
+    figures = {"linear probe": metrics["probe"], "SARL": metrics["sarl"], "SADCL": sadcl}
     if "in_use" in sadcl:
         figures["SADCL in use"] = {**sadcl, **sadcl["in_use"]}
     return [
@@ -77,6 +77,7 @@ def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
             "Test metrics, %",
             [("", *FIGURES), *[(name, *(f"{f[m]:.2f}" for m in FIGURES)) for name, f in figures.items()]],
         ),
+        ("The trained head", [(over_probe(verdict, metrics),)]),
         (f"Gate: {verdict['verdict']}", [(rule["result"], rule["words"]) for rule in verdict["rules"]]),
         ("Registry", [(registered,)]),
         ("Predictions for three test photos", _examples()),
@@ -86,7 +87,7 @@ def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
 
 def _seconds() -> dict[str, float]:
     seconds = overview.last_seconds()
-    names = [*(stage.name for stage in pipeline.stages()), "pooling"]
+    names = (stage.name for stage in pipeline.stages())
     return {name: seconds[name] for name in names if name in seconds}
 
 

@@ -133,6 +133,7 @@ def _version(client: "MlflowClient", release: Release, run_id: str, uri: str) ->
         schema.WEIGHTS: outputs.weights,
         schema.TEST: outputs.test,
         schema.MAP: percent(outputs.metrics["sadcl"]["mAP"]),
+        **({schema.PROBE: release.over_probe} if release.over_probe else {}),
         **_pins(client, release, run_id, uri),
         **release.lineage,
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sadcl import files, layout
+from sadcl.evaluation.gate.legend import over_probe
 from sadcl.registry import lineage
 from sadcl.registry.model_card import card
 from sadcl.registry.stage_outputs import HISTORIES, StageOutputs, collect_stage_outputs
@@ -46,6 +47,7 @@ class Release:
         curves: training curves.
         datasets: digest of the shards by split, ``test`` first.
         scores: SHA-256 of the scores file.
+        over_probe: sentence on what the trained head is worth beside a linear probe; empty without one.
     """
 
     outputs: StageOutputs
@@ -57,6 +59,7 @@ class Release:
     curves: list[CurvePoint]
     datasets: dict[str, str]
     scores: str
+    over_probe: str = ""
 
 
 def prepare(root: Path = Path(".")) -> Release:
@@ -81,6 +84,7 @@ def prepare(root: Path = Path(".")) -> Release:
             **{k: v for k, v in inputs.items() if k == "train"},
         },
         scores=files.digest(root / layout.SCORES),
+        over_probe=over_probe(outputs.verdict, outputs.metrics),
     )
 
 
@@ -93,7 +97,12 @@ def _description(outputs: StageOutputs) -> str:
     rules = "\n".join(f"* **{rule['result']}**: {rule['words']}" for rule in outputs.verdict["rules"])
     rows = "\n".join(
         f"| {label} | " + " | ".join(percent(outputs.metrics[key].get(metric)) for metric in SUMMARY_METRICS) + " |"
-        for label, key in (("this model, SADCL", "sadcl"), ("its stage 1, SARL alone", "sarl"))
+        for label, key in (
+            ("this model, SADCL", "sadcl"),
+            ("its stage 1, SARL alone", "sarl"),
+            ("a linear probe on the same backbone", "probe"),
+        )
+        if key in outputs.metrics
     )
     return (
         f"**Gate: {outputs.verdict['verdict']}**\n\n{rules}\n\n"

@@ -14,7 +14,7 @@ from sadcl.data.shards.reader import Shards
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate.evidence import LOWER_IS_BETTER
-from sadcl.evaluation.gate.legend import legend
+from sadcl.evaluation.gate.legend import legend, over_probe
 from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.scores import Scores, read_scores
 from sadcl.model.tagger import Tagger
@@ -84,6 +84,7 @@ def render(root: Path, settings: params.Gate) -> str:
         data=_data(files.read_json(root / layout.VALIDATION)),
         names=NAMES,
         legend=legend(" ".join(rule["words"] for rule in verdict["rules"])),
+        over_probe=over_probe(verdict, metrics),
         columns=_columns(metrics, verdict, model_scores, champion_scores, settings),
         champion_missing=champion_scores.refused,
         per_class=model_plots.per_class(html.rows(plots / "per_class.csv")),
@@ -108,9 +109,10 @@ def _columns(
     champion_scores: Scores,
     settings: params.Gate,
 ) -> list[Column]:
-    """SADCL, SARL alone, the champion if it has scores of the same images and labels, published, the other weights."""
+    """Columns of the table of metrics; the champion's only where its scores are of the same images and labels."""
     other_weights = "raw" if metrics["chosen"] == "ema" else "ema"
     columns = [_column("SADCL", metrics["sadcl"]), _column("SARL alone", metrics["sarl"])]
+    columns += [_column("Linear probe", metrics["probe"])] if "probe" in metrics else []
     if len(champion_scores) and champion_scores.labels_digest() == model_scores.labels_digest():
         version = f" (version {verdict['champion_version']})" if verdict.get("champion_version") else ""
         figures = dict(champion_scores.figures("champion", metrics["threshold"]))
@@ -137,6 +139,9 @@ def _describe_rule(rule: params.Rule) -> tuple[str, str]:
         return rule.of, f"at most {limit}"
     if isinstance(rule, params.Slice):
         return f"{rule.metric} by {rule.column}", f"each slice loses at most {rule.margin:.2f} to the champion"
+    if isinstance(rule, params.Probe):
+        limit = f"at least {rule.at_least:+.2f} over a linear probe"
+        return "mAP", f"{limit}, {'whole interval' if rule.by == 'interval' else 'value only'}"
     if isinstance(rule, params.Relative):
         side = "above" if rule.metric in LOWER_IS_BETTER else "below"
         bound_text = f"at most {rule.margin:.2f} {side} the champion's"

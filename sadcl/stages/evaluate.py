@@ -4,10 +4,20 @@ from sadcl import files, params
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import curves, inference, scores
-from sadcl.layout import METRICS, PLOTS, PRETRAIN_WEIGHTS, REPORTS, SCORES, SERVED, TEST_SHARDS, TRAIN_WEIGHTS
+from sadcl.layout import (
+    METRICS,
+    PLOTS,
+    PRETRAIN_WEIGHTS,
+    PROBE_WEIGHTS,
+    REPORTS,
+    SCORES,
+    SERVED,
+    TEST_SHARDS,
+    TRAIN_WEIGHTS,
+)
 from sadcl.weights import checkpoint, loader
 
-READS = f"{TEST_SHARDS}, {SERVED}, {TRAIN_WEIGHTS}, {PRETRAIN_WEIGHTS}"
+READS = f"{TEST_SHARDS}, {SERVED}, {TRAIN_WEIGHTS}, {PRETRAIN_WEIGHTS}, {PROBE_WEIGHTS}"
 
 
 def main() -> str:
@@ -16,13 +26,14 @@ def main() -> str:
     if not len(test):
         raise SadclError("There are no test images", where=TEST_SHARDS, fix="Give the source a test split")
     model = loader.model_file(SERVED)
-    scored = inference.score_test(model, TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, test, settings.batch, settings.corruptions)
+    weights = (TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, PROBE_WEIGHTS)
+    scored = inference.score_test(model, *weights, test, settings.batch, settings.corruptions)
     metrics = inference.summary(scored, settings.threshold, checkpoint.read_head(TRAIN_WEIGHTS)["best"])
     scores.write_scores(SCORES, scored)
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
-    sadcl, sarl = (_percent(metrics[name]["mAP"]) for name in ("sadcl", "sarl"))
-    return f"test mAP {sadcl} (SARL alone {sarl}) on {len(test)} images in {REPORTS}"
+    sadcl, sarl, probe = (_percent(metrics[name]["mAP"]) for name in ("sadcl", "sarl", "probe"))
+    return f"test mAP {sadcl} (SARL alone {sarl}, linear probe {probe}) on {len(test)} images in {REPORTS}"
 
 
 def _percent(value: float | None) -> str:

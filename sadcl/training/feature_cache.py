@@ -1,4 +1,4 @@
-"""Cache of a frozen backbone's feature maps, computed once and shared by the training of every head."""
+"""Cache of a backbone's feature maps and pooled features, computed once and shared by the training of every head."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -25,31 +25,32 @@ class FeatureMaps:
     """Feature maps of photos: float16 on disk, memory-mapped, keyed by everything that determines their values.
 
     Args:
-        network: with all of its backbone frozen, batch norms included.
+        network: whose backbone computes the maps.
         model: section model.
         device: compute device.
         folder: of the cache.
-
-    Raises:
-        SadclError: training would change the backbone.
     """
 
     def __init__(
         self, network: Network, model: params.Model, device: torch.device, folder: Path = layout.FEATURE_CACHE
     ) -> None:
-        if network.backbone.learns:
-            raise SadclError(
-                "Views are cached as feature maps, but training changes this backbone",
-                where="augmentation.views",
-                fix="Name all its parts under model.frozen, or set views to null",
-            )
         self.backbone, self.model, self.device, self.folder = network.backbone, model, device, folder
         # no more keys than decide the maps: heads and learning rates share one cache
         settings = model.model_dump(mode="json", include={"backbone", "output_stride", "dilated", "mean", "std"})
         self._key = {"weights": _digest(self.backbone), "model": settings}
 
     def training(self, batches: TrainingBatches, augmentation: params.Augmentation, epochs: int) -> "MapBatches":
-        """Convert training batches to batches of feature maps; all views for ``epochs`` are computed now."""
+        """Convert training batches to batches of feature maps; all views for ``epochs`` are computed now.
+
+        Raises:
+            SadclError: training would change the backbone.
+        """
+        if self.backbone.learns:
+            raise SadclError(
+                "Views are cached as feature maps, but training changes this backbone",
+                where="augmentation.views",
+                fix="Name all its parts under model.frozen, or set views to null",
+            )
         for number in range(min(augmentation.views or 1, epochs)):
             self.view(batches.shards, augmentation, number)
         return MapBatches(self, batches, augmentation)
@@ -67,28 +68,40 @@ class FeatureMaps:
         maps = self._load(shards, model, None, evaluation_batches(shards, model, BATCH))
         return (batch_of(shards, rows, _images(maps, rows)) for rows in in_order(shards, batch))
 
-    def _load(self, shards: Shards, model: params.Model, view: object, photos: Iterable[Batch]) -> np.ndarray:
+    def pooled(self, shards: Shards, model: params.Model) -> np.ndarray:
+        """Load or compute the means of all maps [N, channels] in float32, squashed to ``model.side``."""
+        return self._load(shards, model, "pooled", evaluation_batches(shards, model, BATCH), pooled=True)
+
+    def _load(
+        self, shards: Shards, model: params.Model, view: object, photos: Iterable[Batch], pooled: bool = False
+    ) -> np.ndarray:
         """Read maps from disk; compute them first, from all photos in order, where they are missing."""
         key = files.digest_of({**self._key, "side": model.side, "shards": shards.digest, "view": view})
         path = self.folder / f"{key[:32]}.npy"
+        if not len(shards):
+            return np.zeros((0, self.backbone.channels), np.float32)
         if not path.exists():
-            self._compute(path, len(shards), photos)
+            self._compute(path, len(shards), photos, pooled)
         # mapped: the maps of a large split need not fit into memory, and trainings side by side share the pages
         maps: np.ndarray = np.load(path, mmap_mode="r")
         return maps
 
-    def _compute(self, path: Path, count: int, photos: Iterable[Batch]) -> None:
+    def _compute(self, path: Path, count: int, photos: Iterable[Batch], pooled: bool) -> None:
         # in evaluation mode, as after training: maps must not depend on which photos share a batch
         was_training = self.backbone.training
         self.backbone.to(self.device).eval()
         with files.atomic_write(path) as temporary_path, torch.inference_mode(), open(temporary_path, "wb") as file:
-            for i, batch in enumerate(track(photos, "feature maps", total=-(-count // BATCH), each=BATCH)):
+            label = "pooled features" if pooled else "feature maps"
+            for i, batch in enumerate(track(photos, label, total=-(-count // BATCH), each=BATCH)):
+                maps = self.backbone(batch.images.to(self.device))
                 # [B, channels, h, w] to [B, h, w, channels]: the order in which the heads read memory (channels last)
-                maps = self.backbone(batch.images.to(self.device)).permute(0, 2, 3, 1).half().cpu().contiguous().numpy()
+                kept = maps.float().mean((2, 3)) if pooled else maps.permute(0, 2, 3, 1).half()
+                array = kept.cpu().contiguous().numpy()
                 if i == 0:  # the header needs the maps' shape, which only the first batch tells
-                    head = {"descr": "<f2", "fortran_order": False, "shape": (count, *maps.shape[1:])}
+                    shape = (count, *array.shape[1:])
+                    head = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_2_0(file, head)
-                file.write(maps.data)
+                file.write(array.data)
         self.backbone.train(was_training)
 
 

@@ -82,6 +82,7 @@ class Evidence:
         columns: values [N] of each slice column.
         part: computes both models on a mask of the images [N]; called only where both are samples.
         cost: bytes and parameters of ``model`` and ``champion``, as far as recorded.
+        probe: a linear probe on the same backbone, of which mAP alone is known; None where the scores have none.
     """
 
     model: Sample | Refusal
@@ -91,6 +92,7 @@ class Evidence:
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     part: Callable[[NDArray[np.bool_]], tuple[Sample, Sample]] | None = None
     cost: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    probe: Sample | Refusal | None = None
 
 
 def compared(evidence: Evidence, subject: str) -> tuple[Sample, Sample] | RuleResult:

@@ -1,6 +1,8 @@
 """Meaning of the names of metrics, for people who read a verdict."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 MEANINGS = {
     "mAP": "mean of the classes' average precision",
@@ -23,3 +25,21 @@ def legend(text: str) -> str:
     words = set(re.findall(r"\w+", text))
     known = [f"{name}: {meaning}" for name, meaning in MEANINGS.items() if name in words]
     return f"{'; '.join(known)}." if known else ""
+
+
+def over_probe(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """Sentence on what the trained head is worth beside a linear probe; empty where there are no scores of one.
+
+    Args:
+        verdict: the value of verdict.json.
+        metrics: the value of metrics.json.
+    """
+    difference = (verdict.get("probe") or {}).get("difference")
+    if difference is None:
+        return ""
+    value, low, high = difference
+    worth = f"The trained head is worth {value:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
+    ours, probes = ((metrics.get(key) or {}).get("parameters") for key in ("cost", "probe_cost"))
+    size = f", with {ours / 1e6:.1f} M parameters against {probes / 1e6:.1f} M" if ours and probes else ""
+    remark = "" if low > 0 else ". This is within the noise" if high >= 0 else ". The probe is better"
+    return f"{worth} on the same backbone{size}{remark}."

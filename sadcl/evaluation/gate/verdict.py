@@ -12,14 +12,24 @@ from numpy.typing import NDArray
 
 from sadcl import files, params
 from sadcl.errors import SadclError
-from sadcl.evaluation.bootstrap import Counts, FloatArray, Interval, Progress, multiplicities, resampled, resampled_map
+from sadcl.evaluation.bootstrap import (
+    Counts,
+    FloatArray,
+    Interval,
+    Progress,
+    mean_known,
+    multiplicities,
+    resampled,
+    resampled_ap,
+    resampled_map,
+)
 from sadcl.evaluation.gate import judge
 from sadcl.evaluation.gate.champion import Champion
 from sadcl.evaluation.gate.evidence import Evidence, NotApplicable, Refusal, Sample
-from sadcl.evaluation.metrics import NAMES
+from sadcl.evaluation.metrics import NAMES, evaluate
 from sadcl.evaluation.scores import Scores
 
-MODEL, CHAMPION = "sadcl", "champion"
+MODEL, CHAMPION, PROBE = "sadcl", "champion", "probe"
 
 IN_USE = ("in_use.CF1", "in_use.OF1")
 """Metrics of the model's labels in use, by its own calibration and thresholds."""
@@ -56,7 +66,8 @@ def verdict(
         list of test images), ``digests`` (of everything that the scores depend on), ``settings`` (digest of rules and
         threshold), ``champion`` (digest of its weights, or None), ``champion_version``, ``threshold``, ``draws``
         (number of resamples) and ``intervals``: by metric, value and 95 % interval of ``model``, ``champion`` and their
-        ``difference``, each None where it is unknown.
+        ``difference``, each None where it is unknown; ``probe``: value and interval of mAP of the linear ``probe``, and
+        the model's ``difference`` from it, None where the scores have no probe.
 
     Raises:
         SadclError: there are no scores of test images.
@@ -73,6 +84,7 @@ def verdict(
         "threshold": threshold,
         "draws": DRAWS,
         "intervals": {name: _intervals(evidence, name) for name in (*NAMES, *IN_USE, "ECE")},
+        "probe": _over_probe(evidence),
     }
 
 
@@ -113,7 +125,30 @@ def _evidence(
         )
 
     cost = {"model": scores.cost.get(MODEL, {}), "champion": rival.cost.get(CHAMPION, {})}
-    return Evidence(model, baseline, scores.classes, len(scores), columns(scores), part, cost)
+    probe = _probe(scores, counts, progress) if PROBE in scores.logits else None
+    return Evidence(model, baseline, scores.classes, len(scores), columns(scores), part, cost, probe)
+
+
+def _probe(scores: Scores, counts: Counts, progress: Progress) -> Sample | Refusal:
+    """Compute the linear probe's mAP on the images, and on resamples of them [N, R]."""
+    leak = _leak("the linear probe", scores.training_overlap.get(PROBE))
+    if leak is not None:
+        return Refusal(leak)
+    try:
+        figures = evaluate(scores.probabilities(PROBE), scores.targets, scores.ignored)
+        ap = resampled_ap(scores.probabilities(PROBE), scores.targets, counts, scores.ignored, progress)
+    except SadclError as error:
+        return Refusal(f"the scores of the linear probe cannot be evaluated: {error}")
+    positives = (scores.targets & ~scores.ignored).sum(axis=0)
+    return Sample({"mAP": float(figures["mAP"])}, {"mAP": mean_known(ap)}, figures["AP"], ap, positives)
+
+
+def _over_probe(evidence: Evidence) -> dict[str, list[float] | None] | None:
+    model, probe = evidence.model, evidence.probe
+    if not isinstance(probe, Sample):
+        return None
+    difference = model.over(probe, "mAP") if isinstance(model, Sample) else None
+    return {"probe": _numbers(probe.interval("mAP")), "difference": _numbers(difference)}
 
 
 def columns(scores: Scores) -> dict[str, Sequence[Any]]:

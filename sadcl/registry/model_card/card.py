@@ -205,10 +205,11 @@ def _loss(stage: params.Pretrain) -> str:
 
 def _figures(outputs: StageOutputs, published: params.Published | None) -> Markdown:
     """Table of all figures that are known or published, with the publication's figures that the recipe names."""
+    from sadcl.evaluation.gate.legend import over_probe
     from sadcl.evaluation.gate.verdict import IN_USE
     from sadcl.evaluation.metrics import NAMES
 
-    model, sarl = files.flatten(outputs.metrics["sadcl"]), files.flatten(outputs.metrics["sarl"])
+    model, sarl, probe = (files.flatten(outputs.metrics.get(name) or {}) for name in ("sadcl", "sarl", "probe"))
     reference = published.figures if published else {}
     rows = [
         [
@@ -216,12 +217,16 @@ def _figures(outputs: StageOutputs, published: params.Published | None) -> Markd
             _number(model.get(name)),
             _interval(outputs, name),
             _number(sarl.get(name)),
+            _number(probe.get(name)) if probe else "",
             _number(reference.get(name)) if reference else "",
         ]
         for name in (*NAMES, *IN_USE, *sorted(reference.keys() - set(NAMES)))
         if model.get(name) is not None or name in reference
     ]
-    return table(["", "this model", "95 % interval", "SARL alone", published.name if published else ""], rows)
+    header = ["", "this model", "95 % interval", "SARL alone", "linear probe" if probe else ""]
+    figures = table([*header, published.name if published else ""], rows)
+    worth = over_probe(outputs.verdict, outputs.metrics)
+    return Markdown(f"{figures}\n\n{worth}") if worth else figures
 
 
 def _slices(outputs: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown]]:

@@ -8,6 +8,7 @@ from sadcl.evaluation.gate.results import RuleResult
 from sadcl.evaluation.gate.rules.absolute import absolute
 from sadcl.evaluation.gate.rules.cost import cost
 from sadcl.evaluation.gate.rules.per_class import per_class
+from sadcl.evaluation.gate.rules.probe import probe
 from sadcl.evaluation.gate.rules.relative import relative
 from sadcl.evaluation.gate.rules.slices import slices
 
@@ -17,5 +18,6 @@ RULES: dict[str, Callable[[Any, Evidence], RuleResult]] = {
     "per class": per_class,
     "slice": slices,
     "cost": cost,
+    "probe": probe,
 }
 """By the kind that params.yaml names."""

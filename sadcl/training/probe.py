@@ -1,0 +1,173 @@
+"""The linear probe: logistic regression on the pooled features of a backbone that does not learn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from sadcl import params
+from sadcl.data.shards.reader import Shards
+from sadcl.evaluation import metrics
+from sadcl.model import device, tagger
+from sadcl.training.feature_cache import FeatureMaps
+from sadcl.weights import initial
+
+STRENGTHS = (1.0, 0.3, 0.1, 0.03)
+"""Weights of L2 to choose from, relative to the mean loss over photos, from strong to weak."""
+DEFAULT_STRENGTH = 0.3
+"""Weight of L2 where no select split chooses it."""
+MOST_PHOTOS = 100_000
+"""Photos that a probe is fitted on: more change little, and their features would not fit into memory."""
+ITERATIONS = 200
+"""Most iterations of L-BFGS for one strength."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pooled features of photos with their labels.
+
+    Attributes:
+        features: [N, K].
+        targets: [N, C], present.
+        ignored: [N, C], neither present nor absent.
+    """
+
+    features: NDArray[np.float32]
+    targets: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear classifier of pooled features, logits = features @ weight.T + bias.
+
+    Attributes:
+        weight: [C, K].
+        bias: [C].
+        strength: weight of L2 that was chosen.
+        select_map: mAP on select in percent by strength; empty without a select split.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    strength: float
+    select_map: dict[float, float]
+
+
+def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[float] = STRENGTHS) -> Probe:
+    """Fit one logistic regression per class on standardised features, with the L2 that scores best on select.
+
+    The loss is the mean over photos of the sum over classes of binary cross-entropy, plus half the strength times the
+    squared norm of the weights of standardised features; ignored entries take no part. Each strength starts from the
+    solution of the stronger one before.
+
+    Args:
+        train: at most ``MOST_PHOTOS`` of them are drawn.
+        select: chooses the strength; it may be empty.
+        seed: of the draw.
+        strengths: weights of L2.
+    """
+    rows = np.arange(len(train))
+    if len(rows) > MOST_PHOTOS:
+        rows = np.sort(np.random.default_rng(seed).choice(len(rows), MOST_PHOTOS, replace=False))
+    features, targets, known = train.features[rows], train.targets[rows], ~train.ignored[rows]
+    mean, deviation = features.mean(axis=0), features.std(axis=0)
+    # a feature that never changes says nothing, and divides nothing by zero
+    scale = np.where(deviation > 0, deviation, 1).astype(np.float32)
+    standardised = torch.from_numpy((features - mean) / scale)
+    parameters = torch.zeros(targets.shape[1], features.shape[1] + 1)
+    y, counted = torch.from_numpy(targets).float(), torch.from_numpy(known).float()
+
+    candidates, select_map = {}, {}
+    for strength in sorted(strengths, reverse=True) if len(select) else (DEFAULT_STRENGTH,):
+        parameters = _minimise(parameters, standardised, y, counted, strength)
+        candidates[strength] = _unstandardised(parameters, mean, scale)
+        if len(select):
+            weight, bias = candidates[strength]
+            scores = tagger.sigmoid((torch.from_numpy(select.features) @ weight.T + bias).numpy())
+            select_map[strength] = float(metrics.evaluate(scores, select.targets, select.ignored)["mAP"])
+    # of equal ones the strongest, which comes first
+    best = max(candidates, key=lambda strength: select_map.get(strength, 0.0))
+    weight, bias = candidates[best]
+    return Probe(weight, bias, best, select_map)
+
+
+def _minimise(start: Tensor, features: Tensor, targets: Tensor, counted: Tensor, strength: float) -> Tensor:
+    """Minimise the loss by L-BFGS from ``start`` [C, K + 1], whose last column is the bias."""
+    parameters = start.clone().requires_grad_()
+    optimiser = torch.optim.LBFGS(
+        [parameters], max_iter=ITERATIONS, tolerance_change=1e-7, history_size=10, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        weight, bias = parameters[:, :-1], parameters[:, -1]
+        losses = F.binary_cross_entropy_with_logits(features @ weight.T + bias, targets, counted, reduction="sum")
+        loss = losses / len(features) + strength / 2 * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    with torch.enable_grad():
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
+    return parameters.detach()
+
+
+def _unstandardised(parameters: Tensor, mean: NDArray[np.float32], scale: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Weight [C, K] and bias [C] for features as they are."""
+    # in float64: features of some backbones have means a thousand times their deviation
+    weight = parameters[:, :-1].double() / torch.from_numpy(scale).double()
+    bias = parameters[:, -1].double() - weight @ torch.from_numpy(mean).double()
+    return weight.float(), bias.float()
+
+
+def fit_network(
+    model: params.Model, seed: int, train: Shards, select: Shards
+) -> tuple[dict[str, Tensor], Probe, dict[str, Any]]:
+    """Fit a probe on the backbone that ``model`` describes, in the state from which training starts.
+
+    Args:
+        model: section model; of the head, nothing counts.
+        seed: of the draw from a large training split.
+        train: photos to fit on, squashed to the side outside training, without augmentation.
+        select: photos that choose L2; it may be empty.
+
+    Returns:
+        The state of a network whose head is ``pooling``, the probe, and the head of a weights file.
+
+    Raises:
+        SadclError: the initial weights can't be loaded, or shards are damaged.
+    """
+    torch.manual_seed(seed)
+    settings, compute_device = model.for_test().model_copy(update={"head": "pooling"}), device.pick()
+    network = initial.initial_network(settings, train.classes).eval()
+    maps = FeatureMaps(network, settings, compute_device)
+    fit_on, choose_by = (Labelled(maps.pooled(part, settings), part.targets, part.ignored) for part in (train, select))
+    fitted = fit(fit_on, choose_by, seed)
+    network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
+    best = fitted.select_map.get(fitted.strength)
+    seen = {sha[:16] for sha in train.sha256} | set(initial.seen_photos(model))
+    head = {
+        "stage": "probe",
+        "classes": list(train.classes),
+        "model": settings.model_dump(mode="json"),
+        "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
+        "settings": {"strength": fitted.strength},
+        "seed": seed,
+        "epoch": 0,
+        "best": "ema",  # there is one set of weights
+        "select": None if best is None else {"ema": best},
+        "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest},
+        "seen": sorted(seen),
+        "thresholds": None,
+        "device": device.describe(compute_device),
+        "precision": "32-true",
+    }
+    return network.state_dict(), fitted, head
