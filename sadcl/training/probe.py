@@ -92,7 +92,7 @@ def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[fl
         candidates[strength] = _unstandardised(parameters, mean, scale)
         if len(select):
             weight, bias = candidates[strength]
-            scores = tagger.sigmoid((torch.from_numpy(select.features) @ weight.T + bias).numpy())
+            scores = tagger.sigmoid(select.features @ weight.numpy().T + bias.numpy())
             select_map[strength] = float(metrics.evaluate(scores, select.targets, select.ignored)["mAP"])
     # of equal ones the strongest, which comes first
     best = max(candidates, key=lambda strength: select_map.get(strength, 0.0))

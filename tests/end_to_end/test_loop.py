@@ -99,7 +99,8 @@ def sadcl(project: Path, programs: ForkServer) -> Command:
 def test_the_demo_ends_with_what_happened(project: Path) -> None:
     printed = (project / "first.log").read_text()
     for part in ("60 images", "Time per stage", "linear probe", "SARL", "SADCL", "Gate: pass", "sadcl-scenes",
-                 "photo 3000",                 "sadcl open mlflow", "sadcl tune --dashboard", "sadcl open prefect", "report.html"):  # fmt: skip
+                 "photo 3000", "sadcl open mlflow", "sadcl tune --dashboard", "sadcl open prefect",
+                 "report.html"):  # fmt: skip
         assert part in printed
 
 

@@ -84,6 +84,7 @@ def made(tmp_path_factory):
     writer.write_shards(photos(root), root, root / "data/shards", settings.prepare, workers=1)
     save(root / "models/pretrain/weights.safetensors", 1)
     save(root / "models/train/weights.safetensors", 5)
+    save(root / "models/probe/weights.safetensors", 7)
     (root / "params.yaml").write_text(yaml.safe_dump(params.read_settings(RECIPE)))
     files.write_json(root / "data/champion.json", None)
     return root
@@ -117,7 +118,7 @@ def name_champion(file):
 def test_evaluate_writes_scores_figures_and_plots(project):
     said = judge()
     found, noted = scores.read_scores("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
-    assert set(found.logits) == {"sadcl", "sadcl_other", "sarl"}
+    assert set(found.logits) == {"sadcl", "sadcl_other", "sarl", "probe"}
     assert len(found) == noted["images"] == 12
     assert found.slices["size"] == reader.Shards("data/shards/test").longer_sides
     assert found.slices["camera"] == ["left" if i % 3 else "right" for i in range(12)]
@@ -162,7 +163,7 @@ def test_spoilt_photos_are_scored_too_and_the_gate_can_ask_for_what_is_kept(proj
     rescore.main()
     gate.main()
     found, noted = scores.read_scores("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
-    assert found.models == ["sadcl", "sadcl_other", "sarl"]
+    assert found.models == ["sadcl", "sadcl_other", "sarl", "probe"]
     spoilt = {how: found.figures(f"sadcl@{how}", 0.5)["mAP"] for how in ("blur", "dark")}
     kept = 100 * np.mean(list(spoilt.values())) / noted["sadcl"]["mAP"]
     assert noted["sadcl"]["robustness"] == pytest.approx({**spoilt, "kept": kept})

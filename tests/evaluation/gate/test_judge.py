@@ -53,6 +53,35 @@ def relative(margin: float = 0.0, metric: str = "mAP", **more: Any) -> params.Re
     return params.Relative(kind="relative", metric=metric, margin=margin, **more)
 
 
+def over_probe(at_least: float = 0.0, **more: Any) -> params.Probe:
+    return params.Probe(kind="probe", at_least=at_least, **more)
+
+
+@pytest.mark.parametrize(
+    ("rule", "spread", "result", "words"),
+    [
+        (over_probe(), 0.1, "pass", "mAP 82.00 less the linear probe's 80.00: +2.00, at worst +"),
+        (over_probe(3.0), 0.1, "fail", "is below +3.00"),
+        (over_probe(1.9), 1.0, "undecided", "too wide to tell"),
+        (over_probe(1.9, by="value"), 1.0, "pass", "is at least +1.90"),
+        (over_probe(-1.0), 0.1, "pass", "is at least -1.00"),
+    ],
+)
+def test_a_model_is_compared_with_the_linear_probe(rule: params.Probe, spread: float, result: str, words: str) -> None:
+    judged = held([rule], {"mAP": 82.0}, spread=spread, probe=sample({"mAP": 80.0}, spread, seed=2))["rules"][0]
+    assert judged["result"] == result
+    assert words in judged["words"]
+
+
+def test_a_probe_that_is_missing_or_leaks_passes_nothing() -> None:
+    missing = held([over_probe()], {"mAP": 82.0})
+    assert missing["rules"][0]["result"] == "not applicable"
+    assert missing["verdict"] == "refused"
+    leaked = held([over_probe()], {"mAP": 82.0}, probe=Refusal("the linear probe saw 3 of the test images in training"))
+    assert leaked["verdict"] == "refused"
+    assert "saw 3 of the test images" in leaked["rules"][0]["words"]
+
+
 @pytest.mark.parametrize("by", ["interval", "value"])
 @pytest.mark.parametrize(
     ("rule", "value", "champion", "result"),

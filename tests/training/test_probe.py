@@ -1,0 +1,108 @@
+"""The linear probe: logistic regression, its choice of L2, and the network that it becomes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from sadcl import params
+from sadcl.data.shards.reader import Shards
+from sadcl.evaluation.metrics import evaluate
+from sadcl.stages import probe as stage
+from sadcl.training import probe
+from sadcl.training.probe import Labelled
+from sadcl.weights import checkpoint, loader
+
+N, K, C = 120, 6, 3
+
+
+def labelled(seed: int, photos: int = N) -> Labelled:
+    """Photos whose labels follow from their features with noise; features of very different sizes."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(photos, K))
+    direction = np.random.default_rng(0).normal(size=(K, C))
+    targets = features @ direction + rng.normal(size=(photos, C)) > 0.3
+    sizes, means = np.geomspace(0.01, 100, K), np.linspace(-5, 500, K)
+    return Labelled((features * sizes + means).astype(np.float32), targets, np.zeros((photos, C), bool))
+
+
+def logits(fitted: probe.Probe, photos: Labelled) -> Tensor:
+    return torch.from_numpy(photos.features).double() @ fitted.weight.double().T + fitted.bias.double()
+
+
+NONE = labelled(0, 0)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.1, 0.01])
+def test_each_class_is_the_logistic_regression_of_scikit_learn(
+    strength: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "DEFAULT_STRENGTH", strength)
+    train = labelled(1)
+    ours = logits(probe.fit(train, NONE), train)
+    standardised = (train.features - train.features.mean(0)) / train.features.std(0)
+    for j in range(C):
+        reference = LogisticRegression(C=1 / (strength * N), tol=1e-8, max_iter=1000)
+        expected = reference.fit(standardised, train.targets[:, j]).decision_function(standardised)
+        torch.testing.assert_close(ours[:, j], torch.from_numpy(expected).double(), atol=5e-3, rtol=1e-3)
+
+
+def test_unknown_labels_change_nothing() -> None:
+    train, rng = labelled(1), np.random.default_rng(5)
+    ignored = rng.random((N, C)) < 0.3
+    kept = probe.fit(Labelled(train.features, train.targets & ~ignored, ignored), NONE)
+    other = probe.fit(Labelled(train.features, train.targets | ignored, ignored), NONE)
+    torch.testing.assert_close(kept.weight, other.weight)
+    assert not torch.allclose(kept.weight, probe.fit(train, NONE).weight)
+
+
+def test_select_chooses_the_strength() -> None:
+    train, select = labelled(1, 30), labelled(2)
+    fitted = probe.fit(train, select, strengths=(100.0, 1.0, 0.1, 0.01))
+    assert set(fitted.select_map) == {100.0, 1.0, 0.1, 0.01}
+    assert fitted.select_map[fitted.strength] == max(fitted.select_map.values())
+    alone = probe.fit(train, select, strengths=(fitted.strength,))
+    torch.testing.assert_close(logits(fitted, select), logits(alone, select), atol=0.02, rtol=0.02)
+
+
+def test_a_feature_that_never_changes_counts_nothing() -> None:
+    train = labelled(1)
+    constant = np.concatenate([train.features, np.full((N, 1), 7, np.float32)], axis=1)
+    fitted = probe.fit(Labelled(constant, train.targets, train.ignored), NONE)
+    assert float(fitted.weight[:, -1].abs().max()) == 0
+    torch.testing.assert_close(fitted.weight[:, :-1], probe.fit(train, NONE).weight)
+
+
+def test_a_large_split_is_fitted_on_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = labelled(1)
+    whole = probe.fit(train, NONE)
+    monkeypatch.setattr(probe, "MOST_PHOTOS", 60)
+    part = probe.fit(train, NONE, seed=3)
+    assert not torch.allclose(part.weight, whole.weight)
+    torch.testing.assert_close(part.weight, probe.fit(train, NONE, seed=3).weight)
+
+
+def test_the_stage_writes_a_network_that_predicts_as_the_probe(project: Path) -> None:
+    line = stage.main()
+    file = Path("models/probe/weights.safetensors")
+    head = checkpoint.read_head(file)
+    assert f"select mAP {head['select']['ema']:.2f}" in line
+    assert len(head["seen"]) == 20
+    rows = Path("models/probe/history.csv").read_text().splitlines()
+    assert rows[0] == "strength,select_mAP"
+    assert len(rows) == 1 + len(probe.STRENGTHS)
+    select = Shards(Path("data/shards/select"))
+    scores = loader.load_tagger(file).scores([select.jpeg(i) for i in range(len(select))])
+    _, fitted, _ = probe.fit_network(params.load().model, params.load().seed, Shards(Path("data/shards/train")), select)
+    assert fitted.strength == head["settings"]["strength"]
+    assert evaluate(scores, select.targets)["mAP"] == pytest.approx(head["select"]["ema"], abs=0.5)
+
+
+def test_equal_photos_give_equal_bytes(project: Path) -> None:
+    stage.main()
+    first = Path("models/probe/weights.safetensors").read_bytes()
+    stage.main()
+    assert Path("models/probe/weights.safetensors").read_bytes() == first
