@@ -3,7 +3,7 @@
 from sadcl import files, params
 from sadcl.data.shards.reader import Shards
 from sadcl.layout import PROBE_HISTORY, PROBE_WEIGHTS, SELECT_SHARDS, TRAIN_SHARDS
-from sadcl.training import probe
+from sadcl.probe.network import fit_network
 from sadcl.weights import checkpoint
 
 READS = f"{TRAIN_SHARDS}, {SELECT_SHARDS}"
@@ -12,7 +12,7 @@ READS = f"{TRAIN_SHARDS}, {SELECT_SHARDS}"
 def main() -> str:
     """Fit the probe; write its weights, and mAP on select by strength of L2."""
     settings, train, select = params.load("model", "seed"), Shards(TRAIN_SHARDS), Shards(SELECT_SHARDS)
-    network, fitted, head = probe.fit_network(settings.model, settings.seed, train, select)
+    network, fitted, head = fit_network(settings.model, settings.seed, train, select)
     rows = [{"strength": strength, "select_mAP": value} for strength, value in sorted(fitted.select_map.items())]
     checkpoint.save(PROBE_WEIGHTS, {f"ema.network.{name}": tensor for name, tensor in network.items()}, head)
     files.write_csv(PROBE_HISTORY, rows, ["strength", "select_mAP"])

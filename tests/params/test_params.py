@@ -36,13 +36,13 @@ def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
             "gate",
             "rules",
             [{"metric": "mAP"}],
-            r"0\.kind must be one of absolute, relative, per class, slice, cost \(",
+            r"0\.kind must be one of absolute, relative, per class, slice, cost, probe \(",
         ),
         (
             "gate",
             "rules",
             [{"kind": "relativ"}],
-            "one of absolute, relative, per class, slice, cost, but it is 'relativ'",
+            "one of absolute, relative, per class, slice, cost, probe, but it is 'relativ'",
         ),
         ("gate", "rules", [{"kind": "per class", "margni": 1}], r"per class\.margni; the nearest known one is margin"),
         (

@@ -11,9 +11,10 @@ from torch import Tensor
 from sadcl import params
 from sadcl.data.shards.reader import Shards
 from sadcl.evaluation.metrics import evaluate
+from sadcl.probe import logistic_regression as probe
+from sadcl.probe.logistic_regression import Labelled
+from sadcl.probe.network import fit_network
 from sadcl.stages import probe as stage
-from sadcl.training import probe
-from sadcl.training.probe import Labelled
 from sadcl.weights import checkpoint, loader
 
 N, K, C = 120, 6, 3
@@ -96,7 +97,7 @@ def test_the_stage_writes_a_network_that_predicts_as_the_probe(project: Path) ->
     assert len(rows) == 1 + len(probe.STRENGTHS)
     select = Shards(Path("data/shards/select"))
     scores = loader.load_tagger(file).scores([select.jpeg(i) for i in range(len(select))])
-    _, fitted, _ = probe.fit_network(params.load().model, params.load().seed, Shards(Path("data/shards/train")), select)
+    _, fitted, _ = fit_network(params.load().model, params.load().seed, Shards(Path("data/shards/train")), select)
     assert fitted.strength == head["settings"]["strength"]
     assert evaluate(scores, select.targets)["mAP"] == pytest.approx(head["select"]["ema"], abs=0.5)
 

@@ -1,8 +1,7 @@
-"""The linear probe: logistic regression on the pooled features of a backbone that does not learn."""
+"""Logistic regression of many labels on pooled features, with the L2 that a second split chooses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from sadcl import params
-from sadcl.data.shards.reader import Shards
 from sadcl.evaluation import metrics
-from sadcl.model import device, tagger
-from sadcl.training.feature_cache import FeatureMaps
-from sadcl.weights import initial
+from sadcl.model import tagger
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03)
 """Weights of L2 to choose from, relative to the mean loss over photos, from strong to weak."""
@@ -126,48 +121,3 @@ def _unstandardised(parameters: Tensor, mean: NDArray[np.float32], scale: NDArra
     weight = parameters[:, :-1].double() / torch.from_numpy(scale).double()
     bias = parameters[:, -1].double() - weight @ torch.from_numpy(mean).double()
     return weight.float(), bias.float()
-
-
-def fit_network(
-    model: params.Model, seed: int, train: Shards, select: Shards
-) -> tuple[dict[str, Tensor], Probe, dict[str, Any]]:
-    """Fit a probe on the backbone that ``model`` describes, in the state from which training starts.
-
-    Args:
-        model: section model; of the head, nothing counts.
-        seed: of the draw from a large training split.
-        train: photos to fit on, squashed to the side outside training, without augmentation.
-        select: photos that choose L2; it may be empty.
-
-    Returns:
-        The state of a network whose head is ``pooling``, the probe, and the head of a weights file.
-
-    Raises:
-        SadclError: the initial weights can't be loaded, or shards are damaged.
-    """
-    torch.manual_seed(seed)
-    settings, compute_device = model.for_test().model_copy(update={"head": "pooling"}), device.pick()
-    network = initial.initial_network(settings, train.classes).eval()
-    maps = FeatureMaps(network, settings, compute_device)
-    fit_on, choose_by = (Labelled(maps.pooled(part, settings), part.targets, part.ignored) for part in (train, select))
-    fitted = fit(fit_on, choose_by, seed)
-    network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
-    best = fitted.select_map.get(fitted.strength)
-    seen = {sha[:16] for sha in train.sha256} | set(initial.seen_photos(model))
-    head = {
-        "stage": "probe",
-        "classes": list(train.classes),
-        "model": settings.model_dump(mode="json"),
-        "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
-        "settings": {"strength": fitted.strength},
-        "seed": seed,
-        "epoch": 0,
-        "best": "ema",  # there is one set of weights
-        "select": None if best is None else {"ema": best},
-        "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest},
-        "seen": sorted(seen),
-        "thresholds": None,
-        "device": device.describe(compute_device),
-        "precision": "32-true",
-    }
-    return network.state_dict(), fitted, head

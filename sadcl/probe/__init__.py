@@ -1,0 +1,1 @@
+"""The linear probe, the baseline that every trained head has to beat."""

@@ -1,0 +1,58 @@
+"""The linear probe as a network: a backbone that does not learn, average pooling, logistic regression."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sadcl import params
+from sadcl.data.shards.reader import Shards
+from sadcl.model import device
+from sadcl.probe.logistic_regression import Labelled, Probe, fit
+from sadcl.training.feature_cache import FeatureMaps
+from sadcl.weights import initial
+
+
+def fit_network(
+    model: params.Model, seed: int, train: Shards, select: Shards
+) -> tuple[dict[str, Tensor], Probe, dict[str, Any]]:
+    """Fit a probe on the backbone that ``model`` describes, in the state from which training starts.
+
+    Args:
+        model: section model; of the head, nothing counts.
+        seed: of the draw from a large training split.
+        train: photos to fit on, squashed to the side outside training, without augmentation.
+        select: photos that choose L2; it may be empty.
+
+    Returns:
+        The state of a network whose head is ``pooling``, the probe, and the head of a weights file.
+
+    Raises:
+        SadclError: the initial weights can't be loaded, or shards are damaged.
+    """
+    torch.manual_seed(seed)
+    settings, compute_device = model.for_test().model_copy(update={"head": "pooling"}), device.pick()
+    network = initial.initial_network(settings, train.classes).eval()
+    maps = FeatureMaps(network, settings, compute_device)
+    fit_on, choose_by = (Labelled(maps.pooled(part, settings), part.targets, part.ignored) for part in (train, select))
+    fitted = fit(fit_on, choose_by, seed)
+    network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
+    best = fitted.select_map.get(fitted.strength)
+    seen = {sha[:16] for sha in train.sha256} | set(initial.seen_photos(model))
+    head = {
+        "stage": "probe",
+        "classes": list(train.classes),
+        "model": settings.model_dump(mode="json"),
+        "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
+        "settings": {"strength": fitted.strength},
+        "seed": seed,
+        "epoch": 0,
+        "best": "ema",  # there is one set of weights
+        "select": None if best is None else {"ema": best},
+        "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest},
+        "seen": sorted(seen),
+        "thresholds": None,
+        "device": device.describe(compute_device),
+        "precision": "32-true",
+    }
+    return network.state_dict(), fitted, head
