@@ -52,13 +52,15 @@ def score_test(
     used, head, first, linear = (_head(file, test) for file in (served, train, pretrain, probe))
     best: Which = "raw" if head["best"] == "raw" else "ema"
     other: Which = "ema" if best == "raw" else "raw"
-    logits = {
-        "sadcl": _logits(served, best, test, batch, "SADCL"),
-        "sadcl_other": _logits(train, other, test, batch, "SADCL, other weights"),
-        "sarl": _logits(pretrain, "best", test, batch, "SARL"),
-        "probe": _logits(probe, "best", test, batch, "linear probe"),
-        **_corrupted_logits("sadcl", served, test, batch, corruptions),
-    }
+    title = params.Model.model_validate(head["model"]).title
+    logits = {"sadcl": _logits(served, best, test, batch, title)}
+    if head["model"]["head"] == "linear":  # there is one network: the probe is the model
+        logits |= dict.fromkeys(("sadcl_other", "sarl", "probe"), logits["sadcl"])
+    else:
+        logits["sadcl_other"] = _logits(train, other, test, batch, f"{title}, other weights")
+        logits["sarl"] = _logits(pretrain, "best", test, batch, "stage 1")
+        logits["probe"] = _logits(probe, "best", test, batch, "linear probe")
+    logits |= _corrupted_logits("sadcl", served, test, batch, corruptions)
     if used.get("train_weights") not in (None, files.digest(train)):
         fix = "Run `dvc repro calibrate`"
         raise SadclError("The model for use comes from other weights than stage 2's", where=served, fix=fix)

@@ -13,7 +13,7 @@ class Model(Section):
 
     head: str = "sarl"
     """Name of a head under `sadcl/model/heads`: `sarl`, or another method (`pooling`, `csra`, `ml_decoder`), which has
-    stage 1 only."""
+    stage 1 only. `linear` is the linear probe: logistic regression on a backbone that stays as it is, in seconds."""
     backbone: str
     """timm's name of the backbone, with its tag where the weights have one (`resnet101.tv_in1k`)."""
     weights: str = "package"
@@ -54,6 +54,23 @@ class Model(Section):
     """Head `csra`: weight of the class-specific attention, which is added to the mean over all positions."""
     embedding: Dimensions = Field(gt=0)
     """E, the width of the contrastive space."""
+
+    @property
+    def has_stage_2(self) -> bool:
+        """Whether stage 2 trains the network further: its losses compare label-level features, which SARL alone has."""
+        return self.head == "sarl"
+
+    @property
+    def title(self) -> str:
+        """The trained method's name in reports."""
+        known = {
+            "sarl": "SADCL",
+            "linear": "Linear probe",
+            "pooling": "Pooling",
+            "csra": "CSRA",
+            "ml_decoder": "ML-Decoder",
+        }
+        return known.get(self.head, self.head)
 
     def for_test(self) -> "Model":
         """The network outside training, with `test_side` as its side."""

@@ -57,6 +57,8 @@ def _show(registered: str) -> None:
 
     console = Console(width=100)
     for title, rows in _parts(registered):
+        if not rows:
+            continue
         table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
         for row in rows:
             table.add_row(*row)
@@ -67,9 +69,11 @@ def _show(registered: str) -> None:
 def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
     metrics, verdict = files.read_json(layout.METRICS), files.read_json(layout.VERDICT)
     sadcl = metrics["sadcl"]
-    figures = {"linear probe": metrics["probe"], "SARL": metrics["sarl"], "SADCL": sadcl}
+    model = params.load("model").model
+    figures = {"linear probe": metrics["probe"], **({"SARL": metrics["sarl"]} if model.has_stage_2 else {})}
+    figures |= {model.title: sadcl} if model.head != "linear" else {}
     if "in_use" in sadcl:
-        figures["SADCL in use"] = {**sadcl, **sadcl["in_use"]}
+        figures[f"{model.title} in use"] = {**sadcl, **sadcl["in_use"]}
     return [
         ("Data", _data()),
         ("Time per stage", [(stage, duration(seconds)) for stage, seconds in _seconds().items()]),
@@ -77,7 +81,7 @@ def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
             "Test metrics, %",
             [("", *FIGURES), *[(name, *(f"{f[m]:.2f}" for m in FIGURES)) for name, f in figures.items()]],
         ),
-        ("The trained head", [(over_probe(verdict, metrics),)]),
+        ("The trained head", [] if model.head == "linear" else [(over_probe(verdict, metrics),)]),
         (f"Gate: {verdict['verdict']}", [(rule["result"], rule["words"]) for rule in verdict["rules"]]),
         ("Registry", [(registered,)]),
         ("Predictions for three test photos", _examples()),

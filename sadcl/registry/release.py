@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sadcl import files, layout
+from sadcl import files, layout, params
 from sadcl.evaluation.gate.legend import over_probe
 from sadcl.registry import lineage
 from sadcl.registry.model_card import card
@@ -84,7 +84,7 @@ def prepare(root: Path = Path(".")) -> Release:
             **{k: v for k, v in inputs.items() if k == "train"},
         },
         scores=files.digest(root / layout.SCORES),
-        over_probe=over_probe(outputs.verdict, outputs.metrics),
+        over_probe="" if settings.get("model.head") == "linear" else over_probe(outputs.verdict, outputs.metrics),
     )
 
 
@@ -94,13 +94,14 @@ def percent(value: float | None) -> str:
 
 
 def _description(outputs: StageOutputs) -> str:
+    model = params.Model.model_validate(outputs.settings["model"])
     rules = "\n".join(f"* **{rule['result']}**: {rule['words']}" for rule in outputs.verdict["rules"])
     rows = "\n".join(
         f"| {label} | " + " | ".join(percent(outputs.metrics[key].get(metric)) for metric in SUMMARY_METRICS) + " |"
         for label, key in (
-            ("this model, SADCL", "sadcl"),
-            ("its stage 1, SARL alone", "sarl"),
-            ("a linear probe on the same backbone", "probe"),
+            (f"this model, {model.title}", "sadcl"),
+            ("its stage 1, SARL alone", "sarl" if model.has_stage_2 else None),
+            ("a linear probe on the same backbone", None if model.head == "linear" else "probe"),
         )
         if key in outputs.metrics
     )

@@ -78,22 +78,24 @@ def render(root: Path, settings: params.Gate) -> str:
     metrics, verdict = files.read_json(root / layout.METRICS), files.read_json(root / layout.VERDICT)
     model_scores, champion_scores = read_scores(root / layout.SCORES), read_scores(root / layout.CHAMPION_SCORES)
     model, plots = loader.load_tagger(root / layout.SERVED), root / layout.PLOTS
+    described = params.Model.model_validate(model.head["model"])
     return html.environment().get_template("report.html").render(
         verdict=verdict,
         metrics=metrics,
         data=_data(files.read_json(root / layout.VALIDATION)),
         names=NAMES,
         legend=legend(" ".join(rule["words"] for rule in verdict["rules"])),
-        over_probe=over_probe(verdict, metrics),
-        columns=_columns(metrics, verdict, model_scores, champion_scores, settings),
+        over_probe="" if described.head == "linear" else over_probe(verdict, metrics),
+        model=described,
+        columns=_columns(metrics, verdict, model_scores, champion_scores, settings, described),
         champion_missing=champion_scores.refused,
-        per_class=model_plots.per_class(html.rows(plots / "per_class.csv")),
+        per_class=model_plots.per_class(html.rows(plots / "per_class.csv"), described.title, described.has_stage_2),
         precision_recall=model_plots.precision_recall(html.rows(plots / "precision_recall.csv"), metrics["threshold"]),
         reliability=model_plots.reliability(
             html.rows(plots / "reliability.csv"), html.rows(plots / "reliability_uncalibrated.csv")
         ),
-        stage1=model_plots.training(html.rows(root / layout.PRETRAIN_HISTORY), "stage 1, SARL"),
-        stage2=model_plots.training(html.rows(root / layout.TRAIN_HISTORY), "stage 2, SADCL"),
+        stage1=model_plots.training(html.rows(root / layout.PRETRAIN_HISTORY), "stage 1"),
+        stage2=model_plots.training(html.rows(root / layout.TRAIN_HISTORY), "stage 2"),
         photos=_photos(model_scores, Shards(root / layout.TEST_SHARDS), model),
         head=model.head,
         gate=settings,
@@ -108,11 +110,13 @@ def _columns(
     model_scores: Scores,
     champion_scores: Scores,
     settings: params.Gate,
+    model: params.Model,
 ) -> list[Column]:
     """Columns of the table of metrics; the champion's only where its scores are of the same images and labels."""
     other_weights = "raw" if metrics["chosen"] == "ema" else "ema"
-    columns = [_column("SADCL", metrics["sadcl"]), _column("SARL alone", metrics["sarl"])]
-    columns += [_column("Linear probe", metrics["probe"])] if "probe" in metrics else []
+    columns = [_column(model.title, metrics["sadcl"])]
+    columns += [_column("SARL alone", metrics["sarl"])] if model.has_stage_2 else []
+    columns += [_column("Linear probe", metrics["probe"])] if "probe" in metrics and model.head != "linear" else []
     if len(champion_scores) and champion_scores.labels_digest() == model_scores.labels_digest():
         version = f" (version {verdict['champion_version']})" if verdict.get("champion_version") else ""
         figures = dict(champion_scores.figures("champion", metrics["threshold"]))
@@ -123,7 +127,9 @@ def _columns(
         published = settings.published.figures
         top3 = {name.removeprefix("top3."): value for name, value in published.items() if name.startswith("top3.")}
         columns.append(Column(settings.published.name, published, top3, {}))
-    return [*columns, _column(f"SADCL, {WEIGHTS_NAMES[other_weights]} weights", metrics["sadcl_other"])]
+    if model.head == "linear":  # it has one set of weights
+        return columns
+    return [*columns, _column(f"{model.title}, {WEIGHTS_NAMES[other_weights]} weights", metrics["sadcl_other"])]
 
 
 def _column(name: str, figures: Mapping[str, Any]) -> Column:

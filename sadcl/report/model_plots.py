@@ -48,18 +48,20 @@ STYLE: Any = {
 }
 
 
-def per_class(rows: Rows) -> list[str]:
-    """Average precision of each class, best first: SADCL as bars, SARL alone as marks.
+def per_class(rows: Rows, title: str, with_stage_1: bool) -> list[str]:
+    """Average precision of each class, best first: the model as bars, SARL alone as marks.
 
     Args:
         rows: class, AP, AP_sarl, from the stage ``evaluate``.
+        title: the model's name.
+        with_stage_1: draw the marks.
 
     Returns:
         SVGs with up to 30 classes each; none without classes.
     """
     ordered = sorted(rows, key=lambda row: -_number(row["AP"]))
     size = ceil(len(ordered) / ceil(len(ordered) / COLUMN)) if ordered else 1
-    return [_bars(ordered[i : i + size], size) for i in range(0, len(ordered), size)]
+    return [_bars(ordered[i : i + size], size, title, with_stage_1) for i in range(0, len(ordered), size)]
 
 
 def precision_recall(rows: Rows, threshold: float) -> str:
@@ -144,21 +146,24 @@ def _select(axes: Axes, epochs: Sequence[float], rows: Rows) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1.2, columnspacing=1.2)
 
 
-def _bars(rows: Rows, capacity: int) -> str:
+def _bars(rows: Rows, capacity: int, title: str, with_stage_1: bool) -> str:
     """One column of bars with room for ``capacity`` bars, so that columns side by side have one scale."""
     positions = list(range(len(rows)))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.95 + 0.22 * capacity))
         axes = figure.subplots()
         bars = axes.barh(positions, [_number(row["AP"]) for row in rows], color=BLUE, height=0.68)
-        sarl_marks = axes.plot([_number(row["AP_sarl"]) for row in rows], positions, "|", color=ORANGE, ms=10, mew=3)
+        drawn: dict[str, Any] = {title: bars}
+        if with_stage_1:
+            marks = [_number(row["AP_sarl"]) for row in rows]
+            [drawn["SARL alone"]] = axes.plot(marks, positions, "|", color=ORANGE, ms=10, mew=3)
         axes.set_yticks(positions, [fonts.short(row["class"]) for row in rows])
         axes.set(xlim=(0, 101), ylim=(capacity - 0.4, -0.6), xlabel="average precision, %")
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.legend(
-            [bars, *sarl_marks],
-            ["SADCL", "SARL alone"],
+            [*drawn.values()],
+            [*drawn],
             loc="lower right",
             bbox_to_anchor=(1, 1),
             ncols=2,

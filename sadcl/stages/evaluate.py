@@ -28,12 +28,14 @@ def main() -> str:
     model = loader.model_file(SERVED)
     weights = (TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, PROBE_WEIGHTS)
     scored = inference.score_test(model, *weights, test, settings.batch, settings.corruptions)
-    metrics = inference.summary(scored, settings.threshold, checkpoint.read_head(TRAIN_WEIGHTS)["best"])
+    head = checkpoint.read_head(TRAIN_WEIGHTS)
+    metrics = inference.summary(scored, settings.threshold, head["best"])
     scores.write_scores(SCORES, scored)
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
     sadcl, sarl, probe = (_percent(metrics[name]["mAP"]) for name in ("sadcl", "sarl", "probe"))
-    return f"test mAP {sadcl} (SARL alone {sarl}, linear probe {probe}) on {len(test)} images in {REPORTS}"
+    others = f"SARL alone {sarl}, linear probe {probe}" if head["model"]["head"] == "sarl" else f"linear probe {probe}"
+    return f"test mAP {sadcl} ({others}) on {len(test)} images in {REPORTS}"
 
 
 def _percent(value: float | None) -> str:

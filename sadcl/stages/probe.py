@@ -3,7 +3,7 @@
 from sadcl import files, params
 from sadcl.data.shards.reader import Shards
 from sadcl.layout import PROBE_HISTORY, PROBE_WEIGHTS, SELECT_SHARDS, TRAIN_SHARDS
-from sadcl.probe.network import fit_network
+from sadcl.training.probe import fit_network
 from sadcl.weights import checkpoint
 
 READS = f"{TRAIN_SHARDS}, {SELECT_SHARDS}"

@@ -1,5 +1,7 @@
 """Stage ``prototypes``: one prototype a class, from the weights of stage 1."""
 
+import torch
+
 from sadcl import params
 from sadcl.layout import PRETRAIN_WEIGHTS, PROTOTYPES, TRAIN_SHARDS
 from sadcl.prototypes.collect import class_prototypes
@@ -11,9 +13,15 @@ READS = f"{PRETRAIN_WEIGHTS}, {TRAIN_SHARDS}"
 def main() -> str:
     """Compute the prototypes, and write them with the number of photos behind each."""
     settings = params.load("prototypes").prototypes
-    prototypes, counts = class_prototypes(PRETRAIN_WEIGHTS, TRAIN_SHARDS, settings)
     pretrained = checkpoint.read_head(PRETRAIN_WEIGHTS)
+    model = params.Model.model_validate(pretrained["model"])
+    if model.has_stage_2:
+        prototypes, counts = class_prototypes(PRETRAIN_WEIGHTS, TRAIN_SHARDS, settings)
+    else:
+        prototypes, counts = torch.zeros(len(pretrained["classes"]), 0), torch.zeros(len(pretrained["classes"]))
     head = {name: pretrained[name] for name in ("classes", "model", "preprocessing")}
     head |= {"stage": "prototypes", "settings": settings.model_dump()}
     checkpoint.save(PROTOTYPES, {"prototypes": prototypes, "counts": counts}, head)
+    if not model.has_stage_2:
+        return f"{model.title} has no label-level features, so {PROTOTYPES} holds no prototypes"
     return f"{len(prototypes)} prototypes, each of {int(counts.min())} to {int(counts.max())} photos, in {PROTOTYPES}"

@@ -1,14 +1,31 @@
 """Stage ``train``: stage 2 of the method, SARL weights and prototypes to SADCL weights."""
 
-from sadcl import params
-from sadcl.layout import PRETRAIN_WEIGHTS, PROTOTYPES, SHARDS, TRAIN
+import shutil
+
+from sadcl import files, params
+from sadcl.layout import (
+    PRETRAIN,
+    PRETRAIN_HISTORY,
+    PRETRAIN_WEIGHTS,
+    PROTOTYPES,
+    SHARDS,
+    TRAIN,
+    TRAIN_HISTORY,
+    TRAIN_WEIGHTS,
+)
 from sadcl.training import fit
 
 READS = f"{SHARDS}, {PRETRAIN_WEIGHTS}, {PROTOTYPES}"
 
 
 def main() -> str:
-    """Train SADCL and write its weights and history."""
-    result = fit.train(params.load("model", "train", "seed"), SHARDS, PRETRAIN_WEIGHTS, PROTOTYPES)
+    """Train SADCL, and write its weights and history; for a head without stage 2, stage 1's are the result."""
+    settings = params.load("model", "train", "seed")
+    if not settings.model.has_stage_2:
+        for source, target in ((PRETRAIN_WEIGHTS, TRAIN_WEIGHTS), (PRETRAIN_HISTORY, TRAIN_HISTORY)):
+            with files.atomic_write(target) as temporary_path:
+                shutil.copyfile(source, temporary_path)
+        return f"{settings.model.title} has no stage 2, so {TRAIN} holds the weights of {PRETRAIN}"
+    result = fit.train(settings, SHARDS, PRETRAIN_WEIGHTS, PROTOTYPES)
     result.save(TRAIN)
     return f"SADCL with select mAP {result.best_select:.2f} in {TRAIN}"

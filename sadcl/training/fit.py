@@ -17,6 +17,7 @@ from sadcl.errors import SadclError
 from sadcl.model import device
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.memory import Memory
+from sadcl.training import probe
 from sadcl.training.distributed import Gather
 from sadcl.training.feature_cache import FeatureMaps
 from sadcl.training.objective import Classification, DualContrastive, Objective
@@ -56,7 +57,7 @@ class TrainingResult:
 
 
 def pretrain(settings: params.Params, shards: Path, report: Report | None = None) -> TrainingResult:
-    """Train stage 1: the network alone, with the asymmetric loss.
+    """Train stage 1: the network alone, with the asymmetric loss; a head ``linear`` is fitted instead.
 
     Args:
         settings: sections model, pretrain, seed.
@@ -66,6 +67,8 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
     Raises:
         SadclError: shards or initial weights are missing or damaged, or a loss is not finite.
     """
+    if settings.model.head == "linear":
+        return _linear(settings, shards)
     # everything that decides the result, for the digest that names the state; a file by its digest, since its path
     # stays when a new training replaces it
     inputs = {
@@ -114,6 +117,17 @@ def train(
         objective = DualContrastive(module, memory, settings.train, Gather(run.fabric))
         # photos of stage 1 stay seen: the gate looks for test photos among them
         return run.fit(objective, settings.train, report, head.get("seen") or [])
+
+
+def _linear(settings: params.Params, shards: Path) -> TrainingResult:
+    """Fit the head ``linear``: one epoch in the history, and equal raw and averaged weights."""
+    train, select = Shards(shards / "train"), Shards(shards / "select")
+    state, fitted, head = probe.fit_network(settings.model, settings.seed, train, select)
+    best = fitted.select_map.get(fitted.strength, 0.0)
+    row = {"epoch": 1.0, "select_mAP_raw": best, "select_mAP_ema": best, "select_mAP": best}
+    tensors = {f"{which}.network.{name}": tensor.clone() for which in ("raw", "ema") for name, tensor in state.items()}
+    inputs = {"stage": "linear", "model": settings.model.model_dump(mode="json"), **head["inputs"]}
+    return TrainingResult(tensors, {**head, "stage": "linear", "epoch": 1}, [row], State(inputs))
 
 
 class _TrainingRun:

@@ -165,6 +165,9 @@ def _check_ready(root: Path) -> params.Params:
         raise SadclError(
             "There is no select split to tune on", where="ingest.select_fraction", fix="Set a share above 0"
         )
+    if not settings.model.has_stage_2:
+        problem = f"Tuning searches stage 2, which {settings.model.title} does not have"
+        raise SadclError(problem, where="model.head", fix="Choose the head sarl")
     space.present(settings, root)
     fix = "Run `dvc repro prototypes`"
     for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):

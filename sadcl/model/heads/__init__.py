@@ -17,6 +17,7 @@ __all__ = ["HEADS", "HeadOutput", "build"]
 HEADS: dict[str, Callable[[int, int, params.Model], nn.Module]] = {
     "sarl": SARL,
     "pooling": Pooling,
+    "linear": Pooling,
     "csra": CSRA,
     "ml_decoder": MLDecoder,
 }

@@ -165,7 +165,7 @@ def _context(outputs: StageOutputs) -> dict[str, Any]:
             **outputs.head,
         },
         "threshold": _threshold(outputs),
-        "figures": _figures(outputs, settings.gate.published),
+        "figures": _figures(outputs, settings),
         "intervals": bool(outputs.verdict.get("intervals")),
         "slices": _slices(outputs, scores),
         "error": outputs.metrics["sadcl"].get("ECE"),
@@ -182,6 +182,9 @@ def _context(outputs: StageOutputs) -> dict[str, Any]:
 
 
 def _training(settings: params.Params) -> Markdown:
+    """Table of the settings of training; a sentence for the head ``linear``."""
+    if settings.model.head == "linear":
+        return Markdown("A linear probe: logistic regression on the features of the backbone, which stays as it is.")
     first, second = settings.pretrain, settings.train
     both = (first, second)
     rows = [
@@ -195,6 +198,8 @@ def _training(settings: params.Params) -> Markdown:
         ["prototype-to-sample contrast", "", f"weight {second.prototype_to_sample:g}"],
         ["augmentation", *(stage.augmentation.kind for stage in both)],
     ]
+    if not settings.model.has_stage_2:
+        return table(["", settings.model.title], [row[:2] for row in rows if row[1]])
     return table(["", "stage 1, SARL", "stage 2, SADCL"], rows)
 
 
@@ -203,29 +208,34 @@ def _loss(stage: params.Pretrain) -> str:
     return f"asymmetric, powers {powers[0]:g} and {powers[1]:g}" if any(powers) else "binary cross-entropy"
 
 
-def _figures(outputs: StageOutputs, published: params.Published | None) -> Markdown:
+def _figures(outputs: StageOutputs, settings: params.Params) -> Markdown:
     """Table of all figures that are known or published, with the publication's figures that the recipe names."""
     from sadcl.evaluation.gate.legend import over_probe
     from sadcl.evaluation.gate.verdict import IN_USE
     from sadcl.evaluation.metrics import NAMES
 
     model, sarl, probe = (files.flatten(outputs.metrics.get(name) or {}) for name in ("sadcl", "sarl", "probe"))
+    if not settings.model.has_stage_2:
+        sarl = {}
+    if settings.model.head == "linear":
+        probe = {}
+    published = settings.gate.published
     reference = published.figures if published else {}
     rows = [
         [
             name.replace("CF1_harmonic", "CF1, harmonic").replace("top3.", "top 3, ").replace("in_use.", "in use, "),
             _number(model.get(name)),
             _interval(outputs, name),
-            _number(sarl.get(name)),
+            _number(sarl.get(name)) if sarl else "",
             _number(probe.get(name)) if probe else "",
             _number(reference.get(name)) if reference else "",
         ]
         for name in (*NAMES, *IN_USE, *sorted(reference.keys() - set(NAMES)))
         if model.get(name) is not None or name in reference
     ]
-    header = ["", "this model", "95 % interval", "SARL alone", "linear probe" if probe else ""]
+    header = ["", "this model", "95 % interval", "SARL alone", "linear probe"]
     figures = table([*header, published.name if published else ""], rows)
-    worth = over_probe(outputs.verdict, outputs.metrics)
+    worth = over_probe(outputs.verdict, outputs.metrics) if probe else ""
     return Markdown(f"{figures}\n\n{worth}") if worth else figures
 
 

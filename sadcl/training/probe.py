@@ -8,14 +8,14 @@ from torch import Tensor
 from sadcl import params
 from sadcl.data.shards.reader import Shards
 from sadcl.model import device
-from sadcl.probe.logistic_regression import Labelled, Probe, fit
 from sadcl.training.feature_cache import FeatureMaps
+from sadcl.training.logistic_regression import Labelled, LogisticRegression, fit
 from sadcl.weights import initial
 
 
 def fit_network(
     model: params.Model, seed: int, train: Shards, select: Shards
-) -> tuple[dict[str, Tensor], Probe, dict[str, Any]]:
+) -> tuple[dict[str, Tensor], LogisticRegression, dict[str, Any]]:
     """Fit a probe on the backbone that ``model`` describes, in the state from which training starts.
 
     Args:
@@ -25,13 +25,13 @@ def fit_network(
         select: photos that choose L2; it may be empty.
 
     Returns:
-        The state of a network whose head is ``pooling``, the probe, and the head of a weights file.
+        The state of a network whose head is ``linear``, the probe, and the head of a weights file.
 
     Raises:
         SadclError: the initial weights can't be loaded, or shards are damaged.
     """
     torch.manual_seed(seed)
-    settings, compute_device = model.for_test().model_copy(update={"head": "pooling"}), device.pick()
+    settings, compute_device = model.for_test().model_copy(update={"head": "linear"}), device.pick()
     network = initial.initial_network(settings, train.classes).eval()
     maps = FeatureMaps(network, settings, compute_device)
     fit_on, choose_by = (Labelled(maps.pooled(part, settings), part.targets, part.ignored) for part in (train, select))
@@ -48,7 +48,7 @@ def fit_network(
         "seed": seed,
         "epoch": 0,
         "best": "ema",  # there is one set of weights
-        "select": None if best is None else {"ema": best},
+        "select": None if best is None else {"raw": best, "ema": best},
         "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest},
         "seen": sorted(seen),
         "thresholds": None,

@@ -11,10 +11,10 @@ from torch import Tensor
 from sadcl import params
 from sadcl.data.shards.reader import Shards
 from sadcl.evaluation.metrics import evaluate
-from sadcl.probe import logistic_regression as probe
-from sadcl.probe.logistic_regression import Labelled
-from sadcl.probe.network import fit_network
 from sadcl.stages import probe as stage
+from sadcl.training import logistic_regression as probe
+from sadcl.training.logistic_regression import Labelled
+from sadcl.training.probe import fit_network
 from sadcl.weights import checkpoint, loader
 
 N, K, C = 120, 6, 3
@@ -30,7 +30,7 @@ def labelled(seed: int, photos: int = N) -> Labelled:
     return Labelled((features * sizes + means).astype(np.float32), targets, np.zeros((photos, C), bool))
 
 
-def logits(fitted: probe.Probe, photos: Labelled) -> Tensor:
+def logits(fitted: probe.LogisticRegression, photos: Labelled) -> Tensor:
     return torch.from_numpy(photos.features).double() @ fitted.weight.double().T + fitted.bias.double()
 
 

@@ -17,7 +17,7 @@ STRENGTHS = (1.0, 0.3, 0.1, 0.03)
 DEFAULT_STRENGTH = 0.3
 """Weight of L2 where no select split chooses it."""
 MOST_PHOTOS = 100_000
-"""Photos that a probe is fitted on: more change little, and their features would not fit into memory."""
+"""Photos that are fitted on: more change little, and their features would not fit into memory."""
 ITERATIONS = 200
 """Most iterations of L-BFGS for one strength."""
 
@@ -41,7 +41,7 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Probe:
+class LogisticRegression:
     """A linear classifier of pooled features, logits = features @ weight.T + bias.
 
     Attributes:
@@ -57,7 +57,7 @@ class Probe:
     select_map: dict[float, float]
 
 
-def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[float] = STRENGTHS) -> Probe:
+def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[float] = STRENGTHS) -> LogisticRegression:
     """Fit one logistic regression per class on standardised features, with the L2 that scores best on select.
 
     The loss is the mean over photos of the sum over classes of binary cross-entropy, plus half the strength times the
@@ -92,7 +92,7 @@ def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[fl
     # of equal ones the strongest, which comes first
     best = max(candidates, key=lambda strength: select_map.get(strength, 0.0))
     weight, bias = candidates[best]
-    return Probe(weight, bias, best, select_map)
+    return LogisticRegression(weight, bias, best, select_map)
 
 
 def _minimise(start: Tensor, features: Tensor, targets: Tensor, counted: Tensor, strength: float) -> Tensor:

@@ -1,1 +1,0 @@
-"""The linear probe, the baseline that every trained head has to beat."""
