@@ -97,10 +97,17 @@ def test_serving_first_does_not_spoil_training() -> None:
     built.train()(torch.randn(2, 3, 88, 56)).logits.sum().backward()
 
 
-def test_pooling_has_neither_features_nor_attention() -> None:
-    out = network(head="pooling").eval()(torch.randn(2, 3, 32, 32), attention=True)
-    assert out.logits.shape == (2, 4)
-    assert (out.features, out.attention) == (None, None)
+def test_activation_maps_of_a_linear_head_say_which_positions_speak_for_a_label() -> None:
+    head = network(head="linear").eval().head
+    head.linear.weight.data.zero_()
+    head.linear.weight.data[0, 3], head.linear.weight.data[1, 3] = 2.0, -2.0
+    maps = torch.zeros(1, head.linear.in_features, 2, 3)
+    maps[0, 3, 1, 2], maps[0, 3, 0, 0] = 3.0, 1.0
+    out = head(maps, attention=True)
+    assert out.features is None
+    assert out.attention[0, 0].tolist() == [[0.25, 0, 0], [0, 0, 0.75]]
+    # nothing speaks for these: the maps are even
+    torch.testing.assert_close(out.attention[0, 1:], torch.full((3, 2, 3), 1 / 6))
 
 
 def test_stage_two_gives_every_embedding_in_one_pass() -> None:

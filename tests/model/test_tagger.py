@@ -20,6 +20,7 @@ from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
 from sadcl.weights import checkpoint, loader
+from tests.networks import WithoutAttention
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -170,8 +171,10 @@ def test_attention_says_where_each_label_looked(sarl: Tagger) -> None:
 
 
 def test_a_model_without_attention_says_so() -> None:
-    with pytest.raises(SadclError, match=r"no attention \(pooling\)"):
-        model(settings=MODEL.model_copy(update={"head": "pooling"})).attention(photo())
+    blind = model()
+    blind.network = WithoutAttention(blind.network)
+    with pytest.raises(SadclError, match=r"no attention \(sarl\)"):
+        blind.attention(photo())
 
 
 def test_a_folder_or_a_file_is_loaded(sarl: Tagger, tmp_path: Path) -> None:

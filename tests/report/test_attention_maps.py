@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sadcl import SadclError, params
-from sadcl.model.network import Network
+from sadcl import SadclError
 from sadcl.model.tagger import Tagger
 from sadcl.report import attention_maps
 from sadcl.report.attention_maps import SIDE, draw, overlay
+from tests.networks import WithoutAttention
 
 Load = Callable[..., Tagger]
 
@@ -250,9 +250,8 @@ def test_a_drawing_never_replaces_its_photo(load: Load, photo: Path) -> None:
 
 
 def test_a_head_without_attention_is_refused(load: Load, photo: Path, tmp_path: Path) -> None:
-    head = load().head
-    settings = params.Model(**{**head["model"], "head": "pooling"})
-    pooling = Tagger(Network(settings, 3, start=False), {**head, "model": settings.model_dump(mode="json")})
+    blind = load()
+    blind.network = WithoutAttention(blind.network)
     with pytest.raises(SadclError, match="no attention"):
-        draw(pooling, photo, ["cat"], tmp_path / "drawing.png")
+        draw(blind, photo, ["cat"], tmp_path / "drawing.png")
     assert not (tmp_path / "drawing.png").exists()

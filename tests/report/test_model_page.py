@@ -156,18 +156,18 @@ def test_provenance_is_shown(make: Make) -> None:
 @pytest.mark.parametrize("classes", [1, 10, 30, 31, 80])
 def test_every_class_has_its_bar_however_many_there_are(classes: int) -> None:
     rows = [{"class": f"class {i:03}", "AP": str(i), "AP_sarl": str(i / 2)} for i in range(classes)]
-    drawn = model_plots.per_class(rows)
+    drawn = model_plots.per_class(rows, "SADCL", True)
     assert len(drawn) == -(-classes // 30)
     assert re.findall(r">(class \d+)<", "".join(drawn)) == [f"class {i:03}" for i in range(classes)][::-1]
 
 
 def test_letters_that_no_font_here_has_are_drawn_without_a_warning() -> None:
-    assert "犬と猫" in model_plots.per_class([{"class": "犬と猫", "AP": "50", "AP_sarl": "40"}])[0]
+    assert "犬と猫" in model_plots.per_class([{"class": "犬と猫", "AP": "50", "AP_sarl": "40"}], "SADCL", True)[0]
 
 
 def test_plots_without_data_are_plots(make: Make) -> None:
     """No class with a test photo, and a training without a select split, which notes zeros."""
-    assert model_plots.per_class([]) == []
+    assert model_plots.per_class([], "SADCL", True) == []
     assert model_plots.precision_recall([], 0.5).startswith("<svg")
     row = {"epoch": "1", "classification": "0.5", "select_mAP": "0", "select_mAP_raw": "0", "select_mAP_ema": "0"}
     assert "no select split" in model_plots.training([row], "stage 1")

@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from sadcl import params
 from sadcl.data.shards.reader import Shards
+from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import evaluate
+from sadcl.stages import pretrain, prototypes, train
 from sadcl.stages import probe as stage
 from sadcl.training import logistic_regression as probe
 from sadcl.training.logistic_regression import Labelled
@@ -107,3 +110,29 @@ def test_equal_photos_give_equal_bytes(project: Path) -> None:
     first = Path("models/probe/weights.safetensors").read_bytes()
     stage.main()
     assert Path("models/probe/weights.safetensors").read_bytes() == first
+
+
+def test_a_linear_head_goes_through_all_stages_of_training(project: Path) -> None:
+    raw = params.read_settings()
+    raw["model"]["head"] = "linear"
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    lines = [stage.main(), pretrain.main(), prototypes.main(), train.main()]
+    assert lines[1].startswith("Linear probe with select mAP")
+    assert "has no label-level features" in lines[2]
+    assert "has no stage 2" in lines[3]
+    files_of = [Path(f"models/{name}/weights.safetensors") for name in ("probe", "pretrain", "train")]
+    photo = [Shards(Path("data/shards/select")).jpeg(0)]
+    first, *others = (loader.load_tagger(file).scores(photo) for file in files_of)
+    for scores in others:
+        np.testing.assert_array_equal(scores, first)
+    assert Path("models/train/history.csv").read_text() == Path("models/pretrain/history.csv").read_text()
+
+
+def test_tuning_refuses_a_head_without_stage_2(project: Path) -> None:
+    from sadcl.tuning import study
+
+    raw = params.read_settings()
+    raw["model"]["head"] = "linear"
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(SadclError, match="Tuning searches stage 2, which Linear probe does not have"):
+        study._check_ready(Path())

@@ -23,5 +23,7 @@ class Pooling(nn.Module):
     def _activation_maps(self, feature_map: Tensor) -> Tensor:
         """Positive parts of what each position adds to a logit (Zhou et al. 2016); even where there are none."""
         maps = torch.einsum("bkhw,ck->bchw", feature_map, self.linear.weight).clamp(min=0)
+        # sums of half precision would not be 1
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
         total = maps.sum((2, 3), keepdim=True)
         return torch.where(total > 0, maps / total.clamp(min=1e-12), maps.new_full((), 1 / maps[0, 0].numel()))
