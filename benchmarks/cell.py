@@ -119,7 +119,7 @@ def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: boo
         network, about = checkpoint.load_network(home / "weights.safetensors")
     test, model, target = Shards(SHARDS / "test"), params.Model(**about["model"]).for_test(), device.pick()
     batches: Iterable[Batch] = evaluation_batches(test, model, 100)
-    if about["settings"]["augmentation"]["views"]:
+    if about["settings"].get("augmentation", {}).get("views"):
         batches = FeatureMaps(network, model, target).evaluation(test, model, 100)
     scores = tagger.sigmoid(tagger.logits(network.to(target), batches, target, about["precision"]))
     figures = evaluate(scores, test.targets, test.ignored)
@@ -130,7 +130,7 @@ def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: boo
         "test": {name: round(float(figures[name]), 4) for name in NAMES},  # type: ignore[literal-required]
         "resampled": np.round(resampled, 3).tolist(),
         "parameters": sum(p.numel() for p in network.head.parameters()),
-        "images_per_second": round(statistics.median(epoch["images_per_second"] for epoch in fitted.history), 1),
+        "images_per_second": round(statistics.median(row.get("images_per_second", 0.0) for row in fitted.history), 1),
         "settings": about["settings"], "model": about["model"],
         "device": about["device"], "precision": about["precision"], "code": code()[:16],
     }  # fmt: skip

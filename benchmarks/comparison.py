@@ -22,6 +22,8 @@ CELLS, RESULTS = Path("benchmarks/cells"), Path("benchmarks/results")
 COMMAND = "python -m benchmarks.comparison"
 DRAWS = 1000
 """Resamples of the test photos, the same in all cells."""
+CONSTANT = 0
+"""Seed of the cell of a row that draws no random number."""
 FIX = "Run `dvc repro` in benchmarks/"
 KINDS = {"frozen": "Backbone left as ImageNet made it", "tuned": "Backbone fine-tuned"}
 
@@ -52,6 +54,7 @@ COMPARE = Question(
     "compare",
     "SADCL and its peers' heads on coco-mini",
     {
+        "linear": "linear probe",
         "pooling": "global average pooling",
         "csra": "CSRA",
         "ml_decoder": "ML-Decoder",
@@ -59,7 +62,18 @@ COMPARE = Question(
         "zero": "SARL, stage 2 without contrast",
         "both": "SADCL",
     },
-    [("sarl", "pooling"), ("sarl", "csra"), ("sarl", "ml_decoder"), ("both", "sarl"), ("both", "zero")],
+    [
+        ("pooling", "linear"),
+        ("csra", "linear"),
+        ("ml_decoder", "linear"),
+        ("sarl", "linear"),
+        ("both", "linear"),
+        ("sarl", "pooling"),
+        ("sarl", "csra"),
+        ("sarl", "ml_decoder"),
+        ("both", "sarl"),
+        ("both", "zero"),
+    ],
 )
 ABLATE = Question(
     "ablate",
@@ -132,13 +146,18 @@ def _is_cell(value: Any) -> bool:
 
 
 def differences(question: Question, cells: Cells) -> Steps:
-    """Compute the paired difference in test mAP of each step whose rows share a seed."""
+    """Compute the paired difference in test mAP of each step whose rows share a seed.
+
+    A baseline without random numbers has one cell, which is paired with every seed.
+    """
     steps = {}
     for model, baseline in question.steps:
-        seeds = sorted(cells.get(model, {}).keys() & cells.get(baseline, {}).keys())
-        if seeds:
-            resampled = [np.array([cells[row][seed]["resampled"] for seed in seeds]) for row in (model, baseline)]
-            differences = np.array([_map(cells[model][seed]) - _map(cells[baseline][seed]) for seed in seeds])
+        own, others = cells.get(model, {}), cells.get(baseline, {})
+        if [*others] == [CONSTANT]:
+            others = dict.fromkeys(own, others[CONSTANT])
+        if seeds := sorted(own.keys() & others.keys()):
+            resampled = [np.array([row[seed]["resampled"] for seed in seeds]) for row in (own, others)]
+            differences = np.array([_map(own[seed]) - _map(others[seed]) for seed in seeds])
             steps[model, baseline] = len(seeds), paired(resampled[0], resampled[1], differences)
     return steps
 

@@ -114,7 +114,8 @@ def training(B: int = 32, C: int = 80) -> Pair:
     optimiser, losses over all 2BC entries, a loop for the memory, and reads each loss at once.
     """
     recipe = params.load(path=params.RECIPES / "coco-mini.yaml")
-    model = recipe.model.model_copy(update={"side": 224, "frozen": (), "freeze_batch_norm": False, "weights": "random"})
+    network = {"head": "sarl", "backbone": "tf_efficientnet_lite0", "weights": "random", "side": 224}
+    model = recipe.model.model_copy(update={**network, "frozen": (), "freeze_batch_norm": False})
     torch.manual_seed(0)
     images, targets = torch.randn(B, 3, 224, 224), torch.rand(B, C) < POSITIVE
     return _sadcl(model, recipe.train, images, targets), _plain(model, recipe.train, images, targets)

@@ -7,11 +7,11 @@ from sadcl.data.ingest import ingest
 from sadcl.data.shards import writer
 from sadcl.stages import runner
 
-RECIPE, OUT = params.RECIPES / "coco-mini.yaml", Path("benchmarks/shards")
+RECIPE, OUT = Path("benchmarks/recipe.yaml"), Path("benchmarks/shards")
 
 
 def main() -> str:
-    """Ingest coco-mini by its recipe, and write its shards."""
+    """Ingest coco-mini, and write its shards."""
     settings = params.load(path=RECIPE)
     source = f"data/raw/{settings.ingest.source}"
     workers = processes.workers()
