@@ -144,7 +144,7 @@ def scored(root: Path, classes: tuple[str, ...], images: Sequence[str]) -> score
     confident = np.linspace(4, -2, len(images))[:, None] * (2.0 * targets - 1)
     logits = {
         name: (confident + rng.normal(0, noise, confident.shape)).astype(np.float32)
-        for name, noise in (("sadcl", 0.1), ("sadcl_other", 1), ("sarl", 2))
+        for name, noise in (("sadcl", 0.1), ("sadcl_other", 1), ("sarl", 2), ("probe", 8))
     }
     shas = [fact.sha256 or "" for fact in facts]
     return scores.Scores(list(images), shas, classes, targets, np.zeros_like(targets), logits=logits)

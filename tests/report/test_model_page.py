@@ -10,8 +10,10 @@ import yaml
 
 from sadcl import SadclError, files, params
 from sadcl.evaluation import scores
+from sadcl.model.network import Network
 from sadcl.report import model_page, model_plots
 from sadcl.stages import report
+from sadcl.weights import checkpoint
 
 Make = Callable[..., Path]
 EVIL = "<script>alert('x')</script>"
@@ -81,12 +83,40 @@ def test_a_refused_verdict_without_a_map_is_a_page_too(make: Make) -> None:
 def test_metrics_are_compared_with_sarl_champion_and_publication(make: Make) -> None:
     root = make(published=PUBLISHED, champion=True)
     figures, text = files.read_json(root / "reports/metrics.json"), Elements(rendered(root)).words
-    header = re.search(r"SADCL\s*SARL alone\s*Champion \(version 3\)\s*Published, 448 px\s*SADCL, raw weights", text)
+    header = re.search(
+        r"SADCL\s*SARL alone\s*Linear probe\s*Champion \(version 3\)\s*Published, 448 px\s*SADCL, raw weights", text
+    )
     assert header
     row = text[header.end() :].split("CP")[0]
     shown = f"{figures['sadcl']['mAP']:.2f}", f"{figures['sarl']['mAP']:.2f}"
-    assert re.findall(r"\d+\.\d\d", row) == [*shown, shown[1], "85.60", f"{figures['sadcl_other']['mAP']:.2f}"]
+    probe, other = (f"{figures[name]['mAP']:.2f}" for name in ("probe", "sadcl_other"))
+    assert re.findall(r"\d+\.\d\d", row) == [*shown, probe, shown[1], "85.60", other]
     assert "the gate does not use them" in text
+
+
+def test_what_the_trained_head_is_worth_over_the_probe_is_stated(make: Make) -> None:
+    root = make()
+    text, figures = Elements(rendered(root)).words, files.read_json(root / "reports/metrics.json")
+    value, low, high = files.read_json(root / "reports/verdict.json")["probe"]["difference"]
+    assert value == pytest.approx(figures["sadcl"]["mAP"] - figures["probe"]["mAP"])
+    assert low <= high
+    assert f"The trained head is worth {value:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe" in text
+
+
+def test_a_model_that_is_the_probe_has_one_column_and_no_curves_of_training(make: Make) -> None:
+    root = make()
+    for file in (root / "models/served/weights.safetensors", root / "models/train/weights.safetensors"):
+        head = checkpoint.read_head(file)
+        model = {**head["model"], "head": "linear"}
+        network = Network(params.Model.model_validate(model), len(head["classes"]), start=False)
+        state = {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}
+        checkpoint.save(file, state, {**head, "model": model})
+    text = Elements(rendered(root)).words
+    assert "Linear probe CF1" not in text
+    assert "SARL" not in text
+    assert "SADCL" not in text
+    assert "The trained head is worth" not in text
+    assert "Training, stage" not in text
 
 
 def test_champion_with_scores_of_other_labels_is_not_compared(make: Make) -> None:

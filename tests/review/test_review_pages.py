@@ -50,6 +50,12 @@ def test_list_shows_challenger_champion_and_their_map(rita: Browser, reign: Path
     assert "approved by Ann <ann@example.org>" in page
 
 
+def test_the_authors_linear_probe_is_shown_as_a_claim(rita: Browser, reign: Path) -> None:
+    value, low, high = verdict(reign)["probe"]["difference"]
+    claim = f"The trained head is worth {value:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
+    assert f"the verifier, which trains nothing, can’t confirm: {claim}" in text(rita.get("/versions/3").text)
+
+
 def test_comparison_of_the_challenger_is_computed_in_the_background_of_the_list(rita: Browser, reign: Path) -> None:
     cache = reign / ".sadcl/review/values"
     shutil.rmtree(cache, ignore_errors=True)
