@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 import time
 import warnings
@@ -31,8 +32,14 @@ def prepare_output() -> None:
 
 
 def say(line: str) -> None:
-    """Print one line at once."""
-    print(line, flush=True)
+    """Print one line at once; a reader that has gone, such as ``head``, ends the output and not the work."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        # the descriptor, not the stream: processes that this one starts would break on it too
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def hint(line: str) -> None:
