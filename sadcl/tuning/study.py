@@ -167,7 +167,7 @@ def _check_ready(root: Path) -> params.Params:
         )
     if not settings.model.has_stage_2:
         problem = f"Tuning searches stage 2, which {settings.model.title} does not have"
-        raise SadclError(problem, where="model.head", fix="Choose the head sarl")
+        raise SadclError(problem, where="model.head", fix="Set model.head to sarl, then run `dvc repro`")
     space.present(settings, root)
     fix = "Run `dvc repro prototypes`"
     for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
