@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import ndtr
 
 from sadcl import files
 from sadcl.errors import SadclError
@@ -175,18 +176,33 @@ def _rows(question: Question, cells: Cells) -> list[str]:
     return [*lines, "", "Mean and standard deviation over the seeds, in percent; CF1 and OF1 at a threshold of 0.5."]
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number (Holm 1979): below 0.05, all of a table's findings hold together at 95 %."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
 def _steps(question: Question, steps: Steps) -> list[str]:
-    lines = ["| step | seeds | difference in test mAP | 95 % interval | shows from |", "|---|---|---|---|---|"]
+    header = "| step | seeds | difference in test mAP | 95 % interval | p, all together | shows from |"
+    lines = [header, "|---|---|---|---|---|---|"]
+    several = {pair: step for pair, (seeds, step) in steps.items() if seeds > 1}
+    raw = [2 * float(ndtr(-abs(step.difference) / max(step.error, 1e-12))) for step in several.values()]
+    together = dict(zip(several, holm(raw), strict=True))
     for (model, baseline), (seeds, step) in steps.items():
         clear = "**" if seeds > 1 and not step.low <= 0 <= step.high else ""
-        interval = f"{step.low:+.2f} to {step.high:+.2f} | {step.shows:.2f}" if seeds > 1 else "one seed | -"
+        interval = f"{step.low:+.2f} to {step.high:+.2f} | {together.get((model, baseline), 1):.3f} | {step.shows:.2f}"
+        interval = interval if seeds > 1 else "one seed | - | -"
         figures = f"{clear}{step.difference:+.2f}{clear} | {interval}"
         lines.append(f"| {question.rows[model]}, against {question.rows[baseline]} | {seeds} | {figures} |")
     return [
         *lines,
         "",
         "Paired by seed and photo; the interval is the basic bootstrap's, over photos and seeds at once. Bold: clear "
-        "of zero. *Shows from*: the smallest true difference that these seeds and photos detect with a power of 80 %.",
+        "of zero. *p, all together*: normal approximation, corrected for the number of steps (Holm). "
+        "*Shows from*: the smallest true difference that these seeds and photos detect with a power of 80 %.",
     ]
 
 
