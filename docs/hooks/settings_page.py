@@ -26,7 +26,7 @@ workers, server addresses) comes from [flags](commands.md) and [the environment]
 
 This page is generated from the models in `sadcl/params`.
 """
-SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
+SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
 
 def page(root: Path) -> str:

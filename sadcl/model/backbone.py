@@ -48,7 +48,7 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
     gives_maps = form.gives_maps and getattr(net, "output_fmt", "NCHW") == "NCHW"
     # after the weights, which are those of the whole network
     backbone_form.cut(net, settings, gives_maps)
-    return Backbone(net, settings, gives_maps)
+    return Backbone(net, settings, gives_maps, form.side)
 
 
 class Backbone(nn.Module):
@@ -60,23 +60,25 @@ class Backbone(nn.Module):
         net: a timm model.
         settings: section model.
         gives_maps: ``net.forward_features`` returns maps; False for tokens, and for channels last.
+        side: of the photos that ``net`` was built for; None where it takes any.
 
     Raises:
         SadclError: ``net`` has no part that ``frozen`` names.
     """
 
-    def __init__(self, net: Any, settings: params.Model, gives_maps: bool = True) -> None:
+    def __init__(self, net: Any, settings: params.Model, gives_maps: bool = True, side: int | None = None) -> None:
         super().__init__()
         self.body = net
-        self.gives_maps = gives_maps
+        self.gives_maps, self.side = gives_maps, side
         self.channels = int(net.num_features)
         self.freeze_batch_norm = settings.freeze_batch_norm
         self.frozen = settings.frozen
         parts = {name for name, _ in (*net.named_modules(), *net.named_parameters())}
         for part in settings.frozen:
             if part not in parts:
-                top = ", ".join(name for name, _ in net.named_children())
-                raise SadclError(f"The backbone has no part {part!r}", where="model.frozen", fix=f"It has {top}")
+                top = dict.fromkeys(name.partition(".")[0] for name, _ in net.named_parameters())
+                has = f"It has {', '.join(top)}"
+                raise SadclError(f"The backbone has no part {part!r}", where="model.frozen", fix=has)
         for name, parameter in net.named_parameters():
             if self._is_frozen(name):
                 parameter.requires_grad_(False)

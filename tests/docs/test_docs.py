@@ -69,7 +69,7 @@ def test_settings_show_type_bounds_default_and_unit() -> None:
 
     text = settings_page.page(ROOT)
     side = next(line for line in text.splitlines() if line.startswith("| `side` |"))
-    assert "integer, > 0, multiple of 8 | required | px |" in side
+    assert "integer, > 0 | required | px |" in side
     share = next(line for line in text.splitlines() if line.startswith("| `select_fraction` |"))
     assert "number, ≥ 0, < 1 | `0.2` | share, 0 to 1 |" in share
 

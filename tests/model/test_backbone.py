@@ -119,7 +119,10 @@ def test_frozen_batch_norm_keeps_what_it_started_with() -> None:
         ({"backbone": "resnet18", "weights": "package"}, "There is no package with weights of"),
         ({"weights": "/nowhere.pth"}, "can't be read"),
         ({"frozen": ("conv_stem", "layer9")}, r"no part 'layer9'.*model\.frozen.*conv_stem"),
-        ({"backbone": "test_vit", "output_stride": 16}, r"can't build 'test_vit'.*model\.output_stride.*Leave it at 32"),
+        (
+            {"backbone": "test_vit", "output_stride": 16},
+            r"can't build 'test_vit'.*model\.output_stride.*Leave it at 32",
+        ),
         ({"backbone": "test_vit", "output_stride": 8, "dilated": False}, "test_vit can't end at stride 8.*strides 16"),
     ],
 )

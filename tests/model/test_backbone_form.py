@@ -1,4 +1,4 @@
-"""Backbones of tokens and of channels last: maps for every head, sides, weights of another side, and what is refused."""
+"""Backbones of tokens and of channels last: maps for every head, sides, weights of another side, refusals."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,6 @@ def build(**change: Any) -> backbone.Backbone:
     ("name", "side", "positions"),
     [
         ("test_vit", 64, 4),
-        ("vit_tiny_patch16_224", 32, 2),
         ("vit_small_patch14_dinov2", 42, 3),
         ("vit_base_patch16_siglip_256", 32, 2),
         ("eva02_tiny_patch14_224", 42, 3),
@@ -45,9 +44,10 @@ def test_tokens_and_channels_last_become_maps(name: str, side: int, positions: i
 
 
 def test_a_swin_learns_at_one_side_and_is_used_at_another() -> None:
-    built = build(backbone=SWIN, side=64, test_side=96, output_stride=16, dilated=False)
-    built(torch.randn(2, 3, 64, 64)).square().mean().backward()
-    assert built(torch.zeros(1, 3, 96, 96)).shape == (1, 384, 6, 6)
+    with torch.device("meta"):
+        built = build(backbone=SWIN, side=64, test_side=96, output_stride=16, dilated=False)
+        built(torch.randn(2, 3, 64, 64)).square().mean().backward()
+        assert built(torch.zeros(1, 3, 96, 96)).shape == (1, 384, 6, 6)
     assert all(parameter.grad is not None for parameter in built.parameters())
 
 
@@ -80,7 +80,7 @@ def test_frozen_blocks_of_a_vision_transformer_store_nothing() -> None:
         block.register_forward_hook(lambda _, __, out: tracked.append(out.requires_grad))
     built(torch.randn(2, 3, 64, 64))
     assert tracked == [False, False, True, True, True, True]
-    assert build(frozen=("cls_token", "reg_token", "pos_embed", "patch_embed", "blocks", "norm")).learns is False
+    assert build(frozen=("cls_token", "pos_embed", "patch_embed", "blocks", "norm")).learns is False
 
 
 def test_the_norm_of_a_pooled_token_becomes_that_of_every_token() -> None:

@@ -30,7 +30,7 @@ def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
     [
         ("train", "weight_decai", 1, r"Unknown setting train\.weight_decai; the nearest known one is weight_decay"),
         ("train", "lr", -1, r"Setting train\.lr: .*greater than 0.* -1"),
-        ("model", "side", 100, "multiple of 8"),
+        ("model", "side", 0, "greater than 0"),
         ("gate", "rules", [], "at least 1"),
         (
             "gate",

@@ -26,6 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "pooling": {"head": "pooling"},
     "csra": {"head": "csra", "two_layers": True},
     "ml_decoder": {"head": "ml_decoder", "two_layers": True},
+    "sarl, tokens": {"head": "sarl", "backbone": "test_vit", "side": 64, "test_side": 96},
     "sarl, Lite0": {"head": "sarl", "backbone": "tf_efficientnet_lite0", **SHORT},
 }
 
@@ -64,7 +65,7 @@ def model(thresholds: list[float] | None = None, seed: int = 0, two_layers: bool
                 parameter.mul_(5)
     head = {
         "format": 1, "stage": "train", "classes": CLASSES, "model": settings.model_dump(mode="json"),
-        "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
+        "preprocessing": {"side": settings.for_test().side, "mean": list(settings.mean), "std": list(settings.std)},
         "thresholds": thresholds,
     }  # fmt: skip
     return Tagger(network, head, CPU)

@@ -48,6 +48,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "weights.safetensors"
 
 
+def test_a_transformer_starts_from_a_model_of_another_side(path: Path) -> None:
+    small = write(path, backbone="test_vit", side=64)
+    large = start(path, COCO, backbone="test_vit", side=128)
+    assert torch.equal(large.backbone.body.blocks[0].attn.qkv.weight, small.backbone.body.blocks[0].attn.qkv.weight)
+    assert torch.equal(large.head.queries, small.head.queries)
+    positions = [network.backbone.body.pos_embed[0, 1:] for network in (small, large)]
+    assert [len(each) for each in positions] == [16, 64]
+    torch.testing.assert_close(positions[0].mean(0), positions[1].mean(0), atol=2e-3, rtol=0)
+
+
 def logits(network: Network) -> Tensor:
     with torch.inference_mode():
         return network.eval()(torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))).logits
