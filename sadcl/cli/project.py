@@ -21,11 +21,22 @@ def init() -> None:
 
 @app.command(rich_help_panel=PANEL)
 def recipe(
-    name: Annotated[str, typer.Argument(help="A recipe in recipes/ or of sadcl, without .yaml.", metavar="NAME")],
+    name: Annotated[
+        str | None, typer.Argument(help="A recipe in recipes/ or of sadcl, without .yaml.", metavar="NAME")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="List the recipes with their figures, sizes and memory.")] = False,
 ) -> None:
-    """Copy a recipe to params.yaml."""
-    from sadcl.project import settings
+    """Copy a recipe to params.yaml, or list all."""
+    from sadcl.errors import SadclError
+    from sadcl.project import recipe_list, settings
 
+    if show:
+        for line in recipe_list.describe():
+            say(line)
+        hint("`sadcl recipe NAME` copies one to params.yaml.")
+        return
+    if name is None:
+        raise SadclError("There is no name of a recipe", fix="Give one; `sadcl recipe --list` shows all")
     for line in settings.use_recipe(name):
         say(line)
     hint("`dvc repro` runs the stages that the new settings make stale.")

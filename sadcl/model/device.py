@@ -1,6 +1,7 @@
 """Selection of the compute device: the only module that queries the hardware."""
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -34,6 +35,17 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     return f"{device.type} ({torch.get_num_threads()} threads)"
+
+
+def memory(device: torch.device) -> int:
+    """Memory of a device in bytes: of the GPU, or what this process may take of the machine's."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:  # a container's own bound
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no such file, or "max"
+        return machine
 
 
 def slow(precision: str) -> bool:

@@ -87,6 +87,7 @@ def test_doctor_reports_each_problem_once(folder: Path, commands: CommandLine) -
 
 INVALID = {
     "recipe nothere": "Choose one of .*demo, .*scenes",
+    "recipe": "no name of a recipe.*sadcl recipe --list",
     "recipe ../params": "Choose one of .*demo, .*scenes",
     "open nothere": "Choose one of mlflow, optuna, prefect",
     "open mlflow --port 99999": "Invalid value for '--port'.*65535",

@@ -12,6 +12,7 @@ from sadcl.evaluation.gate.verdict import IN_USE
 from sadcl.evaluation.metrics import NAMES
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
+from sadcl.project.network_size import network_size
 from tests.paths import REPOSITORY
 
 CLASSES = {"coco": 80, "voc2007": 20, "voc2012": 20, "nuswide": 81, "vg500": 500, "scenes": 10, "demo": 10}
@@ -22,11 +23,25 @@ A_CLASS = {"stage 1": 2048 + 2048 + 1, "stage 2": 2048 + 2048 + 1 + 2048}
 """What one class more adds: its query, its row of the linear map with a bias; in stage 2 its prototype."""
 RECIPES = sorted(path for path in (REPOSITORY / params.RECIPES).glob("*.yaml") if not path.stem.startswith("tuned-"))
 
+def head_cost(path: Path) -> str:
+    """The sentence about cost at a recipe's head."""
+    return head_comment(path).partition("Cost: ")[2].partition("Expected: ")[0]
+
+
+def head_comment(path: Path) -> str:
+    """The comment lines before the first setting."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    end = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    return "\n".join(lines[:end])
+
+
 recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 
 def test_the_named_recipes_are_there() -> None:
     papers = {"coco2014-r101-448", "coco2014-r101-448-576", "voc2007-r101-448", "voc2012-r101-448"}
+    stronger = {"r101v2-448", "tresnet_l-448-mldecoder", "effnetv2_s-448", "swin_l-384-q2l", "vitl-clip-336"}
+    papers |= {f"coco2014-{name}" for name in stronger}
     papers |= {"coco2017-r101-448", "nuswide-r101-448", "vg500-r101-576"}
     assert papers | {"demo", "scenes", "coco-mini"} <= {path.stem for path in RECIPES}
 
@@ -104,6 +119,16 @@ def test_a_papers_recipe_has_every_tensor_of_the_released_network(path: Path) ->
     assert sum(ours.values()) == sum(sizes.values()) + (class_count(path) - 80) * A_CLASS["stage 2"]
 
 
+@pytest.mark.parametrize("path", [path for path in RECIPES if "about" in head_cost(path)], ids=lambda path: path.stem)
+def test_a_recipes_head_says_what_its_network_costs(path: Path) -> None:
+    settings = params.load(path=path)
+    size = network_size(settings.model, class_count(path))
+    needed = size.training_bytes(settings.pretrain.batch, settings.pretrain.precision)
+    figures = (f"{size.parameters / 1e6:.1f} M parameters", f"{size.multiply_adds / 1e9:.1f} G multiply-adds")
+    for text in (*figures, f"about {needed / 1e9:.0f} GB"):
+        assert text in head_cost(path)
+
+
 def test_a_voc_recipe_starts_from_the_coco_recipes_network() -> None:
     names = ("coco2014", "voc2007", "voc2012")
     coco, *others = [params.load(path=REPOSITORY / f"recipes/{name}-r101-448.yaml").model for name in names]
@@ -125,10 +150,3 @@ def trained(module: nn.Module) -> int:
 
 def class_count(path: Path) -> int:
     return next(count for start, count in CLASSES.items() if path.stem.startswith(start))
-
-
-def head_comment(path: Path) -> str:
-    """The comment lines before the first setting."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    end = next(i for i, line in enumerate(lines) if not line.startswith("#"))
-    return "\n".join(lines[:end])
