@@ -24,7 +24,9 @@ def recipe(
     name: Annotated[
         str | None, typer.Argument(help="A recipe in recipes/ or of sadcl, without .yaml.", metavar="NAME")
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="List the recipes with their figures, sizes and memory.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", help="List the recipes with their figures, sizes and memory.")
+    ] = False,
 ) -> None:
     """Copy a recipe to params.yaml, or list all."""
     from sadcl.errors import SadclError

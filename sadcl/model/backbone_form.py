@@ -32,7 +32,7 @@ class Form:
     side: int | None = None
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A network takes no photos of one of the sides: which setting has it, and what the side must be a multiple of."""
 
     def __init__(self, setting: str, reason: str, step: int | None = None) -> None:
@@ -110,7 +110,7 @@ def _end_at(net: Any, settings: params.Model) -> None:
 def _form_for_sides(settings: params.Model) -> Form:
     try:
         return _try_sides(settings)
-    except _Refused as refused:
+    except _RefusedError as refused:
         side = settings.side if refused.setting == "side" else settings.test_side
         raise SadclError(
             f"{settings.backbone} can't take photos of {side} px: {refused}",
@@ -123,7 +123,7 @@ def _try_sides(settings: params.Model) -> Form:
     """Build a network in shapes alone, and call it with photos of both sides.
 
     Raises:
-        _Refused: it does not take one of them.
+        _RefusedError: it does not take one of them.
         SadclError: it gives no feature map.
     """
     sides = {"side": settings.side, "test_side": settings.test_side or settings.side}
@@ -131,13 +131,13 @@ def _try_sides(settings: params.Model) -> Form:
     patch, gives_maps = _patch(net), True
     for setting, side in sides.items():
         if side % patch:  # timm leaves out the columns and rows that fill no patch
-            raise _Refused(setting, f"its patches have {patch} px", patch)
+            raise _RefusedError(setting, f"its patches have {patch} px", patch)
         images = torch.empty(2, 3, side, side, device="meta")
         try:
             with torch.inference_mode():
                 out = net.forward_features(images)
         except Exception as error:  # assertions of timm, shapes of torch
-            raise _Refused(setting, _first_line(error)) from None
+            raise _RefusedError(setting, _first_line(error)) from None
         gives_maps = out.dim() == 4 and out.shape[1] == net.num_features
     cut(net, settings, gives_maps)
     try:
@@ -166,13 +166,13 @@ def _build_for_side(settings: params.Model, dynamic: bool) -> tuple[Any, dict[st
             if "img_size" not in str(error):
                 raise
         except (AssertionError, RuntimeError, ValueError) as error:
-            raise _Refused("side", _first_line(error)) from None
+            raise _RefusedError("side", _first_line(error)) from None
     with torch.device("meta"):
         net = import_timm().create_model(settings.backbone, num_classes=0, **_dilation(settings)).eval()
     return net, _dilation(settings)
 
 
-def _advice(settings: params.Model, refused: _Refused) -> str:
+def _advice(settings: params.Model, refused: _RefusedError) -> str:
     """Sentence that names the nearest sides below and above the refused one."""
     if refused.setting == "test_side":
         return f"Choose a multiple of {refused.step}" if refused.step else "Set it to null: model.side is taken"
@@ -181,7 +181,7 @@ def _advice(settings: params.Model, refused: _Refused) -> str:
         for side in sides:
             try:
                 _try_sides(settings.model_copy(update={"side": side, "test_side": None}))
-            except _Refused:
+            except _RefusedError:
                 continue
             yield side
 
@@ -203,8 +203,8 @@ def _pretrained(name: str) -> dict[str, Any]:
     import_timm()
     from timm.models import get_pretrained_cfg
 
-    known = get_pretrained_cfg(name)
-    return {} if known is None else known.to_dict()
+    known: Any = get_pretrained_cfg(name)
+    return {} if known is None else vars(known)
 
 
 def _dilation(settings: params.Model) -> dict[str, Any]:

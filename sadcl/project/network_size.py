@@ -8,9 +8,9 @@ from typing import Any
 from sadcl import params
 
 STATE = 20
-"""Bytes in training for each parameter that learns: itself, gradient, both of Adam's moments, moving average; float32."""
+"""Bytes in training for each parameter that learns: itself, its gradient, both of Adam's moments, its average."""
 STILL = 8
-"""Bytes for each other one: itself and its moving average."""
+"""Bytes for each other parameter: itself and its average."""
 
 
 @dataclass(frozen=True)

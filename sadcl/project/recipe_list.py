@@ -6,7 +6,6 @@ from dataclasses import asdict
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from sadcl import files, layout, params
 from sadcl.errors import SadclError
@@ -35,7 +34,7 @@ def describe() -> Iterator[str]:
     yield ROW.format("recipe", "mAP", "parameters", "mult-adds", "memory", "").rstrip()
     for name, path in params.known_recipes().items():
         found, size = settings[name], sizes.get(name)
-        yield _row(name, found, size, memory)
+        yield from _row(name, found, size, memory).splitlines()
         yield from textwrap.wrap(_task(path), WIDTH, initial_indent="  ", subsequent_indent="  ")
     yield ""
     yield from textwrap.wrap(

@@ -23,6 +23,7 @@ A_CLASS = {"stage 1": 2048 + 2048 + 1, "stage 2": 2048 + 2048 + 1 + 2048}
 """What one class more adds: its query, its row of the linear map with a bias; in stage 2 its prototype."""
 RECIPES = sorted(path for path in (REPOSITORY / params.RECIPES).glob("*.yaml") if not path.stem.startswith("tuned-"))
 
+
 def head_cost(path: Path) -> str:
     """The sentence about cost at a recipe's head."""
     return head_comment(path).partition("Cost: ")[2].partition("Expected: ")[0]

