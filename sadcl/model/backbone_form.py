@@ -61,19 +61,28 @@ def feature_map(net: Any, images: Tensor, gives_maps: bool) -> Tensor:
     Raises:
         SadclError: the network's output is no such map.
     """
-    out: Tensor
+    out: Any  # a list of several scales with some networks
     if gives_maps:
         out = net.forward_features(images)
     else:
         # timm's own conversion: after the last norm, without class and register tokens, channels first
-        out = net.forward_intermediates(images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True)[0]
-    if out.dim() != 4 or out.shape[1] != net.num_features:
+        options = {"indices": 1, "norm": True, "output_fmt": "NCHW", "intermediates_only": True}
+        try:
+            out = net.forward_intermediates(images, **options)[0]
+        except (AssertionError, AttributeError, TypeError) as error:  # some networks have not all of it
+            raise SadclError(
+                f"timm gives no feature map of {type(net).__name__}: {_first_line(error)}",
+                where="model.backbone",
+                fix="Choose another network",
+            ) from None
+    if not _is_map(net, out):
+        shape = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise SadclError(
-            f"The backbone gives {list(out.shape)}, not [B, {net.num_features}, h, w]",
+            f"The backbone gives {shape}, not [B, {net.num_features}, h, w]",
             where="model.backbone",
             fix="Choose another network",
         )
-    return out
+    return out  # type: ignore[no-any-return]
 
 
 def cut(net: Any, settings: params.Model, gives_maps: bool) -> None:
@@ -138,17 +147,10 @@ def _try_sides(settings: params.Model) -> Form:
                 out = net.forward_features(images)
         except Exception as error:  # assertions of timm, shapes of torch
             raise _RefusedError(setting, _first_line(error)) from None
-        gives_maps = out.dim() == 4 and out.shape[1] == net.num_features
+        gives_maps = _is_map(net, out)
     cut(net, settings, gives_maps)
-    try:
-        with torch.inference_mode():
-            feature_map(net, images, gives_maps)
-    except (AssertionError, AttributeError, TypeError) as error:
-        raise SadclError(
-            f"timm gives no feature map of {settings.backbone}: {_first_line(error)}",
-            where="model.backbone",
-            fix="Choose another network",
-        ) from None
+    with torch.inference_mode():
+        feature_map(net, images, gives_maps)
     return Form(arguments, gives_maps, settings.side)
 
 
@@ -190,6 +192,10 @@ def _advice(settings: params.Model, refused: _RefusedError) -> str:
     near = [*islice(taken(below[:TRIED]), 1), *islice(taken(range(below.start + step, 4096, step)[:TRIED]), 1)]
     native = _pretrained(settings.backbone)["input_size"][-1]
     return f"The nearest side is {' or '.join(map(str, near))}" if near else f"Its own side is {native}"
+
+
+def _is_map(net: Any, out: Any) -> bool:
+    return isinstance(out, Tensor) and out.dim() == 4 and out.shape[1] == net.num_features
 
 
 def _patch(net: Any) -> int:

@@ -39,7 +39,8 @@ def describe() -> Iterator[str]:
     yield ""
     yield from textwrap.wrap(
         "mAP is the published figure that the report shows next to yours. Multiply-adds are those of one photo in use, "
-        f"memory is estimated for training with the recipe's batch. This machine has {memory / 1e9:.0f} GB "
+        "memory is estimated for training with the recipe's batch; recipes of your own count with 80 classes. "
+        f"This machine has {memory / 1e9:.0f} GB "
         f"({target.type}); too large a batch can be lowered in params.yaml, and several GPUs share it.",
         WIDTH,
     )
