@@ -114,7 +114,7 @@ def _unknown(name: str, known: list[str]) -> SadclError:
 
 
 def _unbuildable(settings: params.Model, error: Exception, download: bool) -> SadclError:
-    """Translate timm's error; what is wrong with a name is said before what may be wrong with a download."""
+    """Translate timm's error: a wrong name goes before a download that may have failed."""
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     name, _, tag = settings.backbone.partition(".")
     tags = [known.partition(".")[2] for known in import_timm().list_pretrained(f"{name}.*")]

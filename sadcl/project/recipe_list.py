@@ -114,7 +114,7 @@ def _task(path: Path) -> str:
     """What a recipe is for: the first line of the comment at its head."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):  # said by its row
+    except (OSError, UnicodeDecodeError):  # its row has the reason
         return ""
     head = [line.lstrip("# ").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
     return head[0].partition(": ")[2] if head else ""
