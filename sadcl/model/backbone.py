@@ -32,13 +32,7 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
     except SadclError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        where, fix = (
-            ("model.weights", "Go online, or name a file") if download else ("model.backbone", "Choose another")
-        )
-        if isinstance(error, TypeError) and "output_stride" in reason:  # no argument of this network
-            where, fix = "model.output_stride", "Leave it at 32, for the network's own stride"
-        raise SadclError(f"timm can't build {settings.backbone!r}: {reason}", where=where, fix=fix) from None
+        raise _unbuildable(settings, error, download) from None
     # published class scores are of no use here: every head brings its own classifier
     if start and settings.weights == "package":
         tensors = backbone_weights.packaged(settings)
@@ -117,3 +111,16 @@ class Backbone(nn.Module):
 def _unknown(name: str, known: list[str]) -> SadclError:
     near = difflib.get_close_matches(name.split(".")[0], known, n=1, cutoff=0)
     return SadclError(f"timm has no network {name!r}", where="model.backbone", fix=f"The nearest name is {near[0]}")
+
+
+def _unbuildable(settings: params.Model, error: Exception, download: bool) -> SadclError:
+    """Translate timm's error: a wrong name goes before a download that may have failed."""
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    name, _, tag = settings.backbone.partition(".")
+    tags = [known.partition(".")[2] for known in import_timm().list_pretrained(f"{name}.*")]
+    where, fix = ("model.weights", "Go online, or name a file") if download else ("model.backbone", "Choose another")
+    if tag and tag not in tags:
+        where, fix = "model.backbone", f"Its weights have the tags {', '.join(tags)}" if tags else f"Write {name}"
+    elif isinstance(error, TypeError) and "output_stride" in reason:  # no argument of this network
+        where, fix = "model.output_stride", "Leave it at 32, for the network's own stride"
+    return SadclError(f"timm can't build {settings.backbone!r}: {reason}", where=where, fix=fix)

@@ -96,7 +96,7 @@ def _class_count(settings: params.Params) -> int:
 def _row(name: str, found: params.Params | SadclError, size: NetworkSize | SadclError | None, memory: int) -> str:
     problem = next((each for each in (found, size) if isinstance(each, SadclError)), None)
     if problem is not None or not isinstance(found, params.Params) or not isinstance(size, NetworkSize):
-        return f"{name}: can't be used. {problem}"
+        return textwrap.fill(f"{name}: can't be used. {problem}", WIDTH, subsequent_indent="  ")
     published = (found.gate.published.figures if found.gate.published else {}).get("mAP")
     needed = size.training_bytes(found.pretrain.batch, found.pretrain.precision)
     # a longer name has a line of its own
@@ -112,6 +112,9 @@ def _row(name: str, found: params.Params | SadclError, size: NetworkSize | Sadcl
 
 def _task(path: Path) -> str:
     """What a recipe is for: the first line of the comment at its head."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):  # its row has the reason
+        return ""
     head = [line.lstrip("# ").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
     return head[0].partition(": ")[2] if head else ""

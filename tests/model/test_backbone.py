@@ -117,6 +117,8 @@ def test_frozen_batch_norm_keeps_what_it_started_with() -> None:
     ("change", "words"),
     [
         ({"backbone": "tf_efficientnet_lit0"}, "The nearest name is tf_efficientnet_lite0"),
+        ({"backbone": "resnet18.tv_in2k", "weights": "timm"}, r"model\.backbone.*tags .*tv_in1k"),
+        ({"backbone": "test_vit2.none"}, r"Invalid pretrained tag.*tags r160_in1k"),
         ({"backbone": "resnet18", "weights": "package"}, "There is no package with weights of"),
         ({"weights": "/nowhere.pth"}, "can't be read"),
         ({"frozen": ("conv_stem", "layer9")}, r"no part 'layer9'.*model\.frozen.*conv_stem"),

@@ -112,7 +112,7 @@ def test_a_file_of_another_side_gives_its_positions_interpolated(tmp_path: Path)
         ({"side": 8}, r"model\.side.*nearest side is 16"),
         ({"test_side": 90}, r"can't take photos of 90 px.*model\.test_side.*multiple of 16"),
         ({"backbone": "beit_base_patch16_224", "test_side": 96}, r"model\.test_side.*Set it to null"),
-        ({"backbone": "maxvit_tiny_tf_224", "side": 240}, r"divisible by window.*nearest side is 224 or 256"),
+        ({"backbone": "maxvit_rmlp_pico_rw_256", "side": 240}, r"divisible by window.*nearest side is 224 or 256"),
         ({"backbone": "hiera_tiny_224", "side": 224}, r"no feature map of Hiera.*model\.backbone"),
     ],
 )

@@ -1,6 +1,5 @@
 """List of recipes: figures of each network, memory against the machine's, and what happens to damaged files."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -62,10 +61,13 @@ def test_a_batch_beyond_the_machines_memory_is_too_large(folder: Path) -> None:
     assert row("demo")[-2:] == ["too", "large"]
 
 
-@pytest.mark.parametrize("text", ["a: [", "", "seed: 1"])
-def test_a_recipe_that_is_invalid_is_named_and_the_others_are_listed(folder: Path, text: str) -> None:
-    (folder / "recipes/broken.yaml").write_text(text)
+@pytest.mark.parametrize("data", [b"a: [", b"", b"seed: 1", b"\xff\xfe\x00", b"# x: \xe9t\xe9\nseed: 1"])
+def test_a_recipe_that_is_invalid_is_named_and_the_others_are_listed(folder: Path, data: bytes) -> None:
+    (folder / "recipes/broken.yaml").write_bytes(data)
+    (folder / "recipes/folder.yaml").mkdir()
     lines = list(recipe_list.describe())
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("folder: can't be used. ") for line in lines)
     assert any(line.startswith("broken: can't be used. ") for line in lines)
     assert any(line.startswith(f"{NAME} ") for line in lines)
 
@@ -73,15 +75,17 @@ def test_a_recipe_that_is_invalid_is_named_and_the_others_are_listed(folder: Pat
 def test_a_network_that_does_not_exist_is_named(folder: Path) -> None:
     path = folder / "recipes/demo.yaml"
     path.write_text(path.read_text().replace("tf_efficientnet_lite0", "tf_efficientnet_lite00"))
-    assert any("demo: can't be used. timm has no network" in line for line in recipe_list.describe())
+    assert "demo: can't be used. timm has no network" in " ".join(recipe_list.describe())
 
 
 def test_kept_sizes_that_are_damaged_are_computed_again(folder: Path) -> None:
-    expected = row("demo")
+    (folder / f"recipes/{NAME}.yaml").unlink()
+    expected, sizes = row("demo"), folder / recipe_list.SIZES
+    kept = sizes.read_text()
     for text in ("{", "[]", '{"a": 1}', '{"a": {"b": 2}}'):
-        (folder / recipe_list.SIZES).write_text(text)
+        sizes.write_text(text)
         assert row("demo") == expected
-    assert len(json.loads((folder / recipe_list.SIZES).read_text())) == 2
+        assert sizes.read_text() == kept
 
 
 def test_memory_is_that_of_weights_states_and_what_a_step_keeps() -> None:
