@@ -53,18 +53,6 @@ class FeatureMaps:
                 where="augmentation.views",
                 fix="Name all its parts under model.frozen, or set views to null",
             )
-<<<<<<< HEAD
-=======
-        self.backbone, self.model, self.device, self.folder = network.backbone, model, device, folder
-        # no more keys than decide the maps: heads and learning rates share one cache
-        settings = model.model_dump(mode="json", include={"backbone", "output_stride", "dilated", "mean", "std"})
-        # a network for one side keeps its windows where it is used at another one
-        built_for = {"built_for": self.backbone.side} if self.backbone.side else {}
-        self._key = {"weights": _digest(self.backbone), "model": settings, **built_for}
-
-    def training(self, batches: TrainingBatches, augmentation: params.Augmentation, epochs: int) -> "MapBatches":
-        """Convert training batches to batches of feature maps; all views for ``epochs`` are computed now."""
->>>>>>> e9ccb58bde40ef25426274d0cd86f6b40c78d6a2
         for number in range(min(augmentation.views or 1, epochs)):
             self.view(batches.shards, augmentation, number)
         return MapBatches(self, batches, augmentation)
