@@ -4,22 +4,20 @@ A card depends only on the stages' files and on the lineage that the version was
 the same bytes. Its sentences stand in the template.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout, params
 from sadcl.errors import SadclError
-from sadcl.registry.model_card import markdown
-from sadcl.registry.model_card.markdown import Markdown, code, table
+from sadcl.registry.model_card import markdown, tables
+from sadcl.registry.model_card.markdown import code
 from sadcl.registry.stage_outputs import ONNX, REPRODUCE, StageOutputs
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
 
-    from sadcl.evaluation.scores import Scores
 
 CARD, PAGE = "README.md", "card.html"
 INDEX = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
@@ -27,9 +25,6 @@ INDEX = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 
 RARE = 20
 """Fewest test photos of a class whose own figures mean something; the gate's rule per class skips rarer ones."""
-
-JUDGED = ("pass", "fail", "undecided")
-"""Results of a rule that compared figures."""
 
 PACKAGED = "apache-2.0"
 """Licence of the backbone that `weights: package` starts from; see NOTICE."""
@@ -92,7 +87,7 @@ def render(content: CardContent, version: str, lineage: Mapping[str, str]) -> di
     """
     from huggingface_hub import ModelCard
 
-    table = _lineage(content.weights, lineage)
+    table = tables.lineage(content.weights, lineage)
     context = {**content.context, "version": version, "recipe": lineage.get("sadcl.recipe"), "lineage": table}
     with _translate_errors(content.name):
         text = markdown.render("card.md", context)
@@ -126,8 +121,8 @@ def _metadata(outputs: StageOutputs, licence: str) -> "ModelCardData":
 
 def _metric_args(outputs: StageOutputs, name: str) -> dict[str, Any] | None:
     """Arguments of a metric: its threshold where it has one, and its 95 % interval where that is known."""
-    threshold = {"threshold": _threshold(outputs)} if name != "mAP" else {}
-    ends = _ends(outputs, name)
+    threshold = {"threshold": tables.threshold(outputs)} if name != "mAP" else {}
+    ends = tables.ends(outputs, name)
     return {**threshold, **({"interval_95": [round(end, 2) for end in ends]} if ends else {})} or None
 
 
@@ -154,7 +149,7 @@ def _context(outputs: StageOutputs) -> dict[str, Any]:
         "seen": outputs.metrics.get("seen_in_training"),
         "test": code(outputs.test),
         "labels_digest": code(outputs.metrics["digests"]["labels"]),
-        "training": _training(settings),
+        "training": tables.training(settings),
         "head": {
             "device": "an unknown device",
             "precision": "unknown",
@@ -164,12 +159,12 @@ def _context(outputs: StageOutputs) -> dict[str, Any]:
             "thresholds": None,
             **outputs.head,
         },
-        "threshold": _threshold(outputs),
-        "figures": _figures(outputs, settings),
+        "threshold": tables.threshold(outputs),
+        "figures": tables.figures(outputs, settings),
         "intervals": bool(outputs.verdict.get("intervals")),
-        "slices": _slices(outputs, scores),
+        "slices": tables.slices(outputs, scores),
         "error": outputs.metrics["sadcl"].get("ECE"),
-        "error_interval": _interval(outputs, "ECE"),
+        "error_interval": tables.interval(outputs, "ECE"),
         "error_before": outputs.metrics["sadcl"].get("ECE_uncalibrated"),
         "robustness": outputs.metrics["sadcl"].get("robustness"),
         "cost": outputs.metrics.get("cost"),
@@ -177,122 +172,8 @@ def _context(outputs: StageOutputs) -> dict[str, Any]:
         "without": ", ".join(name for name, count in positives if not count),
         "rare": ", ".join(f"{name} ({count})" for name, count in positives if 0 < count < RARE),
         "few": RARE,
-        "labels": _labels(outputs, scores, positives),
+        "labels": tables.labels(outputs, scores, positives),
     }
-
-
-def _training(settings: params.Params) -> Markdown:
-    """Table of the settings of training; a sentence for the head ``linear``."""
-    if settings.model.head == "linear":
-        return Markdown("A linear probe: logistic regression on the features of the backbone, which stays as it is.")
-    first, second = settings.pretrain, settings.train
-    both = (first, second)
-    rows = [
-        ["epochs, at most", *(f"{stage.epochs}" for stage in both)],
-        ["batch", *(f"{stage.batch}" for stage in both)],
-        ["learning rate", *(f"{stage.lr:g}" for stage in both)],
-        ["of the backbone", *(f"{stage.lr * stage.backbone_lr:g}" for stage in both)],
-        ["weight decay", *(f"{stage.weight_decay:g}" for stage in both)],
-        ["classification loss", *(_loss(stage) for stage in both)],
-        ["sample-to-sample contrast", "", f"weight {second.sample_to_sample:g}"],
-        ["prototype-to-sample contrast", "", f"weight {second.prototype_to_sample:g}"],
-        ["augmentation", *(stage.augmentation.kind for stage in both)],
-    ]
-    if not settings.model.has_stage_2:
-        return table(["", settings.model.title], [row[:2] for row in rows if row[1]])
-    return table(["", "stage 1, SARL", "stage 2, SADCL"], rows)
-
-
-def _loss(stage: params.Pretrain) -> str:
-    powers = stage.gamma_negative, stage.gamma_positive
-    return f"asymmetric, powers {powers[0]:g} and {powers[1]:g}" if any(powers) else "binary cross-entropy"
-
-
-def _figures(outputs: StageOutputs, settings: params.Params) -> Markdown:
-    """Table of all figures that are known or published, with the publication's figures that the recipe names."""
-    from sadcl.evaluation.gate.legend import over_probe
-    from sadcl.evaluation.gate.verdict import IN_USE
-    from sadcl.evaluation.metrics import NAMES
-
-    model, sarl, probe = (files.flatten(outputs.metrics.get(name) or {}) for name in ("sadcl", "sarl", "probe"))
-    if not settings.model.has_stage_2:
-        sarl = {}
-    if settings.model.head == "linear":
-        probe = {}
-    published = settings.gate.published
-    reference = published.figures if published else {}
-    rows = [
-        [
-            name.replace("CF1_harmonic", "CF1, harmonic").replace("top3.", "top 3, ").replace("in_use.", "in use, "),
-            _number(model.get(name)),
-            _interval(outputs, name),
-            _number(sarl.get(name)) if sarl else "",
-            _number(probe.get(name)) if probe else "",
-            _number(reference.get(name)) if reference else "",
-        ]
-        for name in (*NAMES, *IN_USE, *sorted(reference.keys() - set(NAMES)))
-        if model.get(name) is not None or name in reference
-    ]
-    header = ["", "this model", "95 % interval", "SARL alone", "linear probe"]
-    figures = table([*header, published.name if published else ""], rows)
-    worth = over_probe(outputs.verdict, outputs.metrics) if probe else ""
-    return Markdown(f"{figures}\n\n{worth}") if worth else figures
-
-
-def _slices(outputs: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown]]:
-    """Sentence of each rule on slices that was judged, and a table of the model's figure on each slice."""
-    from sadcl.evaluation.gate.rules.slices import groups
-    from sadcl.evaluation.gate.verdict import MODEL, columns
-    from sadcl.evaluation.metrics import to_json
-
-    def figure(part: "Scores", metric: str) -> str:
-        figures = {
-            **to_json(part.figures(MODEL, _threshold(outputs))),
-            "ECE": part.calibration_error(MODEL),
-            "in_use": part.figures_in_use(MODEL),
-            "robustness": part.robustness(MODEL).get("kept"),
-        }
-        return _number(files.flatten(figures).get(metric))
-
-    tables, by = [], columns(scores)
-    for rule in outputs.verdict["rules"]:
-        if rule.get("kind") == "slice" and rule["result"] in JUDGED:
-            column, metric = rule["column"], rule["metric"]
-            parts = {name: scores.part(rows.nonzero()[0]) for name, rows in groups(by[column]).items()}
-            rows = [
-                [name, f"{len(part):,}", figure(part, metric)]
-                for name, part in parts.items()
-                if len(part) >= rule["min_images"]
-            ]
-            tables.append((rule["words"], table([column, "test photos", metric], rows)))
-    return tables
-
-
-def _lineage(weights: str, facts: Mapping[str, str]) -> Markdown:
-    packages = json.loads(facts.get("sadcl.packages", "{}"))
-    commit, _, edited = facts.get("sadcl.git", "").partition(", ")
-    rows = [
-        ["weights", code(weights)],
-        ["code", code(commit)],
-        ["files", "edited after that commit" if edited else ""],
-        ["dvc.lock", code(facts.get("sadcl.dvc_lock", ""))],
-        ["training and test data", code(facts.get("sadcl.data", ""))],
-        ["packages", ", ".join(f"{name} {version}" for name, version in packages.items())],
-    ]
-    return table(["", "made with"], [row for row in rows if row[1]])
-
-
-def _labels(outputs: StageOutputs, scores: "Scores", positives: Sequence[tuple[str, int]]) -> Markdown:
-    """Table of all classes with their average precision, and their thresholds where the model has one for each."""
-    from sadcl.evaluation.gate.verdict import MODEL
-
-    ap = [None if value != value else float(value) for value in scores.figures(MODEL, _threshold(outputs))["AP"]]
-    thresholds = [_number(value) for value in outputs.head.get("thresholds") or ()] or [""] * len(ap)
-    rows = [
-        [name, f"{count:,}", _number(value), threshold]
-        for (name, count), value, threshold in zip(positives, ap, thresholds, strict=True)
-    ]
-    return table(["label", "test photos", "AP", "threshold"], rows)
 
 
 def _start(model: params.Model) -> tuple[str, str]:
@@ -306,24 +187,3 @@ def _start(model: params.Model) -> tuple[str, str]:
     with torch.device("meta"):  # the configuration is enough: no weights are allocated or downloaded
         config = backbone.build(model, start=False).body.pretrained_cfg
     return f"{config.get('architecture')}.{config.get('tag')}", str(config.get("license") or "")
-
-
-def _threshold(outputs: StageOutputs) -> float:
-    """Threshold of the figures that need one."""
-    return float(outputs.metrics.get("threshold") or outputs.settings["evaluate"]["threshold"])
-
-
-def _ends(outputs: StageOutputs, name: str) -> list[float] | None:
-    """Ends of a figure's 95 % interval from the gate's verdict; None where the gate computed none."""
-    interval = outputs.verdict.get("intervals", {}).get(name, {}).get("model")
-    return interval[1:] if interval else None
-
-
-def _interval(outputs: StageOutputs, name: str) -> str:
-    """A figure's 95 % interval as text that never breaks over two lines."""
-    ends = _ends(outputs, name)
-    return Markdown(f"{ends[0]:.2f}\u00a0to\u00a0{ends[1]:.2f}") if ends else ""
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
