@@ -3,13 +3,14 @@
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sadcl.cli.model import Model
+from sadcl.errors import SadclError
 from sadcl.layout import RAW, SERVED
 from sadcl.progress import hint, printable, say
 
@@ -51,7 +52,10 @@ def add(
             help="What photos without labels mean: none of the classes, or not labelled yet (kept or dropped)."
         ),
     ] = None,
-    labels: Annotated[str, typer.Option(help="Column of labels; found by its name by default.", metavar="COLUMN")] = "",
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of labels, found by its name by default; repeat it for several.", metavar="COLUMN"),
+    ] = None,
     slices: Annotated[
         list[str] | None,
         typer.Option("--slice", help="A column that is no class; repeat it for several.", metavar="COLUMN"),
@@ -69,15 +73,30 @@ def add(
     undecided: list[questions.Question] = []
     if dry_run and ask is questions.refuse:
         ask = _later(undecided)
-    options = questions.Options(kind, between, unlabelled, labels, tuple(slices or ()), ask)
-    for line in add.add(photos, name, recipe, options=options, dry_run=dry_run):
-        say(line)
-    for question in undecided:
-        say(printable(f"Undecided: {question.problem}. Shown as: {question.choices[0][1]}."))
-    if undecided:
-        questions.refuse(undecided[0])
+    options = questions.Options(kind, between, unlabelled, tuple(labels or ()), tuple(slices or ()), ask)
+    try:
+        for line in add.add(photos, name, recipe, options=options, dry_run=dry_run):
+            say(line)
+        for question in undecided:
+            say(printable(f"Undecided: {question.problem}. Shown as: {question.choices[0][1]}."))
+        if undecided:
+            raise questions.UndecidedError(undecided)
+    except questions.UndecidedError as error:
+        raise error if len(error.questions) == 1 else _listed(error.questions) from None
     if not dry_run:
         hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
+
+
+def _listed(questions: "Sequence[Question]") -> SadclError:
+    """Print open questions, a paragraph each, and return the sentence that follows them."""
+    for number, question in enumerate(questions, start=1):
+        lines = (f"{number}. {question.problem} ({question.where}).", f"{question.meanings}.", question.advice)
+        for line in lines:
+            indent = "" if line is lines[0] else "   "
+            text = textwrap.fill(printable(line), _width(), initial_indent=indent, subsequent_indent="   ")
+            print(text, file=sys.stderr)
+    fix = "Add the options that decide them, or take the first answers with --yes"
+    return SadclError(f"{len(questions)} questions are open", fix=fix)
 
 
 def _later(undecided: "list[Question]") -> "Callable[[Question], str]":
@@ -99,16 +118,19 @@ def _first(question: "Question") -> str:
 
 def _ask(question: "Question") -> str:
     """Ask on the terminal; the first choice is the default."""
-    width = shutil.get_terminal_size((80, 24)).columns
     lines = [f"{question.problem}{f' ({question.where})' if question.where else ''}."]
     lines += [f"  {number}. {text}" for number, (_, text) in enumerate(question.choices, start=1)]
     for line in (*lines, f"In scripts, {question.option} decides it."):
-        say(textwrap.fill(printable(line), width, subsequent_indent="     " if line.startswith(" ") else ""))
+        say(textwrap.fill(printable(line), _width(), subsequent_indent="     " if line.startswith(" ") else ""))
     while True:
         number = str(typer.prompt("Which one", default="1")).strip()
         if number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= len(question.choices):
             return question.choices[int(number[:9]) - 1][0]
         say(f"Type a number from 1 to {len(question.choices)}.")
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 @app.command()

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sadcl.cli import app
+from sadcl.data.onboarding.detect import detect_source
 from sadcl.errors import SadclError
 from tests.data.onboarding.folders import half_labelled, labels_column
 
@@ -52,6 +53,25 @@ def test_words_for_separators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     source = str(labels_column(tmp_path / "source", ("red apple", "green apple", "red car", "green car")))
     assert "Classes     4" in preview(source, "--separator", "space")
     assert "green apple" in preview(source, "--separator", "none")
+
+
+def test_all_open_questions_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = ("red apple", "green apple", "red car", "green car", *[""] * 6)
+    source = str(labels_column(tmp_path / "source", cells))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    result = RUNNER.invoke(app, ["data", "add", source, "--name", "mine"])
+    output = " ".join(result.output.split())
+    assert "1. 'red apple' may be one label or several" in output
+    assert "Decide with --separator none or --separator space" in output
+    assert "2. 6 of 10 photos have no label, all at the end" in output
+    assert "Decide with --unlabelled unknown, drop or negative" in output
+    assert isinstance(result.exception, SadclError)
+    assert str(result.exception).startswith("2 questions are open.")
+    assert not list(Path().iterdir())
+    assert "Classes     4" in preview(source, "--separator", "none", "--unlabelled", "drop")
+    with pytest.raises(SadclError, match=r"2 questions are open. 1. 'red apple'.* 2. 6 of 10 photos"):
+        detect_source(Path(source))
 
 
 def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from sadcl.data.onboarding.candidates import (
     scan,
 )
 from sadcl.data.onboarding.photo_folders import locate_photos, read
-from sadcl.data.onboarding.questions import Options, Question, UndecidedError
+from sadcl.data.onboarding.questions import Options, Question, refuse, unanswered
 from sadcl.data.onboarding.tables import Understanding, understand
 from sadcl.data.onboarding.trees import KNOWN
 from sadcl.data.onboarding.unlabelled import keep_unlabelled
@@ -74,6 +74,9 @@ def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
         SadclError: the format is unknown, a photo is missing, or a question stays open.
     """
     options = options or Options()
+    if options.ask is refuse:
+        with unanswered() as assume:
+            return detect_source(path, replace(options, ask=assume))
     if not path.exists():
         raise SadclError(
             "There is no such file or folder", where=path, fix="Name a folder of photos, or a file of labels"
@@ -124,8 +127,6 @@ def _choose(root: Path, formats: Sequence[tuple[Format, list[Path]]], options: O
         try:
             readings.append((known, _read_format(root, known, paths, options)))
         except SadclError as error:
-            if isinstance(error, UndecidedError) and not readings:
-                raise
             failed.append((known, error))
     if not readings:
         raise failed[0][1]
@@ -199,8 +200,6 @@ def _read_format(root: Path, known: Format, paths: Sequence[Path], options: Opti
     for export in exports:
         try:
             readings.append(_read_files(root, known, export, options))
-        except UndecidedError:
-            raise
         except SadclError as error:
             errors.append(error)
     if not readings:

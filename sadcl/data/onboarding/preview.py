@@ -87,7 +87,9 @@ def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
     yield "Format", f"{ingest['format']}: {detected.format.title}"
     if files:
         more = f" and {len(files) - 3:,} more" if len(files) > 3 else ""
-        column = f", column {ingest['labels']}" if ingest.get("labels") else ""
+        labels = ingest.get("labels", "")
+        column = f", column {labels}" if isinstance(labels, str) else f", columns {', '.join(labels)}"
+        column = column if labels else ""
         yield "Labels in", ", ".join(files[:3]) + more + column
     elif ingest["format"] == "folder":
         yield "Labels in", "the names of folders; there is no annotation file"

@@ -7,13 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sadcl.data.onboarding.label_columns import label_groups, possible_labels
 from sadcl.data.onboarding.questions import Options, Question
 from sadcl.data.onboarding.separators import NAMES, Inference, infer_separator, parts
-from sadcl.data.onboarding.table_columns import decide_columns, is_class, no_classes, possible_labels
+from sadcl.data.onboarding.table_columns import decide_columns, is_class, label_setting, no_classes, refuse_unknown
 from sadcl.data.onboarding.vectors import automl_cells, refuse_vectors
 from sadcl.data.sources import csv_table, long_table, parquet_table, tabular
 from sadcl.data.sources.cells import LISTS, flag, is_flag
-from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, normal
+from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, label_series, normal
 from sadcl.data.sources.rows import scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
@@ -55,7 +56,7 @@ def is_table(path: Path, *, loosely: bool = False) -> bool:
         return False
     if loosely:
         return bool(possible_labels(others, sample))
-    return bool(known.labels) or any(is_class(name, sample) for name in others)
+    return bool(known.labels or label_groups(others, sample)) or any(is_class(name, sample) for name in others)
 
 
 def table_error(path: Path) -> SadclError | None:
@@ -85,12 +86,13 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
     if kind == "rows":
         return _understand_rows(paths, options, notes)
     columns, sample = _head(paths[0], kind)
-    settings = decide_columns(columns, sample, paths[0], options)
+    settings, of_columns = decide_columns(columns, sample, paths[0], options)
+    notes += of_columns
     columns, cells, blank = _counts(paths, kind, settings)
     if "labels" in columns:
         for path in paths:
-            records = tabular.table(path, OPEN[kind], settings.get("slices", ()), settings.get("labels", ""))[1]
-            refuse_vectors((record["labels"] for _, record in records), path)
+            records = tabular.table(path, OPEN[kind], settings.get("slices", ()), _label_columns(settings))[1]
+            refuse_vectors((cell for _, record in records for cell in record["labels"]), path)
         inferred = infer_separator(cells["labels"])
         separator = _separator(inferred, cells["labels"], paths[0], options)
         notes += _separator_note(separator, inferred)
@@ -113,17 +115,27 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
 
 def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) -> Understanding:
     """Settings of tables with one row per label, whose cells rarely hold several."""
-    settings: dict[str, Any] = {"labels": options.labels} if options.labels else {}
-    separator = options.separator
+    labels = options.labels
     for path in paths:
+        if not long_table.without_header(long_table.first_row(path)):
+            columns, sample = _head(path, "csv")
+            refuse_unknown(columns, path, options)
+            file = find_columns(columns, sample).file
+            labels = labels or next(iter(label_series([name for name in columns if name != file], sample)), ())
         refuse_vectors(automl_cells(path), path)
-        refuse_vectors(long_table.label_cells(path, options.labels), path)
+        refuse_vectors(long_table.label_cells(path, labels), path)
+    settings, separator = label_setting(labels), options.separator
     if separator is None:
-        cells = Counter(cell for path in paths for cell in long_table.label_cells(path, options.labels))
+        cells = Counter(cell for path in paths for cell in long_table.label_cells(path, labels))
         inferred = infer_separator(cells)
         separator = inferred.choices[0] if len(inferred.choices) == 1 and inferred.cells[0] else ""
         notes = [*notes, *(_separator_note(separator, inferred) if separator else ())]
     return Understanding({**settings, "separator": separator}, (*notes, "The rows of a photo are joined"))
+
+
+def _label_columns(settings: dict[str, Any]) -> Sequence[str]:
+    labels: str | list[str] = settings.get("labels", [])
+    return [labels] if isinstance(labels, str) else labels
 
 
 def _kind(path: Path) -> str:
@@ -169,20 +181,25 @@ def _counts(
     """Columns that may be classes, the number of each of their cells, and the number of rows without any."""
     cells: defaultdict[str, Counter[str]] = defaultdict(Counter)
     blank, columns_left = 0, list[str]()
-    slices, labels = settings.get("slices", ()), settings.get("labels", "")
+    slices, labels = settings.get("slices", ()), _label_columns(settings)
     for path in paths:
         columns, records = tabular.table(path, OPEN[kind], slices, labels)
         if "file" not in columns:
             tabular.class_columns(columns, slices, path)  # names what is missing
         reserved = {*tabular.RESERVED_COLUMNS, *slices}
-        columns_left = ["labels"] if "labels" in columns else [name for name in columns if name not in reserved]
+        has_labels = "labels" in columns and "labels" not in slices
+        columns_left = ["labels"] if has_labels else [name for name in columns if name not in reserved]
         for _, record in records:
-            texts = {name: _text(record[name]) for name in columns_left}
-            blank += not (any(texts.values()) or any(isinstance(record[name], list) for name in columns_left))
-            for name, text in texts.items():
+            fields = {name: record[name] if has_labels else (record[name],) for name in columns_left}
+            filled = False
+            for name, values in fields.items():
                 counted = cells[name]
-                if text and (text in counted or len(counted) < DISTINCT):
-                    counted[text] += 1
+                for value in values:
+                    text = _text(value)
+                    filled = filled or bool(text) or isinstance(value, list)
+                    if text and (text in counted or len(counted) < DISTINCT):
+                        counted[text] += 1
+            blank += not filled
     has_zeros = "labels" not in columns_left and not blank
     return columns_left, {name: cells[name] for name in columns_left}, None if has_zeros else blank
 

@@ -7,6 +7,7 @@ index of pandas, empty columns) and blank rows are left out.
 
 import codecs
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -41,8 +42,19 @@ def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
         SadclError: the file is missing or not CSV; while rows are read, a row has too few or many fields.
     """
     rows = raw_rows(path)
-    header = next((row for _, row in rows if any(row)), [])
+    header = _distinct(next((row for _, row in rows if any(row)), []))
     return [name for name in header if not has_no_name(name)], _records(header, rows, path)
+
+
+def _distinct(header: list[str]) -> list[str]:
+    """Header in which columns of labels of one name are numbered as pandas does: ``label``, ``label.1``, ..."""
+    repeats: Counter[str] = Counter()
+    names = []
+    for name in header:
+        number = repeats[name] if normal(name) in LABELS else 0
+        repeats[name] += 1
+        names.append(f"{name}.{number}" if number and f"{name}.{number}" not in header else name)
+    return names
 
 
 def _records(names: list[str], rows: Iterator[tuple[int, list[str]]], path: Path) -> Iterator[tabular.Record]:

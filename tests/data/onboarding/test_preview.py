@@ -64,7 +64,7 @@ def test_photos_without_labels_are_named(tmp_path: Path) -> None:
 def test_the_column_of_labels_and_the_others_are_named(tmp_path: Path) -> None:
     rows = [f"{i}.jpg,{'pug' if i % 2 else 'beagle'},Rome" for i in range(6)]
     put(numbered(tmp_path, 6), {"labels.csv": "\n".join(["Bild,Rasse,Ort", *rows])})
-    text = shown(tmp_path, Options(labels="Rasse"))
+    text = shown(tmp_path, Options(labels=("Rasse",)))
     assert "Labels in labels.csv, column Rasse" in text
     assert "No classes columns Ort" in text
 
