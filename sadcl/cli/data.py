@@ -1,9 +1,11 @@
 """Commands ``sadcl data ...``: sources of photos and labels, and the baseline of accepted data."""
 
 import shutil
+import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,7 +77,9 @@ def add(
         ask = _later(undecided)
     options = questions.Options(kind, between, unlabelled, tuple(labels or ()), tuple(slices or ()), ask)
     try:
-        for line in add.add(photos, name, recipe, options=options, dry_run=dry_run):
+        with _explained_interruption("Interrupted. Nothing was added"):
+            lines = add.add(photos, name, recipe, options=options, dry_run=dry_run)
+        for line in lines:
             say(line)
         for question in undecided:
             say(printable(f"Undecided: {question.problem}. Shown as: {question.choices[0][1]}."))
@@ -85,6 +89,16 @@ def add(
         raise error if len(error.questions) == 1 else _listed(error.questions) from None
     if not dry_run:
         hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
+
+
+@contextmanager
+def _explained_interruption(sentence: str) -> Iterator[None]:
+    """Turn Ctrl-C, or the end of the input at a question, into a sentence and the status of an interruption."""
+    try:
+        yield
+    except (KeyboardInterrupt, typer.Abort):
+        print(f"\nsadcl: {sentence}.", file=sys.stderr)
+        raise typer.Exit(128 + signal.SIGINT) from None
 
 
 def _listed(questions: "Sequence[Question]") -> SadclError:

@@ -7,6 +7,8 @@ read-only, too.
 import os
 import re
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,13 +113,29 @@ def _undone_on_error(name: str, root: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for path, content in before.items():
-            if content is None:
-                path.unlink(missing_ok=True)
-            elif path.read_bytes() != content:
-                path.write_bytes(content)
-        shutil.rmtree(folder, ignore_errors=True)
+        with _uninterrupted():
+            for path, content in before.items():
+                if content is None:
+                    path.unlink(missing_ok=True)
+                elif path.read_bytes() != content:
+                    path.write_bytes(content)
+            # a second Ctrl-C may have stopped the removal of the unfinished copy
+            for copy in (folder, *folder.parent.glob(f".{name}.*.part")):
+                shutil.rmtree(copy, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _files(detected: DetectedSource) -> list[str]:
