@@ -143,6 +143,27 @@ def _ask(question: "Question") -> str:
         say(f"Type a number from 1 to {len(question.choices)}.")
 
 
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of the source.", metavar="NAME")],
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without a question.")] = False,
+) -> None:
+    """Undo `sadcl data add`: remove a source's photos, its recipe, and what DVC records of it."""
+    from sadcl.data.onboarding import remove
+
+    removal = remove.plan(name)
+    if not yes:
+        say(f"This removes {', '.join(map(str, removal.paths))}. {'. '.join(removal.notes)}.")
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise SadclError("Nobody has confirmed the removal", fix="Add --yes")
+        with _explained_interruption("Nothing was removed"):
+            if not typer.confirm("Remove them", default=False):
+                raise typer.Abort
+    for line in remove.remove(removal):
+        say(line)
+    hint("`sadcl data add PATH --name NAME` adds photos.")
+
+
 def _width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 

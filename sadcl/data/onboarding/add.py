@@ -77,7 +77,7 @@ def add(
     folder, fresh = root / layout.RAW / name, not (root / params.FILE).exists()
     with _undone_on_error(name, root):
         _copy(copied, detected, folder)
-        files.write_text(_recipe_path(name, root), text)
+        files.write_text(recipe_path(name, root), text)
         if fresh:
             files.write_text(root / params.FILE, text)  # DVC can't read the graph without it
         pipeline.add(folder)
@@ -90,16 +90,17 @@ def _check_name(name: str, root: Path) -> None:
         fix = "Use letters, digits, - and _, and begin with a letter or digit"
         raise SadclError(f"{name!r} is no valid name of a source", where="--name", fix=fix)
     folder = root / layout.RAW / name
-    for path in (folder, _tracked(folder), _recipe_path(name, root), folder.with_name(f"{name}.splits.csv")):
+    for path in (folder, tracked(folder), recipe_path(name, root), folder.with_name(f"{name}.splits.csv")):
         if path.exists() or path.is_symlink():
             raise SadclError("The name is taken", where=path, fix="Choose another name; nothing is overwritten")
 
 
-def _recipe_path(name: str, root: Path) -> Path:
+def recipe_path(name: str, root: Path) -> Path:
+    """File of a source's recipe."""
     return root / params.RECIPES / f"{name}.yaml"
 
 
-def _tracked(folder: Path) -> Path:
+def tracked(folder: Path) -> Path:
     """DVC's file about a folder."""
     return folder.with_name(f"{folder.name}.dvc")
 
@@ -108,7 +109,7 @@ def _tracked(folder: Path) -> Path:
 def _undone_on_error(name: str, root: Path) -> Iterator[None]:
     """Remove all files of a source that was added in part, also after an interruption."""
     folder = root / layout.RAW / name
-    changed = (_recipe_path(name, root), _tracked(folder), folder.with_name(".gitignore"), root / params.FILE)
+    changed = (recipe_path(name, root), tracked(folder), folder.with_name(".gitignore"), root / params.FILE)
     before = {path: path.read_bytes() if path.exists() else None for path in changed}
     try:
         yield
