@@ -37,8 +37,8 @@ class Ingest(Section):
     slices: tuple[str, ...] = ()
     """Formats `csv` and `parquet`: the columns that are not classes, where each class has a column."""
     separator: str = ";"
-    """Formats `csv`, `parquet` and `rows`: the text between two labels in a cell; empty for one label a cell, `[]` for
-    lists such as `["cup", "plate"]`, a blank for any white space."""
+    """Formats `csv`, `parquet`, `rows`, `json` and `jsonl`: the text between two labels in a cell; empty for one label
+    a cell, `[]` for lists such as `["cup", "plate"]`, a blank for any white space."""
     minus_one: Literal["unknown", "absent"] = "unknown"
     """Formats `csv` and `parquet` with one column per class: meaning of a cell of -1. `absent` suits tables of 1 and -1
     alone."""

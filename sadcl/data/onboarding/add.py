@@ -21,7 +21,9 @@ from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
 from sadcl.data.onboarding.recipe import completed, has_splits, recipe
 from sadcl.data.sources import Source
+from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
+from sadcl.names import counted
 from sadcl.progress import say, track
 
 SPARE = 64_000_000
@@ -206,8 +208,8 @@ def _verify(copy: Path, detected: DetectedSource) -> None:
         raise SadclError(problem, where=detected.root, fix=fix) from None
     if (shown := _contents(detected.source)) != copied:
         first = min(name for name in shown.keys() | copied if shown.get(name) != copied.get(name))
-        problem = f"The copy of the source has other photos, labels or splits than the preview; the first is {first!r}"
-        raise SadclError(problem, where=detected.root, fix=fix)
+        problem = "The copy of the source has other photos, labels or splits than the preview"
+        raise SadclError(f"{problem}; the first is {short_repr(first)}", where=detected.root, fix=fix)
 
 
 def _contents(source: Source) -> dict[str, tuple[str, frozenset[str], frozenset[str]]]:
@@ -221,8 +223,9 @@ def _contents(source: Source) -> dict[str, tuple[str, frozenset[str], frozenset[
 
 def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool) -> Iterator[str]:
     images, classes = detected.kept, detected.source.classes
-    size = f"{len(images):,} photos of {len(classes)} class{'' if len(classes) == 1 else 'es'}"
-    yield f"{size}, read as {detected.ingest['format']}, are in {folder}, tracked by DVC"
+    size = f"{counted(len(images), 'photo')} of {counted(len(classes), 'class', 'classes')}"
+    verb = "is" if len(images) == 1 else "are"
+    yield f"{size}, read as {detected.ingest['format']}, {verb} in {folder}, tracked by DVC"
     if not has_splits(detected):
         yield f"The first run assigns them to train, select and test and writes {folder}.splits.csv: commit that file"
     lists = [] if detected.format.per_photo or detected.format.name.startswith("yolo") else detected.annotation_files

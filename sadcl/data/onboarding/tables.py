@@ -1,7 +1,7 @@
 """Columns of the user's tables: which of them are classes, and what separates labels."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from sadcl.data.onboarding.label_columns import label_groups, possible_labels
 from sadcl.data.onboarding.questions import Options, Question
-from sadcl.data.onboarding.separators import NAMES, Inference, infer_separator, parts
+from sadcl.data.onboarding.separators import NAMES, Inference, contradiction, infer_separator, parts
 from sadcl.data.onboarding.table_columns import decide_columns, is_class, label_setting, no_classes, refuse_unknown
 from sadcl.data.onboarding.vectors import automl_cells, refuse_vectors
 from sadcl.data.sources import csv_table, long_table, parquet_table, tabular
@@ -18,6 +18,7 @@ from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name
 from sadcl.data.sources.rows import scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
+from sadcl.names import counted
 
 OPEN: dict[str, tabular.Open] = {"csv": csv_table.open_rows, "parquet": parquet_table.open_rows}
 DISTINCT = 10_000
@@ -32,11 +33,13 @@ class Understanding:
         settings: those of ``ingest``: labels, slices, separator.
         notes: what was inferred, for the preview.
         blank: number of photos whose labels are blank; None if every photo has its zeros.
+        attention: decisions of the user that the cells contradict, for the preview.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     blank: int | None = 0
+    attention: tuple[str, ...] = ()
 
 
 def is_table(path: Path, *, loosely: bool = False) -> bool:
@@ -62,10 +65,24 @@ def is_table(path: Path, *, loosely: bool = False) -> bool:
 def table_error(path: Path) -> SadclError | None:
     """Error in the first rows of a table; None if there is none."""
     try:
+        refuse_title(path)
         _head(path, _kind(path))
     except SadclError as error:
         return error
     return None
+
+
+def refuse_title(path: Path) -> None:
+    """Refuse a table with other rows above its header.
+
+    Raises:
+        SadclError: a later row looks like the header.
+    """
+    if _kind(path) == "csv" and (below := csv_table.header_below(path)):
+        line, names = below
+        listed = f"{', '.join(map(short_repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
+        problem = f"The first row names no column; line {line} looks like the header: {listed}"
+        raise SadclError(problem, where=path, fix="Remove the lines above it")
 
 
 def understand(paths: Sequence[Path], kind: str, options: Options) -> Understanding:
@@ -82,6 +99,7 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
     notes = [note for path in paths for note in _encoding(path, kind)]
     if kind != "parquet":
         for path in paths:
+            refuse_title(path)
             _ask_about_unnamed(path, options)
     if kind == "rows":
         return _understand_rows(paths, options, notes)
@@ -94,9 +112,10 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
             records = tabular.table(path, OPEN[kind], settings.get("slices", ()), _label_columns(settings))[1]
             refuse_vectors((cell for _, record in records for cell in record["labels"]), path)
         inferred = infer_separator(cells["labels"])
-        separator = _separator(inferred, cells["labels"], paths[0], options)
-        notes += _separator_note(separator, inferred)
-        return Understanding(settings | ({"separator": separator} if separator != ";" else {}), tuple(notes), blank)
+        separator = decide_separator(inferred, cells["labels"], paths[0], options)
+        notes += separator_note(separator, inferred)
+        settings |= {"separator": separator} if separator != ";" else {}
+        return Understanding(settings, tuple(notes), blank, _attention(options, cells["labels"]))
     slices = [*settings.get("slices", ()), *no_classes(columns, cells, paths[0], options)]
     classes = [name for name in columns if name not in slices]
     if _are_signs(classes, cells):
@@ -125,12 +144,19 @@ def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) 
         refuse_vectors(automl_cells(path), path)
         refuse_vectors(long_table.label_cells(path, labels), path)
     settings, separator = label_setting(labels), options.separator
+    cells = Counter(cell for path in paths for cell in long_table.label_cells(path, labels))
     if separator is None:
-        cells = Counter(cell for path in paths for cell in long_table.label_cells(path, labels))
         inferred = infer_separator(cells)
         separator = inferred.choices[0] if len(inferred.choices) == 1 and inferred.cells[0] else ""
-        notes = [*notes, *(_separator_note(separator, inferred) if separator else ())]
-    return Understanding({**settings, "separator": separator}, (*notes, "The rows of a photo are joined"))
+        notes = [*notes, *(separator_note(separator, inferred) if separator else ())]
+    notes = [*notes, "The rows of a photo are joined"]
+    return Understanding({**settings, "separator": separator}, tuple(notes), attention=_attention(options, cells))
+
+
+def _attention(options: Options, cells: Mapping[str, int]) -> tuple[str, ...]:
+    """Sentence about a separator of the user's that the cells contradict."""
+    text = contradiction(options.separator, cells) if options.separator is not None else ""
+    return (text,) if text else ()
 
 
 def _label_columns(settings: dict[str, Any]) -> Sequence[str]:
@@ -169,7 +195,10 @@ def _ask_about_unnamed(path: Path, options: Options) -> None:
         for i in unnamed:
             if len(row) > i and row[i] and not row[i].replace(".", "").isdigit():
                 problem = f"Column {i + 1} has no name, but holds {short_repr(row[i])}"
-                choices = (("leave out", "it is left out"), ("stop", "it needs a name in the header"))
+                choices = (
+                    ("leave out", "it is left out"),
+                    ("stop", "it needs a name in the header, such as labels 2 for further labels"),
+                )
                 if options.ask(Question(problem, choices, "a name in the header", f"{path}, line {line}")) == "stop":
                     raise SadclError(problem, where=path, fix="Name the column, or remove it")
                 return
@@ -210,7 +239,12 @@ def _text(value: Any) -> str:
     return "?" if text is None else text
 
 
-def _separator(inferred: Inference, cells: Counter[str], path: Path, options: Options) -> str:
+def decide_separator(inferred: Inference, cells: Counter[str], path: Path, options: Options) -> str:
+    """The separator of labels: the user's, the inferred one, or the answer to a question.
+
+    Raises:
+        SadclError: the question stays open.
+    """
     if options.separator is not None:
         return options.separator
     if len(inferred.choices) == 1:
@@ -230,7 +264,8 @@ def _reading(cell: str, mark: str) -> str:
     return f"{len(labels)} labels, {', '.join(map(short_repr, labels[:4]))}{', ...' if len(labels) > 4 else ''}"
 
 
-def _separator_note(separator: str, inferred: Inference) -> list[str]:
+def separator_note(separator: str, inferred: Inference) -> list[str]:
+    """Note for the preview on how labels are separated."""
     split, filled = inferred.cells
     if separator == LISTS:
         return ["Cells of labels are lists"]
@@ -254,4 +289,5 @@ def _ignored_notes(classes: Sequence[str], cells: dict[str, Counter[str]]) -> li
     }
     total = sum(ignored.values())
     names = ", ".join(f"{name} {count:,}" for name, count in ignored.items() if count)
-    return [f"{total:,} cells of -1 are neither present nor absent: {names}"] if total else []
+    noun = counted(total, "cell of -1 is", "cells of -1 are")
+    return [f"{noun} neither present nor absent: {names}"] if total else []

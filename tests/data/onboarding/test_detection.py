@@ -70,7 +70,7 @@ def test_the_only_list_whose_photos_are_there_is_read(tmp_path: Path) -> None:
     put(numbered(tmp_path, 4), {"train.csv": rows, "sample_submission.csv": "image,labels\nx.jpg,cup\n"})
     detected = detect_source(tmp_path)
     assert detected.ingest["annotations"] == {"train": "train.csv"}
-    assert "1 of 1 photos are missing" in detected.notes[-1]
+    assert "1 of 1 photo is missing" in detected.notes[-1]
 
 
 def test_a_doubtful_list_is_not_passed_over(tmp_path: Path) -> None:

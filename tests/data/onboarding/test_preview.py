@@ -41,8 +41,8 @@ def test_what_was_inferred_and_what_has_nothing_to_learn(tmp_path: Path) -> None
     rows = [f"{i}.jpg,1,{i % 2}.0,0,{'' if i else -1},{30 + i}" for i in range(8)]
     put(numbered(tmp_path, 9), {"labels.csv": "\n".join(["file,kitchen,cup,bowl,plate,age", *rows])})
     text = shown(tmp_path, Options(slices=("age",)))
-    assert "No classes columns age" in text
-    assert "1 cells of -1 are neither present nor absent: plate 1" in text
+    assert "No classes column age" in text
+    assert "1 cell of -1 is neither present nor absent: plate 1" in text
     assert "plate 0 (1 unsure)" in text
     assert (
         "Attention No photo has the label 'bowl', 'plate': validate will refuse it Every photo has the label 'kitchen'"
@@ -66,7 +66,7 @@ def test_the_column_of_labels_and_the_others_are_named(tmp_path: Path) -> None:
     put(numbered(tmp_path, 6), {"labels.csv": "\n".join(["Bild,Rasse,Ort", *rows])})
     text = shown(tmp_path, Options(labels=("Rasse",)))
     assert "Labels in labels.csv, column Rasse" in text
-    assert "No classes columns Ort" in text
+    assert "No classes column Ort" in text
 
 
 def test_names_that_may_be_mistakes_are_said(tmp_path: Path) -> None:
