@@ -87,3 +87,20 @@ def test_a_source_without_any_label_is_said(tmp_path: Path) -> None:
 def test_terminal_codes_in_names_are_escaped(tmp_path: Path) -> None:
     put(numbered(tmp_path, 2), {"labels.csv": "file,labels\n0.jpg,cup\x1b[2J\n1.jpg,plate\n"})
     assert r"cup\x1b[2J" in shown(tmp_path)
+
+
+def test_names_of_all_scripts_stay_readable(tmp_path: Path) -> None:
+    put(photos(tmp_path, ["Jo\u0308rg \u0645\u06cc\u200c\u062e.jpg", "2\x1b.jpg"]),
+        {"labels.csv": "file,labels\nJ\u00f6rg \u0645\u06cc\u200c\u062e.jpg,Löffel\n2\x1b.JPG,\n"})  # fmt: skip
+    text = shown(tmp_path, width=200)
+    assert "'J\u00f6rg \u0645\u06cc\u200c\u062e.jpg' is 'Jo\u0308rg" in text
+    assert r"'2\x1b.JPG' is '2\x1b.jpg' (letter case)" in text
+    assert "Löffel" in text
+
+
+def test_one_of_a_kind_is_singular(tmp_path: Path) -> None:
+    put(numbered(tmp_path, 2), {"labels.csv": "file,cup,plate,camera\n0.jpg,1,-1,x7\n1.jpg,0,0,x9\n", "film.mov": ""})
+    text = shown(tmp_path)
+    assert "1 cell of -1 is neither present nor absent" in text
+    assert "No label 1 photo (50 %), it counts as showing none of the classes: '1.jpg'" in text
+    assert "No classes column camera" in text
