@@ -254,10 +254,9 @@ def test_a_header_below_a_title_is_named(tmp_path: Path, kind: str, header: str)
     put(numbered(tmp_path, 3), {"labels.csv": TITLES[kind] + body})
     line = TITLES[kind].count("\n") + 1
     first, second, _ = header.split(mark)
+    words = f"line {line} looks like the header: '{first}', '{second}'.*Remove the lines"
     for path in (tmp_path, tmp_path / "labels.csv"):
-        with pytest.raises(
-            SadclError, match=f"line {line} looks like the header: '{first}', '{second}'.*Remove the lines"
-        ):
+        with pytest.raises(SadclError, match=words):
             detect_source(path)
     put(tmp_path, {"labels.csv": body.replace("Etikett", "labels")})
     assert detect_source(tmp_path).source.classes == ("cup",)
