@@ -87,7 +87,7 @@ def test_each_fault_fails_its_own_rule_alone(tmp_path: Path) -> None:
         "files unique": ["i2 (photos/3.jpg)", "i3 (photos/3.jpg)"],
         "files readable": ["i4 (photos/4.jpg: The file is empty)"],
         "sides": ["i5 (photos/5.jpg: 63 px)"],
-        "no photo in two splits": ["i6 (photos/6.jpg: also i11 in test)", "i11 (photos/11.jpg: also i6 in select)"],
+        "no photo in two splits": ["i6 (photos/6.jpg; also i11 in test)", "i11 (photos/11.jpg; also i6 in select)"],
         "labels known": ["i7 (photos/7.jpg: class number 3)", "i8 (photos/8.jpg: class number -1)"],
         "labelled in test": ["i9 (photos/9.jpg)"],
         "enough positives in train": ["cat (1)"],
