@@ -83,6 +83,17 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
     return text[:low] + ELLIPSIS
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: ``1 photo``, ``1,200 photos``.
+
+    Args:
+        number: of things.
+        noun: for one of them.
+        plural: for several; by default the noun with an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def columns(text: str) -> int:
     """Columns that a text takes in a terminal or a table: East Asian letters and pictographs are twice as wide."""
     widths = (2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text if not _joins(letter))

@@ -1,15 +1,18 @@
 """Commands ``sadcl data ...``: sources of photos and labels, and the baseline of accepted data."""
 
 import shutil
+import signal
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sadcl.cli.model import Model
+from sadcl.errors import SadclError
 from sadcl.layout import RAW, SERVED
 from sadcl.progress import hint, printable, say
 
@@ -51,7 +54,10 @@ def add(
             help="What photos without labels mean: none of the classes, or not labelled yet (kept or dropped)."
         ),
     ] = None,
-    labels: Annotated[str, typer.Option(help="Column of labels; found by its name by default.", metavar="COLUMN")] = "",
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of labels, found by its name by default; repeat it for several.", metavar="COLUMN"),
+    ] = None,
     slices: Annotated[
         list[str] | None,
         typer.Option("--slice", help="A column that is no class; repeat it for several.", metavar="COLUMN"),
@@ -69,15 +75,42 @@ def add(
     undecided: list[questions.Question] = []
     if dry_run and ask is questions.refuse:
         ask = _later(undecided)
-    options = questions.Options(kind, between, unlabelled, labels, tuple(slices or ()), ask)
-    for line in add.add(photos, name, recipe, options=options, dry_run=dry_run):
-        say(line)
-    for question in undecided:
-        say(printable(f"Undecided: {question.problem}. Shown as: {question.choices[0][1]}."))
-    if undecided:
-        questions.refuse(undecided[0])
+    options = questions.Options(kind, between, unlabelled, tuple(labels or ()), tuple(slices or ()), ask)
+    try:
+        with _explained_interruption("Interrupted. Nothing was added"):
+            lines = add.add(photos, name, recipe, options=options, dry_run=dry_run)
+        for line in lines:
+            say(line)
+        for question in undecided:
+            say(printable(f"Undecided: {question.problem}. Shown as: {question.choices[0][1]}."))
+        if undecided:
+            raise questions.UndecidedError(undecided)
+    except questions.UndecidedError as error:
+        raise error if len(error.questions) == 1 else _listed(error.questions) from None
     if not dry_run:
         hint("`dvc repro` trains and judges a model; `sadcl data report` shows the data after the first stages.")
+
+
+@contextmanager
+def _explained_interruption(sentence: str) -> Iterator[None]:
+    """Turn Ctrl-C, or the end of the input at a question, into a sentence and the status of an interruption."""
+    try:
+        yield
+    except (KeyboardInterrupt, typer.Abort):
+        print(f"\nsadcl: {sentence}.", file=sys.stderr)
+        raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _listed(questions: "Sequence[Question]") -> SadclError:
+    """Print open questions, a paragraph each, and return the sentence that follows them."""
+    for number, question in enumerate(questions, start=1):
+        lines = (f"{number}. {question.problem} ({question.where}).", f"{question.meanings}.", question.advice)
+        for line in lines:
+            indent = "" if line is lines[0] else "   "
+            text = textwrap.fill(printable(line), _width(), initial_indent=indent, subsequent_indent="   ")
+            print(text, file=sys.stderr)
+    fix = "Add the options that decide them, or take the first answers with --yes"
+    return SadclError(f"{len(questions)} questions are open", fix=fix)
 
 
 def _later(undecided: "list[Question]") -> "Callable[[Question], str]":
@@ -99,16 +132,40 @@ def _first(question: "Question") -> str:
 
 def _ask(question: "Question") -> str:
     """Ask on the terminal; the first choice is the default."""
-    width = shutil.get_terminal_size((80, 24)).columns
     lines = [f"{question.problem}{f' ({question.where})' if question.where else ''}."]
     lines += [f"  {number}. {text}" for number, (_, text) in enumerate(question.choices, start=1)]
     for line in (*lines, f"In scripts, {question.option} decides it."):
-        say(textwrap.fill(printable(line), width, subsequent_indent="     " if line.startswith(" ") else ""))
+        say(textwrap.fill(printable(line), _width(), subsequent_indent="     " if line.startswith(" ") else ""))
     while True:
         number = str(typer.prompt("Which one", default="1")).strip()
         if number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= len(question.choices):
             return question.choices[int(number[:9]) - 1][0]
         say(f"Type a number from 1 to {len(question.choices)}.")
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of the source.", metavar="NAME")],
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without a question.")] = False,
+) -> None:
+    """Undo `sadcl data add`: remove a source's photos, its recipe, and what DVC records of it."""
+    from sadcl.data.onboarding import remove
+
+    removal = remove.plan(name)
+    if not yes:
+        say(f"This removes {', '.join(map(str, removal.paths))}. {'. '.join(removal.notes)}.")
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise SadclError("Nobody has confirmed the removal", fix="Add --yes")
+        with _explained_interruption("Nothing was removed"):
+            if not typer.confirm("Remove them", default=False):
+                raise typer.Abort
+    for line in remove.remove(removal):
+        say(line)
+    hint("`sadcl data add PATH --name NAME` adds photos.")
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 @app.command()

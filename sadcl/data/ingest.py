@@ -14,9 +14,11 @@ from sadcl.data import sources
 from sadcl.data.images.inspect import MISSING, PhotoInfo
 from sadcl.data.photo_cache import PhotoCache
 from sadcl.data.sources.photo_lookup import PhotoLookup, describe
+from sadcl.data.sources.text import short_repr
 from sadcl.data.splits import assign, leaks, protocols
 from sadcl.data.table import SCHEMA, SPLITS, Table, column, targets
 from sadcl.errors import SadclError
+from sadcl.names import counted
 from sadcl.progress import say, track
 
 
@@ -133,7 +135,7 @@ def _with_candidates(images: Sequence[sources.Image], facts: Sequence[PhotoInfo]
     for i, fact in enumerate(facts):
         candidates = lookup.candidates(images[i].file) if fact.problem == MISSING else []
         if len(candidates) > 1:
-            names = ", ".join(map(ascii, candidates[:3]))
+            names = ", ".join(map(short_repr, candidates[:3]))
             explained[i] = replace(fact, problem=f"{MISSING}, and several fit its name: {names}")
     return explained
 
@@ -163,4 +165,5 @@ def _ids(images: Sequence[sources.Image]) -> dict[str, list[str]]:
 def _skipped(gone: Sequence[sources.Image], listed: int) -> str:
     names = ", ".join(image.file for image in gone[:3])
     more = ", ..." if len(gone) > 3 else ""
-    return f"{len(gone):,} of {listed:,} photos are missing and skipped: {names}{more}"
+    verb = "is" if len(gone) == 1 else "are"
+    return f"{len(gone):,} of {counted(listed, 'photo')} {verb} missing and skipped: {names}{more}"

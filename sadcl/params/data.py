@@ -31,13 +31,14 @@ class Ingest(Section):
     `train`."""
     images: dict[Literal["train", "select", "test"], str]
     """The folder of each split's photos, relative to the source."""
-    labels: str = ""
-    """Formats `csv`, `parquet` and `rows`: the column of labels; empty finds it by its usual names."""
+    labels: str | tuple[str, ...] = ""
+    """Formats `csv`, `parquet` and `rows`: the column of labels, or a list of columns whose labels are joined; empty
+    finds one by its usual names."""
     slices: tuple[str, ...] = ()
     """Formats `csv` and `parquet`: the columns that are not classes, where each class has a column."""
     separator: str = ";"
-    """Formats `csv`, `parquet` and `rows`: the text between two labels in a cell; empty for one label a cell, `[]` for
-    lists such as `["cup", "plate"]`, a blank for any white space."""
+    """Formats `csv`, `parquet`, `rows`, `json` and `jsonl`: the text between two labels in a cell; empty for one label
+    a cell, `[]` for lists such as `["cup", "plate"]`, a blank for any white space."""
     minus_one: Literal["unknown", "absent"] = "unknown"
     """Formats `csv` and `parquet` with one column per class: meaning of a cell of -1. `absent` suits tables of 1 and -1
     alone."""
@@ -61,6 +62,11 @@ class Ingest(Section):
     nothing."""
     max_pixels: Pixels = Field(ge=1, default=100_000_000)
     """Most pixels (width times height) of a photo; its header is checked before it is decoded."""
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Columns of labels; none where they are to be found by their names."""
+        return tuple(name for name in ((self.labels,) if isinstance(self.labels, str) else self.labels) if name)
 
     def files(self, split: str) -> tuple[str, ...]:
         """Annotation files of a split; none where the split has no entry."""

@@ -5,7 +5,8 @@ where no command has the answer: in ``stages._index``, ``config.links`` and ``co
 """
 
 from sadcl.pipeline.config import links, require_project, set_up, share_cache
-from sadcl.pipeline.dvc import StageError, add, checkout, collect_garbage, pull, push, reproduce
+from sadcl.pipeline.dvc import StageError, add, checkout, collect_garbage, is_modified, pull, push, reproduce, untrack
+from sadcl.pipeline.repository import uncommitted
 from sadcl.pipeline.scaffold import STARTER, start
 from sadcl.pipeline.stages import Stage, changed_sources, lock_digest, missing, stages, stale
 
@@ -17,6 +18,7 @@ __all__ = [
     "changed_sources",
     "checkout",
     "collect_garbage",
+    "is_modified",
     "links",
     "lock_digest",
     "missing",
@@ -29,4 +31,6 @@ __all__ = [
     "stages",
     "stale",
     "start",
+    "uncommitted",
+    "untrack",
 ]

@@ -106,6 +106,24 @@ def add(path: str | Path) -> None:
     dvc("add", target.name, root=target.parent)
 
 
+def is_modified(record: Path) -> bool:
+    """Whether a file or folder differs from what its ``.dvc`` file records; one that is gone does not.
+
+    Raises:
+        SadclError: DVC is busy, or can't read the file.
+    """
+    return '"modified"' in dvc("status", "--json", record.name, root=record.parent)
+
+
+def untrack(record: Path) -> None:
+    """Run ``dvc remove`` on a ``.dvc`` file: it goes, and git no longer ignores what it records.
+
+    Raises:
+        SadclError: DVC is busy, or can't read the file.
+    """
+    dvc("remove", record.name, root=record.parent)
+
+
 def push(root: Path = Path(".")) -> None:
     """Run ``dvc push``: upload all tracked files that the remote lacks.
 

@@ -1,5 +1,6 @@
 """The git repository of a project: its top, the project's folder below it, and files that git must not ignore."""
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,17 @@ def ignored(root: Path, paths: Iterable[str]) -> dict[str, str]:
     rules = (line.rpartition("\t") for line in processes.git(root, *command).stdout.splitlines())
     # a pattern with `!` re-includes what an earlier one ignores
     return {path: rule for rule, _, path in rules if not rule.split(":", 2)[-1].startswith("!")}
+
+
+def uncommitted(paths: Iterable[Path], root: Path) -> list[Path]:
+    """Files of the last commit whose content differs from it; none without a repository."""
+
+    def differs(path: Path) -> bool:
+        name = os.path.relpath(path, root)
+        committed = processes.git(root, "cat-file", "-e", f"HEAD:./{name}").returncode == 0
+        return committed and processes.git(root, "diff", "--quiet", "HEAD", "--", name).returncode == 1
+
+    return [path for path in paths if path.exists() and differs(path)]
 
 
 def folder_rule(root: Path) -> str:

@@ -1,9 +1,13 @@
 """`sadcl data add` on the command line: options, questions on a terminal, and refusals without one."""
 
+import fcntl
 import os
 import pty
+import shutil
+import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sadcl.cli import app
+from sadcl.data.onboarding.detect import detect_source
 from sadcl.errors import SadclError
 from tests.data.onboarding.folders import half_labelled, labels_column
 
@@ -54,6 +59,25 @@ def test_words_for_separators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "green apple" in preview(source, "--separator", "none")
 
 
+def test_all_open_questions_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = ("red apple", "green apple", "red car", "green car", *[""] * 6)
+    source = str(labels_column(tmp_path / "source", cells))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    result = RUNNER.invoke(app, ["data", "add", source, "--name", "mine"])
+    output = " ".join(result.output.split())
+    assert "1. 'red apple' may be one label or several" in output
+    assert "Decide with --separator none or --separator space" in output
+    assert "2. 6 of 10 photos have no label, all at the end" in output
+    assert "Decide with --unlabelled unknown, drop or negative" in output
+    assert isinstance(result.exception, SadclError)
+    assert str(result.exception).startswith("2 questions are open.")
+    assert not list(Path().iterdir())
+    assert "Classes     4" in preview(source, "--separator", "none", "--unlabelled", "drop")
+    with pytest.raises(SadclError, match=r"2 questions are open. 1. 'red apple'.* 2. 6 of 10 photos"):
+        detect_source(Path(source))
+
+
 def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     answered = on_terminal(
@@ -65,19 +89,61 @@ def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "they count as showing none of the classes" in " ".join(answered.split())
 
 
-def on_terminal(words: Sequence[str], typed: str) -> str:
-    """Output of a command in a terminal into which text is typed."""
+@pytest.mark.parametrize("typed", ["\x03", "\x04"])
+def test_an_interrupted_question_adds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    source = half_labelled(tmp_path / "source")
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    words = ["data", "add", str(source), "--name", "mine"]
+    output = on_terminal(words, typed, after="Which one", status=130)
+    assert output.count("sadcl: Interrupted. Nothing was added.") == 1
+    assert "Traceback" not in output
+    assert "Abort" not in output
+    assert not list(Path().iterdir())
+
+
+def test_an_interrupted_copy_leaves_nothing_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = labels_column(tmp_path / "source", ("cup", "plate", "bowl"))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    copied: list[str] = []
+
+    def copy(photo: Path, target: Path) -> None:
+        copied.append(photo.name)
+        target.write_bytes(photo.read_bytes())
+        if len(copied) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    result = RUNNER.invoke(app, ["data", "add", str(source), "--name", "mine"])
+    assert result.exit_code == 130, result.output
+    assert "sadcl: Interrupted. Nothing was added." in result.output
+    assert len(copied) == 2
+    assert [path.name for path in Path("data/raw").iterdir() if path.name != ".gitignore"] == []
+    assert not Path("recipes/mine.yaml").exists()
+    assert not Path("params.yaml").exists()
+
+
+def on_terminal(words: Sequence[str], typed: str, after: str = "", status: int = 0) -> str:
+    """Output of a command in a terminal into which text is typed, after some output, which ends with a status."""
     terminal, end = pty.openpty()
     with os.fdopen(end, "r+b", buffering=0) as child_end:
         command = [sys.executable, "-c", "from sadcl.cli import main; main()", *words]
-        child = subprocess.Popen(command, stdin=child_end, stdout=child_end, stderr=child_end)
-    os.write(terminal, typed.encode())
+        child = subprocess.Popen(
+            command, stdin=child_end, stdout=child_end, stderr=child_end, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
     output = b""
+    if not after:
+        os.write(terminal, typed.encode())
     try:
         while data := os.read(terminal, 4096):
             output += data
+            if after and after in output.decode(errors="replace"):
+                os.write(terminal, typed.encode())
+                after = ""
     except OSError:  # Linux reports the end of a terminal as an error
         pass
     os.close(terminal)
-    assert child.wait(120) == 0, output.decode()
+    assert child.wait(120) == status, output.decode()
     return output.decode()

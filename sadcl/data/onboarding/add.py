@@ -7,6 +7,8 @@ read-only, too.
 import os
 import re
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,9 @@ from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
 from sadcl.data.onboarding.recipe import completed, has_splits, recipe
 from sadcl.data.sources import Source
+from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
+from sadcl.names import counted
 from sadcl.progress import say, track
 
 SPARE = 64_000_000
@@ -75,7 +79,7 @@ def add(
     folder, fresh = root / layout.RAW / name, not (root / params.FILE).exists()
     with _undone_on_error(name, root):
         _copy(copied, detected, folder)
-        files.write_text(_recipe_path(name, root), text)
+        files.write_text(recipe_path(name, root), text)
         if fresh:
             files.write_text(root / params.FILE, text)  # DVC can't read the graph without it
         pipeline.add(folder)
@@ -88,16 +92,17 @@ def _check_name(name: str, root: Path) -> None:
         fix = "Use letters, digits, - and _, and begin with a letter or digit"
         raise SadclError(f"{name!r} is no valid name of a source", where="--name", fix=fix)
     folder = root / layout.RAW / name
-    for path in (folder, _tracked(folder), _recipe_path(name, root), folder.with_name(f"{name}.splits.csv")):
+    for path in (folder, tracked(folder), recipe_path(name, root), folder.with_name(f"{name}.splits.csv")):
         if path.exists() or path.is_symlink():
             raise SadclError("The name is taken", where=path, fix="Choose another name; nothing is overwritten")
 
 
-def _recipe_path(name: str, root: Path) -> Path:
+def recipe_path(name: str, root: Path) -> Path:
+    """File of a source's recipe."""
     return root / params.RECIPES / f"{name}.yaml"
 
 
-def _tracked(folder: Path) -> Path:
+def tracked(folder: Path) -> Path:
     """DVC's file about a folder."""
     return folder.with_name(f"{folder.name}.dvc")
 
@@ -106,18 +111,34 @@ def _tracked(folder: Path) -> Path:
 def _undone_on_error(name: str, root: Path) -> Iterator[None]:
     """Remove all files of a source that was added in part, also after an interruption."""
     folder = root / layout.RAW / name
-    changed = (_recipe_path(name, root), _tracked(folder), folder.with_name(".gitignore"), root / params.FILE)
+    changed = (recipe_path(name, root), tracked(folder), folder.with_name(".gitignore"), root / params.FILE)
     before = {path: path.read_bytes() if path.exists() else None for path in changed}
     try:
         yield
     except BaseException:
-        for path, content in before.items():
-            if content is None:
-                path.unlink(missing_ok=True)
-            elif path.read_bytes() != content:
-                path.write_bytes(content)
-        shutil.rmtree(folder, ignore_errors=True)
+        with _uninterrupted():
+            for path, content in before.items():
+                if content is None:
+                    path.unlink(missing_ok=True)
+                elif path.read_bytes() != content:
+                    path.write_bytes(content)
+            # a second Ctrl-C may have stopped the removal of the unfinished copy
+            for copy in (folder, *folder.parent.glob(f".{name}.*.part")):
+                shutil.rmtree(copy, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _files(detected: DetectedSource) -> list[str]:
@@ -187,8 +208,8 @@ def _verify(copy: Path, detected: DetectedSource) -> None:
         raise SadclError(problem, where=detected.root, fix=fix) from None
     if (shown := _contents(detected.source)) != copied:
         first = min(name for name in shown.keys() | copied if shown.get(name) != copied.get(name))
-        problem = f"The copy of the source has other photos, labels or splits than the preview; the first is {first!r}"
-        raise SadclError(problem, where=detected.root, fix=fix)
+        problem = "The copy of the source has other photos, labels or splits than the preview"
+        raise SadclError(f"{problem}; the first is {short_repr(first)}", where=detected.root, fix=fix)
 
 
 def _contents(source: Source) -> dict[str, tuple[str, frozenset[str], frozenset[str]]]:
@@ -202,8 +223,9 @@ def _contents(source: Source) -> dict[str, tuple[str, frozenset[str], frozenset[
 
 def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool) -> Iterator[str]:
     images, classes = detected.kept, detected.source.classes
-    size = f"{len(images):,} photos of {len(classes)} class{'' if len(classes) == 1 else 'es'}"
-    yield f"{size}, read as {detected.ingest['format']}, are in {folder}, tracked by DVC"
+    size = f"{counted(len(images), 'photo')} of {counted(len(classes), 'class', 'classes')}"
+    verb = "is" if len(images) == 1 else "are"
+    yield f"{size}, read as {detected.ingest['format']}, {verb} in {folder}, tracked by DVC"
     if not has_splits(detected):
         yield f"The first run assigns them to train, select and test and writes {folder}.splits.csv: commit that file"
     lists = [] if detected.format.per_photo or detected.format.name.startswith("yolo") else detected.annotation_files

@@ -19,6 +19,8 @@ MAX_FILES = 50_000
 """Most files of one suffix that are listed; of a file per photo, any will do."""
 MAX_READ = 1_000
 """Most files of one suffix whose beginning is read."""
+MAX_TABLES = 20
+"""Most tables whose errors are reported where no format fits."""
 PROGRAMS = frozenset(("node_modules", "site-packages", "wandb", "mlruns"))
 """Folders of programs, in lower case."""
 INSTANCES = "instances"
@@ -107,9 +109,10 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
 
 
 def first_error(files: Sequence[Path]) -> SadclError | None:
-    """Error in the only table among files; None if there are several tables, or no error."""
+    """Error in the first table with one among a few tables; None if there are many tables, or no error."""
     tables = [path for path in files if path.suffix.lower() in (".csv", ".tsv", ".parquet")]
-    return table_error(tables[0]) if len(tables) == 1 else None
+    errors = (table_error(path) for path in tables) if len(tables) <= MAX_TABLES else ()
+    return next((error for error in errors if error), None)
 
 
 def _recognises(known: Format, path: Path) -> bool:

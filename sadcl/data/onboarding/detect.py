@@ -15,17 +15,24 @@ from sadcl.data.onboarding.candidates import (
     scan,
 )
 from sadcl.data.onboarding.photo_folders import locate_photos, read
-from sadcl.data.onboarding.questions import Options, Question, UndecidedError
+from sadcl.data.onboarding.questions import Options, Question, refuse, unanswered
+from sadcl.data.onboarding.records import understand_records
 from sadcl.data.onboarding.tables import Understanding, understand
 from sadcl.data.onboarding.trees import KNOWN
 from sadcl.data.onboarding.unlabelled import keep_unlabelled
 from sadcl.data.onboarding.vectors import json_cells, refuse_vectors
 from sadcl.data.sources.formats import FORMATS, Format
 from sadcl.data.sources.safe_yaml import is_file
+from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
+from sadcl.names import counted
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 """Suffixes of archives."""
+NAMED = 3
+"""Most files of an export that a sentence names."""
+MOST_NAMED = 20
+"""Most files and readings that a question names."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class DetectedSource:
         whole: the source is the whole folder, not only the photos of one file of labels.
         source: its annotations.
         notes: what was inferred, for the preview.
+        attention: decisions of the user that the files contradict, for the preview.
     """
 
     root: Path
@@ -45,6 +53,7 @@ class DetectedSource:
     whole: bool
     source: sources.Source = field(repr=False)
     notes: tuple[str, ...] = ()
+    attention: tuple[str, ...] = ()
 
     @property
     def kept(self) -> list[sources.Image]:
@@ -74,6 +83,9 @@ def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
         SadclError: the format is unknown, a photo is missing, or a question stays open.
     """
     options = options or Options()
+    if options.ask is refuse:
+        with unanswered() as assume:
+            return detect_source(path, replace(options, ask=assume))
     if not path.exists():
         raise SadclError(
             "There is no such file or folder", where=path, fix="Name a folder of photos, or a file of labels"
@@ -124,25 +136,28 @@ def _choose(root: Path, formats: Sequence[tuple[Format, list[Path]]], options: O
         try:
             readings.append((known, _read_format(root, known, paths, options)))
         except SadclError as error:
-            if isinstance(error, UndecidedError) and not readings:
-                raise
             failed.append((known, error))
     if not readings:
         raise failed[0][1]
     known, (detected, understanding) = readings[0]
     if failed and failed[0][0] is formats[0][0]:
         _ask_about_failure(root, *failed[0], known, options)
-    notes = list(detected.notes)
-    for other, (rival, of_rival) in readings[1:]:
-        if _labels(rival.source) == _labels(detected.source):
-            notes.append(f"{', '.join(rival.annotation_files[:2])} ({other.title}) says the same")
-            continue
-        problem = f"There are annotations as {known.title} and, with other labels or photos, as {other.title}"
-        choices = tuple((item.name, f"{item.title}: {_size(of)}") for item, of in ((known, detected), (other, rival)))
-        option = f"--format {known.name} or --format {other.name}"
-        if options.ask(Question(problem, choices, option, root)) == other.name:
-            return rival, of_rival
-    return replace(detected, notes=tuple(notes)), understanding
+    labels, same = _labels(detected.source), []
+    rivals = [(known, readings[0][1])]
+    for other, reading in readings[1:]:
+        if _labels(reading[0].source) == labels:
+            same.append(f"{', '.join(reading[0].annotation_files[:2])} ({other.title}) says the same")
+        else:
+            rivals.append((other, reading))
+    notes = [*same, *(f"Not used: {item.title}: {error.what} ({error.where})" for item, error in failed)]
+    if len(rivals) > 1:
+        others = ", ".join(other.title for other, _ in rivals[1:])
+        problem = f"There are annotations as {known.title} and, with other labels or photos, as {others}"
+        choices = tuple((item.name, f"{item.title}: {_described(of)}") for item, (of, _) in rivals)
+        option = f"{' or '.join(f'--format {item.name}' for item, _ in rivals)}, or the folder of one export as PATH"
+        chosen = options.ask(Question(problem, choices, option, root))
+        detected, understanding = next(reading for item, reading in rivals if item.name == chosen)
+    return replace(detected, notes=(*detected.notes, *notes)), understanding
 
 
 def _ask_about_failure(root: Path, failed: Format, error: SadclError, known: Format, options: Options) -> None:
@@ -158,7 +173,15 @@ def _labels(source: sources.Source) -> dict[str, frozenset[str]]:
 
 
 def _size(detected: DetectedSource) -> str:
-    return f"{len(detected.source.images):,} photos of {len(detected.source.classes)} classes"
+    classes = counted(len(detected.source.classes), "class", "classes")
+    return f"{counted(len(detected.source.images), 'photo')} of {classes}"
+
+
+def _described(detected: DetectedSource) -> str:
+    """The first annotation files of a reading, and its size."""
+    names = detected.annotation_files
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}, {_size(detected)}" if names else _size(detected)
 
 
 def _file(path: Path, options: Options) -> _Reading:
@@ -199,20 +222,16 @@ def _read_format(root: Path, known: Format, paths: Sequence[Path], options: Opti
     for export in exports:
         try:
             readings.append(_read_files(root, known, export, options))
-        except UndecidedError:
-            raise
         except SadclError as error:
             errors.append(error)
     if not readings:
         raise errors[0]
     chosen = 0
     if len(readings) > 1:
-        listed = ", ".join(sorted(name for detected, _ in readings for name in detected.annotation_files)[:5])
-        choices = tuple(
-            (str(i), f"{' and '.join(detected.annotation_files[:3])}: {_size(detected)}")
-            for i, (detected, _) in enumerate(readings)
-        )
-        problem = f"There is more than one file of labels: {listed}"
+        files = sorted(name for detected, _ in readings for name in detected.annotation_files)
+        more = f" and {len(files) - MOST_NAMED:,} more" if len(files) > MOST_NAMED else ""
+        choices = tuple((str(i), _described(detected)) for i, (detected, _) in enumerate(readings[:MOST_NAMED]))
+        problem = f"There is more than one file of labels: {', '.join(files[:MOST_NAMED])}{more}"
         chosen = int(options.ask(Question(problem, choices, "the file to use as PATH", root)))
     detected, understanding = readings[chosen]
     notes = [f"Not used: {error.what} ({error.where})" for error in errors]
@@ -221,8 +240,11 @@ def _read_format(root: Path, known: Format, paths: Sequence[Path], options: Opti
 
 def _read_files(root: Path, known: Format, files: dict[str, str | list[str]], options: Options) -> _Reading:
     used = [root / name for value in files.values() for name in _several(value)]
-    tables = known.name in ("csv", "parquet", "rows")
-    understanding = understand(used, known.name, options) if tables else Understanding()
+    understanding = Understanding()
+    if known.name in ("csv", "parquet", "rows"):
+        understanding = understand(used, known.name, options)
+    elif known.name in ("json", "jsonl"):
+        understanding = understand_records(used, root, options)
     settings = {"format": known.name, "annotations": files, "images": {}, **known.defaults, **understanding.settings}
     try:
         settings, source = locate_photos(root, settings, known)
@@ -234,7 +256,7 @@ def _read_files(root: Path, known: Format, files: dict[str, str | list[str]], op
     _refuse_missing(source, root)
     for path in used if known.name in ("jsonl", "json") else ():
         refuse_vectors(json_cells(path), path)
-    return DetectedSource(root, settings, True, source, understanding.notes), understanding
+    return DetectedSource(root, settings, True, source, understanding.notes, understanding.attention), understanding
 
 
 def _several(value: str | Sequence[str]) -> Sequence[str]:
@@ -246,8 +268,7 @@ def _refuse_missing(source: sources.Source, root: Path) -> None:
         raise SadclError("The source names no photo", where=root, fix=KNOWN)
     missing = [image.file for image in source.images if not is_file(root / image.file)]
     if missing:
-        raise SadclError(
-            f"{len(missing):,} of {len(source.images):,} photos are missing; the first is {missing[0]!r}",
-            where=root,
-            fix="Add them, or remove them from the labels",
-        )
+        verb = "is" if len(missing) == 1 else "are"
+        problem = f"{len(missing):,} of {counted(len(source.images), 'photo')} {verb} missing"
+        fix = "Add them, or remove them from the labels"
+        raise SadclError(f"{problem}; the first is {short_repr(missing[0])}", where=root, fix=fix)

@@ -7,9 +7,11 @@ from pathlib import Path, PurePosixPath
 
 from sadcl.data.onboarding.detect import DetectedSource
 from sadcl.data.onboarding.recipe import max_unlabelled
-from sadcl.data.onboarding.unlabelled import NOTES
+from sadcl.data.onboarding.unlabelled import meaning_of
 from sadcl.data.sources.photo_lookup import describe
+from sadcl.data.sources.text import short_repr
 from sadcl.data.table import SPLITS
+from sadcl.names import counted
 from sadcl.progress import printable
 
 SHOWN = 20
@@ -46,10 +48,10 @@ def preview(detected: DetectedSource, unused: Sequence[str], width: int = 0) -> 
 
 
 def warn(detected: DetectedSource) -> list[str]:
-    """Sentences about classes that nothing can be learned about, which validation refuses, and about odd names."""
+    """Sentences about decisions against the evidence, classes that nothing can be learned about, and odd names."""
     images, classes = detected.kept, detected.source.classes
     if not any(image.labels for image in images):
-        return ["No photo has a label; `dvc repro` will stop at validate"]
+        return [*detected.attention, "No photo has a label; `dvc repro` will stop at validate"]
     present = Counter(label for image in images for label in image.labels)
     known = Counter({i: len(images) for i in range(len(classes))})
     known.subtract(label for image in images for label in image.ignored)
@@ -62,6 +64,7 @@ def warn(detected: DetectedSource) -> list[str]:
     alike = [name for name in classes if folded[name.casefold()] > 1]
     empty = [name for name in classes if name.casefold() in NO_LABEL]
     return [
+        *detected.attention,
         *([f"No photo has the label {_names(none)}: validate will refuse it"] if none else []),
         *(
             [f"Every photo has the label {_names(every)}: there is nothing to tell apart, and validate will refuse it"]
@@ -87,7 +90,9 @@ def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
     yield "Format", f"{ingest['format']}: {detected.format.title}"
     if files:
         more = f" and {len(files) - 3:,} more" if len(files) > 3 else ""
-        column = f", column {ingest['labels']}" if ingest.get("labels") else ""
+        labels = ingest.get("labels", "")
+        column = f", column {labels}" if isinstance(labels, str) else f", columns {', '.join(labels)}"
+        column = column if labels else ""
         yield "Labels in", ", ".join(files[:3]) + more + column
     elif ingest["format"] == "folder":
         yield "Labels in", "the names of folders; there is no annotation file"
@@ -96,7 +101,7 @@ def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
     yield "Photos", f"{len(detected.source.images):,} in {places}{', ...' if len(folders) > 3 else ''}"
     columns = sorted({name for image in detected.source.images for name in image.slices} | {*ingest.get("slices", ())})
     if columns:
-        yield "No classes", f"columns {', '.join(columns)}"
+        yield "No classes", f"{'column' if len(columns) == 1 else 'columns'} {', '.join(columns)}"
 
 
 def _splits(detected: DetectedSource) -> Iterator[tuple[str, str]]:
@@ -112,8 +117,9 @@ def _unlabelled(detected: DetectedSource) -> Iterator[tuple[str, str]]:
     without = [image.file for image in images if not image.labels and not image.ignored]
     if not without:
         return
-    meaning = NOTES[detected.ingest.get("keep_unlabelled", True)]
-    yield "No label", f"{len(without):,} photos ({_percent(len(without) / len(images))}), {meaning}: {_first(without)}"
+    meaning = meaning_of(detected.ingest.get("keep_unlabelled", True), len(without))
+    size = f"{counted(len(without), 'photo')} ({_percent(len(without) / len(images))})"
+    yield "No label", f"{size}, {meaning}: {_first(without)}"
     if len(detected.kept) == len(images):
         yield "", f"The recipe allows a split {_percent(max_unlabelled(detected))} of them (validate.max_unlabelled)"
 
@@ -122,8 +128,7 @@ def _left_out(unused: Sequence[str]) -> Iterator[tuple[str, str]]:
     if unused:
         kinds = Counter(Path(file).suffix.lower() for file in unused)
         suffixes = ", ".join(f"{count:,} {kind or 'without a suffix'}" for kind, count in kinds.most_common(5))
-        count = "1 file" if len(unused) == 1 else f"{len(unused):,} files"
-        yield "Left out", f"{count} without labels, or no photos ({suffixes}): {_first(unused)}"
+        yield "Left out", f"{counted(len(unused), 'file')} without labels, or no photos ({suffixes}): {_first(unused)}"
 
 
 def _classes(detected: DetectedSource, width: int) -> Iterator[str]:
@@ -168,11 +173,11 @@ def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+    return ", ".join(map(short_repr, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:EXAMPLES])) + (", ..." if len(names) > EXAMPLES else "")
+    return ", ".join(map(short_repr, names[:EXAMPLES])) + (", ..." if len(names) > EXAMPLES else "")
 
 
 def _percent(share: float) -> str:

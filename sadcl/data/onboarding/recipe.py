@@ -8,6 +8,8 @@ from typing import Any
 
 from sadcl import params, pipeline
 from sadcl.data.onboarding.detect import DetectedSource
+from sadcl.data.sources.text import short_repr
+from sadcl.names import counted
 
 BASE = pipeline.STARTER / "own.yaml"
 MIN_STEPS = 8
@@ -138,10 +140,11 @@ def _head(name: str, detected: DetectedSource, like: str | None) -> str:
     others = f"are those of the recipe {like}" if like else "suit a small computer"
     return "\n".join(
         [
-            f"{name}: {len(detected.kept):,} photos of {len(detected.source.classes)} classes, read as "
+            f"{name}: {counted(len(detected.kept), 'photo')} of "
+            f"{counted(len(detected.source.classes), 'class', 'classes')}, read as "
             f"{detected.ingest['format']}; the other settings {others}.",
             "",
-            f"The rarest class has {counts[rarest]:,} photos: {detected.source.classes[rarest]!a}.",
+            f"The rarest class has {counted(counts[rarest], 'photo')}: {short_repr(detected.source.classes[rarest])}.",
             "validate: min_positives is half of what the rarest class has in each split,",
             f"max_unlabelled ({max_unlabelled(detected)}) what a split has without labels now, and a tenth; lower it",
             "if photos are not labelled yet.",

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sadcl.data.sources.cells import LISTS, is_list, split_labels
+from sadcl.data.sources.text import short_repr
+from sadcl.names import counted
 
 USUAL = (";", "|", "\n")
 """Separators that no name of a class contains, the documented one first."""
@@ -61,6 +63,25 @@ def infer_separator(cells: Mapping[str, int]) -> Inference:
     choices = _choices(filled)
     split = sum(count for cell, count in filled.items() if len(parts(cell, choices[0])) > 1)
     return Inference(choices, (split, sum(filled.values())))
+
+
+def contradiction(chosen: str, cells: Mapping[str, int]) -> str:
+    """Sentence about a separator of the user's that the cells contradict; empty if they don't."""
+    inferred = infer_separator(cells)
+    if chosen in inferred.choices and (inferred.cells[0] or len(inferred.choices) > 1):
+        return ""
+    filled = {cell: count for cell, count in cells.items() if cell.strip()}
+    word, best = NAMES.get(chosen, chosen), inferred.choices[0]
+    total, split = counted(inferred.cells[1], "cell"), _split(filled, chosen)
+    if len(inferred.choices) == 1 and inferred.cells[0] > split:
+        would = f"{short_repr(best)} would split {inferred.cells[0]:,}"
+        return f"--separator {word} splits {split:,} of {total}, and {would}"
+    evidence = _evidence(filled, chosen)
+    if evidence.several and not evidence.partly:
+        return f"--separator {word} splits {split:,} of {total}, into labels that occur in no other cell"
+    if not split and chosen not in ("", LISTS, USUAL[0]):
+        return f"--separator {word} splits no cell"
+    return ""
 
 
 def parts(cell: str, separator: str) -> list[str]:

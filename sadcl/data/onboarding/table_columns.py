@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sadcl.data.onboarding.label_columns import ask_for_labels, choose_labels, label_groups
 from sadcl.data.onboarding.questions import Options, Question
 from sadcl.data.sources.cells import are_codes, is_flag
-from sadcl.data.sources.columns import find_columns, label_columns
+from sadcl.data.sources.columns import find_columns
 from sadcl.data.sources.rows import COMPUTED_COLUMNS, scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
@@ -16,12 +17,12 @@ WRONG = 0.2
 """Largest part of a column's cells that may be no flags, for a class with a few wrong cells."""
 CLEAR = 0.8
 """Smallest part of a column's cells that are no flags, for a column that is no class."""
-MOST_LABELS = 0.5
-"""Largest number of different cells, for the rows, of a column that may hold labels."""
 
 
-def decide_columns(names: Sequence[str], sample: list[dict[str, Any]], path: Path, options: Options) -> dict[str, Any]:
-    """Settings `labels` and `slices` of `ingest` for a table.
+def decide_columns(
+    names: Sequence[str], sample: list[dict[str, Any]], path: Path, options: Options
+) -> tuple[dict[str, Any], list[str]]:
+    """Settings `labels` and `slices` of `ingest` for a table, and notes for the preview.
 
     Args:
         names: of its columns.
@@ -32,67 +33,50 @@ def decide_columns(names: Sequence[str], sample: list[dict[str, Any]], path: Pat
     Raises:
         SadclError: the user names a column that is not there, or a question stays open.
     """
-    for option, column in (("--labels", options.labels), *(("--slice", name) for name in options.slices)):
-        if column and column not in names:
-            listed = ", ".join(names[:10])
-            raise SadclError(f"There is no column {column!r}", where=path, fix=f"{option} takes one of {listed}")
+    refuse_unknown(names, path, options)
     slices = list(options.slices)
     slice_settings: dict[str, Any] = {"slices": slices} if slices else {}
     if options.labels:
-        return {"labels": options.labels, **slice_settings}
+        return {**label_setting(options.labels), **slice_settings}, []
     file = find_columns(names, sample, slices).file
     left = [name for name in names if name not in (*slices, file)]
-    columns = label_columns(left, sample)
-    flags = [name for name in left if name not in columns and is_class(name, sample)]
-    if not columns and not flags and file:
-        return {**_ask_for_labels(left, sample, path, options), **slice_settings}
-    if not columns or columns[0] == "labels":
-        return slice_settings
-    if len(flags) > 1:
-        listed = f"{', '.join(flags[:4])}{', ...' if len(flags) > 4 else ''}"
-        problem = f"Labels may be in the column {short_repr(columns[0])}, or in one column per class"
-        choices = [("", f"one class per column: {listed}"), (columns[0], f"the labels are in {short_repr(columns[0])}")]
-        option = f"--slice {columns[0]} or --labels {columns[0]}"
-    elif len(columns) > 1:
-        problem = f"Labels may be in the columns {' or '.join(map(short_repr, columns))}"
-        choices = [(name, f"the labels are in {short_repr(name)}") for name in columns]
-        option = f"--labels {columns[0]} or --labels {columns[1]}"
-    else:
-        return slice_settings
-    chosen = options.ask(Question(problem, tuple(choices), option, path))
-    return {**slice_settings, "labels": chosen} if chosen else {"slices": [*slices, *columns]}
+    groups = label_groups(left, sample)
+    grouped = [name for group in groups for name in group]
+    flags = [name for name in left if name not in grouped and is_class(name, sample)]
+    if groups:
+        chosen, notes = choose_labels(groups, left, flags, sample, path, options)
+        if chosen is None:
+            return {"slices": [*slices, *grouped]}, notes
+        return {**label_setting(chosen), **slice_settings}, notes
+    if not flags and file:
+        return {**label_setting(ask_for_labels(left, sample, path, options)), **slice_settings}, []
+    return slice_settings, []
+
+
+def label_setting(columns: Sequence[str]) -> dict[str, Any]:
+    """Setting `labels` of `ingest` for columns of labels; nothing where there is none to name."""
+    return {"labels": columns[0] if len(columns) == 1 else list(columns)} if columns else {}
+
+
+def refuse_unknown(names: Sequence[str], path: Path, options: Options) -> None:
+    """Refuse columns of the command line that a table does not have.
+
+    Raises:
+        SadclError: the user names a column that is not there.
+    """
+    given = [("--labels", name) for name in options.labels] + [("--slice", name) for name in options.slices]
+    for option, column in given:
+        if column not in names:
+            listed = ", ".join(names[:10])
+            raise SadclError(
+                f"There is no column {short_repr(column)}", where=path, fix=f"{option} takes one of {listed}"
+            )
 
 
 def is_class(name: str, sample: Sequence[dict[str, Any]]) -> bool:
     """Whether the first cells of a column say that a class is present or absent."""
     cells = {scalar_text(record[name]) or "" for record in sample} - {""}
     return bool(cells) and all(map(is_flag, cells)) and not are_codes(cells) and name not in COMPUTED_COLUMNS
-
-
-def possible_labels(names: Sequence[str], sample: Sequence[dict[str, Any]]) -> list[str]:
-    """Columns of text that repeats, as labels do."""
-    columns = []
-    for name in names:
-        cells = [cell for record in sample if (cell := scalar_text(record[name]))]
-        text = [cell for cell in cells if not cell.replace(".", "").replace("-", "").isdigit()]
-        if text and len(set(cells)) <= max(2, MOST_LABELS * len(cells)) and name not in COMPUTED_COLUMNS:
-            columns.append(name)
-    return columns
-
-
-def _ask_for_labels(
-    names: Sequence[str], sample: Sequence[dict[str, Any]], path: Path, options: Options
-) -> dict[str, Any]:
-    """Ask for the column of labels where no name says it; nothing where no column could be one."""
-    columns = possible_labels(names, sample)
-    if not columns:
-        return {}
-    cells = {name: list(dict.fromkeys(scalar_text(record[name]) or "" for record in sample))[:3] for name in columns}
-    choices = tuple(
-        (name, f"{short_repr(name)}, such as {', '.join(map(short_repr, cells[name]))}") for name in columns
-    )
-    problem = "No column has a usual name of labels"
-    return {"labels": options.ask(Question(problem, choices, f"--labels {columns[0]}", path))}
 
 
 def no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Path, options: Options) -> list[str]:

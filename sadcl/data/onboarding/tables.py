@@ -1,22 +1,24 @@
 """Columns of the user's tables: which of them are classes, and what separates labels."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sadcl.data.onboarding.label_columns import label_groups, possible_labels
 from sadcl.data.onboarding.questions import Options, Question
-from sadcl.data.onboarding.separators import NAMES, Inference, infer_separator, parts
-from sadcl.data.onboarding.table_columns import decide_columns, is_class, no_classes, possible_labels
+from sadcl.data.onboarding.separators import NAMES, Inference, contradiction, infer_separator, parts
+from sadcl.data.onboarding.table_columns import decide_columns, is_class, label_setting, no_classes, refuse_unknown
 from sadcl.data.onboarding.vectors import automl_cells, refuse_vectors
 from sadcl.data.sources import csv_table, long_table, parquet_table, tabular
 from sadcl.data.sources.cells import LISTS, flag, is_flag
-from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, normal
+from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, label_series, normal
 from sadcl.data.sources.rows import scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
+from sadcl.names import counted
 
 OPEN: dict[str, tabular.Open] = {"csv": csv_table.open_rows, "parquet": parquet_table.open_rows}
 DISTINCT = 10_000
@@ -31,11 +33,13 @@ class Understanding:
         settings: those of ``ingest``: labels, slices, separator.
         notes: what was inferred, for the preview.
         blank: number of photos whose labels are blank; None if every photo has its zeros.
+        attention: decisions of the user that the cells contradict, for the preview.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     blank: int | None = 0
+    attention: tuple[str, ...] = ()
 
 
 def is_table(path: Path, *, loosely: bool = False) -> bool:
@@ -55,16 +59,30 @@ def is_table(path: Path, *, loosely: bool = False) -> bool:
         return False
     if loosely:
         return bool(possible_labels(others, sample))
-    return bool(known.labels) or any(is_class(name, sample) for name in others)
+    return bool(known.labels or label_groups(others, sample)) or any(is_class(name, sample) for name in others)
 
 
 def table_error(path: Path) -> SadclError | None:
     """Error in the first rows of a table; None if there is none."""
     try:
+        refuse_title(path)
         _head(path, _kind(path))
     except SadclError as error:
         return error
     return None
+
+
+def refuse_title(path: Path) -> None:
+    """Refuse a table with other rows above its header.
+
+    Raises:
+        SadclError: a later row looks like the header.
+    """
+    if _kind(path) == "csv" and (below := csv_table.header_below(path)):
+        line, names = below
+        listed = f"{', '.join(map(short_repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
+        problem = f"The first row names no column; line {line} looks like the header: {listed}"
+        raise SadclError(problem, where=path, fix="Remove the lines above it")
 
 
 def understand(paths: Sequence[Path], kind: str, options: Options) -> Understanding:
@@ -81,20 +99,23 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
     notes = [note for path in paths for note in _encoding(path, kind)]
     if kind != "parquet":
         for path in paths:
+            refuse_title(path)
             _ask_about_unnamed(path, options)
     if kind == "rows":
         return _understand_rows(paths, options, notes)
     columns, sample = _head(paths[0], kind)
-    settings = decide_columns(columns, sample, paths[0], options)
+    settings, of_columns = decide_columns(columns, sample, paths[0], options)
+    notes += of_columns
     columns, cells, blank = _counts(paths, kind, settings)
     if "labels" in columns:
         for path in paths:
-            records = tabular.table(path, OPEN[kind], settings.get("slices", ()), settings.get("labels", ""))[1]
-            refuse_vectors((record["labels"] for _, record in records), path)
+            records = tabular.table(path, OPEN[kind], settings.get("slices", ()), _label_columns(settings))[1]
+            refuse_vectors((cell for _, record in records for cell in record["labels"]), path)
         inferred = infer_separator(cells["labels"])
-        separator = _separator(inferred, cells["labels"], paths[0], options)
-        notes += _separator_note(separator, inferred)
-        return Understanding(settings | ({"separator": separator} if separator != ";" else {}), tuple(notes), blank)
+        separator = decide_separator(inferred, cells["labels"], paths[0], options)
+        notes += separator_note(separator, inferred)
+        settings |= {"separator": separator} if separator != ";" else {}
+        return Understanding(settings, tuple(notes), blank, _attention(options, cells["labels"]))
     slices = [*settings.get("slices", ()), *no_classes(columns, cells, paths[0], options)]
     classes = [name for name in columns if name not in slices]
     if _are_signs(classes, cells):
@@ -113,17 +134,34 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
 
 def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) -> Understanding:
     """Settings of tables with one row per label, whose cells rarely hold several."""
-    settings: dict[str, Any] = {"labels": options.labels} if options.labels else {}
-    separator = options.separator
+    labels = options.labels
     for path in paths:
+        if not long_table.without_header(long_table.first_row(path)):
+            columns, sample = _head(path, "csv")
+            refuse_unknown(columns, path, options)
+            file = find_columns(columns, sample).file
+            labels = labels or next(iter(label_series([name for name in columns if name != file], sample)), ())
         refuse_vectors(automl_cells(path), path)
-        refuse_vectors(long_table.label_cells(path, options.labels), path)
+        refuse_vectors(long_table.label_cells(path, labels), path)
+    settings, separator = label_setting(labels), options.separator
+    cells = Counter(cell for path in paths for cell in long_table.label_cells(path, labels))
     if separator is None:
-        cells = Counter(cell for path in paths for cell in long_table.label_cells(path, options.labels))
         inferred = infer_separator(cells)
         separator = inferred.choices[0] if len(inferred.choices) == 1 and inferred.cells[0] else ""
-        notes = [*notes, *(_separator_note(separator, inferred) if separator else ())]
-    return Understanding({**settings, "separator": separator}, (*notes, "The rows of a photo are joined"))
+        notes = [*notes, *(separator_note(separator, inferred) if separator else ())]
+    notes = [*notes, "The rows of a photo are joined"]
+    return Understanding({**settings, "separator": separator}, tuple(notes), attention=_attention(options, cells))
+
+
+def _attention(options: Options, cells: Mapping[str, int]) -> tuple[str, ...]:
+    """Sentence about a separator of the user's that the cells contradict."""
+    text = contradiction(options.separator, cells) if options.separator is not None else ""
+    return (text,) if text else ()
+
+
+def _label_columns(settings: dict[str, Any]) -> Sequence[str]:
+    labels: str | list[str] = settings.get("labels", [])
+    return [labels] if isinstance(labels, str) else labels
 
 
 def _kind(path: Path) -> str:
@@ -157,7 +195,10 @@ def _ask_about_unnamed(path: Path, options: Options) -> None:
         for i in unnamed:
             if len(row) > i and row[i] and not row[i].replace(".", "").isdigit():
                 problem = f"Column {i + 1} has no name, but holds {short_repr(row[i])}"
-                choices = (("leave out", "it is left out"), ("stop", "it needs a name in the header"))
+                choices = (
+                    ("leave out", "it is left out"),
+                    ("stop", "it needs a name in the header, such as labels 2 for further labels"),
+                )
                 if options.ask(Question(problem, choices, "a name in the header", f"{path}, line {line}")) == "stop":
                     raise SadclError(problem, where=path, fix="Name the column, or remove it")
                 return
@@ -169,7 +210,7 @@ def _counts(
     """Columns that may be classes, the number of each of their cells, and the number of rows without any."""
     cells: defaultdict[str, Counter[str]] = defaultdict(Counter)
     blank, columns_left = 0, list[str]()
-    slices, labels = settings.get("slices", ()), settings.get("labels", "")
+    slices, labels = settings.get("slices", ()), _label_columns(settings)
     for path in paths:
         columns, records = tabular.table(path, OPEN[kind], slices, labels)
         if "file" not in columns:
@@ -179,14 +220,19 @@ def _counts(
             problem = f"Only {short_repr(has.name)} has a column of labels, not {short_repr(lacks.name)}"
             raise SadclError(problem, where=lacks, fix="Give the tables one header, or name one of them as PATH")
         reserved = {*tabular.RESERVED_COLUMNS, *slices}
-        columns_left = ["labels"] if "labels" in columns else [name for name in columns if name not in reserved]
+        has_labels = "labels" in columns and "labels" not in slices
+        columns_left = ["labels"] if has_labels else [name for name in columns if name not in reserved]
         for _, record in records:
-            texts = {name: _text(record[name]) for name in columns_left}
-            blank += not (any(texts.values()) or any(isinstance(record[name], list) for name in columns_left))
-            for name, text in texts.items():
+            fields = {name: record[name] if has_labels else (record[name],) for name in columns_left}
+            filled = False
+            for name, values in fields.items():
                 counted = cells[name]
-                if text and (text in counted or len(counted) < DISTINCT):
-                    counted[text] += 1
+                for value in values:
+                    text = _text(value)
+                    filled = filled or bool(text) or isinstance(value, list)
+                    if text and (text in counted or len(counted) < DISTINCT):
+                        counted[text] += 1
+            blank += not filled
     has_zeros = "labels" not in columns_left and not blank
     return columns_left, {name: cells[name] for name in columns_left}, None if has_zeros else blank
 
@@ -197,7 +243,12 @@ def _text(value: Any) -> str:
     return "?" if text is None else text
 
 
-def _separator(inferred: Inference, cells: Counter[str], path: Path, options: Options) -> str:
+def decide_separator(inferred: Inference, cells: Counter[str], path: Path, options: Options) -> str:
+    """The separator of labels: the user's, the inferred one, or the answer to a question.
+
+    Raises:
+        SadclError: the question stays open.
+    """
     if options.separator is not None:
         return options.separator
     if len(inferred.choices) == 1:
@@ -217,7 +268,8 @@ def _reading(cell: str, mark: str) -> str:
     return f"{len(labels)} labels, {', '.join(map(short_repr, labels[:4]))}{', ...' if len(labels) > 4 else ''}"
 
 
-def _separator_note(separator: str, inferred: Inference) -> list[str]:
+def separator_note(separator: str, inferred: Inference) -> list[str]:
+    """Note for the preview on how labels are separated."""
     split, filled = inferred.cells
     if separator == LISTS:
         return ["Cells of labels are lists"]
@@ -241,4 +293,5 @@ def _ignored_notes(classes: Sequence[str], cells: dict[str, Counter[str]]) -> li
     }
     total = sum(ignored.values())
     names = ", ".join(f"{name} {count:,}" for name, count in ignored.items() if count)
-    return [f"{total:,} cells of -1 are neither present nor absent: {names}"] if total else []
+    noun = counted(total, "cell of -1 is", "cells of -1 are")
+    return [f"{noun} neither present nor absent: {names}"] if total else []

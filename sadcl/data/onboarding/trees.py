@@ -8,13 +8,15 @@ from typing import Any
 
 from sadcl.data.onboarding.candidates import Contents, held_out
 from sadcl.data.onboarding.listing import visible, visible_folders
+from sadcl.data.sources.formats import FORMATS
 from sadcl.data.sources.photo_files import SUFFIXES, list_photos
 from sadcl.data.sources.rows import SPLIT_NAMES
+from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 
 KNOWN = (
-    "Give a folder tree LABEL/photo.jpg, a CSV or Parquet file with the columns file and labels, a metadata.jsonl, "
-    "COCO instances, a Label Studio export as JSON, or YOLO's data.yaml"
+    "Give folders named after labels (LABEL/photo.jpg), or annotations as one of: "
+    f"{'; '.join(known.title for known in FORMATS if known.suffixes)} (docs: Annotation formats)"
 )
 """Advice of every error about an unknown format."""
 STORAGE = frozenset(
@@ -136,7 +138,7 @@ def _refuse_storage(root: Path, images: dict[str, Any], contents: Contents) -> N
         names = {part for photo in list_photos(root, folder) for part in PurePosixPath(photo).parts[depth:-1]}
         storage = sorted(name for name in names if is_storage(name))
         if storage:
-            listed = ", ".join(map(repr, storage[:4])) + (", ..." if len(storage) > 4 else "")
+            listed = ", ".join(map(short_repr, storage[:4])) + (", ..." if len(storage) > 4 else "")
             verb = (
                 "looks like the name of a folder that stores photos"
                 if len(storage) == 1

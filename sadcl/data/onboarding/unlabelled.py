@@ -22,12 +22,14 @@ _TEXTS = {
     "unknown": "they are not labelled yet: keep them, without effect on losses and metrics",
     "drop": "they are not labelled yet: drop them",
 }
-NOTES: dict[object, str] = {
-    True: "they count as showing none of the classes",
-    "unknown": "they count as not labelled yet: losses and metrics leave them out",
-    False: "they are dropped",
-}
-"""Treatment of photos without labels, by the value of ``ingest.keep_unlabelled``."""
+
+
+def meaning_of(keep: bool | Literal["unknown"], photos: int) -> str:
+    """Treatment of photos without labels, by the value of ``ingest.keep_unlabelled``."""
+    they, verb, be = ("it", "counts", "is") if photos == 1 else ("they", "count", "are")
+    if keep == "unknown":
+        return f"{they} {verb} as not labelled yet: losses and metrics leave {'it' if photos == 1 else 'them'} out"
+    return f"{they} {verb} as showing none of the classes" if keep else f"{they} {be} dropped"
 
 
 def keep_unlabelled(

@@ -25,6 +25,10 @@ SPLIT = ("split", "subset", "ml_use", "partition", "is_valid")
 SAMPLE = 50
 """Rows that are looked at."""
 _UNNAMED = re.compile(r"(unnamed: ?\d+(_level_\d+|\.\d+)*)?", re.IGNORECASE)
+_SERIES = re.compile(
+    r"(?P<stem>.*?)(?:[\s_./#(\[-]*\d{1,3}|[\s_./#(\[-]+(?:[A-Za-z]|I{1,3}|IV)|(?<=[a-z])[A-Z])[)\]]?", re.DOTALL
+)
+"""A name with a number or letter at its end: ``Label 1``, ``tag2``, ``label_b``, ``labels[0]``, ``classA``."""
 _PHOTO = re.compile(rf"({'|'.join(re.escape(suffix) for suffix in sorted(SUFFIXES))})$", re.IGNORECASE)
 
 Sample = Sequence[Mapping[str, Any]]
@@ -32,10 +36,16 @@ Sample = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns with a meaning of their own; empty where the table has none."""
+    """Names of the columns with a meaning of their own; empty where the table has none.
+
+    Attributes:
+        file: names the photo.
+        labels: hold its labels together.
+        split: names its split.
+    """
 
     file: str = ""
-    labels: str = ""
+    labels: tuple[str, ...] = ()
     split: str = ""
 
 
@@ -54,26 +64,63 @@ def names_photo(value: Any) -> bool:
     return isinstance(value, str) and bool(_PHOTO.search(value.split("?")[0].strip()))
 
 
-def find_columns(names: Sequence[str], sample: Sample, slices: Iterable[str] = (), labels: str = "") -> Columns:
+def find_columns(
+    names: Sequence[str], sample: Sample, slices: Iterable[str] = (), labels: Sequence[str] = ()
+) -> Columns:
     """Find the columns of photo, labels and split.
 
     Args:
         names: of all columns.
         sample: the first rows.
         slices: columns that are known to be no labels.
-        labels: the column that is known to hold labels, if one is.
+        labels: the columns that are known to hold labels; without them, the one of the most usual name does.
     """
-    left = [name for name in names if name not in {*slices, labels}]
+    left = [name for name in names if name not in {*slices, *labels}]
     file = _file(left, sample)
     left = [name for name in left if name != file]
-    labels = labels if labels in names else next(iter(label_columns(left, sample)), "")
+    known = tuple(name for name in labels if name in names) or tuple(label_columns(left, sample)[:1])
     splits = (name for name in _named(left, SPLIT) if name == "split" or _all(name, sample, _is_split))
-    return Columns(file, labels, next((name for name in splits if name != labels), ""))
+    return Columns(file, known, next((name for name in splits if name not in known), ""))
 
 
 def label_columns(names: Sequence[str], sample: Sample) -> list[str]:
     """Columns that may hold labels, the most usual name first; a column of flags (0, 1) is a class instead."""
     return [name for name in _named(names, LABELS) if name == "labels" or not _all(name, sample, is_flag)]
+
+
+def label_series(names: Sequence[str], sample: Sample) -> list[tuple[str, ...]]:
+    """Columns that hold the labels of a photo together, by their numbered names: `label`, `label 2`; `tag1`, `tag2`.
+
+    Where no such name is usual, the columns that are named by numbers alone are one series: pandas names them so when
+    it expands a list. Columns that hold flags alone are classes.
+    """
+    by_stem = numbered(names)
+    usual = [by_stem[stem] for stem in LABELS if stem in by_stem]
+    plain = by_stem.get("", ())
+    series = usual or ([plain] if _is_count(plain) else [])
+    return [columns for columns in series if not all(is_class_or_blank(name, sample) for name in columns)]
+
+
+def numbered(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Columns whose names differ in a number or letter at the end alone, by the normal form of what they share."""
+    by_stem: dict[str, list[str]] = {}
+    for name in names:
+        match = _SERIES.fullmatch(name.strip())
+        by_stem.setdefault(normal(match["stem"] if match else name), []).append(name)
+    return {stem: tuple(columns) for stem, columns in by_stem.items() if len(columns) > 1}
+
+
+def is_class_or_blank(name: str, sample: Sample) -> bool:
+    """Whether a column holds flags alone (0, 1), or nothing."""
+    return not _filled(name, sample) or _all(name, sample, is_flag)
+
+
+def _is_count(names: Sequence[str]) -> bool:
+    """Whether names are successive numbers, from any first one."""
+    if not names or not all(name.isascii() and name.isdigit() for name in names):
+        return False
+    numbers = [int(name) for name in names]
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def _file(names: Sequence[str], sample: Sample) -> str:

@@ -7,13 +7,14 @@ index of pandas, empty columns) and blank rows are left out.
 
 import codecs
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from sadcl import params
 from sadcl.data.sources import Source, tabular
-from sadcl.data.sources.columns import FILE, LABELS, SPLIT, has_no_name, normal
+from sadcl.data.sources.columns import FILE, LABELS, SPLIT, has_no_name, names_photo, normal
 from sadcl.errors import SadclError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -41,8 +42,19 @@ def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
         SadclError: the file is missing or not CSV; while rows are read, a row has too few or many fields.
     """
     rows = raw_rows(path)
-    header = next((row for _, row in rows if any(row)), [])
+    header = _distinct(next((row for _, row in rows if any(row)), []))
     return [name for name in header if not has_no_name(name)], _records(header, rows, path)
+
+
+def _distinct(header: list[str]) -> list[str]:
+    """Header in which columns of labels of one name are numbered as pandas does: ``label``, ``label.1``, ..."""
+    repeats: Counter[str] = Counter()
+    names = []
+    for name in header:
+        number = repeats[name] if normal(name) in LABELS else 0
+        repeats[name] += 1
+        names.append(f"{name}.{number}" if number and f"{name}.{number}" not in header else name)
+    return names
 
 
 def _records(names: list[str], rows: Iterator[tuple[int, list[str]]], path: Path) -> Iterator[tabular.Record]:
@@ -86,6 +98,34 @@ def raw_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise SadclError(f"The file can't be read: {error.strerror}", where=path, fix="Check the name") from None
     except (csv.Error, UnicodeError) as error:
         raise SadclError(f"The file is not CSV in UTF-8: {error}", where=path, fix=_FIX) from None
+
+
+def header_below(path: Path) -> tuple[int, list[str]] | None:
+    """Line number and names of a header with other rows above it; None if the first row may be the header.
+
+    It is the row before the first one that names a photo file, or one with usual names of columns.
+    """
+    try:
+        with open(path, encoding=encoding(path), newline=None) as file:
+            lines = [file.readline(LONGEST_HEADER) for _ in range(BLANK_LINES)]
+    except (OSError, UnicodeError):  # its reader reports it
+        return None
+    rows = [(number, _fields(line)) for number, line in enumerate(lines, start=1) if not _separator_line(line)]
+    rows = [(number, row) for number, row in rows if any(row) and not _is_comment(row)]
+    if not rows or any(map(names_photo, rows[0][1])) or any(normal(name) in FILE for name in rows[0][1]):
+        return None
+    with_photo = next((i for i, (_, row) in enumerate(rows) if any(map(names_photo, row))), 0)
+    usual = (i for i, (_, row) in enumerate(rows) if len({*map(normal, row)} & {*FILE, *LABELS, *SPLIT}) > 1)
+    place = with_photo - 1 if with_photo else next(usual, 0)
+    return rows[place] if place > 0 and len(rows[place][1]) > 1 else None
+
+
+def _fields(line: str) -> list[str]:
+    try:
+        row = next(csv.reader([line], delimiter=delimiter(line), skipinitialspace=True), [])
+    except csv.Error:
+        return []
+    return [cell.strip() for cell in row]
 
 
 def encoding(path: Path) -> str:

@@ -1,7 +1,8 @@
 """A ``metadata.jsonl`` as in Hugging Face's image folders: one JSON object per line and photo.
 
 ``file_name`` (or ``file``, ``filename``, ``image``) names the photo, relative to the folder in ``ingest.images``. Its
-labels are in ``labels`` or ``label`` (a name, a number, or a list of them), or in the ``categories``, ``category``,
+labels are in ``labels`` or ``label`` (a name, a number, or a list of them; one text may hold several labels, which
+``ingest.separator`` separates), or in the ``categories``, ``category``,
 ``labels`` or ``label`` of ``objects`` or ``annotations``; a line without these has them in ``tags``, ``tag``,
 ``classes`` or ``class``. Numbers are indexes of the class names in ``dataset_info``, in a README.md or
 dataset_info.json in the same folder; without class names, numbers are names. ``split`` is optional. Every other text or
@@ -51,8 +52,8 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     rows: list[Row] = []
     classes: list[str] | None = None
     for split, path, folder in annotation_files(root, settings):
-        classes = classes or _class_names(path.parent) or _class_names(root)
-        rows += [_row(record, classes, folder, split, where) for where, record in _records(path)]
+        classes = classes or class_names(path.parent) or class_names(root)
+        rows += [_row(record, classes, folder, split, where, settings.separator) for where, record in records(path)]
     return build_source(validation_as_test(rows, settings), root / settings.files("train")[0], classes)
 
 
@@ -62,7 +63,12 @@ def recognises(path: Path) -> bool:
     return isinstance(value, dict) and not set(NAMES).isdisjoint(value)
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the position and the fields of each record of a file of either format.
+
+    Raises:
+        SadclError: the file is missing or damaged.
+    """
     return json_table.records(path) if path.suffix.lower() == ".json" else _lines(path)
 
 
@@ -77,12 +83,17 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, value
 
 
-def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str) -> Row:
+def label_text(value: Any) -> Any:
+    """Labels of a record; of a list of one text, which a separator may split, this text."""
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) else value
+
+
+def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: str, where: str, separator: str) -> Row:
     name = next((record[key] for key in NAMES if key in record), None)
     if not isinstance(name, str) or not is_valid_text(name):
         raise SadclError(f"{short_repr(name)} names no file", where=where, fix="Give each line a file_name")
     check_columns(record, ("split", "labels", "file"), where)
-    labels, used = _labels(record, classes, where)
+    labels, used = _labels(record, classes, where, separator)
     columns = {key: scalar_text(value) for key, value in record.items() if key not in _NOT_SLICES and key != used}
     return Row(
         safe_join(folder, listed_name(name), where),
@@ -92,7 +103,9 @@ def _row(record: dict[str, Any], classes: list[str] | None, folder: str, split: 
     )
 
 
-def _labels(record: dict[str, Any], classes: list[str] | None, where: str) -> tuple[frozenset[str], str]:
+def _labels(
+    record: dict[str, Any], classes: list[str] | None, where: str, separator: str
+) -> tuple[frozenset[str], str]:
     """Labels of a line, and the key that has them."""
     values = [(key, record[key]) for key in LABELS if key in record]
     values += [(key, value) for key in OBJECTS for value in _of_objects(record.get(key))]
@@ -102,9 +115,9 @@ def _labels(record: dict[str, Any], classes: list[str] | None, where: str) -> tu
         raise SadclError(f"The line has {'two kinds of' if values else 'no'} labels", where=where, fix=fix)
     key, value = values[0]
     if classes is None:
-        return label_names(value, where), key
+        return label_names(value if key in OBJECTS else label_text(value), where, separator), key
     items = value if isinstance(value, list) else [value]
-    return frozenset().union(*(_class_name(item, classes, where) for item in items)), key
+    return frozenset().union(*(_class_name(item, classes, where, separator) for item in items)), key
 
 
 def _of_objects(objects: Any) -> list[Any]:
@@ -117,17 +130,17 @@ def _of_objects(objects: Any) -> list[Any]:
     return [objects[key] for key in BOXES if key in objects] if isinstance(objects, dict) else []
 
 
-def _class_name(item: Any, classes: list[str], where: str) -> frozenset[str]:
+def _class_name(item: Any, classes: list[str], where: str, separator: str) -> frozenset[str]:
     """The class that a label names, by index or by name."""
     if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(classes):
         return frozenset([classes[item]])
-    if isinstance(item, bool | int) or not label_names(item, where) <= set(classes):
+    if isinstance(item, bool | int) or not label_names(item, where, separator) <= set(classes):
         problem = f"{short_repr(item)} is not one of the {len(classes)} classes of dataset_info"
         raise SadclError(problem, where=where, fix="Correct the label or dataset_info")
-    return label_names(item, where)
+    return label_names(item, where, separator)
 
 
-def _class_names(folder: Path) -> list[str] | None:
+def class_names(folder: Path) -> list[str] | None:
     """Class names of the ClassLabel feature in ``dataset_info``, in order of index; None where it has none."""
     description = _description(folder)
     features = description.get("features") if isinstance(description, dict) else None

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source, csv_table
-from sadcl.data.sources.columns import SAMPLE, Columns, find_columns, has_no_name, names_photo, normal
+from sadcl.data.sources.columns import SAMPLE, Columns, find_columns, has_no_name, label_series, names_photo, normal
 from sadcl.data.sources.rows import (
     COMPUTED_COLUMNS,
     SPLIT_NAMES,
@@ -96,25 +96,28 @@ def recognises(path: Path) -> bool:
         if without_header(header):
             return True
         sample = [dict(zip(header, row, strict=False)) for _, row in islice(rows, SAMPLE)]
-        columns = find_columns([name for name in header if name], sample)
-        if not columns.file or not columns.labels:
+        named = [name for name in header if name]
+        columns = find_columns(named, sample)
+        series = label_series([name for name in named if name != columns.file], sample)
+        labels = [*columns.labels, *(name for group in series for name in group)]
+        if not columns.file or not labels:
             return False
         names = {normal(name) for name in header}
         if any(names.issuperset(pair) for pair in CORNERS) or {"imageid", "labelname"} <= names:
             return True
-        return _repeats(path, header.index(columns.file), header.index(columns.labels))
+        return _repeats(path, header.index(columns.file), [header.index(name) for name in labels])
     except SadclError:
         return False
 
 
-def _repeats(path: Path, file: int, labels: int) -> bool:
+def _repeats(path: Path, file: int, labels: Sequence[int]) -> bool:
     """Whether photos have several rows, and more often so than a cell has several labels."""
     photos: set[str] = set()
     repeats = several = 0
     for _, row in islice(csv_table.raw_rows(path), 1, MOST_ROWS):
-        if len(row) > max(file, labels):
+        if len(row) > max(file, *labels):
             repeats += row[file] in photos
-            several += any(mark in row[labels] for mark in ";,|")
+            several += any(mark in row[i] for i in labels for mark in ";,|")
             photos.add(row[file])
     return repeats > several
 
@@ -132,34 +135,35 @@ _Entry = tuple[str, str, frozenset[str], float, str, dict[str, str]]
 """Position of a row, its photo, labels, confidence, split, and slices."""
 
 
-def _first_row(path: Path) -> list[str]:
+def first_row(path: Path) -> list[str]:
+    """The first row that is not blank, whether it is a header or not."""
     return next((row for _, row in csv_table.raw_rows(path) if any(row)), [])
 
 
-def label_cells(path: Path, labels: str = "") -> Iterator[str]:
-    """Yield the cell of labels of each row, for the inference of a separator; none of a file without a header.
+def label_cells(path: Path, labels: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the cells of labels of each row, for the inference of a separator; none of a file without a header.
 
     Args:
         path: the file.
-        labels: the column of labels; empty finds it by its name.
+        labels: the columns of labels; empty finds one by its name.
     """
-    if without_header(_first_row(path)):
+    if without_header(first_row(path)):
         return
     names, records = csv_table.open_rows(path)
     sample = [record for _, record in islice(csv_table.open_rows(path)[1], SAMPLE)]
-    if column := find_columns(names, sample, labels=labels).labels:
-        yield from (record[column] for _, record in records)
+    columns = find_columns(names, sample, labels=labels).labels
+    yield from (record[column] for _, record in records for column in columns)
 
 
 def _entries(path: Path, settings: params.Ingest) -> Iterator[_Entry]:
-    if without_header(_first_row(path)):
+    if without_header(first_row(path)):
         for line, row in csv_table.raw_rows(path):
             if any(row):
                 yield _automl(row, f"{path}, line {line}", settings.separator)
         return
     names, records = csv_table.open_rows(path)
     sample = [record for _, record in islice(csv_table.open_rows(path)[1], SAMPLE)]
-    columns = find_columns(names, sample, settings.slices, settings.labels)
+    columns = find_columns(names, sample, settings.slices, settings.label_columns)
     if not columns.file or not columns.labels:
         missing = "labels" if columns.file else "file"
         fix = "Begin the file with the header file,labels"
@@ -175,10 +179,10 @@ def _with_header(
     separator: str,
 ) -> Iterator[_Entry]:
     confidence = next((name for name in names if normal(name) == "confidence"), "")
-    known = {columns.file, columns.labels, columns.split, confidence}
+    known = {columns.file, *columns.labels, columns.split, confidence}
     slices = [n for n in names if n not in known and normal(n) not in BOXES and normal(n) not in COMPUTED_COLUMNS]
     for where, record in records:
-        labels = label_names(record[columns.labels], where, separator)
+        labels = {label for column in columns.labels for label in label_names(record[column], where, separator)}
         yield (
             where,
             record[columns.file],

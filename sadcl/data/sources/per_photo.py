@@ -10,7 +10,7 @@ from sadcl.data.sources import safe_join
 from sadcl.data.sources.exports import by_folder, photo_path
 from sadcl.data.sources.photo_files import SUFFIXES, is_junk
 from sadcl.data.sources.safe_yaml import is_file
-from sadcl.data.sources.text import is_valid_text
+from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
 MOST_FILES = 2_000_000
@@ -58,7 +58,7 @@ def files_below(root: Path, folder: str, suffix: str) -> list[str]:
             raise SadclError(f"There are more than {MOST_FILES:,} files", where=root / folder, fix="Split the source")
     for path in paths:
         if not is_valid_text(path):
-            problem = f"The file name {path!a} is not UTF-8"
+            problem = f"The file name {short_repr(path)} is not UTF-8"
             raise SadclError(problem, where=root / folder, fix="Rename the file")
     return sorted(paths)
 

@@ -27,6 +27,8 @@ from urllib.parse import unquote
 
 from sadcl.data.sources import Image, Source
 from sadcl.data.sources.photo_files import SUFFIXES, is_photo, walk_photos
+from sadcl.data.sources.text import short_repr
+from sadcl.names import counted
 
 MAX_PHOTOS = 1_000_000
 """Most photos that are compared with a name, to bound memory; below a folder with more, nothing is found."""
@@ -188,10 +190,11 @@ def listed_names(source: Source) -> list[str]:
 
 def describe(substitutions: tuple[Substitution, ...]) -> str:
     """Sentence about substitutions for the user: how many, and the first of them."""
-    first = ", ".join(f"{item.listed!a} is {item.file!a} ({item.reason})" for item in substitutions[:NAMED])
+    named = [(short_repr(item.listed), short_repr(item.file), item.reason) for item in substitutions[:NAMED]]
+    first = ", ".join(f"{listed} is {file} ({reason})" for listed, file, reason in named)
     more = ", ..." if len(substitutions) > NAMED else ""
-    noun = "photo has" if len(substitutions) == 1 else "photos have"
-    return f"{len(substitutions):,} {noun} another name on the disk than in the list: {first}{more}"
+    photos = counted(len(substitutions), "photo has", "photos have")
+    return f"{photos} another name on the disk than in the list: {first}{more}"
 
 
 def normal_name(text: str) -> str:

@@ -1,7 +1,7 @@
 """Columns of a table with one row per photo, from a CSV or Parquet file.
 
 ``file`` names the photo; the usual other names work as well (``filename``, ``image_path``, ``ImageID``, ...), in any
-letter case, and so does the only column whose cells end like photo files. Labels are in the column that
+letter case, and so does the only column whose cells end like photo files. Labels are in the columns that
 ``ingest.labels`` names, else in ``labels`` (or ``label``, ``tags``, ``class``, ``Finding Labels``, ...), separated by
 ``ingest.separator``, or in one column per class: 1, ``true``, ``yes`` or ``x`` is present; 0, ``false``, ``no`` or
 nothing is absent; -1 is neither; ``1.0`` and ``1,0`` are 1, and words may be German, French, Spanish, Italian,
@@ -62,7 +62,7 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
     classes: list[str] | None = None
     others: dict[str, set[str]] = {}
     for number, (split, path, folder) in enumerate(annotation_files(root, settings)):
-        columns, records = table(path, open_rows, settings.slices, settings.labels)
+        columns, records = table(path, open_rows, settings.slices, settings.label_columns)
         file_classes = class_columns(columns, settings.slices, path)
         if number and file_classes != classes:
             problem = "The file's classes differ from those of train"
@@ -80,26 +80,35 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
 
 
 def table(
-    path: Path, open_rows: Open, slices: Sequence[str] = (), labels: str = ""
+    path: Path, open_rows: Open, slices: Sequence[str] = (), labels: Sequence[str] = ()
 ) -> tuple[list[str], Iterator[Record]]:
     """Open a file: its columns under their standard names, and its rows, both without ``COMPUTED_COLUMNS``.
+
+    The field ``labels`` of a row is a tuple of the cells of all columns of labels.
 
     Args:
         path: the file.
         open_rows: opens it.
         slices: columns that are no labels, whatever their names.
-        labels: the column of labels; empty finds it by its name.
+        labels: the columns of labels; empty finds one by its name.
     """
     columns, records = open_rows(path)
     stream = iter(records)
     sample = list(islice(stream, SAMPLE))
     known = find_columns(columns, [record for _, record in sample], slices, labels)
-    meanings = ((known.file, "file"), (known.labels, "labels"), (known.split, "split"))
-    standard = {column: name for column, name in meanings if column}
-    left_out = {*COMPUTED_COLUMNS, *standard.values()}
+    standard = {column: name for column, name in ((known.file, "file"), (known.split, "split")) if column}
+    names = [*standard.values(), *(["labels"] if known.labels else [])]
+    left_out = {*COMPUTED_COLUMNS, *known.labels, *names}
     used = [column for column in columns if column in standard or column not in left_out]
-    renamed = ((where, {standard.get(c, c): record.get(c) for c in used}) for where, record in chain(sample, stream))
-    return [standard.get(column, column) for column in used], renamed
+
+    def renamed() -> Iterator[Record]:
+        for where, record in chain(sample, stream):
+            fields = {standard.get(column, column): record.get(column) for column in used}
+            if known.labels:
+                fields["labels"] = tuple(record.get(column) for column in known.labels)
+            yield where, fields
+
+    return [*(standard.get(column, column) for column in used), *(["labels"] if known.labels else [])], renamed()
 
 
 def class_columns(columns: Sequence[str], slices: Sequence[str], path: Path) -> list[str] | None:
@@ -127,7 +136,8 @@ def _row(
 ) -> Row:
     file, split = photo_file(folder, record["file"], where), row_split(record.get("split"), split, where)
     if classes is None:
-        labels, ignored = label_names(record["labels"], where, settings.separator), frozenset[str]()
+        cells = [label_names(cell, where, settings.separator) for cell in record["labels"]]
+        labels, ignored = frozenset[str]().union(*cells), frozenset[str]()
     else:
         flags = {column: _flag(record[column], column, where) for column in classes}
         labels = frozenset(column for column, state in flags.items() if state)

@@ -14,6 +14,8 @@ _ROOTED = re.compile(r"^(?:[A-Za-z]:)?/+(?:\./)*(.*)", re.DOTALL)
 """An absolute path; the group is what follows its root."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Lone surrogates: JSON escapes can produce them, and UTF-8 can't encode them."""
+_JOINER = re.compile(r"(?<!\\)((?:\\\\)*)\\u200([cd])")
+"""Escape of a character that joins letters or pictographs, which ``repr`` takes for unprintable."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 300
 
@@ -46,8 +48,8 @@ def read_lines(path: Path, fix: str) -> Iterator[tuple[str, str]]:
 
 
 def short_repr(value: object) -> str:
-    """``repr`` of a value, shortened where it is long, deep or wide."""
-    return _SHORT.repr(value)
+    """``repr`` of a value, shortened where it is long, deep or wide: letters of all scripts stay readable."""
+    return _JOINER.sub(lambda match: match[1] + chr(0x200C + "cd".index(match[2])), _SHORT.repr(value))
 
 
 def listed_name(text: str) -> str:

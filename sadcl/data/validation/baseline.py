@@ -10,6 +10,7 @@ from sadcl import files, layout
 from sadcl.data.table import Table, read_table, targets
 from sadcl.data.validation import drift
 from sadcl.errors import SadclError
+from sadcl.names import counted
 
 MEASURES = {
     "labels": "labels a photo",
@@ -181,8 +182,10 @@ def accept_data() -> str:
 def _contents(table: Table) -> str:
     """Size, rarest class and unlabelled photos of a table, for the person who accepts it."""
     counts = present_labels(table).sum(axis=0)
-    parts = [f"{len(table.frame):,} photos of {len(table.classes):,} classes in {table.source}"]
+    classes = counted(len(table.classes), "class", "classes")
+    parts = [f"{counted(len(table.frame), 'photo')} of {classes} in {table.source}"]
     if len(counts):
         rarest = int(counts.argmin())
-        parts.append(f"the rarest class is {table.classes[rarest]!a} with {counts[rarest]:,}")
-    return ", ".join([*parts, f"{int((table.frame['labels'].map(len) == 0).sum()):,} photos have no label"])
+        parts.append(f"the rarest class is {table.classes[rarest]!r} with {counts[rarest]:,}")
+    blank = int((table.frame["labels"].map(len) == 0).sum())
+    return ", ".join([*parts, counted(blank, "photo has no label", "photos have no label")])

@@ -29,6 +29,13 @@ INDEX = {
 ACCEPT = "If the new data is correct, run `sadcl data accept`"
 
 
+def _photo(row: dict[str, Any], fact: str = "", mark: str = ": ") -> str:
+    """A photo with a fact about it; its file is named once where the id is the file."""
+    name, file = row["image_id"], row["file"]
+    more = [*([file] if name != file else []), *([fact] if fact else [])]
+    return f"{name} ({mark.join(more)})" if more else str(name)
+
+
 @dataclass(frozen=True)
 class Rule:
     """A validation rule.
@@ -50,7 +57,7 @@ class Rule:
     frame: str
     expectation: str
     bounds: Mapping[str, Any]
-    describe_row: Callable[[dict[str, Any]], str] = lambda row: f"{row['image_id']} ({row['file']})"
+    describe_row: Callable[[dict[str, Any]], str] = _photo
     advice: str = ""
     excuse: str = ""
     severity: str = field(default="critical", kw_only=True)
@@ -78,19 +85,19 @@ def rules(table: Table, settings: params.Validate, accepted: Baseline | None) ->
              "ExpectColumnValuesToBeUnique", {"column": "file"}),
         Rule("files readable", "Each file exists and can be decoded", "images",
              "ExpectColumnValuesToBeNull", {"column": "problem"},
-             lambda row: f"{row['image_id']} ({row['file']}: {row['problem'].rstrip('.')})",
+             lambda row: _photo(row, row["problem"].rstrip(".")),
              "Repair these files, or remove them with their annotations"),
         Rule("sides", f"The shorter side of each photo is at least {settings.min_side} px", "images",
              "ExpectColumnValuesToBeBetween", {"column": "short_side", "min_value": settings.min_side},
-             lambda row: f"{row['image_id']} ({row['file']}: {row['short_side']:.0f} px)"),
+             lambda row: _photo(row, f"{row['short_side']:.0f} px")),
         Rule("no photo in two splits", "No two splits share a photo with the same content", "images",
              "ExpectColumnValuesToBeNull", {"column": "twin"},
-             lambda row: f"{row['image_id']} ({row['file']}; also {row['twin']})", "Remove one of each"),
+             lambda row: _photo(row, f"also {row['twin']}", "; "), "Remove one of each"),
         _look_alikes("learnt", settings.max_near_duplicates, "" if others else "train and select have no photos"),
         _look_alikes("tests", settings.max_near_duplicates, empty["test"]),
         Rule("labels known", "Each label is in the class list", "labels",
              "ExpectColumnValuesToBeBetween", {"column": "label", "min_value": 0, "max_value": len(table.classes) - 1},
-             lambda row: f"{row['image_id']} ({row['file']}: class number {row['label']:.0f})",
+             lambda row: _photo(row, f"class number {row['label']:.0f}"),
              excuse="" if table.classes else "there is no class"),
         *(_labelled(split, settings.max_unlabelled, excuse) for split, excuse in empty.items()),
         Rule("classes", "There is a class to learn", "classes", "ExpectTableRowCountToBeBetween", {"min_value": 1},
@@ -161,7 +168,7 @@ def _look_alikes(frame: str, maximum: float, excuse: str) -> Rule:
         f"no near-duplicate in {opposite}",
         f"At most {maximum:.2%} of the photos in {split} look like a photo in {opposite}",
         frame, "ExpectColumnValuesToBeNull", {"column": "near", "mostly": round(1 - maximum, 12)},
-        lambda row: f"{row['image_id']} ({row['file']}; {row['near']})",
+        lambda row: _photo(row, row["near"], "; "),
         "Remove one of each, or raise validate.max_near_duplicates", excuse,
     )  # fmt: skip
 

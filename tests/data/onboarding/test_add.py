@@ -201,7 +201,7 @@ def test_refusals_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     refused("no such file or folder", tmp_path / "nowhere")
     refused("has no labels", photos(tmp_path / "flat", "1.jpg"))
     (source / "photos/2.jpg").unlink()
-    refused("1 of 10 photos are missing; the first is 'photos/2.jpg'", source)
+    refused("1 of 10 photos is missing; the first is 'photos/2.jpg'", source)
     refused("1 of 10 photos", source / "labels.csv")
     photo(source / "photos/2.jpg")
     (source / "more.csv").write_bytes((source / "labels.csv").read_bytes())
@@ -323,7 +323,7 @@ def test_a_failed_copy_leaves_nothing_of_the_source(tmp_path: Path, monkeypatch:
 
 def test_a_file_name_that_is_too_long_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(f"file,labels\n{'x' * 300}.jpg,cat\n")
-    with pytest.raises(SadclError, match="1 of 1 photos are missing"):
+    with pytest.raises(SadclError, match="1 of 1 photo is missing"):
         detect_source(tmp_path)
 
 

@@ -12,6 +12,7 @@ from sadcl.data.onboarding.candidates import scan
 from sadcl.data.onboarding.detect import detect_source
 from sadcl.data.onboarding.listing import visible, visible_folders
 from sadcl.data.onboarding.questions import Options, first
+from sadcl.data.sources.formats import FORMATS
 from sadcl.errors import SadclError
 from tests.data.onboarding.folders import again, half_labelled, labels, labels_column, numbered, photos, put
 
@@ -70,7 +71,7 @@ def test_the_only_list_whose_photos_are_there_is_read(tmp_path: Path) -> None:
     put(numbered(tmp_path, 4), {"train.csv": rows, "sample_submission.csv": "image,labels\nx.jpg,cup\n"})
     detected = detect_source(tmp_path)
     assert detected.ingest["annotations"] == {"train": "train.csv"}
-    assert "1 of 1 photos are missing" in detected.notes[-1]
+    assert "1 of 1 photo is missing" in detected.notes[-1]
 
 
 def test_a_doubtful_list_is_not_passed_over(tmp_path: Path) -> None:
@@ -211,3 +212,51 @@ def test_a_yolo_description_may_list_its_classes_elsewhere(tmp_path: Path) -> No
     put(tmp_path, {"data.yaml": "train: images\nnc: 2\n"})
     detected = detect_source(tmp_path)
     assert (detected.ingest["format"], labels(detected)) == ("yolo", [{"bowl"}])
+
+
+def test_all_exports_of_a_folder_one_level_too_high_are_named(tmp_path: Path) -> None:
+    photos(tmp_path, [f"{folder}/{i}.jpg" for folder in ("a", "b", "c", "d") for i in range(2)])
+    coco = {"images": [{"id": i, "file_name": f"{i}.jpg"} for i in range(2)], "categories": [{"id": 1, "name": "cup"}],
+            "annotations": [{"image_id": i, "category_id": 1} for i in range(2)]}  # fmt: skip
+    xml = '<annotations><image id="0" name="0.jpg"><tag label="fork"/></image></annotations>'
+    put(tmp_path, {
+        "a/labels.csv": "file,labels\n0.jpg,bowl\n1.jpg,bowl\n",
+        "b/metadata.jsonl": '{"file_name": "0.jpg", "labels": ["plate"]}\n',
+        "c/instances.json": json.dumps(coco),
+        "d/annotations.xml": xml,
+    })  # fmt: skip
+    with pytest.raises(SadclError) as caught:
+        detect_source(tmp_path)
+    for words in ("a/labels.csv, 2 photos of 1 class", "b/metadata.jsonl, 1 photo of 1 class", "c/instances.json",
+                  "d/annotations.xml", "--format csv or --format jsonl or --format coco or --format cvat"):  # fmt: skip
+        assert words in str(caught.value)
+    assert detect_source(tmp_path, Options(ask=lambda question: "cvat")).source.classes == ("fork",)
+
+
+def test_advice_about_an_unknown_format_names_every_format(tmp_path: Path) -> None:
+    with pytest.raises(SadclError, match="has no labels") as caught:
+        detect_source(numbered(tmp_path))
+    assert all(known.title in str(caught.value) for known in FORMATS)
+
+
+TITLES = {
+    "a title": "Kitchen photos 2024\n",
+    "a title of a spreadsheet": "Kitchen photos,,\n,,\n",
+    "two lines": "Kitchen photos\nby Ann, Bob\n\n",
+}
+
+
+@pytest.mark.parametrize("kind", TITLES)
+@pytest.mark.parametrize("header", ["file,labels,place", "Bild;Etikett;Ort"])
+def test_a_header_below_a_title_is_named(tmp_path: Path, kind: str, header: str) -> None:
+    mark = ";" if ";" in header else ","
+    body = header + "\n" + "".join(mark.join([f"{i}.jpg", "cup", "Rome"]) + "\n" for i in range(3))
+    put(numbered(tmp_path, 3), {"labels.csv": TITLES[kind] + body})
+    line = TITLES[kind].count("\n") + 1
+    first, second, _ = header.split(mark)
+    words = f"line {line} looks like the header: '{first}', '{second}'.*Remove the lines"
+    for path in (tmp_path, tmp_path / "labels.csv"):
+        with pytest.raises(SadclError, match=words):
+            detect_source(path)
+    put(tmp_path, {"labels.csv": body.replace("Etikett", "labels")})
+    assert detect_source(tmp_path).source.classes == ("cup",)

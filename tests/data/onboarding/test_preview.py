@@ -41,8 +41,8 @@ def test_what_was_inferred_and_what_has_nothing_to_learn(tmp_path: Path) -> None
     rows = [f"{i}.jpg,1,{i % 2}.0,0,{'' if i else -1},{30 + i}" for i in range(8)]
     put(numbered(tmp_path, 9), {"labels.csv": "\n".join(["file,kitchen,cup,bowl,plate,age", *rows])})
     text = shown(tmp_path, Options(slices=("age",)))
-    assert "No classes columns age" in text
-    assert "1 cells of -1 are neither present nor absent: plate 1" in text
+    assert "No classes column age" in text
+    assert "1 cell of -1 is neither present nor absent: plate 1" in text
     assert "plate 0 (1 unsure)" in text
     assert (
         "Attention No photo has the label 'bowl', 'plate': validate will refuse it Every photo has the label 'kitchen'"
@@ -64,9 +64,9 @@ def test_photos_without_labels_are_named(tmp_path: Path) -> None:
 def test_the_column_of_labels_and_the_others_are_named(tmp_path: Path) -> None:
     rows = [f"{i}.jpg,{'pug' if i % 2 else 'beagle'},Rome" for i in range(6)]
     put(numbered(tmp_path, 6), {"labels.csv": "\n".join(["Bild,Rasse,Ort", *rows])})
-    text = shown(tmp_path, Options(labels="Rasse"))
+    text = shown(tmp_path, Options(labels=("Rasse",)))
     assert "Labels in labels.csv, column Rasse" in text
-    assert "No classes columns Ort" in text
+    assert "No classes column Ort" in text
 
 
 def test_names_that_may_be_mistakes_are_said(tmp_path: Path) -> None:
@@ -87,3 +87,20 @@ def test_a_source_without_any_label_is_said(tmp_path: Path) -> None:
 def test_terminal_codes_in_names_are_escaped(tmp_path: Path) -> None:
     put(numbered(tmp_path, 2), {"labels.csv": "file,labels\n0.jpg,cup\x1b[2J\n1.jpg,plate\n"})
     assert r"cup\x1b[2J" in shown(tmp_path)
+
+
+def test_names_of_all_scripts_stay_readable(tmp_path: Path) -> None:
+    put(photos(tmp_path, ["Jo\u0308rg \u0645\u06cc\u200c\u062e.jpg", "2\x1b.jpg"]),
+        {"labels.csv": "file,labels\nJ\u00f6rg \u0645\u06cc\u200c\u062e.jpg,Löffel\n2\x1b.JPG,\n"})  # fmt: skip
+    text = shown(tmp_path, width=200)
+    assert "'J\u00f6rg \u0645\u06cc\u200c\u062e.jpg' is 'Jo\u0308rg" in text
+    assert r"'2\x1b.JPG' is '2\x1b.jpg' (letter case)" in text
+    assert "Löffel" in text
+
+
+def test_one_of_a_kind_is_singular(tmp_path: Path) -> None:
+    put(numbered(tmp_path, 2), {"labels.csv": "file,cup,plate,camera\n0.jpg,1,-1,x7\n1.jpg,0,0,x9\n", "film.mov": ""})
+    text = shown(tmp_path)
+    assert "1 cell of -1 is neither present nor absent" in text
+    assert "No label 1 photo (50 %), it counts as showing none of the classes: '1.jpg'" in text
+    assert "No classes column camera" in text

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from sadcl.data.onboarding.detect import detect_source
+from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
+from sadcl.data.onboarding.separators import NAMES
 from sadcl.errors import SadclError
 from tests.data.onboarding.folders import LABELS, again, asked, labels, labels_column
 
@@ -118,3 +120,23 @@ def test_words_that_recur_in_other_cells_are_asked_about(
 ) -> None:
     questions = asked(labels_column(tmp_path, cells * 3))
     assert [value for question in questions for value, _ in question.choices] == choices
+
+
+AGAINST = {
+    "comma": (("a;b", "a", "b", "b"), "splits 0 of 4 cells, and ';' would split 1"),
+    "none": (("a;b", "a", "b", "b"), "splits 0 of 4 cells, and ';' would split 1"),
+    "space": (("hot dog", "stop sign", "cat", "cat"), "splits 2 of 4 cells, into labels that occur in no other cell"),
+    "pipe": (("cup", "plate", "cup", "bowl"), "splits no cell"),
+    "semicolon": (("a;b", "a", "b", "b"), ""),
+    "hash": (("C#", "F", "C#", "F#"), "splits no cell"),
+}
+
+
+@pytest.mark.parametrize("word", AGAINST)
+def test_a_separator_against_the_evidence_is_said(tmp_path: Path, word: str) -> None:
+    cells, words = AGAINST[word]
+    mark = next(mark for mark, name in NAMES.items() if name == word)
+    detected = detect_source(labels_column(tmp_path, cells), Options(separator=mark))
+    assert detected.attention == ((f"--separator {word} {words}",) if words else ())
+    shown = " ".join(" ".join(preview(detected, [])).split())
+    assert (f"Attention --separator {word} {words}" in shown) == bool(words)

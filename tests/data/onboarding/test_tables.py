@@ -84,11 +84,11 @@ def test_a_column_of_labels_without_a_usual_name_is_asked(tmp_path: Path) -> Non
     put(numbered(tmp_path, 6), {"labels.csv": "\n".join(["Bild,Rasse,Ort,Nr", *rows])})
     with pytest.raises(SadclError, match=r"usual name of labels.*'Rasse', such as 'pug', 'beagle'.*--labels Rasse"):
         detect_source(tmp_path)
-    detected = detect_source(tmp_path, Options(labels="Rasse"))
+    detected = detect_source(tmp_path, Options(labels=("Rasse",)))
     assert labels(detected) == [{"beagle" if i % 2 else "pug"} for i in range(6)]
     assert again(detected) == detected.source
     with pytest.raises(SadclError, match=r"no column 'Breed'.*--labels takes one of Bild, Rasse"):
-        detect_source(tmp_path, Options("csv", labels="Breed"))
+        detect_source(tmp_path, Options("csv", labels=("Breed",)))
 
 
 def test_the_columns_of_fastai(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_missing_photos_are_reported_and_skipped_but_count_for_the_protocol(
     (root / "nus/Flickr/actor/0002_Train.jpg").unlink()  # without a label, so nobody misses it
     protocol = {"train": {"images": 3}, "test": {"images": 2}}
     table = ingested(root, keep_unlabelled=False, protocol=protocol)
-    assert "1 of 5 photos are missing and skipped: Flickr/actor/0001_Train.jpg\n" in capsys.readouterr().out
+    assert "1 of 5 photos is missing and skipped: Flickr/actor/0001_Train.jpg\n" in capsys.readouterr().out
     assert sorted(table.frame["image_id"]) == [
         f"actor/{name}.jpg" for name in ("0000_Test", "0000_Train", "0002_Test", "0003_Train")
     ]

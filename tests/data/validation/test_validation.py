@@ -350,6 +350,12 @@ def test_the_same_data_gives_the_same_files_and_validation_is_quiet(
     assert list(scratch.iterdir()) == []
 
 
+def test_a_photo_whose_id_is_its_file_is_named_once(tmp_path: Path) -> None:
+    result = judge(good(image_id={2: "photos/2.jpg"}, problem={2: "The image is damaged"}), tmp_path / "docs")
+    rule = next(rule for rule in result["rules"] if rule["rule"] == "files readable")
+    assert rule["first"] == ["photos/2.jpg (The image is damaged)"]
+
+
 def test_data_docs_show_the_rules_and_need_no_internet(tmp_path: Path) -> None:
     result = judge(good(height={2: 9}, file={2: "photos/<b>&.jpg"}), tmp_path / "docs")
     docs = tmp_path / "docs"
