@@ -36,9 +36,9 @@ def probe(N: int = 1_700, K: int = 1_280, C: int = 80) -> Pair:
 
     deviation = features.std(axis=0)
     standardised = (features - features.mean(axis=0)) / deviation
-    ours, theirs = sadcl(), plain()
-    if ours > theirs * 1.001:
-        raise AssertionError(f"The probe's loss is {ours}, above {theirs}")
+    loss_here, loss_sklearn = sadcl(), plain()
+    if loss_here > loss_sklearn * 1.001:
+        raise AssertionError(f"The probe's loss is {loss_here}, above {loss_sklearn}")
     return sadcl, plain
 
 

@@ -32,6 +32,8 @@ def recipe(
     from sadcl.errors import SadclError
     from sadcl.project import recipe_list, settings
 
+    if show and name:
+        raise SadclError("`--list` takes no name", fix="Leave one of them out")
     if show:
         for line in recipe_list.describe():
             say(line)

@@ -47,7 +47,7 @@ def score_test(
         Scores of ``sadcl``, ``sadcl_other``, ``sarl`` (stage 1 alone) and ``probe``, and of ``sadcl@blur`` and so on.
 
     Raises:
-        SadclError: a file is missing or damaged, has other classes than the test images, or the three do not match.
+        SadclError: a file is missing or damaged, has other classes than the test images, or they do not match.
     """
     used, head, first, linear = (_head(file, test) for file in (served, train, pretrain, probe))
     best: Which = "raw" if head["best"] == "raw" else "ema"
@@ -125,7 +125,8 @@ def score_select(train: Path, select: Shards, batch: int) -> Scores:
     """
     head = _head(train, select)
     none = np.zeros((0, len(select.classes)), dtype=np.float32)
-    logits = _logits(train, "best", select, batch, "SADCL", "select images") if len(select) else none
+    title = params.Model.model_validate(head["model"]).title
+    logits = _logits(train, "best", select, batch, title, "select images") if len(select) else none
     return _scores(select, {"sadcl": logits}, {"sadcl": _seen(select, head)}, {"train_weights": files.digest(train)})
 
 

@@ -104,6 +104,8 @@ def load_file(net: nn.Module, path: Path) -> None:
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
         missing = net.load_state_dict(fitted(tensors, net), strict=False).missing_keys
+    except SadclError:
+        raise
     except Exception as error:
         reason = str(error).splitlines()[0].rstrip(".:") if str(error) else type(error).__name__
         raise SadclError(
@@ -119,9 +121,24 @@ def fitted(tensors: Mapping[str, Tensor], net: nn.Module) -> Mapping[str, Tensor
     """Convert tensors to a network's names and shapes, as timm does when it downloads: positions are interpolated.
 
     Tensors that fit as they are stay as they are.
+
+    Raises:
+        SadclError: a tensor has another shape, and timm can't convert it.
     """
-    if all(name in tensors and tensors[name].shape == own.shape for name, own in net.state_dict().items()):
+    expected = net.state_dict()
+    if all(name in tensors and tensors[name].shape == own.shape for name, own in expected.items()):
         return tensors
     convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
-    converted: Mapping[str, Tensor] = convert(dict(tensors), net) if convert else tensors
+    try:
+        converted: Mapping[str, Tensor] = convert(dict(tensors), net) if convert else tensors
+    except Exception:  # timm's own converters know the layouts that were published, and no others
+        converted = tensors
+    for name, own in expected.items():
+        if name in converted and converted[name].shape != own.shape:
+            shapes = f"{list(converted[name].shape)}, not {list(own.shape)}"
+            raise SadclError(
+                f"The weights do not fit the network: {name} is {shapes}",
+                where="model.side",
+                fix="Choose the side that the weights were trained at, or other weights",
+            )
     return converted

@@ -61,7 +61,9 @@ def asymmetric(
         if ignored is None and count is None:
             return loss.mean()
         counted = torch.ones_like(present) if ignored is None else ~ignored.bool()
-        return (loss * counted).sum() / (counted.sum() if count is None else count).clamp(min=1)
+        total = counted.sum() if count is None else count
+        # a mean over processes may lie between 0 and 1
+        return (loss * counted).sum() / torch.where(total > 0, total, 1)
 
 
 def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0.2) -> Tensor:

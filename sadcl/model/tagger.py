@@ -98,7 +98,7 @@ class Tagger:
         maps = self._forward([image], 0, attention=True).attention
         if maps is None:
             raise SadclError(
-                "This model has no attention", where=self.head["model"].get("head"), fix="Use a SARL model"
+                "This model has no attention", where=self.head["model"].get("head"), fix="Use a head that gives maps"
             )
         weights: Floats = maps[0].float().cpu().numpy()
         return weights

@@ -69,7 +69,7 @@ def _show(registered: str) -> None:
 def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
     metrics, verdict = files.read_json(layout.METRICS), files.read_json(layout.VERDICT)
     sadcl = metrics["sadcl"]
-    model = params.load("model").model
+    model, worth = params.load("model").model, over_probe(verdict, metrics)
     figures = {"linear probe": metrics["probe"], **({"SARL": metrics["sarl"]} if model.has_stage_2 else {})}
     figures |= {model.title: sadcl} if model.head != "linear" else {}
     if "in_use" in sadcl:
@@ -81,7 +81,7 @@ def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
             "Test metrics, %",
             [("", *FIGURES), *[(name, *(f"{f[m]:.2f}" for m in FIGURES)) for name, f in figures.items()]],
         ),
-        ("The trained head", [] if model.head == "linear" else [(over_probe(verdict, metrics),)]),
+        ("The trained head", [(worth,)] if worth else []),
         (f"Gate: {verdict['verdict']}", [(rule["result"], rule["words"]) for rule in verdict["rules"]]),
         ("Registry", [(registered,)]),
         ("Predictions for three test photos", _examples()),

@@ -60,6 +60,8 @@ def network_size(settings: params.Model, classes: int) -> NetworkSize:
         with counter, torch.no_grad():
             network.eval()(torch.empty(1, 3, test_side, test_side))
         own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+        if settings.head == "linear":  # it is fitted on pooled features: no step keeps anything
+            network.requires_grad_(False)
         with _saved_bytes(own) as saved:
             # two photos: some norms refuse a single value in training
             out = network.train()(torch.empty(2, 3, side, side))

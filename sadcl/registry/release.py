@@ -84,7 +84,7 @@ def prepare(root: Path = Path(".")) -> Release:
             **{k: v for k, v in inputs.items() if k == "train"},
         },
         scores=files.digest(root / layout.SCORES),
-        over_probe="" if settings.get("model.head") == "linear" else over_probe(outputs.verdict, outputs.metrics),
+        over_probe=over_probe(outputs.verdict, outputs.metrics),
     )
 
 

@@ -85,7 +85,7 @@ def render(root: Path, settings: params.Gate) -> str:
         data=_data(files.read_json(root / layout.VALIDATION)),
         names=NAMES,
         legend=legend(" ".join(rule["words"] for rule in verdict["rules"])),
-        over_probe="" if described.head == "linear" else over_probe(verdict, metrics),
+        over_probe=over_probe(verdict, metrics),
         model=described,
         columns=_columns(metrics, verdict, model_scores, champion_scores, settings, described),
         champion_missing=champion_scores.refused,

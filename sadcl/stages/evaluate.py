@@ -25,6 +25,9 @@ def main() -> str:
     settings, test = params.load("evaluate").evaluate, Shards(TEST_SHARDS)
     if not len(test):
         raise SadclError("There are no test images", where=TEST_SHARDS, fix="Give the source a test split")
+    if not PROBE_WEIGHTS.is_file():  # a graph from before the stage `probe`
+        fix = "Run `sadcl init`, which updates the stages, then `dvc repro`"
+        raise SadclError("There is no linear probe to compare with", where=PROBE_WEIGHTS, fix=fix)
     model = loader.model_file(SERVED)
     weights = (TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, PROBE_WEIGHTS)
     scored = inference.score_test(model, *weights, test, settings.batch, settings.corruptions)

@@ -1,4 +1,4 @@
-"""Stage ``train``: stage 2 of the method, SARL weights and prototypes to SADCL weights."""
+"""Stage ``train``: stage 2 of the method, from SARL's weights and prototypes; other heads pass through."""
 
 import shutil
 

@@ -66,7 +66,7 @@ def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[fl
 
     Args:
         train: at most ``MOST_PHOTOS`` of them are drawn.
-        select: chooses the strength; it may be empty.
+        select: chooses the strength; without a known positive label the strength is ``DEFAULT_STRENGTH``.
         seed: of the draw.
         strengths: weights of L2.
     """
@@ -74,18 +74,22 @@ def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[fl
     if len(rows) > MOST_PHOTOS:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), MOST_PHOTOS, replace=False))
     features, targets, known = train.features[rows], train.targets[rows], ~train.ignored[rows]
-    mean, deviation = features.mean(axis=0), features.std(axis=0)
-    # a feature that never changes says nothing, and divides nothing by zero
-    scale = np.where(deviation > 0, deviation, 1).astype(np.float32)
-    standardised = torch.from_numpy((features - mean) / scale)
+    # sums of many float32 values would lose the deviation of features with large means
+    mean = features.mean(axis=0, dtype=np.float64)
+    deviation = np.sqrt(((features - mean.astype(np.float32)) ** 2).mean(axis=0, dtype=np.float64))
+    # a feature that never changes says nothing; dividing by its rounding errors would
+    scale = np.where(deviation > 1e-6 * np.abs(mean), deviation, np.inf)
+    standardised = torch.from_numpy((features - mean.astype(np.float32)) / scale.astype(np.float32))
     parameters = torch.zeros(targets.shape[1], features.shape[1] + 1)
     y, counted = torch.from_numpy(targets).float(), torch.from_numpy(known).float()
 
     candidates, select_map = {}, {}
-    for strength in sorted(strengths, reverse=True) if len(select) else (DEFAULT_STRENGTH,):
+    # without a known positive no strength is better than another
+    chooses = bool((select.targets & ~select.ignored).any())
+    for strength in sorted(strengths, reverse=True) if chooses else (DEFAULT_STRENGTH,):
         parameters = _minimise(parameters, standardised, y, counted, strength)
         candidates[strength] = _unstandardised(parameters, mean, scale)
-        if len(select):
+        if chooses:
             weight, bias = candidates[strength]
             scores = tagger.sigmoid(select.features @ weight.numpy().T + bias.numpy())
             select_map[strength] = float(metrics.evaluate(scores, select.targets, select.ignored)["mAP"])
@@ -115,7 +119,7 @@ def _minimise(start: Tensor, features: Tensor, targets: Tensor, counted: Tensor,
     return parameters.detach()
 
 
-def _unstandardised(parameters: Tensor, mean: NDArray[np.float32], scale: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+def _unstandardised(parameters: Tensor, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
     """Weight [C, K] and bias [C] for features as they are."""
     # in float64: features of some backbones have means a thousand times their deviation
     weight = parameters[:, :-1].double() / torch.from_numpy(scale).double()

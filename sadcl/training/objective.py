@@ -22,7 +22,7 @@ class Objective(Protocol):
 
     Attributes:
         module: that is trained.
-        continues: whether an earlier training's weights are its start, so that their average keeps them.
+        continues: whether the weights of an earlier stage are its start, so that their average keeps them.
     """
 
     module: nn.Module

@@ -49,7 +49,8 @@ def fit_network(
         "epoch": 0,
         "best": "ema",  # there is one set of weights
         "select": None if best is None else {"raw": best, "ema": best},
-        "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest},
+        "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest}
+        | initial.inputs(model),
         "seen": sorted(seen),
         "thresholds": None,
         "device": device.describe(compute_device),

@@ -10,6 +10,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
 from sadcl import params
+from sadcl.errors import SadclError
 
 
 def optimiser(module: nn.Module, settings: params.Pretrain, steps: int) -> tuple[AdamW, OneCycleLR]:
@@ -67,6 +68,9 @@ def _layer_scales(module: nn.Module, decay: float) -> dict[str, float]:
     from timm.models import group_parameters
 
     prefix, body = _body(module)
+    if not hasattr(body, "group_matcher"):
+        problem = f"timm knows no layers of {type(body).__name__}"
+        raise SadclError(problem, where="layer_decay", fix="Set it to 1, or choose another backbone")
     layers = group_parameters(body, body.group_matcher(coarse=False), reverse=True)
     last = max(layers.values())
     return {prefix + name: decay ** (last - layer) for name, layer in layers.items()}

@@ -26,6 +26,8 @@ MOST_TENSORS = 20_000
 """Tensors of a file; a ResNet-101 with SARL has 1,500, averaged ones included."""
 MOST_VALUES = 3_000_000
 """Values in a head; each takes about 100 bytes of memory, and one is a training photo."""
+LARGEST_TABLES = 1_000_000_000
+"""Bytes of a network's tables that are computed when it is built, such as indices of relative positions."""
 MOST_CLASSES = 100_000
 LARGEST = {
     "width": 16_384, "heads": 1_024, "feedforward": 65_536, "embedding": 16_384, "groups": 100_000,
@@ -101,9 +103,13 @@ def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> t
     state = {name.removeprefix(prefix(head)): tensor for name, tensor in tensors.items()}
     # first without memory: the head may describe a network that is larger than the file
     with torch.device("meta"):
-        expected = _build(path, head).state_dict()
+        described = _build(path, head)
     # torch's own message would list every tensor
-    _check_fit(path, state, expected)
+    _check_fit(path, state, described.state_dict())
+    # some networks compute tables from their side that no file holds
+    tables = sum(buffer.numel() * buffer.element_size() for buffer in described.buffers())
+    if tables > LARGEST_TABLES + 4 * path.stat().st_size:
+        raise _unbuildable(path, f"its tables take {tables / 1e9:,.0f} GB")
     network = _build(path, head)
     network.load_state_dict(state)
     return network.eval(), head

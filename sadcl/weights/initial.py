@@ -60,7 +60,7 @@ def initial_network(settings: params.Model, classes: Sequence[str]) -> Network:
             )
         state[name] = by_class(state[name], old_state[name], matches) if name in BY_CLASS else old_state[name]
     fresh.load_state_dict(state)
-    _report(path, classes, matches, whole)
+    _report(path, classes, matches, whole, settings.head)
     return fresh
 
 
@@ -128,7 +128,10 @@ def _check_sizes(path: Path, settings: params.Model, source: params.Model, whole
             )
 
 
-def _report(path: Path, classes: Sequence[str], matches: Sequence[int | None], whole: bool) -> None:
+def _report(path: Path, classes: Sequence[str], matches: Sequence[int | None], whole: bool, head: str) -> None:
+    if head == "linear":
+        say(f"  the backbone starts from {path}")
+        return
     if not whole:
         say(f"  the backbone starts from {path}, the head from random values: only a SARL head initialises a SARL head")
         return

@@ -65,7 +65,7 @@ def save(path, seed, classes=CLASSES, seen=(), **other):
     tensors = {}
     for which in ("raw", "ema"):
         torch.manual_seed(seed if which == "raw" else seed + 1)
-        network = Network(MODEL, len(classes))
+        network = Network(MODEL.model_copy(update={"head": other.get("model", {}).get("head", "sarl")}), len(classes))
         tensors |= {f"{which}.network.{name}": value.contiguous() for name, value in network.state_dict().items()}
     head = {
         "format": 1, "stage": "train", "classes": list(classes), "model": MODEL.model_dump(mode="json"),
@@ -367,3 +367,27 @@ def test_a_champion_that_cannot_be_compared_becomes_a_refusal(project, damage, w
     verdict = json.loads(Path("reports/verdict.json").read_text())
     assert verdict["verdict"] == "refused"
     assert words in verdict["rules"][1]["words"]
+
+
+def test_a_graph_from_before_the_probe_is_told_to_update(project):
+    Path("models/probe/weights.safetensors").unlink()
+    with pytest.raises(SadclError, match=r"There is no linear probe.*sadcl init"):
+        judge()
+
+
+def test_a_model_that_is_the_probe_is_not_compared_with_it(project):
+    settings = params.read_settings()
+    settings["gate"]["rules"] = [{"kind": "probe"}, {"kind": "absolute", "metric": "mAP", "at_least": 0.0}]
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    for stage in ("train", "pretrain", "probe"):
+        save(
+            project / f"models/{stage}/weights.safetensors",
+            5,
+            model={**MODEL.model_dump(mode="json"), "head": "linear"},
+        )
+    judge()
+    rescore.main()
+    gate.main()
+    verdict = json.loads(Path("reports/verdict.json").read_text())
+    assert verdict["probe"] is None
+    assert [rule["result"] for rule in verdict["rules"]] == ["not applicable", "pass"]

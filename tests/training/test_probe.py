@@ -80,6 +80,21 @@ def test_a_feature_that_never_changes_counts_nothing() -> None:
     torch.testing.assert_close(fitted.weight[:, :-1], probe.fit(train, NONE).weight)
 
 
+def test_a_feature_that_differs_by_rounding_alone_counts_nothing() -> None:
+    train = labelled(1)
+    rounding = (np.full((N, 1), 7.7) + np.random.default_rng(3).normal(size=(N, 1)) * 1e-7).astype(np.float32)
+    fitted = probe.fit(Labelled(np.concatenate([train.features, rounding], 1), train.targets, train.ignored), NONE)
+    assert float(fitted.weight[:, -1].abs().max()) == 0
+
+
+def test_a_select_split_without_a_known_positive_chooses_nothing() -> None:
+    train, select = labelled(1), labelled(2)
+    fitted = probe.fit(train, Labelled(select.features, select.targets, np.ones_like(select.targets)))
+    assert fitted.strength == probe.DEFAULT_STRENGTH
+    assert fitted.select_map == {}
+    torch.testing.assert_close(fitted.weight, probe.fit(train, NONE).weight)
+
+
 def test_a_large_split_is_fitted_on_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     train = labelled(1)
     whole = probe.fit(train, NONE)

@@ -48,6 +48,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "weights.safetensors"
 
 
+def test_a_network_whose_positions_do_not_fit_is_refused_in_a_sentence(path: Path) -> None:
+    write(path, backbone="pit_ti_224", side=224)
+    with pytest.raises(SadclError, match=r"do not fit the network: pos_embed is \[.*model\.side"):
+        start(path, COCO, backbone="pit_ti_224", side=256)
+
+
 def test_a_transformer_starts_from_a_model_of_another_side(path: Path) -> None:
     small = write(path, backbone="test_vit", side=64)
     large = start(path, COCO, backbone="test_vit", side=128)

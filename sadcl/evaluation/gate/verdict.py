@@ -125,7 +125,9 @@ def _evidence(
         )
 
     cost = {"model": scores.cost.get(MODEL, {}), "champion": rival.cost.get(CHAMPION, {})}
-    probe = _probe(scores, counts, progress) if PROBE in scores.logits else None
+    # where the probe is the model, there is nothing to compare
+    is_other = PROBE in scores.logits and not np.array_equal(scores.logits[PROBE], scores.logits[MODEL])
+    probe = _probe(scores, counts, progress) if is_other else None
     return Evidence(model, baseline, scores.classes, len(scores), columns(scores), part, cost, probe)
 
 

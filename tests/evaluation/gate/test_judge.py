@@ -74,7 +74,7 @@ def test_a_model_is_compared_with_the_linear_probe(rule: params.Probe, spread: f
 
 
 def test_a_probe_that_is_missing_or_leaks_passes_nothing() -> None:
-    missing = held([over_probe()], {"mAP": 82.0})
+    missing = held([over_probe()], {"mAP": 82.0})  # also where the probe is the model
     assert missing["rules"][0]["result"] == "not applicable"
     assert missing["verdict"] == "refused"
     leaked = held([over_probe()], {"mAP": 82.0}, probe=Refusal("the linear probe saw 3 of the test images in training"))
