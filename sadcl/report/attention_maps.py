@@ -110,7 +110,7 @@ def draw(tagger: Tagger, photo: Path, labels: Sequence[str], out: Path) -> str:
     image = _resize_to_width(photo, WIDTH // panels.columns(1 + len(chosen)) - GAP)
     overlays = [(tagger.classes[j], f"{scores[j]:.0%}", overlay(image, maps[j])) for j in chosen]
     shown = [Panel(image, "photo"), *(Panel(image, name, probability) for name, probability, image in overlays)]
-    legend = f"Bright areas: attention of the label ({maps.shape[2]} × {maps.shape[1]} positions, smoothed)."
+    legend = f"Bright areas: what the label's score rests on ({maps.shape[2]} × {maps.shape[1]} positions, smoothed)."
     with files.atomic_write(out) as temporary_path:
         panels.grid(shown, [legend, note]).save(temporary_path, format, quality=90, optimize=True)
     return " ".join(

@@ -155,7 +155,7 @@ def _features(file: Path, split: Shards, chosen: Points) -> Tensor:
             batch_features = network(batch.images.to(target)).features
             if batch_features is None:
                 message = f"The head {model.head} has no label-level features"
-                raise SadclError(message, where=file, fix="Use a SARL or SADCL model")
+                raise SadclError(message, where=file, fix="Set model.head to sarl, then run `dvc repro`")
             in_batch = np.isin(chosen.rows, batch.rows)
             rows, labels = np.searchsorted(batch.rows, chosen.rows[in_batch]), chosen.classes[chosen.kinds[in_batch]]
             vectors.append(batch_features[rows, labels].float().cpu())

@@ -37,8 +37,9 @@ def main() -> str:
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
     sadcl, sarl, probe = (_percent(metrics[name]["mAP"]) for name in ("sadcl", "sarl", "probe"))
-    others = f"SARL alone {sarl}, linear probe {probe}" if head["model"]["head"] == "sarl" else f"linear probe {probe}"
-    return f"test mAP {sadcl} ({others}) on {len(test)} images in {REPORTS}"
+    compared = {"sarl": f" (SARL alone {sarl}, linear probe {probe})", "linear": ""}
+    others = compared.get(head["model"]["head"], f" (linear probe {probe})")
+    return f"test mAP {sadcl}{others} on {len(test)} images in {REPORTS}"
 
 
 def _percent(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from sadcl.data import table
 from sadcl.evaluation import label_errors, scores
 from sadcl.layout import LABEL_ERRORS, SCORES, SELECT_SCORES, TABLE
+from sadcl.names import counted
 
 READS = f"{SCORES}, {SELECT_SCORES}, {TABLE}"
 
@@ -17,6 +18,7 @@ def main() -> str:
     label_errors.write_label_errors(LABEL_ERRORS, suspects)
     missing = sum(suspect["verdict"] == label_errors.MISSING for suspect in suspects)
     return (
-        f"{missing:,} labels are probably missing and {len(suspects) - missing:,} probably wrong; list "
+        f"{counted(missing, 'label')} {'is' if missing == 1 else 'are'} probably missing and "
+        f"{len(suspects) - missing:,} probably wrong; list "
         f"in {LABEL_ERRORS}"
     )

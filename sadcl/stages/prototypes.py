@@ -23,5 +23,5 @@ def main() -> str:
     head |= {"stage": "prototypes", "settings": settings.model_dump()}
     checkpoint.save(PROTOTYPES, {"prototypes": prototypes, "counts": counts}, head)
     if not model.has_stage_2:
-        return f"{model.title} has no label-level features, so {PROTOTYPES} holds no prototypes"
+        return f"The head {model.head} has no label-level features, so {PROTOTYPES} holds no prototypes"
     return f"{len(prototypes)} prototypes, each of {int(counts.min())} to {int(counts.max())} photos, in {PROTOTYPES}"

@@ -25,7 +25,7 @@ def main() -> str:
         for source, target in ((PRETRAIN_WEIGHTS, TRAIN_WEIGHTS), (PRETRAIN_HISTORY, TRAIN_HISTORY)):
             with files.atomic_write(target) as temporary_path:
                 shutil.copyfile(source, temporary_path)
-        return f"{settings.model.title} has no stage 2, so {TRAIN} holds the weights of {PRETRAIN}"
+        return f"The head {settings.model.head} has no stage 2, so {TRAIN} holds the weights of {PRETRAIN}"
     result = fit.train(settings, SHARDS, PRETRAIN_WEIGHTS, PROTOTYPES)
     result.save(TRAIN)
     return f"SADCL with select mAP {result.best_select:.2f} in {TRAIN}"

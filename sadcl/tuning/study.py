@@ -166,7 +166,7 @@ def _check_ready(root: Path) -> params.Params:
             "There is no select split to tune on", where="ingest.select_fraction", fix="Set a share above 0"
         )
     if not settings.model.has_stage_2:
-        problem = f"Tuning searches stage 2, which {settings.model.title} does not have"
+        problem = f"Tuning searches stage 2, which the head {settings.model.head} does not have"
         raise SadclError(problem, where="model.head", fix="Set model.head to sarl, then run `dvc repro`")
     space.present(settings, root)
     fix = "Run `dvc repro prototypes`"

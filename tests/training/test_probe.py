@@ -149,5 +149,5 @@ def test_tuning_refuses_a_head_without_stage_2(project: Path) -> None:
     raw = params.read_settings()
     raw["model"]["head"] = "linear"
     Path("params.yaml").write_text(yaml.safe_dump(raw))
-    with pytest.raises(SadclError, match="Tuning searches stage 2, which Linear probe does not have"):
+    with pytest.raises(SadclError, match="Tuning searches stage 2, which the head linear does not have"):
         study._check_ready(Path())

@@ -41,5 +41,7 @@ def over_probe(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     worth = f"The trained head is worth {value:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
     ours, probes = ((metrics.get(key) or {}).get("parameters") for key in ("cost", "probe_cost"))
     size = f", with {ours / 1e6:.1f} M parameters against {probes / 1e6:.1f} M" if ours and probes else ""
-    remark = "" if low > 0 else ". This is within the noise" if high >= 0 else ". The probe is better"
+    remark = (
+        "" if low > 0 else ". These test photos can't tell which is better" if high >= 0 else ". The probe is better"
+    )
     return f"{worth} on the same backbone{size}{remark}."
