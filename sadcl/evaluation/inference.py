@@ -30,7 +30,13 @@ SIZE = "size"
 
 
 def score_test(
-    served: Path, train: Path, pretrain: Path, probe: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()
+    served: Path,
+    train: Path,
+    pretrain: Path,
+    probe: Path | None,
+    test: Shards,
+    batch: int,
+    corruptions: Sequence[str] = (),
 ) -> Scores:
     """Score the test split with the model for use, stage 2's other weights, stage 1's better ones, and a linear probe.
 
@@ -38,7 +44,7 @@ def score_test(
         served: the file to register and use: stage 2's better weights on select, or an export of them.
         train: stage 2's weights.
         pretrain: stage 1's.
-        probe: the linear probe's.
+        probe: the linear probe's, if there is one.
         test: the test split.
         batch: images at a time.
         corruptions: names of corruptions; the model for use is also scored on test images with each.
@@ -49,35 +55,38 @@ def score_test(
     Raises:
         SadclError: a file is missing or damaged, has other classes than the test images, or they do not match.
     """
-    used, head, first, linear = (_head(file, test) for file in (served, train, pretrain, probe))
+    used, head, first = (_head(file, test) for file in (served, train, pretrain))
     best: Which = "raw" if head["best"] == "raw" else "ema"
     other: Which = "ema" if best == "raw" else "raw"
     title = params.Model.model_validate(head["model"]).title
     logits = {"sadcl": _logits(served, best, test, batch, title)}
     if head["model"]["head"] == "linear":  # there is one network: the probe is the model
-        logits |= dict.fromkeys(("sadcl_other", "sarl", "probe"), logits["sadcl"])
+        logits |= dict.fromkeys(("sadcl_other", "sarl"), logits["sadcl"])
     else:
         logits["sadcl_other"] = _logits(train, other, test, batch, f"{title}, other weights")
         logits["sarl"] = _logits(pretrain, "best", test, batch, "stage 1")
-        logits["probe"] = _logits(probe, "best", test, batch, "linear probe")
     logits |= _corrupted_logits("sadcl", served, test, batch, corruptions)
     if used.get("train_weights") not in (None, files.digest(train)):
         fix = "Run `dvc repro calibrate`"
         raise SadclError("The model for use comes from other weights than stage 2's", where=served, fix=fix)
     # stage 2 starts from stage 1's weights, so it has seen the photos of both
     both, alone = _seen(test, used, head, first), _seen(test, first)
-    training_overlap = {"sadcl": both, "sadcl_other": both, "sarl": alone, "probe": _seen(test, linear)}
+    training_overlap = {"sadcl": both, "sadcl_other": both, "sarl": alone}
     digests = {
         "weights": files.digest(served),
         "train_weights": files.digest(train),
         "pretrain_weights": files.digest(pretrain),
-        "probe_weights": files.digest(probe),
         "preprocessing": files.digest_of(head["preprocessing"]),
     }
+    cost = {"sadcl": _cost(served, head)}
+    if probe is not None:
+        linear = _head(probe, test)
+        is_model = head["model"]["head"] == "linear"
+        logits["probe"] = logits["sadcl"] if is_model else _logits(probe, "best", test, batch, "linear probe")
+        training_overlap["probe"], cost["probe"] = _seen(test, linear), _cost(probe, linear)
+        digests["probe_weights"] = files.digest(probe)
     scores = _scores(test, logits, training_overlap, digests)
-    return replace(
-        scores, cost={"sadcl": _cost(served, head), "probe": _cost(probe, linear)}, decisions=_decisions("sadcl", used)
-    )
+    return replace(scores, cost=cost, decisions=_decisions("sadcl", used))
 
 
 def score_champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:

@@ -25,21 +25,20 @@ def main() -> str:
     settings, test = params.load("evaluate").evaluate, Shards(TEST_SHARDS)
     if not len(test):
         raise SadclError("There are no test images", where=TEST_SHARDS, fix="Give the source a test split")
-    if not PROBE_WEIGHTS.is_file():  # a graph from before the stage `probe`
-        fix = "Run `sadcl init`, which updates the stages, then `dvc repro`"
-        raise SadclError("There is no linear probe to compare with", where=PROBE_WEIGHTS, fix=fix)
     model = loader.model_file(SERVED)
-    weights = (TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, PROBE_WEIGHTS)
+    # a graph from before the stage `probe` has none, until `sadcl init` updates the project
+    weights = (TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, PROBE_WEIGHTS if PROBE_WEIGHTS.is_file() else None)
     scored = inference.score_test(model, *weights, test, settings.batch, settings.corruptions)
     head = checkpoint.read_head(TRAIN_WEIGHTS)
     metrics = inference.summary(scored, settings.threshold, head["best"])
     scores.write_scores(SCORES, scored)
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
-    sadcl, sarl, probe = (_percent(metrics[name]["mAP"]) for name in ("sadcl", "sarl", "probe"))
-    compared = {"sarl": f" (SARL alone {sarl}, linear probe {probe})", "linear": ""}
-    others = compared.get(head["model"]["head"], f" (linear probe {probe})")
-    return f"test mAP {sadcl}{others} on {len(test)} images in {REPORTS}"
+    maps = {name: _percent(metrics[name]["mAP"]) for name in scored.models}
+    others = [f"SARL alone {maps['sarl']}"] if head["model"]["head"] == "sarl" else []
+    others += [f"linear probe {maps['probe']}"] if "probe" in maps and head["model"]["head"] != "linear" else []
+    compared = f" ({', '.join(others)})" if others else ""
+    return f"test mAP {maps['sadcl']}{compared} on {len(test)} images in {REPORTS}"
 
 
 def _percent(value: float | None) -> str:

@@ -40,7 +40,10 @@ def test_means_deviations_and_paired_differences_stand_in_the_page(cells: Path, 
     found = page("compare", tmp_path / "out")
     assert "9 cells" in words
     assert "| global average pooling | 3 | 51.00 ± 1.00 | 51.00 ± 1.00 | 40.00 ± 0.00 | 45.00 ± 0.00 |" in found
-    assert "| SARL (Query2Label), against global average pooling | 3 | **+1.50** | +1.50 to +1.50 | 0.00 |" in found
+    assert (
+        "| SARL (Query2Label), against global average pooling | 3 | **+1.50** | +1.50 to +1.50 | 0.000 | 0.00 |"
+        in found
+    )
     assert "| CSRA | 0 | not run yet |" in found
     assert "Trained on: cpu (1 threads), 32-true." in found
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -137,7 +138,13 @@ def on_terminal(words: Sequence[str], typed: str, after: str = "", status: int =
     if not after:
         os.write(terminal, typed.encode())
     try:
-        while data := os.read(terminal, 4096):
+        while True:
+            # typed again while the command waits: it may not have begun to read when the first key came
+            if not select.select([terminal], [], [], 10)[0]:
+                os.write(terminal, typed.encode())
+                continue
+            if not (data := os.read(terminal, 4096)):
+                break
             output += data
             if after and after in output.decode(errors="replace"):
                 os.write(terminal, typed.encode())

@@ -50,7 +50,7 @@ def test_the_run_shows_settings_figures_curves_and_lineage(registered: Path) -> 
         assert "Gate: pass" in text
         assert "| this model, SADCL | 80.00 | 70.00 |" in text
         assert "sadcl promote 1" in text
-    assert run.data.params["train.lr"] == "0.0005"
+    assert run.data.params["train.lr"] == "0.0015"
     assert json.loads(run.data.params["gate.rules"])[0]["metric"] == "mAP"
     assert run.data.metrics["mAP"] == 80.0
     assert run.data.metrics["sarl/mAP"] == 75.0

@@ -21,7 +21,7 @@ def test_a_release_is_read_without_a_registry(
     assert "top3/mAP" not in release.metrics
     assert CurvePoint("train/select_mAP", 1, 70.5) in release.curves
     assert {point.epoch for point in release.curves if point.name == "train/select_mAP"} == {1}
-    assert (release.settings["train.lr"], release.settings["model.backbone"]) == ("0.0005", "test_efficientnet")
+    assert (release.settings["train.lr"], release.settings["model.backbone"]) == ("0.0015", "test_efficientnet")
     assert (list(release.datasets), release.datasets["train"]) == (["test", "train"], "a" * 64)
     assert release.scores == files.digest("reports/scores.parquet")
     assert "| this model, SADCL | 81.50 | 70.00 | unknown |" in release.description

@@ -369,10 +369,12 @@ def test_a_champion_that_cannot_be_compared_becomes_a_refusal(project, damage, w
     assert words in verdict["rules"][1]["words"]
 
 
-def test_a_graph_from_before_the_probe_is_told_to_update(project):
+def test_a_graph_from_before_the_probe_is_evaluated_without_it(project):
     Path("models/probe/weights.safetensors").unlink()
-    with pytest.raises(SadclError, match=r"There is no linear probe.*sadcl init"):
-        judge()
+    assert "probe" not in judge()
+    rescore.main()
+    gate.main()
+    assert json.loads(Path("reports/verdict.json").read_text())["probe"] is None
 
 
 def test_a_model_that_is_the_probe_is_not_compared_with_it(project):
