@@ -29,6 +29,7 @@ from sadcl.model import device
 from sadcl.model.losses import asymmetric
 from sadcl.model.network import Network
 from sadcl.progress import say
+from sadcl.training import logistic_regression
 from sadcl.training.feature_cache import FeatureMaps
 
 RESULT = Path("benchmarks/results/missing_labels.md")
@@ -60,20 +61,7 @@ def hill(logits: Tensor, targets: Tensor, ignored: Tensor) -> Tensor:
 
 
 def minimise(start: Tensor, x: Tensor, targets: Tensor, ignored: Tensor, strength: float, loss: Loss) -> Tensor:
-    """Minimise a loss with L2 by L-BFGS from ``start`` [C, K + 1], whose last column is the bias."""
-    parameters = start.clone().requires_grad_()
-    search = {"max_iter": 100, "tolerance_change": 1e-6, "line_search_fn": "strong_wolfe"}
-    optimiser = torch.optim.LBFGS([parameters], **search)  # type: ignore[arg-type]
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        value = loss(x @ parameters[:, :-1].T + parameters[:, -1], targets, ignored)
-        value = value + strength / 2 * parameters[:, :-1].square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
-    return parameters.detach()
+    return logistic_regression.minimise(lambda logits: loss(logits, targets, ignored), start, x, strength)
 
 
 def plain(x: Tensor, targets: Tensor, ignored: Tensor, strength: float, loss: Loss, start: Tensor) -> Tensor:
@@ -125,10 +113,10 @@ def main() -> None:
     draws: dict[tuple[str, float], list[Floats]] = {}
     for share in SHARES:
         for seed in SEEDS if share else SEEDS[:1]:
-            kept = {split: _dropped(parts[split].targets, share, seed, split) for split in ("train", "select")}
+            labels = {split: _dropped(parts[split].targets, share, seed, split) for split in ("train", "select")}
             for name in METHODS if share else [*METHODS][:-1]:
-                unknown = {split: parts[split].targets & ~kept[split] & (name == "observed") for split in kept}
-                scores = _fitted_scores(name, x, kept, unknown)
+                unknown = {split: parts[split].targets & ~labels[split] & (name == "observed") for split in labels}
+                scores = _fitted_scores(name, x, labels, unknown)
                 maps.setdefault((name, share), []).append(float(evaluate(scores, test.targets, test.ignored)["mAP"]))
                 resampled = resampled_map(scores.astype(np.float64), test.targets, counts, test.ignored)
                 draws.setdefault((name, share), []).append(resampled.astype(np.float32))
@@ -149,14 +137,14 @@ def _dropped(targets: Bools, share: float, seed: int, split: str) -> Bools:
     return np.asarray(targets & (rng.random(targets.shape) >= share))
 
 
-def _fitted_scores(name: str, x: dict[str, Tensor], kept: dict[str, Bools], unknown: dict[str, Bools]) -> Floats:
+def _fitted_scores(name: str, x: dict[str, Tensor], labels: dict[str, Bools], unknown: dict[str, Bools]) -> Floats:
     """Scores of the test photos [N, C], with the L2 that is best on the incomplete select split."""
     method, loss = METHODS[name]
-    targets, ignored = torch.from_numpy(kept["train"]), torch.from_numpy(unknown["train"])
+    targets, ignored = torch.from_numpy(labels["train"]), torch.from_numpy(unknown["train"])
     start, best = torch.zeros(targets.shape[1], x["train"].shape[1] + 1), (-1.0, torch.zeros(0))
     for strength in STRENGTHS:
         fitted = method(x["train"], targets, ignored, strength, loss, start)
-        select = evaluate(_scores(fitted, x["select"]).numpy(), kept["select"], unknown["select"])["mAP"]
+        select = evaluate(_scores(fitted, x["select"]).numpy(), labels["select"], unknown["select"])["mAP"]
         best = max(best, (float(select), fitted), key=lambda pair: pair[0])
     scores: Floats = _scores(best[1], x["test"]).numpy()
     return scores

@@ -27,3 +27,9 @@ class SadclError(Exception):
         # libraries' reasons may have several lines
         line = re.sub(r"\s*[\r\n]\s*", " ", message)
         return line.encode("utf-8", "backslashreplace").decode()  # a terminal can't print lone surrogates
+
+
+def first_line(error: Exception) -> str:
+    """First line of a library's message, without its full stop; the error's type where the message is empty."""
+    lines = str(error).splitlines()
+    return lines[0].rstrip(".:") if lines else type(error).__name__

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sadcl import bounded_json, bounded_parquet
 from sadcl.data.table import METADATA_KEY, SPLITS
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 
 COLUMNS = ("image_id", "file", "split", "labels", "ignored", "sha256")
 LONGEST = 300
@@ -108,7 +108,7 @@ def read_photo_list(path: str | Path) -> PhotoList:
         pa.ArrowException, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError,
         OSError, SadclError,
     ) as error:  # fmt: skip
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise SadclError(f"The table of photos is damaged: {reason}", where=path, fix=fix) from None
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sadcl import files
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,7 @@ def read_table(path: str | Path) -> Table:
     except FileNotFoundError:
         raise SadclError("There is no annotation table", where=path, fix=_FIX) from None
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise SadclError(f"The annotation table is damaged: {reason}", where=path, fix=_FIX) from None
     return Table(pd.DataFrame(columns), classes, source, protocol, look_alikes)
 

@@ -58,12 +58,12 @@ def score_test(
     used, head, first = (_head(file, test) for file in (served, train, pretrain))
     best: Which = "raw" if head["best"] == "raw" else "ema"
     other: Which = "ema" if best == "raw" else "raw"
-    title = params.Model.model_validate(head["model"]).title
-    logits = {"sadcl": _logits(served, best, test, batch, title)}
-    if head["model"]["head"] == "linear":  # there is one network: the probe is the model
+    model = params.Model.model_validate(head["model"])
+    logits = {"sadcl": _logits(served, best, test, batch, model.title)}
+    if model.is_linear_probe:  # there is one network
         logits |= dict.fromkeys(("sadcl_other", "sarl"), logits["sadcl"])
     else:
-        logits["sadcl_other"] = _logits(train, other, test, batch, f"{title}, other weights")
+        logits["sadcl_other"] = _logits(train, other, test, batch, f"{model.title}, other weights")
         logits["sarl"] = _logits(pretrain, "best", test, batch, "stage 1")
     logits |= _corrupted_logits("sadcl", served, test, batch, corruptions)
     if used.get("train_weights") not in (None, files.digest(train)):
@@ -81,8 +81,9 @@ def score_test(
     cost = {"sadcl": _cost(served, head)}
     if probe is not None:
         linear = _head(probe, test)
-        is_model = head["model"]["head"] == "linear"
-        logits["probe"] = logits["sadcl"] if is_model else _logits(probe, "best", test, batch, "linear probe")
+        logits["probe"] = (
+            logits["sadcl"] if model.is_linear_probe else _logits(probe, "best", test, batch, "linear probe")
+        )
         training_overlap["probe"], cost["probe"] = _seen(test, linear), _cost(probe, linear)
         digests["probe_weights"] = files.digest(probe)
     scores = _scores(test, logits, training_overlap, digests)

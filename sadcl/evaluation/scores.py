@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sadcl import bounded_json, bounded_parquet, files
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.evaluation import calibration, metrics
 from sadcl.evaluation.calibration import Calibration
 from sadcl.evaluation.reliability import expected_calibration_error
@@ -190,7 +190,7 @@ def read_scores(path: str | Path) -> Scores:
         OSError,
         SadclError,
     ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise SadclError(f"The scores are damaged: {reason}", where=path, fix=fix) from None
 
 

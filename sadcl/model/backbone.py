@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sadcl import params
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.model import backbone_form, backbone_weights
 from sadcl.model.timm_import import import_timm
 
@@ -115,7 +115,7 @@ def _unknown(name: str, known: list[str]) -> SadclError:
 
 def _unbuildable(settings: params.Model, error: Exception, download: bool) -> SadclError:
     """Translate timm's error: a wrong name goes before a download that may have failed."""
-    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    reason = first_line(error)
     name, _, tag = settings.backbone.partition(".")
     tags = [known.partition(".")[2] for known in import_timm().list_pretrained(f"{name}.*")]
     where, fix = ("model.weights", "Go online, or name a file") if download else ("model.backbone", "Choose another")

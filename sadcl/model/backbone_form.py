@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sadcl import params
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.model.timm_import import import_timm
 
 STEP, TRIED = 32, 8
@@ -71,7 +71,7 @@ def feature_map(net: Any, images: Tensor, gives_maps: bool) -> Tensor:
             out = net.forward_intermediates(images, **options)[0]
         except (AssertionError, AttributeError, TypeError) as error:  # some networks have not all of it
             raise SadclError(
-                f"timm gives no feature map of {type(net).__name__}: {_first_line(error)}",
+                f"timm gives no feature map of {type(net).__name__}: {first_line(error)}",
                 where="model.backbone",
                 fix="Choose another network",
             ) from None
@@ -146,7 +146,7 @@ def _try_sides(settings: params.Model) -> Form:
             with torch.inference_mode():
                 out = net.forward_features(images)
         except Exception as error:  # assertions of timm, shapes of torch
-            raise _RefusedError(setting, _first_line(error)) from None
+            raise _RefusedError(setting, first_line(error)) from None
         gives_maps = _is_map(net, out)
     cut(net, settings, gives_maps)
     with torch.inference_mode():
@@ -168,7 +168,7 @@ def _build_for_side(settings: params.Model, dynamic: bool) -> tuple[Any, dict[st
             if "img_size" not in str(error):
                 raise
         except (AssertionError, RuntimeError, ValueError) as error:
-            raise _RefusedError("side", _first_line(error)) from None
+            raise _RefusedError("side", first_line(error)) from None
     with torch.device("meta"):
         net = import_timm().create_model(settings.backbone, num_classes=0, **_dilation(settings)).eval()
     return net, _dilation(settings)
@@ -215,7 +215,3 @@ def _pretrained(name: str) -> dict[str, Any]:
 
 def _dilation(settings: params.Model) -> dict[str, Any]:
     return {"output_stride": settings.output_stride} if settings.dilated and settings.output_stride != 32 else {}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sadcl import files, params
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 
 
 class Package(NamedTuple):
@@ -107,7 +107,7 @@ def load_file(net: nn.Module, path: Path) -> None:
     except SadclError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0].rstrip(".:") if str(error) else type(error).__name__
+        reason = first_line(error)
         raise SadclError(
             f"The backbone's weights can't be read: {reason}", where=path, fix="Check model.weights"
         ) from None

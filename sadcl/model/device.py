@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 
 
 def pick(name: str | None = None) -> torch.device:
@@ -21,7 +21,7 @@ def pick(name: str | None = None) -> torch.device:
         device = torch.device(requested)
         torch.zeros(1, device=device).item()  # torch accepts the name of a device that this machine lacks
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise SadclError(
             f"The device {requested!r} is not available: {reason}",
             where=None if name else "SADCL_DEVICE",

@@ -63,6 +63,11 @@ class Model(Section):
         return self.head == "sarl"
 
     @property
+    def is_linear_probe(self) -> bool:
+        """Whether the head is fitted on a backbone that stays as it is: then the model is its own baseline."""
+        return self.head == "linear"
+
+    @property
     def title(self) -> str:
         """The trained method's name in reports."""
         known = {

@@ -71,7 +71,7 @@ def _parts(registered: str) -> list[tuple[str, list[tuple[str, ...]]]]:
     sadcl = metrics["sadcl"]
     model, worth = params.load("model").model, over_probe(verdict, metrics)
     figures = {"linear probe": metrics["probe"], **({"SARL": metrics["sarl"]} if model.has_stage_2 else {})}
-    figures |= {model.title: sadcl} if model.head != "linear" else {}
+    figures |= {model.title: sadcl} if not model.is_linear_probe else {}
     if "in_use" in sadcl:
         figures[f"{model.title} in use"] = {**sadcl, **sadcl["in_use"]}
     return [

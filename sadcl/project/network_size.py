@@ -34,8 +34,8 @@ class NetworkSize:
         states = STATE * self.learning + STILL * (self.parameters - self.learning)
         # mixed precision keeps most activations in 16 bits, and a copy of the weights
         mixed = precision.endswith("-mixed")
-        kept = batch * self.activations * (0.5 if mixed else 2 if precision.startswith("64") else 1)
-        return int(states + kept + (2 * self.parameters if mixed else 0))
+        step = batch * self.activations * (0.5 if mixed else 2 if precision.startswith("64") else 1)
+        return int(states + step + (2 * self.parameters if mixed else 0))
 
 
 def network_size(settings: params.Model, classes: int) -> NetworkSize:
@@ -60,7 +60,7 @@ def network_size(settings: params.Model, classes: int) -> NetworkSize:
         with counter, torch.no_grad():
             network.eval()(torch.empty(1, 3, test_side, test_side))
         own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-        if settings.head == "linear":  # it is fitted on pooled features: no step keeps anything
+        if settings.is_linear_probe:  # it is fitted on pooled features: no step keeps anything
             network.requires_grad_(False)
         with _saved_bytes(own) as saved:
             # two photos: some norms refuse a single value in training
@@ -80,13 +80,13 @@ def _saved_bytes(own: set[int]) -> Iterator[dict[int, int]]:
     import torch
 
     saved: dict[int, int] = {}
-    kept: list[torch.Tensor] = []  # a storage that is freed gives its address to the next one
+    held: list[torch.Tensor] = []  # a storage that is freed gives its address to the next one
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
             saved[storage._cdata] = storage.nbytes()
-            kept.append(tensor)
+            held.append(tensor)
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -1,4 +1,4 @@
-"""List of recipes: what each is for, its published figure, the size of its network, and the memory that it needs."""
+"""List of recipes: purpose, published figure, the size of its network, and the memory that it needs."""
 
 import textwrap
 from collections.abc import Iterator
@@ -58,26 +58,26 @@ def _read_all() -> dict[str, params.Params | SadclError]:
 
 
 def _sizes(recipes: dict[str, params.Params | SadclError]) -> dict[str, NetworkSize | SadclError]:
-    """Size of each recipe's network; the figures are kept until the settings or a library change."""
+    """Size of each recipe's network; the figures are cached until the settings or a library change."""
     usable = {name: found for name, found in recipes.items() if isinstance(found, params.Params)}
     keys = {name: _key(found) for name, found in usable.items()}
-    kept = _kept_sizes()
+    cached = _cached_sizes()
     sizes: dict[str, NetworkSize | SadclError] = {}
-    missing = {key: usable[name] for name, key in keys.items() if key not in kept}
+    missing = {key: usable[name] for name, key in keys.items() if key not in cached}
     failed: dict[str, SadclError] = {}
     for key, found in track(list(missing.items()), "sizes of networks", unit="networks"):
         try:
-            kept[key] = network_size(found.model, _class_count(found))
+            cached[key] = network_size(found.model, _class_count(found))
         except SadclError as error:
             failed[key] = error
     if missing and layout.LOCAL.is_dir():
-        files.write_json(SIZES, {key: asdict(kept[key]) for key in keys.values() if key in kept})
+        files.write_json(SIZES, {key: asdict(cached[key]) for key in keys.values() if key in cached})
     for name, key in keys.items():
-        sizes[name] = kept[key] if key in kept else failed[key]
+        sizes[name] = cached[key] if key in cached else failed[key]
     return sizes
 
 
-def _kept_sizes() -> dict[str, NetworkSize]:
+def _cached_sizes() -> dict[str, NetworkSize]:
     try:
         return {key: NetworkSize(**row) for key, row in files.read_json(SIZES).items()}
     except (SadclError, AttributeError, TypeError):  # missing or damaged: they are computed again
@@ -111,7 +111,7 @@ def _row(name: str, found: params.Params | SadclError, size: NetworkSize | Sadcl
 
 
 def _task(path: Path) -> str:
-    """What a recipe is for: the first line of the comment at its head."""
+    """Purpose of a recipe: the first line of the comment at its head."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):  # its row has the reason

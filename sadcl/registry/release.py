@@ -101,7 +101,7 @@ def _description(outputs: StageOutputs) -> str:
         for label, key in (
             (f"this model, {model.title}", "sadcl"),
             ("its stage 1, SARL alone", "sarl" if model.has_stage_2 else None),
-            ("a linear probe on the same backbone", None if model.head == "linear" else "probe"),
+            ("a linear probe on the same backbone", None if model.is_linear_probe else "probe"),
         )
         if key in outputs.metrics
     )

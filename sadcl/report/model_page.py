@@ -116,7 +116,7 @@ def _columns(
     other_weights = "raw" if metrics["chosen"] == "ema" else "ema"
     columns = [_column(model.title, metrics["sadcl"])]
     columns += [_column("SARL alone", metrics["sarl"])] if model.has_stage_2 else []
-    columns += [_column("Linear probe", metrics["probe"])] if "probe" in metrics and model.head != "linear" else []
+    columns += [_column("Linear probe", metrics["probe"])] if "probe" in metrics and not model.is_linear_probe else []
     if len(champion_scores) and champion_scores.labels_digest() == model_scores.labels_digest():
         version = f" (version {verdict['champion_version']})" if verdict.get("champion_version") else ""
         figures = dict(champion_scores.figures("champion", metrics["threshold"]))
@@ -127,7 +127,7 @@ def _columns(
         published = settings.published.figures
         top3 = {name.removeprefix("top3."): value for name, value in published.items() if name.startswith("top3.")}
         columns.append(Column(settings.published.name, published, top3, {}))
-    if model.head == "linear":  # it has one set of weights
+    if model.is_linear_probe:  # it has one set of weights
         return columns
     return [*columns, _column(f"{model.title}, {WEIGHTS_NAMES[other_weights]} weights", metrics["sadcl_other"])]
 

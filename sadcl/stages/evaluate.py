@@ -25,18 +25,19 @@ def main() -> str:
     settings, test = params.load("evaluate").evaluate, Shards(TEST_SHARDS)
     if not len(test):
         raise SadclError("There are no test images", where=TEST_SHARDS, fix="Give the source a test split")
-    model = loader.model_file(SERVED)
+    served = loader.model_file(SERVED)
     # a graph from before the stage `probe` has none, until `sadcl init` updates the project
     weights = (TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, PROBE_WEIGHTS if PROBE_WEIGHTS.is_file() else None)
-    scored = inference.score_test(model, *weights, test, settings.batch, settings.corruptions)
+    scored = inference.score_test(served, *weights, test, settings.batch, settings.corruptions)
     head = checkpoint.read_head(TRAIN_WEIGHTS)
     metrics = inference.summary(scored, settings.threshold, head["best"])
     scores.write_scores(SCORES, scored)
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
+    model = params.Model.model_validate(head["model"])
     maps = {name: _percent(metrics[name]["mAP"]) for name in scored.models}
-    others = [f"SARL alone {maps['sarl']}"] if head["model"]["head"] == "sarl" else []
-    others += [f"linear probe {maps['probe']}"] if "probe" in maps and head["model"]["head"] != "linear" else []
+    others = [f"SARL alone {maps['sarl']}"] if model.has_stage_2 else []
+    others += [f"linear probe {maps['probe']}"] if "probe" in maps and not model.is_linear_probe else []
     compared = f" ({', '.join(others)})" if others else ""
     return f"test mAP {maps['sadcl']}{compared} on {len(test)} images in {REPORTS}"
 

@@ -14,14 +14,15 @@ def main() -> str:
     """Compute the prototypes, and write them with the number of photos behind each."""
     settings = params.load("prototypes").prototypes
     pretrained = checkpoint.read_head(PRETRAIN_WEIGHTS)
-    model = params.Model.model_validate(pretrained["model"])
+    model, classes = params.Model.model_validate(pretrained["model"]), len(pretrained["classes"])
     if model.has_stage_2:
         prototypes, counts = class_prototypes(PRETRAIN_WEIGHTS, TRAIN_SHARDS, settings)
+        photos = f"each of {int(counts.min())} to {int(counts.max())} photos"
+        words = f"{classes} prototypes, {photos}, in {PROTOTYPES}"
     else:
-        prototypes, counts = torch.zeros(len(pretrained["classes"]), 0), torch.zeros(len(pretrained["classes"]))
+        prototypes, counts = torch.zeros(classes, 0), torch.zeros(classes)
+        words = f"The head {model.head} has no label-level features, so {PROTOTYPES} holds no prototypes"
     head = {name: pretrained[name] for name in ("classes", "model", "preprocessing")}
     head |= {"stage": "prototypes", "settings": settings.model_dump()}
     checkpoint.save(PROTOTYPES, {"prototypes": prototypes, "counts": counts}, head)
-    if not model.has_stage_2:
-        return f"The head {model.head} has no label-level features, so {PROTOTYPES} holds no prototypes"
-    return f"{len(prototypes)} prototypes, each of {int(counts.min())} to {int(counts.max())} photos, in {PROTOTYPES}"
+    return words

@@ -97,8 +97,8 @@ class FeatureMaps:
             for i, batch in enumerate(track(photos, label, total=-(-count // BATCH), each=BATCH)):
                 maps = self.backbone(batch.images.to(self.device))
                 # [B, channels, h, w] to [B, h, w, channels]: the order in which the heads read memory (channels last)
-                kept = maps.float().mean((2, 3)) if pooled else maps.permute(0, 2, 3, 1).half()
-                array = kept.cpu().contiguous().numpy()
+                features = maps.float().mean((2, 3)) if pooled else maps.permute(0, 2, 3, 1).half()
+                array = features.cpu().contiguous().numpy()
                 if i == 0:  # the header needs the maps' shape, which only the first batch tells
                     shape = (count, *array.shape[1:])
                     head = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}

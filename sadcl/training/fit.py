@@ -67,7 +67,7 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
     Raises:
         SadclError: shards or initial weights are missing or damaged, or a loss is not finite.
     """
-    if settings.model.head == "linear":
+    if settings.model.is_linear_probe:
         return _linear(settings, shards)
     # everything that decides the result, for the digest that names the state; a file by its digest, since its path
     # stays when a new training replaces it

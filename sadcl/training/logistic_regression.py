@@ -1,6 +1,6 @@
 """Logistic regression of many labels on pooled features, with the L2 that a second split chooses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,11 +83,14 @@ def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[fl
     parameters = torch.zeros(targets.shape[1], features.shape[1] + 1)
     y, counted = torch.from_numpy(targets).float(), torch.from_numpy(known).float()
 
+    def loss(logits: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, y, counted, reduction="sum") / len(rows)
+
     candidates, select_map = {}, {}
     # without a known positive no strength is better than another
     chooses = bool((select.targets & ~select.ignored).any())
     for strength in sorted(strengths, reverse=True) if chooses else (DEFAULT_STRENGTH,):
-        parameters = _minimise(parameters, standardised, y, counted, strength)
+        parameters = minimise(loss, parameters, standardised, strength)
         candidates[strength] = _unstandardised(parameters, mean, scale)
         if chooses:
             weight, bias = candidates[strength]
@@ -99,8 +102,18 @@ def fit(train: Labelled, select: Labelled, seed: int = 0, strengths: Sequence[fl
     return LogisticRegression(weight, bias, best, select_map)
 
 
-def _minimise(start: Tensor, features: Tensor, targets: Tensor, counted: Tensor, strength: float) -> Tensor:
-    """Minimise the loss by L-BFGS from ``start`` [C, K + 1], whose last column is the bias."""
+def minimise(loss: Callable[[Tensor], Tensor], start: Tensor, features: Tensor, strength: float) -> Tensor:
+    """Minimise a loss of linear classifiers with L2 by L-BFGS.
+
+    Args:
+        loss: of logits [N, C].
+        start: [C, K + 1]; the last column is the bias, on which L2 does not act.
+        features: [N, K], standardised.
+        strength: weight of L2; half of it times the squared norm of the weights is added.
+
+    Returns:
+        Weights and biases, as ``start``.
+    """
     parameters = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
         [parameters], max_iter=ITERATIONS, tolerance_change=1e-7, history_size=10, line_search_fn="strong_wolfe"
@@ -109,10 +122,9 @@ def _minimise(start: Tensor, features: Tensor, targets: Tensor, counted: Tensor,
     def closure() -> Tensor:
         optimiser.zero_grad()
         weight, bias = parameters[:, :-1], parameters[:, -1]
-        losses = F.binary_cross_entropy_with_logits(features @ weight.T + bias, targets, counted, reduction="sum")
-        loss = losses / len(features) + strength / 2 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        value = loss(features @ weight.T + bias) + strength / 2 * weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
 
     with torch.enable_grad():
         optimiser.step(closure)  # type: ignore[no-untyped-call]

@@ -38,7 +38,7 @@ def fit_network(
     fitted = fit(fit_on, choose_by, seed)
     network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
     best = fitted.select_map.get(fitted.strength)
-    seen = {sha[:16] for sha in train.sha256} | set(initial.seen_photos(model))
+    seen_photos = {sha[:16] for sha in train.sha256} | set(initial.seen_photos(model))
     head = {
         "stage": "probe",
         "classes": list(train.classes),
@@ -51,7 +51,7 @@ def fit_network(
         "select": None if best is None else {"raw": best, "ema": best},
         "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest}
         | initial.inputs(model),
-        "seen": sorted(seen),
+        "seen": sorted(seen_photos),
         "thresholds": None,
         "device": device.describe(compute_device),
         "precision": "32-true",

@@ -12,7 +12,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from sadcl import bounded_json, files, params
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.model.network import Network
 
 FORMAT = 1
@@ -241,7 +241,7 @@ def _build(path: Path, head: Head) -> Network:
     except SadclError as error:
         reason = error.what
     except (RuntimeError, ValueError) as error:  # sizes that exceed the memory or contradict each other
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
     raise _unbuildable(path, reason)
 
 

@@ -60,7 +60,7 @@ def initial_network(settings: params.Model, classes: Sequence[str]) -> Network:
             )
         state[name] = by_class(state[name], old_state[name], matches) if name in BY_CLASS else old_state[name]
     fresh.load_state_dict(state)
-    _report(path, classes, matches, whole, settings.head)
+    _report(path, classes, matches, whole, settings)
     return fresh
 
 
@@ -128,8 +128,11 @@ def _check_sizes(path: Path, settings: params.Model, source: params.Model, whole
             )
 
 
-def _report(path: Path, classes: Sequence[str], matches: Sequence[int | None], whole: bool, head: str) -> None:
-    if head == "linear":
+def _report(
+    path: Path, classes: Sequence[str], matches: Sequence[int | None], whole: bool, settings: params.Model
+) -> None:
+    """Print what the network starts from, and classes without a counterpart."""
+    if settings.is_linear_probe:
         say(f"  the backbone starts from {path}")
         return
     if not whole:

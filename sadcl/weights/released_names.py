@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 
 NAMES = {
     r"backbone\.0\.body\.(.+)": r"network.backbone.body.\1",
@@ -53,7 +53,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
         problem = f"would run {code[1]} when it is read" if code else "can't be read: it is no torch file"
         raise SadclError(f"The checkpoint {problem}", where=path, fix=FOREIGN) from None
     except Exception as error:
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        reason = first_line(error)
         raise SadclError(f"The checkpoint can't be read: {reason}", where=path, fix="Fetch it again") from None
     state, epoch = (
         (content.get("state_dict", content), content.get("epoch")) if isinstance(content, Mapping) else ({}, None)

@@ -30,10 +30,10 @@ def label_groups(names: Sequence[str], sample: Sample) -> list[Group]:
     series = label_series(names, sample)
     joined = {name for group in series for name in group}
     single = [(name,) for name in label_columns(names, sample) if name not in joined]
-    place = {stem: i for i, stem in enumerate(LABELS)}
+    rank = {stem: i for i, stem in enumerate(LABELS)}
     exact = [group for group in single if group == ("labels",)]
     rest = [group for group in (*single, *series) if group not in exact]
-    return [*exact, *sorted(rest, key=lambda group: min(place.get(normal(name), len(place)) for name in group))]
+    return [*exact, *sorted(rest, key=lambda group: min(rank.get(normal(name), len(rank)) for name in group))]
 
 
 def choose_labels(

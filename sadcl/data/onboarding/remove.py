@@ -31,7 +31,7 @@ class Removal:
 
     @property
     def paths(self) -> list[Path]:
-        """What exists of all these."""
+        """Existing files and folders among them."""
         return [path for path in (self.folder, *self.others) if path.exists()]
 
 

@@ -64,8 +64,8 @@ def refuse_unknown(names: Sequence[str], path: Path, options: Options) -> None:
     Raises:
         SadclError: the user names a column that is not there.
     """
-    given = [("--labels", name) for name in options.labels] + [("--slice", name) for name in options.slices]
-    for option, column in given:
+    named = [("--labels", name) for name in options.labels] + [("--slice", name) for name in options.slices]
+    for option, column in named:
         if column not in names:
             listed = ", ".join(names[:10])
             raise SadclError(

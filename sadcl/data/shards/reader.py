@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from sadcl import files
 from sadcl.data.table import SCHEMA
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 
 FORMAT = 1
 INDEX = "index.json"
@@ -140,7 +140,7 @@ def _open(path: Path, shard: dict[str, Any]) -> pa.Table:
     except SadclError as error:
         raise SadclError(error.what, where=path, fix=_FIX) from None
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise SadclError(f"The shard is damaged: {str(error).splitlines()[0]}", where=path, fix=_FIX) from None
+        raise SadclError(f"The shard is damaged: {first_line(error)}", where=path, fix=_FIX) from None
     return table
 
 

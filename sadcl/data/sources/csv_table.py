@@ -116,8 +116,8 @@ def header_below(path: Path) -> tuple[int, list[str]] | None:
         return None
     with_photo = next((i for i, (_, row) in enumerate(rows) if any(map(names_photo, row))), 0)
     usual = (i for i, (_, row) in enumerate(rows) if len({*map(normal, row)} & {*FILE, *LABELS, *SPLIT}) > 1)
-    place = with_photo - 1 if with_photo else next(usual, 0)
-    return rows[place] if place > 0 and len(rows[place][1]) > 1 else None
+    header = with_photo - 1 if with_photo else next(usual, 0)
+    return rows[header] if header > 0 and len(rows[header][1]) > 1 else None
 
 
 def _fields(line: str) -> list[str]:

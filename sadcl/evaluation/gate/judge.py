@@ -13,6 +13,7 @@ from sadcl import params
 from sadcl.evaluation.gate.evidence import Evidence
 from sadcl.evaluation.gate.results import FAIL, NOT_APPLICABLE, PASS, REFUSED, UNDECIDED
 from sadcl.evaluation.gate.rules import RULES
+from sadcl.names import counted
 
 
 def judge(rules: Sequence[params.Rule], evidence: Evidence) -> dict[str, Any]:
@@ -34,11 +35,11 @@ def judge(rules: Sequence[params.Rule], evidence: Evidence) -> dict[str, Any]:
 def _overall(results: Sequence[str], more_images: Sequence[int | None]) -> tuple[str, str]:
     """Combine results: refused goes before fail, fail before undecided, undecided before pass."""
     counts, total = Counter(results), f"of {len(results)}"
-    skipped = f"; {_rules(counts[NOT_APPLICABLE])} not applicable" if counts[NOT_APPLICABLE] else ""
+    skipped = f"; {counted(counts[NOT_APPLICABLE], 'rule')} not applicable" if counts[NOT_APPLICABLE] else ""
     if counts[REFUSED]:
-        return REFUSED, f"The gate refuses to judge: {_rules(counts[REFUSED])} {total} could not be judged."
+        return REFUSED, f"The gate refuses to judge: {counted(counts[REFUSED], 'rule')} {total} could not be judged."
     if counts[FAIL]:
-        return FAIL, f"The model fails: {_rules(counts[FAIL])} {total} failed{skipped}."
+        return FAIL, f"The model fails: {counted(counts[FAIL], 'rule')} {total} failed{skipped}."
     if counts[UNDECIDED]:
         # the rule that needs most images decides; one that no number of images settles leaves no estimate
         needs = [more for result, more in zip(results, more_images, strict=True) if result == UNDECIDED]
@@ -46,13 +47,11 @@ def _overall(results: Sequence[str], more_images: Sequence[int | None]) -> tuple
         more = (
             f"about {max(known):,} more test images would" if len(known) == len(needs) else "more test images would not"
         )
-        within = f"{_rules(counts[UNDECIDED])} {total} {'is' if counts[UNDECIDED] == 1 else 'are'} within the noise"
+        within = (
+            f"{counted(counts[UNDECIDED], 'rule')} {total} {'is' if counts[UNDECIDED] == 1 else 'are'} within the noise"
+        )
         return UNDECIDED, f"The gate can't decide: {within}, and {more} change that{skipped}."
     # rules that are not applicable have shown nothing
     if not counts[PASS]:
         return REFUSED, "The gate refuses to judge: no rule is applicable."
-    return PASS, f"The model passes: {_rules(counts[PASS])} {total} held{skipped}."
-
-
-def _rules(count: int) -> str:
-    return f"{count} rule" if count == 1 else f"{count} rules"
+    return PASS, f"The model passes: {counted(counts[PASS], 'rule')} {total} held{skipped}."

@@ -1,4 +1,4 @@
-"""Meaning of the names of metrics, for people who read a verdict."""
+"""Sentences beside a verdict: meaning of the metrics that it names, and the model's gain over a linear probe."""
 
 import re
 from collections.abc import Mapping
@@ -39,9 +39,7 @@ def over_probe(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         return ""
     value, low, high = difference
     worth = f"The trained head is worth {value:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
-    ours, probes = ((metrics.get(key) or {}).get("parameters") for key in ("cost", "probe_cost"))
-    size = f", with {ours / 1e6:.1f} M parameters against {probes / 1e6:.1f} M" if ours and probes else ""
-    remark = (
-        "" if low > 0 else ". These test photos can't tell which is better" if high >= 0 else ". The probe is better"
-    )
-    return f"{worth} on the same backbone{size}{remark}."
+    size, probe_size = ((metrics.get(key) or {}).get("parameters") for key in ("cost", "probe_cost"))
+    cost = f", with {size / 1e6:.1f} M parameters against {probe_size / 1e6:.1f} M" if size and probe_size else ""
+    unclear = "These test photos can't tell which is better" if high >= 0 else "The probe is better"
+    return f"{worth} on the same backbone{cost}." + ("" if low > 0 else f" {unclear}.")

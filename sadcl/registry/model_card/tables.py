@@ -17,7 +17,7 @@ JUDGED = ("pass", "fail", "undecided")
 
 def training(settings: params.Params) -> Markdown:
     """Table of the settings of training; a sentence for the head ``linear``."""
-    if settings.model.head == "linear":
+    if settings.model.is_linear_probe:
         return Markdown("A linear probe: logistic regression on the features of the backbone, which stays as it is.")
     first, second = settings.pretrain, settings.train
     both = (first, second)
@@ -51,7 +51,7 @@ def figures(outputs: StageOutputs, settings: params.Params) -> Markdown:
     model, sarl, probe = (files.flatten(outputs.metrics.get(name) or {}) for name in ("sadcl", "sarl", "probe"))
     if not settings.model.has_stage_2:
         sarl = {}
-    if settings.model.head == "linear":
+    if settings.model.is_linear_probe:
         probe = {}
     published = settings.gate.published
     reference = published.figures if published else {}

@@ -17,7 +17,7 @@ def probe(rule: params.Probe, evidence: Evidence) -> RuleResult:
         return RuleResult(REFUSED, why_unknown("the model", model, METRIC))
     if baseline is None:
         return RuleResult(
-            NOT_APPLICABLE, "mAP is not compared with a linear probe: these scores have none but the model.", value
+            NOT_APPLICABLE, "mAP is not compared with a linear probe: there is none beside the model.", value
         )
     bound = known(baseline, METRIC)
     if bound is None or not isinstance(baseline, Sample):
