@@ -1,62 +1,20 @@
-"""Validation of data: statuses, sentences and files that a user gets."""
+"""Rules of validation: statuses and sentences of each fault."""
 
 import dataclasses
-import json
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
-from sadcl import files, params
 from sadcl.data import table as tables
 from sadcl.data.images.inspect import inspect
 from sadcl.data.splits import leaks
 from sadcl.data.table import Table
 from sadcl.data.validation import baseline, validator
-from sadcl.errors import SadclError
-from tests.paths import REPOSITORY
-
-SETTINGS = params.Validate(min_side=64, min_positives={"train": 2, "select": 1, "test": 1}, max_unlabelled=0.0)
-CLASSES = ("cat", "dog", "bird")
-SPLITS = ("train",) * 6 + ("select",) * 3 + ("test",) * 3
-DRIFT_RULES = {
-    "frequencies as accepted", "pairs as accepted", "labels a photo as accepted", "shorter side as accepted",
-    "brightness as accepted", "sharpness as accepted",
-}  # fmt: skip
-"""Rules that compare with the baseline."""
-HASHES = np.random.default_rng(7).integers(0, 2**64, 600, np.uint64)
-"""Random, so that no two are near-duplicates."""
-
-
-def good(times: int = 1, **changes: dict[int, Any]) -> Table:
-    """Twelve photos (times ``times``) that break no rule, but for ``changes``: by column, rows and their new values."""
-    rows = [
-        {"image_id": f"i{n}", "file": f"photos/{n}.jpg", "split": split, "labels": [n % 3], "ignored": [],
-         "width": 80, "height": 64, "bytes": 900, "sha256": f"{n:064x}", "brightness": 120.0 + n,
-         "sharpness": 20.0 + n, "phash": HASHES[n], "problem": None}
-        for n, split in enumerate(SPLITS * times)
-    ]  # fmt: skip
-    for column, values in changes.items():
-        for row, value in values.items():
-            rows[row][column] = value
-    frame = pd.DataFrame(rows)
-    protocol = {split: {"images": SPLITS.count(split), "ids": f"digest of {split}"} for split in tables.SPLITS}
-    return Table(frame.astype({"problem": object}), CLASSES, "data/raw/pets", protocol)
-
-
-def judge(
-    table: Table, docs: Path, settings: params.Validate = SETTINGS, accepted: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    return validator.validate(table, settings, accepted, docs)
-
-
-def statuses(result: dict[str, Any], status: str) -> set[str]:
-    return {rule["rule"] for rule in result["rules"] if rule["status"] == status}
+from tests.data.validation.pets import DRIFT_RULES, SETTINGS, SPLITS, good, judge, statuses
 
 
 def test_good_data_passes_and_rules_without_a_baseline_are_not_applicable(tmp_path: Path) -> None:
@@ -210,69 +168,6 @@ def test_photos_without_labels_are_counted_by_what_they_mean(tmp_path: Path) -> 
     assert "no label" not in validator.summary(judge(good(), tmp_path / "all"))
 
 
-def test_data_passes_against_its_own_baseline_and_drift_is_named(tmp_path: Path) -> None:
-    accepted = json.loads(json.dumps(baseline.compute_baseline(good())))
-    assert accepted["images"] == 12
-    assert accepted["frequencies"] == pytest.approx({"cat": 1 / 3, "dog": 1 / 3, "bird": 1 / 3}, abs=1e-6)
-    assert judge(good(), tmp_path / "same", accepted=accepted)["passed"]
-    accepted = json.loads(json.dumps(baseline.compute_baseline(good(20))))
-    changed = good(20, labels={row: [0, 1] for row in range(240) if row % 12 in (0, 3, 9)})
-    moved = judge(changed, tmp_path / "moved", accepted=accepted)
-    assert statuses(moved, "failed") == {"frequencies as accepted", "pairs as accepted", "labels a photo as accepted"}
-    frequencies, pairs, measures = validator.sentences(moved)
-    assert "dog (33.33% of photos before, 58.33% now)" in frequencies
-    assert "cat and dog (0.0% before, 37.5% now)" in pairs
-    assert "labels a photo (by 0.25; its median was 1 and is 1)" in measures
-    assert all("sadcl data accept" in sentence for sentence in (frequencies, pairs, measures))
-
-
-def test_new_and_missing_classes_are_reported(tmp_path: Path) -> None:
-    accepted = baseline.compute_baseline(good())
-    accepted["frequencies"] = {"cat": 1 / 3, "dog": 1 / 3, "cow": 0.2}
-    result = judge(good(), tmp_path / "docs", accepted=accepted)
-    assert statuses(result, "failed") == {"classes as accepted"}
-    assert "bird (new), cow (gone)" in validator.sentences(result)[0]
-
-
-def test_a_class_with_its_first_photos_has_moved(tmp_path: Path) -> None:
-    accepted = baseline.compute_baseline(good(10))
-    accepted["frequencies"]["bird"] = 0.0
-    assert statuses(judge(good(10), tmp_path / "docs", accepted=accepted), "failed") == {"frequencies as accepted"}
-
-
-def test_a_baseline_of_another_source_is_not_applicable(tmp_path: Path) -> None:
-    accepted = baseline.compute_baseline(good()) | {"source": "data/raw/scenes", "frequencies": {"7": 1.0}}
-    result = judge(good(), tmp_path / "docs", accepted=accepted)
-    assert result["passed"]
-    assert "data/raw/scenes" in result["rules"][-1]["sentence"]
-
-
-def test_a_baseline_of_an_older_version_is_compared_by_its_frequencies(tmp_path: Path) -> None:
-    now = baseline.compute_baseline(good())
-    older = {name: now[name] for name in ("images", "source", "frequencies", "table")}
-    result = judge(good(), tmp_path / "docs", accepted=older)
-    assert result["passed"]
-    assert statuses(result, "not applicable") == DRIFT_RULES - {"frequencies as accepted"}
-    assert "`sadcl data accept` adds them" in result["rules"][-1]["sentence"]
-
-
-WRONG = [
-    {}, [], "yes", {"frequencies": {"cat": "often"}}, {"frequencies": {"cat": 3}}, {"measures": {}}, {"measures": 3},
-    {"measures": {key: {"count": 2, "values": [1], "below": [], "upto": []} for key in baseline.MEASURES}},
-    {"together": {"pairs": {"cat": {"dog": "many"}}, "others": 0}}, {"together": {"pairs": [], "others": 0}},
-    {"images": None},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("value", WRONG)
-def test_a_file_that_is_no_baseline_is_refused(value: Any, tmp_path: Path) -> None:
-    if isinstance(value, dict) and value and "frequencies" not in value:
-        value = baseline.compute_baseline(good()) | value
-    with pytest.raises(SadclError, match=r"data/accepted\.json.*sadcl data accept"):
-        judge(good(), tmp_path / "docs", accepted=value)
-    assert not (tmp_path / "docs").exists()
-
-
 @pytest.mark.parametrize("rows", [[0], []])
 def test_one_photo_or_none_fails_without_a_crash(rows: list[int], tmp_path: Path) -> None:
     table = good()
@@ -323,85 +218,7 @@ def test_equal_content_is_no_look_alike(tmp_path: Path) -> None:
     assert statuses(result, "failed") == {"no photo in two splits"}
 
 
-def test_a_table_read_from_its_file_gives_the_same_result(tmp_path: Path) -> None:
-    table = good(problem={4: "The file is empty."}, labels={9: []})
-    tables.write_table(tmp_path / "t.parquet", table)
-    read = judge(tables.read_table(tmp_path / "t.parquet"), tmp_path / "docs")
-    assert read == judge(table, tmp_path / "docs")
-
-
-def test_the_same_data_gives_the_same_files_and_validation_is_quiet(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    random = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-    table = good(height={2: 9}, sha256={0: "a", 11: "a"}, image_id={2: random})
-    first, second = (judge(table, tmp_path / name, accepted=baseline.compute_baseline(table)) for name in ("a", "b"))
-    assert first == second
-    pages = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
-    assert pages == sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*") if path.is_file())
-    assert [
-        page for page in pages if (tmp_path / "a" / page).read_bytes() != (tmp_path / "b" / page).read_bytes()
-    ] == []
-    assert any(random in (tmp_path / "a" / page).read_text() for page in pages if page.parts[0] == "validations")
-    assert capfd.readouterr() == ("", "")
-    assert list(scratch.iterdir()) == []
-
-
 def test_a_photo_whose_id_is_its_file_is_named_once(tmp_path: Path) -> None:
     result = judge(good(image_id={2: "photos/2.jpg"}, problem={2: "The image is damaged"}), tmp_path / "docs")
     rule = next(rule for rule in result["rules"] if rule["rule"] == "files readable")
     assert rule["first"] == ["photos/2.jpg (The image is damaged)"]
-
-
-def test_data_docs_show_the_rules_and_need_no_internet(tmp_path: Path) -> None:
-    result = judge(good(height={2: 9}, file={2: "photos/<b>&.jpg"}), tmp_path / "docs")
-    docs = tmp_path / "docs"
-    index = (docs / "index.html").read_text()
-    assert "i2 (photos/&lt;b&gt;&amp;.jpg: 9 px)" in index
-    assert all(rule["sentence"].split(",")[0] in index for rule in result["rules"])
-    (images,) = docs.glob("validations/images/**/*.html")
-    assert "The shorter side of each photo is at least 64 px." in images.read_text()
-    for page in docs.rglob("*.html"):
-        text = page.read_text()
-        assert not re.search(r"""(?:src|href)=["']https?://(?!greatexpectations\.io)|url\(['"]?https?:""", text)
-        for link in re.findall(r"""(?:src|href)=["']([^"'#?:]+)["']""", text):
-            assert (page.parent / link).exists(), f"{page.name} links to {link}"
-
-
-def test_the_stage_writes_its_files_before_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sadcl.stages import validate as stage
-
-    monkeypatch.chdir(tmp_path)
-    recipe = REPOSITORY / "recipes/demo.yaml"
-    Path("params.yaml").write_text(recipe.read_text())
-    files.write_json("data/accepted.json", None)
-    tables.write_table("data/table/annotations.parquet", good(height={2: 9}))
-    with pytest.raises(SadclError, match=r"i2 \(photos/2\.jpg: 9 px\)"):
-        stage.main()
-    assert files.read_json("reports/validation.json")["passed"] is False
-    assert Path("reports/data_docs/index.html").exists()
-
-
-def test_data_is_accepted_by_a_person_alone_who_sees_what_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from sadcl.stages import validate as stage
-
-    monkeypatch.chdir(tmp_path)
-    text = (REPOSITORY / "recipes/demo.yaml").read_text()
-    Path("params.yaml").write_text(re.sub(r"min_positives:(\n    .*)+", "min_positives: {}", text))
-    files.write_json("data/accepted.json", None)
-    tables.write_table("data/table/annotations.parquet", good(labels={11: [0]}, width=dict.fromkeys(range(12), 99)))
-    assert "1 with a warning" in stage.main()
-    said = capsys.readouterr().out
-    assert "warning: Each class has at least 1 photo in test, but 1 breaks this rule: bird (0)" in said
-    assert "`sadcl data accept`" in said
-    assert files.read_json("data/accepted.json") is None
-    assert "12 photos of 3 classes in data/raw/pets, the rarest class is 'bird' with 3, 0 photos have no label" in (
-        baseline.accept_data()
-    )
-    stage.main()
-    assert "sadcl data accept" not in capsys.readouterr().out
