@@ -120,7 +120,7 @@ def _undone_on_error(name: str, root: Path) -> Iterator[None]:
             for path, content in before.items():
                 if content is None:
                     path.unlink(missing_ok=True)
-                elif path.read_bytes() != content:
+                elif not path.exists() or path.read_bytes() != content:
                     path.write_bytes(content)
             # a second Ctrl-C may have stopped the removal of the unfinished copy
             for copy in (folder, *folder.parent.glob(f".{name}.*.part")):

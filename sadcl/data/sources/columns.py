@@ -25,10 +25,10 @@ SPLIT = ("split", "subset", "ml_use", "partition", "is_valid")
 SAMPLE = 50
 """Rows that are looked at."""
 _UNNAMED = re.compile(r"(unnamed: ?\d+(_level_\d+|\.\d+)*)?", re.IGNORECASE)
-_SERIES = re.compile(
-    r"(?P<stem>.*?)(?:[\s_./#(\[-]*\d{1,3}|[\s_./#(\[-]+(?:[A-Za-z]|I{1,3}|IV)|(?<=[a-z])[A-Z])[)\]]?", re.DOTALL
-)
-"""A name with a number or letter at its end: ``Label 1``, ``tag2``, ``label_b``, ``labels[0]``, ``classA``."""
+_NUMBER = re.compile(r"(?:[\s_./#(\[-]*\d{1,3}|[\s_./#(\[-]+(?:[A-Za-z]|I{1,3}|IV)|(?<=[a-z])[A-Z])[)\]]?\Z")
+"""A number or letter at the end of a name: ``Label 1``, ``tag2``, ``label_b``, ``labels[0]``, ``classA``."""
+_LONGEST_NUMBER = 12
+"""Most characters of it: a search through all of a long name would take time with the square of its length."""
 _PHOTO = re.compile(rf"({'|'.join(re.escape(suffix) for suffix in sorted(SUFFIXES))})$", re.IGNORECASE)
 
 Sample = Sequence[Mapping[str, Any]]
@@ -105,8 +105,9 @@ def numbered(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Columns whose names differ in a number or letter at the end alone, by the normal form of what they share."""
     by_stem: dict[str, list[str]] = {}
     for name in names:
-        match = _SERIES.fullmatch(name.strip())
-        by_stem.setdefault(normal(match["stem"] if match else name), []).append(name)
+        match = _NUMBER.search(name.strip()[-_LONGEST_NUMBER:])
+        stem = name.strip().removesuffix(match[0]) if match else name
+        by_stem.setdefault(normal(stem), []).append(name)
     return {stem: tuple(columns) for stem, columns in by_stem.items() if len(columns) > 1}
 
 

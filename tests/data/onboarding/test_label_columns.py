@@ -11,6 +11,7 @@ import pytest
 from sadcl.data.onboarding.detect import detect_source
 from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
+from sadcl.data.sources import columns
 from sadcl.errors import SadclError
 from tests.data.onboarding.folders import LABELS, again, asked, labels, numbered, put
 
@@ -126,3 +127,9 @@ def test_the_recipe_may_name_one_column_or_several(tmp_path: Path) -> None:
         assert detected.ingest["labels"] == names
         assert json.loads(json.dumps(detected.ingest)) == detected.ingest
         assert labels(detected)[0] == expected
+
+
+def test_a_long_name_of_a_column_is_read_at_once(tmp_path: Path) -> None:
+    """The search for a number at its end does not go through the whole name."""
+    names = ["_" * 100_000 + ending for ending in ("1", "2", "é")]
+    assert columns.numbered(names) == {"_": (names[0], names[1])}
