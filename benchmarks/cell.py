@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
+from torch import Tensor
 
+from benchmarks import retrieval
 from benchmarks.comparison import CELLS, DRAWS
 from benchmarks.photos import OUT as SHARDS
 from benchmarks.photos import RECIPE
@@ -19,6 +22,7 @@ from sadcl.data.shards.reader import Shards
 from sadcl.evaluation.bootstrap import multiplicities, resampled_map
 from sadcl.evaluation.metrics import NAMES, evaluate
 from sadcl.model import device, tagger
+from sadcl.model.network import Network
 from sadcl.prototypes.collect import class_prototypes
 from sadcl.stages import runner
 from sadcl.training import fit
@@ -56,10 +60,10 @@ def dual(kind: str, row: str, seed: int) -> str:
 
 def _second_stage(chosen: params.Params, start: Path) -> fit.TrainingResult:
     first = start / "weights.safetensors"
-    with tempfile.TemporaryDirectory() as beside:
+    with tempfile.TemporaryDirectory() as temporary:
         prototypes, _ = class_prototypes(first, SHARDS / "train", chosen.prototypes)
         about = {name: checkpoint.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
-        file = Path(beside) / "prototypes.safetensors"
+        file = Path(temporary) / "prototypes.safetensors"
         checkpoint.save(file, {"prototypes": prototypes}, {**about, "stage": "prototypes"})
         return fit.train(chosen, SHARDS, first, file)
 
@@ -111,23 +115,26 @@ def drawn_settings(trial: int) -> dict[str, float]:
 
 
 def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: bool = False) -> str:
-    """Score the test split and write the cell."""
+    """Score the test split with the weights of the best epoch and of the last one, and write the cell."""
     folder = _folder(kind, row, seed)
-    with tempfile.TemporaryDirectory() as beside:
-        home = folder if keep else Path(beside)
+    last = _last_epoch(fitted)
+    with tempfile.TemporaryDirectory() as temporary:
+        home = folder if keep else Path(temporary)
         fitted.save(home)
         network, about = checkpoint.load_network(home / "weights.safetensors")
-    test, model, target = Shards(SHARDS / "test"), params.Model(**about["model"]).for_test(), device.pick()
-    batches: Iterable[Batch] = evaluation_batches(test, model, 100)
-    if about["settings"].get("augmentation", {}).get("views"):
-        batches = FeatureMaps(network, model, target).evaluation(test, model, 100)
-    scores = tagger.sigmoid(tagger.logits(network.to(target), batches, target, about["precision"]))
+        test, scores = _test_scores(network, about)
+        best = "raw" if fitted.history[-1]["select_mAP_raw"] > fitted.history[-1]["select_mAP_ema"] else "ema"
+        last_scores = _last_scores(last, {**about, "best": best}, Path(temporary))
     figures = evaluate(scores, test.targets, test.ignored)
+    last_map = evaluate(last_scores, test.targets, test.ignored)["mAP"]
     resampled = resampled_map(scores, test.targets, multiplicities(len(test), DRAWS, DRAWS_SEED), test.ignored)
     cell = {
         "kind": kind, "row": row, "seed": seed, "head": about["model"]["head"], "epoch": about["epoch"],
         "select": [round(epoch["select_mAP"], 3) for epoch in fitted.history],
         "test": {name: round(float(figures[name]), 4) for name in NAMES},  # type: ignore[literal-required]
+        "last": {"mAP": round(float(last_map), 4)},
+        "AP": np.round(figures["AP"], 3).tolist(),
+        "r_precision": retrieval.test_r_precision(network, test, about),
         "resampled": np.round(resampled, 3).tolist(),
         "parameters": sum(p.numel() for p in network.head.parameters()),
         "images_per_second": round(statistics.median(row.get("images_per_second", 0.0) for row in fitted.history), 1),
@@ -136,6 +143,31 @@ def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: boo
     }  # fmt: skip
     files.write_json(folder.with_suffix(".json"), cell)
     return f"select mAP {max(cell['select']):.2f} in {folder.with_suffix('.json')}"
+
+
+def _test_scores(network: Network, about: Mapping[str, Any]) -> tuple[Shards, npt.NDArray[np.float32]]:
+    """The test split, and a network's probabilities on it [N, C]."""
+    test, model, target = Shards(SHARDS / "test"), params.Model(**about["model"]).for_test(), device.pick()
+    batches: Iterable[Batch] = evaluation_batches(test, model, 100)
+    if about["settings"].get("augmentation", {}).get("views"):
+        batches = FeatureMaps(network, model, target).evaluation(test, model, 100)
+    return test, tagger.sigmoid(tagger.logits(network.to(target), batches, target, about["precision"]))
+
+
+def _last_epoch(fitted: fit.TrainingResult) -> dict[str, Tensor]:
+    """Weights of the last epoch, raw and averaged, from the trainer's state; the probe has its only weights."""
+    state = fitted.state.load()
+    if state is None:
+        return dict(fitted.tensors)
+    prefix = "" if any(name.startswith("network.") for name in state["raw"]) else "network."
+    return {f"{which}.{prefix}{name}": value for which in ("raw", "ema") for name, value in state[which].items()}
+
+
+def _last_scores(last: Mapping[str, Tensor], about: Mapping[str, Any], folder: Path) -> npt.NDArray[np.float32]:
+    """Probabilities on test of the last epoch's weights: of the raw or the averaged ones, as ``best`` says."""
+    file = folder / "last.safetensors"
+    checkpoint.save(file, {name: value.contiguous() for name, value in last.items()}, dict(about))
+    return _test_scores(checkpoint.load_network(file)[0], about)[1]
 
 
 def _own() -> dict[str, Any]:

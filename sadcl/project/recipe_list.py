@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sadcl import files, layout, params
 from sadcl.errors import SadclError
+from sadcl.model.network_size import NetworkSize, network_size
 from sadcl.progress import track
-from sadcl.project.network_size import NetworkSize, network_size
 
 SIZES = layout.CACHE / "network_sizes.json"
 CLASSES = {"voc2007": 20, "voc2012": 20, "nuswide": 81, "vg500": 500, "scenes": 10}

@@ -95,7 +95,8 @@ def render(root: Path) -> str:
 def _co_occurrence(classes: Sequence[str], labels: np.ndarray, frequent: np.ndarray) -> tuple[str, float] | None:
     if not len(frequent):
         return None
-    return data_plots.co_occurrence([classes[j] for j in frequent], baseline.co_occurrences(labels[:, frequent]))
+    counts = baseline.co_occurrences(labels[:, frequent]).toarray()
+    return data_plots.co_occurrence([classes[j] for j in frequent], counts)
 
 
 def _percent(labels: np.ndarray) -> np.ndarray:

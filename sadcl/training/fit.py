@@ -1,5 +1,6 @@
 """The two trainings of the method, from files to weights: ``pretrain`` (stage 1) and ``train`` (stage 2)."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,11 @@ from sadcl.errors import SadclError
 from sadcl.model import device
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.memory import Memory
+from sadcl.progress import say
 from sadcl.training import probe
 from sadcl.training.distributed import Gather
 from sadcl.training.feature_cache import FeatureMaps
+from sadcl.training.memory_check import require_memory
 from sadcl.training.objective import Classification, DualContrastive, Objective
 from sadcl.training.resume import State
 from sadcl.training.trainer import Batches, Report, Trainer, TrainingProgress
@@ -136,12 +139,14 @@ class _TrainingRun:
     def __init__(
         self, model: params.Model, fit: params.Pretrain, seed: int, shards: Path, inputs: Mapping[str, Any]
     ) -> None:
-        self.model, self.seed = model, seed
+        self.model, self.settings, self.seed = model, fit, seed
         self.train, self.select = Shards(shards / "train"), Shards(shards / "select")
         self.inputs = {**inputs, "train": self.train.digest, "select": self.select.digest}
         self.fabric = _fabric(fit.precision)
 
     def __enter__(self) -> "_TrainingRun":
+        memory, photos = device.memory(self.fabric.device), self._photos_in_memory()
+        say("  " + require_memory(self.model, self.settings, len(self.train.classes), memory, photos))
         self._was_deterministic = torch.are_deterministic_algorithms_enabled()
         # only a warning where an operation has no deterministic form on this device: it must not end the training
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -151,6 +156,13 @@ class _TrainingRun:
         # 60 bits of the digest: torch takes no seed beyond 64
         torch.manual_seed(int(files.digest_of([self.seed, self.inputs["stage"]])[:15], 16))
         return self
+
+    def _photos_in_memory(self) -> int:
+        """Photos of a step that share the memory of this device: processes on CPUs share their machine's."""
+        world = self.fabric.world_size
+        on_cpu = self.fabric.device.type == "cpu"
+        sharing = int(os.environ.get("LOCAL_WORLD_SIZE", world)) if on_cpu else 1
+        return max(1, self.settings.batch * sharing // world)
 
     def __exit__(self, *_: object) -> None:
         torch.use_deterministic_algorithms(self._was_deterministic)

@@ -12,7 +12,7 @@ from sadcl.evaluation.gate.verdict import IN_USE
 from sadcl.evaluation.metrics import NAMES
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
-from sadcl.project.network_size import network_size
+from sadcl.model.network_size import network_size
 from tests.paths import REPOSITORY
 
 CLASSES = {"coco": 80, "voc2007": 20, "voc2012": 20, "nuswide": 81, "vg500": 500, "scenes": 10, "demo": 10}

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from sadcl import params
+from sadcl.model.network_size import NetworkSize, network_size
 from sadcl.params import recipes
 from sadcl.project import recipe_list
-from sadcl.project.network_size import NetworkSize, network_size
 from tests.paths import REPOSITORY
 
 NAME = "coco2014-tresnet_l-448-mldecoder"

@@ -13,6 +13,7 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 from sadcl.errors import SadclError
+from sadcl.model.network import Network
 from sadcl.weights import checkpoint, loader, onnx_bounds
 from tests.weights.small_models import MODEL
 
@@ -41,6 +42,17 @@ def test_a_network_that_is_larger_than_its_file_takes_no_memory(tmp_path: Path) 
     largest = {name: checkpoint.LARGEST[name] for name in ("width", "feedforward", "encoder_layers", "decoder_layers")}
     with pytest.raises(SadclError, match="do not fit the network"):
         checkpoint.load_network(weights(tmp_path / "w.safetensors", largest))
+
+
+def test_tables_that_a_side_makes_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a side of 4,096 timm computes 412 GB of them for some networks; here the bound is low instead."""
+    network, path = Network(MODEL.model_copy(update={"head": "pooling"}), 2, start=False), tmp_path / "w.safetensors"
+    tensors = {f"raw.network.{name}": tensor for name, tensor in network.state_dict().items()}
+    checkpoint.save(path, tensors, {**HEAD, "model": {**HEAD["model"], "head": "pooling"}})
+    checkpoint.load_network(path)
+    monkeypatch.setattr(checkpoint, "LARGEST_TABLES", -4 * path.stat().st_size)
+    with pytest.raises(SadclError, match="its tables take"):
+        checkpoint.load_network(path)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array, triu
 
 from sadcl import files, layout
 from sadcl.data.table import Table, read_table, targets
@@ -115,20 +116,21 @@ def frequencies(table: Table) -> dict[str, float]:
     return {name: round(float(share), 6) for name, share in zip(table.classes, shares, strict=True)}
 
 
-def co_occurrences(labels: np.ndarray) -> np.ndarray:
-    """Number of photos with both of two classes, int64 [C, C]; the diagonal counts photos with one class.
+def co_occurrences(labels: np.ndarray) -> csr_array:
+    """Number of photos with both of two classes, sparse int64 [C, C]; the diagonal counts photos with one class.
 
     Args:
         labels: bool [N, C].
     """
-    dense = labels.astype(np.float32)
-    return np.asarray(dense.T @ dense).round().astype(np.int64)
+    # sparse: of 20,000 classes a square of counts takes gigabytes, and nearly all of it is 0
+    counts = csr_array(labels, dtype=np.int64)
+    return csr_array(counts.T @ counts)
 
 
-def pairs_of(classes: tuple[str, ...], counts: np.ndarray) -> dict[tuple[str, str], int]:
-    """Counts int64 [C, C] above 0, by pair of classes in order of the names."""
-    rows, columns = np.nonzero(np.triu(counts, 1))
-    cells = zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True)
+def pairs_of(classes: tuple[str, ...], counts: csr_array) -> dict[tuple[str, str], int]:
+    """Counts [C, C] above 0, by pair of classes in order of the names."""
+    upper = triu(counts, 1).tocoo()
+    cells = zip(upper.row.tolist(), upper.col.tolist(), upper.data.tolist(), strict=True)
     return {(min(classes[i], classes[j]), max(classes[i], classes[j])): photos for i, j, photos in cells}
 
 

@@ -141,8 +141,8 @@ def co_occurrences(table: Table, before: Baseline) -> pd.DataFrame:
     if not compared:
         return pd.DataFrame(columns=columns, dtype=float)
     first, second = (np.array([known[pair[k]] for pair in compared]) for k in (0, 1))
-    single = np.diag(counts)
-    both, either = counts[first, second], single[first] + single[second] - counts[first, second]
+    single, both = counts.diagonal(), np.asarray(counts[first, second]).ravel()
+    either = single[first] + single[second] - both
     expected = [[before.frequencies[name] * before.images for name in pair] for pair in compared]
     single_before = np.array(expected).round()
     both_before = np.minimum([before.together.get(pair, before.others) for pair in compared], single_before.min(axis=1))

@@ -1,9 +1,11 @@
 """Validation against accepted data: drift, classes, and files that are no baseline."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sadcl.data.validation import baseline, validator
@@ -72,3 +74,20 @@ def test_a_file_that_is_no_baseline_is_refused(value: Any, tmp_path: Path) -> No
     with pytest.raises(SadclError, match=r"data/accepted\.json.*sadcl data accept"):
         judge(good(), tmp_path / "docs", accepted=value)
     assert not (tmp_path / "docs").exists()
+
+
+def test_pairs_of_20000_classes_take_little_memory() -> None:
+    labels = np.zeros((200, 20_000), bool)
+    for row in range(200):
+        labels[row, [row, row + 1, 19_999]] = True
+    tracemalloc.start()
+    try:
+        counts = baseline.co_occurrences(labels)
+        pairs = baseline.pairs_of(tuple(f"{j:05}" for j in range(20_000)), counts)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert pairs["00000", "19999"] == pairs["00001", "00002"] == 1
+    assert len(pairs) == 200 + 201
+    assert counts.diagonal()[19_999] == 200
+    assert peak < 100_000_000  # a square of counts alone has 3.2 GB
