@@ -1,6 +1,6 @@
 """Bootstrap over images: how far metrics would move with other photos of the same kind."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from sadcl.evaluation import metrics, reliability
+from sadcl.evaluation.blocks import row_blocks
 
 FloatArray = NDArray[np.float64]
-Counts = NDArray[np.uint16]
-"""[N, R]: how often each photo occurs in each resample."""
+Counts = NDArray[np.uint8]
+"""[N, R]: how often each photo occurs in each resample; 256 times has a probability of less than 1e-500."""
 Progress = Callable[[range], Iterable[int]]
 """Wraps a loop over classes, to show how far it is."""
 
@@ -23,6 +24,8 @@ ECE_BIAS = 0.0
 """No correction: the ECE of few photos is biased upward, which keeps the interval's upper end on the safe side."""
 BLOCK = 250
 """Resamples at a time: their counts for one class then fit into a processor's cache."""
+BLOCK_COUNTS = 64_000_000
+"""Most counts at a time; of more than 256,000 photos fewer resamples are taken at a time."""
 
 
 class Resampled(NamedTuple):
@@ -48,12 +51,17 @@ class Interval(NamedTuple):
 def multiplicities(photos: int, draws: int, seed: int) -> Counts:
     """Draw how often each photo occurs in each resample [photos, draws]; equal arguments give equal resamples."""
     rng, share = np.random.default_rng(seed), np.full(photos, 1 / photos)
-    counts = np.empty((photos, draws), np.uint16)
-    # block by block: numpy draws 64-bit integers, four times the size of the counts
-    for first in range(0, draws, BLOCK):
-        some = counts[:, first : first + BLOCK]
-        some[:] = rng.multinomial(photos, share, size=some.shape[1]).T
+    counts = np.empty((photos, draws), np.uint8)
+    # block by block: numpy draws 64-bit integers, eight times the size of the counts
+    for block in _draw_blocks(8 * photos, draws):
+        counts[:, block] = rng.multinomial(photos, share, size=block.stop - block.start).T
     return counts
+
+
+def _draw_blocks(photos: int, draws: int) -> Iterator[slice]:
+    """Split resamples into blocks of bounded memory."""
+    size = max(1, min(BLOCK, BLOCK_COUNTS // max(photos, 1)))
+    return (slice(first, min(first + size, draws)) for first in range(0, draws, size))
 
 
 def resampled(
@@ -86,8 +94,10 @@ def resampled(
         figures = metrics.count_metrics(_sums(labels & present, counts), _sums(labels, counts), positives)
         return {prefix + name: value for name, value in figures.items()}
 
-    # -1 is below every probability: an ignored entry takes no place among the best three
-    best = predicted & metrics.best(np.where(known, scores, -1), metrics.TOP)
+    best = predicted.copy()
+    for rows in row_blocks(*scores.shape):
+        # -1 is below every probability: an ignored entry takes no place among the best three
+        best[rows] &= metrics.best(np.where(known[rows], scores[rows], -1), metrics.TOP)
     ap = resampled_ap(scores, targets, counts, ignored, progress)
     error = resampled_ece(probabilities, targets, counts, ignored)
     figures = {**at_threshold(predicted), **at_threshold(best, "top3."), **at_threshold(in_use_labels, "in_use.")}
@@ -144,13 +154,13 @@ def resampled_ap(
         if len(hits):
             # first of the photos between this positive and the one before
             before = np.concatenate([[0], hits[:-1] + 1])
-            for first in range(0, counts.shape[1], BLOCK):
+            for block in _draw_blocks(*counts.shape):
                 # photos ranked below the last positive change no precision at a positive
-                drawn = counts[order[: hits[-1] + 1], first : first + BLOCK]
+                drawn = counts[order[: hits[-1] + 1], block]
                 # sums from each positive's predecessor to itself, then their running sum: [P, R] instead of [N, R]; 16
                 # bits would overflow
                 rank = np.add.reduceat(drawn, before, axis=0, dtype=np.int32).cumsum(axis=0, dtype=np.int32)
-                ap[j, first : first + BLOCK] = _ap(drawn[hits], rank)
+                ap[j, block] = _ap(drawn[hits], rank)
     return ap
 
 
@@ -182,11 +192,9 @@ def resampled_ece(
 
 def _sums(part: NDArray[Any], counts: Counts) -> FloatArray:
     """Sum ``part`` [N, C] over the photos of each resample [R, C]; float32 is exact up to 16 million photos."""
-    blocks = range(0, counts.shape[1], BLOCK)
     whole = part.astype(np.float32)
-    return np.concatenate([counts[:, first : first + BLOCK].T.astype(np.float32) @ whole for first in blocks]).astype(
-        float
-    )
+    sums = [counts[:, block].T.astype(np.float32) @ whole for block in _draw_blocks(*counts.shape)]
+    return np.concatenate(sums).astype(float)
 
 
 def mean_known(ap: FloatArray) -> FloatArray:

@@ -4,13 +4,14 @@ Both shrink towards values common to all classes, the more the fewer positives a
 own threshold of best F1 on select gains nothing on other photos.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sadcl.errors import SadclError
+from sadcl.evaluation.blocks import row_blocks
 
 FloatArray = NDArray[np.float64]
 
@@ -32,7 +33,11 @@ class Calibration(NamedTuple):
 
     def probabilities(self, logits: ArrayLike) -> FloatArray:
         """Calibrated probabilities [N, C] of logits [N, C]; each class keeps the order of its photos."""
-        return sigmoid(self.slope * np.asarray(logits, dtype=np.float64) + self.bias)
+        values = np.asarray(logits)
+        out = np.empty(values.shape)
+        for rows in row_blocks(*values.shape):
+            out[rows] = sigmoid(self.slope * values[rows].astype(np.float64) + self.bias)
+        return out
 
     def as_lists(self) -> dict[str, list[float]]:
         """Convert to lists of numbers, for JSON."""
@@ -68,7 +73,7 @@ def fit(
     """
     z, y, known = _checked(logits, targets, ignored)
     slope, bias = platt(z, y, known)
-    scores = sigmoid(slope * z + bias)
+    scores = Calibration(slope, bias, bias).probabilities(z)
     own = np.array([_threshold(s[k], t[k], precision) for s, t, k in zip(scores.T, y.T, known.T, strict=True)])
     common, positives = _threshold(scores[known], y[known], precision), (y & known).sum(axis=0)
     # averaged as logits: near 0 and 1 a small change of probability is a large one of odds
@@ -78,7 +83,7 @@ def fit(
     return Calibration(slope, bias, sigmoid(share * logit(own) + (1 - share) * logit(common)))
 
 
-def platt(logits: FloatArray, targets: NDArray[np.bool_], known: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+def platt(logits: NDArray[Any], targets: NDArray[np.bool_], known: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
     """Fit slope and bias [C] of each class (Platt 1999), shrunk towards those of all labels together.
 
     Maximum a posteriori: logistic regression on the logit, with a normal prior about the common slope and bias, which a
@@ -89,18 +94,24 @@ def platt(logits: FloatArray, targets: NDArray[np.bool_], known: NDArray[np.bool
         targets: [N, C].
         known: [N, C], entries that are not ignored.
     """
-    every, C = logits[known][:, None], logits.shape[1]
-    together = _newton(every, targets[known][:, None], np.ones_like(every), np.ones(1), np.zeros(1), WIDE, WIDE)
+    C = logits.shape[1]
+    parts = _Labels(logits, targets, known)
+    together = _newton(parts.flat, np.ones(1), np.zeros(1), WIDE, WIDE)
     # scores worse than chance fit a negative slope, which would turn the order of all photos round
     common, shift = max(float(together[0][0]), 1e-3), float(together[1][0])
     spread = SLOPE_SPREAD * common
-    slope, bias = _newton(logits, targets, known, np.full(C, common), np.full(C, shift), spread, BIAS_SPREAD)
+    slope, bias = _newton(parts.by_class, np.full(C, common), np.full(C, shift), spread, BIAS_SPREAD)
     return np.maximum(slope, LEAST_SLOPE * common), bias
 
 
 def sigmoid(values: FloatArray) -> FloatArray:
     """1 / (1 + exp(-values)), without overflow."""
-    return np.asarray((1 + np.tanh(values / 2)) / 2)
+    out = np.asarray(values / 2)
+    # in place: of a million photos, a copy takes as much memory as all their scores
+    np.tanh(out, out=out)
+    out += 1
+    out /= 2
+    return out
 
 
 def logit(scores: ArrayLike) -> FloatArray:
@@ -109,19 +120,37 @@ def logit(scores: ArrayLike) -> FloatArray:
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
+class _Labels:
+    """Logits and labels of all photos, block by block in float64: z, y and known [n, C], or [n, 1] of all classes."""
+
+    def __init__(self, logits: NDArray[Any], targets: NDArray[np.bool_], known: NDArray[np.bool_]) -> None:
+        self.logits, self.targets, self.known = logits, targets, known
+
+    def by_class(self) -> Iterator[tuple[FloatArray, NDArray[np.bool_], NDArray[Any]]]:
+        for rows in row_blocks(*self.logits.shape):
+            yield self.logits[rows].astype(np.float64), self.targets[rows], self.known[rows]
+
+    def flat(self) -> Iterator[tuple[FloatArray, NDArray[np.bool_], NDArray[Any]]]:
+        for z, y, known in self.by_class():
+            every = z[known][:, None]
+            yield every, y[known][:, None], np.ones_like(every)
+
+
 def _newton(
-    z: FloatArray, y: NDArray[np.bool_], known: NDArray[Any], slope: FloatArray, bias: FloatArray,
-    slope_spread: float, bias_spread: float,
+    blocks: Callable[[], Iterable[tuple[FloatArray, NDArray[np.bool_], NDArray[Any]]]],
+    slope: FloatArray, bias: FloatArray, slope_spread: float, bias_spread: float,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Minimise by Newton's method, all columns at once: a convex problem, with short steps where it is flat."""
     a, b = slope.copy(), bias.copy()
     for _ in range(STEPS):
-        p = sigmoid(a * z + b)
-        off, weight = (p - y) * known, p * (1 - p) * known
-        ga = (off * z).sum(axis=0) + (a - slope) / slope_spread**2
-        gb = off.sum(axis=0) + (b - bias) / bias_spread**2
-        haa = (weight * z * z).sum(axis=0) + 1 / slope_spread**2
-        hab, hbb = (weight * z).sum(axis=0), weight.sum(axis=0) + 1 / bias_spread**2
+        # gradient and Hessian, summed over the photos: off z, off, weight z z, weight z, weight
+        sums = np.zeros((5, len(a)))
+        for z, y, known in blocks():
+            p = sigmoid(a * z + b)
+            off, weight = (p - y) * known, p * (1 - p) * known
+            sums += [part.sum(axis=0) for part in (off * z, off, weight * z * z, weight * z, weight)]
+        ga, gb = sums[0] + (a - slope) / slope_spread**2, sums[1] + (b - bias) / bias_spread**2
+        haa, hab, hbb = sums[2] + 1 / slope_spread**2, sums[3], sums[4] + 1 / bias_spread**2
         # two unknowns a class: the system is solved by Cramer's rule, for all classes in one step
         determinant = haa * hbb - hab**2
         da, db = (hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant
@@ -135,18 +164,23 @@ def _newton(
 
 def _threshold(scores: FloatArray, targets: NDArray[np.bool_], precision: float | None) -> float:
     """Threshold midway between two scores: of best F1, or of most labels at the precision; 1 where none reaches it."""
-    order = np.argsort(-scores, kind="stable")
-    score, right = scores[order], targets[order].cumsum()
-    if not len(score) or not right[-1]:
+    positives = np.sort(scores[targets])
+    if not len(positives):
         return 1.0
-    predicted = np.arange(1, len(score) + 1)
-    whole = np.append(score[1:] < score[:-1], True)  # equal scores are predicted together or not at all
-    if precision is None:
-        # half of F1, which has its maximum at the same place
-        last = int(np.where(whole, right / (predicted + right[-1]), -1).argmax())
-    else:
-        reached = np.flatnonzero(whole & (100 * right >= precision * predicted))
-        last = int(reached[-1]) if len(reached) else -1
+    score, last, most = np.sort(scores)[::-1], -1, -1.0
+    for block in row_blocks(len(score), 1):
+        part, following = score[block], score[block.start + 1 : block.stop + 1]
+        # equal scores are predicted together or not at all
+        whole = np.ones(len(part), bool)
+        whole[: len(following)] = following < part[: len(following)]
+        right, predicted = len(positives) - np.searchsorted(positives, part), np.arange(block.start, block.stop) + 1
+        if precision is None:
+            # half of F1, which has its maximum at the same place
+            halves = np.where(whole, right / (predicted + len(positives)), -1)
+            if halves.max() > most:
+                last, most = block.start + int(halves.argmax()), float(halves.max())
+        elif len(reached := np.flatnonzero(whole & (100 * right >= precision * predicted))):
+            last = block.start + int(reached[-1])
     # midway, not at the score: a label needs a probability above its threshold
     above = score[last] if last >= 0 else 1.0
     return float((above + (score[last + 1] if last + 1 < len(score) else 0.0)) / 2)
@@ -154,8 +188,8 @@ def _threshold(scores: FloatArray, targets: NDArray[np.bool_], precision: float 
 
 def _checked(
     logits: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None
-) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
-    z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=bool)
+) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
+    z, y = np.asarray(logits), np.asarray(targets, dtype=bool)
     known = np.ones(y.shape, bool) if ignored is None else ~np.asarray(ignored, dtype=bool)
     if z.ndim != 2 or not z.shape == y.shape == known.shape:
         raise SadclError(f"The arrays must have one shape [N, C]: {z.shape}, {y.shape}, {known.shape}")

@@ -1,15 +1,16 @@
 """Tables for plots: precision-recall curve, metrics of each class, reliability."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.evaluation import reliability
+from sadcl.evaluation.blocks import row_blocks
 from sadcl.evaluation.scores import Scores
 
 
@@ -30,25 +31,41 @@ def precision_recall(
     Raises:
         SadclError: shapes differ, or fewer than two points are asked for.
     """
-    score, target = np.asarray(scores, dtype=float), np.asarray(targets, dtype=bool)
-    known = ~np.asarray(ignored, dtype=bool) if ignored is not None else np.ones(target.shape, dtype=bool)
-    if not score.shape == target.shape == known.shape:
-        raise SadclError(f"The arrays must have one shape: {score.shape}, {target.shape}, {known.shape}")
+    score, target = np.atleast_1d(np.asarray(scores)), np.atleast_1d(np.asarray(targets, dtype=bool))
+    left_out = np.zeros(target.shape, dtype=bool) if ignored is None else np.asarray(ignored, dtype=bool)
+    if not score.shape == target.shape == left_out.shape:
+        raise SadclError(f"The arrays must have one shape: {score.shape}, {target.shape}, {left_out.shape}")
     if points < 2:
         raise SadclError(f"A curve needs two points or more, got points = {points}")
-    score, target = score[known], target[known]
-    order = np.argsort(-score, kind="stable")
-    score, hits = score[order], np.cumsum(target[order])
-    if not len(hits) or not hits[-1]:
+    positives = np.sort(np.concatenate([s[y] for s, y in _known(score, target, left_out)])).astype(float)
+    if not len(positives):
         return []
-    ends = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # equal scores lie on one side of every threshold
-    recall, precision = hits[ends] / hits[-1], hits[ends] / (ends + 1)
-    nearest = np.searchsorted(recall, np.linspace(0, 1, points - 1))
-    chosen = np.unique(np.append(nearest, len(ends) - 1))
+    # recall changes at scores of positives alone; equal scores lie on one side of every threshold
+    distinct, counts = np.unique(-positives, return_counts=True)
+    recall = np.cumsum(counts) / len(positives)
+    nearest = np.searchsorted(recall, np.linspace(0, 1, points - 1)[1:])
+    ends = [(s.min(), s.max()) for s, _ in _known(score, target, left_out) if len(s)]
+    lowest, highest = min(low for low, _ in ends), max(high for _, high in ends)
+    thresholds = np.unique([*-distinct[nearest], float(lowest), float(highest)])
+    above = np.zeros(len(thresholds) + 1, np.int64)
+    for s, _ in _known(score, target, left_out):
+        above += np.bincount(np.searchsorted(thresholds, s, side="right"), minlength=len(above))
+    # scores at or above each threshold
+    ranked = above[::-1].cumsum()[::-1][1:]
+    hits = len(positives) - np.searchsorted(positives, thresholds)
     return [
-        {"threshold": float(score[ends[i]]), "recall": float(100 * recall[i]), "precision": float(100 * precision[i])}
-        for i in chosen
+        {"threshold": float(t), "recall": float(100 * (h / len(positives))), "precision": float(100 * (h / n))}
+        for t, h, n in zip(thresholds[::-1], hits[::-1], ranked[::-1], strict=True)
     ]
+
+
+def _known(
+    scores: NDArray[Any], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """Iterate over scores and targets of the known entries, flat, block by block."""
+    for rows in row_blocks(len(scores), scores.size // max(len(scores), 1)):
+        known = ~ignored[rows]
+        yield scores[rows][known], targets[rows][known]
 
 
 def per_class(

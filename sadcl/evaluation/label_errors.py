@@ -3,8 +3,10 @@
 Scores must be out of sample: those of photos that the model was not trained on.
 """
 
+import heapq
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadcl import files
-from sadcl.evaluation.scores import Scores, indexes
+from sadcl.evaluation.scores import Scores
 
 MISSING, WRONG = "probably missing", "probably wrong"
 COLUMNS = ("rank", "image", "file", "split", "class", "given", "score", "verdict")
@@ -36,7 +38,9 @@ class Suspect(NamedTuple):
     score: float
 
 
-def suspects(probable: NDArray[np.float64], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> list[Suspect]:
+def suspects(
+    probable: NDArray[np.float64], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]
+) -> Iterator[Suspect]:
     """Find probable label errors, the most certain first.
 
     A label is suspected when the model gives its opposite a higher probability than photos with that opposite have on
@@ -48,15 +52,17 @@ def suspects(probable: NDArray[np.float64], targets: NDArray[np.bool_], ignored:
         targets: [N, C], present or absent.
         ignored: [N, C], neither present nor absent; never suspected.
     """
-    labels = np.where(ignored, probable > 0.5, targets)  # ignored entries agree with the model, so none is suspected
-    usable = np.flatnonzero(labels.any(axis=0) & ~labels.all(axis=0))  # the method needs present and absent labels
-    if not len(usable):
-        return []
-    flagged, quality = _cleanlab(labels[:, usable], probable[:, usable])
-    rows, columns = np.nonzero(flagged & ~ignored[:, usable])
-    order = np.lexsort((columns, rows, quality[rows, columns]))
-    pairs = [(int(rows[i]), int(usable[columns[i]])) for i in order]
-    return [Suspect(i, j, bool(targets[i, j]), float(probable[i, j])) for i, j in pairs]
+    rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for j in range(targets.shape[1]):
+        # ignored entries agree with the model, so none is suspected
+        labels = np.where(ignored[:, j], probable[:, j] > 0.5, targets[:, j])
+        if labels.any() and not labels.all():  # the method needs present and absent labels
+            rows.append(np.flatnonzero(_contradicted(labels, probable[:, j]) & ~ignored[:, j]))
+            columns.append(np.full(len(rows[-1]), j))
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    score, present = probable[row, column], targets[row, column]
+    for k in np.lexsort((column, row, np.where(present, score, 1 - score))):
+        yield Suspect(int(row[k]), int(column[k]), bool(present[k]), float(score[k]))
 
 
 def list_suspects(scored: Sequence[Scores], model: str, files: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
@@ -67,19 +73,25 @@ def list_suspects(scored: Sequence[Scores], model: str, files: Mapping[str, tupl
         model: name of the model in the scores.
         files: file and split by image id; images that the table no longer has are left out.
     """
-    entries = [
-        (suspect, scores.ids[suspect.row], scores.classes[suspect.column])
-        for scores in scored
-        for suspect in suspects(scores.in_use(model)[0], scores.targets, scores.ignored)
-    ]
-    entries = [entry for entry in entries if entry[1] in files]
-    entries.sort(key=lambda entry: entry[0].score if entry[0].given else 1 - entry[0].score)
+    entries = heapq.merge(*(_entries(scores, model) for scores in scored), key=lambda entry: _certainty(entry[0]))
+    known = (entry for entry in entries if entry[1] in files)
     return [
         {"rank": rank, "image": image, "file": files[image][0], "split": files[image][1], "class": name,
          "given": "present" if suspect.given else "absent", "score": suspect.score,
          "verdict": WRONG if suspect.given else MISSING}
-        for rank, (suspect, image, name) in enumerate(entries[:LISTED], start=1)
+        for rank, (suspect, image, name) in enumerate(islice(known, LISTED), start=1)
     ]  # fmt: skip
+
+
+def _entries(scores: Scores, model: str) -> Iterator[tuple[Suspect, str, str]]:
+    """Suspects of a split with the names of their image and class, the most certain first."""
+    for suspect in suspects(scores.in_use(model)[0], scores.targets, scores.ignored):
+        yield suspect, scores.ids[suspect.row], scores.classes[suspect.column]
+
+
+def _certainty(suspect: Suspect) -> float:
+    """Probability of the label as it is given: the lower, the more certain is its error."""
+    return suspect.score if suspect.given else 1 - suspect.score
 
 
 def write_label_errors(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -87,14 +99,12 @@ def write_label_errors(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     files.write_csv(path, rows, COLUMNS)
 
 
-def _cleanlab(present: NDArray[np.bool_], probable: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-    """Flag suspected labels, and score the quality of all labels: [N, K] each."""
-    from cleanlab.multilabel_classification import filter as filters
-    from cleanlab.multilabel_classification import rank
+def _contradicted(labels: NDArray[np.bool_], probable: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Flag the labels of one class [N] that the model contradicts with confidence."""
+    from cleanlab.filter import find_label_issues
 
-    labels = indexes(present)
+    both = np.stack([1 - probable, probable], axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        issues = filters.find_multilabel_issues_per_class(labels, probable, filter_by="confident_learning", n_jobs=1)
-        quality = rank.get_label_quality_scores_per_class(labels, probable, method="self_confidence")
-    return np.asarray(issues, dtype=bool), np.asarray(quality)
+        found = find_label_issues(labels.astype(np.int64), both, filter_by="confident_learning", n_jobs=1)
+    return np.asarray(found, dtype=bool)

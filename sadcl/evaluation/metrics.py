@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sadcl.errors import SadclError
+from sadcl.evaluation.blocks import column_blocks, row_blocks
 
 NAMES = ("mAP", "CP", "CR", "CF1", "CF1_harmonic", "OP", "OR", "OF1")
 """Metrics that are one number each, in the order of tables."""
@@ -58,14 +59,13 @@ def evaluate(
         SadclError: shapes differ or are empty, a score is NaN or out of range, a target is not 0 or 1.
     """
     score, target, known = _checked(scores, targets, ignored, threshold)
-    target = target & known
-    predicted = (score > threshold) & known
-    ap = np.array([average_precision(s[k], t[k]) for s, t, k in zip(score.T, target.T, known.T, strict=True)])
-    without = np.flatnonzero(~target.any(axis=0))
+    ap = class_average_precisions(score, target, known)
+    present, (right, predicted), (best_right, best_predicted) = _counts(score, target, known, threshold)
+    without = np.flatnonzero(present == 0)
     return {
         "mAP": float(np.mean(ap[~np.isnan(ap)])) if len(without) < len(ap) else float("nan"),
-        **_threshold_figures(predicted, target),
-        "top3": _threshold_figures(predicted & best(np.where(known, score, -1), TOP), target),
+        **_as_figures(right, predicted, present),
+        "top3": _as_figures(best_right, best_predicted, present),
         "AP": ap,
         "classes_without_positives": without.tolist(),
     }
@@ -75,7 +75,44 @@ def label_metrics(
     predicted: NDArray[np.bool_], targets: NDArray[np.bool_], ignored: NDArray[np.bool_]
 ) -> ThresholdFigures:
     """Compute precision, recall and F1 of predicted labels [N, C], whatever rule predicted them; percent."""
-    return _threshold_figures(predicted & ~ignored, targets & ~ignored)
+    known = ~ignored
+    present, known_predicted = targets & known, predicted & known
+    return _as_figures((known_predicted & present).sum(axis=0), known_predicted.sum(axis=0), present.sum(axis=0))
+
+
+def class_average_precisions(
+    scores: NDArray[np.floating[Any]], targets: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Compute the AP of each class [C] over its known entries, percent; NaN without positives.
+
+    Args:
+        scores: [N, C].
+        targets: [N, C].
+        known: [N, C], entries that take part.
+    """
+    ap = []
+    for columns in column_blocks(scores.shape[1]):
+        # rows of classes: a column alone is read from memory in whole cache lines, of which it needs a value each
+        parts = (np.ascontiguousarray(part[:, columns].T) for part in (scores, targets, known))
+        ap += [average_precision(s[k], t[k]) for s, t, k in zip(*parts, strict=True)]
+    return np.array(ap)
+
+
+def _counts(
+    score: NDArray[Any], target: NDArray[np.bool_], known: NDArray[np.bool_], threshold: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Count photos of each class: present [C]; right and predicted [2, C]; right and predicted of the top three."""
+    C = score.shape[1]
+    present, at_threshold, among_best = np.zeros(C, np.int64), np.zeros((2, C), np.int64), np.zeros((2, C), np.int64)
+    for rows in row_blocks(*score.shape):
+        here = target[rows] & known[rows]
+        predicted = (score[rows] > threshold) & known[rows]
+        # -1 is below every probability: an ignored entry takes no place among the best three
+        top = predicted & best(np.where(known[rows], score[rows], -1), TOP)
+        present += here.sum(axis=0)
+        at_threshold += [(predicted & here).sum(axis=0), predicted.sum(axis=0)]
+        among_best += [(top & here).sum(axis=0), top.sum(axis=0)]
+    return present, at_threshold, among_best
 
 
 def average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
@@ -118,8 +155,8 @@ def to_json(figures: Figures) -> dict[str, Any]:
     return {**values, "top3": {name: _or_none(value) for name, value in figures["top3"].items()}}
 
 
-def _threshold_figures(predicted: NDArray[np.bool_], target: NDArray[np.bool_]) -> ThresholdFigures:
-    values = count_metrics(*(labels.sum(axis=0) for labels in (predicted & target, predicted, target)))
+def _as_figures(right: NDArray[Any], predicted: NDArray[Any], present: NDArray[Any]) -> ThresholdFigures:
+    values = count_metrics(right, predicted, present)
     return {name: float(value) for name, value in values.items()}  # type: ignore[return-value]
 
 

@@ -1,9 +1,12 @@
 """Reliability of scores: reliability diagram and expected calibration error (ECE)."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sadcl.errors import SadclError
+from sadcl.evaluation.blocks import row_blocks
 
 FloatArray = NDArray[np.float64]
 
@@ -25,10 +28,11 @@ def reliability(scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None
     Raises:
         SadclError: shapes differ.
     """
-    score, target, known, bins = _binned(scores, targets, ignored)
-    count, total, present = (
-        np.bincount(bins[known], weights, BINS) for weights in (None, score[known], target[known].astype(float))
-    )
+    count, total, present = np.zeros((3, BINS))
+    for _, score, target, known, bins in _binned(scores, targets, ignored):
+        count += np.bincount(bins[known], minlength=BINS)
+        total += np.bincount(bins[known], score[known], BINS)
+        present += np.bincount(bins[known], target[known].astype(float), BINS)
     return [
         {"score": 100 * total[b] / count[b], "present": 100 * present[b] / count[b], "labels": int(count[b])}
         for b in np.flatnonzero(count)
@@ -50,11 +54,14 @@ def excess(
     Raises:
         SadclError: shapes differ.
     """
-    score, target, known, bins = _binned(scores, targets, ignored)
-    sums = np.zeros((len(score), BINS))
-    rows, _ = np.nonzero(known)
-    np.add.at(sums, (rows, bins[known]), (score - target)[known])
-    return sums, known.sum(axis=1)
+    photos = len(np.asarray(targets))
+    sums, labels = np.zeros((photos, BINS)), np.zeros(photos, np.int64)
+    for block, score, target, known, bins in _binned(scores, targets, ignored):
+        # a photo's bins are numbered one after the other, so that one flat count has all sums
+        cells = np.arange(len(score))[:, None] * BINS + bins
+        flat = np.bincount(cells[known], (score - target)[known], len(score) * BINS)
+        sums[block], labels[block] = flat.reshape(-1, BINS), known.sum(axis=1)
+    return sums, labels
 
 
 def expected_calibration_error(scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None) -> float:
@@ -77,10 +84,13 @@ def expected_calibration_error(scores: ArrayLike, targets: ArrayLike, ignored: A
 
 def _binned(
     scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None
-) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
-    score, target = np.asarray(scores, dtype=float), np.asarray(targets, dtype=bool)
-    known = np.ones(target.shape, dtype=bool) if ignored is None else ~np.asarray(ignored, dtype=bool)
-    if score.ndim != 2 or not score.shape == target.shape == known.shape:
-        raise SadclError(f"The arrays must have one shape [N, C]: {score.shape}, {target.shape}, {known.shape}")
-    # a score of 1 belongs to the last bin
-    return score, target, known, np.minimum((score * BINS).astype(np.int64), BINS - 1)
+) -> Iterator[tuple[slice, FloatArray, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]]:
+    """Iterate over blocks of rows: the rows, scores, targets, known entries and bins."""
+    score, target = np.asarray(scores), np.asarray(targets, dtype=bool)
+    left_out = np.zeros(target.shape, dtype=bool) if ignored is None else np.asarray(ignored, dtype=bool)
+    if score.ndim != 2 or not score.shape == target.shape == left_out.shape:
+        raise SadclError(f"The arrays must have one shape [N, C]: {score.shape}, {target.shape}, {left_out.shape}")
+    for rows in row_blocks(*score.shape):
+        part = score[rows].astype(float)
+        # a score of 1 belongs to the last bin
+        yield rows, part, target[rows], ~left_out[rows], np.minimum((part * BINS).astype(np.int64), BINS - 1)

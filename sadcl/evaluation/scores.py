@@ -76,7 +76,7 @@ class Scores:
 
     def probabilities(self, name: str) -> NDArray[np.float64]:
         """Sigmoid of a model's logits [N, C]; in float64, since float32 rounds the surest images to one value."""
-        return calibration.sigmoid(self._of(name).astype(np.float64))
+        return calibration.identity_calibration(len(self.classes)).probabilities(self._of(name))
 
     def in_use(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """A model's output in use: calibrated probabilities [N, C], and predicted labels [N, C]."""
@@ -257,7 +257,7 @@ def _lists(values: NDArray[np.float32]) -> pa.Array:
 def _rows(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
     """Convert lists of ``width`` numbers each to a matrix."""
     flat: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return flat.astype(np.float32).reshape(len(column), width)
+    return flat.astype(np.float32, copy=False).reshape(len(column), width)
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.bool_]:

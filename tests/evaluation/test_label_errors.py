@@ -31,7 +31,7 @@ def scenes(seed: int | None = None) -> tuple[Scores, np.ndarray]:
 @pytest.mark.parametrize("seed", range(5))
 def test_planted_errors_are_at_least_70_of_the_first_hundred(seed: int) -> None:
     found, turned = scenes(seed)
-    suspects = label_errors.suspects(found.probabilities("sadcl"), found.targets, found.ignored)
+    suspects = list(label_errors.suspects(found.probabilities("sadcl"), found.targets, found.ignored))
     assert sum(turned[one.row, one.column] for one in suspects[:100]) >= 70
     planted = sum(turned[one.row, one.column] for one in suspects)
     assert planted > turned.sum() / 2, "most of them stand somewhere in the list"
@@ -58,7 +58,7 @@ def test_the_list_says_what_is_given_and_what_the_model_says() -> None:
 
 def test_entries_that_are_neither_present_nor_absent_are_never_suspected() -> None:
     found, turned = scenes(1)
-    suspects = label_errors.suspects(found.probabilities("sadcl"), found.targets, turned)
+    suspects = list(label_errors.suspects(found.probabilities("sadcl"), found.targets, turned))
     assert suspects
     assert not any(turned[one.row, one.column] for one in suspects)
 
@@ -67,7 +67,7 @@ def test_entries_that_are_neither_present_nor_absent_are_never_suspected() -> No
 def test_few_photos_or_a_class_with_one_kind_of_label_are_no_crash(photos: int) -> None:
     targets = np.array([[True, False, True], [True, False, False]])[:photos]
     probable = np.array([[0.1, 0.9, 0.2], [0.2, 0.8, 0.7]])[:photos]
-    suspects = label_errors.suspects(probable, targets, np.zeros_like(targets))
+    suspects = list(label_errors.suspects(probable, targets, np.zeros_like(targets)))
     assert all(one.column == 2 for one in suspects), "two labels of one kind teach nothing"
 
 

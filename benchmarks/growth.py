@@ -1,0 +1,171 @@
+"""Growth of the steps after training with photos and classes: CPU seconds, peak memory, exponent.
+
+Each step runs in a process of its own on generated scores; peak memory is that process's largest resident set.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import log
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadcl import files, params
+from sadcl.evaluation import calibration, curves, inference, label_errors, scores
+from sadcl.evaluation.gate import champion
+from sadcl.evaluation.gate.verdict import verdict
+from sadcl.progress import say
+from sadcl.review import side_by_side
+
+RESULT = Path("benchmarks/results/growth.md")
+MODELS = ("sadcl", "sadcl_other", "sarl", "probe")
+LABELS = 2.9
+"""Present labels of a photo, as in COCO."""
+SIZES = ((10_000, 80), (100_000, 80), (1_000_000, 80), (2_000, 500), (2_000, 5_000))
+SCORES, RIVAL, METRICS = "scores.parquet", "rival.parquet", "metrics.json"
+WEIGHTS = "c" * 64
+
+
+def generate(folder: Path, photos: int, classes: int) -> None:
+    """Write scores of four models and of a champion: normal logits, higher for present labels."""
+    rng = np.random.default_rng(0)
+    targets = rng.random((photos, classes), np.float32) < LABELS / classes
+    targets[:2] = [[True], [False]]
+    names = tuple(f"class {j}" for j in range(classes))
+    ids = [f"{i:07}" for i in range(photos)]
+    empty = scores.Scores(ids, [f"{i:064x}" for i in range(photos)], names, targets, np.zeros_like(targets))
+    base: NDArray[np.float32] = rng.standard_normal(targets.shape, np.float32) + 3 * targets.astype(np.float32) - 3
+
+    def of(*models: str) -> scores.Scores:
+        noise = np.float32(0.5)
+        logits = {name: base + noise * rng.standard_normal(targets.shape, np.float32) for name in models}
+        digests = {"weights": WEIGHTS, "test_list": "t", "labels": "l", "shards": "s", "preprocessing": "p"}
+        identity = {name: calibration.identity_calibration(classes) for name in models[:1]}
+        return replace(
+            empty, logits=logits, digests=digests, training_overlap=dict.fromkeys(models, 0), decisions=identity,
+            cost={models[0]: {"bytes": 1, "parameters": 1}}, slices={"size": [480 + i % 200 for i in range(photos)]},
+        )  # fmt: skip
+
+    scores.write_scores(folder / SCORES, of(*MODELS))
+    scores.write_scores(folder / RIVAL, of("champion"))
+
+
+def _read(folder: Path) -> None:
+    scores.read_scores(folder / SCORES)
+
+
+def _summary(folder: Path) -> None:
+    files.write_json(folder / METRICS, inference.summary(scores.read_scores(folder / SCORES), 0.5, "ema"))
+
+
+def _curves(folder: Path) -> None:
+    curves.write_tables(folder, scores.read_scores(folder / SCORES), 0.5)
+
+
+def _calibrate(folder: Path) -> None:
+    rival = scores.read_scores(folder / RIVAL)
+    calibration.fit(rival.logits["champion"], rival.targets, rival.ignored)
+
+
+def _label_errors(folder: Path) -> None:
+    label_errors.list_suspects([scores.read_scores(folder / RIVAL)], "champion", _Everything())
+
+
+def _gate(folder: Path) -> None:
+    rules = params.load(path=Path("recipes/coco-mini.yaml")).gate
+    own, rival = scores.read_scores(folder / SCORES), scores.read_scores(folder / RIVAL)
+    rival = replace(rival, digests={**rival.digests, "weights": "d" * 64})
+    record = champion.Champion("model", "1", "d" * 64)
+    verdict(rules, 0.5, own, files.read_json(folder / METRICS), rival, record)
+
+
+def _comparison(folder: Path) -> None:
+    side_by_side.compare(folder / SCORES, folder / RIVAL, 0.5)
+
+
+class _Everything(dict[str, tuple[str, str]]):
+    """File and split of any image."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> tuple[str, str]:
+        return f"{key}.jpg", "test"
+
+
+STEPS: dict[str, Callable[[Path], None]] = {
+    "read scores": _read, "metrics": _summary, "plot tables": _curves, "calibrate": _calibrate,
+    "label errors": _label_errors, "gate with champion": _gate, "review comparison": _comparison,
+}  # fmt: skip
+
+
+def measure(step: str, folder: Path) -> dict[str, float]:
+    """Run a step in a process of its own; return CPU seconds and peak memory in GB."""
+    command = [sys.executable, "-m", "benchmarks.growth", "--step", step, "--folder", str(folder)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(answer.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def run_step(step: str, folder: Path) -> str:
+    """Run a step; CPU seconds without imports, and peak memory with them, as JSON."""
+    started = time.process_time()
+    STEPS[step](folder)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return json.dumps({"seconds": time.process_time() - started, "memory": peak})
+
+
+def table(rows: dict[tuple[int, int], dict[str, dict[str, float]]]) -> list[str]:
+    """Lines of the result: a row for each step, a column for each size, and the exponent between the largest two."""
+    sizes = list(rows)
+    lines = ["| step | " + " | ".join(f"{n:,} x {c:,}" for n, c in sizes) + " | exponent in photos |"]
+    lines.append("|---" * (len(sizes) + 2) + "|")
+    photos = [size for size in sizes if size[1] == SIZES[0][1]]
+    for step in STEPS:
+        cells = [
+            f"{row[step]['seconds']:.1f} s, {row[step]['memory']:.1f} GB" if step in row else "-"
+            for row in rows.values()
+        ]
+        last = [rows[size][step]["seconds"] for size in photos[-2:]]
+        exponent = f"{log(last[1] / last[0]) / log(photos[-1][0] / photos[-2][0]):.2f}" if len(last) == 2 else "-"
+        lines.append(f"| {step} | " + " | ".join(cells) + f" | {exponent} |")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """``python -m benchmarks.growth [--photos N]``: measure all steps, and write the result."""
+    parser = ArgumentParser(description=main.__doc__)
+    parser.add_argument("--step", choices=STEPS)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--photos", type=int, default=SIZES[2][0], help="most photos")
+    options = parser.parse_args(arguments)
+    if options.step:
+        say(run_step(options.step, options.folder))
+        return
+    rows: dict[tuple[int, int], dict[str, dict[str, float]]] = {}
+    for photos, classes in (size for size in SIZES if size[0] <= options.photos):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            generate(folder, photos, classes)
+            rows[photos, classes] = {}
+            for step in STEPS:
+                rows[photos, classes][step] = found = measure(step, folder)
+                say(f"{photos:,} x {classes:,}, {step}: {found['seconds']:.1f} CPU s, {found['memory']:.2f} GB")
+    head = [
+        "# Growth with photos and classes",
+        "",
+        "Generated by `python -m benchmarks.growth`: CPU seconds and peak memory",
+    ]
+    head += ["of each step in a process of its own, on generated scores of four models and a champion.", ""]
+    files.write_text(RESULT, "\n".join([*head, *table(rows)]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
