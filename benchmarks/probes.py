@@ -1,4 +1,4 @@
-"""Pairs for ``make bench`` on frozen backbones: the linear probe, and training on cached maps."""
+"""Pairs for ``make bench`` on frozen backbones: the linear probe, and training on maps of all or the first stages."""
 
 import numpy as np
 import torch
@@ -66,3 +66,22 @@ def cached_step(head: str = "sarl", B: int = 50, C: int = 80) -> Pair:
         step(torch.from_numpy(maps.astype(np.float32)).permute(0, 3, 1, 2))
 
     return sadcl, lambda: step(images)
+
+
+def cached_stages(B: int = 50, C: int = 10) -> Pair:
+    """One update of the demo's stage 1 from cached maps of the frozen stages, against computing them."""
+    model = params.load(path=params.RECIPES / "demo.yaml").model.model_copy(update={"weights": "random"})
+    torch.manual_seed(0)
+    network = Network(model, C)
+    prefix = network.backbone.split(model.side)
+    network.train()
+    images = torch.randn(B, 3, model.side, model.side).contiguous(memory_format=torch.channels_last)
+    targets = torch.rand(B, C) < POSITIVE
+    with torch.inference_mode():
+        maps = prefix.compute(network.backbone.body, images).permute(0, 2, 3, 1).half().numpy()
+
+    def step(batch: torch.Tensor) -> None:
+        network.zero_grad()
+        asymmetric(network(batch).logits, targets, 4.0).backward()
+
+    return lambda: step(torch.from_numpy(maps.astype(np.float32)).permute(0, 3, 1, 2)), lambda: step(images)

@@ -136,6 +136,7 @@ ROWS = (
     Row("linear probe of 1,700 x 80, scikit-learn's beside", probes.probe, 5, repeats=3),
     Row("a step of pooling on cached maps, the backbone beside", probes.cached_pooling, 10, repeats=3),
     Row("the same of SARL, whose own cost stays", probes.cached_step, 1.5, repeats=3),
+    Row("a step of SARL on cached first stages, computing them beside", probes.cached_stages, 1.25, repeats=9),
     *LOADING,
 )
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from sadcl import params
 from sadcl.errors import SadclError, first_line
-from sadcl.model import backbone_form, backbone_weights
+from sadcl.model import backbone_form, backbone_weights, frozen_prefix
+from sadcl.model.frozen_prefix import FrozenPrefix
 from sadcl.model.timm_import import import_timm
 
 
@@ -76,14 +77,37 @@ class Backbone(nn.Module):
         for name, parameter in net.named_parameters():
             if self._is_frozen(name):
                 parameter.requires_grad_(False)
+        self.prefix: FrozenPrefix | None = None
         self.train()
 
+    def split(self, side: int) -> FrozenPrefix:
+        """Find the frozen prefix; from then on ``forward`` takes its output in place of images, too.
+
+        Raises:
+            SadclError: the frozen parts can't be separated from the rest.
+        """
+        if not self.gives_maps:
+            raise SadclError(
+                "Views of a network of tokens are cached where all of it is frozen",
+                where="model.frozen",
+                fix="Name all its parts, or set augmentation.views to null",
+            )
+        if self.prefix is None:
+            was_training = self.training
+            self.eval()
+            self.prefix = frozen_prefix.find(self.body, self._is_frozen, side)
+            self.train(was_training)
+        return self.prefix
+
     def forward(self, images: Tensor) -> Tensor:
-        """Compute the last feature map: [B, 3, S, S] to [B, channels, h, w].
+        """Compute the last feature map: [B, 3, S, S], or the frozen prefix's output, to [B, channels, h, w].
 
         Raises:
             SadclError: the network's output is no such map.
         """
+        if self.prefix is not None and images.shape[1] == self.prefix.channels:
+            with self.prefix.skipped(self.body):
+                return backbone_form.feature_map(self.body, images, self.gives_maps)
         return backbone_form.feature_map(self.body, images, self.gives_maps)
 
     @property

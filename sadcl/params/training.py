@@ -22,8 +22,8 @@ class Augmentation(Section):
     enlarge: float = Field(ge=1, default=8 / 7)
     """Kind `multiscale_crop`: side before the crop, relative to S (512 of 448)."""
     views: int | None = Field(ge=1, default=None)
-    """Augment each photo in this many ways, once and for all seeds, and keep their feature maps; epoch e takes the view
-    e mod `views`. For a backbone that is wholly frozen. null augments anew in each epoch."""
+    """Augment each photo in this many ways, once and for all seeds, and keep the maps of the frozen backbone, or of the
+    frozen parts that come first in it; epoch e takes the view e mod `views`. null augments anew in each epoch."""
 
 
 class Pretrain(Section):

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from sadcl import files, layout, params
 from sadcl.data.shards.batches import Batch, TrainingBatches, batch_of, evaluation_batches, in_order
 from sadcl.data.shards.reader import Shards
-from sadcl.errors import SadclError
+from sadcl.model.frozen_prefix import FrozenPrefix
 from sadcl.model.network import Network
 from sadcl.progress import track
 
@@ -23,6 +24,8 @@ SEED = 0
 
 class FeatureMaps:
     """Feature maps of photos: float16 on disk, memory-mapped, keyed by everything that determines their values.
+
+    Of a backbone that learns in part, the maps are those after its frozen prefix.
 
     Args:
         network: whose backbone computes the maps.
@@ -39,20 +42,24 @@ class FeatureMaps:
         settings = model.model_dump(mode="json", include={"backbone", "output_stride", "dilated", "mean", "std"})
         # a network for one side keeps its windows where it is used at another one
         built_for = {"built_for": self.backbone.side} if self.backbone.side else {}
-        self._key = {"weights": _digest(self.backbone), "model": settings, **built_for}
+        self._settings = {"model": settings, **built_for}
+
+    @cached_property
+    def prefix(self) -> FrozenPrefix | None:
+        """The part of the backbone that the maps come from; None where it is all of it."""
+        return self.backbone.split(self.model.side) if self.backbone.learns else None
+
+    def _key(self, prefix: FrozenPrefix | None) -> dict[str, Any]:
+        """Everything that decides the maps besides photos and their augmentation."""
+        weights = _digest(self.backbone.body, prefix.parts if prefix else ("",))
+        return {"weights": weights, "end": prefix.boundary if prefix else None, **self._settings}
 
     def training(self, batches: TrainingBatches, augmentation: params.Augmentation, epochs: int) -> "MapBatches":
         """Convert training batches to batches of feature maps; all views for ``epochs`` are computed now.
 
         Raises:
-            SadclError: training would change the backbone.
+            SadclError: the backbone learns, and its frozen parts can't be separated from the rest.
         """
-        if self.backbone.learns:
-            raise SadclError(
-                "Views are cached as feature maps, but training changes this backbone",
-                where="augmentation.views",
-                fix="Name all its parts under model.frozen, or set views to null",
-            )
         for number in range(min(augmentation.views or 1, epochs)):
             self.view(batches.shards, augmentation, number)
         return MapBatches(self, batches, augmentation)
@@ -78,7 +85,9 @@ class FeatureMaps:
         self, shards: Shards, model: params.Model, view: object, photos: Iterable[Batch], pooled: bool = False
     ) -> np.ndarray:
         """Read maps from disk; compute them first, from all photos in order, where they are missing."""
-        key = files.digest_of({**self._key, "side": model.side, "shards": shards.digest, "view": view})
+        key = files.digest_of(
+            {**self._key(None if pooled else self.prefix), "side": model.side, "shards": shards.digest, "view": view}
+        )
         path = self.folder / f"{key[:32]}.npy"
         if not len(shards):
             return np.zeros((0, self.backbone.channels), np.float32)
@@ -95,7 +104,7 @@ class FeatureMaps:
         with files.atomic_write(path) as temporary_path, torch.inference_mode(), open(temporary_path, "wb") as file:
             label = "pooled features" if pooled else "feature maps"
             for i, batch in enumerate(track(photos, label, total=-(-count // BATCH), each=BATCH)):
-                maps = self.backbone(batch.images.to(self.device))
+                maps = self._maps(batch.images.to(self.device), None if pooled else self.prefix)
                 # [B, channels, h, w] to [B, h, w, channels]: the order in which the heads read memory (channels last)
                 features = maps.float().mean((2, 3)) if pooled else maps.permute(0, 2, 3, 1).half()
                 array = features.cpu().contiguous().numpy()
@@ -105,6 +114,13 @@ class FeatureMaps:
                     np.lib.format.write_array_header_2_0(file, head)
                 file.write(array.data)
         self.backbone.train(was_training)
+
+    def _maps(self, images: Tensor, prefix: FrozenPrefix | None) -> Tensor:
+        """Output of the backbone, or of its frozen prefix alone."""
+        if prefix is not None:
+            return prefix.compute(self.backbone.body, images)
+        maps: Tensor = self.backbone(images)
+        return maps
 
 
 class MapBatches:
@@ -128,8 +144,10 @@ def _images(maps: np.ndarray, rows: np.ndarray) -> Tensor:
     return torch.from_numpy(maps[rows].astype(np.float32)).permute(0, 3, 1, 2)
 
 
-def _digest(backbone: torch.nn.Module) -> str:
-    tensors: dict[str, Any] = backbone.state_dict()
+def _digest(net: torch.nn.Module, parts: Iterable[str]) -> str:
+    """Digest of the tensors of some parts of a network; the part "" is the whole network."""
+    tensors: dict[str, Any] = net.state_dict()
+    names = [name for name in tensors if any(not part or name.startswith(f"{part}.") for part in parts)]
     # of the tensors, not of a file: stages 1 and 2 have the same frozen backbone in different files, and share its maps
-    parts = {name: hashlib.sha256(t.cpu().contiguous().numpy().tobytes()).hexdigest() for name, t in tensors.items()}
-    return files.digest_of(parts)
+    digests = {n: hashlib.sha256(tensors[n].cpu().contiguous().numpy().tobytes()).hexdigest() for n in names}
+    return files.digest_of(digests)

@@ -27,7 +27,7 @@ def settings(views: int | None = 2, frozen: list[str] = FROZEN, seed: int = 1) -
     return params.load()
 
 
-def kept() -> dict[str, int]:
+def cached() -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in layout.FEATURE_CACHE.glob("*.npy")}
 
 
@@ -59,14 +59,14 @@ def test_maps_of_a_vision_transformer_are_its_own(project: Path) -> None:
 def test_views_and_splits_are_computed_once_for_every_seed_and_both_stages(project: Path, tmp_path: Path) -> None:
     shards = Path("data/shards")
     fit.pretrain(settings(), shards).save(tmp_path)
-    before = kept()
+    before = cached()
     assert len(before) == 3  # two views of train, and select
     fitted = fit.pretrain(settings(seed=2), shards)
-    assert kept() == before
+    assert cached() == before
     assert len(fitted.history) == 3
     class_prototypes(tmp_path / "weights.safetensors", shards / "train", settings().prototypes)
-    assert len(kept()) == 4  # train as it is
-    assert {name: at for name, at in kept().items() if name in before} == before
+    assert len(cached()) == 4  # train as it is
+    assert {name: at for name, at in cached().items() if name in before} == before
 
 
 def test_another_view_is_another_epochs_augmentation(project: Path) -> None:
@@ -78,7 +78,48 @@ def test_another_view_is_another_epochs_augmentation(project: Path) -> None:
     assert (first == again).all()
 
 
-def test_a_backbone_that_learns_has_no_kept_maps(project: Path) -> None:
-    with pytest.raises(SadclError, match="training changes this backbone"):
-        fit.pretrain(settings(frozen=FROZEN[:2]), Path("data/shards"))
-    assert not kept()
+@pytest.mark.parametrize(
+    ("backbone", "frozen"),
+    [("tf_efficientnet_lite0", FROZEN[:2]), ("tf_efficientnet_lite0", [*FROZEN[:2], "blocks.0", "blocks.1"]),
+     ("test_resnet", ["conv1", "bn1", "layer1"]), ("test_convnext", ["stem", "stages.0"])],
+)  # fmt: skip
+def test_maps_after_frozen_parts_give_the_scores_and_gradients_of_photos(
+    backbone: str, frozen: list[str], project: Path
+) -> None:
+    model = settings(frozen=FROZEN[:2]).model.model_copy(
+        update={"backbone": backbone, "weights": "random", "frozen": tuple(frozen), "head": "pooling", "side": 64}
+    )
+    torch.manual_seed(3)
+    network, shards, cpu = Network(model, 10).eval(), Shards(Path("data/shards/select")), torch.device("cpu")
+    results = []
+    for batches in (
+        evaluation_batches(shards, model, 4),
+        feature_cache.FeatureMaps(network, model, cpu).evaluation(shards, model, 4),
+    ):
+        network.zero_grad()
+        logits = network(next(iter(batches)).images).logits
+        logits.square().sum().backward()
+        gradients = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
+        results.append((logits.detach(), torch.cat(gradients)))
+    (logits, gradient), (cached_logits, cached_gradient) = results
+    torch.testing.assert_close(cached_logits, logits, atol=2e-3, rtol=2e-3)
+    assert torch.nn.functional.cosine_similarity(cached_gradient, gradient, dim=0) > 0.999
+
+
+def test_a_training_with_cached_stages_ends_like_one_with_photos(project: Path) -> None:
+    """Without augmentation both see the same photos, and differ by the rounding of float16 alone."""
+    losses = []
+    for views in (1, None):
+        chosen = settings(views=views, frozen=[*FROZEN[:2], "blocks.0", "blocks.1"])
+        plain = chosen.pretrain.augmentation.model_copy(update={"kind": "none", "flip": False})
+        chosen = chosen.model_copy(update={"pretrain": chosen.pretrain.model_copy(update={"augmentation": plain})})
+        losses.append([epoch["loss"] for epoch in fit.pretrain(chosen, Path("data/shards")).history])
+    assert len(cached()) == 2  # train and select
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
+
+
+def test_frozen_parts_that_do_not_come_first_are_refused(project: Path) -> None:
+    with pytest.raises(SadclError, match="can't be cached apart") as error:
+        fit.pretrain(settings(frozen=["blocks.3"]), Path("data/shards"))
+    assert "augmentation.views to null" in str(error.value.fix)
+    assert not cached()
