@@ -9,6 +9,7 @@ from torch import Tensor
 from sadcl import params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
+from sadcl.errors import SadclError
 from sadcl.model import device
 from sadcl.progress import track
 from sadcl.prototypes.average import prototypes
@@ -28,7 +29,7 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
         Prototypes [C, D], and how many photos each averages [C].
 
     Raises:
-        SadclError: the weights can't be loaded.
+        SadclError: the weights can't be loaded, or the head gives no features.
     """
     # stage 2 starts from the same weights
     network, head = checkpoint.load_network(start)
@@ -43,6 +44,12 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
         with torch.inference_mode(), torch.autocast(compute_device.type, precision, enabled=precision is not None):
             for batch in track(batches, "class prototypes", total=-(-len(train) // 64), each=64):
                 out = network(batch.images.to(compute_device))
+                if out.features is None:
+                    raise SadclError(
+                        "This head gives no label-level features to average",
+                        where="model.head",
+                        fix="Use sarl; of other heads `dvc repro pretrain` is the whole training",
+                    )
                 # an ignored entry is no positive
                 yield out.features.cpu(), out.logits.float().sigmoid().cpu(), batch.targets & ~batch.ignored
 
