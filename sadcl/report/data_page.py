@@ -23,6 +23,7 @@ from sadcl.report.data_photos import (
     samples,
     usable,
 )
+from sadcl.report.model_plots import MANY
 
 MAX_SUSPECTS = 24
 """Most likely label errors in the page."""
@@ -77,6 +78,7 @@ def render(root: Path) -> str:
         unusable=len(table.frame) - len(usable_photos),
         validation=validation,
         frequencies=data_plots.frequencies(table.classes, _percent(labels[not_test]), _percent(labels[~not_test])),
+        class_rows=_class_rows(table.classes, labels, not_test),
         without_photos=[table.classes[j] for j in np.flatnonzero(~labels.any(axis=0))],
         co_occurrence=_co_occurrence(table.classes, labels, frequent),
         frequent=len(frequent),
@@ -90,6 +92,14 @@ def render(root: Path) -> str:
         **_drift(table, accepted),
         suspects=_suspicious_labels(root / layout.LABEL_ERRORS, album, usable_photos),
     )  # fmt: skip
+
+
+def _class_rows(classes: Sequence[str], labels: np.ndarray, not_test: np.ndarray) -> list[tuple[str, int, int]]:
+    """Name and photos in train and select, and in test, of each class; none where the plots show all classes."""
+    if len(classes) <= MANY:
+        return []
+    others, test = (labels[rows].sum(axis=0).tolist() for rows in (not_test, ~not_test))
+    return list(zip(classes, others, test, strict=True))
 
 
 def _co_occurrence(classes: Sequence[str], labels: np.ndarray, frequent: np.ndarray) -> tuple[str, float] | None:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from sadcl.data.validation.drift import Distribution
 from sadcl.names import columns
 from sadcl.report import fonts
-from sadcl.report.model_plots import BLUE, COLUMN, ORANGE, STYLE, WIDTH, svg
+from sadcl.report.model_plots import BLUE, COLUMN, ORANGE, STYLE, WIDTH, first_and_last, svg
 
 MAX_HEATMAP = 30
 """Most classes in the heat map, so that their names stay readable."""
@@ -28,9 +28,10 @@ def frequencies(classes: Sequence[str], not_test: np.ndarray, test: np.ndarray) 
         not_test, test: percent of photos in train and select, and in test [C].
 
     Returns:
-        As many SVGs as hold all classes at 30 each.
+        As many SVGs as hold all classes at 30 each. Of more than ``MANY`` classes, the 30 most and the 30 least
+        frequent.
     """
-    order = np.argsort(-not_test, kind="stable")
+    order = np.array(first_and_last(np.argsort(-not_test, kind="stable").tolist()), np.int64)
     size = ceil(len(order) / ceil(len(order) / COLUMN)) if len(order) else 1
     maximum = float(max(not_test.max(initial=0), test.max(initial=0), 1e-9))
     return [

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,6 +12,8 @@ from PIL import Image
 from sadcl.errors import SadclError
 from sadcl.names import columns, shorten
 
+NAMES = 30
+"""Most names in a sentence."""
 LONGEST = 60
 """Most columns of a name below a photo; its tooltip has the whole one."""
 
@@ -22,8 +25,15 @@ def environment() -> Environment:
     )
     environment.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
     environment.filters["short"] = lambda value: shorten(value, lambda text: columns(text) <= LONGEST)
+    environment.filters["some"] = _some
     environment.filters["count"] = lambda value: f"{value:,}"
     return environment
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - NAMES:,} more" if len(names) > NAMES else ""
+    return ", ".join(names[:NAMES]) + more
 
 
 def address(image: Image.Image, quality: int = 80) -> str:

@@ -78,6 +78,7 @@ def render(root: Path, settings: params.Gate) -> str:
     metrics, verdict = files.read_json(root / layout.METRICS), files.read_json(root / layout.VERDICT)
     model_scores, champion_scores = read_scores(root / layout.SCORES), read_scores(root / layout.CHAMPION_SCORES)
     model, plots = loader.load_tagger(root / layout.SERVED), root / layout.PLOTS
+    classes = html.rows(plots / "per_class.csv")
     described = params.Model.model_validate(model.head["model"])
     return html.environment().get_template("report.html").render(
         verdict=verdict,
@@ -89,7 +90,8 @@ def render(root: Path, settings: params.Gate) -> str:
         model=described,
         columns=_columns(metrics, verdict, model_scores, champion_scores, settings, described),
         champion_missing=champion_scores.refused,
-        per_class=model_plots.per_class(html.rows(plots / "per_class.csv"), described.title, described.has_stage_2),
+        per_class=model_plots.per_class(classes, described.title, described.has_stage_2),
+        class_rows=classes if len(classes) > model_plots.MANY else [],
         precision_recall=model_plots.precision_recall(html.rows(plots / "precision_recall.csv"), metrics["threshold"]),
         reliability=model_plots.reliability(
             html.rows(plots / "reliability.csv"), html.rows(plots / "reliability_uncalibrated.csv")

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from sadcl.report import fonts
 
 Rows = Sequence[Mapping[str, str]]
+Row = TypeVar("Row")
 
 BLUE, ORANGE, GREEN, PURPLE = "#4477cc", "#e08a1e", "#2f9e77", "#b65fa0"
 """Distinct for colour-blind people, on light and dark pages."""
@@ -22,6 +23,8 @@ WIDTH = 4.5
 """Inches; narrow, so that text stays readable on a phone."""
 COLUMN = 30
 """Most classes in one bar plot; more classes make more plots, side by side where they fit."""
+MANY = 6 * COLUMN
+"""Most classes that plots show one by one; of more, the first and the last ones."""
 LOSSES = {
     "classification": ("classification loss", BLUE),
     "sample_to_sample": ("sample-to-sample loss", GREEN),
@@ -57,11 +60,17 @@ def per_class(rows: Rows, title: str, with_stage_1: bool) -> list[str]:
         with_stage_1: draw the marks.
 
     Returns:
-        SVGs with up to 30 classes each; none without classes.
+        SVGs with up to 30 classes each; none without classes. Of more than ``MANY`` classes, the 30 best and the 30
+        worst.
     """
-    ordered = sorted(rows, key=lambda row: -_number(row["AP"]))
+    ordered = first_and_last(sorted(rows, key=lambda row: -_number(row["AP"])))
     size = ceil(len(ordered) / ceil(len(ordered) / COLUMN)) if ordered else 1
     return [_bars(ordered[i : i + size], size, title, with_stage_1) for i in range(0, len(ordered), size)]
+
+
+def first_and_last(ordered: Sequence[Row]) -> Sequence[Row]:
+    """All rows, or of more than ``MANY`` one column of the first and one of the last."""
+    return ordered if len(ordered) <= MANY else [*ordered[:COLUMN], *ordered[-COLUMN:]]
 
 
 def precision_recall(rows: Rows, threshold: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
@@ -12,6 +13,8 @@ from sadcl.review.schemas import SHOWN_METRICS, Cost, LatencyTag, MetricInterval
 SORTS = {"name": "Class", "positives": "Test photos", "AP": "AP", "champion": "Champion", "change": "Change"}
 """Columns of the table of classes, by their name in a link."""
 ORDERS = ("asc", "desc")
+ROWS = 200
+"""Most classes on a page of the table."""
 
 LINEAGE_TAGS = {
     "sadcl.recipe": "recipe",
@@ -107,6 +110,39 @@ def sort_rows(rows: Sequence[Mapping[str, Any]], sort: str, order: str) -> list[
         return row[sort].casefold() if sort == "name" else row[sort]
 
     return [*sorted(known, key=key, reverse=order == "desc"), *unknown]
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """One page of the table of classes, and the choices that its links keep.
+
+    Attributes:
+        sort: column.
+        order: ``asc`` or ``desc``.
+        find: part of the names to show.
+        number: of the page, from 1.
+    """
+
+    sort: str = "name"
+    order: str = "asc"
+    find: str = ""
+    number: int = 1
+
+    def select(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
+        """Rows of this page, and the number of all rows whose name contains the text."""
+        found = [row for row in rows if self.find.casefold() in row["name"].casefold()]
+        first = ROWS * (self.number - 1)
+        return sort_rows(found, self.sort, self.order)[first : first + ROWS], len(found)
+
+    def link(self, **changes: Any) -> str:
+        """Address of the table with other choices; a new order or text begins at the first page."""
+        chosen = {"sort": self.sort, "order": self.order, "find": self.find, "page": 1, **changes}
+        shown = {name: value for name, value in chosen.items() if value not in ("", 1)}
+        return f"?{urlencode(shown)}#classes"
+
+
+ALL_CLASSES = ClassTable()
+"""The first page of the table, by name."""
 
 
 def setting_changes(champion: Mapping[str, Any], version: Mapping[str, Any]) -> list[SettingChange]:

@@ -192,6 +192,10 @@ def test_five_hundred_classes_make_a_page_of_limited_size(tmp_path: Path) -> Non
     text = data_page.render(project(tmp_path, [f"class {i}" for i in range(501)], many=500))
     assert len(Page(text).pictures["One photo per class"]) == 499  # the photo of one of them is broken
     assert len(text) < 4_000_000
+    shown = Page(text).sections["Classes"]
+    assert "Of 501 classes, the 30 most frequent and the 30 least frequent" in shown
+    assert all(f"class {i}" in shown for i in range(501))
+    assert len(re.findall("Share of photos with each class", text)) == 2
 
 
 def test_empty_table_makes_a_page(tmp_path: Path) -> None:

@@ -193,6 +193,13 @@ def test_every_class_has_its_bar_however_many_there_are(classes: int) -> None:
     assert re.findall(r">(class \d+)<", "".join(drawn)) == [f"class {i:03}" for i in range(classes)][::-1]
 
 
+def test_of_many_classes_the_best_and_the_worst_are_drawn() -> None:
+    rows = [{"class": f"class {i:03}", "AP": str(i / 10), "AP_sarl": str(i / 20)} for i in range(500)]
+    drawn = model_plots.per_class(rows, "SADCL", True)
+    expected = [f"class {i:03}" for i in (*range(499, 469, -1), *range(29, -1, -1))]
+    assert re.findall(r">(class \d+)<", "".join(drawn)) == expected
+
+
 def test_letters_that_no_font_here_has_are_drawn_without_a_warning() -> None:
     assert "犬と猫" in model_plots.per_class([{"class": "犬と猫", "AP": "50", "AP_sarl": "40"}], "SADCL", True)[0]
 

@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sadcl import files, layout
+from sadcl.review import tables
 from sadcl.review.app import create_app
 from tests.registry.conftest import World
 from tests.review.conftest import CLASSES, Browser, StaticAuthenticator, text
@@ -93,6 +95,26 @@ def test_page_of_the_champion_compares_with_nothing(rita: Browser) -> None:
     assert "This is the champion." in page
     assert "Approve" not in page
     assert "Precision and recall: this version" in page
+
+
+def test_many_classes_have_pages_and_are_found_by_a_part_of_their_name(
+    rita: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 'name="find"' not in rita.get("/versions/3").text
+    monkeypatch.setattr(tables, "ROWS", 2)
+    page = rita.get("/versions/3?sort=AP&order=desc").text
+    assert len(rows(page)) == 2
+    assert "Page 1 of 2, 3 classes" in text(page)
+    following = re.search(r'href="([^"]*page=2[^"]*)"', page)
+    assert following is not None
+    second = rita.get(f"/versions/3{unescape(following[1]).partition('#')[0]}").text
+    assert "Page 2 of 2, 3 classes" in text(second)
+    assert sorted(row[0] for row in rows(page) + rows(second)) == sorted(CLASSES)
+    found = rita.get("/versions/3?find=DOG").text
+    assert [row[0] for row in rows(found)] == ["<b>dog</b>"]
+    assert "No class is called like this" in text(rita.get("/versions/3?find=zebra").text)
+    for page_number in ("0", "-1", "99999999", "x"):
+        assert rita.get(f"/versions/3?page={page_number}").status_code in (404, 422)
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])

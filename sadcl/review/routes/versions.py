@@ -16,6 +16,8 @@ from sadcl.review.version_page import VersionPage, read_file, value_or_message, 
 RECENT = 10
 """Versions in the list without ``?all=true``."""
 
+MOST_PAGES = 10_000
+"""Most pages of the table of classes."""
 REFRESH_SECONDS = 3
 """Seconds after which a browser loads a page again whose comparison is being computed."""
 
@@ -64,14 +66,21 @@ def _prepare(challenger: VersionPage) -> None:
 
 @router.get("/versions/{number}")
 def version(
-    request: Request, arrival: Arrival, session: CurrentSession, number: int, sort: str = "name", order: str = "asc"
+    request: Request,
+    arrival: Arrival,
+    session: CurrentSession,
+    number: int,
+    sort: str = "name",
+    order: str = "asc",
+    find: str = "",
+    page: int = 1,
 ) -> Response:
     """One version compared with the champion."""
-    if sort not in tables.SORTS or order not in tables.ORDERS:
+    if sort not in tables.SORTS or order not in tables.ORDERS or not 1 <= page <= MOST_PAGES:
         raise HTTPException(404, "The table can't be sorted like this.")
     context = app_context(request)
     snapshot = context.registry.snapshot(session, arrival)
-    return show(context, session, snapshot, number, sort=sort, order=order)
+    return show(context, session, snapshot, number, classes=tables.ClassTable(sort, order, find.strip(), page))
 
 
 def _verdict(context: AppContext, version: Version) -> tuple[str, str]:
@@ -90,16 +99,15 @@ def show(
     snapshot: RegistrySnapshot,
     number: int,
     status: int = 200,
-    sort: str = "name",
-    order: str = "asc",
+    classes: tables.ClassTable = tables.ALL_CLASSES,
     reason: str = "",
     error: str = "",
 ) -> Response:
     """Render the page about a version; after a refused decision with the error and the reason that was typed."""
     page = VersionPage(context, session, snapshot, number)
     response = context.stream(
-        "version.html", session, status, snapshot=snapshot, page=page, sorts=tables.SORTS, sort_rows=tables.sort_rows,
-        sort=sort, order=order, reason=reason, error=error,
+        "version.html", session, status, snapshot=snapshot, page=page, sorts=tables.SORTS, table=classes,
+        rows_per_page=tables.ROWS, reason=reason, error=error,
     )  # fmt: skip
     # before the first section, since headers can't follow it; reloading a refused decision would lose its reason
     parts = (page.comparison, page.data_changes)
