@@ -41,7 +41,9 @@ def read(
     texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if _is(kind, _TEXT)]
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         _check(file.metadata, schema, limit, may_be_list)
-        table = file.read(columns)
+        # group by group: decoding takes several times the memory of its result
+        groups = [file.read_row_group(number, columns) for number in range(file.num_row_groups)]
+        table = pa.concat_tables(groups) if groups else file.read(columns)
     for position, name in enumerate(table.column_names):
         if name in texts:
             table = table.set_column(position, schema.field(name), _decoded(table.column(position), name, limit))

@@ -21,6 +21,8 @@ CELL_BYTES = 2
 """Memory of an image and class without any value."""
 MOST_ABOUT = 5_000_000
 """Values in the JSON part: calibrations of a few models with 100,000 classes."""
+GROUP = 100_000
+"""Images that a reader decodes at a time: whole columns of a million would take several times their size."""
 _KEY, _LOGITS, _SLICE = b"sadcl", "logits_", "slice_"
 T = TypeVar("T")
 _INDEXES, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
@@ -162,7 +164,7 @@ def write_scores(path: str | Path, scores: Scores) -> None:
     about["decisions"] = {name: fitted.as_lists() for name, fitted in scores.decisions.items()}
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True, ensure_ascii=False)})
     with files.atomic_write(path) as temporary_path:
-        pq.write_table(table, temporary_path, compression="zstd")
+        pq.write_table(table, temporary_path, compression="zstd", row_group_size=GROUP)
 
 
 def read_scores(path: str | Path) -> Scores:
@@ -173,8 +175,8 @@ def read_scores(path: str | Path) -> Scores:
     """
     fix = "Run `dvc repro`"
     try:
-        table = bounded_parquet.read(path, may_be_list=lambda name: not name.startswith(_SLICE))
-        return _scores(table, bounded_parquet.memory_limit(path))
+        limit = bounded_parquet.memory_limit(path)
+        return _scores(bounded_parquet.read(path, may_be_list=lambda name: not name.startswith(_SLICE)), limit)
     except FileNotFoundError:
         raise SadclError("The scores are missing", where=path, fix=fix) from None
     # another Parquet file, or a damaged one, fails in any of these ways
@@ -205,6 +207,10 @@ def _scores(table: pa.Table, limit: int) -> Scores:
     width = len(classes)
     if width * len(table) * CELL_BYTES > limit:
         raise ValueError(f"it has {len(table):,} images and {width:,} classes")
+    logits = {}
+    for name in _named(table, _LOGITS):
+        logits[name] = _rows(table[_LOGITS + name], width)
+        table = table.drop_columns([_LOGITS + name])  # one copy of a model's scores at a time
     return Scores(
         ids=_names(table["id"].to_pylist()),
         sha256=_names(table["sha256"].to_pylist()),
@@ -212,7 +218,7 @@ def _scores(table: pa.Table, limit: int) -> Scores:
         targets=_matrix(table["targets"], width),
         ignored=_matrix(table["ignored"], width),
         slices={name: table[_SLICE + name].to_pylist() for name in _named(table, _SLICE)},
-        logits={name: _rows(table[_LOGITS + name], width) for name in _named(table, _LOGITS)},
+        logits=logits,
         digests=_mapping(about["digests"], str),
         training_overlap=_mapping(about["seen"], int),
         cost={name: _mapping(cost, int) for name, cost in _mapping(about.get("cost", {}), dict).items()},
