@@ -38,6 +38,7 @@ def before_torch() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no warnings about names of hosts
     if sys.platform == "linux":
         try:
             mallopt = ctypes.CDLL(None).mallopt

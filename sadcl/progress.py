@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 QUIET_SECONDS = 3.0
 LOG_SECONDS = 10.0
+_silent = False
 JOINERS = "\u200c\u200d"
 
 
@@ -31,8 +32,16 @@ def prepare_output() -> None:
         logging.getLogger().addHandler(logging.NullHandler())
 
 
+def silence() -> None:
+    """Show neither lines nor progress from now on: another process shows them for this one."""
+    global _silent
+    _silent = True
+
+
 def say(line: str) -> None:
     """Print one line at once; a reader that has gone, such as ``head``, ends the output and not the work."""
+    if _silent:
+        return
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -62,7 +71,7 @@ def track(
     """
     count = total if total is not None else len(items) if isinstance(items, Sized) else None
     show = _bar if sys.stderr.isatty() else _lines
-    yield from show(items, description, count, unit, each)
+    yield from items if _silent else show(items, description, count, unit, each)
 
 
 def duration(seconds: float) -> str:

@@ -36,6 +36,21 @@ def tune(
 
 
 @app.command(rich_help_panel=PANEL)
+def join(
+    address: Annotated[
+        str, typer.Argument(help="HOST or HOST:PORT of the machine where `dvc repro` runs.", metavar="ADDRESS")
+    ],
+) -> None:
+    """Take part in the training of another machine, until Ctrl-C."""
+    from sadcl.training import machines
+
+    try:
+        machines.join(address)
+    except KeyboardInterrupt:
+        say("")
+
+
+@app.command(rich_help_panel=PANEL)
 def predict(
     photos: Annotated[list[Path], typer.Argument(help="Image files.", metavar="PHOTOS")],
     model: Model = str(SERVED),

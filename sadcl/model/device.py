@@ -30,11 +30,23 @@ def pick(name: str | None = None) -> torch.device:
     return device
 
 
-def describe(device: torch.device) -> str:
-    """Name a device for reports, such as ``cpu (2 threads)``."""
+def count() -> int:
+    """Number of devices that one training can use: the GPUs, or 1 where ``SADCL_DEVICE`` names one or there is none.
+
+    Raises:
+        SadclError: the device is not available.
+    """
+    device = pick()
+    return torch.cuda.device_count() if device.type == "cuda" and device.index is None else 1
+
+
+def describe(device: torch.device, processes: int = 1) -> str:
+    """Name a device for reports, such as ``cpu (2 threads)``, and how many processes have one like it."""
     if device.type == "cuda":
-        return f"cuda: {torch.cuda.get_device_name(device)}"
-    return f"{device.type} ({torch.get_num_threads()} threads)"
+        name = f"cuda: {torch.cuda.get_device_name(device)}"
+    else:
+        name = f"{device.type} ({torch.get_num_threads()} threads)"
+    return name if processes == 1 else f"{processes} x {name}"
 
 
 def memory(device: torch.device) -> int:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata, util
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from sadcl import extras, layout, params
 from sadcl.errors import SadclError
 from sadcl.pipeline import repository
 from sadcl.project import notifications, schedule
+from sadcl.training import launch
 
 
 def diagnose() -> list[str]:
     """One sentence per problem of the installation and the project; empty if there is none."""
     problems: list[str] = []
-    checks = (_packages, _project, _settings, _precision, _source, _disk, _services, _server, _operations)
+    checks = (_packages, _project, _settings, _precision, _processes, _source, _disk, _services, _server, _operations)
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
             problems += list(check())
@@ -27,7 +29,7 @@ def diagnose() -> list[str]:
 
 def notes() -> list[str]:
     """Remarks on the project that are no problems, one sentence per line; empty outside a project."""
-    return [*repository.notes(), *schedule.describe_runs()] if _in_project() else []
+    return [*repository.notes(), *_trains_in(), *schedule.describe_runs()] if _in_project() else []
 
 
 def _packages() -> Iterator[str]:
@@ -69,6 +71,27 @@ def _precision() -> Iterator[str]:
     for name, precision in (("pretrain", settings.pretrain.precision), ("train", settings.train.precision)):
         if device.slow(precision):
             yield f"This processor emulates {precision}; set {name}.precision to 32-true, several times as fast."
+
+
+def _processes() -> Iterator[str]:
+    """Numbers of processes that can't share a batch, or of GPUs that are not there."""
+    _plans()
+    yield from ()
+
+
+def _trains_in() -> Iterator[str]:
+    """How many processes training uses, where there is more than one."""
+    with suppress(SadclError, ModuleNotFoundError):  # `diagnose` reports them
+        for stage, plan in _plans().items():
+            if plan.world > 1:
+                machines = f" on {plan.machines} machines" if plan.machines > 1 else ""
+                yield f"The stage {stage} trains in {plan.world} processes{machines}."
+
+
+def _plans() -> dict[str, launch.Plan]:
+    settings = params.load()
+    stages = {"pretrain": settings.pretrain, "train": settings.train}
+    return {} if settings.model.is_linear_probe else {name: launch.plan(fit.batch) for name, fit in stages.items()}
 
 
 def _source() -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Stage ``train``: stage 2 of the method, from SARL's weights and prototypes; other heads pass through."""
 
 import shutil
+from functools import partial
 
 from sadcl import files, params
+from sadcl.data.shards.reader import Shards
 from sadcl.layout import (
     PRETRAIN,
     PRETRAIN_HISTORY,
@@ -11,21 +13,27 @@ from sadcl.layout import (
     SHARDS,
     TRAIN,
     TRAIN_HISTORY,
+    TRAIN_SHARDS,
     TRAIN_WEIGHTS,
 )
-from sadcl.training import fit
+from sadcl.training import fit, launch
 
 READS = f"{SHARDS}, {PRETRAIN_WEIGHTS}, {PROTOTYPES}"
 
 
-def main() -> str:
-    """Train SADCL, and write its weights and history; for a head without stage 2, stage 1's are the result."""
+def main() -> str | None:
+    """Train SADCL, in one process or several, and write its weights and history; without stage 2, copy stage 1's."""
     settings = params.load("model", "train", "seed")
     if not settings.model.has_stage_2:
         for source, target in ((PRETRAIN_WEIGHTS, TRAIN_WEIGHTS), (PRETRAIN_HISTORY, TRAIN_HISTORY)):
             with files.atomic_write(target) as temporary_path:
                 shutil.copyfile(source, temporary_path)
         return f"The head {settings.model.head} has no stage 2, so {TRAIN} holds the weights of {PRETRAIN}"
+    batch = min(settings.train.batch, len(Shards(TRAIN_SHARDS)))
+    return launch.in_processes("train", batch, partial(_train, settings))
+
+
+def _train(settings: params.Params) -> str:
     result = fit.train(settings, SHARDS, PRETRAIN_WEIGHTS, PROTOTYPES)
     result.save(TRAIN)
     return f"SADCL with select mAP {result.best_select:.2f} in {TRAIN}"

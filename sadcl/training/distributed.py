@@ -27,6 +27,14 @@ class Gather:
         # [processes, B, C, ...] to [processes * B, C, ...]: rank r has the r-th part of the global batch
         return gathered[0].flatten(0, 1), gathered[1].flatten(0, 1).bool(), gathered[2].flatten(0, 1).bool()
 
+    def parts(self, tensor: Tensor) -> Tensor:
+        """Gather parts [K, ...] of all processes, in order of rank: [processes * K, ...], without gradients."""
+        return tensor if self.fabric.world_size == 1 else self._all(tensor.detach()).flatten(0, 1)
+
+    def own_part(self, tensor: Tensor) -> Tensor:
+        """This process's part [K, ...] of a tensor [processes * K, ...]."""
+        return tensor.chunk(self.fabric.world_size)[self.fabric.global_rank]
+
     def mean_count(self, entries: Tensor) -> Tensor:
         """Count true entries: the mean over the processes, without waiting for the host.
 

@@ -72,10 +72,12 @@ class FeatureMaps:
         settings = augmentation.model_dump(mode="json", exclude={"views"})
         return self._load(shards, self.model, {"augmentation": settings, "number": number}, batches.every(number))
 
-    def evaluation(self, shards: Shards, model: params.Model, batch: int) -> Iterator[Batch]:
-        """Iterate over maps of all photos in order, squashed to ``model.side``; the last batch may be short."""
+    def evaluation(
+        self, shards: Shards, model: params.Model, batch: int, rows: np.ndarray | None = None
+    ) -> Iterator[Batch]:
+        """Iterate over maps of all photos in order, or of ``rows``, squashed to ``model.side``."""
         maps = self._load(shards, model, None, evaluation_batches(shards, model, BATCH))
-        return (batch_of(shards, rows, _images(maps, rows)) for rows in in_order(shards, batch))
+        return (batch_of(shards, part, _images(maps, part)) for part in in_order(shards, batch, rows))
 
     def pooled(self, shards: Shards, model: params.Model) -> np.ndarray:
         """Load or compute the means of all maps [N, channels] in float32, squashed to ``model.side``."""

@@ -1,30 +1,31 @@
 """The two trainings of the method, from files to weights: ``pretrain`` (stage 1) and ``train`` (stage 2)."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from sadcl import files, params
-from sadcl.data.shards.batches import TrainingBatches, evaluation_batches
+from sadcl.data.shards.batches import Batch, TrainingBatches, evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.model import device
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.memory import Memory
 from sadcl.progress import say
-from sadcl.training import probe
+from sadcl.training import launch, probe, ranks
 from sadcl.training.distributed import Gather
 from sadcl.training.feature_cache import FeatureMaps
 from sadcl.training.memory_check import require_memory
 from sadcl.training.objective import Classification, DualContrastive, Objective
-from sadcl.training.resume import State
+from sadcl.training.resume import State, code
 from sadcl.training.trainer import Batches, Report, Trainer, TrainingProgress
 from sadcl.weights import checkpoint, initial
 
@@ -51,7 +52,9 @@ class TrainingResult:
         return max(row["select_mAP"] for row in self.history)
 
     def save(self, folder: Path) -> None:
-        """Write ``weights.safetensors`` and ``history.csv``, then remove the trainer's state."""
+        """Write ``weights.safetensors`` and ``history.csv``, then remove the trainer's state; the first rank alone."""
+        if launch.rank() > 0:
+            return
         # the state goes last: a process killed before that repeats the writing, not the training
         checkpoint.save(folder / "weights.safetensors", self.tensors, dict(self.head))
         epochs = [{**row, "epoch": int(row["epoch"])} for row in self.history]
@@ -79,9 +82,9 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
         **_settings(settings.model, settings.pretrain, settings.seed),
         **initial.inputs(settings.model),
     }
-    with _TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs) as run:
+    with _started(_TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs)) as run:
         network = initial.initial_network(settings.model, run.train.classes)
-        objective = Classification(network, settings.pretrain, Gather(run.fabric))
+        objective = Classification(network, settings.pretrain, Gather(run.ranks.fabric))
         return run.fit(objective, settings.pretrain, report, initial.seen_photos(settings.model))
 
 
@@ -103,10 +106,11 @@ def train(
     inputs = {
         "stage": "train",
         **_settings(settings.model, settings.train, settings.seed),
-        "start": files.digest(start),
-        "prototypes": files.digest(prototypes),
     }
-    with _TrainingRun(settings.model, settings.train, settings.seed, shards, inputs) as run:
+    with _started(_TrainingRun(settings.model, settings.train, settings.seed, shards, inputs)) as run:
+        for name, file in (("start", start), ("prototypes", prototypes)):
+            run.ranks.share(file)  # earlier stages wrote it, on the first machine alone
+            run.inputs[name] = files.digest(file)
         # the weights that the prototypes were computed with
         network, head = checkpoint.load_network(start)
         if tuple(head["classes"]) != run.train.classes:
@@ -115,9 +119,9 @@ def train(
         # loaded networks are in evaluation mode
         module = DualContrast(network.train(), tensors["prototypes"], settings.model.embedding)
         # each process has a bank for its own part of the batch; what the losses need is gathered
-        slots = min(settings.train.batch, len(run.train)) // run.fabric.world_size
-        memory = Memory(module.prototypes.detach(), slots).to(run.fabric.device)
-        objective = DualContrastive(module, memory, settings.train, Gather(run.fabric))
+        slots = min(settings.train.batch, len(run.train)) // run.ranks.world
+        memory = Memory(module.prototypes.detach(), slots).to(run.ranks.fabric.device)
+        objective = DualContrastive(module, memory, settings.train, Gather(run.ranks.fabric))
         # photos of stage 1 stay seen: the gate looks for test photos among them
         return run.fit(objective, settings.train, report, head.get("seen") or [])
 
@@ -134,7 +138,7 @@ def _linear(settings: params.Params, shards: Path) -> TrainingResult:
 
 
 class _TrainingRun:
-    """Data, device, seed and state of one training."""
+    """Data, ranks, seed and state of one training."""
 
     def __init__(
         self, model: params.Model, fit: params.Pretrain, seed: int, shards: Path, inputs: Mapping[str, Any]
@@ -142,30 +146,16 @@ class _TrainingRun:
         self.model, self.settings, self.seed = model, fit, seed
         self.train, self.select = Shards(shards / "train"), Shards(shards / "select")
         self.inputs = {**inputs, "train": self.train.digest, "select": self.select.digest}
-        self.fabric = _fabric(fit.precision)
-
-    def __enter__(self) -> "_TrainingRun":
-        memory, photos = device.memory(self.fabric.device), self._photos_in_memory()
-        say("  " + require_memory(self.model, self.settings, len(self.train.classes), memory, photos))
-        self._was_deterministic = torch.are_deterministic_algorithms_enabled()
-        # only a warning where an operation has no deterministic form on this device: it must not end the training
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # no code here reads uninitialised memory, and filling it takes a fifth of a step
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        # the stage is part of the seed: stage 2 must not draw the very numbers of stage 1
-        # 60 bits of the digest: torch takes no seed beyond 64
-        torch.manual_seed(int(files.digest_of([self.seed, self.inputs["stage"]])[:15], 16))
-        return self
+        self.ranks, self.watchdog = ranks.start(fit.precision)
+        memory, photos = device.memory(self.ranks.fabric.device), self._photos_in_memory()
+        say("  " + require_memory(model, fit, len(self.train.classes), memory, photos))
 
     def _photos_in_memory(self) -> int:
         """Photos of a step that share the memory of this device: processes on CPUs share their machine's."""
-        world = self.fabric.world_size
-        on_cpu = self.fabric.device.type == "cpu"
+        world = self.ranks.world
+        on_cpu = self.ranks.fabric.device.type == "cpu"
         sharing = int(os.environ.get("LOCAL_WORLD_SIZE", world)) if on_cpu else 1
         return max(1, self.settings.batch * sharing // world)
-
-    def __exit__(self, *_: object) -> None:
-        torch.use_deterministic_algorithms(self._was_deterministic)
 
     def fit(
         self, objective: Objective, settings: params.Pretrain, report: Report | None, seen_photos: Iterable[str]
@@ -178,22 +168,34 @@ class _TrainingRun:
             report: called with each epoch's number and select mAP.
             seen_photos: photos that the initial weights were trained on, as prefixes of their SHA-256.
         """
+        self.ranks.require_equal({**self.inputs, "code": code(), "torch": torch.__version__})
+        if self.ranks.rank:  # equal weights to start with, but dropout of its own
+            torch.manual_seed(_seed([self.seed, self.inputs["stage"], self.ranks.rank]))
+        batches, select = self._batches(objective, settings)
+        state, fabric = State(self.inputs), self.ranks.fabric
+        progress = Trainer(fabric, objective, batches, self.select, select, settings, state).fit(report)
+        return TrainingResult(progress.best, self._head(progress, settings, seen_photos), progress.history, state)
+
+    def _batches(
+        self, objective: Objective, settings: params.Pretrain
+    ) -> tuple[Batches, Callable[[], Iterable[Batch]]]:
+        """This rank's parts of the training batches and of the select split."""
         photos = TrainingBatches(
             self.train, self.model, settings.augmentation, settings.batch, self.seed,
-            rank=self.fabric.global_rank, world=self.fabric.world_size,
+            rank=self.ranks.rank, world=self.ranks.world,
         )  # fmt: skip
         batches: Batches = photos
-        select = partial(evaluation_batches, self.select, self.model.for_test(), max(settings.batch, 64))
-        if settings.augmentation.views:
-            network: Any = getattr(objective.module, "network", objective.module)
-            maps = FeatureMaps(network, self.model, self.fabric.device)
-            with self.fabric.rank_zero_first():  # one process fills the cache, the others read it
-                batches = maps.training(photos, settings.augmentation, settings.epochs)
-            select = partial(maps.evaluation, *select.args)
-        state = State(self.inputs)
-        trainer = Trainer(self.fabric, objective, batches, self.select, select, settings, state)
-        progress = trainer.fit(report)
-        return TrainingResult(progress.best, self._head(progress, settings, seen_photos), progress.history, state)
+        rows = np.array_split(np.arange(len(self.select)), self.ranks.world)[self.ranks.rank]
+        of_select = (self.select, self.model.for_test(), max(settings.batch, 64))
+        if not settings.augmentation.views:
+            return photos, partial(evaluation_batches, *of_select, rows=rows)
+        network: Any = getattr(objective.module, "network", objective.module)
+        maps = FeatureMaps(network, self.model, self.ranks.fabric.device)
+        select = partial(maps.evaluation, *of_select, rows=rows)
+        with self.ranks.fabric.rank_zero_first(local=True):  # one process of a machine fills the cache
+            batches = maps.training(photos, settings.augmentation, settings.epochs)
+            select()
+        return batches, select
 
     def _head(
         self, progress: TrainingProgress, settings: params.Pretrain, seen_photos: Iterable[str]
@@ -216,18 +218,35 @@ class _TrainingRun:
             "seen": sorted({sha[:16] for sha in self.train.sha256} | set(seen_photos)),
             # fitted later, by the stage `calibrate`
             "thresholds": None,
-            "device": device.describe(self.fabric.device),
+            "device": device.describe(self.ranks.fabric.device, self.ranks.world),
             "precision": settings.precision,
         }
+
+
+@contextmanager
+def _started(run: _TrainingRun) -> Iterator[_TrainingRun]:
+    """Set torch up for a training, and watch its ranks until all have done their work."""
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    # only a warning where an operation has no deterministic form on this device: it must not end the training
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # no code here reads uninitialised memory, and filling it takes a fifth of a step
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # the stage is part of the seed: stage 2 must not draw the very numbers of stage 1
+    torch.manual_seed(_seed([run.seed, run.inputs["stage"]]))
+    try:
+        with ranks.lost_ranks_end_this_one():
+            yield run
+            run.ranks.fabric.barrier()
+    finally:
+        torch.use_deterministic_algorithms(was_deterministic)
+        if run.watchdog is not None:
+            run.watchdog.stop()
 
 
 def _settings(model: params.Model, fit: params.Pretrain, seed: int) -> dict[str, Any]:
     return {"model": model.model_dump(mode="json"), "fit": fit.model_dump(mode="json"), "seed": seed}
 
 
-def _fabric(precision: Any) -> Fabric:
-    """Launch Fabric: one process on the chosen device, or the processes that ``torchrun`` started."""
-    target = device.pick()
-    fabric = Fabric(accelerator=target.type, devices="auto" if target.type == "cuda" else 1, precision=precision)
-    fabric.launch()
-    return fabric
+def _seed(parts: list[Any]) -> int:
+    """Seed for torch, from 60 bits of a digest: it takes none beyond 64."""
+    return int(files.digest_of(parts)[:15], 16)

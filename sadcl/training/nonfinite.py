@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
 from sadcl.errors import SadclError
+from sadcl.training.ranks import Ranks
 
 EVERY = 16
 """Steps between two checks; each check waits for the device."""
@@ -19,12 +19,12 @@ class NonFiniteGuard:
     Args:
         optimiser: a fused one, which skips its update where its ``found_inf`` is 1. That is torch's own mechanism for
             scaled gradients; a gradient scaler overwrites the value, and tolerates overflows.
-        fabric: a step is skipped by all processes or by none.
+        ranks: a step is skipped by all of them or by none.
     """
 
-    def __init__(self, optimiser: Optimizer, fabric: Fabric) -> None:
-        self.optimiser, self.fabric = optimiser, fabric
-        self.scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
+    def __init__(self, optimiser: Optimizer, ranks: Ranks) -> None:
+        self.optimiser, self.ranks = optimiser, ranks
+        self.scaled = getattr(ranks.fabric.strategy.precision, "scaler", None) is not None
         self._steps: list[tuple[Mapping[str, Tensor], list[str], str]] = []
         self._broken: list[Tensor] = []
 
@@ -51,8 +51,8 @@ class NonFiniteGuard:
             self._broken[-1] = self._mark(self._broken[-1] | ~norm.isfinite())
 
     def _mark(self, broken: Tensor) -> Tensor:
-        if self.fabric.world_size > 1:  # DDP averages gradients, so one bad process spoils all
-            broken = self.fabric.all_reduce(broken.float(), reduce_op="sum") > 0  # type: ignore[operator, assignment]
+        if self.ranks.world > 1:  # DDP averages gradients, so one bad process spoils all
+            broken = self.ranks.fabric.all_reduce(broken.float(), reduce_op="sum") > 0  # type: ignore[operator, assignment]
         # the optimiser reads the flag on the device: weights stay good, although the host learns of it steps later
         self.optimiser.found_inf = broken.float()  # type: ignore[attr-defined]
         return broken
@@ -71,6 +71,9 @@ class NonFiniteGuard:
             values = {name: float(loss) for name, loss in losses.items()}
             # value - value is 0 for finite numbers, and NaN for a NaN or an infinity
             bad = ", ".join(f"{name} {value}" for name, value in values.items() if value - value != 0)
+            # all ranks are here, but the loss may be bad in one alone
+            everyone = self.ranks.gather((bad, ids))
+            bad, ids = next((each for each in everyone if each[0]), everyone[0])
             problem = f"The loss is not finite: {bad}" if bad else "The gradient is not finite, though the loss is"
             raise SadclError(
                 f"{problem}; images {', '.join(ids[:5])} and {max(len(ids) - 5, 0)} more",

@@ -131,10 +131,11 @@ class DualContrastive:
             self._activated = None
 
     def state(self) -> dict[str, Tensor]:
-        return {"memory": self.memory.tensor}
+        # of the whole batch: another number of processes can go on from it
+        return {"memory": self.gather.parts(self.memory.tensor)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        self.memory.tensor.copy_(state["memory"])
+        self.memory.restore(self.gather.own_part(state["memory"]))
 
 
 def _classification(logits: Tensor, batch: Batch, settings: params.Pretrain, gather: Gather) -> Tensor:

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -16,11 +18,13 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import evaluate
 from sadcl.model import tagger
 from sadcl.progress import duration, rate, say, track
-from sadcl.training import schedule
+from sadcl.training import nonfinite, schedule
 from sadcl.training.ema import EMA
 from sadcl.training.nonfinite import NonFiniteGuard
 from sadcl.training.objective import Objective
+from sadcl.training.ranks import Ranks
 from sadcl.training.resume import State
+from sadcl.training.synchronised import synchronise
 
 Report = Callable[[int, float], None]
 """Called with each epoch's number and select mAP; may raise to end the training (a pruned trial)."""
@@ -44,7 +48,7 @@ class TrainingProgress:
         sums: of each part of the loss over these steps.
         seconds: that these steps took.
         history: a row for each finished epoch; mAP in percent.
-        best: raw and averaged weights of the best epoch.
+        best: raw and averaged weights of the best epoch; empty where this is not the first rank.
         best_epoch: from 0; -1 before the first.
     """
 
@@ -65,7 +69,7 @@ class Trainer:
         objective: a module and its loss.
         batches: of the training split.
         select: the split that chooses the best epoch.
-        select_batches: returns batches of the whole split, in order.
+        select_batches: returns batches of this rank's part of that split, in order.
         settings: section pretrain or train.
         state: on disk, for resumption.
     """
@@ -81,19 +85,22 @@ class Trainer:
         state: State,
     ) -> None:
         self.fabric, self.objective, self.batches = fabric, objective, batches
+        self.ranks = Ranks(fabric)
         self.select, self.select_batches = select, select_batches
         self.settings, self.state = settings, state
         self.module = objective.module
-        self.module.to(fabric.device)
+        fabric.strategy.precision.convert_module(self.module.to(fabric.device))
         for parameter in self.module.parameters():
             if parameter.dim() == 4:  # convolutions are faster with channels last
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        # after the moves above, so that the average has the device and the memory format of the module
+        # after the moves above, so that the average has the device, the type and the memory format of the module
         self.ema = EMA(self.module, settings.ema_epochs, batches.steps, objective.continues)
+        if self.ranks.world > 1:
+            synchronise(self.module)
         adamw, self.cycle = schedule.optimiser(self.module, settings, batches.steps)
         self.forward, self.adamw = fabric.setup(self.module, adamw)
         # torch's optimiser, not Fabric's wrapper: the guard sets an attribute that the fused kernel reads
-        self.guard = NonFiniteGuard(adamw, fabric)
+        self.guard = NonFiniteGuard(adamw, self.ranks)
         self.progress = TrainingProgress()
 
     def fit(self, report: Report | None = None) -> TrainingProgress:
@@ -102,7 +109,8 @@ class Trainer:
         Raises:
             SadclError: a loss, gradient or weight is not finite; or another process trains this model.
         """
-        with self.state.lock():
+        # the first rank has the lock and the state; the others wait for what it reads
+        with self.state.lock() if self.ranks.first else nullcontext():
             # under the lock: before it, another trainer may be writing the state
             self._restore()
             while not self._done():
@@ -126,13 +134,20 @@ class Trainer:
         label = f"epoch {progress.epoch + 1} of {self.settings.epochs}"
         for batch in track(batches, label, total=steps - progress.step, each=self.settings.batch):
             self._step(batch)
-            if self.state.due():
+            if self._state_due():
                 self.guard.check()  # no state is saved after a loss that is not finite
                 progress.seconds += time.monotonic() - started
                 started = time.monotonic()
                 self._save()
         self.guard.check()
         progress.seconds += time.monotonic() - started
+
+    def _state_due(self) -> bool:
+        """Whether to save the state; all ranks do it after the same step."""
+        # to ask, the host waits for the device: seldom on a GPU, where steps are short
+        if self.ranks.world > 1 and self.fabric.device.type != "cpu" and self.progress.step % nonfinite.EVERY:
+            return False
+        return self.ranks.from_first(self.state.due)
 
     def _step(self, batch: Batch) -> None:
         """Do one update; the host does not wait for the device."""
@@ -163,15 +178,16 @@ class Trainer:
         self._require_finite_weights()
         progress = self.progress
         row = {"epoch": float(progress.epoch + 1)}
-        row |= {name: float(total) / self.batches.steps for name, total in progress.sums.items()}
+        sums = self.ranks.mean(progress.sums)
+        row |= {name: float(total) / self.batches.steps for name, total in sums.items()}
         # of the last group, the head: a frozen backbone has no group
         row["lr"] = float(self.cycle.get_last_lr()[-1])
         row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
         row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])
         row["images_per_second"] = self.batches.steps * self.settings.batch / max(progress.seconds, 1e-9)
         # without a select split the last epoch is the best; of equal epochs the first is
-        if not progress.best or not len(self.select) or row["select_mAP"] > self._best_select():
-            progress.best, progress.best_epoch = self._weights(), progress.epoch
+        if progress.best_epoch < 0 or not len(self.select) or row["select_mAP"] > self._best_select():
+            progress.best, progress.best_epoch = self._weights() if self.ranks.first else {}, progress.epoch
         progress.history.append(row)
         # before the save: a resumed training begins with the next epoch
         progress.epoch, progress.step, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
@@ -194,9 +210,14 @@ class Trainer:
         # stage 2's projector and prototypes take no part in prediction
         network: Any = getattr(module, "network", module)
         was_training = module.training
-        logits = tagger.logits(network.eval(), self.select_batches(), self.fabric.device, self.settings.precision)
+        part = tagger.logits(network.eval(), self.select_batches(), self.fabric.device, self.settings.precision)
         module.train(was_training)
-        return float(evaluate(tagger.sigmoid(logits), self.select.targets, self.select.ignored)["mAP"])
+        # a rank without photos has no classes either
+        logits = np.concatenate([each for each in self.ranks.gather(part) if len(each)])
+        # one rank's figure for all: they must agree on the best epoch to the last bit
+        return self.ranks.from_first(
+            lambda: float(evaluate(tagger.sigmoid(logits), self.select.targets, self.select.ignored)["mAP"])
+        )
 
     def _weights(self) -> dict[str, Tensor]:
         """Raw and averaged weights, by the names of a weights file."""
@@ -212,6 +233,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._require_finite_weights()
+        self.progress.sums = self.ranks.mean(self.progress.sums)
         state = {
             "raw": self.module.state_dict(),
             "ema": self.ema.module.state_dict(),
@@ -225,11 +247,16 @@ class Trainer:
             "precision": self.fabric.strategy.precision.state_dict(),
             "objective": self.objective.state(),
             # dropout draws from these; order and augmentation of photos follow from seed, epoch and id alone
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if self.fabric.device.type == "cuda" else [],
+            "random": self.ranks.gather(self._random_state()),
             "progress": vars(self.progress),
         }
-        self.state.save(state)
+        if self.ranks.first:
+            self.state.save(state)
+
+    def _random_state(self) -> dict[str, Tensor]:
+        on_cuda = self.fabric.device.type == "cuda"
+        cuda = {"cuda": torch.cuda.get_rng_state(self.fabric.device)} if on_cuda else {}
+        return {"cpu": torch.get_rng_state(), **cuda}
 
     def _require_finite_weights(self) -> None:
         """Raise where a gradient that overflowed has spoilt the weights, before they are scored or saved."""
@@ -241,7 +268,7 @@ class Trainer:
             )
 
     def _restore(self) -> None:
-        state = self.state.load()
+        state = self.ranks.from_first(self.state.load)
         if state is None:
             return
         self.module.load_state_dict(state["raw"])
@@ -251,9 +278,11 @@ class Trainer:
         self.cycle.load_state_dict(state["cycle"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.objective.restore(state["objective"])
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"]:
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        # with more ranks than before, the new ones draw from their own seed
+        for random in state["random"][self.ranks.rank : self.ranks.rank + 1]:
+            torch.set_rng_state(random["cpu"])
+            if "cuda" in random and self.fabric.device.type == "cuda":
+                torch.cuda.set_rng_state(random["cuda"], self.fabric.device)
         self.progress = TrainingProgress(**state["progress"])
         self.progress.sums = {name: total.to(self.fabric.device) for name, total in self.progress.sums.items()}
         if not self._done():

@@ -16,7 +16,7 @@ from sadcl.cli import app
 GROUPS = {
     "Project": ["init", "recipe", "demo", "status", "doctor", "clean", "open"],
     "Data": ["data"],
-    "Training and use": ["tune", "predict", "attention", "embed", "export", "import-checkpoint"],
+    "Training and use": ["tune", "join", "predict", "attention", "embed", "export", "import-checkpoint"],
     "Registry": ["register", "verdict", "promote", "criteria", "verify", "reject", "rollback", "audit", "sync"],
     "Team": ["up", "down", "user"],
 }

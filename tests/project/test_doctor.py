@@ -36,6 +36,20 @@ def test_emulated_precision(precision: str, folder: Path, monkeypatch: pytest.Mo
     assert not [line for line in doctor.diagnose() if "train.precision" in line.replace("pretrain", "")]
 
 
+@pytest.mark.parametrize(("processes", "problems", "notes"), [
+    ("1", 0, 0), ("2", 0, 2), ("3", 1, 0), ("many", 1, 0),
+])  # fmt: skip
+def test_number_of_processes(
+    processes: str, problems: int, notes: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    monkeypatch.setenv("SADCL_PROCESSES", processes)
+    (folder / "params.yaml").write_text((REPOSITORY / "recipes/demo.yaml").read_text())
+    (folder / "dvc.yaml").touch()
+    assert sum("SADCL_PROCESSES" in line for line in doctor.diagnose()) == problems
+    assert sum(f"trains in {processes} processes" in line for line in doctor.notes()) == notes
+
+
 def test_untracked_source(folder: Path) -> None:
     (folder / "params.yaml").write_text((REPOSITORY / "recipes/scenes.yaml").read_text())
     (folder / "data/raw/scenes").mkdir(parents=True)

@@ -103,17 +103,16 @@ class TrainingBatches:
         Raises:
             SadclError: the split has too few photos, or the processes can't share the batch evenly.
         """
-        if batch % world:
-            raise SadclError(
-                f"{world} processes can't share a batch of {batch}", where="batch", fix="Change one of them"
-            )
-        # equal parts: averaged gradients are those of the whole batch only then
-        self._size = min(batch, len(shards)) // world * world
+        self._size = min(batch, len(shards))
         if not self._size:
             raise SadclError(
-                f"The training split has {len(shards)} photos, too few for {world} processes",
-                where=shards.directory,
-                fix="Use fewer processes, or check the settings of ingest",
+                "The training split has 0 photos", where=shards.directory, fix="Check the settings of ingest"
+            )
+        # equal parts: averaged gradients are those of the whole batch only then. No photo is left out for it: a batch
+        # has the same photos, however many processes share it.
+        if self._size % world:
+            raise SadclError(
+                f"{world} processes can't share a batch of {self._size}", where="batch", fix="Change one of them"
             )
         self.steps = len(shards) // self._size
         self.shards = shards
@@ -194,13 +193,13 @@ def evaluation_batches(
         pixels = _squashed(shards, row, model.side)
         return pixels if spoil is None else spoil(pixels)
 
-    batches = in_order(shards, batch) if rows is None else (rows[i : i + batch] for i in range(0, len(rows), batch))
-    return _prefetched(shards, model, batches, photo, workers or processes.workers())
+    return _prefetched(shards, model, in_order(shards, batch, rows), photo, workers or processes.workers())
 
 
-def in_order(shards: Shards, batch: int) -> Iterator[np.ndarray]:
-    """Rows of all photos in order, int [batch] at a time; the last array may be shorter."""
-    return (np.arange(first, min(first + batch, len(shards))) for first in range(0, len(shards), batch))
+def in_order(shards: Shards, batch: int, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """Rows of all photos in order, or ``rows``, int [batch] at a time; the last array may be shorter."""
+    rows = np.arange(len(shards)) if rows is None else rows
+    return (rows[first : first + batch] for first in range(0, len(rows), batch))
 
 
 def _augmented(

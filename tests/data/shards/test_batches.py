@@ -217,8 +217,10 @@ def test_a_batch_that_cannot_be_shared_is_refused(train: Shards) -> None:
         batches(train, world=2)
 
 
-def test_a_small_split_is_shared_evenly(train: Shards) -> None:
-    assert len(batches(train, batch=32, world=2).rows(0, 0)) == 22
+def test_a_small_split_is_one_batch_and_loses_no_photo_to_the_number_of_processes(train: Shards) -> None:
+    with pytest.raises(SadclError, match="2 processes can't share a batch of 23"):
+        batches(train, batch=32, world=2)
+    assert len(batches(train, batch=32, world=23).rows(0, 0)) == 23
 
 
 @pytest.mark.parametrize("kind", KINDS)

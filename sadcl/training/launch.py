@@ -1,0 +1,287 @@
+"""Start of a training in several processes, called ranks: one for each GPU, or as many as ``SADCL_PROCESSES`` says.
+
+DVC runs a stage once. That process starts the ranks with the variables that ``torchrun`` sets, watches them, and ends
+all of them when one has gone. It holds the store through which they find one another, and trains nothing itself.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from sadcl.errors import SadclError
+from sadcl.progress import say
+
+if TYPE_CHECKING:
+    from sadcl.training.store import TCPStore
+
+LOST = 3
+"""Exit status of a rank that ends since another one has gone."""
+RUN_ID = "sadcl"
+"""Name of a group of ranks that this module has started; torchrun has others."""
+FAILED = "failed"
+"""Key of the store: why the ranks of one machine have ended."""
+CONTINUE = "Start it again; training goes on from its last saved state"
+PATIENCE = 5.0
+"""Seconds in which ranks end by themselves after one has gone; those that cannot are killed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Number of ranks on each machine, and of machines."""
+
+    processes: int
+    machines: int = 1
+
+    @property
+    def world(self) -> int:
+        """Number of all ranks."""
+        return self.processes * self.machines
+
+
+def rank() -> int:
+    """Number of this process among the ranks of a training, from 0; 0 also where it is no rank."""
+    return int(os.environ["RANK"]) if is_rank() else 0
+
+
+def world() -> int:
+    """Number of ranks of the training that this process belongs to."""
+    return int(os.environ["WORLD_SIZE"]) if is_rank() else 1
+
+
+def is_rank() -> bool:
+    """Whether ``torchrun`` or this module has started this process as one of several."""
+    return {"TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE"} <= os.environ.keys()
+
+
+def is_own_rank() -> bool:
+    """Whether this module has started this process as a rank."""
+    return is_rank() and os.environ["TORCHELASTIC_RUN_ID"] == RUN_ID
+
+
+def in_processes(stage: str, batch: int, work: Callable[[], str]) -> str | None:
+    """Do the work of a stage in this process, or start ranks that do it.
+
+    Args:
+        stage: its name.
+        batch: photos in the global batch, which the ranks share evenly.
+        work: of each rank; returns the stage's last line.
+
+    Returns:
+        The last line; None where a rank has printed it.
+
+    Raises:
+        SadclError: the ranks can't share the batch, or one of them has gone.
+        SystemExit: a rank failed, and has printed why.
+    """
+    if is_rank():
+        return work()
+    planned = plan(batch)
+    if planned.world == 1:
+        return work()
+    run(stage, planned)
+    return None
+
+
+def plan(batch: int) -> Plan:
+    """Number of ranks for a batch: ``SADCL_PROCESSES`` on each of ``SADCL_MACHINES``, by default one for each GPU.
+
+    By default fewer GPUs are used where their number does not divide the batch.
+
+    Raises:
+        SadclError: a variable is no positive number, or the ranks can't share the batch evenly.
+    """
+    from sadcl.model import device
+
+    machines, requested, devices = number("SADCL_MACHINES") or 1, number("SADCL_PROCESSES"), device.count()
+    if requested and device.pick().type == "cuda" and requested > devices:
+        problem = f"{requested} processes can't share {devices} {'GPU' if devices == 1 else 'GPUs'}"
+        raise SadclError(problem, where="SADCL_PROCESSES", fix="Use one process for each GPU")
+    fitting = [n for n in range(1, batch + 1) if batch % (n * machines) == 0]
+    processes = requested or max((n for n in fitting if n <= devices), default=1)
+    if processes not in fitting:
+        numbers = ", ".join(str(n * machines) for n in fitting[:12]) or f"none on {machines} machines"
+        raise SadclError(
+            f"{processes * machines} processes can't share a batch of {batch} photos evenly",
+            where="SADCL_PROCESSES" if requested else "SADCL_MACHINES",
+            fix=f"Numbers of processes that can: {numbers}",
+        )
+    return Plan(processes, machines)
+
+
+def number(variable: str) -> int | None:
+    """Positive whole number in an environment variable; None where it is not set.
+
+    Raises:
+        SadclError: the variable holds something else.
+    """
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) < 10**6):
+        raise SadclError(f"{text!r} is no positive whole number", where=variable, fix="Set it to one, such as 2")
+    return int(text)
+
+
+def run(stage: str, planned: Plan) -> None:
+    """Run a stage in ranks, on this machine or with others that join it, and wait for their end.
+
+    Raises:
+        SadclError: a rank has gone.
+        SystemExit: a rank failed, and has printed why.
+    """
+    if planned.machines > 1:
+        from sadcl.training import machines
+
+        store, address = machines.gather(stage, planned)
+    else:
+        from sadcl.training.store import serve
+
+        store, address = serve("127.0.0.1", 0), "127.0.0.1"
+    say(f"  {planned.world} processes share each batch")
+    with closing(LocalRanks(stage, planned, 0, address, store)) as ranks:
+        ranks.wait()
+
+
+class LocalRanks:
+    """The ranks of a training on this machine.
+
+    Args:
+        stage: that they run.
+        planned: number of ranks and machines.
+        machine: number of this machine, from 0.
+        address: of the first machine, where the store is.
+        store: through which ranks and machines find one another.
+    """
+
+    def __init__(self, stage: str, planned: Plan, machine: int, address: str, store: "TCPStore") -> None:
+        self.planned, self.machine, self.store = planned, machine, store
+        self._elsewhere: str | None = None
+        self.errors: list[IO[bytes] | None] = []
+        self.children: list[subprocess.Popen[bytes]] = []
+        for local in range(planned.processes):
+            variables = _variables(planned, machine, local, address, store.port)
+            first = machine == local == 0
+            # one rank prints progress; of the others only the error of the one that failed first is shown
+            self.errors.append(None if first else tempfile.TemporaryFile())  # noqa: SIM115
+            self.children.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "sadcl.stages", stage],
+                    env={**os.environ, **variables},
+                    stdin=subprocess.DEVNULL,
+                    stdout=None if first else subprocess.DEVNULL,
+                    stderr=self.errors[-1],
+                    start_new_session=True,  # Ctrl-C reaches this process alone, which ends them
+                )
+            )
+        if planned.machines > 1:
+            _in_thread(self._listen)
+
+    def wait(self) -> None:
+        """Wait until all ranks have ended; the end of one that failed ends all others.
+
+        Raises:
+            SadclError: a rank was killed, here or on another machine.
+            SystemExit: a rank failed, and its error has been printed.
+        """
+        while not any(status := [child.poll() for child in self.children]):
+            if None not in status:
+                return
+            if self._elsewhere is not None:
+                break
+            time.sleep(0.1)
+        ended = time.monotonic() + PATIENCE
+        while None in (status := [child.poll() for child in self.children]) and time.monotonic() < ended:
+            time.sleep(0.05)
+        self.close()
+        if any(status) or None in status:
+            self._explain(status)
+
+    def close(self) -> None:
+        """Kill the ranks that still run; what they write is complete or not there."""
+        for child in self.children:
+            child.kill()
+            child.wait()
+
+    def _explain(self, status: list[int | None]) -> None:
+        """Raise for the rank that failed first; ``status`` is None for a rank that had to be killed."""
+        first = next((i for i, code in enumerate(status) if code not in (None, 0, LOST)), None)
+        if first is None:
+            reason = "A process on another machine has ended, or the machine can't be reached"
+            raise SadclError(self._elsewhere or reason, fix=CONTINUE)
+        code, errors = status[first], self.errors[first]
+        assert code is not None
+        where = f" on {socket.gethostname()}" if self.planned.machines > 1 else ""
+        name = f"Process {self.machine * self.planned.processes + first + 1} of {self.planned.world}{where}"
+        reason = f"{name} was ended by {_signal(-code)}" if code < 0 else f"{name} failed"
+        text = _read(errors)
+        if text:  # its last line is the sentence
+            reason += f": {text.splitlines()[-1].rstrip('.')}"
+        if self.planned.machines > 1:
+            _in_thread(self._report, reason).join(PATIENCE)
+        if code < 0:
+            raise SadclError(reason, fix=CONTINUE)
+        print(text, end="", file=sys.stderr, flush=True)
+        sys.exit(code)
+
+    def _listen(self) -> None:
+        """Learn why the ranks of another machine have ended."""
+        with suppress(RuntimeError):  # the first machine is gone, or has done its work: the ranks notice
+            while not self.store.check([FAILED]):
+                time.sleep(1)
+            self._elsewhere = self.store.get(FAILED).decode()
+
+    def _report(self, reason: str) -> None:
+        """Let the other machines know why the ranks of this one have ended."""
+        with suppress(RuntimeError):
+            self.store.set(FAILED, reason)
+
+
+def _in_thread(work: Callable[..., None], *arguments: str) -> threading.Thread:
+    """Start work that may wait for a machine that is gone."""
+    thread = threading.Thread(target=work, args=arguments, name="machines", daemon=True)
+    thread.start()
+    return thread
+
+
+def _read(errors: IO[bytes] | None) -> str:
+    if errors is None:
+        return ""
+    errors.seek(0)
+    return errors.read().decode(errors="replace")
+
+
+def _signal(code: int) -> str:
+    name = signal.Signals(code).name if code in set(signal.Signals) else f"signal {code}"
+    return f"{name}, perhaps for lack of memory" if code == signal.SIGKILL else name
+
+
+def _variables(planned: Plan, machine: int, local: int, address: str, port: int) -> dict[str, str]:
+    """Environment of a rank: what ``torchrun`` sets, and its share of the machine's cores."""
+    # each rank would start a thread for every core
+    cores = str(max((os.cpu_count() or 1) // planned.processes, 1))
+    values: dict[str, Any] = {
+        "RANK": machine * planned.processes + local,
+        "LOCAL_RANK": local,
+        "WORLD_SIZE": planned.world,
+        "LOCAL_WORLD_SIZE": planned.processes,
+        "GROUP_RANK": machine,
+        "MASTER_ADDR": address,
+        "MASTER_PORT": port,
+        "TORCHELASTIC_RUN_ID": RUN_ID,
+        "TORCHELASTIC_USE_AGENT_STORE": True,  # no rank has to open the store
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", cores),
+        "SADCL_WORKERS": os.environ.get("SADCL_WORKERS", cores),
+    }
+    if planned.machines == 1 and sys.platform == "linux":
+        # nobody else in the network reaches the ranks, and no name of this machine has to be known
+        values |= {name: os.environ.get(name, "lo") for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")}
+    return {name: str(value) for name, value in values.items()}

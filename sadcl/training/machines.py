@@ -1,0 +1,145 @@
+"""Training on several machines: the first one waits for the others, which join it by its address."""
+
+import json
+import os
+import socket
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from sadcl import processes
+from sadcl.errors import SadclError
+from sadcl.progress import say
+from sadcl.training import launch
+
+if TYPE_CHECKING:
+    from sadcl.training.store import TCPStore
+
+PORT = 29417
+JOIN_SECONDS = 1800.0
+"""How long the first machine waits for the others."""
+PLAN, JOINED, ADDRESS, STARTED = "plan", "joined", "address", "started"
+"""Keys of the store: what to run, number of machines that have joined, address of the first one, start."""
+
+
+def gather(stage: str, planned: launch.Plan) -> "tuple[TCPStore, str]":
+    """Wait on the first machine until the others have joined; the store, and this machine's address for them.
+
+    Raises:
+        SadclError: not all machines have joined in ``JOIN_SECONDS``, or the port is in use.
+    """
+    from sadcl.model import device
+    from sadcl.training.store import serve
+
+    port = launch.number("SADCL_PORT") or PORT
+    store = serve("", port)
+    plan = {"stage": stage, "processes": planned.processes, "machines": planned.machines, "device": device.pick().type}
+    store.set(PLAN, json.dumps(plan))
+    others = planned.machines - 1
+    say(
+        f"{stage}: waits for {others} more {'machine' if others == 1 else 'machines'}; "
+        f"run `sadcl join {socket.gethostname()}:{port}` in the project's folder there"
+    )
+    deadline = time.monotonic() + JOIN_SECONDS
+    while (joined := store.add(JOINED, 0)) < others:
+        if time.monotonic() > deadline:
+            problem = f"{joined + 1} of {planned.machines} machines are there after {JOIN_SECONDS / 60:.0f} minutes"
+            raise SadclError(problem, where="SADCL_MACHINES", fix="Run `sadcl join` on the others, then start it again")
+        time.sleep(0.2)
+    address = store.get(ADDRESS).decode()  # as the others reach it
+    _use_interface(address)
+    store.set(STARTED, "1")
+    return store, address
+
+
+def join(address: str) -> None:
+    """Take part in the trainings of another machine, one after another, until this process is interrupted.
+
+    Args:
+        address: of the machine where ``dvc repro`` runs, as ``HOST`` or ``HOST:PORT``.
+
+    Raises:
+        SadclError: the address is none, this folder is no project, or this machine lacks the devices.
+    """
+    processes.before_torch()
+    host, port = _split(address)
+    if not Path("params.yaml").exists():
+        raise SadclError("There is no params.yaml here", fix="Go to the project's folder")
+    waiting = False
+    while True:
+        if not waiting:
+            say(f"Waits for a training at {host}:{port}; Ctrl-C ends this")
+        waiting = not _train(host, port)
+        if waiting:
+            time.sleep(1)
+
+
+def _train(host: str, port: int) -> bool:
+    """Take part in one training, if one waits for machines; whether it did."""
+    from sadcl.training.store import connect
+
+    try:  # a plain connection first: torch prints warnings where nobody listens
+        with socket.create_connection((host, port), timeout=5) as connection:
+            address, own = connection.getpeername()[0], connection.getsockname()[0]
+        store = connect(address, port, 10)
+        if store.check([STARTED]) or not store.check([PLAN]):  # complete without this machine
+            return False
+        planned = json.loads(store.get(PLAN))
+        plan = launch.Plan(planned["processes"], planned["machines"])
+        _require_devices(planned["device"], plan.processes)
+        store.set(ADDRESS, address)
+        machine = store.add(JOINED, 1)
+        while not store.check([STARTED]):
+            time.sleep(0.2)
+    except (OSError, RuntimeError):
+        return False
+    if machine >= plan.machines:
+        return False
+    _use_interface(own)
+    say(f"{planned['stage']}: machine {machine + 1} of {plan.machines}, {plan.processes} of {plan.world} processes")
+    started = time.monotonic()
+    try:
+        with closing(launch.LocalRanks(planned["stage"], plan, machine, address, store)) as ranks:
+            ranks.wait()
+        say(f"{planned['stage']}: done in {time.monotonic() - started:.0f} s")
+    except SadclError as error:
+        print(f"{planned['stage']}: {error}", file=sys.stderr, flush=True)
+    except SystemExit:
+        say(f"{planned['stage']}: has failed; see above")
+    return True
+
+
+def _require_devices(kind: str, processes: int) -> None:
+    """Raise where this machine has other devices than the first one, or fewer."""
+    from sadcl.model import device
+
+    own = device.pick().type
+    if own != kind:
+        problem = f"The first machine trains on {kind}, this one would on {own}"
+        raise SadclError(problem, where="SADCL_DEVICE", fix="Set it to the same device on both")
+    if kind == "cuda" and processes > device.count():
+        problem = (
+            f"The first machine has {processes} processes, one for each GPU, and this one has {device.count()} GPUs"
+        )
+        raise SadclError(problem, where="SADCL_PROCESSES", fix="Set it to the smaller number on the first machine")
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return address, PORT
+    if not (host and port.isascii() and port.isdigit() and 0 < int(port[:9]) < 65536):
+        raise SadclError(f"{address!r} is no address", fix=f"Write it as HOST:PORT, such as gpu1:{PORT}")
+    return host, int(port)
+
+
+def _use_interface(address: str) -> None:
+    """Let ranks talk through the interface that has an address; by default they take that of the machine's name."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(each.address.partition("%")[0] == address for each in addresses):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", name)

@@ -1,0 +1,202 @@
+"""A stage starts the ranks of its training, on one machine or several, and ends them when one has gone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sadcl import params
+from sadcl.errors import SadclError
+from sadcl.training import fit, launch, machines
+from sadcl.training.store import serve
+from sadcl.weights import checkpoint
+from tests.paths import REPOSITORY
+from tests.training import groups
+
+WEIGHTS = Path("models/pretrain/weights.safetensors")
+
+
+@pytest.mark.parametrize(("processes", "on", "expected"), [
+    ("", "", launch.Plan(1, 1)), ("4", "", launch.Plan(4, 1)),
+    ("2", "2", launch.Plan(2, 2)), ("", "8", launch.Plan(1, 8)),
+])  # fmt: skip
+def test_processes_that_share_a_batch_of_8(
+    processes: str, on: str, expected: launch.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    monkeypatch.setenv("SADCL_PROCESSES", processes)
+    monkeypatch.setenv("SADCL_MACHINES", on)
+    assert launch.plan(8) == expected
+
+
+@pytest.mark.parametrize(("processes", "on", "message"), [
+    ("3", "", r"3 processes can't share a batch of 8 photos evenly \(SADCL_PROCESSES\).*can: 1, 2, 4, 8\."),
+    ("4", "4", r"16 processes can't share .*can: 4, 8\."),
+    ("", "3", r"3 processes can't share .*\(SADCL_MACHINES\).*can: none on 3 machines"),
+    ("two", "", "'two' is no positive whole number"), ("0", "", "'0' is no"), ("-2", "", "'-2' is no"),
+    ("2.5", "", "'2.5' is no"), ("9" * 30, "", "9' is no"), ("²", "", "'²' is no"),
+])  # fmt: skip
+def test_numbers_of_processes_that_are_refused(
+    processes: str, on: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    monkeypatch.setenv("SADCL_PROCESSES", processes)
+    monkeypatch.setenv("SADCL_MACHINES", on)
+    with pytest.raises(SadclError, match=message):
+        launch.plan(8)
+
+
+@pytest.mark.parametrize("address", ["gpu1:", "gpu1:0", "gpu1:http", "gpu1:65536", ":29417"])
+def test_addresses_that_are_refused(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SadclError, match="is no address"):
+        machines.join(address)
+
+
+def test_only_a_project_joins_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SadclError, match=r"no params\.yaml here"):
+        machines.join("gpu1")
+
+
+def test_a_machine_with_other_devices_is_refused(exact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    store = serve("127.0.0.1", 0)
+    store.set(machines.PLAN, json.dumps({"stage": "train", "processes": 1, "machines": 2, "device": "cuda"}))
+    with pytest.raises(SadclError, match="The first machine trains on cuda, this one would on cpu"):
+        machines.join(f"127.0.0.1:{store.port}")
+    assert store.add(machines.JOINED, 0) == 0
+
+
+def wait_for(condition: Callable[[], object], running: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 150
+    while not condition():
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def start(*words: str, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.Popen(
+        [*prefix, sys.executable, *words], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def state_exists() -> bool:
+    return any(Path(".sadcl/state").glob("*/state.pt"))
+
+
+@pytest.fixture
+def exact(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = groups.set_up(made, tmp_path / "exact")
+    monkeypatch.chdir(root)
+    return root
+
+
+def require_weights_of_one_process() -> None:
+    """Compare the weights on disk with a training in this process, from its start."""
+    trained, _ = checkpoint.load_tensors(WEIGHTS)
+    shutil.rmtree(".sadcl/state")
+    for name, tensor in fit.pretrain(params.load(), Path("data/shards")).tensors.items():
+        assert (trained[name] - tensor).abs().max() < 1e-5, name
+
+
+def test_a_killed_rank_ends_the_stage_with_a_sentence_and_the_next_start_goes_on(
+    exact: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = start("-m", "sadcl.stages", "pretrain", SADCL_PROCESSES="2", SADCL_STATE_SECONDS="0")
+    wait_for(state_exists, stage)
+    ranks = psutil.Process(stage.pid).children()
+    assert len(ranks) == 2
+    ranks[1].kill()
+    printed, _ = stage.communicate(timeout=60)
+    assert stage.returncode == 2, printed
+    assert "pretrain: Process 2 of 2 was ended by SIGKILL, perhaps for lack of memory. Start it again" in printed
+    assert "Traceback" not in printed
+    assert not any(rank.is_running() for rank in ranks)
+    assert not WEIGHTS.exists()
+    fit.pretrain(params.load(), Path("data/shards")).save(WEIGHTS.parent)
+    assert "resumes at epoch" in capsys.readouterr().out
+    require_weights_of_one_process()
+
+
+@pytest.mark.slow
+def test_a_killed_stage_takes_its_ranks_along(exact: Path) -> None:
+    stage = start("-m", "sadcl.stages", "pretrain", SADCL_PROCESSES="2", SADCL_STATE_SECONDS="0")
+    wait_for(state_exists, stage)
+    ranks = psutil.Process(stage.pid).children()
+    stage.kill()
+    stage.communicate()
+    assert psutil.wait_procs(ranks, timeout=60)[1] == []
+    assert not WEIGHTS.exists()
+
+
+@pytest.mark.slow
+def test_an_error_of_all_ranks_is_one_sentence(exact: Path) -> None:
+    shard = next(Path("data/shards/train").glob("*.arrow"))
+    os.truncate(shard, shard.stat().st_size // 2)
+    stage = start("-m", "sadcl.stages", "pretrain", SADCL_PROCESSES="2")
+    printed, _ = stage.communicate(timeout=200)
+    assert stage.returncode == 2
+    assert printed.count("pretrain: ") == 2, printed  # the first line and the sentence
+    assert "Traceback" not in printed
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Two network namespaces with a cable between them: words before a command that run it there."""
+    names = [f"sadcl{os.getpid()}{side}" for side in "ab"]
+    commands = [
+        *(f"ip netns add {name}" for name in names),
+        f"ip link add cable netns {names[0]} type veth peer name cable netns {names[1]}",
+        *(f"ip -n {name} addr add 10.99.7.{i}/24 dev cable" for i, name in enumerate(names, start=1)),
+        *(f"ip -n {name} link set {device} up" for name in names for device in ("lo", "cable")),
+    ]
+    try:
+        for command in commands:
+            if subprocess.run(command.split(), capture_output=True, check=False).returncode:
+                pytest.skip("network namespaces need root and Linux")
+        yield ("ip", "netns", "exec", names[0]), ("ip", "netns", "exec", names[1])
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@pytest.mark.slow
+def test_two_hosts_train_as_one_and_end_when_the_cable_is_cut(
+    hosts: tuple[tuple[str, ...], tuple[str, ...]], exact: Path, made: Path, tmp_path: Path
+) -> None:
+    here, there = hosts
+    groups.set_up(made, tmp_path / "other")
+    joins = "import os; os.chdir('../other'); from sadcl.training import machines; machines.join('10.99.7.1')"
+    other = start("-u", "-c", joins, prefix=there)
+    stage = start("-m", "sadcl.stages", "pretrain", prefix=here, SADCL_MACHINES="2", SADCL_STATE_SECONDS="0")
+    wait_for(state_exists, stage)
+    ranks = [process for each in (stage, other) for process in psutil.Process(each.pid).children(recursive=True)]
+    assert len(ranks) == 2
+    subprocess.run([*here, "ip", "link", "set", "cable", "down"], check=True)
+    printed, _ = stage.communicate(timeout=60)
+    assert stage.returncode == 2, printed
+    assert "A process on another machine has ended, or the machine can't be reached. Start it again" in printed
+    assert psutil.wait_procs(ranks, timeout=30)[1] == []
+    subprocess.run([*here, "ip", "link", "set", "cable", "up"], check=True)
+    again = start("-m", "sadcl.stages", "pretrain", prefix=here, SADCL_MACHINES="2")
+    printed, _ = again.communicate(timeout=200)
+    assert again.returncode == 0, printed
+    assert "resumes at epoch" in printed
+    other.send_signal(signal.SIGTERM)
+    joined, _ = other.communicate()
+    assert "pretrain: machine 2 of 2, 1 of 2 processes" in joined
+    assert "pretrain: done in" in joined
+    assert "Traceback" not in printed + joined
+    require_weights_of_one_process()
+    assert not (tmp_path / "other" / WEIGHTS).exists()
