@@ -39,6 +39,22 @@ def sqlite_file(address: str) -> Path | None:
     return Path(rest.partition("?")[0][1:]).resolve() if _is_sqlite(scheme) else None
 
 
+def fingerprint(file: Path) -> list[list[int]]:
+    """Identify the content of an SQLite file: equal before and after if no transaction was committed in between.
+
+    Returns:
+        SQLite's own counter of changes, and size and time of change of the file, its log and its journal.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with file.open("rb") as stream:
+        counter = stream.read(28)[24:]
+    parts = [file, *(file.with_name(file.name + end) for end in ("-wal", "-journal"))]
+    stats = [part.stat() for part in parts if part.exists()]
+    return [list(counter), *([stat.st_size, stat.st_mtime_ns, stat.st_ino] for stat in stats)]
+
+
 def local_path(address: str) -> Path | None:
     """File or folder of a store on this machine: SQLite, or a folder by its path or `file:` address; None elsewhere."""
     if (file := sqlite_file(address)) is not None:

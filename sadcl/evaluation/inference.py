@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sadcl import files, params
@@ -19,6 +18,7 @@ from sadcl.evaluation.metrics import to_json
 from sadcl.evaluation.scores import Scores
 from sadcl.model import device, tagger
 from sadcl.model.network import Network
+from sadcl.model.shapes import shapes_only
 from sadcl.progress import track
 from sadcl.weights import loader
 
@@ -247,8 +247,7 @@ def _corrupted_logits(
 
 def _cost(file: Path, head: Head) -> dict[str, int]:
     """Bytes of the served file, and parameters of the network for use alone."""
-    # shapes without memory: parameters are only counted
-    with torch.device("meta"):
+    with shapes_only():  # parameters are only counted
         network = Network(params.Model(**head["model"]), len(head["classes"]), start=False)
     return {"bytes": file.stat().st_size, "parameters": sum(p.numel() for p in network.parameters())}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sadcl import params
 from sadcl.errors import SadclError, first_line
+from sadcl.model.shapes import shapes_only
 from sadcl.model.timm_import import import_timm
 
 STEP, TRIED = 32, 8
@@ -162,14 +163,14 @@ def _build_for_side(settings: params.Model, dynamic: bool) -> tuple[Any, dict[st
     for choice in choices:
         arguments = {**_dilation(settings), **choice}
         try:
-            with torch.device("meta"):
+            with shapes_only():
                 return import_timm().create_model(settings.backbone, num_classes=0, **arguments).eval(), arguments
         except TypeError as error:
             if "img_size" not in str(error):
                 raise
         except (AssertionError, RuntimeError, ValueError) as error:
             raise _RefusedError("side", first_line(error)) from None
-    with torch.device("meta"):
+    with shapes_only():
         net = import_timm().create_model(settings.backbone, num_classes=0, **_dilation(settings)).eval()
     return net, _dilation(settings)
 

@@ -52,11 +52,13 @@ def network_size(settings: params.Model, classes: int) -> NetworkSize:
     from torch.utils.flop_counter import FlopCounterMode
 
     from sadcl.model.network import Network
+    from sadcl.model.shapes import shapes_only
 
     side, test_side = settings.side, settings.for_test().side
     counter: Any = FlopCounterMode(display=False)
-    with torch.device("meta"):
+    with shapes_only():
         network = Network(settings, classes, start=False)
+    with torch.device("meta"):
         with counter, torch.no_grad():
             network.eval()(torch.empty(1, 3, test_side, test_side))
         own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}

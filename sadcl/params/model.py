@@ -79,6 +79,11 @@ class Model(Section):
         }
         return known.get(self.head, self.head)
 
+    @property
+    def map_name(self) -> str:
+        """What the maps of a label over a photo are: a mean over all positions attends to none of them."""
+        return "class activation map" if self.head in ("linear", "pooling") else "attention map"
+
     def for_test(self) -> "Model":
         """The network outside training, with `test_side` as its side."""
         return self.model_copy(update={"side": self.test_side or self.side})

@@ -1,7 +1,7 @@
 """Access to DVC: the stages of a project, which of them are stale, and how to run them.
 
 Most functions run the command ``dvc``. DVC's class ``Repo``, whose interface may change with any release, is used only
-where no command has the answer: in ``stages._index``, ``config.links`` and ``config.share_cache``.
+where no command has the answer, or takes twice as long: in ``stages``, ``config.links`` and ``config.share_cache``.
 """
 
 from sadcl.pipeline.config import links, require_project, set_up, share_cache

@@ -188,7 +188,8 @@ def environment() -> dict[str, str]:
     return {"DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", "PATH": path}
 
 
-def _failure(printed: str, status: int, root: Path) -> SadclError:
+def known_failure(printed: str, root: Path) -> SadclError | None:
+    """The error that tells a person what to do about DVC's message; None where the message is none of these."""
     # not only of two runs: `dvc status` fails like this while a stage runs
     busy = _BUSY.search(printed)
     if busy is not None:
@@ -206,6 +207,13 @@ def _failure(printed: str, status: int, root: Path) -> SadclError:
     if "Could not find '" in printed and not (root / params.FILE).exists():
         fix = "Run `sadcl data add PATH --name NAME` or `sadcl recipe NAME`, and commit it"
         return SadclError("There are no settings", where=root / params.FILE, fix=fix)
+    return None
+
+
+def _failure(printed: str, status: int, root: Path) -> SadclError:
+    known = known_failure(printed, root)
+    if known is not None:
+        return known
     failed = _FAILED.search(printed)
     if failed is not None:
         return _stage_failure(failed.group(1), failed.group(2), printed[: failed.start()])

@@ -65,10 +65,12 @@ def _settings() -> Iterator[str]:
 
 
 def _precision() -> Iterator[str]:
-    from sadcl.model import device
-
     settings = params.load()
     for name, precision in (("pretrain", settings.pretrain.precision), ("train", settings.train.precision)):
+        if precision.startswith("32"):
+            continue
+        from sadcl.model import device  # imports torch
+
         if device.slow(precision):
             yield f"This processor emulates {precision}; set {name}.precision to 32-true, several times as fast."
 

@@ -1,20 +1,27 @@
 """Status of the registry: champion, previous champion and challenger."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import layout, params
+from sadcl import __version__, databases, files, layout, params
+from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
 from sadcl.registry import decision, lookup, schema, verified
-from sadcl.registry.client import connect, registry_exists
+from sadcl.registry.client import connect, database_file, registry_exists
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+VERSIONS = (schema.CHAMPION, schema.PREVIOUS, schema.CHALLENGER, "newest")
+"""Keys of the status whose values are versions."""
+
 
 def status(root: Path = Path(".")) -> dict[str, Any]:
     """Champion, previous champion and challenger of a project.
+
+    Of an SQLite registry they are remembered until its file changes: MLflow alone takes two seconds to import.
 
     Returns:
         ``name``; ``champion``, ``previous`` and ``challenger``, each None or a dictionary with name, version,
@@ -27,10 +34,42 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
     name = params.load("register", path=root / params.FILE).register_.name
     path = root / layout.CHAMPION
     recorded = champion.read_champion(path) if path.is_file() else None
-    state: dict[str, Any] = {"name": name, "champion": None, "previous": None, "challenger": None, "newest": None}
-    state["file"] = None if recorded is None else {"name": recorded.name, "version": recorded.version}
+    file = None if recorded is None else {"name": recorded.name, "version": recorded.version}
     if not registry_exists(root):
-        return state
+        return {"name": name, **dict.fromkeys(VERSIONS), "file": file}
+    key = _key(root, name)
+    versions = _remembered(root, key) or _versions(root, name)
+    if key is not None and key == _key(root, name):  # no change while it was read
+        with suppress(SadclError):  # a full disk
+            files.write_json(root / layout.REGISTRY_STATUS, {"key": key, "versions": versions})
+    return {"name": name, **versions, "file": file}
+
+
+def _key(root: Path, name: str) -> list[Any] | None:
+    """What the versions depend on: program, model, and content of the SQLite file; None for a server."""
+    file = database_file(root)
+    try:
+        return None if file is None else [__version__, name, str(file), databases.fingerprint(file)]
+    except OSError:
+        return None
+
+
+def _remembered(root: Path, key: list[Any] | None) -> dict[str, Any] | None:
+    """The versions of the last call, if its key was the same."""
+    path = root / layout.REGISTRY_STATUS
+    if key is None or not path.is_file():
+        return None
+    try:
+        last = files.read_json(path)
+    except SadclError:
+        return None
+    same = isinstance(last, dict) and last.get("key") == key
+    return {part: last["versions"][part] for part in VERSIONS} if same else None
+
+
+def _versions(root: Path, name: str) -> dict[str, Any]:
+    """Versions with a part in the life of a model, each None or a summary."""
+    state: dict[str, Any] = dict.fromkeys(VERSIONS)
     with connect(root) as client:
         for model, alias in (
             (schema.production(name), schema.CHAMPION),

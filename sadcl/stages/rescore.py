@@ -1,9 +1,8 @@
 """Stage ``rescore``: the champion's scores on the present test images."""
 
 from sadcl import params
-from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.evaluation import inference, scores
+from sadcl.evaluation import scores
 from sadcl.evaluation.gate import champion
 from sadcl.layout import CHAMPION, CHAMPION_SCORES, TEST_SHARDS
 from sadcl.progress import say
@@ -20,6 +19,10 @@ def main() -> str:
     if current is None:
         scores.write_scores(CHAMPION_SCORES, scores.empty_scores())
         return f"no champion yet, so no scores in {CHAMPION_SCORES}"
+    # torch only where there is something to score
+    from sadcl.data.shards.reader import Shards
+    from sadcl.evaluation import inference
+
     test, weights = Shards(TEST_SHARDS), champion.weights_file(current)
     try:
         scored = inference.score_champion(weights, test, settings.batch, settings.corruptions)

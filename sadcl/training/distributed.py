@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
+
+from sadcl.training.fabric import Fabric
 
 
 class Gather:

@@ -226,9 +226,10 @@ class _TrainingRun:
 @contextmanager
 def _started(run: _TrainingRun) -> Iterator[_TrainingRun]:
     """Set torch up for a training, and watch its ranks until all have done their work."""
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    # only a warning where an operation has no deterministic form on this device: it must not end the training
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    was_deterministic = torch.get_deterministic_debug_mode()
+    # only a warning where an operation has no deterministic form on this device: it must not end the training;
+    # `torch.use_deterministic_algorithms` would import torch's compiler
+    torch.set_deterministic_debug_mode("warn")
     # no code here reads uninitialised memory, and filling it takes a fifth of a step
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # the stage is part of the seed: stage 2 must not draw the very numbers of stage 1
@@ -238,7 +239,7 @@ def _started(run: _TrainingRun) -> Iterator[_TrainingRun]:
             yield run
             run.ranks.fabric.barrier()
     finally:
-        torch.use_deterministic_algorithms(was_deterministic)
+        torch.set_deterministic_debug_mode(was_deterministic)
         if run.watchdog is not None:
             run.watchdog.stop()
 

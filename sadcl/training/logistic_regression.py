@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sadcl.evaluation import metrics
 from sadcl.model import tagger
+from sadcl.training.optimisers import LBFGS
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03)
 """Weights of L2 to choose from, relative to the mean loss over photos, from strong to weak."""
@@ -115,7 +116,7 @@ def minimise(loss: Callable[[Tensor], Tensor], start: Tensor, features: Tensor, 
         Weights and biases, as ``start``.
     """
     parameters = start.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS(
+    optimiser = LBFGS(
         [parameters], max_iter=ITERATIONS, tolerance_change=1e-7, history_size=10, line_search_fn="strong_wolfe"
     )
 

@@ -14,14 +14,13 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.model import device
 from sadcl.training import launch
+from sadcl.training.fabric import DDPStrategy, Fabric
 from sadcl.training.store import connect
 
 T = TypeVar("T")

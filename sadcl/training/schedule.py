@@ -6,11 +6,11 @@ from math import isclose
 from typing import Any
 
 from torch import nn
-from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
 from sadcl import params
 from sadcl.errors import SadclError
+from sadcl.training.optimisers import AdamW
 
 
 def optimiser(module: nn.Module, settings: params.Pretrain, steps: int) -> tuple[AdamW, OneCycleLR]:

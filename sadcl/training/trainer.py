@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sadcl import params
@@ -20,6 +19,7 @@ from sadcl.model import tagger
 from sadcl.progress import duration, rate, say, track
 from sadcl.training import nonfinite, schedule
 from sadcl.training.ema import EMA
+from sadcl.training.fabric import Fabric
 from sadcl.training.nonfinite import NonFiniteGuard
 from sadcl.training.objective import Objective
 from sadcl.training.ranks import Ranks

@@ -14,6 +14,7 @@ from torch import Tensor
 from sadcl import bounded_json, files, params
 from sadcl.errors import SadclError, first_line
 from sadcl.model.network import Network
+from sadcl.model.shapes import shapes_only
 
 FORMAT = 1
 FILE = "weights.safetensors"
@@ -102,7 +103,7 @@ def load_network(path: Path, which: Literal["best", "ema", "raw"] = "best") -> t
     tensors, head = _read(path, lambda head, name: name.startswith(prefix(head)))
     state = {name.removeprefix(prefix(head)): tensor for name, tensor in tensors.items()}
     # first without memory: the head may describe a network that is larger than the file
-    with torch.device("meta"):
+    with shapes_only():
         described = _build(path, head)
     # torch's own message would list every tensor
     _check_fit(path, state, described.state_dict())

@@ -56,7 +56,9 @@ def report(model: Tagger, folder: Path, test: Path = layout.TEST_SHARDS) -> Iter
         SadclError: the network can't be exported, a library is not installed, or the exported model scores differently;
             no file is left.
     """
-    paths = export_files(model, folder)
+    paths = _paths(folder)
+    for _ in track(_write(model, *paths), "export", total=3, unit="steps"):
+        pass
     photos = Shards(test) if (test / "index.json").exists() else None
     if photos is not None and tuple(photos.classes) == model.classes:
         try:
@@ -80,12 +82,25 @@ def export_files(model: Tagger, folder: Path) -> list[Path]:
     Raises:
         SadclError: the network can't be exported, the exported one scores differently, or a library is not installed.
     """
-    files.require_folder(folder)
-    traced = _trace(model)
-    paths = [folder / f"weights{SUFFIX}", folder / "weights.pt2"]
-    _write_onnx(traced, paths[0])
-    _write_torch(traced, paths[1])
+    paths = _paths(folder)
+    for _ in _write(model, *paths):
+        pass
     return paths
+
+
+def _paths(folder: Path) -> list[Path]:
+    files.require_folder(folder)
+    return [folder / f"weights{SUFFIX}", folder / "weights.pt2"]
+
+
+def _write(model: Tagger, onnx: Path, torch_export: Path) -> Iterator[None]:
+    """Trace the network and write both files; yields after each of the three steps."""
+    traced = _trace(model)
+    yield
+    _write_onnx(traced, onnx)
+    yield
+    _write_torch(traced, torch_export)
+    yield
 
 
 def export_onnx(model: Tagger, path: Path) -> None:

@@ -13,6 +13,7 @@ from sadcl.data.sources import coco, voc
 from sadcl.errors import SadclError
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
+from sadcl.model.shapes import shapes_only
 from sadcl.weights import checkpoint
 from sadcl.weights.released_names import FOREIGN, read_checkpoint, rename
 
@@ -77,7 +78,7 @@ def network_tensors(model: params.Model, classes: int) -> dict[str, Tensor]:
     """
     if model.head != "sarl":
         raise SadclError(f"Released checkpoints have no head {model.head}", where="model.head", fix="Use sarl")
-    with torch.device("meta"):
+    with shapes_only():
         network = Network(model, classes, start=False)
         return DualContrast(network, torch.empty(classes, model.width), model.embedding).state_dict()
 

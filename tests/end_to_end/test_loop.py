@@ -53,6 +53,13 @@ def environment(project: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+def recorded(project: Path) -> dict[str, str]:
+    """Variables of programs that write the names of their modules to files beside the project."""
+    return {
+        "PYTHONPATH": str(REPOSITORY / "tests/end_to_end/loaded"), "LOADED_MODULES": str(project.parent / "loaded"),
+    }  # fmt: skip
+
+
 def ran_stages(printed: str) -> list[str]:
     return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage '")]
 
@@ -78,7 +85,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(project, "git", *command)
     run(project, sys.executable, "-c", MAKE)
     run(project, "dvc", "add", "--quiet", "data/raw/scenes")
-    (project / "first.log").write_text(run(project, "sadcl", "demo", "--recipe", "tiny"))
+    (project.parent / "loaded").mkdir()
+    (project / "first.log").write_text(run(project, "sadcl", "demo", "--recipe", "tiny", **recorded(project)))
     return project
 
 
@@ -102,6 +110,44 @@ def test_the_demo_ends_with_what_happened(project: Path) -> None:
                  "photo 3000", "sadcl open mlflow", "sadcl tune --dashboard", "sadcl open prefect",
                  "report.html"):  # fmt: skip
         assert part in printed
+
+
+SCORES = {"torch", "timm", "torchvision"}
+HEAVY = {
+    *SCORES, "torch._dynamo", "lightning_fabric", "great_expectations", "pandas", "scipy.stats", "sklearn", "cleanlab",
+    "matplotlib", "mlflow", "prefect", "optuna", "dvc", "networkx",
+}  # fmt: skip
+"""Modules that take a tenth of a second of CPU time or more to import."""
+LOADS = {
+    "ingest": {"pandas"},
+    "validate": {"great_expectations", "pandas", "scipy.stats"},
+    "prepare": {"pandas"},
+    "probe": SCORES,
+    "pretrain": SCORES | {"lightning_fabric"},
+    "prototypes": SCORES,
+    "train": SCORES | {"lightning_fabric"},
+    "calibrate": SCORES,
+    "evaluate": SCORES,
+    "rescore": set(),
+    "gate": set(),
+    "report": SCORES | {"matplotlib"},
+    "label_errors": {"cleanlab", "sklearn", "scipy.stats", "pandas"},
+    "data_report": {"pandas", "matplotlib"},
+    "status": {"dvc"},
+    "doctor": set(),
+}
+"""Those of them that each stage of a first run, and each command after it, may load."""
+
+
+@pytest.mark.parametrize("program", LOADS)
+def test_a_program_loads_no_heavy_module_that_it_does_not_use(project: Path, program: str) -> None:
+    file = project.parent / f"loaded/{program}.txt"
+    if not file.exists():
+        for _ in range(2):  # the first `sadcl status` after a change of the registry asks MLflow
+            run(project, sys.executable, "-m", "sadcl", program, **recorded(project))
+    loaded = set(file.read_text().split())
+    assert "sadcl" in loaded
+    assert loaded & HEAVY <= LOADS[program]
 
 
 def test_a_second_demo_and_a_second_repro_have_nothing_to_do(project: Path, sadcl: Command) -> None:

@@ -1,4 +1,4 @@
-"""Import of timm: torch's compiler comes in when it is asked for, and works then."""
+"""Import of timm and Fabric: torch's compiler comes in when it is asked for, and works then."""
 
 import subprocess
 import sys
@@ -26,19 +26,29 @@ import torchvision
 boxes = [torch.tensor([[0.0, 0.0, 9.0, 9.0]])]
 assert torchvision.ops.roi_align(torch.ones(1, 2, 16, 16), boxes, 4).shape == (1, 2, 4, 4)
 """,
+    "compiled modules": """
+from sadcl.training.fabric import Fabric
+from sadcl.model.compiler import CompiledModule
+assert not isinstance(network, CompiledModule)
+assert "torch._dynamo" not in sys.modules
+compiled = torch.compile(torch.nn.Linear(2, 2), backend="eager")
+assert isinstance(compiled, CompiledModule)
+fabric = Fabric(accelerator="cpu", devices=1)
+assert torch.equal(fabric.setup(compiled)(torch.ones(1, 2)), compiled(torch.ones(1, 2)))
+""",
     "postponed": """
-from sadcl.model import timm_import
+from sadcl.model import compiler
 import torch._dynamo
-add = timm_import._postponed(torch.compiler.disable)(lambda a, b: a + b)
+add = compiler._postponed(torch.compiler.disable)(lambda a, b: a + b)
 assert add(1, b=2) == 3
 """,
 }
 
 OTHER_TIMM = """
 import torch
-from sadcl.model import timm_import
+from sadcl.model import compiler, timm_import
 
-timm_import._postponed = lambda disable: disable
+compiler._postponed = lambda disable: disable
 timm = timm_import.import_timm()
 assert timm.create_model("test_resnet", num_classes=0)(torch.zeros(1, 3, 64, 64)).shape == (1, 96)
 double = torch.compile(lambda x: 2 * x, backend="eager")

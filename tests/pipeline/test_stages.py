@@ -14,6 +14,25 @@ def test_order_of_stages(fresh: Path) -> None:
     assert stages[0] == pipeline.Stage("one", "the first of all", ("source.txt", "one.py"), ("one.txt",), ("word",))
 
 
+def test_stages_in_a_circle_are_named(fresh: Path) -> None:
+    (fresh / "dvc.yaml").write_text(
+        "stages:\n  one: {cmd: a, deps: [two.txt], outs: [one.txt]}\n"
+        "  two: {cmd: b, deps: [one.txt], outs: [two.txt]}\n"
+    )
+    with pytest.raises(SadclError, match="depend on each other"):
+        pipeline.stages(fresh)
+
+
+def test_a_stage_that_reads_a_folder_follows_the_stages_that_write_in_it(fresh: Path) -> None:
+    (fresh / "dvc.yaml").write_text(
+        "stages:\n  last: {cmd: a, deps: [made]}\n  first: {cmd: b, outs: [made/part]}\n"
+        "  around: {cmd: c, outs: [all]}\n  inside: {cmd: d, deps: [all/one.txt]}\n"
+    )
+    assert [stage.name for stage in pipeline.stages(fresh)] == ["first", "last", "around", "inside"]
+    assert pipeline.stale(fresh)["last"][-1] == "follows first"
+    assert pipeline.stale(fresh)["inside"][-1] == "follows around"
+
+
 def test_reasons_of_stale_stages(done: Path) -> None:
     (done / "params.yaml").write_text("word: goodbye\nother: 2\n")
     assert pipeline.stale(done) == {"one": ["word modified"], "two": ["follows one"], "three": ["follows two"]}

@@ -183,6 +183,19 @@ def test_going_back_checks_the_files_too(reign: Path) -> None:
     assert holders()["champion"] == "models:/tiny/2"
 
 
+def test_status_is_remembered_until_the_registry_changes(reign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = status()
+    assert status() == first  # a first connection may change the database
+    with monkeypatch.context() as patch:
+        patch.setattr("sadcl.registry.status.connect", None)  # no question to MLflow
+        assert status() == first
+    with connect() as client:
+        client.delete_registered_model_alias("tiny", "challenger")
+    assert status() == {**first, "challenger": None}
+    files.write_text(".sadcl/cache/registry.json", "[")
+    assert status() == {**first, "challenger": None}
+
+
 def test_status_says_who_is_who(reign: Path) -> None:
     now = status()
     assert (now["champion"]["version"], now["champion"]["mAP"], now["champion"]["by"]) == (

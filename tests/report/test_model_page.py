@@ -119,6 +119,8 @@ def test_a_model_that_is_the_probe_has_one_column_and_no_curves_of_training(make
     assert "SADCL" not in text
     assert "The trained head is worth" not in text
     assert "Training, stage" not in text
+    assert "Next to each photo are the class activation maps of its labels" in text
+    assert "attention map" not in text
 
 
 def test_champion_with_scores_of_other_labels_is_not_compared(make: Make) -> None:

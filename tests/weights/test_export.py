@@ -1,6 +1,7 @@
 """Export to ONNX and torch.export: equal scores, self-contained files, one error message where it fails."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,14 @@ def test_difference_compares_both_models_on_test_photos(exported: Exported, tmp_
     assert 0 <= export.difference(original, sadcl.load(folder), test, batch=3) < 1e-5
     with pytest.raises(SadclError, match=r"scores differ by .*data/test"):
         export.difference(model(seed=1, **KINDS["ml_decoder"]), sadcl.load(folder), test)
+
+
+def test_each_step_of_an_export_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sadcl.progress.LOG_SECONDS", 0.0)
+    list(export.report(model(head="pooling", two_layers=True), tmp_path, tmp_path / "nowhere"))
+    assert re.findall(r"export: (\d/3), .* left", capsys.readouterr().out) == ["1/3", "2/3", "3/3"]
 
 
 def test_report_names_files_and_the_largest_difference(tmp_path: Path) -> None:

@@ -178,12 +178,11 @@ def _context(outputs: StageOutputs) -> dict[str, Any]:
 
 def _start(model: params.Model) -> tuple[str, str]:
     """Name and licence of the backbone's initial weights; each is empty where it is unknown."""
-    import torch
-
     from sadcl.model import backbone
+    from sadcl.model.shapes import shapes_only
 
     if model.weights != "timm":
         return "", PACKAGED if model.weights == "package" else ""
-    with torch.device("meta"):  # the configuration is enough: no weights are allocated or downloaded
+    with shapes_only():  # the configuration is enough: no weights are allocated or downloaded
         config = backbone.build(model, start=False).body.pretrained_cfg
     return f"{config.get('architecture')}.{config.get('tag')}", str(config.get("license") or "")

@@ -158,6 +158,8 @@ def test_add_makes_an_empty_folder_a_project_with_the_photos(tmp_path: Path, mon
     assert (Path("data/raw/mine/photos/3.jpg")).read_bytes() == (source / "photos/3.jpg").read_bytes()
     assert not Path("data/raw/mine/.hidden").exists()
     settings = params.load(path="recipes/mine.yaml")
+    assert "# the head linear uses nothing of what follows" in Path("recipes/mine.yaml").read_text()
+    assert "# the head linear is fitted without epochs" in Path("recipes/mine.yaml").read_text()
     assert params.load() == settings
     assert settings.ingest.annotations == {"train": "labels.csv"}
     assert settings.register_.name == "mine"
