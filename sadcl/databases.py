@@ -33,6 +33,16 @@ def require_lasting(address: str, content: str, variable: str) -> str:
     return address
 
 
+def without_login(address: str) -> str:
+    """Address for a message: without user name, password and options."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        scheme, rest = "", address
+    if _is_sqlite(scheme):
+        return address
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
+
+
 def sqlite_file(address: str) -> Path | None:
     """File of an SQLite database; None for any other address."""
     scheme, _, rest = address.partition("://")

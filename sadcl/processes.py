@@ -24,6 +24,8 @@ PREFECT_LOGIN = "PREFECT_API_AUTH_STRING"
 """Variable with the login of Prefect's client."""
 NOTIFY = "SADCL_NOTIFY"
 """Variable with the addresses of notifications, which contain passwords."""
+OPTUNA_STORAGE = "SADCL_OPTUNA_STORAGE"
+"""Variable with the address of the storage of studies, which may contain a password."""
 STARTED_FOR = "SADCL_STARTED_FOR"
 """Variable of a server and its children: they are found by it even after their parent has died."""
 OWNERS = "SADCL_OWNERS"
@@ -54,13 +56,13 @@ def collect_rarely() -> None:
 
 
 def child_environment(*logins: str, **variables: str) -> dict[str, str]:
-    """Environment of a child: that of this process without logins and addresses of notifications.
+    """Environment of a child: that of this process without logins and addresses that may contain one.
 
     Args:
         logins: names of such variables that the child needs.
         variables: further variables of the child; they take precedence.
     """
-    secret = {*LOGIN, PREFECT_LOGIN, NOTIFY} - set(logins)
+    secret = {*LOGIN, PREFECT_LOGIN, NOTIFY, OPTUNA_STORAGE} - set(logins)
     return {name: value for name, value in os.environ.items() if name not in secret} | variables
 
 

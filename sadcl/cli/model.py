@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sadcl.errors import SadclError
 from sadcl.layout import IMPORTED, SERVED, SHARDS, TRAIN
 from sadcl.progress import hint, printable, say
 
@@ -18,7 +19,13 @@ Model = Annotated[str, typer.Option(help="Model: a folder, a file, or models:/NA
 
 @app.command(rich_help_panel=PANEL)
 def tune(
-    trials: Annotated[int, typer.Option(min=1, help="Total number of trainings.")] = 10,
+    study: Annotated[
+        str | None, typer.Argument(help="Study to join; by default the one with these settings.", metavar="[STUDY]")
+    ] = None,
+    join: Annotated[bool, typer.Option("--join", help="Run trials of a study that another machine started.")] = False,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Total number of trainings.", show_default="tune.trials of params.yaml")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of trainings at a time.")] = 1,
     apply: Annotated[bool, typer.Option("--apply", help="Write the best settings to params.yaml.")] = False,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Serve Optuna's dashboard instead.")] = False,
@@ -29,9 +36,16 @@ def tune(
 
         services.show("optuna")
         return
-    from sadcl.tuning import study
+    from sadcl.tuning import study as tuning
 
-    say(study.tune(trials, workers, apply=apply).words)
+    if join:
+        if trials or apply:
+            raise SadclError("The machine that started the study sets --trials and --apply", fix="Join without them")
+        say(tuning.join(study, workers))
+        return
+    if study:
+        raise SadclError("A study is named to join it", where=study, fix=f"Run `sadcl tune --join {study}`")
+    say(tuning.tune(trials, workers, apply=apply).words)
     hint("`dvc repro` trains with the settings in params.yaml." if apply else "`--apply` writes them to params.yaml.")
 
 

@@ -1,4 +1,4 @@
-"""Diagnosis of a project: packages, settings, source, disk and registry."""
+"""Diagnosis of a project: packages, settings, source, disk, registry and storage of studies."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from sadcl.training import launch
 def diagnose() -> list[str]:
     """One sentence per problem of the installation and the project; empty if there is none."""
     problems: list[str] = []
-    checks = (_packages, _project, _settings, _precision, _processes, _source, _disk, _services, _server, _operations)
+    own = (_packages, _project, _settings, _precision, _processes, _source, _disk)
+    checks = (*own, _services, _server, _studies, _operations)
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
             problems += list(check())
@@ -130,6 +131,12 @@ def _server() -> Iterator[str]:
         client.check_connection()
     if note := client.temporary_folder_note():
         yield note
+
+
+def _studies() -> Iterator[str]:
+    from sadcl.tuning import checks
+
+    yield from checks.problems()
 
 
 def _operations() -> Iterator[str]:

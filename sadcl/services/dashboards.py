@@ -59,7 +59,7 @@ def show(page: str, port: int | None = None) -> None:
         raise SadclError(f"Port {chosen} is in use", where=HOST, fix="Choose another with --port")
     # with its start time: servers that an earlier process with this pid left are not ours to end
     owner = processes.process_id(os.getpid())
-    server = start(PAGES[page](chosen), owner, prefect_settings())
+    server = start(PAGES[page](chosen), owner, prefect_settings() | (optuna_settings() if page == "optuna" else {}))
     end_on_signals()
     try:
         wait(server, page, chosen)
@@ -71,6 +71,11 @@ def show(page: str, port: int | None = None) -> None:
     finally:
         ignore_signals()
         end(owner)
+
+
+def optuna_settings() -> dict[str, str]:
+    """Environment of Optuna's dashboard: the address of its storage, which other servers do not get."""
+    return {name: os.environ[name] for name in (processes.OPTUNA_STORAGE,) if name in os.environ}
 
 
 def prefect_settings() -> dict[str, str]:

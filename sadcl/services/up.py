@@ -16,7 +16,14 @@ from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.registry import client, mlflow_context
 from sadcl.registry.audit import hash_chain, signatures
-from sadcl.services.dashboards import end_on_signals, ignore_signals, optuna_command, prefect_command, prefect_settings
+from sadcl.services.dashboards import (
+    end_on_signals,
+    ignore_signals,
+    optuna_command,
+    optuna_settings,
+    prefect_command,
+    prefect_settings,
+)
 from sadcl.services.group import (
     OPTUNA,
     PORT_OFFSETS,
@@ -163,7 +170,8 @@ def _start(group: ServerGroup) -> None:
     logins = {**host.account_login(host.VERIFIER, group.root), processes.PREFECT_LOGIN: login, **notify}
     group.start(VERIFIER, [sys.executable, "-m", "flows.verify", "--serve"], prefect | addresses | logins)
     if _has_studies(group.root):
-        group.start(OPTUNA, optuna_command(group.port + PORT_OFFSETS[OPTUNA], "create_app"), addresses)
+        command = optuna_command(group.port + PORT_OFFSETS[OPTUNA], "create_app")
+        group.start(OPTUNA, command, addresses | optuna_settings())
         group.wait_for(OPTUNA)
     # the page needs Prefect's log-in for the flow that follows a decision
     review = addresses | PROTOCOL | {processes.PREFECT_LOGIN: login}
@@ -197,9 +205,7 @@ def _print_next_steps(root: Path, addresses: dict[str, str], is_first_start: boo
 
 
 def _has_studies(root: Path) -> bool:
-    from sadcl.tuning import storage
-
-    return storage.STORAGE_VARIABLE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
+    return processes.OPTUNA_STORAGE in os.environ or (root / layout.OPTUNA_DATABASE).exists()
 
 
 @contextmanager

@@ -1,30 +1,69 @@
-"""Storage of Optuna studies, and recovery of interrupted trials."""
+"""Storage of Optuna studies: SQLite in the project, or PostgreSQL that several machines share."""
 
 import os
-import socket
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from sadcl import databases, files, layout, params, processes
+from sadcl import databases, extras, files, layout, params
 from sadcl.errors import SadclError
+from sadcl.processes import OPTUNA_STORAGE
+from sadcl.tuning.outage import Outage, reason
 
 if TYPE_CHECKING:
     import optuna
-STORAGE_VARIABLE = "SADCL_OPTUNA_STORAGE"
-"""Environment variable with another storage, such as a database server that several machines share."""
+    import sqlalchemy
 
-HEARTBEAT = 60
-"""Seconds without a sign of life after which a trial of another machine is retried."""
+HEARTBEAT, GRACE = 60, 300
+"""Seconds between two signs of life of a trial; seconds without one after which it is run again elsewhere."""
 
-RETRIES = 3
-"""How often an interrupted trial is retried."""
+TRIALS = "trials"
+"""Attribute of a study: its number of trials."""
 
-PROCESS, ERROR = "process", "error"
-"""Attributes of a trial: the process that runs it; the error of settings that can't be trained."""
+CONNECTION = {
+    "connect_timeout": 10,
+    # a server that is unplugged closes no connection: without these, a query waits for a quarter of an hour
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""Parameters of a connection to PostgreSQL, in seconds; the last one in milliseconds."""
+
+
+@dataclass(frozen=True)
+class SharedStudy:
+    """A study that several processes or machines work on.
+
+    Attributes:
+        study: of Optuna.
+        storage: its storage.
+        outage: through which all operations on the storage go.
+    """
+
+    study: "optuna.Study"
+    storage: "optuna.storages.RDBStorage"
+    outage: Outage
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the storage is a file, which only processes of one machine share."""
+        return self.storage.engine.dialect.name == "sqlite"
+
+    @property
+    def total(self) -> int:
+        """Number of trials that the study shall have; 0 before its first search."""
+        return int(self.study.user_attrs.get(TRIALS, 0))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Exclude all other processes that work on this study, on any machine."""
+        with lock(self.storage.engine, self.study.study_name):
+            yield
 
 
 def address(root: Path = Path()) -> str:
@@ -33,38 +72,40 @@ def address(root: Path = Path()) -> str:
     Raises:
         SadclError: it is a database in memory, which would forget the trials.
     """
-    where = os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
-    return databases.require_lasting(where, "trials", STORAGE_VARIABLE)
+    where = os.environ.get(OPTUNA_STORAGE) or f"sqlite:///{(root / layout.OPTUNA_DATABASE).resolve()}"
+    return databases.require_lasting(where, "trials", OPTUNA_STORAGE)
 
 
-def open_study(name: str, settings: params.Params, root: Path = Path(), worker: int = 0) -> "optuna.Study":
-    """Open a study; create it where there is none.
+def open_study(
+    name: str, settings: params.Params, root: Path = Path(), worker: int | None = 0, *, create: bool = True
+) -> SharedStudy:
+    """Open a study.
 
     Args:
         name: of the study.
         settings: seed and pruning.
         root: the project.
-        worker: number of this process, which seeds its sampler.
+        worker: number of this process, which seeds its sampler; None takes a seed that no other process has.
+        create: whether to create the study where there is none.
 
     Raises:
-        SadclError: the storage can't be used.
+        SadclError: the storage can't be used, or there is no such study.
     """
     import optuna
 
-    # our lines say why a trial failed; Optuna's would precede them with a traceback
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = open_storage(root)
     with silence_warnings(), _errors_of(address(root)):
-        storage = open_storage(root)
-        study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
+        if create:
+            study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True, direction="maximize")
+        else:
+            study = optuna.load_study(study_name=name, storage=storage)
         if not study.metric_names:
             study.set_metric_names(["select mAP, %"])  # the label of the dashboard's axes
         done = len(study.get_trials(deepcopy=False))
-        # a search that goes on must not draw again what it drew at its start
-        seed = settings.seed + worker if not done else int(files.digest_of([settings.seed, worker, done])[:8], 16)
         # constant_liar: workers side by side take running trials for bad ones, and do not all try the same
-        study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        study.sampler = optuna.samplers.TPESampler(seed=_seed(settings.seed, worker, done), constant_liar=True)
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=settings.tune.startup_trials)
-    return study
+    return SharedStudy(study, storage, Outage(databases.without_login(address(root))))
 
 
 def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
@@ -75,57 +116,90 @@ def open_storage(root: Path = Path()) -> "optuna.storages.RDBStorage":
     """
     import optuna
 
+    # our lines say why a trial failed; Optuna's would precede them with a traceback
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     where = address(root)
     (root / layout.OPTUNA_DATABASE).parent.mkdir(parents=True, exist_ok=True)
-    with _errors_of(where):
+    # libpq's time zone. Heartbeats are stored without one: in local time, all trials would seem dead when summer time
+    # begins
+    os.environ["PGTZ"] = "UTC"
+    with silence_warnings(), _errors_of(where), _creation_lock(where):
         return optuna.storages.RDBStorage(
-            where,
-            # sqlite has one writer: the others wait for it, by default five seconds
-            engine_kwargs={"connect_args": {"timeout": 60}} if where.startswith("sqlite") else None,
+            database_url(where).render_as_string(hide_password=False),
+            engine_kwargs=engine_options(where),
             heartbeat_interval=HEARTBEAT,
-            heartbeat_stale_trial_callback=_retry(),
+            grace_period=GRACE,
         )
 
 
-def take_back(study: "optuna.Study") -> None:
-    """Queue interrupted trials again with equal values; their trainings resume from their states."""
-    import optuna
-    from optuna.trial import TrialState
+def study_names(root: Path = Path()) -> list[str]:
+    """Names of all studies in the storage, oldest first.
 
-    with silence_warnings():
-        # trials of other machines go by their heartbeat; those of this one at once, below, by their process
-        optuna.storages.fail_stale_trials(study)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        # process id with start time: the id of a dead worker may belong to another process by now
-        host, process = trial.user_attrs.get(PROCESS, ["", ""])
-        if host == socket.gethostname() and not processes.is_alive(process):
-            study.tell(trial.number, state=TrialState.FAIL)
-    trials = study.get_trials()
-    # an interrupted trial is queued once, also where two commands take it back one after another
-    retried = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
-    for trial in trials:
-        if trial.state == TrialState.FAIL and trial.number not in retried and ERROR not in trial.user_attrs:
-            with silence_warnings():
-                _retry()(study, trial)
+    Raises:
+        SadclError: the storage can't be used.
+    """
+    storage = open_storage(root)
+    with _errors_of(address(root)):
+        names = [study.study_name for study in sorted(storage.get_all_studies(), key=lambda study: study._study_id)]
+    storage.engine.dispose()
+    return names
 
 
-def this_process() -> list[str]:
-    """Host and process id of this process, as trials record them."""
-    return [socket.gethostname(), processes.process_id(os.getpid())]
+def database_url(where: str) -> "sqlalchemy.URL":
+    """Parse the address of a storage; PostgreSQL is reached through psycopg 3.
+
+    Raises:
+        SadclError: it is no address of SQLite or PostgreSQL, or the driver is missing.
+    """
+    import sqlalchemy
+
+    # checked first: a library that cuts such an address elsewhere would print parts of the password
+    if re.search(r"[@/?#]", where.partition("://")[2].rpartition("@")[0]):
+        raise _unusable("its address has special characters", where, "Percent-encode them, such as %40 for @")
+    try:
+        url = sqlalchemy.make_url(where)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        raise _unusable("this is no address of a database", where) from None
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise _unusable("it is neither SQLite nor PostgreSQL", where)
+    if url.drivername == "postgresql+psycopg":
+        extras.require("psycopg")
+    return url
 
 
-def counted_trials(study: "optuna.Study") -> int:
-    """Count trials that are finished, pruned, failed for their settings, or running in another process."""
-    from optuna.trial import TrialState
+def engine_options(where: str) -> dict[str, Any]:
+    """Options of SQLAlchemy's engine for the storage at an address."""
+    url = database_url(where)
+    if url.get_backend_name() == "sqlite":
+        # one writer at a time: the others wait for it, by default five seconds
+        return {"connect_args": {"timeout": 60}}
+    return {"pool_pre_ping": True, "connect_args": CONNECTION}
 
-    # an interrupted trial does not count: it is queued again
-    all_trials = study.get_trials(deepcopy=False, states=tuple(set(TrialState) - {TrialState.WAITING}))
-    return sum(trial.state != TrialState.FAIL or ERROR in trial.user_attrs for trial in all_trials)
+
+@contextmanager
+def lock(engine: "sqlalchemy.Engine", name: str) -> Iterator[None]:
+    """Hold a lock on a name in a database; it ends with the process, or with its connection."""
+    from sqlalchemy import text
+
+    if engine.dialect.name == "sqlite":
+        with files.open_locked(f"{engine.url.database}.lock"):
+            yield
+        return
+    key = int(files.digest_of(["sadcl", name])[:15], 16)
+    with engine.connect() as connection, connection.begin():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+        yield
 
 
-def own_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """List trials that this process runs or has run."""
-    return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(PROCESS) == this_process()]
+def uptime(engine: "sqlalchemy.Engine") -> float:
+    """Seconds since a PostgreSQL server started."""
+    from sqlalchemy import text
+
+    with engine.connect() as connection:
+        query = text("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())")
+        return float(connection.execute(query).scalar_one())
 
 
 @contextmanager
@@ -137,6 +211,27 @@ def silence_warnings() -> Iterator[None]:
 
 
 @contextmanager
+def _creation_lock(where: str) -> Iterator[None]:
+    """Let one process at a time create Optuna's tables in PostgreSQL: two at once would fail."""
+    import sqlalchemy
+
+    url = database_url(where)
+    if url.get_backend_name() == "sqlite":
+        yield
+        return
+    engine = sqlalchemy.create_engine(url, **engine_options(where), poolclass=sqlalchemy.NullPool)
+    with lock(engine, "tables"):
+        yield
+
+
+def _seed(seed: int, worker: int | None, done: int) -> int:
+    """Seed of a sampler; a search that goes on must not draw again what it drew at its start."""
+    if worker is None:
+        return int.from_bytes(os.urandom(4), "big")
+    return seed + worker if not done else int(files.digest_of([seed, worker, done])[:8], 16)
+
+
+@contextmanager
 def _errors_of(where: str) -> Iterator[None]:
     """Convert the errors of opening a storage."""
     from optuna.exceptions import OptunaError
@@ -144,22 +239,10 @@ def _errors_of(where: str) -> Iterator[None]:
 
     try:
         yield
-    # no such server, driver or address; a database of another program or version of Optuna
+    # no such server; a database of another program or version of Optuna
     except (SQLAlchemyError, OptunaError, ImportError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise SadclError(
-            f"The storage of studies can't be used: {reason}",
-            where=_without_password(where),
-            fix=f"Start the server, or check {STORAGE_VARIABLE}",
-        ) from None
+        raise _unusable(reason(error), where) from None
 
 
-def _without_password(where: str) -> str:
-    host = urlsplit(where).netloc
-    return where.replace(host, host.rpartition("@")[2], 1)
-
-
-def _retry() -> "optuna.storages.RetryHeartbeatStaleTrialCallback":
-    import optuna
-
-    return optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES, inherit_intermediate_values=True)
+def _unusable(problem: str, where: str, fix: str = f"Start the server, or check {OPTUNA_STORAGE}") -> SadclError:
+    return SadclError(f"The storage of studies can't be used: {problem}", where=databases.without_login(where), fix=fix)

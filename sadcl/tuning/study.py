@@ -1,28 +1,20 @@
-"""Hyperparameter search with Optuna: a named study that resumes, with its trainings, after an interruption."""
+"""Hyperparameter search with Optuna: a named study that resumes, with its trainings, and that other machines join."""
 
-import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files, layout, params, pipeline, processes
+from sadcl import databases, files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
-from sadcl.tuning import space, storage, trial_states
+from sadcl.tuning import claims, conditions, search, space, storage, trial_states
+from sadcl.tuning.storage import SharedStudy
 
 if TYPE_CHECKING:
     import optuna
-IN_A_ROW = 3
-"""Number of failing trials in a row that ends the search."""
-
-Report = Callable[[int, float], None]
-Objective = Callable[[params.Params, Report], float]
-"""A training: takes settings and a report of each epoch's select mAP; returns the best select mAP, in percent."""
 
 
 @dataclass(frozen=True)
@@ -44,75 +36,62 @@ class Result:
     words: str
 
 
-def tune(trials: int, workers: int = 1, *, apply: bool = False, root: Path = Path()) -> Result:
-    """Search until the study has ``trials`` finished trials; the present settings are the first.
+def tune(trials: int | None = None, workers: int = 1, *, apply: bool = False, root: Path = Path()) -> Result:
+    """Search until the study has all its trials, those that other machines run included.
 
     Args:
-        trials: finished and pruned ones count, so a second call with the same number has nothing to do.
+        trials: number of trials of the study, by default ``tune.trials``; finished and pruned ones count, so a second
+            call with the same number has nothing to do. The present settings are the first.
         workers: processes at a time, each with its own seed.
         apply: write the best settings into params.yaml; its comments stay.
         root: the project.
 
     Raises:
-        SadclError: there is no select split, stage 1 is missing or stale, or no trial finished.
+        SadclError: there is no select split, stage 1 is missing or stale, no trial finished, or the storage can't be
+            used.
     """
     settings = _check_ready(root)
-    name = study_name(settings, root)
-    study = storage.open_study(name, settings, root)
-    storage.take_back(study)
-    # first: a search can't end below the settings that it started from
-    study.enqueue_trial(space.present(settings, root), skip_if_exists=True)
-    if workers == 1:
-        search(study, settings, trials, training(root), root)
-    elif storage.counted_trials(study) < trials:
-        _in_processes(trials, workers, root)
-    trial_states.tidy(study, root)
-    return conclude(study, apply, root)
+    shared = storage.open_study(study_name(settings, root), settings, root)
+    here = conditions.present(settings, root)
+    shared.outage.wait(lambda: begin(shared, settings, trials or settings.tune.trials, here, root))
+    while claims.wait_for_others(shared):
+        _search(shared, settings, workers, root)
+    return shared.outage.wait(lambda: conclude(shared.study, apply, root))
 
 
-def search(study: "optuna.Study", settings: params.Params, trials: int, objective: Objective, root: Path) -> None:
-    """Run trials one after another until the study has ``trials`` of them.
+def join(name: str | None = None, workers: int = 1, root: Path = Path()) -> str:
+    """Run trials of a study that another machine has started, until none is left to start; returns a sentence.
+
+    Args:
+        name: of the study; by default the one with this project's settings.
+        workers: processes at a time.
+        root: the project.
 
     Raises:
-        SadclError: the present settings can't be trained, or ``IN_A_ROW`` trials in a row fail.
+        SadclError: there is no such study, or settings, data, code or versions differ from those at its start.
     """
-    raw, present, failures = params.read_settings(root / params.FILE), space.present(settings, root), 0
-
-    def run(trial: "optuna.Trial") -> float:
-        # first of all: a trial that is killed is recognised by it, without a wait for its heartbeat
-        trial.set_user_attr(storage.PROCESS, storage.this_process())
-        values = {key: space.suggest(trial, key, dimension) for key, dimension in settings.tune.space.items()}
-        say(f"trial {trial.number}: {space.describe(values)}")
-        changed = params.parse(space.with_values(raw, values), where=f"trial {trial.number}")
-        with _states(study, trial, root):
-            return _finite(objective(changed, lambda epoch, value: _report(trial, epoch, _finite(value))))
-
-    while storage.counted_trials(study) < trials:
-        with storage.silence_warnings():
-            # one at a time: workers share the count, and the errors are looked at in between
-            study.optimize(run, n_trials=1, catch=(SadclError,))
-        last = max(storage.own_trials(study), key=lambda trial: trial.number)
-        # one impossible combination is a result; a fault that spoils every trial must end the search
-        failures = failures + 1 if storage.ERROR in last.user_attrs else 0
-        if failures and (last.params == present or failures == IN_A_ROW):
-            raise SadclError(str(last.user_attrs[storage.ERROR]).rstrip("."), where=f"trial {last.number}")
-        trial_states.tidy(study, root)
+    settings = _check_ready(root)
+    chosen = _study_to_join(name, settings, root)
+    shared = storage.open_study(chosen, settings, root, worker=None, create=False)
+    recorded = shared.outage.wait(lambda: shared.study.user_attrs.get(conditions.ATTRIBUTE))
+    conditions.require_equal(chosen, recorded, conditions.present(settings, root))
+    _search(shared, settings, workers, root, joined=True)
+    return shared.outage.wait(lambda: _describe(shared))
 
 
-def training(root: Path = Path()) -> Objective:
-    """Create the objective: stage 2 on the inputs of the pipeline's stage ``train``."""
-
-    processes.before_torch()
-
-    def objective(settings: params.Params, report: Report) -> float:
-        from sadcl.training import fit
-
-        with chdir(root):
-            return fit.train(
-                settings, layout.SHARDS, layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES, report=report
-            ).best_select
-
-    return objective
+def begin(shared: SharedStudy, settings: params.Params, trials: int, here: conditions.Conditions, root: Path) -> None:
+    """Record number of trials and conditions in a study, and queue the present settings as its first trial."""
+    study = shared.study
+    with shared.lock(), storage.silence_warnings():
+        study.set_user_attr(storage.TRIALS, trials)
+        recorded = study.user_attrs.get(conditions.ATTRIBUTE)
+        if recorded is None:
+            study.set_user_attr(conditions.ATTRIBUTE, here)
+        # first: a search can't end below the settings that it started from
+        study.enqueue_trial(space.present(settings, root), skip_if_exists=True)
+    found = conditions.differences(recorded, here) if recorded else []
+    if found:
+        say(f"note: this differs from the start of the study, and scores may too: {conditions.describe(found)}")
 
 
 def study_name(settings: params.Params, root: Path = Path()) -> str:
@@ -181,44 +160,48 @@ def _check_ready(root: Path) -> params.Params:
     return settings
 
 
-def _report(trial: "optuna.Trial", epoch: int, value: float) -> None:
-    """Report an epoch to Optuna; prune a trial below the median of the same epoch."""
-    import optuna
-
-    trial.report(value, epoch)
-    if trial.should_prune():
-        say(f"trial {trial.number}: pruned after epoch {epoch + 1}, below the median")
-        raise optuna.TrialPruned
-
-
-def _finite(value: float) -> float:
-    """Check a select mAP: Optuna would count a trial without one as interrupted, and begin it again and again."""
-    if not math.isfinite(value):
-        raise SadclError(
-            "The select mAP is no number", where="select", fix="Label photos of the select split, then run `dvc repro`"
-        )
-    return value
-
-
-@contextmanager
-def _states(study: "optuna.Study", trial: "optuna.Trial", root: Path) -> Iterator[None]:
-    """Record the states of a trial's training; remove them where the trial fails or is pruned."""
-    import optuna
-
-    states = trial_states.TrialStates(root)
-    try:
-        yield
-    except (SadclError, optuna.TrialPruned) as error:
-        if isinstance(error, SadclError):
-            say(f"trial {trial.number}: {error}")
-            trial.set_user_attr(storage.ERROR, str(error))
-        # an interrupted trial does not come here and keeps its states: its retry resumes from them
-        states.forget(trial_states.recorded(study.get_trials(deepcopy=False)))
-        raise
-    trial.set_user_attr(trial_states.ATTRIBUTE, states.names())
+def _study_to_join(name: str | None, settings: params.Params, root: Path) -> str:
+    """Name of the study to join: the given one, that of these settings, or else the latest of this registered name."""
+    names, own = storage.study_names(root), study_name(settings, root)
+    wanted = name or own
+    if wanted in names:
+        return wanted
+    where = databases.without_login(storage.address(root))
+    if name is not None:
+        known = ", ".join(names[-3:]) or "none"
+        raise SadclError(f"There is no study {name}", where=where, fix=f"The latest are: {known}")
+    latest = [other for other in names if other.startswith(f"{settings.register_.name}-")][-1:]
+    if not latest:
+        fix = f"Run `sadcl tune` on one machine first, with the same {processes.OPTUNA_STORAGE}"
+        raise SadclError("There is no study to join", where=where, fix=fix)
+    # another name means other settings or data; comparing with it says which
+    return latest[0]
 
 
-def _in_processes(trials: int, workers: int, root: Path) -> None:
+def _describe(shared: SharedStudy) -> str:
+    """What a machine that joined says at its end."""
+    from optuna.trial import TrialState
+
+    study, trials = shared.study, shared.study.get_trials(deepcopy=False)
+    running = sum(trial.state == TrialState.RUNNING for trial in trials)
+    best = max((trial.value or 0.0 for trial in trials if trial.state == TrialState.COMPLETE), default=None)
+    return (
+        f"The study {study.study_name} has its {shared.total} trials"
+        f"{f', {running} of them still running' if running else ''}"
+        f"{'' if best is None else f'; best select mAP so far {best:.2f}'}"
+    )
+
+
+def _search(shared: SharedStudy, settings: params.Params, workers: int, root: Path, *, joined: bool = False) -> None:
+    """Run trials in this process, or in several, until none is left to start."""
+    if workers == 1:
+        search.search(shared, settings, search.training(root), root)
+    else:
+        _in_processes(shared.study.study_name, workers, joined, root)
+    shared.outage.wait(lambda: trial_states.tidy(shared.study, root))
+
+
+def _in_processes(study: str, workers: int, joined: bool, root: Path) -> None:
     """Run several workers on one study; they end with this process.
 
     Raises:
@@ -228,10 +211,14 @@ def _in_processes(trials: int, workers: int, root: Path) -> None:
     threads = str(max((os.cpu_count() or 1) // workers, 1))
     # a killed search must not leave its workers behind: they watch this process, and all that it watches
     owners = ",".join(filter(None, [os.environ.get(processes.OWNERS), processes.process_id(os.getpid())]))
-    environment = {"OMP_NUM_THREADS": threads, **processes.child_environment(), processes.OWNERS: owners}
+    environment = {
+        "OMP_NUM_THREADS": threads,
+        **processes.child_environment(processes.OPTUNA_STORAGE),
+        processes.OWNERS: owners,
+    }
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "sadcl.tuning.worker", str(number), str(trials)],
+            [sys.executable, "-m", "sadcl.tuning.worker", study, "joined" if joined else str(number)],
             cwd=root, env=environment, text=True, start_new_session=True,
         )
         for number in range(workers)

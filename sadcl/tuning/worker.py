@@ -1,4 +1,4 @@
-"""Worker process of a search: ``python -m sadcl.tuning.worker NUMBER TRIALS``."""
+"""Worker process of a search: ``python -m sadcl.tuning.worker STUDY NUMBER``, or ``joined`` for the number."""
 
 import sys
 from pathlib import Path
@@ -6,21 +6,22 @@ from pathlib import Path
 from sadcl import params, processes
 from sadcl.errors import SadclError
 from sadcl.progress import prepare_output
-from sadcl.tuning import storage, study
+from sadcl.tuning import search, storage
 
 
-def main(number: int, trials: int) -> None:
-    """Run trials of the shared study until it has ``trials`` of them."""
+def main(study: str, number: str) -> None:
+    """Run trials of the study until none is left to start."""
     processes.end_with_parents()
     settings = params.load()
-    shared = storage.open_study(study.study_name(settings), settings, worker=number)
-    study.search(shared, settings, trials, study.training(), Path())
+    worker = None if number == "joined" else int(number)
+    shared = storage.open_study(study, settings, worker=worker, create=False)
+    search.search(shared, settings, search.training(), Path())
 
 
 if __name__ == "__main__":
     prepare_output()
     try:
-        main(int(sys.argv[1]), int(sys.argv[2]))
+        main(sys.argv[1], sys.argv[2])
     except SadclError as error:
-        print(f"worker {sys.argv[1]}: {error}", file=sys.stderr)
+        print(f"worker {sys.argv[2]}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -9,9 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import pytest
-import torch
 import yaml
 from hypothesis import given
 from hypothesis import settings as laws
@@ -19,15 +17,12 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from sadcl import layout, params, pipeline
-from sadcl.data import synthetic
-from sadcl.data.ingest import ingest
-from sadcl.data.shards import writer
 from sadcl.errors import SadclError
-from sadcl.stages import pretrain, prototypes, train
-from sadcl.tuning import space, storage, study
+from sadcl.stages import train
+from sadcl.tuning import claims, search, space, study
 from tests.paths import REPOSITORY
+from tests.tuning.projects import opened, small
 
-torch.set_num_threads(1)
 # A run that was started in the background ignores Ctrl-C, and so would the processes that are started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -35,7 +30,8 @@ SLOW = """
 import time
 from pathlib import Path
 from sadcl import params
-from sadcl.tuning import storage, study
+from sadcl.tuning import search
+from tests.tuning import projects
 
 def slow(settings, report):
     report(0, 50.0)
@@ -44,29 +40,9 @@ def slow(settings, report):
         time.sleep(60)
     return 50.0
 
-settings = params.load()
-found = storage.open_study(study.study_name(settings), settings)
-found.enqueue_trial({"train.lr": settings.train.lr}, skip_if_exists=True)
-study.search(found, settings, 3, slow, Path())
+settings, shared = projects.opened(Path())
+search.search(shared, settings, slow, Path())
 """
-
-
-def small(root: Path) -> Path:
-    """A project whose search has one dimension."""
-    raw = params.read_settings(REPOSITORY / "recipes/demo.yaml")
-    raw["tune"] = {"trials": 3, "startup_trials": 4, "space": {"train.lr": {"low": 1e-4, "high": 2e-3, "log": True}}}
-    (root / "params.yaml").write_text(yaml.safe_dump(raw))
-    for path in (layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b"weights")
-    return root
-
-
-def opened(root: Path) -> tuple[params.Params, optuna.Study]:
-    settings = params.load(path=root / "params.yaml")
-    found = storage.open_study(study.study_name(settings, root), settings, root)
-    found.enqueue_trial(space.present(settings, root), skip_if_exists=True)
-    return settings, found
 
 
 def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
@@ -79,69 +55,69 @@ def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_search_goes_on_with_the_same_settings(tmp_path: Path, sign: signal.Signals) -> None:
     root = small(tmp_path)
-    killed = subprocess.Popen([sys.executable, "-c", SLOW], cwd=root, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    killed = subprocess.Popen([sys.executable, "-c", SLOW], cwd=root, env=environment, stderr=subprocess.DEVNULL)
     wait_for((root / "begun").exists)
     killed.send_signal(sign)
     killed.wait(30)
-    settings, found = opened(root)
+    settings, shared = opened(root)
+    found = shared.study
     cut_short = found.trials[1]
-    storage.take_back(found)
-    storage.take_back(found)
-    study.search(found, settings, 3, lambda settings, report: 60.0 + settings.train.lr, root)
+    search.search(shared, settings, lambda settings, report: 60.0 + settings.train.lr, root)
     again = [t for t in found.trials[2:] if t.system_attrs.get("retry_history") == [1]]
     assert [t.params for t in again] == [cut_short.params]
     assert again[0].state == TrialState.COMPLETE
-    assert storage.counted_trials(found) == 3
+    assert claims.counted_trials(found) == 3
 
 
 def test_a_search_that_goes_on_does_not_repeat_itself(tmp_path: Path) -> None:
     root = small(tmp_path)
     for trials in (3, 6):
-        settings, found = opened(root)
-        study.search(found, settings, trials, lambda settings, report: settings.train.lr, root)
-    assert len({trial.params["train.lr"] for trial in found.trials}) == 6
+        settings, shared = opened(root, trials)
+        search.search(shared, settings, lambda settings, report: settings.train.lr, root)
+    assert len({trial.params["train.lr"] for trial in shared.study.trials}) == 6
 
 
 def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    settings, found = opened(small(tmp_path))
-    calls = iter(range(100))
+    settings, shared = opened(small(tmp_path), 4)
+    calls, found = iter(range(100)), shared.study
 
-    def sometimes(settings: params.Params, report: study.Report) -> float:
+    def sometimes(settings: params.Params, report: search.Report) -> float:
         if next(calls) == 1:
             raise SadclError("The loss is not finite", fix="Lower lr")
         return 50.0
 
-    study.search(found, settings, 4, sometimes, tmp_path)
+    search.search(shared, settings, sometimes, tmp_path)
     printed = capfd.readouterr()
     assert printed.out.count("The loss is not finite") == 1
     assert printed.err == "", "no log line or traceback of Optuna"
     assert [trial.state.name for trial in found.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    storage.take_back(found)
+    claims.take_back(shared)
     assert len(found.trials) == 4, "what failed by itself is not tried again"
 
 
 def test_a_training_that_returns_no_number_fails_in_a_sentence(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings, found = opened(small(tmp_path))
+    settings, shared = opened(small(tmp_path))
     with pytest.raises(SadclError, match="no number"):
-        study.search(found, settings, 3, lambda settings, report: float("nan"), tmp_path)
+        search.search(shared, settings, lambda settings, report: float("nan"), tmp_path)
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("good", "trials"), [(0, 1), (1, 4)])
 def test_present_settings_that_fail_or_three_in_a_row_end_the_search(tmp_path: Path, good: int, trials: int) -> None:
-    settings, found = opened(small(tmp_path))
+    settings, shared = opened(small(tmp_path), 9)
     calls = iter(range(100))
 
-    def fails(settings: params.Params, report: study.Report) -> float:
+    def fails(settings: params.Params, report: search.Report) -> float:
         if next(calls) >= good:
             raise SadclError("The loss is not finite", fix="Lower lr")
         return 50.0
 
     with pytest.raises(SadclError, match=r"The loss is not finite. Lower lr"):
-        study.search(found, settings, 9, fails, tmp_path)
-    assert len(found.trials) == trials
+        search.search(shared, settings, fails, tmp_path)
+    assert len(shared.study.trials) == trials
 
 
 def test_other_settings_of_stage_2_are_another_study(tmp_path: Path) -> None:
@@ -185,27 +161,6 @@ def test_written_values_are_read_back_to_the_last_bit(tmp_path_factory, lr: floa
 def test_writing_nothing_changes_nothing_in_a_recipe(tmp_path: Path, recipe: Path) -> None:
     space.write_values(recipe, tmp_path / "params.yaml", {})
     assert (tmp_path / "params.yaml").read_text() == recipe.read_text()
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny project of real scenes in which stage 1 is done."""
-    root = small(tmp_path)
-    raw = params.read_settings(root / "params.yaml")
-    raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
-    for stage in ("pretrain", "train"):
-        raw[stage] |= {"epochs": 1, "batch": 8, "precision": "32-true"}
-    (root / "params.yaml").write_text(yaml.safe_dump(raw))
-    settings = params.load(path=root / "params.yaml")
-    synthetic.generate(root / "data/raw/scenes", 7, {"train": 16, "select": 8, "test": 4})
-    table = ingest(root, "data/raw/scenes", settings.ingest, 7, root / ".sadcl/cache", 1)
-    writer.write_shards(table, root, root / "data/shards", settings.prepare, 1)
-    monkeypatch.chdir(root)
-    pretrain.main()
-    prototypes.main()
-    pipeline.set_up(root)
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    return root
 
 
 def test_the_winner_is_not_trained_twice_and_the_losers_leave_nothing(

@@ -7,10 +7,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from sadcl import layout, params
+from sadcl import layout, params, processes
 from sadcl.errors import SadclError
-from sadcl.tuning import space, storage, study
+from sadcl.tuning import search, space, storage, study
 from tests.paths import REPOSITORY
+from tests.tuning.projects import opened
 
 
 @pytest.fixture
@@ -23,8 +24,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def best_near(lr: float) -> study.Objective:
-    def objective(settings: params.Params, report: study.Report) -> float:
+def best_near(lr: float) -> search.Objective:
+    def objective(settings: params.Params, report: search.Report) -> float:
         value = 80 - 1e4 * abs(settings.train.lr - lr)
         for epoch in range(settings.train.epochs):
             report(epoch, value)
@@ -33,16 +34,14 @@ def best_near(lr: float) -> study.Objective:
     return objective
 
 
-def search(root: Path, trials: int, objective: study.Objective) -> optuna.Study:
-    settings = params.load(path=root / "params.yaml")
-    found = storage.open_study(study.study_name(settings, root), settings, root)
-    found.enqueue_trial(space.present(settings, root), skip_if_exists=True)
-    study.search(found, settings, trials, objective, root)
-    return found
+def run(root: Path, trials: int, objective: search.Objective) -> optuna.Study:
+    settings, shared = opened(root, trials)
+    search.search(shared, settings, objective, root)
+    return shared.study
 
 
 def test_the_present_settings_are_the_first_trial(root: Path) -> None:
-    found = search(root, 3, best_near(1e-3))
+    found = run(root, 3, best_near(1e-3))
     present = params.load(path=root / "params.yaml").train
     assert found.trials[0].params["train.lr"] == present.lr
     assert found.trials[0].params["train.sample_to_sample"] == present.sample_to_sample
@@ -50,37 +49,37 @@ def test_the_present_settings_are_the_first_trial(root: Path) -> None:
 
 
 def test_a_study_goes_on_where_it_was(root: Path) -> None:
-    search(root, 2, best_near(1e-3))
-    assert len(search(root, 5, best_near(1e-3)).trials) == 5
-    assert len(search(root, 5, best_near(1e-3)).trials) == 5, "nothing left to do"
+    run(root, 2, best_near(1e-3))
+    assert len(run(root, 5, best_near(1e-3)).trials) == 5
+    assert len(run(root, 5, best_near(1e-3)).trials) == 5, "nothing left to do"
 
 
 def test_a_killed_trial_leaves_the_study_usable(root: Path) -> None:
-    def killed(settings: params.Params, report: study.Report) -> float:
+    def killed(settings: params.Params, report: search.Report) -> float:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search(root, 3, killed)
-    finished = search(root, 3, best_near(1e-3)).get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+        run(root, 3, killed)
+    finished = run(root, 3, best_near(1e-3)).get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     assert len(finished) == 3
 
 
 def test_hopeless_trials_are_pruned(root: Path) -> None:
     calls = iter(range(100))
 
-    def worse_and_worse(settings: params.Params, report: study.Report) -> float:
+    def worse_and_worse(settings: params.Params, report: search.Report) -> float:
         value = 50.0 - next(calls)
         for epoch in range(3):
             report(epoch, value)
         return value
 
-    states = [trial.state for trial in search(root, 8, worse_and_worse).trials]
+    states = [trial.state for trial in run(root, 8, worse_and_worse).trials]
     assert optuna.trial.TrialState.PRUNED in states[4:]
     assert optuna.trial.TrialState.PRUNED not in states[:4]
 
 
 def test_the_best_settings_become_a_recipe_and_keep_comments(root: Path) -> None:
-    found = search(root, 6, best_near(1e-3))
+    found = run(root, 6, best_near(1e-3))
     result = study.conclude(found, True, root)
     applied = (root / "params.yaml").read_text()
     assert applied.startswith("# demo:")
@@ -107,7 +106,7 @@ def test_a_space_that_names_no_setting_is_refused(root: Path) -> None:
 
 @pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:"])
 def test_a_storage_that_forgets_is_refused(address: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(storage.STORAGE_VARIABLE, address)
+    monkeypatch.setenv(processes.OPTUNA_STORAGE, address)
     with pytest.raises(SadclError, match="forgets all trials"):
         storage.open_study("a", params.load(path=root / "params.yaml"), root)
 
@@ -117,7 +116,7 @@ def test_a_database_of_another_program_is_a_sentence(
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as database:
         database.execute("create table trials (name)")
-    monkeypatch.setenv(storage.STORAGE_VARIABLE, f"sqlite:///{tmp_path}/other.db")
+    monkeypatch.setenv(processes.OPTUNA_STORAGE, f"sqlite:///{tmp_path}/other.db")
     with pytest.raises(SadclError, match="can't be used"):
         storage.open_study("a", params.load(path=root / "params.yaml"), root)
 
@@ -130,7 +129,7 @@ def test_a_storage_that_can_not_be_reached_is_a_sentence(
     address: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = params.load(path=root / "params.yaml")
-    monkeypatch.setenv(storage.STORAGE_VARIABLE, address)
+    monkeypatch.setenv(processes.OPTUNA_STORAGE, address)
     with pytest.raises(SadclError, match="can't be used") as caught:
         storage.open_study("a", settings, root)
     assert "check SADCL_OPTUNA_STORAGE" in str(caught.value)

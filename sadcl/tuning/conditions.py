@@ -1,0 +1,117 @@
+"""Conditions of a study: what all its trials share, recorded at its start and compared on each machine that joins."""
+
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sadcl import extras, files, layout, params
+from sadcl.errors import SadclError
+
+ATTRIBUTE = "conditions"
+"""Attribute of a study with its conditions."""
+
+SHOWN = 3
+"""Number of differences that a message names."""
+
+_FIXES = {
+    "settings": "Take the params.yaml that the study was started with",
+    "data": "Run `dvc pull`, or `dvc repro prototypes`",
+    "code": "Install the version, or check out the commit, that the study was started with",
+    "packages": "Install the versions of the study, such as with `make install`",
+}
+"""What to do about a difference, in the order in which differences are named."""
+
+Conditions = dict[str, dict[str, Any]]
+
+
+def present(settings: params.Params, root: Path = Path()) -> Conditions:
+    """Conditions of a training on this machine: settings, digests of data and code, versions of packages.
+
+    Raises:
+        SadclError: photos, stage-1 weights or prototypes are missing.
+    """
+    # torch comes with it, which every training needs anyway
+    from sadcl.training import resume
+
+    return {
+        "settings": shared_settings(settings),
+        "data": {name: _digest(root / path) for name, path in _data().items()},
+        "code": {"code of training": resume.code()},
+        "packages": dict(_versions()),
+    }
+
+
+def shared_settings(settings: params.Params) -> dict[str, Any]:
+    """Settings that all trials share, by their name in params.yaml: those of a training but the searched ones."""
+    searched = set(settings.tune.space)
+    sections = {"model": settings.model, "train": settings.train}
+    values = {
+        f"{section}.{key}": value
+        for section, model in sections.items()
+        for key, value in model.model_dump(mode="json").items()
+    }
+    space = {f"tune.space.{key}": value for key, value in settings.tune.model_dump(mode="json")["space"].items()}
+    return {key: value for key, value in values.items() if key not in searched} | space | {"seed": settings.seed}
+
+
+def require_equal(study: str, recorded: Conditions | None, here: Conditions) -> None:
+    """Compare this machine with a study.
+
+    Args:
+        study: its name.
+        recorded: its conditions; None if it has none.
+        here: of this machine.
+
+    Raises:
+        SadclError: they differ; the message names the differences.
+    """
+    if recorded is None:
+        fix = "Run `sadcl tune` once where the study was started"
+        raise SadclError("The study has no record of its settings, data and versions", where=study, fix=fix)
+    found = differences(recorded, here)
+    if found:
+        kind = next(kind for kind in _FIXES if recorded.get(kind) != here.get(kind))
+        raise SadclError(f"This machine differs from the study: {describe(found)}", where=study, fix=_FIXES[kind])
+
+
+def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """One phrase for each condition that differs."""
+    found = []
+    for kind in _FIXES:
+        ours, others = here.get(kind, {}), recorded.get(kind, {})
+        for name in sorted(ours.keys() | others.keys()):
+            mine, other = ours.get(name, "absent"), others.get(name, "absent")
+            if mine != other:
+                is_digest = kind in ("data", "code")
+                found.append(f"other {name}" if is_digest else f"{name} is {mine} here and {other} there")
+    return found
+
+
+def describe(found: list[str]) -> str:
+    """Join the first differences to a phrase."""
+    more = len(found) - SHOWN
+    return "; ".join(found[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _data() -> dict[str, Path]:
+    return {
+        "training photos": layout.SHARDS / "train" / "index.json",
+        "select photos": layout.SHARDS / "select" / "index.json",
+        "stage-1 weights": layout.PRETRAIN_WEIGHTS,
+        "prototypes": layout.PROTOTYPES,
+    }
+
+
+def _digest(path: Path) -> str:
+    if not path.exists():
+        raise SadclError("An input of the trainings is missing", where=path, fix=_FIXES["data"])
+    return files.digest(path)
+
+
+def _versions() -> list[tuple[str, str]]:
+    """Versions of the core's packages and of Optuna, without the local part, which names a build for a device."""
+    from packaging.version import Version
+
+    names = {extras.canonical(requirement.name) for extra, requirement in extras.requirements() if extra == extras.CORE}
+    return [(name, Version(metadata.version(name)).public) for name in sorted({*names, "optuna", "sadcl"})]
