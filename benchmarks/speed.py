@@ -19,7 +19,7 @@ processes.before_torch()
 
 import torch  # noqa: E402 - reads its environment when it is loaded
 
-from benchmarks import coverage, loaders, networks, pairs, probes, runtimes  # noqa: E402
+from benchmarks import batches, coverage, loaders, networks, pairs, probes, runtimes  # noqa: E402
 
 RESULT = Path("benchmarks/results/speed.json")
 
@@ -133,6 +133,8 @@ ROWS = (
     Row("one photo, R101 at 448, memory and prototypes beside", networks.inference, 1.2),
     Row("an update of stage 2, Lite0 at 224, B 32, a plain one beside", networks.training, 1.5, repeats=3),
     Row("a step at stride 16, ended beside dilated", networks.step),
+    Row("batch prediction of files, the network on tensors beside", batches.ready_tensors, 0.9),
+    Row("the same, photo by photo beside", batches.one_by_one, 2, repeats=3),
     Row("linear probe of 1,700 x 80, scikit-learn's beside", probes.probe, 5, repeats=3),
     Row("a step of pooling on cached maps, the backbone beside", probes.cached_pooling, 10, repeats=3),
     Row("the same of SARL, whose own cost stays", probes.cached_step, 1.5, repeats=3),

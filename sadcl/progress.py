@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -58,7 +58,13 @@ def hint(line: str) -> None:
 
 
 def track(
-    items: Iterable[T], description: str, *, total: int | None = None, unit: str = "images", each: int = 1
+    items: Iterable[T],
+    description: str,
+    *,
+    total: int | None = None,
+    unit: str = "images",
+    each: int = 1,
+    size: Callable[[T], int] | None = None,
 ) -> Iterator[T]:
     """Yield ``items`` and show progress, rate and remaining time on stderr (terminal) or stdout (log).
 
@@ -68,10 +74,11 @@ def track(
         total: number of items, if ``items`` has no length.
         unit: unit of the rate.
         each: units per item, such as the photos of a batch.
+        size: what an item counts towards ``total``; by default one.
     """
     count = total if total is not None else len(items) if isinstance(items, Sized) else None
     show = _bar if sys.stderr.isatty() else _lines
-    yield from items if _silent else show(items, description, count, unit, each)
+    yield from items if _silent else show(items, description, count, unit, each, size or (lambda item: 1))
 
 
 def duration(seconds: float) -> str:
@@ -93,7 +100,9 @@ def rate(count: float, seconds: float, unit: str) -> str:
     return f"{speed * period:.1f} {unit}/{name}"
 
 
-def _bar(items: Iterable[T], description: str, count: int | None, unit: str, each: int) -> Iterator[T]:
+def _bar(
+    items: Iterable[T], description: str, count: int | None, unit: str, each: int, size: Callable[[T], int]
+) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -101,8 +110,10 @@ def _bar(items: Iterable[T], description: str, count: int | None, unit: str, eac
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
         task = bar.add_task(description, total=count, rate="", visible=False)
-        for done, item in enumerate(items, start=1):
+        done = 0
+        for item in items:
             yield item
+            done += size(item)
             spent = time.monotonic() - started
             bar.update(
                 task,
@@ -112,10 +123,14 @@ def _bar(items: Iterable[T], description: str, count: int | None, unit: str, eac
             )
 
 
-def _lines(items: Iterable[T], description: str, count: int | None, unit: str, each: int) -> Iterator[T]:
+def _lines(
+    items: Iterable[T], description: str, count: int | None, unit: str, each: int, size: Callable[[T], int]
+) -> Iterator[T]:
     started = shown = time.monotonic()
-    for done, item in enumerate(items, start=1):
+    done = 0
+    for item in items:
         yield item
+        done += size(item)
         now = time.monotonic()
         if now - shown < LOG_SECONDS:
             continue

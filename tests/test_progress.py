@@ -2,6 +2,7 @@
 
 import pytest
 
+from sadcl import progress
 from sadcl.progress import rate
 
 
@@ -19,3 +20,14 @@ from sadcl.progress import rate
 )
 def test_a_slow_rate_is_not_shown_as_zero(count: int, seconds: float, text: str) -> None:
     assert rate(count, seconds, "photos") == text
+
+
+def test_items_of_several_units_count_as_many(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "LOG_SECONDS", -1.0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    assert list(progress.track([30, 70], "predicting", total=200, unit="photos", size=int)) == [30, 70]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("  predicting: 30/200, ")
+    assert second.startswith("  predicting: 100/200, ")

@@ -1,15 +1,18 @@
 """Commands that tune, use, plot and convert a model."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sadcl.errors import SadclError
 from sadcl.layout import IMPORTED, SERVED, SHARDS, TRAIN
 from sadcl.progress import hint, printable, say
+
+if TYPE_CHECKING:
+    from sadcl.batch.job import Options
 
 PANEL = "Training and use"
 app = typer.Typer()
@@ -66,28 +69,51 @@ def join(
 
 @app.command(rich_help_panel=PANEL)
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Image files.", metavar="PHOTOS")],
+    photos: Annotated[list[str], typer.Argument(help="Image files; with --out, one place.", metavar="PHOTOS")],
     model: Model = str(SERVED),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photo.")] = False,
     attention: Annotated[Path | None, typer.Option(help="Folder to write an attention map per label to.")] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Probability threshold; the model's own thresholds by default.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write predictions of a whole place to: a folder, s3://BUCKET/FOLDER, or a list."),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="With --out: write _predictions.csv, too.")] = False,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="With --out: this machine, or a Ray cluster.")] = (
+        "local"
+    ),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --out: worker processes; one per core or GPU by default.")
+    ] = None,
+    photo_seconds: Annotated[float, typer.Option(min=1, help="With --out: limit for decoding one photo.")] = 60.0,
+    retry: Annotated[bool, typer.Option("--retry", help="With --out: try photos without prediction again.")] = False,
 ) -> None:
-    """Print the labels of photos and their probabilities."""
+    """Print the labels of photos and their probabilities, or write those of a whole place to a folder."""
+    if out is not None:
+        _refuse({"--json": as_json, "--attention": attention is not None}, "--out")
+        if len(photos) > 1:
+            raise SadclError("--out takes one place", fix="Name a folder, or list the photos in a file")
+        from sadcl.batch.job import Options
+
+        _predict_place(photos[0], out, model, Options(threshold, engine, workers, photo_seconds, csv, retry))
+        return
+    _refuse({"--csv": csv, "--retry": retry, "--workers": workers is not None, "--engine ray": engine == "ray"})
     from sadcl import names
     from sadcl.registry import load
 
     tagger = load.load(model)
-    predicted = tagger.predict(list(photos), threshold)
-    maps: Iterable[list[Path]] = [[] for _ in photos]
+    paths = [Path(photo) for photo in photos]
+    predicted = tagger.predict(list(paths), threshold)
+    maps: Iterable[list[Path]] = [[] for _ in paths]
     if attention is not None:
         from sadcl.report import attention_maps
 
         label_names = [[name for name, _ in labels] for labels in predicted]
-        maps = attention_maps.write_maps(tagger, photos, label_names, attention)
-    for photo, shown, labels, paths in zip(photos, names.distinguish(photos), predicted, maps, strict=True):
-        typer.echo(_as_json(photo, labels, paths) if as_json else _as_line(shown, labels))
+        maps = attention_maps.write_maps(tagger, paths, label_names, attention)
+    for photo, shown, labels, files in zip(paths, names.distinguish(paths), predicted, maps, strict=True):
+        typer.echo(_as_json(photo, labels, files) if as_json else _as_line(shown, labels))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -152,6 +178,33 @@ def import_checkpoint(
     for line in released.convert(file, out, settings, released.class_list(classes) if classes else None):
         say(line)
     hint(f"`sadcl predict --model {out} PHOTO` uses it.")
+
+
+def _refuse(given: Mapping[str, bool], other: str = "") -> None:
+    """Raise where an option is given that has no meaning with, or without, ``--out``."""
+    for name in (name for name, is_given in given.items() if is_given):
+        if other:
+            raise SadclError(f"{other} takes no {name}", fix="Leave one of them out")
+        raise SadclError(f"{name} needs --out", fix="Name the folder for the predictions")
+
+
+def _predict_place(place: str, out: Path, model: str, options: "Options") -> None:
+    """Run a batch job, print its counts, and end with 1 where photos have no prediction."""
+    from sadcl.batch import job
+    from sadcl.registry import load
+
+    try:
+        with load.model_path(model) as path:
+            summary = job.run(place, out, path, options)
+    except KeyboardInterrupt:
+        say("Interrupted. The same command goes on.")
+        raise typer.Exit(130) from None
+    failed = summary["failed"]
+    say(f"{summary['photos']:,} photos, {failed:,} without prediction. The predictions are in {out}.")
+    for reason, count in summary["reasons"].items():
+        say(f"  {count:,}: {printable(reason)}")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _as_line(photo: str, labels: Sequence[tuple[str, float]]) -> str:

@@ -2,6 +2,8 @@
 
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +33,29 @@ def load(source: str | Path, root: Path = Path(".")) -> "Tagger":
         SadclError: the model is missing, its file is not the one that was registered, it was registered with other code
             than the installed one, or an extra is missing.
     """
-    text = str(source)
-    if text.startswith(SCHEME):
-        extras.require("mlflow")  # before torch takes its time
-    from sadcl.weights import loader
+    with model_path(source, root) as path:
+        from sadcl.weights import loader
 
+        return loader.load_tagger(path)
+
+
+@contextmanager
+def model_path(source: str | Path, root: Path = Path(".")) -> Iterator[Path]:
+    """Yield the path of a model; a registered one lies in a temporary folder until the block ends.
+
+    Args:
+        source: as ``load`` takes it; only an address of the registry is looked up.
+        root: project whose registry has the model.
+
+    Raises:
+        SadclError: there is no such version, its file is not the one that was registered, it was registered with other
+            code than the installed one, or an extra is missing.
+    """
+    text = str(source)
     if not text.startswith(SCHEME):
-        return loader.load_tagger(source)
+        yield Path(source)
+        return
+    extras.require("mlflow")  # before torch takes its time
     if not registry_exists(root):
         raise SadclError("Nothing is registered yet", where=text, fix="Run `sadcl register` first")
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +63,7 @@ def load(source: str | Path, root: Path = Path(".")) -> "Tagger":
             version = _version(client, text)
             model_code.require_installed(version)
             file = artifacts.fetch(client, version, artifacts.model(version), Path(folder))
-        return loader.load_tagger(file)
+        yield file
 
 
 def _version(client: "MlflowClient", address: str) -> "ModelVersion":

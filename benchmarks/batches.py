@@ -1,0 +1,108 @@
+"""Batch prediction of a folder against the same model on tensors that are there already, and photo by photo."""
+
+import tempfile
+from functools import cache
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.pairs import Pair, Side
+from sadcl import files, params, processes
+from sadcl.batch import lease, listing, manifest, plan
+from sadcl.batch.engines.local import LocalEngine
+from sadcl.batch.manifest import Manifest
+from sadcl.batch.parts import About, Collector
+from sadcl.batch.worker import BATCH, Spec, versions
+from sadcl.model.network import Network
+from sadcl.weights import checkpoint, loader
+
+PHOTOS, ONE_BY_ONE = 1024, 64
+SIZE = (640, 480)
+PIECE = 4 * BATCH
+
+
+def ready_tensors() -> Pair:
+    """All photos, read, decoded and written as predictions, beside the network alone."""
+    tagger = loader.load_tagger(_model())
+    side = int(tagger.head["preprocessing"]["side"])
+    images = torch.randn(BATCH, 3, side, side).contiguous(memory_format=torch.channels_last)
+
+    def plain() -> None:
+        with torch.inference_mode():
+            for _ in range(PHOTOS // BATCH):
+                tagger.network(images)
+
+    return _batch_job(PHOTOS), plain
+
+
+def one_by_one() -> Pair:
+    """A few photos, beside a loop that predicts one after the other."""
+    tagger = loader.load_tagger(_model())
+    photos = sorted(_photos(ONE_BY_ONE).rglob("*.jpg"))
+
+    def plain() -> None:
+        for _ in range(PHOTOS // ONE_BY_ONE):
+            for photo in photos:
+                tagger.predict([photo])
+
+    return _batch_job(PHOTOS), plain
+
+
+def _batch_job(photos: int) -> Side:
+    """A job without its start: workers are there, and the folder for the predictions is new each time."""
+    folder, numbers = _folder(), count()
+    place = listing.find(str(_photos(photos)))
+    manifest.write(folder / manifest.FILE, place.name, place.rows())
+    listed = Manifest(folder / manifest.FILE)
+    model, tagger = _model(), loader.load_tagger(_model())
+    about = About(files.digest(model), tagger.classes, None)
+    spec = Spec(place.root, str(model), about.model, None, 2, 60.0, versions())
+    engine = LocalEngine(spec, [{}] * processes.workers())
+
+    def job() -> None:
+        out = folder / str(next(numbers))
+        out.mkdir()
+        todo, collector = plan.make(listed, out, about, retry=False), Collector(out, listed, about)
+        for _ in lease.work(todo.pieces(collector, PIECE), todo.rows, engine, collector):
+            pass
+
+    return job
+
+
+@cache
+def _temporary() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="sadcl-bench-")
+
+
+def _folder() -> Path:
+    return Path(_temporary().name)
+
+
+@cache
+def _photos(number: int) -> Path:
+    """Folder of smooth photos of noise."""
+    folder = _folder() / f"photos-{number}"
+    folder.mkdir()
+    for i in range(number):
+        coarse = np.random.default_rng(i).integers(0, 255, (12, 16, 3), np.uint8)
+        Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC).save(folder / f"{i}.jpg", quality=90)
+    return folder
+
+
+@cache
+def _model() -> Path:
+    """Weights of the present settings' shape."""
+    settings = params.load("model").model.for_test()
+    torch.manual_seed(0)
+    network = Network(settings, 80, start=False).eval()
+    head = {
+        "stage": "train", "classes": [str(j) for j in range(80)], "model": settings.model_dump(mode="json"),
+        "thresholds": None,
+        "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
+    }  # fmt: skip
+    path = _folder() / checkpoint.FILE
+    checkpoint.save(path, {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}, head)
+    return path

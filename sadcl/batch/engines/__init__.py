@@ -1,0 +1,1 @@
+"""Engines: who computes the pieces of a job."""

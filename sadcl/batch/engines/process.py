@@ -1,0 +1,126 @@
+"""A worker process seen from its parent: pieces go in, and results, losses and late photos come out."""
+
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from signal import Signals
+
+import pyarrow as pa
+
+from sadcl import processes
+from sadcl.batch import child, stream
+from sadcl.batch.journal import Journal
+from sadcl.batch.lease import Done, Event, Late, Lost
+from sadcl.batch.worker import Spec
+from sadcl.errors import SadclError
+from sadcl.progress import duration
+
+AHEAD = 2
+"""Pieces that a worker has, the one being computed included."""
+
+
+class WorkerProcess:
+    """A process that computes one piece after the other.
+
+    Args:
+        spec: of the job.
+        environment: further variables of the process.
+    """
+
+    def __init__(self, spec: Spec, environment: dict[str, str]) -> None:
+        self.spec = spec
+        self.is_ready = self._has_ended = False
+        self._pieces: deque[int] = deque()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read after the process has ended
+        ours, theirs = socket.socketpair()
+        with tempfile.TemporaryFile() as shared, theirs:
+            self._journal = Journal(shared.fileno(), spec.threads)
+            numbers = (theirs.fileno(), shared.fileno())
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "sadcl.batch.child", *map(str, numbers)], pass_fds=numbers,
+                env=processes.child_environment(**environment), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+            )  # fmt: skip
+        self.connection = Connection(ours.detach())
+        self._send(child.message(spec.to_json()))
+
+    @property
+    def pending(self) -> int:
+        """Number of pieces that it has."""
+        return len(self._pieces)
+
+    def submit(self, number: int, rows: pa.Table) -> None:
+        """Hand over a piece; a loss shows in ``receive``."""
+        self._pieces.append(number)
+        self._send(child.message({"number": number}, stream.dump(rows)))
+
+    def receive(self) -> list[Event] | None:
+        """Read one message of a connection that has one; None where the process has ended.
+
+        Raises:
+            SadclError: the worker refused to start.
+        """
+        try:
+            header, payload = child.parse(self.connection.recv_bytes())
+        except (EOFError, OSError):
+            self._has_ended = True
+            return None
+        if header["kind"] == child.REFUSED:
+            raise SadclError(header["what"], where=header["where"] or None)
+        self.is_ready = True
+        if header["kind"] == child.READY:
+            return []
+        self._pieces.popleft()
+        return [Done(header["number"], stream.load(payload))]
+
+    def late(self) -> Late | None:
+        """The photo that has been decoded for too long, if there is one."""
+        photos = self._journal.photos() if self._pieces else []
+        if not photos:
+            return None
+        index, seconds = max(photos, key=lambda photo: photo[1])
+        if seconds <= self.spec.seconds:
+            return None
+        return Late(self._pieces[0], index, f"Decoding took longer than {duration(self.spec.seconds)}")
+
+    def lost(self) -> list[Lost]:
+        """Events of all pieces of an ended process; the first was being computed where the process was ready."""
+        status = self.stop()
+        how = f"signal {Signals(-status).name}" if status < 0 else f"status {status}"
+        suspects = tuple(index for index, _ in self._journal.photos())
+        begun = self._pieces[0] if self._pieces and self.is_ready else None
+        reason = f"The worker that decoded this photo ended ({how})"
+        return [
+            Lost(number, reason, suspects, True) if number == begun else Lost(number, reason, counted=False)
+            for number in self._pieces
+        ]
+
+    def last_words(self) -> str:
+        """The last line that the process wrote to stderr."""
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else "it left no message"
+
+    def stop(self) -> int:
+        """End the process; return its status, negative for a signal."""
+        try:
+            # the kernel closes its connection a moment before its status is there
+            self._process.wait(1.0 if self._has_ended else 0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        return self._process.wait()
+
+    def close(self) -> None:
+        """End the process and release what belongs to it."""
+        self.stop()
+        self.connection.close()
+        self._journal.close()
+        self._stderr.close()
+
+    def _send(self, data: bytes) -> None:
+        with suppress(OSError):  # the process has ended, which shows when its connection is read
+            self.connection.send_bytes(data)

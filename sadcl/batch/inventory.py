@@ -1,0 +1,156 @@
+"""Lists of photos: Parquet and CSV files with a column of paths, and inventories of S3."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote_plus
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sadcl.batch import reading, s3
+from sadcl.batch.manifest import GROUP, SCHEMA, Row
+from sadcl.errors import SadclError, first_line
+
+SUFFIXES = (".parquet", ".csv", ".csv.gz", "manifest.json")
+PATHS, SIZES, VERSIONS = ("path", "file", "key"), ("bytes", "size"), ("version", "etag", "e_tag")
+"""Names of columns, in any letter case; the first that is there counts."""
+BUCKET = "bucket"
+
+Columns = Mapping[str, Sequence[object]]
+
+
+def is_list(text: str) -> bool:
+    """Whether a place is named like a list, and is no folder."""
+    return text.lower().endswith(SUFFIXES) and not Path(text).is_dir()
+
+
+def rows(address: str) -> Iterator[Row]:
+    """Photos of a list, sorted by path, each path once.
+
+    Args:
+        address: absolute path or ``s3://`` address of the list.
+
+    Raises:
+        SadclError: the list is missing, damaged, or has no column of paths.
+    """
+    groups = [_table(group, address) for group in _groups(address)]
+    if not groups:
+        return
+    table = pa.concat_tables(groups).sort_by([(name, "ascending") for name in SCHEMA.names])
+    root, before = address.rpartition("/")[0], None
+    for batch in table.to_batches(GROUP):
+        for path, size, version in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if path == before:
+                continue
+            before = path
+            is_remote = s3.is_address(path) or s3.is_address(root)
+            yield (path, size, version) if is_remote else (path, *reading.size_and_version(Path(root, path)))
+
+
+def _groups(address: str) -> Iterator[Columns]:
+    """Columns of a list by their names in lower case, some rows at a time."""
+    if address.lower().endswith("manifest.json"):
+        yield from _inventory(address)
+        return
+    data = _read(address)
+    yield from _parquet(data, address) if address.lower().endswith(".parquet") else _csv(data, address, None)
+
+
+def _inventory(address: str) -> Iterator[Columns]:
+    """Columns of an inventory that S3 wrote: its manifest names the files and, for CSV, their columns."""
+    try:
+        about = json.loads(_read(address))
+        bucket = about["destinationBucket"].rpartition(":")[2]
+        keys, kind = [file["key"] for file in about["files"]], about["fileFormat"].upper()
+        names = [name.strip() for name in about["fileSchema"].split(",")] if kind == "CSV" else []
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(address, error) from None
+    if kind not in ("CSV", "PARQUET"):
+        raise SadclError(f"An inventory in {kind} can't be read", where=address, fix="Let S3 write CSV or Parquet")
+    for key in keys:
+        # next to a manifest that was downloaded, or where S3 put it
+        file = f"{s3.SCHEME}{bucket}/{key}" if s3.is_address(address) else str(Path(address).parent / Path(key).name)
+        yield from _parquet(_read(file), file) if kind == "PARQUET" else _csv(_read(file), file, names)
+
+
+def _parquet(data: bytes, address: str) -> Iterator[Columns]:
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            wanted = [name for name in file.schema_arrow.names if name.lower() in _KNOWN]
+            for batch in file.iter_batches(GROUP, columns=wanted):
+                yield {name.lower(): batch.column(name).to_pylist() for name in wanted}
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(address, error) from None
+
+
+_KNOWN = frozenset((*PATHS, *SIZES, *VERSIONS, BUCKET))
+
+
+def _csv(data: bytes, address: str, names: Sequence[str] | None) -> Iterator[Columns]:
+    """Columns of a CSV file.
+
+    Args:
+        data: content, possibly compressed by gzip.
+        address: of the file, for the error.
+        names: of the columns of an inventory, whose keys are quoted as in a URL; None where the first line has them.
+    """
+    try:
+        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        header = [name.lower() for name in (names or next(lines, []))]
+        table = [line for line in lines if line]
+        if any(len(line) != len(header) for line in table):
+            raise ValueError("its lines differ in length")
+    except (ValueError, OSError, EOFError, csv.Error) as error:
+        raise _unreadable(address, error) from None
+    columns: dict[str, Sequence[str]] = dict.fromkeys(header, ())
+    columns.update(zip(header, zip(*table, strict=True), strict=False))
+    if names is not None and "key" in columns:
+        columns["key"] = tuple(map(unquote_plus, columns["key"]))
+    yield columns
+
+
+def _table(columns: Columns, address: str) -> pa.Table:
+    """A table of the manifest's columns."""
+    paths = _first(columns, PATHS)
+    if paths is None:
+        found = ", ".join(columns) or "none"
+        raise SadclError(f"The list has no column `path` or `key`, only {found}", where=address, fix="Name one so")
+    buckets = columns.get(BUCKET)
+    if buckets is not None:
+        paths = [f"{s3.SCHEME}{bucket}/{path}" for bucket, path in zip(buckets, paths, strict=True)]
+    sizes, versions = _first(columns, SIZES), _first(columns, VERSIONS)
+    none = [None] * len(paths)
+    try:
+        return pa.table(
+            [
+                pa.array(list(paths), pa.string()),
+                pa.array([None if size in (None, "") else int(str(size)) for size in sizes or none], pa.int64()),
+                pa.array([str(v).strip('"') if v not in (None, "") else None for v in versions or none], pa.string()),
+            ],
+            SCHEMA,
+        ).filter(pa.array([bool(path) for path in paths], pa.bool_()))
+    except (ValueError, pa.ArrowException, OverflowError) as error:
+        raise _unreadable(address, error) from None
+
+
+def _first(columns: Columns, names: Sequence[str]) -> Sequence[object] | None:
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def _read(address: str) -> bytes:
+    if s3.is_address(address):
+        return s3.read(address)
+    try:
+        return Path(address).read_bytes()
+    except OSError as error:
+        raise SadclError(f"The list can't be read: {error.strerror}", where=address, fix="Check the path") from None
+
+
+def _unreadable(address: str, error: Exception) -> SadclError:
+    reason = f"The list can't be read: {first_line(error)}"
+    return SadclError(reason, where=address, fix="Write it again")

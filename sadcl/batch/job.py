@@ -1,0 +1,171 @@
+"""A batch job: list, plan, compute, summarise; started again, it goes on where it ended."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sadcl import files, processes
+from sadcl.batch import csv_file, lease, listing, manifest, parts, plan, reading, s3, summary
+from sadcl.batch.chunks import MOST, PHOTOS
+from sadcl.batch.lease import Engine
+from sadcl.batch.manifest import Manifest
+from sadcl.batch.parts import About, Collector
+from sadcl.batch.worker import BATCH, Spec, versions
+from sadcl.errors import SadclError
+from sadcl.model import device
+from sadcl.progress import say, track
+from sadcl.weights import loader
+
+LOCK = ".lock"
+MORE_ROUNDS = 2
+"""Times that the photos are listed again, where some change meanwhile."""
+SHARE = 4
+"""Pieces for each worker, at least, so that all end at about the same time."""
+S3_THREADS = 16
+"""Threads that wait for S3, for each worker."""
+WORKER_MEMORY = 1_500_000_000
+"""Bytes for a worker with a large model and large photos."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a job runs.
+
+    Attributes:
+        threshold: for all classes; None for the model's own. It alone changes results.
+        engine: ``local`` for this machine, ``ray`` for a cluster.
+        workers: at a time; None for one on each core, or each GPU.
+        seconds: that decoding a photo may take.
+        csv: also write ``_predictions.csv``.
+        retry: try photos without prediction again.
+    """
+
+    threshold: float | None = None
+    engine: Literal["local", "ray"] = "local"
+    workers: int | None = None
+    seconds: float = 60.0
+    csv: bool = False
+    retry: bool = False
+
+
+def run(place: str, out: Path, model: Path, options: Options) -> dict[str, Any]:
+    """Predict all photos of a place, and return the summary.
+
+    Args:
+        place: a folder, an ``s3://`` address, or a list.
+        out: folder for the predictions; it may hold those of an earlier run of the same place.
+        model: weights or ONNX file, or its folder.
+        options: how to run.
+
+    Raises:
+        SadclError: the place or the model can't be read, there is no photo, another process writes to ``out``, it holds
+            predictions of another place, no worker can be started, or the disk is full.
+    """
+    photos = listing.find(place)
+    file = loader.model_file(model) if model.is_dir() else model
+    classes = tuple(loader.read_head(file)["classes"])  # first: it says what is wrong with a file
+    job = _Job(photos, out, file, About(files.digest(file), classes, options.threshold), options)
+    files.require_folder(out)
+    with files.lock(out / LOCK, "writing predictions to this folder"):
+        _require_same_place(out, photos.name)
+        for leftover in out.glob(".*.part"):  # of a run that was killed while it wrote
+            leftover.unlink()
+        changed = job.predict(options.retry)
+        for _ in range(MORE_ROUNDS):
+            if changed:
+                say(f"  {changed:,} photos changed meanwhile and are listed again")
+                changed = job.predict(retry=False)
+        if options.csv:
+            csv_file.write(out)
+        return summary.read(out)
+
+
+def _require_same_place(out: Path, place: str) -> None:
+    if not (out / manifest.FILE).exists():
+        return
+    with closing(Manifest(out / manifest.FILE)) as earlier:
+        if earlier.place != place:
+            fix = "Choose another folder"
+            raise SadclError(f"The folder holds predictions of another place, {earlier.place}", where=out, fix=fix)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A place, a model, and where the predictions go."""
+
+    place: listing.Place
+    out: Path
+    model: Path
+    about: About
+    options: Options
+
+    def predict(self, retry: bool) -> int:
+        """List the place, and predict what is not there yet; return the number of photos that changed meanwhile."""
+        path = self.out / manifest.FILE
+        manifest.write(path, self.place.name, track(self._rows(), "listing photos", unit="photos"))
+        digest = files.digest(path)
+        if not retry and summary.is_finished(self.out, digest, self.about):
+            return 0
+        with closing(Manifest(path)) as listed:
+            todo = plan.make(listed, self.out, self.about, retry)
+            collector = Collector(self.out, listed, self.about)
+            if todo.left:
+                ready = self._photos(todo, collector)
+                for _ in track(ready, "predicting", total=todo.photos, unit="photos", size=int):
+                    pass
+        names = [parts.name(chunk.key) for chunk in todo.chunks]
+        summary.write(self.out, self.place.name, digest, self.about, names, collector.written)
+        for name in parts.written(self.out) - set(names):  # not before: the earlier summary names them
+            (self.out / name).unlink()
+        return sum(collector.failures[reason] for reason in (reading.CHANGED, reading.GONE))
+
+    def _rows(self) -> Iterator[manifest.Row]:
+        """Rows of the place; raise where there is none: a disk that is not mounted would clear all predictions."""
+        rows = self.place.rows()
+        first = next(rows, None)
+        if first is None:
+            raise SadclError("There is no photo here", where=self.place.name, fix="Check the path")
+        yield first
+        yield from rows
+
+    def _photos(self, todo: plan.Plan, collector: Collector) -> Iterator[int]:
+        """Compute the plan; yields numbers of photos that have become ready."""
+        engine, workers = self._engine()
+        with closing(engine):
+            share = -(-todo.photos // (SHARE * workers))
+            most = min(-(-share // BATCH) * BATCH, MOST * PHOTOS)
+            reused = 0
+            for count in lease.work(todo.pieces(collector, most), todo.rows, engine, collector):
+                yield count + todo.reused - reused
+                reused = todo.reused
+
+    def _engine(self) -> tuple[Engine, int]:
+        """The engine, and its number of workers."""
+        root, about, options = self.place.root, self.about, self.options
+        environments = _environments(options.workers)
+        threads = S3_THREADS if s3.is_address(root) else max(2, processes.workers() // len(environments))
+        spec = Spec(root, str(self.model), about.model, about.threshold, threads, options.seconds, versions())
+        if options.engine == "ray":
+            from sadcl.batch.engines import ray
+
+            actors = ray.RayEngine(spec, options.workers)
+            return actors, actors.workers
+        from sadcl.batch.engines import local
+
+        return local.LocalEngine(spec, environments), len(environments)
+
+
+def _environments(workers: int | None) -> list[dict[str, str]]:
+    """Variables of each worker: one for each GPU, or for each core as far as the memory reaches."""
+    chosen = device.pick()
+    if chosen.type == "cuda":
+        import torch
+
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+        gpus = visible.split(",")
+        return [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(workers or len(gpus))]
+    fitting = max(1, device.memory(chosen) // WORKER_MEMORY)
+    return [{} for _ in range(workers or min(processes.workers(), fitting))]

@@ -1,0 +1,132 @@
+"""Places: what a folder and a list contain, sorted by path."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sadcl.batch import listing
+from sadcl.batch.manifest import Manifest, write
+from sadcl.errors import SadclError
+from tests.batch.conftest import write_photo
+
+
+def paths(place: Path) -> list[str]:
+    return [path for path, _, _ in listing.find(str(place)).rows()]
+
+
+def test_photos_of_a_folder_come_in_the_order_of_their_paths(photos: Path) -> None:
+    expected = sorted(
+        str(path.relative_to(photos)) for path in photos.rglob("*")
+        if path.suffix.lower() in (".jpg", ".png", ".webp") and not path.name.startswith(".")
+    )  # fmt: skip
+    assert paths(photos) == expected
+    assert expected.index("a.jpg") < expected.index("a/1.jpg")  # not the order in which folders are walked
+
+
+def test_many_and_deep_folders_are_listed(tmp_path: Path) -> None:
+    names = [f"{i % 30}/{i % 7}/{i}.jpg" for i in range(500)] + ["d/" * 300 + "deep.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert paths(tmp_path) == sorted(names)
+
+
+def test_links_are_followed_unless_they_lead_upwards(tmp_path: Path) -> None:
+    write_photo(tmp_path / "elsewhere/1.jpg", 0)
+    write_photo(tmp_path / "place/2.jpg", 1)
+    (tmp_path / "place/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "place/up").symlink_to(tmp_path / "place")
+    (tmp_path / "place/nowhere.jpg").symlink_to(tmp_path / "none.jpg")
+    assert paths(tmp_path / "place") == ["2.jpg", "linked/1.jpg", "nowhere.jpg"]
+
+
+def test_a_file_name_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a\udcff.jpg").touch()
+    with pytest.raises(SadclError, match=r"a\\xff.jpg is not UTF-8"):
+        paths(tmp_path)
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """A folder of three photos for lists."""
+    for seed, name in enumerate(["b.jpg", "a/1.jpg", "c.jpg"]):
+        write_photo(tmp_path / name, seed)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "csv.gz"])
+def test_a_list_names_photos_next_to_it(kind: str, listed: Path) -> None:
+    names = ["c.jpg", "a/1.jpg", str(listed / "b.jpg"), "c.jpg", "gone.jpg"]
+    file = listed / f"list.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table({"Path": names, "other": [[1]] * len(names)}), file)
+    else:
+        text = "\n".join(["\ufeffpath,note", *(f'{name},"a, b"' for name in names), ""])
+        file.write_bytes(gzip.compress(text.encode()) if kind == "csv.gz" else text.encode())
+    rows = list(listing.find(str(file)).rows())
+    assert [path for path, _, _ in rows] == sorted(set(names))
+    status = (listed / "c.jpg").stat()
+    assert ("c.jpg", status.st_size, str(status.st_mtime_ns)) in rows
+    assert ("gone.jpg", None, None) in rows
+
+
+def test_an_inventory_of_s3_keeps_sizes_and_etags(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "1.csv.gz", "wt", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows(
+            [["photos", "b+1%2B.jpg", "7", "x"], ["photos", "a.jpg", "", ""]]
+        )
+    about = {
+        "destinationBucket": "arn:aws:s3:::lists", "fileFormat": "CSV", "fileSchema": "Bucket, Key, Size, ETag",
+        "files": [{"key": "deep/1.csv.gz"}],
+    }  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps(about))
+    rows = list(listing.find(str(tmp_path / "manifest.json")).rows())
+    assert rows == [("s3://photos/a.jpg", None, None), ("s3://photos/b 1+.jpg", 7, "x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.csv", b"photo,label\n1.jpg,cat\n", "no column `path` or `key`, only photo, label"),
+        ("a.csv", b"path\n\xff.jpg\n", "can't be read: 'utf-8'"),
+        ("a.csv", b"path,x\n1.jpg\n", "lines differ in length"),
+        ("a.csv", b"path,size\n1.jpg,many\n", "can't be read: invalid literal"),
+        ("a.csv.gz", b"\x1f\x8bnothing", "can't be read"),
+        ("a.parquet", b"PAR1", "can't be read"),
+        ("manifest.json", b"{}", "can't be read: 'destinationBucket'"),
+        ("manifest.json", b"[1]", "can't be read"),
+        (
+            "manifest.json",
+            b'{"destinationBucket": "a", "files": [], "fileFormat": "ORC", "fileSchema": ""}',
+            "inventory in ORC",
+        ),
+    ],
+)
+def test_a_list_that_is_none_is_a_sentence(name: str, content: bytes, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SadclError) as error:
+        paths(tmp_path / name)
+    assert sentence in str(error.value)
+    assert name in str(error.value)
+
+
+def test_a_manifest_gives_any_rows_back(tmp_path: Path) -> None:
+    rows = [(f"{i:06d}.jpg", i, None if i % 3 else str(i)) for i in range(150_000)]
+    write(tmp_path / "manifest", "place", rows)
+    manifest = Manifest(tmp_path / "manifest")
+    assert (len(manifest), manifest.place) == (150_000, "place")
+    for first, count in ((0, 1), (65_530, 10), (131_071, 1), (149_990, 10), (60_000, 80_000)):
+        columns = manifest.rows(first, count).to_pydict().values()
+        assert list(zip(*columns, strict=True)) == rows[first : first + count]
+    manifest.close()
+
+
+def test_a_damaged_manifest_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "manifest").write_bytes(b"no parquet")
+    with pytest.raises(SadclError, match="The manifest can't be read"):
+        Manifest(tmp_path / "manifest")

@@ -1,0 +1,101 @@
+"""Batch jobs on a Ray cluster of two nodes: the same bytes as on one machine, also when a node is lost."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sadcl.batch import job
+from sadcl.batch.job import Options
+from tests.batch.conftest import contents, write_photo
+from tests.batch.test_crashes import HOSTILE
+from tests.paths import REPOSITORY
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("ray", reason="the extra ray is not installed")
+
+
+@contextmanager
+def cluster(variables: dict[str, str]) -> Iterator["tuple[str, subprocess.Popen[str]]"]:
+    """Address and process of a cluster.
+
+    Args:
+        variables: further variables of its second node.
+    """
+    command = [sys.executable, "-m", "tests.batch.ray_cluster", json.dumps(variables)]
+    child = subprocess.Popen(
+        command, cwd=REPOSITORY, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert child.stdout is not None
+    assert child.stdin is not None
+    with child.stdout, child.stdin:
+        try:
+            address = next(line.split()[1] for line in child.stdout if line.startswith("READY"))
+            yield address, child
+        finally:
+            child.stdin.close()
+            child.wait(60)
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def predict(place: Path, out: Path, model: Path, address: str) -> "subprocess.Popen[str]":
+    words = ["predict", str(place), "--out", str(out), "--model", str(model), "--engine", "ray"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "sadcl", *words], env={**os.environ, "RAY_ADDRESS": address}, text=True, cwd=out.parent,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_a_lost_node_and_a_photo_that_crashes_change_no_byte(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    for seed in range(6_000):
+        write_photo(place / f"{seed % 7}/{seed}.jpg", seed)
+    (place / "3/crash.jpg").write_bytes(b"crash")
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start/sitecustomize.py").write_text(HOSTILE)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'start'}{os.pathsep}{REPOSITORY}")
+    out = tmp_path / "out"
+    with cluster({}) as (address, nodes):
+        running = predict(place, out, model, address)
+        while running.poll() is None and not list(out.glob("part-*")):
+            time.sleep(0.05)
+        assert running.poll() is None
+        assert nodes.stdin is not None
+        nodes.stdin.write("kill\n")
+        nodes.stdin.flush()
+        printed, _ = running.communicate(timeout=600)
+        assert running.returncode == 1, printed
+        assert "6,001 photos, 1 without prediction" in printed
+    job.run(str(place), tmp_path / "local", model, Options(workers=1))
+    assert contents(out) == contents(tmp_path / "local")
+
+
+def test_a_node_with_other_code_is_refused_and_named(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(REPOSITORY / "sadcl", tmp_path / "other/sadcl", ignore=shutil.ignore_patterns("__pycache__"))
+    code = tmp_path / "other/sadcl/model/tagger.py"
+    code.write_text(code.read_text() + "\n# changed\n")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    with cluster({"PYTHONPATH": str(tmp_path / "other")}) as (address, _):
+        running = predict(photos, tmp_path / "out", model, address)
+        printed, _ = running.communicate(timeout=600)
+    assert running.returncode == 1, printed
+    assert "A node is not used" in printed
+    assert "where the job was started" in printed
+    assert "48 photos, 2 without prediction" in printed

@@ -1,0 +1,148 @@
+"""Photos on S3, behind a proxy that refuses, cuts and lies: predictions of the same photos in a folder."""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+import httpx
+import numpy as np
+import pytest
+
+from sadcl import batch
+from sadcl.batch import inventory, job, listing, s3
+from sadcl.batch.job import Options
+from tests.batch.conftest import write_photo
+from tests.batch.lying_proxy import LyingProxy
+
+KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
+FAULTS = ["refuse", "cut", "longer", "reset"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server that speaks S3."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    server = subprocess.Popen(
+        command, cwd=tmp_path_factory.mktemp("moto"), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert server.stderr is not None
+    reader = threading.Thread(target=server.stderr.read)  # so that its log never fills the pipe
+    with server.stderr:
+        try:
+            lines = (re.search(r"Running on (http://\S+)", line) for line in server.stderr)
+            address = next(found[1] for found in lines if found)
+            reader.start()
+            yield address
+        finally:
+            server.terminate()
+            server.wait(30)
+            if reader.is_alive():
+                reader.join()
+
+
+@pytest.fixture
+def bucket(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[LyingProxy]:
+    """An empty bucket ``photos``, reached through a proxy that lies."""
+    proxy = LyingProxy(moto)
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": proxy.address}.items():
+        monkeypatch.setenv(name, value)
+    s3._client.cache_clear()
+    httpx.post(f"{moto}/moto-api/reset", timeout=30).raise_for_status()
+    client(moto).create_bucket(Bucket="photos")
+    yield proxy
+    proxy.shutdown()
+    proxy.server_close()
+    s3._client.cache_clear()
+
+
+def client(moto: str) -> Any:
+    """A client that the proxy does not deceive."""
+    return boto3.session.Session().client("s3", endpoint_url=moto)
+
+
+def put(moto: str, key: str, data: bytes) -> None:
+    client(moto).put_object(Bucket="photos", Key=key, Body=data)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Photos, of which some have names that the proxy treats badly."""
+    root = tmp_path / "place"
+    names = [f"{kind}/{i}.jpg" for kind in ("fine", "a b+c é", *FAULTS) for i in range(4)]
+    for seed, name in enumerate([*names, "fine.jpg"]):
+        write_photo(root / name, seed)
+    return root
+
+
+def fill(moto: str, folder: Path, prefix: str) -> None:
+    for path in folder.rglob("*.jpg"):
+        put(moto, f"{prefix}{path.relative_to(folder)}", path.read_bytes())
+
+
+def test_a_server_that_fails_for_a_moment_costs_no_photo(
+    bucket: LyingProxy, moto: str, folder: Path, model: Path, tmp_path: Path
+) -> None:
+    fill(moto, folder, "year/")
+    put(moto, "year/notes.txt", b"no photo")
+    put(moto, "elsewhere/0.jpg", b"another folder's")
+    summary = job.run("s3://photos/year", tmp_path / "out", model, Options(workers=1))
+    assert (summary["photos"], summary["failed"]) == (25, 0)
+    job.run(str(folder), tmp_path / "local", model, Options(workers=1))
+    found, local = batch.read(tmp_path / "out"), batch.read(tmp_path / "local")
+    assert found.paths == local.paths
+    assert (found.probabilities == local.probabilities).all()
+    before = bucket.reads.copy()
+    job.run("s3://photos/year/", tmp_path / "out", model, Options(workers=1))
+    assert bucket.reads == before
+
+
+def test_what_stays_away_is_a_row_and_what_changes_is_listed_again(
+    bucket: LyingProxy, moto: str, model: Path, tmp_path: Path
+) -> None:
+    data = [write_photo(tmp_path / f"{seed}.jpg", seed).read_bytes() for seed in range(4)]
+    for name in ("always.jpg", "changes.jpg", "goes.jpg", "stays.jpg"):
+        put(moto, name, data[0])
+    bucket.before = {
+        "/changes.jpg": lambda: put(moto, "changes.jpg", data[1]),
+        "/goes.jpg": lambda: client(moto).delete_object(Bucket="photos", Key="goes.jpg"),
+    }
+    summary = job.run("s3://photos", tmp_path / "out", model, Options(workers=1))
+    found = batch.read(tmp_path / "out")
+    assert found.paths == ["always.jpg", "changes.jpg", "stays.jpg"]
+    assert list(found.errors) == ["always.jpg"]
+    assert "Reduce your request rate" in found.errors["always.jpg"]
+    assert summary["failed"] == 1
+    (tmp_path / "new").mkdir()
+    (tmp_path / "1.jpg").rename(tmp_path / "new/1.jpg")
+    job.run(str(tmp_path / "new"), tmp_path / "local", model, Options(workers=1))
+    np.testing.assert_array_equal(found.probabilities[1], batch.read(tmp_path / "local").probabilities[0])
+
+
+def test_an_inventory_lists_what_the_bucket_lists(bucket: LyingProxy, moto: str, folder: Path) -> None:
+    fill(moto, folder, "")
+    listed = {f"s3://photos/{name}": (size, etag) for name, size, etag in listing.find("s3://photos").rows()}
+    lines = [
+        f'"photos","{quote_plus(path.removeprefix("s3://photos/"), safe="/")}","{size}","{etag}"\n'
+        for path, (size, etag) in listed.items()
+    ]
+    put(moto, "inventory/data/1.csv.gz", gzip.compress("".join(lines).encode()))
+    about = {
+        "destinationBucket": "arn:aws:s3:::photos", "fileFormat": "CSV", "fileSchema": "Bucket, Key, Size, ETag",
+        "files": [{"key": "inventory/data/1.csv.gz"}],
+    }  # fmt: skip
+    put(moto, "inventory/manifest.json", json.dumps(about).encode())
+    address = "s3://photos/inventory/manifest.json"
+    assert inventory.is_list(address)
+    assert {path: (size, etag) for path, size, etag in listing.find(address).rows()} == listed
