@@ -24,6 +24,7 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.review_load
+	$(BIN)/python -m benchmarks.startup
 
 # Some minutes a format; CASES=2000 for a shorter look.
 CASES ?= 20000

@@ -2,7 +2,6 @@
 
 import tempfile
 from functools import cache
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +52,7 @@ def one_by_one() -> Pair:
 
 def _batch_job(photos: int) -> Side:
     """A job without its start: workers are there, and the folder for the predictions is new each time."""
-    folder, numbers = _folder(), count()
+    folder = _folder()
     place = listing.find(str(_photos(photos)))
     manifest.write(folder / manifest.FILE, place.name, place.rows())
     listed = Manifest(folder / manifest.FILE)
@@ -63,8 +62,7 @@ def _batch_job(photos: int) -> Side:
     engine = LocalEngine(spec, [{}] * processes.workers())
 
     def job() -> None:
-        out = folder / str(next(numbers))
-        out.mkdir()
+        out = Path(tempfile.mkdtemp(dir=folder))
         todo, collector = plan.make(listed, out, about, retry=False), Collector(out, listed, about)
         for _ in lease.work(todo.pieces(collector, PIECE), todo.rows, engine, collector):
             pass

@@ -117,6 +117,7 @@ class _Job:
                 for _ in track(ready, "predicting", total=todo.photos, unit="photos", size=int):
                     pass
         names = [parts.name(chunk.key) for chunk in todo.chunks]
+        (self.out / csv_file.FILE).unlink(missing_ok=True)  # of other predictions
         summary.write(self.out, self.place.name, digest, self.about, names, collector.written)
         for name in parts.written(self.out) - set(names):  # not before: the earlier summary names them
             (self.out / name).unlink()

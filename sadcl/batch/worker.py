@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,9 +33,13 @@ from sadcl.weights import folding, loader
 BATCH = 32
 AHEAD = 2 * BATCH
 """Photos that are decoded ahead of the network."""
+GROUP = 4
+"""Photos that a thread takes at a time: handing them over one by one costs a fifth of their decoding."""
 
 T = TypeVar("T")
 R = TypeVar("R")
+Photo = tuple[int, str, int | None, str | None]
+"""Index in the chunk, and the columns of the manifest."""
 Loaded = tuple[int, "np.ndarray | str"]
 """Index in the chunk, and uint8 [S, S, 3] or the reason why there are no pixels."""
 
@@ -108,12 +112,17 @@ class Worker:
         Returns:
             One row for each photo, with the columns of ``parts.RESULTS``.
         """
-        columns = (rows[name].to_pylist() for name in ("index", "path", "bytes", "version"))
+        columns = [rows[name].to_pylist() for name in ("index", "path", "bytes", "version")]
+        photos = list(zip(*columns, strict=True))
+        groups = [photos[first : first + GROUP] for first in range(0, len(photos), GROUP)]
         results: list[tuple[int, Floats | None, str | None]] = []
-        loaded = ahead(self.pool, lambda row: self._load(*row), zip(*columns, strict=True), AHEAD)
+        loaded = chain.from_iterable(ahead(self.pool, self._load_group, groups, AHEAD // GROUP))
         for _, batch in groupby(loaded, lambda photo: photo[0] // BATCH):
             results += self._predict(list(batch))
         return self._table(results)
+
+    def _load_group(self, photos: list[Photo]) -> list[Loaded]:
+        return [self._load(*photo) for photo in photos]
 
     def _load(self, index: int, path: str, size: int | None, version: str | None) -> Loaded:
         try:

@@ -236,7 +236,7 @@ def _logits(
         test, params.Model(**head["model"]).for_test(), batch, spoil=CORRUPTIONS[corruption] if corruption else None
     )
     tracked = track(batches, f"{noun}, {label}", total=-(-len(test) // batch), each=batch)
-    return tagger.logits(network.to(target), tracked, target)
+    return tagger.logits(device.place(network, target), tracked, target)
 
 
 def _corrupted_logits(

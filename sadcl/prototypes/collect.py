@@ -34,7 +34,7 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
     # stage 2 starts from the same weights
     network, head = checkpoint.load_network(start)
     model, train, compute_device = params.Model(**head["model"]), Shards(shards), device.pick()
-    network.to(compute_device)
+    device.place(network, compute_device)
     precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(head["precision"])
 
     def features() -> Iterator[tuple[Tensor, Tensor, Tensor]]:

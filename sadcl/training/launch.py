@@ -117,17 +117,18 @@ def plan(batch: int) -> Plan:
     return Plan(processes, machines)
 
 
-def number(variable: str) -> int | None:
+def number(variable: str, most: int = 9999) -> int | None:
     """Positive whole number in an environment variable; None where it is not set.
 
     Raises:
-        SadclError: the variable holds something else.
+        SadclError: the variable holds something else, or more than ``most``.
     """
     text = os.environ.get(variable, "").strip()
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) < 10**6):
-        raise SadclError(f"{text!r} is no positive whole number", where=variable, fix="Set it to one, such as 2")
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= most):
+        problem = f"{text!r} is no positive whole number up to {most}"
+        raise SadclError(problem, where=variable, fix="Set it to one, or remove it")
     return int(text)
 
 
@@ -203,7 +204,7 @@ class LocalRanks:
             time.sleep(0.05)
         self.close()
         if any(status) or None in status:
-            self._explain(status)
+            self._raise_for(status)
 
     def close(self) -> None:
         """Kill the ranks that still run; what they write is complete or not there."""
@@ -211,7 +212,7 @@ class LocalRanks:
             child.kill()
             child.wait()
 
-    def _explain(self, status: list[int | None]) -> None:
+    def _raise_for(self, status: list[int | None]) -> None:
         """Raise for the rank that failed first; ``status`` is None for a rank that had to be killed."""
         first = next((i for i, code in enumerate(status) if code not in (None, 0, LOST)), None)
         if first is None:

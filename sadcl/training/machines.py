@@ -35,7 +35,7 @@ def gather(stage: str, planned: launch.Plan) -> "tuple[TCPStore, str]":
     from sadcl.model import device
     from sadcl.training.store import serve
 
-    port = launch.number("SADCL_PORT") or PORT
+    port = launch.number("SADCL_PORT", 65535) or PORT
     store = serve("", port)
     plan = {"stage": stage, "processes": planned.processes, "machines": planned.machines, "device": device.pick().type}
     store.set(PLAN, json.dumps(plan))

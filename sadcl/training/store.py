@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 
 __all__ = ["TCPStore", "connect", "serve"]
 
@@ -22,7 +22,7 @@ def serve(host: str, port: int) -> TCPStore:
     try:
         listening = socket.create_server((host, port))
     except OSError as error:
-        problem = f"Port {port} is not available: {error.strerror}"
+        problem = f"Port {port} is not available: {first_line(error)}"
         raise SadclError(problem, where="SADCL_PORT", fix="Set it to a free port") from None
     port = listening.getsockname()[1]
     # a socket that is bound already: no other program takes the port first, and loopback stays loopback

@@ -42,15 +42,19 @@ def claim(shared: SharedStudy, dimensions: dict[str, params.Range]) -> tuple["op
 
 
 def take_back(shared: SharedStudy) -> None:
-    """Queue interrupted trials again with equal values, under the study's lock; trainings resume from their states."""
+    """Queue interrupted trials again with equal values; their trainings resume from their states.
+
+    It needs the study's lock, and a process that runs no trial: trials in its name are rests of claims that failed.
+    """
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
     study, stale = shared.study, _stale(shared)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        process = trial.user_attrs.get(PROCESS)
+        process: Any = trial.user_attrs.get(PROCESS)
         # claims exclude each other: a trial without a process is the rest of one that was cut off
-        if process is None or _has_ended(process, shared) or (trial._trial_id in stale and not _is_here(process)):
+        is_rest = process in (None, this_process())
+        if is_rest or _has_ended(process, shared) or (trial._trial_id in stale and not _is_here(process)):
             with suppress(UpdateFinishedTrialError):  # it ended just now
                 study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
     trials = study.get_trials(deepcopy=False)

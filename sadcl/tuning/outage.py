@@ -17,6 +17,9 @@ LIMIT = 600.0
 PAUSE = 5.0
 """Seconds between two attempts."""
 
+_NOT_FOUND = "Record does not exist"
+"""Optuna's message about a study or trial that was deleted."""
+
 
 class StorageAwayError(SadclError):
     """The storage has not answered for ``LIMIT`` seconds."""
@@ -59,7 +62,9 @@ class Outage:
             # Optuna's message says nothing; the database's own one is its cause
             self._record_failure(reason(error))
             return None
-        except KeyError:
+        except KeyError as error:
+            if _NOT_FOUND not in str(error):
+                raise
             fix = "Run `sadcl tune` to begin it again"
             raise SadclError("The study was deleted from the storage", where=self.where, fix=fix) from None
         self._record_success()

@@ -132,6 +132,7 @@ def test_another_model_replaces_the_predictions(finished: Path, photos: Path, tm
     expected = [[name for name, _ in photo] for photo in sadcl.load(other).predict([photos / "a.jpg"], 0.9)]
     assert [after.table["labels"][after.paths.index("a.jpg")].as_py()] == expected
     assert len(list(out.glob("part-*"))) == len(list(finished.glob("part-*")))
+    assert not (out / "_predictions.csv").exists()
 
 
 def test_a_place_that_is_empty_for_once_clears_nothing(

@@ -48,12 +48,13 @@ def finish(programs: ForkServer, words: Sequence[str], world: int, **variables: 
     return printed
 
 
-def set_up(source: Path, target: Path, **model: object) -> Path:
+def set_up(source: Path, target: Path, views: int | None = None, **model: object) -> Path:
     """Copy a project, with two epochs a stage in float64, where the order of a sum hardly matters, without dropout."""
     shutil.copytree(source, target)
     raw = yaml.safe_load((target / "params.yaml").read_text())
     raw["model"] |= {"dropout": 0.0, **model}
     for stage in ("pretrain", "train"):
         raw[stage] |= {"precision": "64-true", "epochs": 2}
+        raw[stage]["augmentation"]["views"] = views
     (target / "params.yaml").write_text(yaml.safe_dump(raw))
     return target

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import psutil
 import pytest
 
 from sadcl import params
+from sadcl.data.shards.batches import TrainingBatches
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.training import fit, launch, machines
 from sadcl.training.store import serve
@@ -59,6 +62,14 @@ def test_addresses_that_are_refused(address: str, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SadclError, match="is no address"):
         machines.join(address)
+
+
+@pytest.mark.parametrize("port", ["1000000", "99999", "in use"])
+def test_a_port_that_is_not_available(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = serve("", 0)
+    monkeypatch.setenv("SADCL_PORT", str(used.port) if port == "in use" else port)
+    with pytest.raises(SadclError, match=r"(Port \d+ is not available|no positive whole number).*SADCL_PORT"):
+        machines.gather("train", launch.Plan(1, 2))
 
 
 def test_only_a_project_joins_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,13 +152,24 @@ def test_a_killed_stage_takes_its_ranks_along(exact: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_error_of_all_ranks_is_one_sentence(exact: Path) -> None:
-    shard = next(Path("data/shards/train").glob("*.arrow"))
-    os.truncate(shard, shard.stat().st_size // 2)
+@pytest.mark.parametrize("damaged", ["all", "share of the second rank"])
+def test_an_error_in_ranks_is_one_sentence(damaged: str, exact: Path) -> None:
+    train = Shards(Path("data/shards/train"))
+    settings = params.load()
+    batches = TrainingBatches(
+        train, settings.model, settings.pretrain.augmentation, settings.pretrain.batch, settings.seed, rank=1, world=2
+    )
+    rows = range(len(train)) if damaged == "all" else batches.mine(0, 0)
+    jpegs = [bytes(train.jpeg(int(row))) for row in rows]
+    for shard in Path("data/shards/train").glob("*.arrow"):
+        content = shard.read_bytes()
+        for jpeg in jpegs:
+            content = content.replace(jpeg, bytes(len(jpeg)))
+        shard.write_bytes(content)
     stage = start("-m", "sadcl.stages", "pretrain", SADCL_PROCESSES="2")
     printed, _ = stage.communicate(timeout=200)
-    assert stage.returncode == 2
-    assert printed.count("pretrain: ") == 2, printed  # the first line and the sentence
+    assert stage.returncode == 2, printed
+    assert len(re.findall(r"^pretrain: .*image .* of data/shards/train", printed, re.MULTILINE)) == 1, printed
     assert "Traceback" not in printed
 
 

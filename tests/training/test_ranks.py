@@ -74,6 +74,23 @@ def test_a_backbone_with_parameters_that_no_output_uses_trains_in_ranks(
     assert WEIGHTS["pretrain"].exists()
 
 
+@pytest.mark.slow
+def test_ranks_share_cached_feature_maps(
+    made: Path, tmp_path: Path, programs: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = ["conv_stem", "bn1", "blocks", "conv_head", "bn2"]
+    source = groups.set_up(made, tmp_path / "source", views=1, frozen=frozen, freeze_batch_norm=True)
+    trained = []
+    for world in (1, 2):
+        shutil.copytree(source, tmp_path / str(world))
+        monkeypatch.chdir(tmp_path / str(world))
+        groups.finish(programs, ("-m", "sadcl.stages", "pretrain"), world)
+        assert len(list(Path(".sadcl/cache/maps").iterdir())) == 2, "of train and select, computed once"
+        trained.append(checkpoint.load_tensors(WEIGHTS["pretrain"])[0])
+    for name, tensor in trained[0].items():
+        torch.testing.assert_close(trained[1][name], tensor, rtol=1e-5, atol=1e-5)
+
+
 def states() -> Iterator[tuple[int, int]]:
     """Epoch and step of the state on disk."""
     for path in Path(".sadcl/state").glob("*/state.pt"):

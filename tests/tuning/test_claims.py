@@ -1,12 +1,16 @@
 """Claims of trials: late results, trials that were cut off, and an end that waits for other machines."""
 
+import os
+import socket
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
-from sadcl import params
+from sadcl import params, processes
+from sadcl.errors import SadclError
 from sadcl.tuning import claims, search, storage
 from tests.tuning.projects import ELSEWHERE, give_to_a_silent_machine, opened, small
 
@@ -40,17 +44,30 @@ def test_a_late_result_is_dropped_and_the_search_goes_on(
 def test_a_live_trial_of_this_machine_is_left_alone_without_a_sign_of_life(tmp_path: Path) -> None:
     """After this machine has slept, all its processes look silent until their next sign of life."""
     settings, shared = opened(small(tmp_path), 1)
+    calls, another = count(), processes.process_id(os.getppid())
 
     def slept(settings: params.Params, report: search.Report) -> float:
+        assert next(calls) == 0
         give_to_a_silent_machine(shared)
         [trial] = shared.study.get_trials(states=(TrialState.RUNNING,))
-        shared.storage.set_trial_user_attr(trial._trial_id, claims.PROCESS, claims.this_process())
+        shared.storage.set_trial_user_attr(trial._trial_id, claims.PROCESS, [socket.gethostname(), another])
         with shared.lock():
             claims.take_back(shared)
         return 50.0
 
     search.search(shared, settings, slept, tmp_path)
     assert [trial.state for trial in shared.study.trials] == [TrialState.COMPLETE]
+
+
+def test_a_study_that_is_deleted_meanwhile_ends_the_search_in_a_sentence(tmp_path: Path) -> None:
+    settings, shared = opened(small(tmp_path))
+
+    def deletes(settings: params.Params, report: search.Report) -> float:
+        shared.storage.delete_study(shared.study._study_id)
+        return 50.0
+
+    with pytest.raises(SadclError, match=r"was deleted .* Run `sadcl tune`"):
+        search.search(shared, settings, deletes, tmp_path)
 
 
 def test_a_running_trial_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +93,16 @@ def test_a_claim_that_was_cut_off_takes_no_place(tmp_path: Path) -> None:
     complete = shared.study.get_trials(states=(TrialState.COMPLETE,))
     assert len(complete) == 2
     assert complete[0].params["train.lr"] == settings.train.lr, "the present settings are not lost"
+
+
+def test_a_claim_that_failed_half_way_is_repeated(tmp_path: Path) -> None:
+    """As after an outage of the storage before the claim was complete."""
+    settings, shared = opened(small(tmp_path), 1)
+    lost, repeated = claims.claim(shared, settings.tune.space), claims.claim(shared, settings.tune.space)
+    assert lost is not None
+    assert repeated is not None
+    assert repeated[1] == lost[1]
+    assert claims.counted_trials(shared.study) == 1
 
 
 def test_an_interrupted_trial_is_run_again_three_times_at_most(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from itertools import count
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import sqlalchemy
@@ -22,13 +23,20 @@ from tests.tuning.postgres import PASSWORD, Server
 from tests.tuning.projects import give_to_a_silent_machine, opened
 
 WORKER = """
+import os, time
 from pathlib import Path
-from sadcl.tuning import search
+from sadcl.tuning import search, storage
 from tests.tuning import projects
 
-settings, shared = projects.opened(Path(), 12, worker=None)
-search.search(shared, settings, lambda settings, report: 50.0 + settings.train.lr, Path())
+settings, shared = projects.opened(Path(), 2, worker=None)
+for total in range(2, 7, 2):
+    Path(f"ready-{total}-{os.getpid()}").touch()
+    while len(list(Path().glob(f"ready-{total}-*"))) < 3:
+        time.sleep(0.001)
+    shared.study.set_user_attr(storage.TRIALS, total)
+    search.search(shared, settings, lambda settings, report: 50.0 + settings.train.lr, Path())
 """
+"""Three processes reach for two trials at the same moment, three times."""
 
 ENDS = """
 import sys
@@ -66,10 +74,10 @@ def start(code: str, root: Path) -> "subprocess.Popen[str]":
 def test_processes_that_start_at_once_share_a_study_and_run_none_too_many(shared_root: Path) -> None:
     workers = [start(WORKER, shared_root) for _ in range(3)]
     assert [(worker.communicate()[1], worker.returncode) for worker in workers] == [("", 0)] * 3
-    _, shared = opened(shared_root, 12)
+    _, shared = opened(shared_root, 6)
     trials = shared.study.trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
-    assert len({trial.params["train.lr"] for trial in trials}) == 12
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
+    assert len({trial.params["train.lr"] for trial in trials}) == 6
     recorded = str([shared.study.user_attrs, *(trial.user_attrs | trial.system_attrs for trial in trials)])
     assert PASSWORD not in recorded
 
@@ -171,6 +179,21 @@ def test_the_dashboard_shows_the_shared_study(shared_root: Path, monkeypatch: py
     monkeypatch.chdir(shared_root)
     answer = Client(optuna_login.create_open_app()).get("/api/studies", headers={"Host": "127.0.0.1"})
     assert [entry["study_name"] for entry in answer.json["study_summaries"]] == [shared.study.study_name]
+
+
+@pytest.mark.slow
+def test_the_dashboard_of_the_command_line_has_the_address_of_the_storage(shared_root: Path) -> None:
+    _, shared = opened(shared_root)
+    dashboard = start(
+        "import sys; sys.argv[1:] = ['tune', '--dashboard']; from sadcl.cli import main; main()", shared_root
+    )
+    assert dashboard.stdout is not None
+    address = next(line for line in dashboard.stdout if line.startswith("optuna: ")).split()[1]
+    with urlopen(f"{address}/api/studies") as answer:
+        assert shared.study.study_name in answer.read().decode()
+    dashboard.terminate()
+    _, printed = dashboard.communicate(timeout=60)
+    assert PASSWORD not in printed
 
 
 def test_doctor_examines_the_server(shared_root: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import optuna
@@ -12,6 +13,8 @@ from sadcl.errors import SadclError
 from sadcl.tuning import search, space, storage, study
 from tests.paths import REPOSITORY
 from tests.tuning.projects import opened
+
+NEEDS_DRIVER = pytest.mark.skipif(find_spec("psycopg") is None, reason="psycopg is not installed")
 
 
 @pytest.fixture
@@ -123,7 +126,12 @@ def test_a_database_of_another_program_is_a_sentence(
 
 @pytest.mark.parametrize(
     "address",
-    ["sqlite:////proc/none/o.db", "nonsense://ann:secret@x", "no address", "postgresql://ann:secret@127.0.0.1:9/x"],
+    [
+        "sqlite:////proc/none/o.db",
+        "nonsense://ann:secret@x",
+        "no address",
+        pytest.param("postgresql://ann:secret@127.0.0.1:9/x", marks=NEEDS_DRIVER),
+    ],
 )
 def test_a_storage_that_can_not_be_reached_is_a_sentence(
     address: str, root: Path, monkeypatch: pytest.MonkeyPatch
