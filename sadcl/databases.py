@@ -40,6 +40,8 @@ def without_login(address: str) -> str:
         scheme, rest = "", address
     if _is_sqlite(scheme):
         return address
+    if "?" in rest.rpartition("@")[0]:  # an option with a password, of which a part would be taken for the host
+        return f"{scheme}{separator}..."
     return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
 
 

@@ -90,7 +90,7 @@ def _entries(scores: Scores, model: str) -> Iterator[tuple[Suspect, str, str]]:
 
 
 def _certainty(suspect: Suspect) -> float:
-    """Probability of the label as it is given: the lower, the more certain is its error."""
+    """Probability of the recorded label: the lower, the more certain is its error."""
     return suspect.score if suspect.given else 1 - suspect.score
 
 

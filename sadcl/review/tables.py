@@ -128,11 +128,15 @@ class ClassTable:
     find: str = ""
     number: int = 1
 
-    def select(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
-        """Rows of this page, and the number of all rows whose name contains the text."""
+    def select(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int, int]:
+        """Rows of the page, its number, and the number of pages of rows whose name contains the text.
+
+        A number beyond the last page stands for the last one.
+        """
         found = [row for row in rows if self.find.casefold() in row["name"].casefold()]
-        first = ROWS * (self.number - 1)
-        return sort_rows(found, self.sort, self.order)[first : first + ROWS], len(found)
+        pages = max(1, -(-len(found) // ROWS))
+        number = min(self.number, pages)
+        return sort_rows(found, self.sort, self.order)[ROWS * (number - 1) : ROWS * number], number, pages
 
     def link(self, **changes: Any) -> str:
         """Address of the table with other choices; a new order or text begins at the first page."""

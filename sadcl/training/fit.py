@@ -155,7 +155,7 @@ class _TrainingRun:
         world = self.ranks.world
         on_cpu = self.ranks.fabric.device.type == "cpu"
         sharing = int(os.environ.get("LOCAL_WORLD_SIZE", world)) if on_cpu else 1
-        return max(1, self.settings.batch * sharing // world)
+        return max(1, min(self.settings.batch, len(self.train)) * sharing // world)
 
     def fit(
         self, objective: Objective, settings: params.Pretrain, report: Report | None, seen_photos: Iterable[str]

@@ -79,12 +79,12 @@ def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[st
     """One phrase for each condition that differs."""
     found = []
     for kind in _FIXES:
-        ours, others = here.get(kind, {}), recorded.get(kind, {})
-        for name in sorted(ours.keys() | others.keys()):
-            mine, other = ours.get(name, "absent"), others.get(name, "absent")
-            if mine != other:
+        local, shared = here.get(kind, {}), recorded.get(kind, {})
+        for name in sorted(local.keys() | shared.keys()):
+            value, other = local.get(name, "absent"), shared.get(name, "absent")
+            if value != other:
                 is_digest = kind in ("data", "code")
-                found.append(f"other {name}" if is_digest else f"{name} is {mine} here and {other} there")
+                found.append(f"other {name}" if is_digest else f"{name} is {value} here and {other} there")
     return found
 
 

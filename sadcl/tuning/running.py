@@ -33,7 +33,7 @@ class RunningTrial:
         self._unsent: list[tuple[int, float]] = []
 
     def report(self, epoch: int, value: float) -> None:
-        """Report an epoch's select mAP; during an outage it is kept, and sent with a later one.
+        """Report an epoch's select mAP; during an outage it waits, and is sent with a later one.
 
         Raises:
             optuna.TrialPruned: the value is below the median of the same epoch.

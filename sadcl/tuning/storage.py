@@ -154,7 +154,8 @@ def database_url(where: str) -> "sqlalchemy.URL":
     import sqlalchemy
 
     # checked first: a library that cuts such an address elsewhere would print parts of the password
-    if re.search(r"[@/?#]", where.partition("://")[2].rpartition("@")[0]):
+    is_file = databases.sqlite_file(where) is not None
+    if not is_file and re.search(r"[@/?#]", where.partition("://")[2].rpartition("@")[0]):
         raise _unusable("its address has special characters", where, "Percent-encode them, such as %40 for @")
     try:
         url = sqlalchemy.make_url(where)

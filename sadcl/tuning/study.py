@@ -161,7 +161,7 @@ def _check_ready(root: Path) -> params.Params:
 
 
 def _study_to_join(name: str | None, settings: params.Params, root: Path) -> str:
-    """Name of the study to join: the given one, that of these settings, or else the latest of this registered name."""
+    """Name of the study to join: as the command, the settings or the latest study of the model say."""
     names, own = storage.study_names(root), study_name(settings, root)
     wanted = name or own
     if wanted in names:

@@ -1,6 +1,7 @@
 """Training states of a search's trials: the best trial's stays, so that it is never trained twice; others go."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import optuna
 ATTRIBUTE = "states"
 """Attribute of a finished trial with the names of its states."""
+
+
+NAME = re.compile("[0-9a-f]{32}")
+"""Name of a state: the start of a digest."""
 
 
 class TrialStates:
@@ -35,8 +40,10 @@ class TrialStates:
 
 
 def recorded(trials: "Iterable[optuna.trial.FrozenTrial]") -> set[str]:
-    """Names of the states that trials recorded."""
-    return {name for trial in trials for name in trial.user_attrs.get(ATTRIBUTE, [])}
+    """Names of the states that trials recorded; a text that is no name of a state is left out."""
+    # others write to a shared database too, and these names become folders to delete
+    recorded_names = (name for trial in trials for name in trial.user_attrs.get(ATTRIBUTE, []))
+    return {name for name in recorded_names if isinstance(name, str) and NAME.fullmatch(name)}
 
 
 def tidy(study: "optuna.Study", root: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sadcl import layout, params, processes
 from sadcl.errors import SadclError
-from sadcl.tuning import search, space, storage, study
+from sadcl.tuning import search, space, storage, study, trial_states
 from tests.paths import REPOSITORY
 from tests.tuning.projects import opened
 
@@ -142,3 +142,24 @@ def test_a_storage_that_can_not_be_reached_is_a_sentence(
         storage.open_study("a", settings, root)
     assert "check SADCL_OPTUNA_STORAGE" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_search_in_a_folder_with_an_at_sign_uses_its_sqlite_file() -> None:
+    assert (
+        storage.database_url("sqlite:////home/ann@example.org/optuna.db").database == "/home/ann@example.org/optuna.db"
+    )
+
+
+def test_names_of_states_in_the_database_reach_no_other_folder(root: Path) -> None:
+    """A shared database takes names from everybody who has an account."""
+    state = root / layout.TRAINING_STATE / ("0" * 32)
+    state.mkdir(parents=True)
+    searched = optuna.create_study(direction="maximize")
+    hostile = ["../../models", str(root / "recipes"), "", ".", 7, "0" * 32]
+    searched.add_trial(optuna.trial.create_trial(value=1.0, user_attrs={trial_states.ATTRIBUTE: hostile}))
+    searched.add_trial(optuna.trial.create_trial(value=2.0))
+    trial_states.tidy(searched, root)
+    assert not state.exists()
+    assert (root / "recipes").is_dir()
+    assert (root / "params.yaml").exists()
+    assert (root / layout.PROTOTYPES).exists()

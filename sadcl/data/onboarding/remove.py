@@ -31,7 +31,7 @@ class Removal:
 
     @property
     def paths(self) -> list[Path]:
-        """Existing files and folders among them."""
+        """Files and folders of the source that exist."""
         return [path for path in (self.folder, *self.others) if path.exists()]
 
 

@@ -1,4 +1,4 @@
-"""Sentences beside a verdict: meaning of the metrics that it names, and the model's gain over a linear probe."""
+"""Sentences that explain a verdict: meaning of the metrics that it names, and the model's gain over a linear probe."""
 
 import re
 from collections.abc import Mapping

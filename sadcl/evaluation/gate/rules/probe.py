@@ -16,9 +16,7 @@ def probe(rule: params.Probe, evidence: Evidence) -> RuleResult:
     if value is None or not isinstance(model, Sample):
         return RuleResult(REFUSED, why_unknown("the model", model, METRIC))
     if baseline is None:
-        return RuleResult(
-            NOT_APPLICABLE, "mAP is not compared with a linear probe: there is none beside the model.", value
-        )
+        return RuleResult(NOT_APPLICABLE, "mAP is not compared with a linear probe: the scores have none.", value)
     bound = known(baseline, METRIC)
     if bound is None or not isinstance(baseline, Sample):
         return RuleResult(REFUSED, why_unknown("the linear probe", baseline, METRIC), value)
