@@ -136,7 +136,7 @@ LOADS = {
     "status": {"dvc"},
     "doctor": set(),
 }
-"""Those of them that each stage of a first run, and each command after it, may load."""
+"""Modules of ``HEAVY`` that each stage of a first run, and each command after it, may load."""
 
 
 @pytest.mark.parametrize("program", LOADS)
