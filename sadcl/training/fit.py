@@ -29,6 +29,9 @@ from sadcl.training.resume import State, code
 from sadcl.training.trainer import Batches, Report, Trainer, TrainingProgress
 from sadcl.weights import checkpoint, initial
 
+MANY_CLASSES = 200
+"""Classes from which on the memory of a training is computed before it starts, which takes two CPU seconds."""
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -147,8 +150,9 @@ class _TrainingRun:
         self.train, self.select = Shards(shards / "train"), Shards(shards / "select")
         self.inputs = {**inputs, "train": self.train.digest, "select": self.select.digest}
         self.ranks, self.watchdog = ranks.start(fit.precision)
-        memory, photos = device.memory(self.ranks.fabric.device), self._photos_in_memory()
-        say("  " + require_memory(model, fit, len(self.train.classes), memory, photos))
+        if len(self.train.classes) > MANY_CLASSES:
+            memory, photos = device.memory(self.ranks.fabric.device), self._photos_in_memory()
+            say("  " + require_memory(model, fit, len(self.train.classes), memory, photos))
 
     def _photos_in_memory(self) -> int:
         """Photos of a step that share the memory of this device: processes on CPUs share their machine's."""

@@ -160,10 +160,10 @@ def test_best_and_worst_photos_never_meet(make: Make, count: int) -> None:
 def test_each_label_of_a_shown_photo_has_a_map_and_a_result(make: Make) -> None:
     root = make()
     model_scores, elements = scores.read_scores(root / "reports/scores.parquet"), Elements(rendered(root))
-    maps = [image["alt"] for image in elements.of("img") if (image["alt"] or "").startswith("attention of ")]
+    maps = [image["alt"] for image in elements.of("img") if (image["alt"] or "").startswith("attention map of ")]
     best = [model_scores.ids.index(f"photo {i}") for i in range(6)]
     assert maps[-int(model_scores.targets[best].sum()) :] == [
-        f"attention of {model_scores.classes[j]}"
+        f"attention map of {model_scores.classes[j]}"
         for i in best
         for j in sorted(range(3), key=lambda j: -model_scores.logits["sadcl"][i, j])
         if model_scores.targets[i, j]
