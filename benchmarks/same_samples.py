@@ -2,7 +2,7 @@
 
 Both stages train on a part of ``scenes`` with the demo's settings, without dropout: in one process, in two, on two
 hosts (network namespaces, where root allows them), and in two of which one is killed in the middle, after which one
-process or four go on. Writes ``benchmarks/results/same_samples.md``.
+process or five go on. Writes ``benchmarks/results/same_samples.md``.
 """
 
 import csv

@@ -1,5 +1,6 @@
 """Diagnosis of a project: packages, settings, source, disk, registry and storage of studies."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +12,9 @@ from sadcl.errors import SadclError
 from sadcl.pipeline import repository
 from sadcl.project import notifications, schedule
 from sadcl.training import launch
+
+GPU_DRIVERS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")))
+"""Files of the drivers that torch uses (NVIDIA's, AMD's, WSL's); without one of them there is no GPU for it."""
 
 
 def diagnose() -> list[str]:
@@ -92,9 +96,18 @@ def _trains_in() -> Iterator[str]:
 
 
 def _plans() -> dict[str, launch.Plan]:
+    """Number of processes of each stage of training; empty where one process trains in any case."""
     settings = params.load()
-    stages = {"pretrain": settings.pretrain, "train": settings.train}
-    return {} if settings.model.is_linear_probe else {name: launch.plan(fit.batch) for name, fit in stages.items()}
+    if settings.model.is_linear_probe or _has_one_process():
+        return {}
+    stages = {"pretrain": settings.pretrain} | ({"train": settings.train} if settings.model.has_stage_2 else {})
+    return {name: launch.plan(fit.batch) for name, fit in stages.items()}
+
+
+def _has_one_process() -> bool:
+    """Whether no variable asks for more than one process, and there is no GPU; torch would take seconds to say so."""
+    variables = ("SADCL_PROCESSES", "SADCL_MACHINES", "SADCL_DEVICE")
+    return not (any(os.environ.get(name) for name in variables) or any(driver.exists() for driver in GPU_DRIVERS))
 
 
 def _source() -> Iterator[str]:

@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.progress import say
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ FAILED = "failed"
 """Key of the store: why the ranks of one machine have ended."""
 CONTINUE = "Start it again; training goes on from its last saved state"
 PATIENCE = 5.0
-"""Seconds in which ranks end by themselves after one has gone; those that cannot are killed."""
+"""Seconds in which ranks end by themselves after one has gone, and their machine tells why; others are killed."""
+LINGER = 2.0
+"""Seconds for which the first machine keeps its store after a failure, so that the others learn why."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def plan(batch: int) -> Plan:
     Raises:
         SadclError: a variable is no positive number, or the ranks can't share the batch evenly.
     """
+    if batch == 0:  # no photo to share: the stage itself says why
+        return Plan(1)
     from sadcl.model import device
 
     machines, requested, devices = number("SADCL_MACHINES") or 1, number("SADCL_PROCESSES"), device.count()
@@ -161,6 +165,9 @@ class LocalRanks:
         machine: number of this machine, from 0.
         address: of the first machine, where the store is.
         store: through which ranks and machines find one another.
+
+    Raises:
+        SadclError: a rank can't be started; those before it are ended.
     """
 
     def __init__(self, stage: str, planned: Plan, machine: int, address: str, store: "TCPStore") -> None:
@@ -168,23 +175,32 @@ class LocalRanks:
         self._elsewhere: str | None = None
         self.errors: list[IO[bytes] | None] = []
         self.children: list[subprocess.Popen[bytes]] = []
-        for local in range(planned.processes):
-            variables = _variables(planned, machine, local, address, store.port)
-            first = machine == local == 0
-            # one rank prints progress; of the others only the error of the one that failed first is shown
-            self.errors.append(None if first else tempfile.TemporaryFile())  # noqa: SIM115
-            self.children.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "sadcl.stages", stage],
-                    env={**os.environ, **variables},
-                    stdin=subprocess.DEVNULL,
-                    stdout=None if first else subprocess.DEVNULL,
-                    stderr=self.errors[-1],
-                    start_new_session=True,  # Ctrl-C reaches this process alone, which ends them
-                )
-            )
-        if planned.machines > 1:
-            _in_thread(self._listen)
+        try:
+            for local in range(planned.processes):
+                self._start(stage, local, _variables(planned, machine, local, address, store.port))
+        except OSError as error:
+            self.close()
+            name = f"Process {len(self.children) + 1} on {socket.gethostname()}"
+            problem = f"{name} can't be started: {first_line(error)}"
+            if planned.machines > 1:
+                self.report(problem)
+            raise SadclError(problem, fix="Set SADCL_PROCESSES to a smaller number") from None
+        self._listener = _in_thread(self._listen) if planned.machines > 1 else None
+
+    def _start(self, stage: str, local: int, variables: dict[str, str]) -> None:
+        """Start the rank with a number on this machine."""
+        first = self.machine == local == 0
+        # one rank prints progress; of the others only the error of the one that failed first is shown
+        self.errors.append(None if first else tempfile.TemporaryFile())  # noqa: SIM115
+        child = subprocess.Popen(
+            [sys.executable, "-m", "sadcl.stages", stage],
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=None if first else subprocess.DEVNULL,
+            stderr=self.errors[-1],
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends them
+        )
+        self.children.append(child)
 
     def wait(self) -> None:
         """Wait until all ranks have ended; the end of one that failed ends all others.
@@ -202,12 +218,21 @@ class LocalRanks:
         ended = time.monotonic() + PATIENCE
         while None in (status := [child.poll() for child in self.children]) and time.monotonic() < ended:
             time.sleep(0.05)
-        self.close()
+        self._kill()
         if any(status) or None in status:
-            self._raise_for(status)
+            try:
+                self._raise_for(status)
+            finally:
+                if self.machine == 0 and self.planned.machines > 1:
+                    time.sleep(LINGER)
 
     def close(self) -> None:
         """Kill the ranks that still run; what they write is complete or not there."""
+        self._kill()
+        for errors in filter(None, self.errors):
+            errors.close()
+
+    def _kill(self) -> None:
         for child in self.children:
             child.kill()
             child.wait()
@@ -216,6 +241,8 @@ class LocalRanks:
         """Raise for the rank that failed first; ``status`` is None for a rank that had to be killed."""
         first = next((i for i, code in enumerate(status) if code not in (None, 0, LOST)), None)
         if first is None:
+            if self._listener:
+                self._listener.join(PATIENCE)
             reason = "A process on another machine has ended, or the machine can't be reached"
             raise SadclError(self._elsewhere or reason, fix=CONTINUE)
         code, errors = status[first], self.errors[first]
@@ -227,7 +254,7 @@ class LocalRanks:
         if text:  # its last line is the sentence
             reason += f": {text.splitlines()[-1].rstrip('.')}"
         if self.planned.machines > 1:
-            _in_thread(self._report, reason).join(PATIENCE)
+            self.report(reason)
         if code < 0:
             raise SadclError(reason, fix=CONTINUE)
         print(text, end="", file=sys.stderr, flush=True)
@@ -237,11 +264,14 @@ class LocalRanks:
         """Learn why the ranks of another machine have ended."""
         with suppress(RuntimeError):  # the first machine is gone, or has done its work: the ranks notice
             while not self.store.check([FAILED]):
-                time.sleep(1)
+                time.sleep(0.5)
             self._elsewhere = self.store.get(FAILED).decode()
 
-    def _report(self, reason: str) -> None:
-        """Let the other machines know why the ranks of this one have ended."""
+    def report(self, reason: str) -> None:
+        """Let the other machines know why the ranks of this one have ended, if the first one can be reached."""
+        _in_thread(self._send, reason).join(PATIENCE)
+
+    def _send(self, reason: str) -> None:
         with suppress(RuntimeError):
             self.store.set(FAILED, reason)
 

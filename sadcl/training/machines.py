@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from sadcl import processes
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.progress import say
 from sadcl.training import launch
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 PORT = 29417
 JOIN_SECONDS = 1800.0
 """How long the first machine waits for the others."""
-PLAN, JOINED, ADDRESS, STARTED = "plan", "joined", "address", "started"
-"""Keys of the store: what to run, number of machines that have joined, address of the first one, start."""
+CALL_SECONDS = 3.0
+"""How long a machine that waits has to answer a call."""
+PLAN, CALL, ANSWERS, ADDRESS, STARTED = "plan", "call", "answers", "address", "started"
+"""Keys of the store: what to run, number of the present call, of answers to a call, address of the first machine, and
+the call whose answers became the machines' numbers."""
 
 
 def gather(stage: str, planned: launch.Plan) -> "tuple[TCPStore, str]":
@@ -45,15 +48,37 @@ def gather(stage: str, planned: launch.Plan) -> "tuple[TCPStore, str]":
         f"run `sadcl join {socket.gethostname()}:{port}` in the project's folder there"
     )
     deadline = time.monotonic() + JOIN_SECONDS
-    while (joined := store.add(JOINED, 0)) < others:
+    # twice: a machine that has left during the first call and come back was counted twice in it
+    while (joined := _call(store, others)) < others or (joined := _call(store, others)) < others:
         if time.monotonic() > deadline:
             problem = f"{joined + 1} of {planned.machines} machines are there after {JOIN_SECONDS / 60:.0f} minutes"
             raise SadclError(problem, where="SADCL_MACHINES", fix="Run `sadcl join` on the others, then start it again")
-        time.sleep(0.2)
     address = store.get(ADDRESS).decode()  # as the others reach it
     _use_interface(address)
-    store.set(STARTED, "1")
+    store.set(STARTED, str(store.add(CALL, 0)))
     return store, address
+
+
+def _call(store: "TCPStore", others: int) -> int:
+    """Call the machines that wait; how many have answered after ``CALL_SECONDS``, or before, once all have.
+
+    A machine that has left does not answer the next call, so that none has to be crossed out.
+    """
+    key = f"{ANSWERS}/{store.add(CALL, 1)}"
+    deadline = time.monotonic() + CALL_SECONDS
+    while (answers := store.add(key, 0)) < others and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return answers
+
+
+def _answer_until_start(store: "TCPStore") -> int | None:
+    """Answer each call until the training starts; this machine's number, None where it starts without this one."""
+    answered = machine = 0
+    while not store.check([STARTED]):
+        if (call := store.add(CALL, 0)) != answered:
+            answered, machine = call, store.add(f"{ANSWERS}/{call}", 1)
+        time.sleep(0.1)
+    return machine if int(store.get(STARTED)) == answered else None
 
 
 def join(address: str) -> None:
@@ -63,12 +88,13 @@ def join(address: str) -> None:
         address: of the machine where ``dvc repro`` runs, as ``HOST`` or ``HOST:PORT``.
 
     Raises:
-        SadclError: the address is none, this folder is no project, or this machine lacks the devices.
+        SadclError: the address is none or not known, this folder is no project, or this machine lacks the devices.
     """
     processes.before_torch()
     host, port = _split(address)
     if not Path("params.yaml").exists():
         raise SadclError("There is no params.yaml here", fix="Go to the project's folder")
+    _require_known(host)
     waiting = False
     while True:
         if not waiting:
@@ -92,19 +118,21 @@ def _train(host: str, port: int) -> bool:
         plan = launch.Plan(planned["processes"], planned["machines"])
         _require_devices(planned["device"], plan.processes)
         store.set(ADDRESS, address)
-        machine = store.add(JOINED, 1)
-        while not store.check([STARTED]):
-            time.sleep(0.2)
+        machine = _answer_until_start(store)
     except (OSError, RuntimeError):
         return False
-    if machine >= plan.machines:
+    if machine is None or machine >= plan.machines:
         return False
     _use_interface(own)
     say(f"{planned['stage']}: machine {machine + 1} of {plan.machines}, {plan.processes} of {plan.world} processes")
     started = time.monotonic()
     try:
         with closing(launch.LocalRanks(planned["stage"], plan, machine, address, store)) as ranks:
-            ranks.wait()
+            try:
+                ranks.wait()
+            except KeyboardInterrupt:
+                ranks.report(f"The machine {socket.gethostname()} has left the training")
+                raise
         say(f"{planned['stage']}: done in {time.monotonic() - started:.0f} s")
     except SadclError as error:
         print(f"{planned['stage']}: {error}", file=sys.stderr, flush=True)
@@ -128,7 +156,18 @@ def _require_devices(kind: str, processes: int) -> None:
         raise SadclError(problem, where="SADCL_PROCESSES", fix="Set it to the smaller number on the first machine")
 
 
+def _require_known(host: str) -> None:
+    """Raise where a name has no address of IPv4, at which alone the first machine listens."""
+    try:
+        socket.getaddrinfo(host, None, socket.AF_INET)
+    except (OSError, UnicodeError) as error:
+        problem = f"The machine {host!r} can't be found: {first_line(error)}"
+        raise SadclError(problem, fix="Use the name that the first machine prints, or its IPv4 address") from None
+
+
 def _split(address: str) -> tuple[str, int]:
+    if address.count(":") > 1:
+        raise SadclError(f"{address!r} is an IPv6 address", fix="Use the machine's name, or its IPv4 address")
     host, colon, port = address.rpartition(":")
     if not colon:
         return address, PORT

@@ -1,10 +1,14 @@
 """Problems that ``sadcl doctor`` reports."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from sadcl.model import device
 from sadcl.project import doctor, schedule
@@ -48,6 +52,27 @@ def test_number_of_processes(
     (folder / "dvc.yaml").touch()
     assert sum("SADCL_PROCESSES" in line for line in doctor.diagnose()) == problems
     assert sum(f"trains in {processes} processes" in line for line in doctor.notes()) == notes
+
+
+def test_stage_2_shares_no_batch_where_the_head_has_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    monkeypatch.setenv("SADCL_PROCESSES", "2")
+    raw = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text())
+    raw["model"]["head"], raw["train"]["batch"] = "pooling", 5
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    (folder / "dvc.yaml").touch()
+    assert not any("can't share" in line for line in doctor.diagnose())
+    assert [line for line in doctor.notes() if "trains in" in line] == ["The stage pretrain trains in 2 processes."]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only torch knows the number of GPUs")
+def test_processes_are_counted_without_torch_where_there_is_one(folder: Path) -> None:
+    (folder / "params.yaml").write_text((REPOSITORY / "recipes/demo.yaml").read_text())
+    (folder / "dvc.yaml").touch()
+    code = "import sys; from sadcl.project.doctor import *; diagnose(), notes(); print('torch' in sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SADCL_")}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout == "False\n", ran.stderr
 
 
 def test_untracked_source(folder: Path) -> None:

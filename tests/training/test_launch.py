@@ -5,10 +5,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -18,8 +22,9 @@ from sadcl import params
 from sadcl.data.shards.batches import TrainingBatches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
+from sadcl.services import free_port
 from sadcl.training import fit, launch, machines
-from sadcl.training.store import serve
+from sadcl.training.store import connect, serve
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
 from tests.training import groups
@@ -38,6 +43,12 @@ def test_processes_that_share_a_batch_of_8(
     monkeypatch.setenv("SADCL_PROCESSES", processes)
     monkeypatch.setenv("SADCL_MACHINES", on)
     assert launch.plan(8) == expected
+
+
+def test_no_photos_are_left_to_the_stage_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    monkeypatch.setenv("SADCL_PROCESSES", "2")
+    assert launch.plan(0) == launch.Plan(1)
 
 
 @pytest.mark.parametrize(("processes", "on", "message"), [
@@ -64,6 +75,17 @@ def test_addresses_that_are_refused(address: str, tmp_path: Path, monkeypatch: p
         machines.join(address)
 
 
+@pytest.mark.parametrize("address", ["::1", "[::1]:29417", "fe80::1%eth0"])
+def test_addresses_of_ipv6_are_refused(address: str) -> None:
+    with pytest.raises(SadclError, match=r"is an IPv6 address\. Use the machine's name"):
+        machines.join(address)
+
+
+def test_a_name_that_no_machine_has_is_refused(exact: Path) -> None:
+    with pytest.raises(SadclError, match=r"The machine 'gpu1\.\.local' can't be found"):
+        machines.join("gpu1..local")
+
+
 @pytest.mark.parametrize("port", ["1000000", "99999", "in use"])
 def test_a_port_that_is_not_available(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     used = serve("", 0)
@@ -84,7 +106,57 @@ def test_a_machine_with_other_devices_is_refused(exact: Path, monkeypatch: pytes
     store.set(machines.PLAN, json.dumps({"stage": "train", "processes": 1, "machines": 2, "device": "cuda"}))
     with pytest.raises(SadclError, match="The first machine trains on cuda, this one would on cpu"):
         machines.join(f"127.0.0.1:{store.port}")
-    assert store.add(machines.JOINED, 0) == 0
+    assert not store.check([machines.ADDRESS])
+
+
+def test_a_machine_that_has_left_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    for name, value in {"SADCL_PORT": str(port), "SADCL_DEVICE": "cpu", "GLOO_SOCKET_IFNAME": "lo"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "lo")
+    monkeypatch.setattr(machines, "CALL_SECONDS", 0.5)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(machines.gather, "train", launch.Plan(1, 3))
+        store = connect("127.0.0.1", port, 30)
+        while not (call := store.add(machines.CALL, 0)):
+            time.sleep(0.01)
+        store.set(machines.ADDRESS, "127.0.0.1")
+        store.add(f"{machines.ANSWERS}/{call}", 2)  # one machine joins, leaves, joins and leaves again
+        while store.add(machines.CALL, 0) < call + 3:
+            assert not first.done()
+            time.sleep(0.01)
+        assert not store.check([machines.STARTED])
+        clients = [connect("127.0.0.1", port, 30) for _ in range(2)]
+        assert sorted(pool.map(machines._answer_until_start, clients)) == [1, 2]
+        assert first.result()[1] == "127.0.0.1"
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that takes the place of Python in ranks."""
+    file = tmp_path / "program"
+    file.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(file))
+    return file
+
+
+def test_why_another_machine_has_failed_is_shown_also_where_it_is_reported_late(program: Path) -> None:
+    program.write_text(f"#!/bin/sh\nexit {launch.LOST}\n")
+    store = serve("127.0.0.1", 0)
+    with closing(launch.LocalRanks("train", launch.Plan(1, 2), 1, "127.0.0.1", store)) as ranks:
+        ranks.children[0].wait()
+        threading.Timer(0.5, store.set, (launch.FAILED, "Process 1 of 2 on gpu1 failed: image 3 is damaged")).start()
+        with pytest.raises(SadclError, match=r"on gpu1 failed: image 3 is damaged\. Start it again"):
+            ranks.wait()
+
+
+def test_ranks_are_ended_where_a_further_one_cannot_be_started(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    # more than the system passes to a program
+    monkeypatch.setattr(launch, "_variables", lambda plan, machine, local, *_: {"LONG": "x" * 10_000_000 * local})
+    with pytest.raises(SadclError, match=r"Process 2 on .* can't be started: .*SADCL_PROCESSES to a smaller"):
+        launch.LocalRanks("train", launch.Plan(2), 0, "127.0.0.1", serve("127.0.0.1", 0))
+    assert not [child for child in psutil.Process().children() if "600" in child.cmdline()]
 
 
 def wait_for(condition: Callable[[], object], running: subprocess.Popen[str]) -> None:
@@ -171,6 +243,21 @@ def test_an_error_in_ranks_is_one_sentence(damaged: str, exact: Path) -> None:
     assert stage.returncode == 2, printed
     assert len(re.findall(r"^pretrain: .*image .* of data/shards/train", printed, re.MULTILINE)) == 1, printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.slow
+def test_a_machine_that_leaves_during_the_start_ends_the_training(exact: Path) -> None:
+    port = str(free_port())
+    stage = start("-m", "sadcl.stages", "pretrain", SADCL_MACHINES="2", SADCL_PORT=port)
+    other = start("-u", "-m", "sadcl", "join", f"127.0.0.1:{port}")
+    wait_for(lambda: psutil.Process(other.pid).children(), other)
+    other.send_signal(signal.SIGINT)
+    printed, _ = stage.communicate(timeout=60)
+    joined, _ = other.communicate()
+    assert stage.returncode == 2, printed
+    assert f"The machine {socket.gethostname()} has left the training. Start it again" in printed
+    assert "Traceback" not in printed + joined
+    assert not WEIGHTS.exists()
 
 
 @pytest.fixture

@@ -45,9 +45,9 @@ def trained(kind: type[torch.optim.Optimizer]) -> tuple[torch.Tensor, dict[str, 
 
 @pytest.mark.parametrize("name", ["AdamW", "LBFGS"])
 def test_steps_are_those_of_torch(name: str) -> None:
-    ours, group = trained(getattr(optimisers, name))
+    weight, group = trained(getattr(optimisers, name))
     expected, settings = trained(getattr(torch.optim, name))
-    assert torch.equal(ours, expected)
+    assert torch.equal(weight, expected)
     assert group == settings
 
 

@@ -35,7 +35,7 @@ def reference(made: Path, programs: ForkServer, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def untrained(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it before stage 2."""
+    """A copy of the project ``reference`` before stage 2; the working directory."""
     shutil.copytree(reference, tmp_path / "project")
     shutil.rmtree(tmp_path / "project/models/train")
     monkeypatch.chdir(tmp_path / "project")
