@@ -28,6 +28,11 @@ def is_list(text: str) -> bool:
     return text.lower().endswith(SUFFIXES) and not Path(text).is_dir()
 
 
+def root(address: str) -> str:
+    """Folder or address that the paths of a list are relative to."""
+    return address.rpartition("/")[0] or "/"
+
+
 def rows(address: str) -> Iterator[Row]:
     """Photos of a list, sorted by path, each path once.
 
@@ -41,14 +46,14 @@ def rows(address: str) -> Iterator[Row]:
     if not groups:
         return
     table = pa.concat_tables(groups).sort_by([(name, "ascending") for name in SCHEMA.names])
-    root, before = address.rpartition("/")[0], None
+    before = None
     for batch in table.to_batches(GROUP):
         for path, size, version in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if path == before:
                 continue
             before = path
-            is_remote = s3.is_address(path) or s3.is_address(root)
-            yield (path, size, version) if is_remote else (path, *reading.size_and_version(Path(root, path)))
+            is_remote = s3.is_address(path) or s3.is_address(address)
+            yield (path, size, version) if is_remote else (path, *reading.size_and_version(Path(root(address), path)))
 
 
 def _groups(address: str) -> Iterator[Columns]:
@@ -129,8 +134,8 @@ def _table(columns: Columns, address: str) -> pa.Table:
         return pa.table(
             [
                 pa.array(list(paths), pa.string()),
-                pa.array([None if size in (None, "") else int(str(size)) for size in sizes or none], pa.int64()),
-                pa.array([str(v).strip('"') if v not in (None, "") else None for v in versions or none], pa.string()),
+                pa.array([_size(size) for size in sizes or none], pa.int64()),
+                pa.array([None if _is_missing(v) else str(v).strip('"') for v in versions or none], pa.string()),
             ],
             SCHEMA,
         ).filter(pa.array([bool(path) for path in paths], pa.bool_()))
@@ -138,17 +143,28 @@ def _table(columns: Columns, address: str) -> pa.Table:
         raise _unreadable(address, error) from None
 
 
+def _is_missing(value: object) -> bool:
+    return value is None or str(value).lower() in ("", "nan")  # pandas writes missing numbers so
+
+
+def _size(value: object) -> int | None:
+    # a column with missing numbers becomes one of floats in pandas
+    return None if _is_missing(value) else int(str(value).removesuffix(".0"))
+
+
 def _first(columns: Columns, names: Sequence[str]) -> Sequence[object] | None:
     return next((columns[name] for name in names if name in columns), None)
 
 
 def _read(address: str) -> bytes:
-    if s3.is_address(address):
-        return s3.read(address)
     try:
-        return Path(address).read_bytes()
+        return s3.read(address) if s3.is_address(address) else Path(address).read_bytes()
     except OSError as error:
-        raise SadclError(f"The list can't be read: {error.strerror}", where=address, fix="Check the path") from None
+        reason, fix = error.strerror, "Check the path"
+    except SadclError as error:
+        reason = "No such object" if error.what == reading.GONE else error.what
+        fix = "Check the address and the credentials"
+    raise SadclError(f"The list can't be read: {reason}", where=address, fix=fix)
 
 
 def _unreadable(address: str, error: Exception) -> SadclError:

@@ -67,12 +67,11 @@ def run(place: str, out: Path, model: Path, options: Options) -> dict[str, Any]:
     photos = listing.find(place)
     file = loader.model_file(model) if model.is_dir() else model
     classes = tuple(loader.read_head(file)["classes"])  # first: it says what is wrong with a file
-    job = _Job(photos, out, file, About(files.digest(file), classes, options.threshold), options)
+    job = _Job(photos, out, file, About(files.digest(file), classes, options.threshold, versions()), options)
     files.require_folder(out)
     with files.lock(out / LOCK, "writing predictions to this folder"):
         _require_same_place(out, photos.name)
-        for leftover in out.glob(".*.part"):  # of a run that was killed while it wrote
-            leftover.unlink()
+        _remove_leftovers(out)
         changed = job.predict(options.retry)
         for _ in range(MORE_ROUNDS):
             if changed:
@@ -81,6 +80,20 @@ def run(place: str, out: Path, model: Path, options: Options) -> dict[str, Any]:
         if options.csv:
             csv_file.write(out)
         return summary.read(out)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what a run that was killed while it wrote has left; no hidden file of the user."""
+    for name in (f"{parts.PREFIX}*{parts.SUFFIX}", manifest.FILE, summary.FILE, csv_file.FILE):
+        for leftover in out.glob(f".{name}.*.part"):
+            if leftover.is_file():
+                leftover.unlink()
+
+
+def _forget(out: Path) -> None:
+    """Remove what describes predictions that are about to change."""
+    for name in (csv_file.FILE, summary.FILE):
+        (out / name).unlink(missing_ok=True)
 
 
 def _require_same_place(out: Path, place: str) -> None:
@@ -112,6 +125,8 @@ class _Job:
         with closing(Manifest(path)) as listed:
             todo = plan.make(listed, self.out, self.about, retry)
             collector = Collector(self.out, listed, self.about)
+            if todo.rewritten:  # before the first of them changes: a summary that is there is true
+                _forget(self.out)
             if todo.left:
                 ready = self._photos(todo, collector)
                 for _ in track(ready, "predicting", total=todo.photos, unit="photos", size=int):
@@ -148,7 +163,7 @@ class _Job:
         root, about, options = self.place.root, self.about, self.options
         environments = _environments(options.workers)
         threads = S3_THREADS if s3.is_address(root) else max(2, processes.workers() // len(environments))
-        spec = Spec(root, str(self.model), about.model, about.threshold, threads, options.seconds, versions())
+        spec = Spec(root, str(self.model), about.model, about.threshold, threads, options.seconds, about.versions)
         if options.engine == "ray":
             from sadcl.batch.engines import ray
 
@@ -166,7 +181,19 @@ def _environments(workers: int | None) -> list[dict[str, str]]:
         import torch
 
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-        gpus = visible.split(",")
-        return [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(workers or len(gpus))]
+        return gpu_environments(visible.split(","), chosen.index, workers)
     fitting = max(1, device.memory(chosen) // WORKER_MEMORY)
     return [{} for _ in range(workers or min(processes.workers(), fitting))]
+
+
+def gpu_environments(visible: list[str], index: int | None, workers: int | None) -> list[dict[str, str]]:
+    """Variables of each worker on GPUs.
+
+    Args:
+        visible: names of the GPUs, as in ``CUDA_VISIBLE_DEVICES``.
+        index: of the only one to use, as in ``SADCL_DEVICE=cuda:1``; None for all.
+        workers: their number; None for one on each GPU.
+    """
+    gpus = visible if index is None else [visible[index]]
+    # a worker sees one GPU only, whose number is 0 there
+    return [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)], "SADCL_DEVICE": "cuda"} for i in range(workers or len(gpus))]

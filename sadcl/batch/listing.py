@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sadcl.batch import inventory, reading, s3
@@ -42,24 +43,26 @@ def find(text: str) -> Place:
     """
     if inventory.is_list(text):
         name = text if s3.is_address(text) else str(Path(text).resolve())
-        return Place(name, name.rpartition("/")[0], lambda: inventory.rows(name))
+        return Place(name, inventory.root(name), lambda: inventory.rows(name))
     if s3.is_address(text):
         s3.split(text)
         root = text.rstrip("/") + "/"
         return Place(root, root, lambda: walk(lambda folder: _list_s3(root, folder)))
     folder = Path(text).resolve()
+    _checked(str(folder), folder.parent, "folder")
     if not folder.is_dir():
         what = "This is one file" if folder.is_file() else "There is no such folder"
         fix = "With --out, name a folder, an s3:// address, or a list (.parquet, .csv, manifest.json)"
         raise SadclError(what, where=text, fix=fix)
-    return Place(str(folder), str(folder), lambda: walk(lambda below: _list_folder(folder, below)))
+    return Place(str(folder), str(folder), lambda: walk(partial(_list_folder, folder), _Links(folder).is_new))
 
 
-def walk(list_folder: Callable[[str], Folder]) -> Iterator[Row]:
+def walk(list_folder: Callable[[str], Folder], is_new: Callable[[str], bool] = lambda _: True) -> Iterator[Row]:
     """Photos of a tree, sorted by path; only folders along the way, and a few next to them, are in memory.
 
     Args:
         list_folder: lists the folder of a name such as ``2024/may/``; called in several threads.
+        is_new: whether a folder is walked; called in the order of the walk.
     """
     with ThreadPoolExecutor(THREADS) as pool:
         open_folders = [_visit("", list_folder(""), list_folder, pool)]
@@ -68,6 +71,8 @@ def walk(list_folder: Callable[[str], Folder]) -> Iterator[Row]:
             if entry is None:
                 open_folders.pop()
             elif isinstance(entry[1], Future):
+                if not is_new(entry[0]):
+                    continue
                 open_folders.append(_visit(entry[0], entry[1].result(), list_folder, pool))
             else:
                 yield entry[1]
@@ -89,6 +94,30 @@ def _visit(
         yield name, ahead.popleft()
 
 
+class _Links:
+    """Follows links, each folder once: under its own path where that is below the root, else under the first.
+
+    Args:
+        root: of the walk, without links.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._visited: set[Path] = set()
+
+    def is_new(self, folder: str) -> bool:
+        """Whether a folder was not walked, and will not be, under another path."""
+        path = self._root / folder
+        real = Path(os.path.realpath(path))
+        if real == path:
+            return True
+        below = real.is_relative_to(self._root) and not any(map(is_junk, real.relative_to(self._root).parts))
+        if below or real in self._visited:
+            return False
+        self._visited.add(real)
+        return True
+
+
 def _list_folder(root: Path, folder: str) -> Folder:
     """List a local folder; links are followed unless they lead to a folder above them."""
     photos: list[Row] = []
@@ -99,23 +128,30 @@ def _list_folder(root: Path, folder: str) -> Folder:
             for entry in entries:
                 if is_junk(entry.name):
                     continue
-                if entry.is_dir():
-                    if not (entry.is_symlink() and here.resolve().is_relative_to(Path(entry.path).resolve())):
-                        folders.append(entry.name + "/")
+                if _is_folder(entry):
+                    if not (entry.is_symlink() and here.resolve().is_relative_to(os.path.realpath(entry.path))):
+                        folders.append(_checked(entry.name, here, "folder") + "/")
                 elif is_photo(entry.name):
-                    photos.append((_checked(entry.name, here), *reading.size_and_version(entry)))
+                    photos.append((_checked(entry.name, here, "file"), *reading.size_and_version(entry)))
     except OSError as error:
         reason = f"The folder can't be read: {error.strerror}"
         raise SadclError(reason, where=here, fix="Check its permissions") from None
     return photos, folders
 
 
-def _checked(name: str, folder: Path) -> str:
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _checked(name: str, folder: Path, kind: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
         escaped = os.fsencode(name).decode("utf-8", "backslashreplace")
-        raise SadclError(f"The file name {escaped} is not UTF-8", where=folder, fix="Rename the photo") from None
+        raise SadclError(f"The {kind} name {escaped} is not UTF-8", where=folder, fix=f"Rename the {kind}") from None
     return name
 
 

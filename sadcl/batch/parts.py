@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,14 @@ class About:
         model: SHA-256 of the model file.
         classes: names, in the order of the probabilities.
         threshold: for all classes; None for the model's own thresholds.
+        versions: of the code and the packages that compute them.
         format: of the part files.
     """
 
     model: str
     classes: tuple[str, ...]
     threshold: float | None
+    versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property

@@ -23,6 +23,7 @@ class Plan:
         chunks: all of them, in order.
         left: those that are computed, in order.
         earlier: parts with rows of other chunks, by their first path.
+        there: names of the parts in the folder.
         retry: whether photos without prediction are tried again.
         reused: rows that were taken from earlier parts.
     """
@@ -31,6 +32,7 @@ class Plan:
     chunks: list[Chunk]
     left: list[Chunk]
     earlier: list[Part]
+    there: set[str]
     retry: bool = False
     reused: int = field(default=0, init=False)
 
@@ -38,6 +40,11 @@ class Plan:
     def photos(self) -> int:
         """Number of photos in the chunks that are computed."""
         return sum(chunk.count for chunk in self.left)
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether a part that is there is written again under its name."""
+        return any(parts.name(chunk.key) in self.there for chunk in self.left)
 
     def rows(self, piece: Piece) -> pa.Table:
         """Rows of a piece with their ``index`` in the chunk."""
@@ -79,7 +86,7 @@ def make(manifest: Manifest, folder: Path, about: About, retry: bool) -> Plan:
         done = {name for name in done if (part := _part(folder, name, about)) and not part.about["failed"]}
     left = [chunk for chunk in every if parts.name(chunk.key) not in done]
     earlier = [part for name in sorted(there - done) if (part := _part(folder, name, about))] if left else []
-    return Plan(manifest, every, left, sorted(earlier, key=lambda part: part.first), retry)
+    return Plan(manifest, every, left, sorted(earlier, key=lambda part: part.first), there, retry)
 
 
 def _part(folder: Path, name: str, about: About) -> Part | None:

@@ -1,6 +1,7 @@
 """Bytes of photos, checked against what the manifest says of them."""
 
 import os
+import stat
 from pathlib import Path
 
 from sadcl.batch import s3
@@ -54,7 +55,9 @@ class Photos:
 
 def _read_file(path: Path, size: int | None, expected: str | None) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise SadclError("The photo is no regular file")
             data = file.read(LARGEST + 1)
     except FileNotFoundError:
         raise SadclError(GONE) from None
@@ -66,3 +69,8 @@ def _read_file(path: Path, size: int | None, expected: str | None) -> bytes:
     if expected is not None and (len(data), expected) != (size, size_and_version(path)[1]):
         raise SadclError(CHANGED)
     return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a named pipe would else wait for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)

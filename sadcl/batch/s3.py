@@ -59,7 +59,7 @@ def split(address: str) -> tuple[str, str]:
 def _client() -> Any:
     """The client of this process, for all threads; endpoint and credentials come from AWS's own variables and files."""
     boto3, config = extras.load("boto3"), extras.load("botocore.config")
-    # one loop of tries, ours: botocore's does not cover bodies that end too early
+    # `_tries` is the only loop of tries: botocore's does not cover bodies that end too early
     settings = config.Config(
         retries={"total_max_attempts": 1},
         connect_timeout=CONNECT_SECONDS,

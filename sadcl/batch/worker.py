@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import PIL
 import pyarrow as pa
 import torch
 
@@ -54,7 +55,7 @@ class Spec:
         digest: SHA-256 of the model file.
         threshold: for all classes; None for the model's own.
         threads: that decode photos.
-        seconds: that decoding a photo may take.
+        seconds: that reading and decoding a photo may take.
         versions: of the packages that decide the results.
     """
 
@@ -78,6 +79,7 @@ def versions() -> dict[str, str]:
         "sadcl": f"{sadcl.__version__} ({code[:8]})",
         "torch": str(torch.__version__).partition("+")[0],
         "pyarrow": pa.__version__,
+        "pillow": PIL.__version__,
     }
 
 
@@ -126,8 +128,8 @@ class Worker:
 
     def _load(self, index: int, path: str, size: int | None, version: str | None) -> Loaded:
         try:
-            data = self.photos.read(path, size, version)
-            with self.journal.entry(index):
+            with self.journal.entry(index):  # a disk can hang as a decoder can
+                data = self.photos.read(path, size, version)
                 return index, squash(decode.pixels(data, at_least=self.side), self.side)
         except SadclError as error:
             return index, error.what

@@ -87,7 +87,9 @@ def predict(
     workers: Annotated[
         int | None, typer.Option(min=1, help="With --out: worker processes; one per core or GPU by default.")
     ] = None,
-    photo_seconds: Annotated[float, typer.Option(min=1, help="With --out: limit for decoding one photo.")] = 60.0,
+    photo_seconds: Annotated[
+        float | None, typer.Option(min=1, help="With --out: seconds for reading and decoding a photo; 60 by default.")
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="With --out: try photos without prediction again.")] = False,
 ) -> None:
     """Print the labels of photos and their probabilities, or write those of a whole place to a folder."""
@@ -97,9 +99,11 @@ def predict(
             raise SadclError("--out takes one place", fix="Name a folder, or list the photos in a file")
         from sadcl.batch.job import Options
 
-        _predict_place(photos[0], out, model, Options(threshold, engine, workers, photo_seconds, csv, retry))
+        seconds = Options.seconds if photo_seconds is None else photo_seconds
+        _predict_place(photos[0], out, model, Options(threshold, engine, workers, seconds, csv, retry))
         return
-    _refuse({"--csv": csv, "--retry": retry, "--workers": workers is not None, "--engine ray": engine == "ray"})
+    numbers = {"--workers": workers is not None, "--photo-seconds": photo_seconds is not None}
+    _refuse({"--csv": csv, "--retry": retry, "--engine ray": engine == "ray", **numbers})
     from sadcl import names
     from sadcl.registry import load
 
@@ -180,9 +184,9 @@ def import_checkpoint(
     hint(f"`sadcl predict --model {out} PHOTO` uses it.")
 
 
-def _refuse(given: Mapping[str, bool], other: str = "") -> None:
-    """Raise where an option is given that has no meaning with, or without, ``--out``."""
-    for name in (name for name, is_given in given.items() if is_given):
+def _refuse(options: Mapping[str, bool], other: str = "") -> None:
+    """Raise where an option is set that has no meaning with, or without, ``--out``."""
+    for name in (name for name, is_set in options.items() if is_set):
         if other:
             raise SadclError(f"{other} takes no {name}", fix="Leave one of them out")
         raise SadclError(f"{name} needs --out", fix="Name the folder for the predictions")

@@ -12,16 +12,20 @@ import pytest
 
 from sadcl import batch
 from sadcl.batch import job
+from sadcl.batch.engines import local
+from sadcl.batch.engines.process import ending
 from sadcl.batch.job import Options
+from sadcl.batch.worker import Spec
 from sadcl.errors import SadclError
 from tests.batch.conftest import contents, write_photo
 
 HOSTILE = """
-import os, time
+import os, sys, time
 from sadcl.data.images import decode
 pixels = decode.pixels
 def hostile(data, **how):
     if data == b"crash":
+        print("corrupted heap", file=sys.stderr, flush=True)
         os.kill(os.getpid(), 11)
     if data == b"hang":
         time.sleep(3600)
@@ -29,6 +33,13 @@ def hostile(data, **how):
 decode.pixels = hostile
 """
 """Start of the workers' Python: no file is known that ends the decoders in use."""
+
+
+def begin_with(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every Python process that starts from now on run some code first."""
+    (folder / "start").mkdir()
+    (folder / "start/sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", f"{folder / 'start'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
 
 def test_photos_that_crash_or_hang_are_named_and_no_other_is_lost(
@@ -39,16 +50,53 @@ def test_photos_that_crash_or_hang_are_named_and_no_other_is_lost(
         write_photo(place / f"{seed:02d}.jpg", seed)
     (place / "20-crash.jpg").write_bytes(b"crash")
     (place / "40-hang.jpg").write_bytes(b"hang")
-    (tmp_path / "start").mkdir()
-    (tmp_path / "start/sitecustomize.py").write_text(HOSTILE)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'start'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    begin_with(HOSTILE, tmp_path, monkeypatch)
     summary = job.run(str(place), tmp_path / "out", model, Options(workers=1, seconds=6))
     assert (summary["photos"], summary["failed"]) == (72, 2)
     found = batch.read(tmp_path / "out")
     assert found.errors == {
-        "20-crash.jpg": "The worker that decoded this photo ended (signal SIGSEGV)",
-        "40-hang.jpg": "Decoding took longer than 6.0 s",
+        "20-crash.jpg": "The worker that decoded this photo ended (signal SIGSEGV): corrupted heap",
+        "40-hang.jpg": "Reading and decoding took longer than 6.0 s",
     }
+
+
+def test_a_job_whose_workers_all_end_says_why(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every photo is to blame: each would cost three workers."""
+    code = HOSTILE.replace('data == b"crash"', "True").replace("corrupted heap", "the device is lost")
+    begin_with(code, tmp_path, monkeypatch)
+    monkeypatch.setattr(local, "MOST_LOSSES", 3)
+    with pytest.raises(SadclError, match="Workers end one after the other, without any result: the device is lost"):
+        job.run(str(photos), tmp_path / "out", model, Options(workers=1))
+
+
+def test_a_retry_that_is_interrupted_leaves_no_summary(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would name parts that have changed meanwhile."""
+    place, out = tmp_path / "place", tmp_path / "out"
+    write_photo(place / "good.jpg", 0)
+    (place / "bad.jpg").touch()
+    job.run(str(place), out, model, Options(workers=1))
+    with monkeypatch.context() as interrupted:
+        begin_with("raise SystemExit(3)", tmp_path, interrupted)
+        with pytest.raises(SadclError, match="Workers end before they are ready"):
+            job.run(str(place), out, model, Options(workers=1, retry=True))
+    with pytest.raises(SadclError, match="The file is missing"):
+        batch.read(out)
+    assert job.run(str(place), out, model, Options(workers=1))["failed"] == 1
+
+
+def test_a_worker_that_cannot_start_leaves_no_other(model: Path, tmp_path: Path) -> None:
+    spec = Spec(str(tmp_path), str(model), "", None, 1, 1.0, {})
+    with pytest.raises(SadclError, match=r"A worker can't be started: .*Argument list too long"):
+        local.LocalEngine(spec, [{}, {"A": "a" * 10_000_000}])
+    assert not psutil.Process().children()
+
+
+def test_every_ending_of_a_process_has_words() -> None:
+    assert [ending(status) for status in (3, -9, -40)] == ["status 3", "signal SIGKILL", "signal 40"]
 
 
 @pytest.mark.slow

@@ -196,9 +196,27 @@ def test_what_cannot_work_is_a_sentence(
     assert not (tmp_path / "out/_summary.json").exists()
 
 
-def test_options_of_batches_need_out(tmp_path: Path) -> None:
-    with pytest.raises(SadclError, match="--csv needs --out"):
-        CliRunner().invoke(app, ["predict", "photo.jpg", "--csv"], catch_exceptions=False)
+@pytest.mark.parametrize("option", [["--csv"], ["--photo-seconds", "60"]])
+def test_options_of_batches_need_out(option: list[str]) -> None:
+    with pytest.raises(SadclError, match=f"{option[0]} needs --out"):
+        CliRunner().invoke(app, ["predict", "photo.jpg", *option], catch_exceptions=False)
+
+
+def test_only_leftovers_of_a_killed_run_are_removed(finished: Path, model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    for name in ("._summary.json.a1.part", f".part-{'0' * 64}.parquet.a1.part", ".mine.part"):
+        (out / name).touch()
+    (out / ".folder.part").mkdir()
+    job.run(str(photos), out, model, ONE)
+    assert {path.name for path in out.glob(".*.part")} == {".mine.part", ".folder.part"}
+
+
+def test_a_chosen_gpu_is_the_only_one() -> None:
+    visible = ["4", "7"]
+    assert job.gpu_environments(visible, 1, None) == [{"CUDA_VISIBLE_DEVICES": "7", "SADCL_DEVICE": "cuda"}]
+    several = [row["CUDA_VISIBLE_DEVICES"] for row in job.gpu_environments(visible, None, 3)]
+    assert several == ["4", "7", "4"]
 
 
 def test_an_unfinished_job_is_not_read(tmp_path: Path) -> None:

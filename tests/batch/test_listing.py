@@ -3,14 +3,17 @@
 import csv
 import gzip
 import json
+import os
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from sadcl.batch import listing
 from sadcl.batch.manifest import Manifest, write
+from sadcl.batch.reading import Photos
 from sadcl.errors import SadclError
 from tests.batch.conftest import write_photo
 
@@ -45,10 +48,48 @@ def test_links_are_followed_unless_they_lead_upwards(tmp_path: Path) -> None:
     assert paths(tmp_path / "place") == ["2.jpg", "linked/1.jpg", "nowhere.jpg"]
 
 
-def test_a_file_name_that_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a\udcff.jpg").touch()
-    with pytest.raises(SadclError, match=r"a\\xff.jpg is not UTF-8"):
+def test_each_folder_is_listed_once_whatever_links_lead_to_it(tmp_path: Path) -> None:
+    for seed, name in enumerate(["place/z/1.jpg", "one/2.jpg", "two/3.jpg", "place/.hidden/4.jpg"]):
+        write_photo(tmp_path / name, seed)
+    (tmp_path / "place/itself").symlink_to("itself")
+    (tmp_path / "place/a").symlink_to(tmp_path / "place/z")
+    (tmp_path / "place/b").symlink_to(tmp_path / "one")
+    (tmp_path / "place/c").symlink_to(tmp_path / "one")
+    (tmp_path / "place/h").symlink_to(tmp_path / "place/.hidden")
+    (tmp_path / "one/two").symlink_to(tmp_path / "two")
+    (tmp_path / "two/one").symlink_to(tmp_path / "one")
+    assert paths(tmp_path / "place") == ["b/2.jpg", "b/two/3.jpg", "h/4.jpg", "z/1.jpg"]
+
+
+@pytest.mark.parametrize("name", ["a\udcff.jpg", "a\udcff/1.jpg"])
+def test_a_name_that_is_no_text_is_named(name: str, tmp_path: Path) -> None:
+    write_photo(tmp_path / "photo.jpg", 0)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(SadclError, match=r"(file|folder) name a\\xff(.jpg)? is not UTF-8"):
         paths(tmp_path)
+    if "/" in name:
+        with pytest.raises(SadclError, match=r"folder name .*a\\xff is not UTF-8"):
+            paths((tmp_path / name).parent)
+
+
+def test_a_named_pipe_is_no_photo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1.jpg")
+    with pytest.raises(SadclError, match="no regular file"):
+        Photos(str(tmp_path)).read("1.jpg", 0, None)
+
+
+def test_paths_of_a_list_in_the_topmost_folder_are_below_it() -> None:
+    assert listing.find("/none.csv").root == "/"
+
+
+def test_a_list_of_pandas_has_missing_sizes(tmp_path: Path) -> None:
+    columns = {"path": ["s3://a/1.jpg", "s3://a/2.jpg"], "size": [float("nan"), 12.0], "etag": ["x", float("nan")]}
+    pd.DataFrame(columns).to_csv(tmp_path / "1.csv", index=False, na_rep="NaN")
+    pq.write_table(pa.table({**columns, "etag": ["x", None]}), tmp_path / "2.parquet")
+    for name in ("1.csv", "2.parquet"):
+        rows = list(listing.find(str(tmp_path / name)).rows())
+        assert rows == [("s3://a/1.jpg", None, "x"), ("s3://a/2.jpg", 12, None)]
 
 
 @pytest.fixture

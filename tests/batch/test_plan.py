@@ -64,8 +64,15 @@ def test_failures_stay_until_they_are_asked_for(tmp_path: Path) -> None:
     assert finish(tmp_path, [*rows(), ("0.jpg", 7, "1")], set(), retry=True) == ["00007.jpg"]
 
 
-@pytest.mark.parametrize("other", [About("1" * 64, ("cat", "dog"), None), About("0" * 64, ("cat", "dog"), 0.3)])
-def test_another_model_or_threshold_computes_everything(other: About, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        About("1" * 64, ("cat", "dog"), None),
+        About("0" * 64, ("cat", "dog"), 0.3),
+        About("0" * 64, ("cat", "dog"), None, {"torch": "3.0"}),
+    ],
+)
+def test_another_model_threshold_or_version_computes_everything(other: About, tmp_path: Path) -> None:
     finish(tmp_path, rows(100), set())
     assert len(finish(tmp_path, rows(100), set(), other)) == 100
 

@@ -20,6 +20,7 @@ import pytest
 from sadcl import batch
 from sadcl.batch import inventory, job, listing, s3
 from sadcl.batch.job import Options
+from sadcl.errors import SadclError
 from tests.batch.conftest import write_photo
 from tests.batch.lying_proxy import LyingProxy
 
@@ -128,6 +129,11 @@ def test_what_stays_away_is_a_row_and_what_changes_is_listed_again(
     (tmp_path / "1.jpg").rename(tmp_path / "new/1.jpg")
     job.run(str(tmp_path / "new"), tmp_path / "local", model, Options(workers=1))
     np.testing.assert_array_equal(found.probabilities[1], batch.read(tmp_path / "local").probabilities[0])
+
+
+def test_a_list_that_is_not_there_is_named(bucket: LyingProxy) -> None:
+    with pytest.raises(SadclError, match=r"The list can't be read: No such object \(s3://photos/none.csv\)"):
+        next(listing.find("s3://photos/none.csv").rows())
 
 
 def test_an_inventory_lists_what_the_bucket_lists(bucket: LyingProxy, moto: str, folder: Path) -> None:

@@ -4,13 +4,15 @@ from multiprocessing.connection import wait
 
 import pyarrow as pa
 
-from sadcl.batch.engines.process import AHEAD, WorkerProcess
-from sadcl.batch.lease import Event, Lost
+from sadcl.batch.engines.process import AHEAD, WorkerProcess, ending
+from sadcl.batch.lease import Done, Event, Lost
 from sadcl.batch.worker import Spec
 from sadcl.errors import SadclError
 
 MOST_STARTS = 3
 """Workers that may end one after the other before they were ready."""
+MOST_LOSSES = 10
+"""Ready workers that may end one after the other without a result: one photo that crashes them ends fewer."""
 LONGEST_WAIT = 0.5
 """Seconds between looks at photos that take long."""
 
@@ -21,12 +23,21 @@ class LocalEngine:
     Args:
         spec: of the job.
         environments: further variables of each worker; their number is that of the workers.
+
+    Raises:
+        SadclError: the system starts no further process.
     """
 
     def __init__(self, spec: Spec, environments: list[dict[str, str]]) -> None:
         self._spec = spec
-        self._workers = [(WorkerProcess(spec, variables), variables) for variables in environments]
-        self._failed_starts = 0
+        self._workers: list[tuple[WorkerProcess, dict[str, str]]] = []
+        self._failed_starts = self._losses = 0
+        try:
+            for variables in environments:
+                self._workers.append((WorkerProcess(spec, variables), variables))
+        except SadclError:
+            self.close()
+            raise
 
     def room(self) -> bool:
         """Whether a worker takes another piece."""
@@ -41,15 +52,17 @@ class LocalEngine:
         """Wait for messages of workers, and end those that decode a photo for too long.
 
         Raises:
-            SadclError: workers end before they are ready, or refuse to start.
+            SadclError: workers end before they are ready or without any result, or refuse to start.
         """
         talking = wait([worker.connection for worker, _ in self._workers], min(LONGEST_WAIT, self._spec.seconds / 4))
         events: list[Event] = []
         for place, (worker, _) in enumerate(self._workers):
             received = worker.receive() if worker.connection in talking else []
             if received is None:
+                self._losses += worker.is_ready and worker.pending > 0
                 events += self._replace(place)
             elif received:
+                self._losses = 0 if any(isinstance(event, Done) for event in received) else self._losses
                 events += received
             elif late := worker.late():
                 worker.stop()
@@ -76,10 +89,11 @@ class LocalEngine:
         worker, variables = self._workers[place]
         events = worker.lost()
         self._failed_starts = 0 if worker.is_ready else self._failed_starts + 1
-        last_words = worker.last_words()
+        last_words = worker.last_words() or f"they leave no message ({ending(worker.stop())})"
         worker.close()
-        if self._failed_starts >= MOST_STARTS:
+        if self._failed_starts >= MOST_STARTS or self._losses >= MOST_LOSSES:
+            when = "before they are ready" if self._failed_starts else "one after the other, without any result"
             fix = "Check the memory of this machine, or use fewer --workers"
-            raise SadclError(f"Workers end before they are ready: {last_words}", fix=fix)
+            raise SadclError(f"Workers end {when}: {last_words}", fix=fix)
         self._workers[place] = (WorkerProcess(self._spec, variables), variables)
         return events

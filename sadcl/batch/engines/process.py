@@ -16,7 +16,7 @@ from sadcl.batch import child, stream
 from sadcl.batch.journal import Journal
 from sadcl.batch.lease import Done, Event, Late, Lost
 from sadcl.batch.worker import Spec
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.progress import duration
 
 AHEAD = 2
@@ -29,6 +29,9 @@ class WorkerProcess:
     Args:
         spec: of the job.
         environment: further variables of the process.
+
+    Raises:
+        SadclError: the system starts no further process.
     """
 
     def __init__(self, spec: Spec, environment: dict[str, str]) -> None:
@@ -36,16 +39,22 @@ class WorkerProcess:
         self.is_ready = self._has_ended = False
         self._pieces: deque[int] = deque()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read after the process has ended
-        ours, theirs = socket.socketpair()
-        with tempfile.TemporaryFile() as shared, theirs:
+        parent_end, child_end = socket.socketpair()
+        with tempfile.TemporaryFile() as shared, child_end:
             self._journal = Journal(shared.fileno(), spec.threads)
-            numbers = (theirs.fileno(), shared.fileno())
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "sadcl.batch.child", *map(str, numbers)], pass_fds=numbers,
-                env=processes.child_environment(**environment), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=self._stderr,
-            )  # fmt: skip
-        self.connection = Connection(ours.detach())
+            numbers = (child_end.fileno(), shared.fileno())
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "sadcl.batch.child", *map(str, numbers)], pass_fds=numbers,
+                    env=processes.child_environment(**environment), stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL, stderr=self._stderr,
+                )  # fmt: skip
+            except OSError as error:
+                for resource in (parent_end, self._journal, self._stderr):
+                    resource.close()
+                reason = f"A worker can't be started: {first_line(error)}"
+                raise SadclError(reason, fix="Use fewer --workers") from None
+        self.connection = Connection(parent_end.detach())
         self._send(child.message(spec.to_json()))
 
     @property
@@ -85,25 +94,25 @@ class WorkerProcess:
         index, seconds = max(photos, key=lambda photo: photo[1])
         if seconds <= self.spec.seconds:
             return None
-        return Late(self._pieces[0], index, f"Decoding took longer than {duration(self.spec.seconds)}")
+        return Late(self._pieces[0], index, f"Reading and decoding took longer than {duration(self.spec.seconds)}")
 
     def lost(self) -> list[Lost]:
         """Events of all pieces of an ended process; the first was being computed where the process was ready."""
         status = self.stop()
-        how = f"signal {Signals(-status).name}" if status < 0 else f"status {status}"
         suspects = tuple(index for index, _ in self._journal.photos())
         begun = self._pieces[0] if self._pieces and self.is_ready else None
-        reason = f"The worker that decoded this photo ended ({how})"
+        words = self.last_words()
+        reason = f"The worker that decoded this photo ended ({ending(status)})" + (f": {words}" if words else "")
         return [
             Lost(number, reason, suspects, True) if number == begun else Lost(number, reason, counted=False)
             for number in self._pieces
         ]
 
     def last_words(self) -> str:
-        """The last line that the process wrote to stderr."""
+        """The last line that the process wrote to stderr; empty where there is none."""
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "it left no message"
+        return lines[-1][:300] if lines else ""
 
     def stop(self) -> int:
         """End the process; return its status, negative for a signal."""
@@ -124,3 +133,10 @@ class WorkerProcess:
     def _send(self, data: bytes) -> None:
         with suppress(OSError):  # the process has ended, which shows when its connection is read
             self.connection.send_bytes(data)
+
+
+def ending(status: int) -> str:
+    """How a process ended, in words, by its status; signals for real time have no names."""
+    if status >= 0:
+        return f"status {status}"
+    return f"signal {Signals(-status).name if -status in set(Signals) else -status}"

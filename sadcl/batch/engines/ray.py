@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sadcl import extras
 from sadcl.batch import stream
-from sadcl.batch.engines.local import LocalEngine
+from sadcl.batch.engines.local import MOST_STARTS, LocalEngine
 from sadcl.batch.engines.process import AHEAD
 from sadcl.batch.lease import Done, Event, Late, Lost
 from sadcl.batch.worker import Spec
@@ -112,6 +112,7 @@ class RayEngine:
         self._starting: dict[Any, Any] = {}
         self._refused: list[Any] = []  # they keep their places, so that no other is started on these nodes
         self._last_refusal = ""
+        self._failed_starts = 0
         self._idle_since = time.monotonic()
         for _ in range(self.workers):
             self._start()
@@ -169,12 +170,18 @@ class RayEngine:
         actor = self._starting.pop(ref)
         try:
             refusal = self._ray.get(ref)
-        except self._ray.exceptions.RayError:  # lost before it was ready
-            self._start()
+        except self._ray.exceptions.RayError as error:  # lost before it was ready
+            self._failed_starts += 1
+            if self._failed_starts < MOST_STARTS:
+                self._start()
+            else:
+                self._report(first_line(error))
             return
         self._pieces[actor] = deque()
         if refusal:
             self._refuse(actor, refusal)
+        else:
+            self._failed_starts = 0
 
     def _answer(self, actor: Any, ref: Any) -> list[Event]:
         pieces = self._pieces[actor]
@@ -194,11 +201,14 @@ class RayEngine:
 
     def _refuse(self, actor: Any, reason: str) -> list[Event]:
         """Give an actor no more work; return the events of its pieces, none of which is to blame."""
+        self._report(reason)
+        self._refused.append(actor)
+        return [Lost(number, reason, counted=False) for _, number in self._pieces.pop(actor)]
+
+    def _report(self, reason: str) -> None:
         if reason != self._last_refusal:  # a node's actors all say the same
             say(f"  A node is not used: {reason}")
         self._last_refusal = reason
-        self._refused.append(actor)
-        return [Lost(number, reason, counted=False) for _, number in self._pieces.pop(actor)]
 
     def _lose(self, actor: Any, reason: str) -> list[Event]:
         """Start another actor; return the events of the lost one's pieces, of which the first was being computed."""
