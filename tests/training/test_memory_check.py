@@ -1,9 +1,13 @@
 """Trainings that can't fit into the memory are refused before they start, with what would fit."""
 
+from pathlib import Path
+
 import pytest
 
 from sadcl import params
 from sadcl.errors import SadclError
+from sadcl.model import device
+from sadcl.training import fit
 from sadcl.training.memory_check import require_memory
 from tests.paths import REPOSITORY
 
@@ -38,3 +42,10 @@ def test_weights_that_alone_are_too_large_have_another_advice() -> None:
     with pytest.raises(SadclError, match="at least") as error:
         require_memory(SETTINGS.model, SETTINGS.pretrain, 5000, 10_000_000, 50)
     assert "device with more memory" in str(error.value.fix)
+
+
+def test_a_training_that_cannot_fit_is_refused_before_it_starts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "MANY_CLASSES", 9)
+    monkeypatch.setattr(device, "memory", lambda _: 1_000_000)
+    with pytest.raises(SadclError, match=r"Training needs at least .* 10 classes"):
+        fit.pretrain(params.load(), Path("data/shards"))
