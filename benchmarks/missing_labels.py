@@ -121,6 +121,7 @@ def study(data: str, parts: dict[str, Shards]) -> None:
     """Fit all methods at all shares and seeds, and write the table."""
     features = _features(parts)
     mean, scale = features["train"].mean(0), features["train"].std(0)
+    scale[scale == 0] = np.inf  # a feature that never changes says nothing
     x = {split: torch.from_numpy((values - mean) / scale) for split, values in features.items()}
     test = parts["test"]
     counts = multiplicities(len(test), DRAWS, 0)
