@@ -53,12 +53,12 @@ def one_by_one() -> Pair:
 def _batch_job(photos: int) -> Side:
     """A job without its start: workers are there, and the folder for the predictions is new each time."""
     folder = _folder()
-    place = listing.find(str(_photos(photos)))
-    manifest.write(folder / manifest.FILE, place.name, place.rows())
+    source = listing.find(str(_photos(photos)))
+    manifest.write(folder / manifest.FILE, source.name, source.rows())
     listed = Manifest(folder / manifest.FILE)
     model, tagger = _model(), loader.load_tagger(_model())
     about = About(files.digest(model), tagger.classes, None)
-    spec = Spec(place.root, str(model), about.model, None, 2, 60.0, versions())
+    spec = Spec(source.root, str(model), about.model, None, 2, 60.0, versions())
     engine = LocalEngine(spec, [{}] * processes.workers())
 
     def job() -> None:

@@ -129,10 +129,7 @@ def table(rows: dict[tuple[int, int], dict[str, dict[str, float]]]) -> list[str]
     lines.append("|---" * (len(sizes) + 2) + "|")
     photos = [size for size in sizes if size[1] == SIZES[0][1]]
     for step in STEPS:
-        cells = [
-            f"{row[step]['seconds']:.1f} s, {row[step]['memory']:.1f} GB" if step in row else "-"
-            for row in rows.values()
-        ]
+        cells = [f"{row[step]['seconds']:.1f} s, {row[step]['memory']:.1f} GB" for row in rows.values()]
         last = [rows[size][step]["seconds"] for size in photos[-2:]]
         exponent = f"{log(last[1] / last[0]) / log(photos[-1][0] / photos[-2][0]):.2f}" if len(last) == 2 else "-"
         lines.append(f"| {step} | " + " | ".join(cells) + f" | {exponent} |")
@@ -156,8 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             generate(folder, photos, classes)
             rows[photos, classes] = {}
             for step in STEPS:
-                rows[photos, classes][step] = found = measure(step, folder)
-                say(f"{photos:,} x {classes:,}, {step}: {found['seconds']:.1f} CPU s, {found['memory']:.2f} GB")
+                rows[photos, classes][step] = cost = measure(step, folder)
+                say(f"{photos:,} x {classes:,}, {step}: {cost['seconds']:.1f} CPU s, {cost['memory']:.2f} GB")
     head = [
         "# Growth with photos and classes",
         "",

@@ -1,4 +1,4 @@
-"""Child processes that end with their parents, and the environment that they get.
+"""Threads that read ahead; child processes that end with their parents, and the environment that they get.
 
 ``dvc`` killed by SIGTERM or SIGKILL leaves its stage running, and a killed flow leaves its ``dvc``. Therefore a stage
 watches its ancestors (``end_with_parents``), and a command runs in a process group that is ended as a whole (``run``).
@@ -12,10 +12,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
 LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
@@ -69,6 +75,24 @@ def child_environment(*logins: str, **variables: str) -> dict[str, str]:
 def workers() -> int:
     """Number of worker threads: ``SADCL_WORKERS``, or the number of cores."""
     return int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
+
+
+def read_ahead(pool: ThreadPoolExecutor, read: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
+    """Read items in threads; results come in the order of the items.
+
+    Args:
+        pool: of threads.
+        read: computes the result of an item.
+        items: taken one by one.
+        most: results that wait for their use, at most; more would fill the memory.
+    """
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(read, item))
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def end_with_parents(every: float = 0.5) -> None:

@@ -123,8 +123,8 @@ def _table(columns: Columns, address: str) -> pa.Table:
     """A table of the manifest's columns."""
     paths = _first(columns, PATHS)
     if paths is None:
-        found = ", ".join(columns) or "none"
-        raise SadclError(f"The list has no column `path` or `key`, only {found}", where=address, fix="Name one so")
+        names = ", ".join(columns) or "none"
+        raise SadclError(f"The list has no column `path` or `key`, only {names}", where=address, fix="Name one so")
     buckets = columns.get(BUCKET)
     if buckets is not None:
         paths = [f"{s3.SCHEME}{bucket}/{path}" for bucket, path in zip(buckets, paths, strict=True)]

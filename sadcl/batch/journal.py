@@ -24,23 +24,23 @@ class Journal:
         if os.fstat(descriptor).st_size < size:
             os.ftruncate(descriptor, size)
         self._memory = mmap.mmap(descriptor, size)
-        self._places = list(range(0, size, _ENTRY.size))
-        self._all = tuple(self._places)
+        self._free = list(range(0, size, _ENTRY.size))
+        self._offsets = tuple(self._free)
 
     @contextmanager
     def entry(self, index: int) -> Iterator[None]:
         """Hold an entry for a photo while it is decoded."""
-        place = self._places.pop()
-        _ENTRY.pack_into(self._memory, place, index + 1, time.monotonic())
+        offset = self._free.pop()
+        _ENTRY.pack_into(self._memory, offset, index + 1, time.monotonic())
         try:
             yield
         finally:
-            _ENTRY.pack_into(self._memory, place, 0, 0.0)
-            self._places.append(place)
+            _ENTRY.pack_into(self._memory, offset, 0, 0.0)
+            self._free.append(offset)
 
     def photos(self) -> list[tuple[int, float]]:
         """Index of each photo that is being decoded, and the seconds that it has taken."""
-        now, entries = time.monotonic(), [_ENTRY.unpack_from(self._memory, place) for place in self._all]
+        now, entries = time.monotonic(), [_ENTRY.unpack_from(self._memory, offset) for offset in self._offsets]
         return [(number - 1, now - began) for number, began in entries if number]
 
     def close(self) -> None:

@@ -51,9 +51,9 @@ def find(text: str) -> Place:
     folder = Path(text).resolve()
     _checked(str(folder), folder.parent, "folder")
     if not folder.is_dir():
-        what = "This is one file" if folder.is_file() else "There is no such folder"
+        problem = "This is one file" if folder.is_file() else "There is no such folder"
         fix = "With --out, name a folder, an s3:// address, or a list (.parquet, .csv, manifest.json)"
-        raise SadclError(what, where=text, fix=fix)
+        raise SadclError(problem, where=text, fix=fix)
     return Place(str(folder), str(folder), lambda: walk(partial(_list_folder, folder), _Links(folder).is_new))
 
 

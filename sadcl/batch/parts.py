@@ -35,7 +35,7 @@ PART = pa.schema([*manifest.SCHEMA, *list(RESULTS)[1:]])
 
 @dataclass(frozen=True)
 class About:
-    """What decides the predictions of a job, besides its photos.
+    """Model, settings and versions that decide the predictions of a job.
 
     Attributes:
         model: SHA-256 of the model file.
@@ -195,13 +195,16 @@ def reusable(part: Part, rows: pa.Table, failed_too: bool) -> pa.Table:
     if not failed_too:
         old = old.filter(pc.is_null(old["error"]))
     keys = manifest.SCHEMA.names
-    places = {row: index for index, row in enumerate(_keys(rows, keys))}
-    found = [(places[row], position) for position, row in enumerate(_keys(old, keys)) if row in places]
-    # a photo without a version could have changed unnoticed
-    found = [(index, position) for index, position in found if old["version"][position].is_valid]
-    taken = old.take(pa.array([position for _, position in found], pa.int64()))
-    index = pa.array([index for index, _ in found], pa.int32())
-    return taken.drop_columns(keys).add_column(0, "index", index)
+    indexes = {row: index for index, row in enumerate(_keys(rows, keys))}
+    matches = [
+        (indexes[row], position)
+        for position, row in enumerate(_keys(old, keys))
+        # a photo without a version could have changed unnoticed
+        if row in indexes and old["version"][position].is_valid
+    ]
+    results = old.take(pa.array([position for _, position in matches], pa.int64()))
+    index = pa.array([index for index, _ in matches], pa.int32())
+    return results.drop_columns(keys).add_column(0, "index", index)
 
 
 def _keys(rows: pa.Table, names: list[str]) -> list[tuple[Any, ...]]:

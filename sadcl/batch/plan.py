@@ -1,4 +1,4 @@
-"""The plan of a job: which chunks are there already, which rows of the others can be taken from earlier parts."""
+"""The plan of a job: which chunks are done already, which rows of the others can be taken from earlier parts."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Plan:
         chunks: all of them, in order.
         left: those that are computed, in order.
         earlier: parts with rows of other chunks, by their first path.
-        there: names of the parts in the folder.
+        written: names of the parts in the folder.
         retry: whether photos without prediction are tried again.
         reused: rows that were taken from earlier parts.
     """
@@ -32,7 +32,7 @@ class Plan:
     chunks: list[Chunk]
     left: list[Chunk]
     earlier: list[Part]
-    there: set[str]
+    written: set[str]
     retry: bool = False
     reused: int = field(default=0, init=False)
 
@@ -43,8 +43,8 @@ class Plan:
 
     @property
     def rewritten(self) -> bool:
-        """Whether a part that is there is written again under its name."""
-        return any(parts.name(chunk.key) in self.there for chunk in self.left)
+        """Whether a part that exists is written again under its name."""
+        return any(parts.name(chunk.key) in self.written for chunk in self.left)
 
     def rows(self, piece: Piece) -> pa.Table:
         """Rows of a piece with their ``index`` in the chunk."""
@@ -54,12 +54,12 @@ class Plan:
     def pieces(self, collector: Collector, most: int) -> Iterator[Piece]:
         """Pieces of at most ``most`` rows; rows of earlier parts go to the collector instead."""
         for chunk in self.left:
-            found = self._earlier_results(chunk)
-            self.reused += len(found)
-            if len(found):
-                collector.add(chunk, found)
-            there = set(found["index"].to_pylist())
-            yield from chunks.pieces(chunk, (index for index in range(chunk.count) if index not in there), most)
+            results = self._earlier_results(chunk)
+            self.reused += len(results)
+            if len(results):
+                collector.add(chunk, results)
+            done = set(results["index"].to_pylist())
+            yield from chunks.pieces(chunk, (index for index in range(chunk.count) if index not in done), most)
 
     def _earlier_results(self, chunk: Chunk) -> pa.Table:
         rows = self.manifest.rows(chunk.first, chunk.count)
@@ -80,13 +80,13 @@ def make(manifest: Manifest, folder: Path, about: About, retry: bool) -> Plan:
         retry: whether photos without prediction are tried again.
     """
     every = list(chunks.cut(manifest.groups(), about.digest))
-    there = parts.written(folder)
-    done = {parts.name(chunk.key) for chunk in every} & there
+    written = parts.written(folder)
+    done = {parts.name(chunk.key) for chunk in every} & written
     if retry:
         done = {name for name in done if (part := _part(folder, name, about)) and not part.about["failed"]}
     left = [chunk for chunk in every if parts.name(chunk.key) not in done]
-    earlier = [part for name in sorted(there - done) if (part := _part(folder, name, about))] if left else []
-    return Plan(manifest, every, left, sorted(earlier, key=lambda part: part.first), there, retry)
+    earlier = [part for name in sorted(written - done) if (part := _part(folder, name, about))] if left else []
+    return Plan(manifest, every, left, sorted(earlier, key=lambda part: part.first), written, retry)
 
 
 def _part(folder: Path, name: str, about: About) -> Part | None:

@@ -6,13 +6,12 @@ whatever other photos.
 """
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import PIL
@@ -29,6 +28,7 @@ from sadcl.data.images.normalise import normalise
 from sadcl.data.images.resize import squash
 from sadcl.errors import SadclError
 from sadcl.model.tagger import Floats
+from sadcl.processes import read_ahead
 from sadcl.weights import folding, loader
 
 BATCH = 32
@@ -37,8 +37,6 @@ AHEAD = 2 * BATCH
 GROUP = 4
 """Photos that a thread takes at a time: handing them over one by one costs a fifth of their decoding."""
 
-T = TypeVar("T")
-R = TypeVar("R")
 Photo = tuple[int, str, int | None, str | None]
 """Index in the chunk, and the columns of the manifest."""
 Loaded = tuple[int, "np.ndarray | str"]
@@ -47,7 +45,7 @@ Loaded = tuple[int, "np.ndarray | str"]
 
 @dataclass(frozen=True)
 class Spec:
-    """What a worker needs to know of its job.
+    """Job description for a worker.
 
     Attributes:
         root: folder or ``s3://`` address of the photos.
@@ -118,7 +116,7 @@ class Worker:
         photos = list(zip(*columns, strict=True))
         groups = [photos[first : first + GROUP] for first in range(0, len(photos), GROUP)]
         results: list[tuple[int, Floats | None, str | None]] = []
-        loaded = chain.from_iterable(ahead(self.pool, self._load_group, groups, AHEAD // GROUP))
+        loaded = chain.from_iterable(read_ahead(self.pool, self._load_group, groups, AHEAD // GROUP))
         for _, batch in groupby(loaded, lambda photo: photo[0] // BATCH):
             results += self._predict(list(batch))
         return self._table(results)
@@ -181,14 +179,3 @@ def _require_equal(spec: Spec) -> None:
             )
     if files.digest(spec.model) != spec.digest:
         raise SadclError("The model is not the one of the job", where=spec.model, fix="Copy it again")
-
-
-def ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
-    """Results of a function in the order of its items, at most ``most`` of them computed ahead."""
-    waiting: deque[Future[R]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > most:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

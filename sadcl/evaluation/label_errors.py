@@ -106,5 +106,5 @@ def _contradicted(labels: NDArray[np.bool_], probable: NDArray[np.float64]) -> N
     both = np.stack([1 - probable, probable], axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = find_label_issues(labels.astype(np.int64), both, filter_by="confident_learning", n_jobs=1)
-    return np.asarray(found, dtype=bool)
+        flagged = find_label_issues(labels.astype(np.int64), both, filter_by="confident_learning", n_jobs=1)
+    return np.asarray(flagged, dtype=bool)

@@ -81,7 +81,7 @@ class Model(Section):
 
     @property
     def map_name(self) -> str:
-        """What the maps of a label over a photo are: a mean over all positions attends to none of them."""
+        """Kind of the maps of a label over a photo: a mean over all positions attends to none of them."""
         return "class activation map" if self.head in ("linear", "pooling") else "attention map"
 
     def for_test(self) -> "Model":

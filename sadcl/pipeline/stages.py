@@ -184,7 +184,7 @@ def _name(stage: Any, root: Path) -> str:
 
 
 def _status(repo: Any, root: Path) -> dict[str, list[Any]]:
-    """What ``dvc status`` reports, by the name in the project's folder."""
+    """Changes of stages and sources as ``dvc status`` reports them, by the name in the project's folder."""
     # `repo.status()` would read the project twice more, and names stages relative to the working directory
     return {
         _name(stage, root): parts for stage in repo.index.stages for parts in stage.status(check_updates=True).values()

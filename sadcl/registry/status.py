@@ -46,7 +46,7 @@ def status(root: Path = Path(".")) -> dict[str, Any]:
 
 
 def _key(root: Path, name: str) -> list[Any] | None:
-    """What the versions depend on: program, model, and content of the SQLite file; None for a server."""
+    """Cache key of the versions: program, model, and content of the SQLite file; None for a server."""
     file = database_file(root)
     try:
         return None if file is None else [__version__, name, str(file), databases.fingerprint(file)]

@@ -133,10 +133,10 @@ class ClassTable:
 
         A number beyond the last page stands for the last one.
         """
-        found = [row for row in rows if self.find.casefold() in row["name"].casefold()]
-        pages = max(1, -(-len(found) // ROWS))
+        matches = [row for row in rows if self.find.casefold() in row["name"].casefold()]
+        pages = max(1, -(-len(matches) // ROWS))
         number = min(self.number, pages)
-        return sort_rows(found, self.sort, self.order)[ROWS * (number - 1) : ROWS * number], number, pages
+        return sort_rows(matches, self.sort, self.order)[ROWS * (number - 1) : ROWS * number], number, pages
 
     def link(self, **changes: Any) -> str:
         """Address of the table with other choices; a new order or text begins at the first page."""

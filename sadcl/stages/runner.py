@@ -66,8 +66,8 @@ def _require_one_dvc(name: str) -> None:
         return
     if "DVC_STAGE" in os.environ or name not in IN_RANKS:
         number = os.environ["LOCAL_WORLD_SIZE"]
-        what = "DVC" if "DVC_STAGE" in os.environ else f"the stage {name}"
+        program = "DVC" if "DVC_STAGE" in os.environ else f"the stage {name}"
         raise SadclError(
-            f"torchrun has started {what} {launch.world()} times",
+            f"torchrun has started {program} {launch.world()} times",
             fix=f"Run `SADCL_PROCESSES={number} dvc repro` instead",
         )

@@ -50,8 +50,8 @@ def _smaller(
     # half of it, since temporary values take about as much as what a step keeps
     if (batch := (memory - fixed) // (2 * max(photo, 1)) * training.batch // photos) >= 1:
         advice.append(f"Lower batch to {batch}")
-    other = network_size(model.model_copy(update=ALTERNATIVE), classes)
-    cost = other.training_bytes(photos, training.precision)
+    alternative = network_size(model.model_copy(update=ALTERNATIVE), classes)
+    cost = alternative.training_bytes(photos, training.precision)
     if model.head != ALTERNATIVE["head"] and cost < memory:
         advice.append(f"set model.head to {ALTERNATIVE['head']}, which needs {_gigabytes(cost)}")
     return ", or ".join(advice) or "Use a smaller backbone or side, or a device with more memory"

@@ -20,7 +20,7 @@ _FIXES = {
     "code": "Install the version, or check out the commit, that the study was started with",
     "packages": "Install the versions of the study, such as with `make install`",
 }
-"""What to do about a difference, in the order in which differences are named."""
+"""Advice for each kind of difference, in the order in which differences are named."""
 
 Conditions = dict[str, dict[str, Any]]
 
@@ -69,29 +69,30 @@ def require_equal(study: str, recorded: Conditions | None, here: Conditions) -> 
     if recorded is None:
         fix = "Run `sadcl tune` once where the study was started"
         raise SadclError("The study has no record of its settings, data and versions", where=study, fix=fix)
-    found = differences(recorded, here)
-    if found:
+    differing = differences(recorded, here)
+    if differing:
         kind = next(kind for kind in _FIXES if recorded.get(kind) != here.get(kind))
-        raise SadclError(f"This machine differs from the study: {describe(found)}", where=study, fix=_FIXES[kind])
+        raise SadclError(f"This machine differs from the study: {describe(differing)}", where=study, fix=_FIXES[kind])
 
 
 def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """One phrase for each condition that differs."""
-    found = []
+    phrases = []
     for kind in _FIXES:
         local, shared = here.get(kind, {}), recorded.get(kind, {})
         for name in sorted(local.keys() | shared.keys()):
-            value, other = local.get(name, "absent"), shared.get(name, "absent")
-            if value != other:
+            value, recorded_value = local.get(name, "absent"), shared.get(name, "absent")
+            if value != recorded_value:
                 is_digest = kind in ("data", "code")
-                found.append(f"other {name}" if is_digest else f"{name} is {value} here and {other} there")
-    return found
+                phrase = f"{name} is {value} here and {recorded_value} there"
+                phrases.append(f"other {name}" if is_digest else phrase)
+    return phrases
 
 
-def describe(found: list[str]) -> str:
+def describe(phrases: list[str]) -> str:
     """Join the first differences to a phrase."""
-    more = len(found) - SHOWN
-    return "; ".join(found[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    more = len(phrases) - SHOWN
+    return "; ".join(phrases[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _data() -> dict[str, Path]:

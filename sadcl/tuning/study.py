@@ -89,9 +89,9 @@ def begin(shared: SharedStudy, settings: params.Params, trials: int, here: condi
             study.set_user_attr(conditions.ATTRIBUTE, here)
         # first: a search can't end below the settings that it started from
         study.enqueue_trial(space.present(settings, root), skip_if_exists=True)
-    found = conditions.differences(recorded, here) if recorded else []
-    if found:
-        say(f"note: this differs from the start of the study, and scores may too: {conditions.describe(found)}")
+    differing = conditions.differences(recorded, here) if recorded else []
+    if differing:
+        say(f"note: this differs from the start of the study, and scores may too: {conditions.describe(differing)}")
 
 
 def study_name(settings: params.Params, root: Path = Path()) -> str:
@@ -179,7 +179,7 @@ def _study_to_join(name: str | None, settings: params.Params, root: Path) -> str
 
 
 def _describe(shared: SharedStudy) -> str:
-    """What a machine that joined says at its end."""
+    """Summary of the study for a machine that joined it."""
     from optuna.trial import TrialState
 
     study, trials = shared.study, shared.study.get_trials(deepcopy=False)

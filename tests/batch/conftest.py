@@ -1,5 +1,6 @@
 """A small untrained model, and folders of photos."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from sadcl import params
 from sadcl.model.network import Network
 from sadcl.weights import checkpoint
+from tests.paths import REPOSITORY
 
 CLASSES = ["cat", "dog", "kite"]
 MODEL = params.Model(
@@ -65,3 +67,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "notes.txt").write_text("no photo")
     (root / ".hidden.jpg").touch()
     return root
+
+
+def begin_with(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every Python process that starts from now on run some code first."""
+    (folder / "start").mkdir()
+    (folder / "start/sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", f"{folder / 'start'}{os.pathsep}{os.environ.get('PYTHONPATH', REPOSITORY)}")

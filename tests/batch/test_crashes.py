@@ -1,6 +1,5 @@
 """Photos that end or stop a decoder, and jobs that are killed: everything else is predicted, with the same bytes."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from sadcl.batch.engines.process import ending
 from sadcl.batch.job import Options
 from sadcl.batch.worker import Spec
 from sadcl.errors import SadclError
-from tests.batch.conftest import contents, write_photo
+from tests.batch.conftest import begin_with, contents, write_photo
 
 HOSTILE = """
 import os, sys, time
@@ -33,13 +32,6 @@ def hostile(data, **how):
 decode.pixels = hostile
 """
 """Start of the workers' Python: no file is known that ends the decoders in use."""
-
-
-def begin_with(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every Python process that starts from now on run some code first."""
-    (folder / "start").mkdir()
-    (folder / "start/sitecustomize.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", f"{folder / 'start'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
 
 def test_photos_that_crash_or_hang_are_named_and_no_other_is_lost(

@@ -14,7 +14,7 @@ import pytest
 
 from sadcl.batch import job
 from sadcl.batch.job import Options
-from tests.batch.conftest import contents, write_photo
+from tests.batch.conftest import begin_with, contents, write_photo
 from tests.batch.test_crashes import HOSTILE
 from tests.paths import REPOSITORY
 
@@ -66,9 +66,7 @@ def test_a_lost_node_and_a_photo_that_crashes_change_no_byte(
     for seed in range(6_000):
         write_photo(place / f"{seed % 7}/{seed}.jpg", seed)
     (place / "3/crash.jpg").write_bytes(b"crash")
-    (tmp_path / "start").mkdir()
-    (tmp_path / "start/sitecustomize.py").write_text(HOSTILE)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'start'}{os.pathsep}{REPOSITORY}")
+    begin_with(HOSTILE, tmp_path, monkeypatch)
     out = tmp_path / "out"
     with cluster({}) as (address, nodes):
         running = predict(place, out, model, address)

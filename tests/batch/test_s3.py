@@ -2,11 +2,6 @@
 
 import gzip
 import json
-import os
-import re
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +18,7 @@ from sadcl.batch.job import Options
 from sadcl.errors import SadclError
 from tests.batch.conftest import write_photo
 from tests.batch.lying_proxy import LyingProxy
+from tests.moto_server import s3_server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
 FAULTS = ["refuse", "cut", "longer", "reset"]
@@ -33,24 +29,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a server that speaks S3."""
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    server = subprocess.Popen(
-        command, cwd=tmp_path_factory.mktemp("moto"), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    assert server.stderr is not None
-    reader = threading.Thread(target=server.stderr.read)  # so that its log never fills the pipe
-    with server.stderr:
-        try:
-            lines = (re.search(r"Running on (http://\S+)", line) for line in server.stderr)
-            address = next(found[1] for found in lines if found)
-            reader.start()
-            yield address
-        finally:
-            server.terminate()
-            server.wait(30)
-            if reader.is_alive():
-                reader.join()
+    with s3_server(tmp_path_factory.mktemp("moto")) as address:
+        yield address
 
 
 @pytest.fixture

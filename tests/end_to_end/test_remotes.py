@@ -2,12 +2,7 @@
 
 import hashlib
 import io
-import os
-import re
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +16,7 @@ from sadcl import files, params, pipeline
 from sadcl.data import table
 from sadcl.data.shards import writer
 from sadcl.pipeline.dvc import dvc
+from tests.moto_server import s3_server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -78,27 +74,11 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server that speaks S3, with the bucket ``photos`` in it."""
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    server = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert server.stderr is not None
-    reader = threading.Thread(target=server.stderr.read)  # so that its log never fills the pipe
-    with server.stderr:
-        try:
-            said = (re.search(r"Running on (http://\S+)", line) for line in server.stderr)
-            url = next(found[1] for found in said if found)
-            reader.start()
-            for name, value in KEYS.items():
-                monkeypatch.setenv(name, value)
-            httpx.put(f"{url}/photos", timeout=30).raise_for_status()
-            yield url
-        finally:
-            server.terminate()
-            server.wait(30)
-            if reader.is_alive():
-                reader.join()
+    with s3_server(tmp_path) as url:
+        for name, value in KEYS.items():
+            monkeypatch.setenv(name, value)
+        httpx.put(f"{url}/photos", timeout=30).raise_for_status()
+        yield url
 
 
 def comes_back(project: Path) -> None:

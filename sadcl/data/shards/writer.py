@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,10 +17,8 @@ from sadcl.data.images.resize import resize
 from sadcl.data.shards.reader import COLUMNS, FORMAT, INDEX, METADATA_KEY
 from sadcl.data.table import SPLITS, Table, column
 from sadcl.errors import SadclError
+from sadcl.processes import read_ahead
 from sadcl.progress import track
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 LONGEST = 4
 """Most rows of a shard, as a multiple of ``shard_rows``."""
@@ -54,8 +51,8 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
             rows = table.split(split)
             rows = rows[rows["problem"].isna()].sort_values("image_id", kind="stable")
             # a bounded number ahead: without it the threads would encode the whole split into memory
-            encoded = _in_order(
-                pool, lambda row: _encoded(root / table.source, row, settings), rows.itertuples(), ahead=4 * workers
+            encoded = read_ahead(
+                pool, lambda row: _encoded(root / table.source, row, settings), rows.itertuples(), most=4 * workers
             )
             tracked = track(encoded, f"shards of {split}", total=len(rows))
             _write_split(folder, rows, tracked, _with_metadata(schema, table, split), settings.shard_rows)
@@ -126,17 +123,6 @@ def _schema(table: Table) -> pa.Schema:
 def _with_metadata(schema: pa.Schema, table: Table, split: str) -> pa.Schema:
     metadata = {"format": FORMAT, "classes": list(table.classes), "split": split}
     return schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()})
-
-
-def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """Results of ``work`` in order of the items, computed in threads, at most ``ahead`` of them waiting."""
-    waiting: deque[Future[R]] = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _encoded(source: Path, row: Any, settings: params.Prepare) -> bytes:
