@@ -11,7 +11,8 @@ from urllib.parse import unquote_plus
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sadcl.batch import reading, s3
+from sadcl import s3
+from sadcl.batch import reading
 from sadcl.batch.manifest import GROUP, SCHEMA, Row
 from sadcl.errors import SadclError, first_line
 
@@ -162,8 +163,7 @@ def _read(address: str) -> bytes:
     except OSError as error:
         reason, fix = error.strerror, "Check the path"
     except SadclError as error:
-        reason = "No such object" if error.what == reading.GONE else error.what
-        fix = "Check the address and the credentials"
+        reason, fix = error.what, "Check the address and the credentials"
     raise SadclError(f"The list can't be read: {reason}", where=address, fix=fix)
 
 

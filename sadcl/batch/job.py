@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sadcl import files, processes
-from sadcl.batch import csv_file, lease, listing, manifest, parts, plan, reading, s3, summary
+from sadcl import files, processes, s3
+from sadcl.batch import csv_file, lease, listing, manifest, parts, plan, reading, summary
 from sadcl.batch.chunks import MOST, PHOTOS
 from sadcl.batch.lease import Engine
 from sadcl.batch.manifest import Manifest

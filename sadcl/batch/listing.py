@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sadcl.batch import inventory, reading, s3
+from sadcl import s3
+from sadcl.batch import inventory, reading
 from sadcl.batch.manifest import Row
 from sadcl.data.sources.photo_files import is_junk, is_photo
 from sadcl.errors import SadclError

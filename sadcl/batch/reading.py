@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from sadcl.batch import s3
+from sadcl import s3
 from sadcl.errors import SadclError
 
 LARGEST = 1_000_000_000
@@ -49,8 +49,21 @@ class Photos:
         if size is not None and size > LARGEST:
             raise SadclError(TOO_LARGE)
         if address is not None:
-            return s3.read(address, size, expected)
+            return _read_object(address, size, expected)
         return _read_file(Path(self.root, path), size, expected)
+
+
+def _read_object(address: str, size: int | None, expected: str | None) -> bytes:
+    try:
+        return s3.read(address, size, expected, LARGEST)
+    except s3.ChangedError:
+        raise SadclError(CHANGED) from None
+    except s3.GoneError:
+        raise SadclError(GONE) from None
+    except s3.TooLargeError:
+        raise SadclError(TOO_LARGE) from None
+    except s3.RefusedError as error:
+        raise SadclError(error.what) from None
 
 
 def _read_file(path: Path, size: int | None, expected: str | None) -> bytes:

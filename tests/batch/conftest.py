@@ -12,6 +12,9 @@ from sadcl import params
 from sadcl.model.network import Network
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
+from tests.s3_bucket import bucket, moto
+
+__all__ = ["bucket", "moto"]
 
 CLASSES = ["cat", "dog", "kite"]
 MODEL = params.Model(

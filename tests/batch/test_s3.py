@@ -2,55 +2,23 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote_plus
 
-import boto3
-import httpx
 import numpy as np
 import pytest
 
 from sadcl import batch
-from sadcl.batch import inventory, job, listing, s3
+from sadcl.batch import inventory, job, listing
 from sadcl.batch.job import Options
 from sadcl.errors import SadclError
 from tests.batch.conftest import write_photo
-from tests.batch.lying_proxy import LyingProxy
-from tests.moto_server import s3_server
+from tests.lying_proxy import LyingProxy
+from tests.s3_bucket import client
 
-KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
 FAULTS = ["refuse", "cut", "longer", "reset"]
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a server that speaks S3."""
-    with s3_server(tmp_path_factory.mktemp("moto")) as address:
-        yield address
-
-
-@pytest.fixture
-def bucket(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[LyingProxy]:
-    """An empty bucket ``photos``, reached through a proxy that lies."""
-    proxy = LyingProxy(moto)
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": proxy.address}.items():
-        monkeypatch.setenv(name, value)
-    s3._client.cache_clear()
-    httpx.post(f"{moto}/moto-api/reset", timeout=30).raise_for_status()
-    client(moto).create_bucket(Bucket="photos")
-    yield proxy
-    proxy.shutdown()
-    proxy.server_close()
-    s3._client.cache_clear()
-
-
-def client(moto: str) -> Any:
-    """A client that the proxy does not deceive."""
-    return boto3.session.Session().client("s3", endpoint_url=moto)
 
 
 def put(moto: str, key: str, data: bytes) -> None:
@@ -112,7 +80,7 @@ def test_what_stays_away_is_a_row_and_what_changes_is_listed_again(
 
 
 def test_a_list_that_is_not_there_is_named(bucket: LyingProxy) -> None:
-    with pytest.raises(SadclError, match=r"The list can't be read: No such object \(s3://photos/none.csv\)"):
+    with pytest.raises(SadclError, match=r"The list can't be read: There is no such object \(s3://photos/none.csv\)"):
         next(listing.find("s3://photos/none.csv").rows())
 
 

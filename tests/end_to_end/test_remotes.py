@@ -16,7 +16,7 @@ from sadcl import files, params, pipeline
 from sadcl.data import table
 from sadcl.data.shards import writer
 from sadcl.pipeline.dvc import dvc
-from tests.moto_server import s3_server
+from tests.s3_bucket import s3_server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
 

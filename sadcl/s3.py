@@ -1,9 +1,10 @@
-"""Photos on S3, or on a server that speaks its protocol: listing and reading; the only module that imports boto3."""
+"""Objects on S3, or on a server that speaks its protocol: listing, reading, writing; only this module imports boto3."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 from sadcl import extras
 from sadcl.errors import SadclError, first_line
@@ -13,11 +14,26 @@ TRIES, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.2, 5.0
 """Tries of a request, and seconds between them, doubled each time."""
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 CONNECTIONS = 32
+PART = 1 << 20
+"""Bytes that a download holds in memory."""
+MISSING = ("404", "NoSuchKey")
 FINAL = {"400", "401", "403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey", "InvalidAccessKeyId",
          "SignatureDoesNotMatch", "PermanentRedirect", "InvalidBucketName", "412", "PreconditionFailed"}  # fmt: skip
 """Codes of answers that another try does not change."""
 
 T = TypeVar("T")
+
+
+class ChangedError(SadclError):
+    """An object is no longer the one that was listed."""
+
+
+class GoneError(SadclError):
+    """There is no such object."""
+
+
+class TooLargeError(SadclError):
+    """An object has more bytes than the reader allows."""
 
 
 class RefusedError(SadclError):
@@ -94,40 +110,132 @@ def list_folder(address: str) -> tuple[list[tuple[str, int, str]], list[str]]:
         start = {"ContinuationToken": page["NextContinuationToken"]}
 
 
-def read(address: str, size: int | None = None, etag: str | None = None) -> bytes:
+def read(address: str, size: int | None = None, etag: str | None = None, most: int | None = None) -> bytes:
     """Read an object whole, if it is still the one that was listed.
 
     Args:
         address: of the object.
         size: expected, in bytes.
         etag: expected.
+        most: bytes; a larger object is not read.
 
     Raises:
-        SadclError: it has changed or gone, or can't be read after several tries.
+        ChangedError: it has changed.
+        GoneError: there is none.
+        TooLargeError: it has more than ``most`` bytes.
+        RefusedError: it can't be read after several tries.
     """
-    from sadcl.batch import reading
-
-    (bucket, key), client = split(address), _client()
     condition = {"IfMatch": f'"{etag}"'} if etag else {}
 
-    def get() -> bytes:
-        answer = client.get_object(Bucket=bucket, Key=key, **condition)
-        if answer["ContentLength"] > reading.LARGEST:
-            raise SadclError(reading.TOO_LARGE)
-        with answer["Body"] as body:
-            data: bytes = body.read()
-        if len(data) != answer["ContentLength"] or (size is not None and len(data) != size):
-            raise OSError(f"{len(data):,} bytes came of {size or answer['ContentLength']:,}")
-        if etag and answer["ETag"].strip('"') != etag:
-            raise SadclError(reading.CHANGED)
+    def get(body: Any, length: int) -> bytes:
+        if most is not None and length > most:
+            raise TooLargeError(f"The object has {length:,} bytes", where=address)
+        data: bytes = body.read()
+        if len(data) != length or (size is not None and len(data) != size):
+            raise OSError(f"{len(data):,} bytes came of {size or length:,}")
         return data
+
+    return _get(address, condition, etag, get)
+
+
+def read_range(address: str, first: int, count: int) -> bytes:
+    """Read some bytes of an object.
+
+    Args:
+        address: of the object.
+        first: offset of the first byte.
+        count: number of bytes, at least 1.
+
+    Raises:
+        GoneError: there is no such object.
+        RefusedError: it can't be read after several tries.
+    """
+
+    def get(body: Any, _: int) -> bytes:
+        data: bytes = body.read(count + 1)
+        if len(data) != count:
+            raise OSError(f"{len(data):,} bytes came of {count:,}")
+        return data
+
+    return _get(address, {"Range": f"bytes={first}-{first + count - 1}"}, None, get)
+
+
+def download(address: str, file: BinaryIO) -> None:
+    """Write an object to an open file, a part at a time; what the file had is replaced.
+
+    Raises:
+        GoneError: there is no such object.
+        RefusedError: it can't be read after several tries.
+        OSError: the file can't be written.
+    """
+
+    def get(body: Any, length: int) -> None:
+        file.seek(0)
+        file.truncate()
+        count = 0
+        while part := body.read(PART):
+            count += len(part)
+            try:
+                file.write(part)
+            except OSError as error:  # the disk's failure: no reason to ask the server again
+                raise _FileError(error) from None
+        if count != length:
+            raise OSError(f"{count:,} bytes came of {length:,}")
+
+    try:
+        _get(address, {}, None, get)
+    except _FileError as error:
+        raise error.cause from None
+
+
+def write(address: str, path: Path) -> None:
+    """Write a file to an object, unless one of this size is there: its name must follow from its content.
+
+    Raises:
+        RefusedError: the server refuses or does not answer.
+    """
+    (bucket, key), client, size = split(address), _client(), path.stat().st_size
+    try:
+        if _tries(partial(client.head_object, Bucket=bucket, Key=key), address)["ContentLength"] == size:
+            return
+    except RefusedError as error:
+        if error.code not in MISSING:
+            raise
+
+    def put() -> None:
+        with path.open("rb") as body:
+            client.put_object(Bucket=bucket, Key=key, Body=body)
+
+    _tries(put, address)
+
+
+class _FileError(Exception):
+    """A downloaded part can't be written to its file."""
+
+    def __init__(self, cause: OSError) -> None:
+        self.cause = cause
+
+
+def _get(address: str, request: Mapping[str, str], etag: str | None, take: Callable[[Any, int], T]) -> T:
+    """Ask for an object, and hand its body and the length that the server states to a function."""
+    (bucket, key), client = split(address), _client()
+
+    def get() -> T:
+        answer = client.get_object(Bucket=bucket, Key=key, **request)
+        with answer["Body"] as body:
+            result = take(body, answer["ContentLength"])
+        if etag and answer["ETag"].strip('"') != etag:
+            raise ChangedError("The object changed after it was listed", where=address)
+        return result
 
     try:
         return _tries(get, address)
     except RefusedError as error:
-        reasons = dict.fromkeys(("412", "PreconditionFailed"), reading.CHANGED)
-        reasons |= dict.fromkeys(("404", "NoSuchKey"), reading.GONE)
-        raise SadclError(reasons.get(error.code, error.what)) from None
+        if error.code in ("412", "PreconditionFailed"):
+            raise ChangedError("The object changed after it was listed", where=address) from None
+        if error.code in MISSING:
+            raise GoneError("There is no such object", where=address, fix="Check the address") from None
+        raise
 
 
 def _tries(request: Callable[[], T], address: str) -> T:
