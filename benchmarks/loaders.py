@@ -5,10 +5,13 @@ to 640 x 480 (or 480 x 640) and, for photos at full size, to 1280 x 960. Enlarge
 that decode fast; so some rows have a second form, with a grain that makes files as large as COCO's (160 kB).
 """
 
+import atexit
 import io
+import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,11 +23,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks import s3_server
 from benchmarks.pairs import Pair
 from sadcl import params, processes
 from sadcl.data.images import augment, decode
 from sadcl.data.images.resize import squash
 from sadcl.data.ingest import ingest
+from sadcl.data.shards import cache as shard_cache
 from sadcl.data.shards import writer
 from sadcl.data.shards.batches import TrainingBatches, evaluation_batches
 from sadcl.data.shards.reader import Shards
@@ -86,6 +91,11 @@ def prepared(size: tuple[int, int] = LARGE, grain: float = 0.0) -> Files:
     for name, side in (("whole", None), ("small", 256)):
         writer.write_shards(table, folder, folder / name, params.Prepare(short_side=side), processes.workers())
     return Files(folder, table, Shards(folder / "whole/train"), Shards(folder / "small/train"))
+
+
+_stack = ExitStack()
+"""What ends with this process."""
+atexit.register(_stack.close)
 
 
 @cache
@@ -187,6 +197,20 @@ def evaluation_448() -> Pair:
 def evaluation_448_grain() -> Pair:
     """Test batches at 448 px from files as large as COCO's."""
     return _evaluation(prepared(grain=GRAIN))
+
+
+def remote_shards() -> Pair:
+    """Stage-2 batches at 224 px from shards on S3 whose copies are here, against shards in the project."""
+    files = prepared()
+    address = _stack.enter_context(s3_server.bucket(files.root))
+    os.environ[shard_cache.FOLDER] = str(files.root / "cache")
+    settings = params.Prepare(short_side=256, store=f"{address}/shards")
+    writer.write_shards(files.table, files.root, files.root / "remote", settings, processes.workers())
+    remote, local = (
+        TrainingBatches(shards, model(224), CROP, BATCH, 1, keep_bytes=0)
+        for shards in (Shards(files.root / "remote/train"), files.small)
+    )
+    return lambda: sum(1 for _ in remote.epoch(0)), lambda: sum(1 for _ in local.epoch(0))
 
 
 def _prepare(files: Files) -> Pair:

@@ -1,8 +1,9 @@
 """``python -m benchmarks.same_samples``: the same photos in each training step, however many processes share them.
 
 Both stages train on a part of ``scenes`` with the demo's settings, without dropout: in one process, in two, on two
-hosts (network namespaces, where root allows them), and in two of which one is killed in the middle, after which one
-process or five go on. Writes ``benchmarks/results/same_samples.md``.
+hosts (network namespaces, where root allows them), in two of which one is killed in the middle, after which one
+process or five go on, and in two from shards on S3 behind an empty cache, whole and killed. Writes
+``benchmarks/results/same_samples.md``.
 """
 
 import csv
@@ -20,10 +21,12 @@ from pathlib import Path
 import psutil
 import yaml
 
+from benchmarks import s3_server
 from benchmarks.recorded_stage import Steps, read
 from sadcl import layout, params
 from sadcl.data import synthetic
 from sadcl.data.ingest import ingest
+from sadcl.data.shards import cache
 from sadcl.data.shards.writer import write_shards
 from sadcl.errors import SadclError
 from sadcl.progress import say
@@ -36,6 +39,7 @@ KILLED_AFTER = 7
 """Steps of a stage after which a process is killed."""
 KILLED = "killed"
 """Folder of a project for the photos of processes that have been killed."""
+ON_S3 = ("two processes", "two, one killed, then one")
 ADDRESSES = ("10.99.8.1", "10.99.8.2")
 
 Train = Callable[[Path, str], None]
@@ -53,8 +57,8 @@ class Outcome:
 def main() -> None:
     """Train in each way, compare with one process, and write the table."""
     repository = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder, _hosts() as hosts:
-        source = _project(Path(folder) / "source")
+    with tempfile.TemporaryDirectory() as folder, _hosts() as hosts, s3_server.bucket(Path(folder)) as address:
+        local, remote = _project(Path(folder) / "local"), _project(Path(folder) / "remote", f"{address}/shards")
         two_hosts = "two hosts" if hosts[0] else "two hosts, both on loopback"
         ways: dict[str, Train] = {
             "one process": lambda project, stage: _torchrun(project, stage, 1),
@@ -63,23 +67,29 @@ def main() -> None:
             "two, one killed, then one": lambda project, stage: _killed(project, stage, then=1),
             "two, one killed, then five": lambda project, stage: _killed(project, stage, then=5),
         }
+        runs = [(name, local, train) for name, train in ways.items()]
+        runs += [(f"{name}, shards on S3", remote, ways[name]) for name in ON_S3]
         outcomes: dict[str, Outcome] = {}
-        for name, train in ways.items():
+        for name, source, train in runs:
             say(f"{name}:")
             outcomes[name] = _outcome(Path(folder) / str(len(outcomes)), source, train)
     (repository / RESULT).write_text(_page(outcomes), encoding="utf-8")
     say(f"Wrote {RESULT}")
 
 
-def _project(root: Path) -> Path:
-    """A project with shards, before any training."""
+def _project(root: Path, store: str | None = None) -> Path:
+    """A project with shards, before any training; those on S3 have no copy here yet."""
     raw = params.read_settings(Path("recipes/demo.yaml"))
     raw["model"]["dropout"] = 0.0  # processes draw different numbers for it
     synthetic.generate(root / layout.SCENES, SEED, SIZES)
     (root / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     settings = params.load(path=root / "params.yaml")
     table = ingest(root, str(layout.SCENES), settings.ingest, SEED, root / layout.CACHE, 2)
-    write_shards(table, root, root / layout.SHARDS, settings.prepare, 2)
+    # out of the way: each training copies the shards anew
+    os.environ[cache.FOLDER] = str(root / "unused")
+    write_shards(table, root, root / layout.SHARDS, settings.prepare.model_copy(update={"store": store}), 2)
+    shutil.rmtree(root / "unused", ignore_errors=True)
+    del os.environ[cache.FOLDER]
     return root
 
 

@@ -107,6 +107,7 @@ LOADING = (
     Row("stage-2 batches at 448 px, the literature's loader beside", loaders.training_448, 2.5),
     Row("the same at 448 px, of files as large as COCO's", loaders.training_448_grain, repeats=3),
     Row("stage-2 batches at 224 px, from shards of short side 256", loaders.training_224, 5, repeats=9),
+    Row("the same from shards on S3 with a filled cache, local ones beside", loaders.remote_shards, 0.95, repeats=9),
     Row("test batches at 448 px, the literature's loader beside", loaders.evaluation_448, 2.5),
     Row("the same at 448 px, of files as large as COCO's", loaders.evaluation_448_grain, repeats=3),
     Row("test batches at 448 px, decoding alone beside", loaders.decoding, repeats=3),

@@ -24,7 +24,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows import runs, watch
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import layout, params, pipeline
-from sadcl.data.shards.reader import INDEX
+from sadcl.data.shards.index import INDEX
 from sadcl.progress import say
 from sadcl.project import notifications
 

@@ -41,6 +41,7 @@ LABEL_ERRORS = REPORTS / "label_errors.csv"
 LOCAL = Path(".sadcl")
 CACHE = LOCAL / "cache"
 FEATURE_CACHE = CACHE / "maps"
+SHARD_CACHE = CACHE / "shards"
 REGISTRY_STATUS = CACHE / "registry.json"
 TRAINING_STATE = LOCAL / "state"
 LAST_RUNS = LOCAL / "runs"

@@ -85,6 +85,16 @@ def _client() -> Any:
     return boto3.session.Session().client("s3", config=settings)
 
 
+def require_bucket(address: str) -> None:
+    """Check that the bucket of an address answers.
+
+    Raises:
+        RefusedError: it is missing, or the server refuses or does not answer.
+    """
+    bucket, _ = split(address)
+    _tries(partial(_client().head_bucket, Bucket=bucket), address)
+
+
 def list_folder(address: str) -> tuple[list[tuple[str, int, str]], list[str]]:
     """List objects directly below an address that ends with a slash, and the folders there.
 
@@ -260,4 +270,5 @@ def _tries(request: Callable[[], T], address: str) -> T:
 
 def _code(error: Exception) -> str:
     """Code of the server's answer; empty where there was none."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+    answer = getattr(error, "response", None) or {}  # botocore sets None where the connection was closed
+    return str(answer.get("Error", {}).get("Code", ""))

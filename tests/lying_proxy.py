@@ -49,20 +49,32 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        fault = self.server.fault(path) if path.count("/") > 1 and path.endswith(".jpg") else ""
+        fault = self.server.fault(path) if path.count("/") > 1 and path.endswith((".jpg", ".arrow")) else ""
         if fault in (REFUSE, ALWAYS):
             self.answer(503, {}, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate</Message></Error>")
-            return
-        if fault == RESET:
+        elif fault == RESET:
             self.close_connection = True
-            return
+        else:
+            status, headers, body = self.ask()
+            length = len(body) + (fault == LONGER)
+            self.answer(status, headers, body[: len(body) // 2] if fault == CUT else body, length)
+
+    def do_HEAD(self) -> None:
+        status, headers, _ = self.ask()
+        self.answer(status, headers, b"", int(headers.get("Content-Length", 0)))
+
+    def do_PUT(self) -> None:
+        self.answer(*self.ask())
+
+    def ask(self) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of the server's answer."""
+        length = int(self.headers.get("Content-Length", 0))
         connection = http.client.HTTPConnection(self.server.target, timeout=60)
-        connection.request("GET", self.path, headers=dict(self.headers.items()))
+        connection.request(self.command, self.path, self.rfile.read(length), dict(self.headers.items()))
         answer = connection.getresponse()
         body, headers = answer.read(), dict(answer.getheaders())
         connection.close()
-        length = len(body) + (fault == LONGER)
-        self.answer(answer.status, headers, body[: len(body) // 2] if fault == CUT else body, length)
+        return answer.status, headers, body
 
     def answer(self, status: int, headers: dict[str, str], body: bytes, length: int | None = None) -> None:
         self.send_response(status)
@@ -72,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         self.wfile.write(body)
-        if length not in (None, len(body)):
+        if length not in (None, len(body)) and self.command != "HEAD":
             self.close_connection = True
 
     def log_message(self, *arguments: Any) -> None:

@@ -120,3 +120,5 @@ class Prepare(Section):
     """JPEG quality of photos that are re-encoded."""
     shard_rows: Images = Field(ge=1, default=32)
     """Photos per shard, on average; with small shards, new photos change few bytes."""
+    store: str | None = Field(default=None, pattern=r"^s3://[^/]+(/.*)?$")
+    """`s3://BUCKET/FOLDER` for the shards of the training split; they are read through a cache on each machine."""

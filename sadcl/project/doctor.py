@@ -8,6 +8,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from sadcl import extras, layout, params
+from sadcl.data.shards import cache, index
 from sadcl.errors import SadclError
 from sadcl.pipeline import repository
 from sadcl.project import notifications, schedule
@@ -20,7 +21,7 @@ GPU_DRIVERS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/n
 def diagnose() -> list[str]:
     """One sentence per problem of the installation and the project; empty if there is none."""
     problems: list[str] = []
-    own = (_packages, _project, _settings, _precision, _processes, _source, _disk)
+    own = (_packages, _project, _settings, _precision, _processes, _source, _store, _disk)
     checks = (*own, _services, _server, _studies, _operations)
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
@@ -34,7 +35,7 @@ def diagnose() -> list[str]:
 
 def notes() -> list[str]:
     """Remarks on the project that are no problems, one sentence per line; empty outside a project."""
-    return [*repository.notes(), *_trains_in(), *schedule.describe_runs()] if _in_project() else []
+    return [*repository.notes(), *_trains_in(), *_cached_shards(), *schedule.describe_runs()] if _in_project() else []
 
 
 def _packages() -> Iterator[str]:
@@ -122,6 +123,26 @@ def _source() -> Iterator[str]:
         )
     elif not folder.with_name(f"{folder.name}.dvc").exists():
         yield f"DVC does not track {folder}: clones and scheduled runs won't have it; run `dvc add {folder}`."
+
+
+def _store() -> Iterator[str]:
+    store = params.load().prepare.store
+    if store is not None:
+        from sadcl import s3
+
+        s3.require_bucket(store)
+    yield from ()
+
+
+def _cached_shards() -> Iterator[str]:
+    """How much of the training shards on S3 fits into this machine's cache, where that is not all."""
+    with suppress(SadclError):  # no shards yet, or `diagnose` reports them
+        shards, local = index.read(layout.TRAIN_SHARDS), cache.local()
+        if shards.store is not None and shards.bytes > local.most:
+            yield (
+                f"The shards on {shards.store} have {shards.bytes / 1e9:.3g} GB, and the cache in {local.folder} is "
+                f"bounded to {local.most / 1e9:.3g} ({cache.GIGABYTES}): the others are read photo by photo."
+            )
 
 
 def _disk() -> Iterator[str]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sadcl import layout, params
-from sadcl.data.shards.reader import INDEX, Shards
+from sadcl.data.shards.index import INDEX
+from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.scores import Scores
 from sadcl.registry.criteria import Criteria

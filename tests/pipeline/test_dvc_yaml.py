@@ -13,7 +13,7 @@ from tests.paths import REPOSITORY
 STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 INFRASTRUCTURE = {
     "params", "files", "names", "databases", "bounded_json", "bounded_parquet", "errors", "extras", "pipeline",
-    "progress", "processes", "layout", "stages", "cli",
+    "progress", "processes", "layout", "s3", "stages", "cli",
 }  # fmt: skip
 """Never listed: an edit changes how a stage runs, not its result."""
 

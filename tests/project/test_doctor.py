@@ -10,8 +10,11 @@ import pytest
 import torch
 import yaml
 
+from sadcl import layout, s3
+from sadcl.data.shards import cache, index
 from sadcl.model import device
 from sadcl.project import doctor, schedule
+from sadcl.services import free_port
 from tests.paths import REPOSITORY
 
 
@@ -73,6 +76,35 @@ def test_processes_are_counted_without_torch_where_there_is_one(folder: Path) ->
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SADCL_")}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert ran.stdout == "False\n", ran.stderr
+
+
+@pytest.fixture
+def shards_on_s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose training shards, of 3 GB, lie on a server that does not answer."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(s3, "TRIES", 1)
+    s3._client.cache_clear()
+    raw = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text())
+    raw["prepare"]["store"] = "s3://photos/shards"
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    (folder / "dvc.yaml").touch()
+    (folder / layout.TRAIN_SHARDS).mkdir(parents=True)
+    shard = index.Shard("a.arrow", 1, 3 * 10**9, "a" * 64)
+    rows = index.Shard(index.ROWS, 1, 1, "b" * 64)
+    index.write(folder / layout.TRAIN_SHARDS, index.Index((shard,), "s3://photos/shards", rows))
+    return folder
+
+
+@pytest.mark.usefixtures("shards_on_s3")
+def test_a_store_of_shards_that_does_not_answer_is_a_problem() -> None:
+    assert any("S3 has not answered" in line and "s3://photos/shards" in line for line in doctor.diagnose())
+
+
+@pytest.mark.usefixtures("shards_on_s3")
+@pytest.mark.parametrize(("gigabytes", "notes"), [("2", 1), ("4", 0)])
+def test_shards_beyond_the_cache_are_a_note(gigabytes: str, notes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache.GIGABYTES, gigabytes)
+    assert sum("have 3 GB, and the cache" in line for line in doctor.notes()) == notes
 
 
 def test_untracked_source(folder: Path) -> None:

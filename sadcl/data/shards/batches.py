@@ -96,7 +96,7 @@ class TrainingBatches:
             seed: of order and augmentation.
             rank: number of this process among those that share each batch.
             world: number of those processes.
-            workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
+            workers: threads; by default ``SADCL_WORKERS``, the number of cores, or more while photos come from S3.
             keep_bytes: bound of the cache: squashed photos stay in memory, decoded once, where all of them fit and
                 the augmentation begins with the squash.
 
@@ -117,7 +117,7 @@ class TrainingBatches:
         self.steps = len(shards) // self._size
         self.shards = shards
         self._model, self._seed, self._rank, self._world = model, seed, rank, world
-        self._workers = workers or processes.workers()
+        self._workers = workers
         self._augmented = _augmented(shards, augmentation, model.side, keep_bytes)
         self._drawn: tuple[int, np.ndarray] | None = None
 
@@ -153,11 +153,13 @@ class TrainingBatches:
             SadclError: a photo can't be decoded; the message names it.
         """
         steps = range(start, self.steps)
+        self.shards.expect(np.concatenate([self.mine(epoch, step) for step in steps] or [np.array([], int)]))
         batches = self._photos(epoch, (self.mine(epoch, step) for step in steps))
         return (self.shared(batch, epoch, step) for step, batch in zip(steps, batches, strict=True))
 
     def every(self, epoch: int) -> Iterator[Batch]:
         """Iterate over all photos in order, augmented as for this epoch; the last batch may be short."""
+        self.shards.expect(np.arange(len(self.shards)))
         return self._photos(epoch, in_order(self.shards, self._size))
 
     def _photos(self, epoch: int, batches: Iterable[np.ndarray]) -> Iterator[Batch]:
@@ -181,7 +183,7 @@ def evaluation_batches(
         shards: the split.
         model: side and normalisation.
         batch: photos per batch.
-        workers: threads; ``SADCL_WORKERS`` or the number of cores by default.
+        workers: threads; by default ``SADCL_WORKERS``, the number of cores, or more while photos come from S3.
         rows: row numbers in the shards; all by default.
         spoil: corruption that is applied to each squashed photo, uint8 [S, S, 3].
 
@@ -193,7 +195,8 @@ def evaluation_batches(
         pixels = _squashed(shards, row, model.side)
         return pixels if spoil is None else spoil(pixels)
 
-    return _prefetched(shards, model, in_order(shards, batch, rows), photo, workers or processes.workers())
+    shards.expect(np.arange(len(shards)) if rows is None else rows)
+    return _prefetched(shards, model, in_order(shards, batch, rows), photo, workers)
 
 
 def in_order(shards: Shards, batch: int, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -239,12 +242,13 @@ def _prefetched(
     model: params.Model,
     batches: Iterable[np.ndarray],
     photo: Callable[[int], np.ndarray],
-    workers: int,
+    workers: int | None,
 ) -> Iterator[Batch]:
     """Prepare batches in threads, a few ahead of the consumer, in order.
 
     An error of a worker is raised here. When the consumer stops early, tasks that have not begun are cancelled.
     """
+    workers = workers or shards.threads or processes.workers()
     factor, summand = line_factors(model.mean, model.std, model.side)
 
     def work(rows: np.ndarray, slots: np.ndarray) -> None:

@@ -14,7 +14,10 @@ import pyarrow as pa
 from sadcl import files, params
 from sadcl.data.images import decode, jpeg
 from sadcl.data.images.resize import resize
-from sadcl.data.shards.reader import COLUMNS, FORMAT, INDEX, METADATA_KEY
+from sadcl.data.shards import cache, index
+from sadcl.data.shards.index import FORMAT, Index, Shard
+from sadcl.data.shards.reader import COLUMNS, METADATA_KEY
+from sadcl.data.shards.upload import upload
 from sadcl.data.table import SPLITS, Table, column
 from sadcl.errors import SadclError
 from sadcl.processes import read_ahead
@@ -34,14 +37,14 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
         table: rows without a problem are written.
         root: the folder that the table's source is relative to.
         directory: gets a folder per split; none appears before all are written.
-        settings: short side in pixels, JPEG quality, rows per shard.
+        settings: short side in pixels, JPEG quality, rows per shard, and where the training photos go.
         workers: threads that read and re-encode.
 
     Returns:
         Number of photos, by split.
 
     Raises:
-        SadclError: a photo has changed since ingest, or the disk is full; no folder appears then.
+        SadclError: a photo has changed since ingest, the disk is full, or S3 does not answer; no folder appears then.
     """
     schema, counts = _schema(table), {}
     with ExitStack() as stack:
@@ -55,13 +58,20 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
                 pool, lambda row: _encoded(root / table.source, row, settings), rows.itertuples(), most=4 * workers
             )
             tracked = track(encoded, f"shards of {split}", total=len(rows))
-            _write_split(folder, rows, tracked, _with_metadata(schema, table, split), settings.shard_rows)
+            written = _written(folder, rows, tracked, _with_metadata(schema, table, split), settings.shard_rows)
+            # the other splits stay small, and review and verification read them without a network
+            if settings.store is not None and split == "train":
+                index.write(folder, upload(written, folder, settings.store, cache.local()))
+            else:
+                index.write(folder, Index(tuple(shard for _, shard in written)))
             counts[split] = len(rows)
     return counts
 
 
-def _write_split(folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.Schema, shard_rows: int) -> None:
-    index = []
+def _written(
+    folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.Schema, shard_rows: int
+) -> Iterator[tuple[Path, Shard]]:
+    """Write the shards of a split one by one; yields the path and description of each."""
     for start, end in boundaries(rows["image_id"].tolist(), shard_rows):
         part = rows.iloc[start:end]
         first = part["image_id"].iloc[0] if len(part) else ""
@@ -69,8 +79,7 @@ def _write_split(folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.S
         path = folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow"
         # one stream for all shards, so that threads work on across their borders
         _write_shard(path, part, islice(encoded, len(part)), schema)
-        index.append({"file": path.name, "rows": len(part), "bytes": path.stat().st_size, "sha256": files.digest(path)})
-    files.write_json(folder / INDEX, {"format": FORMAT, "shards": index})
+        yield path, index.describe(path, len(part))
 
 
 def boundaries(ids: Sequence[str], rows: int) -> list[tuple[int, int]]:

@@ -1,0 +1,123 @@
+"""Photos of shards that lie on S3: from copies on this machine, or one by one until the copies are there."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+
+from sadcl import s3
+from sadcl.data.shards.cache import REWRITE, ShardCache
+from sadcl.data.shards.index import Index
+from sadcl.errors import SadclError, first_line
+from sadcl.progress import say
+
+DOWNLOADS = 4
+"""Shards that are copied at a time."""
+READERS = 16
+"""Threads that wait for single photos from S3; cores are no measure for that."""
+PAUSE = 0.5
+"""Seconds before another look at a shard that another process is copying."""
+
+
+class RemotePhotos:
+    """Encoded photos of a split with a store.
+
+    Copies of its shards come in the background, in the order in which photos are expected. A photo whose shard is not
+    copied yet, or for which the cache has no room, is read from S3 alone.
+
+    Args:
+        index: of the split; its ``store`` is an address.
+        cache: of the copies.
+    """
+
+    def __init__(self, index: Index, cache: ShardCache) -> None:
+        assert index.store is not None
+        self._shards, self._store, self._cache = index.shards, index.store, cache
+        self._present = np.array([cache.has(shard) for shard in self._shards], bool)
+        self._waiting: deque[int] = deque()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._is_stopped = False
+        self._reasons: set[str] = set()
+        cache.use(self._shards)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all shards are copied."""
+        return bool(self._present.all())
+
+    def read(self, shard: int, offset: int, length: int) -> bytes:
+        """Read an encoded photo; safe in threads.
+
+        Args:
+            shard: number of the shard in the index.
+            offset: of the photo's first byte in the shard.
+            length: number of its bytes.
+
+        Raises:
+            SadclError: S3 does not answer, or lacks the shard.
+        """
+        if self._present[shard]:
+            try:
+                with self._cache.path(self._shards[shard]).open("rb", buffering=0) as file:
+                    file.seek(offset)
+                    data = file.read(length)
+                if len(data) == length:
+                    return data
+            except OSError:  # emptied by somebody meanwhile
+                pass
+            self._present[shard] = False
+        try:
+            return s3.read_range(self._address(shard), offset, length)
+        except s3.GoneError as error:
+            raise SadclError("The shard is no longer in the store", where=error.where, fix=REWRITE) from None
+
+    def expect(self, shards: Iterable[int]) -> None:
+        """Copy the shards that are not here in the background, in the given order; the last call counts."""
+        order = [shard for shard in dict.fromkeys(shards) if not self._present[shard]]
+        self._cache.use(self._shards[shard] for shard in np.flatnonzero(self._present))
+        with self._lock:
+            self._waiting, self._is_stopped = deque(order), False
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            missing = DOWNLOADS - len(self._threads) if order else 0
+            # daemons: a training that ends does not wait for copies that nobody needs any more
+            more = [threading.Thread(target=self._copy, daemon=True) for _ in range(missing)]
+            self._threads += more
+        for thread in more:
+            thread.start()
+
+    def wait(self) -> None:
+        """Wait until the expected shards are copied, or copying has stopped."""
+        for thread in self._threads:
+            thread.join()
+
+    def _copy(self) -> None:
+        """Copy shards until none is waiting or copying has to stop."""
+        while not self._is_stopped:
+            try:
+                shard = self._waiting.popleft()
+            except IndexError:
+                return
+            try:
+                if self._cache.download(self._shards[shard], self._address(shard)):
+                    self._present[shard] = True
+                else:
+                    self._waiting.append(shard)
+                    time.sleep(PAUSE)
+            except SadclError as error:
+                self._stop(error.what)
+            except OSError as error:
+                self._stop(f"The cache of shards can't be written: {first_line(error)}")
+
+    def _stop(self, reason: str) -> None:
+        with self._lock:
+            is_news = reason not in self._reasons
+            self._is_stopped = True
+            self._reasons.add(reason)
+        if is_news:
+            say(f"  {reason}. Further photos are read from S3 one by one.")
+
+    def _address(self, shard: int) -> str:
+        return s3.join(self._store, f"{self._shards[shard].sha256}.arrow")
