@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -18,7 +19,8 @@ PART = 1 << 20
 """Bytes that a download holds in memory."""
 MISSING = ("404", "NoSuchKey")
 FINAL = {"400", "401", "403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey", "InvalidAccessKeyId",
-         "SignatureDoesNotMatch", "PermanentRedirect", "InvalidBucketName", "412", "PreconditionFailed"}  # fmt: skip
+         "SignatureDoesNotMatch", "PermanentRedirect", "InvalidBucketName", "412", "PreconditionFailed",
+         "RequestTimeTooSkewed"}  # fmt: skip
 """Codes of answers that another try does not change."""
 
 T = TypeVar("T")
@@ -85,14 +87,22 @@ def _client() -> Any:
     return boto3.session.Session().client("s3", config=settings)
 
 
-def require_bucket(address: str) -> None:
-    """Check that the bucket of an address answers.
+def require_bucket(address: str) -> float:
+    """Check that the bucket of an address answers; return the seconds between the server's clock and this machine's.
 
     Raises:
         RefusedError: it is missing, or the server refuses or does not answer.
     """
     bucket, _ = split(address)
-    _tries(partial(_client().head_bucket, Bucket=bucket), address)
+    before = time.time()
+    answer = _tries(partial(_client().head_bucket, Bucket=bucket), address)
+    after = time.time()
+    stated = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if stated is None:
+        return 0.0
+    clock = parsedate_to_datetime(stated).timestamp()
+    # the answer's own time, in whole seconds, lies between the two readings of this clock
+    return max(0.0, before - clock - 1, clock - after)
 
 
 def list_folder(address: str) -> tuple[list[tuple[str, int, str]], list[str]]:

@@ -64,12 +64,14 @@ def status() -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def doctor() -> None:
+def doctor(
+    capacity: Annotated[bool, typer.Option(help="Also say what this machine can hold; takes some seconds.")] = False,
+) -> None:
     """Check the installation and the project; exit with 1 if there are problems."""
     from sadcl.project import doctor
 
-    problems = doctor.diagnose()
-    for line in [*(problems or ["There are no problems."]), *doctor.notes()]:
+    problems = doctor.diagnose(capacity)
+    for line in [*(problems or ["There are no problems."]), *doctor.notes(capacity)]:
         say(line)
     raise typer.Exit(1 if problems else 0)
 

@@ -11,18 +11,25 @@ from sadcl import extras, layout, params
 from sadcl.data.shards import cache, index
 from sadcl.errors import SadclError
 from sadcl.pipeline import repository
-from sadcl.project import notifications, schedule
+from sadcl.project import capacity, notifications, schedule
 from sadcl.training import launch
 
 GPU_DRIVERS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")))
 """Files of the drivers that torch uses (NVIDIA's, AMD's, WSL's); without one of them there is no GPU for it."""
 
+CLOCK = 60.0
+"""Seconds by which this machine's clock may differ from S3's, which refuses requests that are 15 minutes off."""
 
-def diagnose() -> list[str]:
-    """One sentence per problem of the installation and the project; empty if there is none."""
+
+def diagnose(with_capacity: bool = False) -> list[str]:
+    """One sentence per problem of the installation and the project; empty if there is none.
+
+    Args:
+        with_capacity: also examine whether the trainings fit into this machine's memory, which takes some seconds.
+    """
     problems: list[str] = []
     own = (_packages, _project, _settings, _precision, _processes, _source, _store, _disk)
-    checks = (*own, _services, _server, _studies, _operations)
+    checks = (*own, _services, _server, _studies, _cluster, _operations, *((_capacity,) if with_capacity else ()))
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
             problems += list(check())
@@ -33,9 +40,14 @@ def diagnose() -> list[str]:
     return list(dict.fromkeys(problems))  # more than one check reads the settings
 
 
-def notes() -> list[str]:
-    """Remarks on the project that are no problems, one sentence per line; empty outside a project."""
-    return [*repository.notes(), *_trains_in(), *_cached_shards(), *schedule.describe_runs()] if _in_project() else []
+def notes(with_capacity: bool = False) -> list[str]:
+    """Remarks on the project and the machine that are no problems, one sentence per line.
+
+    Args:
+        with_capacity: also what this machine has, and what the trainings need of it.
+    """
+    own = [*repository.notes(), *_trains_in(), *_cached_shards(), *schedule.describe_runs()] if _in_project() else []
+    return [*own, *_capacity_notes()] if with_capacity else own
 
 
 def _packages() -> Iterator[str]:
@@ -130,8 +142,9 @@ def _store() -> Iterator[str]:
     if store is not None:
         from sadcl import s3
 
-        s3.require_bucket(store)
-    yield from ()
+        off = s3.require_bucket(store)
+        if off > CLOCK:
+            yield f"This machine's clock and that of {store} differ by {off:.0f} s; set both by NTP."
 
 
 def _cached_shards() -> Iterator[str]:
@@ -143,6 +156,17 @@ def _cached_shards() -> Iterator[str]:
                 f"The shards on {shards.store} have {shards.bytes / 1e9:.3g} GB, and the cache in {local.folder} is "
                 f"bounded to {local.most / 1e9:.3g} ({cache.GIGABYTES}): the others are read photo by photo."
             )
+
+
+def _capacity() -> Iterator[str]:
+    if _in_project():
+        yield from capacity.trainings()[1]
+
+
+def _capacity_notes() -> Iterator[str]:
+    yield capacity.machine()
+    with suppress(SadclError):  # `diagnose` reports it
+        yield from capacity.trainings()[0] if _in_project() else ()
 
 
 def _disk() -> Iterator[str]:
@@ -169,6 +193,12 @@ def _server() -> Iterator[str]:
 
 def _studies() -> Iterator[str]:
     from sadcl.tuning import checks
+
+    yield from checks.problems()
+
+
+def _cluster() -> Iterator[str]:
+    from sadcl.batch.engines import checks
 
     yield from checks.problems()
 

@@ -1,19 +1,26 @@
 """Problems that ``sadcl doctor`` reports."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import yaml
 
 from sadcl import layout, s3
+from sadcl.batch.engines import checks
+from sadcl.data import table
 from sadcl.data.shards import cache, index
 from sadcl.model import device
-from sadcl.project import doctor, schedule
+from sadcl.project import capacity, doctor, schedule
 from sadcl.services import free_port
 from tests.paths import REPOSITORY
 
@@ -105,6 +112,81 @@ def test_a_store_of_shards_that_does_not_answer_is_a_problem() -> None:
 def test_shards_beyond_the_cache_are_a_note(gigabytes: str, notes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.GIGABYTES, gigabytes)
     assert sum("have 3 GB, and the cache" in line for line in doctor.notes()) == notes
+
+
+class _AnHourLate(BaseHTTPRequestHandler):
+    """A server of S3 whose clock is an hour late."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def date_time_string(self, _timestamp: float | None = None) -> str:
+        return super().date_time_string(time.time() - 3600)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("shards_on_s3")
+@pytest.mark.parametrize(("handler", "problems"), [(_AnHourLate, 1), (None, 0)])
+def test_clocks_that_differ_are_a_problem(
+    handler: type[_AnHourLate] | None, problems: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_time = type("_OnTime", (_AnHourLate,), {"date_time_string": BaseHTTPRequestHandler.date_time_string})
+    with HTTPServer(("127.0.0.1", 0), handler or on_time) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+            monkeypatch.setenv(name, "anything")
+        s3._client.cache_clear()
+        lines = doctor.diagnose()
+        server.shutdown()
+    assert not any("S3 has not answered" in line for line in lines)
+    assert sum("clock and that of s3://photos/shards differ by 3" in line for line in lines) == problems
+
+
+@pytest.mark.parametrize(("variables", "problem"), [
+    ({}, ""),
+    ({"RAY_AUTH_MODE": "none"}, "has to ask for a token"),
+    ({"RAY_AUTH_TOKEN": ""}, "no token of the Ray cluster"),
+    ({"RAY_ADDRESS": "127.0.0.1:1"}, "127.0.0.1:1 does not answer"),
+    ({"RAY_ADDRESS": "127.0.0.1"}, "the address has no port"),
+    ({"RAY_ADDRESS": ""}, ""),
+])  # fmt: skip
+def test_a_ray_cluster(variables: dict[str, str], problem: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "params.yaml").write_text((REPOSITORY / "recipes/demo.yaml").read_text())
+    (folder / "dvc.yaml").touch()
+    monkeypatch.setenv("HOME", str(folder))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = f"127.0.0.1:{server.getsockname()[1]}"
+        settings = {"RAY_ADDRESS": here, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "secret", **variables}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        lines = [line for line in checks.problems() if "missing" not in line]
+        assert [line for line in doctor.diagnose() if line in lines] == lines
+    assert len(lines) == bool(problem)
+    assert all(problem in line and "secret" not in line for line in lines)
+
+
+def test_capacity_says_what_trainings_need_and_refuses_what_cannot_fit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text())
+    raw["model"].update(backbone="test_resnet", weights="random", frozen=[])
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    (folder / "dvc.yaml").touch()
+    frame = pd.DataFrame({name: table.column([]) for name in table.SCHEMA})
+    table.write_table(folder / layout.TABLE, table.Table(frame, ("cat", "dog"), "data/raw/scenes", {}))
+    capacity.trainings.cache_clear()
+    notes = doctor.notes(with_capacity=True)
+    assert [line for line in notes if "cores" in line and "GB of memory" in line]
+    assert len([line for line in notes if "2 classes" in line and "training needs at least" in line]) == 2
+    capacity.trainings.cache_clear()
+    monkeypatch.setattr(device, "memory", lambda _: 10**6)
+    assert len([line for line in doctor.diagnose(with_capacity=True) if "Training needs at least" in line]) == 2
+    assert not any("Training needs" in line for line in doctor.diagnose())
+    capacity.trainings.cache_clear()
 
 
 def test_untracked_source(folder: Path) -> None:

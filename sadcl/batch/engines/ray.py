@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sadcl import extras
 from sadcl.batch import stream
+from sadcl.batch.engines.checks import AUTHENTICATION
 from sadcl.batch.engines.local import MOST_STARTS, LocalEngine
 from sadcl.batch.engines.process import AHEAD
 from sadcl.batch.lease import Done, Event, Late, Lost
@@ -23,7 +24,6 @@ from sadcl.batch.worker import Spec
 from sadcl.errors import SadclError, first_line
 from sadcl.progress import say
 
-AUTHENTICATION = "RAY_AUTH_MODE"
 CORES = 0.9
 """Cores that Ray reserves for an actor: below one, so that some are left for Ray itself."""
 WAIT_SECONDS = 1.0
