@@ -1,0 +1,230 @@
+"""``python -m benchmarks.kills [PHOTOS]``: a million photos, twenty kills, one set of bytes.
+
+Small photos lie on a server of S3 that lies (``benchmarks.photo_server``). A Ray cluster of two nodes predicts them,
+while workers, nodes and drivers are killed; a driver that was killed is started again. The predictions are compared
+with those of one process that nothing disturbed. Writes ``benchmarks/results/kills.md``.
+"""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import torch
+
+from sadcl import params
+from sadcl.errors import SadclError
+from sadcl.model.network import Network
+from sadcl.progress import say
+from sadcl.weights import checkpoint
+
+RESULT = Path("benchmarks/results/kills.md")
+PHOTOS, KILLS = 1_000_000, 20
+VICTIMS = ("worker", "node", "worker", "driver")
+CLASSES = 8
+MODEL = params.Model(
+    backbone="test_resnet", weights="random", side=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), head="pooling",
+    width=16, heads=2, feedforward=16, embedding=8,
+)  # fmt: skip
+POLL = 0.05
+
+
+@dataclass
+class Outcome:
+    """Figures of a job.
+
+    Attributes:
+        seconds: from its first start to its end.
+        digest: of all files that it wrote.
+        repeated: photos that were read more than once.
+        memory: largest resident set of a driver, in bytes.
+        resumed: seconds from each start after a kill to the first photo that was read.
+        kills: number of each kind of victim.
+    """
+
+    seconds: float = 0.0
+    digest: str = ""
+    repeated: int = 0
+    memory: int = 0
+    resumed: list[float] = field(default_factory=list)
+    kills: dict[str, int] = field(default_factory=dict)
+
+
+def main(photos: int) -> None:
+    """Run both jobs, compare, and write the page."""
+    with tempfile.TemporaryDirectory(prefix="sadcl-kills-") as folder:
+        root = Path(folder)
+        model = _model(root / "model" / checkpoint.FILE)
+        token = hashlib.sha256(os.urandom(32)).hexdigest()
+        os.environ.update(
+            AWS_ACCESS_KEY_ID="anybody", AWS_SECRET_ACCESS_KEY="anything", AWS_DEFAULT_REGION="us-east-1",
+            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, OMP_NUM_THREADS="1",
+        )  # fmt: skip
+        say("killed:")
+        with _process("benchmarks.photo_server", str(photos)) as (_, address):
+            os.environ["AWS_ENDPOINT_URL"] = address
+            with _process("benchmarks.ray_nodes") as (nodes, cluster):
+                os.environ["RAY_ADDRESS"] = cluster
+                killed = _killed(model, root / "killed", photos, nodes)
+        say("quiet:")
+        with _process("benchmarks.photo_server", str(photos)) as (_, address):
+            os.environ["AWS_ENDPOINT_URL"] = address
+            quiet = Outcome()
+            started = time.time()
+            driver = _predict(model, root / "quiet", "local", "--workers", "1")
+            if driver.wait():
+                raise SadclError("The quiet job has failed", fix="Read its lines above")
+            quiet.seconds, quiet.digest = time.time() - started, _digest(root / "quiet")
+    page = _page(photos, killed, quiet)
+    say(page)
+    RESULT.write_text(page, encoding="utf-8")
+
+
+def _killed(model: Path, out: Path, photos: int, nodes: Any) -> Outcome:
+    """Predict on the cluster, with kills at even steps of the progress."""
+    outcome, started = Outcome(), time.time()
+    driver, begun = _predict(model, out, "ray"), time.time()
+    for number, victim in enumerate(islice(cycle(VICTIMS), KILLS)):
+        goal = photos * (2 * number + 1) // (2 * KILLS)
+        while (counts := _counts())["read"] - counts["repeated"] < goal:
+            if driver.poll() is not None:
+                raise SadclError("The job ended before all kills", fix="Read its lines above")
+            outcome.memory = max(outcome.memory, _memory(driver))
+            time.sleep(POLL)
+        say(f"  {counts['read']:,.0f} photos were read: kill of a {victim}")
+        outcome.kills[victim] = outcome.kills.get(victim, 0) + 1
+        if victim == "node":
+            nodes.stdin.write("kill\n")
+            nodes.stdin.flush()
+        elif victim == "worker":
+            _workers()[0].send_signal(signal.SIGKILL)
+        else:
+            driver.kill()
+            driver.wait()
+            _wait_for_silence()
+            driver, begun, before = _predict(model, out, "ray"), time.time(), _counts()["last"]
+            while _counts()["last"] <= before and driver.poll() is None:
+                time.sleep(POLL)
+            outcome.resumed.append(_counts()["last"] - begun)
+    while driver.poll() is None:
+        outcome.memory = max(outcome.memory, _memory(driver))
+        time.sleep(POLL)
+    if driver.returncode:
+        raise SadclError("The killed job has failed at its end", fix="Read its lines above")
+    outcome.seconds, outcome.digest, outcome.repeated = time.time() - started, _digest(out), int(_counts()["repeated"])
+    return outcome
+
+
+def _predict(model: Path, out: Path, engine: str, *words: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "sadcl", "predict", "s3://photos", "--out", str(out), "--model", str(model)]
+    command += ["--photo-seconds", "600"]  # a busy machine is no reason to give up a photo
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    return subprocess.Popen([*command, "--engine", engine, *words], env=environment)
+
+
+@contextmanager
+def _process(module: str, *words: str) -> Iterator["tuple[subprocess.Popen[str], str]"]:
+    """Run a module that prints its address and ends with its stdin."""
+    command = [sys.executable, "-m", module, *words]
+    child = subprocess.Popen(
+        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child.stdin, child.stdout:
+        try:
+            yield child, child.stdout.readline().strip()
+        finally:
+            child.stdin.close()
+            try:
+                child.wait(60)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def _counts() -> dict[str, float]:
+    counts: dict[str, float] = httpx.get(f"{os.environ['AWS_ENDPOINT_URL']}/counts", timeout=60).json()
+    return counts
+
+
+def _workers() -> list[psutil.Process]:
+    """Processes that compute; on this machine only this benchmark has any."""
+    workers = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        words, variables = process.info["cmdline"] or [], process.info["environ"] or {}
+        own = variables.get("AWS_ENDPOINT_URL") == os.environ["AWS_ENDPOINT_URL"]
+        if own and "sadcl.batch.child" in words:
+            workers.append(process)
+    return workers
+
+
+def _wait_for_silence() -> None:
+    """Wait until the workers of a killed driver are gone."""
+    while _workers():
+        time.sleep(POLL)
+
+
+def _memory(driver: "subprocess.Popen[bytes]") -> int:
+    try:
+        return int(psutil.Process(driver.pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _digest(folder: Path) -> str:
+    """Digest of the names and contents of all files but the lock."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"):
+        digest.update(f"{path.relative_to(folder)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _model(path: Path) -> Path:
+    """An untrained network for small photos."""
+    torch.manual_seed(0)
+    network = Network(MODEL, CLASSES, start=False).eval()
+    head = {
+        "stage": "train", "classes": [str(j) for j in range(CLASSES)], "model": MODEL.model_dump(mode="json"),
+        "thresholds": None,
+        "preprocessing": {"side": MODEL.side, "mean": list(MODEL.mean), "std": list(MODEL.std)},
+    }  # fmt: skip
+    checkpoint.save(path, {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}, head)
+    return path
+
+
+def _page(photos: int, killed: Outcome, quiet: Outcome) -> str:
+    kills = ", ".join(f"{count} {victim}s" for victim, count in killed.kills.items())
+    same = "equal, byte for byte" if killed.digest == quiet.digest else "NOT equal"
+    rows = {
+        "predictions, manifest and summary": f"{same} ({killed.digest[:12]}, {quiet.digest[:12]})",
+        "photos read twice": f"{killed.repeated:,} ({100 * killed.repeated / photos:.2f} %)",
+        "start after a killed driver to the first photo": f"{max(killed.resumed, default=0.0):.1f} s at most",
+        "memory of the driver": f"{killed.memory / 1e6:.0f} MB at most",
+        "duration, with kills on two nodes": f"{killed.seconds:,.0f} s",
+        "duration of one quiet process": f"{quiet.seconds:,.0f} s",
+    }
+    return "\n".join([
+        "# Many photos, twenty kills, one set of bytes", "",
+        f"Generated by `python -m benchmarks.kills {photos}`: {photos:,} JPEGs of 32 x 32 pixels on a server of S3 of "
+        f"which one object in a hundred answers wrongly at first, a Ray cluster of two nodes with a core each, killed: "
+        f"{kills}.", "",
+        "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), "",
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else PHOTOS)
