@@ -1,9 +1,11 @@
 """A cell of the comparison: one head or ablation row with one seed, trained and scored."""
 
+import math
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import yaml
 from torch import Tensor
 
 from benchmarks import retrieval
-from benchmarks.comparison import CELLS, DRAWS
+from benchmarks.cell_figures import DRAWS
+from benchmarks.comparison import CELLS
+from benchmarks.contrast_variants import VARIANTS
 from benchmarks.photos import OUT as SHARDS
-from benchmarks.photos import RECIPE
+from benchmarks.photos import RECIPE, write_part
 from sadcl import files, params
 from sadcl.data.shards.batches import Batch, evaluation_batches
 from sadcl.data.shards.reader import Shards
@@ -27,6 +31,7 @@ from sadcl.prototypes.collect import class_prototypes
 from sadcl.stages import runner
 from sadcl.training import fit
 from sadcl.training.feature_cache import FeatureMaps
+from sadcl.training.objective import DualContrastive
 from sadcl.training.resume import code
 from sadcl.weights import checkpoint
 
@@ -37,35 +42,74 @@ DRAWS_SEED = 0
 CHOICE_SEED = 100
 """Seed of the trials; no cell has it."""
 
+OTHER_KEYS = {"like", "start", "photos", "contrast", "batch"}
+"""Keys of a row that are no settings of the recipe."""
+
 
 def settings(kind: str, row: str, seed: int, chosen: bool = True) -> params.Params:
     """Merge the recipe with the settings of the kind, of the row, and of the values chosen for its head."""
     own = _own()
-    merged = _merged(_merged(params.read_settings(RECIPE), own[kind]), own["rows"][row])
-    if chosen:
-        merged = _merged(merged, own["chosen"][kind].get(row, own["chosen"][kind]["sarl"]))
-    return params.parse({**merged, "seed": seed}, where=f"{kind}, {row}")
+    merged = _merged(_merged(params.read_settings(RECIPE), own[kind]), _row(own, kind, row, chosen))
+    parsed = params.parse({**merged, "seed": seed}, where=f"{kind}, {row}")
+    batch = own["rows"][row].get("batch")
+    return _with_batch(parsed, batch) if batch else parsed
+
+
+def _row(own: Mapping[str, Any], kind: str, row: str, chosen: bool) -> dict[str, Any]:
+    """Settings of a row: of the row that it is ``like``, the values chosen for it, and its own."""
+    about, values = own["rows"][row], own["chosen"][kind] if chosen else {}
+    base = _row(own, kind, about["like"], chosen) if "like" in about else {}
+    choice = values.get(row, {} if base else values.get("sarl", {}))
+    return _merged(_merged(base, choice), {name: about[name] for name in about if name not in OTHER_KEYS})
+
+
+def _with_batch(settings: params.Params, batch: int) -> params.Params:
+    """Settings with another batch of stage 2; its rate grows with the root of the batch, as usual for AdamW."""
+    lr = settings.train.lr * math.sqrt(batch / settings.train.batch)
+    train = settings.train.model_copy(update={"batch": batch, "lr": float(f"{lr:.2g}")})
+    return settings.model_copy(update={"train": train})
 
 
 def head(kind: str, row: str, seed: int) -> str:
-    """Train stage 1 alone: a head on the backbone; the weights of a SARL head stay for rows that start from them."""
-    fitted = fit.pretrain(settings(kind, row, seed), SHARDS)
-    return _close(fitted, kind, row, seed, keep=row == "sarl")
+    """Train stage 1 alone: a head on the backbone; its weights stay where other rows start from them."""
+    rows = _own()["rows"]
+    starts = {"sarl"} | {about["start"] for about in rows.values() if "start" in about}
+    with _shards(rows[row]) as shards:
+        fitted = fit.pretrain(settings(kind, row, seed), shards)
+    return _close(fitted, kind, row, seed, keep=row in starts)
 
 
 def dual(kind: str, row: str, seed: int) -> str:
-    """Train stage 2 from the SARL cell of equal kind and seed."""
-    return _close(_second_stage(settings(kind, row, seed), _folder(kind, "sarl", seed)), kind, row, seed)
+    """Train stage 2 from the SARL cell of equal kind, seed and photos."""
+    about = _own()["rows"][row]
+    start = _folder(kind, about.get("start", "sarl"), seed)
+    contrast = VARIANTS[about["contrast"]] if "contrast" in about else DualContrastive
+    with _shards(about) as shards:
+        fitted = _second_stage(settings(kind, row, seed), start, shards, contrast)
+    return _close(fitted, kind, row, seed)
 
 
-def _second_stage(chosen: params.Params, start: Path) -> fit.TrainingResult:
+@contextmanager
+def _shards(about: Mapping[str, Any]) -> Iterator[Path]:
+    """The folder of shards that a row trains on: all photos, or the number that it names."""
+    if "photos" not in about:
+        yield SHARDS
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        write_part(SHARDS, about["photos"], Path(temporary))
+        yield Path(temporary)
+
+
+def _second_stage(
+    chosen: params.Params, start: Path, shards: Path = SHARDS, contrast: type[DualContrastive] = DualContrastive
+) -> fit.TrainingResult:
     first = start / "weights.safetensors"
     with tempfile.TemporaryDirectory() as temporary:
-        prototypes, _ = class_prototypes(first, SHARDS / "train", chosen.prototypes)
+        prototypes, _ = class_prototypes(first, shards / "train", chosen.prototypes)
         about = {name: checkpoint.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
         file = Path(temporary) / "prototypes.safetensors"
         checkpoint.save(file, {"prototypes": prototypes}, {**about, "stage": "prototypes"})
-        return fit.train(chosen, SHARDS, first, file)
+        return fit.train(chosen, shards, first, file, contrast=contrast)
 
 
 def choice(kind: str, row: str, trial: int) -> str:
@@ -87,7 +131,8 @@ def start(kind: str, row: str, seed: int) -> str:
 
 def choice_dual(kind: str, trial: str, seed: int) -> str:
     """Train stage 2 with a trial's loss weights and rate, from the start of equal seed."""
-    base, tried = settings(kind, "both", seed), _own()["search_dual"][trial]
+    # SARL's chosen values, not those chosen for stage 2: a trial is the same before the choice and after it
+    base, tried = settings(kind, "sarl", seed), _own()["search_dual"][trial]
     chosen = base.model_copy(update={"train": base.train.model_copy(update=tried)})
     fitted = _second_stage(chosen, _choice(kind, f"start-{seed}"))
     return _close_choice(fitted, kind, f"dual-{trial}-{seed}", {"trial": trial, "settings": tried})

@@ -2,97 +2,54 @@
 
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
-import matplotlib
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from scipy.special import ndtr
-
+from benchmarks.cell_figures import (
+    FIX,
+    Cell,
+    Cells,
+    Interval,
+    Step,
+    best_map,
+    current,
+    differences,
+    holm,
+    last_map,
+    old_rows,
+    rare_classes,
+    rare_map,
+    read_cells,
+)
+from benchmarks.comparison_plots import draw
+from benchmarks.questions import ABLATE, COMPARE, Experiment, Pair, Question
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.evaluation.bootstrap import Paired, paired
 from sadcl.progress import say
-from sadcl.report.model_plots import BLUE, ORANGE, STYLE
 
 CELLS, RESULTS = Path("benchmarks/cells"), Path("benchmarks/results")
 COMMAND = "python -m benchmarks.comparison"
-DRAWS = 1000
-"""Resamples of the test photos, the same in all cells."""
-CONSTANT = 0
-"""Seed of the cell of a row that draws no random number."""
-FIX = "Run `dvc repro` in benchmarks/"
 KINDS = {"frozen": "Backbone left as ImageNet made it", "tuned": "Backbone fine-tuned"}
+OLD = "¹"
+"""Mark of rows from before the averages were mended."""
 
-Cells = Mapping[str, Mapping[int, Mapping[str, Any]]]
-"""A row's cells by its name and their seeds."""
-Steps = Mapping[tuple[str, str], tuple[int, Paired]]
-"""Number of seeds that two rows share, and the difference between the rows."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """The question of one page.
-
-    Attributes:
-        name: of its files, and of the command.
-        title: of the page.
-        rows: in order, with their labels.
-        steps: pairs of rows to compare: a row and its baseline.
-    """
-
-    name: str
-    title: str
-    rows: Mapping[str, str]
-    steps: Sequence[tuple[str, str]]
-
-
-COMPARE = Question(
-    "compare",
-    "SADCL and its peers' heads on coco-mini",
-    {
-        "linear": "linear probe",
-        "pooling": "global average pooling",
-        "csra": "CSRA",
-        "ml_decoder": "ML-Decoder",
-        "sarl": "SARL (Query2Label)",
-        "zero": "SARL, stage 2 without contrast",
-        "both": "SADCL",
-    },
-    [
-        ("pooling", "linear"),
-        ("csra", "linear"),
-        ("ml_decoder", "linear"),
-        ("sarl", "linear"),
-        ("both", "linear"),
-        ("sarl", "pooling"),
-        ("sarl", "csra"),
-        ("sarl", "ml_decoder"),
-        ("both", "sarl"),
-        ("both", "zero"),
-    ],
+ROWS = """\
+| head | seeds | test mAP | last epoch | rare classes | CF1 | OF1 | R-precision | select mAP |
+|---|---|---|---|---|---|---|---|---|"""
+STEPS = """\
+| step | seeds | test mAP | 95 % interval | p, all together | shows from | last epoch | rare classes |
+|---|---|---|---|---|---|---|---|"""
+LEGEND = (
+    "Rows: mean and standard deviation over the seeds, in percent. *Test mAP*, CF1 and OF1 (at a threshold of 0.5) and "
+    "R-precision of label-level features are of the epoch that was best on select, *last epoch* is test mAP at the "
+    "end, *rare classes* test mAP of the third of the classes with the fewest training photos.",
+    "",
+    "Steps: differences paired by seed. For *test mAP* the interval is the basic bootstrap's, over photos and seeds at "
+    "once; bold: clear of zero. *p, all together*: normal approximation, corrected for the number of all steps of this "
+    "page (Holm). *Shows from*: the smallest true difference that these seeds and photos detect with a power of 80 %. "
+    "*Last epoch* and *rare classes*: Student's t over the seeds alone, not corrected.",
 )
-ABLATE = Question(
-    "ablate",
-    "What each part of the method gives on coco-mini",
-    {
-        "pooling": "global average pooling",
-        "sarl_no_encoder": "SARL without its encoder",
-        "sarl": "SARL",
-        "zero": "stage 2, both weights zero",
-        "sample_to_sample": "stage 2, sample-to-sample",
-        "prototype_to_sample": "stage 2, prototype-to-sample",
-        "both": "stage 2, both (SADCL)",
-    },
-    [
-        ("sarl_no_encoder", "pooling"), ("sarl", "sarl_no_encoder"), ("zero", "sarl"),
-        ("sample_to_sample", "zero"), ("prototype_to_sample", "zero"), ("both", "zero"),
-    ],
-)  # fmt: skip
+OLD_NOTE = f"{OLD} Cells from before the averages were mended: not run again yet, and compared with no newer row."
 
 
 def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
@@ -100,7 +57,7 @@ def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
 
     Args:
         question: ``COMPARE`` or ``ABLATE``.
-        cells: folder with ``KIND/ROW-SEED.json`` and ``cost-KIND.json``.
+        cells: folder with ``KIND/ROW-SEED.json``, ``cost-KIND.json`` and ``classes.json``.
         out: folder for NAME.md, and NAME-KIND.png for each kind.
 
     Returns:
@@ -109,101 +66,112 @@ def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
     Raises:
         SadclError: there is no cell, or one can't be read.
     """
-    kinds = {kind: read_cells(cells / kind, question) for kind in KINDS}
-    kinds = {kind: rows for kind, rows in kinds.items() if rows}
+    read = {kind: read_cells(cells / kind, question) for kind in KINDS}
+    kinds = {kind: current(rows) for kind, rows in read.items() if rows}
     if not kinds:
         raise SadclError("There are no cells to compare", where=cells, fix=FIX)
-    page = [f"# {question.title}", "", f"Generated by `{COMMAND} {question.name}` from `{CELLS}`."]
+    rare = rare_classes(cells / "classes.json")
+    steps = {kind: differences(question.pairs, rows, rare) for kind, rows in kinds.items()}
+    together = _together(steps)
+    page = [f"# {question.title}", "", f"Generated by `{COMMAND} {question.name}` from `{CELLS}`.", "", *LEGEND]
     for kind, rows in kinds.items():
-        steps, picture = differences(question, rows), out / f"{question.name}-{kind}.png"
-        _draw(picture, question, rows, steps)
-        page += ["", f"## {KINDS[kind]}", "", f"![{question.title}: {KINDS[kind]}]({picture.name})", ""]
-        page += [*_rows(question, rows), "", *_steps(question, steps), "", _provenance(rows)]
-        page += _cost(question, cells / f"cost-{kind}.json")
+        picture = out / f"{question.name}-{kind}.png"
+        page += ["", f"## {KINDS[kind]}", "", f"![{question.title}: {KINDS[kind]}]({picture.name})"]
+        page += _tables(question, rows, steps[kind], together[kind], rare)
+        page += ["", _provenance(rows, read[kind]), *_cost(question, cells / f"cost-{kind}.json")]
+    for kind, rows in kinds.items():
+        draw(out / f"{question.name}-{kind}.png", question, rows, steps[kind])
     files.write_text(out / f"{question.name}.md", "\n".join(page) + "\n")
-    count = sum(len(seeds) for rows in kinds.values() for seeds in rows.values())
-    return f"{count} cells are in {out / question.name}.md"
+    return f"{sum(map(_count, kinds.values()))} cells are in {out / question.name}.md"
 
 
-def read_cells(folder: Path, question: Question) -> Cells:
-    """Read a kind's cells of the question's rows; none where the folder is missing.
-
-    Raises:
-        SadclError: a file is no cell.
-    """
-    cells: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for path in sorted(folder.glob("*.json")):
-        cell = files.read_json(path, FIX)
-        if not _is_cell(cell):
-            raise SadclError("This is no cell of the comparison", where=path, fix=FIX)
-        if cell["row"] in question.rows:
-            cells.setdefault(cell["row"], {})[int(cell["seed"])] = cell
-    return cells
+def _together(steps: Mapping[str, Mapping[Pair, Step]]) -> dict[str, dict[Pair, float]]:
+    """p-values of a page's steps of several seeds, by kind, corrected for their number."""
+    several = [(kind, pair, step) for kind, own in steps.items() for pair, step in own.items() if step.seeds > 1]
+    found: dict[str, dict[Pair, float]] = {kind: {} for kind in steps}
+    for (kind, pair, _), p in zip(several, holm([step.p for *_, step in several]), strict=True):
+        found[kind][pair] = p
+    return found
 
 
-def _is_cell(value: Any) -> bool:
-    named = isinstance(value, dict) and {"row", "seed", "test", "resampled", "select", "device", "code"} <= value.keys()
-    return named and {"mAP", "CF1", "OF1"} <= value["test"].keys() and len(value["resampled"]) == DRAWS
+def _tables(
+    question: Question, cells: Cells, steps: Mapping[Pair, Step], together: Mapping[Pair, float], rare: Sequence[int]
+) -> list[str]:
+    """The page's own tables of a kind, and those of the experiments of which a row has run."""
 
+    def tables(rows: Mapping[str, str], pairs: Sequence[Pair]) -> list[str]:
+        lines = ["", ROWS, *(_row(label, row, cells, rare) for row, label in rows.items())]
+        compared = [line for pair in pairs if (line := _step(question.labels, pair, cells, steps, together))]
+        return [*lines, *(["", STEPS, *compared] if compared else [])]
 
-def differences(question: Question, cells: Cells) -> Steps:
-    """Compute the paired difference in test mAP of each step whose rows share a seed.
-
-    A baseline without random numbers has one cell, which is paired with every seed.
-    """
-    steps = {}
-    for model, baseline in question.steps:
-        own, others = cells.get(model, {}), cells.get(baseline, {})
-        if [*others] == [CONSTANT]:
-            others = dict.fromkeys(own, others[CONSTANT])
-        if seeds := sorted(own.keys() & others.keys()):
-            resampled = [np.array([row[seed]["resampled"] for seed in seeds]) for row in (own, others)]
-            differences = np.array([_map(own[seed]) - _map(others[seed]) for seed in seeds])
-            steps[model, baseline] = len(seeds), paired(resampled[0], resampled[1], differences)
-    return steps
-
-
-def _rows(question: Question, cells: Cells) -> list[str]:
-    lines = ["| head | seeds | test mAP | best select mAP | CF1 | OF1 |", "|---|---|---|---|---|---|"]
-    for row, label in question.rows.items():
-        seeds = list(cells.get(row, {}).values())
-        if not seeds:
-            lines.append(f"| {label} | 0 | not run yet | | | |")
+    lines, missing = tables(question.rows, question.steps), []
+    for one in question.experiments:
+        if not one.rows.keys() & cells.keys():
+            missing.append(one.title)
             continue
-        figures = [[_map(cell) for cell in seeds], [max(cell["select"]) for cell in seeds]]
-        figures += [[cell["test"][name] for cell in seeds] for name in ("CF1", "OF1")]
-        lines.append(f"| {label} | {len(seeds)} | " + " | ".join(map(_spread, figures)) + " |")
-    return [*lines, "", "Mean and standard deviation over the seeds, in percent; CF1 and OF1 at a threshold of 0.5."]
+        lines += ["", f"### {one.title}", "", one.text, *tables(_run(one, cells), one.steps), *_not_run(one, cells)]
+    if missing:
+        lines += ["", f"Experiments not run yet: {'; '.join(missing)}."]
+    return [*lines, *(["", OLD_NOTE] if old_rows(cells) else [])]
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for their number (Holm 1979): below 0.05, all of a table's findings hold together at 95 %."""
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
+def _run(experiment: Experiment, cells: Cells) -> dict[str, str]:
+    return {row: label for row, label in experiment.rows.items() if row in cells}
 
 
-def _steps(question: Question, steps: Steps) -> list[str]:
-    header = "| step | seeds | difference in test mAP | 95 % interval | p, all together | shows from |"
-    lines = [header, "|---|---|---|---|---|---|"]
-    several = {pair: step for pair, (seeds, step) in steps.items() if seeds > 1}
-    raw = [2 * float(ndtr(-abs(step.difference) / max(step.error, 1e-12))) for step in several.values()]
-    together = dict(zip(several, holm(raw), strict=True))
-    for (model, baseline), (seeds, step) in steps.items():
-        clear = "**" if seeds > 1 and not step.low <= 0 <= step.high else ""
-        interval = f"{step.low:+.2f} to {step.high:+.2f} | {together.get((model, baseline), 1):.3f} | {step.shows:.2f}"
-        interval = interval if seeds > 1 else "one seed | - | -"
-        figures = f"{clear}{step.difference:+.2f}{clear} | {interval}"
-        lines.append(f"| {question.rows[model]}, against {question.rows[baseline]} | {seeds} | {figures} |")
-    return [
-        *lines,
-        "",
-        "Paired by seed and photo; the interval is the basic bootstrap's, over photos and seeds at once. Bold: clear "
-        "of zero. *p, all together*: normal approximation, corrected for the number of steps (Holm). "
-        "*Shows from*: the smallest true difference that these seeds and photos detect with a power of 80 %.",
+def _not_run(experiment: Experiment, cells: Cells) -> list[str]:
+    labels = [label for row, label in experiment.rows.items() if row not in cells]
+    return ["", f"Not run yet: {'; '.join(labels)}."] if labels else []
+
+
+def _row(label: str, row: str, cells: Cells, rare: Sequence[int]) -> str:
+    seeds = list(cells.get(row, {}).values())
+    if not seeds:
+        return f"| {label} | 0 | not run yet | | | | | | |"
+    figures: list[list[float | None]] = [
+        [best_map(cell) for cell in seeds],
+        [last_map(cell) for cell in seeds],
+        [rare_map(cell, rare) for cell in seeds],
+        [cell["test"]["CF1"] for cell in seeds],
+        [cell["test"]["OF1"] for cell in seeds],
+        [cell.get("r_precision") for cell in seeds],
+        [max(cell["select"]) for cell in seeds],
     ]
+    return f"| {_marked(label, row, cells)} | {len(seeds)} | " + " | ".join(map(_spread, figures)) + " |"
+
+
+def _marked(label: str, row: str, cells: Cells) -> str:
+    return f"{label} {OLD}" if row in old_rows(cells) else label
+
+
+def _step(
+    labels: Mapping[str, str], pair: Pair, cells: Cells, steps: Mapping[Pair, Step], together: Mapping[Pair, float]
+) -> str | None:
+    """A line of the table of steps; None where one of the rows has no cell."""
+    if any(row not in cells for row in pair):
+        return None
+    name = ", against ".join(_marked(labels[row], row, cells) for row in pair)
+    step = steps.get(pair)
+    if step is None:
+        return f"| {name} | 0 | not compared | | | | | |"
+    if step.seeds == 1:
+        return f"| {name} | 1 | {step.best.difference:+.2f} | one seed | - | - | - | - |"
+    best = step.best
+    clear = "" if best.low <= 0 <= best.high else "**"
+    figures = f"{clear}{best.difference:+.2f}{clear} | {best.low:+.2f} to {best.high:+.2f} | {together[pair]:.3f}"
+    others = " | ".join(map(_interval, (step.last, step.rare)))
+    return f"| {name} | {step.seeds} | {figures} | {best.shows:.2f} | {others} |"
+
+
+def _interval(value: Interval | None) -> str:
+    return "-" if value is None else f"{value.difference:+.2f} ({value.low:+.2f} to {value.high:+.2f})"
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    found = [value for value in values if value is not None]
+    if len(found) < len(values):
+        return "-"
+    return f"{fmean(found):.2f}" + (f" ± {stdev(found):.2f}" if len(found) > 1 else "")
 
 
 def _cost(question: Question, path: Path) -> list[str]:
@@ -224,53 +192,18 @@ def _cost(question: Question, path: Path) -> list[str]:
     return ["", *lines, "", f"Measured in one run on {cost['device']}; cached feature maps are not counted."]
 
 
-def _provenance(cells: Cells) -> str:
+def _provenance(cells: Cells, read: Cells) -> str:
     every = [cell for seeds in cells.values() for cell in seeds.values()]
     devices = sorted({f"{cell['device']}, {cell.get('precision', '32-true')}" for cell in every})
     codes = sorted({str(cell["code"]) for cell in every})
     mixed = f" Trained by {len(codes)} versions of the code ({', '.join(codes)})." if len(codes) > 1 else ""
-    return f"Trained on: {'; '.join(devices)}.{mixed}"
+    left = _count(read) - _count(cells)
+    left_out = f" Left out: {left} cells from before the averages were mended." if left else ""
+    return f"Trained on: {'; '.join(devices)}.{mixed}{left_out}"
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
-
-
-def _map(cell: Mapping[str, Any]) -> float:
-    return float(cell["test"]["mAP"])
-
-
-def _draw(path: Path, question: Question, cells: Cells, steps: Steps) -> None:
-    """Draw each row's seeds and their mean (left), and each step's difference with its interval (right)."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 1.2 + 0.42 * max(len(question.rows), len(question.steps))))
-        left, right = figure.subplots(1, 2)
-        _draw_rows(left, {label: cells.get(row, {}) for row, label in question.rows.items()})
-        _draw_steps(right, {f"{question.rows[a]}\nagainst {question.rows[b]}": step for (a, b), step in steps.items()})
-        with files.atomic_write(path) as temporary_path:
-            figure.savefig(temporary_path, format="png", dpi=110, metadata={"Software": None})
-
-
-def _draw_rows(axes: Axes, rows: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> None:
-    for height, seeds in enumerate(rows.values()):
-        values = [_map(cell) for cell in seeds.values()]
-        axes.plot(values, [height] * len(values), "o", color=BLUE, alpha=0.45, mec="none", ms=6)
-        if values:
-            axes.plot(fmean(values), height, "|", color=BLUE, ms=20, mew=2.5)
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_title("test mAP: seeds, and their mean")
-
-
-def _draw_steps(axes: Axes, steps: Mapping[str, tuple[int, Paired]]) -> None:
-    axes.axvline(0, color="grey", lw=1)
-    for height, (seeds, step) in enumerate(steps.values()):
-        axes.plot(step.difference, height, "o", color=ORANGE, ms=7)
-        if seeds > 1:
-            axes.plot([step.low, step.high], [height, height], color=ORANGE)
-    axes.set_yticks(range(len(steps)), list(steps), fontsize=8.5)
-    axes.set_ylim(max(len(steps), 1) - 0.5, -0.5)
-    axes.set_title("difference, 95 % interval")
+def _count(cells: Mapping[str, Mapping[int, Cell]]) -> int:
+    return sum(map(len, cells.values()))
 
 
 def main() -> None:

@@ -92,7 +92,12 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
 
 
 def train(
-    settings: params.Params, shards: Path, start: Path, prototypes: Path, report: Report | None = None
+    settings: params.Params,
+    shards: Path,
+    start: Path,
+    prototypes: Path,
+    report: Report | None = None,
+    contrast: type[DualContrastive] = DualContrastive,
 ) -> TrainingResult:
     """Train stage 2: SADCL, from the weights of stage 1 that scored better on select.
 
@@ -102,6 +107,7 @@ def train(
         start: stage 1's weights.
         prototypes: weights file with class prototypes [C, D].
         report: called with each epoch's number and select mAP.
+        contrast: the objective; a subclass can change how the contrastive losses compare.
 
     Raises:
         SadclError: a file is missing or damaged, stage 1 has other classes, or a loss is not finite.
@@ -109,6 +115,8 @@ def train(
     inputs = {
         "stage": "train",
         **_settings(settings.model, settings.train, settings.seed),
+        # the method's own objective has no name here: weights trained before there were others stay as they are
+        **({} if contrast is DualContrastive else {"contrast": contrast.__name__}),
     }
     with _started(_TrainingRun(settings.model, settings.train, settings.seed, shards, inputs)) as run:
         for name, file in (("start", start), ("prototypes", prototypes)):
@@ -124,7 +132,7 @@ def train(
         # each process has a bank for its own part of the batch; what the losses need is gathered
         slots = min(settings.train.batch, len(run.train)) // run.ranks.world
         memory = Memory(module.prototypes.detach(), slots).to(run.ranks.fabric.device)
-        objective = DualContrastive(module, memory, settings.train, Gather(run.ranks.fabric))
+        objective = contrast(module, memory, settings.train, Gather(run.ranks.fabric))
         # photos of stage 1 stay seen: the gate looks for test photos among them
         return run.fit(objective, settings.train, report, head.get("seen") or [])
 

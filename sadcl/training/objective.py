@@ -93,8 +93,9 @@ class DualContrastive:
         s, positives = self.settings, batch.positives
         # at first the contrast trains projector and prototypes alone: a random projector would pull at learnt features
         detach = epoch < s.projector_epochs
+        stored, stored_classes = self.memory_entries(positives)
         # all in one call: DDP finds the parameters of a step, the projector's and prototypes too, by its forward pass
-        out = forward(batch.images, activated(self.memory.tensor, positives), detach)
+        out = forward(batch.images, stored, detach)
         # sigmoid in float32: in bfloat16 probabilities near the memory's threshold of 0.8 lie 0.004 apart
         scores = activated(out.logits.detach(), positives).float().sigmoid()
         self._activated = (activated(out.features.detach(), positives), positives, scores)
@@ -102,11 +103,8 @@ class DualContrastive:
         classification = _classification(out.logits, batch, s, self.gather)
         # these compare photos with one another, so they need the global batch (equations (3) and (4)); the release
         # contrasts the photos of each device alone
-        # entries of the memory have the labels of the current photos at their positions (method, section 3.2), so they
-        # activate the same pairs (photo, class) as the batch
         entries = torch.cat([activated(out.embeddings, positives), out.memory_embeddings])
-        gathered = self.gather.activated(entries, positives[1].repeat(2), [2 * count for count in batch.shares])
-        samples = sample_to_sample(*gathered, s.sample_temperature)
+        samples = self.compare_samples(entries, torch.cat([positives[1], stored_classes]), batch)
         # all entries, [B, C, E]: the negatives of equation (4) are the ones that are not activated
         embeddings, all_targets, all_ignored = self.gather.batch(out.embeddings, batch.targets, batch.ignored)
         prototypes = prototype_to_sample(
@@ -123,6 +121,25 @@ class DualContrastive:
             "sample_to_sample": samples,
             "prototype_to_sample": prototypes,
         }
+
+    def memory_entries(self, positives: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Select the memory's entries of a step: features [P, D] and their classes [P].
+
+        They have the labels of the current photos at their positions (method, section 3.2), so they are of the same
+        pairs (photo, class) as the batch.
+        """
+        return activated(self.memory.tensor, positives), positives[1]
+
+    def compare_samples(self, entries: Tensor, classes: Tensor, batch: Batch) -> Tensor:
+        """Compute the sample-to-sample loss over all processes.
+
+        Args:
+            entries: [P, E], embeddings of this process's activated pairs of the batch, then of the memory's.
+            classes: [P], the class of each.
+            batch: whose pairs they are.
+        """
+        gathered = self.gather.activated(entries, classes, [2 * count for count in batch.shares])
+        return sample_to_sample(*gathered, self.settings.sample_temperature)
 
     def after_step(self) -> None:
         if self._activated is not None:

@@ -1,9 +1,14 @@
 """The comparison's settings: every cell that dvc.yaml names can be set up, and all heads tried the same."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import yaml
 
 from benchmarks import cell
+from benchmarks.photos import write_part
+from sadcl.data.shards.reader import Shards
 from tests.paths import REPOSITORY
 
 GRAPH = yaml.safe_load((REPOSITORY / "benchmarks/dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -12,6 +17,77 @@ GRAPH = yaml.safe_load((REPOSITORY / "benchmarks/dvc.yaml").read_text(encoding="
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
+
+
+def test_a_row_like_another_has_its_settings_and_what_was_chosen_for_it() -> None:
+    both, zero = (cell.settings("tuned", row, seed=1) for row in ("both", "zero"))
+    for row in ("shuffled", "class_weighted", "other_photos", "class_queue", "both_quarter", "both_half"):
+        assert cell.settings("tuned", row, seed=1) == both
+    assert cell.settings("tuned", "zero_half", seed=1) == zero
+    alone = cell.settings("tuned", "projector_alone", seed=1).train
+    assert alone.projector_epochs >= both.train.epochs
+    assert alone.model_copy(update={"projector_epochs": both.train.projector_epochs}) == both.train
+
+
+@pytest.mark.parametrize("kind", ["frozen", "tuned"])
+def test_the_long_cycle_of_stage_1_has_the_epochs_of_both_stages(kind: str) -> None:
+    sarl, long = (cell.settings(kind, row, seed=1) for row in ("sarl", "sarl_long"))
+    assert long.pretrain == sarl.pretrain.model_copy(update={"epochs": sarl.pretrain.epochs + sarl.train.epochs})
+    assert long.model == sarl.model
+
+
+@pytest.mark.parametrize("row", ["zero", "both"])
+def test_a_larger_batch_has_a_higher_rate_and_as_many_epochs(row: str) -> None:
+    base, larger = (cell.settings("tuned", name, seed=1).train for name in (row, f"{row}_256"))
+    assert larger.batch == 256
+    assert larger.lr == pytest.approx(base.lr * (256 / 50) ** 0.5, rel=0.03)
+    assert larger.model_copy(update={"batch": base.batch, "lr": base.lr}) == base
+
+
+def test_every_row_is_run_by_a_stage() -> None:
+    assert {row for stage in GRAPH.values() for row in _rows_of(stage)} == set(cell._own()["rows"])
+
+
+def _rows_of(stage: dict[str, Any]) -> set[str]:
+    """Rows of the cells that a stage runs, from its command and its matrix."""
+    command, matrix = stage["cmd"].split(), stage.get("matrix", {})
+    if not {"head", "dual"} & {*command}:
+        return set()
+    names = {command[-2]}
+    for key in ("row", "part", "batch"):
+        names = {name.replace(f"${{item.{key}}}", str(v)) for name in names for v in matrix.get(key, [""])}
+    return names
+
+
+def test_a_trial_of_stage_2_does_not_depend_on_what_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, used = cell._own(), []
+    monkeypatch.setattr(cell, "_own", lambda: own)
+    monkeypatch.setattr(cell, "_second_stage", lambda settings, _start: used.append(settings.train))
+    monkeypatch.setattr(cell, "_close_choice", lambda *_rest: "")
+    for chosen in ({}, {"train": {"sample_temperature": 0.9, "lr": 1.0}}):
+        own["chosen"]["tuned"]["both"] = chosen
+        cell.choice_dual("tuned", "soft", 101)
+    assert used[0] == used[1]
+    assert used[0].sample_to_sample == own["search_dual"]["soft"]["sample_to_sample"]
+
+
+def test_a_part_of_the_photos_is_the_same_for_all_and_lies_in_a_larger_one(project: Path) -> None:
+    shards = project / "data/shards"
+    parts = {}
+    for count in (5, 9):
+        out = project / f"part-{count}"
+        out.mkdir()
+        write_part(shards, count, out)
+        parts[count] = Shards(out / "train")
+        assert Shards(out / "select").ids == Shards(shards / "select").ids
+    whole = Shards(shards / "train")
+    assert [len(part) for part in parts.values()] == [5, 9]
+    assert set(parts[5].ids) < set(parts[9].ids) < set(whole.ids)
+    assert parts[9].ids == sorted(parts[9].ids)
+    assert parts[9].ids != whole.ids[:9]
+    rows = [whole.ids.index(name) for name in parts[9].ids]
+    assert (parts[9].targets == whole.targets[rows]).all()
+    assert parts[9].jpeg(3) == whole.jpeg(rows[3])
 
 
 @pytest.mark.parametrize("stage", ["sarl", "head", "head_tuned", "dual", "dual_tuned"])
@@ -80,6 +156,9 @@ def test_stage_2_is_set_as_in_the_best_trial_of_its_row(stage: str, row: str) ->
     train = cell.settings(kind, row, seed=1).train
     on = [getattr(train, weight) > 0 for weight in weights]
     names = [name for name in matrix["trial"] if [trials[name][weight] > 0 for weight in weights] == on]
+    if kind == "tuned" and row != "zero":  # compared at the control's best rate
+        rate, plain = cell.settings(kind, "zero", seed=1).train.lr, cell._own()[kind]["train"]["lr"]
+        names = [name for name in names if trials[name].get("lr", plain) == rate]
     select = {
         name: sum(
             yaml.safe_load((cell.CELLS / f"choice/{kind}/dual-{name}-{seed}.json").read_text())["select"]

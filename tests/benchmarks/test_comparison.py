@@ -5,19 +5,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from benchmarks.comparison import ABLATE, COMPARE, write
 from sadcl import files
 from sadcl.errors import SadclError
 
 
-def put(cells: Path, row: str, seed: int, score: float, kind: str = "frozen") -> None:
-    """A cell whose test mAP is ``score``, a little more or less on each resample of the photos."""
+def put(
+    cells: Path, row: str, seed: int, score: float, kind: str = "frozen", *, old: bool = False, rare: float = 20.0
+) -> None:
+    """A cell whose test mAP is ``score``, a little more or less on each resample of the photos.
+
+    At the last epoch it is half a point lower; ``old`` cells, from before the averages were mended, lack that figure.
+    Two of six classes are rare, and have an AP of ``rare``.
+    """
     noise = np.random.default_rng(1).standard_normal(1000) * 0.5
+    new = {
+        "last": {"mAP": score - 0.5}, "AP": [rare, 60.0, 60.0, rare, 60.0, 60.0],
+        "r_precision": None if row == "pooling" else 11.0,
+    }  # fmt: skip
     cell = {
         "kind": kind, "row": row, "seed": seed, "select": [score - 1, score], "device": "cpu (1 threads)",
         "precision": "32-true", "code": "abc", "test": {"mAP": score, "CF1": 40.0, "OF1": 45.0},
-        "resampled": (score + noise).tolist(),
+        "resampled": (score + noise).tolist(), **({} if old else new),
     }  # fmt: skip
     files.write_json(cells / kind / f"{row}-{seed}.json", cell)
 
@@ -28,6 +39,8 @@ def cells(tmp_path: Path) -> Path:
         put(tmp_path, "pooling", seed, score)
         put(tmp_path, "sarl", seed, score + 1.5)
         put(tmp_path, "both", seed, score + 1.5 + (-0.6, 0.6, 0.3)[seed - 1])
+    train = dict(zip("abcdef", (3, 40, 50, 2, 60, 70), strict=True))
+    files.write_json(tmp_path / "classes.json", {"train": train, "test": train})
     return tmp_path
 
 
@@ -35,30 +48,134 @@ def page(name: str, folder: Path) -> str:
     return (folder / f"{name}.md").read_text(encoding="utf-8")
 
 
+def line(page: str, start: str) -> list[str]:
+    """Cells of the only line of a page's tables that begins so."""
+    [found] = [line for line in page.splitlines() if line.startswith(f"| {start} |")]
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
 def test_means_deviations_and_paired_differences_stand_in_the_page(cells: Path, tmp_path: Path) -> None:
     words = write(COMPARE, cells, tmp_path / "out")
     found = page("compare", tmp_path / "out")
     assert "9 cells" in words
-    assert "| global average pooling | 3 | 51.00 ± 1.00 | 51.00 ± 1.00 | 40.00 ± 0.00 | 45.00 ± 0.00 |" in found
-    assert (
-        "| SARL (Query2Label), against global average pooling | 3 | **+1.50** | +1.50 to +1.50 | 0.000 | 0.00 |"
-        in found
-    )
+    assert line(found, "global average pooling") == [
+        "global average pooling", "3", "51.00 ± 1.00", "50.50 ± 1.00", "20.00 ± 0.00", "40.00 ± 0.00", "45.00 ± 0.00",
+        "-", "51.00 ± 1.00",
+    ]  # fmt: skip
+    assert line(found, "SARL (Query2Label)")[7] == "11.00 ± 0.00"
+    step = line(found, "SARL (Query2Label), against global average pooling")
+    assert step[1:6] == ["3", "**+1.50**", "+1.50 to +1.50", "0.000", "0.00"]
+    assert step[6:] == ["+1.50 (+1.50 to +1.50)", "+0.00 (+0.00 to +0.00)"]
     assert "| CSRA | 0 | not run yet |" in found
+    assert "CSRA," not in found
     assert "Trained on: cpu (1 threads), 32-true." in found
 
 
 def test_a_difference_that_may_be_none_is_not_bold(cells: Path, tmp_path: Path) -> None:
     write(COMPARE, cells, tmp_path / "out")
-    assert "| SADCL, against SARL (Query2Label) | 3 | +0.10 | -" in page("compare", tmp_path / "out")
+    assert line(page("compare", tmp_path / "out"), "SADCL, against SARL (Query2Label)")[2] == "+0.10"
+
+
+def test_intervals_of_rare_classes_and_of_the_last_epoch_are_of_student_over_the_seeds(
+    cells: Path, tmp_path: Path
+) -> None:
+    for seed, rare in enumerate((21.0, 23.0, 24.0), 1):
+        put(cells, "sarl", seed, 50.0 + seed + (0.0, 0.3, 0.9)[seed - 1], rare=rare)
+    write(COMPARE, cells, tmp_path / "out")
+    step = line(page("compare", tmp_path / "out"), "SARL (Query2Label), against global average pooling")
+    for found, values in ((step[6], [1.0, 1.3, 1.9]), (step[7], [1.0, 3.0, 4.0])):
+        interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+        assert found == f"{np.mean(values):+.2f} ({interval[0]:+.2f} to {interval[1]:+.2f})"
+
+
+def test_without_numbers_of_photos_no_class_is_rare(cells: Path, tmp_path: Path) -> None:
+    (cells / "classes.json").unlink()
+    write(COMPARE, cells, tmp_path / "out")
+    assert line(page("compare", tmp_path / "out"), "global average pooling")[4] == "-"
+    files.write_json(cells / "classes.json", [])
+    with pytest.raises(SadclError, match="no numbers of photos"):
+        write(COMPARE, cells, tmp_path / "out")
+
+
+def test_old_cells_are_marked_and_compared_with_no_newer_row(cells: Path, tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        put(cells, "zero", seed, 53.0, old=True)
+        put(cells, "sarl_long", seed, 52.0, old=True)
+    write(ABLATE, cells, tmp_path / "out")
+    found = page("ablate", tmp_path / "out")
+    assert line(found, "stage 2, both weights zero ¹")[2:5] == ["53.00 ± 0.00", "-", "-"]
+    assert line(found, "SARL")[3] != "-"
+    assert line(found, "stage 2, both (SADCL), against stage 2, both weights zero ¹")[1:3] == ["0", "not compared"]
+    both_old = line(found, "stage 2, both weights zero ¹, against SARL, one cycle of both stages' epochs ¹")
+    assert both_old[2] == "**+1.00**"
+    assert "¹ Cells from before the averages were mended" in found
+
+
+def test_of_a_row_that_runs_again_the_new_cells_alone_count(cells: Path, tmp_path: Path) -> None:
+    put(cells, "sarl", 3, 99.0, old=True)
+    words = write(COMPARE, cells, tmp_path / "out")
+    found = page("compare", tmp_path / "out")
+    assert "8 cells" in words
+    assert line(found, "SARL (Query2Label)")[1:3] == ["2", "52.00 ± 0.71"]
+    assert "Left out: 1 cells from before the averages were mended" in found
+    assert "¹" not in found
+
+
+def test_the_probe_has_no_average_to_mend(cells: Path, tmp_path: Path) -> None:
+    put(cells, "linear", 0, 50.0, old=True)
+    write(COMPARE, cells, tmp_path / "out")
+    found = page("compare", tmp_path / "out")
+    assert line(found, "linear probe")[1:4] == ["1", "50.00", "-"]
+    assert line(found, "SARL (Query2Label), against linear probe")[1:3] == ["3", "+2.50"]
 
 
 def test_the_ablation_holds_each_part_against_the_control_without_contrast(cells: Path, tmp_path: Path) -> None:
     put(cells, "zero", 1, 51.0)
     write(ABLATE, cells, tmp_path / "out")
     found = page("ablate", tmp_path / "out")
-    assert "| stage 2, both (SADCL), against stage 2, both weights zero | 1 | -0.10 | one seed | - |" in found
+    step = line(found, "stage 2, both (SADCL), against stage 2, both weights zero")
+    assert step[1:] == ["1", "-0.10", "one seed", "-", "-", "-", "-"]
     assert "CSRA" not in found
+
+
+def test_an_experiment_has_a_section_once_a_row_of_it_has_run(cells: Path, tmp_path: Path) -> None:
+    write(ABLATE, cells, tmp_path / "out")
+    found = page("ablate", tmp_path / "out")
+    assert "###" not in found
+    assert "Experiments not run yet: Is it the meaning of the classes?; Fewer photos; Larger batches;" in found
+    for seed in (1, 2):
+        put(cells, "shuffled", seed, 51.0)
+        put(cells, "both_256", seed, 52.0 + seed)
+        put(cells, "zero_256", seed, 52.0)
+    write(ABLATE, cells, tmp_path / "out")
+    found = page("ablate", tmp_path / "out")
+    main, meaning, batches = found.split("###")
+    assert "shuffled" not in main
+    assert "Experiments not run yet: Fewer photos; Other anchors" in batches
+    assert line(meaning, "both, names shuffled")[1:3] == ["2", "51.00 ± 0.00"]
+    assert line(meaning, "both, names shuffled, against stage 2, both (SADCL)")[1] == "2"
+    assert "Not run yet: both, projector alone." in meaning
+    assert line(batches, "both, batch 256, against both weights zero, batch 256")[2] == "+1.50"
+    assert "against both weights zero, batch 128" not in batches
+
+
+def test_p_values_are_corrected_for_all_steps_of_a_page(cells: Path, tmp_path: Path) -> None:
+    def p() -> float:
+        write(ABLATE, cells, tmp_path / "out")
+        [found] = [
+            line for line in page("ablate", tmp_path / "out").splitlines()
+            if line.startswith("| both, names shuffled, against stage 2, both (SADCL)")
+        ]  # fmt: skip
+        return float(found.split("|")[5])
+
+    for seed, score in enumerate((50.0, 53.0, 53.3), 1):
+        put(cells, "shuffled", seed, score)
+    alone = p()
+    for seed, score in enumerate((51.1, 51.9, 53.0), 1):
+        put(cells, "both", seed, 50.0 + seed, kind="tuned")
+        put(cells, "zero", seed, score, kind="tuned")
+    assert alone > 0
+    assert p() == pytest.approx(2 * alone, abs=0.002)  # two steps, and this one has the smaller p
 
 
 def test_each_kind_of_backbone_has_its_own_tables_and_picture(cells: Path, tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""Figures of the comparison's cells, and paired differences between rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr, stdtrit
+
+from benchmarks.questions import Pair, Question
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.evaluation.bootstrap import Paired, paired
+
+DRAWS = 1000
+"""Resamples of the test photos, the same in all cells."""
+CONSTANT = 0
+"""Seed of the cell of a row that draws no random number."""
+FIX = "Run `dvc repro` in benchmarks/"
+
+Cell = Mapping[str, Any]
+Cells = Mapping[str, Mapping[int, Cell]]
+"""A row's cells by its name and their seeds."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean difference and its 95 % interval, in percent; Student's t over the seeds."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """The difference between two rows.
+
+    Attributes:
+        seeds: number of seeds that both rows have.
+        best: in test mAP of the best epoch, over photos and seeds.
+        last: in test mAP of the last epoch, over seeds; None where cells lack it, or for one seed.
+        rare: in test mAP of the rarest classes, likewise.
+    """
+
+    seeds: int
+    best: Paired
+    last: Interval | None
+    rare: Interval | None
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of the difference at the best epoch, by a normal approximation."""
+        return 2 * float(ndtr(-abs(self.best.difference) / max(self.best.error, 1e-12)))
+
+
+def read_cells(folder: Path, question: Question) -> Cells:
+    """Read a kind's cells of the question's rows; none where the folder is missing.
+
+    Raises:
+        SadclError: a file is no cell.
+    """
+    cells: dict[str, dict[int, Cell]] = {}
+    for path in sorted(folder.glob("*.json")):
+        cell = files.read_json(path, FIX)
+        if not _is_cell(cell):
+            raise SadclError("This is no cell of the comparison", where=path, fix=FIX)
+        if cell["row"] in question.labels:
+            cells.setdefault(cell["row"], {})[int(cell["seed"])] = cell
+    return cells
+
+
+def _is_cell(value: Any) -> bool:
+    named = isinstance(value, dict) and {"row", "seed", "test", "resampled", "select", "device", "code"} <= value.keys()
+    return named and {"mAP", "CF1", "OF1"} <= value["test"].keys() and len(value["resampled"]) == DRAWS
+
+
+def is_old(cell: Cell) -> bool:
+    """Whether a cell was trained before the averages of weights were mended; since then cells have the last epoch."""
+    return "last" not in cell and cell["seed"] != CONSTANT
+
+
+def current(cells: Cells) -> Cells:
+    """The cells to show: of a row that has begun to run again, the new ones alone."""
+    shown = {}
+    for row, seeds in cells.items():
+        new = {seed: cell for seed, cell in seeds.items() if not is_old(cell)}
+        shown[row] = new or seeds
+    return shown
+
+
+def old_rows(cells: Cells) -> set[str]:
+    """Rows of which all cells are from before the averages were mended."""
+    return {row for row, seeds in cells.items() if all(map(is_old, seeds.values()))}
+
+
+def rare_classes(path: Path) -> list[int]:
+    """Read the numbers of the third of the classes with the fewest training photos; none where the file is missing.
+
+    Raises:
+        SadclError: the file has no numbers of photos.
+    """
+    if not path.exists():
+        return []
+    classes = files.read_json(path, FIX)
+    if not isinstance(classes, dict) or not isinstance(classes.get("train"), dict):
+        raise SadclError("These are no numbers of photos by class", where=path, fix=FIX)
+    counts = list(classes["train"].values())
+    return sorted(sorted(range(len(counts)), key=counts.__getitem__)[: len(counts) // 3])
+
+
+def best_map(cell: Cell) -> float:
+    """Test mAP of the best epoch, in percent."""
+    return float(cell["test"]["mAP"])
+
+
+def last_map(cell: Cell) -> float | None:
+    """Test mAP of the last epoch, in percent; None where the cell lacks it."""
+    return float(cell["last"]["mAP"]) if "last" in cell else None
+
+
+def rare_map(cell: Cell, rare: Sequence[int]) -> float | None:
+    """Test mAP of the rare classes at the best epoch, in percent; None where the cell lacks it."""
+    return fmean(cell["AP"][j] for j in rare) if rare and "AP" in cell else None
+
+
+def differences(pairs: Sequence[Pair], cells: Cells, rare: Sequence[int]) -> dict[Pair, Step]:
+    """Compute the paired difference of each step whose rows share a seed.
+
+    A baseline without random numbers has one cell, which is paired with every seed. A row from before the averages were
+    mended is compared with no newer one.
+    """
+    steps, old = {}, old_rows(cells)
+    for model, baseline in pairs:
+        own, others = cells.get(model, {}), cells.get(baseline, {})
+        if [*others] == [CONSTANT]:
+            others = dict.fromkeys(own, others[CONSTANT])
+        elif (model in old) != (baseline in old):
+            continue
+        if seeds := sorted(own.keys() & others.keys()):
+            steps[model, baseline] = _step([own[seed] for seed in seeds], [others[seed] for seed in seeds], rare)
+    return steps
+
+
+def _step(own: Sequence[Cell], others: Sequence[Cell], rare: Sequence[int]) -> Step:
+    resampled = [np.array([cell["resampled"] for cell in row]) for row in (own, others)]
+    best = np.array([best_map(a) - best_map(b) for a, b in zip(own, others, strict=True)])
+    last = [(last_map(a), last_map(b)) for a, b in zip(own, others, strict=True)]
+    rarest = [(rare_map(a, rare), rare_map(b, rare)) for a, b in zip(own, others, strict=True)]
+    return Step(len(own), paired(resampled[0], resampled[1], best), t_interval(last), t_interval(rarest))
+
+
+def t_interval(values: Sequence[tuple[float | None, float | None]]) -> Interval | None:
+    """Compute the mean difference of pairs and its 95 % interval by Student's t.
+
+    None for a single pair, or where a value is missing.
+    """
+    found = [a - b for a, b in values if a is not None and b is not None]
+    if len(found) < max(2, len(values)):
+        return None
+    mean, half = fmean(found), float(stdtrit(len(found) - 1, 0.975)) * stdev(found) / len(found) ** 0.5
+    return Interval(mean, mean - half, mean + half)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number (Holm 1979): below 0.05, all of a page's findings hold together at 95 %."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
