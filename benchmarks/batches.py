@@ -14,7 +14,8 @@ from sadcl.batch import lease, listing, manifest, plan
 from sadcl.batch.engines.local import LocalEngine
 from sadcl.batch.manifest import Manifest
 from sadcl.batch.parts import About, Collector
-from sadcl.batch.worker import BATCH, Spec, versions
+from sadcl.batch.spec import Spec, versions
+from sadcl.batch.worker import BATCH
 from sadcl.model.network import Network
 from sadcl.weights import checkpoint, loader
 
@@ -58,7 +59,7 @@ def _batch_job(photos: int) -> Side:
     listed = Manifest(folder / manifest.FILE)
     model, tagger = _model(), loader.load_tagger(_model())
     about = About(files.digest(model), tagger.classes, None)
-    spec = Spec(source.root, str(model), about.model, None, 2, 60.0, versions())
+    spec = Spec("predict", source.root, [str(model)], [about.model], 2, 60.0, versions(), {"threshold": None})
     engine = LocalEngine(spec, [{}] * processes.workers())
 
     def job() -> None:

@@ -42,6 +42,7 @@ LOCAL = Path(".sadcl")
 CACHE = LOCAL / "cache"
 FEATURE_CACHE = CACHE / "maps"
 SHARD_CACHE = CACHE / "shards"
+SCORING_CACHE = CACHE / "scores"
 REGISTRY_STATUS = CACHE / "registry.json"
 TRAINING_STATE = LOCAL / "state"
 LAST_RUNS = LOCAL / "runs"

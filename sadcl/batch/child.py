@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+from importlib import import_module
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -15,6 +16,8 @@ from sadcl import processes
 from sadcl.errors import SadclError, first_line
 
 READY, REFUSED, DONE = "ready", "refused", "done"
+WORKERS = {"predict": "sadcl.batch.worker", "score": "sadcl.batch.score_worker"}
+"""Module of each job's ``Worker``; a job imports its own alone."""
 
 
 def message(header: dict[str, Any], payload: bytes = b"") -> bytes:
@@ -54,13 +57,13 @@ def _worker(value: dict[str, Any], journal_fd: int) -> Any:
     import torch
 
     from sadcl.batch.journal import Journal
-    from sadcl.batch.worker import Spec, Worker
+    from sadcl.batch.spec import Spec
 
     # one thread: several workers fill the cores better than several threads, and sums keep their order
     torch.set_num_threads(1)
     spec = Spec(**value)
     try:
-        return Worker(spec, Journal(journal_fd, spec.threads))
+        return import_module(WORKERS[spec.job]).Worker(spec, Journal(journal_fd, spec.threads))
     except (RuntimeError, MemoryError, OSError) as error:
         raise SadclError(f"The worker can't start: {first_line(error)}") from None
 

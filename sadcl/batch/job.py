@@ -1,21 +1,21 @@
 """A batch job: list, plan, compute, summarise; started again, it goes on where it ended."""
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sadcl import files, processes, s3
+from sadcl import files, s3
 from sadcl.batch import csv_file, lease, listing, manifest, parts, plan, reading, summary
 from sadcl.batch.chunks import MOST, PHOTOS
+from sadcl.batch.engines import start
 from sadcl.batch.lease import Engine
 from sadcl.batch.manifest import Manifest
 from sadcl.batch.parts import About, Collector
-from sadcl.batch.worker import BATCH, Spec, versions
+from sadcl.batch.spec import Spec, versions
+from sadcl.batch.worker import BATCH
 from sadcl.errors import SadclError
-from sadcl.model import device
 from sadcl.progress import say, track
 from sadcl.weights import loader
 
@@ -26,8 +26,6 @@ SHARE = 4
 """Pieces for each worker, at least, so that all end at about the same time."""
 S3_THREADS = 16
 """Threads that wait for S3, for each worker."""
-WORKER_MEMORY = 1_500_000_000
-"""Bytes for a worker with a large model and large photos."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Options:
     """
 
     threshold: float | None = None
-    engine: Literal["local", "ray"] = "local"
+    engine: start.Name = "local"
     workers: int | None = None
     seconds: float = 60.0
     csv: bool = False
@@ -161,39 +159,10 @@ class _Job:
     def _engine(self) -> tuple[Engine, int]:
         """The engine, and its number of workers."""
         root, about, options = self.place.root, self.about, self.options
-        environments = _environments(options.workers)
-        threads = S3_THREADS if s3.is_address(root) else max(2, processes.workers() // len(environments))
-        spec = Spec(root, str(self.model), about.model, about.threshold, threads, options.seconds, about.versions)
-        if options.engine == "ray":
-            from sadcl.batch.engines import ray
-
-            actors = ray.RayEngine(spec, options.workers)
-            return actors, actors.workers
-        from sadcl.batch.engines import local
-
-        return local.LocalEngine(spec, environments), len(environments)
-
-
-def _environments(workers: int | None) -> list[dict[str, str]]:
-    """Variables of each worker: one for each GPU, or for each core as far as the memory reaches."""
-    chosen = device.pick()
-    if chosen.type == "cuda":
-        import torch
-
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-        return gpu_environments(visible.split(","), chosen.index, workers)
-    fitting = max(1, device.memory(chosen) // WORKER_MEMORY)
-    return [{} for _ in range(workers or min(processes.workers(), fitting))]
-
-
-def gpu_environments(visible: list[str], index: int | None, workers: int | None) -> list[dict[str, str]]:
-    """Variables of each worker on GPUs.
-
-    Args:
-        visible: names of the GPUs, as in ``CUDA_VISIBLE_DEVICES``.
-        index: of the only one to use, as in ``SADCL_DEVICE=cuda:1``; None for all.
-        workers: their number; None for one on each GPU.
-    """
-    gpus = visible if index is None else [visible[index]]
-    # a worker sees one GPU only, whose number is 0 there
-    return [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)], "SADCL_DEVICE": "cuda"} for i in range(workers or len(gpus))]
+        local = start.environments(options.workers)
+        threads = S3_THREADS if s3.is_address(root) else start.threads(local)
+        settings = {"threshold": about.threshold}
+        spec = Spec(
+            "predict", root, [str(self.model)], [about.model], threads, options.seconds, about.versions, settings
+        )
+        return start.start(options.engine, spec, local, options.workers)

@@ -2,7 +2,7 @@
 
 A worker that is lost returns its piece. Photos that were being decoded then are computed alone. Without such a hint
 the piece is tried again, and then halved down to one photo. A photo that ends three workers, or two while it was the
-only one being decoded, gets a reason in place of a prediction.
+only one being decoded, gets a reason in place of a result.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ class Done:
 
     Attributes:
         number: of the lease.
-        results: table of ``parts.RESULTS``, one row for each photo.
+        results: table with the ``index`` of each photo and what its worker computed.
     """
 
     number: int
@@ -89,10 +89,10 @@ class Sink(Protocol):
     """Where results go."""
 
     def add(self, chunk: Chunk, results: pa.Table) -> None:
-        """Take predictions of some rows of a chunk."""
+        """Take results of some rows of a chunk."""
 
     def fail(self, chunk: Chunk, index: int, reason: str) -> None:
-        """Take the reason why a row has no prediction."""
+        """Take the reason why a row has no result."""
 
 
 def work(pieces: Iterable[Piece], rows: Callable[[Piece], pa.Table], engine: Engine, sink: Sink) -> Iterator[int]:

@@ -3,27 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sadcl import files, params
-from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.calibration import Calibration, fit, identity_calibration
-from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.evaluation.metrics import to_json
+from sadcl.evaluation.passes import Compute, Pass, Which, compute_here
 from sadcl.evaluation.scores import Scores
-from sadcl.model import device, tagger
+from sadcl.model import device
 from sadcl.model.network import Network
 from sadcl.model.shapes import shapes_only
-from sadcl.progress import track
 from sadcl.weights import loader
 
 Head = Mapping[str, Any]
-Which = Literal["best", "ema", "raw"]
 
 SIZE = "size"
 """Slice column with the photos' longer side, in pixels; a column of this name in the source replaces it."""
@@ -37,6 +34,7 @@ def score_test(
     test: Shards,
     batch: int,
     corruptions: Sequence[str] = (),
+    compute: Compute = compute_here,
 ) -> Scores:
     """Score the test split with the model for use, stage 2's other weights, stage 1's better ones, and a linear probe.
 
@@ -48,6 +46,7 @@ def score_test(
         test: the test split.
         batch: images at a time.
         corruptions: names of corruptions; the model for use is also scored on test images with each.
+        compute: computes the logits; by default in this process.
 
     Returns:
         Scores of ``sadcl``, ``sadcl_other``, ``sarl`` (stage 1 alone) and ``probe``, and of ``sadcl@blur`` and so on.
@@ -56,19 +55,19 @@ def score_test(
         SadclError: a file is missing or damaged, has other classes than the test images, or they do not match.
     """
     used, head, first = (_head(file, test) for file in (served, train, pretrain))
-    best: Which = "raw" if head["best"] == "raw" else "ema"
-    other: Which = "ema" if best == "raw" else "raw"
-    model = params.Model.model_validate(head["model"])
-    logits = {"sadcl": _logits(served, best, test, batch, model.title)}
-    if model.is_linear_probe:  # there is one network
-        logits |= dict.fromkeys(("sadcl_other", "sarl"), logits["sadcl"])
-    else:
-        logits["sadcl_other"] = _logits(train, other, test, batch, f"{model.title}, other weights")
-        logits["sarl"] = _logits(pretrain, "best", test, batch, "stage 1")
-    logits |= _corrupted_logits("sadcl", served, test, batch, corruptions)
     if used.get("train_weights") not in (None, files.digest(train)):
         fix = "Run `dvc repro calibrate`"
         raise SadclError("The model for use comes from other weights than stage 2's", where=served, fix=fix)
+    best: Which = "raw" if head["best"] == "raw" else "ema"
+    other: Which = "ema" if best == "raw" else "raw"
+    model = params.Model.model_validate(head["model"])
+    passes = {"sadcl": Pass(served, best, model.title)}
+    if model.is_linear_probe:  # there is one network
+        passes |= dict.fromkeys(("sadcl_other", "sarl"), passes["sadcl"])
+    else:
+        passes["sadcl_other"] = Pass(train, other, f"{model.title}, other weights")
+        passes["sarl"] = Pass(pretrain, "best", "stage 1")
+    passes |= _corrupted("sadcl", served, corruptions)
     # stage 2 starts from stage 1's weights, so it has seen the photos of both
     both, alone = _seen(test, used, head, first), _seen(test, first)
     training_overlap = {"sadcl": both, "sadcl_other": both, "sarl": alone}
@@ -81,25 +80,27 @@ def score_test(
     cost = {"sadcl": _cost(served, head)}
     if probe is not None:
         linear = _head(probe, test)
-        logits["probe"] = (
-            logits["sadcl"] if model.is_linear_probe else _logits(probe, "best", test, batch, "linear probe")
-        )
+        passes["probe"] = passes["sadcl"] if model.is_linear_probe else Pass(probe, "best", "linear probe")
         training_overlap["probe"], cost["probe"] = _seen(test, linear), _cost(probe, linear)
         digests["probe_weights"] = files.digest(probe)
-    scores = _scores(test, logits, training_overlap, digests)
+    scores = _scores(test, _logits(passes, test, batch, compute), training_overlap, digests)
     return replace(scores, cost=cost, decisions=_decisions("sadcl", used))
 
 
-def score_champion(file: Path, test: Shards, batch: int, corruptions: Sequence[str] = ()) -> Scores:
+def score_champion(
+    file: Path, test: Shards, batch: int, corruptions: Sequence[str] = (), compute: Compute = compute_here
+) -> Scores:
     """Score the test split with the champion, a weights or ONNX file, under the name ``champion``.
 
     Raises:
         SadclError: the file is damaged, or has other classes than the test images.
     """
-    return score_file(file, test, "champion", batch, corruptions)
+    return score_file(file, test, "champion", batch, corruptions, compute)
 
 
-def score_file(file: Path, test: Shards, name: str, batch: int, corruptions: Sequence[str] = ()) -> Scores:
+def score_file(
+    file: Path, test: Shards, name: str, batch: int, corruptions: Sequence[str] = (), compute: Compute = compute_here
+) -> Scores:
     """Score the test split with one weights or ONNX file alone.
 
     Args:
@@ -108,15 +109,14 @@ def score_file(file: Path, test: Shards, name: str, batch: int, corruptions: Seq
         name: of the model in the scores.
         batch: images at a time.
         corruptions: names of corruptions; the model is also scored on test images with each.
+        compute: computes the logits; by default in this process.
 
     Raises:
         SadclError: the file is damaged, or has other classes than the test images.
     """
     head = _head(file, test)
-    logits = {
-        name: _logits(file, "best", test, batch, name),
-        **_corrupted_logits(name, file, test, batch, corruptions),
-    }
+    passes = {name: Pass(file, "best", name), **_corrupted(name, file, corruptions)}
+    logits = _logits(passes, test, batch, compute)
     digests = {"weights": files.digest(file), "preprocessing": files.digest_of(head["preprocessing"])}
     scores = _scores(test, logits, {name: _seen(test, head)}, digests)
     return replace(scores, cost={name: _cost(file, head)}, decisions=_decisions(name, head))
@@ -136,7 +136,8 @@ def score_select(train: Path, select: Shards, batch: int) -> Scores:
     head = _head(train, select)
     none = np.zeros((0, len(select.classes)), dtype=np.float32)
     title = params.Model.model_validate(head["model"]).title
-    logits = _logits(train, "best", select, batch, title, "select images") if len(select) else none
+    passes = [Pass(train, "best", title, photos="select images")]
+    logits = compute_here(passes, select, batch)[0] if len(select) else none
     return _scores(select, {"sadcl": logits}, {"sadcl": _seen(select, head)}, {"train_weights": files.digest(train)})
 
 
@@ -221,28 +222,15 @@ def _name(classes: tuple[str, ...], index: int) -> str:
     return f"`{classes[index]}`" if index < len(classes) else "none"
 
 
-def _logits(
-    file: Path,
-    which: Which,
-    test: Shards,
-    batch: int,
-    label: str,
-    noun: str = "test images",
-    corruption: str | None = None,
-) -> NDArray[np.float32]:
-    network, head = loader.load_network(file, which)
-    target = device.pick()
-    batches = evaluation_batches(
-        test, params.Model(**head["model"]).for_test(), batch, spoil=CORRUPTIONS[corruption] if corruption else None
-    )
-    tracked = track(batches, f"{noun}, {label}", total=-(-len(test) // batch), each=batch)
-    return tagger.logits(device.place(network, target), tracked, target)
+def _logits(passes: Mapping[str, Pass], test: Shards, batch: int, compute: Compute) -> dict[str, NDArray[np.float32]]:
+    """Logits by name; equal passes are computed once."""
+    distinct = list(dict.fromkeys(passes.values()))
+    computed = dict(zip(distinct, compute(distinct, test, batch), strict=True))
+    return {name: computed[one] for name, one in passes.items()}
 
 
-def _corrupted_logits(
-    name: str, file: Path, test: Shards, batch: int, corruptions: Sequence[str]
-) -> dict[str, NDArray[np.float32]]:
-    return {f"{name}@{kind}": _logits(file, "best", test, batch, kind, corruption=kind) for kind in corruptions}
+def _corrupted(name: str, file: Path, corruptions: Sequence[str]) -> dict[str, Pass]:
+    return {f"{name}@{kind}": Pass(file, "best", kind, kind) for kind in corruptions}
 
 
 def _cost(file: Path, head: Head) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Stage ``evaluate``: scores, metrics and plots on the test split, of the model for use and of both trainings."""
 
 from sadcl import files, params
+from sadcl.batch import computing
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import curves, inference, scores
@@ -28,10 +29,11 @@ def main() -> str:
     served = loader.model_file(SERVED)
     # a graph from before the stage `probe` has none, until `sadcl init` updates the project
     weights = (TRAIN_WEIGHTS, PRETRAIN_WEIGHTS, PROBE_WEIGHTS if PROBE_WEIGHTS.is_file() else None)
-    scored = inference.score_test(served, *weights, test, settings.batch, settings.corruptions)
+    with computing.chosen() as compute:
+        scored = inference.score_test(served, *weights, test, settings.batch, settings.corruptions, compute)
+        scores.write_scores(SCORES, scored)
     head = checkpoint.read_head(TRAIN_WEIGHTS)
     metrics = inference.summary(scored, settings.threshold, head["best"])
-    scores.write_scores(SCORES, scored)
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
     model = params.Model.model_validate(head["model"])

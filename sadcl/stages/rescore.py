@@ -20,15 +20,20 @@ def main() -> str:
         scores.write_scores(CHAMPION_SCORES, scores.empty_scores())
         return f"no champion yet, so no scores in {CHAMPION_SCORES}"
     # torch only where there is something to score
+    from sadcl.batch import computing
     from sadcl.data.shards.reader import Shards
     from sadcl.evaluation import inference
+    from sadcl.evaluation.passes import NotComputedError
 
     test, weights = Shards(TEST_SHARDS), champion.weights_file(current)
-    try:
-        scored = inference.score_champion(weights, test, settings.batch, settings.corruptions)
-    except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
-        scored = scores.empty_scores(f"{current} is champion, but can't be scored: {error}", test.classes)
-    scores.write_scores(CHAMPION_SCORES, scored)
+    with computing.chosen() as compute:
+        try:
+            scored = inference.score_champion(weights, test, settings.batch, settings.corruptions, compute)
+        except NotComputedError:
+            raise
+        except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
+            scored = scores.empty_scores(f"{current} is champion, but can't be scored: {error}", test.classes)
+        scores.write_scores(CHAMPION_SCORES, scored)
     if scored.refused is not None:
         say(f"  {scored.refused}")
         return f"no scores, so the gate will refuse to compare, in {CHAMPION_SCORES}"

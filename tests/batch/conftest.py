@@ -23,17 +23,17 @@ MODEL = params.Model(
 )  # fmt: skip
 
 
-def write_model(path: Path, seed: int = 0) -> Path:
+def write_model(path: Path, seed: int = 0, model: params.Model = MODEL) -> Path:
     """Untrained weights, sharp enough that another photo shows in the probabilities."""
     torch.manual_seed(seed)
-    network = Network(MODEL, len(CLASSES), start=False).eval()
+    network = Network(model, len(CLASSES), start=False).eval()
     with torch.no_grad():
         for name, parameter in network.head.named_parameters():
             if name in ("weight", "linear.weight"):
                 parameter.mul_(20)
     head = {
-        "stage": "train", "classes": CLASSES, "model": MODEL.model_dump(mode="json"), "thresholds": [0.4, 0.5, 0.6],
-        "preprocessing": {"side": MODEL.side, "mean": list(MODEL.mean), "std": list(MODEL.std)},
+        "stage": "train", "classes": CLASSES, "model": model.model_dump(mode="json"), "thresholds": [0.4, 0.5, 0.6],
+        "preprocessing": {"side": model.side, "mean": list(model.mean), "std": list(model.std)},
     }  # fmt: skip
     checkpoint.save(path, {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}, head)
     return path

@@ -14,7 +14,7 @@ from sadcl.batch import job
 from sadcl.batch.engines import local
 from sadcl.batch.engines.process import ending
 from sadcl.batch.job import Options
-from sadcl.batch.worker import Spec
+from sadcl.batch.spec import Spec
 from sadcl.errors import SadclError
 from tests.batch.conftest import begin_with, contents, write_photo
 
@@ -81,7 +81,7 @@ def test_a_retry_that_is_interrupted_leaves_no_summary(
 
 
 def test_a_worker_that_cannot_start_leaves_no_other(model: Path, tmp_path: Path) -> None:
-    spec = Spec(str(tmp_path), str(model), "", None, 1, 1.0, {})
+    spec = Spec("predict", str(tmp_path), [str(model)], [""], 1, 1.0, {})
     with pytest.raises(SadclError, match=r"A worker can't be started: .*Argument list too long"):
         local.LocalEngine(spec, [{}, {"A": "a" * 10_000_000}])
     assert not psutil.Process().children()

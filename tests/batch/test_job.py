@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import sadcl
 from sadcl import batch, files
 from sadcl.batch import job
+from sadcl.batch.engines import start
 from sadcl.batch.job import Options
 from sadcl.cli import app
 from sadcl.errors import SadclError
@@ -214,8 +215,8 @@ def test_only_leftovers_of_a_killed_run_are_removed(finished: Path, model: Path,
 
 def test_a_chosen_gpu_is_the_only_one() -> None:
     visible = ["4", "7"]
-    assert job.gpu_environments(visible, 1, None) == [{"CUDA_VISIBLE_DEVICES": "7", "SADCL_DEVICE": "cuda"}]
-    several = [row["CUDA_VISIBLE_DEVICES"] for row in job.gpu_environments(visible, None, 3)]
+    assert start.gpu_environments(visible, 1, None) == [{"CUDA_VISIBLE_DEVICES": "7", "SADCL_DEVICE": "cuda"}]
+    several = [row["CUDA_VISIBLE_DEVICES"] for row in start.gpu_environments(visible, None, 3)]
     assert several == ["4", "7", "4"]
 
 

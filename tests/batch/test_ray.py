@@ -16,6 +16,7 @@ from sadcl.batch import job
 from sadcl.batch.job import Options
 from tests.batch.conftest import begin_with, contents, write_photo
 from tests.batch.test_crashes import HOSTILE
+from tests.batch.test_scoring import write_split
 from tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -97,3 +98,36 @@ def test_a_node_with_other_code_is_refused_and_named(
     assert "A node is not used" in printed
     assert "where the job was started" in printed
     assert "48 photos, 2 without prediction" in printed
+
+
+SCORE = """
+import sys
+from pathlib import Path
+import numpy as np
+from sadcl.batch.scoring import Scoring
+from sadcl.data.shards.reader import Shards
+from sadcl.evaluation.passes import Pass
+model, split, engine, cache = sys.argv[1:]
+passes = [Pass(Path(model), "best", "one"), Pass(Path(model), "best", "dark", "dark")]
+np.save(cache + ".npy", np.stack(Scoring(engine, Path(cache)).compute(passes, Shards(Path(split)), 16)))
+"""
+"""Scores a split; in a process of its own, since Ray reads the token when it is imported."""
+
+
+def test_a_node_that_is_lost_changes_no_bit_of_scores(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = write_split(tmp_path, 800, 40)
+    command = [sys.executable, "-c", SCORE, str(model), str(split.directory)]
+    with cluster({}) as (address, nodes):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        running = subprocess.Popen([*command, "ray", str(tmp_path / "ray")])
+        while running.poll() is None and not list(tmp_path.glob("ray/*/*.arrow")):
+            time.sleep(0.02)
+        assert running.poll() is None
+        assert nodes.stdin is not None
+        nodes.stdin.write("kill\n")
+        nodes.stdin.flush()
+        assert running.wait(600) == 0
+    subprocess.run([*command, "local", str(tmp_path / "local")], check=True)
+    assert (tmp_path / "ray.npy").read_bytes() == (tmp_path / "local.npy").read_bytes()

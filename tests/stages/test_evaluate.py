@@ -245,11 +245,11 @@ def test_the_same_inputs_give_the_same_bytes(project):
     assert {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()} == first
 
 
-def test_torch_serves_by_default_and_nothing_of_onnx_is_loaded(project):
-    tail = "import sys; print('ONNX', [name for name in sys.modules if name.startswith('onnx')])"
+def test_torch_serves_by_default_and_nothing_of_onnx_and_engines_is_loaded(project):
+    tail = "import sys; print('LOADED', [name for name in sys.modules if name.startswith(('onnx', 'sadcl.batch.'))])"
     code = f"from sadcl.stages import calibrate, evaluate; calibrate.main(); evaluate.main(); {tail}"
     said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True).stdout
-    assert "ONNX []" in said
+    assert "LOADED ['sadcl.batch.computing']" in said
     assert [path.name for path in Path("models/served").iterdir()] == ["weights.safetensors"]
 
 

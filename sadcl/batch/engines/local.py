@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from sadcl.batch.engines.process import AHEAD, WorkerProcess, ending
 from sadcl.batch.lease import Done, Event, Lost
-from sadcl.batch.worker import Spec
+from sadcl.batch.spec import Spec
 from sadcl.errors import SadclError
 
 MOST_STARTS = 3
@@ -93,7 +93,7 @@ class LocalEngine:
         worker.close()
         if self._failed_starts >= MOST_STARTS or self._losses >= MOST_LOSSES:
             when = "before they are ready" if self._failed_starts else "one after the other, without any result"
-            fix = "Check the memory of this machine, or use fewer --workers"
+            fix = "Check the memory of this machine, or use fewer workers"
             raise SadclError(f"Workers end {when}: {last_words}", fix=fix)
         self._workers[place] = (WorkerProcess(self._spec, variables), variables)
         return events

@@ -15,7 +15,7 @@ from sadcl import processes
 from sadcl.batch import child, stream
 from sadcl.batch.journal import Journal
 from sadcl.batch.lease import Done, Event, Late, Lost
-from sadcl.batch.worker import Spec
+from sadcl.batch.spec import Spec
 from sadcl.errors import SadclError, first_line
 from sadcl.progress import duration
 
@@ -53,7 +53,7 @@ class WorkerProcess:
                 for resource in (parent_end, self._journal, self._stderr):
                     resource.close()
                 reason = f"A worker can't be started: {first_line(error)}"
-                raise SadclError(reason, fix="Use fewer --workers") from None
+                raise SadclError(reason, fix="Use fewer workers") from None
         self.connection = Connection(parent_end.detach())
         self._send(child.message(spec.to_json()))
 

@@ -1,7 +1,7 @@
 """The engine of a Ray cluster: one actor for each core or GPU, each with a worker process of its own.
 
 Photos never pass through Ray: an actor's worker reads them itself. What passes are rows of the manifest, predictions,
-and the model file, once. This is the only module that imports Ray.
+and the model files, once. This is the only module that imports Ray.
 """
 
 import os
@@ -20,7 +20,7 @@ from sadcl.batch.engines.checks import AUTHENTICATION
 from sadcl.batch.engines.local import MOST_STARTS, LocalEngine
 from sadcl.batch.engines.process import AHEAD
 from sadcl.batch.lease import Done, Event, Late, Lost
-from sadcl.batch.worker import Spec
+from sadcl.batch.spec import Spec
 from sadcl.errors import SadclError, first_line
 from sadcl.progress import say
 
@@ -39,16 +39,17 @@ class Slot:
     """The actor: supervises one worker process on its node.
 
     Args:
-        spec: of the job; the model's path is replaced.
-        model: content of the model file.
-        name: of the model file.
+        spec: of the job; the models' paths are replaced.
+        models: content of each model file.
     """
 
-    def __init__(self, spec: Spec, model: bytes, name: str) -> None:
+    def __init__(self, spec: Spec, *models: bytes) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="sadcl-batch-")
-        path = Path(self._folder.name) / name
-        path.write_bytes(model)
-        self._spec = replace(spec, model=str(path))
+        # files of one name come from different folders
+        paths = [Path(self._folder.name, f"{i}-{Path(file).name}") for i, file in enumerate(spec.models)]
+        for path, model in zip(paths, models, strict=True):
+            path.write_bytes(model)
+        self._spec = replace(spec, models=list(map(str, paths)))
         self._engine: LocalEngine | None = None
 
     def start(self) -> str:
@@ -73,7 +74,7 @@ class Slot:
                 return "lost", event.reason, event.suspects
 
     def stop(self) -> None:
-        """End the worker and remove the model, before the actor is killed."""
+        """End the worker and remove the models, before the actor is killed."""
         if self._engine is not None:
             self._engine.close()
         self._folder.cleanup()
@@ -106,8 +107,7 @@ class RayEngine:
         gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
         self.workers = workers or gpus or max(1, cores)
         self._options = {"num_gpus": 1} if gpus else {"num_cpus": CORES}
-        model = Path(spec.model)
-        self._arguments = (spec, self._ray.put(model.read_bytes()), model.name)
+        self._arguments = (spec, *(self._ray.put(Path(model).read_bytes()) for model in spec.models))
         self._pieces: dict[Any, deque[tuple[Any, int]]] = {}
         self._starting: dict[Any, Any] = {}
         self._refused: list[Any] = []  # they keep their places, so that no other is started on these nodes
@@ -222,7 +222,7 @@ class RayEngine:
         if self._pieces:
             self._idle_since = time.monotonic()
         elif not self._starting:
-            fix = "Install the same versions on all nodes"
+            fix = "Give all nodes the same versions and files"
             raise SadclError(f"No node of the cluster can be used: {self._last_refusal}", fix=fix)
         elif time.monotonic() - self._idle_since > START_SECONDS:
             raise SadclError("The Ray cluster has started no worker", fix="`ray status` shows what it waits for")

@@ -1,0 +1,75 @@
+"""Start of an engine by its name, with a worker for each GPU or core."""
+
+import os
+from typing import Literal
+
+from sadcl import processes
+from sadcl.batch.lease import Engine
+from sadcl.batch.spec import Spec
+from sadcl.model import device
+
+Name = Literal["local", "ray"]
+"""Worker processes of this machine, or a Ray cluster."""
+WORKER_MEMORY = 1_500_000_000
+"""Bytes for a worker with a large model and large photos."""
+
+Environments = list[dict[str, str]]
+
+
+def start(name: Name, spec: Spec, local: Environments, workers: int | None = None) -> tuple[Engine, int]:
+    """Start an engine.
+
+    Args:
+        name: of the engine.
+        spec: of the job.
+        local: variables of each worker on this machine.
+        workers: number of workers on a cluster; None for one on each core or GPU.
+
+    Returns:
+        The engine, and its number of workers.
+
+    Raises:
+        SadclError: no worker can be started, or there is no cluster.
+    """
+    if name == "ray":
+        from sadcl.batch.engines import ray
+
+        actors = ray.RayEngine(spec, workers)
+        return actors, actors.workers
+    from sadcl.batch.engines.local import LocalEngine
+
+    return LocalEngine(spec, local), len(local)
+
+
+def environments(workers: int | None = None) -> Environments:
+    """Variables of each worker on this machine: one for each GPU, or for each core as far as the memory reaches.
+
+    Args:
+        workers: their number, instead.
+    """
+    chosen = device.pick()
+    if chosen.type == "cuda":
+        import torch
+
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+        return gpu_environments(visible.split(","), chosen.index, workers)
+    fitting = max(1, device.memory(chosen) // WORKER_MEMORY)
+    return [{} for _ in range(workers or min(processes.workers(), fitting))]
+
+
+def gpu_environments(visible: list[str], index: int | None, workers: int | None) -> Environments:
+    """Variables of each worker on GPUs.
+
+    Args:
+        visible: names of the GPUs, as in ``CUDA_VISIBLE_DEVICES``.
+        index: of the only one to use, as in ``SADCL_DEVICE=cuda:1``; None for all.
+        workers: their number; None for one on each GPU.
+    """
+    gpus = visible if index is None else [visible[index]]
+    # a worker sees one GPU only, whose number is 0 there
+    return [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)], "SADCL_DEVICE": "cuda"} for i in range(workers or len(gpus))]
+
+
+def threads(local: Environments) -> int:
+    """Threads that decode photos in each worker, so that all of them share the cores."""
+    return max(2, processes.workers() // len(local))

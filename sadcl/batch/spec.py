@@ -1,0 +1,82 @@
+"""The description of a job, which every worker gets, and the check that a worker computes the same as all others."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import PIL
+import pyarrow as pa
+import torch
+
+import sadcl
+from sadcl import files
+from sadcl.errors import SadclError
+
+CODE = ("batch", "data/images", "model", "weights")
+"""Packages that decide the predictions of photos."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Job description for a worker.
+
+    Attributes:
+        job: ``predict`` the photos of a place, or ``score`` the rows of shards.
+        root: folder or ``s3://`` address of the photos, or folder of the shards.
+        models: paths of the model files.
+        digests: SHA-256 of each model file.
+        threads: that decode photos.
+        seconds: that reading and decoding a photo may take.
+        versions: of the packages that decide the results.
+        settings: further ones of the job, as JSON values.
+    """
+
+    job: Literal["predict", "score"]
+    root: str
+    models: Sequence[str]
+    digests: Sequence[str]
+    threads: int
+    seconds: float
+    versions: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON value, for ``Spec(**value)``."""
+        return asdict(self)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of the libraries and of this package's code that decide the results, in this process.
+
+    Args:
+        packages: folders of the code; by default those of predictions.
+    """
+    return {
+        "sadcl": f"{sadcl.__version__} ({files.digest_of_code(*(packages or CODE))[:8]})",
+        "torch": str(torch.__version__).partition("+")[0],
+        "pyarrow": pa.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def require_equal(spec: Spec, here: Mapping[str, str]) -> None:
+    """Raise where a worker would compute other results than the rest of the job.
+
+    Args:
+        spec: of the job.
+        here: versions in this process.
+
+    Raises:
+        SadclError: a package has another version, or a model file another content.
+    """
+    for package, version in here.items():
+        if version != spec.versions[package]:
+            raise SadclError(
+                f"{package} is {version} here and {spec.versions[package]} where the job was started",
+                where=os.uname().nodename,
+                fix="Install the same versions",
+            )
+    for model, digest in zip(spec.models, spec.digests, strict=True):
+        if files.digest(model) != digest:
+            raise SadclError("The model is not the one of the job", where=model, fix="Copy it again")
