@@ -10,12 +10,13 @@ from PIL import Image
 
 from benchmarks.pairs import Pair, Side
 from sadcl import files, params, processes
-from sadcl.batch import lease, listing, manifest, plan
+from sadcl.batch import lease, listing, plan
 from sadcl.batch.engines.local import LocalEngine
-from sadcl.batch.manifest import Manifest
 from sadcl.batch.parts import About, Collector
 from sadcl.batch.spec import Spec, versions
 from sadcl.batch.worker import BATCH
+from sadcl.data import manifest
+from sadcl.data.manifest import Manifest
 from sadcl.model.network import Network
 from sadcl.weights import checkpoint, loader
 
@@ -55,8 +56,8 @@ def _batch_job(photos: int) -> Side:
     """A job without its start: workers are there, and the folder for the predictions is new each time."""
     folder = _folder()
     source = listing.find(str(_photos(photos)))
-    manifest.write(folder / manifest.FILE, source.name, source.rows())
-    listed = Manifest(folder / manifest.FILE)
+    manifest.write(folder / listing.FILE, source.name, source.rows())
+    listed = Manifest(folder / listing.FILE)
     model, tagger = _model(), loader.load_tagger(_model())
     about = About(files.digest(model), tagger.classes, None)
     spec = Spec("predict", source.root, [str(model)], [about.model], 2, 60.0, versions(), {"threshold": None})

@@ -1,5 +1,6 @@
 """Objects on S3, or on a server that speaks its protocol: listing, reading, writing; only this module imports boto3."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,7 @@ FINAL = {"400", "401", "403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey"
 """Codes of answers that another try does not change."""
 
 T = TypeVar("T")
+_creating = threading.Lock()
 
 
 class ChangedError(SadclError):
@@ -75,7 +77,7 @@ def split(address: str) -> tuple[str, str]:
 
 @cache
 def _client() -> Any:
-    """The client of this process, for all threads; endpoint and credentials come from AWS's own variables and files."""
+    """A client for all threads of this process; endpoint and credentials come from AWS's own variables and files."""
     boto3, config = extras.load("boto3"), extras.load("botocore.config")
     # `_tries` is the only loop of tries: botocore's does not cover bodies that end too early
     settings = config.Config(
@@ -87,6 +89,12 @@ def _client() -> Any:
     return boto3.session.Session().client("s3", config=settings)
 
 
+def _shared_client() -> Any:
+    """The client of this process, created by one thread; ``cache`` alone lets all that wait create their own."""
+    with _creating:
+        return _client()
+
+
 def require_bucket(address: str) -> float:
     """Check that the bucket of an address answers; return the seconds between the server's clock and this machine's.
 
@@ -95,7 +103,7 @@ def require_bucket(address: str) -> float:
     """
     bucket, _ = split(address)
     before = time.time()
-    answer = _tries(partial(_client().head_bucket, Bucket=bucket), address)
+    answer = _tries(partial(_shared_client().head_bucket, Bucket=bucket), address)
     after = time.time()
     stated = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     if stated is None:
@@ -119,7 +127,7 @@ def list_folder(address: str) -> tuple[list[tuple[str, int, str]], list[str]]:
     folders: list[str] = []
     start: dict[str, str] = {}
     while True:
-        request = partial(_client().list_objects_v2, Bucket=bucket, Prefix=prefix, Delimiter="/", **start)
+        request = partial(_shared_client().list_objects_v2, Bucket=bucket, Prefix=prefix, Delimiter="/", **start)
         page = _tries(request, address)
         for item in page.get("Contents", ()):
             if name := item["Key"][len(prefix) :]:
@@ -214,7 +222,7 @@ def write(address: str, path: Path) -> None:
     Raises:
         RefusedError: the server refuses or does not answer.
     """
-    (bucket, key), client, size = split(address), _client(), path.stat().st_size
+    (bucket, key), client, size = split(address), _shared_client(), path.stat().st_size
     try:
         if _tries(partial(client.head_object, Bucket=bucket, Key=key), address)["ContentLength"] == size:
             return
@@ -238,7 +246,7 @@ class _FileError(Exception):
 
 def _get(address: str, request: Mapping[str, str], etag: str | None, take: Callable[[Any, int], T]) -> T:
     """Ask for an object, and hand its body and the length that the server states to a function."""
-    (bucket, key), client = split(address), _client()
+    (bucket, key), client = split(address), _shared_client()
 
     def get() -> T:
         answer = client.get_object(Bucket=bucket, Key=key, **request)

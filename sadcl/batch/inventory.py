@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from sadcl import s3
 from sadcl.batch import reading
-from sadcl.batch.manifest import GROUP, SCHEMA, Row
+from sadcl.data.manifest import GROUP, SCHEMA, Row
 from sadcl.errors import SadclError, first_line
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz", "manifest.json")

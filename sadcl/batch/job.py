@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, s3
-from sadcl.batch import csv_file, lease, listing, manifest, parts, plan, reading, summary
+from sadcl.batch import csv_file, lease, listing, parts, plan, summary
 from sadcl.batch.chunks import MOST, PHOTOS
 from sadcl.batch.engines import start
 from sadcl.batch.lease import Engine
-from sadcl.batch.manifest import Manifest
 from sadcl.batch.parts import About, Collector
 from sadcl.batch.spec import Spec, versions
 from sadcl.batch.worker import BATCH
+from sadcl.data import listed_photos, manifest
+from sadcl.data.manifest import Manifest
 from sadcl.errors import SadclError
 from sadcl.progress import say, track
 from sadcl.weights import loader
@@ -82,7 +83,7 @@ def run(place: str, out: Path, model: Path, options: Options) -> dict[str, Any]:
 
 def _remove_leftovers(out: Path) -> None:
     """Remove what a run that was killed while it wrote has left; no hidden file of the user."""
-    for name in (f"{parts.PREFIX}*{parts.SUFFIX}", manifest.FILE, summary.FILE, csv_file.FILE):
+    for name in (f"{parts.PREFIX}*{parts.SUFFIX}", listing.FILE, summary.FILE, csv_file.FILE):
         for leftover in out.glob(f".{name}.*.part"):
             if leftover.is_file():
                 leftover.unlink()
@@ -95,9 +96,9 @@ def _forget(out: Path) -> None:
 
 
 def _require_same_place(out: Path, place: str) -> None:
-    if not (out / manifest.FILE).exists():
+    if not (out / listing.FILE).exists():
         return
-    with closing(Manifest(out / manifest.FILE)) as earlier:
+    with closing(Manifest(out / listing.FILE)) as earlier:
         if earlier.place != place:
             fix = "Choose another folder"
             raise SadclError(f"The folder holds predictions of another place, {earlier.place}", where=out, fix=fix)
@@ -115,7 +116,7 @@ class _Job:
 
     def predict(self, retry: bool) -> int:
         """List the place, and predict what is not there yet; return the number of photos that changed meanwhile."""
-        path = self.out / manifest.FILE
+        path = self.out / listing.FILE
         manifest.write(path, self.place.name, track(self._rows(), "listing photos", unit="photos"))
         digest = files.digest(path)
         if not retry and summary.is_finished(self.out, digest, self.about):
@@ -134,7 +135,7 @@ class _Job:
         summary.write(self.out, self.place.name, digest, self.about, names, collector.written)
         for name in parts.written(self.out) - set(names):  # not before: the earlier summary names them
             (self.out / name).unlink()
-        return sum(collector.failures[reason] for reason in (reading.CHANGED, reading.GONE))
+        return sum(collector.failures[reason] for reason in (listed_photos.CHANGED, listed_photos.GONE))
 
     def _rows(self) -> Iterator[manifest.Row]:
         """Rows of the place; raise where there is none: a disk that is not mounted would clear all predictions."""

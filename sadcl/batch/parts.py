@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sadcl import files
-from sadcl.batch import manifest
 from sadcl.batch.chunks import Chunk
+from sadcl.data import manifest
 from sadcl.errors import SadclError, first_line
 
 FORMAT = 1

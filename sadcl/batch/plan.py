@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from sadcl.batch import chunks, parts
 from sadcl.batch.chunks import Chunk, Piece
-from sadcl.batch.manifest import Manifest
 from sadcl.batch.parts import About, Collector, Part
+from sadcl.data.manifest import Manifest
 from sadcl.errors import SadclError
 
 

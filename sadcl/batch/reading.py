@@ -5,14 +5,8 @@ import stat
 from pathlib import Path
 
 from sadcl import s3
+from sadcl.data.listed_photos import CHANGED, GONE, LARGEST, TOO_LARGE, read_object
 from sadcl.errors import SadclError
-
-LARGEST = 1_000_000_000
-"""Bytes of a photo file; a larger one is not read."""
-TOO_LARGE = f"The file has more than {LARGEST / 1e9:.0f} GB"
-CHANGED = "The photo changed after it was listed"
-"""Reason of photos that are listed again at the end."""
-GONE = "The photo has gone since it was listed"
 
 
 def size_and_version(file: "Path | os.DirEntry[str]") -> tuple[int | None, str | None]:
@@ -46,27 +40,17 @@ class Photos:
             SadclError: the photo can't be read, or is not the one that was listed.
         """
         address = path if s3.is_address(path) else s3.join(self.root, path) if s3.is_address(self.root) else None
-        if size is not None and size > LARGEST:
-            raise SadclError(TOO_LARGE)
         if address is not None:
-            return _read_object(address, size, expected)
+            try:
+                return read_object(address, size, expected)
+            except s3.RefusedError as error:
+                raise SadclError(error.what) from None
         return _read_file(Path(self.root, path), size, expected)
 
 
-def _read_object(address: str, size: int | None, expected: str | None) -> bytes:
-    try:
-        return s3.read(address, size, expected, LARGEST)
-    except s3.ChangedError:
-        raise SadclError(CHANGED) from None
-    except s3.GoneError:
-        raise SadclError(GONE) from None
-    except s3.TooLargeError:
-        raise SadclError(TOO_LARGE) from None
-    except s3.RefusedError as error:
-        raise SadclError(error.what) from None
-
-
 def _read_file(path: Path, size: int | None, expected: str | None) -> bytes:
+    if size is not None and size > LARGEST:
+        raise SadclError(TOO_LARGE)
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

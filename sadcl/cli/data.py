@@ -34,7 +34,7 @@ def scenes(seed: Annotated[int, typer.Option(help="Seed of the photos; equal see
 
 @app.command()
 def add(
-    photos: Annotated[
+    path: Annotated[
         Path, typer.Argument(help="Folder of photos, or a file of labels next to its photos.", metavar="PATH")
     ],
     name: Annotated[str, typer.Option(help="Name of the source, its recipe and its model.")],
@@ -62,6 +62,10 @@ def add(
         list[str] | None,
         typer.Option("--slice", help="A column that is no class; repeat it for several.", metavar="COLUMN"),
     ] = None,
+    photos: Annotated[
+        str,
+        typer.Option(help="Folder of photos on S3, which are listed instead of copied.", metavar="s3://BUCKET/FOLDER"),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Take the first answer to every question.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the preview, and change nothing.")] = False,
 ) -> None:
@@ -78,7 +82,7 @@ def add(
     options = questions.Options(kind, between, unlabelled, tuple(labels or ()), tuple(slices or ()), ask)
     try:
         with _explained_interruption("Interrupted. Nothing was added"):
-            lines = add.add(photos, name, recipe, options=options, dry_run=dry_run)
+            lines = add.add(path, name, recipe, options=options, photos=photos, dry_run=dry_run)
         for line in lines:
             say(line)
         for question in undecided:
@@ -141,6 +145,16 @@ def _ask(question: "Question") -> str:
         if number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= len(question.choices):
             return question.choices[int(number[:9]) - 1][0]
         say(f"Type a number from 1 to {len(question.choices)}.")
+
+
+@app.command()
+def relist(name: Annotated[str, typer.Argument(help="Name of the source.", metavar="NAME")]) -> None:
+    """List a source's photos on S3 again, and let DVC record what has changed."""
+    from sadcl.data.onboarding import relist
+
+    with _explained_interruption("Interrupted. Nothing was changed"):
+        say(relist.relist(name))
+    hint("Give new photos their labels, and remove those of photos that have gone; then run `dvc repro`.")
 
 
 @app.command()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sadcl import files, params
-from sadcl.data import sources
+from sadcl.data import listed_photos, sources
 from sadcl.data.images.inspect import MISSING, PhotoInfo
 from sadcl.data.photo_cache import PhotoCache
 from sadcl.data.sources.photo_lookup import PhotoLookup, describe
@@ -34,8 +34,8 @@ def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: P
         workers: threads that read photos.
 
     Raises:
-        SadclError: the annotations are unusable or contradict the protocol of the settings, or there is no image. An
-            unusable photo raises nothing: its row has a problem, and validation fails.
+        SadclError: the annotations are unusable or contradict the protocol of the settings, there is no image, or S3
+            gives no answer. An unusable photo raises nothing: its row has a problem, and validation fails.
     """
     annotations = sources.read_source(root / source, settings)
     for note in annotations.notes:
@@ -119,10 +119,14 @@ def _with_select(images: list[sources.Image], classes: int, settings: params.Ing
 def _read_photos(
     root: Path, source: str, images: Sequence[sources.Image], max_pixels: int, cache: Path, workers: int
 ) -> list[PhotoInfo]:
-    photo_cache = PhotoCache(cache / "photos.parquet", max_pixels)
-    pool = ThreadPoolExecutor(max(1, workers))
+    photo_cache, locate = PhotoCache(cache / "photos.parquet", max_pixels), listed_photos.locator(root / source)
+
+    def read(image: sources.Image) -> PhotoInfo:
+        return photo_cache.facts(f"{source}/{image.file}", locate(image.file))
+
+    pool = ThreadPoolExecutor(listed_photos.threads(root / source, workers))
     try:
-        facts = pool.map(lambda image: photo_cache.facts(root, f"{source}/{image.file}"), images)
+        facts = pool.map(read, images)
         return list(track(facts, "reading photos", total=len(images)))
     finally:
         pool.shutdown(cancel_futures=True)

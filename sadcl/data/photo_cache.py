@@ -1,4 +1,4 @@
-"""Photo cache: facts of each photo between runs, so that an unchanged file is neither opened nor decoded again."""
+"""Photo cache: facts of each photo between runs, so that an unchanged one is neither read nor decoded again."""
 
 from collections.abc import Iterable
 from dataclasses import astuple
@@ -13,15 +13,16 @@ import simplejpeg
 from sadcl import files
 from sadcl.data.images import heif
 from sadcl.data.images.inspect import PhotoInfo, inspect
+from sadcl.data.listed_photos import ListedPhoto
 
-_Key = tuple[str, int, int]
-"""Path relative to the project, size in bytes, modification time in nanoseconds."""
+_Key = tuple[str, int, str]
+"""Path relative to the project, size in bytes, and modification time in nanoseconds or etag."""
 
 _SCHEMA = pa.schema(
     [
         ("path", pa.string()),
         ("size", pa.int64()),
-        ("mtime_ns", pa.int64()),
+        ("version", pa.string()),
         ("width", pa.int64()),
         ("height", pa.int64()),
         ("bytes", pa.int64()),
@@ -35,7 +36,7 @@ _SCHEMA = pa.schema(
 
 
 class PhotoCache:
-    """Facts of usable photos, by file and by digest; a photo with a problem is read again in every run.
+    """Facts of usable photos, by path and by digest; a photo with a problem is read again in every run.
 
     A moved photo is found by its digest, and not decoded again.
 
@@ -48,22 +49,28 @@ class PhotoCache:
         self._path = path
         self._max_pixels = max_pixels
         versions = "/".join((PIL.__version__, simplejpeg.__version__, heif.version()))
-        self._rules = f"4/{max_pixels}/{versions}".encode()
+        self._rules = f"5/{max_pixels}/{versions}".encode()
         self._stored: dict[_Key, PhotoInfo] = {}
         self._known: dict[str, PhotoInfo] = {}
         self._current: dict[_Key, PhotoInfo] = {}
         for key, facts in _load(path, self._rules):
             self._stored[key] = self._known[facts.sha256] = facts
 
-    def facts(self, root: Path, name: str) -> PhotoInfo:
-        """Facts of the file ``name`` below ``root``, from the cache where it is unchanged. Safe in threads."""
-        path = root / name
-        try:
-            stat = path.stat()
-            key = (name, stat.st_size, stat.st_mtime_ns)
-        except (OSError, ValueError):
-            return inspect(path, self._max_pixels)
-        facts = self._stored.get(key) or inspect(path, self._max_pixels, self._known)
+    def facts(self, name: str, photo: Path | ListedPhoto) -> PhotoInfo:
+        """Facts of a photo, from the cache where it is unchanged. Safe in threads.
+
+        Args:
+            name: its path relative to the project.
+            photo: its file or object.
+
+        Raises:
+            RefusedError: S3 gives no answer, or refuses.
+        """
+        version = _version(photo)
+        if version is None:
+            return inspect(photo, self._max_pixels)
+        key = (name, *version)
+        facts = self._stored.get(key) or inspect(photo, self._max_pixels, self._known)
         if facts.problem is None:
             self._current[key] = facts
         return facts
@@ -80,6 +87,17 @@ class PhotoCache:
             pq.write_table(table.replace_schema_metadata({b"rules": self._rules}), temporary_path)
 
 
+def _version(photo: Path | ListedPhoto) -> tuple[int, str] | None:
+    """Size and version of a photo; None where it has none, such as a missing file."""
+    if isinstance(photo, ListedPhoto):
+        return None if photo.size is None or photo.etag is None else (photo.size, photo.etag)
+    try:
+        status = photo.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, str(status.st_mtime_ns)
+
+
 def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, PhotoInfo]]:
     try:
         table = pq.read_table(path)
@@ -89,4 +107,4 @@ def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, PhotoInfo]]:
     except (OSError, pa.ArrowException):  # absent or damaged: every photo is read again
         return []
     rows = zip(*columns, strict=True)
-    return [((path, size, time), PhotoInfo(*rest)) for path, size, time, *rest in rows]
+    return [((path, size, version), PhotoInfo(*rest)) for path, size, version, *rest in rows]

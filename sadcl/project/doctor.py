@@ -7,9 +7,12 @@ from contextlib import suppress
 from importlib import metadata, util
 from pathlib import Path
 
-from sadcl import extras, layout, params
+from sadcl import extras, layout, params, s3
+from sadcl.data import listed_photos
+from sadcl.data.listed_photos import ListedPhotos
 from sadcl.data.shards import cache, index
 from sadcl.errors import SadclError
+from sadcl.names import counted
 from sadcl.pipeline import repository
 from sadcl.project import capacity, notifications, schedule
 from sadcl.training import launch
@@ -46,7 +49,8 @@ def notes(with_capacity: bool = False) -> list[str]:
     Args:
         with_capacity: also what this machine has, and what the trainings need of it.
     """
-    own = [*repository.notes(), *_trains_in(), *_cached_shards(), *schedule.describe_runs()] if _in_project() else []
+    remarks = (repository.notes, _trains_in, _listed, _cached_shards, schedule.describe_runs)
+    own = [line for remark in remarks for line in remark()] if _in_project() else []
     return [*own, *_capacity_notes()] if with_capacity else own
 
 
@@ -135,13 +139,26 @@ def _source() -> Iterator[str]:
         )
     elif not folder.with_name(f"{folder.name}.dvc").exists():
         yield f"DVC does not track {folder}: clones and scheduled runs won't have it; run `dvc add {folder}`."
+    if photos := _photos_on_s3():
+        s3.require_bucket(photos.place)
+
+
+def _photos_on_s3() -> ListedPhotos | None:
+    """Photos of the source that are on S3; None where they are files."""
+    return listed_photos.of_source(layout.RAW / params.load().ingest.source)
+
+
+def _listed() -> Iterator[str]:
+    """Where the photos are, if they are on S3."""
+    with suppress(SadclError, ModuleNotFoundError):  # `diagnose` reports them
+        if photos := _photos_on_s3():
+            s3.require_bucket(photos.place)
+            yield f"The source's {counted(len(photos), 'photo')} are on {photos.place}, whose bucket answers."
 
 
 def _store() -> Iterator[str]:
     store = params.load().prepare.store
     if store is not None:
-        from sadcl import s3
-
         off = s3.require_bucket(store)
         if off > CLOCK:
             yield f"This machine's clock and that of {store} differ by {off:.0f} s; set both by NTP."

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sadcl.data import listed_photos
 from sadcl.data.images import decode
 from sadcl.data.table import Table
 from sadcl.errors import SadclError
@@ -52,7 +53,7 @@ class PhotoAlbum:
             SadclError: the photo was deleted or damaged after ingest.
         """
         if file not in self._addresses:
-            path = self._folder / file
+            path = listed_photos.locate(self._folder, file)
             try:
                 # no limit of pixels: ingest has checked it for this photo
                 image = decode.decode(path.read_bytes(), at_least=SIDE, max_pixels=1 << 62, where=path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout
+from sadcl.data import listed_photos
 from sadcl.data.sources import safe_join
 from sadcl.errors import SadclError
 from sadcl.review.cache import Cache
@@ -65,18 +66,18 @@ class Thumbnails:
         """A photo of the project's sources as JPEG.
 
         Args:
-            path: of the file, relative to the project.
+            path: relative to the project.
             sha256: of its bytes.
 
         Raises:
-            SadclError: the file is missing, or has other bytes.
+            SadclError: the photo is missing, or has other bytes.
         """
 
         def draw() -> bytes:
-            file = self.root / safe_join("", path, "the table of photos")
+            photo = listed_photos.find(self.root, safe_join("", path, "the table of photos"))
             missing = SadclError("The photo is not in this project", where=path, fix="Run `dvc pull`")
             try:
-                encoded = file.read_bytes()
+                encoded = photo.read_bytes()
             except OSError:
                 raise missing from None
             # the path comes from a table that somebody else may have written; the digest does not

@@ -2,9 +2,10 @@
 
 import pyarrow as pa
 
-from sadcl.batch import chunks, manifest
+from sadcl.batch import chunks
 from sadcl.batch.chunks import Chunk
-from sadcl.batch.manifest import Row
+from sadcl.data import manifest
+from sadcl.data.manifest import Row
 
 
 def listed(count: int, size: int = 100_000) -> list[Row]:

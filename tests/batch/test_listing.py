@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sadcl.batch import listing
-from sadcl.batch.manifest import Manifest, write
 from sadcl.batch.reading import Photos
+from sadcl.data.manifest import Manifest, write
 from sadcl.errors import SadclError
 from tests.batch.conftest import write_photo
 

@@ -5,16 +5,17 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sadcl.batch import manifest, parts, plan
-from sadcl.batch.manifest import Manifest, Row
+from sadcl.batch import listing, parts, plan
 from sadcl.batch.parts import About, Collector
+from sadcl.data import manifest
+from sadcl.data.manifest import Manifest, Row
 
 ABOUT = About("0" * 64, ("cat", "dog"), None)
 
 
 def listed(folder: Path, rows: list[Row]) -> Manifest:
-    manifest.write(folder / manifest.FILE, "place", sorted(rows))
-    return Manifest(folder / manifest.FILE)
+    manifest.write(folder / listing.FILE, "place", sorted(rows))
+    return Manifest(folder / listing.FILE)
 
 
 def finish(folder: Path, rows: list[Row], failed: set[str], about: About = ABOUT, retry: bool = False) -> list[str]:

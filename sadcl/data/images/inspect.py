@@ -4,15 +4,23 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from PIL import Image
 
+from sadcl import s3
 from sadcl.data.images import decode, jpeg
 from sadcl.data.images.statistics import SIDE, Thumbnail, image_statistics
 from sadcl.errors import SadclError
 
 MISSING = "The file is missing"
 """Problem of a photo without a file."""
+
+
+class Photo(Protocol):
+    """A file, or an object on S3."""
+
+    def read_bytes(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -38,19 +46,26 @@ class PhotoInfo:
     problem: str | None = None
 
 
-def inspect(path: Path, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str, PhotoInfo] | None = None) -> PhotoInfo:
-    """Read a file once, take its digest and decode it.
+def inspect(
+    photo: Photo, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str, PhotoInfo] | None = None
+) -> PhotoInfo:
+    """Read a photo once, take its digest and decode it.
 
     Args:
-        path: the file.
+        photo: the path of its file, or its object.
         max_pixels: most pixels that a header may claim.
         known: facts by digest; a photo with a known digest is not decoded again.
 
     Returns:
         Facts of the photo; an unusable photo has a ``problem`` and raises nothing.
+
+    Raises:
+        RefusedError: S3 gives no answer, or refuses.
     """
     try:
-        data = _read(path)
+        data = _read(photo)
+    except s3.RefusedError:  # it says nothing about the photo
+        raise
     except SadclError as error:
         return PhotoInfo(0, 0, 0, "", problem=error.what)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -67,11 +82,11 @@ def inspect(path: Path, max_pixels: int = decode.MAX_PIXELS, known: Mapping[str,
     return PhotoInfo(width, height, len(data), sha256, *astuple(image_statistics(Image.fromarray(pixels))))
 
 
-def _read(path: Path) -> bytes:
+def _read(photo: Photo) -> bytes:
     try:
-        if path.exists() and not path.is_file():
+        if isinstance(photo, Path) and photo.exists() and not photo.is_file():
             raise SadclError("It is not a file")
-        return path.read_bytes()
+        return photo.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise SadclError(MISSING) from None
     except (OSError, ValueError) as error:

@@ -10,10 +10,12 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from sadcl import extras, files, layout, params, pipeline
+from sadcl.data import listed_photos
+from sadcl.data.onboarding.bucket import listed
 from sadcl.data.onboarding.candidates import MAX_FOLDERS
 from sadcl.data.onboarding.detect import DetectedSource, detect_source
 from sadcl.data.onboarding.photo_folders import read
@@ -42,6 +44,7 @@ def add(
     root: Path = Path("."),
     options: Options | None = None,
     *,
+    photos: str = "",
     dry_run: bool = False,
     show: Callable[[str], None] = say,
 ) -> list[str]:
@@ -53,6 +56,7 @@ def add(
         like: recipe to start from; a small one by default.
         root: the project's folder.
         options: what the user has decided about the reading, and who answers questions.
+        photos: address of their folder on S3, where they are not next to the labels; they are listed, not copied.
         dry_run: end after the preview; nothing is changed.
         show: prints a line of the preview.
 
@@ -60,11 +64,24 @@ def add(
         Lines for the user: what was added, and the next commands; none after a dry run.
 
     Raises:
-        SadclError: the name is taken, the source is incomplete, or the disk has too little room. The project stays
-            unchanged, except that an empty folder remains a project if copying or DVC fails.
+        SadclError: the name is taken, the source is incomplete, S3 gives no answer, or the disk has too little room.
+            The project stays unchanged, except that an empty folder remains a project if copying or DVC fails.
     """
     extras.require("dvc")
     _check_name(name, root)
+    with listed(path, photos) if photos else nullcontext():
+        return _add(path, name, like, root, options, dry_run, show)
+
+
+def _add(
+    path: Path,
+    name: str,
+    like: str | None,
+    root: Path,
+    options: Options | None,
+    dry_run: bool,
+    show: Callable[[str], None],
+) -> list[str]:
     detected = completed(detect_source(path, options), root, like)
     text = recipe(name, detected, root, like)
     copied = _files(detected)
@@ -143,7 +160,7 @@ def _uninterrupted() -> Iterator[None]:
 
 def _files(detected: DetectedSource) -> list[str]:
     """Files to copy, relative to the source's folder: photos, lists of labels, and files with class names."""
-    used = {image.file for image in detected.source.images}
+    used = {image.file for image in detected.source.images if not detected.photos}
     lists = [name for name in detected.annotation_files if (detected.root / name).is_file()]
     for folder in {".", *(Path(file).parent.as_posix() for file in lists)}:
         about = (path for pattern in ABOUT for path in (detected.root / folder).glob(pattern) if path.is_file())
@@ -179,7 +196,12 @@ def _visible_files(detected: DetectedSource) -> Iterator[str]:
 
 
 def _unused(detected: DetectedSource, copied: list[str]) -> list[str]:
-    return sorted(set(_visible_files(detected)) - set(copied)) if detected.whole else []
+    found = set(_visible_files(detected)) if detected.whole else set()
+    used = set(copied)
+    if detected.photos:
+        found |= set(detected.photos.below())
+        used |= {image.file for image in detected.source.images}
+    return sorted(found - used - {listed_photos.FILE})
 
 
 def _copy(names: list[str], detected: DetectedSource, folder: Path) -> None:
@@ -191,6 +213,8 @@ def _copy(names: list[str], detected: DetectedSource, folder: Path) -> None:
                 shutil.copyfile(source / name, staging / name)
             except (PermissionError, FileNotFoundError) as error:
                 raise SadclError(f"The file can't be read: {error.strerror}", where=source / name) from None
+        if detected.photos:
+            shutil.copyfile(detected.photos.path, staging / listed_photos.FILE)
         _verify(staging, detected)
 
 
@@ -225,7 +249,10 @@ def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool) -> 
     images, classes = detected.kept, detected.source.classes
     size = f"{counted(len(images), 'photo')} of {counted(len(classes), 'class', 'classes')}"
     verb = "is" if len(images) == 1 else "are"
+    verb += " listed" if detected.photos else ""
     yield f"{size}, read as {detected.ingest['format']}, {verb} in {folder}, tracked by DVC"
+    if detected.photos:
+        yield f"Their bytes stay on {detected.photos.place}; after changes there: sadcl data relist {name}"
     if not has_splits(detected):
         yield f"The first run assigns them to train, select and test and writes {folder}.splits.csv: commit that file"
     lists = [] if detected.format.per_photo or detected.format.name.startswith("yolo") else detected.annotation_files

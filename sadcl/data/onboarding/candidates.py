@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from sadcl.data import listed_photos
 from sadcl.data.onboarding.tables import is_table, table_error
 from sadcl.data.sources.formats import FORMATS, Format
 from sadcl.data.sources.photo_files import SUFFIXES, is_junk
@@ -49,6 +50,7 @@ def scan(root: Path) -> Contents:
     folders: list[str] = []
     counts: dict[str, int] = {}
     waiting, complete = deque([root]), True
+    manifest = listed_photos.FILE if listed_photos.of_source(root) else ""
     while waiting:
         folder = waiting.popleft()
         if len(folders) >= MAX_FOLDERS:
@@ -59,7 +61,7 @@ def scan(root: Path) -> Contents:
         except OSError:  # readers report the folders that they need
             continue
         for entry in listed:
-            if is_junk(entry.name) or entry.name.lower() in PROGRAMS:
+            if is_junk(entry.name) or entry.name.lower() in PROGRAMS or (entry.name == manifest and folder == root):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sadcl.data import sources
+from sadcl import s3
+from sadcl.data import listed_photos, sources
+from sadcl.data.listed_photos import ListedPhotos
 from sadcl.data.onboarding import trees
 from sadcl.data.onboarding.candidates import (
     Contents,
@@ -22,7 +24,6 @@ from sadcl.data.onboarding.trees import KNOWN
 from sadcl.data.onboarding.unlabelled import keep_unlabelled
 from sadcl.data.onboarding.vectors import json_cells, refuse_vectors
 from sadcl.data.sources.formats import FORMATS, Format
-from sadcl.data.sources.safe_yaml import is_file
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 from sadcl.names import counted
@@ -62,6 +63,11 @@ class DetectedSource:
         return [image for image in self.source.images if keep or image.labels]
 
     @property
+    def photos(self) -> ListedPhotos | None:
+        """Its photos on S3; None where they are files in its folder."""
+        return listed_photos.of_source(self.root)
+
+    @property
     def format(self) -> Format:
         """Its format."""
         return next(known for known in FORMATS if known.name == self.ingest["format"])
@@ -87,9 +93,10 @@ def detect_source(path: Path, options: Options | None = None) -> DetectedSource:
         with unanswered() as assume:
             return detect_source(path, replace(options, ask=assume))
     if not path.exists():
-        raise SadclError(
-            "There is no such file or folder", where=path, fix="Name a folder of photos, or a file of labels"
-        )
+        fix = "Name a folder of photos, or a file of labels"
+        if path.parts[0] == s3.SCHEME[:3]:
+            fix = "Name the labels here, and the address of their photos as --photos"
+        raise SadclError("There is no such file or folder", where=path, fix=fix)
     if path.suffix.lower() in ARCHIVES:
         raise SadclError("This is an archive", where=path, fix="Unpack it, and name the folder")
     if options.format and options.format not in {known.name for known in FORMATS}:
@@ -203,6 +210,9 @@ def _table_format(path: Path) -> str:
 
 
 def _tree(root: Path, contents: Contents, *, insist: bool) -> _Reading:
+    if listed_photos.of_source(root):
+        fix = "Name a list, such as a CSV file with the columns file and labels"
+        raise SadclError("There is no list of labels, and names of folders on S3 are not read", where=root, fix=fix)
     settings = trees.settings(root, contents, insist=insist)
     source = read(root, settings)
     _refuse_missing(source, root)
@@ -266,7 +276,7 @@ def _several(value: str | Sequence[str]) -> Sequence[str]:
 def _refuse_missing(source: sources.Source, root: Path) -> None:
     if not source.images:
         raise SadclError("The source names no photo", where=root, fix=KNOWN)
-    missing = [image.file for image in source.images if not is_file(root / image.file)]
+    missing = [image.file for image in source.images if not listed_photos.is_present(root, image.file)]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         problem = f"{len(missing):,} of {counted(len(source.images), 'photo')} {verb} missing"

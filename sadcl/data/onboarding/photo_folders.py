@@ -1,20 +1,21 @@
 """The folder of photos that a list of labels refers to."""
 
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sadcl import params
 from sadcl.data import sources
+from sadcl.data.listed_photos import is_present, of_source
 from sadcl.data.onboarding.candidates import held_out, split_of
 from sadcl.data.onboarding.listing import visible_folders
 from sadcl.data.sources.formats import Format
 from sadcl.data.sources.photo_lookup import listed_names
-from sadcl.data.sources.safe_yaml import is_file
 from sadcl.errors import SadclError
 
-MAX_FOLDERS = 50
-"""Most folders that are tried as the folder of photos."""
+MAX_FOLDERS, DEPTH = 50, 2
+"""Most folders that are tried as the folder of photos, and how deep they are at most."""
 
 
 def locate_photos(root: Path, settings: dict[str, Any], known: Format) -> tuple[dict[str, Any], sources.Source]:
@@ -33,8 +34,8 @@ def locate_photos(root: Path, settings: dict[str, Any], known: Format) -> tuple[
     for images in _candidate_folders(root, settings["annotations"]):
         candidate, folders = {**settings, "images": images}, set(images.values())
         if listed is not None and best and len(folders) == 1:  # long lists are read again for a better candidate alone
-            folder = root / next(iter(folders))
-            if sum(is_file(folder / name) for name in listed) <= best[0][1]:
+            folder = next(iter(folders))
+            if sum(is_present(root, posixpath.normpath(f"{folder}/{name}")) for name in listed) <= best[0][1]:
                 continue
         try:
             source = read(root, candidate)
@@ -45,8 +46,8 @@ def locate_photos(root: Path, settings: dict[str, Any], known: Format) -> tuple[
         names = listed_names(source)
         if folders == {"."} and known.name != "labelstudio":  # whose reader tries three folders per photo
             listed = names
-        present = sum(is_file(root / name) for name in names)
-        score = sum(is_file(root / image.file) for image in source.images), present
+        present = sum(is_present(root, name) for name in names)
+        score = sum(is_present(root, image.file) for image in source.images), present
         if best is None or score > best[0]:
             best = score, candidate, source
         if 0 < present == len(names):
@@ -71,7 +72,9 @@ def _candidate_folders(root: Path, lists: dict[str, str | list[str]]) -> Iterato
 
 
 def _inner_folders(root: Path) -> list[str]:
-    """Folders of a folder and folders in these, relative to it, sorted, without hidden ones."""
+    """Folders of a source and folders in these, relative to it, sorted, without hidden ones."""
+    if (photos := of_source(root)) is not None:
+        return sorted(folder for folder in photos.folders if folder.count("/") < DEPTH)
     return [
         path.relative_to(root).as_posix()
         for outer in visible_folders(root)

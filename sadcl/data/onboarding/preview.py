@@ -98,7 +98,9 @@ def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
         yield "Labels in", "the names of folders; there is no annotation file"
     folders = Counter(Path(image.file).parent.as_posix() for image in detected.source.images)
     places = ", ".join("the folder itself" if name == "." else f"{name}/" for name, _ in folders.most_common(3))
-    yield "Photos", f"{len(detected.source.images):,} in {places}{', ...' if len(folders) > 3 else ''}"
+    more = ", ..." if len(folders) > 3 else ""
+    on = f" on {detected.photos.place}" if detected.photos else ""
+    yield "Photos", f"{len(detected.source.images):,} in {places}{more}{on}"
     columns = sorted({name for image in detected.source.images for name in image.slices} | {*ingest.get("slices", ())})
     if columns:
         yield "No classes", f"{'column' if len(columns) == 1 else 'columns'} {', '.join(columns)}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sadcl import layout, params, pipeline
+from sadcl.data import listed_photos
 from sadcl.data.onboarding.add import recipe_path, tracked
 from sadcl.errors import SadclError
 
@@ -63,7 +64,8 @@ def plan(name: str, root: Path = Path(".")) -> Removal:
     selected = settings.exists() and settings.read_bytes() == recipe.read_bytes()
     others = (record, splits, *([settings] if selected else []), recipe)
     _require_committed([path for path in others if path != settings], root)
-    notes = ["DVC's cache keeps the photos until `dvc gc`"]
+    photos = listed_photos.of_source(folder)
+    notes = [f"The photos on {photos.place} stay" if photos else "DVC's cache keeps the photos until `dvc gc`"]
     if not selected and settings.exists() and _source_of(settings) == name:
         notes.append(f"{params.FILE} stays: it reads this source, but has other settings than the recipe")
     return Removal(folder, others, tuple(notes))

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from sadcl import files, params
+from sadcl.data import listed_photos
 from sadcl.data.images import decode, jpeg
 from sadcl.data.images.resize import resize
 from sadcl.data.shards import cache, index
@@ -47,6 +48,7 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
         SadclError: a photo has changed since ingest, the disk is full, or S3 does not answer; no folder appears then.
     """
     schema, counts = _schema(table), {}
+    workers = listed_photos.threads(root / table.source, workers)
     with ExitStack() as stack:
         folders = {split: stack.enter_context(files.atomic_directory(directory / split)) for split in SPLITS}
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="prepare"))
@@ -138,9 +140,9 @@ def _encoded(source: Path, row: Any, settings: params.Prepare) -> bytes:
     """Encoded photo of a row: the file itself, or a smaller JPEG where its shorter side exceeds the setting.
 
     Raises:
-        SadclError: the file is unreadable, or has changed since ingest.
+        SadclError: the photo is unreadable, or has changed since ingest.
     """
-    path = source / str(row.file)
+    path = listed_photos.locate(source, str(row.file))
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sadcl import params
+from sadcl.data.listed_photos import is_present
 from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.rows import SPLIT_NAMES, Row, build_source, validation_as_test
-from sadcl.data.sources.safe_yaml import is_file
 from sadcl.data.sources.text import is_valid_text, listed_name, short_repr
 from sadcl.errors import SadclError
 
@@ -29,7 +29,7 @@ def photo_path(root: Path, name: str, folders: Iterable[str], where: object) -> 
     for folder in folders:
         with suppress(SadclError):  # ../1.jpg is below the source for some folders only
             places.append(safe_join(folder, listed, where))
-            if is_file(root / places[-1]):
+            if is_present(root, places[-1]):
                 return places[-1]
     return places[0] if places else safe_join("", listed, where)
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files, params
+from sadcl.data.listed_photos import has_folder
 from sadcl.data.sources import Source
 from sadcl.data.sources.exports import Part, beside, combined, photo_path, split_named
 from sadcl.data.sources.json_head import first_object, read_head
 from sadcl.data.sources.photo_files import list_photos
 from sadcl.data.sources.rows import Row, annotation_files
-from sadcl.data.sources.safe_yaml import exists
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
@@ -121,7 +121,7 @@ def _suffixed(root: Path, folders: list[str]) -> dict[str, list[str]]:
     """Paths below the first folder that exists, by the path without suffix."""
     paths: dict[str, list[str]] = {}
     for folder in folders:
-        if exists(root / folder):
+        if has_folder(root, folder):
             for photo in list_photos(root, folder):
                 name = photo if folder == "." else photo[len(folder) :].lstrip("/")
                 paths.setdefault(posixpath.splitext(name)[0], []).append(name)

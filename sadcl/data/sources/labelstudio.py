@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sadcl import files, params
+from sadcl.data.listed_photos import is_present
 from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.json_head import first_object, read_head
 from sadcl.data.sources.photo_files import SUFFIXES
@@ -142,9 +143,9 @@ def task_photo(root: Path, folder: str, data: dict[str, Any], where: str) -> str
         if not is_valid_text(name):
             raise SadclError(f"{short_repr(address)} names no file", where=where, fix=_FIX)
         try:
-            if (root / (candidate := safe_join(folder, name, where))).is_file():
+            if is_present(root, candidate := safe_join(folder, name, where)):
                 return candidate
-        except (SadclError, OSError):
+        except SadclError:
             continue
     return safe_join(folder, last, where)
 

@@ -13,13 +13,13 @@ same for everyone who has the lists.
 import csv
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sadcl import params
+from sadcl.data.listed_photos import is_present
 from sadcl.data.sources import Image, Source, safe_join
 from sadcl.data.sources.text import read_lines, read_text, short_repr
 from sadcl.errors import SadclError
@@ -52,7 +52,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     present: list[Image] = []
     missing: list[Image] = []
     for image in track(images, "looking for photos"):
-        (present if os.path.isfile(root / image.file) else missing).append(image)
+        (present if is_present(root, image.file) else missing).append(image)
     if images and not present:
         raise SadclError(
             f"None of the {len(images):,} photos exists, such as {short_repr(images[0].file)}",

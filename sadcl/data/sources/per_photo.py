@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sadcl import params
+from sadcl.data.listed_photos import is_present
 from sadcl.data.sources import safe_join
 from sadcl.data.sources.exports import by_folder, photo_path
 from sadcl.data.sources.photo_files import SUFFIXES, is_junk
-from sadcl.data.sources.safe_yaml import is_file
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
@@ -100,6 +100,6 @@ def photo_of(root: Path, file: str, start: str, listed: str, photos: str, usual:
     for candidate in folders:
         for ending in (suffix, *(() if listed else (".jpg", ".jpeg", ".png", ".JPG", *sorted(SUFFIXES)))):
             path = posixpath.normpath(posixpath.join(candidate, stem + ending))
-            if ending.lower() in SUFFIXES and is_file(root / path):
+            if ending.lower() in SUFFIXES and is_present(root, path):
                 return path
     return photo_path(root, listed or f"{stem}.jpg", folders, root / file)

@@ -1,12 +1,12 @@
-"""Photo files below a folder, without the junk that computers, cameras and storage leave there."""
+"""Photos of a folder, without the junk that computers, cameras and storage leave there."""
 
 import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from sadcl.data import listed_photos
 from sadcl.data.sources import safe_join
-from sadcl.data.sources.safe_yaml import exists
 from sadcl.errors import SadclError
 
 SUFFIXES = frozenset(
@@ -50,7 +50,7 @@ def list_photos(root: Path, folder: str) -> list[str]:
     """
     plain = folder.strip("/")
     start = "" if plain in ("", ".") else safe_join("", plain, "ingest.images")
-    if not exists(root / start):
+    if not listed_photos.has_folder(root, start):
         raise SadclError("The folder of photos is missing", where=root / start, fix="Check ingest.images")
     names = sorted(walk_photos(root, start))
     for name in names:
@@ -68,7 +68,9 @@ def is_photo(name: str) -> bool:
 
 
 def walk_photos(root: Path, start: str = "", *, strict: bool = True) -> Iterator[str]:
-    """Paths of photos below a folder; each folder once, under its own path before those of links.
+    """Paths of photos below a folder, or of those that its manifest lists.
+
+    Each folder comes once, under its own path before those of links.
 
     Args:
         root: folder that the paths are relative to.
@@ -78,6 +80,9 @@ def walk_photos(root: Path, start: str = "", *, strict: bool = True) -> Iterator
     Raises:
         SadclError: ``strict``, and a folder can't be read or contains itself through a link.
     """
+    if (manifest := listed_photos.of_source(root)) is not None:
+        yield from manifest.below(start)
+        return
     waiting, links = deque[tuple[str, tuple[str, ...]]]([(start, ())]), deque[tuple[str, tuple[str, ...]]]()
     visited: set[str] = set()
     while waiting or links:

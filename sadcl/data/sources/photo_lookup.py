@@ -11,6 +11,7 @@ closest form to the loosest, and exactly one photo has to fit in the first form 
    not the one of the same name in ``2024``.
 
 Addresses (``https://host/x/1.jpg``, ``gs://bucket/1.jpg``, ``C:\\photos\\1.jpg``) count as the path in them.
+Where a manifest lists the photos of a source, its paths take the place of those on the disk.
 """
 
 import os
@@ -25,6 +26,7 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote
 
+from sadcl.data.listed_photos import of_source, presence
 from sadcl.data.sources import Image, Source
 from sadcl.data.sources.photo_files import SUFFIXES, is_photo, walk_photos
 from sadcl.data.sources.text import short_repr
@@ -130,7 +132,7 @@ class PhotoLookup:
         """By the folded name without its extension: folded folder and path of the photos, sorted."""
         photos: dict[str, list[tuple[str, str]]] = {}
         paths = (path for path in walk_photos(self._root, strict=False) if _is_text(path))
-        for number, path in enumerate(path for path in paths if os.path.isfile(self._root / path)):
+        for number, path in enumerate(filter(presence(self._root), paths)):
             if number == MAX_PHOTOS:
                 return {}
             photos.setdefault(_stem(path)[0], []).append((f"{_folder(path)}/", path))
@@ -168,14 +170,18 @@ def locate(source: Source, root: Path) -> tuple[Source, list[Substitution]]:
         The source with the paths of the photos, and what was substituted, in the order of the images. Where nothing is
         missing, it is the same source, and the folder was not read.
     """
-    base = str(root)
-    present = [os.path.isfile(f"{base}/{image.file}") for image in source.images]
+    present = list(map(presence(root), (image.file for image in source.images)))
     if all(present):
         return source, []
-    taken = {image.file for image, is_present in zip(source.images, present, strict=True) if is_present}
-    lookup, images, substitutions = PhotoLookup(root), list(source.images), []
+    taken = {image.file for image, has_photo in zip(source.images, present, strict=True) if has_photo}
+    listed, lookup, images, substitutions = of_source(root), PhotoLookup(root), list(source.images), []
     for i, image in enumerate(images):
-        photos, reason = ([], "") if present[i] else lookup.match(image.file)
+        if present[i]:
+            continue
+        if listed is not None and (file := listed.relative(image.file)):  # its address: no other name
+            images[i] = _renamed(image, file)
+            continue
+        photos, reason = lookup.match(image.file)
         if len(photos) == 1 and not (reason == "folder" and photos[0] in taken):
             substitutions.append(Substitution(image.file, photos[0], reason))
             images[i] = _renamed(image, photos[0])

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from sadcl import params
+from sadcl.data.listed_photos import has_folder, is_present
 from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.exports import Part, combined
 from sadcl.data.sources.photo_files import list_photos
@@ -85,7 +86,8 @@ def _photos(root: Path, base: PurePosixPath, description: Description, entries: 
 def _resolve(root: Path, base: PurePosixPath, description: Description, value: str) -> str | None:
     """Path of a folder or list: below ``path``, below the description, or what is left of it there; None if missing."""
     starts = [str(base / description.start), str(base)]
-    return next((p for start in starts for p in shortened(start, value) if exists(root / p)), None)
+    paths = (path for start in starts for path in shortened(start, value))
+    return next((path for path in paths if has_folder(root, path) or exists(root / path)), None)
 
 
 def _listed(root: Path, base: PurePosixPath, path: str) -> Iterator[str]:
@@ -95,5 +97,5 @@ def _listed(root: Path, base: PurePosixPath, path: str) -> Iterator[str]:
         names = [name for start in starts for name in shortened(start, line)]
         if not names:
             raise SadclError(f"{short_repr(line)} names no photo below the source", where=where, fix=_FIX)
-        on_disk = (name for name in names if exists(root / name) or label_path(root, name))
+        on_disk = (name for name in names if is_present(root, name) or label_path(root, name))
         yield next(on_disk, names[0])

@@ -174,7 +174,7 @@ def test_a_new_version_of_the_library_reads_photos_again(tmp_path: Path, monkeyp
     for version, expected in (("1", 1), ("1", 1), ("2", 2)):
         monkeypatch.setattr(heif, "version", lambda version=version: version)
         cache = photo_cache.PhotoCache(tmp_path / "cache.parquet", 10_000)
-        assert cache.facts(tmp_path, "1.heic").problem is None
+        assert cache.facts("1.heic", tmp_path / "1.heic").problem is None
         cache.save()
         assert len(reads) == expected
 

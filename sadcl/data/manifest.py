@@ -1,4 +1,4 @@
-"""The manifest of a job: path, size and version of each photo in a Parquet file, sorted by path."""
+"""Manifest of photos: path, size and version of each photo in a Parquet file, sorted by path."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from sadcl import files
 from sadcl.errors import SadclError, first_line
 
-FILE = "_manifest.parquet"
 SCHEMA = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("version", pa.string())])
 """Path below the place, size in bytes, and etag or time of modification; both may be null in lists of others."""
 GROUP = 65_536
@@ -51,6 +50,7 @@ class Manifest:
 
     Args:
         path: of the file.
+        fix: what to do about a damaged one, for the error.
 
     Attributes:
         place: what was listed.
@@ -59,12 +59,11 @@ class Manifest:
         SadclError: the file is missing or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fix: str = "Remove it; the next run lists the photos again") -> None:
         try:
             self._file = pq.ParquetFile(path)
             self.place: str = json.loads(self._file.schema_arrow.metadata[PLACE])
         except (OSError, pa.ArrowException, TypeError, KeyError, ValueError) as error:
-            fix = "Remove it; the next run lists the photos again"
             raise SadclError(f"The manifest can't be read: {first_line(error)}", where=path, fix=fix) from None
         self._read: tuple[int, pa.Table] | None = None
 
