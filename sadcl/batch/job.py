@@ -8,7 +8,6 @@ from typing import Any
 
 from sadcl import files, s3
 from sadcl.batch import csv_file, lease, listing, parts, plan, summary
-from sadcl.batch.chunks import MOST, PHOTOS
 from sadcl.batch.engines import start
 from sadcl.batch.lease import Engine
 from sadcl.batch.parts import About, Collector
@@ -25,6 +24,8 @@ MORE_ROUNDS = 2
 """Times that the photos are listed again, where some change meanwhile."""
 SHARE = 4
 """Pieces for each worker, at least, so that all end at about the same time."""
+PIECE = 8 * BATCH
+"""Photos of a piece, at most: what a worker computes is lost with it."""
 S3_THREADS = 16
 """Threads that wait for S3, for each worker."""
 
@@ -151,7 +152,7 @@ class _Job:
         engine, workers = self._engine()
         with closing(engine):
             share = -(-todo.photos // (SHARE * workers))
-            most = min(-(-share // BATCH) * BATCH, MOST * PHOTOS)
+            most = min(-(-share // BATCH) * BATCH, PIECE)
             reused = 0
             for count in lease.work(todo.pieces(collector, most), todo.rows, engine, collector):
                 yield count + todo.reused - reused

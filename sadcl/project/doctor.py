@@ -31,7 +31,7 @@ def diagnose(with_capacity: bool = False) -> list[str]:
         with_capacity: also examine whether the trainings fit into this machine's memory, which takes some seconds.
     """
     problems: list[str] = []
-    own = (_packages, _project, _settings, _precision, _processes, _source, _store, _disk)
+    own = (_packages, _project, _settings, _precision, _processes, _source, _buckets, _disk)
     checks = (*own, _services, _server, _studies, _cluster, _operations, *((_capacity,) if with_capacity else ()))
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
@@ -139,8 +139,6 @@ def _source() -> Iterator[str]:
         )
     elif not folder.with_name(f"{folder.name}.dvc").exists():
         yield f"DVC does not track {folder}: clones and scheduled runs won't have it; run `dvc add {folder}`."
-    if photos := _photos_on_s3():
-        s3.require_bucket(photos.place)
 
 
 def _photos_on_s3() -> ListedPhotos | None:
@@ -152,16 +150,20 @@ def _listed() -> Iterator[str]:
     """Where the photos are, if they are on S3."""
     with suppress(SadclError, ModuleNotFoundError):  # `diagnose` reports them
         if photos := _photos_on_s3():
-            s3.require_bucket(photos.place)
-            yield f"The source's {counted(len(photos), 'photo')} are on {photos.place}, whose bucket answers."
+            yield f"The source's {counted(len(photos), 'photo')} are on {photos.place}."
 
 
-def _store() -> Iterator[str]:
-    store = params.load().prepare.store
-    if store is not None:
-        off = s3.require_bucket(store)
+def _buckets() -> Iterator[str]:
+    """Buckets of photos and shards that do not answer, or whose clock differs from this machine's."""
+    photos, store = _photos_on_s3(), params.load().prepare.store
+    for address in ([photos.place] if photos else []) + ([store] if store else []):
+        try:
+            off = s3.require_bucket(address)
+        except SadclError as error:
+            yield str(error)
+            continue
         if off > CLOCK:
-            yield f"This machine's clock and that of {store} differ by {off:.0f} s; set both by NTP."
+            yield f"This machine's clock and that of {address} differ by {off:.0f} s; set both by NTP."
 
 
 def _cached_shards() -> Iterator[str]:
