@@ -178,7 +178,7 @@ def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: boo
         "select": [round(epoch["select_mAP"], 3) for epoch in fitted.history],
         "test": {name: round(float(figures[name]), 4) for name in NAMES},  # type: ignore[literal-required]
         "last": {"mAP": round(float(last_map), 4)},
-        "AP": np.round(figures["AP"], 3).tolist(),
+        "AP": [None if np.isnan(value) else round(float(value), 3) for value in figures["AP"]],
         "r_precision": retrieval.test_r_precision(network, test, about),
         "resampled": np.round(resampled, 3).tolist(),
         "parameters": sum(p.numel() for p in network.head.parameters()),

@@ -123,7 +123,9 @@ def last_map(cell: Cell) -> float | None:
 
 def rare_map(cell: Cell, rare: Sequence[int]) -> float | None:
     """Test mAP of the rare classes at the best epoch, in percent; None where the cell lacks it."""
-    return fmean(cell["AP"][j] for j in rare) if rare and "AP" in cell else None
+    values = [cell["AP"][j] for j in rare] if "AP" in cell else []
+    known = [value for value in values if value is not None]  # a class without test photos has none
+    return fmean(known) if known else None
 
 
 def differences(pairs: Sequence[Pair], cells: Cells, rare: Sequence[int]) -> dict[Pair, Step]:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
@@ -108,7 +108,7 @@ def _killed(model: Path, out: Path, photos: int, nodes: Any) -> Outcome:
             nodes.stdin.write("kill\n")
             nodes.stdin.flush()
         elif victim == "worker":
-            _workers()[0].send_signal(signal.SIGKILL)
+            _kill_worker()
         else:
             driver.kill()
             driver.wait()
@@ -145,7 +145,10 @@ def _process(module: str, *words: str) -> Iterator["tuple[subprocess.Popen[str],
     assert child.stdout is not None
     with child.stdin, child.stdout:
         try:
-            yield child, child.stdout.readline().strip()
+            address = child.stdout.readline().strip()
+            if not address:
+                raise SadclError(f"{module} has not started", fix="Run it by itself and read its errors")
+            yield child, address
         finally:
             child.stdin.close()
             try:
@@ -169,6 +172,16 @@ def _workers() -> list[psutil.Process]:
         if own and "sadcl.batch.child" in words:
             workers.append(process)
     return workers
+
+
+def _kill_worker() -> None:
+    """Kill a worker, as soon as there is one."""
+    while True:
+        for worker in _workers():
+            with suppress(psutil.NoSuchProcess):
+                worker.send_signal(signal.SIGKILL)
+                return
+        time.sleep(POLL)
 
 
 def _wait_for_silence() -> None:

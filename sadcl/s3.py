@@ -1,5 +1,6 @@
 """Objects on S3, or on a server that speaks its protocol: listing, reading, writing; only this module imports boto3."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,20 +13,31 @@ from sadcl import extras
 from sadcl.errors import SadclError, first_line
 
 SCHEME = "s3://"
-TRIES, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.2, 5.0
-"""Tries of a request, and seconds between them, doubled each time."""
+TRIES, FIRST_PAUSE, LONGEST_PAUSE = 8, 0.2, 5.0
+"""Tries of a request, and seconds between them, doubled each time: a quarter of a minute in all."""
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 CONNECTIONS = 32
+CLOCK = 60.0
+"""Seconds by which this machine's clock may differ from a server's, which refuses requests that are 15 minutes off."""
 PART = 1 << 20
 """Bytes that a download holds in memory."""
 MISSING = ("404", "NoSuchKey")
+LARGEST = 5_000_000_000
+"""Bytes that S3 takes in one request."""
+DIGEST = "sha256"
+"""Metadata of objects that are named by their content."""
 FINAL = {"400", "401", "403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey", "InvalidAccessKeyId",
          "SignatureDoesNotMatch", "PermanentRedirect", "InvalidBucketName", "412", "PreconditionFailed",
          "RequestTimeTooSkewed"}  # fmt: skip
 """Codes of answers that another try does not change."""
 
+LOGIN = re.compile(r"//[^/@\s]*@")
+"""User and password in an address."""
 T = TypeVar("T")
 _creating = threading.Lock()
+
+
+CHANGED = "The object changed after it was listed"
 
 
 class ChangedError(SadclError):
@@ -45,12 +57,15 @@ class RefusedError(SadclError):
 
     Attributes:
         code: of the answer; empty where there was none.
+        headers: of the answer.
     """
 
     def __init__(self, error: Exception, address: str) -> None:
         self.code = _code(error)
+        self.headers: dict[str, str] = _answer(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})
         fix = "Check the address, the credentials and AWS_ENDPOINT_URL"
-        super().__init__(f"S3 has not answered the request: {first_line(error)}", where=address, fix=fix)
+        reason = LOGIN.sub("//", first_line(error))
+        super().__init__(f"S3 has not answered the request: {reason}", where=address, fix=fix)
 
 
 def is_address(text: str) -> bool:
@@ -85,8 +100,16 @@ def _client() -> Any:
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         max_pool_connections=CONNECTIONS,
+        # other servers than Amazon's may refuse checksums of its newer kinds
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
     )
-    return boto3.session.Session().client("s3", config=settings)
+    try:
+        return boto3.session.Session().client("s3", config=settings)
+    except (extras.load("botocore.exceptions").BotoCoreError, ValueError) as error:
+        reason = LOGIN.sub("//", first_line(error))
+        fix = "Check AWS_PROFILE, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL"
+        raise SadclError(f"The settings of S3 can't be used: {reason}", fix=fix) from None
 
 
 def _shared_client() -> Any:
@@ -95,20 +118,32 @@ def _shared_client() -> Any:
         return _client()
 
 
-def require_bucket(address: str) -> float:
-    """Check that the bucket of an address answers; return the seconds between the server's clock and this machine's.
+def bucket_problem(address: str) -> str:
+    """Describe why the bucket of an address can't be used, or that its clock differs; empty where all is well.
 
-    Raises:
-        RefusedError: it is missing, or the server refuses or does not answer.
+    The bucket is asked once.
     """
     bucket, _ = split(address)
-    before = time.time()
-    answer = _tries(partial(_shared_client().head_bucket, Bucket=bucket), address)
-    after = time.time()
-    stated = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    if stated is None:
+    before, problem = time.time(), ""
+    try:
+        request = partial(_shared_client().head_bucket, Bucket=bucket)
+        headers = _tries(request, address, tries=1)["ResponseMetadata"]["HTTPHeaders"]
+    except RefusedError as error:
+        headers, problem = error.headers, str(error)
+    except SadclError as error:
+        return str(error)
+    off = _clock_difference(headers.get("date", ""), before, time.time())
+    if off > CLOCK:  # it also explains a refusal
+        return f"This machine's clock and that of {address} differ by {off:.0f} s; set both by NTP."
+    return problem
+
+
+def _clock_difference(date: str, before: float, after: float) -> float:
+    """Seconds between the time of an answer and this machine's clock before and after it; 0 without a time."""
+    try:
+        clock = parsedate_to_datetime(date).timestamp()
+    except ValueError:
         return 0.0
-    clock = parsedate_to_datetime(stated).timestamp()
     # the answer's own time, in whole seconds, lies between the two readings of this clock
     return max(0.0, before - clock - 1, clock - after)
 
@@ -135,7 +170,9 @@ def list_folder(address: str) -> tuple[list[tuple[str, int, str]], list[str]]:
         folders += [item["Prefix"][len(prefix) :] for item in page.get("CommonPrefixes", ())]
         if not page.get("IsTruncated"):
             return objects, folders
-        start = {"ContinuationToken": page["NextContinuationToken"]}
+        start = {"ContinuationToken": page.get("NextContinuationToken", "")}
+        if not start["ContinuationToken"]:
+            raise RefusedError(OSError("a part of the listing has no successor"), address)
 
 
 def read(address: str, size: int | None = None, etag: str | None = None, most: int | None = None) -> bytes:
@@ -159,22 +196,26 @@ def read(address: str, size: int | None = None, etag: str | None = None, most: i
         if most is not None and length > most:
             raise TooLargeError(f"The object has {length:,} bytes", where=address)
         data: bytes = body.read()
-        if len(data) != length or (size is not None and len(data) != size):
-            raise OSError(f"{len(data):,} bytes came of {size or length:,}")
+        if len(data) != length:
+            raise OSError(f"{len(data):,} bytes came of {length:,}")
+        if size is not None and length != size:
+            raise ChangedError(CHANGED, where=address)
         return data
 
     return _get(address, condition, etag, get)
 
 
-def read_range(address: str, first: int, count: int) -> bytes:
-    """Read some bytes of an object.
+def read_range(address: str, first: int, count: int, digest: str) -> bytes:
+    """Read some bytes of an object that ``write`` has written.
 
     Args:
         address: of the object.
         first: offset of the first byte.
         count: number of bytes, at least 1.
+        digest: SHA-256 of the whole object; compared with its metadata.
 
     Raises:
+        ChangedError: the metadata has another digest.
         GoneError: there is no such object.
         RefusedError: it can't be read after several tries.
     """
@@ -185,7 +226,7 @@ def read_range(address: str, first: int, count: int) -> bytes:
             raise OSError(f"{len(data):,} bytes came of {count:,}")
         return data
 
-    return _get(address, {"Range": f"bytes={first}-{first + count - 1}"}, None, get)
+    return _get(address, {"Range": f"bytes={first}-{first + count - 1}"}, None, get, digest)
 
 
 def download(address: str, file: BinaryIO) -> None:
@@ -216,15 +257,24 @@ def download(address: str, file: BinaryIO) -> None:
         raise error.cause from None
 
 
-def write(address: str, path: Path) -> None:
-    """Write a file to an object, unless one of this size is there: its name must follow from its content.
+def write(address: str, path: Path, digest: str) -> None:
+    """Write a file to an object, unless one with the same digest is there.
+
+    Args:
+        address: of the object.
+        path: of the file.
+        digest: SHA-256 of its content, which becomes metadata of the object.
 
     Raises:
+        SadclError: the file is larger than S3 takes at once.
         RefusedError: the server refuses or does not answer.
     """
     (bucket, key), client, size = split(address), _shared_client(), path.stat().st_size
+    if size > LARGEST:
+        raise SadclError(f"S3 takes {LARGEST / 1e9:.0f} GB at once, and this has {size / 1e9:.1f} GB", where=address)
     try:
-        if _tries(partial(client.head_object, Bucket=bucket, Key=key), address)["ContentLength"] == size:
+        there = _tries(partial(client.head_object, Bucket=bucket, Key=key), address)
+        if (there.get("ContentLength"), there.get("Metadata", {}).get(DIGEST)) == (size, digest):
             return
     except RefusedError as error:
         if error.code not in MISSING:
@@ -232,7 +282,7 @@ def write(address: str, path: Path) -> None:
 
     def put() -> None:
         with path.open("rb") as body:
-            client.put_object(Bucket=bucket, Key=key, Body=body)
+            client.put_object(Bucket=bucket, Key=key, Body=body, Metadata={DIGEST: digest})
 
     _tries(put, address)
 
@@ -244,29 +294,38 @@ class _FileError(Exception):
         self.cause = cause
 
 
-def _get(address: str, request: Mapping[str, str], etag: str | None, take: Callable[[Any, int], T]) -> T:
+def _get(
+    address: str,
+    request: Mapping[str, str],
+    etag: str | None,
+    take: Callable[[Any, int], T],
+    digest: str | None = None,
+) -> T:
     """Ask for an object, and hand its body and the length that the server states to a function."""
     (bucket, key), client = split(address), _shared_client()
 
     def get() -> T:
         answer = client.get_object(Bucket=bucket, Key=key, **request)
         with answer["Body"] as body:
-            result = take(body, answer["ContentLength"])
-        if etag and answer["ETag"].strip('"') != etag:
-            raise ChangedError("The object changed after it was listed", where=address)
-        return result
+            if etag and answer.get("ETag", "").strip('"') != etag:
+                raise ChangedError(CHANGED, where=address)
+            if digest and answer.get("Metadata", {}).get(DIGEST, digest) != digest:
+                raise ChangedError(CHANGED, where=address)
+            if "ContentLength" not in answer:
+                raise OSError("the answer has no length")
+            return take(body, answer["ContentLength"])
 
     try:
         return _tries(get, address)
     except RefusedError as error:
         if error.code in ("412", "PreconditionFailed"):
-            raise ChangedError("The object changed after it was listed", where=address) from None
+            raise ChangedError(CHANGED, where=address) from None
         if error.code in MISSING:
             raise GoneError("There is no such object", where=address, fix="Check the address") from None
         raise
 
 
-def _tries(request: Callable[[], T], address: str) -> T:
+def _tries(request: Callable[[], T], address: str, tries: int | None = None) -> T:
     """Repeat a request that fails for the moment, with pauses.
 
     Raises:
@@ -274,19 +333,24 @@ def _tries(request: Callable[[], T], address: str) -> T:
     """
     errors: Any = extras.load("botocore.exceptions")
     http: Any = extras.load("urllib3.exceptions")
-    for number in range(TRIES):
+    most = tries or TRIES
+    for number in range(most):
         try:
             return request()
         except (errors.BotoCoreError, errors.ClientError, http.HTTPError, OSError) as error:
             failed = error
             if _code(error) in FINAL or isinstance(error, errors.NoCredentialsError):
                 break
-        if number + 1 < TRIES:
+        if number + 1 < most:
             time.sleep(min(FIRST_PAUSE * 2**number, LONGEST_PAUSE))
     raise RefusedError(failed, address)
 
 
 def _code(error: Exception) -> str:
     """Code of the server's answer; empty where there was none."""
-    answer = getattr(error, "response", None) or {}  # botocore sets None where the connection was closed
-    return str(answer.get("Error", {}).get("Code", ""))
+    return str(_answer(error).get("Error", {}).get("Code", ""))
+
+
+def _answer(error: Exception) -> dict[str, Any]:
+    """The server's answer to a request that failed; empty where there was none."""
+    return getattr(error, "response", None) or {}  # botocore sets None where the connection was closed

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sadcl import s3
+from sadcl.errors import SadclError
+from sadcl.services import free_port
 
 
 def test_threads_that_begin_together_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,3 +16,27 @@ def test_threads_that_begin_together_share_a_client(monkeypatch: pytest.MonkeyPa
         clients = list(pool.map(lambda _: s3._shared_client(), range(8)))
     s3._client.cache_clear()
     assert len(set(map(id, clients))) == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("AWS_PROFILE", "nobody's"), ("AWS_ENDPOINT_URL", "localhost:9000"),
+])  # fmt: skip
+def test_settings_that_cannot_be_used_are_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv(name, value)
+    s3._client.cache_clear()
+    with pytest.raises(SadclError, match=r"settings of S3 can't be used: .*AWS_PROFILE.*AWS_ENDPOINT_URL"):
+        s3.read("s3://photos/one.jpg")
+    assert "settings of S3" in s3.bucket_problem("s3://photos")
+
+
+def test_a_password_in_the_endpoint_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "anything")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:secret@127.0.0.1:{free_port()}")
+    s3._client.cache_clear()
+    problem = s3.bucket_problem("s3://photos")
+    s3._client.cache_clear()
+    assert "127.0.0.1" in problem
+    assert "secret" not in problem

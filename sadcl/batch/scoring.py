@@ -81,8 +81,8 @@ class Scoring:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _computed(self, passes: Sequence[Pass], shards: Shards, batch: int) -> list[Floats]:
-        local = start.environments()
-        spec = _spec(passes, shards, batch, shards.threads or start.threads(local))
+        local = start.environments(networks=len({(one.file, one.which) for one in passes}))
+        spec = _spec(passes, shards, batch, max(shards.threads, start.threads(local)))
         key = files.digest_of([{**spec.to_json(), "root": "", "models": [], "threads": 0}, _device(self._engine)])
         folder = self._cache / key
         with files.lock(folder / LOCK, "scoring these photos"):
@@ -122,7 +122,7 @@ class _Results:
         for path in folder.glob(f"*{SUFFIX}"):
             try:
                 self._take(stream.load(path.read_bytes()))
-            except (pa.ArrowException, OSError):  # damaged: its photos are scored again
+            except (pa.ArrowException, OSError, KeyError, IndexError, ValueError):  # damaged: these are scored again
                 path.unlink()
 
     def add(self, chunk: Chunk, results: pa.Table) -> None:

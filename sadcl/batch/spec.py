@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import PIL
 import pyarrow as pa
+import simplejpeg
 import torch
 
 import sadcl
@@ -57,6 +59,8 @@ def versions(*packages: str) -> dict[str, str]:
         "torch": str(torch.__version__).partition("+")[0],
         "pyarrow": pa.__version__,
         "pillow": PIL.__version__,
+        "simplejpeg": simplejpeg.__version__,
+        "numpy": np.__version__,
     }
 
 

@@ -1,5 +1,6 @@
 """Ingest: a source becomes the annotation table, with labels from its files and facts from its photos."""
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -20,6 +21,9 @@ from sadcl.data.table import SCHEMA, SPLITS, Table, column, targets
 from sadcl.errors import SadclError
 from sadcl.names import counted
 from sadcl.progress import say, track
+
+SAVE_SECONDS = 120.0
+"""Seconds between two saves of the facts of photos."""
 
 
 def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: Path, workers: int) -> Table:
@@ -125,9 +129,14 @@ def _read_photos(
         return photo_cache.facts(f"{source}/{image.file}", locate(image.file))
 
     pool = ThreadPoolExecutor(listed_photos.threads(root / source, workers))
+    facts, saved = [], time.monotonic()
     try:
-        facts = pool.map(read, images)
-        return list(track(facts, "reading photos", total=len(images)))
+        for fact in track(pool.map(read, images), "reading photos", total=len(images)):
+            facts.append(fact)
+            if time.monotonic() - saved > SAVE_SECONDS:  # a killed process keeps what it has read, too
+                photo_cache.save()
+                saved = time.monotonic()
+        return facts
     finally:
         pool.shutdown(cancel_futures=True)
         photo_cache.save()  # also after an interruption: the next run begins with what this one has read

@@ -108,7 +108,7 @@ class ListedPhotos:
     def __init__(self, path: Path, source: str) -> None:
         fix = f"Restore it with `dvc checkout {path.parent}.dvc`"
         with closing(Manifest(path, fix)) as manifest:
-            if not s3.is_address(manifest.place):
+            if not (isinstance(manifest.place, str) and s3.is_address(manifest.place)):
                 raise SadclError("The manifest lists no address of S3", where=path, fix=fix)
             try:
                 listed = pa.concat_tables([SCHEMA.empty_table(), *manifest.groups()])

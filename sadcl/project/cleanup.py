@@ -11,8 +11,10 @@ from sadcl.errors import SadclError
 def removable() -> list[tuple[Path, int]]:
     """Path and size in bytes of each cache and leftover that no process uses."""
     folders = (layout.TRAINING_STATE, layout.WORKTREES, layout.DOWNLOADS)
-    caches = [*(path for folder in folders for path in folder.glob("*")),
-              layout.CACHE, layout.REVIEW_CACHE, layout.VERIFIED_SCORES]  # fmt: skip
+    scores = layout.SCORING_CACHE
+    caches = [*(path for folder in (*folders, scores) for path in folder.glob("*")),
+              *(path for path in layout.CACHE.glob("*") if path != scores),
+              layout.REVIEW_CACHE, layout.VERIFIED_SCORES]  # fmt: skip
     unused = [path for path in caches if path.exists() and not _in_use(path)]
     parts = [part for folder in layout.WRITTEN_BY_STAGES for part in folder.rglob(".*.part") if _abandoned(part)]
     return [(path, size) for path in [*unused, *parts] if (size := _size(path))]

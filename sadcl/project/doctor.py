@@ -20,9 +20,6 @@ from sadcl.training import launch
 GPU_DRIVERS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")))
 """Files of the drivers that torch uses (NVIDIA's, AMD's, WSL's); without one of them there is no GPU for it."""
 
-CLOCK = 60.0
-"""Seconds by which this machine's clock may differ from S3's, which refuses requests that are 15 minutes off."""
-
 
 def diagnose(with_capacity: bool = False) -> list[str]:
     """One sentence per problem of the installation and the project; empty if there is none.
@@ -157,13 +154,8 @@ def _buckets() -> Iterator[str]:
     """Buckets of photos and shards that do not answer, or whose clock differs from this machine's."""
     photos, store = _photos_on_s3(), params.load().prepare.store
     for address in ([photos.place] if photos else []) + ([store] if store else []):
-        try:
-            off = s3.require_bucket(address)
-        except SadclError as error:
-            yield str(error)
-            continue
-        if off > CLOCK:
-            yield f"This machine's clock and that of {address} differ by {off:.0f} s; set both by NTP."
+        if problem := s3.bucket_problem(address):
+            yield problem
 
 
 def _cached_shards() -> Iterator[str]:

@@ -32,6 +32,13 @@ def test_a_trainer_state_in_use_is_not_removable(folder: Path) -> None:
         assert cleanup.removable() == [(layout.TRAINING_STATE / "idle", 5)]
 
 
+def test_scores_that_are_being_computed_are_not_removable(folder: Path) -> None:
+    for name in ("idle", "running"):
+        files.write_text(layout.SCORING_CACHE / name / "0.arrow", "12345")
+    with files.lock(layout.SCORING_CACHE / "running/lock", "scoring"):
+        assert cleanup.removable() == [(layout.SCORING_CACHE / "idle", 5)]
+
+
 def test_clean_removes_files_and_folders_and_keeps_the_rest(folder: Path) -> None:
     pipeline.set_up(folder)
     files.write_text(layout.CACHE / "maps/a", "12345")
@@ -39,5 +46,5 @@ def test_clean_removes_files_and_folders_and_keeps_the_rest(folder: Path) -> Non
     files.write_text(layout.VERIFIED_SCORES / "a.parquet", "12345")
     files.write_text(layout.LAST_RUNS / "train.json", "{}")
     assert "Removed 12 bytes of caches" in cleanup.clean(cleanup.removable())
-    assert not any(cache.exists() for cache in (layout.CACHE, layout.REVIEW_CACHE, layout.VERIFIED_SCORES))
+    assert not any(cache.exists() for cache in (layout.CACHE / "maps", layout.REVIEW_CACHE, layout.VERIFIED_SCORES))
     assert (layout.LAST_RUNS / "train.json").exists()

@@ -9,13 +9,16 @@ from pathlib import Path
 from sadcl import extras
 
 ADDRESS, AUTHENTICATION = "RAY_ADDRESS", "RAY_AUTH_MODE"
+ENGINE = "SADCL_ENGINE"
 TOKEN, TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 SECONDS = 3.0
 
 
 def problems() -> Iterator[str]:
     """One sentence for each problem of the cluster; none without an address."""
-    address = os.environ.get(ADDRESS, "")
+    address, engine = os.environ.get(ADDRESS, ""), os.environ.get(ENGINE, "")
+    if engine not in ("", "local", "ray"):
+        yield f"{ENGINE} names no engine, {engine!r}; use local or ray."
     if not address:
         return
     if util.find_spec("ray") is None:

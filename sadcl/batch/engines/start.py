@@ -10,8 +10,8 @@ from sadcl.model import device
 
 Name = Literal["local", "ray"]
 """Worker processes of this machine, or a Ray cluster."""
-WORKER_MEMORY = 1_500_000_000
-"""Bytes for a worker with a large model and large photos."""
+WORKER_MEMORY, NETWORK_MEMORY = 1_500_000_000, 500_000_000
+"""Bytes for a worker with a large network and large photos, and for each further network."""
 
 Environments = list[dict[str, str]]
 
@@ -41,11 +41,12 @@ def start(name: Name, spec: Spec, local: Environments, workers: int | None = Non
     return LocalEngine(spec, local), len(local)
 
 
-def environments(workers: int | None = None) -> Environments:
+def environments(workers: int | None = None, networks: int = 1) -> Environments:
     """Variables of each worker on this machine: one for each GPU, or for each core as far as the memory reaches.
 
     Args:
         workers: their number, instead.
+        networks: that a worker loads.
     """
     chosen = device.pick()
     if chosen.type == "cuda":
@@ -53,7 +54,7 @@ def environments(workers: int | None = None) -> Environments:
 
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
         return gpu_environments(visible.split(","), chosen.index, workers)
-    fitting = max(1, device.memory(chosen) // WORKER_MEMORY)
+    fitting = max(1, device.memory(chosen) // (WORKER_MEMORY + (networks - 1) * NETWORK_MEMORY))
     return [{} for _ in range(workers or min(processes.workers(), fitting))]
 
 

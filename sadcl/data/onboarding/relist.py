@@ -43,8 +43,8 @@ def relist(name: str, root: Path = Path(".")) -> str:
             # replaced, not written to: DVC's cache may share the old file
             with files.atomic_write(folder / FILE) as target:
                 shutil.copyfile(path, target)
-    if differences and tracked(folder).exists():
-        pipeline.add(folder)
+    if tracked(folder).exists():
+        pipeline.add(folder)  # also without differences: an earlier listing may have been interrupted before this
     return f"{before.place} has {counted(len(after), 'photo')}: {differences or 'nothing has changed'}"
 
 

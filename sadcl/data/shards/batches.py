@@ -155,12 +155,12 @@ class TrainingBatches:
         steps = range(start, self.steps)
         self.shards.expect(np.concatenate([self.mine(epoch, step) for step in steps] or [np.array([], int)]))
         batches = self._photos(epoch, (self.mine(epoch, step) for step in steps))
-        return (self.shared(batch, epoch, step) for step, batch in zip(steps, batches, strict=True))
+        yield from (self.shared(batch, epoch, step) for step, batch in zip(steps, batches, strict=True))
 
     def every(self, epoch: int) -> Iterator[Batch]:
         """Iterate over all photos in order, augmented as for this epoch; the last batch may be short."""
         self.shards.expect(np.arange(len(self.shards)))
-        return self._photos(epoch, in_order(self.shards, self._size))
+        yield from self._photos(epoch, in_order(self.shards, self._size))
 
     def _photos(self, epoch: int, batches: Iterable[np.ndarray]) -> Iterator[Batch]:
         def photo(row: int) -> np.ndarray:
@@ -196,7 +196,7 @@ def evaluation_batches(
         return pixels if spoil is None else spoil(pixels)
 
     shards.expect(np.arange(len(shards)) if rows is None else rows)
-    return _prefetched(shards, model, in_order(shards, batch, rows), photo, workers)
+    yield from _prefetched(shards, model, in_order(shards, batch, rows), photo, workers)
 
 
 def in_order(shards: Shards, batch: int, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -248,7 +248,7 @@ def _prefetched(
 
     An error of a worker is raised here. When the consumer stops early, tasks that have not begun are cancelled.
     """
-    workers = workers or shards.threads or processes.workers()
+    workers = workers or max(processes.workers(), shards.threads)
     factor, summand = line_factors(model.mean, model.std, model.side)
 
     def work(rows: np.ndarray, slots: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,9 +15,19 @@ from sadcl.errors import SadclError
 FOLDER, GIGABYTES = "SADCL_SHARD_CACHE", "SADCL_SHARD_CACHE_GB"
 DEFAULT_GIGABYTES = 50.0
 SUFFIX = ".arrow"
+ABANDONED = 3600.0
+"""Seconds after which a file that nobody writes to any more is a leftover."""
 SPARE = 20
 """An eviction leaves one part in so many of the bound free."""
-REWRITE = "Write the shards again with `dvc repro --force prepare`"
+RECOUNTED = 16
+"""Other processes share the folder: its size is counted anew after so many copies."""
+REWRITE = "Write the shards again with `dvc repro --force --single-item prepare`"
+
+OTHER = "An object is not the shard that was written"
+
+
+class OtherContentError(SadclError):
+    """An object is not the shard of its name."""
 
 
 class ShardCache:
@@ -33,8 +44,7 @@ class ShardCache:
 
     def __init__(self, folder: Path, most: int) -> None:
         self.folder, self.most = folder, most
-        self._total: int | None = None
-        self._pending = 0
+        self._total = self._pending = self._count = 0
 
     def path(self, shard: Shard) -> Path:
         """Path of a shard's copy, whether it is there or not."""
@@ -58,7 +68,8 @@ class ShardCache:
         """Copy a shard from S3; whether it is here now, which it is not while another process copies it.
 
         Raises:
-            SadclError: the cache is full, S3 does not answer, or the object is not the shard.
+            OtherContentError: the object is not the shard.
+            SadclError: the cache is full, or S3 does not answer.
             OSError: the folder can't be written to.
         """
         with self._exclusive(shard) as temporary:
@@ -70,8 +81,9 @@ class ShardCache:
                     raise SadclError(f"The cache of shards is full ({bound})", where=self.folder)
                 with temporary.open("w+b") as file:
                     s3.download(address, file)
+                    os.fsync(file.fileno())
                 if files.digest(temporary) != shard.sha256:
-                    raise SadclError("An object is not the shard that was written", where=address, fix=REWRITE)
+                    raise OtherContentError(OTHER, where=address, fix=REWRITE)
                 os.replace(temporary, self.path(shard))
             return True
 
@@ -108,8 +120,9 @@ class ShardCache:
     def _room(self, needed: int) -> Iterator[bool]:
         """Reserve room for some bytes while they are written; False where there is none."""
         with self._lock:
-            if self._total is None or self._total + needed > self.most:
+            if self._count % RECOUNTED == 0 or self._total + needed > self.most:
                 self._total = self._pending + self._evict(self.most - self._pending - needed)
+            self._count += 1
             has_room = self._total + needed <= self.most
             reserved = needed if has_room else 0
             self._total += reserved
@@ -123,10 +136,13 @@ class ShardCache:
     def _evict(self, most: int) -> int:
         """Remove copies that this process does not work with, the longest unused first; return the bytes that stay."""
         copies = []
-        for path in self.folder.glob(f"[!.]*{SUFFIX}"):
+        for path in self.folder.iterdir():
             with suppress(FileNotFoundError):  # removed by another process
                 status = path.stat()
-                copies.append((status.st_mtime_ns, status.st_size, path))
+                if path.suffix == SUFFIX:
+                    copies.append((status.st_mtime_ns, status.st_size, path))
+                elif time.time() - status.st_mtime > ABANDONED:  # of a process that was killed
+                    path.unlink()
         total = sum(size for _, size, _ in copies)
         # some more than needed: the next shards find room without another look at the whole folder
         enough = most if total <= most else most - self.most // SPARE
@@ -143,7 +159,7 @@ def local() -> ShardCache:
     """The cache of this machine: ``SADCL_SHARD_CACHE``, or a folder of the project; ``SADCL_SHARD_CACHE_GB`` bounds it.
 
     Raises:
-        SadclError: the bound is no positive number.
+        SadclError: the bound is no number of GB.
     """
     text = os.environ.get(GIGABYTES) or str(DEFAULT_GIGABYTES)
     try:

@@ -64,7 +64,10 @@ class Shards:
         if self.index.rows is None:
             tables = [_open(self.directory / shard.file, shard, COLUMNS) for shard in self.index.shards]
         else:
-            tables = [_open(self.directory / index.ROWS, self.index.rows, {**_WITHOUT_PHOTOS, **POSITIONS})]
+            path = self.directory / index.ROWS
+            tables = [_open(path, self.index.rows, {**_WITHOUT_PHOTOS, **POSITIONS})]
+            if files.digest(path) != self.index.rows.sha256:
+                raise SadclError("The file is damaged", where=path, fix=FIX)
             self._remote = RemotePhotos(self.index, cache.local())
         # class numbers of one shard would mean other classes in another
         if any(table.schema.metadata != tables[0].schema.metadata for table in tables):
@@ -90,9 +93,9 @@ class Shards:
         return mapped.copy().tobytes()  # numpy copies without the GIL, so that a slow disk blocks no other thread
 
     @property
-    def threads(self) -> int | None:
-        """Number of threads that should read photos; None where cores are the measure."""
-        return READERS if self._remote is not None and not self._remote.is_complete else None
+    def threads(self) -> int:
+        """Number of threads that should read photos at least: they wait where these come from S3."""
+        return READERS if self._remote is not None and not self._remote.is_complete else 1
 
     def expect(self, rows: np.ndarray) -> None:
         """Prepare to read photos in an order, int [rows]: those on S3 are copied to this machine ahead of their use."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sadcl import s3
-from sadcl.data.shards.cache import REWRITE, ShardCache
+from sadcl.data.shards.cache import OTHER, REWRITE, OtherContentError, ShardCache
 from sadcl.data.shards.index import Index
 from sadcl.errors import SadclError, first_line
 from sadcl.progress import say
@@ -39,6 +39,7 @@ class RemotePhotos:
         self._waiting: deque[int] = deque()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self._others: dict[int, OtherContentError] = {}
         self._is_stopped = False
         self._reasons: set[str] = set()
         cache.use(self._shards)
@@ -57,8 +58,10 @@ class RemotePhotos:
             length: number of its bytes.
 
         Raises:
-            SadclError: S3 does not answer, or lacks the shard.
+            SadclError: S3 does not answer, or lacks the shard, or has another one under its name.
         """
+        if shard in self._others:
+            raise self._others[shard]
         if self._present[shard]:
             try:
                 with self._cache.path(self._shards[shard]).open("rb", buffering=0) as file:
@@ -70,13 +73,18 @@ class RemotePhotos:
                 pass
             self._present[shard] = False
         try:
-            return s3.read_range(self._address(shard), offset, length)
+            return s3.read_range(self._address(shard), offset, length, self._shards[shard].sha256)
+        except s3.ChangedError as error:
+            raise OtherContentError(OTHER, where=error.where, fix=REWRITE) from None
         except s3.GoneError as error:
             raise SadclError("The shard is no longer in the store", where=error.where, fix=REWRITE) from None
 
     def expect(self, shards: Iterable[int]) -> None:
         """Copy the shards that are not here in the background, in the given order; the last call counts."""
-        order = [shard for shard in dict.fromkeys(shards) if not self._present[shard]]
+        needed = list(dict.fromkeys(shards))
+        for shard in needed:  # somebody may have emptied the cache
+            self._present[shard] = self._cache.has(self._shards[shard])
+        order = [shard for shard in needed if not self._present[shard]]
         self._cache.use(self._shards[shard] for shard in np.flatnonzero(self._present))
         with self._lock:
             self._waiting, self._is_stopped = deque(order), False
@@ -106,6 +114,8 @@ class RemotePhotos:
                 else:
                     self._waiting.append(shard)
                     time.sleep(PAUSE)
+            except OtherContentError as error:
+                self._others[shard] = error
             except SadclError as error:
                 self._stop(error.what)
             except OSError as error:

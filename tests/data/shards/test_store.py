@@ -105,7 +105,7 @@ class TestStore:
                 assert (a.images == b.images).all()
             assert remote.shards._remote is not None
             remote.shards._remote.wait()
-        assert remote.shards.threads is None
+        assert remote.shards.threads == 1
         assert sorted(files.digest(path) for path in shard_cache.folder.glob("*.arrow")) == sorted(
             shard.sha256 for shard in remote.shards.index.shards
         )
@@ -121,7 +121,7 @@ class TestStore:
         remote.expect(np.arange(len(remote)))
         assert remote._remote is not None
         remote._remote.wait()
-        assert remote.threads is None
+        assert remote.threads == 1
         assert encoded(remote) == expected
 
     def test_a_shard_that_is_there_is_not_sent_again(self, photos: table.Table, tmp_path: Path, moto: str) -> None:
@@ -175,7 +175,7 @@ class TestStore:
         remote.expect(np.arange(len(remote)))
         assert remote._remote is not None
         remote._remote.wait()
-        assert remote.threads is None
+        assert remote.threads == 1
         assert {
             path.name[0] for path in shard_cache.folder.glob("[ab]*.arrow") if path.stem in ("a" * 64, "b" * 64)
         } == {"a"}
@@ -205,12 +205,34 @@ class TestStore:
         remove_copies(shard_cache)
         first, second = remote.index.shards[:2]
         client(moto).put_object(Bucket="photos", Key=f"shards/{first.sha256}.arrow", Body=b"x" * first.bytes)
-        with pytest.raises(SadclError, match=r"not the shard that was written .*dvc repro --force prepare"):
+        with pytest.raises(
+            SadclError, match=r"not the shard that was written .*dvc repro --force --single-item prepare"
+        ):
             shard_cache.download(first, s3.join(STORE, f"{first.sha256}.arrow"))
         assert not list(shard_cache.folder.iterdir())
+        remote.expect(np.arange(len(remote)))
+        assert remote._remote is not None
+        remote._remote.wait()
+        with pytest.raises(SadclError, match="not the shard that was written"):
+            remote.jpeg(0)
+        write(photos, tmp_path)  # as the advice says
+        assert encoded(Shards(tmp_path / "shards/train"))
+        remote = Shards(tmp_path / "shards/train")
+        remove_copies(shard_cache)
         client(moto).delete_object(Bucket="photos", Key=f"shards/{second.sha256}.arrow")
-        with pytest.raises(SadclError, match=r"no longer in the store .*dvc repro --force prepare"):
+        with pytest.raises(SadclError, match=r"no longer in the store .*dvc repro --force --single-item prepare"):
             remote.jpeg(first.rows)
+
+    def test_an_object_with_another_digest_is_refused_before_it_is_copied(
+        self, photos: table.Table, tmp_path: Path, shard_cache: ShardCache, moto: str
+    ) -> None:
+        remote = Shards(write(photos, tmp_path))
+        remove_copies(shard_cache)
+        first = remote.index.shards[0]
+        key = f"shards/{first.sha256}.arrow"
+        client(moto).put_object(Bucket="photos", Key=key, Body=b"x" * first.bytes, Metadata={"sha256": "0" * 64})
+        with pytest.raises(SadclError, match="not the shard that was written"):
+            remote.jpeg(0)
 
     def test_without_a_bucket_prepare_ends_with_a_sentence_and_writes_nothing(
         self, photos: table.Table, tmp_path: Path
