@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sadcl.batch.engines.checks import ENGINE
 from sadcl.evaluation.passes import Compute, compute_here
 from sadcl.layout import SCORING_CACHE
+from sadcl.processes import ENGINE
 
 
 @contextmanager

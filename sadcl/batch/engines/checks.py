@@ -7,9 +7,9 @@ from importlib import util
 from pathlib import Path
 
 from sadcl import extras
+from sadcl.processes import ENGINE
 
 ADDRESS, AUTHENTICATION = "RAY_ADDRESS", "RAY_AUTH_MODE"
-ENGINE = "SADCL_ENGINE"
 TOKEN, TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 SECONDS = 3.0
 
