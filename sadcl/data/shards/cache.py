@@ -139,9 +139,10 @@ class ShardCache:
         for path in self.folder.iterdir():
             with suppress(FileNotFoundError):  # removed by another process
                 status = path.stat()
-                if path.suffix == SUFFIX:
+                # other files are somebody else's: the folder may be one that holds more than this cache
+                if path.suffix == SUFFIX and files.is_digest(path.stem):
                     copies.append((status.st_mtime_ns, status.st_size, path))
-                elif time.time() - status.st_mtime > ABANDONED:  # of a process that was killed
+                elif _is_temporary(path.name) and time.time() - status.st_mtime > ABANDONED:
                     path.unlink()
         total = sum(size for _, size, _ in copies)
         # some more than needed: the next shards find room without another look at the whole folder
@@ -153,6 +154,11 @@ class ShardCache:
                 path.unlink(missing_ok=True)
                 total -= size
         return total
+
+
+def _is_temporary(name: str) -> bool:
+    """Whether a file of this name is a lock or a partial copy of this cache."""
+    return name.startswith(".") and files.is_digest(name[1:65]) and name.endswith((".part", ".lock"))
 
 
 def local() -> ShardCache:

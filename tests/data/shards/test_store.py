@@ -250,6 +250,17 @@ def test_a_copy_that_was_cut_on_the_disk_is_no_copy(tmp_path: Path) -> None:
     assert shards.has(shard)
 
 
+def test_an_eviction_removes_copies_and_leftovers_and_nothing_else(tmp_path: Path) -> None:
+    copy, part = f"{'a' * 64}.arrow", f".{'b' * 64}.17.part"
+    own = ("notes.txt", ".hidden", "table.arrow", f"{'c' * 64}.txt", "draft.part")
+    for name in (copy, part, *own):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (1000, 1000))
+    (tmp_path / "folder").mkdir()
+    assert ShardCache(tmp_path, 100)._evict(5) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*own, "folder"}
+
+
 @pytest.mark.parametrize("text", ["much", "nan", "-1"])
 def test_a_bound_that_is_no_number_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.GIGABYTES, text)
