@@ -159,10 +159,11 @@ def t_interval(values: Sequence[tuple[float | None, float | None]]) -> Interval 
 
     None for a single pair, or where a value is missing.
     """
-    found = [a - b for a, b in values if a is not None and b is not None]
-    if len(found) < max(2, len(values)):
+    differences = [a - b for a, b in values if a is not None and b is not None]
+    if len(differences) < max(2, len(values)):
         return None
-    mean, half = fmean(found), float(stdtrit(len(found) - 1, 0.975)) * stdev(found) / len(found) ** 0.5
+    mean, count = fmean(differences), len(differences)
+    half = float(stdtrit(count - 1, 0.975)) * stdev(differences) / count**0.5
     return Interval(mean, mean - half, mean + half)
 
 

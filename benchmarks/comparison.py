@@ -88,10 +88,10 @@ def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
 def _together(steps: Mapping[str, Mapping[Pair, Step]]) -> dict[str, dict[Pair, float]]:
     """p-values of a page's steps of several seeds, by kind, corrected for their number."""
     several = [(kind, pair, step) for kind, own in steps.items() for pair, step in own.items() if step.seeds > 1]
-    found: dict[str, dict[Pair, float]] = {kind: {} for kind in steps}
+    corrected: dict[str, dict[Pair, float]] = {kind: {} for kind in steps}
     for (kind, pair, _), p in zip(several, holm([step.p for *_, step in several]), strict=True):
-        found[kind][pair] = p
-    return found
+        corrected[kind][pair] = p
+    return corrected
 
 
 def _tables(
@@ -168,10 +168,10 @@ def _interval(value: Interval | None) -> str:
 
 
 def _spread(values: Sequence[float | None]) -> str:
-    found = [value for value in values if value is not None]
-    if len(found) < len(values):
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
         return "-"
-    return f"{fmean(found):.2f}" + (f" ± {stdev(found):.2f}" if len(found) > 1 else "")
+    return f"{fmean(known):.2f}" + (f" ± {stdev(known):.2f}" if len(known) > 1 else "")
 
 
 def _cost(question: Question, path: Path) -> list[str]:

@@ -105,7 +105,7 @@ def _killed(model: Path, out: Path, photos: int, nodes: Any) -> Outcome:
         say(f"  {counts['read']:,.0f} photos were read: kill of a {victim}")
         outcome.kills[victim] = outcome.kills.get(victim, 0) + 1
         if victim == "node":
-            nodes.stdin.write("kill\n")
+            nodes.stdin.write("replace\n")
             nodes.stdin.flush()
         elif victim == "worker":
             _kill_worker()
@@ -145,10 +145,10 @@ def _process(module: str, *words: str) -> Iterator["tuple[subprocess.Popen[str],
     assert child.stdout is not None
     with child.stdin, child.stdout:
         try:
-            address = child.stdout.readline().strip()
-            if not address:
+            line = next((line for line in child.stdout if line.startswith("READY")), "")
+            if not line:
                 raise SadclError(f"{module} has not started", fix="Run it by itself and read its errors")
-            yield child, address
+            yield child, line.split()[1]
         finally:
             child.stdin.close()
             try:

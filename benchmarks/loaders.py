@@ -94,7 +94,7 @@ def prepared(size: tuple[int, int] = LARGE, grain: float = 0.0) -> Files:
 
 
 _stack = ExitStack()
-"""What ends with this process."""
+"""Contexts that end with this process."""
 atexit.register(_stack.close)
 
 

@@ -2,8 +2,8 @@
 
 Bucket ``photos`` holds PHOTOS objects ``FOLDER/NUMBER.jpg`` of 32 x 32 pixels, which are computed from their numbers.
 One in a hundred answers wrongly the first time: with 503, half a body, a length that is one too large, or nothing.
-``GET /counts`` tells how many reads succeeded, how many of them were repeated, and when the last one was. Prints its
-address.
+``GET /counts`` tells how many reads succeeded, how many of them were repeated, and when the last one was. Prints
+``READY`` and its address.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ async def main(count: int) -> None:
     """Serve until stdin ends."""
     objects = Objects(count)
     server = await asyncio.start_server(lambda r, w: answer(objects, r, w), "127.0.0.1", 0)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    print(f"READY http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     async with server:
         await asyncio.to_thread(sys.stdin.read)
 

@@ -273,8 +273,8 @@ def write(address: str, path: Path, digest: str) -> None:
     if size > LARGEST:
         raise SadclError(f"S3 takes {LARGEST / 1e9:.0f} GB at once, and this has {size / 1e9:.1f} GB", where=address)
     try:
-        there = _tries(partial(client.head_object, Bucket=bucket, Key=key), address)
-        if (there.get("ContentLength"), there.get("Metadata", {}).get(DIGEST)) == (size, digest):
+        current = _tries(partial(client.head_object, Bucket=bucket, Key=key), address)
+        if (current.get("ContentLength"), current.get("Metadata", {}).get(DIGEST)) == (size, digest):
             return
     except RefusedError as error:
         if error.code not in MISSING:

@@ -33,7 +33,7 @@ Loaded = tuple[int, "dict[Input, np.ndarray] | str"]
 """Row of a photo, and uint8 [S, S, 3] for each input or the reason why there are no pixels."""
 Channels = tuple[float, float, float]
 Preparation = tuple[Input, Channels, Channels]
-"""What a network gets: its input, and mean and deviation of the normalisation."""
+"""Input of a network, and mean and deviation of its normalisation."""
 
 
 class Worker:
@@ -76,7 +76,6 @@ class Worker:
             passes.
         """
         indexes: list[int] = rows["index"].to_pylist()
-        self.shards.expect(np.array(indexes))
         errors: list[str | None] = []
         logits: dict[int, list[Floats]] = {}
         for photos in ahead.batches(self.pool, self._load, indexes, self.batch):

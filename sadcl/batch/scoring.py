@@ -82,7 +82,7 @@ class Scoring:
 
     def _computed(self, passes: Sequence[Pass], shards: Shards, batch: int) -> list[Floats]:
         local = start.environments(networks=len({(one.file, one.which) for one in passes}))
-        spec = _spec(passes, shards, batch, max(shards.threads, start.threads(local)))
+        spec = _spec(passes, shards, batch, start.threads(local))
         key = files.digest_of([{**spec.to_json(), "root": "", "models": [], "threads": 0}, _device(self._engine)])
         folder = self._cache / key
         with files.lock(folder / LOCK, "scoring these photos"):

@@ -27,7 +27,7 @@ TOO_LARGE = f"The file has more than {LARGEST / 1e9:.0f} GB"
 CHANGED = "The photo changed after it was listed"
 GONE = "The photo has gone since it was listed"
 
-_elsewhere: dict[str, Path] = {}
+_assumed_manifests: dict[str, Path] = {}
 """Manifests of folders that do not hold theirs yet."""
 
 
@@ -169,7 +169,7 @@ def of_source(root: Path) -> ListedPhotos | None:
     Raises:
         SadclError: the manifest is damaged.
     """
-    path = _elsewhere.get(os.path.abspath(root)) if _elsewhere else None
+    path = _assumed_manifests.get(os.path.abspath(root)) if _assumed_manifests else None
     path = path or root / FILE
     try:
         status = os.stat(path)
@@ -197,11 +197,11 @@ def assumed(root: Path, manifest: Path) -> Iterator[None]:
         manifest: of its photos.
     """
     key = os.path.abspath(root)
-    _elsewhere[key] = manifest
+    _assumed_manifests[key] = manifest
     try:
         yield
     finally:
-        del _elsewhere[key]
+        del _assumed_manifests[key]
 
 
 def locate(root: Path, file: str) -> Path | ListedPhoto:

@@ -1,4 +1,4 @@
-"""What a machine can hold: cores, memory, disk, and the memory of each training of a project."""
+"""Capacity of a machine: cores, memory, disk, and the memory of each training of a project."""
 
 import os
 import shutil

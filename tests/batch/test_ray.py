@@ -30,7 +30,7 @@ def cluster(variables: dict[str, str]) -> Iterator["tuple[str, subprocess.Popen[
     Args:
         variables: further variables of its second node.
     """
-    command = [sys.executable, "-m", "tests.batch.ray_cluster", json.dumps(variables)]
+    command = [sys.executable, "-m", "benchmarks.ray_nodes", json.dumps(variables)]
     child = subprocess.Popen(
         command, cwd=REPOSITORY, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -43,6 +43,12 @@ def cluster(variables: dict[str, str]) -> Iterator["tuple[str, subprocess.Popen[
         finally:
             child.stdin.close()
             child.wait(60)
+
+
+def kill_second_node(nodes: "subprocess.Popen[str]") -> None:
+    assert nodes.stdin is not None
+    nodes.stdin.write("kill\n")
+    nodes.stdin.flush()
 
 
 @pytest.fixture(autouse=True)
@@ -74,9 +80,7 @@ def test_a_lost_node_and_a_photo_that_crashes_change_no_byte(
         while running.poll() is None and not list(out.glob("part-*")):
             time.sleep(0.05)
         assert running.poll() is None
-        assert nodes.stdin is not None
-        nodes.stdin.write("kill\n")
-        nodes.stdin.flush()
+        kill_second_node(nodes)
         printed, _ = running.communicate(timeout=600)
         assert running.returncode == 1, printed
         assert "6,001 photos, 1 without prediction" in printed
@@ -125,9 +129,7 @@ def test_a_node_that_is_lost_changes_no_bit_of_scores(
         while running.poll() is None and not list(tmp_path.glob("ray/*/*.arrow")):
             time.sleep(0.02)
         assert running.poll() is None
-        assert nodes.stdin is not None
-        nodes.stdin.write("kill\n")
-        nodes.stdin.flush()
+        kill_second_node(nodes)
         assert running.wait(600) == 0
     subprocess.run([*command, "local", str(tmp_path / "local")], check=True)
     assert (tmp_path / "ray.npy").read_bytes() == (tmp_path / "local.npy").read_bytes()

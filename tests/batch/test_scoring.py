@@ -164,10 +164,10 @@ def test_a_node_without_the_shards_is_refused(
 
 
 def spec(split: Shards, passes: list[Pass], **changed: str) -> Spec:
-    made = scoring._spec(passes, split, BATCH, 2)
-    settings = {**made.settings, "shards": changed.get("shards", split.digest)}
+    own = scoring._spec(passes, split, BATCH, 2)
+    settings = {**own.settings, "shards": changed.get("shards", split.digest)}
     return Spec(
-        "score", changed.get("root", made.root), made.models, made.digests, 2, 60.0,
+        "score", changed.get("root", own.root), own.models, own.digests, 2, 60.0,
         versions(*score_worker.CODE), settings,
     )  # fmt: skip
 

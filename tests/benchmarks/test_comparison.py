@@ -50,25 +50,25 @@ def page(name: str, folder: Path) -> str:
 
 def line(page: str, start: str) -> list[str]:
     """Cells of the only line of a page's tables that begins so."""
-    [found] = [line for line in page.splitlines() if line.startswith(f"| {start} |")]
-    return [cell.strip() for cell in found.strip("|").split("|")]
+    [row] = [line for line in page.splitlines() if line.startswith(f"| {start} |")]
+    return [cell.strip() for cell in row.strip("|").split("|")]
 
 
 def test_means_deviations_and_paired_differences_stand_in_the_page(cells: Path, tmp_path: Path) -> None:
     words = write(COMPARE, cells, tmp_path / "out")
-    found = page("compare", tmp_path / "out")
+    page_text = page("compare", tmp_path / "out")
     assert "9 cells" in words
-    assert line(found, "global average pooling") == [
+    assert line(page_text, "global average pooling") == [
         "global average pooling", "3", "51.00 ± 1.00", "50.50 ± 1.00", "20.00 ± 0.00", "40.00 ± 0.00", "45.00 ± 0.00",
         "-", "51.00 ± 1.00",
     ]  # fmt: skip
-    assert line(found, "SARL (Query2Label)")[7] == "11.00 ± 0.00"
-    step = line(found, "SARL (Query2Label), against global average pooling")
+    assert line(page_text, "SARL (Query2Label)")[7] == "11.00 ± 0.00"
+    step = line(page_text, "SARL (Query2Label), against global average pooling")
     assert step[1:6] == ["3", "**+1.50**", "+1.50 to +1.50", "0.000", "0.00"]
     assert step[6:] == ["+1.50 (+1.50 to +1.50)", "+0.00 (+0.00 to +0.00)"]
-    assert "| CSRA | 0 | not run yet |" in found
-    assert "CSRA," not in found
-    assert "Trained on: cpu (1 threads), 32-true." in found
+    assert "| CSRA | 0 | not run yet |" in page_text
+    assert "CSRA," not in page_text
+    assert "Trained on: cpu (1 threads), 32-true." in page_text
 
 
 def test_a_difference_that_may_be_none_is_not_bold(cells: Path, tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_intervals_of_rare_classes_and_of_the_last_epoch_are_of_student_over_the
         put(cells, "sarl", seed, 50.0 + seed + (0.0, 0.3, 0.9)[seed - 1], rare=rare)
     write(COMPARE, cells, tmp_path / "out")
     step = line(page("compare", tmp_path / "out"), "SARL (Query2Label), against global average pooling")
-    for found, values in ((step[6], [1.0, 1.3, 1.9]), (step[7], [1.0, 3.0, 4.0])):
+    for figure, values in ((step[6], [1.0, 1.3, 1.9]), (step[7], [1.0, 3.0, 4.0])):
         interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-        assert found == f"{np.mean(values):+.2f} ({interval[0]:+.2f} to {interval[1]:+.2f})"
+        assert figure == f"{np.mean(values):+.2f} ({interval[0]:+.2f} to {interval[1]:+.2f})"
 
 
 def test_without_numbers_of_photos_no_class_is_rare(cells: Path, tmp_path: Path) -> None:
@@ -102,54 +102,54 @@ def test_old_cells_are_marked_and_compared_with_no_newer_row(cells: Path, tmp_pa
         put(cells, "zero", seed, 53.0, old=True)
         put(cells, "sarl_long", seed, 52.0, old=True)
     write(ABLATE, cells, tmp_path / "out")
-    found = page("ablate", tmp_path / "out")
-    assert line(found, "stage 2, both weights zero ¹")[2:5] == ["53.00 ± 0.00", "-", "-"]
-    assert line(found, "SARL")[3] != "-"
-    assert line(found, "stage 2, both (SADCL), against stage 2, both weights zero ¹")[1:3] == ["0", "not compared"]
-    both_old = line(found, "stage 2, both weights zero ¹, against SARL, one cycle of both stages' epochs ¹")
+    page_text = page("ablate", tmp_path / "out")
+    assert line(page_text, "stage 2, both weights zero ¹")[2:5] == ["53.00 ± 0.00", "-", "-"]
+    assert line(page_text, "SARL")[3] != "-"
+    assert line(page_text, "stage 2, both (SADCL), against stage 2, both weights zero ¹")[1:3] == ["0", "not compared"]
+    both_old = line(page_text, "stage 2, both weights zero ¹, against SARL, one cycle of both stages' epochs ¹")
     assert both_old[2] == "**+1.00**"
-    assert "¹ Cells from before the averages were mended" in found
+    assert "¹ Cells from before the averages were mended" in page_text
 
 
 def test_of_a_row_that_runs_again_the_new_cells_alone_count(cells: Path, tmp_path: Path) -> None:
     put(cells, "sarl", 3, 99.0, old=True)
     words = write(COMPARE, cells, tmp_path / "out")
-    found = page("compare", tmp_path / "out")
+    page_text = page("compare", tmp_path / "out")
     assert "8 cells" in words
-    assert line(found, "SARL (Query2Label)")[1:3] == ["2", "52.00 ± 0.71"]
-    assert "Left out: 1 cells from before the averages were mended" in found
-    assert "¹" not in found
+    assert line(page_text, "SARL (Query2Label)")[1:3] == ["2", "52.00 ± 0.71"]
+    assert "Left out: 1 cells from before the averages were mended" in page_text
+    assert "¹" not in page_text
 
 
 def test_the_probe_has_no_average_to_mend(cells: Path, tmp_path: Path) -> None:
     put(cells, "linear", 0, 50.0, old=True)
     write(COMPARE, cells, tmp_path / "out")
-    found = page("compare", tmp_path / "out")
-    assert line(found, "linear probe")[1:4] == ["1", "50.00", "-"]
-    assert line(found, "SARL (Query2Label), against linear probe")[1:3] == ["3", "+2.50"]
+    page_text = page("compare", tmp_path / "out")
+    assert line(page_text, "linear probe")[1:4] == ["1", "50.00", "-"]
+    assert line(page_text, "SARL (Query2Label), against linear probe")[1:3] == ["3", "+2.50"]
 
 
 def test_the_ablation_holds_each_part_against_the_control_without_contrast(cells: Path, tmp_path: Path) -> None:
     put(cells, "zero", 1, 51.0)
     write(ABLATE, cells, tmp_path / "out")
-    found = page("ablate", tmp_path / "out")
-    step = line(found, "stage 2, both (SADCL), against stage 2, both weights zero")
+    page_text = page("ablate", tmp_path / "out")
+    step = line(page_text, "stage 2, both (SADCL), against stage 2, both weights zero")
     assert step[1:] == ["1", "-0.10", "one seed", "-", "-", "-", "-"]
-    assert "CSRA" not in found
+    assert "CSRA" not in page_text
 
 
 def test_an_experiment_has_a_section_once_a_row_of_it_has_run(cells: Path, tmp_path: Path) -> None:
     write(ABLATE, cells, tmp_path / "out")
-    found = page("ablate", tmp_path / "out")
-    assert "###" not in found
-    assert "Experiments not run yet: Is it the meaning of the classes?; Fewer photos; Larger batches;" in found
+    page_text = page("ablate", tmp_path / "out")
+    assert "###" not in page_text
+    assert "Experiments not run yet: Is it the meaning of the classes?; Fewer photos; Larger batches;" in page_text
     for seed in (1, 2):
         put(cells, "shuffled", seed, 51.0)
         put(cells, "both_256", seed, 52.0 + seed)
         put(cells, "zero_256", seed, 52.0)
     write(ABLATE, cells, tmp_path / "out")
-    found = page("ablate", tmp_path / "out")
-    main, meaning, batches = found.split("###")
+    page_text = page("ablate", tmp_path / "out")
+    main, meaning, batches = page_text.split("###")
     assert "shuffled" not in main
     assert "Experiments not run yet: Fewer photos; Other anchors" in batches
     assert line(meaning, "both, names shuffled")[1:3] == ["2", "51.00 ± 0.00"]
@@ -162,11 +162,11 @@ def test_an_experiment_has_a_section_once_a_row_of_it_has_run(cells: Path, tmp_p
 def test_p_values_are_corrected_for_all_steps_of_a_page(cells: Path, tmp_path: Path) -> None:
     def p() -> float:
         write(ABLATE, cells, tmp_path / "out")
-        [found] = [
+        [row] = [
             line for line in page("ablate", tmp_path / "out").splitlines()
             if line.startswith("| both, names shuffled, against stage 2, both (SADCL)")
         ]  # fmt: skip
-        return float(found.split("|")[5])
+        return float(row.split("|")[5])
 
     for seed, score in enumerate((50.0, 53.0, 53.3), 1):
         put(cells, "shuffled", seed, score)

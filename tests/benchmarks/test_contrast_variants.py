@@ -28,7 +28,7 @@ TAU = 0.3
 
 def terms(x: Tensor, classes: Sequence[int], photos: Sequence[int] | None = None) -> dict[int, list[float]]:
     """Losses of the anchors with a positive, by class; with ``photos``, other labels of a photo are left out."""
-    x, found = F.normalize(x.double(), dim=1), {}
+    x, by_class = F.normalize(x.double(), dim=1), {}
     for r in range(len(x)):
         others = [a for a in range(len(x)) if a != r]
         positives = [a for a in others if classes[a] == classes[r]]
@@ -37,8 +37,8 @@ def terms(x: Tensor, classes: Sequence[int], photos: Sequence[int] | None = None
         if positives:
             total = sum(math.exp(x[r] @ x[a] / TAU) for a in others)
             logs = [math.log(math.exp(x[r] @ x[p] / TAU) / total) for p in positives]
-            found.setdefault(classes[r], []).append(-sum(logs) / len(logs))
-    return found
+            by_class.setdefault(classes[r], []).append(-sum(logs) / len(logs))
+    return by_class
 
 
 def objective(name: str | None, seed: int = 0) -> tuple[DualContrastive, Batch]:
@@ -70,22 +70,22 @@ X, CLASSES, PHOTOS = (
 
 
 def test_without_a_change_it_is_the_loss_of_the_method() -> None:
-    losses = [loss for found in terms(X, CLASSES).values() for loss in found]
+    losses = [loss for group in terms(X, CLASSES).values() for loss in group]
     assert float(supervised_contrast(X, torch.tensor(CLASSES), TAU)) == pytest.approx(sum(losses) / len(losses))
 
 
 def test_weighted_by_class_each_class_counts_once() -> None:
-    means = [sum(found) / len(found) for found in terms(X, CLASSES).values()]
-    found = supervised_contrast(X, torch.tensor(CLASSES), TAU, by_class=True)
+    means = [sum(group) / len(group) for group in terms(X, CLASSES).values()]
+    computed = supervised_contrast(X, torch.tensor(CLASSES), TAU, by_class=True)
     assert len(means) == 3  # class 2 has a single entry
-    assert float(found) == pytest.approx(sum(means) / len(means))
+    assert float(computed) == pytest.approx(sum(means) / len(means))
 
 
 def test_other_labels_of_a_photo_are_no_negatives() -> None:
     photos = torch.tensor(PHOTOS)
-    losses = [loss for found in terms(X, CLASSES, PHOTOS).values() for loss in found]
-    found = supervised_contrast(X, torch.tensor(CLASSES), TAU, left_out=photos[:, None] == photos)
-    assert float(found) == pytest.approx(sum(losses) / len(losses))
+    losses = [loss for group in terms(X, CLASSES, PHOTOS).values() for loss in group]
+    computed = supervised_contrast(X, torch.tensor(CLASSES), TAU, left_out=photos[:, None] == photos)
+    assert float(computed) == pytest.approx(sum(losses) / len(losses))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -100,7 +100,7 @@ def test_without_a_positive_the_loss_is_zero_with_a_graph(count: int) -> None:
 @pytest.mark.parametrize("name", ["class_weighted", "other_photos"])
 def test_a_step_compares_the_entries_of_batch_and_memory(name: str) -> None:
     variant, batch = objective(name)
-    found = variant.losses(variant.module, batch, 1.0)["sample_to_sample"].detach()
+    computed = variant.losses(variant.module, batch, 1.0)["sample_to_sample"].detach()
     out = variant.module(batch.images, variant.memory.tensor[batch.positives])
     x = torch.cat([out.embeddings[batch.positives], out.memory_embeddings]).detach()
     photos, classes = (part.tolist() for part in batch.positives)
@@ -109,7 +109,7 @@ def test_a_step_compares_the_entries_of_batch_and_memory(name: str) -> None:
     else:
         alone = [*photos, *range(100, 100 + len(photos))]
         means = [loss for losses in terms(x, classes * 2, alone).values() for loss in losses]
-    assert float(found) == pytest.approx(sum(means) / len(means), rel=1e-5)
+    assert float(computed) == pytest.approx(sum(means) / len(means), rel=1e-5)
 
 
 def test_a_queue_holds_the_last_confident_features_of_its_class() -> None:
@@ -120,8 +120,8 @@ def test_a_queue_holds_the_last_confident_features_of_its_class() -> None:
         batch = batch_of(torch.rand(B, C) < 0.6)
         stored, classes = variant.memory_entries(batch.positives)
         for j in batch.positives[1].unique().tolist():
-            found = {tuple(row.tolist()) for row in stored[classes == j]}
-            assert found == {tuple(row.tolist()) for row in expected[j]}
+            computed = {tuple(row.tolist()) for row in stored[classes == j]}
+            assert computed == {tuple(row.tolist()) for row in expected[j]}
             assert int((classes == j).sum()) == QUEUE
         with torch.no_grad():
             out = variant.module(batch.images)
@@ -215,13 +215,13 @@ def test_a_projector_trained_alone_leaves_the_network_as_without_contrast(
     start: tuple[params.Params, Path, Path],
 ) -> None:
     settings, first, prototypes = start
-    found = []
+    computed = []
     for changes in ({"projector_epochs": 100.0}, {"sample_to_sample": 0.0, "prototype_to_sample": 0.0}):
         own = settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
         fitted = fit.train(own, Path("data/shards"), first, prototypes)
-        found.append(fitted.tensors)
+        computed.append(fitted.tensors)
         fitted.state.remove()
-    names = [name for name in found[0] if ".network." in name]
+    names = [name for name in computed[0] if ".network." in name]
     assert names
-    assert all(torch.equal(found[0][name], found[1][name]) for name in names)
-    assert not torch.equal(found[0]["raw.prototypes"], found[1]["raw.prototypes"])
+    assert all(torch.equal(computed[0][name], computed[1][name]) for name in names)
+    assert not torch.equal(computed[0]["raw.prototypes"], computed[1]["raw.prototypes"])

@@ -12,13 +12,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmarks import s3_server
+from benchmarks.s3_server import KEYS
 from sadcl import files, params, pipeline
 from sadcl.data import table
 from sadcl.data.shards import writer
 from sadcl.pipeline.dvc import dvc
-from tests.s3_bucket import s3_server
-
-KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def jpeg(seed: int) -> bytes:
@@ -74,7 +73,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server that speaks S3, with the bucket ``photos`` in it."""
-    with s3_server(tmp_path) as url:
+    with s3_server.serve(tmp_path) as url:
         for name, value in KEYS.items():
             monkeypatch.setenv(name, value)
         httpx.put(f"{url}/photos", timeout=30).raise_for_status()

@@ -196,12 +196,12 @@ def _visible_files(detected: DetectedSource) -> Iterator[str]:
 
 
 def _unused(detected: DetectedSource, copied: list[str]) -> list[str]:
-    found = set(_visible_files(detected)) if detected.whole else set()
+    unread = set(_visible_files(detected)) if detected.whole else set()
     used = set(copied)
     if detected.photos:
-        found |= set(detected.photos.below())
+        unread |= set(detected.photos.below())
         used |= {image.file for image in detected.source.images}
-    return sorted(found - used - {listed_photos.FILE})
+    return sorted(unread - used - {listed_photos.FILE})
 
 
 def _copy(names: list[str], detected: DetectedSource, folder: Path) -> None:

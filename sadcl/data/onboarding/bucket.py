@@ -44,9 +44,9 @@ def write_manifest(path: Path, address: str) -> ListedPhotos:
         SadclError: there is no photo, or S3 gives no answer.
     """
     s3.split(address)
-    place = f"{address.rstrip('/')}/"
-    manifest.write(path, place, track(list_bucket(place), "listing photos", unit="photos"))
+    root = f"{address.rstrip('/')}/"
+    manifest.write(path, root, track(list_bucket(root), "listing photos", unit="photos"))
     photos = ListedPhotos(path, "")
     if not len(photos):
-        raise SadclError("There are no photos", where=place, fix="Check the address")
+        raise SadclError("There are no photos", where=root, fix="Check the address")
     return photos
