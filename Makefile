@@ -10,7 +10,7 @@ demo: .venv/use
 	@$(BIN)/sadcl demo --recipe $(RECIPE)
 
 test: .venv/dev
-	$(BIN)/pytest -m "not slow" -n 2 --no-loadscope-reorder
+	$(BIN)/pytest -m "not slow" -n 2 --no-loadscope-reorder --durations=30 --durations-min=3
 
 test-all: .venv/dev
 	$(BIN)/pytest

@@ -18,7 +18,7 @@ from sadcl.batch.worker import BATCH
 from sadcl.data import manifest
 from sadcl.data.manifest import Manifest
 from sadcl.model.network import Network
-from sadcl.weights import checkpoint, loader
+from sadcl.weights import checkpoint, file_head, loader
 
 PHOTOS, ONE_BY_ONE = 1024, 64
 SIZE = (640, 480)
@@ -103,6 +103,6 @@ def _model() -> Path:
         "thresholds": None,
         "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
     }  # fmt: skip
-    path = _folder() / checkpoint.FILE
+    path = _folder() / file_head.FILE
     checkpoint.save(path, {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}, head)
     return path

@@ -33,7 +33,7 @@ from sadcl.training import fit
 from sadcl.training.feature_cache import FeatureMaps
 from sadcl.training.objective import DualContrastive
 from sadcl.training.resume import code
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 HOME = Path("benchmarks")
 DRAWS_SEED = 0
@@ -106,7 +106,7 @@ def _second_stage(
     first = start / "weights.safetensors"
     with tempfile.TemporaryDirectory() as temporary:
         prototypes, _ = class_prototypes(first, shards / "train", chosen.prototypes)
-        about = {name: checkpoint.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
+        about = {name: file_head.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
         file = Path(temporary) / "prototypes.safetensors"
         checkpoint.save(file, {"prototypes": prototypes}, {**about, "stage": "prototypes"})
         return fit.train(chosen, shards, first, file, contrast=contrast)

@@ -27,7 +27,7 @@ from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.model.network import Network
 from sadcl.progress import say
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 RESULT = Path("benchmarks/results/kills.md")
 PHOTOS, KILLS = 1_000_000, 20
@@ -65,7 +65,7 @@ def main(photos: int) -> None:
     """Run both jobs, compare, and write the page."""
     with tempfile.TemporaryDirectory(prefix="sadcl-kills-") as folder:
         root = Path(folder)
-        model = _model(root / "model" / checkpoint.FILE)
+        model = _model(root / "model" / file_head.FILE)
         token = hashlib.sha256(os.urandom(32)).hexdigest()
         os.environ.update(
             AWS_ACCESS_KEY_ID="anybody", AWS_SECRET_ACCESS_KEY="anything", AWS_DEFAULT_REGION="us-east-1",

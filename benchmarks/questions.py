@@ -92,7 +92,7 @@ MEANING = Experiment(
 )
 PHOTOS = Experiment(
     "Fewer photos",
-    "Both stages on 432 and 864 of the 1,733 training photos, drawn by a hash of their ids, in as many epochs: fewer "
+    "Both stages on 432 and 864 of the 1,728 training photos, drawn by a hash of their ids, in as many epochs: fewer "
     "photos also mean fewer updates.",
     {
         "sarl_quarter": "SARL, 432 photos",

@@ -43,5 +43,5 @@ def bucket(folder: Path) -> Iterator[str]:
 
     with serve(folder) as address:
         os.environ.update({**KEYS, "AWS_ENDPOINT_URL": address})
-        s3._client().create_bucket(Bucket=BUCKET)
+        s3.shared_client().create_bucket(Bucket=BUCKET)
         yield f"{s3.SCHEME}{BUCKET}"

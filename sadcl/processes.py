@@ -79,6 +79,15 @@ def workers() -> int:
     return int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
 
 
+def memory() -> int:
+    """Bytes of memory that this process may take: the machine's, or the bound of its container."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no such file, or "max"
+        return machine
+
+
 def read_ahead(pool: ThreadPoolExecutor, read: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
     """Read items in threads; results come in the order of the items.
 

@@ -16,7 +16,8 @@ SCHEME = "s3://"
 TRIES, FIRST_PAUSE, LONGEST_PAUSE = 8, 0.2, 5.0
 """Tries of a request, and seconds between them, doubled each time: a quarter of a minute in all."""
 CONNECT_SECONDS, READ_SECONDS = 10, 30
-CONNECTIONS = 32
+READERS, CONNECTIONS = 16, 32
+"""Threads of a process that wait for objects, and connections of all of them; cores are no measure for either."""
 CLOCK = 60.0
 """Seconds by which this machine's clock may differ from a server's, which refuses requests that are 15 minutes off."""
 PART = 1 << 20
@@ -90,9 +91,26 @@ def split(address: str) -> tuple[str, str]:
     return bucket, key
 
 
+def shared_client() -> Any:
+    """The client of all threads of this process; endpoint and credentials come from AWS's own variables and files.
+
+    Raises:
+        SadclError: these settings can't be used.
+    """
+    with _creating:  # `cache` alone lets each thread that waits create its own
+        return _client()
+
+
+def reset() -> None:
+    """Close the client of this process, so that the next request reads AWS's variables and files again."""
+    with _creating:
+        if _client.cache_info().currsize:
+            _client().close()
+        _client.cache_clear()
+
+
 @cache
 def _client() -> Any:
-    """A client for all threads of this process; endpoint and credentials come from AWS's own variables and files."""
     boto3, config = extras.load("boto3"), extras.load("botocore.config")
     # `_tries` is the only loop of tries: botocore's does not cover bodies that end too early
     settings = config.Config(
@@ -112,12 +130,6 @@ def _client() -> Any:
         raise SadclError(f"The settings of S3 can't be used: {reason}", fix=fix) from None
 
 
-def _shared_client() -> Any:
-    """The client of this process, created by one thread; ``cache`` alone lets all that wait create their own."""
-    with _creating:
-        return _client()
-
-
 def bucket_problem(address: str) -> str:
     """Describe why the bucket of an address can't be used, or that its clock differs; empty where all is well.
 
@@ -126,7 +138,7 @@ def bucket_problem(address: str) -> str:
     bucket, _ = split(address)
     before, problem = time.time(), ""
     try:
-        request = partial(_shared_client().head_bucket, Bucket=bucket)
+        request = partial(shared_client().head_bucket, Bucket=bucket)
         headers = _tries(request, address, tries=1)["ResponseMetadata"]["HTTPHeaders"]
     except RefusedError as error:
         headers, problem = error.headers, str(error)
@@ -162,7 +174,7 @@ def list_folder(address: str) -> tuple[list[tuple[str, int, str]], list[str]]:
     folders: list[str] = []
     start: dict[str, str] = {}
     while True:
-        request = partial(_shared_client().list_objects_v2, Bucket=bucket, Prefix=prefix, Delimiter="/", **start)
+        request = partial(shared_client().list_objects_v2, Bucket=bucket, Prefix=prefix, Delimiter="/", **start)
         page = _tries(request, address)
         for item in page.get("Contents", ()):
             if name := item["Key"][len(prefix) :]:
@@ -269,7 +281,7 @@ def write(address: str, path: Path, digest: str) -> None:
         SadclError: the file is larger than S3 takes at once.
         RefusedError: the server refuses or does not answer.
     """
-    (bucket, key), client, size = split(address), _shared_client(), path.stat().st_size
+    (bucket, key), client, size = split(address), shared_client(), path.stat().st_size
     if size > LARGEST:
         raise SadclError(f"S3 takes {LARGEST / 1e9:.0f} GB at once, and this has {size / 1e9:.1f} GB", where=address)
     try:
@@ -302,7 +314,7 @@ def _get(
     digest: str | None = None,
 ) -> T:
     """Ask for an object, and hand its body and the length that the server states to a function."""
-    (bucket, key), client = split(address), _shared_client()
+    (bucket, key), client = split(address), shared_client()
 
     def get() -> T:
         answer = client.get_object(Bucket=bucket, Key=key, **request)

@@ -26,13 +26,13 @@ def bucket(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[LyingProxy]:
     proxy = LyingProxy(moto)
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": proxy.address}.items():
         monkeypatch.setenv(name, value)
-    s3._client.cache_clear()
+    s3.reset()
     httpx.post(f"{moto}/moto-api/reset", timeout=30).raise_for_status()
     client(moto).create_bucket(Bucket="photos")
     yield proxy
     proxy.shutdown()
     proxy.server_close()
-    s3._client.cache_clear()
+    s3.reset()
 
 
 def client(moto: str) -> Any:

@@ -1,4 +1,4 @@
-"""What must stay light: ``import sadcl`` and ``sadcl --help``."""
+"""What must stay light: ``import sadcl``, ``sadcl --help``, the driver of a batch job."""
 
 import subprocess
 import sys
@@ -9,7 +9,14 @@ HEAVY = ("torch", "mlflow", "prefect", "great_expectations", "pandas", "optuna",
 
 
 @pytest.mark.parametrize(
-    "code", ["import sadcl", "import sadcl.cli, sys; sys.argv = ['sadcl', '--help']; sadcl.cli.main()"]
+    "code",
+    [
+        "import sadcl",
+        "import sadcl.cli, sys; sys.argv = ['sadcl', '--help']; sadcl.cli.main()",
+        # the process that hands out the photos of a batch job; its workers load torch
+        "from sadcl.batch import job, spec; from sadcl.batch.engines import start\n"
+        "spec.versions(); start.environments(); job.loader.model_file(__import__('pathlib').Path('models'))",
+    ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
     tail = f"import sys; print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules])"

@@ -11,10 +11,10 @@ from sadcl.services import free_port
 
 def test_threads_that_begin_together_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    s3._client.cache_clear()
+    s3.reset()
     with ThreadPoolExecutor(8) as pool:
-        clients = list(pool.map(lambda _: s3._shared_client(), range(8)))
-    s3._client.cache_clear()
+        clients = list(pool.map(lambda _: s3.shared_client(), range(8)))
+    s3.reset()
     assert len(set(map(id, clients))) == 1
 
 
@@ -24,7 +24,7 @@ def test_threads_that_begin_together_share_a_client(monkeypatch: pytest.MonkeyPa
 def test_settings_that_cannot_be_used_are_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv(name, value)
-    s3._client.cache_clear()
+    s3.reset()
     with pytest.raises(SadclError, match=r"settings of S3 can't be used: .*AWS_PROFILE.*AWS_ENDPOINT_URL"):
         s3.read("s3://photos/one.jpg")
     assert "settings of S3" in s3.bucket_problem("s3://photos")
@@ -35,8 +35,8 @@ def test_a_password_in_the_endpoint_is_not_printed(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(variable, "anything")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:secret@127.0.0.1:{free_port()}")
-    s3._client.cache_clear()
+    s3.reset()
     problem = s3.bucket_problem("s3://photos")
-    s3._client.cache_clear()
+    s3.reset()
     assert "127.0.0.1" in problem
     assert "secret" not in problem

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-PHOTOS, BYTES = 2_048, 256_000_000
-"""Photos or bytes of a chunk, on average."""
+BATCH = 32
+"""Photos that the network sees at a time; it always sees the same ones together."""
+PHOTOS, BYTES = 1_024, 128_000_000
+"""Photos or bytes of a chunk, on average; what a killed job had of a chunk is computed again."""
 MOST = 4
 """Times the average that no chunk exceeds."""
 

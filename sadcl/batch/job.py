@@ -8,11 +8,11 @@ from typing import Any
 
 from sadcl import files, s3
 from sadcl.batch import csv_file, lease, listing, parts, plan, summary
+from sadcl.batch.chunks import BATCH
 from sadcl.batch.engines import start
 from sadcl.batch.lease import Engine
 from sadcl.batch.parts import About, Collector
 from sadcl.batch.spec import Spec, versions
-from sadcl.batch.worker import BATCH
 from sadcl.data import listed_photos, manifest
 from sadcl.data.manifest import Manifest
 from sadcl.errors import SadclError
@@ -26,8 +26,6 @@ SHARE = 4
 """Pieces for each worker, at least, so that all end at about the same time."""
 PIECE = 8 * BATCH
 """Photos of a piece, at most: what a worker computes is lost with it."""
-S3_THREADS = 16
-"""Threads that wait for S3, for each worker."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ class _Job:
         """The engine, and its number of workers."""
         root, about, options = self.place.root, self.about, self.options
         local = start.environments(options.workers)
-        threads = S3_THREADS if s3.is_address(root) else start.threads(local)
+        threads = s3.READERS if s3.is_address(root) else start.threads(local)
         settings = {"threshold": about.threshold}
         spec = Spec(
             "predict", root, [str(self.model)], [about.model], threads, options.seconds, about.versions, settings

@@ -3,13 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from typing import Any, Literal
-
-import numpy as np
-import PIL
-import pyarrow as pa
-import simplejpeg
-import torch
 
 import sadcl
 from sadcl import files
@@ -17,6 +12,8 @@ from sadcl.errors import SadclError
 
 CODE = ("batch", "data/images", "model", "weights")
 """Packages that decide the predictions of photos."""
+LIBRARIES = ("torch", "pyarrow", "pillow", "simplejpeg", "numpy")
+"""Distributions that decide them; their versions are read without an import."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +53,8 @@ def versions(*packages: str) -> dict[str, str]:
     """
     return {
         "sadcl": f"{sadcl.__version__} ({files.digest_of_code(*(packages or CODE))[:8]})",
-        "torch": str(torch.__version__).partition("+")[0],
-        "pyarrow": pa.__version__,
-        "pillow": PIL.__version__,
-        "simplejpeg": simplejpeg.__version__,
-        "numpy": np.__version__,
+        # without the build: +cpu and +cu128 are the same code
+        **{name: metadata.version(name).partition("+")[0] for name in LIBRARIES},
     }
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 
 from sadcl.batch import ahead, parts
+from sadcl.batch.chunks import BATCH
 from sadcl.batch.journal import Journal
 from sadcl.batch.reading import Photos
 from sadcl.batch.spec import Spec, require_equal, versions
@@ -18,8 +19,6 @@ from sadcl.data.images.resize import squash
 from sadcl.errors import SadclError
 from sadcl.model.tagger import Floats
 from sadcl.weights import folding, loader
-
-BATCH = 32
 
 Photo = tuple[int, str, int | None, str | None]
 """Index in the chunk, and the columns of the manifest."""

@@ -19,8 +19,6 @@ from sadcl.errors import SadclError
 
 FILE = "photos.parquet"
 """The manifest in a source's folder. A table of this name without a place in its metadata is none."""
-THREADS = 16
-"""Threads that read from S3; they mostly wait."""
 LARGEST = 1_000_000_000
 """Bytes of a photo; a larger one is not read."""
 TOO_LARGE = f"The file has more than {LARGEST / 1e9:.0f} GB"
@@ -242,7 +240,7 @@ def threads(root: Path, workers: int) -> int:
         root: the source's folder.
         workers: threads for files.
     """
-    return max(1, workers if of_source(root) is None else max(workers, THREADS))
+    return max(1, workers if of_source(root) is None else max(workers, s3.READERS))
 
 
 def is_present(root: Path, file: str) -> bool:

@@ -1,12 +1,12 @@
 """Selection of the compute device: the only module that queries the hardware."""
 
 import os
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from sadcl import processes
 from sadcl.errors import SadclError, first_line
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -65,11 +65,7 @@ def memory(device: torch.device) -> int:
     """Memory of a device in bytes: of the GPU, or what this process may take of the machine's."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:  # a container's own bound
-        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no such file, or "max"
-        return machine
+    return processes.memory()
 
 
 def slow(precision: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sadcl import files, layout, params
 from sadcl.errors import SadclError
+from sadcl.weights import loader
 
 WEIGHTS, ONNX = layout.SERVED / "weights.safetensors", layout.SERVED / "weights.onnx"
 LOCK = Path("dvc.lock")
@@ -50,9 +51,7 @@ class StageOutputs:
 
     @cached_property
     def head(self) -> dict[str, Any]:
-        """Metadata in the served file; read late, since reading it imports torch."""
-        from sadcl.weights import loader
-
+        """Metadata in the served file."""
         return loader.read_head(self.root / self.file)
 
     @cached_property

@@ -23,7 +23,7 @@ from sadcl.names import columns
 from sadcl.progress import say
 from sadcl.report import features, fonts
 from sadcl.report.features import NEIGHBOURS, SEED, Floats, Points, Separation, Space
-from sadcl.weights import checkpoint
+from sadcl.weights import file_head
 
 Box = tuple[float, float, float, float]
 
@@ -64,7 +64,7 @@ def draw(model: Path, shards: Path, out: Path, classes: int = 10, labels: Sequen
         raise SadclError("The drawing must be a PNG", where=out, fix="Choose a name that ends in .png")
     files.require_folder(out.parent)
     file = model / "weights.safetensors" if model.is_dir() else model
-    head, split = checkpoint.read_head(file), Shards(shards)
+    head, split = file_head.read_head(file), Shards(shards)
     if tuple(head["classes"]) != split.classes:
         raise SadclError("Model and photos have different classes", where=file, fix="Run `dvc repro`")
     chosen = features.points(split, classes, labels, MAX_POINTS)

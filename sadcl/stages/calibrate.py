@@ -8,7 +8,7 @@ from sadcl import files, params
 from sadcl.data.shards.reader import Shards
 from sadcl.evaluation import inference, scores
 from sadcl.layout import SELECT_SCORES, SELECT_SHARDS, SERVED, TRAIN_WEIGHTS
-from sadcl.weights import checkpoint, export, loader
+from sadcl.weights import checkpoint, export, file_head, loader
 
 READS = f"{SELECT_SHARDS}, {TRAIN_WEIGHTS}"
 
@@ -25,7 +25,7 @@ def main() -> str:
     thresholds = lists.pop("thresholds", None)
     head = {"thresholds": thresholds, "calibration": lists or None, "train_weights": files.digest(TRAIN_WEIGHTS)}
     with files.atomic_directory(SERVED) as folder:
-        file = folder / checkpoint.FILE
+        file = folder / file_head.FILE
         checkpoint.write_served(TRAIN_WEIGHTS, file, head)
         if settings.register_.runtime == "onnx":
             export.export_onnx(loader.load_tagger(file), file.with_suffix(".onnx"))

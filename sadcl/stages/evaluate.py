@@ -16,7 +16,7 @@ from sadcl.layout import (
     TEST_SHARDS,
     TRAIN_WEIGHTS,
 )
-from sadcl.weights import checkpoint, loader
+from sadcl.weights import file_head, loader
 
 READS = f"{TEST_SHARDS}, {SERVED}, {TRAIN_WEIGHTS}, {PRETRAIN_WEIGHTS}, {PROBE_WEIGHTS}"
 
@@ -32,7 +32,7 @@ def main() -> str:
     with computing.chosen() as compute:
         scored = inference.score_test(served, *weights, test, settings.batch, settings.corruptions, compute)
         scores.write_scores(SCORES, scored)
-    head = checkpoint.read_head(TRAIN_WEIGHTS)
+    head = file_head.read_head(TRAIN_WEIGHTS)
     metrics = inference.summary(scored, settings.threshold, head["best"])
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)

@@ -5,7 +5,7 @@ import torch
 from sadcl import params
 from sadcl.layout import PRETRAIN_WEIGHTS, PROTOTYPES, TRAIN_SHARDS
 from sadcl.prototypes.collect import class_prototypes
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 READS = f"{PRETRAIN_WEIGHTS}, {TRAIN_SHARDS}"
 
@@ -13,7 +13,7 @@ READS = f"{PRETRAIN_WEIGHTS}, {TRAIN_SHARDS}"
 def main() -> str:
     """Compute the prototypes, and write them with the number of photos behind each."""
     settings = params.load("prototypes").prototypes
-    pretrained = checkpoint.read_head(PRETRAIN_WEIGHTS)
+    pretrained = file_head.read_head(PRETRAIN_WEIGHTS)
     model, classes = params.Model.model_validate(pretrained["model"]), len(pretrained["classes"])
     if model.has_stage_2:
         prototypes, counts = class_prototypes(PRETRAIN_WEIGHTS, TRAIN_SHARDS, settings)

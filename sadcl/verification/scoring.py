@@ -24,7 +24,7 @@ from sadcl.verification import confined_call, confinement
 from sadcl.verification.confined_call import Report
 from sadcl.verification.inputs import truth
 from sadcl.verification.score_worker import NAME, SCORES
-from sadcl.weights.onnx_network import SUFFIX
+from sadcl.weights.file_head import ONNX
 
 T = TypeVar("T")
 WORKER = "sadcl.verification.score_worker"
@@ -145,7 +145,7 @@ def _named(scores: Scores, name: str) -> Scores:
 
 def _key(model: Model, test: Shards, corruptions: Sequence[str]) -> str:
     """Digest of all that the scores depend on: weights, photos, labels, code and runtime."""
-    runtime = [*RUNTIME, *(["onnxruntime"] if model.suffix == SUFFIX else [])]
+    runtime = [*RUNTIME, *(["onnxruntime"] if model.suffix == ONNX else [])]
     versions = {package: metadata.version(package) for package in runtime} | {"pillow-heif": heif.version()}
     data = [model.digest, test.digest, test.list_digest, list(corruptions), PART]
     return files.digest_of([*data, files.digest_of_code(*CODE), versions])

@@ -30,7 +30,8 @@ from sadcl.model.network import Network
 from sadcl.model.tagger import Tagger
 from sadcl.progress import track
 from sadcl.weights import loader
-from sadcl.weights.onnx_network import CPU, HEAD, SUFFIX, OnnxNetwork
+from sadcl.weights.file_head import ONNX
+from sadcl.weights.onnx_network import CPU, HEAD, OnnxNetwork
 
 OPSET = 18
 """ONNX version of torch's exporter (any other needs a conversion), old enough for other runtimes."""
@@ -90,7 +91,7 @@ def export_files(model: Tagger, folder: Path) -> list[Path]:
 
 def _paths(folder: Path) -> list[Path]:
     files.require_folder(folder)
-    return [folder / f"weights{SUFFIX}", folder / "weights.pt2"]
+    return [folder / f"weights{ONNX}", folder / "weights.pt2"]
 
 
 def _write(model: Tagger, onnx: Path, torch_export: Path) -> Iterator[None]:

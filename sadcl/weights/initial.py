@@ -12,7 +12,7 @@ from sadcl.errors import SadclError
 from sadcl.model import backbone_weights
 from sadcl.model.network import Network
 from sadcl.progress import say
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 SYNONYMS = {
     "aeroplane": "airplane",
@@ -90,7 +90,7 @@ def inputs(settings: params.Model) -> dict[str, str]:
 def seen_photos(settings: params.Model) -> list[str]:
     """Photos that the initial model was trained on: the first 16 hexadecimal digits of their SHA-256."""
     path = _model_file(settings)
-    prefixes: list[Any] = [] if path is None else checkpoint.read_head(path).get("seen") or []
+    prefixes: list[Any] = [] if path is None else file_head.read_head(path).get("seen") or []
     return [str(prefix) for prefix in prefixes]
 
 

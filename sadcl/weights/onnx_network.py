@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from sadcl import bounded_json, extras
 from sadcl.errors import SadclError
 from sadcl.model.heads import HeadOutput
-from sadcl.weights import checkpoint, onnx_bounds
-from sadcl.weights.checkpoint import Head
+from sadcl.weights import file_head, onnx_bounds
+from sadcl.weights.file_head import Head
 
-SUFFIX = ".onnx"
 HEAD = "sadcl"
 """Name of the JSON head among an ONNX file's own metadata."""
 CPU = torch.device("cpu")
@@ -120,10 +119,10 @@ def _damaged(path: Path, error: Exception) -> SadclError:
 def _head(path: Path, session: Any) -> Head:
     try:
         text = session.get_modelmeta().custom_metadata_map.get(HEAD, "null")
-        head = bounded_json.parse(text, checkpoint.MOST_VALUES)
+        head = bounded_json.parse(text, file_head.MOST_VALUES)
     except (ValueError, RecursionError):
         head = None
-    checkpoint.check(path, head)
+    file_head.check(path, head)
     side, classes = int(head["preprocessing"]["side"]), len(head["classes"])
     shapes = {value.name: value.shape[1:] for value in (*session.get_inputs(), *session.get_outputs())}
     # the head is plain text in the file, and may come from another model

@@ -20,7 +20,7 @@ from sadcl.prototypes.collect import class_prototypes
 from sadcl.training import fit
 from sadcl.training.distributed import Gather
 from sadcl.training.objective import DualContrastive
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 from tests.training.test_objective import DEMO, B, C, D, E, Net
 
 TAU = 0.3
@@ -194,7 +194,7 @@ def start(project: Path) -> tuple[params.Params, Path, Path]:
     fit.pretrain(settings, Path("data/shards")).save(Path("first"))
     first, file = Path("first/weights.safetensors"), Path("prototypes.safetensors")
     prototypes, _ = class_prototypes(first, Path("data/shards/train"), settings.prototypes)
-    about = {name: checkpoint.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
+    about = {name: file_head.read_head(first)[name] for name in ("classes", "model", "preprocessing")}
     checkpoint.save(file, {"prototypes": prototypes}, {**about, "stage": "prototypes"})
     return settings, first, file
 

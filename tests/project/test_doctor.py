@@ -90,7 +90,7 @@ def shards_on_s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose training shards, of 3 GB, lie on a server that does not answer."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setattr(s3, "TRIES", 1)
-    s3._client.cache_clear()
+    s3.reset()
     raw = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text())
     raw["prepare"]["store"] = "s3://photos/shards"
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
@@ -140,7 +140,7 @@ def test_clocks_that_differ_are_a_problem(status: int, is_late: bool, monkeypatc
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
             monkeypatch.setenv(name, "anything")
-        s3._client.cache_clear()
+        s3.reset()
         lines = doctor.diagnose()
         server.shutdown()
     assert not any("S3 has not answered" in line for line in lines)

@@ -16,7 +16,7 @@ from sadcl.model.network import Network
 from sadcl.report import features
 from sadcl.report.embedding import draw
 from sadcl.report.features import Space, separation
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 Make = Callable[..., Path]
 TEST, WEIGHTS = "data/shards/test", "models/train/weights.safetensors"
@@ -66,7 +66,7 @@ def test_vectors_are_what_network_and_projector_make_of_the_photos_that_show_the
     root = make(images=[f"photo {i:02d}" for i in range(70)])
     module, split = stage2(root), Shards(root / TEST)
     chosen = features.points(split, 10, (), limit=1000)
-    model = params.Model(**checkpoint.read_head(root / WEIGHTS)["model"])
+    model = params.Model(**file_head.read_head(root / WEIGHTS)["model"])
     with torch.inference_mode():
         out = module(next(evaluation_batches(split, model, batch=70)).images)
     where = (chosen.rows, chosen.classes[chosen.kinds])
@@ -168,7 +168,7 @@ def test_a_model_of_other_classes_is_refused(make: Make) -> None:
 
 def test_a_head_without_label_level_features_is_refused(make: Make) -> None:
     root = make()
-    head = checkpoint.read_head(root / WEIGHTS)
+    head = file_head.read_head(root / WEIGHTS)
     model = params.Model(**{**head["model"], "head": "pooling"})
     state = Network(model, 3, start=False).state_dict()
     tensors = {f"ema.network.{name}": tensor for name, tensor in state.items()}

@@ -13,7 +13,7 @@ from sadcl.evaluation import scores
 from sadcl.model.network import Network
 from sadcl.report import model_page, model_plots
 from sadcl.stages import report
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 Make = Callable[..., Path]
 EVIL = "<script>alert('x')</script>"
@@ -106,7 +106,7 @@ def test_what_the_trained_head_is_worth_over_the_probe_is_stated(make: Make) -> 
 def test_a_model_that_is_the_probe_has_one_column_and_no_curves_of_training(make: Make) -> None:
     root = make()
     for file in (root / "models/served/weights.safetensors", root / "models/train/weights.safetensors"):
-        head = checkpoint.read_head(file)
+        head = file_head.read_head(file)
         model = {**head["model"], "head": "linear"}
         network = Network(params.Model.model_validate(model), len(head["classes"]), start=False)
         state = {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}

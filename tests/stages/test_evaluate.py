@@ -23,7 +23,7 @@ from sadcl.evaluation import inference, metrics, scores
 from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.stages import calibrate, evaluate, gate, rescore
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 from tests.paths import REPOSITORY
 
 RECIPE = REPOSITORY / "recipes/demo.yaml"
@@ -191,10 +191,10 @@ def test_a_champion_scored_on_other_corruptions_is_not_compared(project):
 
 def test_thresholds_come_from_select_and_never_from_test(project):
     judge()
-    before = checkpoint.read_head(Path("models/served/weights.safetensors"))
+    before = file_head.read_head(Path("models/served/weights.safetensors"))
     shutil.rmtree("data/shards/test")
     calibrate.main()
-    assert checkpoint.read_head(Path("models/served/weights.safetensors")) == before
+    assert file_head.read_head(Path("models/served/weights.safetensors")) == before
     assert len(before["thresholds"]) == 3
 
 
@@ -214,7 +214,7 @@ def test_without_a_select_split_labels_are_given_above_a_half(project):
     )
     assert "no select split" in calibrate.main()
     assert len(scores.read_scores("reports/select_scores.parquet")) == 0
-    head = checkpoint.read_head(Path("models/served/weights.safetensors"))
+    head = file_head.read_head(Path("models/served/weights.safetensors"))
     assert head["thresholds"] is None
     assert head["calibration"] is None
     evaluate.main()

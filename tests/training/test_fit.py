@@ -15,7 +15,7 @@ from sadcl.evaluation import inference
 from sadcl.model import tagger
 from sadcl.model.heads import HEADS
 from sadcl.training import fit, schedule
-from sadcl.weights import checkpoint, loader
+from sadcl.weights import checkpoint, file_head, loader
 from tests.paths import REPOSITORY
 
 
@@ -139,7 +139,7 @@ def test_stage_2_and_prototypes_start_from_the_weights_that_scored_better(best: 
 def test_weights_say_what_they_stand_on(project: Path) -> None:
     fitted = fit.pretrain(params.load(), Path("data/shards"))
     fitted.save(Path("models/pretrain"))
-    head = checkpoint.read_head(Path("models/pretrain/weights.safetensors"))
+    head = file_head.read_head(Path("models/pretrain/weights.safetensors"))
     assert head["classes"][0] == "zero"
     assert len(head["seen"]) == 20
     assert head["preprocessing"]["side"] == 32
@@ -152,8 +152,8 @@ def test_weights_say_what_they_stand_on(project: Path) -> None:
 def test_a_model_is_used_at_the_side_at_which_it_was_scored(project: Path) -> None:
     fit.pretrain(changed("model", test_side=64), Path("data/shards")).save(Path("models/pretrain"))
     file, test = Path("models/pretrain/weights.safetensors"), Shards(Path("data/shards/test"))
-    assert checkpoint.read_head(file)["preprocessing"]["side"] == 64
-    assert checkpoint.read_head(file)["model"]["side"] == 32
+    assert file_head.read_head(file)["preprocessing"]["side"] == 64
+    assert file_head.read_head(file)["model"]["side"] == 32
     evaluated = tagger.sigmoid(inference.score_champion(file, test, 4).logits["champion"])
     np.testing.assert_allclose(loader.load_tagger(file).scores([test.jpeg(i) for i in range(6)]), evaluated, atol=1e-6)
 

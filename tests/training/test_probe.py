@@ -18,7 +18,7 @@ from sadcl.stages import probe as stage
 from sadcl.training import logistic_regression as probe
 from sadcl.training.logistic_regression import Labelled
 from sadcl.training.probe import fit_network
-from sadcl.weights import checkpoint, loader
+from sadcl.weights import file_head, loader
 
 N, K, C = 120, 6, 3
 
@@ -107,7 +107,7 @@ def test_a_large_split_is_fitted_on_a_part(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_stage_writes_a_network_that_predicts_as_the_probe(project: Path) -> None:
     line = stage.main()
     file = Path("models/probe/weights.safetensors")
-    head = checkpoint.read_head(file)
+    head = file_head.read_head(file)
     assert f"select mAP {head['select']['ema']:.2f}" in line
     assert len(head["seen"]) == 20
     rows = Path("models/probe/history.csv").read_text().splitlines()

@@ -9,7 +9,7 @@ import yaml
 from sadcl import files, params
 from sadcl.prototypes.collect import class_prototypes
 from sadcl.training import fit
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 SHARDS = Path("data/shards")
 
@@ -48,7 +48,7 @@ def test_a_vision_transformer_goes_through_both_stages_and_resumes(project: Path
     start = tmp_path / "whole/weights.safetensors"
     assert files.digest(start) == files.digest(tmp_path / "resumed/weights.safetensors")
     prototypes, _ = class_prototypes(start, SHARDS / "train", chosen.prototypes)
-    checkpoint.save(tmp_path / "prototypes.safetensors", {"prototypes": prototypes}, checkpoint.read_head(start))
+    checkpoint.save(tmp_path / "prototypes.safetensors", {"prototypes": prototypes}, file_head.read_head(start))
     fit.train(chosen, SHARDS, start, tmp_path / "prototypes.safetensors").save(tmp_path / "train")
     before, after = (
         checkpoint.load_network(path, "raw")[0].backbone.body.state_dict()

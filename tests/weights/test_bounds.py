@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from sadcl.errors import SadclError
 from sadcl.model.network import Network
-from sadcl.weights import checkpoint, loader, onnx_bounds
+from sadcl.weights import checkpoint, file_head, loader, onnx_bounds
 from tests.weights.small_models import MODEL
 
 HEAD: dict[str, Any] = {
@@ -30,16 +30,16 @@ def weights(path: Path, model: dict[str, Any] | None = None, **change: Any) -> P
     return path
 
 
-@pytest.mark.parametrize("name", checkpoint.LARGEST)
+@pytest.mark.parametrize("name", file_head.LARGEST)
 def test_an_absurd_size_of_a_network_is_named(name: str, tmp_path: Path) -> None:
-    path = weights(tmp_path / "w.safetensors", {name: checkpoint.LARGEST[name] + 1})
-    with pytest.raises(SadclError, match=rf"can't build: model\.{name} is larger than {checkpoint.LARGEST[name]:,}"):
+    path = weights(tmp_path / "w.safetensors", {name: file_head.LARGEST[name] + 1})
+    with pytest.raises(SadclError, match=rf"can't build: model\.{name} is larger than {file_head.LARGEST[name]:,}"):
         loader.read_head(path)
 
 
 def test_a_network_that_is_larger_than_its_file_takes_no_memory(tmp_path: Path) -> None:
     """It would take 800 GB."""
-    largest = {name: checkpoint.LARGEST[name] for name in ("width", "feedforward", "encoder_layers", "decoder_layers")}
+    largest = {name: file_head.LARGEST[name] for name in ("width", "feedforward", "encoder_layers", "decoder_layers")}
     with pytest.raises(SadclError, match="do not fit the network"):
         checkpoint.load_network(weights(tmp_path / "w.safetensors", largest))
 
@@ -50,7 +50,7 @@ def test_tables_that_a_side_makes_large_are_refused(tmp_path: Path, monkeypatch:
     tensors = {f"raw.network.{name}": tensor for name, tensor in network.state_dict().items()}
     checkpoint.save(path, tensors, {**HEAD, "model": {**HEAD["model"], "head": "pooling"}})
     checkpoint.load_network(path)
-    monkeypatch.setattr(checkpoint, "LARGEST_TABLES", -4 * path.stat().st_size)
+    monkeypatch.setattr(file_head, "LARGEST_TABLES", -4 * path.stat().st_size)
     with pytest.raises(SadclError, match="its tables take"):
         checkpoint.load_network(path)
 
@@ -58,33 +58,33 @@ def test_tables_that_a_side_makes_large_are_refused(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"classes": ["x"] * (checkpoint.MOST_CLASSES + 1)}, "no usable classes"),
+        ({"classes": ["x"] * (file_head.MOST_CLASSES + 1)}, "no usable classes"),
         ({"preprocessing": {**HEAD["preprocessing"], "side": 5_000}}, "no usable preprocessing"),
         ({"preprocessing": {**HEAD["preprocessing"], "std": [0.0] * 3}}, "no usable preprocessing"),
         ({"calibration": {"slope": [1e300] * 2, "bias": [0.0] * 2}}, "no usable calibration"),
         ({"calibration": {"slope": [10**400] * 2, "bias": [0.0] * 2}}, "no usable calibration"),
-        ({"seen": [[]] * (checkpoint.MOST_VALUES // 2 + 1)}, "more than 3,000,000 values"),
+        ({"seen": [[]] * (file_head.MOST_VALUES // 2 + 1)}, "more than 3,000,000 values"),
     ],
 )
 def test_absurd_values_in_a_head_are_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(SadclError, match=words):
-        checkpoint.read_head(weights(tmp_path / "w.safetensors", **change))
+        file_head.read_head(weights(tmp_path / "w.safetensors", **change))
 
 
 def test_a_header_that_is_too_long_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    path.write_bytes((checkpoint.LARGEST_HEADER + 1).to_bytes(8, "little"))
+    path.write_bytes((file_head.LARGEST_HEADER + 1).to_bytes(8, "little"))
     with open(path, "r+b") as file:
-        file.truncate(2 * checkpoint.LARGEST_HEADER)  # a file of holes, which takes no room
+        file.truncate(2 * file_head.LARGEST_HEADER)  # a file of holes, which takes no room
     with pytest.raises(SadclError, match="header is larger than 50 MB"):
-        checkpoint.read_head(path)
+        file_head.read_head(path)
 
 
 def test_too_many_tensors_are_refused(tmp_path: Path) -> None:
-    tensors = {str(i): torch.zeros(0) for i in range(checkpoint.MOST_TENSORS)}
+    tensors = {str(i): torch.zeros(0) for i in range(file_head.MOST_TENSORS)}
     save_file(tensors, tmp_path / "w", metadata={"sadcl": json.dumps(HEAD)})
     with pytest.raises(SadclError, match="20,000 tensors"):
-        checkpoint.read_head(tmp_path / "w")
+        file_head.read_head(tmp_path / "w")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_tensors_that_torch_cannot_compute_with_are_refused(tmp_path: Path) -> N
 
 def test_a_million_training_photos_and_thousands_of_classes_are_read(tmp_path: Path) -> None:
     classes, seen = [f"class {i}" for i in range(5_000)], [f"{i:016x}" for i in range(1_000_000)]
-    head = checkpoint.read_head(weights(tmp_path / "w", classes=classes, seen=seen))
+    head = file_head.read_head(weights(tmp_path / "w", classes=classes, seen=seen))
     assert (len(head["classes"]), len(head["seen"])) == (5_000, 1_000_000)
 
 

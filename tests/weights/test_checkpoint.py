@@ -19,7 +19,7 @@ from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 torch.set_num_threads(1)
 MODEL = params.Model(
@@ -52,7 +52,7 @@ def whole(tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) 
 
 def test_what_was_saved_comes_back(whole: Path, tensors: dict[str, Tensor]) -> None:
     found, head = checkpoint.load_tensors(whole)
-    assert head == {**HEAD, "format": 1} == checkpoint.read_head(whole)
+    assert head == {**HEAD, "format": 1} == file_head.read_head(whole)
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
@@ -134,7 +134,7 @@ def not_a_head(path: Path) -> None:
 def test_what_is_no_weights_file_is_a_sentence(make: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     make(path)
-    for read in (checkpoint.read_head, checkpoint.load_tensors, checkpoint.load_network):
+    for read in (file_head.read_head, checkpoint.load_tensors, checkpoint.load_network):
         with pytest.raises(SadclError, match=r"weights\.safetensors"):
             read(path)
 
@@ -205,11 +205,11 @@ def test_a_head_that_cannot_be_used_says_what_is_wrong(
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("name", checkpoint.NEEDED)
+@pytest.mark.parametrize("name", file_head.NEEDED)
 def test_a_head_that_lacks_a_part_names_it(name: str, tmp_path: Path) -> None:
     head = {key: value for key, value in {**HEAD, "format": 1}.items() if key != name}
     with pytest.raises(SadclError, match="format None" if name == "format" else f"lacks {name}"):
-        checkpoint.read_head(stored(tmp_path / "w", {"x": torch.zeros(1)}, head))
+        file_head.read_head(stored(tmp_path / "w", {"x": torch.zeros(1)}, head))
 
 
 def test_missing_and_surplus_tensors_are_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:

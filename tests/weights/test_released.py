@@ -18,7 +18,7 @@ from sadcl.errors import SadclError
 from sadcl.model import backbone
 from sadcl.model.dual_contrast import Projector
 from sadcl.weights import checkpoint as weights
-from sadcl.weights import released
+from sadcl.weights import file_head, released
 from sadcl.weights.released_names import rename
 from tests.paths import REPOSITORY
 
@@ -115,7 +115,7 @@ def test_projector_and_prototypes_of_stage_two_are_kept(tmp_path: Path) -> None:
 def test_the_head_tells_what_later_stages_ask_of_it(tmp_path: Path) -> None:
     path = as_torch(checkpoint("q2l"), tmp_path / "a.pkl")
     released.convert(path, tmp_path, SETTINGS, CLASSES)
-    head = weights.read_head(tmp_path / "weights.safetensors")
+    head = file_head.read_head(tmp_path / "weights.safetensors")
     assert (head["stage"], head["epoch"], head["best"], head["seen"]) == ("pretrain", 12, "ema", [])
     assert head["inputs"] == {"checkpoint": files.digest(path)}
     assert head["model"] == MODEL.model_dump(mode="json")

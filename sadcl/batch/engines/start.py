@@ -6,12 +6,13 @@ from typing import Literal
 from sadcl import processes
 from sadcl.batch.lease import Engine
 from sadcl.batch.spec import Spec
-from sadcl.model import device
 
 Name = Literal["local", "ray"]
 """Worker processes of this machine, or a Ray cluster."""
 WORKER_MEMORY, NETWORK_MEMORY = 1_500_000_000, 500_000_000
 """Bytes for a worker with a large network and large photos, and for each further network."""
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Files of the drivers of GPUs that torch can use; without any of them it sees none."""
 
 Environments = list[dict[str, str]]
 
@@ -48,14 +49,23 @@ def environments(workers: int | None = None, networks: int = 1) -> Environments:
         workers: their number, instead.
         networks: that a worker loads.
     """
-    chosen = device.pick()
-    if chosen.type == "cuda":
+    if _may_have_gpus():
         import torch
 
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-        return gpu_environments(visible.split(","), chosen.index, workers)
-    fitting = max(1, device.memory(chosen) // (WORKER_MEMORY + (networks - 1) * NETWORK_MEMORY))
+        from sadcl.model import device
+
+        chosen = device.pick()
+        if chosen.type == "cuda":
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+            return gpu_environments(visible.split(","), chosen.index, workers)
+    fitting = max(1, processes.memory() // (WORKER_MEMORY + (networks - 1) * NETWORK_MEMORY))
     return [{} for _ in range(workers or min(processes.workers(), fitting))]
+
+
+def _may_have_gpus() -> bool:
+    """Whether to ask torch for GPUs: it takes a second and 150 MB of a process that computes nothing itself."""
+    requested = os.environ.get("SADCL_DEVICE")
+    return requested != "cpu" if requested else any(map(os.path.exists, DRIVERS))
 
 
 def gpu_environments(visible: list[str], index: int | None, workers: int | None) -> Environments:

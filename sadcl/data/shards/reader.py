@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sadcl import files
+from sadcl import files, s3
 from sadcl.data.shards import cache, index
 from sadcl.data.shards.index import FIX
-from sadcl.data.shards.remote import READERS, RemotePhotos
+from sadcl.data.shards.remote import RemotePhotos
 from sadcl.data.table import SCHEMA
 from sadcl.errors import SadclError, first_line
 
@@ -95,7 +95,7 @@ class Shards:
     @property
     def threads(self) -> int:
         """Number of threads that should read photos at least: they wait where these come from S3."""
-        return READERS if self._remote is not None and not self._remote.is_complete else 1
+        return s3.READERS if self._remote is not None and not self._remote.is_complete else 1
 
     def expect(self, rows: np.ndarray) -> None:
         """Prepare to read photos in an order, int [rows]: those on S3 are copied to this machine ahead of their use."""

@@ -15,8 +15,6 @@ from sadcl.progress import say
 
 DOWNLOADS = 4
 """Shards that are copied at a time."""
-READERS = 16
-"""Threads that wait for single photos from S3; cores are no measure for that."""
 PAUSE = 0.5
 """Seconds before another look at a shard that another process is copying."""
 

@@ -165,7 +165,7 @@ def test_a_server_that_stays_away_ends_with_a_sentence_and_loses_nothing(
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    s3._client.cache_clear()
+    s3.reset()
     for attempt in (lambda: relist("own"), lambda: add(tmp_path / "labels.csv", "new", photos="s3://photos/year")):
         with pytest.raises(s3.RefusedError, match="Unable to locate credentials"):
             attempt()
