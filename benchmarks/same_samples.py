@@ -81,6 +81,8 @@ def _project(root: Path, store: str | None = None) -> Path:
     """A project with shards, before any training; those on S3 have no copy here yet."""
     raw = params.read_settings(Path("recipes/demo.yaml"))
     raw["model"]["dropout"] = 0.0  # processes draw different numbers for it
+    for stage in STAGES:
+        raw[stage]["augmentation"]["views"] = None  # each epoch reads the photos
     synthetic.generate(root / layout.SCENES, SEED, SIZES)
     (root / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     settings = params.load(path=root / "params.yaml")

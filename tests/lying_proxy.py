@@ -7,14 +7,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-REFUSE, CUT, LONGER, ALWAYS, RESET = "refuse", "cut", "longer", "always", "reset"
+REFUSE, CUT, LONGER, ALWAYS, RESET, STALL = "refuse", "cut", "longer", "always", "reset", "stall"
 
 
 class LyingProxy(ThreadingHTTPServer):
     """Passes requests on; the first answers for an object depend on its name.
 
     An object whose name contains ``refuse`` gets 503 twice, ``cut`` half of its body once, ``longer`` an honest length
-    but for one byte too many, once, ``reset`` no answer once, ``always`` 503 for ever.
+    but for one byte too many, once, ``reset`` no answer once, ``always`` 503 for ever, ``stall`` half of its body and
+    then nothing until the proxy closes.
 
     Args:
         address: of the server.
@@ -28,18 +29,24 @@ class LyingProxy(ThreadingHTTPServer):
         self.reads = Counter[str]()
         self.before: dict[str, Any] = {}
         """Functions that are called before the first read of an object whose path ends so."""
+        self.closing = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
+    def server_close(self) -> None:
+        """Let stalled answers end, and release the port."""
+        self.closing.set()
+        super().server_close()
+
     def fault(self, path: str) -> str:
         """The fault of this read of an object; empty for none."""
         self.reads[path] += 1
         for end in [end for end in self.before if path.endswith(end)]:
             self.before.pop(end)()
-        times = {REFUSE: 2, CUT: 1, LONGER: 1, RESET: 1, ALWAYS: 10**9}
+        times = {REFUSE: 2, CUT: 1, LONGER: 1, RESET: 1, ALWAYS: 10**9, STALL: 10**9}
         return next((kind for kind, most in times.items() if kind in path and self.reads[path] <= most), "")
 
 
@@ -57,7 +64,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             status, headers, body = self.ask()
             length = len(body) + (fault == LONGER)
-            self.answer(status, headers, body[: len(body) // 2] if fault == CUT else body, length)
+            self.answer(status, headers, body[: len(body) // 2] if fault in (CUT, STALL) else body, length)
+            if fault == STALL:
+                self.server.closing.wait()
 
     def do_HEAD(self) -> None:
         status, headers, _ = self.ask()

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import stdtrit
 
 from sadcl.evaluation import metrics, reliability
@@ -88,19 +89,19 @@ def resampled(
     known = np.ones(targets.shape, bool) if ignored is None else ~ignored
     present, predicted = targets & known, (scores > threshold) & known
     probabilities, in_use_labels = (scores, predicted) if in_use is None else (in_use[0], in_use[1] & known)
-    positives = _sums(present, counts)
-
-    def at_threshold(labels: NDArray[np.bool_], prefix: str = "") -> dict[str, FloatArray]:
-        figures = metrics.count_metrics(_sums(labels & present, counts), _sums(labels, counts), positives)
-        return {prefix + name: value for name, value in figures.items()}
-
     best = predicted.copy()
     for rows in row_blocks(*scores.shape):
         # -1 is below every probability: an ignored entry takes no place among the best three
         best[rows] &= metrics.best(np.where(known[rows], scores[rows], -1), metrics.TOP)
+    labels = {"": predicted, "top3.": best, "in_use.": in_use_labels}
+    positives, *sums = _sums(counts, present, *(part for one in labels.values() for part in (one & present, one)))
+    figures = {
+        prefix + name: value
+        for prefix, right, predictions in zip(labels, sums[::2], sums[1::2], strict=True)
+        for name, value in metrics.count_metrics(right, predictions, positives).items()
+    }
     ap = resampled_ap(scores, targets, counts, ignored, progress)
     error = resampled_ece(probabilities, targets, counts, ignored)
-    figures = {**at_threshold(predicted), **at_threshold(best, "top3."), **at_threshold(in_use_labels, "in_use.")}
     return Resampled({"mAP": mean_known(ap), **figures, "ECE": error}, ap)
 
 
@@ -133,7 +134,8 @@ def resampled_ap(
     """Compute AP of each class on resamples of the photos.
 
     Each class is sorted once for all resamples. Copies of a photo are neighbours in the ranking, so only the precision
-    at the last copy counts; and ranks are needed at positives only.
+    at the last copy counts; and ranks are needed at positives only: sums of counts between positives, [P, R], in place
+    of [N, R]. Counts are bytes, and added as bytes where the sum can't exceed 255: a processor adds many at once.
 
     Args:
         scores: [N, C]; only their order counts.
@@ -146,22 +148,44 @@ def resampled_ap(
         [C, R], percent; NaN where a resample has no positive of the class.
     """
     ap = np.full((targets.shape[1], counts.shape[1]), np.nan)
+    # photos whose counts add up to less than 256 in any resample
+    most = 255 // max(int(counts.max(initial=1)), 1)
     for j in progress(range(len(ap))):
         rows = np.arange(len(scores)) if ignored is None else np.flatnonzero(~ignored[:, j])
         # stable: equal scores keep the order of the images, as in `metrics.average_precision`
         order = rows[np.argsort(-scores[rows, j], kind="stable")]
         hits = np.flatnonzero(targets[order, j])
         if len(hits):
-            # first of the photos between this positive and the one before
-            before = np.concatenate([[0], hits[:-1] + 1])
-            for block in _draw_blocks(*counts.shape):
-                # photos ranked below the last positive change no precision at a positive
-                drawn = counts[order[: hits[-1] + 1], block]
-                # sums from each positive's predecessor to itself, then their running sum: [P, R] instead of [N, R]; 16
-                # bits would overflow
-                rank = np.add.reduceat(drawn, before, axis=0, dtype=np.int32).cumsum(axis=0, dtype=np.int32)
-                ap[j, block] = _ap(drawn[hits], rank)
+            # photos ranked below the last positive change no precision at a positive
+            runs, ends = _runs(order[: hits[-1] + 1], hits, most, len(counts))
+            drawn, copies = runs @ counts, counts[order[hits]]
+            for block in _draw_blocks(len(drawn), len(ap[j])):
+                rank = drawn[:, block].cumsum(axis=0, dtype=np.int32)[ends]
+                ap[j, block] = _ap(copies[:, block], rank)
     return ap
+
+
+def _runs(
+    order: NDArray[np.int64], hits: NDArray[np.int64], most: int, photos: int
+) -> tuple[csr_array, NDArray[np.int64]]:
+    """Build the matrix that adds up the counts of the photos from each positive's predecessor to itself, in bytes.
+
+    Args:
+        order: photos by rank, down to the last positive.
+        hits: ranks of the positives.
+        most: photos of a sum, which may not exceed 255; a longer run has several sums.
+        photos: their number N.
+
+    Returns:
+        Matrix of ones, uint8 [S, N], and the last sum of each positive's run [P].
+    """
+    lengths = np.diff(hits, prepend=-1)
+    parts = -(-lengths // most)
+    ends = parts.cumsum() - 1
+    # a sum ends `most` photos before the next one of its run; the first one has what remains
+    left = ends.repeat(parts) - np.arange(parts.sum())
+    edges = np.append(0, hits.repeat(parts) + 1 - left * most)
+    return csr_array((np.ones(len(order), np.uint8), order, edges), shape=(len(left), photos)), ends
 
 
 def _ap(copies: Counts, rank: NDArray[np.int32]) -> FloatArray:
@@ -186,15 +210,18 @@ def resampled_ece(
         ignored: [N, C], entries to leave out.
     """
     sums, labels = reliability.excess(scores, targets, ignored)
-    error, whole = np.abs(_sums(sums, counts)).sum(axis=1), _sums(labels[:, None], counts)[:, 0]
-    return _divided(100 * error, whole)
+    errors, wholes = _sums(counts, sums, labels[:, None])
+    return _divided(100 * np.abs(errors).sum(axis=1), wholes[:, 0])
 
 
-def _sums(part: NDArray[Any], counts: Counts) -> FloatArray:
-    """Sum ``part`` [N, C] over the photos of each resample [R, C]; float32 is exact up to 16 million photos."""
-    whole = part.astype(np.float32)
-    sums = [counts[:, block].T.astype(np.float32) @ whole for block in _draw_blocks(*counts.shape)]
-    return np.concatenate(sums).astype(float)
+def _sums(counts: Counts, *parts: NDArray[Any]) -> list[FloatArray]:
+    """Sum each part [N, C] over the photos of each resample [R, C]."""
+    sums = [np.zeros((counts.shape[1], part.shape[1])) for part in parts]
+    for rows in row_blocks(*counts.shape):
+        drawn = counts[rows].T.astype(np.float32)
+        for total, part in zip(sums, parts, strict=True):
+            total += drawn @ part[rows].astype(np.float32)  # float32 is exact up to 16 million photos
+    return sums
 
 
 def mean_known(ap: FloatArray) -> FloatArray:

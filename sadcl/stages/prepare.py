@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sadcl import files, params, processes
 from sadcl.errors import SadclError
-from sadcl.layout import SHARDS, TABLE, VALIDATION
+from sadcl.layout import ENCODED_SHARDS, SHARDS, TABLE, VALIDATION
 
 READS = str(TABLE)
 
@@ -20,5 +20,5 @@ def main() -> str:
             "The data has not passed validation", where=VALIDATION, fix="Fix the data, then run `dvc repro`"
         )
     settings = params.load("prepare").prepare
-    counts = writer.write_shards(table.read_table(TABLE), Path(), SHARDS, settings, processes.workers())
+    counts = writer.write_shards(table.read_table(TABLE), Path(), SHARDS, settings, processes.workers(), ENCODED_SHARDS)
     return f"{', '.join(f'{count:,} {split}' for split, count in counts.items())} photos in {SHARDS}"

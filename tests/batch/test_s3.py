@@ -79,6 +79,18 @@ def test_what_stays_away_is_a_row_and_what_changes_is_listed_again(
     np.testing.assert_array_equal(found.probabilities[1], batch.read(tmp_path / "local").probabilities[0])
 
 
+def test_a_photo_whose_answer_stalls_is_a_row_with_the_time_it_took(
+    bucket: LyingProxy, moto: str, model: Path, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(["fine.jpg", "stall.jpg", "zoo.jpg"]):
+        put(moto, name, write_photo(tmp_path / f"{seed}.jpg", seed).read_bytes())
+    summary = job.run("s3://photos", tmp_path / "out", model, Options(workers=1, seconds=8))
+    found = batch.read(tmp_path / "out")
+    assert found.paths == ["fine.jpg", "stall.jpg", "zoo.jpg"]
+    assert found.errors == {"stall.jpg": "Reading and decoding took longer than 8.0 s"}
+    assert summary["failed"] == 1
+
+
 def test_a_list_that_is_not_there_is_named(bucket: LyingProxy) -> None:
     with pytest.raises(SadclError, match=r"The list can't be read: There is no such object \(s3://photos/none.csv\)"):
         next(listing.find("s3://photos/none.csv").rows())

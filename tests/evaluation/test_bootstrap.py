@@ -10,6 +10,7 @@ from sadcl.evaluation.bootstrap import (
     multiplicities,
     paired,
     resampled,
+    resampled_ap,
     resampled_map,
 )
 from sadcl.evaluation.metrics import NAMES, evaluate
@@ -33,6 +34,19 @@ def test_each_resample_is_scored_as_if_its_rows_were_written_out(some_ignored: b
         flat |= {f"top3.{name}": value for name, value in written["top3"].items()}
         assert {name: found.figures[name][r] for name in flat} == pytest.approx(flat, abs=1e-9)
         np.testing.assert_allclose(found.ap[:, r], written["AP"], atol=1e-9)
+
+
+@pytest.mark.parametrize("copies", [1, 20, 127, 128, 255])
+def test_positives_far_apart_are_ranked_as_if_all_copies_were_written_out(copies: int) -> None:
+    rng = np.random.default_rng(copies)
+    scores, targets = rng.random((900, 2)), np.zeros((900, 2), bool)
+    targets[rng.permutation(900)[:4], 0] = targets[np.argmin(scores[:, 1]), 1] = True
+    counts = rng.integers(0, copies + 1, (900, 3)).astype(np.uint8)
+    counts[targets.any(axis=1)] = copies
+    ap = resampled_ap(scores, targets, counts)
+    for draw, row in enumerate(counts.T):
+        drawn = np.repeat(np.arange(900), row)
+        np.testing.assert_allclose(ap[:, draw], evaluate(scores[drawn], targets[drawn])["AP"])
 
 
 def test_every_photo_once_is_the_figure_itself() -> None:

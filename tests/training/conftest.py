@@ -20,8 +20,10 @@ SIZES = {"train": 20, "select": 8, "test": 6}
 def tiny_settings() -> dict[str, object]:
     raw = params.read_settings(REPOSITORY / "recipes/demo.yaml")
     raw["model"] |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
+    raw["model"]["dropout"] = 0.1
     for stage in ("pretrain", "train"):
         raw[stage] |= {"epochs": 3, "batch": 8, "ema_epochs": 1.0}
+        raw[stage]["augmentation"]["views"] = None
     return raw
 
 

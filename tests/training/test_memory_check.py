@@ -12,10 +12,11 @@ from sadcl.training.memory_check import require_memory
 from tests.paths import REPOSITORY
 
 SETTINGS = params.load(path=REPOSITORY / "recipes/demo.yaml")
+MODEL = SETTINGS.model.model_copy(update={"width": 256, "feedforward": 512, "dropout": 0.1})
 
 
 def test_cost_is_described() -> None:
-    sentence = require_memory(SETTINGS.model, SETTINGS.pretrain, 10, 24_000_000_000, 50)
+    sentence = require_memory(MODEL, SETTINGS.pretrain, 10, 24_000_000_000, 50)
     assert sentence.startswith("10 classes, ")
     assert "of 24.0 GB" in sentence
 
@@ -23,24 +24,24 @@ def test_cost_is_described() -> None:
 def test_5000_classes_of_sarl_are_refused_with_a_batch_and_a_head_that_fit() -> None:
     memory = 8_000_000_000
     with pytest.raises(SadclError, match=r"5,000 classes, 50 photos a step") as error:
-        require_memory(SETTINGS.model, SETTINGS.pretrain, 5000, memory, 50)
+        require_memory(MODEL, SETTINGS.pretrain, 5000, memory, 50)
     fix = str(error.value.fix)
     assert "model.head to ml_decoder" in fix
     batch = int(fix.split("batch to ")[1].split(",")[0])
     smaller = SETTINGS.pretrain.model_copy(update={"batch": batch})
-    require_memory(SETTINGS.model, smaller, 5000, memory, batch)
-    grouped = SETTINGS.model.model_copy(update={"head": "ml_decoder"})
+    require_memory(MODEL, smaller, 5000, memory, batch)
+    grouped = MODEL.model_copy(update={"head": "ml_decoder"})
     require_memory(grouped, SETTINGS.pretrain, 5000, memory, 50)
 
 
 def test_processes_share_the_batch() -> None:
     memory = 8_000_000_000
-    require_memory(SETTINGS.model, SETTINGS.pretrain, 5000, memory, 25)
+    require_memory(MODEL, SETTINGS.pretrain, 5000, memory, 25)
 
 
 def test_weights_that_alone_are_too_large_have_another_advice() -> None:
     with pytest.raises(SadclError, match="at least") as error:
-        require_memory(SETTINGS.model, SETTINGS.pretrain, 5000, 10_000_000, 50)
+        require_memory(MODEL, SETTINGS.pretrain, 5000, 10_000_000, 50)
     assert "device with more memory" in str(error.value.fix)
 
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sadcl.data import listed_photos
 from sadcl.data.images import decode, jpeg
 from sadcl.data.images.resize import resize
 from sadcl.data.shards import cache, index
+from sadcl.data.shards.encoded import EncodedShards
 from sadcl.data.shards.index import FORMAT, Index, Shard
 from sadcl.data.shards.reader import COLUMNS, METADATA_KEY
 from sadcl.data.shards.upload import upload
@@ -31,7 +33,9 @@ GROUP_BYTES = 32 << 20
 _STALE = "Run `dvc repro` again, so that ingest reads the photo"
 
 
-def write_shards(table: Table, root: Path, directory: Path, settings: params.Prepare, workers: int) -> dict[str, int]:
+def write_shards(
+    table: Table, root: Path, directory: Path, settings: params.Prepare, workers: int, earlier: Path | None = None
+) -> dict[str, int]:
     """Write ``directory/{train,select,test}`` from a table that passed validation.
 
     Args:
@@ -40,6 +44,8 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
         directory: gets a folder per split; none appears before all are written.
         settings: short side in pixels, JPEG quality, rows per shard, and where the training photos go.
         workers: threads that read and re-encode.
+        earlier: folder of shards that earlier runs encoded, and that this run leaves for later ones; those for S3 are
+            not kept. By default all photos are encoded.
 
     Returns:
         Number of photos, by split.
@@ -50,38 +56,97 @@ def write_shards(table: Table, root: Path, directory: Path, settings: params.Pre
     schema, counts = _schema(table), {}
     workers = listed_photos.threads(root / table.source, workers)
     with ExitStack() as stack:
+        if earlier is not None:
+            stack.enter_context(files.lock(earlier / "lock", "encoding photos"))
+        kept = EncodedShards(earlier, settings) if earlier is not None else None
         folders = {split: stack.enter_context(files.atomic_directory(directory / split)) for split in SPLITS}
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="prepare"))
         for split, folder in folders.items():
             rows = table.split(split)
             rows = rows[rows["problem"].isna()].sort_values("image_id", kind="stable")
-            # a bounded number ahead: without it the threads would encode the whole split into memory
-            encoded = read_ahead(
-                pool, lambda row: _encoded(root / table.source, row, settings), rows.itertuples(), most=4 * workers
-            )
-            tracked = track(encoded, f"shards of {split}", total=len(rows))
-            written = _written(folder, rows, tracked, _with_metadata(schema, table, split), settings.shard_rows)
             # the other splits stay small, and review and verification read them without a network
-            if settings.store is not None and split == "train":
-                index.write(folder, upload(written, folder, settings.store, cache.local()))
+            is_remote = settings.store is not None and split == "train"
+            parts = list(_parts(folder, rows, _with_metadata(schema, table, split), settings.shard_rows))
+            done = {} if kept is None or is_remote else _taken(kept, parts, pool)
+            left = [part for part in parts if part.path not in done]
+            # one stream for all shards, so that threads work on across their borders; a bounded number ahead, since
+            # the threads would encode the whole split into memory
+            encoded = read_ahead(
+                pool,
+                lambda row: _encoded(root / table.source, row, settings),
+                (row for part in left for row in part.rows.itertuples()),
+                most=4 * workers,
+            )
+            tracked = track(encoded, f"shards of {split}", total=sum(len(part.rows) for part in left))
+            written = _written(parts, done, tracked, None if is_remote else kept)
+            if is_remote:
+                index.write(folder, upload(written, folder, str(settings.store), cache.local()))
             else:
                 index.write(folder, Index(tuple(shard for _, shard in written)))
             counts[split] = len(rows)
+        if kept is not None:
+            kept.remove_unused()
     return counts
 
 
-def _written(
-    folder: Path, rows: Any, encoded: Iterator[bytes], schema: pa.Schema, shard_rows: int
-) -> Iterator[tuple[Path, Shard]]:
-    """Write the shards of a split one by one; yields the path and description of each."""
+@dataclass(frozen=True)
+class _Part:
+    """A shard to write.
+
+    Attributes:
+        path: of the file.
+        rows: of the annotation table.
+        schema: of the file.
+    """
+
+    path: Path
+    rows: Any
+    schema: pa.Schema
+
+    def columns(self, start: int = 0, end: int | None = None) -> dict[str, pa.Array]:
+        """Columns of some rows but the photos."""
+        rows = self.rows.iloc[start:end]
+        # from_pandas: NaN in a slice column is a missing value
+        return {
+            field.name: pa.array(rows[field.name].tolist(), field.type, from_pandas=True)
+            for field in self.schema
+            if field.name != "jpeg"
+        }
+
+    def key(self, kept: EncodedShards) -> str:
+        """Key among the kept shards."""
+        schema = pa.schema([field for field in self.schema if field.name != "jpeg"], self.schema.metadata)
+        return kept.key(pa.table(self.columns(), schema), self.rows["sha256"].tolist())
+
+
+def _parts(folder: Path, rows: Any, schema: pa.Schema, shard_rows: int) -> Iterator[_Part]:
+    """Shards of a split."""
     for start, end in boundaries(rows["image_id"].tolist(), shard_rows):
         part = rows.iloc[start:end]
         first = part["image_id"].iloc[0] if len(part) else ""
         # hashed: an id may hold characters that no file name can
-        path = folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow"
-        # one stream for all shards, so that threads work on across their borders
-        _write_shard(path, part, islice(encoded, len(part)), schema)
-        yield path, index.describe(path, len(part))
+        yield _Part(folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow", part, schema)
+
+
+def _taken(kept: EncodedShards, parts: Sequence[_Part], pool: ThreadPoolExecutor) -> dict[Path, Shard]:
+    """Link what earlier runs have encoded, and describe it by its path."""
+    shards = pool.map(lambda part: kept.take(part.key(kept), part.path, len(part.rows)), parts)
+    return {part.path: shard for part, shard in zip(parts, shards, strict=True) if shard is not None}
+
+
+def _written(
+    parts: Iterable[_Part], done: Mapping[Path, Shard], encoded: Iterator[bytes], kept: EncodedShards | None
+) -> Iterator[tuple[Path, Shard]]:
+    """Write the shards that are not there one by one; yields path and description of each shard."""
+    for part in parts:
+        if part.path in done:
+            yield part.path, done[part.path]
+            continue
+        _write_shard(part, islice(encoded, len(part.rows)))
+        shard = index.describe(part.path, len(part.rows))
+        if kept is not None:
+            kept.keep(part.key(kept), part.path, shard)
+        yield part.path, shard
 
 
 def boundaries(ids: Sequence[str], rows: int) -> list[tuple[int, int]]:
@@ -98,15 +163,14 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[-8:], "big")
 
 
-def _write_shard(path: Path, rows: Any, encoded: Iterable[bytes], schema: pa.Schema) -> None:
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+def _write_shard(part: _Part, encoded: Iterable[bytes]) -> None:
+    with pa.OSFile(str(part.path), "wb") as sink, pa.ipc.new_file(sink, part.schema) as writer:
         written = 0
         for group in _groups(encoded):
-            part = rows.iloc[written : written + len(group)]
-            values = {name: part[name].tolist() for name in schema.names if name != "jpeg"} | {"jpeg": group}
-            # from_pandas: NaN in a slice column is a missing value
-            columns = [pa.array(values[f.name], f.type, from_pandas=True) for f in schema]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
+            columns = part.columns(written, written + len(group))
+            columns["jpeg"] = pa.array(group, part.schema.field("jpeg").type)
+            batch = pa.record_batch([columns[name] for name in part.schema.names], schema=part.schema)
+            writer.write_batch(batch)
             written += len(group)
 
 
