@@ -1,6 +1,6 @@
 """Bootstrap over images: how far metrics would move with other photos of the same kind."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +24,11 @@ AP_BIAS = 1.75
 ECE_BIAS = 0.0
 """No correction: the ECE of few photos is biased upward, which keeps the interval's upper end on the safe side."""
 BLOCK = 250
-"""Resamples at a time: their counts for one class then fit into a processor's cache."""
+"""Resamples that are drawn at a time."""
+AP_BLOCK = 32
+"""Resamples of a class at a time: their running sums then fit into a processor's cache."""
 BLOCK_COUNTS = 64_000_000
-"""Most counts at a time; of more than 256,000 photos fewer resamples are taken at a time."""
+"""Most counts that are drawn at a time; of more than 256,000 photos fewer resamples are."""
 
 
 class Resampled(NamedTuple):
@@ -54,15 +56,11 @@ def multiplicities(photos: int, draws: int, seed: int) -> Counts:
     rng, share = np.random.default_rng(seed), np.full(photos, 1 / photos)
     counts = np.empty((photos, draws), np.uint8)
     # block by block: numpy draws 64-bit integers, eight times the size of the counts
-    for block in _draw_blocks(8 * photos, draws):
-        counts[:, block] = rng.multinomial(photos, share, size=block.stop - block.start).T
+    size = max(1, min(BLOCK, BLOCK_COUNTS // max(8 * photos, 1)))
+    for first in range(0, draws, size):
+        block = counts[:, first : first + size]
+        block[:] = rng.multinomial(photos, share, size=block.shape[1]).T
     return counts
-
-
-def _draw_blocks(photos: int, draws: int) -> Iterator[slice]:
-    """Split resamples into blocks of bounded memory."""
-    size = max(1, min(BLOCK, BLOCK_COUNTS // max(photos, 1)))
-    return (slice(first, min(first + size, draws)) for first in range(0, draws, size))
 
 
 def resampled(
@@ -159,9 +157,11 @@ def resampled_ap(
             # photos ranked below the last positive change no precision at a positive
             runs, ends = _runs(order[: hits[-1] + 1], hits, most, len(counts))
             drawn, copies = runs @ counts, counts[order[hits]]
-            for block in _draw_blocks(len(drawn), len(ap[j])):
-                rank = drawn[:, block].cumsum(axis=0, dtype=np.int32)[ends]
-                ap[j, block] = _ap(copies[:, block], rank)
+            for first in range(0, len(ap[j]), AP_BLOCK):
+                block = slice(first, first + AP_BLOCK)
+                # running sums take a quarter of the time along neighbours in memory
+                rank = np.ascontiguousarray(drawn[:, block].T).cumsum(axis=1, dtype=np.int32)[:, ends]
+                ap[j, block] = _ap(np.ascontiguousarray(copies[:, block].T), rank)
     return ap
 
 
@@ -189,13 +189,13 @@ def _runs(
 
 
 def _ap(copies: Counts, rank: NDArray[np.int32]) -> FloatArray:
-    """Compute AP of one class [R], from how often each positive is drawn and the rank of its last copy [P, R]."""
-    hits = copies.cumsum(axis=0, dtype=np.int32)
+    """Compute AP of one class [R], from how often each positive is drawn and the rank of its last copy [R, P]."""
+    hits = copies.cumsum(axis=1, dtype=np.int32)
     # rank 0: neither this positive nor a photo above it was drawn; its weight below is 0
     precision = hits / np.maximum(rank, 1)
-    never_rising = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    never_rising = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     # equation (9) of docs/explanation/method.md: each copy of a positive is one step of recall
-    return _divided(100 * (copies * never_rising).sum(axis=0), hits[-1])
+    return _divided(100 * (copies * never_rising).sum(axis=1), hits[:, -1])
 
 
 def resampled_ece(
