@@ -1,6 +1,11 @@
-"""Batch prediction of a folder against the same model on tensors that are there already, and photo by photo."""
+"""Batch prediction of a folder against tensors that are there already, photo by photo, and on a Ray cluster."""
 
+import atexit
+import os
+import secrets
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -8,13 +13,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks import server_process
 from benchmarks.pairs import Pair, Side
 from sadcl import files, params, processes
 from sadcl.batch import lease, listing, plan
+from sadcl.batch.chunks import BATCH
 from sadcl.batch.engines.local import LocalEngine
+from sadcl.batch.engines.ray import RayEngine
+from sadcl.batch.lease import Engine
 from sadcl.batch.parts import About, Collector
 from sadcl.batch.spec import Spec, versions
-from sadcl.batch.worker import BATCH
 from sadcl.data import manifest
 from sadcl.data.manifest import Manifest
 from sadcl.model.network import Network
@@ -22,7 +30,10 @@ from sadcl.weights import checkpoint, file_head, loader
 
 PHOTOS, ONE_BY_ONE = 1024, 64
 SIZE = (640, 480)
-PIECE = 4 * BATCH
+PIECE, NODES = 4 * BATCH, 2
+_stack = ExitStack()
+"""Engines and clusters of the measured rows, until the program ends."""
+atexit.register(_stack.close)
 
 
 def ready_tensors() -> Pair:
@@ -52,7 +63,20 @@ def one_by_one() -> Pair:
     return _batch_job(PHOTOS), plain
 
 
-def _batch_job(photos: int) -> Side:
+def ray() -> Pair:
+    """All photos on two nodes of a Ray cluster on this machine, beside as many local workers."""
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    _, os.environ["RAY_ADDRESS"] = _stack.enter_context(server_process.run("benchmarks.ray_nodes"))
+    return _batch_job(PHOTOS, lambda spec: RayEngine(spec, NODES)), _batch_job(
+        PHOTOS, lambda spec: LocalEngine(spec, [{}] * NODES)
+    )
+
+
+def _local(spec: Spec) -> Engine:
+    return LocalEngine(spec, [{}] * processes.workers())
+
+
+def _batch_job(photos: int, start: Callable[[Spec], Engine] = _local) -> Side:
     """A job without its start: workers are there, and the folder for the predictions is new each time."""
     folder = _folder()
     source = listing.find(str(_photos(photos)))
@@ -61,7 +85,8 @@ def _batch_job(photos: int) -> Side:
     model, tagger = _model(), loader.load_tagger(_model())
     about = About(files.digest(model), tagger.classes, None)
     spec = Spec("predict", source.root, [str(model)], [about.model], 2, 60.0, versions(), {"threshold": None})
-    engine = LocalEngine(spec, [{}] * processes.workers())
+    engine = start(spec)
+    _stack.callback(engine.close)
 
     def job() -> None:
         out = Path(tempfile.mkdtemp(dir=folder))

@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
@@ -23,6 +22,7 @@ import httpx
 import psutil
 import torch
 
+from benchmarks import server_process
 from sadcl import params
 from sadcl.errors import SadclError
 from sadcl.model.network import Network
@@ -72,13 +72,13 @@ def main(photos: int) -> None:
             RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, OMP_NUM_THREADS="1",
         )  # fmt: skip
         say("killed:")
-        with _process("benchmarks.photo_server", str(photos)) as (_, address):
+        with server_process.run("benchmarks.photo_server", str(photos)) as (_, address):
             os.environ["AWS_ENDPOINT_URL"] = address
-            with _process("benchmarks.ray_nodes") as (nodes, cluster):
+            with server_process.run("benchmarks.ray_nodes") as (nodes, cluster):
                 os.environ["RAY_ADDRESS"] = cluster
                 killed = _killed(model, root / "killed", photos, nodes)
         say("quiet:")
-        with _process("benchmarks.photo_server", str(photos)) as (_, address):
+        with server_process.run("benchmarks.photo_server", str(photos)) as (_, address):
             os.environ["AWS_ENDPOINT_URL"] = address
             quiet = Outcome()
             started = time.time()
@@ -131,31 +131,6 @@ def _predict(model: Path, out: Path, engine: str, *words: str) -> "subprocess.Po
     command += ["--photo-seconds", "600"]  # a busy machine is no reason to give up a photo
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     return subprocess.Popen([*command, "--engine", engine, *words], env=environment)
-
-
-@contextmanager
-def _process(module: str, *words: str) -> Iterator["tuple[subprocess.Popen[str], str]"]:
-    """Run a module that prints its address and ends with its stdin."""
-    command = [sys.executable, "-m", module, *words]
-    child = subprocess.Popen(
-        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-    )  # fmt: skip
-    assert child.stdin is not None
-    assert child.stdout is not None
-    with child.stdin, child.stdout:
-        try:
-            line = next((line for line in child.stdout if line.startswith("READY")), "")
-            if not line:
-                raise SadclError(f"{module} has not started", fix="Run it by itself and read its errors")
-            yield child, line.split()[1]
-        finally:
-            child.stdin.close()
-            try:
-                child.wait(60)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
 
 
 def _counts() -> dict[str, float]:

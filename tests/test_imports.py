@@ -1,5 +1,6 @@
 """What must stay light: ``import sadcl``, ``sadcl --help``, the driver of a batch job."""
 
+import os
 import subprocess
 import sys
 
@@ -21,7 +22,10 @@ HEAVY = ("torch", "mlflow", "prefect", "great_expectations", "pandas", "optuna",
 def test_nothing_heavy_is_loaded(code: str) -> None:
     tail = f"import sys; print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules])"
     script = f"import atexit\natexit.register(lambda: exec({tail!r}, {{}}))\n{code}"
-    printed = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=True).stdout
+    environment = {**os.environ, "SADCL_DEVICE": "cpu"}  # torch alone can list GPUs
+    printed = subprocess.run(
+        [sys.executable, "-c", script], env=environment, text=True, capture_output=True, check=True
+    ).stdout
     assert "HEAVY []" in printed
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 BATCH = 32
 """Photos that the network sees at a time; it always sees the same ones together."""
 PHOTOS, BYTES = 1_024, 128_000_000
-"""Photos or bytes of a chunk, on average; what a killed job had of a chunk is computed again."""
+"""Photos or bytes of a chunk, on average; a killed job computes its unfinished chunks again."""
 MOST = 4
 """Times the average that no chunk exceeds."""
 

@@ -13,7 +13,7 @@ from sadcl.errors import SadclError
 CODE = ("batch", "data/images", "model", "weights")
 """Packages that decide the predictions of photos."""
 LIBRARIES = ("torch", "pyarrow", "pillow", "simplejpeg", "numpy")
-"""Distributions that decide them; their versions are read without an import."""
+"""Distributions that decide the predictions of photos; their versions are read without an import."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Bootstrap over images: how far metrics would move with other photos of the same kind."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +23,10 @@ AP_BIAS = 1.75
 """Bias of AP as a multiple of the bias that resamples show; from simulation (``benchmarks/coverage.py``)."""
 ECE_BIAS = 0.0
 """No correction: the ECE of few photos is biased upward, which keeps the interval's upper end on the safe side."""
-BLOCK = 250
-"""Resamples that are drawn at a time."""
 AP_BLOCK = 32
 """Resamples of a class at a time: their running sums then fit into a processor's cache."""
 BLOCK_COUNTS = 64_000_000
-"""Most counts that are drawn at a time; of more than 256,000 photos fewer resamples are."""
+"""Most bytes of counts or sums at a time."""
 
 
 class Resampled(NamedTuple):
@@ -55,12 +53,16 @@ def multiplicities(photos: int, draws: int, seed: int) -> Counts:
     """Draw how often each photo occurs in each resample [photos, draws]; equal arguments give equal resamples."""
     rng, share = np.random.default_rng(seed), np.full(photos, 1 / photos)
     counts = np.empty((photos, draws), np.uint8)
-    # block by block: numpy draws 64-bit integers, eight times the size of the counts
-    size = max(1, min(BLOCK, BLOCK_COUNTS // max(8 * photos, 1)))
-    for first in range(0, draws, size):
-        block = counts[:, first : first + size]
-        block[:] = rng.multinomial(photos, share, size=block.shape[1]).T
+    # numpy draws 64-bit integers, eight times the size of the counts
+    for block in _draw_blocks(8 * photos, draws):
+        counts[:, block] = rng.multinomial(photos, share, size=block.stop - block.start).T
     return counts
+
+
+def _draw_blocks(rows: int, draws: int) -> Iterator[slice]:
+    """Split resamples into blocks of bounded memory, each with ``rows`` bytes a resample."""
+    size = max(1, BLOCK_COUNTS // max(rows, 1))
+    return (slice(first, min(first + size, draws)) for first in range(0, draws, size))
 
 
 def resampled(
@@ -92,7 +94,9 @@ def resampled(
         # -1 is below every probability: an ignored entry takes no place among the best three
         best[rows] &= metrics.best(np.where(known[rows], scores[rows], -1), metrics.TOP)
     labels = {"": predicted, "top3.": best, "in_use.": in_use_labels}
-    positives, *sums = _sums(counts, present, *(part for one in labels.values() for part in (one & present, one)))
+    positives, *sums = _sums(
+        counts, present, *(part for chosen in labels.values() for part in (chosen & present, chosen))
+    )
     figures = {
         prefix + name: value
         for prefix, right, predictions in zip(labels, sums[::2], sums[1::2], strict=True)
@@ -132,8 +136,8 @@ def resampled_ap(
     """Compute AP of each class on resamples of the photos.
 
     Each class is sorted once for all resamples. Copies of a photo are neighbours in the ranking, so only the precision
-    at the last copy counts; and ranks are needed at positives only: sums of counts between positives, [P, R], in place
-    of [N, R]. Counts are bytes, and added as bytes where the sum can't exceed 255: a processor adds many at once.
+    at the last copy counts; and ranks are needed at positives only: sums of counts between positives in place of counts.
+    Counts are bytes, and added as bytes where the sum can't exceed 255: a processor adds many at once.
 
     Args:
         scores: [N, C]; only their order counts.
@@ -156,12 +160,13 @@ def resampled_ap(
         if len(hits):
             # photos ranked below the last positive change no precision at a positive
             runs, ends = _runs(order[: hits[-1] + 1], hits, most, len(counts))
-            drawn, copies = runs @ counts, counts[order[hits]]
-            for first in range(0, len(ap[j]), AP_BLOCK):
-                block = slice(first, first + AP_BLOCK)
-                # running sums take a quarter of the time along neighbours in memory
-                rank = np.ascontiguousarray(drawn[:, block].T).cumsum(axis=1, dtype=np.int32)[:, ends]
-                ap[j, block] = _ap(np.ascontiguousarray(copies[:, block].T), rank)
+            for part in _draw_blocks(runs.shape[0], counts.shape[1]):
+                drawn, copies = runs @ counts[:, part], counts[order[hits], part]
+                for first in range(0, drawn.shape[1], AP_BLOCK):
+                    block = slice(first, first + AP_BLOCK)
+                    # running sums take a quarter of the time along neighbours in memory
+                    rank = np.ascontiguousarray(drawn[:, block].T).cumsum(axis=1, dtype=np.int32)[:, ends]
+                    ap[j, part][block] = _ap(np.ascontiguousarray(copies[:, block].T), rank)
     return ap
 
 
@@ -220,7 +225,7 @@ def _sums(counts: Counts, *parts: NDArray[Any]) -> list[FloatArray]:
     for rows in row_blocks(*counts.shape):
         drawn = counts[rows].T.astype(np.float32)
         for total, part in zip(sums, parts, strict=True):
-            total += drawn @ part[rows].astype(np.float32)  # float32 is exact up to 16 million photos
+            total += drawn @ part[rows].astype(np.float32)  # a block's sums of 0 and 1 are exact in float32
     return sums
 
 

@@ -122,7 +122,7 @@ def check(path: Path, head: Any) -> None:
             isinstance(calibration, dict)
             and all(_numbers(calibration.get(name), count) for name in ("slope", "bias"))
             # a slope of 0 or less would change the order of photos, and with it AP
-            and min(calibration["slope"]) > 0
+            and all(slope > 0 for slope in calibration["slope"])
         ),
         "preprocessing": isinstance(shape, dict)
         and _numbers([shape.get("side")], 1)

@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from benchmarks import server_process
 from sadcl.batch import job
 from sadcl.batch.job import Options
 from tests.batch.conftest import begin_with, contents, write_photo
@@ -23,26 +23,13 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
 
-@contextmanager
-def cluster(variables: dict[str, str]) -> Iterator["tuple[str, subprocess.Popen[str]]"]:
-    """Address and process of a cluster.
+def cluster(variables: dict[str, str]) -> "AbstractContextManager[tuple[subprocess.Popen[str], str]]":
+    """Process and address of a cluster.
 
     Args:
         variables: further variables of its second node.
     """
-    command = [sys.executable, "-m", "benchmarks.ray_nodes", json.dumps(variables)]
-    child = subprocess.Popen(
-        command, cwd=REPOSITORY, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert child.stdout is not None
-    assert child.stdin is not None
-    with child.stdout, child.stdin:
-        try:
-            address = next(line.split()[1] for line in child.stdout if line.startswith("READY"))
-            yield address, child
-        finally:
-            child.stdin.close()
-            child.wait(60)
+    return server_process.run("benchmarks.ray_nodes", json.dumps(variables))
 
 
 def kill_second_node(nodes: "subprocess.Popen[str]") -> None:
@@ -75,7 +62,7 @@ def test_a_lost_node_and_a_photo_that_crashes_change_no_byte(
     (place / "3/crash.jpg").write_bytes(b"crash")
     begin_with(HOSTILE, tmp_path, monkeypatch)
     out = tmp_path / "out"
-    with cluster({}) as (address, nodes):
+    with cluster({}) as (nodes, address):
         running = predict(place, out, model, address)
         while running.poll() is None and not list(out.glob("part-*")):
             time.sleep(0.05)
@@ -95,7 +82,7 @@ def test_a_node_with_other_code_is_refused_and_named(
     code = tmp_path / "other/sadcl/model/tagger.py"
     code.write_text(code.read_text() + "\n# changed\n")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    with cluster({"PYTHONPATH": str(tmp_path / "other")}) as (address, _):
+    with cluster({"PYTHONPATH": str(tmp_path / "other")}) as (_, address):
         running = predict(photos, tmp_path / "out", model, address)
         printed, _ = running.communicate(timeout=600)
     assert running.returncode == 1, printed
@@ -123,7 +110,7 @@ def test_a_node_that_is_lost_changes_no_bit_of_scores(
 ) -> None:
     split = write_split(tmp_path, 800, 40)
     command = [sys.executable, "-c", SCORE, str(model), str(split.directory)]
-    with cluster({}) as (address, nodes):
+    with cluster({}) as (nodes, address):
         monkeypatch.setenv("RAY_ADDRESS", address)
         running = subprocess.Popen([*command, "ray", str(tmp_path / "ray")])
         while running.poll() is None and not list(tmp_path.glob("ray/*/*.arrow")):

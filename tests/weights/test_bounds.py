@@ -59,6 +59,7 @@ def test_tables_that_a_side_makes_large_are_refused(tmp_path: Path, monkeypatch:
     ("change", "words"),
     [
         ({"classes": ["x"] * (file_head.MOST_CLASSES + 1)}, "no usable classes"),
+        ({"classes": [], "calibration": {"slope": [], "bias": []}}, "no usable classes"),
         ({"preprocessing": {**HEAD["preprocessing"], "side": 5_000}}, "no usable preprocessing"),
         ({"preprocessing": {**HEAD["preprocessing"], "std": [0.0] * 3}}, "no usable preprocessing"),
         ({"calibration": {"slope": [1e300] * 2, "bias": [0.0] * 2}}, "no usable calibration"),

@@ -11,8 +11,8 @@ Name = Literal["local", "ray"]
 """Worker processes of this machine, or a Ray cluster."""
 WORKER_MEMORY, NETWORK_MEMORY = 1_500_000_000, 500_000_000
 """Bytes for a worker with a large network and large photos, and for each further network."""
-DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Files of the drivers of GPUs that torch can use; without any of them it sees none."""
+DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+"""Files of the drivers of GPUs that torch can use."""
 
 Environments = list[dict[str, str]]
 
@@ -63,7 +63,10 @@ def environments(workers: int | None = None, networks: int = 1) -> Environments:
 
 
 def _may_have_gpus() -> bool:
-    """Whether to ask torch for GPUs: it takes a second and 150 MB of a process that computes nothing itself."""
+    """Whether this machine may have GPUs, told without torch.
+
+    Importing torch takes a second and 150 MB of a process that computes nothing itself.
+    """
     requested = os.environ.get("SADCL_DEVICE")
     return requested != "cpu" if requested else any(map(os.path.exists, DRIVERS))
 

@@ -1,23 +1,32 @@
-"""Encoded shards of earlier runs of ``prepare``, of interrupted ones too: what is unchanged is not encoded again."""
+"""Shards that an interrupted run of ``prepare`` has encoded: the next run links them instead of encoding them again."""
 
+import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 import pyarrow as pa
 
 from sadcl import files, params
+from sadcl.data.images import heif
 from sadcl.data.shards import index
 from sadcl.data.shards.index import Shard
 
 SUFFIX = ".arrow"
 CODE = ("data/images", "data/shards")
-LIBRARIES = ("pillow", "simplejpeg", "numpy", "pyarrow")
-"""Folders of code and distributions that decide the bytes of a shard, with its rows and the settings."""
+"""Folders of the code that decides the bytes of a shard."""
+LIBRARIES = ("torch", "pillow", "simplejpeg", "numpy", "pyarrow")
+"""Distributions that decide the bytes of a shard."""
+ABANDONED = 14 * 24 * 3600.0
+"""Seconds after which the shards of a run that nobody has finished are removed."""
 
 
 class EncodedShards:
     """Links to shards, each named by the digest of what decides its bytes and by that of its bytes.
+
+    Without room, or on a file system without hard links, nothing is kept.
 
     Args:
         folder: of the links.
@@ -26,11 +35,15 @@ class EncodedShards:
 
     def __init__(self, folder: Path, settings: params.Prepare) -> None:
         self._folder = folder
-        versions = {name: metadata.version(name) for name in LIBRARIES}
-        values = [settings.short_side, settings.quality, files.digest_of_code(*CODE), versions]
-        self._salt = files.digest_of(values)
-        self._used: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        versions = {name: metadata.version(name).partition("+")[0] for name in LIBRARIES} | {"heif": heif.version()}
+        self._salt = files.digest_of([settings.short_side, settings.quality, files.digest_of_code(*CODE), versions])
+        # listed once: there may be tens of thousands
+        self._paths = {path.name.partition("-")[0]: path for path in folder.glob(f"*{SUFFIX}")}
+        self._own: set[Path] = set()
+
+    def __len__(self) -> int:
+        """Number of shards from an interrupted run."""
+        return len(self._paths)
 
     def key(self, rows: pa.Table, originals: Sequence[str]) -> str:
         """Digest of what decides the bytes of a shard.
@@ -52,25 +65,31 @@ class EncodedShards:
             path: of the link, in a folder without it.
             rows: number of photos.
         """
-        for earlier in self._folder.glob(f"{key}-*{SUFFIX}"):
-            files.link(earlier, path)
+        encoded = self._paths.get(key)
+        if encoded is None:
+            return None
+        try:
+            os.link(encoded, path)
             shard = index.describe(path, rows)
-            if earlier.stem == f"{key}-{shard.sha256}":
-                self._used.add(earlier.name)
-                return shard
-            path.unlink()
-            earlier.unlink()
+        except OSError:  # removed meanwhile
+            return None
+        if encoded.stem == f"{key}-{shard.sha256}":
+            self._own.add(encoded)
+            return shard
+        path.unlink()
+        encoded.unlink(missing_ok=True)
         return None
 
     def keep(self, key: str, path: Path, shard: Shard) -> None:
-        """Keep a shard that was written for a later run."""
-        name = f"{key}-{shard.sha256}{SUFFIX}"
-        self._used.add(name)
-        if not (self._folder / name).exists():
-            files.link(path, self._folder / name)
+        """Link a written shard into the folder, for the run after an interruption."""
+        link = self._folder / f"{key}-{shard.sha256}{SUFFIX}"
+        with suppress(OSError):
+            os.link(path, link)
+            self._own.add(link)
 
-    def remove_unused(self) -> None:
-        """Remove the shards that this run has neither taken nor written."""
+    def clear(self) -> None:
+        """Remove the links of this run, which has ended, and those that are abandoned."""
         for path in self._folder.glob(f"*{SUFFIX}"):
-            if path.name not in self._used:
-                path.unlink()
+            with suppress(OSError):
+                if path in self._own or time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()

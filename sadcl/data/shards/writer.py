@@ -34,7 +34,7 @@ _STALE = "Run `dvc repro` again, so that ingest reads the photo"
 
 
 def write_shards(
-    table: Table, root: Path, directory: Path, settings: params.Prepare, workers: int, earlier: Path | None = None
+    table: Table, root: Path, directory: Path, settings: params.Prepare, workers: int, unfinished: Path | None = None
 ) -> dict[str, int]:
     """Write ``directory/{train,select,test}`` from a table that passed validation.
 
@@ -44,21 +44,20 @@ def write_shards(
         directory: gets a folder per split; none appears before all are written.
         settings: short side in pixels, JPEG quality, rows per shard, and where the training photos go.
         workers: threads that read and re-encode.
-        earlier: folder of shards that earlier runs encoded, and that this run leaves for later ones; those for S3 are
-            not kept. By default all photos are encoded.
+        unfinished: folder for links to encoded shards until the run ends, so that the next one goes on where it was
+            interrupted; those for S3 are not kept. By default all photos are encoded.
 
     Returns:
         Number of photos, by split.
 
     Raises:
-        SadclError: a photo has changed since ingest, the disk is full, or S3 does not answer; no folder appears then.
+        SadclError: a photo that is encoded has changed since ingest, the disk is full, or S3 does not answer; no folder
+            appears then.
     """
     schema, counts = _schema(table), {}
     workers = listed_photos.threads(root / table.source, workers)
     with ExitStack() as stack:
-        if earlier is not None:
-            stack.enter_context(files.lock(earlier / "lock", "encoding photos"))
-        kept = EncodedShards(earlier, settings) if earlier is not None else None
+        kept = _unfinished(stack, unfinished, settings) if unfinished is not None else None
         folders = {split: stack.enter_context(files.atomic_directory(directory / split)) for split in SPLITS}
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="prepare"))
         for split, folder in folders.items():
@@ -67,25 +66,26 @@ def write_shards(
             # the other splits stay small, and review and verification read them without a network
             is_remote = settings.store is not None and split == "train"
             parts = list(_parts(folder, rows, _with_metadata(schema, table, split), settings.shard_rows))
-            done = {} if kept is None or is_remote else _taken(kept, parts, pool)
-            left = [part for part in parts if part.path not in done]
+            reusable = None if is_remote else kept
+            linked = {} if reusable is None else _linked(reusable, parts, split)
+            missing = [part for part in parts if part.path not in linked]
             # one stream for all shards, so that threads work on across their borders; a bounded number ahead, since
             # the threads would encode the whole split into memory
             encoded = read_ahead(
                 pool,
                 lambda row: _encoded(root / table.source, row, settings),
-                (row for part in left for row in part.rows.itertuples()),
+                (row for part in missing for row in part.rows.itertuples()),
                 most=4 * workers,
             )
-            tracked = track(encoded, f"shards of {split}", total=sum(len(part.rows) for part in left))
-            written = _written(parts, done, tracked, None if is_remote else kept)
+            tracked = track(encoded, f"shards of {split}", total=sum(len(part.rows) for part in missing))
+            written = _written(parts, linked, tracked, reusable)
             if is_remote:
                 index.write(folder, upload(written, folder, str(settings.store), cache.local()))
             else:
                 index.write(folder, Index(tuple(shard for _, shard in written)))
             counts[split] = len(rows)
         if kept is not None:
-            kept.remove_unused()
+            kept.clear()
     return counts
 
 
@@ -114,7 +114,7 @@ class _Part:
         }
 
     def key(self, kept: EncodedShards) -> str:
-        """Key among the kept shards."""
+        """Digest of what decides the bytes of the shard."""
         schema = pa.schema([field for field in self.schema if field.name != "jpeg"], self.schema.metadata)
         return kept.key(pa.table(self.columns(), schema), self.rows["sha256"].tolist())
 
@@ -128,19 +128,31 @@ def _parts(folder: Path, rows: Any, schema: pa.Schema, shard_rows: int) -> Itera
         yield _Part(folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow", part, schema)
 
 
-def _taken(kept: EncodedShards, parts: Sequence[_Part], pool: ThreadPoolExecutor) -> dict[Path, Shard]:
-    """Link what earlier runs have encoded, and describe it by its path."""
-    shards = pool.map(lambda part: kept.take(part.key(kept), part.path, len(part.rows)), parts)
-    return {part.path: shard for part, shard in zip(parts, shards, strict=True) if shard is not None}
+def _unfinished(stack: ExitStack, folder: Path, settings: params.Prepare) -> EncodedShards | None:
+    """Shards of an interrupted run; None while another process, such as a scheduled run, uses the folder."""
+    try:
+        stack.enter_context(files.lock(folder / "lock", "encoding photos"))
+    except SadclError:
+        return None
+    return EncodedShards(folder, settings)
+
+
+def _linked(kept: EncodedShards, parts: Sequence[_Part], split: str) -> dict[Path, Shard]:
+    """Link the shards that an interrupted run has encoded; returns their descriptions by path."""
+    if not kept:
+        return {}
+    shards = (kept.take(part.key(kept), part.path, len(part.rows)) for part in parts)
+    tracked = track(shards, f"encoded shards of {split}", total=len(parts), unit="shards")
+    return {part.path: shard for part, shard in zip(parts, tracked, strict=True) if shard is not None}
 
 
 def _written(
-    parts: Iterable[_Part], done: Mapping[Path, Shard], encoded: Iterator[bytes], kept: EncodedShards | None
+    parts: Iterable[_Part], linked: Mapping[Path, Shard], encoded: Iterator[bytes], kept: EncodedShards | None
 ) -> Iterator[tuple[Path, Shard]]:
-    """Write the shards that are not there one by one; yields path and description of each shard."""
+    """Write the shards that are not linked one by one; yields path and description of each shard."""
     for part in parts:
-        if part.path in done:
-            yield part.path, done[part.path]
+        if part.path in linked:
+            yield part.path, linked[part.path]
             continue
         _write_shard(part, islice(encoded, len(part.rows)))
         shard = index.describe(part.path, len(part.rows))

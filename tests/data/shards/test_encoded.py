@@ -1,5 +1,6 @@
-"""Shards that an earlier run has encoded: an interrupted run goes on, and only what has changed is encoded again."""
+"""Shards that an interrupted run has encoded: the next one encodes only the others, and what has changed meanwhile."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 import pytest
 
 from sadcl import files, params
-from sadcl.data import table
 from sadcl.data.shards import writer
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -26,14 +26,14 @@ def rows(tmp_path: Path) -> list[dict[str, Any]]:
 
 
 def write(root: Path, rows: list[dict[str, Any]], settings: params.Prepare = SMALLER) -> dict[str, str]:
-    """Write shards with those of earlier runs; names and digests of the training shards."""
+    """Write shards with those of an interrupted run; returns names and digests of the training shards."""
     writer.write_shards(made(rows), root, root / "shards", settings, 2, root / "encoded")
     Shards(root / "shards/train")
     return digests(root / "shards/train")
 
 
 def fresh(root: Path, rows: list[dict[str, Any]], settings: params.Prepare = SMALLER) -> dict[str, str]:
-    """Names and digests of the training shards of a run without earlier ones."""
+    """Write shards without those of other runs; returns names and digests of the training shards."""
     writer.write_shards(made(rows), root, root / "fresh", settings, 2)
     return digests(root / "fresh/train")
 
@@ -45,47 +45,66 @@ def hide(root: Path, rows: list[dict[str, Any]]) -> None:
         shutil.move(root / "raw" / one["file"], root / "hidden")
 
 
-def test_an_interrupted_run_goes_on_behind_its_last_shard(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    expected = fresh(tmp_path, rows)
+@pytest.fixture
+def interrupted(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:
+    """A project in which a run has ended at the last photo, which is back now."""
     hide(tmp_path, rows[-1:])
     with pytest.raises(SadclError, match="can no longer be read"):
         write(tmp_path, rows)
     assert not (tmp_path / "shards/train").exists()
     shutil.move(tmp_path / "hidden" / rows[-1]["file"], tmp_path / "raw")
-    hide(tmp_path, rows[:30])
-    assert write(tmp_path, rows) == expected
+    return tmp_path
 
 
-def test_unchanged_shards_are_not_encoded_again_and_changed_ones_are(
-    tmp_path: Path, rows: list[dict[str, Any]]
+def links(root: Path) -> list[Path]:
+    return list((root / "encoded").glob("*.arrow"))
+
+
+def test_an_interrupted_run_goes_on_behind_its_last_shard(interrupted: Path, rows: list[dict[str, Any]]) -> None:
+    expected = fresh(interrupted, rows)
+    hide(interrupted, rows[:30])
+    assert write(interrupted, rows) == expected
+    assert not links(interrupted)
+
+
+def test_what_has_changed_since_the_interruption_is_encoded_again(
+    interrupted: Path, rows: list[dict[str, Any]]
 ) -> None:
-    first = write(tmp_path, rows)
-    shutil.rmtree(tmp_path / "shards")  # as DVC does before it runs the stage
     bounds = writer.boundaries([one["image_id"] for one in rows], SMALLER.shard_rows)
-    start, end = bounds[len(bounds) // 2]
+    start = bounds[len(bounds) // 2][0]
     changed = [{**one, "labels": [1]} if number == start else one for number, one in enumerate(rows)]
-    expected = fresh(tmp_path, changed)
-    hide(tmp_path, [one for number, one in enumerate(rows) if not start <= number < end])
-    after = write(tmp_path, changed)
-    assert after == expected
-    assert len(first.items() - after.items()) == 1
+    expected = fresh(interrupted, changed)
+    hide(interrupted, rows[:start])
+    assert write(interrupted, changed) == expected
 
 
 @pytest.mark.parametrize("change", [{"quality": 70}, {"short_side": 7}])
-def test_other_settings_encode_all_again_and_earlier_shards_go(
-    tmp_path: Path, rows: list[dict[str, Any]], change: dict[str, int]
+def test_other_settings_encode_all_and_leave_the_interrupted_run_its_shards(
+    interrupted: Path, rows: list[dict[str, Any]], change: dict[str, int]
 ) -> None:
-    write(tmp_path, rows)
-    settings = SMALLER.model_copy(update=change)
-    assert write(tmp_path, rows, settings) == fresh(tmp_path, rows, settings)
-    splits = [files.read_json(tmp_path / "shards" / split / "index.json")["shards"] for split in table.SPLITS]
-    # the two splits without photos have a shard without rows each
-    assert len(list((tmp_path / "encoded").glob("*.arrow"))) == sum(map(len, splits))
+    before, settings = links(interrupted), SMALLER.model_copy(update=change)
+    assert before
+    assert write(interrupted, rows, settings) == fresh(interrupted, rows, settings)
+    assert links(interrupted) == before
 
 
-def test_a_kept_shard_that_another_program_has_changed_is_not_used(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    expected = write(tmp_path, rows)
-    shutil.rmtree(tmp_path / "shards")
-    for path in (tmp_path / "encoded").glob("*.arrow"):
+def test_an_encoded_shard_that_another_program_has_changed_is_not_used(
+    interrupted: Path, rows: list[dict[str, Any]]
+) -> None:
+    for path in links(interrupted):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert write(tmp_path, rows) == expected
+    assert write(interrupted, rows) == fresh(interrupted, rows)
+
+
+def test_a_run_beside_another_one_encodes_for_itself(interrupted: Path, rows: list[dict[str, Any]]) -> None:
+    before = links(interrupted)
+    with files.lock(interrupted / "encoded/lock", "encoding photos"):
+        assert write(interrupted, rows) == fresh(interrupted, rows)
+    assert links(interrupted) == before
+
+
+def test_shards_of_a_run_that_nobody_finishes_are_removed(interrupted: Path, rows: list[dict[str, Any]]) -> None:
+    for path in links(interrupted):
+        os.utime(path, (0, 0))
+    write(interrupted, rows, SMALLER.model_copy(update={"quality": 70}))
+    assert not links(interrupted)
