@@ -94,9 +94,8 @@ def resampled(
         # -1 is below every probability: an ignored entry takes no place among the best three
         best[rows] &= metrics.best(np.where(known[rows], scores[rows], -1), metrics.TOP)
     labels = {"": predicted, "top3.": best, "in_use.": in_use_labels}
-    positives, *sums = _sums(
-        counts, present, *(part for chosen in labels.values() for part in (chosen & present, chosen))
-    )
+    parts = (part for chosen in labels.values() for part in (chosen & present, chosen))
+    positives, *sums = _sums(counts, present, *parts)
     figures = {
         prefix + name: value
         for prefix, right, predictions in zip(labels, sums[::2], sums[1::2], strict=True)
@@ -136,8 +135,8 @@ def resampled_ap(
     """Compute AP of each class on resamples of the photos.
 
     Each class is sorted once for all resamples. Copies of a photo are neighbours in the ranking, so only the precision
-    at the last copy counts; and ranks are needed at positives only: sums of counts between positives in place of counts.
-    Counts are bytes, and added as bytes where the sum can't exceed 255: a processor adds many at once.
+    at the last copy counts; and ranks are needed at positives only, so that sums of counts between positives take the
+    place of counts. Counts are bytes, and added as bytes where the sum can't exceed 255: a processor adds many at once.
 
     Args:
         scores: [N, C]; only their order counts.
