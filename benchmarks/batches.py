@@ -32,7 +32,7 @@ PHOTOS, ONE_BY_ONE = 1024, 64
 SIZE = (640, 480)
 PIECE, NODES = 4 * BATCH, 2
 _stack = ExitStack()
-"""Engines and clusters of the measured rows, until the program ends."""
+"""Clusters of the measured rows, until the program ends; workers end with it by themselves."""
 atexit.register(_stack.close)
 
 
@@ -86,7 +86,6 @@ def _batch_job(photos: int, start: Callable[[Spec], Engine] = _local) -> Side:
     about = About(files.digest(model), tagger.classes, None)
     spec = Spec("predict", source.root, [str(model)], [about.model], 2, 60.0, versions(), {"threshold": None})
     engine = start(spec)
-    _stack.callback(engine.close)
 
     def job() -> None:
         out = Path(tempfile.mkdtemp(dir=folder))

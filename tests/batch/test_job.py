@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import sadcl
@@ -20,6 +21,7 @@ from sadcl.batch.engines import start
 from sadcl.batch.job import Options
 from sadcl.cli import app
 from sadcl.errors import SadclError
+from sadcl.model import device
 from tests.batch.conftest import CLASSES, contents, write_model, write_photo
 
 GOOD = ["a-b/3.jpg", "a.jpg", "a/1.jpg", "a/2.png", *(f"many/{i}.jpg" for i in range(10, 50)), "z.webp", "é 日本/4.JPG"]
@@ -218,6 +220,20 @@ def test_a_chosen_gpu_is_the_only_one() -> None:
     assert start.gpu_environments(visible, 1, None) == [{"CUDA_VISIBLE_DEVICES": "7", "SADCL_DEVICE": "cuda"}]
     several = [row["CUDA_VISIBLE_DEVICES"] for row in start.gpu_environments(visible, None, 3)]
     assert several == ["4", "7", "4"]
+
+
+@pytest.mark.parametrize(("requested", "has_driver", "asked"), [
+    ("", True, True), ("", False, False), ("cpu", True, False), ("cuda:1", False, True),
+])  # fmt: skip
+def test_a_machine_without_a_gpu_starts_a_job_without_asking_torch(
+    requested: str, has_driver: bool, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", requested)
+    monkeypatch.setattr(start, "DRIVERS", (str(tmp_path if has_driver else tmp_path / "none"),))
+    questions: list[str] = []
+    monkeypatch.setattr(device, "pick", lambda: questions.append("") or torch.device("cpu"))
+    assert start.environments(2) == [{}, {}]
+    assert bool(questions) == asked
 
 
 def test_an_unfinished_job_is_not_read(tmp_path: Path) -> None:
