@@ -12,7 +12,7 @@ import pyarrow as pa
 
 BATCH = 32
 """Photos that the network sees at a time; it always sees the same ones together."""
-PHOTOS, BYTES = 1_024, 128_000_000
+PHOTOS, BYTES = 512, 64_000_000
 """Photos or bytes of a chunk, on average; a killed job computes its unfinished chunks again."""
 MOST = 4
 """Times the average that no chunk exceeds."""
