@@ -77,7 +77,7 @@ def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
     for kind, rows in kinds.items():
         picture = out / f"{question.name}-{kind}.png"
         page += ["", f"## {KINDS[kind]}", "", f"![{question.title}: {KINDS[kind]}]({picture.name})"]
-        page += _tables(question, rows, steps[kind], together[kind], rare)
+        page += _tables(question, kind, rows, steps[kind], together[kind], rare)
         page += ["", _provenance(rows, read[kind]), *_cost(question, cells / f"cost-{kind}.json")]
     for kind, rows in kinds.items():
         draw(out / f"{question.name}-{kind}.png", question, rows, steps[kind])
@@ -95,7 +95,12 @@ def _together(steps: Mapping[str, Mapping[Pair, Step]]) -> dict[str, dict[Pair, 
 
 
 def _tables(
-    question: Question, cells: Cells, steps: Mapping[Pair, Step], together: Mapping[Pair, float], rare: Sequence[int]
+    question: Question,
+    kind: str,
+    cells: Cells,
+    steps: Mapping[Pair, Step],
+    together: Mapping[Pair, float],
+    rare: Sequence[int],
 ) -> list[str]:
     """The page's own tables of a kind, and those of the experiments of which a row has run."""
 
@@ -110,7 +115,7 @@ def _tables(
             missing.append(one.title)
             continue
         lines += ["", f"### {one.title}", "", one.text, *tables(_run(one, cells), one.steps), *_not_run(one, cells)]
-    if missing:
+    if missing and kind in question.kinds:
         lines += ["", f"Experiments not run yet: {'; '.join(missing)}."]
     return [*lines, *(["", OLD_NOTE] if old_rows(cells) else [])]
 

@@ -139,14 +139,18 @@ def test_the_ablation_holds_each_part_against_the_control_without_contrast(cells
 
 
 def test_an_experiment_has_a_section_once_a_row_of_it_has_run(cells: Path, tmp_path: Path) -> None:
+    put(cells, "sarl", 1, 51.0, kind="tuned")
     write(ABLATE, cells, tmp_path / "out")
     page_text = page("ablate", tmp_path / "out")
     assert "###" not in page_text
-    assert "Experiments not run yet: Is it the meaning of the classes?; Fewer photos; Larger batches;" in page_text
+    frozen, tuned = page_text.split("## Backbone fine-tuned")
+    assert "Experiments not run yet: Is it the meaning of the classes?; Fewer photos; Larger batches;" in tuned
+    assert "Experiments not run yet" not in frozen  # none is planned there
     for seed in (1, 2):
-        put(cells, "shuffled", seed, 51.0)
-        put(cells, "both_256", seed, 52.0 + seed)
-        put(cells, "zero_256", seed, 52.0)
+        put(cells, "shuffled", seed, 51.0, kind="tuned")
+        put(cells, "both", seed, 51.5, kind="tuned")
+        put(cells, "both_256", seed, 52.0 + seed, kind="tuned")
+        put(cells, "zero_256", seed, 52.0, kind="tuned")
     write(ABLATE, cells, tmp_path / "out")
     page_text = page("ablate", tmp_path / "out")
     main, meaning, batches = page_text.split("###")
@@ -154,7 +158,8 @@ def test_an_experiment_has_a_section_once_a_row_of_it_has_run(cells: Path, tmp_p
     assert "Experiments not run yet: Fewer photos; Other anchors" in batches
     assert line(meaning, "both, names shuffled")[1:3] == ["2", "51.00 ± 0.00"]
     assert line(meaning, "both, names shuffled, against stage 2, both (SADCL)")[1] == "2"
-    assert "Not run yet: both, projector alone." in meaning
+    assert "Not run yet" not in meaning
+    assert "Not run yet: both weights zero, batch 128; both, batch 128." in batches
     assert line(batches, "both, batch 256, against both weights zero, batch 256")[2] == "+1.50"
     assert "against both weights zero, batch 128" not in batches
 
