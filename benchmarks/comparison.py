@@ -22,7 +22,7 @@ from benchmarks.cell_figures import (
     read_cells,
 )
 from benchmarks.comparison_plots import draw
-from benchmarks.questions import ABLATE, COMPARE, Experiment, Pair, Question
+from benchmarks.questions import ABLATE, COMPARE, EXPERIMENTS_ON, Experiment, Pair, Question
 from sadcl import files
 from sadcl.errors import SadclError
 from sadcl.progress import say
@@ -115,7 +115,7 @@ def _tables(
             missing.append(one.title)
             continue
         lines += ["", f"### {one.title}", "", one.text, *tables(_run(one, cells), one.steps), *_not_run(one, cells)]
-    if missing and kind in question.kinds:
+    if missing and kind == EXPERIMENTS_ON:
         lines += ["", f"Experiments not run yet: {'; '.join(missing)}."]
     return [*lines, *(["", OLD_NOTE] if old_rows(cells) else [])]
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 Pair = tuple[str, str]
 """A row and its baseline."""
+EXPERIMENTS_ON = "tuned"
+"""Kind of the backbone that experiments are planned for; on fixed features contrast gives nothing to explain."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,6 @@ class Question:
         rows: in order, with their labels.
         steps: pairs of rows to compare.
         experiments: sections after the page's own tables.
-        kinds: of backbones on which the experiments are planned; on fixed features contrast gives nothing to explain.
     """
 
     name: str
@@ -42,7 +43,6 @@ class Question:
     rows: Mapping[str, str]
     steps: Sequence[Pair]
     experiments: Sequence[Experiment] = ()
-    kinds: Sequence[str] = ("tuned",)
 
     @property
     def labels(self) -> dict[str, str]:

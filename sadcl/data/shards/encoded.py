@@ -26,7 +26,7 @@ ABANDONED = 14 * 24 * 3600.0
 class EncodedShards:
     """Links to shards, each named by the digest of what decides its bytes and by that of its bytes.
 
-    Without room, or on a file system without hard links, nothing is kept.
+    Without room, or on a file system without hard links, none is added.
 
     Args:
         folder: of the links.
@@ -57,7 +57,7 @@ class EncodedShards:
             writer.write_table(rows.combine_chunks())
         return files.digest_of([self._salt, sink.getvalue().to_pybytes().hex(), list(originals)])
 
-    def take(self, key: str, path: Path, rows: int) -> Shard | None:
+    def link(self, key: str, path: Path, rows: int) -> Shard | None:
         """Link the shard of a key to a path; None where there is none, or another program has changed it.
 
         Args:
@@ -72,6 +72,7 @@ class EncodedShards:
             os.link(encoded, path)
             shard = index.describe(path, rows)
         except OSError:  # removed meanwhile
+            path.unlink(missing_ok=True)  # writing to a link would change the other one
             return None
         if encoded.stem == f"{key}-{shard.sha256}":
             self._own.add(encoded)
@@ -80,12 +81,12 @@ class EncodedShards:
         encoded.unlink(missing_ok=True)
         return None
 
-    def keep(self, key: str, path: Path, shard: Shard) -> None:
+    def add(self, key: str, path: Path, shard: Shard) -> None:
         """Link a written shard into the folder, for the run after an interruption."""
-        link = self._folder / f"{key}-{shard.sha256}{SUFFIX}"
+        target = self._folder / f"{key}-{shard.sha256}{SUFFIX}"
         with suppress(OSError):
-            os.link(path, link)
-            self._own.add(link)
+            os.link(path, target)
+            self._own.add(target)
 
     def clear(self) -> None:
         """Remove the links of this run, which has ended, and those that are abandoned."""

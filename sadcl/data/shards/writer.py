@@ -45,7 +45,7 @@ def write_shards(
         settings: short side in pixels, JPEG quality, rows per shard, and where the training photos go.
         workers: threads that read and re-encode.
         unfinished: folder for links to encoded shards until the run ends, so that the next one goes on where it was
-            interrupted; those for S3 are not kept. By default all photos are encoded.
+            interrupted; those for S3 have no links. By default all photos are encoded.
 
     Returns:
         Number of photos, by split.
@@ -57,7 +57,7 @@ def write_shards(
     schema, counts = _schema(table), {}
     workers = listed_photos.threads(root / table.source, workers)
     with ExitStack() as stack:
-        kept = _unfinished(stack, unfinished, settings) if unfinished is not None else None
+        encoded_shards = _open_encoded(stack, unfinished, settings) if unfinished is not None else None
         folders = {split: stack.enter_context(files.atomic_directory(directory / split)) for split in SPLITS}
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="prepare"))
         for split, folder in folders.items():
@@ -66,7 +66,7 @@ def write_shards(
             # the other splits stay small, and review and verification read them without a network
             is_remote = settings.store is not None and split == "train"
             parts = list(_parts(folder, rows, _with_metadata(schema, table, split), settings.shard_rows))
-            reusable = None if is_remote else kept
+            reusable = None if is_remote else encoded_shards
             linked = {} if reusable is None else _linked(reusable, parts, split)
             missing = [part for part in parts if part.path not in linked]
             # one stream for all shards, so that threads work on across their borders; a bounded number ahead, since
@@ -84,8 +84,8 @@ def write_shards(
             else:
                 index.write(folder, Index(tuple(shard for _, shard in written)))
             counts[split] = len(rows)
-        if kept is not None:
-            kept.clear()
+        if encoded_shards is not None:
+            encoded_shards.clear()
     return counts
 
 
@@ -113,10 +113,10 @@ class _Part:
             if field.name != "jpeg"
         }
 
-    def key(self, kept: EncodedShards) -> str:
+    def key(self, encoded_shards: EncodedShards) -> str:
         """Digest of what decides the bytes of the shard."""
         schema = pa.schema([field for field in self.schema if field.name != "jpeg"], self.schema.metadata)
-        return kept.key(pa.table(self.columns(), schema), self.rows["sha256"].tolist())
+        return encoded_shards.key(pa.table(self.columns(), schema), self.rows["sha256"].tolist())
 
 
 def _parts(folder: Path, rows: Any, schema: pa.Schema, shard_rows: int) -> Iterator[_Part]:
@@ -128,8 +128,8 @@ def _parts(folder: Path, rows: Any, schema: pa.Schema, shard_rows: int) -> Itera
         yield _Part(folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow", part, schema)
 
 
-def _unfinished(stack: ExitStack, folder: Path, settings: params.Prepare) -> EncodedShards | None:
-    """Shards of an interrupted run; None while another process, such as a scheduled run, uses the folder."""
+def _open_encoded(stack: ExitStack, folder: Path, settings: params.Prepare) -> EncodedShards | None:
+    """Open the shards of an interrupted run; None while another process, such as a scheduled run, uses the folder."""
     try:
         stack.enter_context(files.lock(folder / "lock", "encoding photos"))
     except SadclError:
@@ -137,17 +137,17 @@ def _unfinished(stack: ExitStack, folder: Path, settings: params.Prepare) -> Enc
     return EncodedShards(folder, settings)
 
 
-def _linked(kept: EncodedShards, parts: Sequence[_Part], split: str) -> dict[Path, Shard]:
+def _linked(encoded_shards: EncodedShards, parts: Sequence[_Part], split: str) -> dict[Path, Shard]:
     """Link the shards that an interrupted run has encoded; returns their descriptions by path."""
-    if not kept:
+    if not encoded_shards:
         return {}
-    shards = (kept.take(part.key(kept), part.path, len(part.rows)) for part in parts)
+    shards = (encoded_shards.link(part.key(encoded_shards), part.path, len(part.rows)) for part in parts)
     tracked = track(shards, f"encoded shards of {split}", total=len(parts), unit="shards")
     return {part.path: shard for part, shard in zip(parts, tracked, strict=True) if shard is not None}
 
 
 def _written(
-    parts: Iterable[_Part], linked: Mapping[Path, Shard], encoded: Iterator[bytes], kept: EncodedShards | None
+    parts: Iterable[_Part], linked: Mapping[Path, Shard], encoded: Iterator[bytes], encoded_shards: EncodedShards | None
 ) -> Iterator[tuple[Path, Shard]]:
     """Write the shards that are not linked one by one; yields path and description of each shard."""
     for part in parts:
@@ -156,8 +156,8 @@ def _written(
             continue
         _write_shard(part, islice(encoded, len(part.rows)))
         shard = index.describe(part.path, len(part.rows))
-        if kept is not None:
-            kept.keep(part.key(kept), part.path, shard)
+        if encoded_shards is not None:
+            encoded_shards.add(part.key(encoded_shards), part.path, shard)
         yield part.path, shard
 
 
