@@ -16,7 +16,9 @@ from sadcl import processes
 from sadcl.errors import SadclError, first_line
 
 READY, REFUSED, DONE = "ready", "refused", "done"
-WORKERS = {"predict": "sadcl.batch.worker", "score": "sadcl.batch.score_worker"}
+WORKERS = {
+    "predict": "sadcl.batch.worker", "score": "sadcl.batch.score_worker", "encode": "sadcl.batch.encode_worker",
+}  # fmt: skip
 """Module of each job's ``Worker``; a job imports its own alone."""
 
 

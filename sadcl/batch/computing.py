@@ -1,12 +1,11 @@
 """Choice of who computes the scores of stages: this process, or workers where ``SADCL_ENGINE`` names an engine."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sadcl.batch.engines import start
 from sadcl.evaluation.passes import Compute, compute_here
 from sadcl.layout import SCORING_CACHE
-from sadcl.processes import ENGINE
 
 
 @contextmanager
@@ -16,8 +15,8 @@ def chosen() -> Iterator[Compute]:
     Raises:
         SadclError: the variable names no engine.
     """
-    engine = os.environ.get(ENGINE)
-    if not engine:
+    engine = start.named()
+    if engine is None:
         yield compute_here
         return
     from sadcl.batch.scoring import Scoring

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +22,6 @@ from sadcl.model.tagger import Floats
 from sadcl.progress import say, track
 from sadcl.weights import loader
 
-ENGINES = ("local", "ray")
 SECONDS = 60.0
 """Time that decoding a photo may take: all of them have been decoded before."""
 SHARE = 4
@@ -40,16 +38,10 @@ class Scoring:
     Args:
         engine: ``local`` for worker processes of this machine, ``ray`` for a cluster.
         cache: folder for the results of workers.
-
-    Raises:
-        SadclError: there is no such engine.
     """
 
-    def __init__(self, engine: str, cache: Path) -> None:
-        if engine not in ENGINES:
-            fix = f"Use {' or '.join(ENGINES)}"
-            raise SadclError(f"There is no engine {engine!r}", where="SADCL_ENGINE", fix=fix)
-        self._engine, self._cache = cast(start.Name, engine), cache
+    def __init__(self, engine: start.Name, cache: Path) -> None:
+        self._engine, self._cache = engine, cache
         self._used: list[Path] = []
 
     def compute(self, passes: Sequence[Pass], shards: Shards, batch: int) -> list[Floats]:

@@ -21,17 +21,17 @@ class Spec:
     """Job description for a worker.
 
     Attributes:
-        job: ``predict`` the photos of a place, or ``score`` the rows of shards.
+        job: ``predict`` the photos of a place, ``score`` the rows of shards, or ``encode`` photos into shards.
         root: folder or ``s3://`` address of the photos, or folder of the shards.
-        models: paths of the model files.
+        models: paths of the model files; without any, workers run on cores alone.
         digests: SHA-256 of each model file.
-        threads: that decode photos.
+        threads: that read and decode photos.
         seconds: that reading and decoding a photo may take.
         versions: of the packages that decide the results.
         settings: further ones of the job, as JSON values.
     """
 
-    job: Literal["predict", "score"]
+    job: Literal["predict", "score", "encode"]
     root: str
     models: Sequence[str]
     digests: Sequence[str]

@@ -11,6 +11,7 @@ READS = str(TABLE)
 
 def main() -> str:
     """Write the shards of all splits."""
+    from sadcl.batch import encoding
     from sadcl.data import table
     from sadcl.data.shards import writer
 
@@ -20,5 +21,6 @@ def main() -> str:
             "The data has not passed validation", where=VALIDATION, fix="Fix the data, then run `dvc repro`"
         )
     settings = params.load("prepare").prepare
-    counts = writer.write_shards(table.read_table(TABLE), Path(), SHARDS, settings, processes.workers(), ENCODED_SHARDS)
+    annotations, threads = table.read_table(TABLE), processes.workers()
+    counts = writer.write_shards(annotations, Path(), SHARDS, settings, threads, ENCODED_SHARDS, encoding.chosen())
     return f"{', '.join(f'{count:,} {split}' for split, count in counts.items())} photos in {SHARDS}"

@@ -14,6 +14,10 @@ import pytest
 from benchmarks import server_process
 from sadcl.batch import job
 from sadcl.batch.job import Options
+from sadcl.data.shards import writer
+from sadcl.data.table import SPLITS
+from sadcl.layout import ENCODED_SHARDS, SHARDS
+from tests.batch import test_encoding
 from tests.batch.conftest import begin_with, contents, write_photo
 from tests.batch.test_crashes import HOSTILE
 from tests.batch.test_scoring import write_split
@@ -120,3 +124,22 @@ def test_a_node_that_is_lost_changes_no_bit_of_scores(
         assert running.wait(600) == 0
     subprocess.run([*command, "local", str(tmp_path / "local")], check=True)
     assert (tmp_path / "ray.npy").read_bytes() == (tmp_path / "local.npy").read_bytes()
+
+
+def test_a_node_that_is_lost_changes_no_byte_of_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = test_encoding.annotations(tmp_path, 1_500)
+    test_encoding.write_project(table)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    with cluster({}) as (nodes, address):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        monkeypatch.setenv("SADCL_ENGINE", "ray")
+        running = subprocess.Popen(test_encoding.COMMAND)
+        while running.poll() is None and not list(ENCODED_SHARDS.glob("*.arrow")):
+            time.sleep(0.02)
+        assert running.poll() is None
+        kill_second_node(nodes)
+        assert running.wait(600) == 0
+    writer.write_shards(table, tmp_path, tmp_path / "alone", test_encoding.SETTINGS, workers=2)
+    for split in SPLITS:
+        assert contents(tmp_path / "alone" / split) == contents(SHARDS / split)

@@ -170,8 +170,3 @@ def spec(split: Shards, passes: list[Pass], **changed: str) -> Spec:
         "score", changed.get("root", own.root), own.models, own.digests, 2, 60.0,
         versions(*score_worker.CODE), settings,
     )  # fmt: skip
-
-
-def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SadclError, match=r"There is no engine 'spark'.*Use local or ray"):
-        Scoring("spark", tmp_path)

@@ -16,6 +16,8 @@ INFRASTRUCTURE = {
     "progress", "processes", "layout", "s3", "stages", "cli",
 }  # fmt: skip
 """Never listed: an edit changes how a stage runs, not its result."""
+ENGINES = {"prepare": "sadcl.batch"}
+"""Package that a stage hands its work to, and that calls the listed code: the shards have the same bytes without it."""
 
 
 @cache
@@ -27,9 +29,10 @@ def graph() -> grimp.ImportGraph:
 def imported(stage: str) -> frozenset[str]:
     """Files of all modules that a stage imports, directly or not, packages' own ``__init__`` left out."""
     modules, waiting = set(), {f"sadcl.stages.{stage}"}
+    engines = ENGINES.get(stage, "none")
     while waiting:
         for module in graph().find_modules_directly_imported_by(waiting.pop()) - modules:
-            if module != "sadcl" and module.split(".")[1] not in INFRASTRUCTURE:
+            if module != "sadcl" and module.split(".")[1] not in INFRASTRUCTURE and not module.startswith(engines):
                 modules.add(module)
                 waiting.add(module)
     return frozenset(path for path in map(file, modules) if not path.endswith("__init__.py"))

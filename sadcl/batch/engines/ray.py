@@ -104,7 +104,7 @@ class RayEngine:
         if self._owns_connection:
             self._connect()
         resources = self._ray.cluster_resources()
-        gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+        gpus, cores = int(resources.get("GPU", 0)) if spec.models else 0, int(resources.get("CPU", 0))
         self.workers = workers or gpus or max(1, cores)
         self._options = {"num_gpus": 1} if gpus else {"num_cpus": CORES}
         self._arguments = (spec, *(self._ray.put(Path(model).read_bytes()) for model in spec.models))

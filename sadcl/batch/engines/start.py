@@ -1,11 +1,12 @@
 """Start of an engine by its name, with a worker for each GPU or core."""
 
 import os
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from sadcl import processes
 from sadcl.batch.lease import Engine
 from sadcl.batch.spec import Spec
+from sadcl.errors import SadclError
 
 Name = Literal["local", "ray"]
 """Worker processes of this machine, or a Ray cluster."""
@@ -15,6 +16,19 @@ DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 """Files of the drivers of GPUs that torch can use."""
 
 Environments = list[dict[str, str]]
+
+
+def named() -> Name | None:
+    """The engine that ``SADCL_ENGINE`` names; None without one.
+
+    Raises:
+        SadclError: there is no such engine.
+    """
+    name = os.environ.get(processes.ENGINE)
+    if name and name not in get_args(Name):
+        fix = f"Use {' or '.join(get_args(Name))}"
+        raise SadclError(f"There is no engine {name!r}", where=processes.ENGINE, fix=fix)
+    return cast(Name, name) if name else None
 
 
 def start(name: Name, spec: Spec, local: Environments, workers: int | None = None) -> tuple[Engine, int]:
@@ -47,9 +61,9 @@ def environments(workers: int | None = None, networks: int = 1) -> Environments:
 
     Args:
         workers: their number, instead.
-        networks: that a worker loads.
+        networks: that a worker loads; without any, GPUs are of no use.
     """
-    if _may_have_gpus():
+    if networks and _may_have_gpus():
         import torch
 
         from sadcl.model import device

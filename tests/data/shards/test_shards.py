@@ -19,7 +19,7 @@ from PIL import Image
 from sadcl import files, layout, params
 from sadcl.data import table
 from sadcl.data.images.inspect import inspect
-from sadcl.data.shards import writer
+from sadcl.data.shards import encoding, writer
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.stages import prepare
@@ -137,7 +137,7 @@ def test_a_photo_with_a_problem_is_left_out(root: Path) -> None:
 
 
 def test_large_photos_are_written_in_groups(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "GROUP_BYTES", 1)
+    monkeypatch.setattr(encoding, "GROUP_BYTES", 1)
     rows = some(root, list("abcdefgh"))
     for i, each in enumerate(rows):
         each["labels"] = [i % 3]

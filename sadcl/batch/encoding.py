@@ -1,0 +1,133 @@
+"""Shards that several workers encode, or a cluster: the bytes of one process, whoever writes them."""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+
+from sadcl import params
+from sadcl.batch import lease
+from sadcl.batch.chunks import Chunk, Piece
+from sadcl.batch.encode_worker import CODE, FILE, INDEX, ROWS
+from sadcl.batch.engines import start
+from sadcl.batch.spec import Spec, versions
+from sadcl.data import listed_photos
+from sadcl.data.shards.encoding import Encode, Part, encode_here
+from sadcl.data.shards.index import Shard
+from sadcl.errors import SadclError
+from sadcl.progress import track
+
+SECONDS = 300.0
+"""Time that reading and encoding a photo may take: S3 is asked again for up to two minutes."""
+
+
+def chosen() -> Encode | None:
+    """The function that encodes shards by the engine of ``SADCL_ENGINE``; None without one.
+
+    Raises:
+        SadclError: the variable names no engine.
+    """
+    engine = start.named()
+    return None if engine is None else partial(encode, engine)
+
+
+def encode(engine: start.Name, parts: Sequence[Part], source: Path, settings: params.Prepare) -> Generator[Shard]:
+    """Write the files of shards by workers; on a cluster, all nodes see photos and shards under the same paths.
+
+    A shard is handed on when its turn comes, so that few wait on the disk for one that is slow.
+
+    Args:
+        engine: ``local`` for worker processes of this machine, ``ray`` for a cluster.
+        parts: in order.
+        source: folder of the photos.
+        settings: short side in pixels and JPEG quality.
+
+    Yields:
+        The description of each file.
+
+    Raises:
+        SadclError: no worker can be started, a photo is unreadable or has changed since ingest, or the disk is full.
+    """
+    chunks = [Chunk(number, len(part.rows), part.path.stem) for number, part in enumerate(parts)]
+    pieces = [Piece(chunk, tuple(range(chunk.count))) for chunk in chunks if chunk.count]
+    if not pieces:
+        yield from encode_here(parts, source, settings, workers=1)
+        return
+    local = start.environments(networks=0)
+    threads = listed_photos.threads(source, start.threads(local))
+    # next to the shards: moving a file to its place copies nothing
+    with tempfile.TemporaryDirectory(dir=parts[0].path.parent) as folder:
+        of_job = {"folder": str(Path(folder).resolve()), "prepare": settings.model_dump(mode="json")}
+        spec = Spec("encode", str(source.resolve()), [], [], threads, SECONDS, versions(*CODE), of_job)
+        written = _Files(parts, source, Path(folder))
+        with closing(start.start(engine, spec, local)[0]) as running:
+            ready = lease.work(pieces, lambda piece: _rows(parts[piece.chunk.first], piece), running, written)
+            tracked = track(ready, "encoding photos", total=sum(chunk.count for chunk in chunks), size=int)
+            turn = 0
+            for _ in chain((0,), tracked):
+                while turn < len(parts) and written.is_complete(turn):
+                    shard = written.shards.pop(turn, None)
+                    # none: a worker ended on one of its photos, so that several had a part each
+                    yield shard or next(encode_here([parts[turn]], source, settings, workers=1))
+                    turn += 1
+
+
+class _Files:
+    """Files of shards, moved to their places as workers have written them.
+
+    Args:
+        parts: shards by number.
+        source: folder of the photos.
+        folder: in which workers write.
+
+    Attributes:
+        shards: descriptions of the files, by number of the part.
+    """
+
+    def __init__(self, parts: Sequence[Part], source: Path, folder: Path) -> None:
+        self._parts, self._source, self._folder = parts, source, folder
+        self._photos = Counter[int]()
+        self.shards: dict[int, Shard] = {}
+
+    def is_complete(self, number: int) -> bool:
+        """Whether all photos of a part are encoded, if not by one worker."""
+        return self._photos[number] == len(self._parts[number].rows)
+
+    def add(self, chunk: Chunk, results: pa.Table) -> None:
+        """Take a worker's result.
+
+        Raises:
+            SadclError: a photo can't be encoded.
+        """
+        [result] = results.to_pylist()
+        if result["what"] is not None:
+            raise SadclError(result["what"], where=result["where"], fix=result["fix"])
+        self._photos[chunk.first] += result["photos"]
+        if result["file"] is not None:
+            path = self._parts[chunk.first].path
+            os.replace(self._folder / result["file"], path)
+            self.shards[chunk.first] = Shard(path.name, result["photos"], result["bytes"], result["sha256"])
+
+    def fail(self, chunk: Chunk, index: int, reason: str) -> None:
+        """Stop: a photo ends its worker each time, and shards without it would not be those of the table.
+
+        Raises:
+            SadclError: always; names the photo.
+        """
+        where = listed_photos.locate(self._source, self._parts[chunk.first].rows["file"].iloc[index])
+        fix = "Run this again; if the same photo is named, remove it from the data"
+        raise SadclError(f"A photo can't be encoded: {reason}", where=where, fix=fix)
+
+
+def _rows(part: Part, piece: Piece) -> pa.Table:
+    """Rows of a piece, as its worker takes them."""
+    indexes = pa.array(piece.indexes, pa.int64())
+    table = part.table().append_column(FILE, pa.array(part.rows["file"].tolist(), pa.string())).take(indexes)
+    metadata = {**part.schema.metadata, ROWS: str(len(part.rows)).encode()}
+    return table.append_column(INDEX, indexes).replace_schema_metadata(metadata)
