@@ -1,4 +1,4 @@
-"""Batch prediction of a folder against tensors that are there already, photo by photo, and on a Ray cluster."""
+"""Batch prediction of a folder against tensors that are there already, photo by photo, and on Ray clusters."""
 
 import atexit
 import os
@@ -25,6 +25,7 @@ from sadcl.batch.parts import About, Collector
 from sadcl.batch.spec import Spec, versions
 from sadcl.data import manifest
 from sadcl.data.manifest import Manifest
+from sadcl.errors import SadclError
 from sadcl.model.network import Network
 from sadcl.weights import checkpoint, file_head, loader
 
@@ -65,11 +66,38 @@ def one_by_one() -> Pair:
 
 def ray() -> Pair:
     """All photos on two nodes of a Ray cluster on this machine, beside as many local workers."""
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return _on_ray(), _batch_job(PHOTOS, lambda spec: LocalEngine(spec, [{}] * NODES))
+
+
+def ray_data() -> Pair:
+    """All photos on two nodes of a Ray cluster, beside Ray Data on another such cluster."""
+    sadcl = _on_ray()
+    _start_cluster()  # of its own: the engine's actors leave no core of theirs to others
+    child, _ = _stack.enter_context(server_process.run("benchmarks.ray_data", str(_photos(PHOTOS)), str(_model())))
+
+    def plain() -> None:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(tempfile.mkdtemp(dir=_folder()) + "\n")
+        child.stdin.flush()
+        if "DONE" not in child.stdout.readline():
+            raise SadclError("Ray Data has failed", fix="Run benchmarks.ray_data by itself and read its errors")
+
+    return sadcl, plain
+
+
+@cache
+def _on_ray() -> Side:
+    """The job on two nodes; once for all rows, since a process connects to one cluster."""
+    _start_cluster()
+    return _batch_job(PHOTOS, lambda spec: RayEngine(spec, NODES))
+
+
+def _start_cluster() -> None:
+    """Start two nodes, on which what begins from now on runs."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ["RAY_AUTH_MODE"] = "token"
     _, os.environ["RAY_ADDRESS"] = _stack.enter_context(server_process.run("benchmarks.ray_nodes"))
-    return _batch_job(PHOTOS, lambda spec: RayEngine(spec, NODES)), _batch_job(
-        PHOTOS, lambda spec: LocalEngine(spec, [{}] * NODES)
-    )
 
 
 def _local(spec: Spec) -> Engine:

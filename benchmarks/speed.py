@@ -137,6 +137,7 @@ ROWS = (
     Row("batch prediction of files, the network on tensors beside", batches.ready_tensors, 0.9),
     Row("the same, photo by photo beside", batches.one_by_one, 2, repeats=3),
     Row("the same on two Ray nodes, two local processes beside", batches.ray, 0.85, repeats=3),
+    Row("the same on two Ray nodes, Ray Data on two others beside", batches.ray_data, 2.5, repeats=3),
     Row("linear probe of 1,700 x 80, scikit-learn's beside", probes.probe, 5, repeats=3),
     Row("a step of pooling on cached maps, the backbone beside", probes.cached_pooling, 10, repeats=3),
     Row("the same of SARL, whose own cost stays", probes.cached_step, 1.5, repeats=3),
