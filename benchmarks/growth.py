@@ -1,9 +1,12 @@
-"""Growth of the steps after training with photos and classes: CPU seconds, peak memory, exponent.
+"""Growth of the steps before and after training with photos and classes: CPU seconds, peak memory, exponent.
 
-Each step runs in a process of its own on generated scores; peak memory is that process's largest resident set.
+Each step runs in a process of its own, before training on generated photos, after it on generated scores; peak memory
+is that process's largest resident set.
 """
 
+import importlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -11,13 +14,15 @@ import tempfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from math import log
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import growth_data
 from sadcl import files, params
 from sadcl.evaluation import calibration, curves, inference, label_errors, scores
 from sadcl.evaluation.gate import champion
@@ -25,11 +30,12 @@ from sadcl.evaluation.gate.verdict import verdict
 from sadcl.progress import say
 from sadcl.review import side_by_side
 
-RESULT = Path("benchmarks/results/growth.md")
+RESULTS = Path("benchmarks/results")
 MODELS = ("sadcl", "sadcl_other", "sarl", "probe")
 LABELS = 2.9
 """Present labels of a photo, as in COCO."""
 SIZES = ((10_000, 80), (100_000, 80), (1_000_000, 80), (2_000, 500), (2_000, 5_000))
+"""Photos and classes."""
 SCORES, RIVAL, METRICS = "scores.parquet", "rival.parquet", "metrics.json"
 WEIGHTS = "c" * 64
 
@@ -91,6 +97,11 @@ def _comparison(folder: Path) -> None:
     side_by_side.compare(folder / SCORES, folder / RIVAL, 0.5)
 
 
+def _stage(name: str, project: Path) -> None:
+    os.chdir(project)
+    importlib.import_module(f"sadcl.stages.{name}").main()
+
+
 class _Everything(dict[str, tuple[str, str]]):
     """File and split of any image."""
 
@@ -101,23 +112,49 @@ class _Everything(dict[str, tuple[str, str]]):
         return f"{key}.jpg", "test"
 
 
-STEPS: dict[str, Callable[[Path], None]] = {
-    "read scores": _read, "metrics": _summary, "plot tables": _curves, "calibrate": _calibrate,
-    "label errors": _label_errors, "gate with champion": _gate, "review comparison": _comparison,
+@dataclass(frozen=True)
+class Group:
+    """Steps that read the same generated files.
+
+    Attributes:
+        title: of the result.
+        content: what is generated, in words.
+        generate: writes the files of some photos and classes into a folder.
+        steps: by name; each runs in the folder that holds the files.
+    """
+
+    title: str
+    content: str
+    generate: Callable[[Path, int, int], None]
+    steps: dict[str, Callable[[Path], None]]
+
+
+GROUPS = {
+    "photos": Group(
+        "Growth before training", "photos of 16 pixels with random labels", growth_data.generate,
+        {name: partial(_stage, name) for name in ("ingest", "validate", "prepare", "data_report")},
+    ),
+    "scores": Group(
+        "Growth after training", "scores of four models and a champion", generate,
+        {
+            "read scores": _read, "metrics": _summary, "plot tables": _curves, "calibrate": _calibrate,
+            "label errors": _label_errors, "gate with champion": _gate, "review comparison": _comparison,
+        },
+    ),
 }  # fmt: skip
 
 
-def measure(step: str, folder: Path) -> dict[str, float]:
+def measure(group: str, step: str, folder: Path) -> dict[str, float]:
     """Run a step in a process of its own; return CPU seconds and peak memory in GB."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--step", step, "--folder", str(folder)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-m", "benchmarks.growth", group, "--step", step, "--folder", str(folder)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(answer.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def run_step(step: str, folder: Path) -> str:
+def run_step(step: Callable[[Path], None], folder: Path) -> str:
     """Run a step; CPU seconds without imports, and peak memory with them, as JSON."""
     started = time.process_time()
-    STEPS[step](folder)
+    step(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return json.dumps({"seconds": time.process_time() - started, "memory": peak})
 
@@ -128,7 +165,7 @@ def table(rows: dict[tuple[int, int], dict[str, dict[str, float]]]) -> list[str]
     lines = ["| step | " + " | ".join(f"{n:,} x {c:,}" for n, c in sizes) + " | exponent in photos |"]
     lines.append("|---" * (len(sizes) + 2) + "|")
     photos = [size for size in sizes if size[1] == SIZES[0][1]]
-    for step in STEPS:
+    for step in rows[sizes[0]]:
         cells = [f"{row[step]['seconds']:.1f} s, {row[step]['memory']:.1f} GB" for row in rows.values()]
         last = [rows[size][step]["seconds"] for size in photos[-2:]]
         exponent = f"{log(last[1] / last[0]) / log(photos[-1][0] / photos[-2][0]):.2f}" if len(last) == 2 else "-"
@@ -137,31 +174,34 @@ def table(rows: dict[tuple[int, int], dict[str, dict[str, float]]]) -> list[str]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """``python -m benchmarks.growth [--photos N]``: measure all steps, and write the result."""
+    """``python -m benchmarks.growth photos|scores [--photos N]``: measure all steps, and write the result."""
     parser = ArgumentParser(description=main.__doc__)
-    parser.add_argument("--step", choices=STEPS)
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("--step")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--photos", type=int, default=SIZES[2][0], help="most photos")
     options = parser.parse_args(arguments)
+    group = GROUPS[options.group]
     if options.step:
-        say(run_step(options.step, options.folder))
+        say(run_step(group.steps[options.step], options.folder))
         return
     rows: dict[tuple[int, int], dict[str, dict[str, float]]] = {}
     for photos, classes in (size for size in SIZES if size[0] <= options.photos):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            generate(folder, photos, classes)
+            group.generate(folder, photos, classes)
             rows[photos, classes] = {}
-            for step in STEPS:
-                rows[photos, classes][step] = cost = measure(step, folder)
+            for step in group.steps:
+                rows[photos, classes][step] = cost = measure(options.group, step, folder)
                 say(f"{photos:,} x {classes:,}, {step}: {cost['seconds']:.1f} CPU s, {cost['memory']:.2f} GB")
     head = [
-        "# Growth with photos and classes",
+        f"# {group.title}",
         "",
-        "Generated by `python -m benchmarks.growth`: CPU seconds and peak memory",
+        f"Generated by `python -m benchmarks.growth {options.group}`: CPU seconds and peak memory of each step in a",
+        f"process of its own, on generated {group.content}.",
+        "",
     ]
-    head += ["of each step in a process of its own, on generated scores of four models and a champion.", ""]
-    files.write_text(RESULT, "\n".join([*head, *table(rows)]) + "\n")
+    files.write_text(RESULTS / f"growth_{options.group}.md", "\n".join([*head, *table(rows)]) + "\n")
 
 
 if __name__ == "__main__":

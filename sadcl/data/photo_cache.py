@@ -1,9 +1,8 @@
 """Photo cache: facts of each photo between runs, so that an unchanged one is neither read nor decoded again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 import PIL
 import pyarrow as pa
@@ -33,6 +32,10 @@ _SCHEMA = pa.schema(
         ("thumbnail", pa.binary()),
     ]
 )
+
+
+_GROUP = 10_000
+"""Photos that are read or written at a time."""
 
 
 class PhotoCache:
@@ -77,14 +80,20 @@ class PhotoCache:
 
     def save(self) -> None:
         """Write the cache to its file, with the entries of earlier runs: a source that is gone may come back."""
-        entries = {**self._stored, **self._current}
-        if entries == self._stored:
+        if self._current.items() <= self._stored.items():
             return
-        rows = [(*key, *astuple(facts)[:-1]) for key, facts in sorted(entries.items())]
-        columns: list[Any] = list(zip(*rows, strict=True)) or [[] for _ in _SCHEMA]
-        table = pa.table([pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA)
-        with files.atomic_write(self._path) as temporary_path:
-            pq.write_table(table.replace_schema_metadata({b"rules": self._rules}), temporary_path)
+        entries = {**self._stored, **self._current}
+        with (
+            files.atomic_write(self._path) as temporary_path,
+            pq.ParquetWriter(temporary_path, _SCHEMA.with_metadata({b"rules": self._rules})) as writer,
+        ):
+            # group by group: Python values of a million photos fill gigabytes
+            keys = sorted(entries)
+            for start in range(0, len(keys), _GROUP):
+                rows = [(*key, *astuple(entries[key])[:-1]) for key in keys[start : start + _GROUP]]
+                columns = zip(*rows, strict=True)
+                arrays = [pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)]
+                writer.write_batch(pa.record_batch(arrays, schema=writer.schema))
 
 
 def _version(photo: Path | ListedPhoto) -> tuple[int, str] | None:
@@ -98,13 +107,16 @@ def _version(photo: Path | ListedPhoto) -> tuple[int, str] | None:
     return status.st_size, str(status.st_mtime_ns)
 
 
-def _load(path: Path, rules: bytes) -> Iterable[tuple[_Key, PhotoInfo]]:
+def _load(path: Path, rules: bytes) -> Iterator[tuple[_Key, PhotoInfo]]:
+    """Entries of the file; none where it is absent, of other rules, or damaged: those photos are read again."""
     try:
-        table = pq.read_table(path)
-        if (table.schema.metadata or {}).get(b"rules") != rules or not table.schema.equals(_SCHEMA):
-            return []
-        columns = [table.column(name).to_pylist() for name in _SCHEMA.names]
-    except (OSError, pa.ArrowException):  # absent or damaged: every photo is read again
-        return []
-    rows = zip(*columns, strict=True)
-    return [((path, size, version), PhotoInfo(*rest)) for path, size, version, *rest in rows]
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            if (schema.metadata or {}).get(b"rules") != rules or not schema.equals(_SCHEMA):
+                return
+            for batch in file.iter_batches(_GROUP):
+                columns = (column.to_pylist() for column in batch.columns)
+                for name, size, version, *rest in zip(*columns, strict=True):
+                    yield (name, size, version), PhotoInfo(*rest)
+    except (OSError, pa.ArrowException):
+        return
