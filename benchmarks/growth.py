@@ -34,8 +34,8 @@ RESULTS = Path("benchmarks/results")
 MODELS = ("sadcl", "sadcl_other", "sarl", "probe")
 LABELS = 2.9
 """Present labels of a photo, as in COCO."""
-SIZES = ((10_000, 80), (100_000, 80), (1_000_000, 80), (2_000, 500), (2_000, 5_000))
-"""Photos and classes."""
+CLASSES, SIZES = 80, (10_000, 100_000, 1_000_000)
+MANY = (500, 5_000)
 SCORES, RIVAL, METRICS = "scores.parquet", "rival.parquet", "metrics.json"
 WEIGHTS = "c" * 64
 
@@ -120,22 +120,24 @@ class Group:
         title: of the result.
         content: what is generated, in words.
         generate: writes the files of some photos and classes into a folder.
+        photos: number for many classes.
         steps: by name; each runs in the folder that holds the files.
     """
 
     title: str
     content: str
     generate: Callable[[Path, int, int], None]
+    photos: int
     steps: dict[str, Callable[[Path], None]]
 
 
 GROUPS = {
     "photos": Group(
-        "Growth before training", "photos of 16 pixels with random labels", growth_data.generate,
+        "Growth before training", "photos of 16 pixels with random labels", growth_data.generate, 20_000,
         {name: partial(_stage, name) for name in ("ingest", "validate", "prepare", "data_report")},
     ),
     "scores": Group(
-        "Growth after training", "scores of four models and a champion", generate,
+        "Growth after training", "scores of four models and a champion", generate, 2_000,
         {
             "read scores": _read, "metrics": _summary, "plot tables": _curves, "calibrate": _calibrate,
             "label errors": _label_errors, "gate with champion": _gate, "review comparison": _comparison,
@@ -164,7 +166,7 @@ def table(rows: dict[tuple[int, int], dict[str, dict[str, float]]]) -> list[str]
     sizes = list(rows)
     lines = ["| step | " + " | ".join(f"{n:,} x {c:,}" for n, c in sizes) + " | exponent in photos |"]
     lines.append("|---" * (len(sizes) + 2) + "|")
-    photos = [size for size in sizes if size[1] == SIZES[0][1]]
+    photos = [size for size in sizes if size[1] == CLASSES]
     for step in rows[sizes[0]]:
         cells = [f"{row[step]['seconds']:.1f} s, {row[step]['memory']:.1f} GB" for row in rows.values()]
         last = [rows[size][step]["seconds"] for size in photos[-2:]]
@@ -179,14 +181,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("--step")
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--photos", type=int, default=SIZES[2][0], help="most photos")
+    parser.add_argument("--photos", type=int, default=SIZES[-1], help="most photos")
     options = parser.parse_args(arguments)
     group = GROUPS[options.group]
     if options.step:
         say(run_step(group.steps[options.step], options.folder))
         return
     rows: dict[tuple[int, int], dict[str, dict[str, float]]] = {}
-    for photos, classes in (size for size in SIZES if size[0] <= options.photos):
+    sizes = [(photos, CLASSES) for photos in SIZES if photos <= options.photos]
+    for photos, classes in [*sizes, *((group.photos, classes) for classes in MANY)]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             group.generate(folder, photos, classes)

@@ -11,6 +11,7 @@ import simplejpeg
 import yaml
 
 from sadcl import files
+from sadcl.data.table import SPLITS
 from sadcl.layout import BASELINE, RAW
 
 SIDE, FOLDER = 16, 1_000
@@ -32,7 +33,7 @@ def generate(project: Path, photos: int, classes: int) -> None:
     recipe["ingest"] |= {"source": "noise", "format": "csv", "annotations": {"train": "labels.csv"}}
     recipe["ingest"]["images"] = {"train": "images"}
     recipe["ingest"].pop("protocol", None)
-    recipe["validate"] |= {"min_side": SIDE, "max_unlabelled": 1.0}
+    recipe["validate"] |= {"min_side": SIDE, "max_unlabelled": 1.0, "min_positives": dict.fromkeys(SPLITS, 0)}
     files.write_text(project / "params.yaml", yaml.safe_dump(recipe, sort_keys=False))
     files.write_json(project / BASELINE, None)
     (source / "images").mkdir(parents=True)
