@@ -16,9 +16,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar, cast, get_args
 
 import psutil
+
+from sadcl.errors import SadclError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,7 +35,9 @@ NOTIFY = "SADCL_NOTIFY"
 OPTUNA_STORAGE = "SADCL_OPTUNA_STORAGE"
 """Variable with the address of the storage of studies, which may contain a password."""
 ENGINE = "SADCL_ENGINE"
-"""Variable with the name of the engine whose workers score photos."""
+"""Variable with the name of the engine whose workers encode and score photos."""
+EngineName = Literal["local", "ray"]
+"""Worker processes of this machine, or a Ray cluster."""
 STARTED_FOR = "SADCL_STARTED_FOR"
 """Variable of a server and its children: they are found by it even after their parent has died."""
 OWNERS = "SADCL_OWNERS"
@@ -77,6 +81,18 @@ def child_environment(*logins: str, **variables: str) -> dict[str, str]:
 def workers() -> int:
     """Number of worker threads: ``SADCL_WORKERS``, or the number of cores."""
     return int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
+
+
+def engine() -> EngineName | None:
+    """The engine that ``SADCL_ENGINE`` names; None without one.
+
+    Raises:
+        SadclError: there is no such engine.
+    """
+    name = os.environ.get(ENGINE)
+    if name and name not in get_args(EngineName):
+        raise SadclError(f"There is no engine {name!r}", where=ENGINE, fix=f"Use {' or '.join(get_args(EngineName))}")
+    return cast(EngineName, name) if name else None
 
 
 def memory() -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sadcl.batch.engines import start
+from sadcl import processes
 from sadcl.evaluation.passes import Compute, compute_here
 from sadcl.layout import SCORING_CACHE
 
@@ -15,7 +15,7 @@ def chosen() -> Iterator[Compute]:
     Raises:
         SadclError: the variable names no engine.
     """
-    engine = start.named()
+    engine = processes.engine()
     if engine is None:
         yield compute_here
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from sadcl import params
+from sadcl import params, processes
 from sadcl.batch import lease
 from sadcl.batch.chunks import Chunk, Piece
 from sadcl.batch.encode_worker import CODE, FILE, INDEX, ROWS
@@ -21,6 +21,7 @@ from sadcl.data import listed_photos
 from sadcl.data.shards.encoding import Encode, Part, encode_here
 from sadcl.data.shards.index import Shard
 from sadcl.errors import SadclError
+from sadcl.processes import EngineName
 from sadcl.progress import track
 
 SECONDS = 300.0
@@ -33,11 +34,11 @@ def chosen() -> Encode | None:
     Raises:
         SadclError: the variable names no engine.
     """
-    engine = start.named()
+    engine = processes.engine()
     return None if engine is None else partial(encode, engine)
 
 
-def encode(engine: start.Name, parts: Sequence[Part], source: Path, settings: params.Prepare) -> Generator[Shard]:
+def encode(engine: EngineName, parts: Sequence[Part], source: Path, settings: params.Prepare) -> Generator[Shard]:
     """Write the files of shards by workers; on a cluster, all nodes see photos and shards under the same paths.
 
     A shard is handed on when its turn comes, so that few wait on the disk for one that is slow.

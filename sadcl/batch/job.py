@@ -16,6 +16,7 @@ from sadcl.batch.spec import Spec, versions
 from sadcl.data import listed_photos, manifest
 from sadcl.data.manifest import Manifest
 from sadcl.errors import SadclError
+from sadcl.processes import EngineName
 from sadcl.progress import say, track
 from sadcl.weights import loader
 
@@ -42,7 +43,7 @@ class Options:
     """
 
     threshold: float | None = None
-    engine: start.Name = "local"
+    engine: EngineName = "local"
     workers: int | None = None
     seconds: float = 60.0
     csv: bool = False

@@ -19,6 +19,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.passes import NotComputedError, Pass
 from sadcl.model import device
 from sadcl.model.tagger import Floats
+from sadcl.processes import EngineName
 from sadcl.progress import say, track
 from sadcl.weights import loader
 
@@ -40,7 +41,7 @@ class Scoring:
         cache: folder for the results of workers.
     """
 
-    def __init__(self, engine: start.Name, cache: Path) -> None:
+    def __init__(self, engine: EngineName, cache: Path) -> None:
         self._engine, self._cache = engine, cache
         self._used: list[Path] = []
 
@@ -169,7 +170,7 @@ def _spec(passes: Sequence[Pass], shards: Shards, batch: int, threads: int) -> S
     )  # fmt: skip
 
 
-def _device(engine: start.Name) -> str:
+def _device(engine: EngineName) -> str:
     """Kind of the devices, on which the last bits of a score depend."""
     return engine if engine == "ray" else device.pick().type
 

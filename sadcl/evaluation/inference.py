@@ -18,7 +18,7 @@ from sadcl.evaluation.scores import Scores
 from sadcl.model import device
 from sadcl.model.network import Network
 from sadcl.model.shapes import shapes_only
-from sadcl.weights import loader
+from sadcl.weights import loader, training_photos
 
 Head = Mapping[str, Any]
 
@@ -201,7 +201,8 @@ def _decisions(name: str, head: Head) -> dict[str, Calibration]:
 def _head(file: Path, test: Shards) -> Head:
     """Read a file's head; raise where its classes differ from those of the test images."""
     head = loader.read_head(file)
-    lacking = [key for key in ("best", "seen") if key not in head]
+    recorded = {"best": "best" in head, training_photos.KEY: training_photos.is_recorded(head)}
+    lacking = [key for key, is_recorded in recorded.items() if not is_recorded]
     if lacking:
         fix = "Use weights that a training stage wrote"
         raise SadclError(f"The weights' head lacks {', '.join(lacking)}", where=file, fix=fix)
@@ -243,8 +244,8 @@ def _cost(file: Path, head: Head) -> dict[str, int]:
 def _seen(test: Shards, *heads: Head) -> int:
     """Count the test images in the training photos of these models, by content."""
     # by content, not by id: a test photo under another name counts too
-    trained_on = {prefix for head in heads for prefix in head["seen"]}
-    return sum(sha256[:16] in trained_on for sha256 in test.sha256)
+    trained_on = np.concatenate([training_photos.load(head) for head in heads])
+    return int(np.isin(training_photos.prefixes(test.sha256), trained_on).sum())
 
 
 def _scores(

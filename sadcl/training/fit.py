@@ -27,7 +27,8 @@ from sadcl.training.memory_check import require_memory
 from sadcl.training.objective import Classification, DualContrastive, Objective
 from sadcl.training.resume import State, code
 from sadcl.training.trainer import Batches, Report, Trainer, TrainingProgress
-from sadcl.weights import checkpoint, initial
+from sadcl.weights import checkpoint, initial, training_photos
+from sadcl.weights.training_photos import Prefixes
 
 MANY_CLASSES = 200
 """Classes from which on the memory of a training is computed before it starts, which takes two CPU seconds."""
@@ -88,7 +89,7 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
     with _started(_TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs)) as run:
         network = initial.initial_network(settings.model, run.train.classes)
         objective = Classification(network, settings.pretrain, Gather(run.ranks.fabric))
-        return run.fit(objective, settings.pretrain, report, initial.seen_photos(settings.model))
+        return run.fit(objective, settings.pretrain, report, initial.photos(settings.model))
 
 
 def train(
@@ -133,8 +134,8 @@ def train(
         slots = min(settings.train.batch, len(run.train)) // run.ranks.world
         memory = Memory(module.prototypes.detach(), slots).to(run.ranks.fabric.device)
         objective = contrast(module, memory, settings.train, Gather(run.ranks.fabric))
-        # photos of stage 1 stay seen: the gate looks for test photos among them
-        return run.fit(objective, settings.train, report, head.get("seen") or [])
+        # with those of stage 1: the gate looks for test photos among them
+        return run.fit(objective, settings.train, report, training_photos.load(head, start))
 
 
 def _linear(settings: params.Params, shards: Path) -> TrainingResult:
@@ -170,7 +171,7 @@ class _TrainingRun:
         return max(1, min(self.settings.batch, len(self.train)) * sharing // world)
 
     def fit(
-        self, objective: Objective, settings: params.Pretrain, report: Report | None, seen_photos: Iterable[str]
+        self, objective: Objective, settings: params.Pretrain, report: Report | None, photos: Prefixes
     ) -> TrainingResult:
         """Train the objective.
 
@@ -178,7 +179,7 @@ class _TrainingRun:
             objective: of the stage.
             settings: section pretrain or train.
             report: called with each epoch's number and select mAP.
-            seen_photos: photos that the initial weights were trained on, as prefixes of their SHA-256.
+            photos: that the initial weights were trained on, as prefixes of their SHA-256.
         """
         self.ranks.require_equal({**self.inputs, "code": code(), "torch": torch.__version__})
         if self.ranks.rank:  # equal weights to start with, but dropout of its own
@@ -186,7 +187,7 @@ class _TrainingRun:
         batches, select = self._batches(objective, settings)
         state, fabric = State(self.inputs), self.ranks.fabric
         progress = Trainer(fabric, objective, batches, self.select, select, settings, state).fit(report)
-        return TrainingResult(progress.best, self._head(progress, settings, seen_photos), progress.history, state)
+        return TrainingResult(progress.best, self._head(progress, settings, photos), progress.history, state)
 
     def _batches(
         self, objective: Objective, settings: params.Pretrain
@@ -209,9 +210,7 @@ class _TrainingRun:
             select()
         return batches, select
 
-    def _head(
-        self, progress: TrainingProgress, settings: params.Pretrain, seen_photos: Iterable[str]
-    ) -> dict[str, Any]:
+    def _head(self, progress: TrainingProgress, settings: params.Pretrain, photos: Prefixes) -> dict[str, Any]:
         row, model = progress.history[progress.best_epoch], self.model
         select = {"raw": row["select_mAP_raw"], "ema": row["select_mAP_ema"]} if len(self.select) else None
         return {
@@ -226,8 +225,10 @@ class _TrainingRun:
             "select": select,
             "inputs": {k: v for k, v in self.inputs.items() if isinstance(v, str)}
             | {"train_list": self.train.list_digest},
-            # 64 bits tell photos apart, and the gate finds test photos among them
-            "seen": sorted({sha[:16] for sha in self.train.sha256} | set(seen_photos)),
+            # the gate looks for test photos among them
+            training_photos.KEY: training_photos.dump(
+                np.concatenate([training_photos.prefixes(self.train.sha256), photos])
+            ),
             # fitted later, by the stage `calibrate`
             "thresholds": None,
             "device": device.describe(self.ranks.fabric.device, self.ranks.world),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from sadcl.data.shards.reader import Shards
 from sadcl.model import device
 from sadcl.training.feature_cache import FeatureMaps
 from sadcl.training.logistic_regression import Labelled, LogisticRegression, fit
-from sadcl.weights import initial
+from sadcl.weights import initial, training_photos
 
 
 def fit_network(
@@ -38,7 +39,7 @@ def fit_network(
     fitted = fit(fit_on, choose_by, seed)
     network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
     best = fitted.select_map.get(fitted.strength)
-    seen_photos = {sha[:16] for sha in train.sha256} | set(initial.seen_photos(model))
+    photos = np.concatenate([training_photos.prefixes(train.sha256), initial.photos(model)])
     head = {
         "stage": "probe",
         "classes": list(train.classes),
@@ -51,7 +52,7 @@ def fit_network(
         "select": None if best is None else {"raw": best, "ema": best},
         "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest}
         | initial.inputs(model),
-        "seen": sorted(seen_photos),
+        training_photos.KEY: training_photos.dump(photos),
         "thresholds": None,
         "device": device.describe(compute_device),
         "precision": "32-true",

@@ -17,11 +17,11 @@ NEEDED = ("format", "stage", "classes", "model", "preprocessing")
 
 # Bounds of files that somebody else wrote; each is many times what the largest published models need.
 LARGEST_HEADER = 50_000_000
-"""Bytes of names, shapes and head; the digests of two million training photos fit."""
+"""Bytes of names, shapes and head; 64 bits of four million training photos fit."""
 MOST_TENSORS = 20_000
 """Tensors of a file; a ResNet-101 with SARL has 1,500, averaged ones included."""
 MOST_VALUES = 3_000_000
-"""Values in a head; each takes about 100 bytes of memory, and one is a training photo."""
+"""Values in a head; each takes about 100 bytes of memory, and one was a training photo in earlier versions."""
 LARGEST_TABLES = 1_000_000_000
 """Bytes of a network's tables that are computed when it is built, such as indices of relative positions."""
 MOST_CLASSES = 100_000

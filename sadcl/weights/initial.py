@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -12,7 +11,7 @@ from sadcl.errors import SadclError
 from sadcl.model import backbone_weights
 from sadcl.model.network import Network
 from sadcl.progress import say
-from sadcl.weights import checkpoint, file_head
+from sadcl.weights import checkpoint, file_head, training_photos
 
 SYNONYMS = {
     "aeroplane": "airplane",
@@ -87,11 +86,10 @@ def inputs(settings: params.Model) -> dict[str, str]:
     return {"weights": files.digest(path)} if not _is_named(settings) and path.is_file() else {}
 
 
-def seen_photos(settings: params.Model) -> list[str]:
-    """Photos that the initial model was trained on: the first 16 hexadecimal digits of their SHA-256."""
+def photos(settings: params.Model) -> training_photos.Prefixes:
+    """Photos that the initial model was trained on, see ``training_photos``."""
     path = _model_file(settings)
-    prefixes: list[Any] = [] if path is None else file_head.read_head(path).get("seen") or []
-    return [str(prefix) for prefix in prefixes]
+    return training_photos.load({} if path is None else file_head.read_head(path), path)
 
 
 def _is_named(settings: params.Model) -> bool:

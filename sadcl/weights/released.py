@@ -14,7 +14,7 @@ from sadcl.errors import SadclError
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
 from sadcl.model.shapes import shapes_only
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, training_photos
 from sadcl.weights.released_names import FOREIGN, read_checkpoint, rename
 
 CLASSES = {len(names): names for names in (coco.CLASSES, voc.CLASSES)}
@@ -161,7 +161,7 @@ def _head(settings: params.Params, stage: str, names: Sequence[str]) -> dict[str
 
 def _origin(path: Path, epoch: int | None) -> dict[str, Any]:
     # no photo is known as seen; the user is told so
-    return {"epoch": epoch, "inputs": {"checkpoint": files.digest(path)}, "seen": []}
+    return {"epoch": epoch, "inputs": {"checkpoint": files.digest(path)}, training_photos.KEY: ""}
 
 
 def _summary(

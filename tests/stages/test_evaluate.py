@@ -23,7 +23,7 @@ from sadcl.evaluation import inference, metrics, scores
 from sadcl.model import tagger
 from sadcl.model.network import Network
 from sadcl.stages import calibrate, evaluate, gate, rescore
-from sadcl.weights import checkpoint, file_head
+from sadcl.weights import checkpoint, file_head, training_photos
 from tests.paths import REPOSITORY
 
 RECIPE = REPOSITORY / "recipes/demo.yaml"
@@ -60,7 +60,7 @@ def photos(root, test=12, select=8):
     return table.Table(pd.DataFrame(rows), CLASSES, "raw", {})
 
 
-def save(path, seed, classes=CLASSES, seen=(), **other):
+def save(path, seed, classes=CLASSES, **other):
     """Untrained weights; raw and averaged ones differ."""
     tensors = {}
     for which in ("raw", "ema"):
@@ -70,7 +70,7 @@ def save(path, seed, classes=CLASSES, seen=(), **other):
     head = {
         "format": 1, "stage": "train", "classes": list(classes), "model": MODEL.model_dump(mode="json"),
         "preprocessing": {"side": 64, "mean": [0.5] * 3, "std": [0.5] * 3}, "settings": {}, "seed": 0, "epoch": 1,
-        "best": "raw", "select": {"raw": 2.0, "ema": 1.0}, "inputs": {}, "seen": sorted(seen), "thresholds": None,
+        "best": "raw", "select": {"raw": 2.0, "ema": 1.0}, "inputs": {}, "training_photos": "", "thresholds": None,
         "device": "cpu", "precision": "32-true",
     }  # fmt: skip
     checkpoint.save(path, tensors, {**head, **other})
@@ -282,8 +282,9 @@ def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
 
 @pytest.mark.parametrize("stage", ["pretrain", "train"])
 def test_evaluate_counts_test_photos_that_either_stage_trained_on(project, stage):
-    seen = [files.digest(photo)[:16] for photo in sorted(Path("raw").iterdir())[:3]]
-    save(project / f"models/{stage}/weights.safetensors", 1, seen=seen)
+    digests = [files.digest(photo) for photo in sorted(Path("raw").iterdir())[:3]]
+    photos = training_photos.dump(training_photos.prefixes(digests))
+    save(project / f"models/{stage}/weights.safetensors", 1, training_photos=photos)
     judge()
     assert json.loads(Path("reports/metrics.json").read_text())["seen_in_training"] == 3
     rescore.main()

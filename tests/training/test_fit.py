@@ -15,7 +15,7 @@ from sadcl.evaluation import inference
 from sadcl.model import tagger
 from sadcl.model.heads import HEADS
 from sadcl.training import fit, schedule
-from sadcl.weights import checkpoint, file_head, loader
+from sadcl.weights import checkpoint, file_head, loader, training_photos
 from tests.paths import REPOSITORY
 
 
@@ -141,7 +141,7 @@ def test_weights_say_what_they_stand_on(project: Path) -> None:
     fitted.save(Path("models/pretrain"))
     head = file_head.read_head(Path("models/pretrain/weights.safetensors"))
     assert head["classes"][0] == "zero"
-    assert len(head["seen"]) == 20
+    assert len(training_photos.load(head)) == 20
     assert head["preprocessing"]["side"] == 32
     assert set(head["inputs"]) >= {"train", "select", "train_list"}
     history = Path("models/pretrain/history.csv").read_text().splitlines()

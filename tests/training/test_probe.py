@@ -18,7 +18,7 @@ from sadcl.stages import probe as stage
 from sadcl.training import logistic_regression as probe
 from sadcl.training.logistic_regression import Labelled
 from sadcl.training.probe import fit_network
-from sadcl.weights import file_head, loader
+from sadcl.weights import file_head, loader, training_photos
 
 N, K, C = 120, 6, 3
 
@@ -109,7 +109,7 @@ def test_the_stage_writes_a_network_that_predicts_as_the_probe(project: Path) ->
     file = Path("models/probe/weights.safetensors")
     head = file_head.read_head(file)
     assert f"select mAP {head['select']['ema']:.2f}" in line
-    assert len(head["seen"]) == 20
+    assert len(training_photos.load(head)) == 20
     rows = Path("models/probe/history.csv").read_text().splitlines()
     assert rows[0] == "strength,select_mAP"
     assert len(rows) == 1 + len(probe.STRENGTHS)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,10 +13,11 @@ from torch import Tensor
 from sadcl import files, params
 from sadcl.errors import SadclError
 from sadcl.model.network import Network
-from sadcl.weights import checkpoint, initial
+from sadcl.weights import checkpoint, initial, training_photos
 from sadcl.weights.released import CLASSES
 
 torch.set_num_threads(1)
+PHOTOS = np.array([3, 2**63 + 1], np.uint64)
 COCO, VOC = CLASSES[80], CLASSES[20]
 VOC_ROWS = [4, 1, 14, 8, 39, 5, 2, 15, 56, 19, 60, 16, 17, 3, 0, 58, 18, 57, 6, 62]
 """The published indices (method, section 2.6)."""
@@ -32,7 +34,8 @@ def write(path: Path, classes: Sequence[str] = COCO, **change: Any) -> Network:
     network = Network(model, len(classes)).eval()
     head = {
         "stage": "pretrain", "classes": list(classes), "model": model.model_dump(mode="json"), "best": "ema",
-        "preprocessing": {"side": 32, "mean": [0.5] * 3, "std": [0.5] * 3}, "thresholds": None, "seen": ["abc", "def"],
+        "preprocessing": {"side": 32, "mean": [0.5] * 3, "std": [0.5] * 3}, "thresholds": None,
+        training_photos.KEY: training_photos.dump(PHOTOS),
     }  # fmt: skip
     checkpoint.save(path, {f"ema.network.{name}": tensor for name, tensor in network.state_dict().items()}, head)
     return network
@@ -170,10 +173,10 @@ def test_the_start_is_known_by_its_digest_and_by_what_it_has_seen(path: Path) ->
     write(path)
     settings = MODEL.model_copy(update={"weights": str(path)})
     assert initial.inputs(settings) == {"weights": files.digest(path)}
-    assert initial.seen_photos(settings) == ["abc", "def"]
+    assert (initial.photos(settings) == PHOTOS).all()
 
 
 def test_a_start_from_no_file_has_neither(path: Path) -> None:
     for name in ("package", "timm", "random", str(path)):
         settings = MODEL.model_copy(update={"weights": name})
-        assert (initial.inputs(settings), initial.seen_photos(settings)) == ({}, [])
+        assert (initial.inputs(settings), initial.photos(settings).tolist()) == ({}, [])

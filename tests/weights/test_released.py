@@ -116,7 +116,7 @@ def test_the_head_tells_what_later_stages_ask_of_it(tmp_path: Path) -> None:
     path = as_torch(checkpoint("q2l"), tmp_path / "a.pkl")
     released.convert(path, tmp_path, SETTINGS, CLASSES)
     head = file_head.read_head(tmp_path / "weights.safetensors")
-    assert (head["stage"], head["epoch"], head["best"], head["seen"]) == ("pretrain", 12, "ema", [])
+    assert (head["stage"], head["epoch"], head["best"], head["training_photos"]) == ("pretrain", 12, "ema", "")
     assert head["inputs"] == {"checkpoint": files.digest(path)}
     assert head["model"] == MODEL.model_dump(mode="json")
     assert head["precision"] == SETTINGS.pretrain.precision

@@ -5,9 +5,10 @@ import socket
 from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
+from typing import get_args
 
 from sadcl import extras
-from sadcl.processes import ENGINE
+from sadcl.processes import ENGINE, EngineName
 
 ADDRESS, AUTHENTICATION = "RAY_ADDRESS", "RAY_AUTH_MODE"
 TOKEN, TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
@@ -17,7 +18,7 @@ SECONDS = 3.0
 def problems() -> Iterator[str]:
     """One sentence for each problem of the cluster; none without an address."""
     address, engine = os.environ.get(ADDRESS, ""), os.environ.get(ENGINE, "")
-    if engine not in ("", "local", "ray"):
+    if engine not in ("", *get_args(EngineName)):
         yield f"{ENGINE} names no engine, {engine!r}; use local or ray."
     if not address:
         return

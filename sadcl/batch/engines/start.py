@@ -1,15 +1,12 @@
 """Start of an engine by its name, with a worker for each GPU or core."""
 
 import os
-from typing import Literal, cast, get_args
 
 from sadcl import processes
 from sadcl.batch.lease import Engine
 from sadcl.batch.spec import Spec
-from sadcl.errors import SadclError
+from sadcl.processes import EngineName
 
-Name = Literal["local", "ray"]
-"""Worker processes of this machine, or a Ray cluster."""
 WORKER_MEMORY, NETWORK_MEMORY = 1_500_000_000, 500_000_000
 """Bytes for a worker with a large network and large photos, and for each further network."""
 DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
@@ -18,20 +15,7 @@ DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 Environments = list[dict[str, str]]
 
 
-def named() -> Name | None:
-    """The engine that ``SADCL_ENGINE`` names; None without one.
-
-    Raises:
-        SadclError: there is no such engine.
-    """
-    name = os.environ.get(processes.ENGINE)
-    if name and name not in get_args(Name):
-        fix = f"Use {' or '.join(get_args(Name))}"
-        raise SadclError(f"There is no engine {name!r}", where=processes.ENGINE, fix=fix)
-    return cast(Name, name) if name else None
-
-
-def start(name: Name, spec: Spec, local: Environments, workers: int | None = None) -> tuple[Engine, int]:
+def start(name: EngineName, spec: Spec, local: Environments, workers: int | None = None) -> tuple[Engine, int]:
     """Start an engine.
 
     Args:
