@@ -71,7 +71,7 @@ def ray() -> Pair:
 
 def ray_data() -> Pair:
     """All photos on two nodes of a Ray cluster, beside Ray Data on another such cluster."""
-    sadcl = _on_ray()
+    engine_side = _on_ray()
     _start_cluster()  # of its own: the engine's actors leave no core of theirs to others
     child, _ = _stack.enter_context(server_process.run("benchmarks.ray_data", str(_photos(PHOTOS)), str(_model())))
 
@@ -83,7 +83,7 @@ def ray_data() -> Pair:
         if "DONE" not in child.stdout.readline():
             raise SadclError("Ray Data has failed", fix="Run benchmarks.ray_data by itself and read its errors")
 
-    return sadcl, plain
+    return engine_side, plain
 
 
 @cache
@@ -94,7 +94,7 @@ def _on_ray() -> Side:
 
 
 def _start_cluster() -> None:
-    """Start two nodes, on which what begins from now on runs."""
+    """Start a cluster of two nodes, and set its address in the environment."""
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ["RAY_AUTH_MODE"] = "token"
     _, os.environ["RAY_ADDRESS"] = _stack.enter_context(server_process.run("benchmarks.ray_nodes"))

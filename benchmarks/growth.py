@@ -35,7 +35,7 @@ MODELS = ("sadcl", "sadcl_other", "sarl", "probe")
 LABELS = 2.9
 """Present labels of a photo, as in COCO."""
 CLASSES, SIZES = 80, (10_000, 100_000, 1_000_000)
-MANY = (500, 5_000)
+MANY_CLASSES = (500, 5_000)
 SCORES, RIVAL, METRICS = "scores.parquet", "rival.parquet", "metrics.json"
 WEIGHTS = "c" * 64
 
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows: dict[tuple[int, int], dict[str, dict[str, float]]] = {}
     sizes = [(photos, CLASSES) for photos in SIZES if photos <= options.photos]
-    for photos, classes in [*sizes, *((group.photos, classes) for classes in MANY)]:
+    for photos, classes in [*sizes, *((group.photos, classes) for classes in MANY_CLASSES)]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             group.generate(folder, photos, classes)

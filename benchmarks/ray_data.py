@@ -18,12 +18,11 @@ import ray
 import ray.data
 import torch
 
+from sadcl.batch.chunks import BATCH
 from sadcl.data.images.normalise import normalise
 from sadcl.weights import folding, loader
 
 ACTORS, ACTOR_CORES, READER_CORES = 2, 0.5, 0.25
-BATCH = 32
-"""Photos that the network sees at a time, as in batch prediction."""
 
 
 class Predictor:
@@ -39,7 +38,7 @@ class Predictor:
         folding.fold(self.tagger.network, int(self.tagger.head["preprocessing"]["side"]))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Add the probabilities [B, C] of photos uint8 [B, S, S, 3]."""
+        """Paths and probabilities [B, C] of photos uint8 [B, S, S, 3]."""
         shape = self.tagger.head["preprocessing"]
         images = normalise(np.stack(batch["image"]), tuple(shape["mean"]), tuple(shape["std"]))
         with torch.inference_mode():

@@ -73,6 +73,20 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def temporary_directory(near: Path) -> Iterator[Path]:
+    """Yield an empty directory in the folder of a path, which is removed when the block ends.
+
+    Its name is that of a temporary file: `sadcl clean` removes it after a kill.
+    """
+    temporary = _temporary_path(near)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def translate_disk_errors(target: Path, after: str = "no partial file was written") -> Iterator[None]:
     """Convert errors of a full disk to ``SadclError``.
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from sadcl import processes
+from sadcl.errors import SadclError
 
 STAGE = """
 import os, sys, time
@@ -111,3 +112,20 @@ def test_git_gets_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     shown = processes.git(tmp_path, "-c", "alias.environment=!env", "environment").stdout
     assert "PATH=" in shown
     assert "a secret" not in shown
+
+
+@pytest.mark.parametrize(("value", "engine"), [("local", "local"), ("ray", "ray"), ("", None), (None, None)])
+def test_the_engine_is_that_of_the_variable(
+    value: str | None, engine: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(processes.ENGINE, raising=False)
+    if value is not None:
+        monkeypatch.setenv(processes.ENGINE, value)
+    assert processes.engine() == engine
+
+
+def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.ENGINE, "spark")
+    with pytest.raises(SadclError, match="There is no engine 'spark'") as caught:
+        processes.engine()
+    assert caught.value.fix == "Use local or ray"

@@ -23,7 +23,7 @@ class Chunk:
     """Consecutive rows of a manifest.
 
     Attributes:
-        first: number of its first row.
+        first: number of its first row; of a shard that is encoded, its place among them.
         count: of rows.
         key: digest of the rows, the model and the settings, in hexadecimal.
     """

@@ -1,5 +1,6 @@
 """The worker of shards: encodes photos, and writes a shard's file where it has all of its rows."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +12,12 @@ import pyarrow as pa
 from sadcl import files, params
 from sadcl.batch.journal import Journal
 from sadcl.batch.spec import Spec, require_equal, versions
+from sadcl.data.images import heif
 from sadcl.data.shards import index
 from sadcl.data.shards.encoding import encode_photo, write_shard
 from sadcl.data.shards.index import Shard
 from sadcl.data.shards.reader import COLUMNS, METADATA_KEY
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.processes import read_ahead
 
 CODE = ("batch", "data")
@@ -37,6 +39,14 @@ Photo = tuple[int, str, str, tuple[int, int]]
 """Number of the row in the shard, path, SHA-256 at ingest, and width and height."""
 
 
+SHARE = "Share the project's folder with all nodes, under the same path and for the same user"
+
+
+def worker_versions() -> dict[str, str]:
+    """Versions of all that decides the bytes of shards, in this process."""
+    return versions(*CODE) | {"pillow-heif": heif.version()}
+
+
 class Worker:
     """Encodes pieces of shards.
 
@@ -50,12 +60,13 @@ class Worker:
     """
 
     def __init__(self, spec: Spec, journal: Journal) -> None:
-        require_equal(spec, versions(*CODE))
+        require_equal(spec, worker_versions())
         self.source, self.folder = Path(spec.root), Path(spec.settings["folder"])
-        for folder in (self.source, self.folder):
+        for folder, access in ((self.source, os.R_OK), (self.folder, os.W_OK)):
             if not folder.is_dir():
-                fix = "Share the project's folder with all nodes, under the same path"
-                raise SadclError(f"The folder {folder} is not visible from here", fix=fix)
+                raise SadclError(f"The folder {folder} is not visible from here", fix=SHARE)
+            if not os.access(folder, access | os.X_OK):
+                raise SadclError(f"The folder {folder} refuses this user", fix=SHARE)
         self.settings = params.Prepare(**spec.settings["prepare"])
         self.journal, self.threads = journal, spec.threads
         self.pool = ThreadPoolExecutor(spec.threads)
@@ -90,9 +101,12 @@ class Worker:
         metadata = {METADATA_KEY: rows.schema.metadata[METADATA_KEY]}
         schema = pa.schema({**COLUMNS, **{field.name: field.type for field in table.schema}}, metadata)
         path = self.folder / f"{uuid.uuid4().hex}.arrow"
-        with files.translate_disk_errors(path):
-            write_shard(path, table, schema, encoded)
-        return index.describe(path, len(rows))
+        try:
+            with files.translate_disk_errors(path):
+                write_shard(path, table, schema, encoded)
+                return index.describe(path, len(rows))
+        except OSError as error:  # no photo is to blame: the loop must not search for one
+            raise SadclError(f"A shard can't be written: {first_line(error)}", where=self.folder, fix=SHARE) from None
 
     def _photo(self, photo: Photo) -> bytes:
         number, file, sha256, size = photo

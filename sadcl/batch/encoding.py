@@ -1,7 +1,6 @@
 """Shards that several workers encode, or a cluster: the bytes of one process, whoever writes them."""
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -11,12 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from sadcl import params, processes
+from sadcl import files, params, processes
 from sadcl.batch import lease
 from sadcl.batch.chunks import Chunk, Piece
-from sadcl.batch.encode_worker import CODE, FILE, INDEX, ROWS
+from sadcl.batch.encode_worker import FILE, INDEX, ROWS, worker_versions
 from sadcl.batch.engines import start
-from sadcl.batch.spec import Spec, versions
+from sadcl.batch.spec import Spec
 from sadcl.data import listed_photos
 from sadcl.data.shards.encoding import Encode, Part, encode_here
 from sadcl.data.shards.index import Shard
@@ -41,7 +40,8 @@ def chosen() -> Encode | None:
 def encode(engine: EngineName, parts: Sequence[Part], source: Path, settings: params.Prepare) -> Generator[Shard]:
     """Write the files of shards by workers; on a cluster, all nodes see photos and shards under the same paths.
 
-    A shard is handed on when its turn comes, so that few wait on the disk for one that is slow.
+    A shard is handed on when its turn comes; those behind a slow one wait on the disk. This process itself encodes a
+    shard on which a worker ended, if each of its photos passes alone.
 
     Args:
         engine: ``local`` for worker processes of this machine, ``ray`` for a cluster.
@@ -56,17 +56,18 @@ def encode(engine: EngineName, parts: Sequence[Part], source: Path, settings: pa
         SadclError: no worker can be started, a photo is unreadable or has changed since ingest, or the disk is full.
     """
     chunks = [Chunk(number, len(part.rows), part.path.stem) for number, part in enumerate(parts)]
-    pieces = [Piece(chunk, tuple(range(chunk.count))) for chunk in chunks if chunk.count]
-    if not pieces:
+    with_photos = sum(chunk.count > 0 for chunk in chunks)
+    if not with_photos:
         yield from encode_here(parts, source, settings, workers=1)
         return
-    local = start.environments(networks=0)
+    local = start.environments(networks=0)[:with_photos]
     threads = listed_photos.threads(source, start.threads(local))
     # next to the shards: moving a file to its place copies nothing
-    with tempfile.TemporaryDirectory(dir=parts[0].path.parent) as folder:
-        of_job = {"folder": str(Path(folder).resolve()), "prepare": settings.model_dump(mode="json")}
-        spec = Spec("encode", str(source.resolve()), [], [], threads, SECONDS, versions(*CODE), of_job)
-        written = _Files(parts, source, Path(folder))
+    with files.temporary_directory(near=parts[0].path.parent) as folder:
+        job_settings = {"folder": str(folder.absolute()), "prepare": settings.model_dump(mode="json")}
+        spec = Spec("encode", str(source.absolute()), [], [], threads, SECONDS, worker_versions(), job_settings)
+        pieces = (Piece(chunk, tuple(range(chunk.count))) for chunk in chunks if chunk.count)
+        written = _Files(parts, source, folder)
         with closing(start.start(engine, spec, local)[0]) as running:
             ready = lease.work(pieces, lambda piece: _rows(parts[piece.chunk.first], piece), running, written)
             tracked = track(ready, "encoding photos", total=sum(chunk.count for chunk in chunks), size=int)

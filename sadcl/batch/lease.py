@@ -23,7 +23,7 @@ class Done:
 
     Attributes:
         number: of the lease.
-        results: table with the ``index`` of each photo and what its worker computed.
+        results: table of what its worker computed.
     """
 
     number: int
@@ -72,7 +72,7 @@ class Engine(Protocol):
         """Whether another piece may be submitted now."""
 
     def submit(self, number: int, rows: pa.Table) -> None:
-        """Hand over rows, with their ``index`` in the chunk, under a number that is used once."""
+        """Hand over rows, with their indexes in the chunk, under a number that is used once."""
 
     def wait(self) -> list[Event]:
         """Wait for a moment, and return what happened; events of earlier leases may come late or twice.

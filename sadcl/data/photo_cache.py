@@ -108,7 +108,7 @@ def _version(photo: Path | ListedPhoto) -> tuple[int, str] | None:
 
 
 def _load(path: Path, rules: bytes) -> Iterator[tuple[_Key, PhotoInfo]]:
-    """Entries of the file; none where it is absent, of other rules, or damaged: those photos are read again."""
+    """Entries of the file, up to where it is damaged; none where it is absent or of other rules."""
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow

@@ -206,6 +206,7 @@ def _head(file: Path, test: Shards) -> Head:
     if lacking:
         fix = "Use weights that a training stage wrote"
         raise SadclError(f"The weights' head lacks {', '.join(lacking)}", where=file, fix=fix)
+    training_photos.load(head, file)  # a damaged list is named with its file
     labels, classes = tuple(test.classes), tuple(head["classes"])
     if labels != classes:
         pairs = enumerate(zip(labels, classes, strict=False))

@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 from sadcl import bounded_json
 from sadcl.errors import SadclError
 
-FORMAT = 1
+FORMAT, READABLE = 2, (1, 2)
+"""Format of new files, and those that this version reads; format 1 lists the training photos one by one."""
 FILE, ONNX = "weights.safetensors", ".onnx"
 """Name of a weights file, and suffix of the files that are exported from one."""
 NEEDED = ("format", "stage", "classes", "model", "preprocessing")
@@ -101,9 +102,9 @@ def check(path: Path, head: Any) -> None:
     """
     if not isinstance(head, dict):
         raise SadclError("sadcl did not write these weights", where=path, fix="Use weights that sadcl wrote")
-    if head.get("format") != FORMAT:
+    if head.get("format") not in READABLE:
         raise SadclError(
-            f"The weights have format {head.get('format')}, but this sadcl reads format {FORMAT}",
+            f"The weights have format {head.get('format')}, but this sadcl reads {' and '.join(map(str, READABLE))}",
             where=path,
             fix="Use a matching version of sadcl",
         )

@@ -16,14 +16,14 @@ from sadcl.errors import SadclError
 KEY, EARLIER_KEY = "training_photos", "seen"
 """Key of a head, and that of earlier versions, which held a list of hexadecimal digits: twice as long, and slow to
 read."""
-DIGITS = 16
+_DIGITS = 16
 
 Prefixes = NDArray[np.uint64]
 
 
 def prefixes(digests: Iterable[str]) -> Prefixes:
     """First 64 bits of each SHA-256, in the order of the digests."""
-    return np.array([int(digest[:DIGITS], 16) for digest in digests], np.uint64)
+    return np.array([int(digest[:_DIGITS], 16) for digest in digests], np.uint64)
 
 
 def dump(photos: Prefixes) -> str:
@@ -44,6 +44,8 @@ def load(head: Mapping[str, Any], where: Path | None = None) -> Prefixes:
     value = head.get(KEY, head.get(EARLIER_KEY)) or ""
     try:
         if isinstance(value, list):
+            if any(len(digits) != _DIGITS for digits in value):
+                raise ValueError
             return prefixes(value)
         return np.frombuffer(base64.b64decode(value, validate=True), "<u8").astype(np.uint64)
     except (TypeError, ValueError, OverflowError):

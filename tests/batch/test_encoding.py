@@ -26,6 +26,13 @@ from tests.batch.conftest import CLASSES, begin_with, write_photo
 from tests.paths import REPOSITORY
 
 SETTINGS = params.Prepare(shard_rows=8, short_side=40)
+REFUSED = """
+import pyarrow
+def refuse(*arguments):
+    raise PermissionError(13, "Permission denied")
+pyarrow.OSFile = refuse
+"""
+"""Start of the workers' Python: no file can be written."""
 COMMAND = [sys.executable, "-m", "sadcl.stages", "prepare"]
 HOSTILE = """
 import hashlib, os, pathlib
@@ -127,17 +134,21 @@ def test_a_photo_that_has_changed_is_named(tmp_path: Path, table: Table) -> None
     assert not list((tmp_path / "shards").iterdir())
 
 
+def test_a_worker_that_cannot_write_blames_no_photo(
+    tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_with(REFUSED, tmp_path, monkeypatch)
+    with pytest.raises(SadclError, match=r"A shard can't be written: .*denied") as caught:
+        write_by_workers(tmp_path, table)
+    assert str(caught.value.where).startswith(str(tmp_path / "shards"))
+    assert not list((tmp_path / "shards").iterdir())
+
+
 def test_a_table_without_photos_needs_no_worker(tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     begin_with("raise SystemExit(3)", tmp_path, monkeypatch)
     none = Table(table.frame.iloc[:0], table.classes, "raw", {})
     write_by_workers(tmp_path, none)
     assert len(Shards(tmp_path / "shards/train")) == 0
-
-
-def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SADCL_ENGINE", "spark")
-    with pytest.raises(SadclError, match="no engine 'spark'"):
-        encoding.chosen()
 
 
 def test_a_killed_stage_goes_on_with_what_workers_have_written(
@@ -149,14 +160,16 @@ def test_a_killed_stage_goes_on_with_what_workers_have_written(
     child = subprocess.Popen(COMMAND)
     while child.poll() is None and not list(ENCODED_SHARDS.glob("*.arrow")):
         time.sleep(0.005)
+    assert child.poll() is None
     workers = psutil.Process(child.pid).children()
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert not psutil.wait_procs(workers, timeout=30)[1]
     assert not SHARDS.joinpath("train").exists()
-    linked = len(list(ENCODED_SHARDS.glob("*.arrow")))
+    encoded = {path.stat().st_ino for path in ENCODED_SHARDS.glob("*.arrow")}
+    assert encoded
     printed = subprocess.run(COMMAND, text=True, capture_output=True, check=True)
-    assert linked
+    assert encoded <= {path.stat().st_ino for path in SHARDS.rglob("*.arrow")}
     assert "40 train, 0 select, 20 test photos" in printed.stdout
     writer.write_shards(table, tmp_path, tmp_path / "alone", SETTINGS, workers=2)
     for split in SPLITS:

@@ -29,7 +29,7 @@ def graph() -> grimp.ImportGraph:
 def imported(stage: str) -> frozenset[str]:
     """Files of all modules that a stage imports, directly or not, packages' own ``__init__`` left out."""
     modules, waiting = set(), {f"sadcl.stages.{stage}"}
-    engines = ENGINES.get(stage, "none")
+    engines = ENGINES.get(stage, ())
     while waiting:
         for module in graph().find_modules_directly_imported_by(waiting.pop()) - modules:
             if module != "sadcl" and module.split(".")[1] not in INFRASTRUCTURE and not module.startswith(engines):

@@ -117,6 +117,12 @@ def test_four_million_training_photos_and_thousands_of_classes_are_read(tmp_path
     assert (training_photos.load(head) == photos).all()
 
 
+def test_a_million_training_photos_in_a_file_of_format_1_are_read(tmp_path: Path) -> None:
+    digits = [f"{i:016x}" for i in range(1_000_000)]
+    head = file_head.read_head(weights(tmp_path / "w", format=1, seen=digits))
+    assert (training_photos.load(head) == np.arange(1_000_000, dtype=np.uint64)).all()
+
+
 def program() -> Any:
     """A small ONNX model: the mean of each colour, times a matrix."""
     matrix = numpy_helper.from_array(np.ones((3, 2), np.float32), "matrix")

@@ -52,7 +52,7 @@ def whole(tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) 
 
 def test_what_was_saved_comes_back(whole: Path, tensors: dict[str, Tensor]) -> None:
     found, head = checkpoint.load_tensors(whole)
-    assert head == {**HEAD, "format": 1} == file_head.read_head(whole)
+    assert head == {**HEAD, "format": 2} == file_head.read_head(whole)
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
@@ -170,8 +170,8 @@ def stored(path: Path, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "format 2, but this sadcl reads format 1"),
-        ({"format": None}, "format None, but this sadcl reads format 1"),
+        ({"format": 3}, "format 3, but this sadcl reads 1 and 2"),
+        ({"format": None}, "format None, but this sadcl reads 1 and 2"),
         ({"classes": []}, "no usable classes"),
         ({"classes": "abc"}, "no usable classes"),
         ({"classes": None}, "no usable classes"),

@@ -38,7 +38,7 @@ def other_head(**change: Any) -> Callable[[bytes], bytes]:
         (lambda data: b"weights", "ONNX model is damaged"),
         (lambda data: data[: len(data) // 2], "ONNX model is damaged"),
         (without_head, "sadcl did not write"),
-        (other_head(format=2), "format 2"),
+        (other_head(format=3), "format 3"),
         (other_head(classes=["one"], thresholds=None), "shapes differ from those in its head"),
         (other_head(thresholds=[0.5]), "no usable thresholds"),
     ],

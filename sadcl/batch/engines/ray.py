@@ -1,6 +1,6 @@
 """The engine of a Ray cluster: one actor for each core or GPU, each with a worker process of its own.
 
-Photos never pass through Ray: an actor's worker reads them itself. What passes are rows of the manifest, predictions,
+Photos never pass through Ray: an actor's worker reads them itself. What passes are rows, results,
 and the model files, once. This is the only module that imports Ray.
 """
 

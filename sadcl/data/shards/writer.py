@@ -59,6 +59,8 @@ def write_shards(
     with ExitStack() as stack:
         encoded_shards = _open_encoded(stack, unfinished, settings) if unfinished is not None else None
         folders = {split: stack.enter_context(files.atomic_directory(directory / split)) for split in SPLITS}
+        # the other splits stay small, and review and verification read them without a network
+        remote = () if settings.store is None else ("train",)
         parts: dict[str, list[Part]] = {}
         linked: dict[Path, Shard] = {}
         for split, folder in folders.items():
@@ -66,16 +68,14 @@ def write_shards(
             rows = rows[rows["problem"].isna()].sort_values("image_id", kind="stable")
             parts[split] = list(_parts(folder, rows, _with_metadata(schema, table, split), settings.shard_rows))
             counts[split] = len(rows)
-            if encoded_shards is not None:
+            if encoded_shards is not None and split not in remote:
                 linked |= _linked(encoded_shards, parts[split], split)
         missing = [part for split in SPLITS for part in parts[split] if part.path not in linked]
         # one stream for all splits: workers start once, and work on across the borders of shards
         encoded = stack.enter_context(closing(encode(missing, root / table.source, settings)))
         for split, folder in folders.items():
-            # the other splits stay small, and review and verification read them without a network
-            is_remote = settings.store is not None and split == "train"
-            written = _written(parts[split], linked, encoded, None if is_remote else encoded_shards)
-            if is_remote:
+            written = _written(parts[split], linked, encoded, None if split in remote else encoded_shards)
+            if split in remote:
                 index.write(folder, upload(written, folder, str(settings.store), cache.local()))
             else:
                 index.write(folder, Index(tuple(shard for _, shard in written)))
