@@ -66,17 +66,19 @@ def asymmetric(
         return (loss * counted).sum() / torch.where(total > 0, total, 1)
 
 
-def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0.2) -> Tensor:
+def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0.2, by_class: bool = False) -> Tensor:
     """Sample-to-sample loss: contrast activated features with one another (method, section 3.2).
 
     For an anchor r, with P_r the other entries of its class and A_r all other entries:
     -1/|P_r| sum_{p in P_r} log( exp(x_r x_p / t) / sum_{a in A_r} exp(x_r x_a / t) ), the mean over the
-    anchors that have a positive. Memory use grows with P squared, never with (2BC) squared.
+    anchors that have a positive, or over their classes. Memory use grows with P squared, never with (2BC) squared.
 
     Args:
         embeddings: [P, E], activated entries of batch and memory together; normalised inside.
         classes: [P], the class of each.
         temperature: t, above 0.
+        by_class: the mean over the anchors of each class, then over the classes, so that a frequent class counts no
+            more than a rare one (no part of the paper).
 
     Returns:
         A scalar; 0, with a graph, when no anchor has a positive.
@@ -93,8 +95,13 @@ def sample_to_sample(embeddings: Tensor, classes: Tensor, temperature: float = 0
         # the mean over P_r of log(exp(s_rp) / sum) is the mean of s_rp less log(sum), so no [P, P] of ratios is kept
         others = similarities.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -torch.inf)
         closeness = (similarities * positive).sum(1) / count.clamp(min=1)
-        per_anchor = (others.logsumexp(1) - closeness) * (count > 0)
-        return per_anchor.sum() / (count > 0).sum().clamp(min=1)
+        per_anchor = others.logsumexp(1) - closeness
+        weights = (count > 0).to(x.dtype)
+        if by_class:
+            # every entry of its class is an anchor, too: the weights of a class add up to 1
+            weights = weights / (count + 1)
+        total = weights.sum()
+        return (per_anchor * weights).sum() / torch.where(total > 0, total, 1)
 
 
 def prototype_to_sample(

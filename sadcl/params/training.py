@@ -84,6 +84,9 @@ class Train(Pretrain):
     """Weight of the prototype-to-sample loss; the mean classification loss has weight 1."""
     sample_temperature: float = Field(gt=0, default=0.2)
     """Temperature of the sample-to-sample loss."""
+    sample_anchors: Literal["equal", "by_class"] = "equal"
+    """Weight of an anchor in the sample-to-sample loss: `equal` for all, as in the paper, where frequent classes have
+    the most; `by_class` counts each class of the batch once, as mAP does."""
     prototype_temperature: float = Field(gt=0, default=0.07)
     """Temperature of the prototype-to-sample loss."""
     memory_threshold: Share = Field(ge=0, lt=1, default=0.8)

@@ -139,7 +139,8 @@ class DualContrastive:
             batch: whose pairs they are.
         """
         gathered = self.gather.activated(entries, classes, [2 * count for count in batch.shares])
-        return sample_to_sample(*gathered, self.settings.sample_temperature)
+        by_class = self.settings.sample_anchors == "by_class"
+        return sample_to_sample(*gathered, self.settings.sample_temperature, by_class)
 
     def after_step(self) -> None:
         if self._activated is not None:

@@ -112,6 +112,18 @@ def test_a_step_compares_the_entries_of_batch_and_memory(name: str) -> None:
     assert float(computed) == pytest.approx(sum(means) / len(means), rel=1e-5)
 
 
+def test_anchors_by_class_are_a_setting_of_the_package() -> None:
+    variant, batch = objective("class_weighted")
+    plain, _ = objective(None)
+    plain.settings = plain.settings.model_copy(update={"sample_anchors": "by_class"})
+    losses, expected = (one.losses(one.module, batch, 1.0) for one in (plain, variant))
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, expected[name])
+    plain.settings = plain.settings.model_copy(update={"sample_anchors": "equal"})
+    paper = plain.losses(plain.module, batch, 1.0)["sample_to_sample"]
+    assert not torch.isclose(paper, expected["sample_to_sample"])
+
+
 def test_a_queue_holds_the_last_confident_features_of_its_class() -> None:
     variant, _ = objective("class_queue")
     prototypes = variant.module.prototypes.detach()

@@ -30,18 +30,21 @@ def asymmetric_by_loops(
     return total / max(count, 1)
 
 
-def sample_to_sample_by_loops(x: Tensor, classes: Tensor, t: float) -> Tensor:
+def sample_to_sample_by_loops(x: Tensor, classes: Tensor, t: float, by_class: bool) -> Tensor:
     x = torch.stack([v / v.norm() for v in x]) if len(x) else x
-    total, anchors = x.sum() * 0, 0
+    terms: dict[int, list[Tensor]] = {}
     for r in range(len(x)):
         others = [a for a in range(len(x)) if a != r]
         positives = [p for p in others if classes[p] == classes[r]]
         if not positives:
             continue
         denominator = sum(torch.exp(x[r] @ x[a] / t) for a in others)
-        total = total - sum(torch.log(torch.exp(x[r] @ x[p] / t) / denominator) for p in positives) / len(positives)
-        anchors += 1
-    return total / max(anchors, 1)
+        shares = [torch.log(torch.exp(x[r] @ x[p] / t) / denominator) for p in positives]
+        terms.setdefault(int(classes[r]), []).append(-torch.stack(shares).mean())
+    if not terms:
+        return x.sum() * 0
+    means = [torch.stack(own).mean() for own in terms.values()]
+    return torch.stack(means if by_class else [term for own in terms.values() for term in own]).mean()
 
 
 def prototype_to_sample_by_loops(x: Tensor, c: Tensor, targets: Tensor, t: float, ignored: Tensor) -> Tensor:
@@ -90,12 +93,13 @@ def test_asymmetric_is_its_formula(case, negative: float, positive: float, margi
 
 
 @cases
-@given(batches(), st.sampled_from([0.07, 0.2, 1.0]))
-def test_sample_to_sample_is_its_formula(case, t: float) -> None:
+@given(batches(), st.sampled_from([0.07, 0.2, 1.0]), st.booleans())
+def test_sample_to_sample_is_its_formula(case, t: float, by_class: bool) -> None:
     _, _, E, targets, _, rng = case
     x = random(int(targets.sum()), E, rng=rng)
     classes = targets.nonzero()[:, 1]
-    agree(sample_to_sample(x, classes, t), sample_to_sample_by_loops(x, classes, t), x)
+    ours = sample_to_sample(x, classes, t, by_class)
+    agree(ours, sample_to_sample_by_loops(x, classes, t, by_class), x)
 
 
 @cases
