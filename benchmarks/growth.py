@@ -146,9 +146,12 @@ GROUPS = {
 }  # fmt: skip
 
 
-def measure(group: str, step: str, folder: Path) -> dict[str, float]:
-    """Run a step in a process of its own; return CPU seconds and peak memory in GB."""
-    command = [sys.executable, "-m", "benchmarks.growth", group, "--step", step, "--folder", str(folder)]
+def measure(group: str, folder: Path, *words: str) -> dict[str, float]:
+    """Run this program with further arguments in a process of its own; return CPU seconds and peak memory in GB.
+
+    This process stays small: a child's peak begins with the size of its parent.
+    """
+    command = [sys.executable, "-m", "benchmarks.growth", group, "--folder", str(folder), *words]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(answer.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
@@ -180,10 +183,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(description=main.__doc__)
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("--step")
+    parser.add_argument("--generate", nargs=2, type=int, metavar=("PHOTOS", "CLASSES"))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--photos", type=int, default=SIZES[-1], help="most photos")
     options = parser.parse_args(arguments)
     group = GROUPS[options.group]
+    if options.generate:
+        say(run_step(lambda folder: group.generate(folder, *options.generate), options.folder))
+        return
     if options.step:
         say(run_step(group.steps[options.step], options.folder))
         return
@@ -192,10 +199,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for photos, classes in [*sizes, *((group.photos, classes) for classes in MANY_CLASSES)]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            group.generate(folder, photos, classes)
+            measure(options.group, folder, "--generate", str(photos), str(classes))
             rows[photos, classes] = {}
             for step in group.steps:
-                rows[photos, classes][step] = cost = measure(options.group, step, folder)
+                rows[photos, classes][step] = cost = measure(options.group, folder, "--step", step)
                 say(f"{photos:,} x {classes:,}, {step}: {cost['seconds']:.1f} CPU s, {cost['memory']:.2f} GB")
     head = [
         f"# {group.title}",
