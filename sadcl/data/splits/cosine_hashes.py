@@ -29,6 +29,8 @@ _KEY_SHIFTS = (0, 20)
 """First bits of the two keys; they share the four lowest frequencies."""
 _UNCERTAIN = 3
 """Bits of a key that are tried both ways: those of the weakest terms."""
+_PART = 1 << 13
+"""Photos that are hashed at a time."""
 _MAX_HITS = 1 << 14
 """Most entries that are compared with one photo, so that thousands of equal photos take no more time."""
 _GRID = ((1.0, 0.1, 7), (0.9, 0.05, 5), (1 / 0.9, 0.055, 5), (0.8, 0.0, 1), (1.25, 0.0, 1))
@@ -111,12 +113,14 @@ class HashIndex:
 
     Args:
         thumbnails: uint8 [N, 32, 32].
+        rows: int [M], the photos of the index.
     """
 
-    def __init__(self, thumbnails: np.ndarray) -> None:
-        self._photos = len(thumbnails)
-        terms = _CENTRAL_BASIS @ thumbnails.astype(np.float32) @ _CENTRAL_BASIS.T
-        hashes = np.stack([_pack(_ordered(_turned(terms, *symmetry))) for symmetry in SYMMETRIES])
+    def __init__(self, thumbnails: np.ndarray, rows: np.ndarray) -> None:
+        self._photos = len(rows)
+        # part by part: as floats, the thumbnails of a million photos take 4 GB
+        starts = range(0, max(1, len(rows)), _PART)
+        hashes = np.concatenate([_turned_hashes(thumbnails[rows[i : i + _PART]]) for i in starts], axis=1)
         self._hashes = np.concatenate([hashes, hashes ^ _ALL_BITS]).ravel()
         # few entries need no long keys, whose tables would take a second to fill
         self._key_bits = min(_KEY_BITS, 9 + len(self._hashes).bit_length())
@@ -145,6 +149,12 @@ class HashIndex:
         turns, entries = np.divmod(entries[first], self._photos)
         negative, symmetries = np.divmod(turns, len(SYMMETRIES))
         return Hits(photos[first], entries, symmetries, negative.astype(bool), windows[first], bits[first])
+
+
+def _turned_hashes(thumbnails: np.ndarray) -> np.ndarray:
+    """Hashes of photos [n, 32, 32] in all their symmetries, uint64 [8, n]."""
+    terms = _CENTRAL_BASIS @ thumbnails.astype(np.float32) @ _CENTRAL_BASIS.T
+    return np.stack([_pack(_ordered(_turned(terms, *symmetry))) for symmetry in SYMMETRIES])
 
 
 def _turned(terms: np.ndarray, transposed: bool, vertical: bool, horizontal: bool) -> np.ndarray:

@@ -56,7 +56,7 @@ def find(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, workers:
     """
     parts: list[Matches] = []
     if len(first) and len(second):
-        index = HashIndex(thumbnails[second])
+        index = HashIndex(thumbnails, second)
         chunks = [first[start : start + _CHUNK] for start in range(0, len(first), _CHUNK)]
         with ThreadPoolExecutor(max(1, workers)) as pool:
             results = pool.map(lambda photos: _matches(index, thumbnails, photos, second), chunks)
