@@ -32,8 +32,6 @@ from sadcl.review import side_by_side
 
 RESULTS = Path("benchmarks/results")
 MODELS = ("sadcl", "sadcl_other", "sarl", "probe")
-LABELS = 2.9
-"""Present labels of a photo, as in COCO."""
 CLASSES, SIZES = 80, (10_000, 100_000, 1_000_000)
 MANY_CLASSES = (500, 5_000)
 SCORES, RIVAL, METRICS = "scores.parquet", "rival.parquet", "metrics.json"
@@ -43,7 +41,7 @@ WEIGHTS = "c" * 64
 def generate(folder: Path, photos: int, classes: int) -> None:
     """Write scores of four models and of a champion: normal logits, higher for present labels."""
     rng = np.random.default_rng(0)
-    targets = rng.random((photos, classes), np.float32) < LABELS / classes
+    targets = rng.random((photos, classes), np.float32) < growth_data.LABELS / classes
     targets[:2] = [[True], [False]]
     names = tuple(f"class {j}" for j in range(classes))
     ids = [f"{i:07}" for i in range(photos)]

@@ -55,21 +55,16 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         SadclError: the path is refused, the disk is full, or a size limit is reached; no directory is left behind.
     """
     target = Path(path)
-    with translate_disk_errors(target):
-        temporary = _temporary_path(target)
-        temporary.mkdir()
-        try:
-            yield temporary
-            for file in temporary.rglob("*"):
-                _flush(file)
-            old = _temporary_path(target)
-            if target.exists():
-                os.replace(target, old)  # rename() replaces no directory that has files
-            os.replace(temporary, target)
-            _flush(target.parent)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with translate_disk_errors(target), temporary_directory(near=target) as temporary:
+        yield temporary
+        for file in temporary.rglob("*"):
+            _flush(file)
+        old = _temporary_path(target)
+        if target.exists():
+            os.replace(target, old)  # rename() replaces no directory that has files
+        os.replace(temporary, target)
+        _flush(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

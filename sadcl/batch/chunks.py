@@ -23,9 +23,9 @@ class Chunk:
     """Consecutive rows of a manifest.
 
     Attributes:
-        first: number of its first row; of a shard that is encoded, its place among them.
+        first: number of its first row.
         count: of rows.
-        key: digest of the rows, the model and the settings, in hexadecimal.
+        key: names it: by default the digest of the rows, the model and the settings, in hexadecimal.
     """
 
     first: int

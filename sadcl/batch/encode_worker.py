@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sadcl import files, params
 from sadcl.batch.journal import Journal
-from sadcl.batch.spec import Spec, require_equal, versions
+from sadcl.batch.spec import SHARE_FOLDER, Spec, require_equal, versions
 from sadcl.data.images import heif
 from sadcl.data.shards import index
 from sadcl.data.shards.encoding import encode_photo, write_shard
@@ -29,17 +29,14 @@ ROWS = b"rows"
 RESULTS = pa.schema(
     {
         **{name: pa.int64() for name in ("photos", "bytes")},
-        **{name: pa.string() for name in ("file", "sha256", "what", "where", "fix")},
+        **{name: pa.string() for name in ("file", "sha256", "message", "where", "fix")},
     }
 )
 """Columns of a piece's result, in one row: the number of its photos; file, size and digest of its shard, or nulls where
-the piece is but a part of it; and what happened, where and what to do where a photo can't be encoded."""
+the piece is but a part of it; and the parts of an error where a photo can't be encoded."""
 
 Photo = tuple[int, str, str, tuple[int, int]]
 """Number of the row in the shard, path, SHA-256 at ingest, and width and height."""
-
-
-SHARE = "Share the project's folder with all nodes, under the same path and for the same user"
 
 
 def worker_versions() -> dict[str, str]:
@@ -64,9 +61,9 @@ class Worker:
         self.source, self.folder = Path(spec.root), Path(spec.settings["folder"])
         for folder, access in ((self.source, os.R_OK), (self.folder, os.W_OK)):
             if not folder.is_dir():
-                raise SadclError(f"The folder {folder} is not visible from here", fix=SHARE)
+                raise SadclError(f"The folder {folder} is not visible from here", fix=SHARE_FOLDER)
             if not os.access(folder, access | os.X_OK):
-                raise SadclError(f"The folder {folder} refuses this user", fix=SHARE)
+                raise SadclError(f"The folder {folder} refuses this user", fix=SHARE_FOLDER)
         self.settings = params.Prepare(**spec.settings["prepare"])
         self.journal, self.threads = journal, spec.threads
         self.pool = ThreadPoolExecutor(spec.threads)
@@ -85,7 +82,7 @@ class Worker:
             shard = self._write(rows)
         except SadclError as error:
             where = None if error.where is None else str(error.where)
-            return _result(photos=len(rows), what=error.what, where=where, fix=error.fix)
+            return _result(photos=len(rows), message=error.what, where=where, fix=error.fix)
         if shard is None:
             return _result(photos=len(rows))
         return _result(photos=len(rows), file=shard.file, bytes=shard.bytes, sha256=shard.sha256)
@@ -106,7 +103,9 @@ class Worker:
                 write_shard(path, table, schema, encoded)
                 return index.describe(path, len(rows))
         except OSError as error:  # no photo is to blame: the loop must not search for one
-            raise SadclError(f"A shard can't be written: {first_line(error)}", where=self.folder, fix=SHARE) from None
+            raise SadclError(
+                f"A shard can't be written: {first_line(error)}", where=self.folder, fix=SHARE_FOLDER
+            ) from None
 
     def _photo(self, photo: Photo) -> bytes:
         number, file, sha256, size = photo

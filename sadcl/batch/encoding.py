@@ -1,7 +1,7 @@
 """Shards that several workers encode, or a cluster: the bytes of one process, whoever writes them."""
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import partial
@@ -17,14 +17,14 @@ from sadcl.batch.encode_worker import FILE, INDEX, ROWS, worker_versions
 from sadcl.batch.engines import start
 from sadcl.batch.spec import Spec
 from sadcl.data import listed_photos
-from sadcl.data.shards.encoding import Encode, Part, encode_here
+from sadcl.data.shards.encoding import Encode, PlannedShard, encode_here
 from sadcl.data.shards.index import Shard
 from sadcl.errors import SadclError
 from sadcl.processes import EngineName
 from sadcl.progress import track
 
 SECONDS = 300.0
-"""Time that reading and encoding a photo may take: S3 is asked again for up to two minutes."""
+"""Time that reading and encoding a photo may take: S3 has eight tries of half a minute."""
 
 
 def chosen() -> Encode | None:
@@ -37,7 +37,9 @@ def chosen() -> Encode | None:
     return None if engine is None else partial(encode, engine)
 
 
-def encode(engine: EngineName, parts: Sequence[Part], source: Path, settings: params.Prepare) -> Generator[Shard]:
+def encode(
+    engine: EngineName, parts: Sequence[PlannedShard], source: Path, settings: params.Prepare
+) -> Generator[Shard]:
     """Write the files of shards by workers; on a cluster, all nodes see photos and shards under the same paths.
 
     A shard is handed on when its turn comes; those behind a slow one wait on the disk. This process itself encodes a
@@ -55,51 +57,58 @@ def encode(engine: EngineName, parts: Sequence[Part], source: Path, settings: pa
     Raises:
         SadclError: no worker can be started, a photo is unreadable or has changed since ingest, or the disk is full.
     """
-    chunks = [Chunk(number, len(part.rows), part.path.stem) for number, part in enumerate(parts)]
-    with_photos = sum(chunk.count > 0 for chunk in chunks)
-    if not with_photos:
+    chunks = [Chunk(0, len(part.rows), str(part.path)) for part in parts if len(part.rows)]
+    if not chunks:
         yield from encode_here(parts, source, settings, workers=1)
         return
-    local = start.environments(networks=0)[:with_photos]
+    local = start.environments(networks=0)[: len(chunks)]
     threads = listed_photos.threads(source, start.threads(local))
     # next to the shards: moving a file to its place copies nothing
     with files.temporary_directory(near=parts[0].path.parent) as folder:
         job_settings = {"folder": str(folder.absolute()), "prepare": settings.model_dump(mode="json")}
         spec = Spec("encode", str(source.absolute()), [], [], threads, SECONDS, worker_versions(), job_settings)
-        pieces = (Piece(chunk, tuple(range(chunk.count))) for chunk in chunks if chunk.count)
+        pieces = (Piece(chunk, tuple(range(chunk.count))) for chunk in chunks)
         written = _Files(parts, source, folder)
         with closing(start.start(engine, spec, local)[0]) as running:
-            ready = lease.work(pieces, lambda piece: _rows(parts[piece.chunk.first], piece), running, written)
+            ready = lease.work(pieces, written.rows, running, written)
             tracked = track(ready, "encoding photos", total=sum(chunk.count for chunk in chunks), size=int)
-            turn = 0
+            waiting = deque(parts)
             for _ in chain((0,), tracked):
-                while turn < len(parts) and written.is_complete(turn):
-                    shard = written.shards.pop(turn, None)
-                    # none: a worker ended on one of its photos, so that several had a part each
-                    yield shard or next(encode_here([parts[turn]], source, settings, workers=1))
-                    turn += 1
+                while waiting and written.is_complete(waiting[0]):
+                    part = waiting.popleft()
+                    # none: a worker ended on one of its photos, so that several had some of its rows each
+                    shard = written.shards.pop(str(part.path), None)
+                    yield shard or next(encode_here([part], source, settings, workers=1))
 
 
 class _Files:
     """Files of shards, moved to their places as workers have written them.
 
     Args:
-        parts: shards by number.
+        parts: all shards; the key of a shard's chunk is its path.
         source: folder of the photos.
         folder: in which workers write.
 
     Attributes:
-        shards: descriptions of the files, by number of the part.
+        shards: descriptions of the files that wait for their turn, by key.
     """
 
-    def __init__(self, parts: Sequence[Part], source: Path, folder: Path) -> None:
-        self._parts, self._source, self._folder = parts, source, folder
-        self._photos = Counter[int]()
-        self.shards: dict[int, Shard] = {}
+    def __init__(self, parts: Sequence[PlannedShard], source: Path, folder: Path) -> None:
+        self._parts = {str(part.path): part for part in parts}
+        self._source, self._folder = source, folder
+        self._photos = Counter[str]()
+        self.shards: dict[str, Shard] = {}
 
-    def is_complete(self, number: int) -> bool:
-        """Whether all photos of a part are encoded, if not by one worker."""
-        return self._photos[number] == len(self._parts[number].rows)
+    def rows(self, piece: Piece) -> pa.Table:
+        """Rows of a piece, as its worker takes them."""
+        part, indexes = self._parts[piece.chunk.key], pa.array(piece.indexes, pa.int64())
+        table = part.table().append_column(FILE, pa.array(part.rows["file"].tolist(), pa.string())).take(indexes)
+        metadata = {**part.schema.metadata, ROWS: str(len(part.rows)).encode()}
+        return table.append_column(INDEX, indexes).replace_schema_metadata(metadata)
+
+    def is_complete(self, part: PlannedShard) -> bool:
+        """Whether all photos of a shard are encoded, if not by one worker."""
+        return self._photos[str(part.path)] == len(part.rows)
 
     def add(self, chunk: Chunk, results: pa.Table) -> None:
         """Take a worker's result.
@@ -108,13 +117,13 @@ class _Files:
             SadclError: a photo can't be encoded.
         """
         [result] = results.to_pylist()
-        if result["what"] is not None:
-            raise SadclError(result["what"], where=result["where"], fix=result["fix"])
-        self._photos[chunk.first] += result["photos"]
+        if result["message"] is not None:
+            raise SadclError(result["message"], where=result["where"], fix=result["fix"])
+        self._photos[chunk.key] += result["photos"]
         if result["file"] is not None:
-            path = self._parts[chunk.first].path
+            path = self._parts[chunk.key].path
             os.replace(self._folder / result["file"], path)
-            self.shards[chunk.first] = Shard(path.name, result["photos"], result["bytes"], result["sha256"])
+            self.shards[chunk.key] = Shard(path.name, result["photos"], result["bytes"], result["sha256"])
 
     def fail(self, chunk: Chunk, index: int, reason: str) -> None:
         """Stop: a photo ends its worker each time, and shards without it would not be those of the table.
@@ -122,14 +131,5 @@ class _Files:
         Raises:
             SadclError: always; names the photo.
         """
-        where = listed_photos.locate(self._source, self._parts[chunk.first].rows["file"].iloc[index])
-        fix = "Run this again; if the same photo is named, remove it from the data"
-        raise SadclError(f"A photo can't be encoded: {reason}", where=where, fix=fix)
-
-
-def _rows(part: Part, piece: Piece) -> pa.Table:
-    """Rows of a piece, as its worker takes them."""
-    indexes = pa.array(piece.indexes, pa.int64())
-    table = part.table().append_column(FILE, pa.array(part.rows["file"].tolist(), pa.string())).take(indexes)
-    metadata = {**part.schema.metadata, ROWS: str(len(part.rows)).encode()}
-    return table.append_column(INDEX, indexes).replace_schema_metadata(metadata)
+        where = listed_photos.locate(self._source, self._parts[chunk.key].rows["file"].iloc[index])
+        raise SadclError(f"A photo can't be encoded: {reason}", where=where, fix=lease.REMOVE_PHOTO)

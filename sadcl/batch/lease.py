@@ -15,6 +15,8 @@ import pyarrow as pa
 from sadcl.batch.chunks import Chunk, Piece
 
 MOST_LOSSES = 3
+REMOVE_PHOTO = "Run this again; if the same photo is named, remove it from the data"
+"""What to do where a job can't go on without a photo."""
 
 
 @dataclass(frozen=True)

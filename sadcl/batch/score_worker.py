@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sadcl import params
 from sadcl.batch import ahead
 from sadcl.batch.journal import Journal
-from sadcl.batch.spec import Spec, require_equal, versions
+from sadcl.batch.spec import SHARE_FOLDER, Spec, require_equal, versions
 from sadcl.data.images import decode
 from sadcl.data.images.normalise import normalise
 from sadcl.data.images.resize import squash
@@ -129,8 +129,7 @@ def _open(spec: Spec) -> Shards:
     """Open the split, which has to be the one of the job."""
     folder = Path(spec.root)
     if not folder.is_dir():
-        fix = "Share the project's folder with all nodes, under the same path"
-        raise SadclError(f"The shards in {folder} are not visible from here", fix=fix)
+        raise SadclError(f"The shards in {folder} are not visible from here", fix=SHARE_FOLDER)
     shards = Shards(folder)
     if shards.digest != spec.settings["shards"]:
         raise SadclError(f"The shards in {folder} are others than those of the job", fix="Bring them up to date")

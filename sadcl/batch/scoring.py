@@ -144,9 +144,8 @@ class _Results:
 
     def _failure(self, row: int, reason: str) -> SadclError:
         # not every time a photo is to blame: memory may be short, or a disk far
-        fix = "Run this again; if the same photo is named, remove it from the data"
         where = f"image {self._shards.ids[row]} of {self._shards.directory}"
-        return SadclError(f"A photo can't be scored: {reason}", where=where, fix=fix)
+        return SadclError(f"A photo can't be scored: {reason}", where=where, fix=lease.REMOVE_PHOTO)
 
     def _take(self, results: pa.Table) -> None:
         rows = results["index"].to_numpy()

@@ -12,6 +12,7 @@ from sadcl.errors import SadclError
 
 CODE = ("batch", "data/images", "model", "weights")
 """Packages that decide the predictions of photos."""
+SHARE_FOLDER = "Share the project's folder with all nodes, under the same path and for the same user"
 LIBRARIES = ("torch", "pyarrow", "pillow", "simplejpeg", "numpy")
 """Distributions that decide the predictions of photos; their versions are read without an import."""
 

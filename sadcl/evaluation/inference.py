@@ -199,14 +199,13 @@ def _decisions(name: str, head: Head) -> dict[str, Calibration]:
 
 
 def _head(file: Path, test: Shards) -> Head:
-    """Read a file's head; raise where its classes differ from those of the test images."""
+    """Read a file's head, training photos as an array; raise where its classes differ from the test images'."""
     head = loader.read_head(file)
     recorded = {"best": "best" in head, training_photos.KEY: training_photos.is_recorded(head)}
     lacking = [key for key, is_recorded in recorded.items() if not is_recorded]
     if lacking:
         fix = "Use weights that a training stage wrote"
         raise SadclError(f"The weights' head lacks {', '.join(lacking)}", where=file, fix=fix)
-    training_photos.load(head, file)  # a damaged list is named with its file
     labels, classes = tuple(test.classes), tuple(head["classes"])
     if labels != classes:
         pairs = enumerate(zip(labels, classes, strict=False))
@@ -217,7 +216,7 @@ def _head(file: Path, test: Shards) -> Head:
             where=file,
             fix="Train on the present data with `dvc repro`",
         )
-    return head
+    return {**head, training_photos.KEY: training_photos.load(head, file)}
 
 
 def _name(classes: tuple[str, ...], index: int) -> str:
@@ -245,7 +244,7 @@ def _cost(file: Path, head: Head) -> dict[str, int]:
 def _seen(test: Shards, *heads: Head) -> int:
     """Count the test images in the training photos of these models, by content."""
     # by content, not by id: a test photo under another name counts too
-    trained_on = np.concatenate([training_photos.load(head) for head in heads])
+    trained_on = np.concatenate([head[training_photos.KEY] for head in heads])
     return int(np.isin(training_photos.prefixes(test.sha256), trained_on).sum())
 
 

@@ -226,9 +226,7 @@ class _TrainingRun:
             "inputs": {k: v for k, v in self.inputs.items() if isinstance(v, str)}
             | {"train_list": self.train.list_digest},
             # the gate looks for test photos among them
-            training_photos.KEY: training_photos.dump(
-                np.concatenate([training_photos.prefixes(self.train.sha256), photos])
-            ),
+            training_photos.KEY: training_photos.dump(training_photos.prefixes(self.train.sha256), photos),
             # fitted later, by the stage `calibrate`
             "thresholds": None,
             "device": device.describe(self.ranks.fabric.device, self.ranks.world),

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +38,6 @@ def fit_network(
     fitted = fit(fit_on, choose_by, seed)
     network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
     best = fitted.select_map.get(fitted.strength)
-    photos = np.concatenate([training_photos.prefixes(train.sha256), initial.photos(model)])
     head = {
         "stage": "probe",
         "classes": list(train.classes),
@@ -52,7 +50,7 @@ def fit_network(
         "select": None if best is None else {"raw": best, "ema": best},
         "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest}
         | initial.inputs(model),
-        training_photos.KEY: training_photos.dump(photos),
+        training_photos.KEY: training_photos.dump(training_photos.prefixes(train.sha256), initial.photos(model)),
         "thresholds": None,
         "device": device.describe(compute_device),
         "precision": "32-true",

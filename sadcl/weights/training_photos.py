@@ -26,9 +26,9 @@ def prefixes(digests: Iterable[str]) -> Prefixes:
     return np.array([int(digest[:_DIGITS], 16) for digest in digests], np.uint64)
 
 
-def dump(photos: Prefixes) -> str:
-    """Text for a head; equal sets of photos give equal texts."""
-    return base64.b64encode(np.unique(photos).astype("<u8").tobytes()).decode()
+def dump(*photos: Prefixes) -> str:
+    """Text of the union of some photos, for a head; equal sets give equal texts."""
+    return base64.b64encode(np.unique(np.concatenate(photos)).astype("<u8").tobytes()).decode()
 
 
 def load(head: Mapping[str, Any], where: Path | None = None) -> Prefixes:
@@ -49,8 +49,8 @@ def load(head: Mapping[str, Any], where: Path | None = None) -> Prefixes:
             return prefixes(value)
         return np.frombuffer(base64.b64decode(value, validate=True), "<u8").astype(np.uint64)
     except (TypeError, ValueError, OverflowError):
-        what = "The weights' head has no usable list of the photos that the model was trained on"
-        raise SadclError(what, where=where, fix="Create the file again") from None
+        message = "The weights' head has no usable list of the photos that the model was trained on"
+        raise SadclError(message, where=where, fix="Create the file again") from None
 
 
 def is_recorded(head: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ _STALE = "Run `dvc repro` again, so that ingest reads the photo"
 
 
 @dataclass(frozen=True)
-class Part:
+class PlannedShard:
     """A shard to write.
 
     Attributes:
@@ -52,11 +52,13 @@ class Part:
         return encoded_shards.key(self.table(), self.rows["sha256"].tolist())
 
 
-Encode = Callable[[Sequence[Part], Path, params.Prepare], Generator[Shard]]
+Encode = Callable[[Sequence[PlannedShard], Path, params.Prepare], Generator[Shard]]
 """Writes the files of shards, from parts, the folder of the photos and settings; yields their descriptions in order."""
 
 
-def encode_here(parts: Sequence[Part], source: Path, settings: params.Prepare, workers: int) -> Generator[Shard]:
+def encode_here(
+    parts: Sequence[PlannedShard], source: Path, settings: params.Prepare, workers: int
+) -> Generator[Shard]:
     """Write the files of shards in this process.
 
     Args:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from sadcl import files, params
 from sadcl.data.shards import cache, index
 from sadcl.data.shards.encoded import EncodedShards
-from sadcl.data.shards.encoding import Encode, Part, encode_here
+from sadcl.data.shards.encoding import Encode, PlannedShard, encode_here
 from sadcl.data.shards.index import FORMAT, Index, Shard
 from sadcl.data.shards.reader import COLUMNS, METADATA_KEY
 from sadcl.data.shards.upload import upload
@@ -61,7 +61,7 @@ def write_shards(
         folders = {split: stack.enter_context(files.atomic_directory(directory / split)) for split in SPLITS}
         # the other splits stay small, and review and verification read them without a network
         remote = () if settings.store is None else ("train",)
-        parts: dict[str, list[Part]] = {}
+        parts: dict[str, list[PlannedShard]] = {}
         linked: dict[Path, Shard] = {}
         for split, folder in folders.items():
             rows = table.split(split)
@@ -84,13 +84,13 @@ def write_shards(
     return counts
 
 
-def _parts(folder: Path, rows: Any, schema: pa.Schema, shard_rows: int) -> Iterator[Part]:
+def _parts(folder: Path, rows: Any, schema: pa.Schema, shard_rows: int) -> Iterator[PlannedShard]:
     """Shards of a split."""
     for start, end in boundaries(rows["image_id"].tolist(), shard_rows):
         part = rows.iloc[start:end]
         first = part["image_id"].iloc[0] if len(part) else ""
         # hashed: an id may hold characters that no file name can
-        yield Part(folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow", part, schema)
+        yield PlannedShard(folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow", part, schema)
 
 
 def _open_encoded(stack: ExitStack, folder: Path, settings: params.Prepare) -> EncodedShards | None:
@@ -102,7 +102,7 @@ def _open_encoded(stack: ExitStack, folder: Path, settings: params.Prepare) -> E
     return EncodedShards(folder, settings)
 
 
-def _linked(encoded_shards: EncodedShards, parts: Sequence[Part], split: str) -> dict[Path, Shard]:
+def _linked(encoded_shards: EncodedShards, parts: Sequence[PlannedShard], split: str) -> dict[Path, Shard]:
     """Link the shards that an interrupted run has encoded; returns their descriptions by path."""
     if not encoded_shards:
         return {}
@@ -112,7 +112,10 @@ def _linked(encoded_shards: EncodedShards, parts: Sequence[Part], split: str) ->
 
 
 def _written(
-    parts: Iterable[Part], linked: Mapping[Path, Shard], encoded: Iterator[Shard], encoded_shards: EncodedShards | None
+    parts: Iterable[PlannedShard],
+    linked: Mapping[Path, Shard],
+    encoded: Iterator[Shard],
+    encoded_shards: EncodedShards | None,
 ) -> Iterator[tuple[Path, Shard]]:
     """Path and description of each shard, in order; those that are not linked are encoded one by one."""
     for part in parts:
