@@ -46,7 +46,7 @@ class Hits(NamedTuple):
         symmetries: int [H], index into ``SYMMETRIES`` of what turns the entry into the photo.
         negative: bool [H], whether the one is a negative of the other.
         windows: int [H], index into ``WINDOWS``.
-        bits: int [H], in which the hashes differ.
+        correlations: float32 [H], of the terms, -1 to 1.
     """
 
     photos: np.ndarray
@@ -54,7 +54,7 @@ class Hits(NamedTuple):
     symmetries: np.ndarray
     negative: np.ndarray
     windows: np.ndarray
-    bits: np.ndarray
+    correlations: np.ndarray
 
 
 def _spans() -> list[tuple[float, float]]:
@@ -102,10 +102,24 @@ def _frequencies() -> np.ndarray:
 
 _ORDER = _frequencies()
 _CENTRAL_BASIS, _WINDOW_BASIS = _basis([(0.5 - REACH, 0.5 + REACH)]), _basis(_SPANS)
-_ODD = np.where(np.arange(_TERMS) % 2, -1, 1).astype(np.float32)
 _RADII = np.hypot(*_ORDER.T).astype(np.float32)
 _ALL_BITS = np.uint64((1 << len(_ORDER)) - 1)
 _SUBSETS = np.array(list(product((0, 1), repeat=_UNCERTAIN)))
+
+
+def _turns() -> tuple[np.ndarray, np.ndarray]:
+    """Places and signs of a turned photo's terms in those of the photo, for each of ``SYMMETRIES``, [8, 48] each.
+
+    A transposed photo has its terms transposed; a mirror changes the sign of each odd one along its axis.
+    """
+    places = {tuple(pair): place for place, pair in enumerate(_ORDER.tolist())}
+    swapped = np.array([places[column, row] for row, column in _ORDER.tolist()])
+    orders = [swapped if transposed else np.arange(len(_ORDER)) for transposed, _, _ in SYMMETRIES]
+    signs = [(-1.0) ** (_ORDER @ (vertical, horizontal)) for _, vertical, horizontal in SYMMETRIES]
+    return np.stack(orders), np.stack(signs).astype(np.float32)
+
+
+_TURN_ORDERS, _TURN_SIGNS = _turns()
 
 
 class HashIndex:
@@ -119,8 +133,13 @@ class HashIndex:
     def __init__(self, thumbnails: np.ndarray, rows: np.ndarray) -> None:
         self._photos = len(rows)
         # part by part: as floats, the thumbnails of a million photos take 4 GB
-        starts = range(0, max(1, len(rows)), _PART)
-        hashes = np.concatenate([_turned_hashes(thumbnails[rows[i : i + _PART]]) for i in starts], axis=1)
+        self._terms = np.empty((len(rows), len(_ORDER)), np.float16)
+        hashes = np.empty((len(SYMMETRIES), len(rows)), np.uint64)
+        for start in range(0, len(rows), _PART):
+            part = slice(start, start + _PART)
+            terms = _central_terms(thumbnails[rows[part]])
+            self._terms[part] = _normalized(terms)
+            hashes[:, part] = _pack(terms[:, _TURN_ORDERS] * _TURN_SIGNS).T
         self._hashes = np.concatenate([hashes, hashes ^ _ALL_BITS]).ravel()
         # few entries need no long keys, whose tables would take a second to fill
         self._key_bits = min(_KEY_BITS, 9 + len(self._hashes).bit_length())
@@ -144,24 +163,34 @@ class HashIndex:
         windows, entries, bits = np.concatenate(candidates, axis=1)
         photos, windows = np.divmod(windows, len(WINDOWS))
         order = np.lexsort((windows, bits, entries, photos))
-        photos, entries, windows, bits = (values[order] for values in (photos, entries, windows, bits))
+        photos, entries, windows = (values[order] for values in (photos, entries, windows))
         first = np.r_[True, (np.diff(photos) != 0) | (np.diff(entries) != 0)][: len(photos)]
         turns, entries = np.divmod(entries[first], self._photos)
         negative, symmetries = np.divmod(turns, len(SYMMETRIES))
-        return Hits(photos[first], entries, symmetries, negative.astype(bool), windows[first], bits[first])
+        hits = Hits(photos[first], entries, symmetries, negative.astype(bool), windows[first], np.empty(len(entries)))
+        return hits._replace(correlations=self._correlations(terms, hits))
+
+    def _correlations(self, terms: np.ndarray, hits: Hits) -> np.ndarray:
+        """Correlation of the entries' terms with those of the windows [n, W, 48], float32 [H]."""
+        correlations = np.empty(len(hits.photos), np.float32)
+        for start in range(0, len(correlations), _PART):
+            part = slice(start, start + _PART)
+            turned = np.take_along_axis(self._terms[hits.entries[part]], _TURN_ORDERS[hits.symmetries[part]], axis=1)
+            windows = _normalized(terms[hits.photos[part], hits.windows[part]])
+            correlations[part] = np.einsum("hk,hk,hk->h", windows, turned, _TURN_SIGNS[hits.symmetries[part]])
+        correlations[hits.negative] *= -1
+        return correlations
 
 
-def _turned_hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Hashes of photos [n, 32, 32] in all their symmetries, uint64 [8, n]."""
-    terms = _CENTRAL_BASIS @ thumbnails.astype(np.float32) @ _CENTRAL_BASIS.T
-    return np.stack([_pack(_ordered(_turned(terms, *symmetry))) for symmetry in SYMMETRIES])
+def _central_terms(thumbnails: np.ndarray) -> np.ndarray:
+    """Terms of the central parts of photos [n, 32, 32], float32 [n, 48]."""
+    return _ordered(_CENTRAL_BASIS @ thumbnails.astype(np.float32) @ _CENTRAL_BASIS.T)
 
 
-def _turned(terms: np.ndarray, transposed: bool, vertical: bool, horizontal: bool) -> np.ndarray:
-    """Cosine terms [N, 7, 7] of a turned photo (``SYMMETRIES``): a mirror changes the sign of each odd one."""
-    terms = terms.swapaxes(1, 2) if transposed else terms
-    rows, columns = (_ODD if flip else np.abs(_ODD) for flip in (vertical, horizontal))
-    return np.asarray(terms * rows[:, None] * columns)
+def _normalized(terms: np.ndarray) -> np.ndarray:
+    """Terms [N, 48] of length one, after the fall of photos' spectra with the frequency is undone."""
+    flat = terms * _RADII
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), np.finfo(np.float32).tiny))
 
 
 def _ordered(terms: np.ndarray) -> np.ndarray:

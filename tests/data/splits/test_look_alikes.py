@@ -12,6 +12,7 @@ from sadcl.data import synthetic
 from sadcl.data.images.inspect import PhotoInfo, inspect
 from sadcl.data.images.statistics import image_statistics
 from sadcl.data.splits import leaks, look_alikes
+from sadcl.data.splits.cosine_hashes import SYMMETRIES, HashIndex
 
 COUNT = 40
 TURN = Image.Transpose
@@ -84,6 +85,30 @@ def test_a_changed_copy_is_found_and_the_change_is_named(
     back = look_alikes.find(thumbnails, originals, copies, workers=2)
     assert (back.second == back.first + 2 * COUNT).all()
     assert len(back.first) >= 0.95 * COUNT
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize(("number", "symmetry"), list(enumerate(SYMMETRIES)))
+def test_terms_of_a_turned_copy_correlate_with_those_of_its_original(
+    pictures: list[Image.Image], number: int, symmetry: tuple[bool, bool, bool], negative: bool
+) -> None:
+    thumbnails = np.stack([thumbnail(image) for image in pictures])
+    transposed, vertical, horizontal = symmetry
+    copies = thumbnails.swapaxes(1, 2) if transposed else thumbnails
+    copies = copies[:, :: -1 if vertical else 1, :: -1 if horizontal else 1]
+    hits = HashIndex(thumbnails, np.arange(len(thumbnails))).lookup(255 - copies if negative else copies)
+    own = (hits.photos == hits.entries) & (hits.symmetries == number) & (hits.negative == negative)
+    assert sorted(hits.photos[own]) == list(range(len(thumbnails)))
+    assert hits.correlations[own].min() > 0.99
+    assert np.median(hits.correlations[hits.photos != hits.entries]) < 0.7
+
+
+def test_each_of_a_hundred_copies_of_a_photo_is_found(pictures: list[Image.Image]) -> None:
+    rng = np.random.default_rng(0)
+    copies = [cropped(pictures[0], *rng.uniform(0, 0.1, 2)) for _ in range(100)]
+    thumbnails = np.stack([thumbnail(image) for image in [*pictures, *copies]])
+    found = look_alikes.find(thumbnails, np.array([0]), np.arange(1, len(thumbnails)), workers=1)
+    assert found.second.tolist() == list(range(len(pictures), len(thumbnails)))
 
 
 def test_digits_on_similar_grounds_are_no_look_alikes(tmp_path: Path) -> None:
