@@ -55,7 +55,12 @@ def test_list_shows_challenger_champion_and_their_map(rita: Browser, reign: Path
 def test_the_authors_linear_probe_is_shown_as_a_claim(rita: Browser, reign: Path) -> None:
     value, low, high = verdict(reign)["probe"]["difference"]
     claim = f"The trained head is worth {value:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
-    assert f"the verifier, which trains nothing, can’t confirm: {claim}" in text(rita.get("/versions/3").text)
+    assert f"the verifier can’t confirm, since it trains nothing: {claim}" in text(rita.get("/versions/3").text)
+
+
+def test_figures_of_a_champion_are_explained_only_where_there_is_one(rita: Browser) -> None:
+    pages = {number: text(rita.get(f"/versions/{number}").text) for number in (1, 3)}
+    assert {number for number, page in pages.items() if "The gate scored the champion" in page} == {3}
 
 
 def test_comparison_of_the_challenger_is_computed_in_the_background_of_the_list(rita: Browser, reign: Path) -> None:
