@@ -66,7 +66,8 @@ def retrain(
 
     Args:
         commit: whether a manual run commits ``dvc.lock`` and the settings; a scheduled run always does, on its branch.
-        tune_trials: total number of trials of a search for settings of stage 2; 0 for none.
+        tune_trials: total number of trials of a search for settings of stage 2; 0 for none. A head without stage 2 has
+            none to search.
         publish: whether to register the model.
         scheduled: whether to work in a git worktree.
         root: the project's folder.
@@ -114,6 +115,9 @@ def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any
     _command(root, "sync")
     sources = track_changed_sources(root)
     stages, steps = pipeline.stages(root), dict[str, pages.Step]()
+    if tune_trials > 0 and not (model := params.load("model", path=root / params.FILE).model).has_stage_2:
+        words.append(f"Nothing was tuned: the head {model.head} has no stage 2.")
+        tune_trials = 0
     if tune_trials > 0:
         steps |= _run_stale(root, list(takewhile(lambda stage: stage.name != TUNED, stages)))
         words.append(_command(root, "tune", "--trials", str(tune_trials), "--apply"))

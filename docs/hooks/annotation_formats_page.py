@@ -41,6 +41,6 @@ def _reads(value: object, module: ModuleType) -> bool:
 
 
 def _section(module: ModuleType) -> Iterator[str]:
-    names = {known.read_source.__module__: known.name for known in FORMATS}
-    yield f"## {names.get(module.__name__, module.__name__.rpartition('.')[2])}\n"
+    names = [known.name for known in FORMATS if known.read_source.__module__ == module.__name__]
+    yield f"## {', '.join(names) or module.__name__.rpartition('.')[2]}\n"
     yield (inspect.getdoc(module) or "").replace("``", "`") + "\n"

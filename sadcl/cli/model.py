@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PANEL = "Training and use"
 app = typer.Typer()
 
-Model = Annotated[str, typer.Option(help="Model: a folder, a file, or models:/NAME@ALIAS.")]
+Model = Annotated[str, typer.Option(help="Model: a folder, a file, models:/NAME@ALIAS, or models:/NAME/VERSION.")]
 
 
 @app.command(rich_help_panel=PANEL)

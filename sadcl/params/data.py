@@ -24,8 +24,7 @@ class Ingest(Section):
     source: str
     """A folder under `data/raw`."""
     format: str = "coco"
-    """A reader under `sadcl/data/sources`: `coco` (instances JSON), `voc`, `nuswide`, `vg500`, or a format of
-    your own photos: `csv`, `parquet`, `rows`, `folder`, `jsonl`, `yolo`, `labelstudio`."""
+    """Name of a reader, such as `coco`, `csv` or `folder`; the page on annotation formats lists all."""
     annotations: dict[Literal["train", "select", "test"], str | tuple[str, ...]]
     """The annotation file of each split, or a list of files, relative to the source; without `select` it is cut from
     `train`."""
@@ -48,8 +47,8 @@ class Ingest(Section):
     """Photos without labels: `true` uses them as rows of zeros, `unknown` keeps them with every class neither present
     nor absent, which losses and metrics leave out, `false` drops them."""
     difficult: Literal["negative", "ignore", "positive"] = "negative"
-    """Format `voc`: state of a class in a photo whose objects of this class are all marked difficult: absent (the
-    released code), neither present nor absent (VOC's classification task), or present."""
+    """Formats `voc` and `voc_xml`: state of a class in a photo whose objects of this class are all marked difficult:
+    absent (the released code), neither present nor absent (VOC's classification task), or present."""
     index: str | None = None
     """Format `vg500`: the JSON file with the class numbers of each photo, relative to the source."""
     random_test: Images | None = Field(ge=1, default=None)

@@ -57,12 +57,13 @@ class Range(Section):
 
 
 class Tune(Section):
-    """Hyper-parameter search, by default over stage 2 with shared stage-1 weights."""
+    """Search for settings of stage 2; all trials start from the same stage-1 weights."""
 
     trials: int = Field(ge=1, default=20)
     """Number of trainings."""
     space: dict[str, Range]
-    """Range to search for each `section.key` of params.yaml."""
+    """Range to search for each `train.KEY`. Whole-number bounds give whole numbers where the upper one is above 1 and
+    `log` is off."""
     startup_trials: int = Field(ge=0, default=5)
     """Number of trials before pruning begins."""
 

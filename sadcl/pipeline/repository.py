@@ -11,7 +11,8 @@ from sadcl.errors import SadclError
 
 IGNORE = Path(".gitignore")
 IGNORED = (
-    "/.sadcl/", "/.dvc-remote/", "/.venv/", "/exported/", "/models/imported/", f"/{layout.CHAMPION_FOLDER}/",
+    "/.sadcl/", "/.dvc-remote/", "/.venv/", "/exported/", "/data_report.html", "/models/imported/",
+    f"/{layout.CHAMPION_FOLDER}/",
 )  # fmt: skip
 """Patterns that git ignores: files of this machine, and those that DVC tracks."""
 TRACKED = (

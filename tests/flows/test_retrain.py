@@ -1,5 +1,6 @@
 """Retraining on a tiny project: DVC, git and Prefect for real, the registry left alone."""
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from sadcl import files, layout, pipeline
 from sadcl.project import schedule
 
 pytestmark = pytest.mark.usefixtures("server")
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 ONCE = """
 from pathlib import Path
@@ -98,6 +101,16 @@ def test_only_what_is_stale_runs_and_only_the_results_are_committed(project: Pat
     assert {"?? notes.txt", "M  aside.py"} <= set(git(project, "status", "--porcelain").splitlines())
     assert "| aside | unchanged |" in pages(state)["retrain"]
     assert tasks(state)[2:] == ["ingest", "three", "save_results"]
+
+
+def test_a_head_without_stage_2_is_retrained_without_a_search(project: Path) -> None:
+    shutil.copy(RECIPES / "coco-mini.yaml", project / "params.yaml")
+    graph = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(graph.replace("    params: [word]\n", ""))
+    state = run(project, tune_trials=2)
+    assert state.type.value == "COMPLETED", state.message
+    assert state.message.endswith("Nothing was tuned: the head linear has no stage 2.")
+    assert tasks(state)[2:] == [stage.name for stage in pipeline.stages(project)]
 
 
 def test_a_failing_stage_fails_the_run_with_its_own_sentence_and_once(project: Path) -> None:
