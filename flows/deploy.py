@@ -42,7 +42,7 @@ def deploy(project: Path) -> list[str]:
         SadclError: the folder is no project, or the server can't be reached or rejects the deployment.
     """
     pipeline.require_project(project)
-    pool = ["work-pool", "create", "sadcl", "--type", "process", "--overwrite"]
+    pool = ["work-pool", "create", runs.POOL, "--type", "process", "--overwrite"]
     files.write_text(project / layout.PREFECT_DEPLOYMENTS, yaml.safe_dump(render(project), sort_keys=False))
     for words in (pool, ["deploy", "--all", "--prefect-file", str(layout.PREFECT_DEPLOYMENTS)]):
         _prefect(project, *words)
@@ -52,8 +52,7 @@ def deploy(project: Path) -> list[str]:
     return [
         *interrupted,
         "The weekly retraining is deployed.",
-        "Keep `prefect server start` and",
-        f"`prefect worker start --pool {runs.POOL} --name {runs.WORKER_NAME}` running,",
+        f"Keep `prefect server start` and `prefect worker start --pool {runs.POOL} --name {runs.WORKER_NAME}` running, "
         f"with PREFECT_HOME={os.environ['PREFECT_HOME']} or your server's PREFECT_API_URL.",
     ]
 

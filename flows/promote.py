@@ -24,7 +24,7 @@ from sadcl.progress import say
 from sadcl.project import worktree
 
 FILES = ("data/champion.json", "data/champion.dvc", "data/audit.jsonl")
-DID = {"promote": "promoted", "rollback": "rolled back to", "reject": "rejected", "found": "found"}
+PAST_TENSE = {"promote": "promoted", "rollback": "rolled back to", "reject": "rejected", "found": "found"}
 
 
 @flow(name="promote")
@@ -40,11 +40,11 @@ def promote(commit: bool = False, root: Path = Path(".")) -> State[Any]:
     from sadcl.registry.sync import sync
 
     root, log = Path(root).resolve(), get_run_logger()
-    words = "The project's files were brought in line." if sync(root) else "The project's files are in line."
+    words = "The project's files were updated from the registry." if sync(root) else "The project's files are in line."
     decisions = audit.entries(root)
     if not decisions:
         return Completed(message=f"{words} There is no decision yet.")
-    notice = told(decisions[-1])
+    notice = describe_decision(decisions[-1])
     log.info(notice)
     changed = _uncommitted(root)
     if commit and changed:
@@ -56,24 +56,24 @@ def promote(commit: bool = False, root: Path = Path(".")) -> State[Any]:
     return Completed(message=words)
 
 
-def told(decided: dict[str, Any]) -> str:
+def describe_decision(entry: dict[str, Any]) -> str:
     """An entry of the audit log as a sentence."""
-    version = f" as {decided.get('model')} version {decided['to']}" if decided.get("to") else ""
-    reason = " ".join(str(decided.get("reason")).split())
-    return f"{decided.get('user')} {_did(decided)} {decided.get('challenger')}{version}: {reason}"
+    version = f" as {entry.get('model')} version {entry['to']}" if entry.get("to") else ""
+    reason = " ".join(str(entry.get("reason")).split())
+    return f"{entry.get('user')} {_past_tense(entry)} {entry.get('challenger')}{version}: {reason}"
 
 
-def _did(decided: dict[str, Any]) -> str:
-    return DID.get(str(decided.get("action")), str(decided.get("action")))
+def _past_tense(entry: dict[str, Any]) -> str:
+    return PAST_TENSE.get(str(entry.get("action")), str(entry.get("action")))
 
 
-def _page(decided: dict[str, Any], words: str, changed: list[str]) -> str:
+def _page(entry: dict[str, Any], words: str, changed: list[str]) -> str:
     """Page of a decision: a table of it, the state of the project's files, and the files to commit."""
     from sadcl.registry.model_card.markdown import escaped, table
 
-    decision, champion = f"{_did(decided)} {decided.get('challenger')}", str(decided.get("to") or "")
-    previous = champion and (decided.get("from") or "none")
-    cells = [decided.get("user"), decision, decided.get("reason"), previous, champion, decided.get("time")]
+    decision, champion = f"{_past_tense(entry)} {entry.get('challenger')}", str(entry.get("to") or "")
+    previous = champion and (entry.get("from") or "none")
+    cells = [entry.get("user"), decision, entry.get("reason"), previous, champion, entry.get("time")]
     head = ["user", "decision", "reason", "champion before", "champion now", "time"]
     summary = table(head, [[str(cell or "") for cell in cells]])
     commit = [f"Commit {', '.join(f'`{file}`' for file in changed)}."] if changed else []

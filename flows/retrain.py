@@ -27,6 +27,7 @@ from flows import outcomes, pages, runs, watch
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
+from sadcl.names import counted
 from sadcl.progress import duration
 from sadcl.project import worktree
 
@@ -80,7 +81,7 @@ def retrain(
         SadclError: a stage fails, or the registry refuses the model.
     """
     install_log_filter()
-    if os.environ.get("PREFECT__FLOW_RUN_ID"):
+    if os.environ.get(runs.RUN_VARIABLE):
         processes.end_with_parents()
     root = Path(root).resolve()
     with ExitStack() as stack:
@@ -202,7 +203,7 @@ def save_results(root: Path, branch: str, tuned: bool, sources: list[str]) -> st
 
 def _count(steps: list[pages.Step]) -> str:
     ran = [step for step in steps if step.ran]
-    return f"{len(ran)} stage{'s' if len(ran) > 1 else ''} ran in {duration(sum(step.seconds for step in ran))}."
+    return f"{counted(len(ran), 'stage')} ran in {duration(sum(step.seconds for step in ran))}."
 
 
 def _count_of_trials(text: str) -> int:

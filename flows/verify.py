@@ -132,11 +132,11 @@ def main() -> None:
 
     def run() -> State[Any]:
         pipeline.require_project()
-        if arguments.serve:
-            serve()
-            sys.exit(0)
         with translate_errors():
-            return verify(return_state=True)
+            if not arguments.serve:
+                return verify(return_state=True)
+            serve()
+        sys.exit(0)
 
     run_command("verify", run)
 

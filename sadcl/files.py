@@ -233,10 +233,11 @@ def digest_of(value: Any) -> str:
     return digest_of_text(text)
 
 
-def digest_of_code(*packages: str) -> str:
-    """Digest of this package's Python code below some of its folders; the same code in another place has the same."""
+def digest_of_code(*places: str) -> str:
+    """Digest of this package's Python code in some of its folders and files, wherever the package lies."""
     home = Path(__file__).parent
-    sources = sorted(path for package in packages for path in (home / package).rglob("*.py"))
+    roots = [home / place for place in places]
+    sources = sorted(path for root in roots for path in ([root] if root.is_file() else root.rglob("*.py")))
     return digest_of({str(path.relative_to(home)): digest(path) for path in sources})
 
 

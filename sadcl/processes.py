@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
 
@@ -79,8 +80,40 @@ def child_environment(*logins: str, **variables: str) -> dict[str, str]:
 
 
 def workers() -> int:
-    """Number of worker threads: ``SADCL_WORKERS``, or the number of cores."""
-    return int(os.environ.get("SADCL_WORKERS", 0)) or os.cpu_count() or 1
+    """Number of worker threads: ``SADCL_WORKERS``, or the number of cores.
+
+    Raises:
+        SadclError: the variable holds no positive whole number.
+    """
+    return number("SADCL_WORKERS") or os.cpu_count() or 1
+
+
+def number(variable: str, most: int = 9999) -> int | None:
+    """Positive whole number in an environment variable; None where it is not set.
+
+    Raises:
+        SadclError: the variable holds something else, or more than ``most``.
+    """
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= most):
+        problem = f"{text!r} is no positive whole number up to {most}"
+        raise SadclError(problem, where=variable, fix="Set it to one, or remove it")
+    return int(text)
+
+
+def seconds(variable: str, default: float) -> float:
+    """Number of seconds in an environment variable, at least 0.
+
+    Raises:
+        SadclError: the variable holds something else.
+    """
+    text = os.environ.get(variable, "").strip()
+    with suppress(ValueError):
+        if 0 <= (value := float(text or default)) < float("inf"):
+            return value
+    raise SadclError(f"{text!r} is no number of seconds", where=variable, fix="Set it to one, or remove it")
 
 
 def engine() -> EngineName | None:

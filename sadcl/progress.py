@@ -89,6 +89,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def select_score(mean_ap: float | None) -> str:
+    """Describe mAP on the select split, in percent; None where there is no such split."""
+    return "no select split" if mean_ap is None else f"select mAP {mean_ap:.2f}"
+
+
 def rate(count: float, seconds: float, unit: str) -> str:
     """A rate as text: ``1,200 photos/s``, ``2.5 photos/s``, ``4.0 photos/min``, ``1.5 photos/h``."""
     speed = count / max(seconds, 1e-9)

@@ -129,3 +129,24 @@ def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SadclError, match="There is no engine 'spark'") as caught:
         processes.engine()
     assert caught.value.fix == "Use local or ray"
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "0", "1.5", "99999"])
+def test_a_number_of_workers_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SADCL_WORKERS", value)
+    with pytest.raises(SadclError, match="no positive whole number") as caught:
+        processes.workers()
+    assert caught.value.where == "SADCL_WORKERS"
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "nan", "inf"])
+def test_seconds_that_are_none_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_VARIABLE", value)
+    with pytest.raises(SadclError, match=f"'{value}' is no number of seconds"):
+        processes.seconds("A_VARIABLE", 600)
+
+
+def test_seconds_of_a_variable_or_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert processes.seconds("A_VARIABLE", 600) == 600
+    monkeypatch.setenv("A_VARIABLE", "0.5")
+    assert processes.seconds("A_VARIABLE", 600) == 0.5

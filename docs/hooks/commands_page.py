@@ -11,8 +11,8 @@ WIDTH = 76
 INTRO = """# Commands
 
 Every command answers `--help`. Exit status 0 means success. 2 means that a person can fix the problem; the message says
-how. 1 means that a check has findings: `doctor`, `audit`, `criteria`, `verdict --check`, or photos without a prediction in
-`predict --out`. 130 means that Ctrl-C ended the command. Anything else is a bug and shows a traceback.
+how. 1 means that a check has findings: `doctor`, `audit`, `criteria`, `verdict --check`, or photos without a prediction
+in `predict --out`. 130 means that Ctrl-C ended the command. Anything else is a bug and shows a traceback.
 
 This page is generated from the command line itself.
 """

@@ -65,7 +65,7 @@ def fit(
         targets: [N, C], present or absent.
         ignored: [N, C], entries to leave out.
         precision: target in percent; None maximises F1. A class's own threshold reaches it on these photos, its mean
-            with the common one may miss it.
+            with the common one may miss it. A threshold of 1, which gives no label, stands where none reaches it.
         prior_positives: weight of the common threshold in the mean, in positives of a class.
 
     Raises:
@@ -80,7 +80,10 @@ def fit(
     # equation (1) of docs/explanation/calibration.md; without a prior, a class without positives still has no threshold
     # of its own
     share = positives / (positives + prior_positives) if prior_positives else np.minimum(positives, 1)
-    return Calibration(slope, bias, sigmoid(share * logit(own) + (1 - share) * logit(common)))
+    mean = sigmoid(share * logit(own) + (1 - share) * logit(common))
+    # logit clips its values: without this, scores close to 1 would pass where all thresholds in the mean are 1
+    reached = np.where(share < 1, np.minimum(own, common), own) < 1
+    return Calibration(slope, bias, np.where(reached, mean, 1.0))
 
 
 def platt(logits: NDArray[Any], targets: NDArray[np.bool_], known: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
@@ -181,9 +184,11 @@ def _threshold(scores: FloatArray, targets: NDArray[np.bool_], precision: float 
                 last, most = block.start + int(halves.argmax()), float(halves.max())
         elif len(reached := np.flatnonzero(whole & (100 * right >= precision * predicted))):
             last = block.start + int(reached[-1])
-    # midway, not at the score: a label needs a probability above its threshold
-    above = score[last] if last >= 0 else 1.0
-    return float((above + (score[last + 1] if last + 1 < len(score) else 0.0)) / 2)
+    if last < 0:
+        return 1.0
+    # midway, not at the score: a label needs a probability above its threshold; below 1, which would give no label
+    midway = (score[last] + (score[last + 1] if last + 1 < len(score) else 0.0)) / 2
+    return float(min(midway, np.nextafter(1.0, 0.0)))
 
 
 def _checked(

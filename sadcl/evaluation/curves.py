@@ -13,37 +13,37 @@ from sadcl.evaluation import reliability
 from sadcl.evaluation.blocks import row_blocks
 from sadcl.evaluation.scores import Scores
 
+POINTS = 200
+"""Most points of a curve."""
 
-def precision_recall(
-    scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None, points: int = 200
-) -> list[dict[str, float]]:
+
+def precision_recall(scores: ArrayLike, targets: ArrayLike, ignored: ArrayLike | None = None) -> list[dict[str, float]]:
     """Compute the precision-recall curve of all labels together (micro), as measured, without interpolation.
+
+    The points are spread evenly over recall; the last covers the whole ranking.
 
     Args:
         scores: [N, C], or [N] of one class.
         targets: present or absent, of the same shape.
         ignored: entries to leave out, of the same shape.
-        points: most points, evenly spread over recall; the last covers the whole ranking.
 
     Returns:
         Rows of threshold (lowest score above the cut), recall and precision (percent); none without positives.
 
     Raises:
-        SadclError: shapes differ, or fewer than two points are asked for.
+        SadclError: shapes differ.
     """
     score, target = np.atleast_1d(np.asarray(scores)), np.atleast_1d(np.asarray(targets, dtype=bool))
     left_out = np.zeros(target.shape, dtype=bool) if ignored is None else np.asarray(ignored, dtype=bool)
     if not score.shape == target.shape == left_out.shape:
         raise SadclError(f"The arrays must have one shape: {score.shape}, {target.shape}, {left_out.shape}")
-    if points < 2:
-        raise SadclError(f"A curve needs two points or more, got points = {points}")
     positives = np.sort(np.concatenate([s[y] for s, y in _known(score, target, left_out)])).astype(float)
     if not len(positives):
         return []
     # recall changes at scores of positives alone; equal scores lie on one side of every threshold
     distinct, counts = np.unique(-positives, return_counts=True)
     recall = np.cumsum(counts) / len(positives)
-    nearest = np.searchsorted(recall, np.linspace(0, 1, points - 1)[1:])
+    nearest = np.searchsorted(recall, np.linspace(0, 1, POINTS - 1)[1:])
     ends = [(s.min(), s.max()) for s, _ in _known(score, target, left_out) if len(s)]
     lowest, highest = min(low for low, _ in ends), max(high for _, high in ends)
     thresholds = np.unique([*-distinct[nearest], float(lowest), float(highest)])

@@ -12,7 +12,7 @@ from sadcl import files, params
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.calibration import Calibration, fit, identity_calibration
-from sadcl.evaluation.metrics import to_json
+from sadcl.evaluation.metrics import or_none, to_json
 from sadcl.evaluation.passes import Compute, Pass, Which, compute_here
 from sadcl.evaluation.scores import Scores
 from sadcl.model import device
@@ -182,7 +182,7 @@ def _in_use(scores: Scores, name: str) -> dict[str, Any]:
     """Calibration error, robustness, and the metrics at a model's own thresholds, where it has them."""
     values: dict[str, Any] = {"ECE": scores.calibration_error(name)}
     if scores.corrupted(name):
-        values["robustness"] = scores.robustness(name)
+        values["robustness"] = {key: or_none(value) for key, value in scores.robustness(name).items()}
     if name in scores.decisions:
         values["ECE_uncalibrated"] = scores.calibration_error(name, in_use=False)
         values["in_use"] = scores.figures_in_use(name)

@@ -151,8 +151,8 @@ def _ranks(score: NDArray[np.floating[Any]], hits: NDArray[np.bool_]) -> NDArray
 
 def to_json(figures: Figures) -> dict[str, Any]:
     """Convert metrics for a JSON file: single numbers and top3; NaN becomes None."""
-    values: dict[str, Any] = {name: _or_none(figures[name]) for name in NAMES}  # type: ignore[literal-required]
-    return {**values, "top3": {name: _or_none(value) for name, value in figures["top3"].items()}}
+    values: dict[str, Any] = {name: or_none(figures[name]) for name in NAMES}  # type: ignore[literal-required]
+    return {**values, "top3": {name: or_none(value) for name, value in figures["top3"].items()}}
 
 
 def _as_figures(right: NDArray[Any], predicted: NDArray[Any], present: NDArray[Any]) -> ThresholdFigures:
@@ -207,7 +207,8 @@ def best(scores: NDArray[Any], count: int) -> NDArray[np.bool_]:
     return np.isneginf(left)
 
 
-def _or_none(value: Any) -> float | None:
+def or_none(value: Any) -> float | None:
+    """Convert a number for a JSON file: NaN and infinity become None."""
     return float(value) if np.isfinite(value) else None
 
 

@@ -1,11 +1,13 @@
 """Section ``model`` of ``params.yaml``: the network."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from sadcl.params.section import Section
 from sadcl.params.units import Dimensions, Layers, Pixels, Share
+
+FinitePositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Model(Section):
@@ -34,10 +36,10 @@ class Model(Section):
     multiples of its patch (14 or 16), and positions of its weights are interpolated for another side than theirs."""
     test_side: Pixels | None = Field(gt=0, default=None)
     """S outside training: choice of the epoch, test metrics, prediction. null takes `side`."""
-    mean: tuple[float, float, float]
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     """Mean of each colour channel that the backbone expects, for pixels in 0 to 1."""
-    std: tuple[float, float, float]
-    """Standard deviation of each colour channel that the backbone expects, for pixels in 0 to 1."""
+    std: tuple[FinitePositiveFloat, FinitePositiveFloat, FinitePositiveFloat]
+    """Standard deviation of each colour channel that the backbone expects, for pixels in 0 to 1; above 0."""
     width: Dimensions = Field(gt=0)
     """D, the width of label-level features."""
     heads: int = Field(gt=0)

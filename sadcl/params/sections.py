@@ -62,8 +62,7 @@ class Tune(Section):
     trials: int = Field(ge=1, default=20)
     """Number of trainings."""
     space: dict[str, Range]
-    """Range to search for each `train.KEY`. Whole-number bounds give whole numbers where the upper one is above 1 and
-    `log` is off."""
+    """Range to search for each `train.KEY`: whole numbers for an integer setting, fractions too for any other."""
     startup_trials: int = Field(ge=0, default=5)
     """Number of trials before pruning begins."""
 

@@ -52,7 +52,7 @@ def sync_in_process(root: Path, login: LoginContext) -> str:
             changed = sync(root)
     except SadclError as error:
         return f"{DECISION_STANDS} {error}"
-    return "The project's files were brought in line." if changed else "The project's files are in line."
+    return "The project's files were updated from the registry." if changed else "The project's files are in line."
 
 
 def _run_flow(root: Path, environment: dict[str, str]) -> str | None:

@@ -5,6 +5,7 @@ from functools import partial
 from sadcl import params
 from sadcl.data.shards.reader import Shards
 from sadcl.layout import PRETRAIN, SHARDS, TRAIN_SHARDS
+from sadcl.progress import select_score
 from sadcl.training import fit, launch
 
 READS = str(SHARDS)
@@ -23,4 +24,4 @@ def _train(settings: params.Params) -> str:
     result = fit.pretrain(settings, SHARDS)
     result.save(PRETRAIN)
     name = "SARL" if settings.model.has_stage_2 else settings.model.title
-    return f"{name} with select mAP {result.best_select:.2f} in {PRETRAIN}"
+    return f"{name} with {select_score(result.best_select)} in {PRETRAIN}"

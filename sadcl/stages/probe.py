@@ -3,6 +3,7 @@
 from sadcl import files, params
 from sadcl.data.shards.reader import Shards
 from sadcl.layout import PROBE_HISTORY, PROBE_WEIGHTS, SELECT_SHARDS, TRAIN_SHARDS
+from sadcl.progress import select_score
 from sadcl.training.probe import fit_network
 from sadcl.weights import checkpoint
 
@@ -16,6 +17,5 @@ def main() -> str:
     rows = [{"strength": strength, "select_mAP": value} for strength, value in sorted(fitted.select_map.items())]
     checkpoint.save(PROBE_WEIGHTS, {f"ema.network.{name}": tensor for name, tensor in network.items()}, head)
     files.write_csv(PROBE_HISTORY, rows, ["strength", "select_mAP"])
-    best = fitted.select_map.get(fitted.strength)
-    score = "no select split" if best is None else f"select mAP {best:.2f}"
+    score = select_score(fitted.select_map.get(fitted.strength))
     return f"Linear probe with {score}, L2 of {fitted.strength:g}, in {PROBE_WEIGHTS.parent}"

@@ -16,7 +16,9 @@ from sadcl.layout import (
     TRAIN_SHARDS,
     TRAIN_WEIGHTS,
 )
+from sadcl.progress import select_score
 from sadcl.training import fit, launch
+from sadcl.weights import file_head
 
 READS = f"{SHARDS}, {PRETRAIN_WEIGHTS}, {PROTOTYPES}"
 
@@ -25,6 +27,7 @@ def main() -> str | None:
     """Train SADCL, in one process or several, and write its weights and history; without stage 2, copy stage 1's."""
     settings = params.load("model", "train", "seed")
     if not settings.model.has_stage_2:
+        file_head.read_head(PRETRAIN_WEIGHTS)
         for source, target in ((PRETRAIN_WEIGHTS, TRAIN_WEIGHTS), (PRETRAIN_HISTORY, TRAIN_HISTORY)):
             with files.atomic_write(target) as temporary_path:
                 shutil.copyfile(source, temporary_path)
@@ -36,4 +39,4 @@ def main() -> str | None:
 def _train(settings: params.Params) -> str:
     result = fit.train(settings, SHARDS, PRETRAIN_WEIGHTS, PROTOTYPES)
     result.save(TRAIN)
-    return f"SADCL with select mAP {result.best_select:.2f} in {TRAIN}"
+    return f"SADCL with {select_score(result.best_select)} in {TRAIN}"

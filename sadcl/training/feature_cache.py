@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from sadcl.model.frozen_prefix import FrozenPrefix
 from sadcl.model.network import Network
 from sadcl.progress import track
 
+CODE = ("data/images", "data/shards", "model")
+"""Folders of the code that decides the maps."""
+LIBRARIES = ("torch", "timm", "numpy", "simplejpeg", "pillow")
+"""Distributions that decide the maps."""
 BATCH = 64
 SEED = 0
 """Seed of the augmented views, which trainings of all seeds share."""
@@ -31,13 +36,11 @@ class FeatureMaps:
         network: whose backbone computes the maps.
         model: section model.
         device: compute device.
-        folder: of the cache.
     """
 
-    def __init__(
-        self, network: Network, model: params.Model, device: torch.device, folder: Path = layout.FEATURE_CACHE
-    ) -> None:
-        self.backbone, self.model, self.device, self.folder = network.backbone, model, device, folder
+    def __init__(self, network: Network, model: params.Model, device: torch.device) -> None:
+        self.backbone, self.model, self.device = network.backbone, model, device
+        self._weights: dict[str, str] = {}
         # no more keys than decide the maps: heads and learning rates share one cache
         settings = model.model_dump(mode="json", include={"backbone", "output_stride", "dilated", "mean", "std"})
         # a network for one side keeps its windows where it is used at another one
@@ -51,8 +54,11 @@ class FeatureMaps:
 
     def _key(self, prefix: FrozenPrefix | None) -> dict[str, Any]:
         """Everything that decides the maps besides photos and their augmentation."""
-        weights = _digest(self.backbone.body, prefix.parts if prefix else ("",))
-        return {"weights": weights, "end": prefix.boundary if prefix else None, **self._settings}
+        end = prefix.boundary if prefix else ""
+        # once: these weights stay, but a trainer may convert them to another precision
+        if end not in self._weights:
+            self._weights[end] = _digest(self.backbone.body, prefix.parts if prefix else ("",))
+        return {"weights": self._weights[end], "end": end, "software": _software(), **self._settings}
 
     def training(self, batches: TrainingBatches, augmentation: params.Augmentation, epochs: int) -> "MapBatches":
         """Convert training batches to batches of feature maps; all views for ``epochs`` are computed now.
@@ -90,7 +96,7 @@ class FeatureMaps:
         key = files.digest_of(
             {**self._key(None if pooled else self.prefix), "side": model.side, "shards": shards.digest, "view": view}
         )
-        path = self.folder / f"{key[:32]}.npy"
+        path = layout.FEATURE_CACHE / f"{key[:32]}.npy"
         if not len(shards):
             return np.zeros((0, self.backbone.channels), np.float32)
         if not path.exists():
@@ -129,7 +135,8 @@ class MapBatches:
     """``TrainingBatches`` whose images are feature maps [B, channels, h, w]; epoch e sees view e mod ``views``."""
 
     def __init__(self, maps: FeatureMaps, batches: TrainingBatches, augmentation: params.Augmentation) -> None:
-        self.maps, self.batches, self.augmentation, self.steps = maps, batches, augmentation, batches.steps
+        self.maps, self.batches, self.augmentation = maps, batches, augmentation
+        self.steps, self.batch = batches.steps, batches.batch
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Iterate over this process's part of each batch of an epoch, from step ``start``."""
@@ -144,6 +151,13 @@ class MapBatches:
 def _images(maps: np.ndarray, rows: np.ndarray) -> Tensor:
     """Select maps as a tensor [B, channels, h, w] in float32, channels last in memory."""
     return torch.from_numpy(maps[rows].astype(np.float32)).permute(0, 3, 1, 2)
+
+
+@cache
+def _software() -> dict[str, str]:
+    """Digest of the code, and versions of the libraries, that decide the maps."""
+    versions = {name: metadata.version(name).partition("+")[0] for name in LIBRARIES}
+    return {"code": files.digest_of_code(*CODE), **versions}
 
 
 def _digest(net: torch.nn.Module, parts: Iterable[str]) -> str:

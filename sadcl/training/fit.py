@@ -27,7 +27,7 @@ from sadcl.training.memory_check import require_memory
 from sadcl.training.objective import Classification, DualContrastive, Objective
 from sadcl.training.resume import State, code
 from sadcl.training.trainer import Batches, Report, Trainer, TrainingProgress
-from sadcl.weights import checkpoint, initial, training_photos
+from sadcl.weights import checkpoint, file_head, initial, training_photos
 from sadcl.weights.training_photos import Prefixes
 
 MANY_CLASSES = 200
@@ -51,16 +51,16 @@ class TrainingResult:
     state: State
 
     @property
-    def best_select(self) -> float:
-        """The best mAP on select, in percent."""
-        return max(row["select_mAP"] for row in self.history)
+    def best_select(self) -> float | None:
+        """The best mAP on select, in percent; None without a select split."""
+        return max((row["select_mAP"] for row in self.history if "select_mAP" in row), default=None)
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``history.csv``, then remove the trainer's state; the first rank alone."""
         if launch.rank() > 0:
             return
         # the state goes last: a process killed before that repeats the writing, not the training
-        checkpoint.save(folder / "weights.safetensors", self.tensors, dict(self.head))
+        checkpoint.save(folder / file_head.FILE, self.tensors, dict(self.head))
         epochs = [{**row, "epoch": int(row["epoch"])} for row in self.history]
         files.write_csv(folder / "history.csv", epochs, list(epochs[0]))
         self.state.remove()
@@ -122,6 +122,7 @@ def train(
     with _started(_TrainingRun(settings.model, settings.train, settings.seed, shards, inputs)) as run:
         for name, file in (("start", start), ("prototypes", prototypes)):
             run.ranks.share(file)  # earlier stages wrote it, on the first machine alone
+            file_head.read_head(file)
             run.inputs[name] = files.digest(file)
         # the weights that the prototypes were computed with
         network, head = checkpoint.load_network(start)
@@ -142,8 +143,9 @@ def _linear(settings: params.Params, shards: Path) -> TrainingResult:
     """Fit the head ``linear``: one epoch in the history, and equal raw and averaged weights."""
     train, select = Shards(shards / "train"), Shards(shards / "select")
     state, fitted, head = probe.fit_network(settings.model, settings.seed, train, select)
-    best = fitted.select_map.get(fitted.strength, 0.0)
-    row = {"epoch": 1.0, "select_mAP_raw": best, "select_mAP_ema": best, "select_mAP": best}
+    best = fitted.select_map.get(fitted.strength)
+    names = ("select_mAP_raw", "select_mAP_ema", "select_mAP")
+    row = {"epoch": 1.0, **(dict.fromkeys(names, best) if best is not None else {})}
     tensors = {f"{which}.network.{name}": tensor.clone() for which in ("raw", "ema") for name, tensor in state.items()}
     inputs = {"stage": "linear", "model": settings.model.model_dump(mode="json"), **head["inputs"]}
     return TrainingResult(tensors, {**head, "stage": "linear", "epoch": 1}, [row], State(inputs))
@@ -157,6 +159,12 @@ class _TrainingRun:
     ) -> None:
         self.model, self.settings, self.seed = model, fit, seed
         self.train, self.select = Shards(shards / "train"), Shards(shards / "select")
+        if len(self.select) and not bool((self.select.targets & ~self.select.ignored).any()):
+            raise SadclError(
+                "No photo of the select split has a label, so no epoch can be chosen by it",
+                where=shards / "select",
+                fix="Raise ingest.select_fraction, or set it to 0",
+            )
         self.inputs = {**inputs, "train": self.train.digest, "select": self.select.digest}
         self.ranks, self.watchdog = ranks.start(fit.precision)
         if len(self.train.classes) > MANY_CLASSES:
@@ -212,7 +220,7 @@ class _TrainingRun:
 
     def _head(self, progress: TrainingProgress, settings: params.Pretrain, photos: Prefixes) -> dict[str, Any]:
         row, model = progress.history[progress.best_epoch], self.model
-        select = {"raw": row["select_mAP_raw"], "ema": row["select_mAP_ema"]} if len(self.select) else None
+        select = {which: row[f"select_mAP_{which}"] for which in ("raw", "ema")} if len(self.select) else None
         return {
             "stage": self.inputs["stage"] if model.head == "sarl" else model.head,
             "classes": list(self.train.classes),
@@ -246,7 +254,7 @@ def _started(run: _TrainingRun) -> Iterator[_TrainingRun]:
     # the stage is part of the seed: stage 2 must not draw the very numbers of stage 1
     torch.manual_seed(_seed([run.seed, run.inputs["stage"]]))
     try:
-        with ranks.lost_ranks_end_this_one():
+        with ranks.exit_on_lost_rank():
             yield run
             run.ranks.fabric.barrier()
     finally:

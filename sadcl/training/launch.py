@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from sadcl.errors import SadclError, first_line
+from sadcl.names import counted
+from sadcl.processes import number
 from sadcl.progress import say
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ RUN_ID = "sadcl"
 FAILED = "failed"
 """Key of the store: why the ranks of one machine have ended."""
 CONTINUE = "Start it again; training goes on from its last saved state"
-PATIENCE = 5.0
+EXIT_TIMEOUT = 5.0
 """Seconds in which ranks end by themselves after one has gone, and their machine tells why; others are killed."""
-LINGER = 2.0
+STORE_SHUTDOWN_DELAY = 2.0
 """Seconds for which the first machine keeps its store after a failure, so that the others learn why."""
 
 
@@ -107,7 +109,7 @@ def plan(batch: int) -> Plan:
 
     machines, requested, devices = number("SADCL_MACHINES") or 1, number("SADCL_PROCESSES"), device.count()
     if requested and device.pick().type == "cuda" and requested > devices:
-        problem = f"{requested} processes can't share {devices} {'GPU' if devices == 1 else 'GPUs'}"
+        problem = f"{requested} processes can't share {counted(devices, 'GPU')}"
         raise SadclError(problem, where="SADCL_PROCESSES", fix="Use one process for each GPU")
     fitting = [n for n in range(1, batch + 1) if batch % (n * machines) == 0]
     processes = requested or max((n for n in fitting if n <= devices), default=1)
@@ -119,21 +121,6 @@ def plan(batch: int) -> Plan:
             fix=f"Numbers of processes that can: {numbers}",
         )
     return Plan(processes, machines)
-
-
-def number(variable: str, most: int = 9999) -> int | None:
-    """Positive whole number in an environment variable; None where it is not set.
-
-    Raises:
-        SadclError: the variable holds something else, or more than ``most``.
-    """
-    text = os.environ.get(variable, "").strip()
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= most):
-        problem = f"{text!r} is no positive whole number up to {most}"
-        raise SadclError(problem, where=variable, fix="Set it to one, or remove it")
-    return int(text)
 
 
 def run(stage: str, planned: Plan) -> None:
@@ -172,7 +159,7 @@ class LocalRanks:
 
     def __init__(self, stage: str, planned: Plan, machine: int, address: str, store: "TCPStore") -> None:
         self.planned, self.machine, self.store = planned, machine, store
-        self._elsewhere: str | None = None
+        self._remote_failure: str | None = None
         self.errors: list[IO[bytes] | None] = []
         self.children: list[subprocess.Popen[bytes]] = []
         try:
@@ -212,10 +199,10 @@ class LocalRanks:
         while not any(status := [child.poll() for child in self.children]):
             if None not in status:
                 return
-            if self._elsewhere is not None:
+            if self._remote_failure is not None:
                 break
             time.sleep(0.1)
-        ended = time.monotonic() + PATIENCE
+        ended = time.monotonic() + EXIT_TIMEOUT
         while None in (status := [child.poll() for child in self.children]) and time.monotonic() < ended:
             time.sleep(0.05)
         self._kill()
@@ -224,7 +211,7 @@ class LocalRanks:
                 self._raise_for(status)
             finally:
                 if self.machine == 0 and self.planned.machines > 1:
-                    time.sleep(LINGER)
+                    time.sleep(STORE_SHUTDOWN_DELAY)
 
     def close(self) -> None:
         """Kill the ranks that still run; what they write is complete or not there."""
@@ -238,13 +225,13 @@ class LocalRanks:
             child.wait()
 
     def _raise_for(self, status: list[int | None]) -> None:
-        """Raise for the rank that failed first; ``status`` is None for a rank that had to be killed."""
+        """Raise for the failed rank with the lowest number; ``status`` is None for a rank that had to be killed."""
         first = next((i for i, code in enumerate(status) if code not in (None, 0, LOST)), None)
         if first is None:
             if self._listener:
-                self._listener.join(PATIENCE)
+                self._listener.join(EXIT_TIMEOUT)
             reason = "A process on another machine has ended, or the machine can't be reached"
-            raise SadclError(self._elsewhere or reason, fix=CONTINUE)
+            raise SadclError(self._remote_failure or reason, fix=CONTINUE)
         code, errors = status[first], self.errors[first]
         assert code is not None
         where = f" on {socket.gethostname()}" if self.planned.machines > 1 else ""
@@ -265,11 +252,11 @@ class LocalRanks:
         with suppress(RuntimeError):  # the first machine is gone, or has done its work: the ranks notice
             while not self.store.check([FAILED]):
                 time.sleep(0.5)
-            self._elsewhere = self.store.get(FAILED).decode()
+            self._remote_failure = self.store.get(FAILED).decode()
 
     def report(self, reason: str) -> None:
         """Let the other machines know why the ranks of this one have ended, if the first one can be reached."""
-        _in_thread(self._send, reason).join(PATIENCE)
+        _in_thread(self._send, reason).join(EXIT_TIMEOUT)
 
     def _send(self, reason: str) -> None:
         with suppress(RuntimeError):

@@ -13,6 +13,7 @@ import psutil
 
 from sadcl import processes
 from sadcl.errors import SadclError, first_line
+from sadcl.names import counted
 from sadcl.progress import say
 from sadcl.training import launch
 
@@ -38,20 +39,20 @@ def gather(stage: str, planned: launch.Plan) -> "tuple[TCPStore, str]":
     from sadcl.model import device
     from sadcl.training.store import serve
 
-    port = launch.number("SADCL_PORT", 65535) or PORT
+    port = processes.number("SADCL_PORT", 65535) or PORT
     store = serve("", port)
     plan = {"stage": stage, "processes": planned.processes, "machines": planned.machines, "device": device.pick().type}
     store.set(PLAN, json.dumps(plan))
     others = planned.machines - 1
     say(
-        f"{stage}: waits for {others} more {'machine' if others == 1 else 'machines'}; "
+        f"{stage}: this machine waits for {counted(others, 'more machine')}; "
         f"run `sadcl join {socket.gethostname()}:{port}` in the project's folder there"
     )
     deadline = time.monotonic() + JOIN_SECONDS
     # twice: a machine that has left during the first call and come back was counted twice in it
     while (joined := _call(store, others)) < others or (joined := _call(store, others)) < others:
         if time.monotonic() > deadline:
-            problem = f"{joined + 1} of {planned.machines} machines are there after {JOIN_SECONDS / 60:.0f} minutes"
+            problem = f"{joined + 1} of {planned.machines} machines have joined after {JOIN_SECONDS / 60:.0f} minutes"
             raise SadclError(problem, where="SADCL_MACHINES", fix="Run `sadcl join` on the others, then start it again")
     address = store.get(ADDRESS).decode()  # as the others reach it
     _use_interface(address)
@@ -98,7 +99,7 @@ def join(address: str) -> None:
     waiting = False
     while True:
         if not waiting:
-            say(f"Waits for a training at {host}:{port}; Ctrl-C ends this")
+            say(f"This machine waits for a training at {host}:{port}; Ctrl-C ends this")
         waiting = not _train(host, port)
         if waiting:
             time.sleep(1)
@@ -137,7 +138,7 @@ def _train(host: str, port: int) -> bool:
     except SadclError as error:
         print(f"{planned['stage']}: {error}", file=sys.stderr, flush=True)
     except SystemExit:
-        say(f"{planned['stage']}: has failed; see above")
+        say(f"The stage {planned['stage']} failed; see above")
     return True
 
 

@@ -24,12 +24,13 @@ from sadcl.training.fabric import DDPStrategy, Fabric
 from sadcl.training.store import connect
 
 T = TypeVar("T")
+_LOST = "Another process of this training has ended"
 
-SIGN_OF_LIFE = 5.0
-"""Seconds between two signs of life of a rank."""
-SILENCE = 30.0
+HEARTBEAT_INTERVAL = 5.0
+"""Seconds between two heartbeats of a rank."""
+HEARTBEAT_TIMEOUT = 30.0
 """Seconds without one after which a rank counts as lost: its machine has no power, or no network."""
-START = 600.0
+STARTUP_TIMEOUT = 600.0
 """Seconds until a rank has to give its first one: it may have to import from a slow disk."""
 TIMEOUT = timedelta(days=1)
 """Bound of a wait for other ranks; a lost one is noticed by `Watchdog` long before."""
@@ -78,7 +79,8 @@ class Ranks:
         """
         everyone = self.gather((socket.gethostname(), dict(inputs)))
         for host, others in everyone[1:]:
-            different = [name for name in inputs if others[name] != everyone[0][1][name]]
+            first = everyone[0][1]
+            different = [name for name in {**first, **others} if first.get(name) != others.get(name)]
             if different:
                 raise SadclError(
                     f"{host} has other inputs than {everyone[0][0]}: {', '.join(different)}",
@@ -98,7 +100,7 @@ class Ranks:
 
 
 @contextmanager
-def lost_ranks_end_this_one() -> Iterator[None]:
+def exit_on_lost_rank() -> Iterator[None]:
     """End this process with a sentence, or silently, where an exchange with another rank fails.
 
     Raises:
@@ -114,9 +116,6 @@ def lost_ranks_end_this_one() -> Iterator[None]:
         if launch.rank() == 0 and not launch.is_own_rank():
             raise SadclError(_LOST, fix=launch.CONTINUE) from None
         sys.exit(launch.LOST)
-
-
-_LOST = "Another process of this training has ended"
 
 
 def start(precision: Any) -> tuple[Ranks, "Watchdog | None"]:
@@ -139,7 +138,7 @@ def start(precision: Any) -> tuple[Ranks, "Watchdog | None"]:
         accelerator=target.type, devices=devices, num_nodes=launch.world() // local, strategy=strategy,
         precision=precision,
     )  # fmt: skip
-    with lost_ranks_end_this_one():
+    with exit_on_lost_rank():
         fabric.launch()
     return Ranks(fabric), watchdog
 
@@ -155,7 +154,7 @@ class Watchdog:
         self.rank, self.world = launch.rank(), launch.world()
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self._stopped = threading.Event()
-        self._alive = [time.monotonic() + START] * self.world
+        self._alive = [time.monotonic() + STARTUP_TIMEOUT] * self.world
         self._counts = [0] * self.world
         # two threads: the one that exchanges signs may wait for a machine that is gone
         for work in (lambda: self._exchange(address, port), self._watch):
@@ -168,21 +167,21 @@ class Watchdog:
     def _exchange(self, address: str, port: int) -> None:
         try:
             # a connection of its own: the process group's may be waiting for something else
-            store = connect(address, port, START)
+            store = connect(address, port, STARTUP_TIMEOUT)
             while True:
                 store.add(f"alive/{self.rank}", 1)
                 for other in range(self.world):
                     if (count := store.add(f"alive/{other}", 0)) != self._counts[other]:
                         self._counts[other], self._alive[other] = count, time.monotonic()
-                if self._stopped.wait(SIGN_OF_LIFE):
+                if self._stopped.wait(HEARTBEAT_INTERVAL):
                     return
         except RuntimeError:  # the store is gone, and with it the process that started the first rank
-            if not self._stopped.wait(SIGN_OF_LIFE):
+            if not self._stopped.wait(HEARTBEAT_INTERVAL):
                 _end()
 
     def _watch(self) -> None:
         while not self._stopped.wait(1):
-            if time.monotonic() - min(self._alive) > SILENCE:
+            if time.monotonic() - min(self._alive) > HEARTBEAT_TIMEOUT:
                 _end()
 
 

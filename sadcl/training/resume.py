@@ -1,6 +1,5 @@
 """State of interrupted trainings on disk, under ``.sadcl/state/DIGEST``."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -10,8 +9,16 @@ from typing import IO, Any
 
 import torch
 
-from sadcl import files, layout
+from sadcl import files, layout, processes
 from sadcl.errors import SadclError
+
+CODE = (
+    "data/images", "data/shards", "data/table.py", "evaluation/blocks.py", "evaluation/metrics.py", "model", "training",
+    "weights/checkpoint.py", "weights/file_head.py", "weights/initial.py", "weights/training_photos.py",
+)  # fmt: skip
+"""Code that determines the result of a training; a training resumes under equal code only."""
+STATE_SECONDS = "SADCL_STATE_SECONDS"
+"""Environment variable: seconds between two saves of the state within an epoch."""
 
 
 class State:
@@ -25,7 +32,7 @@ class State:
 
     def __init__(self, inputs: Mapping[str, Any], folder: Path = layout.TRAINING_STATE) -> None:
         self.path = folder / files.digest_of({**inputs, "code": code()})[:32]
-        self.interval = float(os.environ.get("SADCL_STATE_SECONDS", "600"))
+        self.interval = processes.seconds(STATE_SECONDS, 600.0)
         self._saved = time.monotonic()
 
     @contextmanager
@@ -77,10 +84,6 @@ class State:
     def remove(self) -> None:
         """Delete the state; the result of the training is stored elsewhere."""
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-CODE = ("data/images", "data/shards", "model", "training")
-"""Packages whose code determines the result of a training; a training resumes under equal code only."""
 
 
 def _write(value: Mapping[str, Any], file: IO[bytes]) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from sadcl.data.shards.batches import Batch
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import evaluate
-from sadcl.model import tagger
+from sadcl.model import device, tagger
 from sadcl.progress import duration, rate, say, track
 from sadcl.training import nonfinite, schedule
 from sadcl.training.ema import EMA
@@ -27,13 +28,19 @@ from sadcl.training.resume import State
 from sadcl.training.synchronised import synchronise
 
 Report = Callable[[int, float], None]
-"""Called with each epoch's number and select mAP; may raise to end the training (a pruned trial)."""
+"""Called with each epoch's number and select mAP (NaN without a select split); may raise to end the training."""
 
 
 class Batches(Protocol):
-    """Source of training batches: photos, or cached feature maps."""
+    """Source of training batches: photos, or cached feature maps.
+
+    Attributes:
+        steps: of an epoch.
+        batch: photos of a step, over all processes.
+    """
 
     steps: int
+    batch: int
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]: ...
 
@@ -47,7 +54,7 @@ class TrainingProgress:
         step: finished steps of the current epoch.
         sums: of each part of the loss over these steps.
         seconds: that these steps took.
-        history: a row for each finished epoch; mAP in percent.
+        history: a row for each finished epoch; mAP in percent, missing without a select split.
         best: raw and averaged weights of the best epoch; empty where this is not the first rank.
         best_epoch: from 0; -1 before the first.
     """
@@ -89,10 +96,7 @@ class Trainer:
         self.select, self.select_batches = select, select_batches
         self.settings, self.state = settings, state
         self.module = objective.module
-        fabric.strategy.precision.convert_module(self.module.to(fabric.device))
-        for parameter in self.module.parameters():
-            if parameter.dim() == 4:  # convolutions are faster with channels last
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        fabric.strategy.precision.convert_module(device.place(self.module, fabric.device))
         # after the moves above, so that the average has the device, the type and the memory format of the module
         self.ema = EMA(self.module, settings.ema_epochs, batches.steps, objective.continues)
         if self.ranks.world > 1:
@@ -118,7 +122,7 @@ class Trainer:
                 self._close_epoch()
                 if report is not None:
                     # after the epoch is saved: `report` may end the training by raising
-                    report(self.progress.epoch - 1, self.progress.history[-1]["select_mAP"])
+                    report(self.progress.epoch - 1, self.progress.history[-1].get("select_mAP", nan))
             return self.progress
 
     def _done(self) -> bool:
@@ -132,7 +136,7 @@ class Trainer:
         self.forward.train()
         batches = self.batches.epoch(progress.epoch, progress.step)
         label = f"epoch {progress.epoch + 1} of {self.settings.epochs}"
-        for batch in track(batches, label, total=steps - progress.step, each=self.settings.batch):
+        for batch in track(batches, label, total=steps - progress.step, each=self.batches.batch):
             self._step(batch)
             if self._state_due():
                 self.guard.check()  # no state is saved after a loss that is not finite
@@ -182,9 +186,10 @@ class Trainer:
         row |= {name: float(total) / self.batches.steps for name, total in sums.items()}
         # of the last group, the head: a frozen backbone has no group
         row["lr"] = float(self.cycle.get_last_lr()[-1])
-        row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
-        row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])
-        row["images_per_second"] = self.batches.steps * self.settings.batch / max(progress.seconds, 1e-9)
+        if len(self.select):
+            row["select_mAP_raw"], row["select_mAP_ema"] = self._score(self.module), self._score(self.ema.module)
+            row["select_mAP"] = max(row["select_mAP_raw"], row["select_mAP_ema"])
+        row["images_per_second"] = self.batches.steps * self.batches.batch / max(progress.seconds, 1e-9)
         # without a select split the last epoch is the best; of equal epochs the first is
         if progress.best_epoch < 0 or not len(self.select) or row["select_mAP"] > self._best_select():
             progress.best, progress.best_epoch = self._weights() if self.ranks.first else {}, progress.epoch
@@ -192,11 +197,13 @@ class Trainer:
         # before the save: a resumed training begins with the next epoch
         progress.epoch, progress.step, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
         self._save()
-        images = (self.settings.epochs - progress.epoch) * self.batches.steps * self.settings.batch
+        images = (self.settings.epochs - progress.epoch) * self.batches.steps * self.batches.batch
         left = images / row["images_per_second"]
+        scores = "no select split"
+        if len(self.select):
+            scores = f"select mAP {row['select_mAP_raw']:.2f}, averaged {row['select_mAP_ema']:.2f}"
         say(
-            f"  epoch {progress.epoch} of {self.settings.epochs}: loss {row['loss']:.4f}, "
-            f"select mAP {row['select_mAP_raw']:.2f}, averaged {row['select_mAP_ema']:.2f}, "
+            f"  epoch {progress.epoch} of {self.settings.epochs}: loss {row['loss']:.4f}, {scores}, "
             f"{rate(row['images_per_second'], 1, 'images')}, at most {duration(left)} left"
         )
 
@@ -204,9 +211,7 @@ class Trainer:
         return self.progress.history[self.progress.best_epoch]["select_mAP"]
 
     def _score(self, module: nn.Module) -> float:
-        """mAP on select, in percent; 0 without a select split."""
-        if not len(self.select):
-            return 0.0
+        """mAP on select, in percent."""
         # stage 2's projector and prototypes take no part in prediction
         network: Any = getattr(module, "network", module)
         was_training = module.training
@@ -238,9 +243,7 @@ class Trainer:
             "raw": self.module.state_dict(),
             "ema": self.ema.module.state_dict(),
             "ema_updates": self.ema.updates,
-            "optimiser": self.adamw.optimizer.state_dict()
-            if hasattr(self.adamw, "optimizer")
-            else self.adamw.state_dict(),
+            "optimiser": self.adamw.optimizer.state_dict(),
             # without functions, which a load of weights only refuses
             "cycle": {k: v for k, v in self.cycle.state_dict().items() if not callable(v) and k != "_anneal_func_type"},
             # the scale of a gradient scaler

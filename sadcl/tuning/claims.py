@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sadcl import params, processes
+from sadcl.names import counted
 from sadcl.progress import say
 from sadcl.tuning import space, storage
 from sadcl.tuning.storage import SharedStudy
@@ -78,12 +79,13 @@ def wait_for_others(shared: SharedStudy) -> bool:
     shown = 0
     while True:
         missing, running = shared.outage.wait(lambda: _open_trials(shared))
-        if missing or not running:
+        # negative where a later search asked for fewer trials than are running
+        if missing > 0 or not running:
             return missing > 0
         if len(running) != shown:
             shown = len(running)
             hosts = ", ".join(sorted({str(trial.user_attrs[PROCESS][0]) for trial in running}))
-            say(f"waiting for {shown} {'trial' if shown == 1 else 'trials'} on {hosts}")
+            say(f"waiting for {counted(shown, 'trial')} on {hosts}")
         time.sleep(POLL)
 
 

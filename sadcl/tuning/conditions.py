@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import extras, files, layout, params
+from sadcl.data.shards.index import INDEX
 from sadcl.errors import SadclError
 
 ATTRIBUTE = "conditions"
@@ -84,7 +85,7 @@ def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[st
             value, recorded_value = local.get(name, "absent"), shared.get(name, "absent")
             if value != recorded_value:
                 is_digest = kind in ("data", "code")
-                phrase = f"{name} is {value} here and {recorded_value} there"
+                phrase = f"{name} is {value} on this machine and {recorded_value} in the study"
                 phrases.append(f"other {name}" if is_digest else phrase)
     return phrases
 
@@ -97,8 +98,8 @@ def describe(phrases: list[str]) -> str:
 
 def _data() -> dict[str, Path]:
     return {
-        "training photos": layout.SHARDS / "train" / "index.json",
-        "select photos": layout.SHARDS / "select" / "index.json",
+        "training photos": layout.TRAIN_SHARDS / INDEX,
+        "select photos": layout.SELECT_SHARDS / INDEX,
         "stage-1 weights": layout.PRETRAIN_WEIGHTS,
         "prototypes": layout.PROTOTYPES,
     }

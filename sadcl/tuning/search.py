@@ -1,5 +1,6 @@
 """The loop of a search: claims trials of a study one after another, trains each, and stores the result."""
 
+import math
 from collections.abc import Callable
 from contextlib import chdir, suppress
 from pathlib import Path
@@ -76,9 +77,9 @@ def training(root: Path = Path()) -> Objective:
         from sadcl.training import fit
 
         with chdir(root):
-            return fit.train(
-                settings, layout.SHARDS, layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES, report=report
-            ).best_select
+            trained = fit.train(settings, layout.SHARDS, layout.PRETRAIN_WEIGHTS, layout.PROTOTYPES, report=report)
+        # `finite` refuses NaN, with advice
+        return math.nan if trained.best_select is None else trained.best_select
 
     return objective
 

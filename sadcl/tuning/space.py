@@ -1,10 +1,11 @@
 """The search space: dimensions from ``params.yaml``, present values, and writing of values into a settings file."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import yaml
 
@@ -21,12 +22,12 @@ SEARCHED = "train"
 
 
 def present(settings: params.Params, root: Path = Path()) -> dict[str, Any]:
-    """Read the present values of all dimensions from ``params.yaml``, by ``section.key``.
+    """Present values of all dimensions of the search, by ``section.key``.
 
     Raises:
-        SadclError: a dimension is no setting of stage 2, or has neither choices nor bounds.
+        SadclError: a dimension is no setting of stage 2 in ``params.yaml``, or Optuna could not draw its values.
     """
-    raw = params.read_settings(root / params.FILE)
+    raw, values = params.read_settings(root / params.FILE), dict[str, Any]()
     for key, dimension in settings.tune.space.items():
         if key.partition(".")[0] != SEARCHED:
             raise SadclError(
@@ -34,23 +35,51 @@ def present(settings: params.Params, root: Path = Path()) -> dict[str, Any]:
                 where="tune.space",
                 fix=f"Search settings of {SEARCHED} only",
             )
-        if dimension.choices is None and (dimension.low is None or dimension.high is None):
-            raise SadclError(
-                f"The space of {key} has neither choices nor low and high", where="tune.space", fix="Give them"
-            )
         # for its error alone: a name that is no setting
         with_values(raw, {key: None})
-    return {key: raw[SEARCHED][key.partition(".")[2]] for key in settings.tune.space}
+        # as it is parsed: YAML 1.1 reads 1e-3 as a text
+        values[key] = getattr(params.section(settings, SEARCHED), key.partition(".")[2])
+        _require_drawable(key, dimension, values[key])
+    return values
+
+
+def _require_drawable(key: str, dimension: params.Range, value: Any) -> None:
+    """Check what Optuna checks only inside a trial: bounds, and the present value, which is the first trial's."""
+    low, high = dimension.low, dimension.high
+    if dimension.choices is not None:
+        if value in dimension.choices:
+            return
+        problem, fix = f"The choices of {key} lack its present value {value!r}", "Add it to the choices"
+    elif low is None or high is None:
+        problem, fix = f"The space of {key} has neither choices nor low and high", "Give them"
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        problem, fix = f"{key} has a range, but its present value {value!r} is no number", "Give choices, or a number"
+    # false for NaN and infinity too
+    elif not 0 <= high - low < math.inf:
+        problem, fix = f"The range of {key} goes from {low:g} to {high:g}", "Set low below high"
+    elif dimension.log and low <= 0:
+        problem, fix = f"The range of {key} is logarithmic, but begins at {low:g}", "Set low above 0, or log to false"
+    elif _is_whole(key) and not (low.is_integer() and high.is_integer()):
+        problem, fix = f"The range of {key}, a whole number, has fractions as bounds", "Set whole numbers"
+    else:
+        return
+    raise SadclError(problem, where="tune.space", fix=fix)
 
 
 def suggest(trial: "optuna.Trial", key: str, dimension: params.Range) -> Any:
-    """Suggest a value for one dimension; bounds that are whole numbers, the upper one above 1, give whole numbers."""
+    """Suggest a value for one dimension: a choice, or a whole number or fraction as the setting's type is."""
     if dimension.choices is not None:
         return trial.suggest_categorical(key, list(dimension.choices))
     low, high = float(dimension.low or 0), float(dimension.high or 0)
-    if low.is_integer() and high.is_integer() and not dimension.log and high > 1:
-        return trial.suggest_int(key, int(low), int(high))
+    if _is_whole(key):
+        return trial.suggest_int(key, int(low), int(high), log=dimension.log)
     return trial.suggest_float(key, low, high, log=dimension.log)
+
+
+def _is_whole(key: str) -> bool:
+    """Whether a setting of stage 2 takes whole numbers alone, by its annotation."""
+    kind = get_type_hints(params.Train)[key.partition(".")[2]]
+    return int in (get_args(kind) or (kind,))
 
 
 def with_values(raw: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def _in_processes(study: str, workers: int, joined: bool, root: Path) -> None:
     """Run several workers on one study; they end with this process.
 
     Raises:
-        SadclError: a worker failed; the others finish their share first.
+        SadclError: a worker can't be started, or failed; the others finish their share first.
     """
     # torch would start a thread for each core in each worker
     threads = str(max((os.cpu_count() or 1) // workers, 1))
@@ -216,19 +216,19 @@ def _in_processes(study: str, workers: int, joined: bool, root: Path) -> None:
         **processes.child_environment(processes.OPTUNA_STORAGE),
         processes.OWNERS: owners,
     }
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "sadcl.tuning.worker", study, "joined" if joined else str(number)],
-            cwd=root, env=environment, text=True, start_new_session=True,
-        )
-        for number in range(workers)
-    ]  # fmt: skip
+    running: list[subprocess.Popen[str]] = []
     try:
+        for number in range(workers):
+            command = [sys.executable, "-m", "sadcl.tuning.worker", study, "joined" if joined else str(number)]
+            running.append(subprocess.Popen(command, cwd=root, env=environment, text=True, start_new_session=True))
         # all of them, before any error is raised: the others' trials are worth keeping
         codes = [worker.wait() for worker in running]
-    except BaseException:
+    except BaseException as error:
         for worker in running:
             processes.end_group(worker)
+        if isinstance(error, OSError):
+            problem = f"Worker {len(running) + 1} of {workers} can't be started: {error.strerror}"
+            raise SadclError(problem, fix="Search with a smaller --workers") from error
         raise
     if any(codes):
         raise SadclError(

@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,13 @@ class TrialStates:
 
     def names(self) -> list[str]:
         """Names of the states written or resumed so far."""
-        # by the pid in the lock: workers write their states into the same folder
-        locks = [lock for lock in self.folder.glob("*/lock") if lock.read_text() == f"pid {os.getpid()}"]
-        return sorted(lock.parent.name for lock in locks if lock.stat().st_mtime >= self.since)
+        names = []
+        for lock in self.folder.glob("*/lock"):
+            # workers write their states into the same folder, and another one may remove its own meanwhile
+            with suppress(OSError):
+                if lock.read_text() == f"pid {os.getpid()}" and lock.stat().st_mtime >= self.since:
+                    names.append(lock.parent.name)
+        return sorted(names)
 
     def forget(self, keep: set[str]) -> None:
         """Remove these states, except ``keep``, the states of other trials."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from sadcl import extras, files, layout, params
 from sadcl.data.shards.batches import evaluation_batches
+from sadcl.data.shards.index import INDEX
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.model import tagger
@@ -35,6 +36,7 @@ from sadcl.weights.onnx_network import CPU, HEAD, OnnxNetwork
 
 OPSET = 18
 """ONNX version of torch's exporter (any other needs a conversion), old enough for other runtimes."""
+NAMES = (f"weights{ONNX}", "weights.pt2")
 TOLERANCE = 1e-4
 """Largest difference allowed between a score and the original's."""
 COMPARED = 1024
@@ -55,43 +57,24 @@ def report(model: Tagger, folder: Path, test: Path = layout.TEST_SHARDS) -> Iter
 
     Raises:
         SadclError: the network can't be exported, a library is not installed, or the exported model scores differently;
-            no file is left.
+            files of an earlier export stay as they are.
     """
-    paths = _paths(folder)
-    for _ in track(_write(model, *paths), "export", total=3, unit="steps"):
-        pass
-    photos = Shards(test) if (test / "index.json").exists() else None
-    if photos is not None and tuple(photos.classes) == model.classes:
-        try:
-            most = difference(model, loader.load_tagger(paths[0]), photos, at_most=COMPARED)
-        except SadclError:
-            for path in paths:
-                path.unlink()
-            raise
-        yield f"On {min(len(photos), COMPARED)} test photos no score of the ONNX file differs by more than {most:.1e}"
-    else:
-        yield "Compared on photos of noise only: there are no test photos with these classes"
-    yield from (f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in paths)
-
-
-def export_files(model: Tagger, folder: Path) -> list[Path]:
-    """Write ``weights.onnx`` and ``weights.pt2``, and check both against the original.
-
-    Returns:
-        The two paths.
-
-    Raises:
-        SadclError: the network can't be exported, the exported one scores differently, or a library is not installed.
-    """
-    paths = _paths(folder)
-    for _ in _write(model, *paths):
-        pass
-    return paths
-
-
-def _paths(folder: Path) -> list[Path]:
+    photos = Shards(test) if (test / INDEX).exists() else None
+    if photos is not None and tuple(photos.classes) != model.classes:
+        photos = None
     files.require_folder(folder)
-    return [folder / f"weights{ONNX}", folder / "weights.pt2"]
+    # both are compared before either gets its name
+    with files.temporary_directory(folder / NAMES[0]) as temporary:
+        written = [temporary / name for name in NAMES]
+        for _ in track(_write(model, *written), "export", total=3, unit="steps"):
+            pass
+        most = None if photos is None else difference(model, loader.load_tagger(written[0]), photos, at_most=COMPARED)
+        paths = [path.replace(folder / path.name) for path in written]
+    if photos is None:
+        yield "Compared on photos of noise only: there are no test photos with these classes"
+    else:
+        yield f"On {min(len(photos), COMPARED)} test photos no score of the ONNX file differs by more than {most:.1e}"
+    yield from (f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in paths)
 
 
 def _write(model: Tagger, onnx: Path, torch_export: Path) -> Iterator[None]:

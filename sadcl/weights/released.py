@@ -14,7 +14,7 @@ from sadcl.errors import SadclError
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.network import Network
 from sadcl.model.shapes import shapes_only
-from sadcl.weights import checkpoint, training_photos
+from sadcl.weights import checkpoint, file_head, training_photos
 from sadcl.weights.released_names import FOREIGN, read_checkpoint, rename
 
 CLASSES = {len(names): names for names in (coco.CLASSES, voc.CLASSES)}
@@ -39,7 +39,7 @@ def convert(path: Path, out: Path, settings: params.Params, classes: Sequence[st
     Raises:
         SadclError: the target exists; the checkpoint is missing, damaged or foreign, or of another network.
     """
-    target = out if out.suffix == ".safetensors" else out / "weights.safetensors"
+    target = out if out.suffix == ".safetensors" else out / file_head.FILE
     if target.exists():
         raise SadclError(
             "The weights file already exists", where=target, fix="Choose another folder (--out), or remove it"

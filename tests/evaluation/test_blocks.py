@@ -26,7 +26,7 @@ def scores(logits: np.ndarray) -> np.ndarray:
 
 COMPUTED: dict[str, Callable[[Arrays], Any]] = {
     "metrics": lambda a: metrics.evaluate(scores(a[0]), a[1], a[2]),
-    "curve": lambda a: curves.precision_recall(scores(a[0]), a[1], a[2], points=7),
+    "curve": lambda a: curves.precision_recall(scores(a[0]), a[1], a[2]),
     "reliability": lambda a: reliability.reliability(scores(a[0]), a[1], a[2]),
     "calibration error": lambda a: reliability.expected_calibration_error(scores(a[0]), a[1], a[2]),
     "calibration": lambda a: calibration.fit(*a)._asdict(),

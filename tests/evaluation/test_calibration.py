@@ -108,6 +108,31 @@ def test_a_class_that_cannot_reach_the_precision_is_given_to_nobody():
     assert not (fitted.probabilities(logits) > fitted.thresholds).any()
 
 
+@pytest.mark.parametrize("prior", [0, 20.0])
+def test_a_precision_that_no_threshold_reaches_gives_the_threshold_1(prior):
+    scores, targets = np.array([0.9, 0.6, 0.3]), np.array([False, True, False])
+    assert calibration._threshold(scores, targets, 90) == 1
+    assert calibration._threshold(scores, targets, 50) == pytest.approx(0.45)
+    fitted = calibration.fit(calibration.logit(scores)[:, None], targets[:, None], None, 90, prior)
+    assert fitted.thresholds == 1
+
+
+def test_a_class_that_cannot_reach_the_precision_takes_its_part_of_the_common_threshold():
+    rng = np.random.default_rng(0)
+    logits, targets = world(0, 400, classes=2)
+    logits[:, 1], targets[:, 1] = rng.normal(size=400), rng.random(400) < 0.2
+    own, blended = (calibration.fit(logits, targets, precision=95, prior_positives=prior) for prior in (0, 20.0))
+    assert own.thresholds[0] < 1
+    assert own.thresholds[1] == 1
+    assert 0.99 < blended.thresholds[1] < 1
+
+
+def test_probabilities_of_1_are_labelled_where_they_reach_the_precision():
+    scores = np.array([1.0, np.nextafter(1, 0), 0.5])
+    threshold = calibration._threshold(scores, np.array([True, False, False]), 90)
+    assert (scores > threshold).tolist() == [True, False, False]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 12), st.integers(1, 4), st.sampled_from([1e-3, 1.0, 30.0, 1e4]))
 def test_whatever_the_scores_the_numbers_are_usable(seed, photos, classes, scale):

@@ -19,7 +19,9 @@ def test_deployment_in_a_project_without_a_copy_of_the_flows(
 
     monkeypatch.setenv("PREFECT_API_URL", server)
     assert not (project / "flows").exists()
-    assert deploy.deploy(project)[0] == "The weekly retraining is deployed."
+    lines = deploy.deploy(project)
+    assert lines[0] == "The weekly retraining is deployed."
+    assert all(line.endswith(".") for line in lines), "each line is a sentence"
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("retrain/weekly")
         client.update_deployment(deployment.id, DeploymentUpdate(concurrency_limit=1))

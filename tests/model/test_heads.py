@@ -57,6 +57,12 @@ def test_csra_without_residual_is_pooling_with_unit_vectors(feature_map: Tensor)
     torch.testing.assert_close(head(feature_map).logits, feature_map.mean((2, 3)) @ unit.T)
 
 
+@pytest.mark.parametrize("kind", ["ml_decoder", "sarl"])
+def test_a_width_that_attention_heads_cannot_share_is_refused(kind: str) -> None:
+    with pytest.raises(SadclError, match="The width 16 must be a multiple of the 3 heads"):
+        built(kind, heads=3)
+
+
 def test_csra_knows_only_the_papers_numbers_of_heads() -> None:
     with pytest.raises(SadclError, match=r"no temperatures for 3 heads.*Choose one of 1, 2, 4, 6, 8"):
         built("csra", heads=3)

@@ -31,6 +31,9 @@ def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
         ("train", "weight_decai", 1, r"Unknown setting train\.weight_decai; the nearest known one is weight_decay"),
         ("train", "lr", -1, r"Setting train\.lr: .*greater than 0.* -1"),
         ("model", "side", 0, "greater than 0"),
+        ("model", "std", [0.5, 0, 0.5], r"Setting model\.std\.1: .*greater than 0.* 0"),
+        ("model", "std", [0.5, 0.5, float("inf")], r"Setting model\.std\.2: .*finite"),
+        ("model", "mean", [float("nan"), 0.5, 0.5], r"Setting model\.mean\.0: .*finite"),
         ("gate", "rules", [], "at least 1"),
         (
             "gate",

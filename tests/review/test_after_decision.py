@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows.messages import describe
-from flows.promote import FILES, promote, told
+from flows.promote import FILES, describe_decision, promote
 from sadcl import layout
 from sadcl.evaluation.gate import champion as shadow
 from sadcl.registry.audit import log
@@ -57,7 +57,7 @@ def test_lost_files_are_restored(run: Callable[..., Any], reign: Path) -> None: 
     champion = shadow.read_champion(reign / FILES[0])
     (reign / FILES[0]).unlink()
     (reign / "data/champion/scores.parquet").unlink()
-    assert run().message == "The project's files were brought in line."
+    assert run().message == "The project's files were updated from the registry."
     assert shadow.read_champion(reign / FILES[0]) == champion is not None
     assert (reign / "data/champion/scores.parquet").exists()
 
@@ -67,7 +67,7 @@ def test_commit_contains_exactly_the_synchronised_files(run: Callable[..., Any],
     state = run(commit=True)
     commit = git(reign, "log", "--format=%h %s").strip()
     assert state.message == f"{LINE} Committed as {commit.split()[0]}."
-    assert commit.partition(" ")[2] == told(log.entries(reign)[-1])
+    assert commit.partition(" ")[2] == describe_decision(log.entries(reign)[-1])
     assert git(reign, "show", "--name-only", "--format=").split() == sorted(FILES)
     assert "A  params.yaml" in git(reign, "status", "--porcelain").splitlines()
     assert run(commit=True).message == LINE

@@ -1,5 +1,6 @@
 """A frozen backbone's feature maps: kept once, the same as the photos, for every training."""
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,27 @@ def test_views_and_splits_are_computed_once_for_every_seed_and_both_stages(proje
     class_prototypes(tmp_path / "weights.safetensors", shards / "train", settings().prototypes)
     assert len(cached()) == 4  # train as it is
     assert {name: at for name, at in cached().items() if name in before} == before
+
+
+def test_maps_of_other_code_or_libraries_are_computed_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shards, cpu = settings().model, Shards(Path("data/shards/select")), torch.device("cpu")
+    network = Network(model, 10)
+    for number, name in enumerate(("now", "now", "another version"), 1):
+        version = metadata.version
+        if name != "now":
+            monkeypatch.setattr(metadata, "version", lambda library: f"{version(library)}.1")  # noqa: B023
+            feature_cache._software.cache_clear()
+        feature_cache.FeatureMaps(network, model, cpu).pooled(shards, model)
+        assert len(cached()) == (1 if number < 3 else 2)
+    feature_cache._software.cache_clear()
+
+
+def test_cached_maps_train_a_network_in_double_precision(project: Path) -> None:
+    chosen = settings()
+    chosen = chosen.model_copy(update={"pretrain": chosen.pretrain.model_copy(update={"precision": "64-true"})})
+    fitted = fit.pretrain(chosen, Path("data/shards"))
+    assert len(fitted.history) == 3
+    assert len(cached()) == 3  # two views of train, and select: none is computed a second time
 
 
 def test_another_view_is_another_epochs_augmentation(project: Path) -> None:

@@ -9,6 +9,7 @@ import yaml
 from torch import nn
 
 from sadcl import params
+from sadcl.data.shards.batches import TrainingBatches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation import inference
@@ -100,7 +101,7 @@ def test_batches_without_a_single_positive_train(project: Path) -> None:
     assert {row["sample_to_sample"] for row in fitted.history} == {0.0}
 
 
-def test_without_a_select_split_the_last_epoch_is_kept(project: Path) -> None:
+def test_without_a_select_split_the_last_epoch_is_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from sadcl.data.ingest import ingest
     from sadcl.data.shards import writer
 
@@ -114,6 +115,42 @@ def test_without_a_select_split_the_last_epoch_is_kept(project: Path) -> None:
     assert fitted.head["epoch"] == settings.pretrain.epochs
     assert fitted.head["select"] is None
     assert fitted.head["best"] == "ema"
+    assert fitted.best_select is None
+    fitted.save(project / "fitted")
+    assert "select" not in (project / "fitted/history.csv").read_text()
+    assert "no select split" in capsys.readouterr().out
+
+
+def test_a_select_split_without_labels_is_refused_before_training(project: Path) -> None:
+    from sadcl.data.ingest import ingest
+    from sadcl.data.shards import writer
+
+    settings = params.load()
+    table = ingest(project, "data/raw/scenes", settings.ingest, 7, project / "cache", 1)
+    rows = table.frame[["labels", "split"]].values
+    table.frame["labels"] = [[] if split == "select" else labels for labels, split in rows]
+    writer.write_shards(table, project, project / "unlabelled", settings.prepare, 1)
+    with pytest.raises(SadclError, match="No photo of the select split has a label"):
+        fit.pretrain(settings, project / "unlabelled")
+
+
+@pytest.mark.parametrize("missing", ["models/pretrain/weights.safetensors", "models/prototypes.safetensors"])
+def test_a_missing_file_of_an_earlier_stage_is_named(project: Path, missing: str) -> None:
+    from sadcl.stages import prototypes
+
+    settings, shards = params.load(), Path("data/shards")
+    fit.pretrain(settings, shards).save(Path("models/pretrain"))
+    prototypes.main()
+    Path(missing).unlink()
+    with pytest.raises(SadclError, match=r"weights file is missing.*dvc repro") as caught:
+        fit.train(settings, shards, Path("models/pretrain/weights.safetensors"), Path("models/prototypes.safetensors"))
+    assert str(caught.value.where) == missing
+
+
+def test_a_batch_beyond_the_photos_counts_the_photos(project: Path) -> None:
+    settings, shards = params.load(), Shards(Path("data/shards/train"))
+    batches = TrainingBatches(shards, settings.model, settings.pretrain.augmentation, 1000, 1)
+    assert (batches.batch, batches.steps) == (len(shards), 1)
 
 
 @pytest.mark.parametrize("best", ["raw", "ema"])

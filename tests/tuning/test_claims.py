@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from sadcl import params, processes
 from sadcl.errors import SadclError
-from sadcl.tuning import claims, search, storage
+from sadcl.tuning import claims, search, storage, study
 from tests.tuning.projects import ELSEWHERE, give_to_a_silent_machine, opened, small
 
 
@@ -130,3 +130,21 @@ def test_a_search_waits_for_other_machines_and_takes_over_what_they_lose(
     assert "waiting for 1 trial on elsewhere" in capfd.readouterr().out
     search.search(shared, settings, lambda settings, report: 50.0, tmp_path)
     assert not claims.wait_for_others(shared)
+
+
+def test_a_search_for_fewer_trials_waits_for_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, shared = opened(small(tmp_path), 2)
+    for _ in range(2):
+        claimed = claims.claim(shared, settings.tune.space)
+        assert claimed is not None
+        claimed[0].set_user_attr(claims.PROCESS, ELSEWHERE)
+    study.begin(shared, settings, 1, {}, tmp_path)
+
+    def finish(_: float) -> None:
+        """The other machine finishes one trial, in place of the wait."""
+        [*_, last] = shared.study.get_trials(states=(TrialState.RUNNING,))
+        shared.study.tell(last.number, 50.0)
+
+    monkeypatch.setattr(claims.time, "sleep", finish)
+    assert not claims.wait_for_others(shared)
+    assert [trial.state for trial in shared.study.trials] == [TrialState.COMPLETE] * 2

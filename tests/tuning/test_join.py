@@ -35,7 +35,7 @@ def test_a_machine_that_joins_runs_trials_until_the_study_has_its_number(project
 @pytest.mark.parametrize(
     ("kind", "name", "value", "message"),
     [
-        ("packages", "torch", "1.0", r"torch is [\d.]+ here and 1\.0 there .* Install the versions"),
+        ("packages", "torch", "1.0", r"torch is [\d.]+ on this machine and 1\.0 in the study .* Install the versions"),
         ("code", "code of training", "0", "other code of training .* check out the commit"),
         ("data", "select photos", "0", "other select photos .* `dvc pull`"),
     ],
@@ -54,7 +54,7 @@ def test_other_settings_are_named(project: Path) -> None:
     begin(project, 2)
     changed = space.with_values(params.read_settings(), {"train.epochs": 7})
     Path(params.FILE).write_text(yaml.safe_dump(changed))
-    with pytest.raises(SadclError, match=r"train\.epochs is 7 here and 1 there .* params\.yaml"):
+    with pytest.raises(SadclError, match=r"train\.epochs is 7 on this machine and 1 in the study .* params\.yaml"):
         study.join()
 
 

@@ -1,5 +1,6 @@
 """A search that is killed, whose settings fail, or that has several workers; and its winner's training, for real."""
 
+import errno
 import os
 import shutil
 import signal
@@ -8,17 +9,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import optuna
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import settings as laws
 from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from sadcl import layout, params, pipeline
 from sadcl.errors import SadclError
 from sadcl.stages import train
+from sadcl.training import fit
 from sadcl.tuning import claims, search, space, study
 from tests.paths import REPOSITORY
 from tests.tuning.projects import opened, small
@@ -105,6 +110,13 @@ def test_a_training_that_returns_no_number_fails_in_a_sentence(
     assert capfd.readouterr().err == ""
 
 
+def test_a_training_without_select_photos_fails_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, shared = opened(small(tmp_path))
+    monkeypatch.setattr(fit, "train", lambda *_, **__: SimpleNamespace(best_select=None))
+    with pytest.raises(SadclError, match=r"no number .* Label photos of the select split"):
+        search.search(shared, settings, search.training(tmp_path), tmp_path)
+
+
 @pytest.mark.parametrize(("good", "trials"), [(0, 1), (1, 4)])
 def test_present_settings_that_fail_or_three_in_a_row_end_the_search(tmp_path: Path, good: int, trials: int) -> None:
     settings, shared = opened(small(tmp_path), 9)
@@ -138,6 +150,82 @@ def test_a_space_outside_stage_2_is_refused(tmp_path: Path) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     with pytest.raises(SadclError, match=r"Search settings of train only"):
         study.tune(1, root=root)
+
+
+@pytest.mark.parametrize(
+    ("key", "dimension", "message"),
+    [
+        ("train.lr", {"low": 2e-3, "high": 1e-4}, r"from 0\.002 to 0\.0001 .* Set low below high"),
+        ("train.lr", {"low": 1e-4, "high": float("inf")}, "from 0.0001 to inf"),
+        ("train.lr", {"low": float("nan"), "high": 1}, "from nan to 1"),
+        ("train.lr", {"low": 0, "high": 1, "log": True}, "logarithmic, but begins at 0"),
+        ("train.lr", {"low": 1e-4}, "neither choices nor low and high"),
+        ("train.lr", {"choices": []}, "choices of train.lr lack its present value"),
+        ("train.batch", {"choices": [7, 8]}, "choices of train.batch lack its present value 50"),
+        ("train.batch", {"low": 0.5, "high": 8}, "has fractions as bounds"),
+        ("train.patience", {"low": 1, "high": 8}, "its present value None is no number"),
+        ("train.decay_norms", {"low": 0, "high": 1}, "its present value True is no number"),
+    ],
+)
+def test_a_space_that_optuna_cannot_draw_from_is_refused_before_any_trial(
+    tmp_path: Path, key: str, dimension: dict[str, object], message: str
+) -> None:
+    root = small(tmp_path)
+    raw = params.read_settings(root / "params.yaml")
+    raw["train"] |= {"patience": None, "decay_norms": True}
+    raw["tune"]["space"] = {key: dimension}
+    (root / "params.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(SadclError, match=message) as caught:
+        study.tune(1, root=root)
+    assert caught.value.where == "tune.space"
+    assert not (root / layout.OPTUNA_DATABASE).exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "dimension", "distribution"),
+    [
+        ("train.batch", {"low": 4, "high": 64, "log": True}, IntDistribution(4, 64, log=True)),
+        ("train.epochs", {"low": 0, "high": 1}, IntDistribution(0, 1)),
+        ("train.patience", {"low": 1, "high": 8}, IntDistribution(1, 8)),
+        ("train.ema_epochs", {"low": 1, "high": 8}, FloatDistribution(1, 8)),
+        ("train.gradient_clip", {"low": 1, "high": 8, "log": True}, FloatDistribution(1, 8, log=True)),
+        ("train.precision", {"choices": ["32-true"]}, CategoricalDistribution(["32-true"])),
+    ],
+)
+def test_the_type_of_a_setting_decides_between_whole_numbers_and_fractions(
+    key: str, dimension: dict[str, object], distribution: BaseDistribution
+) -> None:
+    trial = optuna.create_study().ask()
+    space.suggest(trial, key, params.Range.model_validate(dimension))
+    assert trial.distributions == {key: distribution}
+
+
+def test_a_present_value_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
+    root = small(tmp_path)
+    raw = params.read_settings(root / "params.yaml")
+    raw["train"]["lr"] = "1e-3"
+    (root / "params.yaml").write_text(yaml.safe_dump(raw))
+    assert space.present(params.load(path=root / "params.yaml"), root) == {"train.lr": 1e-3}
+
+
+def test_workers_that_run_end_where_another_one_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+    start = subprocess.Popen
+
+    def start_one(*command: object, **options: object) -> "subprocess.Popen[str]":
+        if started:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(start(["sleep", "600"], start_new_session=True, text=True))
+        return started[0]
+
+    monkeypatch.setattr(study.subprocess, "Popen", start_one)
+    try:
+        with pytest.raises(SadclError, match=r"Worker 2 of 3 can't be started: Resource .* a smaller --workers"):
+            study._in_processes("a", 3, False, tmp_path)
+        assert started[0].poll() is not None
+    finally:
+        started[0].kill()
+        started[0].wait()
 
 
 def test_a_stale_stage_1_is_refused(tmp_path: Path) -> None:

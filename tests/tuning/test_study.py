@@ -1,5 +1,7 @@
 """The search: present settings first, goes on after a kill, prunes, writes settings with their comments."""
 
+import os
+import shutil
 import sqlite3
 from contextlib import closing
 from importlib.util import find_spec
@@ -8,7 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from sadcl import layout, params, processes
+from sadcl import files, layout, params, processes
 from sadcl.errors import SadclError
 from sadcl.tuning import search, space, storage, study, trial_states
 from tests.paths import REPOSITORY
@@ -148,6 +150,19 @@ def test_a_search_in_a_folder_with_an_at_sign_uses_its_sqlite_file() -> None:
     assert (
         storage.database_url("sqlite:////home/ann@example.org/optuna.db").database == "/home/ann@example.org/optuna.db"
     )
+
+
+def test_a_state_that_another_worker_removes_meanwhile_is_left_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states, read_text = trial_states.TrialStates(root), Path.read_text
+    for name in ("a", "b"):
+        files.write_text(states.folder / name / "lock", f"pid {os.getpid()}")
+
+    def read_after_removal(path: Path) -> str:
+        shutil.rmtree(states.folder / "b", ignore_errors=True)
+        return read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", read_after_removal)
+    assert states.names() == ["a"]
 
 
 def test_names_of_states_in_the_database_reach_no_other_folder(root: Path) -> None:

@@ -21,7 +21,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         if kind not in exports:
             folder = tmp_path_factory.mktemp("exported")
             exports[kind] = model([0.0, 1.0, 0.5, 0.25], **KINDS[kind]), folder
-            export.export_files(exports[kind][0], folder)
+            list(export.report(exports[kind][0], folder, folder / "no shards"))
         return exports[kind]
 
     return get

@@ -81,7 +81,7 @@ def test_export_is_silent_and_equal_weights_give_equal_bytes(
 ) -> None:
     _, folder = exported("csra")
     capfd.readouterr()
-    export.export_files(model([0.0, 1.0, 0.5, 0.25], **KINDS["csra"]), tmp_path)
+    list(export.report(model([0.0, 1.0, 0.5, 0.25], **KINDS["csra"]), tmp_path, tmp_path / "no shards"))
     sadcl.load(tmp_path / "weights.onnx").scores(photos(1))
     assert capfd.readouterr() == ("", "")
     data = (tmp_path / "weights.onnx").read_bytes()
@@ -119,20 +119,21 @@ class Random(torch.nn.Module):
 
 
 @pytest.mark.parametrize(("head", "words"), [(DataDependent(), "can't be exported"), (Random(), "scores differ by")])
-def test_failed_export_leaves_no_file(
+def test_failed_export_leaves_an_earlier_one_as_it_is(
     tmp_path: Path, head: torch.nn.Module, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     odd = model(head="pooling", two_layers=True)
     odd.network.head = head
+    (tmp_path / "weights.onnx").write_text("of an earlier export")
     with pytest.raises(SadclError, match=f"{words}.*register.runtime: torch"):
-        export.export_files(odd, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        list(export.report(odd, tmp_path, tmp_path / "no shards"))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["of an earlier export"]
     assert capfd.readouterr() == ("", "")
 
 
 def test_export_of_an_export_is_refused(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(SadclError, match="is an export already"):
-        export.export_files(sadcl.load(exported("sarl")[1]), tmp_path)
+        list(export.report(sadcl.load(exported("sarl")[1]), tmp_path, tmp_path / "no shards"))
 
 
 def test_export_does_not_change_the_model(tmp_path: Path) -> None:
@@ -170,10 +171,11 @@ def test_report_names_files_and_the_largest_difference(tmp_path: Path) -> None:
     written = [str(tmp_path / f"out/weights.{kind}") for kind in ("onnx", "pt2")]
     assert [line.split(" (")[0] for line in lines[1:]] == written
     assert "noise only" in next(export.report(small, tmp_path / "out", tmp_path / "nowhere"))
+    earlier = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     small.network.train()  # batch norms then use the batch's statistics, as the export never does
     with pytest.raises(SadclError, match="differ by"):
         list(export.report(small, tmp_path / "out", tmp_path / "data/test"))
-    assert list((tmp_path / "out").iterdir()) == []
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == earlier
 
 
 def prepared(root: Path) -> reader.Shards:

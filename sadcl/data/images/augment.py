@@ -112,9 +112,9 @@ def randaugment(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     operations = list(OPERATIONS.values())
     image = Image.fromarray(pixels)
     for _ in range(2):
-        operation, level = operations[rng.integers(len(operations))], int(rng.integers(1, 10))
+        operation, strength = operations[rng.integers(len(operations))], int(rng.integers(1, 10))
         if rng.random() < 0.5:
-            image = operation(image, level, rng)
+            image = operation(image, strength, rng)
     return np.array(image)
 
 

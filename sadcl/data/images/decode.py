@@ -80,7 +80,7 @@ def pixels(
 def decode(
     data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS, where: object = None
 ) -> Image.Image:
-    """Decode an image file to an upright RGB image; arguments and errors are those of ``pixels``.
+    """Decode an image file to an upright RGB image of Pillow.
 
     Args:
         data: content of the file.
@@ -191,7 +191,10 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Reduce grey to 8 bits: 16 bits keep the upper eight; 32 bits and floats are stretched from minimum to maximum."""
+    """Reduce grey to 8 bits: values from 0 to 65535 keep the upper eight of 16 bits.
+
+    Floats, and integers beyond that range, are stretched from minimum to maximum.
+    """
     deep = np.asarray(image)
     strips = [slice(first, first + ROWS) for first in range(0, len(deep), ROWS)]
     low, high = min(_grey(deep[s]).min() for s in strips), max(_grey(deep[s]).max() for s in strips)

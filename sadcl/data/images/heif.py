@@ -34,6 +34,7 @@ def lists_avif(data: bytes) -> bool:
 
 
 def is_installed() -> bool:
+    """Whether the library that reads HEIC and HEIF is installed."""
     return util.find_spec("pillow_heif") is not None
 
 

@@ -70,6 +70,7 @@ class TrainingBatches:
 
     Attributes:
         shards: the training split.
+        batch: photos of a batch, over all processes.
         steps: batches per epoch; a last partial batch is left out.
     """
 
@@ -103,18 +104,18 @@ class TrainingBatches:
         Raises:
             SadclError: the split has too few photos, or the processes can't share the batch evenly.
         """
-        self._size = min(batch, len(shards))
-        if not self._size:
+        self.batch = min(batch, len(shards))
+        if not self.batch:
             raise SadclError(
                 "The training split has 0 photos", where=shards.directory, fix="Check the settings of ingest"
             )
         # equal parts: averaged gradients are those of the whole batch only then. No photo is left out for it: a batch
         # has the same photos, however many processes share it.
-        if self._size % world:
+        if self.batch % world:
             raise SadclError(
-                f"{world} processes can't share a batch of {self._size}", where="batch", fix="Change one of them"
+                f"{world} processes can't share a batch of {self.batch}", where="batch", fix="Change one of them"
             )
-        self.steps = len(shards) // self._size
+        self.steps = len(shards) // self.batch
         self.shards = shards
         self._model, self._seed, self._rank, self._world = model, seed, rank, world
         self._workers = workers
@@ -127,7 +128,7 @@ class TrainingBatches:
         if self._drawn is None or self._drawn[0] != epoch:
             order = _generator(self._seed, epoch, "order").permutation(len(self.shards))
             self._drawn = (epoch, order)
-        return self._drawn[1][step * self._size : (step + 1) * self._size]
+        return self._drawn[1][step * self.batch : (step + 1) * self.batch]
 
     def mine(self, epoch: int, step: int) -> np.ndarray:
         """Rows of this process's part of a batch, int [batch / world]."""
@@ -160,7 +161,7 @@ class TrainingBatches:
     def every(self, epoch: int) -> Iterator[Batch]:
         """Iterate over all photos in order, augmented as for this epoch; the last batch may be short."""
         self.shards.expect(np.arange(len(self.shards)))
-        yield from self._photos(epoch, in_order(self.shards, self._size))
+        yield from self._photos(epoch, in_order(self.shards, self.batch))
 
     def _photos(self, epoch: int, batches: Iterable[np.ndarray]) -> Iterator[Batch]:
         def photo(row: int) -> np.ndarray:

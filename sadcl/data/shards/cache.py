@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from sadcl import files, layout, s3
-from sadcl.data.shards.index import Shard
+from sadcl.data.shards.index import SUFFIX, Shard
 from sadcl.errors import SadclError
 
 FOLDER, GIGABYTES = "SADCL_SHARD_CACHE", "SADCL_SHARD_CACHE_GB"
 DEFAULT_GIGABYTES = 50.0
-SUFFIX = ".arrow"
 ABANDONED = 3600.0
 """Seconds after which a file that nobody writes to any more is a leftover."""
 SPARE = 20
@@ -48,7 +47,7 @@ class ShardCache:
 
     def path(self, shard: Shard) -> Path:
         """Path of a shard's copy, whether it is there or not."""
-        return self.folder / f"{shard.sha256}{SUFFIX}"
+        return self.folder / shard.object_name
 
     def has(self, shard: Shard) -> bool:
         """Whether a shard's copy is there."""

@@ -12,9 +12,8 @@ import pyarrow as pa
 from sadcl import files, params
 from sadcl.data.images import heif
 from sadcl.data.shards import index
-from sadcl.data.shards.index import Shard
+from sadcl.data.shards.index import SUFFIX, Shard
 
-SUFFIX = ".arrow"
 CODE = ("data/images", "data/shards")
 """Folders of the code that decides the bytes of a shard."""
 LIBRARIES = ("torch", "pillow", "simplejpeg", "numpy", "pyarrow")

@@ -9,7 +9,8 @@ from sadcl.errors import SadclError
 
 FORMAT = 1
 INDEX = "index.json"
-ROWS = "rows.arrow"
+SUFFIX = ".arrow"
+ROWS = f"rows{SUFFIX}"
 """File with all columns but the photos of a split whose shards lie on S3."""
 FIX = "Write the shards again with `dvc repro prepare`"
 
@@ -29,6 +30,11 @@ class Shard:
     rows: int
     bytes: int
     sha256: str
+
+    @property
+    def object_name(self) -> str:
+        """Name in a store, and of a copy in a cache."""
+        return f"{self.sha256}{SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def read(directory: Path) -> Index:
     except (TypeError, KeyError):
         raise SadclError("The index of the shards is damaged", where=directory / INDEX, fix=FIX) from None
     expected = {ROWS} if index.rows else {shard.file for shard in index.shards}
-    foreign = {path.name for path in directory.glob("*.arrow")} - expected
+    foreign = {path.name for path in directory.glob(f"*{SUFFIX}")} - expected
     if foreign:
         raise SadclError("The file belongs to no shard of this split", where=directory / min(foreign), fix=FIX)
     return index

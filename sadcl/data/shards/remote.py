@@ -38,6 +38,7 @@ class RemotePhotos:
         self._paths = [str(cache.path(shard)) for shard in self._shards]
         self._present = np.array([cache.has(shard) for shard in self._shards], bool)
         self._waiting: deque[int] = deque()
+        self._copying = 0
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._others: dict[int, OtherContentError] = {}
@@ -85,11 +86,11 @@ class RemotePhotos:
         self._cache.use(self._shards[shard] for shard in np.flatnonzero(self._present))
         with self._lock:
             self._waiting, self._is_stopped = deque(order), False
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
-            missing = DOWNLOADS - len(self._threads) if order else 0
+            missing = DOWNLOADS - self._copying if order else 0
+            self._copying += missing
             # daemons: a training that ends does not wait for copies that nobody needs any more
             more = [threading.Thread(target=self._copy, daemon=True) for _ in range(missing)]
-            self._threads += more
+            self._threads = [*(thread for thread in self._threads if thread.is_alive()), *more]
         for thread in more:
             thread.start()
 
@@ -100,11 +101,13 @@ class RemotePhotos:
 
     def _copy(self) -> None:
         """Copy shards until none is waiting or copying has to stop."""
-        while not self._is_stopped:
-            try:
+        while True:
+            # under the lock: `expect` must not count a thread that is about to end
+            with self._lock:
+                if self._is_stopped or not self._waiting:
+                    self._copying -= 1
+                    return
                 shard = self._waiting.popleft()
-            except IndexError:
-                return
             try:
                 if self._cache.download(self._shards[shard], self._address(shard)):
                     self._present[shard] = True
@@ -127,7 +130,7 @@ class RemotePhotos:
             say(f"  {reason}. Further photos are read from S3 one by one.")
 
     def _address(self, shard: int) -> str:
-        return s3.join(self._store, f"{self._shards[shard].sha256}.arrow")
+        return s3.join(self._store, self._shards[shard].object_name)
 
 
 def _read(path: str, offset: int, length: int) -> bytes:

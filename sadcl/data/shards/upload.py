@@ -33,7 +33,7 @@ def upload(written: Iterable[tuple[Path, Shard]], folder: Path, store: str, cach
     def send(item: tuple[Path, Shard]) -> tuple[Shard, pa.Table]:
         path, shard = item
         rows = _positions(path)
-        s3.write(s3.join(store, f"{shard.sha256}.arrow"), path, shard.sha256)
+        s3.write(s3.join(store, shard.object_name), path, shard.sha256)
         cache.move(path, shard)
         return shard, rows
 

@@ -15,7 +15,7 @@ from sadcl import files, params
 from sadcl.data.shards import cache, index
 from sadcl.data.shards.encoded import EncodedShards
 from sadcl.data.shards.encoding import Encode, PlannedShard, encode_here
-from sadcl.data.shards.index import FORMAT, Index, Shard
+from sadcl.data.shards.index import FORMAT, SUFFIX, Index, Shard
 from sadcl.data.shards.reader import COLUMNS, METADATA_KEY
 from sadcl.data.shards.upload import upload
 from sadcl.data.table import SPLITS, Table, column
@@ -90,7 +90,7 @@ def _parts(folder: Path, rows: Any, schema: pa.Schema, shard_rows: int) -> Itera
         part = rows.iloc[start:end]
         first = part["image_id"].iloc[0] if len(part) else ""
         # hashed: an id may hold characters that no file name can
-        yield PlannedShard(folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}.arrow", part, schema)
+        yield PlannedShard(folder / f"{hashlib.sha256(first.encode()).hexdigest()[:16]}{SUFFIX}", part, schema)
 
 
 def _open_encoded(stack: ExitStack, folder: Path, settings: params.Prepare) -> EncodedShards | None:

@@ -67,7 +67,7 @@ def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "")
     # the pessimistic end first
     worst, best = (figure.low, figure.high) if limit.lower else (figure.high, figure.low)
     value, pessimistic, optimistic, threshold = numbers(figure.value, worst, best, limit.value, sign=sign)
-    kept, missed = ("at least", "below") if limit.lower else ("at most", "above")
+    satisfied, violated = ("at least", "below") if limit.lower else ("at most", "above")
     bound = f"{threshold}{f' ({limit.why})' if limit.why else ''}"
 
     def right(number: float) -> bool:
@@ -78,14 +78,14 @@ def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "")
 
     if not limit.by_interval:
         holds = right(figure.value)
-        return judged(PASS if holds else FAIL, f"{name} {value} is {kept if holds else missed} {bound}.")
+        return judged(PASS if holds else FAIL, f"{name} {value} is {satisfied if holds else violated} {bound}.")
     # before the comparisons: they are false for a NaN, and would end in a failure that nobody measured
     if not (isfinite(worst) and isfinite(best)):
         return judged(REFUSED, f"{name} {value} has no interval: resamples of the test images have no such metric.")
     if right(worst):
-        return judged(PASS, f"{name} {value}, at worst {pessimistic}, is {kept} {bound}.")
+        return judged(PASS, f"{name} {value}, at worst {pessimistic}, is {satisfied} {bound}.")
     if not right(best):
-        return judged(FAIL, f"{name} {value}, at best {optimistic}, is {missed} {bound}.")
+        return judged(FAIL, f"{name} {value}, at best {optimistic}, is {violated} {bound}.")
     ends = " and ".join(sorted((pessimistic, optimistic), key=float))
     between = f"{name} {value} lies between {ends}, too wide to tell"
     # r and d of equation (2) in docs/explanation/gate.md: reach and distance on the side where the bound lies
@@ -93,7 +93,7 @@ def hold(name: str, figure: Interval, limit: Bound, images: int, sign: str = "")
         abs(figure.value - (worst if right(figure.value) else best)), figure.value - limit.value, images
     )
     needed = f"about {more:,} more test images would" if more else f"{HOPELESS} times as many test images would not"
-    return judged(UNDECIDED, f"{between} whether it is {missed} {bound}; {needed}.", more)
+    return judged(UNDECIDED, f"{between} whether it is {violated} {bound}; {needed}.", more)
 
 
 def _more_images(half_width: float, distance: float, images: int) -> int | None:

@@ -6,12 +6,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sadcl.errors import SadclError
+
 
 class Attention(nn.Module):
-    """Multi-head attention with one packed input projection, named as in ``nn.MultiheadAttention``."""
+    """Multi-head attention with one packed input projection, named as in ``nn.MultiheadAttention``.
+
+    Raises:
+        SadclError: the width is no multiple of the heads.
+    """
 
     def __init__(self, D: int, heads: int, dropout: float) -> None:
         super().__init__()
+        if D % heads:
+            raise SadclError(
+                f"The width {D} must be a multiple of the {heads} heads", where="model.width", fix="Change one"
+            )
         self.heads, self.dropout = heads, dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * D, D))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * D))

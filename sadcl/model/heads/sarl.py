@@ -27,12 +27,8 @@ class SARL(nn.Module):
     def __init__(self, channels: int, classes: int, settings: params.Model) -> None:
         super().__init__()
         D, s = settings.width, settings
-        if D % s.heads or D % 2:
-            raise SadclError(
-                f"The width {D} must be even and a multiple of the {s.heads} heads",
-                where="model.width",
-                fix="Change one",
-            )
+        if D % 2:
+            raise SadclError(f"The width {D} must be even", where="model.width", fix="Change it")
         self.input_proj = nn.Identity() if channels == D else nn.Conv2d(channels, D, 1)
         self.encoder = nn.ModuleList(
             EncoderLayer(D, s.heads, s.feedforward, s.dropout) for _ in range(s.encoder_layers)

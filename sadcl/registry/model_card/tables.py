@@ -120,7 +120,7 @@ def labels(outputs: StageOutputs, scores: "Scores", positives: Sequence[tuple[st
     """Table of all classes with their average precision, and their thresholds where the model has one for each."""
     from sadcl.evaluation.gate.verdict import MODEL
 
-    ap = [None if value != value else float(value) for value in scores.figures(MODEL, threshold(outputs))["AP"]]
+    ap = scores.figures(MODEL, threshold(outputs))["AP"]
     thresholds = [number(value) for value in outputs.head.get("thresholds") or ()] or [""] * len(ap)
     rows = [
         [name, f"{count:,}", number(value), threshold]
@@ -147,5 +147,5 @@ def interval(outputs: StageOutputs, name: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """A figure with two digits; a dash where it is unknown."""
-    return "–" if value is None else f"{value:.2f}"
+    """A figure with two digits; a dash where it is unknown, None or NaN."""
+    return "–" if value is None or value != value else f"{value:.2f}"

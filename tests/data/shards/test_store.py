@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,19 @@ class TestStore:
         remote._remote.wait()
         assert remote.threads == 1
         assert encoded(remote) == expected
+
+    def test_copies_come_again_while_earlier_threads_end(
+        self, photos: table.Table, tmp_path: Path, shard_cache: ShardCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        remote = Shards(write(photos, tmp_path))
+        assert remote._remote is not None
+        for _ in range(2):
+            remove_copies(shard_cache)
+            remote.expect(np.arange(len(remote)))
+            remote._remote.wait()
+            assert remote._remote.is_complete
+            # a thread that has nothing more to copy may still be alive at the next call
+            monkeypatch.setattr(threading.Thread, "is_alive", lambda self: True)
 
     def test_a_shard_that_is_there_is_not_sent_again(self, photos: table.Table, tmp_path: Path, moto: str) -> None:
         write(photos, tmp_path)

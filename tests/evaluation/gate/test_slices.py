@@ -25,6 +25,32 @@ def test_words_and_few_numbers_are_slices_as_they_are_and_what_is_not_known_is_o
     assert rows([2.0, 10.0, float("nan"), 2.0]) == {"2": [0, 3], "10": [1], "unknown": [2]}
 
 
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [
+        ([20240101.0] * 3 + [20240102.0] * 2, ["20240101", "20240102"]),
+        ([0.12345671, 0.12345672], ["0.12345671", "0.12345672"]),
+        ([3, 3.5, 0.001], ["0.001", "3", "3.5"]),
+        ([2.0, "2", "unknown", None], ["2", "unknown"]),
+    ],
+)
+def test_distinct_values_are_slices_that_contain_every_image(column: list[Any], names: list[str]) -> None:
+    masks = groups(column)
+    assert list(masks) == names
+    assert (np.sum(list(masks.values()), axis=0) == 1).all()
+
+
+@pytest.mark.parametrize("step", [1, 1.1, 1e-9])
+def test_quartiles_close_to_each_other_contain_every_image(step: float) -> None:
+    masks = groups([20240101 + step * i for i in range(30)] if step >= 1 else [1 + step * i for i in range(30)])
+    assert len(masks) == 4
+    assert (np.sum(list(masks.values()), axis=0) == 1).all()
+
+
+def test_a_column_of_words_and_many_numbers_is_not_cut() -> None:
+    assert list(groups([*map(float, range(10)), *map(float, range(10)), "slr"])) == [*map(str, range(10)), "slr"]
+
+
 def test_many_numbers_are_cut_at_their_quartiles_and_nobody_is_lost() -> None:
     found = groups([*map(float, range(100)), None])
     assert list(found) == ["below 24.75", "24.75 to 49.5", "49.5 to 74.25", "from 74.25", "unknown"]

@@ -26,7 +26,7 @@ from sadcl.evaluation.inference import summary
 from sadcl.evaluation.scores import Scores
 from sadcl.registry import schema
 from sadcl.registry.client import connect
-from sadcl.registry.model_card import card, markdown
+from sadcl.registry.model_card import card, markdown, tables
 from sadcl.registry.publish import publish
 from sadcl.registry.stage_outputs import WEIGHTS, StageOutputs
 from sadcl.weights import checkpoint
@@ -92,6 +92,12 @@ def test_slices_stand_there_where_the_gate_judged_them(tmp_path: Path) -> None:
     assert "## Slices" not in without
     assert re.search(r"\| camera \| test photos \| mAP \|\n.*\n\| a\\\|b \| 60 \| [\d.]+ \|\n\| old \| 60 \|", judged)
     assert "None of 2 slices by camera is shown to have lost more" in judged
+
+
+@pytest.mark.parametrize("unknown", [None, float("nan")])
+def test_an_unknown_figure_is_a_dash(unknown: float | None) -> None:
+    """Robustness on a slice without labels is NaN."""
+    assert (tables.number(unknown), tables.number(2 / 3)) == ("–", "0.67")
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -15,6 +15,8 @@ from sadcl.evaluation.gate.rules.simultaneous import Comparisons, none_lost
 
 MANY = 8
 """Most different numbers of a column that are slices of their own; more are cut at the quartiles."""
+UNKNOWN = "unknown"
+"""Name of the slice of images whose value is unknown."""
 
 
 def slices(rule: params.Slice, evidence: Evidence) -> RuleResult:
@@ -65,21 +67,31 @@ def groups(column: Sequence[Any]) -> dict[str, NDArray[np.bool_]]:
     Args:
         column: strings or numbers [N]; None or NaN where the value is unknown.
     """
-    numbers = [value for value in column if isinstance(value, int | float) and value == value]
-    values = {value for value in column if value is not None and value == value}
+    values = sorted({value for value in column if value is not None and value == value}, key=_sortable)
+    numbers = [value for value in values if isinstance(value, int | float)]
     # a column with any word in it is never cut: words have no quartiles
     if len(values) <= MANY or len(numbers) < len(values):
-        named = {value: f"{value:g}" if isinstance(value, int | float) else str(value) for value in values}
-        rows = {named[value]: np.array([entry == value for entry in column]) for value in sorted(values, key=_sortable)}
-    else:
-        line = np.array([np.nan if value is None else float(value) for value in column])
-        # a set: where many values are equal, quartiles coincide and leave fewer slices
-        ends = sorted({float(end) for end in np.nanquantile(line, [0.25, 0.5, 0.75])})
-        rows = {f"below {ends[0]:g}": line < ends[0]}
-        rows |= {f"{a:g} to {b:g}": (line >= a) & (line < b) for a, b in pairwise(ends)}
-        rows[f"from {ends[-1]:g}"] = line >= ends[-1]
-    unknown = np.array([value is None or value != value for value in column])
-    return rows | ({"unknown": unknown} if unknown.any() else {})
+        names = {value: str(value) for value in values} | _number_names(numbers)
+        # by name, so that no image is lost where a word and a number, or a word and UNKNOWN, have equal names
+        named = np.array([names.get(value, UNKNOWN) for value in column], dtype=object)
+        return {name: named == name for name in dict.fromkeys([*names.values(), UNKNOWN]) if name in named}
+    line = np.array([np.nan if value is None else float(value) for value in column])
+    # a set: where many values are equal, quartiles coincide and leave fewer slices
+    ends = sorted({float(end) for end in np.nanquantile(line, [0.25, 0.5, 0.75])})
+    names = _number_names(ends)
+    rows = {f"below {names[ends[0]]}": line < ends[0]}
+    rows |= {f"{names[a]} to {names[b]}": (line >= a) & (line < b) for a, b in pairwise(ends)}
+    rows[f"from {names[ends[-1]]}"] = line >= ends[-1]
+    unknown = np.isnan(line)
+    return rows | ({UNKNOWN: unknown} if unknown.any() else {})
+
+
+def _number_names(numbers: Sequence[float]) -> dict[float, str]:
+    """Names of distinct numbers: six digits, or all digits where six would give equal names or drop whole digits."""
+    short = {number: f"{number:g}" for number in numbers}
+    if len(set(short.values())) == len(short) and not any("e+" in name for name in short.values()):
+        return short
+    return {number: str(number).removesuffix(".0") for number in numbers}
 
 
 def _sortable(value: Any) -> tuple[bool, float, str]:

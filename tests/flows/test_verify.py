@@ -1,0 +1,59 @@
+"""The command ``python -m flows.verify --serve`` where the Prefect server refuses."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.paths import REPOSITORY
+
+NOBODY = "http://127.0.0.1:9/api"
+"""Address at which no server listens."""
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Rejects the login of every request."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, format: str, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """Address of a server that rejects every login."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+
+
+def serve(project: Path, address: str) -> "subprocess.CompletedProcess[str]":
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.verify", "--serve"], cwd=project, capture_output=True, text=True, check=False,
+        env={**own, "PREFECT_API_URL": address, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("reaches", [False, True])
+def test_a_server_that_is_away_or_rejects_the_login_is_a_sentence(project: Path, refusing: str, reaches: bool) -> None:
+    address = refusing if reaches else NOBODY
+    problem = "rejected the login" if reaches else "can't be reached"
+    ran = serve(project, address)
+    assert ran.returncode == 2
+    assert f"verify: failed: The Prefect server {problem} ({address})." in ran.stderr
+    assert "Traceback" not in ran.stderr
