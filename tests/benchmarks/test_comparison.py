@@ -159,7 +159,7 @@ def test_an_experiment_has_a_section_once_a_row_of_it_has_run(cells: Path, tmp_p
     assert line(meaning, "both, names shuffled")[1:3] == ["2", "51.00 ± 0.00"]
     assert line(meaning, "both, names shuffled, against stage 2, both (SADCL)")[1] == "2"
     assert "Not run yet" not in meaning
-    assert "Not run yet: both weights zero, batch 128; both, batch 128." in batches
+    assert "Not run yet: SARL, trained again; both weights zero, batch 128; both, batch 128." in batches
     assert line(batches, "both, batch 256, against both weights zero, batch 256")[2] == "+1.50"
     assert "against both weights zero, batch 128" not in batches
 
