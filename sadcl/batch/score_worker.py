@@ -22,7 +22,7 @@ from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.evaluation.passes import Which
 from sadcl.model import device
 from sadcl.model.tagger import Floats
-from sadcl.weights import loader
+from sadcl.weights import file_head, loader
 
 CODE = ("batch", "data/images", "data/shards", "evaluation", "model", "weights")
 """Packages that decide the scores of photos."""
@@ -91,7 +91,7 @@ class Worker:
 
     def _load_network(self, file: Path, which: Which) -> tuple[nn.Module, params.Model]:
         network, head = loader.load_network(file, which)
-        return device.place(network, self.device), params.Model(**head["model"]).for_test()
+        return device.place(network, self.device), file_head.model_settings(file, head).for_test()
 
     def _load(self, row: int) -> Loaded:
         try:

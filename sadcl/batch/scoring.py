@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sadcl import files, params
+from sadcl import files
 from sadcl.batch import chunks, lease, stream
 from sadcl.batch.chunks import Chunk, Piece
 from sadcl.batch.engines import start
@@ -21,7 +21,7 @@ from sadcl.model import device
 from sadcl.model.tagger import Floats
 from sadcl.processes import EngineName
 from sadcl.progress import say, track
-from sadcl.weights import loader
+from sadcl.weights import file_head, loader
 
 SECONDS = 60.0
 """Time that decoding a photo may take: all of them have been decoded before."""
@@ -62,7 +62,7 @@ class Scoring:
         """
         for file, which in dict.fromkeys((one.file, one.which) for one in passes):
             # here first: a worker that refuses to start says nothing about the model
-            params.Model(**loader.load_network(file, which)[1]["model"])
+            file_head.model_settings(file, loader.load_network(file, which)[1])
         try:
             return self._computed(passes, shards, batch)
         except SadclError as error:

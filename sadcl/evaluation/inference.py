@@ -18,7 +18,7 @@ from sadcl.evaluation.scores import Scores
 from sadcl.model import device
 from sadcl.model.network import Network
 from sadcl.model.shapes import shapes_only
-from sadcl.weights import loader, training_photos
+from sadcl.weights import file_head, loader, training_photos
 
 Head = Mapping[str, Any]
 
@@ -60,7 +60,7 @@ def score_test(
         raise SadclError("The model for use comes from other weights than stage 2's", where=served, fix=fix)
     best: Which = "raw" if head["best"] == "raw" else "ema"
     other: Which = "ema" if best == "raw" else "raw"
-    model = params.Model.model_validate(head["model"])
+    model = file_head.model_settings(train, head)
     passes = {"sadcl": Pass(served, best, model.title)}
     if model.is_linear_probe:  # there is one network
         passes |= dict.fromkeys(("sadcl_other", "sarl"), passes["sadcl"])
@@ -135,7 +135,7 @@ def score_select(train: Path, select: Shards, batch: int) -> Scores:
     """
     head = _head(train, select)
     none = np.zeros((0, len(select.classes)), dtype=np.float32)
-    title = params.Model.model_validate(head["model"]).title
+    title = file_head.model_settings(train, head).title
     passes = [Pass(train, "best", title, photos="select images")]
     logits = compute_here(passes, select, batch)[0] if len(select) else none
     return _scores(select, {"sadcl": logits}, {"sadcl": _seen(select, head)}, {"train_weights": files.digest(train)})
@@ -237,7 +237,7 @@ def _corrupted(name: str, file: Path, corruptions: Sequence[str]) -> dict[str, P
 def _cost(file: Path, head: Head) -> dict[str, int]:
     """Bytes of the served file, and parameters of the network for use alone."""
     with shapes_only():  # parameters are only counted
-        network = Network(params.Model(**head["model"]), len(head["classes"]), start=False)
+        network = Network(file_head.model_settings(file, head), len(head["classes"]), start=False)
     return {"bytes": file.stat().st_size, "parameters": sum(p.numel() for p in network.parameters())}
 
 

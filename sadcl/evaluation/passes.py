@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sadcl import params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -13,7 +12,7 @@ from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.model import device, tagger
 from sadcl.model.tagger import Floats
 from sadcl.progress import track
-from sadcl.weights import loader
+from sadcl.weights import file_head, loader
 
 Which = Literal["best", "ema", "raw"]
 
@@ -65,6 +64,6 @@ def compute_here(passes: Sequence[Pass], shards: Shards, batch: int) -> list[Flo
 def _logits(one: Pass, shards: Shards, batch: int) -> Floats:
     network, head = loader.load_network(one.file, one.which)
     target, spoil = device.pick(), CORRUPTIONS[one.corruption] if one.corruption else None
-    batches = evaluation_batches(shards, params.Model(**head["model"]).for_test(), batch, spoil=spoil)
+    batches = evaluation_batches(shards, file_head.model_settings(one.file, head).for_test(), batch, spoil=spoil)
     tracked = track(batches, f"{one.photos}, {one.title}", total=-(-len(shards) // batch), each=batch)
     return tagger.logits(device.place(network, target), tracked, target)

@@ -14,7 +14,7 @@ from sadcl.model import device
 from sadcl.progress import track
 from sadcl.prototypes.average import prototypes
 from sadcl.training.feature_cache import FeatureMaps
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 
 def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
     """
     # stage 2 starts from the same weights
     network, head = checkpoint.load_network(start)
-    model, train, compute_device = params.Model(**head["model"]), Shards(shards), device.pick()
+    model, train, compute_device = file_head.model_settings(start, head), Shards(shards), device.pick()
     device.place(network, compute_device)
     precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(head["precision"])
 

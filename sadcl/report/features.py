@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sadcl import params
 from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -18,7 +17,7 @@ from sadcl.model import device
 from sadcl.model.dual_contrast import Projector
 from sadcl.model.tagger import AUTOCAST
 from sadcl.progress import track
-from sadcl.weights import checkpoint
+from sadcl.weights import checkpoint, file_head
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -145,7 +144,7 @@ def _features(file: Path, split: Shards, chosen: Points) -> Tensor:
     """Features [P, D] in float32; only photos of the points go through the network."""
     network, head = checkpoint.load_network(file)
     shown = np.unique(chosen.rows)  # sorted, and so is each batch of them
-    model, target = params.Model(**head["model"]).for_test(), device.pick()
+    model, target = file_head.model_settings(file, head).for_test(), device.pick()
     vectors: list[Tensor] = []
     precision = AUTOCAST.get(head.get("precision", ""))
     network.to(target)

@@ -36,7 +36,7 @@ def main() -> str:
     metrics = inference.summary(scored, settings.threshold, head["best"])
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
-    model = params.Model.model_validate(head["model"])
+    model = file_head.model_settings(TRAIN_WEIGHTS, head)
     maps = {name: _percent(metrics[name]["mAP"]) for name in scored.models}
     others = [f"SARL alone {maps['sarl']}"] if model.has_stage_2 else []
     others += [f"linear probe {maps['probe']}"] if "probe" in maps and not model.is_linear_probe else []

@@ -14,7 +14,7 @@ def main() -> str:
     """Compute the prototypes, and write them with the number of photos behind each."""
     settings = params.load("prototypes").prototypes
     pretrained = file_head.read_head(PRETRAIN_WEIGHTS)
-    model, classes = params.Model.model_validate(pretrained["model"]), len(pretrained["classes"])
+    model, classes = file_head.model_settings(PRETRAIN_WEIGHTS, pretrained), len(pretrained["classes"])
     if model.has_stage_2:
         prototypes, counts = class_prototypes(PRETRAIN_WEIGHTS, TRAIN_SHARDS, settings)
         photos = f"each of {int(counts.min())} to {int(counts.max())} photos"

@@ -31,7 +31,7 @@ def main() -> str:
             scored = inference.score_champion(weights, test, settings.batch, settings.corruptions, compute)
         except NotComputedError:
             raise
-        except (SadclError, ValueError) as error:  # ValueError: settings of a model from another version of sadcl
+        except SadclError as error:
             scored = scores.empty_scores(f"{current} is champion, but can't be scored: {error}", test.classes)
         scores.write_scores(CHAMPION_SCORES, scored)
     if scored.refused is not None:

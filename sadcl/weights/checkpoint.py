@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from sadcl import files, params
+from sadcl import files
 from sadcl.errors import SadclError, first_line
 from sadcl.model.network import Network
 from sadcl.model.shapes import shapes_only
@@ -110,11 +109,9 @@ def _read(path: Path, select: Callable[[Head, str], bool]) -> tuple[dict[str, Te
 
 def _build(path: Path, head: Head) -> Network:
     """Build the network that the head describes, with random values."""
+    settings = file_head.model_settings(path, head)
     try:
-        return Network(params.Model.model_validate(head["model"]), len(head["classes"]), start=False)
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(['model', *map(str, first['loc'])])}: {first['msg']}"
+        return Network(settings, len(head["classes"]), start=False)
     except SadclError as error:
         reason = error.what
     except (RuntimeError, ValueError) as error:  # sizes that exceed the memory or contradict each other

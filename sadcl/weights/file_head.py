@@ -1,13 +1,14 @@
 """The JSON head of a weights file: reading and checks, without torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from sadcl import bounded_json
+from sadcl import bounded_json, params
 from sadcl.errors import SadclError
 
 FORMAT, READABLE = 2, (1, 2)
@@ -156,6 +157,19 @@ def _check_sizes(path: Path, model: Any) -> None:
         value = model.get(name) if isinstance(model, dict) else None
         if isinstance(value, int | float) and not value <= most:
             raise unbuildable(path, f"model.{name} is larger than {most:,}")
+
+
+def model_settings(path: Path, head: Mapping[str, Any]) -> params.Model:
+    """Settings of the network that a head describes.
+
+    Raises:
+        SadclError: this version has no such settings, or they contradict each other.
+    """
+    try:
+        return params.Model.model_validate(head["model"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise unbuildable(path, f"{'.'.join(['model', *map(str, first['loc'])])}: {first['msg']}") from None
 
 
 def unbuildable(path: Path, reason: str) -> SadclError:

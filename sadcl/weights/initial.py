@@ -42,7 +42,7 @@ def initial_network(settings: params.Model, classes: Sequence[str]) -> Network:
     if path is None:
         return Network(settings, len(classes))
     old, head = checkpoint.load_network(path)
-    source = params.Model.model_validate(head["model"])
+    source = file_head.model_settings(path, head)
     fresh = Network(settings.model_copy(update={"weights": "random"}), len(classes))
     # tensors of other heads have other meanings, even where names and shapes agree
     whole = source.head == settings.head == "sarl"
