@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
+from benchmarks.paired_bootstrap import Paired, paired
 from benchmarks.questions import Pair, Question
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.evaluation.bootstrap import Paired, paired
 
 DRAWS = 1000
 """Resamples of the test photos, the same in all cells."""

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.paired_bootstrap import paired
 from benchmarks.photos import OUT as SHARDS
 from sadcl import files, layout, params
 from sadcl.data import synthetic
 from sadcl.data.ingest import ingest
 from sadcl.data.shards.reader import Shards
 from sadcl.data.shards.writer import write_shards
-from sadcl.evaluation.bootstrap import multiplicities, paired, resampled_map
+from sadcl.evaluation.bootstrap import multiplicities, resampled_map
 from sadcl.evaluation.metrics import evaluate
 from sadcl.model import device
 from sadcl.model.losses import asymmetric

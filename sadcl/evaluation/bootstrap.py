@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.special import stdtrit
 
 from sadcl.evaluation import metrics, reliability
 from sadcl.evaluation.blocks import row_blocks
@@ -17,8 +16,6 @@ Counts = NDArray[np.uint8]
 Progress = Callable[[range], Iterable[int]]
 """Wraps a loop over classes, to show how far it is."""
 
-SHOWN = 1.96 + 0.84
-"""Standard errors between zero and a difference that a test detects with a power of 80 % (5 % two-sided)."""
 AP_BIAS = 1.75
 """Bias of AP as a multiple of the bias that resamples show; from simulation (``benchmarks/coverage.py``)."""
 ECE_BIAS = 0.0
@@ -283,51 +280,3 @@ def typical(positives: NDArray[np.int64]) -> float:
 def interval_width_factor(positives: Any) -> Any:
     """Factor by which the interval of an AP with so many positives is wider than its resamples suggest."""
     return 1 + 5 / positives
-
-
-class Paired(NamedTuple):
-    """Difference between two models, paired by seed and photo, in percentage points.
-
-    Attributes:
-        difference: mean over the seeds.
-        low: lower end of the 95 % interval over photos and seeds.
-        high: upper end of the same interval.
-        error: standard error over both.
-        shows: the smallest true difference that such a comparison detects with a power of 80 % (5 % two-sided).
-    """
-
-    difference: float
-    low: float
-    high: float
-    error: float
-    shows: float
-
-
-def paired(
-    model: FloatArray, baseline: FloatArray, differences: FloatArray, seed: int = 0, draws: int = 10_000
-) -> Paired:
-    """Bootstrap the difference between two models over photos and seeds at once.
-
-    Each draw takes one resample of the photos for both models, and S of the S seeds with replacement. A few seeds drawn
-    from themselves vary too little, by a factor of (S - 1) / S in variance, and Student's t is wider than the normal
-    distribution; both are corrected. The interval is the basic one: resampled mAP is biased upward, and reflecting the
-    draws at the difference removes the bias. A single seed gives no variance over seeds: the interval is then over
-    photos alone.
-
-    Args:
-        model: mAP of each seed on each resample of the photos [S, R].
-        baseline: mAP of the other model [S, R], with the seeds of the same rows.
-        differences: mAP of ``model`` less that of ``baseline`` on the photos themselves [S].
-        seed: of the draws.
-        draws: number of draws.
-    """
-    rng, (S, R) = np.random.default_rng(seed), model.shape
-    seeds, photos = rng.integers(S, size=(draws, S)), rng.integers(R, size=draws)
-    wider = np.sqrt(S / (S - 1)) * stdtrit(S - 1, 0.975) / stdtrit(np.inf, 0.975) if S > 1 else 1.0
-    # the photos' part is drawn for all seeds at once, since they share the photos; the seeds' part has a mean of 0,
-    # since the difference is in the first part already
-    drawn = (model - baseline).mean(axis=0)[photos] + wider * (differences - differences.mean())[seeds].mean(axis=1)
-    difference, (low, high) = float(differences.mean()), np.quantile(drawn, [0.025, 0.975])
-    error = float(drawn.std(ddof=1))
-    # reflected at the difference: the basic interval
-    return Paired(difference, 2 * difference - float(high), 2 * difference - float(low), error, SHOWN * error)

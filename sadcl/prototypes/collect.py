@@ -11,6 +11,7 @@ from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.model import device
+from sadcl.model.tagger import AUTOCAST
 from sadcl.progress import track
 from sadcl.prototypes.average import prototypes
 from sadcl.training.feature_cache import FeatureMaps
@@ -35,7 +36,7 @@ def class_prototypes(start: Path, shards: Path, settings: params.Prototypes) -> 
     network, head = checkpoint.load_network(start)
     model, train, compute_device = file_head.model_settings(start, head), Shards(shards), device.pick()
     device.place(network, compute_device)
-    precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(head["precision"])
+    precision = AUTOCAST.get(head["precision"])
 
     def features() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         batches = evaluation_batches(train, model, 64)

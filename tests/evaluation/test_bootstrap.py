@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from sadcl.evaluation.bootstrap import (
-    FloatArray,
     ap_interval,
     interval,
     multiplicities,
-    paired,
     resampled,
     resampled_ap,
     resampled_map,
@@ -67,51 +65,6 @@ def test_a_resample_without_any_positive_has_no_figure() -> None:
     found = resampled_map(np.array([[0.9], [0.1]]), np.array([[True], [False]]), np.array([[0, 1], [2, 1]], np.uint16))
     assert np.isnan(found[0])
     assert found[1] == 100
-
-
-def two_models(seeds: int, apart: float, between_seeds: float, between_photos: float) -> tuple[FloatArray, ...]:
-    """Two models on ``seeds`` seeds and 1,000 resamples, with ``apart`` as their mean difference on the photos."""
-    rng = np.random.default_rng(0)
-    found = rng.standard_normal(seeds)
-    found = apart + between_seeds * (found - found.mean()) / found.std(ddof=1)
-    theirs = 50 + 2 * rng.standard_normal((seeds, 1000))
-    return theirs + found[:, None] + between_photos * rng.standard_normal(1000), theirs, found
-
-
-def test_a_difference_without_noise_is_known_exactly() -> None:
-    found = paired(*two_models(3, 1.5, 0, 0))
-    assert found == pytest.approx((1.5, 1.5, 1.5, 0, 0), abs=1e-9)
-
-
-def test_what_both_sides_share_is_no_noise_and_more_seeds_make_the_interval_narrower() -> None:
-    few, many = paired(*two_models(4, 0.3, 0.4, 0)), paired(*two_models(64, 0.3, 0.4, 0))
-    assert many.error == pytest.approx(0.4 / 8, rel=0.05)
-    assert few.high - few.low > 3 * (many.high - many.low)
-    assert many.low > 0.15
-    assert many.shows == pytest.approx(2.8 * many.error)
-
-
-def test_seeds_do_not_help_against_few_photos() -> None:
-    found = paired(*two_models(64, 0.3, 0.1, 0.5))
-    assert found.error == pytest.approx(0.5, rel=0.1)
-    assert found.low < 0 < found.high
-
-
-def test_the_upward_bias_of_resampled_figures_is_taken_off() -> None:
-    ours, theirs, found = two_models(8, 1.0, 0.1, 0.1)
-    biased = paired(ours + 2.0, theirs, found)
-    assert (biased.low + biased.high) / 2 == pytest.approx(1.0 - 2.0, abs=0.05)
-
-
-@pytest.mark.parametrize("seeds", [2, 3, 8])
-def test_an_interval_from_few_seeds_still_holds_the_truth_as_often_as_it_says(seeds: int) -> None:
-    rng, held = np.random.default_rng(5), 0
-    for _ in range(300):
-        found = 0.3 * rng.standard_normal(seeds)
-        flat = np.broadcast_to(found[:, None], (seeds, 50))
-        one = paired(flat, np.zeros_like(flat), found, draws=1000)
-        held += one.low <= 0 <= one.high
-    assert held / 300 > 0.9
 
 
 @pytest.mark.parametrize("bias", [0.0, 3.0])
