@@ -222,10 +222,9 @@ class _TrainingRun:
         row, model = progress.history[progress.best_epoch], self.model
         select = {which: row[f"select_mAP_{which}"] for which in ("raw", "ema")} if len(self.select) else None
         return {
-            "stage": self.inputs["stage"] if model.head == "sarl" else model.head,
-            "classes": list(self.train.classes),
-            "model": model.model_dump(mode="json"),
-            "preprocessing": {"side": model.for_test().side, "mean": list(model.mean), "std": list(model.std)},
+            **file_head.new_head(
+                self.inputs["stage"] if model.head == "sarl" else model.head, model, self.train.classes
+            ),
             "settings": settings.model_dump(mode="json"),
             "seed": self.seed,
             "epoch": progress.best_epoch + 1,
@@ -235,8 +234,6 @@ class _TrainingRun:
             | {"train_list": self.train.list_digest},
             # the gate looks for test photos among them
             training_photos.KEY: training_photos.dump(training_photos.prefixes(self.train.sha256), photos),
-            # fitted later, by the stage `calibrate`
-            "thresholds": None,
             "device": device.describe(self.ranks.fabric.device, self.ranks.world),
             "precision": settings.precision,
         }

@@ -10,7 +10,7 @@ from sadcl.data.shards.reader import Shards
 from sadcl.model import device
 from sadcl.training.feature_cache import FeatureMaps
 from sadcl.training.logistic_regression import Labelled, LogisticRegression, fit
-from sadcl.weights import initial, training_photos
+from sadcl.weights import file_head, initial, training_photos
 
 
 def fit_network(
@@ -39,10 +39,7 @@ def fit_network(
     network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
     best = fitted.select_map.get(fitted.strength)
     head = {
-        "stage": "probe",
-        "classes": list(train.classes),
-        "model": settings.model_dump(mode="json"),
-        "preprocessing": {"side": settings.side, "mean": list(settings.mean), "std": list(settings.std)},
+        **file_head.new_head("probe", settings, train.classes),
         "settings": {"strength": fitted.strength},
         "seed": seed,
         "epoch": 0,
@@ -51,7 +48,6 @@ def fit_network(
         "inputs": {"train": train.digest, "select": select.digest, "train_list": train.list_digest}
         | initial.inputs(model),
         training_photos.KEY: training_photos.dump(training_photos.prefixes(train.sha256), initial.photos(model)),
-        "thresholds": None,
         "device": device.describe(compute_device),
         "precision": "32-true",
     }

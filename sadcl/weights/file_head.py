@@ -1,6 +1,6 @@
 """The JSON head of a weights file: reading and checks, without torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -157,6 +157,17 @@ def _check_sizes(path: Path, model: Any) -> None:
         value = model.get(name) if isinstance(model, dict) else None
         if isinstance(value, int | float) and not value <= most:
             raise unbuildable(path, f"model.{name} is larger than {most:,}")
+
+
+def new_head(stage: str, model: params.Model, classes: Sequence[str]) -> Head:
+    """Keys that the heads of all stages share; the stage `calibrate` fits the thresholds later."""
+    return {
+        "stage": stage,
+        "classes": list(classes),
+        "model": model.model_dump(mode="json"),
+        "preprocessing": {"side": model.for_test().side, "mean": list(model.mean), "std": list(model.std)},
+        "thresholds": None,
+    }
 
 
 def model_settings(path: Path, head: Mapping[str, Any]) -> params.Model:

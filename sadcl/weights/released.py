@@ -145,15 +145,11 @@ def _counts_batches(name: str) -> bool:
 def _head(settings: params.Params, stage: str, names: Sequence[str]) -> dict[str, Any]:
     model, fit = settings.model, settings.train if stage == "train" else settings.pretrain
     return {
-        "stage": stage,
-        "classes": list(names),
-        "model": model.model_dump(mode="json"),
-        "preprocessing": {"side": model.for_test().side, "mean": list(model.mean), "std": list(model.std)},
+        **file_head.new_head(stage, model, names),
         "settings": fit.model_dump(mode="json"),
         "precision": fit.precision,
         "best": "ema",  # a released checkpoint has one set of weights
         "select": None,
-        "thresholds": None,
         "seed": None,
         "device": None,
     }
