@@ -5,6 +5,7 @@ moment leaves the old one or the new one, never a part.
 """
 
 import csv
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -59,12 +60,21 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             _flush(file)
-        old = _temporary_path(target)
-        if target.exists():
-            os.replace(target, old)  # rename() replaces no directory that has files
-        os.replace(temporary, target)
+        with _refusals(target):
+            if not target.exists():
+                os.replace(temporary, target)
+            elif not target.is_dir():
+                raise NotADirectoryError
+            # rename() replaces no directory that has files; the old one is removed with the temporary name
+            elif not _exchange(temporary, target):
+                os.replace(target, old := _temporary_path(target))
+                try:
+                    os.replace(temporary, target)
+                except BaseException:
+                    os.replace(old, target)
+                    raise
+                shutil.rmtree(old, ignore_errors=True)
         _flush(target.parent)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -271,10 +281,11 @@ def lock(path: str | Path, doing: str) -> Iterator[None]:
         doing: the work that only one process may do at a time, for the message.
 
     Raises:
-        SadclError: another process has the lock; the message gives its pid.
+        SadclError: another process has the lock, whose pid the message gives; or the path is refused.
     """
     file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    with _refusals(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
             stream = stack.enter_context(open_locked(file, wait=False))
@@ -284,10 +295,23 @@ def lock(path: str | Path, doing: str) -> Iterator[None]:
                 where=file,
                 fix="Wait for it, or stop it, and run this again",
             ) from None
+        except OSError:
+            with _refusals(file):
+                raise
         with suppress(OSError):  # on a full disk the lock works too; only the pid in its message is missing
             os.truncate(file, 0)
             os.write(stream.fileno(), f"pid {os.getpid()}".encode())
         yield
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths of one file system in one step; False where the system can't."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:  # another C library
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)
 
 
 def _temporary_path(target: Path) -> Path:

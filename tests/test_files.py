@@ -70,6 +70,51 @@ def test_full_disk(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_directory_is_replaced_whole_or_stays(
+    can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not can_exchange:
+        monkeypatch.setattr(files, "_exchange", lambda first, second: False)
+    target = tmp_path / "folder"
+    for text in ("old", "new"):
+        with files.atomic_directory(target) as temporary:
+            (temporary / text).write_text(text)
+        assert [path.name for path in target.iterdir()] == [text]
+        assert list(tmp_path.iterdir()) == [target]
+    replace = os.replace
+
+    def fail_to_replace(first: Path, second: Path) -> None:
+        if second == target and first.suffix == ".part" and (first / "newer").exists():
+            raise PermissionError(13, "Permission denied")
+        replace(first, second)
+
+    if not can_exchange:
+        monkeypatch.setattr(os, "replace", fail_to_replace)
+        with pytest.raises(SadclError, match="Permission denied"), files.atomic_directory(target) as temporary:
+            (temporary / "newer").write_text("newer")
+        assert [path.name for path in target.iterdir()] == ["new"]
+        assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_in_the_place_of_a_directory_stays(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("mine")
+    with (
+        pytest.raises(SadclError, match="a file is in the place of a folder"),
+        files.atomic_directory(tmp_path / "folder") as temporary,
+    ):
+        (temporary / "a").write_text("a")
+    assert (tmp_path / "folder").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_lock_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file/lock", tmp_path):
+        with pytest.raises(SadclError, match="can't be written"), files.lock(path, "cleaning"):
+            pass
+
+
 def test_lock_on_a_full_disk(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))

@@ -4,7 +4,7 @@ Most functions run the command ``dvc``. DVC's class ``Repo``, whose interface ma
 where no command has the answer, or takes twice as long: in ``stages``, ``config.links`` and ``config.share_cache``.
 """
 
-from sadcl.pipeline.config import links, require_project, set_up, share_cache
+from sadcl.pipeline.config import links, require_graph, require_project, set_up, share_cache
 from sadcl.pipeline.dvc import StageError, add, checkout, collect_garbage, is_modified, pull, push, reproduce, untrack
 from sadcl.pipeline.repository import uncommitted
 from sadcl.pipeline.scaffold import STARTER, start
@@ -25,6 +25,7 @@ __all__ = [
     "pull",
     "push",
     "reproduce",
+    "require_graph",
     "require_project",
     "set_up",
     "share_cache",

@@ -25,9 +25,23 @@ def require_project(root: Path = Path(".")) -> None:
         SadclError: it is not, or DVC is not installed.
     """
     extras.require("dvc")
-    for name, hint in (("dvc.yaml", ", or run `sadcl init`"), (CONFIG.parent.name, ", or run `dvc init`")):
-        if not (root / name).exists():
-            raise SadclError(f"There is no {name} here", where=root.resolve(), fix=f"Go to the project's folder{hint}")
+    require_graph(root)
+    _require(root, CONFIG.parent.name, "run `dvc init`")
+
+
+def require_graph(root: Path = Path(".")) -> None:
+    """Check that ``root`` has a graph of stages, which a clone has before DVC is set up in it.
+
+    Raises:
+        SadclError: it has none.
+    """
+    _require(root, "dvc.yaml", "run `sadcl init`")
+
+
+def _require(root: Path, name: str, hint: str) -> None:
+    if not (root / name).exists():
+        fix = f"Go to the project's folder, or {hint}"
+        raise SadclError(f"There is no {name} here", where=root.resolve(), fix=fix)
 
 
 def set_up(root: Path = Path(".")) -> None:

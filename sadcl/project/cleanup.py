@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from sadcl import files, layout
@@ -10,7 +11,9 @@ from sadcl.errors import SadclError
 
 def removable() -> list[tuple[Path, int]]:
     """Path and size in bytes of each cache and leftover that no process uses."""
-    folders = (layout.TRAINING_STATE, layout.WORKTREES, layout.DOWNLOADS)
+    # a worktree that is being added has no lock of its own yet
+    worktrees = () if _is_locked(layout.RETRAIN_LOCK) else (layout.WORKTREES,)
+    folders = (layout.TRAINING_STATE, layout.DOWNLOADS, *worktrees)
     scores = layout.SCORING_CACHE
     caches = [*(path for folder in (*folders, scores) for path in folder.glob("*")),
               *(path for path in layout.CACHE.glob("*") if path != scores),
@@ -22,6 +25,9 @@ def removable() -> list[tuple[Path, int]]:
 
 def clean(paths: list[tuple[Path, int]]) -> str:
     """Remove files and folders, and files of DVC's cache that neither the workspace nor a commit refers to.
+
+    What a process has begun to use since ``removable`` listed it stays. While a retraining is under way, DVC's cache
+    stays too: its results are in no commit yet.
 
     Args:
         paths: path and size in bytes of each, as ``removable`` returns them.
@@ -36,16 +42,32 @@ def clean(paths: list[tuple[Path, int]]) -> str:
 
     from sadcl import pipeline
 
-    for path, _ in paths:
-        path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
-    pipeline.collect_garbage()
-    freed = decimal(sum(size for _, size in paths))
-    return f"Removed {freed} of caches and leftovers, and the files of DVC's cache that nothing refers to."
+    with ExitStack() as stack:
+        try:  # no retraining begins meanwhile
+            stack.enter_context(files.lock(layout.RETRAIN_LOCK, "cleaning"))
+        except SadclError:
+            worktrees = layout.WORKTREES
+            removed = decimal(sum(size for path, size in paths if worktrees not in path.parents and _remove(path)))
+            return f"Removed {removed} of caches and leftovers. DVC's cache stays until the retraining has ended."
+        removed = decimal(sum(size for path, size in paths if _remove(path)))
+        pipeline.collect_garbage()
+    return f"Removed {removed} of caches and leftovers, and the files of DVC's cache that nothing refers to."
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file or folder that no process uses; whether it was removed."""
+    if not path.exists() or _in_use(path) or (path.suffix == ".part" and not _abandoned(path)):
+        return False
+    path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+    return True
 
 
 def _in_use(path: Path) -> bool:
-    """Whether a process holds the lock of a folder; folders without a lock file are free."""
-    lock = path / "lock"
+    """Whether a process holds the lock of a folder, or writes a file in it."""
+    return _is_locked(path / "lock") or any(not _abandoned(part) for part in path.rglob(".*.part"))
+
+
+def _is_locked(lock: Path) -> bool:
     if not lock.exists():
         return False
     try:

@@ -25,6 +25,7 @@ def run(recipe: str) -> None:
         SadclError: there is no such recipe, its source is missing, or a stage fails.
     """
     started = time.monotonic()
+    pipeline.require_graph()
     pipeline.set_up(Path())
     for line in settings.use_recipe(recipe):
         say(line)

@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +20,14 @@ from pydantic import BaseModel, ValidationError
 
 from sadcl import extras, files, layout, processes
 from sadcl.errors import SadclError
+from sadcl.names import counted
 
 Kind = Literal["info", "success", "warning", "failure"]
 VARIABLE = processes.NOTIFY
 PAUSES = (5.0, 30.0, 120.0, 600.0)
 """Seconds between attempts of one delivery; what is left then waits for the next."""
+OVERDUE = 60.0
+"""Seconds after which a notification that was not tried is a problem; its delivery begins at once."""
 MOST = 100
 """Notifications that are kept; the oldest go first."""
 LONGEST = 1500
@@ -103,24 +106,32 @@ def deliver(root: Path = Path("."), pauses: Sequence[float] = PAUSES) -> bool:
     """
     extras.require("apprise")
     with files.lock(root / LOCK, "delivering notifications"):
-        for pause in (0.0, *pauses):
-            _wait(root, pause)
-            outcomes = [_deliver(path) for path in _paths(root)]
-            if all(outcomes):
-                return True
-    return False
+        is_done = any(_deliver_all(root, pause) for pause in (0.0, *pauses))
+    # one that arose just before the lock was released: the process that it started ended at once
+    return deliver(root, pauses) if is_done and _paths(root) else is_done
 
 
 def describe(root: Path = Path(".")) -> list[str]:
     """A sentence on notifications that could not be delivered; empty where there are none."""
-    items = [item for path in _paths(root) if (item := _read(path)) is not None and item.attempts]
+    overdue = (datetime.now(UTC) - timedelta(seconds=OVERDUE)).isoformat(timespec="seconds")
+    waiting = [item for path in _paths(root) if (item := _read(path)) is not None]
+    items = [item for item in waiting if item.attempts or item.time < overdue]
     if not items:
         return []
-    count = "1 notification" if len(items) == 1 else f"{len(items)} notifications"
+    problem = items[-1].problem or "no delivery was tried"
     return [
-        f"{count} could not be delivered, the first of {items[0].time} ({items[0].title}): {items[-1].problem}. "
-        f"The next notification tries again; check {VARIABLE}."
+        f"{counted(len(items), 'notification')} could not be delivered, the first of {items[0].time} "
+        f"({items[0].title}): {problem}. The next notification tries again; check {VARIABLE}."
     ]
+
+
+def _deliver_all(root: Path, pause: float) -> bool:
+    """Wait, then try each notification once, also those that arise meanwhile; whether none is left."""
+    _wait(root, pause)
+    outcomes: dict[Path, bool] = {}
+    while more := [path for path in _paths(root) if path not in outcomes]:
+        outcomes |= {path: _deliver(path) for path in more}
+    return all(outcomes.values())
 
 
 def _wait(root: Path, seconds: float) -> None:

@@ -1,12 +1,13 @@
 """Caches and leftovers that ``sadcl clean`` removes, and files in use that it keeps."""
 
 import os
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from sadcl import files, layout, pipeline
-from sadcl.project import cleanup
+from sadcl.project import cleanup, worktree
 
 
 @pytest.fixture
@@ -37,6 +38,40 @@ def test_scores_that_are_being_computed_are_not_removable(folder: Path) -> None:
         files.write_text(layout.SCORING_CACHE / name / "0.arrow", "12345")
     with files.lock(layout.SCORING_CACHE / "running/lock", "scoring"):
         assert cleanup.removable() == [(layout.SCORING_CACHE / "idle", 5)]
+
+
+def test_maps_and_worktrees_that_are_being_written_are_not_removable(folder: Path) -> None:
+    files.write_text(layout.CACHE / "maps/.a.npy.x1.part", "12345")
+    files.write_text(layout.WORKTREES / "2026-11-23/params.yaml", "12345")
+    with files.lock(layout.RETRAIN_LOCK, "retraining this project"):
+        assert cleanup.removable() == []
+    assert cleanup.removable() == [(layout.WORKTREES / "2026-11-23", 5)]
+
+
+def test_what_is_in_use_since_it_was_listed_stays(folder: Path) -> None:
+    pipeline.set_up(folder)
+    for name in ("idle", "running"):
+        files.write_text(layout.TRAINING_STATE / name / "state", "12345")
+    listed = cleanup.removable()
+    with files.lock(layout.TRAINING_STATE / "running/lock", "training"):
+        assert "Removed 5 bytes of caches" in cleanup.clean(listed)
+    assert (layout.TRAINING_STATE / "running/state").exists()
+
+
+def test_results_of_a_retraining_in_a_worktree_stay_in_the_cache_of_dvc(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    with (
+        files.lock(layout.RETRAIN_LOCK, "retraining this project"),
+        worktree.temporary_worktree(project, "retrain", date(2026, 11, 23)) as tree,
+    ):
+        (tree.root / "weights.txt").write_text("of this run")
+        pipeline.add(tree.root / "weights.txt")
+        assert "DVC's cache stays until the retraining has ended" in cleanup.clean(cleanup.removable())
+        (tree.root / "weights.txt").unlink()
+        pipeline.checkout(tree.root)
+        assert (tree.root / "weights.txt").read_text() == "of this run"
 
 
 def test_clean_removes_files_and_folders_and_keeps_the_rest(folder: Path) -> None:

@@ -103,6 +103,30 @@ def test_one_process_delivers_at_a_time(tmp_path: Path, monkeypatch: pytest.Monk
         notifications.deliver(tmp_path, pauses=[])
 
 
+def test_a_notification_that_arises_during_a_delivery_is_delivered_with_it(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(notifications.VARIABLE, receiver.address)
+    send = notifications._send
+
+    def send_slowly(address: str, item: notifications.Notification) -> str:
+        if item.title == "first":
+            keep(tmp_path, "second")
+        return send(address, item)
+
+    monkeypatch.setattr(notifications, "_send", send_slowly)
+    keep(tmp_path, "first")
+    assert notifications.deliver(tmp_path, pauses=[])
+    assert [message["title"] for message in receiver.received] == ["first", "second"]
+
+
+def test_a_notification_that_nobody_tried_is_a_problem_after_a_minute(tmp_path: Path) -> None:
+    keep(tmp_path)
+    (sentence,) = notifications.describe(tmp_path)
+    assert sentence.startswith("1 notification could not be delivered, the first of 2026-11-23T03:00:00+00:00")
+    assert "no delivery was tried" in sentence
+
+
 def test_only_the_latest_are_kept_and_damaged_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(notifications.VARIABLE, "json://127.0.0.1:1")
     monkeypatch.setattr(notifications, "start_delivery", lambda root: None)
