@@ -27,10 +27,13 @@ LARGEST = 5_000_000_000
 """Bytes that S3 takes in one request."""
 DIGEST = "sha256"
 """Metadata of objects that are named by their content."""
-FINAL = {"400", "401", "403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey", "InvalidAccessKeyId",
-         "SignatureDoesNotMatch", "PermanentRedirect", "InvalidBucketName", "412", "PreconditionFailed",
-         "RequestTimeTooSkewed"}  # fmt: skip
-"""Codes of answers that another try does not change."""
+CREDENTIALS = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"}
+"""Codes of answers to credentials that are of no use for any object."""
+FINAL = {"400", "401", "403", "404", "AccessDenied", "NoSuchBucket", "NoSuchKey", "SignatureDoesNotMatch",
+         "PermanentRedirect", "InvalidBucketName", "412", "PreconditionFailed", "RequestTimeTooSkewed",
+         "InvalidObjectState", "416", "InvalidRange", "AllAccessDisabled", "AccountProblem",
+         "AuthorizationHeaderMalformed"}  # fmt: skip
+"""Codes of other answers that another try does not change."""
 
 LOGIN = re.compile(r"//[^/@\s]*@")
 """User and password in an address."""
@@ -67,6 +70,10 @@ class RefusedError(SadclError):
         fix = "Check the address, the credentials and AWS_ENDPOINT_URL"
         reason = LOGIN.sub("//", first_line(error))
         super().__init__(f"S3 has not answered the request: {reason}", where=address, fix=fix)
+
+
+class CredentialsError(RefusedError):
+    """There are no credentials, or they are of no use for any object."""
 
 
 def is_address(text: str) -> bool:
@@ -341,17 +348,24 @@ def _tries(request: Callable[[], T], address: str, tries: int | None = None) -> 
     """Repeat a request that fails for the moment, with pauses.
 
     Raises:
+        CredentialsError: there are no credentials, or the server takes them for no object.
         RefusedError: it failed for good, or too often.
     """
     errors: Any = extras.load("botocore.exceptions")
     http: Any = extras.load("urllib3.exceptions")
+    missing = (
+        errors.NoCredentialsError, errors.PartialCredentialsError, errors.SSOTokenLoadError,
+        errors.UnauthorizedSSOTokenError,
+    )  # fmt: skip
     most = tries or TRIES
     for number in range(most):
         try:
             return request()
         except (errors.BotoCoreError, errors.ClientError, http.HTTPError, OSError) as error:
             failed = error
-            if _code(error) in FINAL or isinstance(error, errors.NoCredentialsError):
+            if _code(error) in CREDENTIALS or isinstance(error, missing):
+                raise CredentialsError(error, address) from None
+            if _code(error) in FINAL:
                 break
         if number + 1 < most:
             time.sleep(min(FIRST_PAUSE * 2**number, LONGEST_PAUSE))

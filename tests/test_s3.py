@@ -1,8 +1,10 @@
 """Requests to S3."""
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sadcl import s3
 from sadcl.errors import SadclError
@@ -28,6 +30,25 @@ def test_settings_that_cannot_be_used_are_named(name: str, value: str, monkeypat
     with pytest.raises(SadclError, match=r"settings of S3 can't be used: .*AWS_PROFILE.*AWS_ENDPOINT_URL"):
         s3.read("s3://photos/one.jpg")
     assert "settings of S3" in s3.bucket_problem("s3://photos")
+
+
+@pytest.mark.parametrize("code", [
+    "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "InvalidObjectState", "InvalidRange",
+    "RequestTimeTooSkewed", "AllAccessDisabled", "AuthorizationHeaderMalformed",
+])  # fmt: skip
+def test_an_answer_that_stays_the_same_is_asked_for_once(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[str] = []
+
+    def refuse(Bucket: str, Key: str) -> None:
+        requests.append(Key)
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
+
+    monkeypatch.setattr(s3.time, "sleep", lambda _: None)
+    monkeypatch.setattr(s3, "shared_client", lambda: SimpleNamespace(get_object=refuse))
+    with pytest.raises(s3.RefusedError, match=code) as refused:
+        s3.read("s3://photos/1.jpg")
+    assert requests == ["1.jpg"]
+    assert isinstance(refused.value, s3.CredentialsError) == (code in s3.CREDENTIALS)
 
 
 def test_a_password_in_the_endpoint_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:

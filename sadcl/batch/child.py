@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from sadcl import processes
+from sadcl import processes, s3
 from sadcl.errors import SadclError, first_line
 
 READY, REFUSED, DONE = "ready", "refused", "done"
@@ -43,15 +43,23 @@ def main(connection_fd: int, journal_fd: int) -> None:
     try:
         worker = _worker(spec, journal_fd)
     except SadclError as error:
-        connection.send_bytes(message({"kind": REFUSED, "what": error.what, "where": str(error.where or "")}))
+        connection.send_bytes(_refusal(error))
         return
     connection.send_bytes(message({"kind": READY}))
     from sadcl.batch import stream
 
     while True:
         header, payload = parse(waiting.get())
-        results = stream.dump(worker.run(stream.load(payload)))
+        try:
+            results = stream.dump(worker.run(stream.load(payload)))
+        except s3.CredentialsError as error:  # no photo is to blame, and no other worker of this machine does better
+            connection.send_bytes(_refusal(error))
+            return
         connection.send_bytes(message({"kind": DONE, "number": header["number"]}, results))
+
+
+def _refusal(error: SadclError) -> bytes:
+    return message({"kind": REFUSED, "what": error.what, "where": str(error.where or ""), "fix": error.fix})
 
 
 def _worker(value: dict[str, Any], journal_fd: int) -> Any:

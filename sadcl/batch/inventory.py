@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote_plus
@@ -14,12 +15,15 @@ import pyarrow.parquet as pq
 from sadcl import s3
 from sadcl.batch import reading
 from sadcl.data.manifest import GROUP, SCHEMA, Row
+from sadcl.data.sources.photo_files import is_junk, is_photo
 from sadcl.errors import SadclError, first_line
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz", "manifest.json")
 PATHS, SIZES, VERSIONS = ("path", "file", "key"), ("bytes", "size"), ("version", "etag", "e_tag")
 """Names of columns, in any letter case; the first that is there counts."""
 BUCKET = "bucket"
+LATEST, DELETED = ("islatest", "is_latest"), ("isdeletemarker", "is_delete_marker")
+"""Columns of an inventory of all versions."""
 
 Columns = Mapping[str, Sequence[object]]
 
@@ -35,7 +39,9 @@ def root(address: str) -> str:
 
 
 def rows(address: str) -> Iterator[Row]:
-    """Photos of a list, sorted by path, each path once.
+    """Photos of a list, sorted by path, each path once, as of its latest version.
+
+    A list keeps names of any kind; an inventory has all objects, of which those that a folder of S3 would list count.
 
     Args:
         address: absolute path or ``s3://`` address of the list.
@@ -59,11 +65,15 @@ def rows(address: str) -> Iterator[Row]:
 
 def _groups(address: str) -> Iterator[Columns]:
     """Columns of a list by their names in lower case, some rows at a time."""
-    if address.lower().endswith("manifest.json"):
+    if _is_inventory(address):
         yield from _inventory(address)
         return
     data = _read(address)
     yield from _parquet(data, address) if address.lower().endswith(".parquet") else _csv(data, address, None)
+
+
+def _is_inventory(address: str) -> bool:
+    return address.lower().endswith("manifest.json")
 
 
 def _inventory(address: str) -> Iterator[Columns]:
@@ -87,13 +97,20 @@ def _parquet(data: bytes, address: str) -> Iterator[Columns]:
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             wanted = [name for name in file.schema_arrow.names if name.lower() in _KNOWN]
+            _require_different([name.lower() for name in wanted])
             for batch in file.iter_batches(GROUP, columns=wanted):
                 yield {name.lower(): batch.column(name).to_pylist() for name in wanted}
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(address, error) from None
 
 
-_KNOWN = frozenset((*PATHS, *SIZES, *VERSIONS, BUCKET))
+_KNOWN = frozenset((*PATHS, *SIZES, *VERSIONS, BUCKET, *LATEST, *DELETED))
+
+
+def _require_different(names: Sequence[str]) -> None:
+    """Raise where two columns have the same name."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"it has several columns `{twice[0]}`")
 
 
 def _csv(data: bytes, address: str, names: Sequence[str] | None) -> Iterator[Columns]:
@@ -108,10 +125,11 @@ def _csv(data: bytes, address: str, names: Sequence[str] | None) -> Iterator[Col
         text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [name.lower() for name in (names or next(lines, []))]
+        _require_different([name for name in header if name in _KNOWN])
         table = [line for line in lines if line]
         if any(len(line) != len(header) for line in table):
             raise ValueError("its lines differ in length")
-    except (ValueError, OSError, EOFError, csv.Error) as error:
+    except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:
         raise _unreadable(address, error) from None
     columns: dict[str, Sequence[str]] = dict.fromkeys(header, ())
     columns.update(zip(header, zip(*table, strict=True), strict=False))
@@ -126,11 +144,17 @@ def _table(columns: Columns, address: str) -> pa.Table:
     if paths is None:
         names = ", ".join(columns) or "none"
         raise SadclError(f"The list has no column `path` or `key`, only {names}", where=address, fix="Name one so")
-    buckets = columns.get(BUCKET)
-    if buckets is not None:
-        paths = [f"{s3.SCHEME}{bucket}/{path}" for bucket, path in zip(buckets, paths, strict=True)]
     sizes, versions = _first(columns, SIZES), _first(columns, VERSIONS)
     none = [None] * len(paths)
+    facts = zip(paths, _first(columns, LATEST) or none, _first(columns, DELETED) or none, strict=True)
+    is_inventory = _is_inventory(address)
+    counts = [
+        bool(path) and _is_current(latest, deleted) and (not is_inventory or _is_listed(str(path)))
+        for path, latest, deleted in facts
+    ]
+    buckets = columns.get(BUCKET)
+    if buckets is not None:
+        paths = [f"{s3.SCHEME}{b}/{path}" if b and path else path for b, path in zip(buckets, paths, strict=True)]
     try:
         return pa.table(
             [
@@ -139,9 +163,19 @@ def _table(columns: Columns, address: str) -> pa.Table:
                 pa.array([None if _is_missing(v) else str(v).strip('"') for v in versions or none], pa.string()),
             ],
             SCHEMA,
-        ).filter(pa.array([bool(path) for path in paths], pa.bool_()))
+        ).filter(pa.array(counts, pa.bool_()))
     except (ValueError, pa.ArrowException, OverflowError) as error:
         raise _unreadable(address, error) from None
+
+
+def _is_current(latest: object, deleted: object) -> bool:
+    """Whether a version is its object's latest and no delete marker, by columns that may be empty."""
+    return str(latest).lower() != "false" and str(deleted).lower() != "true"
+
+
+def _is_listed(key: str) -> bool:
+    """Whether the listing of a bucket would have an object."""
+    return is_photo(key) and not any(map(is_junk, key.split("/")))
 
 
 def _is_missing(value: object) -> bool:

@@ -37,12 +37,15 @@ class Photos:
             expected: version as listed; None where it is unknown.
 
         Raises:
+            CredentialsError: S3 takes the credentials for no photo.
             SadclError: the photo can't be read, or is not the one that was listed.
         """
         address = path if s3.is_address(path) else s3.join(self.root, path) if s3.is_address(self.root) else None
         if address is not None:
             try:
                 return read_object(address, size, expected)
+            except s3.CredentialsError:
+                raise
             except s3.RefusedError as error:
                 raise SadclError(error.what) from None
         return _read_file(Path(self.root, path), size, expected)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from sadcl import s3
 from sadcl.batch import ahead, parts
 from sadcl.batch.chunks import BATCH
 from sadcl.batch.journal import Journal
@@ -56,6 +57,9 @@ class Worker:
 
         Returns:
             One row for each photo, with the columns of ``parts.RESULTS``.
+
+        Raises:
+            CredentialsError: S3 takes the credentials for no photo.
         """
         columns = [rows[name].to_pylist() for name in ("index", "path", "bytes", "version")]
         photos = list(zip(*columns, strict=True))
@@ -70,6 +74,8 @@ class Worker:
             with self.journal.entry(index):  # a disk can hang as a decoder can
                 data = self.photos.read(path, size, version)
                 return index, squash(decode.pixels(data, at_least=self.side), self.side)
+        except s3.CredentialsError:  # it says nothing about the photo
+            raise
         except SadclError as error:
             return index, error.what
 

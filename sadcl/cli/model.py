@@ -1,6 +1,7 @@
 """Commands that tune, use, plot and convert a model."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 PANEL = "Training and use"
 app = typer.Typer()
+
+
+def _finite(value: float | None) -> float | None:
+    """The value of an option, which has to be finite; typer's ranges refuse NaN, but have no upper end by default."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
 
 Model = Annotated[str, typer.Option(help="Model: a folder, a file, models:/NAME@ALIAS, or models:/NAME/VERSION.")]
 
@@ -88,7 +97,10 @@ def predict(
         int | None, typer.Option(min=1, help="With --out: worker processes; one per core or GPU by default.")
     ] = None,
     photo_seconds: Annotated[
-        float | None, typer.Option(min=1, help="With --out: seconds for reading and decoding a photo; 60 by default.")
+        float | None,
+        typer.Option(
+            min=1, callback=_finite, help="With --out: seconds for reading and decoding a photo; 60 by default."
+        ),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="With --out: try photos without prediction again.")] = False,
 ) -> None:

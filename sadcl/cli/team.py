@@ -47,7 +47,7 @@ def user_add(
     from sadcl.accounts import users
 
     password = os.environ.get("SADCL_USER_PASSWORD")
-    if password is None and not sys.stdin.isatty():
+    if not password and not sys.stdin.isatty():
         raise SadclError("There is no terminal to ask for a password", fix="Set SADCL_USER_PASSWORD")
     account = users.add_account(
         name, role, password or typer.prompt("Password", hide_input=True, confirmation_prompt=True)

@@ -85,7 +85,9 @@ class PhotoCache:
         entries = {**self._stored, **self._current}
         with (
             files.atomic_write(self._path) as temporary_path,
-            pq.ParquetWriter(temporary_path, _SCHEMA.with_metadata({b"rules": self._rules})) as writer,
+            pq.ParquetWriter(
+                temporary_path, _SCHEMA.with_metadata({b"rules": self._rules}), write_page_checksum=True
+            ) as writer,
         ):
             # group by group: Python values of a million photos fill gigabytes
             keys = sorted(entries)
@@ -110,7 +112,7 @@ def _version(photo: Path | ListedPhoto) -> tuple[int, str] | None:
 def _load(path: Path, rules: bytes) -> Iterator[tuple[_Key, PhotoInfo]]:
     """Entries of the file, up to where it is damaged; none where it is absent or of other rules."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             schema = file.schema_arrow
             if (schema.metadata or {}).get(b"rules") != rules or not schema.equals(_SCHEMA):
                 return
@@ -118,5 +120,5 @@ def _load(path: Path, rules: bytes) -> Iterator[tuple[_Key, PhotoInfo]]:
                 columns = (column.to_pylist() for column in batch.columns)
                 for name, size, version, *rest in zip(*columns, strict=True):
                     yield (name, size, version), PhotoInfo(*rest)
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):  # text that is not UTF-8 is a ValueError
         return

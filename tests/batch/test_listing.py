@@ -130,6 +130,64 @@ def test_an_inventory_of_s3_keeps_sizes_and_etags(tmp_path: Path) -> None:
     assert rows == [("s3://photos/a.jpg", None, None), ("s3://photos/b 1+.jpg", 7, "x")]
 
 
+VERSIONS = [
+    # bucket, key, size, is latest, is delete marker
+    ("photos", "a.jpg", 9, True, False),
+    ("photos", "a.jpg", 7, False, False),
+    ("photos", "deleted.jpg", None, True, True),
+    ("photos", "deleted.jpg", 5, False, False),
+    ("photos", "folder/", 0, True, False),
+    ("photos", "notes.txt", 5, True, False),
+    ("photos", "b/.hidden.jpg", 5, True, False),
+    ("photos", "b/@eaDir/c.jpg", 5, True, False),
+    ("photos", "b/c.JPG", 3, True, False),
+]
+
+
+@pytest.mark.parametrize("kind", ["CSV", "Parquet"])
+def test_an_inventory_of_all_versions_lists_the_latest_photos(kind: str, tmp_path: Path) -> None:
+    about = {
+        "destinationBucket": "arn:aws:s3:::lists", "fileFormat": kind, "files": [{"key": "deep/1"}],
+        "fileSchema": "Bucket, Key, Size, IsLatest, IsDeleteMarker",
+    }  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps(about))
+    if kind == "CSV":
+        with (tmp_path / "1").open("w", newline="") as file:
+            csv.writer(file).writerows(
+                (bucket, key, size, str(latest).lower(), str(deleted).lower())
+                for bucket, key, size, latest, deleted in VERSIONS
+            )
+    else:
+        names = ("bucket", "key", "size", "is_latest", "is_delete_marker")
+        pq.write_table(pa.table(dict(zip(names, map(list, zip(*VERSIONS, strict=True)), strict=True))), tmp_path / "1")
+    rows = list(listing.find(str(tmp_path / "manifest.json")).rows())
+    assert rows == [("s3://photos/a.jpg", 9, None), ("s3://photos/b/c.JPG", 3, None)]
+
+
+def test_a_list_keeps_names_that_a_folder_would_not_list(tmp_path: Path) -> None:
+    names = [".hidden.jpg", "@eaDir/1.jpg", "photo", "s3://photos/key-without-suffix"]
+    (tmp_path / "list.csv").write_text("\n".join(["path", *names]))
+    assert paths(tmp_path / "list.csv") == names
+
+
+def test_a_list_with_buckets_may_have_empty_cells(tmp_path: Path) -> None:
+    rows = {"bucket": ["photos", "photos", "photos", None], "key": ["1.jpg", None, "", "2.jpg"]}
+    pq.write_table(pa.table(rows), tmp_path / "1.parquet")
+    (tmp_path / "2.csv").write_text("bucket,key\nphotos,1.jpg\nphotos,\n,2.jpg\n")
+    for name in ("1.parquet", "2.csv"):
+        assert paths(tmp_path / name) == ["2.jpg", "s3://photos/1.jpg"]
+
+
+def test_a_list_with_two_columns_of_one_name_is_a_sentence(tmp_path: Path) -> None:
+    column = pa.array(["1.jpg"])
+    pq.write_table(pa.Table.from_arrays([column, column], ["path", "path"]), tmp_path / "1.parquet")
+    pq.write_table(pa.Table.from_arrays([column, column], ["path", "Path"]), tmp_path / "2.parquet")
+    (tmp_path / "3.csv").write_text("path,Path\n1.jpg,2.jpg\n")
+    for name in ("1.parquet", "2.parquet", "3.csv"):
+        with pytest.raises(SadclError, match=rf"can't be read: it has several columns `path` .*{name}"):
+            paths(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
@@ -138,6 +196,7 @@ def test_an_inventory_of_s3_keeps_sizes_and_etags(tmp_path: Path) -> None:
         ("a.csv", b"path,x\n1.jpg\n", "lines differ in length"),
         ("a.csv", b"path,size\n1.jpg,many\n", "can't be read: invalid literal"),
         ("a.csv.gz", b"\x1f\x8bnothing", "can't be read"),
+        ("a.csv.gz", gzip.compress(b"path\n1.jpg\n", mtime=0)[:10] + b"\xff" * 20, "can't be read: Error -3"),
         ("a.parquet", b"PAR1", "can't be read"),
         ("manifest.json", b"{}", "can't be read: 'destinationBucket'"),
         ("manifest.json", b"[1]", "can't be read"),

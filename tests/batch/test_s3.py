@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import quote_plus
 
 import numpy as np
 import pytest
 
+from benchmarks.s3_server import KEYS
 from sadcl import batch
 from sadcl.batch import inventory, job, listing
 from sadcl.batch.job import Options
@@ -89,6 +92,32 @@ def test_a_photo_whose_answer_stalls_is_a_row_with_the_time_it_took(
     assert found.paths == ["fine.jpg", "stall.jpg", "zoo.jpg"]
     assert found.errors == {"stall.jpg": "Reading and decoding took longer than 8.0 s"}
     assert summary["failed"] == 1
+
+
+class _Expired(BaseHTTPRequestHandler):
+    """Answers that the credentials have expired."""
+
+    def do_GET(self) -> None:
+        body = b"<Error><Code>ExpiredToken</Code><Message>The token has expired</Message></Error>"
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_credentials_that_expire_end_the_job(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "list.csv").write_text("path\ns3://photos/1.jpg\ns3://photos/2.jpg\n")
+    with HTTPServer(("127.0.0.1", 0), _Expired) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SadclError, match=r"ExpiredToken.*The token has expired.*Check .*the credentials"):
+            job.run(str(tmp_path / "list.csv"), tmp_path / "out", model, Options(workers=1))
+        server.shutdown()
+    assert not list((tmp_path / "out").glob("part-*"))
 
 
 def test_a_list_that_is_not_there_is_named(bucket: LyingProxy) -> None:

@@ -108,6 +108,9 @@ INVALID = {
     "data accept": "Run `dvc repro validate` first",
     "predict": "Missing argument",
     "predict a.jpg --threshold 2": "Invalid value for '--threshold'",
+    "predict a.jpg --threshold nan": "Invalid value for '--threshold'",
+    "predict a.jpg --out out --photo-seconds nan": "Invalid value for '--photo-seconds'",
+    "predict a.jpg --out out --photo-seconds inf": "Invalid value for '--photo-seconds': inf is not a finite number",
     "embed --split all": "Invalid value for '--split'",
     "--color": "No such option",
     "predict a.jpg --model models:/none/1": "Nothing is registered yet",
@@ -117,6 +120,11 @@ INVALID = {
 @pytest.mark.parametrize("words", INVALID)
 def test_invalid_arguments(template: Path, commands: CommandLine, words: str) -> None:
     assert re.search(INVALID[words], commands.refused(template, *SADCL, *words.split()), re.DOTALL)
+
+
+def test_an_empty_password_is_none(template: Path, commands: CommandLine) -> None:
+    words = (*SADCL, "user", "add", "ann", "--role", "reader")
+    assert "There is no terminal to ask for a password" in commands.refused(template, *words, SADCL_USER_PASSWORD="")
 
 
 def test_status_without_an_answer_of_the_registry(template: Path, commands: CommandLine) -> None:

@@ -71,7 +71,7 @@ class WorkerProcess:
         """Read one message of a connection that has one; None where the process has ended.
 
         Raises:
-            SadclError: the worker refused to start.
+            SadclError: the worker refused to start or to go on.
         """
         try:
             header, payload = child.parse(self.connection.recv_bytes())
@@ -79,7 +79,7 @@ class WorkerProcess:
             self._has_ended = True
             return None
         if header["kind"] == child.REFUSED:
-            raise SadclError(header["what"], where=header["where"] or None)
+            raise SadclError(header["what"], where=header["where"] or None, fix=header["fix"])
         self.is_ready = True
         if header["kind"] == child.READY:
             return []

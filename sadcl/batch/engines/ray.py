@@ -100,19 +100,27 @@ class RayEngine:
         if os.environ.get(AUTHENTICATION) != "token":
             fix = f"Start the cluster and this command with {AUTHENTICATION}=token"
             raise SadclError("The Ray cluster has to ask for a token", where=AUTHENTICATION, fix=fix)
-        self._owns_connection = not self._ray.is_initialized()
-        if self._owns_connection:
-            self._connect()
-        resources = self._ray.cluster_resources()
-        gpus, cores = int(resources.get("GPU", 0)) if spec.models else 0, int(resources.get("CPU", 0))
-        self.workers = workers or gpus or max(1, cores)
-        self._options = {"num_gpus": 1} if gpus else {"num_cpus": CORES}
-        self._arguments = (spec, *(self._ray.put(Path(model).read_bytes()) for model in spec.models))
         self._pieces: dict[Any, deque[tuple[Any, int]]] = {}
         self._starting: dict[Any, Any] = {}
         self._refused: list[Any] = []  # they keep their places, so that no other is started on these nodes
         self._last_refusal = ""
         self._failed_starts = 0
+        self._owns_connection = not self._ray.is_initialized()
+        if self._owns_connection:
+            self._connect()
+        try:
+            self._start_all(spec, workers)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_all(self, spec: Spec, workers: int | None) -> None:
+        """Hand the models to the cluster, and start all actors."""
+        resources = self._ray.cluster_resources()
+        gpus, cores = int(resources.get("GPU", 0)) if spec.models else 0, int(resources.get("CPU", 0))
+        self.workers = workers or gpus or max(1, cores)
+        self._options = {"num_gpus": 1} if gpus else {"num_cpus": CORES}
+        self._arguments = (spec, *(self._ray.put(Path(model).read_bytes()) for model in spec.models))
         self._idle_since = time.monotonic()
         for _ in range(self.workers):
             self._start()
