@@ -4,7 +4,7 @@ The extras are read from the installed metadata, so that ``pyproject.toml`` is t
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module, metadata, util
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,11 @@ def explain(error: ImportError) -> SadclError:
         fix = "Activate the project's environment (`. .venv/bin/activate`), or install sadcl again"
         return SadclError(f"The package {distribution} {reason}", where=sys.executable, fix=fix)
     return SadclError(f"This command needs {distribution}, which {reason}", fix=f"Run `{pip_install(extras[0])}`")
+
+
+def versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Installed versions by distribution, without the build (`+cpu`), which another machine may not offer."""
+    return {name: metadata.version(name).partition("+")[0] for name in distributions}
 
 
 def pip_install(extra: str) -> str:

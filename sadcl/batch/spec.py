@@ -3,11 +3,10 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from typing import Any, Literal
 
 import sadcl
-from sadcl import files
+from sadcl import extras, files
 from sadcl.errors import SadclError
 
 CODE = ("batch", "data/images", "model", "weights")
@@ -55,7 +54,7 @@ def versions(*packages: str) -> dict[str, str]:
     return {
         "sadcl": f"{sadcl.__version__} ({files.digest_of_code(*(packages or CODE))[:8]})",
         # without the build: +cpu and +cu128 are the same code
-        **{name: metadata.version(name).partition("+")[0] for name in LIBRARIES},
+        **extras.versions(LIBRARIES),
     }
 
 

@@ -45,13 +45,15 @@ def clean(paths: list[tuple[Path, int]]) -> str:
     with ExitStack() as stack:
         try:  # no retraining begins meanwhile
             stack.enter_context(files.lock(layout.RETRAIN_LOCK, "cleaning"))
+            retrains = False
         except SadclError:
-            worktrees = layout.WORKTREES
-            removed = decimal(sum(size for path, size in paths if worktrees not in path.parents and _remove(path)))
-            return f"Removed {removed} of caches and leftovers. DVC's cache stays until the retraining has ended."
-        removed = decimal(sum(size for path, size in paths if _remove(path)))
+            retrains = True
+            paths = [(path, size) for path, size in paths if layout.WORKTREES not in path.parents]
+        removed = f"Removed {decimal(sum(size for path, size in paths if _remove(path)))} of caches and leftovers"
+        if retrains:
+            return f"{removed}. DVC's cache stays until the retraining has ended."
         pipeline.collect_garbage()
-    return f"Removed {removed} of caches and leftovers, and the files of DVC's cache that nothing refers to."
+    return f"{removed}, and the files of DVC's cache that nothing refers to."
 
 
 def _remove(path: Path) -> bool:

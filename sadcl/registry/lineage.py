@@ -1,10 +1,9 @@
 """Lineage of a model: code, data, settings and machine that it came from."""
 
 import json
-from importlib import metadata
 from pathlib import Path
 
-from sadcl import files, params, processes
+from sadcl import extras, files, params, processes
 from sadcl.registry.stage_outputs import LOCK, StageOutputs
 
 PACKAGES = (
@@ -26,7 +25,7 @@ def tags(outputs: StageOutputs) -> dict[str, str]:
         "sadcl.seed": str(outputs.seed),
         "sadcl.device": str(outputs.head.get("device") or ""),
         "sadcl.precision": str(outputs.head.get("precision") or ""),
-        "sadcl.packages": json.dumps(versions(PACKAGES), sort_keys=True),
+        "sadcl.packages": json.dumps(extras.versions(PACKAGES), sort_keys=True),
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -36,11 +35,6 @@ def recipe(root: Path) -> str:
     settings = params.read_settings(root / params.FILE)
     equal = [name for name, path in params.known_recipes(root).items() if params.read_settings(path) == settings]
     return equal[0] if equal else ""
-
-
-def versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions by package, without the build (`+cpu`), which another machine may not offer."""
-    return {name: metadata.version(name).partition("+")[0] for name in packages}
 
 
 def _git(root: Path, *words: str) -> str:

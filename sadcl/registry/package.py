@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sadcl import files
-from sadcl.registry import lineage, model_code, model_files
+from sadcl import extras, files
+from sadcl.registry import model_code, model_files
 from sadcl.registry.stage_outputs import ONNX, StageOutputs
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def log(outputs: StageOutputs, run_id: str) -> "ModelInfo":
             artifacts={"weights": str(outputs.root / outputs.file), "code": str(code)},
             signature=signature(),
             input_example=example(outputs),
-            pip_requirements=[f"{name}=={version}" for name, version in lineage.versions(_required(outputs)).items()],
+            pip_requirements=[f"{name}=={version}" for name, version in extras.versions(_required(outputs)).items()],
         )
     return info
 

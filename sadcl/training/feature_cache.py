@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sadcl import files, layout, params
+from sadcl import extras, files, layout, params
 from sadcl.data.shards.batches import Batch, TrainingBatches, batch_of, evaluation_batches, in_order
 from sadcl.data.shards.reader import Shards
 from sadcl.model.frozen_prefix import FrozenPrefix
@@ -156,8 +155,7 @@ def _images(maps: np.ndarray, rows: np.ndarray) -> Tensor:
 @cache
 def _software() -> dict[str, str]:
     """Digest of the code, and versions of the libraries, that decide the maps."""
-    versions = {name: metadata.version(name).partition("+")[0] for name in LIBRARIES}
-    return {"code": files.digest_of_code(*CODE), **versions}
+    return {"code": files.digest_of_code(*CODE), **extras.versions(LIBRARIES)}
 
 
 def _digest(net: torch.nn.Module, parts: Iterable[str]) -> str:

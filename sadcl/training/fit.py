@@ -120,15 +120,14 @@ def train(
         **({} if contrast is DualContrastive else {"contrast": contrast.__name__}),
     }
     with _started(_TrainingRun(settings.model, settings.train, settings.seed, shards, inputs)) as run:
-        for name, file in (("start", start), ("prototypes", prototypes)):
+        for file in (start, prototypes):
             run.ranks.share(file)  # earlier stages wrote it, on the first machine alone
-            file_head.read_head(file)
-            run.inputs[name] = files.digest(file)
         # the weights that the prototypes were computed with
         network, head = checkpoint.load_network(start)
         if tuple(head["classes"]) != run.train.classes:
             raise SadclError("Stage 1 was trained on other classes", where=start, fix="Run `dvc repro`")
         tensors, _ = checkpoint.load_tensors(prototypes)
+        run.inputs |= {"start": files.digest(start), "prototypes": files.digest(prototypes)}
         # loaded networks are in evaluation mode
         module = DualContrast(network.train(), tensors["prototypes"], settings.model.embedding)
         # each process has a bank for its own part of the batch; what the losses need is gathered

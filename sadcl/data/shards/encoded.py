@@ -4,12 +4,11 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import pyarrow as pa
 
-from sadcl import files, params
+from sadcl import extras, files, params
 from sadcl.data.images import heif
 from sadcl.data.shards import index
 from sadcl.data.shards.index import SUFFIX, Shard
@@ -34,7 +33,7 @@ class EncodedShards:
 
     def __init__(self, folder: Path, settings: params.Prepare) -> None:
         self._folder = folder
-        versions = {name: metadata.version(name).partition("+")[0] for name in LIBRARIES} | {"heif": heif.version()}
+        versions = extras.versions(LIBRARIES) | {"heif": heif.version()}
         self._salt = files.digest_of([settings.short_side, settings.quality, files.digest_of_code(*CODE), versions])
         # listed once: there may be tens of thousands
         self._paths = {path.name.partition("-")[0]: path for path in folder.glob(f"*{SUFFIX}")}

@@ -60,11 +60,14 @@ def find(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, workers:
         second: int [M], photos to search; no photo is a look-alike of itself.
         workers: threads.
     """
+    from threadpoolctl import threadpool_limits
+
     parts: list[Matches] = []
     if len(first) and len(second):
         index = HashIndex(thumbnails, second)
         chunks = [first[start : start + _CHUNK] for start in range(0, len(first), _CHUNK)]
-        with ThreadPoolExecutor(max(1, workers)) as pool:
+        # the products are small: threads of BLAS below these would mostly wait for each other
+        with ThreadPoolExecutor(max(1, workers)) as pool, threadpool_limits(1):
             results = pool.map(lambda photos: _matches(index, thumbnails, photos, second), chunks)
             parts = list(track(results, "look-alikes", total=len(chunks), each=_CHUNK))
     if not parts:
