@@ -28,6 +28,12 @@ def hostile(data, **how):
         os.kill(os.getpid(), 11)
     if data == b"hang":
         time.sleep(3600)
+    if data.startswith(b"pause"):
+        os.kill(os.getppid(), 19)
+        time.sleep(3)
+        os.kill(os.getppid(), 18)
+        time.sleep(1)
+        data = data.removeprefix(b"pause")
     return pixels(data, **how)
 decode.pixels = hostile
 """
@@ -50,6 +56,24 @@ def test_photos_that_crash_or_hang_are_named_and_no_other_is_lost(
         "20-crash.jpg": "The worker that decoded this photo ended (signal SIGSEGV): corrupted heap",
         "40-hang.jpg": "Reading and decoding took longer than 6.0 s",
     }
+
+
+def test_a_job_that_was_stopped_for_longer_than_the_limit_blames_no_photo(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Someone pressed Ctrl-Z and went on later; here the worker stops its parent."""
+    photo = write_photo(tmp_path / "place/a.jpg", 0)
+    photo.write_bytes(b"pause" + photo.read_bytes())
+    begin_with(HOSTILE, tmp_path, monkeypatch)
+    code = f"""
+from pathlib import Path
+from sadcl.batch import job
+from sadcl.batch.engines import process
+process.PAUSE = 1.0
+job.run({str(photo.parent)!r}, Path({str(tmp_path / "out")!r}), Path({str(model)!r}), job.Options(workers=1, seconds=2.5))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert batch.read(tmp_path / "out").errors == {}
 
 
 def test_a_job_whose_workers_all_end_says_why(

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -21,6 +22,8 @@ from sadcl.progress import duration
 
 AHEAD = 2
 """Pieces that a worker has, the one being computed included."""
+PAUSE = 5.0
+"""Seconds between two looks at a worker that show that this process was stopped; usual is half a second."""
 
 
 class WorkerProcess:
@@ -38,6 +41,7 @@ class WorkerProcess:
         self.spec = spec
         self.is_ready = self._has_ended = False
         self._pieces: deque[int] = deque()
+        self._last_look = self._watched_since = time.monotonic()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read after the process has ended
         parent_end, child_end = socket.socketpair()
         with tempfile.TemporaryFile() as shared, child_end:
@@ -87,12 +91,19 @@ class WorkerProcess:
         return [Done(header["number"], stream.load(payload))]
 
     def late(self) -> Late | None:
-        """The photo that has been decoded for too long, if there is one."""
+        """The photo that has been decoded for too long, if there is one.
+
+        Where this process was stopped for a while (Ctrl-Z, a frozen container), photos count from its return.
+        """
+        now = time.monotonic()
+        if now - self._last_look > PAUSE:
+            self._watched_since = now
+        self._last_look = now
         photos = self._journal.photos() if self._pieces else []
         if not photos:
             return None
         index, seconds = max(photos, key=lambda photo: photo[1])
-        if seconds <= self.spec.seconds:
+        if min(seconds, now - self._watched_since) <= self.spec.seconds:
             return None
         return Late(self._pieces[0], index, f"Reading and decoding took longer than {duration(self.spec.seconds)}")
 
