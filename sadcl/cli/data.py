@@ -209,7 +209,7 @@ def fetch(
         str, typer.Option("--from", help="Folder or URL of the archives; the original servers by default.")
     ] = "",
     stall: Annotated[
-        float, typer.Option(help="Seconds without data after which a connection is given up.", min=0.1)
+        float, typer.Option(help="Seconds without data after which a connection is given up.", min=0.1, max=86_400)
     ] = 60,
 ) -> None:
     """Download, verify and unpack a public data set, and track it with DVC."""

@@ -2,9 +2,11 @@
 
 import shutil
 from functools import partial
+from pathlib import Path
 
 from sadcl import files, params
 from sadcl.data.shards.reader import Shards
+from sadcl.errors import SadclError
 from sadcl.layout import (
     PRETRAIN,
     PRETRAIN_HISTORY,
@@ -28,6 +30,8 @@ def main() -> str | None:
     settings = params.load("model", "train", "seed")
     if not settings.model.has_stage_2:
         file_head.read_head(PRETRAIN_WEIGHTS)
+        if not Path(PRETRAIN_HISTORY).is_file():
+            raise SadclError("The file is missing", where=PRETRAIN_HISTORY, fix="Run `dvc repro pretrain`")
         for source, target in ((PRETRAIN_WEIGHTS, TRAIN_WEIGHTS), (PRETRAIN_HISTORY, TRAIN_HISTORY)):
             with files.atomic_write(target) as temporary_path:
                 shutil.copyfile(source, temporary_path)

@@ -110,6 +110,7 @@ INVALID = {
     "predict a.jpg --threshold 2": "Invalid value for '--threshold'",
     "predict a.jpg --threshold nan": "Invalid value for '--threshold'",
     "predict a.jpg --out out --photo-seconds nan": "Invalid value for '--photo-seconds'",
+    "data fetch voc2007 --stall inf": "Invalid value for '--stall'",
     "predict a.jpg --out out --photo-seconds inf": "Invalid value for '--photo-seconds': inf is not a finite number",
     "embed --split all": "Invalid value for '--split'",
     "--color": "No such option",
