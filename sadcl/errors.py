@@ -31,5 +31,5 @@ class SadclError(Exception):
 
 def first_line(error: Exception) -> str:
     """First line of a library's message, without its full stop; the error's type where the message is empty."""
-    lines = str(error).splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:")[:300] if lines else type(error).__name__

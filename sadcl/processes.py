@@ -230,8 +230,9 @@ def git(root: Path, *words: str, timeout: float | None = None) -> "subprocess.Co
     command = ["git", *words]
     try:
         return subprocess.run(
-            command, cwd=root, env=child_environment(), capture_output=True, text=True, check=False, timeout=timeout
-        )
+            command, cwd=root, env=child_environment(), capture_output=True, text=True, errors="replace", check=False,
+            timeout=timeout,
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 127, "", str(error))
 

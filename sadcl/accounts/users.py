@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.registry import client, mlflow_context
+from sadcl.registry.audit.signatures import SERVER
 from sadcl.registry.identity import CURRENT_USER, connection, get
 from sadcl.registry.personal_client import PersonalClient
 
@@ -20,6 +21,8 @@ ADMINISTRATOR = "administrator"
 ROLES = (host.REVIEWER, host.TRAINER, host.READER)
 """In this order: an account with two of them is shown with the first."""
 
+LONGEST_NAME = 200
+"""Characters of an account's name."""
 SHORTEST = 12
 """Characters of a password, as MLflow requires them."""
 _USERS = "/api/2.0/mlflow/users/list"
@@ -53,7 +56,12 @@ def add_account(name: str, role: str, password: str, root: Path = Path(".")) -> 
     """
     if role not in ROLES:
         raise SadclError(f"There is no role {role!r}", fix=f"Choose one of {', '.join(sorted(ROLES))}")
-    if name in (host.WORKER, host.VERIFIER):
+    if not _is_usable(name):
+        raise SadclError(
+            f"Nobody could log in as {name!r}",
+            fix=f"Choose at most {LONGEST_NAME} visible characters, without a colon and without blanks around them",
+        )
+    if name in (host.WORKER, host.VERIFIER, SERVER):
         raise SadclError(f"The name {name} belongs to the server's own account", fix="Choose another name")
     if len(password) < SHORTEST:
         raise SadclError(f"A password needs at least {SHORTEST} characters")
@@ -64,8 +72,17 @@ def add_account(name: str, role: str, password: str, root: Path = Path(".")) -> 
         if not roles:
             raise SadclError(f"This server has no role {role}", fix="Start it by `sadcl up`, which creates the roles")
         accounts.create_user(name, password)
-        accounts.assign_role(name, roles[0].id)
+        try:
+            accounts.assign_role(name, roles[0].id)
+        except BaseException:  # an account without a role can do nothing, and its name would be taken
+            accounts.delete_user(name)
+            raise
     return Account(name, role)
+
+
+def _is_usable(name: str) -> bool:
+    """Whether somebody can log in by a name: HTTP's basic log-in ends it at a colon, and pages strip blanks."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable() and ":" not in name and name == name.strip()
 
 
 def delete_account(name: str, root: Path = Path(".")) -> None:

@@ -1,13 +1,16 @@
 """Artifacts of a registered version: downloaded, and compared with the digests that were pinned with it."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from errno import ENOENT, ENOTDIR
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sadcl import files
-from sadcl.errors import SadclError
-from sadcl.registry import mlflow_context, schema
+from sadcl import files, layout
+from sadcl.errors import SadclError, first_line
+from sadcl.registry import schema
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,6 +29,10 @@ PHOTOS, VALIDATION = f"{EVIDENCE}/annotations.parquet", f"{EVIDENCE}/validation.
 """Table of all photos with their labels, and what validation reported of it."""
 LEFT_BY_MLFLOW = "registered_model_meta"
 """MLflow drops this file into a model's folder whenever it loads it."""
+
+
+_MISSING = re.compile(r"\b404\b|No such|NoSuchKey|does not exist|not found", re.IGNORECASE)
+"""What storages write about a file that is not there."""
 
 
 class DifferentFileError(SadclError):
@@ -93,6 +100,14 @@ def champion_record(version: "ModelVersion") -> dict[str, str]:
     }
 
 
+def recorded_champion(root: Path) -> dict[str, Any] | None:
+    """Content of ``data/champion.json``; None where it is missing, null, or damaged, for example by a merge."""
+    with suppress(SadclError):
+        value = files.read_json(root / layout.CHAMPION)
+        return value if isinstance(value, dict) else None
+    return None
+
+
 def fetch(
     client: "MlflowClient | PersonalClient",
     version: "ModelVersion",
@@ -156,24 +171,41 @@ def _download_by_mlflow(uri: str, folder: Path) -> Path:
 
 def _download(uri: str, folder: Path, download: Callable[[str, Path], Path]) -> Path:
     from mlflow.exceptions import MlflowException
+    from requests import RequestException
 
-    folder.mkdir(parents=True, exist_ok=True)
-    gone = SadclError(
-        "A file of the registry is gone", where=uri, fix="Restore its artifacts from a backup, or register again"
-    )
-    try:
-        return download(uri, folder)
-    except OSError:
-        raise gone from None
-    except MlflowException as error:
-        raise (gone if "failures occurred" in str(error) else error) from None  # MLflow has no code for it
-    # any: each storage has errors of its own, such as s3 without boto3, without a login, without a bucket
-    except Exception as error:
-        raise SadclError(
-            f"The storage of the registry's files failed: {mlflow_context.first_line(error)}",
-            where=uri,
-            fix="Check the login of that storage, or register the model again through the server",
-        ) from error
+    with files.translate_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return download(uri, folder)
+        except RequestException as error:
+            raise _broken_download(first_line(error), uri) from None
+        except MlflowException as error:
+            if "failures occurred" not in str(error):
+                raise
+            # MLflow puts the errors of all files into one text
+            reasons = str(error).splitlines()[1:]
+            reason = next((line for line in reasons if line and not line.startswith("#")), "no reason is known")
+            raise (_missing(uri) if _MISSING.search(str(error)) else _broken_download(reason, uri)) from None
+        except OSError as error:
+            # MLflow gives its own no number; one of another kind is the disk's
+            raise (_missing(uri) if error.errno in (None, ENOENT, ENOTDIR) else error) from None
+        # any: each storage has errors of its own, such as s3 without boto3, without a login, without a bucket
+        except Exception as error:
+            raise SadclError(
+                f"The storage of the registry's files failed: {first_line(error)}",
+                where=uri,
+                fix="Check the login of that storage, or register the model again through the server",
+            ) from error
+
+
+def _missing(uri: str) -> SadclError:
+    fix = "Restore its artifacts from a backup, or register again"
+    return SadclError("A file of the registry is gone", where=uri, fix=fix)
+
+
+def _broken_download(reason: str, uri: str) -> SadclError:
+    fix = "Check the connection and the room on this disk, then try again"
+    return SadclError(f"The download from the registry broke: {reason}", where=uri, fix=fix)
 
 
 def _compare(version: "ModelVersion", expected: dict[str, str], actual: dict[str, str]) -> None:

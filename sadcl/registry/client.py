@@ -129,7 +129,7 @@ def pages_command(port: int, root: Path = Path(".")) -> list[str]:
     if folder is None:
         raise SadclError(
             "The server already serves MLflow's pages",
-            where=mlflow_context.shown(registry_address(root)),
+            where=databases.without_login(registry_address(root)),
             fix="Open it in a browser",
         )
     folder.mkdir(parents=True, exist_ok=True)

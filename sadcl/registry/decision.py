@@ -57,4 +57,6 @@ def rejection(version: "ModelVersion") -> dict[str, Any]:
     """Rejection of a registered version; empty where there is none, or the gate has judged the version again since."""
     decided = decision(version)
     rejected = decided.get("action") == REJECT and decided.get("challenger") == model_uri(version)
+    if not decided.get("user") or not decided.get("reason"):  # sadcl writes both
+        return {}
     return decided if rejected and decided.get("verdict") == version.tags.get(VERDICT_DIGEST) else {}

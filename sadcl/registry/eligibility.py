@@ -121,12 +121,7 @@ def _rejected(rejection: Mapping[str, Any]) -> Iterator[Objection]:
 
 
 def _champion_itself(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
-    # the same weights with other code are another model, which replaces one that can't be loaded any more
-    if (
-        champion is not None
-        and champion_weights(champion) == candidate.get(schema.WEIGHTS)
-        and model_code.same(champion, candidate)
-    ):
+    if is_champion(candidate, champion):
         yield Objection(IS_CHAMPION, "This model is the champion already")
 
 
@@ -164,6 +159,20 @@ def _outdated(candidate: Tags, champion: Tags | None) -> Iterator[Objection]:
         return  # the verifier has compared it with today's
     if candidate.get(schema.JUDGED_AGAINST) != champion_weights(champion):
         yield Objection(OUTDATED, "The champion has changed since the gate judged this version", REGISTER_AGAIN)
+
+
+def is_champion(candidate: Tags, champion: Tags | None) -> bool:
+    """Whether the champion is a copy of a version: the same weights and the same code.
+
+    The same weights with other code are another model, which replaces one that can't be loaded any more.
+    """
+    weights = candidate.get(schema.WEIGHTS)
+    return (
+        bool(weights)
+        and champion is not None
+        and champion.get(schema.WEIGHTS) == weights
+        and model_code.same(champion, candidate)
+    )
 
 
 def champion_weights(champion: Tags | None) -> str:

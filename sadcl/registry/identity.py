@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from sadcl.databases import without_login
 from sadcl.errors import SadclError
 from sadcl.registry import client, mlflow_context
 from sadcl.registry.audit import log
@@ -72,15 +73,11 @@ def content(response: "Response", path: str, uri: str) -> Any:
     if response.status_code == 401:
         return None
     if response.status_code not in (200, 404):
-        raise SadclError(
-            f"The registry answers with status {response.status_code}",
-            where=mlflow_context.shown(uri),
-            fix="Read the server's log, then try again",
-        )
+        raise mlflow_context.failed_response(response.status_code, uri)
     if response.status_code == 404:
         raise NoAccountsError(
             "This registry has no accounts",
-            where=mlflow_context.shown(uri),
+            where=without_login(uri),
             fix="Start a server with accounts by `sadcl up`",
         )
     return response.content.decode("utf-8", "replace") if path in (LEDGER, BUNDLE) else response.json()

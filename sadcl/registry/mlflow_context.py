@@ -2,13 +2,14 @@
 
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
-from sadcl.errors import SadclError
+from sadcl.databases import without_login
+from sadcl.errors import SadclError, first_line
 
 ADDRESS = "MLFLOW_TRACKING_URI"
 
@@ -27,6 +28,7 @@ FIXES = {
     "UNAUTHENTICATED": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
     "PERMISSION_DENIED": "Log in with an account that has this right",
     "RESOURCE_DOES_NOT_EXIST": "`sadcl status` shows what exists",
+    "WAIT": "Wait a minute, then try again with the right password",
 }
 
 one_at_a_time = threading.RLock()
@@ -93,38 +95,39 @@ def translate_errors(uri: str) -> Iterator[None]:
         yield
     except (RequestException, SQLAlchemyError) as error:
         raise SadclError(
-            f"The registry failed: {first_line(error)}", where=shown(uri), fix=f"Check {ADDRESS}, then try again"
+            f"The registry failed: {first_line(error)}",
+            where=without_login(uri),
+            fix=f"Check {ADDRESS}, then try again",
         ) from error
     except MlflowException as error:
         cause = error.__cause__ if isinstance(error.__cause__, MlflowException) else error  # the server's own message
         raise _sentence(cause, uri) from error
 
 
+def failed_response(status: int, uri: str) -> SadclError:
+    """The error of a server that answers with a status that is no content."""
+    where = without_login(uri)
+    if status == 429:
+        return SadclError("The registry asks you to wait: too many log-ins failed", where=where, fix=FIXES["WAIT"])
+    what = f"The registry answers with status {status}"
+    return SadclError(what, where=where, fix="Read the server's log, then try again")
+
+
 def _sentence(error: Exception, uri: str) -> SadclError:
+    where = without_login(uri)
     text, code = first_line(error), str(getattr(error, "error_code", ""))
+    if status := re.search(r"too many (\d+) error responses", str(error)):  # urllib3's words, after it has tried again
+        return failed_response(int(status[1]), uri)
     if "Max retries" in text or "failed with exception" in text:
-        return SadclError(
-            "The registry can't be reached", where=shown(uri), fix=f"Start the server, or check {ADDRESS}"
-        )
+        return SadclError("The registry can't be reached", where=where, fix=f"Start the server, or check {ADDRESS}")
     if "error code 401" in text:
-        return SadclError("The registry does not know you", where=shown(uri), fix=FIXES["UNAUTHENTICATED"])
+        return SadclError("The registry does not know you", where=where, fix=FIXES["UNAUTHENTICATED"])
     if "error code 403" in text:
-        return SadclError("Your account may not do this", where=shown(uri), fix=FIXES["PERMISSION_DENIED"])
+        return SadclError("Your account may not do this", where=where, fix=FIXES["PERMISSION_DENIED"])
     if "out-of-date database schema" in text:
         return SadclError(
             "The registry was written by another version of MLflow",
-            where=shown(uri),
-            fix=f"Back it up, then run `mlflow db upgrade {shown(uri)}`",
+            where=where,
+            fix=f"Back it up, then run `mlflow db upgrade {where}`",
         )
-    return SadclError(f"The registry refused: {text}", where=shown(uri), fix=FIXES.get(code, f"Check {ADDRESS}"))
-
-
-def first_line(error: Exception) -> str:
-    """First line of an error's message, or the name of its class."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
-
-
-def shown(uri: str) -> str:
-    """Address of a registry without a password, for messages."""
-    parts = urlsplit(uri)
-    return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
+    return SadclError(f"The registry refused: {text}", where=where, fix=FIXES.get(code, f"Check {ADDRESS}"))

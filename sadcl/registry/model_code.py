@@ -123,7 +123,7 @@ def require_installed(version: "ModelVersion") -> None:
     where = lookup.model_uri(version)
     for objection in objections(version.tags):
         raise ForeignCodeError(objection, where=where, fix=REGISTER_AGAIN)
-    if TEXTS not in version.tags:  # without pins there is no objection, and no file of the version is used
+    if artifacts.read_pins(version.tags) is None:  # there is no objection, since no file of the version is used
         raise ForeignCodeError("The version does not name its code", where=where, fix=REGISTER_AGAIN)
     _require(model_files.read_texts(version.tags[TEXTS])[CODE], where)
 

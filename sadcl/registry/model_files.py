@@ -57,7 +57,8 @@ def is_own(name: str, text: str, served: str) -> bool:
     """
     try:
         return len(text) <= LONGEST and CHECKED[name](text, served)
-    except SadclError:  # no YAML, or more of it than any of these files has
+    # no YAML, more of it than any of these files has, or a value that has no text, such as a number of 5,000 digits
+    except (SadclError, ValueError):
         return False
 
 
@@ -96,9 +97,10 @@ def _is_flavor(value: Any, served: str) -> bool:
         and isinstance(path, str)
         and re.split(r"[/\\]", path)[-1] == LOADER
         and isinstance(artifacts, dict)
-        and {name: entry.get("path") for name, entry in artifacts.items() if isinstance(entry, dict)}
+        and all(isinstance(entry, dict) and entry.keys() == {"path", "uri"} for entry in artifacts.values())
+        and all(isinstance(entry["uri"], str) for entry in artifacts.values())
+        and {name: entry["path"] for name, entry in artifacts.items()}
         == {"weights": f"artifacts/{served}", "code": CODE}
-        and all(entry.keys() == {"path", "uri"} and isinstance(entry["uri"], str) for entry in artifacts.values())
     )
 
 

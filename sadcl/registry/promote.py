@@ -100,12 +100,17 @@ def promote(
     return _describe(copy, f"Version {candidate.version} of {name} is champion now, as", champion)
 
 
-def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
+def rollback(reason: str, *, champion_seen: str | None = None, root: Path = Path(".")) -> Promotion:
     """Make the previous champion the champion again; the present one becomes the previous.
 
+    Args:
+        reason: for the audit log.
+        champion_seen: number of the champion, in the production model, that the reviewer saw; None stands for any.
+        root: the project's folder.
+
     Raises:
-        SadclError: there is no reason, no champion, none before it, or that one was rejected since. Nothing was
-            changed.
+        SadclError: there is no reason, no champion, none before it, that one was rejected since, or another version has
+            become champion. Nothing was changed.
     """
     require_reason(reason)
     name = _name(root)
@@ -116,6 +121,8 @@ def rollback(reason: str, *, root: Path = Path(".")) -> Promotion:
         previous = lookup.version_with_alias(client, production, schema.PREVIOUS)
         if champion is None or previous is None or previous.version == champion.version:
             raise SadclError("There is no previous champion to go back to", where=production)
+        if champion_seen not in (None, str(champion.version)):
+            raise SadclError("The champion has changed since you looked at it", where=production, fix="Look again")
         _require_not_rejected(client, name, previous, champion)
         _verify_files(client, previous)
         # no copy: the previous champion is a version of the production model already

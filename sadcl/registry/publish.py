@@ -14,6 +14,7 @@ from sadcl.errors import SadclError
 from sadcl.registry import (
     artifacts,
     decision,
+    eligibility,
     identity,
     lookup,
     model_code,
@@ -215,11 +216,7 @@ def _description(release: Release, version: "ModelVersion") -> str:
 def _alias(client: "MlflowClient", outputs: StageOutputs, version: "ModelVersion") -> str | None:
     """Give or take away the alias ``challenger``; the champion itself never has it."""
     champion = lookup.version_with_alias(client, schema.production(outputs.name), schema.CHAMPION)
-    is_champion = (
-        champion is not None
-        and champion.tags.get(schema.WEIGHTS) == outputs.weights
-        and model_code.same(champion.tags, version.tags)
-    )
+    is_champion = eligibility.is_champion(version.tags, None if champion is None else champion.tags)
     challenger = lookup.version_with_alias(client, outputs.name, schema.CHALLENGER)
     challenges = challenger is not None and challenger.version == version.version
     rejected = decision.rejection(client.get_model_version(outputs.name, version.version))
@@ -263,5 +260,8 @@ def _experiment(client: "MlflowClient", outputs: StageOutputs) -> str:
 
 def _drop_unfinished(client: "MlflowClient", experiment: str, outputs: StageOutputs) -> None:
     """Delete runs of this model that were killed before their version was registered."""
+    # versions with the code of another sadcl keep their runs, which hold their evidence
+    used = {str(version.run_id) for version in lookup.list_versions(client, outputs.name)}
     for run in client.search_runs([experiment], f"tags.`{schema.IDENTITY}` = '{outputs.identity}'"):
-        client.delete_run(run.info.run_id)
+        if run.info.run_id not in used:
+            client.delete_run(run.info.run_id)

@@ -13,7 +13,7 @@ from sadcl import files, layout, params
 from sadcl.evaluation.gate.legend import over_probe
 from sadcl.registry import lineage
 from sadcl.registry.model_card import card
-from sadcl.registry.stage_outputs import HISTORIES, StageOutputs, collect_stage_outputs
+from sadcl.registry.stage_outputs import HISTORIES, StageOutputs, collect_stage_outputs, translate_form_errors
 
 SUMMARY_METRICS = ("mAP", "CF1", "OF1")
 """Figures in the description, which a reviewer reads first."""
@@ -68,24 +68,25 @@ def prepare(root: Path = Path(".")) -> Release:
     Raises:
         SadclError: a file is missing, damaged or about another model.
     """
-    outputs = collect_stage_outputs(root)
-    settings = files.flatten(outputs.settings)
-    inputs = outputs.head.get("inputs") or {}
-    return Release(
-        outputs=outputs,
-        lineage=lineage.tags(outputs),
-        description=_description(outputs),
-        card=card.collect(outputs),
-        settings={name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()},
-        metrics=_metrics(outputs.metrics),
-        curves=list(_curves(root)),
-        datasets={
-            "test": str(outputs.metrics["digests"]["shards"]),
-            **{k: v for k, v in inputs.items() if k == "train"},
-        },
-        scores=files.digest(root / layout.SCORES),
-        over_probe=over_probe(outputs.verdict, outputs.metrics),
-    )
+    with translate_form_errors(root):
+        outputs = collect_stage_outputs(root)
+        settings = files.flatten(outputs.settings)
+        inputs = outputs.head.get("inputs") or {}
+        return Release(
+            outputs=outputs,
+            lineage=lineage.tags(outputs),
+            description=_description(outputs),
+            card=card.collect(outputs),
+            settings={name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()},
+            metrics=_metrics(outputs.metrics),
+            curves=list(_curves(root)),
+            datasets={
+                "test": str(outputs.metrics["digests"]["shards"]),
+                **{k: v for k, v in inputs.items() if k == "train"},
+            },
+            scores=files.digest(root / layout.SCORES),
+            over_probe=over_probe(outputs.verdict, outputs.metrics),
+        )
 
 
 def percent(value: float | None) -> str:

@@ -1,5 +1,7 @@
 """Outputs of the stages: read once, and checked against each other before anything is registered."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,6 +76,24 @@ class StageOutputs:
     def judged_against(self) -> str:
         """SHA-256 of the weights of the champion that the gate compared with; empty where there was none."""
         return str(self.verdict["champion"] or "")
+
+
+@contextmanager
+def translate_form_errors(where: object) -> Iterator[None]:
+    """Convert the errors of reading figures, verdict or validation that have another form.
+
+    Raises:
+        SadclError: in their place.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise SadclError(
+            f"Figures, verdict or validation have another form than this sadcl writes: {reason}",
+            where=where,
+            fix=REPRODUCE,
+        ) from None
 
 
 def collect_stage_outputs(root: Path) -> StageOutputs:

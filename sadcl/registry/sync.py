@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sadcl import files, layout, params, pipeline
 from sadcl.errors import SadclError
 from sadcl.evaluation.gate import champion
-from sadcl.registry import artifacts, decision, identity, lookup, schema
+from sadcl.registry import artifacts, decision, eligibility, identity, lookup, schema
 from sadcl.registry.audit import log, verify
 from sadcl.registry.client import ADDRESS, connect, registry_exists
 
@@ -77,7 +77,7 @@ def _repair_aliases(client: "MlflowClient", name: str, version: "ModelVersion", 
             client.set_registered_model_alias(production, schema.PREVIOUS, before)
             changed = True
     challenger = lookup.version_with_alias(client, name, schema.CHALLENGER)
-    if challenger is not None and challenger.tags.get(schema.WEIGHTS) == version.tags.get(schema.WEIGHTS):
+    if challenger is not None and eligibility.is_champion(challenger.tags, version.tags):
         client.delete_registered_model_alias(name, schema.CHALLENGER)
         changed = True
     return changed
@@ -120,7 +120,7 @@ def _repair_files(client: "MlflowClient", version: "ModelVersion", root: Path) -
     names = {pin: Path(pin).name for pin in (artifacts.model(version), artifacts.SCORES)}
     expected = {name: record[Path(name).stem] for name in names.values()}
     actual = {path.name: files.digest(path) for path in folder.glob("*") if path.is_file()}
-    present = (files.read_json(path) if path.is_file() else None) or {}
+    present = artifacts.recorded_champion(root) or {}
     # the log's newest line at the time of the promotion: repairs keep it, or a log that was cut off since would look
     # whole
     newest = present.pop("audit", None)

@@ -272,7 +272,8 @@ class RegistryGateway:
             if champion is None or champion.number != expected:
                 raise SadclError("The champion has changed since you opened this page", fix="Reload the page")
             with self._logged_in(session):
-                sentence = rollback(reason, root=self.root).words
+                # compared once more under the registry's lock: another machine may promote meanwhile
+                sentence = rollback(reason, champion_seen=expected, root=self.root).words
             return [sentence, self._follow_up(session)]
 
     def _follow_up(self, session: Session) -> str:

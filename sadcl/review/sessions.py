@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ CHECK_INTERVAL = 5
 """Seconds after which the registry confirms the credentials of a session before it gets anything more."""
 MAX_SESSIONS = 500
 """Most concurrent sessions; a new one replaces the one that was idle longest."""
+MAX_SESSIONS_EACH = 20
+"""Most concurrent sessions of an account."""
 
 DECIDERS = frozenset({"reviewer", "administrator"})
 
@@ -71,8 +73,11 @@ class Sessions:
         now, token = self._clock(), secrets.token_urlsafe(32)
         with self._lock:
             self._drop_ended(now)
-            if len(self._by_token) >= MAX_SESSIONS:
-                del self._by_token[min(self._by_token, key=lambda token: self._by_token[token].last_used)]
+            own = [token for token, session in self._by_token.items() if session.name == name]
+            if len(own) >= MAX_SESSIONS_EACH:  # nobody ends the sessions of others by many log-ins
+                self._drop_longest_idle(own)
+            elif len(self._by_token) >= MAX_SESSIONS:
+                self._drop_longest_idle(self._by_token)
             session = Session(name, role, password, started=now, last_used=now, checked=now, rights=rights)
             self._by_token[token] = session
         return token
@@ -105,6 +110,9 @@ class Sessions:
         """Delete a session with its password."""
         with self._lock:
             self._by_token.pop(token or "", None)
+
+    def _drop_longest_idle(self, tokens: Iterable[str]) -> None:
+        del self._by_token[min(tokens, key=lambda token: self._by_token[token].last_used)]
 
     def _drop_ended(self, now: float) -> None:
         self._by_token = {

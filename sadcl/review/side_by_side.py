@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 """Version of the value that ``compare`` returns; part of its cache key."""
 MODEL = "sadcl"
 """Name of the model's own scores in a scores file."""
@@ -32,7 +32,8 @@ def compare(version_scores: Path, champion_scores: Path | None, threshold: float
     Returns:
         JSON value. ``classes``: rows of name, positives, AP, champion and change (percent, None where not known);
         ``curves`` of ``version`` and ``champion``: SVGs by name; ``better`` and ``worse``: photos with the largest
-        differences, each with image_id, label, class (its index), present, and both probabilities.
+        differences, each with image_id, label, class (its index), present, both probabilities, and whether each model
+        is right about the label at its own threshold.
 
     Raises:
         SadclError: a file is damaged.
@@ -68,7 +69,7 @@ def _largest_differences(model: scores.Scores, champion: scores.Scores, rival: s
 
     row_of = {name: i for i, name in enumerate(champion.ids)}
     champion = champion.part(np.array([row_of[name] for name in model.ids]))
-    (after, _), (before, _) = model.in_use(MODEL), champion.in_use(rival)
+    (after, after_labels), (before, before_labels) = model.in_use(MODEL), champion.in_use(rival)
     # above 0 where the version is nearer to the label, below where the champion is; [N, C]
     gain = np.where(model.targets, after - before, before - after) * ~model.ignored
     label = np.abs(gain).argmax(axis=1)
@@ -83,6 +84,8 @@ def _largest_differences(model: scores.Scores, champion: scores.Scores, rival: s
                 "present": bool(model.targets[i, label[i]]),
                 "version": float(after[i, label[i]]),
                 "champion": float(before[i, label[i]]),
+                "version_is_right": bool(after_labels[i, label[i]] == model.targets[i, label[i]]),
+                "champion_is_right": bool(before_labels[i, label[i]] == model.targets[i, label[i]]),
             }
             for i in rows
         ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sadcl.registry import schema
+from sadcl.registry import eligibility, schema
 
 Decision = dict[str, Any]
 OPTIONAL_FIELDS = dict.fromkeys(("action", "user", "time", "reason"), "")
@@ -77,9 +77,8 @@ class RegistrySnapshot:
         return version
 
     def is_champion(self, version: Version) -> bool:
-        """Whether the champion has the same weights."""
-        weights = version.tags.get(schema.WEIGHTS)
-        return bool(weights) and self.champion is not None and weights == self.champion.tags.get(schema.WEIGHTS)
+        """Whether the champion has the same weights and code."""
+        return eligibility.is_champion(version.tags, None if self.champion is None else self.champion.tags)
 
 
 def snapshot_from_mlflow(name: str, entities: Iterable[Any], models: Iterable[Any]) -> RegistrySnapshot:
@@ -120,12 +119,16 @@ def decision_from_log(entry: dict[str, Any]) -> Decision:
     return {**OPTIONAL_FIELDS, **texts, "number": (texts.get("challenger") or "").rpartition("/")[2]}
 
 
-def latest_by_version(newest_first: list[Decision]) -> dict[str, Decision]:
-    """The latest decision about each candidate, by its number."""
-    return {decision["number"]: decision for decision in reversed(newest_first)}
+def latest_by_version(newest_first: list[Decision], name: str) -> dict[str, Decision]:
+    """The latest decision about each candidate of a model, by its number; a log may be about several models."""
+    about = [
+        decision for decision in newest_first if decision.get("challenger") == f"models:/{name}/{decision['number']}"
+    ]
+    return {decision["number"]: decision for decision in reversed(about)}
 
 
-def promotions(newest_first: list[Decision]) -> dict[str, Decision]:
-    """The latest promotion of, or rollback to, each version of the production model, by its number."""
-    changes = [decision for decision in newest_first if decision.get("to") and decision["action"] != "reject"]
+def promotions(newest_first: list[Decision], name: str) -> dict[str, Decision]:
+    """The latest promotion of, or rollback to, each version of a model's production model, by its number."""
+    about = [decision for decision in newest_first if decision.get("model") == schema.production(name)]
+    changes = [decision for decision in about if decision.get("to") and decision["action"] != "reject"]
     return {str(decision["to"]): decision for decision in reversed(changes)}

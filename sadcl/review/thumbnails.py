@@ -26,6 +26,10 @@ MAX_MODELS = 2
 """Models in memory: a version and the champion."""
 
 
+class NoPhotoError(SadclError):
+    """The test split has no such photo."""
+
+
 class Thumbnails:
     """Images for the pages of one project.
 
@@ -57,6 +61,7 @@ class Thumbnails:
             image_id: of the photo.
 
         Raises:
+            NoPhotoError: the test split has no such photo.
             SadclError: the project's shards are missing or have another digest.
         """
         key = files.digest_of([digest, image_id, SIDE])
@@ -100,6 +105,7 @@ class Thumbnails:
             label: index of the class.
 
         Raises:
+            NoPhotoError: the test split has no such photo.
             SadclError: the project's shards are missing or have another digest, or the model has no attention.
         """
 
@@ -118,7 +124,7 @@ class Thumbnails:
         with self._lock:
             shards, rows = self._shards(digest)
         if image_id not in rows:
-            raise SadclError("The photo is not in the test split", where=image_id, fix="Run `dvc repro prepare`")
+            raise NoPhotoError("The photo is not in the test split", where=image_id, fix="Run `dvc repro prepare`")
         return shards.jpeg(rows[image_id])
 
     def _shards(self, digest: str) -> "tuple[Shards, dict[str, int]]":

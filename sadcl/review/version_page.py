@@ -20,6 +20,7 @@ from sadcl.review.data_part import DataPart
 from sadcl.review.sessions import Session
 from sadcl.review.side_by_side import FORMAT
 from sadcl.review.snapshot import Decision, RegistrySnapshot, Version, latest_by_version
+from sadcl.review.thumbnails import NoPhotoError
 
 T = TypeVar("T")
 NOT_VERIFIED = "The verifier has not scored this version yet, so there are no figures to show"
@@ -82,7 +83,8 @@ class VersionPage:
     @cached_property
     def last_decision(self) -> Decision | None:
         """The latest decision about the version."""
-        return latest_by_version(self._context.registry.decisions(self._session)).get(self.version.number)
+        decisions = self._context.registry.decisions(self._session)
+        return latest_by_version(decisions, self.version.model).get(self.version.number)
 
     @cached_property
     def verdict(self) -> schemas.Verdict | str:
@@ -246,16 +248,19 @@ class VersionPage:
         if not 0 <= index < len(photos) or self.champion is None:
             raise HTTPException(404, "This photo does not exist.")
         photo, thumbnails = photos[index], self._context.thumbnails
-        if picture == "photo":
-            return thumbnails.photo(self._shards(), photo["image_id"])
         shown_version: Version = self.version if picture == "version" else self.champion
-        return thumbnails.attention(
-            self._shards(),
-            photo["image_id"],
-            lambda: self._context.registry.weights(self._session, shown_version),
-            artifacts.pins(shown_version.entity)[artifacts.model(shown_version.entity)],
-            photo["class"],
-        )
+        try:
+            if picture == "photo":
+                return thumbnails.photo(self._shards(), photo["image_id"])
+            return thumbnails.attention(
+                self._shards(),
+                photo["image_id"],
+                lambda: self._context.registry.weights(self._session, shown_version),
+                artifacts.pins(shown_version.entity)[artifacts.model(shown_version.entity)],
+                photo["class"],
+            )
+        except NoPhotoError:
+            raise HTTPException(404, "This photo does not exist.") from None
 
     def _shards(self) -> str:
         metrics = value_or_none(self.metrics)

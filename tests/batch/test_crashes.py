@@ -70,7 +70,8 @@ from pathlib import Path
 from sadcl.batch import job
 from sadcl.batch.engines import process
 process.PAUSE = 1.0
-job.run({str(photo.parent)!r}, Path({str(tmp_path / "out")!r}), Path({str(model)!r}), job.Options(workers=1, seconds=2.5))
+options = job.Options(workers=1, seconds=2.5)
+job.run({str(photo.parent)!r}, Path({str(tmp_path / "out")!r}), Path({str(model)!r}), options)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert batch.read(tmp_path / "out").errors == {}

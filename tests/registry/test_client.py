@@ -11,6 +11,7 @@ import pytest
 
 from sadcl import files
 from sadcl.errors import SadclError
+from sadcl.registry import identity
 from sadcl.registry.client import (
     ADDRESS,
     PASSWORD,
@@ -117,7 +118,13 @@ def test_a_server_that_does_not_run_is_said_without_its_password(monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "does not know you"), (404, "refused.*Check"), (500, "can't be reached")]
+    ("status", "words"),
+    [
+        (401, "does not know you"),
+        (404, "refused.*Check"),
+        (429, "asks you to wait.*Wait a minute"),
+        (500, "answers with status 500.*Read the server's log"),
+    ],
 )
 def test_a_server_that_refuses_is_a_sentence(
     server: str, status: int, words: str, monkeypatch: pytest.MonkeyPatch
@@ -125,6 +132,9 @@ def test_a_server_that_refuses_is_a_sentence(
     monkeypatch.setenv(ADDRESS, f"http://{server}/{status}")
     with pytest.raises(SadclError, match=words):
         check_connection()
+    if status >= 429:
+        with pytest.raises(SadclError, match=words):
+            identity.ask("/any")
 
 
 @pytest.mark.parametrize("address", ["sqlite:////proc/none/ml.db", "nonsense://x"])

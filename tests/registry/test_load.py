@@ -78,7 +78,7 @@ def test_a_stranger_loads_and_predicts_without_pickle(
         assert row["probabilities"] == pytest.approx([probability for _, probability in expected_labels], abs=1e-5)
     assert answer["package"] == sadcl.__file__
     named = _imported([Path(file) for file in answer["code"]])
-    unneeded = dict.fromkeys(("requests", "sqlalchemy"), "errors of MLflow's client, which brings both")
+    unneeded = {"requests": "errors of MLflow's client, which brings it"}
     unneeded["pillow_heif"] = "reads HEIC where it is installed"
     assert named - set(REQUIRED) == set(unneeded)
 

@@ -12,10 +12,12 @@ import yaml
 import sadcl
 from sadcl import files
 from sadcl.errors import SadclError
-from sadcl.registry import artifacts, eligibility, model_code, model_files, package
+from sadcl.registry import artifacts, eligibility, lookup, model_code, model_files, package
 from sadcl.registry.client import connect
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
+from sadcl.registry.sync import sync
+from sadcl.review.snapshot import snapshot_from_mlflow
 
 Stages = Callable[..., None]
 Tags = dict[str, str]
@@ -91,6 +93,14 @@ CHANGES: dict[str, tuple[Callable[[Tags], Tags], str]] = {
         flavor(artifacts={"weights": {"path": "../../secret", "uri": ""}, "code": {"path": "artifacts/code.json"}}),
         "model/MLmodel of the version says something",
     ),
+    "text as an artifact": (
+        edited("MLmodel", lambda v: v["flavors"]["python_function"]["artifacts"].update(extra="x")),
+        "model/MLmodel of the version says something",
+    ),
+    "endless number": (
+        replaced("python_env.yaml", "python: ", f"python: 0x{'f' * 5_000} #"),
+        "model/python_env.yaml of the version says",
+    ),
     "second flavor": (edited("MLmodel", lambda v: v["flavors"].update(sklearn={})), "model/MLmodel of the version"),
     "external": (edited("MLmodel", lambda v: v.update(metadata={"x": 1})), "model/MLmodel of the version says"),
     "aliases": (lambda tags: pinned_as(tags, "MLmodel", "a: &a [x]\nb: [*a, *a]"), "model/MLmodel of the version"),
@@ -162,8 +172,26 @@ def test_a_version_of_an_older_sadcl_is_registered_again(registered: Path, stage
     again = publish()
     assert (again.version, again.alias, again.new) == ("2", "challenger", True)
     assert publish().new is False
+    # neither the evidence of the champion nor the alias goes before a reviewer has decided
+    with connect() as client:
+        run = client.get_run(client.get_model_version("tiny", "1").run_id)
+        assert run.info.lifecycle_stage == "active"
+    sync()
+    with connect() as client:
+        assert str(client.get_model_version_by_alias("tiny", "challenger").version) == "2"
+        versions = lookup.list_versions(client, "tiny", beginning=True)
+        snapshot = snapshot_from_mlflow("tiny", versions, client.search_registered_models())
+    assert not snapshot.is_champion(snapshot.version("2"))
     promote(2, "the same weights, which can be loaded")
     assert sadcl.load("models:/tiny-production@champion").classes == ("cat", "dog", "kite")
+
+
+def test_a_version_without_pins_is_not_loaded(registered: Path) -> None:
+    with connect() as client:
+        client.delete_model_version_tag("tiny", "1", artifacts.PINS)
+        client.set_model_version_tag("tiny", "1", model_code.TEXTS, "{}")
+    with pytest.raises(SadclError, match="does not name its code"):
+        sadcl.load("models:/tiny/1")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,17 @@ def test_a_release_is_read_without_a_registry(
     assert release.lineage["sadcl.dvc_lock"] == files.digest("dvc.lock")
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", '{"digests": 1}'])
+@pytest.mark.parametrize("file", ["reports/metrics.json", "reports/verdict.json"])
+def test_figures_of_another_form_are_a_sentence(
+    project: Path, stages: Callable[..., None], file: str, text: str
+) -> None:
+    stages()
+    (project / file).write_text(text)
+    with pytest.raises(SadclError, match="dvc repro"):
+        prepare(project)
+
+
 @pytest.mark.parametrize("file", ["reports/scores.parquet", "models/train/history.csv"])
 def test_a_missing_file_is_named_before_the_registry_is_asked(
     project: Path, stages: Callable[..., None], monkeypatch: pytest.MonkeyPatch, file: str

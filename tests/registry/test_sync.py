@@ -32,6 +32,8 @@ def test_damage_to_the_files_is_repaired(reign: Path) -> None:
         lambda: shutil.rmtree("data/champion"),
         lambda: files.write_text("data/champion/weights.safetensors", "something else"),
         lambda: Path("data/champion.json").unlink(),
+        lambda: files.write_text("data/champion.json", "<<<<<<< HEAD\n{}\n=======\n"),
+        lambda: files.write_text("data/champion.json", "[1]"),
         lambda: Path("data/champion.dvc").unlink(),
         lambda: Path("data/audit.jsonl").unlink(),
     ):

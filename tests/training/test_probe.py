@@ -142,7 +142,7 @@ def test_a_linear_head_goes_through_all_stages_of_training(project: Path) -> Non
         np.testing.assert_array_equal(scores, first)
     assert Path("models/train/history.csv").read_text() == Path("models/pretrain/history.csv").read_text()
     Path("models/pretrain/history.csv").unlink()
-    with pytest.raises(SadclError, match="The file is missing .*pretrain.history.csv"):
+    with pytest.raises(SadclError, match=r"The file is missing .*pretrain.history.csv"):
         train.main()
 
 

@@ -26,6 +26,7 @@ LEDGER = "ledger.jsonl"
 
 MAX_BYTES, MAX_LINES = 32 << 20, 200_000
 """Bounds of a file that is read; a hostile one of this size takes about 1.2 GB of memory."""
+LIMITS = f"{MAX_BYTES >> 20} MiB and {MAX_LINES:,} lines"
 
 
 class _Strict(BaseModel):
@@ -144,10 +145,14 @@ def read(path: Path) -> Bundle:
             text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SadclError(f"The file can't be read: {error.strerror}", where=path) from None
-    if len(text) > MAX_BYTES or text.count(b"\n") > MAX_LINES:
-        limits = f"{MAX_BYTES >> 20} MiB and {MAX_LINES:,} lines"
-        raise SadclError(f"The file is larger than {limits}, so it is not read", where=path)
+    if not is_readable(text):
+        raise SadclError(f"The file is larger than {LIMITS}, so it is not read", where=path)
     return parse(text, str(path))
+
+
+def is_readable(text: bytes) -> bool:
+    """Whether a bundle is within the bounds of what is read."""
+    return len(text) <= MAX_BYTES and text.count(b"\n") <= MAX_LINES
 
 
 def parse(text: bytes, where: str) -> Bundle:

@@ -33,13 +33,14 @@ def compare(folder: Path, models: Mapping[str, Model]) -> FilesReport:
     Raises:
         SadclError: there is no such folder, or no weights file in it.
     """
-    paths = sorted(_weights(folder))
-    if not paths:
+    unread: list[tuple[str, str]] = []
+    paths = sorted(_weights(folder, unread))
+    if not paths and not unread:
         raise SadclError(
             f"There are no weights files ({' or '.join(SUFFIXES)})", where=folder, fix="Name the folder that has them"
         )
     pinned = _pinned(models)
-    matches, problems = [], []
+    matches, problems = [], [printable(f"{path} is not read: {reason}.") for path, reason in unread]
     for path in track(paths, "reading weights", unit="files"):
         try:
             names = pinned.get(files.digest(path), [])
@@ -53,8 +54,15 @@ def compare(folder: Path, models: Mapping[str, Model]) -> FilesReport:
     return FilesReport(matches, problems)
 
 
-def _weights(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
+def _weights(folder: Path, unread: list[tuple[str, str]]) -> Iterator[Path]:
+    """Weights files below a folder; folders that are not read go into ``unread`` with the reason."""
+
+    def refuse(error: OSError) -> None:
+        unread.append((str(error.filename), str(error.strerror)))
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        links = [link for name in folders if (link := Path(parent, name)).is_symlink()]
+        unread += [(str(link), "it is a link to a folder") for link in links]
         for name in names:
             path = Path(parent, name)
             if path.suffix in SUFFIXES and path.is_file():

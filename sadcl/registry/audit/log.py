@@ -1,6 +1,7 @@
 """Audit log of the project: its decisions as a hash chain, in a file that is committed."""
 
 import getpass
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,12 @@ def broken(root: Path = Path(".")) -> list[int]:
 def user(root: Path = Path(".")) -> str:
     """User of this machine: git's name and address, or the login name."""
     name, email = (processes.git(root, "config", key).stdout.strip() for key in ("user.name", "user.email"))
-    return f"{name} <{email}>" if name and email else name or getpass.getuser()
+    if name:
+        return f"{name} <{email}>" if email else name
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
+        return f"uid {os.getuid()}"
 
 
 def now() -> str:

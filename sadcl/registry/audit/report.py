@@ -81,4 +81,9 @@ def _export(path: Path, root: Path) -> None:
             "This registry has no server that knows accounts, so nobody signs a copy of it",
             fix="Start a server by `sadcl up`; without one, copy the project: `sadcl audit` verifies its log there",
         )
+    if not bundle.is_readable(text.encode()):
+        raise SadclError(
+            f"A copy of this registry would be larger than {bundle.LIMITS}, which nobody could read",
+            fix="Delete versions that nobody needs; `sadcl audit` verifies the registry itself",
+        )
     files.write_text(path, text)

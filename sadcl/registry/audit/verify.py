@@ -67,20 +67,21 @@ def read_history(root: Path = Path("."), pinned: str | None = None) -> History:
         pinned: fingerprint that the server's root key must have; None accepts any key.
 
     Raises:
-        SadclError: the registry can't be reached, or a line is not JSON.
+        SadclError: the registry can't be reached, or a line of the project's log is not JSON.
     """
     lines, path = hash_chain.lines(root / layout.AUDIT_LOG), root / layout.AUDIT_LOG
     server = _read_server(root)
     ledger = None if server is None else server.ledger
     decided = hash_chain.parse(lines, path)
-    problems = _broken(lines, str(layout.AUDIT_LOG))
+    problems = _chain_problems(lines, str(layout.AUDIT_LOG))
     if server is None:
         entries = decided
         notes = [f"{layout.AUDIT_LOG} is not signed: this registry has no server that knows accounts."]
         problems += [] if pinned is None else ["This registry has no root key that could be the pinned one."]
     else:
-        entries = hash_chain.done(server.ledger, LEDGER)
         report = signatures.verify(enumerate(server.ledger, 1), LEDGER)
+        # lines of another form are problems of the report, and say nothing about the registry
+        entries = hash_chain.without_failed(report.entries)
         comparison = _compare(server, entries)
         notes = [NOT_COMPARED] if comparison is None else replay.uncovered_note(comparison.uncovered)
         notes = [*map(printable, notes), *_signed(report)]
@@ -91,8 +92,8 @@ def read_history(root: Path = Path("."), pinned: str | None = None) -> History:
             if entry.get("what") == hash_chain.BEGUN
         ]
     # of both logs: the record may be older than the server, and then names a line of the project's own log
-    problems += _cut(root, hash_chain.digests([*lines, *(ledger or [])]))
-    problems += _forged(root, decided, None if ledger is None else entries)
+    problems += _end_problems(root, hash_chain.digests([*lines, *(ledger or [])]))
+    problems += _decision_problems(root, decided, None if ledger is None else entries)
     problems += [] if ledger is None else _missing_in_ledger(decided, entries)
     # tags and reasons are other people's words
     sentences = [sentence(entry) + note for entry, note in zip(entries, clock.notes(entries), strict=True)]
@@ -126,17 +127,16 @@ def _compare(server: _Server, entries: list[Entry]) -> replay.Comparison | None:
     return None if server.models is None else replay.compare(replay.replay(entries), server.models)
 
 
-def _broken(lines: list[bytes], where: str) -> list[str]:
+def _chain_problems(lines: list[bytes], where: str) -> list[str]:
     return [
         f"Line {number} of {where} does not follow from the line before it: a line was edited or deleted."
         for number in hash_chain.broken(lines, where)
     ]
 
 
-def _cut(root: Path, known: list[str]) -> list[str]:
+def _end_problems(root: Path, known: list[str]) -> list[str]:
     """Problems with the end of the log: the champion's record holds the digest of the line that was newest then."""
-    path = root / layout.CHAMPION
-    value = files.read_json(path) if path.is_file() else None
+    value = artifacts.recorded_champion(root)
     if value is None:
         return []
     newest = value.get("audit")
@@ -145,7 +145,7 @@ def _cut(root: Path, known: list[str]) -> list[str]:
     return [] if newest in known else [f"The line that {layout.CHAMPION} names is gone: the log was cut off or edited."]
 
 
-def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
+def _decision_problems(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
     """Decisions and a champion in the registry that no log has."""
     if not registry_exists(root):
         return []
@@ -159,14 +159,13 @@ def _forged(root: Path, decided: list[Entry], ledger: list[Entry] | None) -> lis
         for version in versions
         if schema.DECISION in version.tags and not _is_logged(version, decided, ledger)
     ]
-    problems += _moved(production, str(champion.version) if champion else None, decided, ledger)
-    return problems + _other_files(champion, decided, root)
+    problems += _alias_problems(production, str(champion.version) if champion else None, decided, ledger)
+    return problems + _file_problems(champion, decided, root)
 
 
-def _other_files(champion: "ModelVersion | None", decided: list[Entry], root: Path) -> list[str]:
+def _file_problems(champion: "ModelVersion | None", decided: list[Entry], root: Path) -> list[str]:
     """Problems with the champion's files in the project; files that DVC has not pulled are none."""
-    path, restore = root / layout.CHAMPION, "`sadcl sync` restores it."
-    present = (files.read_json(path) if path.is_file() else None) or {}
+    present, restore = artifacts.recorded_champion(root) or {}, "`sadcl sync` restores it."
     expected = {} if champion is None else artifacts.champion_record(champion)
     if {key: present.get(key) for key in expected} != expected or (present and not expected):
         recorded = f"{present.get('name')} version {present.get('version')}" if present else "no champion"
@@ -194,9 +193,8 @@ def _missing_in_ledger(decided: list[Entry], ledger: list[Entry]) -> list[str]:
     """
     # times in UTC and ISO 8601: as texts they sort as times
     start = ledger[0]["time"][:SECONDS] if ledger else ""
-    recorded = {
-        entry["to"] for entry in ledger if (entry["what"], entry.get("key")) == (replay.TAG_SET, schema.DECISION)
-    }
+    decisions = [e.get("to") for e in ledger if (e["what"], e.get("key")) == (replay.TAG_SET, schema.DECISION)]
+    recorded = {text for text in decisions if isinstance(text, str)}
     since = dropwhile(lambda numbered: str(numbered[1].get("time"))[:SECONDS] < start, enumerate(decided, 1))
     return [
         f"Line {number} of {layout.AUDIT_LOG} is a decision that the server's ledger lacks: it is forged."
@@ -212,7 +210,7 @@ def _is_logged(version: "ModelVersion", decided: list[Entry], ledger: list[Entry
     if ledger is None:
         return any(decision.decision(version) == _plain(entry) for entry in decided) or _is_inherited(version)
     tag = (replay.TAG_SET, version.name, str(version.version), schema.DECISION)
-    texts = [e["to"] for e in ledger if (e["what"], e.get("model"), e.get("version"), e.get("key")) == tag]
+    texts = [e.get("to") for e in ledger if (e["what"], e.get("model"), e.get("version"), e.get("key")) == tag]
     # the newest tag alone: an earlier decision on this version proves nothing about the present one
     return texts[-1] in (text, hash_chain.digest(text)) if texts else _is_inherited(version)
 
@@ -222,13 +220,15 @@ def _is_inherited(version: "ModelVersion") -> bool:
     return schema.protected(str(version.name)) and not decision.decision(version)
 
 
-def _moved(production: str, champion: str | None, decided: list[Entry], ledger: list[Entry] | None) -> list[str]:
+def _alias_problems(
+    production: str, champion: str | None, decided: list[Entry], ledger: list[Entry] | None
+) -> list[str]:
     """Problem with the alias ``champion``, where the logs' last promotion is of another version."""
     if ledger is None:
         versions = [entry.get("to") for entry in decided if entry.get("model") == production]
     else:
         moves = [e for e in ledger if (e.get("model"), e.get("alias")) == (production, schema.CHAMPION)]
-        versions = [entry["to"] for entry in moves]
+        versions = [entry.get("to") for entry in moves]
     last = versions[-1] if versions else None
     if last == champion:
         return []

@@ -4,16 +4,14 @@ A card depends only on the stages' files and on the lineage that the version was
 the same bytes. Its sentences stand in the template.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sadcl import files, layout, params
-from sadcl.errors import SadclError
 from sadcl.registry.model_card import markdown, tables
 from sadcl.registry.model_card.markdown import code
-from sadcl.registry.stage_outputs import ONNX, REPRODUCE, StageOutputs
+from sadcl.registry.stage_outputs import ONNX, StageOutputs, translate_form_errors
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -53,27 +51,11 @@ def collect(outputs: StageOutputs) -> CardContent:
     Raises:
         SadclError: a file is missing or damaged.
     """
-    with _translate_errors(outputs.name):
+    with translate_form_errors(outputs.name):
         model = params.Model.model_validate(outputs.head["model"])
         start, licence = _start(model)
         context = {**_context(outputs), "model": model, "start": start, "licence": licence}
         return CardContent(outputs.name, outputs.weights, str(_metadata(outputs, licence)), context)
-
-
-@contextmanager
-def _translate_errors(name: str) -> Iterator[None]:
-    """Turn the errors of files that have another form into a ``SadclError``."""
-    from jinja2 import TemplateError
-
-    try:
-        yield
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, TemplateError) as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
-        raise SadclError(
-            f"Figures, verdict or validation have another form than a model card needs: {reason}",
-            where=name,
-            fix=REPRODUCE,
-        ) from None
 
 
 def render(content: CardContent, version: str, lineage: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +71,7 @@ def render(content: CardContent, version: str, lineage: Mapping[str, str]) -> di
 
     table = tables.lineage(content.weights, lineage)
     context = {**content.context, "version": version, "recipe": lineage.get("sadcl.recipe"), "lineage": table}
-    with _translate_errors(content.name):
+    with translate_form_errors(content.name):
         text = markdown.render("card.md", context)
         page = markdown.page(text, f"{content.name}, version {version}")
         return {CARD: str(ModelCard(f"---\n{content.metadata}\n---\n\n{text}")), PAGE: page}

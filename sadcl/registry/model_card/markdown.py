@@ -39,8 +39,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
 
 
 def render(template: str, facts: dict[str, Any]) -> str:
-    """Render a template of this package; every value is escaped unless it is ``Markdown``."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    """Render a template of this package; every value is escaped unless it is ``Markdown``.
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
     environment = Environment(
         loader=PackageLoader("sadcl.registry.model_card"),
@@ -49,7 +53,10 @@ def render(template: str, facts: dict[str, Any]) -> str:
         undefined=StrictUndefined,
         finalize=escaped,
     )
-    text = environment.get_template(template).render(facts)
+    try:
+        text = environment.get_template(template).render(facts)
+    except UndefinedError as error:
+        raise ValueError(str(error)) from error
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

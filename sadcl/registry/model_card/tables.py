@@ -103,6 +103,7 @@ def slices(outputs: StageOutputs, scores: "Scores") -> list[tuple[str, Markdown]
 
 
 def lineage(weights: str, facts: Mapping[str, str]) -> Markdown:
+    """Table of what a version was trained from: code, data and packages."""
     packages = json.loads(facts.get("sadcl.packages", "{}"))
     commit, _, edited = facts.get("sadcl.git", "").partition(", ")
     rows = [

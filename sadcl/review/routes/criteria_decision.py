@@ -1,6 +1,6 @@
 """Routes for the acceptance criteria: what models are judged by, what has changed, and the decision about it."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from sadcl.errors import SadclError
@@ -9,6 +9,7 @@ from sadcl.review.criteria_state import read_state
 from sadcl.review.routes.decisions import reason_problem, require_reviewer
 from sadcl.review.routes.login import CsrfForm, CurrentSession
 from sadcl.review.sessions import Session
+from sadcl.review.thumbnails import NoPhotoError
 from sadcl.review.version_page import value_or_message
 
 router = APIRouter()
@@ -38,7 +39,11 @@ def accept(request: Request, session: CurrentSession, form: CsrfForm) -> Respons
 @router.get("/criteria/photo.jpg")
 def picture(request: Request, session: CurrentSession, shards: str, image_id: str) -> Response:  # noqa: ARG001
     """A test photo of the project, whose shards have a digest."""
-    return Response(app_context(request).thumbnails.photo(shards, image_id), media_type="image/jpeg")
+    try:
+        encoded = app_context(request).thumbnails.photo(shards, image_id)
+    except NoPhotoError:
+        raise HTTPException(404, "This photo does not exist.") from None
+    return Response(encoded, media_type="image/jpeg")
 
 
 def _page(context: AppContext, session: Session, status: int = 200, reason: str = "", error: str = "") -> Response:

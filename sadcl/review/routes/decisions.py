@@ -4,6 +4,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from sadcl.errors import SadclError
+from sadcl.registry import decision
 from sadcl.review.context import AppContext, app_context
 from sadcl.review.routes.login import CsrfForm, CurrentSession
 from sadcl.review.routes.versions import show
@@ -84,6 +85,6 @@ def require_reviewer(session: Session) -> None:
 
 def reason_problem(reason: str) -> str:
     """A sentence about what is wrong with a reason; empty where nothing is."""
-    if not reason:
+    if not decision.is_reason(reason):
         return "Give a reason for your decision."
     return f"Shorten the reason to at most {MAX_REASON:,} characters." if len(reason) > MAX_REASON else ""

@@ -49,7 +49,7 @@ def versions(request: Request, arrival: Arrival, session: CurrentSession, all: b
     response = context.stream(
         "versions.html", session, snapshot=snapshot, shown=shown, more=len(snapshot.versions) - len(shown),
         map_estimate=map_estimate, verdict_of=lambda version: _verdict(context, version),
-        latest_decisions=latest_by_version(decisions), promotions=promotions(decisions),
+        latest_decisions=latest_by_version(decisions, snapshot.name), promotions=promotions(decisions, snapshot.name),
     )  # fmt: skip
     if snapshot.challenger is not None:
         # the comparison takes seconds: it is in the cache when the reviewer opens the challenger

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from sadcl import files
 from sadcl.cli import app
 from sadcl.errors import SadclError
+from sadcl.registry import identity
 from sadcl.registry.audit import bundle, bundle_check
 from sadcl.registry.audit.replay import Model, Version
 from sadcl.registry.audit.report import of_registry
@@ -106,8 +107,24 @@ def test_weights_are_compared_with_their_digests(registry: Registry, tmp_path: P
     weights.write_bytes(b"Weights")
     status, output = audit("--bundle", str(path), "--files", str(folder))
     assert (status, f"{weights} is the file of no version in the bundle." in output) == (1, True)
+    weights.write_bytes(b"weights")
+    (folder / "link").symlink_to(tmp_path, target_is_directory=True)
+    status, output = audit("--bundle", str(path), "--files", str(folder))
+    assert (status, f"{folder}/link is not read: it is a link to a folder." in output) == (1, True)
+    (folder / "link").unlink()
     weights.unlink()
     assert audit("--bundle", str(path), "--files", str(folder))[0] == 2
+
+
+def test_a_copy_that_nobody_could_read_is_not_written(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routes = {identity.BUNDLE: registry.text()}
+    monkeypatch.setattr(identity, "ask", lambda route, root: routes.get(route))
+    monkeypatch.setattr(bundle, "MAX_LINES", 3)
+    with pytest.raises(SadclError, match="which nobody could read"):
+        of_registry(tmp_path / "copy.jsonl", root=tmp_path)
+    assert not (tmp_path / "copy.jsonl").exists()
 
 
 def test_a_file_beyond_the_bounds_is_not_read(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sadcl.registry import identity
-from sadcl.registry.audit import bundle, bundle_check, verify
+from sadcl.registry.audit import bundle, bundle_check, hash_chain, verify
 from sadcl.registry.audit.replay import Model, Version, shortened
 from tests.registry.audit.signed_copies import CRITERIA, Registry, problems
 from tests.registry.audit.signed_copies import registry as registry
@@ -89,6 +89,28 @@ def test_the_history_says_which_versions_are_checked_in_part_only(
     assert history.signatures[0] == (
         r"Registered before the ledger held all tags, so checked in part only: models:/old\n/1."
     )
+
+
+EDITED_LINES = [
+    b"{}",
+    b"[]",
+    b"x",
+    b'{"time": 1, "what": "tag set", "who": "tom"}',
+    b'{"time": "x", "what": ["tag set"], "who": "tom"}',
+    b'{"time": "x", "what": "tag set", "key": "sadcl.decision", "who": "tom"}',
+    b'{"time": "x", "what": "alias set", "model": "tiny-production", "alias": "champion", "who": "tom"}',
+]
+
+
+@pytest.mark.parametrize("line", EDITED_LINES)
+def test_the_history_names_an_edited_line_of_any_form(
+    registry: Registry, line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = hash_chain.lines(registry.path)
+    registry.path.write_bytes(b"".join(each + b"\n" for each in [*lines[:6], line, *lines[7:]]))
+    routes = {identity.BUNDLE: registry.text()}
+    monkeypatch.setattr(identity, "ask", lambda route, root: routes.get(route))
+    assert any("Line 7 of the server's ledger" in problem for problem in verify.read_history(tmp_path).problems)
 
 
 def test_tags_that_a_model_was_created_with_before_lines_had_them_are_unchecked(registry: Registry) -> None:

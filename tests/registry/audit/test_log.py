@@ -1,6 +1,7 @@
 """The audit: whole lines, a chain that shows tampering, and who decided."""
 
 import json
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,3 +69,16 @@ def test_the_person_is_whom_git_knows(tmp_path: Path) -> None:
     subprocess.run(["git", "config", "user.name", "Ben"], cwd=tmp_path, check=True)
     subprocess.run(["git", "config", "user.email", "ben@example.org"], cwd=tmp_path, check=True)
     assert log.user(tmp_path) == "Ben <ben@example.org>"
+    with open(tmp_path / ".git/config", "ab") as file:
+        file.write("[user]\n\tname = Bén\n".encode("latin-1"))
+    assert log.user(tmp_path) == "B\ufffdn <ben@example.org>"
+
+
+def test_a_user_without_a_name_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs with any user id."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    assert log.user(tmp_path) == "uid 54321"

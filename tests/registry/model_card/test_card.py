@@ -358,5 +358,5 @@ def test_files_of_another_form_are_a_sentence(tmp_path: Path, file: str, change:
         files.write_json(tmp_path / layout.VALIDATION, change)
     else:
         outputs = replace(outputs, **{name: {**getattr(outputs, name), **change}})
-    with pytest.raises(SadclError, match=r"have another form than a model card needs.*dvc repro"):
+    with pytest.raises(SadclError, match=r"have another form than this sadcl writes.*dvc repro"):
         card_files(outputs, "3", FACTS)
