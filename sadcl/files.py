@@ -21,6 +21,11 @@ from typing import IO, Any
 
 from sadcl.errors import SadclError
 
+
+class LockedError(SadclError):
+    """Another process has a lock."""
+
+
 _NO_ROOM = {
     errno.ENOSPC: "The disk is full",
     errno.EDQUOT: "Your disk quota is used up",
@@ -112,6 +117,11 @@ def translate_disk_errors(target: Path, after: str = "no partial file was writte
                 fix="Free some space (`sadcl clean`) and run this again",
             ) from error
         raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that a disk is full or a quota used up; a limit on the size of a file is neither."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def require_room(folder: Path, needed: int, doing: str) -> None:
@@ -273,24 +283,26 @@ def open_locked(path: str | Path, wait: bool = True) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def lock(path: str | Path, doing: str) -> Iterator[None]:
+def lock(path: str | Path, doing: str, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock on a lock file; the kernel releases it when the process ends, even by a kill.
 
     Args:
         path: the lock file; it remains afterwards, and its presence means nothing.
         doing: the work that only one process may do at a time, for the message.
+        wait: whether to wait until another process releases the lock.
 
     Raises:
-        SadclError: another process has the lock, whose pid the message gives; or the path is refused.
+        LockedError: another process has the lock, whose pid the message gives, and ``wait`` is off.
+        SadclError: the path is refused.
     """
     file = Path(path)
     with _refusals(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(open_locked(file, wait=False))
+            stream = stack.enter_context(open_locked(file, wait))
         except BlockingIOError:
-            raise SadclError(
+            raise LockedError(
                 f"Another process ({file.read_text().strip() or 'pid unknown'}) is already {doing}",
                 where=file,
                 fix="Wait for it, or stop it, and run this again",

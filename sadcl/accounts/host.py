@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ STATE = layout.TEAM / "up.json"
 """Process of `sadcl up`, which writes this file, the registry's address, and the state of each server."""
 START_AGAIN = "Run `sadcl down`, then `sadcl up`"
 """Advice where ``STATE`` is damaged."""
+RESTORE = "Restore it from a backup of the team's folder"
+"""Advice where ``ADMINISTRATOR`` is damaged."""
 ADMINISTRATOR = layout.TEAM / "administrator.json"
 """Name of the administrator and every password that this host needs; readable by its owner only."""
 LEDGER = layout.TEAM / "ledger.jsonl"
@@ -38,14 +41,30 @@ WORKSPACE = "default"
 """MLflow's name of its only workspace."""
 
 
+def exists(path: Path) -> bool:
+    """Whether a file of the team's folder exists.
+
+    Raises:
+        SadclError: the folder belongs to another user.
+    """
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        raise SadclError(
+            "The team's files belong to another user", where=path, fix="Work as the user who ran `sadcl up`"
+        ) from None
+
+
 def running(root: Path = Path(".")) -> dict[str, Any] | None:
     """Content of ``STATE`` while `sadcl up` runs; None otherwise.
 
     Raises:
-        SadclError: the file is damaged.
+        SadclError: the file is damaged, or belongs to another user.
     """
     path = root / STATE
-    if not path.is_file():
+    if not exists(path):
         return None
     state = files.read_json(path, START_AGAIN)
     try:
@@ -64,9 +83,14 @@ def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] 
     Returns:
         ``username`` and ``password`` of the administrator, the server's ``secret``, the passwords of ``worker`` and
         ``verifier``, and ``prefect``, the log-in of Prefect's server.
+
+    Raises:
+        SadclError: the file is damaged, or belongs to another user.
     """
     path = root / ADMINISTRATOR
-    stored: dict[str, str] | None = files.read_json(path) if path.is_file() else None
+    stored: dict[str, str] | None = files.read_json(path, RESTORE) if exists(path) else None
+    if stored is not None and not (isinstance(stored, dict) and all(isinstance(v, str) for v in stored.values())):
+        raise SadclError("The file is damaged", where=path, fix=RESTORE)
     if not make:
         return stored
     complete = {"username": "admin", "password": secrets.token_urlsafe(18), "secret": secrets.token_urlsafe(32)}
@@ -124,9 +148,10 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     settings = folder / "accounts.ini"
+    database = str(folder / "accounts.db").replace("%", "%%")  # MLflow reads the file with interpolation
     files.write_text(
         settings,
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/accounts.db\n"
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{database}\n"
         f"admin_username = admin\nauth_cache_ttl_seconds = {LOGIN_CACHE_SECONDS}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
     )

@@ -1,6 +1,7 @@
 """Rules on changes of names, versions, aliases and tags: each refuses, or returns the entry for the ledger.
 
-A rule that returns None lets MLflow answer: the request is about something that is missing, so nothing changes.
+A rule that returns None lets MLflow answer: the request is about something that is missing, so nothing changes. Rules
+and the ledger use the number of the version that MLflow finds, since MLflow reads "01", "+1" and " 1" as 1.
 """
 
 import re
@@ -197,7 +198,10 @@ def version_untagged() -> Entry | None:
     # Deleting first and setting then would be a way around both rules.
     if request.key in PINNED or request.key in (schema.DECISION, schema.VERIFIED):
         raise Refused(f"The tag {request.key} can't be deleted")
-    return {"what": replay.TAG_DELETED, "model": request.name, "version": request.version, "key": request.key}
+    version = mlflow_internals.version(request.name, request.version)
+    if version is None:
+        return None
+    return {"what": replay.TAG_DELETED, "model": request.name, "version": str(version.version), "key": request.key}
 
 
 def version_described() -> Entry | None:
@@ -207,7 +211,23 @@ def version_described() -> Entry | None:
     if version is None:
         return None
     authorship.require_author(version)
-    return {"what": "version described", "model": request.name, "version": request.version}
+    return {"what": "version described", "model": request.name, "version": str(version.version)}
+
+
+def version_staged() -> Entry | None:
+    """MLflow's stages decide nothing here; a change of one is recorded."""
+    request = mlflow_internals.parse_request(registry.TransitionModelVersionStage)
+    version = mlflow_internals.version(request.name, request.version)
+    if version is None:
+        return None
+    number, stage = str(version.version), shortened(request.stage)
+    return {"what": "stage set", "model": request.name, "version": number, "stage": stage}
+
+
+def model_described() -> Entry:
+    """Whoever may write a model describes it; MLflow's rights are enough."""
+    name = mlflow_internals.parse_request(registry.UpdateRegisteredModel).name
+    return {"what": "model described", "model": name}
 
 
 def model_deleted() -> Entry:
@@ -218,34 +238,24 @@ def model_deleted() -> Entry:
     return {"what": replay.MODEL_DELETED, "model": name}
 
 
-def version_deleted() -> Entry:
+def version_deleted() -> Entry | None:
     """The champion can't be deleted."""
     request = mlflow_internals.parse_request(registry.DeleteModelVersion)
+    version = mlflow_internals.version(request.name, request.version)
+    if version is None:
+        return None
     # Projects load the champion by its alias, and a rollback needs its version.
     protected = schema.protected(request.name)
     champion = mlflow_internals.version_with_alias(request.name, schema.CHAMPION) if protected else None
-    if champion is not None and request.version == str(champion.version):
+    if champion is not None and version.version == champion.version:
         raise Refused(f"{lookup.model_uri(champion)} is champion, and can't be deleted")
-    return {"what": replay.VERSION_DELETED, "model": request.name, "version": request.version}
-
-
-def _recorder(action: str, message: type[Any]) -> Callable[[], Entry]:
-    """Rule that refuses nothing, as MLflow's rights are enough, and records the change."""
-    recorded = ("name", "version", "key", "stage", "value")
-
-    def rule() -> Entry:
-        request = mlflow_internals.parse_request(message)
-        known = [field for field in recorded if field in message.DESCRIPTOR.fields_by_name]
-        fields = {field: shortened(getattr(request, field)) for field in known}
-        return {"what": action, "model": fields.pop("name"), **fields}
-
-    return rule
+    return {"what": replay.VERSION_DELETED, "model": request.name, "version": str(version.version)}
 
 
 RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/registered-models/create", "POST"): model_created,
     ("/mlflow/registered-models/rename", "POST"): model_renamed,
-    ("/mlflow/registered-models/update", "PATCH"): _recorder("model described", registry.UpdateRegisteredModel),
+    ("/mlflow/registered-models/update", "PATCH"): model_described,
     ("/mlflow/registered-models/delete", "DELETE"): model_deleted,
     ("/mlflow/registered-models/set-tag", "POST"): model_tagged,
     ("/mlflow/registered-models/delete-tag", "DELETE"): model_untagged,
@@ -253,7 +263,7 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/registered-models/alias", "DELETE"): alias_deleted,
     ("/mlflow/model-versions/create", "POST"): version_created,
     ("/mlflow/model-versions/update", "PATCH"): version_described,
-    ("/mlflow/model-versions/transition-stage", "POST"): _recorder("stage set", registry.TransitionModelVersionStage),
+    ("/mlflow/model-versions/transition-stage", "POST"): version_staged,
     ("/mlflow/model-versions/delete", "DELETE"): version_deleted,
     ("/mlflow/model-versions/set-tag", "POST"): version_tagged,
     ("/mlflow/model-versions/delete-tag", "DELETE"): version_untagged,
@@ -275,7 +285,8 @@ def _copy_source(request: Any) -> ModelVersion:
     name = request.name.strip()[: -len(schema.PRODUCTION)]
     number = re.fullmatch(rf"models:/{re.escape(name)}/([0-9]+)", request.source)
     source = mlflow_internals.version(name, number[1]) if number else None
-    if source is None:
+    # Zeros in front of the number would make another address, by which nobody recognises the version.
+    if source is None or request.source != lookup.model_uri(source):
         raise Refused(f"A version of {request.name} must copy models:/{name}/NUMBER, not {request.source}")
     return source
 

@@ -26,7 +26,8 @@ class VerifiedRecord:
     """Result of a verification, as the tag ``sadcl.verified`` of a registered version holds it.
 
     Attributes:
-        verdict: ``pass``, ``fail`` or ``undecided`` of the gate; ``error`` where the version can't be scored.
+        verdict: ``pass``, ``fail`` or ``undecided`` of the gate; ``refused`` where the champion can't be scored,
+            ``error`` where the version can't.
         words: the verdict, or the error, as a sentence.
         mAP: in percent, two decimals; empty without scores.
         weights: SHA-256 of the file that was scored.

@@ -88,8 +88,9 @@ def prefect_settings() -> dict[str, str]:
 
 def end_on_signals() -> None:
     """Exit through ``finally`` blocks on SIGTERM and SIGHUP: servers have sessions of their own and would survive."""
-    for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signal_number, _exit)
+    signal.signal(signal.SIGTERM, _exit)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by `nohup`, to go on after the end of its shell
+        signal.signal(signal.SIGHUP, _exit)
 
 
 def ignore_signals() -> None:

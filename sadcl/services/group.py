@@ -3,10 +3,12 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sadcl import layout, processes
+from sadcl.errors import SadclError
 from sadcl.progress import say
 from sadcl.registry.audit import log
 from sadcl.services import state
@@ -49,7 +51,8 @@ class ServerGroup:
     def __init__(self, root: Path, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.root, self.port, self._clock = root, port, clock
         self._services: dict[str, _Service] = {}
-        self._write_state()  # before the first server starts, so that `down` can end it
+        self._is_written = True
+        self._write()  # before the first server starts, so that `down` can end it
 
     def start(self, name: str, command: list[str], variables: dict[str, str]) -> None:
         """Start a server."""
@@ -74,8 +77,10 @@ class ServerGroup:
     def check(self) -> None:
         """Restart servers that have ended, after a wait that grows; one that ends again and again stays down.
 
-        Logs that have grown large are cut.
+        Logs that have grown large are cut. A full disk or a lack of memory ends no server: what fails is tried again.
         """
+        if not self._is_written:
+            self._write_state()
         for name, service in self._services.items():
             bound_log(state.log_file(name, self.root))
             if service.restart_at is not None:
@@ -95,14 +100,19 @@ class ServerGroup:
         stays_down = failures > MOST_FAILURES
         service.restart_at = None if stays_down else self._clock() + seconds
         action = "It stays down" if stays_down else f"It is restarted in {seconds:.0f} s"
-        say(f"{name} {state.ended(status)}. {action}. See {state.log_file(name, self.root)}.")
         now = state.DOWN if stays_down else state.RESTARTING
         self._set_state(service, ServiceState(state=now, since=log.now(), failures=failures, status=status))
+        _report(f"{name} {state.ended(status)}. {action}. See {state.log_file(name, self.root)}.")
 
     def _restart(self, name: str, service: _Service) -> None:
         if name in PORT_OFFSETS:  # its children keep the port; the worker's are runs, which go on
             end(owner(self.root), STOP_TIMEOUT, name)
-        service.process = self._start_process(name, service.command, service.variables)
+        try:
+            service.process = self._start_process(name, service.command, service.variables)
+        except (OSError, SadclError) as error:
+            service.restart_at = self._clock() + LONGEST_WAIT
+            _report(f"{name} can't be restarted, and the next attempt is in {LONGEST_WAIT:.0f} s: {error}")
+            return
         service.started, service.restart_at = self._clock(), None
         self._set_state(service, service.state.model_copy(update={"state": state.RUNNING, "since": log.now()}))
 
@@ -114,8 +124,20 @@ class ServerGroup:
         self._write_state()
 
     def _write_state(self) -> None:
+        self._is_written = False
+        with suppress(OSError, SadclError):  # the servers matter more than the file
+            self._write()
+            self._is_written = True
+
+    def _write(self) -> None:
         states = {name: service.state for name, service in self._services.items()}
         state.write(processes.process_id(os.getpid()), self.address(REGISTRY), states, self.root)
+
+
+def _report(line: str) -> None:
+    """Print a line; a log on a full disk, or a terminal that was closed, ends no server."""
+    with suppress(OSError):
+        say(line)
 
 
 def owner(root: Path) -> str:

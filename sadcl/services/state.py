@@ -55,7 +55,7 @@ def read(root: Path = Path(".")) -> dict[str, ServiceState]:
     """State of each server by name; empty where `sadcl up` does not run.
 
     Raises:
-        SadclError: the file is damaged.
+        SadclError: the file is damaged, or belongs to another user.
     """
     running = host.running(root)
     services = {} if running is None else running.get("services", {})
@@ -69,9 +69,9 @@ def problems(root: Path = Path(".")) -> list[str]:
     """One sentence per server that is down: since when, why, and where its log is; empty where all of them run.
 
     Raises:
-        SadclError: the file with the state is damaged.
+        SadclError: the file with the state is damaged, or belongs to another user.
     """
-    if host.running(root) is None and (root / host.STATE).is_file():
+    if host.running(root) is None and host.exists(root / host.STATE):
         return ["`sadcl up` was killed, and its servers may still run; run `sadcl down`, then `sadcl up`."]
     return [_sentence(name, service, root) for name, service in read(root).items() if service.failures]
 

@@ -52,16 +52,20 @@ def start(
         variables: added to its environment.
         log: file to which its output is appended; by default the terminal.
         service: name of the server, with which ``end`` ends it alone.
+
+    Raises:
+        SadclError: the log can't be opened, since the disk is full.
     """
     # by environment, not by pid: children inherit it, and keep it when their parent dies
     environment = child_environment(**variables, **{STARTED_FOR: owner, SERVICE_VARIABLE: service})
     if log is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
-    _append_start(log)
-    with open(log, "ab") as file:
-        return subprocess.Popen(
-            command, env=environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=file, stderr=file
-        )
+    with files.translate_disk_errors(log, "the server was not started"):
+        _append_start(log)
+        with open(log, "ab") as file:
+            return subprocess.Popen(
+                command, env=environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
 
 
 def wait(server: Server, name: str, port: int, hint: str = "See its output above") -> None:
@@ -123,10 +127,10 @@ def bound_log(log: Path) -> None:
 
 
 def _append_start(log: Path) -> None:
-    """Append a line to a log that says when a server started."""
+    """Append a line to a log that says when a server started; on a full disk it is missing."""
     log.parent.mkdir(parents=True, exist_ok=True)
     bound_log(log)
-    with open(log, "a", encoding="utf-8") as file:
+    with suppress(OSError), open(log, "a", encoding="utf-8") as file:
         file.write(f"--- started at {datetime.now(UTC).isoformat(timespec='seconds')}\n")
 
 

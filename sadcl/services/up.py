@@ -106,7 +106,7 @@ def down(root: Path = Path(".")) -> str:
         A sentence about the result.
 
     Raises:
-        SadclError: ``up`` runs, and nothing names its process.
+        SadclError: ``up`` runs, and nothing names its process; or another user ran it.
     """
     starter = _starter(root)
     if starter is not None:
@@ -121,7 +121,7 @@ def down(root: Path = Path(".")) -> str:
 def _starter(root: Path) -> psutil.Process | None:
     """Process of `sadcl up`; None where none runs. It holds the lock, whatever has become of the state file."""
     lock = root / LOCK
-    if not lock.is_file():
+    if not host.exists(lock):
         return None
     with suppress(BlockingIOError), files.open_locked(lock, wait=False):
         return None
@@ -213,7 +213,7 @@ def _single_instance(root: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             stack.enter_context(files.lock(root / LOCK, "running these servers"))
-        except SadclError:
+        except files.LockedError:
             where = "the registry is still starting"
             with suppress(SadclError):  # a damaged state file
                 where = (host.running(root) or {}).get("registry", where)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sadcl import files
-from sadcl.errors import SadclError
+from sadcl.errors import SadclError, first_line
 from sadcl.progress import printable
 from sadcl.verification import confinement
 
@@ -21,6 +21,8 @@ ANSWER = "answer.json"
 """File that the process writes into its working folder."""
 LONGEST_LINE = 1000
 """Characters of a line about the progress."""
+NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "start new thread", "map segment")
+"""Words in errors of torch, onnxruntime, threads and the dynamic loader, which raise no ``MemoryError``."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Answer:
     Attributes:
         value: returned by the function; None where it failed.
         error, where, fix: of its error, escaped for printing; empty without one.
-        ended: how the process ended without an answer, as the rest of a sentence; empty where it gave one.
+        ended: how the process ended without a result, for a reason that may pass, as the rest of a sentence; empty
+            where there is a result.
     """
 
     value: Any = None
@@ -90,11 +93,26 @@ def serve(function: Callable[..., Any], prepare: Callable[[], None] = lambda: No
     prepare()
     try:
         answer = {"value": function(**request)}
-    except SadclError as error:
-        answer = {"error": error.what, "where": "" if error.where is None else str(error.where), "fix": error.fix}
     except Exception as error:  # any: the files are not trusted to fail in a known way
-        answer = {"error": f"{type(error).__name__}: {error}"[:500]}
+        answer = _failure(error)
     files.write_json(Path(ANSWER), answer)
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether an error, or one behind it, comes from a full disk or a lack of memory, not from the files."""
+    if error is None:
+        return False
+    if isinstance(error, MemoryError) or files.is_disk_full(error) or any(part in str(error) for part in NO_MEMORY):
+        return True
+    return may_pass(error.__cause__ or error.__context__)
+
+
+def _failure(error: Exception) -> dict[str, str]:
+    if may_pass(error):
+        return {"ended": f"lacked memory or room on the disk ({first_line(error)})"}
+    if isinstance(error, SadclError):
+        return {"error": error.what, "where": "" if error.where is None else str(error.where), "fix": error.fix}
+    return {"error": f"{type(error).__name__}: {error}"[:500]}
 
 
 def _forward(output: IO[str] | None, report: Report | None) -> threading.Thread | None:
@@ -113,11 +131,15 @@ def _forward(output: IO[str] | None, report: Report | None) -> threading.Thread 
 
 
 def _read(path: Path, status: int, largest: int) -> Answer:
-    """The answer of a process; one that ended without any broke a limit or was killed."""
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > largest:
+    """The answer of a process; one that failed without any broke a limit or was killed."""
+    is_readable = not path.is_symlink() and path.is_file() and path.stat().st_size <= largest
+    if not is_readable and status:
         return Answer(ended=f"was ended by signal {-status}" if status < 0 else f"ended with status {status}")
-    answer = files.read_json(path)
-    if not isinstance(answer, dict):
+    answer = None
+    if is_readable:
+        with suppress(SadclError):
+            answer = files.read_json(path)
+    if not isinstance(answer, dict):  # a process that was taken over
         return Answer(error="its process gave no answer")
-    error, where, fix = (printable(str(answer.get(name) or "")) for name in ("error", "where", "fix"))
-    return Answer(answer.get("value"), error, where, fix)
+    error, where, fix, ended = (printable(str(answer.get(name) or "")) for name in ("error", "where", "fix", "ended"))
+    return Answer(answer.get("value"), error, where, fix, ended)

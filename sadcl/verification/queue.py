@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ def verify_waiting(root: Path = Path("."), number: str = "", report: Report = la
     protected = inputs.load_inputs(root)
     results, problems = list[str](), list[str]()
     with files.lock(root / layout.VERIFIED_SCORES / "lock", "verifying"), client.connect(root) as connection:
+        _end_lost_runs(connection, protected.name)
         accepted = criteria.accepted(connection, protected.name)
         if accepted is not None:
             require_accepted(accepted, protected)
@@ -129,13 +131,26 @@ def _log_run(
             fix="Start a team's server by `sadcl up`; without one, `sadcl promote` verifies a version itself",
         )
     run = connection.create_run(experiment.experiment_id, run_name=f"{name} version {version.version}")
-    with tempfile.TemporaryDirectory() as folder:
-        written = list(_files(Path(folder), verification))
-        for path in written:
-            connection.log_artifact(run.info.run_id, str(path))
-        digests = {path.name: files.digest(path) for path in written}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            written = list(_files(Path(folder), verification))
+            for path in written:
+                connection.log_artifact(run.info.run_id, str(path))
+            digests = {path.name: files.digest(path) for path in written}
+    except BaseException:
+        with suppress(Exception):  # a registry that is away; the next verification ends the run
+            connection.set_terminated(run.info.run_id, "FAILED")
+        raise
     connection.set_terminated(run.info.run_id)
     return str(run.info.run_id), digests
+
+
+def _end_lost_runs(connection: "MlflowClient", name: str) -> None:
+    """End the runs that killed verifications have left: under the lock no other verification runs."""
+    experiment = connection.get_experiment_by_name(schema.verification(name))
+    if experiment is not None:
+        for run in connection.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
+            connection.set_terminated(run.info.run_id, "KILLED")
 
 
 def _files(folder: Path, verification: Verification) -> Iterable[Path]:

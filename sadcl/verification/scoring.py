@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def score(
 
     Raises:
         UnscorableError: the file can't be read, or has other classes than the photos.
-        SadclError: its process exceeded a limit or was killed.
+        SadclError: its process exceeded a limit, was killed, or lacked memory or room on the disk.
     """
     cache = root / layout.VERIFIED_SCORES / _key(model, test, corruptions)
     parts = []
@@ -98,28 +98,52 @@ def _part(
     cached: Path,
     model: Model,
     test: Shards,
-    request: Mapping[str, object],
+    request: Mapping[str, Any],
     limits: confinement.Limits | None,
     report: Report | None,
 ) -> Scores:
     """Scores of some rows under the name ``NAME``, from the cache or from a worker."""
     with suppress(SadclError):  # missing or damaged
-        return read_scores(cached)
+        return _read_part(cached, test, request)
     with tempfile.TemporaryDirectory() as folder:
         computed = _run_worker(model.path, test.directory, request, Path(folder), limits, report)
         with files.atomic_write(cached) as temporary_path:
+            # first, so that nothing that the worker has left running can change what is read here
             shutil.copyfile(computed, temporary_path)
-    return read_scores(cached)
+            try:
+                return _read_part(temporary_path, test, request)
+            except SadclError as error:
+                if confined_call.may_pass(error):
+                    raise
+                raise UnscorableError(f"The model can't be scored: {error.what}", where=model.path.name) from None
+
+
+def _read_part(path: Path, test: Shards, request: Mapping[str, Any]) -> Scores:
+    """Read the scores of some rows, which a worker wrote that may have been taken over.
+
+    Raises:
+        SadclError: the file is missing or damaged, or its scores can't be judged.
+    """
+    scores, names = read_scores(path), {NAME, *(f"{NAME}@{kind}" for kind in request["corruptions"])}
+    fits = {
+        "rows": len(scores) == request["end"] - request["first"],
+        "classes": scores.classes == tuple(test.classes),
+        "names": scores.logits.keys() == names and scores.decisions.keys() <= {NAME},
+        "cost": scores.cost.keys() == {NAME},
+        "training photos": scores.training_overlap.keys() == {NAME},
+        "values": all(np.isfinite(values).all() for values in scores.logits.values()),
+    }
+    wrong = [name for name, does_fit in fits.items() if not does_fit]
+    if wrong:
+        raise SadclError(f"the {', '.join(wrong)} of its scores are not those that were asked for", where=path)
+    return scores
 
 
 def _merged(parts: Sequence[Scores], model: Model, test: Shards) -> Scores:
     """Logits of all parts with the labels of the photos here; nothing that a worker says of the photos counts."""
     first, photos = parts[0], truth(test)
-    try:
-        logits = {name: np.concatenate([part.logits[name] for part in parts]) for name in first.logits}
-        overlap = {NAME: sum(int(part.training_overlap[NAME]) for part in parts)}
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnscorableError(f"The model can't be scored: its parts do not match ({error})") from None
+    logits = {name: np.concatenate([part.logits[name] for part in parts]) for name in first.logits}
+    overlap = {NAME: sum(part.training_overlap[NAME] for part in parts)}
     digests = {
         "weights": model.digest, "preprocessing": str(first.digests.get("preprocessing", "")),
         "test_list": test.list_digest, "shards": test.digest, "labels": photos.labels_digest(),
@@ -168,7 +192,7 @@ def _run_worker(
     if answer.ended:  # by a limit, or by a system without memory: another time it may succeed
         raise SadclError(
             f"The model can't be scored: its process {answer.ended}", where=weights.name,
-            fix="The file may be damaged, or larger than this machine",
+            fix="Free memory and room on the disk; or the file is damaged, or larger than this machine",
         )  # fmt: skip
     computed = folder / SCORES
     if not answer.error and (computed.is_symlink() or not computed.is_file()):  # a process that was taken over

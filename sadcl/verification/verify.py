@@ -158,6 +158,8 @@ def fetch(
 def judge(pair: Candidates, protected: Inputs, report: Report | None = None) -> Verification:
     """Score and judge a version, and compare the result with what its tags claim.
 
+    A champion that can't be scored, such as one with other classes, is not compared: the gate refuses.
+
     Args:
         pair: the version and the champion.
         protected: settings and test photos.
@@ -165,7 +167,7 @@ def judge(pair: Candidates, protected: Inputs, report: Report | None = None) -> 
 
     Raises:
         CandidateError: the version's weights can't be scored.
-        SadclError: the champion's weights can't be scored, or a process exceeded a limit.
+        SadclError: a process exceeded a limit, or lacked memory or room on the disk.
     """
     evaluate = protected.evaluate
 
@@ -181,7 +183,12 @@ def judge(pair: Candidates, protected: Inputs, report: Report | None = None) -> 
     metrics = inference.summary(own, evaluate.threshold, "served")
     rival, champion = empty_scores(), None
     if pair.champion is not None and pair.rival is not None:
-        rival, champion = score(pair.rival, CHAMPION), _champion(pair.champion)
+        champion = _champion(pair.champion)
+        try:
+            rival = score(pair.rival, CHAMPION)
+        except scoring.UnscorableError as error:  # as the stage ``rescore`` does
+            reason = f"{champion} is champion, but can't be scored: {error}"
+            rival = empty_scores(reason, protected.test.classes)
     judged = verdict(protected.gate, evaluate.threshold, own, metrics, rival, champion)
     record = _record(judged, metrics, protected)
     differences = verified.differences(pair.version.tags, record)

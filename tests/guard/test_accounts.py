@@ -36,6 +36,9 @@ def test_accounts_are_the_administrators(crew: Team) -> None:
     for words, role, secret in (("no role 'boss'", "boss", "x" * 12), ("at least 12", "reader", "short")):
         with pytest.raises(SadclError, match=words):
             users.add_account("ann", role, secret, crew.home)
+    for name in ("a:b", " ann", "an\nn", "", "a" * 201, "the server"):
+        with pytest.raises(SadclError, match=r"Nobody could log in|server's own account"):
+            users.add_account(name, "reader", "x" * 12, crew.home)
     with pytest.raises(SadclError, match="an account rita already"):
         users.add_account(RITA, "reader", "x" * 12, crew.home)
     for name in (TOM, RITA, REA):

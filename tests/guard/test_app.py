@@ -1,12 +1,13 @@
 """The guard does not start where it could not guard."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from sadcl.registry import client, schema
-from sadcl.registry.audit import hash_chain
+from sadcl.registry.audit import hash_chain, signatures
 from tests.programs import MLFLOW, ForkServer
 
 START = "from sadcl.guard.app import create_app; create_app()"
@@ -47,10 +48,11 @@ def test_one_person_alone_may_review_where_the_server_says_so(allowed: str, word
 
 SETTLE = """
 import os, sys
-from sadcl.guard import recovery
+from sadcl.guard import ledger, recovery
 for os.environ["SADCL_LEDGER"] in sys.argv[1:]:
     recovery.complete_unfinished()
     recovery.complete_unfinished()
+    ledger.introduce_root_key()
 """
 MODEL_TAG = {"what": "model tagged", "model": "tiny-production", "key": schema.CRITERIA, "from": None}
 """The model has this tag with the value ``accepted``, and ``k`` with 3,000 characters."""
@@ -81,6 +83,29 @@ LAST = [
     ({"what": "account made", "username": "tom"}, True),
 ]
 """Last lines of a ledger, and whether the registry shows their change."""
+
+
+DAMAGED = (
+    {}, {"what": None}, {"what": ["tag set"]}, {**TAG, "version": ["1"], "to": "fail"}, {"what": "alias set"},
+    *({"what": what} for what in ("tag set", "model tagged", "model made", "model renamed", "version deleted")),
+)  # fmt: skip
+"""Lines of a ledger that no server wrote."""
+
+
+def test_a_server_starts_behind_a_damaged_last_line(registered: Path, tmp_path: Path, programs: ForkServer) -> None:
+    ledgers = [tmp_path / f"{number}.jsonl" for number in range(len(DAMAGED))]
+    for ledger, line in zip(ledgers, DAMAGED, strict=True):
+        hash_chain.append(ledger, {**ALIAS, "to": "1", "who": "tom"})
+        ledger.write_bytes(ledger.read_bytes() + json.dumps(line).encode() + b"\n")
+    where = {"_MLFLOW_SERVER_FILE_STORE": client.registry_address(registered)}
+    server = programs.start("-c", SETTLE, *map(str, ledgers), imports=MLFLOW, env={**os.environ, **where})
+    printed, _ = server.communicate()
+    assert server.returncode == 0, printed
+    for ledger in ledgers:
+        assert len(hash_chain.lines(ledger)) == 3
+        assert hash_chain.broken(hash_chain.lines(ledger), ledger) == [2]
+        problems = signatures.verify(enumerate(hash_chain.lines(ledger), 1), "the ledger").problems
+        assert any(problem.startswith("Line 2 of the ledger can't be read") for problem in problems)
 
 
 def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(

@@ -15,6 +15,7 @@ from sadcl import layout
 from sadcl.accounts import users
 from sadcl.errors import SadclError
 from sadcl.registry import artifacts, schema
+from sadcl.registry.audit import verify
 from sadcl.registry.client import connect
 from sadcl.registry.publish import publish
 from tests.guard.conftest import ADMIN, NAME, NOBODY, PRODUCTION, REA, RITA, ROB, TOM, Team
@@ -212,14 +213,46 @@ def test_a_new_verdict_of_a_registered_model_still_arrives(reigning: Team) -> No
     assert reigning.holders()["challenger"] is None
 
 
-@pytest.mark.parametrize("path", ["model-versions/delete", "registered-models/delete"])
-def test_a_champion_is_not_deleted(reigning: Team, path: str) -> None:
+SPELLINGS = ("{}", "0{}", "+{}", " {}")
+"""Ways to write a number that MLflow reads as the same."""
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_champion_is_not_deleted(reigning: Team, spelling: str) -> None:
     with reigning.acting(REA):
         version = reigning.client().get_model_version_by_alias(PRODUCTION, schema.CHAMPION).version
-    sent = {"name": PRODUCTION, "version": version}
-    answer = reigning.ask(ADMIN, "DELETE", f"{API}/mlflow/{path}", json=sent)
+    sent = {"name": PRODUCTION, "version": spelling.format(version)}
+    answer = reigning.ask(ADMIN, "DELETE", f"{API}/mlflow/model-versions/delete", json=sent)
     assert answer.status_code == 403
     assert "can't be deleted" in answer.json()["message"]
+    assert reigning.holders()["champion"]
+
+
+def test_a_model_in_production_is_not_deleted(reigning: Team) -> None:
+    answer = reigning.ask(ADMIN, "DELETE", f"{API}/mlflow/registered-models/delete", json={"name": PRODUCTION})
+    assert answer.status_code == 403
+    assert "can't be deleted" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_ledger_has_the_number_of_a_version_however_it_is_written(reigning: Team, spelling: str) -> None:
+    number = reigning.train()
+    version, tag = {"name": NAME, "version": spelling.format(number)}, {"key": "k", "value": "v"}
+    before = len(reigning.ledger())
+    for account, method, path, sent in (
+        (TOM, "POST", "set-tag", tag),
+        (ADMIN, "DELETE", "delete-tag", {"key": "k"}),
+        (TOM, "PATCH", "update", {"description": "fine"}),
+        (TOM, "POST", "transition-stage", {"stage": "Archived"}),
+        (ADMIN, "DELETE", "delete", {}),
+    ):
+        answer = reigning.ask(account, method, f"{API}/mlflow/model-versions/{path}", json={**version, **sent})
+        assert answer.ok, (path, answer.text)
+    assert [(line["what"], line["version"]) for line in reigning.ledger()[before:]] == [
+        (action, number) for action in ("tag set", "tag deleted", "version described", "stage set", "version deleted")
+    ]
+    with reigning.acting(REA):
+        assert verify.read_history().problems == []
 
 
 def test_the_alias_of_the_champion_is_not_deleted(reigning: Team) -> None:
@@ -298,6 +331,7 @@ def test_production_takes_numbered_versions_only_and_as_they_are(reigning: Team)
         {"source": f"models:/{NAME}@challenger", "run_id": version.run_id},
         {"source": f"models:/{PRODUCTION}/1", "run_id": version.run_id},
         {"source": f"models:/{NAME}/77", "run_id": version.run_id},
+        {"source": f"models:/{NAME}/01", "run_id": version.run_id},
         {"source": f"mlflow-artifacts:/{model}", "run_id": version.run_id},
         {"source": str(root / model)},
         {"source": f"models:/{NAME}/1", "run_id": version.run_id, "tags": tag},

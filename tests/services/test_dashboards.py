@@ -22,9 +22,9 @@ def answers(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def open_page(page: str, port: int, folder: Path) -> "subprocess.Popen[str]":
-    """A page that answers by now."""
-    command = [sys.executable, "-m", "sadcl", "open", page, "--port", str(port)]
+def open_page(page: str, port: int, folder: Path, *before: str) -> "subprocess.Popen[str]":
+    """A page that answers by now, opened by a command behind the words ``before``."""
+    command = [*before, sys.executable, "-m", "sadcl", "open", page, "--port", str(port)]
     process = subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     assert any(line.startswith(f"{page}: http://{HOST}:{port}") for line in process.stdout)
@@ -46,6 +46,19 @@ def test_a_page_answers_and_ends_with_the_one_who_opened_it(sign: signal.Signals
         assert page.wait(60) == status
     assert not psutil.wait_procs(below, timeout=60)[1]
     assert not answers(port)
+
+
+def test_a_page_behind_nohup_goes_on_after_the_end_of_its_shell(tmp_path: Path) -> None:
+    port = free_port()
+    page = open_page("optuna", port, tmp_path, "nohup")
+    assert page.stdout is not None
+    with page.stdout:
+        below = psutil.Process(page.pid).children(recursive=True)
+        page.send_signal(signal.SIGHUP)
+        assert answers(port)
+        page.send_signal(signal.SIGTERM)
+        assert page.wait(60) == 143
+    assert not psutil.wait_procs(below, timeout=60)[1]
 
 
 def test_prefects_page_asks_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

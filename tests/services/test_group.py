@@ -1,6 +1,8 @@
 """Servers that end are restarted; what ends again and again stays down, and is named."""
 
+import errno
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -8,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sadcl import processes
+from sadcl import files, processes
 from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.project import doctor, overview
 from sadcl.services import free_port, group, state, supervisor
-from sadcl.services.group import WORKER, ServerGroup
+from sadcl.services.group import VERIFIER, WORKER, ServerGroup
 
 ENDS = [sys.executable, "-c", "print('no database'); raise SystemExit(3)"]
 STAYS = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
@@ -90,6 +92,52 @@ def test_a_server_that_was_killed_runs_again_and_its_failures_are_forgotten(serv
     assert servers._services[WORKER].process.pid != first.pid
     move(servers, group.STABLE)
     assert state.problems(servers.root) == []
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_ends_no_server_and_the_one_that_ended_runs_again(
+    servers: ServerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers.start(WORKER, STAYS, {})
+    servers.start(VERIFIER, STAYS, {})
+    other, worker = (servers._services[name].process for name in (VERIFIER, WORKER))
+    worker.kill()
+    worker.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_json", full_disk)
+        patch.setattr(group, "say", full_disk)
+        servers.check()
+        move(servers, group.FIRST_WAIT)
+    assert other.poll() is None
+    servers.check()
+    assert servers._services[WORKER].process.poll() is None
+    assert "worker runs again" in state.problems(servers.root)[0]
+
+
+def test_a_server_that_can_t_be_started_again_is_tried_later(
+    servers: ServerGroup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers.start(WORKER, STAYS, {})
+    worker = servers._services[WORKER].process
+    worker.kill()
+    worker.wait()
+    servers.check()
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", full_disk)
+        move(servers, group.FIRST_WAIT)
+    assert "worker can't be restarted, and the next attempt is in 60 s: The disk is full" in capsys.readouterr().out
+    assert "is restarted" in state.problems(servers.root)[0]
+    move(servers, group.LONGEST_WAIT)
+    assert servers._services[WORKER].process.poll() is None
+
+
+def test_servers_that_can_t_be_recorded_do_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(SadclError, match="The disk is full"):
+        ServerGroup(tmp_path, free_port())
 
 
 def test_children_of_a_dead_server_give_its_port_back(servers: ServerGroup) -> None:

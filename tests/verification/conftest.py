@@ -20,12 +20,28 @@ from sadcl.registry import client
 from sadcl.registry.promote import promote
 from sadcl.registry.publish import publish
 from sadcl.stages import calibrate, evaluate, gate, rescore
-from sadcl.verification import acceptance
+from sadcl.verification import acceptance, confinement, scoring
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
 from tests.registry.conftest import World, create_world, place, project, reign  # noqa: F401 - fixtures
 
 torch.set_num_threads(1)
+WORKER = """
+import errno
+import os
+from pathlib import Path
+
+from sadcl import files
+from sadcl.errors import SadclError
+from sadcl.verification import confined_call
+
+
+def work(**_):
+    {body}
+
+
+confined_call.serve(work)
+"""
 CLASSES = ("cat", "dog", "kite")
 MODEL = {
     "backbone": "test_resnet", "weights": "random", "output_stride": 32, "side": 64, "width": 16, "heads": 2,
@@ -119,3 +135,12 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> World:
         acceptance.accept_project("the first rules")
         created.keep("reign")
     return created
+
+
+@pytest.fixture
+def run_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
+    """Let workers run other code, the body of a function, from now on."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(confinement, "sees_only_its_files", lambda: False)
+    monkeypatch.setattr(scoring, "WORKER", "other_worker")
+    return lambda body: (tmp_path / "other_worker.py").write_text(WORKER.format(body=body))

@@ -111,8 +111,12 @@ def test_a_first_version_is_verified_and_approved_by_accepted_criteria(team: Pat
 
     response = rita.send("/versions/1", "/versions/1", action="approve", reason="the first", first="yes")
     assert "Nobody has accepted the rules" in text(response.text)
+    assert "Give a reason" in text(rita.send("/criteria", "/criteria", reason="\u3164").text)
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', rita.get("/criteria").text))
     response = rita.send("/criteria", "/criteria", reason="the rules of the team")
     assert "Accepted by rita" in text(response.text)
+    late = rita.client.post("/criteria", data={**form, "reason": "read before"})
+    assert (late.status_code, 'role="alert"' in late.text) == (409, True)
     response = rita.send("/versions/1", "/versions/1", action="approve", reason="the first", first="yes")
     assert "is champion now" in text(response.text)
 
@@ -161,6 +165,7 @@ def test_changed_test_photos_are_shown_one_by_one_before_anybody_accepts_them(te
         [address, *_] = re.findall(r'src="(/criteria/photo[^"]+)"', page)
         assert rita.get(unescape(address)).content[:2] == b"\xff\xd8"
         assert rita.get("/criteria/photo.jpg?shards=other&image_id=04").status_code != 200
+        assert rita.get(re.sub("image_id=.*", "image_id=none", unescape(address))).status_code == 404
     finally:
         write_photos(team)
 

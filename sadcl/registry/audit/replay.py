@@ -164,9 +164,10 @@ def _version(number: str | None) -> str:
 
 
 def _number(entry: Entry) -> str:
-    # requests may spell a number with zeros in front
+    # older servers recorded a number as the request spelled it: 01, +1
     text = str(entry.get("version"))
-    return text.lstrip("0") if text.isdecimal() else text
+    number = text.strip().removeprefix("+")
+    return number.lstrip("0") if number.isdecimal() else text
 
 
 def _model(models: dict[str, Model], entry: Entry) -> Model:

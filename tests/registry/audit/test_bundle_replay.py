@@ -127,8 +127,9 @@ def test_a_model_that_was_deleted_in_the_database_is_named(registry: Registry) -
     assert "The model tiny is missing, and no line of the ledger deletes it." in problems(registry.text())
 
 
-def test_deletions_follow_from_the_ledger(registry: Registry) -> None:
-    registry.act("tom", "version deleted", model="tiny", version="01")
+@pytest.mark.parametrize("number", ["1", "01", "+1", " 1"])
+def test_deletions_follow_from_the_ledger(registry: Registry, number: str) -> None:
+    registry.act("tom", "version deleted", model="tiny", version=number)
     registry.models["tiny"] = Model()
     registry.act("tom", "tag deleted", model="tiny-production", version="1", key="sadcl.verdict")
     del registry.models["tiny-production"].versions["1"].tags["sadcl.verdict"]
