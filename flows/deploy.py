@@ -3,34 +3,43 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from flows import environment, runs, watch
-from flows.messages import login_error, translate_errors
+from flows.messages import SERVER_FIX, login_error, translate_errors
 from sadcl import files, layout, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.progress import say
 
 TEMPLATE = Path(__file__).with_name("prefect.yaml")
 """Deployments of the installed package; it works in any project, with or without a copy of the flows."""
-FIX = "Start the server (`prefect server start`), or check PREFECT_API_URL"
 STEP = "prefect.deployments.steps.set_working_directory"
 
 
-def render(project: Path) -> dict[str, Any]:
-    """Prefect's deployment file for a project: the template with the absolute path in place of PROJECT."""
+def render(project: Path, deployed: Any = None) -> dict[str, Any]:
+    """Prefect's deployment file for a project: the template with the absolute path in place of PROJECT.
+
+    Args:
+        project: the project's folder.
+        deployed: the deployment on the server, whose schedules and parameters stay as people have set them.
+    """
     value: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     for step in value["pull"]:
         if step.get(STEP, {}).get("directory") == "PROJECT":
             step[STEP]["directory"] = str(project.resolve())
+    if deployed is not None:
+        (deployment,) = value["deployments"]
+        del deployment["schedules"]  # Prefect keeps the schedules where the file has none
+        deployment |= {"parameters": deployed.parameters, "paused": deployed.paused}
     return value
 
 
 def deploy(project: Path) -> list[str]:
-    """Create or update the work pool and the deployments.
+    """Create or update the work pool and the deployment; one that exists keeps its schedules and parameters.
 
     Args:
         project: the project's folder, in which the runs work.
@@ -42,8 +51,10 @@ def deploy(project: Path) -> list[str]:
         SadclError: the folder is no project, or the server can't be reached or rejects the deployment.
     """
     pipeline.require_project(project)
+    with translate_errors():
+        deployed = _deployed()
     pool = ["work-pool", "create", runs.POOL, "--type", "process", "--overwrite"]
-    files.write_text(project / layout.PREFECT_DEPLOYMENTS, yaml.safe_dump(render(project), sort_keys=False))
+    files.write_text(project / layout.PREFECT_DEPLOYMENTS, yaml.safe_dump(render(project, deployed), sort_keys=False))
     for words in (pool, ["deploy", "--all", "--prefect-file", str(layout.PREFECT_DEPLOYMENTS)]):
         _prefect(project, *words)
     with translate_errors():
@@ -52,9 +63,20 @@ def deploy(project: Path) -> list[str]:
     return [
         *interrupted,
         "The weekly retraining is deployed.",
+        *(["Its schedule and parameters stay as they were."] if deployed is not None else []),
         f"Keep `prefect server start` and `prefect worker start --pool {runs.POOL} --name {runs.WORKER_NAME}` running, "
         f"with PREFECT_HOME={os.environ['PREFECT_HOME']} or your server's PREFECT_API_URL.",
     ]
+
+
+def _deployed() -> Any:
+    """The deployment as the server has it; None before the first."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with suppress(ObjectNotFound), get_client(sync_client=True) as client:
+        return client.read_deployment_by_name(watch.DEPLOYMENT)
+    return None
 
 
 def _prefect(project: Path, *words: str) -> None:
@@ -65,7 +87,9 @@ def _prefect(project: Path, *words: str) -> None:
         if "401 Unauthorized" in result.stderr + result.stdout:
             raise login_error()
         reason = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
-        raise SadclError(f"`prefect {' '.join(words[:2])}` failed: {reason.rstrip('.')}", where=_server(), fix=FIX)
+        raise SadclError(
+            f"`prefect {' '.join(words[:2])}` failed: {reason.rstrip('.')}", where=_server(), fix=SERVER_FIX
+        )
 
 
 def _server() -> str:

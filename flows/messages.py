@@ -13,6 +13,8 @@ from sadcl.progress import say
 if TYPE_CHECKING:
     from prefect import State
 
+SERVER_FIX = "Check that the server has the same version of Prefect, and read its log"
+"""What to do where the server answers, but with an error."""
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -40,15 +42,15 @@ def translate_errors() -> Iterator[None]:
     """Convert errors of Prefect's client to ``SadclError``.
 
     Raises:
-        SadclError: the server can't be reached, disappears, or rejects the login.
+        SadclError: the server can't be reached, disappears, rejects the login, or answers with an error.
     """
     from httpx import HTTPError, HTTPStatusError
 
     try:
         yield
     except (HTTPError, RuntimeError) as error:
-        if isinstance(error, HTTPStatusError) and error.response.status_code == 401:
-            raise login_error() from error
+        if isinstance(error, HTTPStatusError):
+            raise _status_error(error.response.status_code) from error
         if isinstance(error, RuntimeError) and not str(error).startswith("Failed to reach API"):
             raise
         raise SadclError(
@@ -56,6 +58,13 @@ def translate_errors() -> Iterator[None]:
             where=_address(),
             fix="Start it (`prefect server start`), or check PREFECT_API_URL; without it, a run starts its own server",
         ) from error
+
+
+def _status_error(status: int) -> SadclError:
+    """Error for a server that answers a request with an error's status."""
+    if status == 401:
+        return login_error()
+    return SadclError(f"The Prefect server answered with status {status}", where=_address(), fix=SERVER_FIX)
 
 
 def login_error() -> SadclError:
@@ -89,7 +98,7 @@ def run_command(name: str, run: "Callable[[], State[Any]]") -> NoReturn:
 
 def describe(state: "State[Any]") -> str:
     """Result of a run in one sentence: the message of its error, or of its state."""
-    if not state.is_completed():
+    if state.is_final() and not state.is_completed():
         error = state.result(raise_on_failure=False)
         if isinstance(error, SadclError):
             return str(error)

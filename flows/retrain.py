@@ -29,7 +29,7 @@ from sadcl import files, layout, params, pipeline, processes
 from sadcl.errors import SadclError
 from sadcl.names import counted
 from sadcl.progress import duration
-from sadcl.project import worktree
+from sadcl.project import cleanup, worktree
 
 HOOKS: list[Any] = [outcomes.report]
 UNCHANGED = "unchanged"
@@ -78,17 +78,19 @@ def retrain(
         A completed state, named ``unchanged`` if no stage was stale, and ``UNDER_WAY`` if another run works here.
 
     Raises:
-        SadclError: a stage fails, or the registry refuses the model.
+        SadclError: a stage fails, the registry refuses the model, or a lock file can't be opened.
     """
     install_log_filter()
     if os.environ.get(runs.RUN_VARIABLE):
         processes.end_with_parents()
     root = Path(root).resolve()
+    _record_next_date(root)  # however this run ends
     with ExitStack() as stack:
-        # of the kernel, which frees it at any end of this process; a limit in Prefect would outlast a power cut
         try:
-            stack.enter_context(files.lock(root / layout.RETRAIN_LOCK, "retraining this project"))
-        except SadclError as error:
+            with files.lock(root / cleanup.LOCK, "cleaning", wait=True):
+                # of the kernel, which frees it at any end of this process; a limit in Prefect would outlast a power cut
+                stack.enter_context(files.lock(root / layout.RETRAIN_LOCK, "retraining this project"))
+        except files.LockedError as error:
             return Completed(name=outcomes.UNDER_WAY, message=f"{error.what}; this run did nothing.")
         stack.enter_context(runs.recorded(root))
         _close_lost_runs(root)
@@ -98,16 +100,23 @@ def retrain(
         return _loop(tree.root, tune_trials, publish, tree.branch)
 
 
+def _record_next_date(root: Path) -> None:
+    """Record when the next run is due, where the present one belongs to a deployment."""
+    try:
+        if runs.is_deployed():
+            watch.refresh(root)
+    except Exception as error:  # any: the date is no reason to fail this run
+        get_run_logger().warning("The next date could not be recorded: %s", error)
+
+
 def _close_lost_runs(root: Path) -> None:
-    """Close earlier runs whose process is gone, whose training this run goes on with; record the next date."""
+    """Close earlier runs whose process is gone, whose training this run goes on with."""
     log = get_run_logger()
     try:
         for line in runs.close_lost(root):
             log.warning(line)
-        if runs.is_deployed():
-            watch.refresh(root)
     except Exception as error:  # any: what Prefect shows of other runs is no reason to fail this one
-        log.warning("Interrupted runs and the next date could not be updated: %s", error)
+        log.warning("Interrupted runs could not be closed: %s", error)
 
 
 def _loop(root: Path, tune_trials: int, publish: bool, branch: str) -> State[Any]:

@@ -14,8 +14,10 @@ from uuid import UUID
 
 import psutil
 
-from sadcl.project import run_records
+from sadcl.project import run_records, schedule
 
+RETRAIN = "retrain"
+"""Name of the flow whose ends are in the project's schedule."""
 POOL = "sadcl"
 """Work pool of the project's deployments."""
 WORKER_NAME = f"sadcl@{platform.node()}"
@@ -57,6 +59,8 @@ def _present() -> Any:
 def close_lost(root: Path, resume: bool = False) -> list[str]:
     """Set runs of this project to ``Crashed``, with the cause, where the host has no process for them any more.
 
+    The end of a retraining is recorded in the schedule, as a failure.
+
     Args:
         root: the project's folder.
         resume: whether to start the last lost run of each deployment again; a training goes on from its state.
@@ -94,6 +98,8 @@ def _close(client: Any, root: Path, identifier: str, cause: str) -> Any:
         if task.state is not None and not task.state.is_final():
             client.set_task_run_state(task.id, Crashed(message=cause), force=True)
     is_cancelling = run.state is not None and run.state.is_cancelling()
+    if not is_cancelling and client.read_flow(run.flow_id).name == RETRAIN:
+        schedule.record_end(root, False, f"{cause}.")
     client.set_flow_run_state(run.id, (Cancelled if is_cancelling else Crashed)(message=f"{cause}."), force=True)
     run_records.forget(root, identifier)
     return None if is_cancelling else run

@@ -8,6 +8,7 @@ import argparse
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,7 +26,6 @@ from flows import runs, watch
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import layout, params, pipeline
 from sadcl.data.shards.index import INDEX
-from sadcl.progress import say
 from sadcl.project import notifications
 
 if TYPE_CHECKING:
@@ -72,21 +72,35 @@ def _watch() -> None:
     reported, pause = "", POLL
     while True:
         time.sleep(pause)
-        problem, run = "", None
-        try:
-            if _is_waiting(Path(".")):
-                # until it ends: the deployment has room for one run at a time
-                run = cast("FlowRun", run_deployment(f"verify/{QUEUE}", timeout=None, poll_interval=2))
-                if run.state is not None and not run.state.is_completed():
-                    problem = run.state.message or run.state.name or ""
-        except Exception as error:  # any: the next look may find the servers again
-            problem = str(error)
+        problem, run = _look()
         pause = min(LONGEST_PAUSE, pause * 2) if problem else POLL
-        if problem and problem != reported:
-            say(f"verify: {f'run {run.name}: ' if run else ''}{problem}")
-            if run:
-                notifications.notify(Path("."), "sadcl: a verification failed", f"{problem}\n({run.name})", "failure")
-        reported = problem
+        with suppress(Exception):  # any, such as a full disk: the next look reports it again
+            if problem and problem != reported:
+                _report(problem, run)
+            reported = problem
+
+
+def _look() -> tuple[str, str]:
+    """Start a run if a version waits, and wait for its end; what hinders a verification, and the name of a failed run.
+
+    Both are empty where nothing does.
+    """
+    try:
+        if _is_waiting(Path(".")):
+            # until it ends: the deployment has room for one run at a time
+            run = cast("FlowRun", run_deployment(f"verify/{QUEUE}", timeout=None, poll_interval=2))
+            if run.state is not None and not run.state.is_completed():
+                return run.state.message or run.state.name or "", run.name
+    except Exception as error:  # any: the next look may find the servers again
+        return str(error), ""
+    return "", ""
+
+
+def _report(problem: str, run: str) -> None:
+    """Print what hinders a verification; notify people of a failed run."""
+    watch.log(f"verify: {f'run {run}: ' if run else ''}{problem}")
+    if run:
+        notifications.notify(Path("."), "sadcl: a verification failed", f"{problem}\n({run})", "failure")
 
 
 def _is_waiting(root: Path) -> bool:

@@ -6,12 +6,16 @@ import resource
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from sadcl import files
+from sadcl import files, params
+from sadcl.data.shards import writer
 from sadcl.errors import SadclError
+from sadcl.services.up import LOCK, _single_instance
+from tests.paths import REPOSITORY
 
 
 def test_error_in_a_write_keeps_the_old_file_only(tmp_path: Path) -> None:
@@ -115,6 +119,17 @@ def test_a_lock_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
             pass
 
 
+def test_a_lock_that_is_refused_is_not_taken_for_another_process(tmp_path: Path) -> None:
+    """Servers would ask for `sadcl down`, and `prepare` would encode everything again, for a lock that root owns."""
+    (tmp_path / "lock").mkdir()
+    (tmp_path / LOCK).mkdir(parents=True)
+    settings = params.load("prepare", path=REPOSITORY / "recipes/coco-mini.yaml").prepare
+    with pytest.raises(SadclError, match="can't be written: Is a directory"), ExitStack() as stack:
+        writer._open_encoded(stack, tmp_path, settings)
+    with pytest.raises(SadclError, match="can't be written: Is a directory"), _single_instance(tmp_path):
+        pass
+
+
 def test_lock_on_a_full_disk(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
@@ -145,7 +160,7 @@ def test_invalid_and_missing_json(tmp_path: Path, text: str) -> None:
 
 def test_lock_is_exclusive_and_released(tmp_path: Path) -> None:
     again = files.lock(tmp_path / "lock", "training")
-    refused = pytest.raises(SadclError, match=f"pid {os.getpid()}.*training")
+    refused = pytest.raises(files.LockedError, match=f"pid {os.getpid()}.*training")
     with files.lock(tmp_path / "lock", "training"), refused:
         again.__enter__()
     with files.lock(tmp_path / "lock", "training"):
@@ -192,6 +207,18 @@ def test_open_locked_waits_for_the_lock_and_appends(tmp_path: Path) -> None:
     with files.open_locked(path) as file:
         file.seek(0)
         assert file.read() == b"first\nsecond\n"
+
+
+def test_lock_waits_for_another_process_if_asked_to(tmp_path: Path) -> None:
+    def work() -> None:
+        with files.lock(tmp_path / "lock", "training", wait=True):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with files.lock(tmp_path / "lock", "training"):
+            second = pool.submit(work)
+            assert not second.done()
+        second.result(60)
 
 
 def test_csv_with_six_digits_and_quotes(tmp_path: Path) -> None:

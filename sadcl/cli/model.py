@@ -44,6 +44,8 @@ def tune(
 ) -> None:
     """Search for better settings, scored on the select split."""
     if dashboard:
+        if study or join or trials or apply:
+            raise SadclError("--dashboard shows studies and runs none", fix="Leave out the other options")
         from sadcl import services
 
         services.show("optuna")
@@ -145,7 +147,7 @@ def attention(
     from sadcl.registry import load
     from sadcl.report import attention_maps
 
-    say(attention_maps.draw(load.load(model), photo, label or [], out))
+    say(printable(attention_maps.draw(load.load(model), photo, label or [], out)))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sadcl.errors import SadclError
 from sadcl.progress import hint, say
 
 PANEL = "Registry"
@@ -89,6 +90,8 @@ def criteria(
     if accept:
         say(acceptance.accept_project(reason))
         return
+    if reason:
+        raise SadclError("A reason without --accept decides nothing", fix="Add --accept, or leave out --reason")
     lines, equal = acceptance.compare_project()
     for line in lines:
         say(line)

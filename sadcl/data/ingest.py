@@ -20,10 +20,13 @@ from sadcl.data.splits import assign, leaks, protocols
 from sadcl.data.table import SCHEMA, SPLITS, Table, column, targets
 from sadcl.errors import SadclError
 from sadcl.names import counted
+from sadcl.processes import read_ahead
 from sadcl.progress import say, track
 
 SAVE_SECONDS = 120.0
 """Seconds between two saves of the facts of photos."""
+AHEAD = 1_000
+"""Photos that are read or wait for their turn: a task for each of millions would fill the memory."""
 
 
 def ingest(root: Path, source: str, settings: params.Ingest, seed: int, cache: Path, workers: int) -> Table:
@@ -131,7 +134,7 @@ def _read_photos(
     pool = ThreadPoolExecutor(listed_photos.threads(root / source, workers))
     facts, saved = [], time.monotonic()
     try:
-        for fact in track(pool.map(read, images), "reading photos", total=len(images)):
+        for fact in track(read_ahead(pool, read, images, AHEAD), "reading photos", total=len(images)):
             facts.append(fact)
             if time.monotonic() - saved > SAVE_SECONDS:  # a killed process keeps what it has read, too
                 photo_cache.save()

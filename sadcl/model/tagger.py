@@ -95,13 +95,21 @@ class Tagger:
         Raises:
             SadclError: the photo can't be read, or the model's head has no attention.
         """
-        maps = self._forward([image], 0, attention=True).attention
-        if maps is None:
+        weights = self.attention_or_none(image)
+        if weights is None:
             raise SadclError(
                 "This model has no attention", where=self.head["model"].get("head"), fix="Use a head that gives maps"
             )
-        weights: Floats = maps[0].float().cpu().numpy()
         return weights
+
+    def attention_or_none(self, image: Photo) -> Floats | None:
+        """Compute the attention map of each label [C, h, w]; None where the model's head has none.
+
+        Raises:
+            SadclError: the photo can't be read.
+        """
+        maps = self._forward([image], 0, attention=True).attention
+        return None if maps is None else maps[0].float().cpu().numpy()
 
     def _forward(self, images: Sequence[Photo], first: int, attention: bool) -> HeadOutput:
         """Run the network on one batch; ``first`` is the number of its first photo, for error messages."""

@@ -5,8 +5,10 @@ stage loads exactly the sections that ``dvc.yaml`` lists for it, so that it can'
 """
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -60,11 +62,11 @@ def load(*names: str, path: str | Path = FILE) -> Params:
     params = parse(read_settings(path), where=path)
     if not names:
         return params
-    fields = {}
+    fields: dict[str, Any] = {}
     for name in names:
         section_name, _, key = name.partition(".")
         whole = section(params, section_name)
-        fields[_field(section_name)] = whole.model_construct(**{key: getattr(whole, key)}) if key else whole
+        fields[_field(section_name)] = SimpleNamespace(**{key: getattr(whole, key)}) if key else whole
     return Params.model_construct(**fields)
 
 
@@ -103,9 +105,8 @@ def read_settings(path: str | Path = FILE) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise SadclError(f"The settings can't be read: {error.strerror}", where=path, fix="Check the path") from None
-    except bounded_yaml.TooLargeError:
-        most = f"{bounded_yaml.MOST_VALUES:,} values and {bounded_yaml.MOST_NESTED} levels"
-        raise SadclError("The settings are too large", where=path, fix=f"Keep them below {most}") from None
+    except bounded_yaml.TooLargeError as error:
+        raise SadclError(f"The settings are too large: {error}", where=path, fix="Correct the file") from None
     # PyYAML has no exception of its own for tags, dates and numbers that can't be
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise SadclError(f"The settings are not YAML: {error}", where=path, fix="Correct the file") from None
@@ -138,13 +139,21 @@ def _sentence(error: Any) -> str:
     return f"Setting {path}: {error['msg']}, but it is {error['input']!r}"
 
 
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Sections in the type of a field, such as those of an optional one or of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
 def _keys(path: tuple[Any, ...]) -> list[str]:
     """Names of the keys that are allowed at a path of the file."""
     model: type[BaseModel] = Params
     for part in path:
         model = RULES.get(part, model)
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        inner = fields[part].annotation if part in fields else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
+        inner = set(_models(fields[part].annotation)) if part in fields else set()
+        if len(inner) == 1:  # a rule of the gate has several, and its kind follows in the path
+            model = inner.pop()
     return [field.alias or name for name, field in model.model_fields.items()]

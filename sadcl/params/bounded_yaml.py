@@ -26,7 +26,7 @@ def parse(text: str) -> Any:
         YAMLError, ValueError, TypeError, AttributeError, RecursionError: it is not YAML.
     """
     if len(text) > LONGEST:
-        raise TooLargeError
+        raise TooLargeError(f"more than {LONGEST:,} characters")
     loader = _BoundedLoader(text)
     try:
         return loader.get_single_data()
@@ -41,7 +41,7 @@ class NestingLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.depth == MOST_NESTED:
-            raise TooLargeError(f"it is nested more than {MOST_NESTED} levels deep")
+            raise TooLargeError(f"more than {MOST_NESTED} levels")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -59,7 +59,7 @@ class _BoundedLoader(NestingLoader):
     def construct_yaml_int(self, node: Any) -> int:
         value = super().construct_yaml_int(node)
         if abs(value) > LARGEST_NUMBER:
-            raise TooLargeError
+            raise TooLargeError("a number above 2^63")
         return value
 
 
@@ -75,5 +75,5 @@ def _size(node: Any, known: dict[int, int]) -> int:
         parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
         known[id(node)] = 1 + sum(_size(part, known) for part in parts)
     if known[id(node)] > MOST_VALUES:
-        raise TooLargeError
+        raise TooLargeError(f"more than {MOST_VALUES:,} values")
     return known[id(node)]

@@ -34,7 +34,8 @@ class Ingest(Section):
     """Formats `csv`, `parquet` and `rows`: the column of labels, or a list of columns whose labels are joined; empty
     finds one by its usual names."""
     slices: tuple[str, ...] = ()
-    """Formats `csv` and `parquet`: the columns that are not classes, where each class has a column."""
+    """Formats `csv`, `parquet` and `rows`: the columns that are not classes, where each class has a column, and those
+    that hold no labels although they are called `class` or the like."""
     separator: str = ";"
     """Formats `csv`, `parquet`, `rows`, `json` and `jsonl`: the text between two labels in a cell; empty for one label
     a cell, `[]` for lists such as `["cup", "plate"]`, a blank for any white space."""
@@ -113,7 +114,7 @@ class Validate(Section):
 class Prepare(Section):
     """Storage of photos in shards."""
 
-    short_side: Pixels | None = None
+    short_side: Pixels | None = Field(ge=1, default=None)
     """Re-encode photos to this short side; null keeps their bytes (the paper's recipes)."""
     quality: int = Field(ge=1, le=100, default=92)
     """JPEG quality of photos that are re-encoded."""

@@ -17,11 +17,11 @@ class Absolute(Section):
     """A name in metrics.json: mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1; a metric of the top-3 labels (top3.OF1) or
     of the served model's labels (in_use.OF1); robustness, if `evaluate.corruptions` is set; or ECE, the expected
     calibration error (lower is better)."""
-    at_least: Percent | None = Field(allow_inf_nan=False, default=None)
+    at_least: Percent | None = Field(default=None)
     """Lower bound of the metric."""
-    at_most: Percent | None = Field(allow_inf_nan=False, default=None)
+    at_most: Percent | None = Field(default=None)
     """Upper bound of the metric."""
-    margin: Points = Field(ge=0, allow_inf_nan=False, default=0.0)
+    margin: Points = Field(ge=0, default=0.0)
     """How far the metric may miss its bound."""
     by: Literal["interval", "value"] = "interval"
     """Part that must keep the bound: the whole 95 % interval (else the gate is undecided), or the value alone."""
@@ -34,7 +34,7 @@ class Relative(Section):
     """Kind of the rule."""
     metric: str
     """A name in metrics.json, as for the rule `absolute`."""
-    margin: Points = Field(ge=0, allow_inf_nan=False, default=0.0)
+    margin: Points = Field(ge=0, default=0.0)
     """How much worse than the champion's the metric may be."""
     by: Literal["interval", "value"] = "interval"
     """Part that must keep the margin: the whole 95 % interval of the difference (else the gate is undecided), or
@@ -46,7 +46,7 @@ class PerClass(Section):
 
     kind: Literal["per class"]
     """Kind of the rule."""
-    margin: Points = Field(ge=0, allow_inf_nan=False)
+    margin: Points = Field(ge=0)
     """How much AP a class may lose."""
     min_positives: Images = Field(ge=2, default=20)
     """Positive test images that a class needs to be judged."""
@@ -62,7 +62,7 @@ class Slice(Section):
     side in pixels. A column with more than eight different numbers is cut at its quartiles."""
     metric: str
     """A name in metrics.json, as for the rule `absolute`."""
-    margin: Points = Field(ge=0, allow_inf_nan=False)
+    margin: Points = Field(ge=0)
     """How much of the metric a slice may lose."""
     min_images: Images = Field(ge=2, default=100)
     """Test images that a slice needs to be judged."""
@@ -75,9 +75,9 @@ class Cost(Section):
     """Kind of the rule."""
     of: Literal["bytes", "parameters"]
     """Quantity that the rule bounds: size of the file, or number of parameters."""
-    at_most: float | None = Field(gt=0, allow_inf_nan=False, default=None)
+    at_most: float | None = Field(gt=0, default=None)
     """Upper bound of the count."""
-    times: float | None = Field(gt=0, allow_inf_nan=False, default=None)
+    times: float | None = Field(gt=0, default=None)
     """Upper bound as a multiple of the champion's count."""
 
 
@@ -86,7 +86,7 @@ class Probe(Section):
 
     kind: Literal["probe"]
     """Kind of the rule."""
-    at_least: Points = Field(allow_inf_nan=False, default=0.0)
+    at_least: Points = Field(default=0.0)
     """How far mAP must lie above the probe's; a negative value allows a loss."""
     by: Literal["interval", "value"] = "interval"
     """Part that must keep the bound: the whole 95 % interval of the difference (else the gate is undecided), or

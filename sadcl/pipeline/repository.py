@@ -18,7 +18,7 @@ IGNORED = (
 TRACKED = (
     ".gitignore", ".dvcignore", ".dvc/config", "dvc.yaml", "dvc.lock", "sadcl.json", str(params.FILE), "recipes/*.yaml",
     str(layout.BASELINE), str(layout.CHAMPION), str(layout.AUDIT_LOG), f"{layout.CHAMPION_FOLDER}.dvc",
-    f"{layout.RAW}/*.dvc", f"{layout.RAW}/*.splits.csv",
+    f"{layout.RAW}/*.dvc", f"{layout.RAW}/*.splits.csv", f"{layout.RAW}/*.sources.json",
 )  # fmt: skip
 """Files of a project that belong into git."""
 NEUTRAL = ("-c", "user.name=sadcl", "-c", "user.email=sadcl@localhost")

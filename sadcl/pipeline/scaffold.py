@@ -43,14 +43,20 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
     extras.require("dvc")
     if (root / GRAPH).exists():
         if not (root / CODE).exists():
-            return ""
+            graph, code = _render()
+            if (root / GRAPH).read_text(encoding="utf-8") != graph:
+                return ""
+            files.write_json(root / CODE, code)  # the creation was interrupted before
         completed = repository.write_ignore_file(root)
         if not (root / CONFIG).exists():  # the creation was interrupted
             set_up(root)
             return _update(root) or f"Completed the project in {root.resolve()}"
         return _update(root) or (f"Completed {root / repository.IGNORE}" if completed else "")
     visible = [path for path in root.iterdir() if not path.name.startswith(".")]
-    foreign = sorted(path.name for path in visible if not any(_contains(path, allowed) for allowed in besides))
+    foreign = sorted(
+        path.name for path in visible
+        if not any(_contains(path, allowed) for allowed in besides) and not _is_begun(root, path)
+    )  # fmt: skip
     if foreign:
         fix = "Go to the project's folder, or start in an empty one"
         problem = f"There is no dvc.yaml here, and the folder is not empty: it contains {foreign[0]}"
@@ -73,8 +79,8 @@ def _update(root: Path) -> str:
     _, code = _render()
     if before == code:
         return ""
-    # an edited graph is somebody's work: it is not overwritten
-    if files.digest_of((root / GRAPH).read_text(encoding="utf-8")) != before.get("graph"):
+    # an edited graph is somebody's work: it is not overwritten; the new one is of an update that was interrupted
+    if files.digest_of((root / GRAPH).read_text(encoding="utf-8")) not in (before.get("graph"), code["graph"]):
         fix = "Restore it from git, run `sadcl init`, and edit it again"
         problem = "sadcl has another version than the project, and dvc.yaml was edited"
         raise SadclError(problem, where=root / GRAPH, fix=fix)
@@ -112,6 +118,15 @@ def _code(path: Path) -> list[Path]:
 
 def _digest(paths: list[Path]) -> str:
     return hashlib.sha256("".join(files.digest(path) for path in paths).encode()).hexdigest()
+
+
+def _is_begun(root: Path, path: Path) -> bool:
+    """Whether a folder holds nothing but files of a creation that was interrupted."""
+    contents = [file for file in path.rglob("*") if not file.is_dir()]
+    return bool(contents) and all(
+        _FILES.get(file.relative_to(root).as_posix()) == file.read_text(encoding="utf-8", errors="replace")
+        for file in contents[: len(_FILES) + 1]
+    )
 
 
 def _contains(path: Path, allowed: Path) -> bool:

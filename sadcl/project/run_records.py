@@ -7,7 +7,7 @@ name when it is whole and locked, so that one without a lock belongs to no run t
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,23 +53,17 @@ def recorded(root: Path, run: str) -> Iterator[None]:
     Args:
         root: the project's folder.
         run: identifier of the run in Prefect.
+
+    Raises:
+        SadclError: the path is refused, or the disk is full.
     """
     path = root / layout.RUNS_UNDER_WAY / f"{run}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     record = Record(run=run, process=processes.process_id(os.getpid()), started=started)
-    temporary = path.with_suffix(".part")
-    with files.open_locked(temporary) as stream:
-        try:
-            stream.truncate(0)
-            stream.write(record.model_dump_json().encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-            temporary.replace(path)
-            yield
-        finally:
-            temporary.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        with files.translate_disk_errors(path):
+            stack.enter_context(_locked(path, record))
+        yield
 
 
 def lost(root: Path) -> list[Record]:
@@ -85,6 +79,25 @@ def under_way(root: Path) -> set[str]:
 def forget(root: Path, run: str) -> None:
     """Remove the record of a run."""
     (root / layout.RUNS_UNDER_WAY / f"{run}.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path, record: Record) -> Iterator[None]:
+    """Hold the lock of a record's file, which is removed at the end; the file has its name when it is whole."""
+    files.require_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    with files.open_locked(temporary) as stream:
+        try:
+            stream.truncate(0)
+            # without a buffer, which would be flushed to the full disk again when the file is closed
+            os.write(stream.fileno(), record.model_dump_json().encode())
+            os.fsync(stream.fileno())
+            temporary.replace(path)
+            yield
+        finally:
+            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def _paths(root: Path) -> list[Path]:

@@ -46,11 +46,14 @@ def read(root: Path = Path(".")) -> Schedule:
 
 
 def update(root: Path, **changes: object) -> None:
-    """Change fields of a project's schedule; the watch and a run may do so at the same moment."""
+    """Change fields of a project's schedule; the watch and a run may do so at the same moment.
+
+    Raises:
+        SadclError: the path is refused, or the disk is full.
+    """
     path = root / layout.SCHEDULE
-    files.require_folder(path.parent)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.translate_disk_errors(path), files.open_locked(path.with_suffix(".lock")):
+    lock = path.with_suffix(".lock")
+    with files.translate_disk_errors(path), files.lock(lock, "changing the schedule", wait=True):
         value = read(root).model_copy(update=changes)
         files.write_json(path, value.model_dump(mode="json"))
 

@@ -164,12 +164,12 @@ def _absent(root: Path, path: str) -> SadclError:
 
 def _remove_leftovers(root: Path) -> None:
     """Remove worktrees that no process has locked, and their branches unless these have commits of their own."""
-    for folder in (root / layout.WORKTREES).glob("*"):
+    for folder in (root / layout.WORKTREES).glob("*/"):
         try:
             with files.lock(folder / "lock", "working in this worktree"):
                 branch = git(folder, "symbolic-ref", "--quiet", "--short", "HEAD", check=False).strip()
                 git(root, "worktree", "remove", "--force", str(folder), check=False)
-        except SadclError:
+        except files.LockedError:
             continue
         if branch and not folder.exists():
             git(root, "branch", "--quiet", "--delete", branch, check=False)

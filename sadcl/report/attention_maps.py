@@ -168,7 +168,7 @@ def _prefixes(photos: Sequence[Path]) -> list[str]:
     """Text that tells each photo apart: the shortest end of its path, without suffix unless two differ by it only."""
     ends = names.distinguish(photos)
     stems = {end: str(Path(end).with_suffix("")) for end in ends}
-    count = Counter(stems.values())
+    count = Counter([*stems.values(), *stems])  # the stem of a.jpg.png is the whole name of a.jpg
     return [stems[end] if count[stems[end]] == 1 else end for end in ends]
 
 

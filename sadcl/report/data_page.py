@@ -175,7 +175,8 @@ def _suspicious_labels(path: Path, album: PhotoAlbum, usable_photos: pd.DataFram
     """
     if not path.exists():
         return None
-    entries, present = html.rows(path), set(zip(usable_photos["image_id"], usable_photos["file"], strict=True))
+    entries = html.rows(path, ("image", "file", "class", "given", "score", "verdict"), numbers=("score",))
+    present = set(zip(usable_photos["image_id"], usable_photos["file"], strict=True))
     rows = [row for row in entries if (row["image"], row["file"]) in present]
     first = []
     for row in rows[:MAX_SUSPECTS]:

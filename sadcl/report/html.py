@@ -43,14 +43,28 @@ def address(image: Image.Image, quality: int = 80) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def rows(path: Path) -> list[dict[str, str]]:
+def rows(path: Path, needed: Sequence[str] = (), numbers: Sequence[str] = ()) -> list[dict[str, str]]:
     """Read a CSV file that a stage wrote.
 
+    Args:
+        path: the file.
+        needed: columns that it has to have.
+        numbers: columns of these that hold numbers.
+
     Raises:
-        SadclError: it is missing.
+        SadclError: it is missing, or a program such as a spreadsheet has saved it in another form.
     """
+    fix = "Run `dvc repro` to write it again"
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            values = list(csv.DictReader(file, strict=True))
+        for row in values:
+            if not all(isinstance(row.get(name), str) for name in needed):
+                raise ValueError(f"a row lacks one of the columns {', '.join(needed)}")
+            for name in numbers:
+                float(row[name])
     except FileNotFoundError:
-        raise SadclError("The file is missing", where=path, fix="Run `dvc repro`") from None
+        raise SadclError("The file is missing", where=path, fix=fix) from None
+    except (ValueError, csv.Error) as error:
+        raise SadclError(f"The file is damaged: {error}", where=path, fix=fix) from None
+    return values

@@ -45,7 +45,7 @@ class Label:
 class ShownPhoto:
     """A photo in the page: its image as a data URL, its labels, and the number of wrong labels left out.
 
-    ``grid`` is the resolution of its attention maps, which the page draws smoothed.
+    ``grid`` is the resolution of its attention maps, which the page draws smoothed; empty where the head has none.
     """
 
     image_id: str
@@ -143,8 +143,10 @@ def _describe_rule(rule: params.Rule) -> tuple[str, str]:
     if isinstance(rule, params.PerClass):
         return "each class", f"loses at most {rule.margin:.2f} AP to the champion"
     if isinstance(rule, params.Cost):
-        limit = f"{rule.at_most:,.0f}" if rule.at_most else f"{rule.times:g} times the champion's"
-        return rule.of, f"at most {limit}"
+        if rule.at_most is not None:
+            return rule.of, f"at most {rule.at_most:,.0f}"
+        # without a bound the gate has refused
+        return rule.of, "no bound" if rule.times is None else f"at most {rule.times:g} times the champion's"
     if isinstance(rule, params.Slice):
         return f"{rule.metric} by {rule.column}", f"each slice loses at most {rule.margin:.2f} to the champion"
     if isinstance(rule, params.Probe):
@@ -153,9 +155,14 @@ def _describe_rule(rule: params.Rule) -> tuple[str, str]:
     if isinstance(rule, params.Relative):
         side = "above" if rule.metric in LOWER_IS_BETTER else "below"
         bound_text = f"at most {rule.margin:.2f} {side} the champion's"
-    else:
+    elif isinstance(rule, params.Absolute):
         side, bound = ("least", rule.at_least) if rule.at_least is not None else ("most", rule.at_most)
+        if bound is None:  # the gate has refused
+            return rule.metric, "no bound"
         bound_text = f"at {side} {bound:.2f}" + (f", margin {rule.margin:.2f}" if rule.margin else "")
+    else:  # a rule of one's own
+        settings = rule.model_dump(exclude={"kind"}, exclude_none=True)
+        return rule.kind, ", ".join(f"{name} {value}" for name, value in settings.items())
     return rule.metric, f"{bound_text}, {'whole interval' if rule.by == 'interval' else 'value only'}"
 
 
@@ -205,7 +212,7 @@ def _photo(
     model: Tagger,
 ) -> ShownPhoto:
     """One photo with its true and predicted labels, the most likely first."""
-    maps = model.attention(encoded)
+    maps = model.attention_or_none(encoded)
     image = decode.decode(encoded, at_least=SIDE, where=f"image {model_scores.ids[i]}")
     image.thumbnail((SIDE, SIDE))
     order = np.argsort(-probabilities, kind="stable")
@@ -213,10 +220,10 @@ def _photo(
     wrong = [j for j in order if predicted[j] and not model_scores.targets[i, j] and not model_scores.ignored[i, j]]
 
     def label(j: int, result: str, with_map: bool) -> Label:
-        picture = html.address(overlay(image, maps[j])) if with_map else None
+        picture = html.address(overlay(image, maps[j])) if with_map and maps is not None else None
         return Label(model_scores.classes[j], float(probabilities[j]), result, picture)
 
     labels = [label(j, "found" if predicted[j] else "missed", n < MAX_TRUE) for n, j in enumerate(true)]
     labels += [label(j, "wrong", with_map=True) for j in wrong[:MAX_WRONG]]
-    grid = f"{maps.shape[2]} × {maps.shape[1]}"
+    grid = "" if maps is None else f"{maps.shape[2]} × {maps.shape[1]}"
     return ShownPhoto(model_scores.ids[i], html.address(image), labels, len(wrong[MAX_WRONG:]), grid)

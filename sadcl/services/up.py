@@ -123,8 +123,13 @@ def _starter(root: Path) -> psutil.Process | None:
     lock = root / LOCK
     if not host.exists(lock):
         return None
-    with suppress(BlockingIOError), files.open_locked(lock, wait=False):
-        return None
+    try:
+        with suppress(BlockingIOError), files.open_locked(lock, wait=False):
+            return None
+    except PermissionError:
+        raise SadclError(
+            "The lock of the servers belongs to another user", where=lock, fix="Work as the user who ran `sadcl up`"
+        ) from None
     with suppress(psutil.Error, ValueError):
         process = psutil.Process(int(lock.read_text().removeprefix("pid ")))
         # an `up` that is just starting has not written its pid yet

@@ -92,6 +92,8 @@ INVALID = {
     "open nothere": "Choose one of mlflow, optuna, prefect",
     "open mlflow --port 99999": "Invalid value for '--port'.*65535",
     "tune --trials 0": "Invalid value for '--trials'",
+    "tune --dashboard --apply": "Leave out the other options",
+    "criteria --reason ours": "Add --accept, or leave out --reason",
     "tune": "Tuning starts from stage 1, which is missing.*dvc repro",
     "promote 1": "needs a reason",
     "rollback": "needs a reason",

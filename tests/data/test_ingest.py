@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,31 @@ def test_photos_are_read_once_and_cached(root: Path, monkeypatch: pytest.MonkeyP
     assert (first.frame["sha256"] != changed.frame["sha256"]).sum() == 1
 
 
+class CountingPool(ThreadPoolExecutor):
+    """Counts the tasks that were submitted."""
+
+    submitted = 0
+
+    def submit(self, *args: Any, **options: Any) -> Future[Any]:
+        CountingPool.submitted += 1
+        return super().submit(*args, **options)
+
+
+def test_few_photos_wait_for_their_turn(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[int] = []
+
+    def track(facts: Iterable[Any], *_: Any, **options: Any) -> Iterator[Any]:
+        for i, fact in enumerate(facts):
+            waiting.append(CountingPool.submitted - i)
+            yield fact
+
+    monkeypatch.setattr("sadcl.data.ingest.ThreadPoolExecutor", CountingPool)
+    monkeypatch.setattr("sadcl.data.ingest.track", track)
+    monkeypatch.setattr("sadcl.data.ingest.AHEAD", 4)
+    ingested(root)
+    assert (len(waiting), max(waiting)) == (13, 5)
+
+
 def test_another_pixel_limit_reads_photos_again(root: Path) -> None:
     assert ingested(root).frame["problem"].isna().all()
     assert ingested(root, max_pixels=1000).frame["problem"].notna().all()
@@ -243,6 +269,28 @@ def own_photos(root: Path, count: int) -> None:
         photo(source / f"{i}.jpg", i)
     lines = [f"{i}.jpg,{'dog;cat' if i % 3 else 'dog'},{'night' if i % 2 else ''}" for i in range(count)]
     (source / "labels.csv").write_text("\n".join(["file,labels,light", *lines]))
+
+
+@pytest.mark.parametrize("header", ["filename,label,ignored", "filename,label,place,place"])
+def test_a_reserved_or_repeated_column_of_rows_is_refused(root: Path, header: str) -> None:
+    own_photos(root, 4)
+    cells = ["cup", "dark", "Rome"][: header.count(",")]
+    rows = [",".join([f"{i % 4}.jpg", *cells]) for i in range(8)]
+    (root / OWN / "labels.csv").write_text("\n".join([header, *rows]))
+    changes = {"format": "rows", "annotations": {"train": "labels.csv"}, "images": {"train": "."}}
+    with pytest.raises(SadclError, match=rf"column '{header.split(',')[-1]}' (has|occurs)"):
+        ingested(root, **changes)
+    assert not (root / f"{OWN}.splits.csv").exists()
+
+
+def test_a_column_of_labels_next_to_the_one_that_is_read(root: Path) -> None:
+    own_photos(root, 4)
+    rows = [f"{i % 4}.jpg,{'cup' if i % 2 else 'bowl'},old" for i in range(8)]
+    (root / OWN / "labels.csv").write_text("\n".join(["filename,class,labels", *rows]))
+    changes = {"annotations": {"train": "labels.csv"}, "images": {"train": "."}, "labels": "class"}
+    result = ingested(root, format="rows", **changes)
+    assert (result.classes, result.slices) == (("bowl", "cup"), [])
+    table.write_table(root / "table.parquet", result)
 
 
 def test_new_photos_are_assigned_and_old_ones_keep_their_splits(root: Path) -> None:

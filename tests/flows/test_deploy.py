@@ -37,6 +37,32 @@ def test_deployment_in_a_project_without_a_copy_of_the_flows(
     assert (due.weekday(), due.hour, due.minute) == (0, 3, 0)
 
 
+def test_deploying_again_keeps_what_people_have_changed(
+    project: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a schedule with a slug, which Prefect lets no schedule without one replace."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
+    from prefect.client.schemas.schedules import CronSchedule
+
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    deploy.deploy(project)
+    cron, parameters = CronSchedule(cron="0 5 * * *"), {"scheduled": True, "tune_trials": 3}
+    with get_client(sync_client=True) as client:
+        before = client.read_deployment_by_name("retrain/weekly")
+        try:
+            for slug in (None, "daily"):
+                daily = DeploymentScheduleUpdate(schedule=cron, active=False, slug=slug)
+                changes = DeploymentUpdate(schedules=[daily], parameters=parameters, paused=True)
+                client.update_deployment(before.id, changes)
+                assert "Its schedule and parameters stay as they were." in deploy.deploy(project)
+                after = client.read_deployment_by_name("retrain/weekly")
+                assert [(item.schedule, item.active, item.slug) for item in after.schedules] == [(cron, False, slug)]
+                assert (after.parameters, after.paused) == (parameters, True)
+        finally:
+            client.delete_deployment(before.id)
+
+
 def test_entrypoint_is_the_flow_of_the_installed_package(project: Path) -> None:
     from prefect.flows import load_flow_from_entrypoint
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,8 +15,9 @@ from prefect.client.schemas.filters import FlowRunFilter
 
 from flows import deploy, runs
 from flows.retrain import retrain
-from sadcl import layout
-from sadcl.project import worktree
+from sadcl import files, layout
+from sadcl.project import notifications, schedule, worktree
+from tests.receivers import Receiver
 
 SLOW = """
 import os, time
@@ -147,3 +149,36 @@ def test_killing_the_worker_ends_its_run_and_the_next_one_goes_on(
     assert worktree.commit(project, "quick")
     assert retrain(root=project, publish=False, scheduled=True, return_state=True).is_completed()
     assert not list((project / ".sadcl/worktrees").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outcome", ["crashed", "cancelled"])
+def test_a_worker_that_lives_reports_the_end_of_its_run(
+    project: Path, slow: Path, server: str, monkeypatch: pytest.MonkeyPatch, outcome: str
+) -> None:
+    """A kill, as when memory runs out, or a person's decision: the worker alone calls the hooks of the run."""
+    from prefect.client.orchestration import get_client
+    from prefect.deployments import run_deployment
+    from prefect.states import Cancelling
+
+    assert worktree.commit(project, "slow")
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    deploy.deploy(project)
+    with Receiver() as receiver:
+        monkeypatch.setenv(notifications.VARIABLE, receiver.address)
+        worker = start(project.parent, server, "prefect", "worker", "start", "--pool", "sadcl")
+        try:
+            run: Any = run_deployment("retrain/weekly", parameters={"tune_trials": 0, "publish": False}, timeout=0)
+            wait_for(lambda: slow.exists() and slow.read_text() != "", seconds=180)
+            if outcome == "crashed":
+                record = files.read_json(project / layout.RUNS_UNDER_WAY / f"{run.id}.json")
+                psutil.Process(int(record["process"].partition(":")[0])).kill()
+            else:
+                with get_client(sync_client=True) as client:
+                    client.set_flow_run_state(run.id, Cancelling())
+            wait_for(lambda: bool(receiver.received), seconds=180)
+        finally:
+            worker.kill()
+            worker.wait()
+    assert [message["title"] for message in receiver.received] == [f"sadcl: retraining {outcome}"]
+    assert schedule.read(project).failed is not None

@@ -2,7 +2,11 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +15,7 @@ import pytest
 from flows import retrain as module
 from flows.retrain import retrain
 from sadcl import files, layout, pipeline
-from sadcl.project import schedule
+from sadcl.project import cleanup, schedule
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -161,6 +165,36 @@ def test_a_run_that_meets_another_one_ends_at_once(project: Path, scheduled: boo
     assert (state.type.value, state.name) == ("COMPLETED", "another run is under way")
     assert state.message.endswith("is already retraining this project; this run did nothing.")
     assert schedule.read(project).good is None
+
+
+def test_a_lock_that_is_refused_fails_the_run_and_is_no_other_run(project: Path) -> None:
+    (project / layout.RETRAIN_LOCK).mkdir(parents=True)
+    state = run(project)
+    assert state.is_failed()
+    assert "The file can't be written: Is a directory" in str(state.result(raise_on_failure=False))
+    assert "The file can't be written" in schedule.read(project).failed_message
+
+
+def test_a_run_waits_for_a_cleaning_and_then_does_its_work(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, events, lock = Event(), list[str](), files.lock
+
+    @contextmanager
+    def observed(path: Path, doing: str, wait: bool = False) -> Iterator[None]:
+        if path == project / cleanup.LOCK:
+            asked.set()
+        with lock(path, doing, wait):
+            events.append(path.name)
+            yield
+
+    monkeypatch.setattr(files, "lock", observed)
+    with ThreadPoolExecutor(1) as pool:
+        with lock(project / cleanup.LOCK, "cleaning"):
+            state = pool.submit(run, project)
+            while not asked.wait(0.1):
+                assert not state.done()
+            events.append("the cleaning ends")
+        assert state.result().name == "Completed"
+    assert events[:3] == ["the cleaning ends", "clean.lock", "retrain.lock"]
 
 
 def test_the_outcome_is_in_the_status(project: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import WorkerStatus
 from prefect.states import Running, Scheduled
 
-from flows import deploy, runs, watch
+from flows import deploy, outcomes, runs, watch
+from flows.verify import verify
 from sadcl import files, layout
 from sadcl.project import notifications, schedule
 
@@ -69,6 +71,17 @@ def test_a_run_that_is_interrupted_again_and_again_is_given_up(project: Path, cl
     closed, given_up = runs.close_lost(project, resume=True)
     assert closed.startswith("Run ")
     assert "is not started again: it was interrupted 4 times in a row" in given_up
+    assert schedule.read(project).failed is not None
+    assert schedule.read(project).failed_message.startswith(LOST)
+
+
+def test_an_interrupted_run_of_another_flow_is_no_failure_of_the_retraining(
+    project: Path, client: SyncPrefectClient
+) -> None:
+    run = client.create_flow_run(verify, state=Running())
+    files.write_text(project / layout.RUNS_UNDER_WAY / f"{run.id}.json", "")
+    assert len(runs.close_lost(project)) == 1
+    assert schedule.read(project).failed is None
 
 
 def test_no_second_run_where_one_waits_already(project: Path, client: SyncPrefectClient) -> None:
@@ -157,12 +170,15 @@ def titles(project: Path) -> list[str]:
     return [json.loads(path.read_text())["title"] for path in sorted((project / layout.NOTIFICATIONS).glob("*.json"))]
 
 
-def test_a_deployed_run_records_the_next_date(project: Path, client: SyncPrefectClient) -> None:
+@pytest.mark.parametrize("meets_another", [False, True])
+def test_a_deployed_run_records_the_next_date(project: Path, client: SyncPrefectClient, meets_another: bool) -> None:
     """Also without `sadcl up`, whose watch does it elsewhere; the process is the one that a worker starts."""
     deployment = client.read_deployment_by_name("retrain/weekly")
     words = {"publish": False, "tune_trials": 0, "root": str(project)}
     run = client.create_flow_run_from_deployment(deployment.id, parameters=words)
     command = [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)]
-    subprocess.run(command, cwd=project, env={**os.environ, runs.RUN_VARIABLE: str(run.id)}, check=True)
-    assert client.read_flow_run(run.id).state_name == "Completed"
+    other = files.lock(project / layout.RETRAIN_LOCK, "retraining this project") if meets_another else nullcontext()
+    with other:
+        subprocess.run(command, cwd=project, env={**os.environ, runs.RUN_VARIABLE: str(run.id)}, check=True)
+    assert client.read_flow_run(run.id).state_name == (outcomes.UNDER_WAY if meets_another else "Completed")
     assert schedule.read(project).due is not None

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,11 +18,13 @@ NOBODY = "http://127.0.0.1:9/api"
 
 
 class Refusing(BaseHTTPRequestHandler):
-    """Rejects the login of every request."""
+    """Answers every request with the same status of an error."""
+
+    status = 401
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.send_response(401)
+        self.send_response(self.status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -32,10 +35,11 @@ class Refusing(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def refusing() -> Iterator[str]:
-    """Address of a server that rejects every login."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+@contextmanager
+def refusing(status: int) -> Iterator[str]:
+    """Yield the address of a server that answers with a status only."""
+    handler = type("Handler", (Refusing,), {"status": status})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         yield f"http://127.0.0.1:{server.server_port}/api"
         server.shutdown()
@@ -49,11 +53,13 @@ def serve(project: Path, address: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("reaches", [False, True])
-def test_a_server_that_is_away_or_rejects_the_login_is_a_sentence(project: Path, refusing: str, reaches: bool) -> None:
-    address = refusing if reaches else NOBODY
-    problem = "rejected the login" if reaches else "can't be reached"
-    ran = serve(project, address)
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [(None, "can't be reached"), (401, "rejected the login"), (500, "answered with status 500")],
+)
+def test_a_server_that_is_away_or_refuses_is_a_sentence(project: Path, status: int | None, problem: str) -> None:
+    with refusing(status) if status else nullcontext(NOBODY) as address:
+        ran = serve(project, address)
     assert ran.returncode == 2
     assert f"verify: failed: The Prefect server {problem} ({address})." in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -23,6 +23,9 @@ def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
     assert settings.register_.runtime == "torch"
     with pytest.raises(AttributeError):
         _ = settings.register_.name
+    one = params.load("evaluate.batch", path=DEMO).evaluate
+    with pytest.raises(AttributeError):  # not its default
+        _ = one.threshold
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,11 @@ def test_a_stage_can_ask_for_one_setting_of_a_section() -> None:
         ("train", "weight_decai", 1, r"Unknown setting train\.weight_decai; the nearest known one is weight_decay"),
         ("train", "lr", -1, r"Setting train\.lr: .*greater than 0.* -1"),
         ("model", "side", 0, "greater than 0"),
+        ("prepare", "short_side", 0, "greater than or equal to 1"),
+        ("train", "lr", float("inf"), "finite"),
+        ("train", "sample_to_sample", float("inf"), "finite"),
+        ("gate", "published", {"nme": "a"}, r"published\.nme; the nearest known one is name"),
+        ("tune", "space", {"train.lr": {"lwo": 1}}, r"lwo; the nearest known one is low"),
         ("model", "std", [0.5, 0, 0.5], r"Setting model\.std\.1: .*greater than 0.* 0"),
         ("model", "std", [0.5, 0.5, float("inf")], r"Setting model\.std\.2: .*finite"),
         ("model", "mean", [float("nan"), 0.5, 0.5], r"Setting model\.mean\.0: .*finite"),
@@ -98,6 +106,20 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}
 def test_settings_that_would_exhaust_the_machine_are_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(SadclError, match=r"The settings are (too large|not YAML)"):
+        params.read_settings(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: " + "x" * 300_000, "more than 200,000 characters"),
+        ("seed: 99999999999999999999", "a number above"),
+        ("a: &a {b: *a}", "more than 20,000 values"),
+    ],
+)
+def test_settings_that_are_too_large_name_the_bound(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SadclError, match=f"The settings are too large: {words}"):
         params.read_settings(tmp_path / "params.yaml")
 
 

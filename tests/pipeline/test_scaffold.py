@@ -34,6 +34,41 @@ def test_an_interrupted_creation_is_completed(tmp_path: Path) -> None:
     assert (tmp_path / ".dvc/config").read_text() == config
 
 
+@pytest.mark.parametrize("writes", range(4))
+def test_a_creation_that_a_full_disk_ended_is_completed(
+    tmp_path: Path, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wrote this number of files; the message advises to run it again."""
+    interrupted, undisturbed = tmp_path / "interrupted", tmp_path / "undisturbed"
+    interrupted.mkdir()
+    undisturbed.mkdir()
+    write, count = files.write_text, 0
+
+    def fail(path: Path, text: str) -> None:
+        nonlocal count
+        count += 1
+        if count > writes:
+            raise SadclError("The disk is full")
+        write(path, text)
+
+    with monkeypatch.context() as full:
+        full.setattr(files, "write_text", fail)
+        with pytest.raises(SadclError, match="The disk is full"):
+            pipeline.start(interrupted)
+    for folder in (interrupted, undisturbed):
+        pipeline.start(folder)
+    for name in ("dvc.yaml", "sadcl.json", ".dvc/config", "data/accepted.json", "data/champion.json"):
+        assert (interrupted / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_an_update_that_was_interrupted_is_completed(tmp_path: Path) -> None:
+    pipeline.start(tmp_path)
+    code = files.read_json(tmp_path / "sadcl.json")
+    files.write_json(tmp_path / "sadcl.json", {"code": {}, "graph": "0" * 64})
+    assert "Updated the stages" in pipeline.start(tmp_path)
+    assert files.read_json(tmp_path / "sadcl.json") == code
+
+
 def test_stages_of_a_new_project_depend_on_digests_of_code(tmp_path: Path) -> None:
     pipeline.start(tmp_path)
     stages = yaml.safe_load((tmp_path / "dvc.yaml").read_text())["stages"]

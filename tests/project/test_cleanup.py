@@ -1,12 +1,14 @@
 """Caches and leftovers that ``sadcl clean`` removes, and files in use that it keeps."""
 
 import os
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from sadcl import files, layout, pipeline
+from sadcl.errors import SadclError
 from sadcl.project import cleanup, worktree
 
 
@@ -83,3 +85,46 @@ def test_clean_removes_files_and_folders_and_keeps_the_rest(folder: Path) -> Non
     assert "Removed 12 bytes of caches" in cleanup.clean(cleanup.removable())
     assert not any(cache.exists() for cache in (layout.CACHE / "maps", layout.REVIEW_CACHE, layout.VERIFIED_SCORES))
     assert (layout.LAST_RUNS / "train.json").exists()
+
+
+def test_what_vanishes_while_it_is_looked_at_is_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link to nowhere is what a partial file is that a process has just renamed; a folder goes as it is listed."""
+    vanishing = folder / layout.CACHE / "maps/vanishing"
+    vanishing.mkdir(parents=True)
+    scandir = os.scandir
+
+    def list_folder(path: str | Path) -> Iterator[os.DirEntry[str]]:
+        if Path(path) == vanishing.relative_to(folder) and vanishing.exists():
+            vanishing.rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", list_folder)
+    files.write_text(layout.CACHE / "maps/a", "12345")
+    assert cleanup.removable() == [(layout.CACHE / "maps", 5)]
+    assert not vanishing.exists()
+    for part in (layout.CACHE / "maps/.b.x1.part", layout.MODELS / ".weights.x2.part"):
+        part.parent.mkdir(exist_ok=True)
+        part.symlink_to("nowhere")
+    assert cleanup.removable() == []
+
+
+def test_a_lock_that_is_refused_is_a_sentence(folder: Path) -> None:
+    (layout.TRAINING_STATE / "mine/lock").mkdir(parents=True)
+    with pytest.raises(SadclError, match="can't be written: Is a directory"):
+        cleanup.removable()
+
+
+def test_a_cleaning_holds_no_lock_of_a_retraining(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its own, on which a retraining waits, so that none takes it for another run."""
+    pipeline.set_up(folder)
+
+    def look() -> None:
+        with files.lock(layout.RETRAIN_LOCK, "retraining"):
+            cleaned.append("DVC's cache")
+        with pytest.raises(files.LockedError, match="already cleaning"), files.lock(cleanup.LOCK, "cleaning"):
+            pass
+
+    cleaned = list[str]()
+    monkeypatch.setattr(pipeline, "collect_garbage", look)
+    cleanup.clean([])
+    assert cleaned == ["DVC's cache"]

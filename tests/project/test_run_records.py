@@ -1,6 +1,8 @@
 """Records of runs under way: a run counts as lost only if no process of the host executes it."""
 
+import errno
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sadcl import files, layout, processes
+from sadcl.errors import SadclError
 from sadcl.project import run_records
 
 HOLDS = """
@@ -87,3 +90,35 @@ def test_the_record_goes_with_the_run_also_after_an_error(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="no"), run_records.recorded(tmp_path, "7"):
         raise ValueError("no")
     assert not list((tmp_path / layout.RUNS_UNDER_WAY).iterdir())
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def flush(_: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    with pytest.raises(SadclError, match="no partial file was written"), run_records.recorded(tmp_path, "7"):
+        pass
+    assert not list((tmp_path / layout.RUNS_UNDER_WAY).iterdir())
+
+
+def test_a_limit_of_bytes_is_a_sentence_and_an_error_of_the_run_stays_its_own(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(SadclError, match="larger than"), run_records.recorded(tmp_path, "7"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / layout.RUNS_UNDER_WAY).iterdir())
+    with pytest.raises(OSError, match="of the run"), run_records.recorded(tmp_path, "7"):
+        raise OSError(errno.ENOSPC, "of the run")
+
+
+def test_a_file_in_the_place_of_the_records_is_a_sentence(tmp_path: Path) -> None:
+    files.write_text(tmp_path / layout.RUNS_UNDER_WAY, "mine")
+    with pytest.raises(SadclError, match="in the place of a folder"), run_records.recorded(tmp_path, "7"):
+        pass

@@ -1,5 +1,7 @@
 """Last good run, next one, overdue or not."""
 
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sadcl import files, layout
+from sadcl.errors import SadclError
 from sadcl.project import schedule
 
 DUE = datetime(2026, 11, 30, 3, 0, tzinfo=UTC)
@@ -61,3 +64,18 @@ def test_a_damaged_file_is_written_anew(tmp_path: Path, text: str) -> None:
     assert schedule.describe(tmp_path) == []
     schedule.record_end(tmp_path, True, "done", DUE)
     assert schedule.read(tmp_path).good == DUE
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def create(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", create)
+    with pytest.raises(SadclError, match="The disk is full"):
+        schedule.update(tmp_path, due=DUE)
+
+
+def test_a_lock_that_is_refused_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / layout.SCHEDULE).with_suffix(".lock").mkdir(parents=True)
+    with pytest.raises(SadclError, match="can't be written: Is a directory"):
+        schedule.update(tmp_path, due=DUE)

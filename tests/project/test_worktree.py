@@ -166,3 +166,12 @@ def test_what_a_killed_run_left_goes_and_its_result_stays(project: Path) -> None
     with worktree.temporary_worktree(project, "retrain", DAY) as tree:
         assert [path.name for path in (project / ".sadcl/worktrees").iterdir()] == [tree.root.name]
     assert git(project, "branch", "--format=%(refname:short)").split() == ["main", "retrain/2026-11-22"]
+
+
+def test_a_worktree_whose_lock_is_refused_is_a_sentence(project: Path) -> None:
+    (project / ".sadcl/worktrees/2026-11-21/lock").mkdir(parents=True)
+    with (
+        pytest.raises(SadclError, match="can't be written: Is a directory"),
+        worktree.temporary_worktree(project, "retrain", DAY),
+    ):
+        pass

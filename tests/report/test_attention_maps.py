@@ -255,3 +255,9 @@ def test_a_head_without_attention_is_refused(load: Load, photo: Path, tmp_path: 
     with pytest.raises(SadclError, match="no attention"):
         draw(blind, photo, ["cat"], tmp_path / "drawing.png")
     assert not (tmp_path / "drawing.png").exists()
+
+
+def test_photos_whose_names_are_parts_of_each_other_have_maps_of_their_own(tmp_path: Path) -> None:
+    photos = [Path(name) for name in ("a.jpg", "a.png", "a.jpg.png")]
+    [one], [two], [three] = attention_maps._map_paths(photos, [["cat"]] * 3, tmp_path)
+    assert len({one, two, three}) == 3

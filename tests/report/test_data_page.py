@@ -177,8 +177,30 @@ def test_label_errors_are_shown_once_a_model_was_evaluated(tmp_path: Path) -> No
     assert "probably missing" in page.sections[title]
     assert "1 of its entries no longer exist." in page.sections[title]
     assert EVIL not in text
+    label_errors.write_label_errors(root / "reports/label_errors.csv", [removed])
+    earlier = Page(data_page.render(root)).sections[title]
+    assert ("found no likely errors" in earlier, "none of its 1 entries exists" in earlier) == (False, True)
     label_errors.write_label_errors(root / "reports/label_errors.csv", [])
     assert "found no likely errors" in Page(data_page.render(root)).sections[title]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace(",", ";").encode(),
+        lambda text: text.replace("0.987", "0x987").encode(),
+        lambda text: text.replace("i4", "caf\xe9").encode("latin-1"),
+    ],
+)
+def test_a_list_of_label_errors_that_a_spreadsheet_has_saved_is_named(tmp_path: Path, edit: Any) -> None:
+    root = project(tmp_path)
+    row = {"rank": 1, "image": "i4", "file": "photos/4.jpg", "split": "select", "class": "cat", "given": "absent",
+           "score": 0.987, "verdict": label_errors.MISSING}  # fmt: skip
+    path = root / "reports/label_errors.csv"
+    label_errors.write_label_errors(path, [row])
+    path.write_bytes(edit(path.read_text(encoding="utf-8")))
+    with pytest.raises(SadclError, match=r"The file is damaged.*label_errors\.csv.*dvc repro"):
+        data_page.render(root)
 
 
 def test_deleted_photo_is_reported(tmp_path: Path) -> None:

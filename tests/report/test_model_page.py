@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -13,11 +14,19 @@ from sadcl.evaluation import scores
 from sadcl.model.network import Network
 from sadcl.report import model_page, model_plots
 from sadcl.stages import report
-from sadcl.weights import checkpoint, file_head
+from sadcl.weights import checkpoint, file_head, loader
+from tests.networks import WithoutAttention
 
 Make = Callable[..., Path]
 EVIL = "<script>alert('x')</script>"
 PUBLISHED = {"name": "Published, 448 px", "figures": {"mAP": 85.6, "OF1": 82.1}}
+
+
+class Top3(params.Section):
+    """A rule of one's own, as the documentation adds one."""
+
+    kind: Literal["top3"] = "top3"
+    at_least: float = 60.0
 
 
 class Elements(HTMLParser):
@@ -138,6 +147,20 @@ def test_reason_for_missing_champion_scores_is_shown(make: Make) -> None:
     assert "the &lt;champion&gt; is lost" in rendered(root)
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (params.Absolute(kind="absolute", metric="mAP"), ("mAP", "no bound")),
+        (params.Cost(kind="cost", of="bytes"), ("bytes", "no bound")),
+        (params.Cost(kind="cost", of="bytes", times=1.5), ("bytes", "at most 1.5 times the champion's")),
+        (Top3(), ("top3", "at_least 60.0")),
+    ],
+)
+def test_every_rule_has_words(rule: Any, words: tuple[str, str]) -> None:
+    """The gate refuses a rule without a bound, and a reviewer reads the page about that."""
+    assert model_page._describe_rule(rule) == words
+
+
 def test_names_are_escaped(make: Make) -> None:
     images = [f'{EVIL}" onerror="alert(1)' + str(i) for i in range(20)]
     text = rendered(make(classes=(EVIL, "$a_{$", "_quiet"), images=images))
@@ -170,6 +193,20 @@ def test_each_label_of_a_shown_photo_has_a_map_and_a_result(make: Make) -> None:
     ]
     for result in ("found, ", "missed, ", "wrong, "):
         assert result in elements.words
+
+
+def test_a_head_without_attention_has_photos_and_no_maps(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = loader.load_tagger
+
+    def load_without_attention(path: Path) -> Any:
+        model = load(path)
+        model.network = WithoutAttention(model.network)
+        return model
+
+    monkeypatch.setattr(loader, "load_tagger", load_without_attention)
+    elements = Elements(rendered(make()))
+    assert not any("map of" in (image["alt"] or "") for image in elements.of("img"))
+    assert ("Worst photos" in elements.words, "bright areas" in elements.words) == (True, False)
 
 
 def test_broken_rules_of_validation_stand_first_with_their_rows(make: Make) -> None:

@@ -4,7 +4,6 @@ Photos are copied and not linked: DVC makes the files in its cache read-only, an
 read-only, too.
 """
 
-import os
 import re
 import shutil
 import signal
@@ -16,13 +15,14 @@ from pathlib import Path
 from sadcl import extras, files, layout, params, pipeline
 from sadcl.data import listed_photos
 from sadcl.data.onboarding.bucket import listed
-from sadcl.data.onboarding.candidates import MAX_FOLDERS
 from sadcl.data.onboarding.detect import DetectedSource, detect_source
 from sadcl.data.onboarding.photo_folders import read
 from sadcl.data.onboarding.preview import preview
 from sadcl.data.onboarding.questions import Options
 from sadcl.data.onboarding.recipe import completed, has_splits, recipe
 from sadcl.data.sources import Source
+from sadcl.data.sources.per_photo import files_below
+from sadcl.data.sources.photo_files import walk
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
 from sadcl.names import counted
@@ -32,8 +32,8 @@ SPARE = 64_000_000
 """Bytes that stay free on the disk."""
 ABOUT = ("README.md", "dataset_info.json", "*class-descriptions*.csv")
 """Files next to a list of labels that may hold class names."""
-YOLO = frozenset((".txt", ".names", ".labels"))
-"""Suffixes of a YOLO export's label files and class lists."""
+TEXTS = frozenset((".txt", ".names", ".labels"))
+"""Suffixes of a YOLO export's label files and class lists, and of lists of splits."""
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
@@ -65,7 +65,8 @@ def add(
 
     Raises:
         SadclError: the name is taken, the source is incomplete, S3 gives no answer, or the disk has too little room.
-            The project stays unchanged, except that an empty folder remains a project if copying or DVC fails.
+            The project stays unchanged, except that an empty folder remains a project if copying or DVC fails, or
+            DVC's copy has too little room.
     """
     extras.require("dvc")
     _check_name(name, root)
@@ -90,9 +91,12 @@ def _add(
     if dry_run:
         show("Nothing was changed (--dry-run)")
         return []
-    files.require_room(root, sum((detected.root / file).stat().st_size for file in copied) + SPARE, "the photos")
+    size = sum(_size(detected.root / file) for file in copied)
+    files.require_room(root, size + SPARE, "the photos")
     lines = [line for line in [pipeline.start(root, besides=[path, detected.root])] if line]
     pipeline.require_project(root)
+    if shutil.disk_usage(root).free < 2 * size + SPARE and not pipeline.links(root):  # which takes a second
+        files.require_room(root, 2 * size + SPARE, "the photos and DVC's copy of them")
     folder, fresh = root / layout.RAW / name, not (root / params.FILE).exists()
     with _undone_on_error(name, root):
         _copy(copied, detected, folder)
@@ -165,34 +169,19 @@ def _files(detected: DetectedSource) -> list[str]:
     for folder in {".", *(Path(file).parent.as_posix() for file in lists)}:
         about = (path for pattern in ABOUT for path in (detected.root / folder).glob(pattern) if path.is_file())
         used |= {path.relative_to(detected.root).as_posix() for path in about}
-    known = detected.format
-    suffixes = {*known.suffixes, ".txt"} if known.per_photo else YOLO if known.name.startswith("yolo") else set()
-    if suffixes:
-        used |= {name for name in _visible_files(detected) if Path(name).suffix.lower() in suffixes}
+    known, root = detected.format, detected.root
+    if known.per_photo:
+        folders = ["" if name == "." else name for name in detected.annotation_files]
+        used |= {name for folder in folders for suffix in known.suffixes for name in files_below(root, folder, suffix)}
+    if known.per_photo or known.name.startswith("yolo"):
+        used |= {name for name in _visible_files(detected) if Path(name).suffix.lower() in TEXTS}
     return sorted(used | set(lists))
 
 
 def _visible_files(detected: DetectedSource) -> Iterator[str]:
-    """Files in the source's folder and in folders that it links to, relative to it, without hidden ones."""
-    stack: list[tuple[str, tuple[str, ...]]] = [("", ())]
-    entered = 0
-    while stack:
-        folder, ancestors = stack.pop()
-        real = os.path.realpath(detected.root / folder)
-        if real in ancestors:  # a link to a folder above it
-            continue
-        entered += 1
-        try:
-            with os.scandir(detected.root / folder) as entries:
-                listed = [entry for entry in entries if not entry.name.startswith(".")]
-        except OSError:  # readers report the folders that they need
-            continue
-        for entry in listed:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            if not os.path.isdir(entry.path):
-                yield name
-            elif entered < MAX_FOLDERS or not entry.is_symlink():  # links to links multiply
-                stack.append((name, (*ancestors, real)))
+    """Files in the source's folder and in folders that it links to, relative to it, under each path, without junk."""
+    for folder, names in walk(detected.root, each_path=True):
+        yield from (f"{folder}/{name}" if folder else name for name in names)
 
 
 def _unused(detected: DetectedSource, copied: list[str]) -> list[str]:
@@ -204,6 +193,18 @@ def _unused(detected: DetectedSource, copied: list[str]) -> list[str]:
     return sorted(unread - used - {listed_photos.FILE})
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:  # a link that leads nowhere
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> SadclError:
+    fix = "Check its permissions, or remove it from the source"
+    return SadclError(f"The file can't be read: {error.strerror}", where=path, fix=fix)
+
+
 def _copy(names: list[str], detected: DetectedSource, folder: Path) -> None:
     source = detected.root
     with files.atomic_directory(folder) as staging:
@@ -212,7 +213,7 @@ def _copy(names: list[str], detected: DetectedSource, folder: Path) -> None:
             try:
                 shutil.copyfile(source / name, staging / name)
             except (PermissionError, FileNotFoundError) as error:
-                raise SadclError(f"The file can't be read: {error.strerror}", where=source / name) from None
+                raise _unreadable(source / name, error) from None
         if detected.photos:
             shutil.copyfile(detected.photos.path, staging / listed_photos.FILE)
         _verify(staging, detected)
@@ -246,7 +247,7 @@ def _contents(source: Source) -> dict[str, tuple[str, frozenset[str], frozenset[
 
 
 def _summary(name: str, detected: DetectedSource, folder: Path, fresh: bool) -> Iterator[str]:
-    images, classes = detected.kept, detected.source.classes
+    images, classes = detected.usable_images, detected.source.classes
     size = f"{counted(len(images), 'photo')} of {counted(len(classes), 'class', 'classes')}"
     verb = "is" if len(images) == 1 else "are"
     verb += " listed" if detected.photos else ""

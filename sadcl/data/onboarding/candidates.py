@@ -2,24 +2,25 @@
 
 import os
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from sadcl.data import listed_photos
 from sadcl.data.onboarding.tables import is_table, table_error
 from sadcl.data.sources.formats import FORMATS, Format
-from sadcl.data.sources.photo_files import SUFFIXES, is_junk
+from sadcl.data.sources.photo_files import SUFFIXES, walk
 from sadcl.data.sources.rows import SPLIT_NAMES
 from sadcl.errors import SadclError
 
 MAX_FOLDERS = 20_000
 """Most folders that are looked into."""
 MAX_FILES = 50_000
-"""Most files of one suffix that are listed; of a file per photo, any will do."""
+"""Files of one suffix after which the first of each further folder is listed; of a file per photo, any will do."""
 MAX_READ = 1_000
-"""Most files of one suffix whose beginning is read."""
+"""Most files of one suffix whose beginning is read, besides the first of each folder."""
 MAX_TABLES = 20
 """Most tables whose errors are reported where no format fits."""
 PROGRAMS = frozenset(("node_modules", "site-packages", "wandb", "mlruns"))
@@ -35,46 +36,30 @@ class Contents:
 
     Attributes:
         files: those that are no photos, the shallow ones first.
-        folders: relative paths of folders, the shallow ones first.
-        complete: every folder was looked into, and every file listed.
+        complete: every folder was looked into.
     """
 
     files: list[Path]
-    folders: list[str]
     complete: bool
 
 
 def scan(root: Path) -> Contents:
     """List the files that are no photos, without hidden ones, in a bounded number of folders."""
     files: list[Path] = []
-    folders: list[str] = []
-    counts: dict[str, int] = {}
-    waiting, complete = deque([root]), True
+    counts: Counter[str] = Counter()
     manifest = listed_photos.FILE if listed_photos.of_source(root) else ""
-    while waiting:
-        folder = waiting.popleft()
-        if len(folders) >= MAX_FOLDERS:
-            return Contents(files, folders, complete=False)
-        try:
-            with os.scandir(folder) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
-        except OSError:  # readers report the folders that they need
-            continue
-        for entry in listed:
-            if is_junk(entry.name) or entry.name.lower() in PROGRAMS or (entry.name == manifest and folder == root):
+    folders = walk(root, skip=PROGRAMS)
+    for folder, names in islice(folders, MAX_FOLDERS):
+        in_folder: set[str] = set()
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix in SUFFIXES or (name == manifest and not folder):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(Path(entry.path))
-                folders.append(Path(entry.path).relative_to(root).as_posix())
-                continue
-            suffix = os.path.splitext(entry.name)[1].lower()
-            if suffix in SUFFIXES:
-                continue
-            counts[suffix] = counts.get(suffix, 0) + 1
-            if counts[suffix] <= MAX_FILES:
-                files.append(Path(entry.path))
-            complete &= counts[suffix] <= MAX_FILES
-    return Contents(files, folders, complete)
+            if counts[suffix] < MAX_FILES or suffix not in in_folder:
+                files.append(root / folder / name)
+            counts[suffix] += 1
+            in_folder.add(suffix)
+    return Contents(files, complete=next(folders, None) is None)
 
 
 def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, list[Path]]]:
@@ -86,13 +71,8 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
     """
     by_format: dict[str, list[Path]] = {}
     formats = [known for known in FORMATS if chosen in ("", known.name)]
-    read: Counter[str] = Counter()
-    for path in files:
-        suffix = path.suffix.lower()
-        read[suffix] += suffix != ".txt"  # whose names are enough
-        if read[suffix] > MAX_READ:
-            continue
-        fits = (known for known in formats if suffix in known.suffixes and _recognises(known, path))
+    for path in _sample(files):
+        fits = (known for known in formats if path.suffix.lower() in known.suffixes and _recognises(known, path))
         if known := next(fits, None):
             by_format.setdefault(known.name, []).append(path)
     if not by_format:  # a table whose column of labels has an unusual name
@@ -115,6 +95,23 @@ def first_error(files: Sequence[Path]) -> SadclError | None:
     tables = [path for path in files if path.suffix.lower() in (".csv", ".tsv", ".parquet")]
     errors = (table_error(path) for path in tables) if len(tables) <= MAX_TABLES else ()
     return next((error for error in errors if error), None)
+
+
+def _sample(files: Sequence[Path]) -> list[Path]:
+    """Files whose beginning is read: of each suffix the first of each folder, then the second, up to ``MAX_READ``."""
+    ranks: Counter[tuple[Path, str]] = Counter()
+    by_suffix: dict[str, list[tuple[int, int]]] = {}
+    for i, path in enumerate(files):
+        suffix = path.suffix.lower()
+        by_suffix.setdefault(suffix, []).append((ranks[path.parent, suffix], i))
+        ranks[path.parent, suffix] += suffix != ".txt"  # whose names are enough
+    chosen = [
+        i
+        for places in by_suffix.values()
+        for number, (rank, i) in enumerate(sorted(places))
+        if rank == 0 or number < MAX_READ
+    ]
+    return [files[i] for i in sorted(chosen)]
 
 
 def _recognises(known: Format, path: Path) -> bool:

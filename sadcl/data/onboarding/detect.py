@@ -10,6 +10,7 @@ from sadcl.data import listed_photos, sources
 from sadcl.data.listed_photos import ListedPhotos
 from sadcl.data.onboarding import trees
 from sadcl.data.onboarding.candidates import (
+    MAX_FOLDERS,
     Contents,
     alternatives,
     candidates,
@@ -57,7 +58,7 @@ class DetectedSource:
     attention: tuple[str, ...] = ()
 
     @property
-    def kept(self) -> list[sources.Image]:
+    def usable_images(self) -> list[sources.Image]:
         """Images that the table will have."""
         keep = self.ingest.get("keep_unlabelled", True)
         return [image for image in self.source.images if keep or image.labels]
@@ -128,7 +129,11 @@ def _folder(root: Path, options: Options) -> _Reading:
         raise error
     if not formats:
         return _tree(root, contents, insist=False)
-    return _choose(root, formats, options)
+    detected, understanding = _choose(root, formats, options)
+    if contents.complete:
+        return detected, understanding
+    note = f"Annotation files were searched in the first {MAX_FOLDERS:,} folders alone"
+    return replace(detected, notes=(*detected.notes, note)), understanding
 
 
 def _choose(root: Path, formats: Sequence[tuple[Format, list[Path]]], options: Options) -> _Reading:

@@ -45,12 +45,12 @@ def choose_labels(
         groups: from ``label_groups``, at least one.
         left: all columns that may be labels or classes.
         flags: columns that say whether a class is present.
-        sample: the first rows.
+        sample: some of the rows.
         path: the table.
         options: who answers a doubt.
 
     Returns:
-        The columns, none if the usual name says it, or None where each class has a column.
+        The columns, none for the documented name, or None where each class has a column.
 
     Raises:
         SadclError: a question stays open.
@@ -76,7 +76,7 @@ def choose_labels(
         choices.append((every, "each of them holds labels of the photo"))
         return _ask(problem, choices, _either([*groups, every]), path, options), []
     if len(first) == 1:
-        return (), []
+        return first, []
     if _repeats(first, sample):
         problem = f"Many rows have one label twice in {_columns(first)}, as if several people had labelled the photos"
         choices = [(first, "each of them holds labels of the photo")]

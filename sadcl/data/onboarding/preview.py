@@ -49,7 +49,7 @@ def preview(detected: DetectedSource, unused: Sequence[str], width: int = 0) -> 
 
 def warn(detected: DetectedSource) -> list[str]:
     """Sentences about decisions against the evidence, classes that nothing can be learned about, and odd names."""
-    images, classes = detected.kept, detected.source.classes
+    images, classes = detected.usable_images, detected.source.classes
     if not any(image.labels for image in images):
         return [*detected.attention, "No photo has a label; `dvc repro` will stop at validate"]
     present = Counter(label for image in images for label in image.labels)
@@ -107,7 +107,7 @@ def _reading(detected: DetectedSource) -> Iterator[tuple[str, str]]:
 
 
 def _splits(detected: DetectedSource) -> Iterator[tuple[str, str]]:
-    sizes = Counter(image.split for image in detected.kept)
+    sizes = Counter(image.split for image in detected.usable_images)
     named = ", ".join(f"{split} {sizes[split]:,}" for split in SPLITS if sizes[split])
     if sizes[""]:
         named += f"{', and ' if named else ''}{sizes['']:,} that the first run assigns"
@@ -122,7 +122,7 @@ def _unlabelled(detected: DetectedSource) -> Iterator[tuple[str, str]]:
     meaning = meaning_of(detected.ingest.get("keep_unlabelled", True), len(without))
     size = f"{counted(len(without), 'photo')} ({_percent(len(without) / len(images))})"
     yield "No label", f"{size}, {meaning}: {_first(without)}"
-    if len(detected.kept) == len(images):
+    if len(detected.usable_images) == len(images):
         yield "", f"The recipe allows a split {_percent(max_unlabelled(detected))} of them (validate.max_unlabelled)"
 
 

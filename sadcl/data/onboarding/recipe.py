@@ -92,40 +92,40 @@ def _min_positives(detected: DetectedSource, share: float) -> dict[str, int]:
     rarest = {split: min(photos) for split, photos in counts.items() if split}
     if not has_splits(detected):
         return {split: int(min(counts[""]) * fraction / 2) for split, fraction in shares.items()}
-    if not any(image.split == "select" for image in detected.kept):
+    if not any(image.split == "select" for image in detected.usable_images):
         rarest["select"], rarest["train"] = int(rarest["train"] * share), int(rarest["train"] * (1 - share))
     return {split: rarest[split] // 2 for split in shares}
 
 
 def _training_photos(detected: DetectedSource, raw: Any) -> int:
-    train = sum(image.split == "train" for image in detected.kept)
+    train = sum(image.split == "train" for image in detected.usable_images)
     if has_splits(detected):
         return train
-    return int(len(detected.kept) * (1 - 2 * raw["ingest"]["select_fraction"]))
+    return int(len(detected.usable_images) * (1 - 2 * raw["ingest"]["select_fraction"]))
 
 
 def _counts(detected: DetectedSource, split: str) -> list[int]:
     """Number of photos of each class in a split."""
-    counts = Counter(label for image in detected.kept if image.split == split for label in image.labels)
+    counts = Counter(label for image in detected.usable_images if image.split == split for label in image.labels)
     return [counts[i] for i in range(len(detected.source.classes))]
 
 
 def has_splits(detected: DetectedSource) -> bool:
     """Whether the source names the split of every photo."""
-    return all(image.split for image in detected.kept)
+    return all(image.split for image in detected.usable_images)
 
 
 def max_unlabelled(detected: DetectedSource) -> float:
     """Bound of `validate.max_unlabelled`: the largest share of a split now, and a tenth."""
-    sizes = Counter(image.split for image in detected.kept)
-    without = Counter(image.split for image in detected.kept if not image.labels)
+    sizes = Counter(image.split for image in detected.usable_images)
+    without = Counter(image.split for image in detected.usable_images if not image.labels)
     return min(1.0, round(max((without[split] / size for split, size in sizes.items()), default=0.0) + 0.1, 2))
 
 
 def _rules(detected: DetectedSource) -> list[dict[str, Any]]:
     """Gate rules: the first model has to beat guessing, and a later one must not be worse than the champion."""
-    labels = sum(len(image.labels) for image in detected.kept)
-    guessing = 100 * labels / (len(detected.kept) * len(detected.source.classes))
+    labels = sum(len(image.labels) for image in detected.usable_images)
+    guessing = 100 * labels / (len(detected.usable_images) * len(detected.source.classes))
     return [
         {"kind": "absolute", "metric": "mAP", "at_least": round(guessing, 1), "by": "value"},
         {"kind": "relative", "metric": "mAP", "margin": 2.0},
@@ -140,7 +140,7 @@ def _head(name: str, detected: DetectedSource, like: str | None) -> str:
     others = f"are those of the recipe {like}" if like else "suit a small computer"
     return "\n".join(
         [
-            f"{name}: {counted(len(detected.kept), 'photo')} of "
+            f"{name}: {counted(len(detected.usable_images), 'photo')} of "
             f"{counted(len(detected.source.classes), 'class', 'classes')}, read as "
             f"{detected.ingest['format']}; the other settings {others}.",
             "",

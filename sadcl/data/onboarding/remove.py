@@ -78,10 +78,16 @@ def remove(removal: Removal) -> list[str]:
         Lines for the user.
 
     Raises:
-        SadclError: DVC is busy.
+        SadclError: the folder can't be removed, so that its record and recipe stay; or DVC is busy.
     """
     removed = removal.paths
-    shutil.rmtree(removal.folder, ignore_errors=True)
+    try:
+        if removal.folder.exists():  # an earlier removal may have been interrupted
+            shutil.rmtree(removal.folder)
+    except OSError as error:
+        problem = f"The folder can't be removed: {error.strerror or error}"
+        fix = "Check the permissions in it, and remove the source again"
+        raise SadclError(problem, where=error.filename or removal.folder, fix=fix) from None
     for path in removal.others:
         if path.suffix == ".dvc" and path.exists():
             pipeline.untrack(path)

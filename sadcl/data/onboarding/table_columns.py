@@ -8,7 +8,7 @@ from typing import Any
 from sadcl.data.onboarding.label_columns import ask_for_labels, choose_labels, label_groups
 from sadcl.data.onboarding.questions import Options, Question
 from sadcl.data.sources.cells import are_codes, is_flag
-from sadcl.data.sources.columns import find_columns
+from sadcl.data.sources.columns import LABELS, find_columns, normal
 from sadcl.data.sources.rows import COMPUTED_COLUMNS, scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
@@ -26,7 +26,7 @@ def decide_columns(
 
     Args:
         names: of its columns.
-        sample: its first rows.
+        sample: some of its rows.
         path: the table.
         options: what the user has decided, and who answers the rest.
 
@@ -35,9 +35,8 @@ def decide_columns(
     """
     refuse_unknown(names, path, options)
     slices = list(options.slices)
-    slice_settings: dict[str, Any] = {"slices": slices} if slices else {}
     if options.labels:
-        return {**label_setting(options.labels), **slice_settings}, []
+        return {**label_setting(options.labels), **slice_setting(slices)}, []
     file = find_columns(names, sample, slices).file
     left = [name for name in names if name not in (*slices, file)]
     groups = label_groups(left, sample)
@@ -47,15 +46,20 @@ def decide_columns(
         chosen, notes = choose_labels(groups, left, flags, sample, path, options)
         if chosen is None:
             return {"slices": [*slices, *grouped]}, notes
-        return {**label_setting(chosen), **slice_settings}, notes
+        return {**label_setting(chosen), **slice_setting(slices)}, notes
     if not flags and file:
-        return {**label_setting(ask_for_labels(left, sample, path, options)), **slice_settings}, []
-    return slice_settings, []
+        return {**label_setting(ask_for_labels(left, sample, path, options)), **slice_setting(slices)}, []
+    return slice_setting(slices), []
 
 
 def label_setting(columns: Sequence[str]) -> dict[str, Any]:
     """Setting `labels` of `ingest` for columns of labels; nothing where there is none to name."""
     return {"labels": columns[0] if len(columns) == 1 else list(columns)} if columns else {}
+
+
+def slice_setting(columns: Sequence[str]) -> dict[str, Any]:
+    """Setting `slices` of `ingest` for columns that are neither classes nor labels; nothing where there is none."""
+    return {"slices": list(columns)} if columns else {}
 
 
 def refuse_unknown(names: Sequence[str], path: Path, options: Options) -> None:
@@ -74,7 +78,7 @@ def refuse_unknown(names: Sequence[str], path: Path, options: Options) -> None:
 
 
 def is_class(name: str, sample: Sequence[dict[str, Any]]) -> bool:
-    """Whether the first cells of a column say that a class is present or absent."""
+    """Whether the cells of a column say that a class is present or absent."""
     cells = {scalar_text(record[name]) or "" for record in sample} - {""}
     return bool(cells) and all(map(is_flag, cells)) and not are_codes(cells) and name not in COMPUTED_COLUMNS
 
@@ -83,6 +87,9 @@ def no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Pat
     """Columns of a table with one column per class that are no classes.
 
     A column with a few wrong cells still counts as a class; its reader reports the first of them.
+
+    Raises:
+        SadclError: a column has a usual name of labels, none is a class, or a question stays open.
     """
     slices = []
     for name in columns:
@@ -96,6 +103,9 @@ def no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Pat
             option = f"--slice {name}"
             if options.ask(Question(problem, choices, option, path)) == "slice":
                 slices.append(name)
+        elif wrong > WRONG * filled and normal(name) in LABELS:
+            problem = f"The column {short_repr(name)} may hold the labels, or describe the photos"
+            raise SadclError(problem, where=path, fix=f"Decide with --labels {name} or --slice {name}")
         elif wrong > CLEAR * filled and not _are_scores(cells[name]):
             slices.append(name)
         elif wrong > WRONG * filled:
@@ -107,9 +117,8 @@ def no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Pat
             slices.append(name)
     if len(slices) == len(columns):
         reason = "The header has no column 'labels', and no column holds 0 and 1 for a class"
-        raise SadclError(
-            reason, where=path, fix="Begin the file with the header file,labels, or add a column per class"
-        )
+        fix = "Begin the file with the header file,labels, add a column per class, or name the labels with --labels"
+        raise SadclError(reason, where=path, fix=fix)
     return slices
 
 

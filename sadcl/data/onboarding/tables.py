@@ -5,16 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from sadcl.data.onboarding.label_columns import label_groups, possible_labels
+from sadcl.data.onboarding.label_columns import choose_labels, label_groups, possible_labels
 from sadcl.data.onboarding.questions import Options, Question
 from sadcl.data.onboarding.separators import NAMES, Inference, contradiction, infer_separator, parts
-from sadcl.data.onboarding.table_columns import decide_columns, is_class, label_setting, no_classes, refuse_unknown
+from sadcl.data.onboarding.table_columns import (
+    decide_columns,
+    is_class,
+    label_setting,
+    no_classes,
+    refuse_unknown,
+    slice_setting,
+)
 from sadcl.data.onboarding.vectors import automl_cells, refuse_vectors
 from sadcl.data.sources import csv_table, long_table, parquet_table, tabular
 from sadcl.data.sources.cells import LISTS, flag, is_flag
-from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, label_series, normal
+from sadcl.data.sources.columns import LABELS, SAMPLE, find_columns, has_no_name, normal
 from sadcl.data.sources.rows import scalar_text
 from sadcl.data.sources.text import short_repr
 from sadcl.errors import SadclError
@@ -103,7 +111,7 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
             _ask_about_unnamed(path, options)
     if kind == "rows":
         return _understand_rows(paths, options, notes)
-    columns, sample = _head(paths[0], kind)
+    columns, sample = _spread(paths[0], kind)
     settings, of_columns = decide_columns(columns, sample, paths[0], options)
     notes += of_columns
     columns, cells, blank = _counts(paths, kind, settings)
@@ -128,23 +136,26 @@ def understand(paths: Sequence[Path], kind: str, options: Options) -> Understand
         for name in classes
         if normal(name) in LABELS
     ]
-    settings = {**settings, **({"slices": slices} if slices else {})}
-    return Understanding(settings, tuple(notes), blank)
+    return Understanding({**settings, **slice_setting(slices)}, tuple(notes), blank)
 
 
 def _understand_rows(paths: Sequence[Path], options: Options, notes: list[str]) -> Understanding:
     """Settings of tables with one row per label, whose cells rarely hold several."""
-    labels = options.labels
+    labels, slices = options.labels, options.slices
     for path in paths:
         if not long_table.without_header(long_table.first_row(path)):
-            columns, sample = _head(path, "csv")
+            columns, sample = _spread(path, "csv")
             refuse_unknown(columns, path, options)
-            file = find_columns(columns, sample).file
-            labels = labels or next(iter(label_series([name for name in columns if name != file], sample)), ())
+            file = find_columns(columns, sample, slices).file
+            left = [name for name in columns if name not in (*slices, file)]
+            if not labels and (groups := label_groups(left, sample)):
+                # columns of 0 and 1 describe boxes here
+                chosen, of_labels = choose_labels(groups, left, [], sample, path, options)
+                labels, notes = chosen or (), [*notes, *of_labels]
         refuse_vectors(automl_cells(path), path)
-        refuse_vectors(long_table.label_cells(path, labels), path)
-    settings, separator = label_setting(labels), options.separator
-    cells = Counter(cell for path in paths for cell in long_table.label_cells(path, labels))
+        refuse_vectors(long_table.label_cells(path, labels, slices), path)
+    settings, separator = {**label_setting(labels), **slice_setting(slices)}, options.separator
+    cells = Counter(cell for path in paths for cell in long_table.label_cells(path, labels, slices))
     if separator is None:
         inferred = infer_separator(cells)
         separator = inferred.choices[0] if len(inferred.choices) == 1 and inferred.cells[0] else ""
@@ -172,6 +183,18 @@ def _head(path: Path, kind: str) -> tuple[list[str], list[dict[str, Any]]]:
     """Columns and first rows of a table."""
     names, records = OPEN[kind](path)
     return list(names), [record for _, record in islice(records, SAMPLE)]
+
+
+def _spread(path: Path, kind: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns of a table, and rows drawn from all of it: a table may be sorted by its labels."""
+    names, records = OPEN[kind](path)
+    draw, rows = Random(0), list[dict[str, Any]]()
+    for number, (_, record) in enumerate(records):
+        if number < SAMPLE:
+            rows.append(record)
+        elif (place := draw.randrange(number + 1)) < SAMPLE:
+            rows[place] = record
+    return list(names), rows
 
 
 def _encoding(path: Path, kind: str) -> list[str]:

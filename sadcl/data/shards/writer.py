@@ -19,7 +19,6 @@ from sadcl.data.shards.index import FORMAT, SUFFIX, Index, Shard
 from sadcl.data.shards.reader import COLUMNS, METADATA_KEY
 from sadcl.data.shards.upload import upload
 from sadcl.data.table import SPLITS, Table, column
-from sadcl.errors import SadclError
 from sadcl.progress import track
 
 LONGEST = 4
@@ -97,7 +96,7 @@ def _open_encoded(stack: ExitStack, folder: Path, settings: params.Prepare) -> E
     """Open the shards of an interrupted run; None while another process, such as a scheduled run, uses the folder."""
     try:
         stack.enter_context(files.lock(folder / "lock", "encoding photos"))
-    except SadclError:
+    except files.LockedError:
         return None
     return EncodedShards(folder, settings)
 

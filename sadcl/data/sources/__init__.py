@@ -1,4 +1,4 @@
-"""Readers of annotation formats: one module per format, and one line for it in ``readers``."""
+"""Readers of annotation formats: one module per format, and an entry for it in ``formats.FORMATS``."""
 
 import posixpath
 from collections.abc import Callable, Mapping
@@ -111,6 +111,7 @@ def safe_join(folder: str, name: str, where: object) -> str:
 
 
 def readers() -> dict[str, Callable[[Path, params.Ingest], Source]]:
+    """Functions that read a source, by the value of ``ingest.format``."""
     from sadcl.data.sources import formats, nuswide, vg500, voc
 
     published = {"nuswide": nuswide.read_source, "vg500": vg500.read_source, "voc": voc.read_source}

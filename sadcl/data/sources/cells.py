@@ -29,9 +29,14 @@ ABSENT = frozenset(
 _LETTERS = tuple(frozenset(pair) for pair in ("x", "yn", "jn", "on", "sn", "tf", "vf"))
 """Single letters that mean yes and no together; other combinations are codes of something else."""
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:[.,]\d{0,20})?(?:e[+-]?\d{1,3})?")
-_LIST = re.compile(r"\s*(?:array|set|frozenset|tuple|list)?\s*(\(\s*)?[\[({].*[\])}]\s*\)?\s*", re.DOTALL)
+_LIST = re.compile(r"\s*+(?:array|set|frozenset|tuple|list)?\s*+(\(\s*+)?[\[({].*[\])}]\s*+\)?\s*+", re.DOTALL)
+"""A list; its quantifiers give no blanks back, which would take time with the square of their number."""
 _INNER = re.compile(r"[\[({]+(.*?)[\])}]+", re.DOTALL)
-_ITEM = re.compile(r"""[bu]?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|([^,'"]+)""", re.DOTALL)
+_ITEM = re.compile(
+    r"""[bu]?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?=[\s,]|\Z)|((?:(?:nan|none|null|<na>)\s+)++(?=['"])|[^\s,][^,]*)""",
+    re.DOTALL | re.IGNORECASE,
+)
+"""An item in quotes, which a blank or comma ends (numpy: ``['a' None 'b']``), or one without, up to the next comma."""
 _WHOLE = re.compile(r"\d+\.0+")
 _NOTHING = frozenset(("nan", "none", "null", "<na>"))
 FLAGS = {1.0: True, 0.0: False, -1.0: None}
@@ -58,6 +63,7 @@ def flag(cell: str) -> bool | None:
 
 
 def is_flag(cell: str) -> bool:
+    """Whether a cell says that a class is present, absent or neither."""
     try:
         flag(cell)
     except NoFlagError:
@@ -114,12 +120,10 @@ def _items(cell: str) -> list[str]:
         return [str(item) for item in value if item is not None and item == item]
     inner = _INNER.search(cell)
     items = list(_ITEM.finditer(inner[1] if inner else ""))
-    if any(item[1] for item in items):
-        return [_unquoted(item[1]) for item in items if item[1]]  # numpy writes no commas: ['a' 'b']
-    bare = [item[2].strip() for item in items]
-    if len(bare) == 1 and all(_is_number(word) for word in bare[0].split()):
-        bare = bare[0].split()
-    return [word for word in bare if word and word.lower() not in _NOTHING]
+    if len(items) == 1 and items[0][2] and all(_is_number(word) for word in items[0][2].split()):
+        return items[0][2].split()
+    filled = (item for item in items if item[1] or not _NOTHING.issuperset(item[2].lower().split()))
+    return [_unquoted(item[1]) if item[1] else item[2].strip() for item in filled]
 
 
 def _is_present(state: Any) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sadcl import files
-from sadcl.data.sources.text import is_valid_text, short_repr
+from sadcl.data.sources.text import is_valid_text, normal_name, short_repr
 from sadcl.errors import SadclError
 
 _FIX = "Correct the annotation file"
@@ -66,7 +66,10 @@ def read_file(path: Path) -> CocoFile:
     ids = [_number(item.value.get("id"), item, "has the id", path) for item in items]
     _reject_repeats(ids, "Two categories have the id", path)
     categories = {
-        number: (_text(item, "name", path).strip(), str(item.value.get("supercategory") or "").strip()[:1000])
+        number: (
+            normal_name(_text(item, "name", path).strip()),
+            normal_name(str(item.value.get("supercategory") or "").strip()[:1000]),
+        )
         for number, item in zip(ids, items, strict=True)
     }
     if not categories:

@@ -44,7 +44,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     parts: list[Part] = []
     for split, path, folder in annotation_files(root, settings):
-        export = files.read_json(path, _FIX, object_hook=_kept)
+        export = files.read_json(path, _FIX, object_hook=_without_unused_keys)
         names, main = _classes(export, path)
         rows: list[Row] = []
         folders = beside(root, path, folder, (f"images/{path.stem}", "images"))
@@ -65,7 +65,7 @@ def recognises(path: Path) -> bool:
     return (isinstance(categories, dict) and "label" in categories) or {"id", "annotations"} <= set(item)
 
 
-def _kept(item: dict[str, Any]) -> dict[str, Any]:
+def _without_unused_keys(item: dict[str, Any]) -> dict[str, Any]:
     return {key: item[key] for key in _KEYS & item.keys()}
 
 

@@ -10,7 +10,7 @@ from sadcl import params
 from sadcl.data.listed_photos import is_present
 from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.rows import SPLIT_NAMES, Row, build_source, validation_as_test
-from sadcl.data.sources.text import is_valid_text, listed_name, short_repr
+from sadcl.data.sources.text import is_valid_text, listed_name, normal_name, short_repr
 from sadcl.errors import SadclError
 
 Part = tuple[Sequence[str], list[Row]]
@@ -67,12 +67,13 @@ def combined(parts: Sequence[Part], settings: params.Ingest, where: object) -> S
     Raises:
         SadclError: no photo has a label.
     """
-    used = [{label for row in rows for label in row.labels | row.ignored} for _, rows in parts]
-    listed = dict.fromkeys(name for names, _ in parts for name in names)
+    lists = [frozenset(map(normal_name, names)) for names, _ in parts]
+    used = [{normal_name(label) for row in rows for label in row.labels | row.ignored} for _, rows in parts]
+    listed = dict.fromkeys(normal_name(name) for names, _ in parts for name in names)
     classes = [*listed, *sorted(set().union(*used) - set(listed))]
     combined: list[Row] = []
-    for (names, rows), labels in zip(parts, used, strict=True):
-        unknown = frozenset(classes) - frozenset(names) - labels if names else frozenset[str]()
+    for (_, rows), names, labels in zip(parts, lists, used, strict=True):
+        unknown = frozenset(classes) - names - labels if names else frozenset[str]()
         combined += [replace(row, ignored=row.ignored | unknown) for row in rows] if unknown else rows
     return build_source(validation_as_test(combined, settings), where, classes)
 

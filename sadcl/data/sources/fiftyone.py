@@ -25,6 +25,7 @@ from sadcl.errors import SadclError
 
 FIELD = "ground_truth"
 _LISTS = ("classifications", "detections", "polylines", "keypoints")
+_LONG = ("mask", "points", "bounding_box", "logits")
 _FIX = "Export it again from FiftyOne"
 
 
@@ -36,7 +37,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     parts: list[Part] = []
     for split, path, folder in annotation_files(root, settings):
-        export = files.read_json(path, _FIX, object_hook=_kept)
+        export = files.read_json(path, _FIX, object_hook=_without_unused_keys)
         folders = beside(root, path, folder, ("data",))
         if isinstance(export, dict) and isinstance(export.get("samples"), list):
             parts.append(((), list(_samples(root, path, export["samples"], split, folders))))
@@ -57,9 +58,11 @@ def recognises(path: Path) -> bool:
     return "filepath" in sample or (isinstance(value.get("labels"), dict) and "classes" in value)
 
 
-def _kept(item: dict[str, Any]) -> dict[str, Any]:
-    """An object without long lists of numbers, such as outlines and masks."""
-    return {key: value for key, value in item.items() if key not in ("mask", "points", "bounding_box", "logits")}
+def _without_unused_keys(item: dict[str, Any]) -> dict[str, Any]:
+    """An object without outlines, masks and logits, which are long; elsewhere, their keys may be names of photos."""
+    if "label" not in item and "_cls" not in item:
+        return item
+    return {key: value for key, value in item.items() if key not in _LONG or isinstance(value, int | dict)}
 
 
 def _samples(root: Path, path: Path, samples: list[Any], split: str, folders: list[str]) -> Iterator[Row]:

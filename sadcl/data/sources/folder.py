@@ -5,7 +5,6 @@ has no label. Two copies of a photo in two folders count as two photos. ``ingest
 ``ingest.images`` names one folder, or one per split.
 """
 
-import unicodedata
 from pathlib import Path
 
 from sadcl import params
@@ -36,4 +35,4 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
 def labels(name: str, depth: int) -> frozenset[str]:
     """Labels of a photo from the names of its folders, without the first ``depth`` folders of its path."""
     parts = [label.strip() for part in name.split("/")[depth:-1] for label in part.split(";")]
-    return frozenset(unicodedata.normalize("NFC", part) for part in parts if part)
+    return frozenset(part for part in parts if part)

@@ -2,7 +2,7 @@
 
 ``file_name`` (or ``file``, ``filename``, ``image``) names the photo, relative to the folder in ``ingest.images``. Its
 labels are in ``labels`` or ``label`` (a name, a number, or a list of them; one text may hold several labels, which
-``ingest.separator`` separates), or in the ``categories``, ``category``,
+``ingest.separator`` separates, and an item of a longer list is one label), or in the ``categories``, ``category``,
 ``labels`` or ``label`` of ``objects`` or ``annotations``; a line without these has them in ``tags``, ``tag``,
 ``classes`` or ``class``. Numbers are indexes of the class names in ``dataset_info``, in a README.md or
 dataset_info.json in the same folder; without class names, numbers are names. ``split`` is optional. Every other text or
@@ -14,6 +14,7 @@ record, or just labels, for each photo (``{"1.jpg": ["cup"]}``).
 """
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from sadcl.data.sources.rows import (
     validation_as_test,
 )
 from sadcl.data.sources.safe_yaml import exists, parse_yaml
-from sadcl.data.sources.text import is_valid_text, listed_name, read_lines, read_text, short_repr
+from sadcl.data.sources.text import is_valid_text, listed_name, normal_name, read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 
 BOXES = ("categories", "category", "labels", "label")
@@ -134,6 +135,8 @@ def _class_name(item: Any, classes: list[str], where: str, separator: str) -> fr
     """The class that a label names, by index or by name."""
     if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(classes):
         return frozenset([classes[item]])
+    if item in classes:  # its name may contain the separator
+        return frozenset([item])
     if isinstance(item, bool | int) or not label_names(item, where, separator) <= set(classes):
         problem = f"{short_repr(item)} is not one of the {len(classes)} classes of dataset_info"
         raise SadclError(problem, where=where, fix="Correct the label or dataset_info")
@@ -160,12 +163,15 @@ def class_names(folder: Path) -> list[str] | None:
 def _description(folder: Path) -> Any:
     if exists(folder / "dataset_info.json"):
         return files.read_json(folder / "dataset_info.json", fix=_FIX)
-    if not exists(folder / "README.md"):
+    readme = folder / "README.md"
+    if not exists(readme):
         return None
-    head = read_text(folder / "README.md", _FIX).split("\n---")[0]
-    if not head.startswith("---"):
+    with files.json_errors(readme, _FIX):
+        start = readme.read_bytes().removeprefix(BOM_UTF8).split(b"\n---")[0]
+    if not start.startswith(b"---") or b"dataset_info" not in start:  # a text for people, in any encoding
         return None
-    value = parse_yaml(head.removeprefix("---"), folder / "README.md", _FIX, as_text=True)
+    head = read_text(readme, _FIX).split("\n---")[0]
+    value = parse_yaml(head.removeprefix("---"), readme, _FIX, as_text=True)
     return value.get("dataset_info") if isinstance(value, dict) else None
 
 
@@ -178,6 +184,6 @@ def _names_in(feature: Any) -> list[str] | None:
         if isinstance(entries, dict) and {str(key) for key in entries} == {str(i) for i in range(len(entries))}:
             entries = [name for _, name in sorted(entries.items(), key=lambda item: int(item[0]))]
         if isinstance(entries, list) and entries:
-            return [scalar_text(name) or "" for name in entries]
+            return [normal_name(scalar_text(name) or "") for name in entries]
         stack += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return None

@@ -52,7 +52,9 @@ def recognises(path: Path) -> bool:
 def _read_file(root: Path, file: str, folder: str, images: str) -> tuple[str, dict[str, bool]]:
     """Photo of a file, and whether each label or flag is set."""
     path = root / file
-    if path.stat().st_size > LARGEST:
+    with files.json_errors(path, _FIX):
+        size = path.stat().st_size
+    if size > LARGEST:
         raise SadclError(f"The file has more than {LARGEST / 1e6:.0f} MB", where=path, fix=_FIX)
     value = files.read_json(path, _FIX)
     shapes = value.get("shapes") if isinstance(value, dict) else None

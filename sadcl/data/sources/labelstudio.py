@@ -9,7 +9,8 @@ then by the file name without the eight characters that Label Studio adds to upl
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sadcl import files, params
 from sadcl.data.listed_photos import is_present
 from sadcl.data.sources import Source, safe_join
 from sadcl.data.sources.json_head import first_object, read_head
-from sadcl.data.sources.photo_files import SUFFIXES
+from sadcl.data.sources.photo_files import SUFFIXES, is_photo
 from sadcl.data.sources.rows import Row, annotation_files, build_source, label_names
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
@@ -130,24 +131,30 @@ def check_controls(choices: frozenset[str], control: Any, controls: dict[str, An
 
 
 def task_photo(root: Path, folder: str, data: dict[str, Any], where: str) -> str:
-    """Path of a task's photo below the source, by the first of three names that exists."""
+    """Path of a task's photo below the source, by the first of a few names that exists."""
     address = _address(data, where)
     try:
-        parts = urlsplit(address)
-        local = parse_qs(parts.query).get("d", [""])[0]  # local storage: /data/local-files/?d=PATH
+        paths = [path for path in _paths(address) if is_valid_text(posixpath.basename(path)) and is_valid_text(path)]
     except ValueError:
         raise SadclError(f"{short_repr(address)} is not the URL of a photo", where=where, fix=_FIX) from None
-    path = (local or unquote(parts.path)).replace("\\", "/").lstrip("/")
-    last = posixpath.basename(path)
-    for name in (path, last, _UPLOAD.sub("", last)):
-        if not is_valid_text(name):
-            raise SadclError(f"{short_repr(address)} names no file", where=where, fix=_FIX)
-        try:
+    if not paths:
+        raise SadclError(f"{short_repr(address)} names no file", where=where, fix=_FIX)
+    last = [posixpath.basename(path) for path in paths]
+    for name in (*paths, *last, *(_UPLOAD.sub("", name) for name in last)):
+        with suppress(SadclError):
             if is_present(root, candidate := safe_join(folder, name, where)):
                 return candidate
-        except SadclError:
-            continue
-    return safe_join(folder, last, where)
+    usual = next(filter(is_photo, paths), paths[0])
+    return safe_join(folder, posixpath.basename(usual), where)
+
+
+def _paths(address: str) -> Iterator[str]:
+    """Paths that an address may mean: ``+`` may be a blank and ``#`` an anchor, or both part of a name."""
+    literal = address.replace("+", "%2B")
+    for text in dict.fromkeys((address, literal, address.replace("#", "%23"), literal.replace("#", "%23"))):
+        parts = urlsplit(text)
+        local = parse_qs(parts.query).get("d", [""])[0]  # local storage: /data/local-files/?d=PATH
+        yield (local or unquote(parts.path)).replace("\\", "/").lstrip("/")
 
 
 def photo_key(data: dict[str, Any], where: str) -> str:

@@ -68,7 +68,12 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
             labels = (_labels(record.get(name), name, controls, where) for name in names)
             photos.setdefault(photo, []).append(frozenset().union(*labels))
             cells = {key: cell for key in others if (cell := scalar_text(record.get(key))) and is_valid_text(cell)}
-            described[photo] = row_split(record.get("split"), split, where), cells
+            part, known = row_split(record.get("split"), split, where), described.get(photo, ("", {}))[0]
+            if part and known and part != known:
+                raise SadclError(
+                    f"The photo {short_repr(photo)} is in two splits", where=where, fix="Correct the record"
+                )
+            described[photo] = part or known, cells
         for photo, sets in photos.items():
             part, cells = described[photo]
             rows.append(replace(agreed(photo, part, sets), slices=cells))

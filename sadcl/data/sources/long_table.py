@@ -26,13 +26,14 @@ from sadcl.data.sources.rows import (
     Row,
     annotation_files,
     build_source,
+    check_columns,
     label_names,
     photo_file,
     row_split,
     validation_as_test,
 )
-from sadcl.data.sources.tabular import Record
-from sadcl.data.sources.text import short_repr
+from sadcl.data.sources.tabular import RESERVED_COLUMNS, Record
+from sadcl.data.sources.text import normal_name, short_repr
 from sadcl.errors import SadclError
 
 BOXES = frozenset(
@@ -140,18 +141,19 @@ def first_row(path: Path) -> list[str]:
     return next((row for _, row in csv_table.raw_rows(path) if any(row)), [])
 
 
-def label_cells(path: Path, labels: Sequence[str] = ()) -> Iterator[str]:
+def label_cells(path: Path, labels: Sequence[str] = (), slices: Sequence[str] = ()) -> Iterator[str]:
     """Yield the cells of labels of each row, for the inference of a separator; none of a file without a header.
 
     Args:
         path: the file.
         labels: the columns of labels; empty finds one by its name.
+        slices: columns that are no labels, whatever their names.
     """
     if without_header(first_row(path)):
         return
     names, records = csv_table.open_rows(path)
     sample = [record for _, record in islice(csv_table.open_rows(path)[1], SAMPLE)]
-    columns = find_columns(names, sample, labels=labels).labels
+    columns = find_columns(names, sample, slices, labels).labels
     yield from (record[column] for _, record in records for column in columns)
 
 
@@ -162,6 +164,7 @@ def _entries(path: Path, settings: params.Ingest) -> Iterator[_Entry]:
                 yield _automl(row, f"{path}, line {line}", settings.separator)
         return
     names, records = csv_table.open_rows(path)
+    check_columns(names, RESERVED_COLUMNS, path)
     sample = [record for _, record in islice(csv_table.open_rows(path)[1], SAMPLE)]
     columns = find_columns(names, sample, settings.slices, settings.label_columns)
     if not columns.file or not columns.labels:
@@ -179,7 +182,7 @@ def _with_header(
     separator: str,
 ) -> Iterator[_Entry]:
     confidence = next((name for name in names if normal(name) == "confidence"), "")
-    known = {columns.file, *columns.labels, columns.split, confidence}
+    known = {columns.file, *columns.labels, columns.split, confidence, *RESERVED_COLUMNS}
     slices = [n for n in names if n not in known and normal(n) not in BOXES and normal(n) not in COMPUTED_COLUMNS]
     for where, record in records:
         labels = {label for column in columns.labels for label in label_names(record[column], where, separator)}
@@ -220,11 +223,15 @@ def _titles(folder: Path) -> dict[str, str]:
     """Names of Open Images' classes by their ids (``/m/01yrx``), from the table next to the labels."""
     tables = sorted(folder.glob("*class-descriptions*.csv"))
     rows = (row for path in tables for _, row in csv_table.raw_rows(path))
-    return {row[0]: row[1] for row in rows if len(row) == 2 and row[0].startswith("/") and not has_no_name(row[1])}
+    return {
+        row[0]: normal_name(row[1])
+        for row in rows
+        if len(row) == 2 and row[0].startswith("/") and not has_no_name(row[1])
+    }
 
 
-def _row(name: str, photo: _Photo, asked: set[str]) -> Row:
-    """Row of a photo; of the classes that were asked for, those without an answer are unknown."""
+def _row(name: str, photo: _Photo, verified_classes: set[str]) -> Row:
+    """Row of a photo; of the classes that the files verify, those without a row are unknown."""
     slices = {key: cell for key, cell in photo.slices.items() if cell}
-    unknown = (photo.unsure | (asked - photo.absent)) - photo.labels
+    unknown = (photo.unsure | (verified_classes - photo.absent)) - photo.labels
     return Row(name, photo.split, frozenset(photo.labels), frozenset(unknown), slices)

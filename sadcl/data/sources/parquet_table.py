@@ -48,30 +48,29 @@ def open_rows(path: Path) -> tuple[list[str], Iterator[tabular.Record]]:
     if file.metadata.num_rows > MOST_ROWS:
         problem = f"The file has {file.metadata.num_rows:,} rows; the limit is {MOST_ROWS:,}"
         raise SadclError(problem, where=path, fix="Split it by train, select and test")
-    columns = [
-        i
-        for i, field in enumerate(schema)
+    names = [
+        field.name
+        for field in schema
         if field.name in tabular.RESERVED_COLUMNS or normal(field.name) in LABELS or _is_scalar(field.type)
     ]
-    return [schema.names[i] for i in columns], _records(file, columns, _class_names(schema), path)
+    return names, _records(file, names, _class_names(schema), path)
 
 
 def _records(
-    file: pq.ParquetFile, indexes: list[int], classes: dict[str, list[str]], path: Path
+    file: pq.ParquetFile, used: list[str], classes: dict[str, list[str]], path: Path
 ) -> Iterator[tabular.Record]:
     number = 0
     with file, _translate_errors(path):
-        for batch in file.iter_batches(BATCH):
+        for batch in file.iter_batches(BATCH, columns=used):  # photos in a column are large
             batch.validate(full=True)
-            columns = [_values(batch.column(i)) for i in indexes]
-            names = [batch.schema.names[i] for i in indexes]
-            columns = [
-                [_named(value, classes[name]) for value in values] if name in classes else values
-                for name, values in zip(names, columns, strict=True)
-            ]
-            for cells in zip(*columns, strict=True):
+            read = zip(batch.schema.names, batch.columns, strict=True)
+            columns = [(name, _values(column)) for name, column in read if name in used]  # "a" selects "a.b", too
+            names = [name for name, _ in columns]
+            for cells in zip(*(values for _, values in columns), strict=True):
                 number += 1
-                yield f"{path}, row {number}", dict(zip(names, cells, strict=True))
+                where = f"{path}, row {number}"
+                fields = zip(names, cells, strict=True)
+                yield where, {n: _named(cell, classes[n], where) if n in classes else cell for n, cell in fields}
 
 
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
@@ -90,10 +89,16 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     return classes
 
 
-def _named(value: Any, names: list[str]) -> Any:
+def _named(value: Any, names: list[str], where: str) -> Any:
+    """Name of the class of an index, or of each in a list; None for -1, which is no label."""
     if isinstance(value, list):
-        return [_named(item, names) for item in value]
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None if value == -1 else value
+        return [_named(item, names, where) for item in value]
+    if not isinstance(value, int | float) or value != value:
+        return value
+    if value != -1 and value not in range(len(names)):
+        problem = f"{value} is not the index of one of the {len(names)} classes in the file's metadata"
+        raise SadclError(problem, where=where, fix="Correct the label or the metadata")
+    return None if value == -1 else names[int(value)]
 
 
 def _values(column: pa.Array) -> list[Any]:

@@ -1,6 +1,5 @@
 """Formats with one annotation file per photo: ``ingest.annotations`` names folders of them."""
 
-import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from sadcl import params
 from sadcl.data.listed_photos import is_present
 from sadcl.data.sources import safe_join
 from sadcl.data.sources.exports import by_folder, photo_path
-from sadcl.data.sources.photo_files import SUFFIXES, is_junk
+from sadcl.data.sources.photo_files import SUFFIXES, walk
 from sadcl.data.sources.text import is_valid_text, short_repr
 from sadcl.errors import SadclError
 
@@ -43,17 +42,14 @@ def _below(name: str, where: str) -> str:
 
 
 def files_below(root: Path, folder: str, suffix: str) -> list[str]:
-    """Sorted paths of files with a suffix below a folder, relative to ``root``, without junk.
+    """Sorted paths of files with a suffix below a folder, relative to ``root``, without junk (``walk``).
 
     Raises:
         SadclError: there are too many, or a name is not UTF-8.
     """
     paths: list[str] = []
-    for parent, inner, names in os.walk(root / folder):
-        inner[:] = [name for name in inner if not is_junk(name)]
-        start = Path(parent).relative_to(root).as_posix()
-        matching = [name for name in names if name.lower().endswith(suffix) and not is_junk(name)]
-        paths += [name if start == "." else f"{start}/{name}" for name in matching]
+    for parent, names in walk(root, folder):
+        paths += [f"{parent}/{name}" if parent else name for name in names if name.lower().endswith(suffix)]
         if len(paths) > MOST_FILES:
             raise SadclError(f"There are more than {MOST_FILES:,} files", where=root / folder, fix="Split the source")
     for path in paths:

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sadcl.data import listed_photos
@@ -29,6 +29,9 @@ JUNK = frozenset(
     )
 )  # fmt: skip
 """Names of files and folders that hold no photos of the user's, in lower case; hidden ones are junk too."""
+
+MOST_LINKED = 20_000
+"""Folders after which links are no longer followed where every path counts."""
 
 
 def is_junk(name: str) -> bool:
@@ -70,12 +73,10 @@ def is_photo(name: str) -> bool:
 def walk_photos(root: Path, start: str = "", *, strict: bool = True) -> Iterator[str]:
     """Paths of photos below a folder, or of those that its manifest lists.
 
-    Each folder comes once, under its own path before those of links.
-
     Args:
         root: folder that the paths are relative to.
         start: folder to begin in, relative to ``root``.
-        strict: a folder that can't be read, or a link that forms a loop, is an error; else it is left out.
+        strict: as in ``walk``.
 
     Raises:
         SadclError: ``strict``, and a folder can't be read or contains itself through a link.
@@ -83,9 +84,33 @@ def walk_photos(root: Path, start: str = "", *, strict: bool = True) -> Iterator
     if (manifest := listed_photos.of_source(root)) is not None:
         yield from manifest.below(start)
         return
+    for folder, names in walk(root, start, strict=strict):
+        yield from (f"{folder}/{name}" if folder else name for name in names if is_photo(name))
+
+
+def walk(
+    root: Path, start: str = "", *, strict: bool = False, each_path: bool = False, skip: Collection[str] = ()
+) -> Iterator[tuple[str, list[str]]]:
+    """Folders below a folder and the files in them, without junk; links to folders are followed.
+
+    Args:
+        root: folder that the paths are relative to.
+        start: folder to begin in, relative to ``root``.
+        strict: a folder that can't be read, or a link that forms a loop, is an error; else it is left out.
+        each_path: a folder comes under each path that leads to it, but for loops and more than ``MOST_LINKED`` folders;
+            else once, under its own path before those of links.
+        skip: names of folders that are left out, in lower case.
+
+    Yields:
+        Path of a folder and the sorted names of the files in it, the shallow folders first.
+
+    Raises:
+        SadclError: ``strict``, and a folder can't be read or contains itself through a link.
+    """
     waiting, links = deque[tuple[str, tuple[str, ...]]]([(start, ())]), deque[tuple[str, tuple[str, ...]]]()
     visited: set[str] = set()
-    while waiting or links:
+    entered = 0
+    while waiting or (links and not (each_path and entered >= MOST_LINKED)):  # links to links multiply
         folder, ancestors = waiting.popleft() if waiting else links.popleft()
         try:
             real = os.path.realpath(root / folder)
@@ -93,7 +118,7 @@ def walk_photos(root: Path, start: str = "", *, strict: bool = True) -> Iterator
                 raise SadclError(
                     "The folder contains itself through a link", where=root / folder, fix="Remove the link"
                 )
-            if real in visited:
+            if real in (ancestors if each_path else visited):
                 continue
             visited.add(real)
             with os.scandir(root / folder) as entries:
@@ -103,12 +128,15 @@ def walk_photos(root: Path, start: str = "", *, strict: bool = True) -> Iterator
                 continue
             problem = f"The folder can't be read: {error.strerror}"
             raise SadclError(problem, where=root / folder, fix="Check its permissions") from None
+        entered += 1
+        files: list[str] = []
         for entry in listed:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            if _is_folder(entry):
+            if not _is_folder(entry):
+                files.append(entry.name)
+            elif entry.name.lower() not in skip:
+                name = f"{folder}/{entry.name}" if folder else entry.name
                 (links if entry.is_symlink() else waiting).append((name, (*ancestors, real)))
-            elif is_photo(entry.name):
-                yield name
+        yield folder, files
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -17,7 +17,6 @@ Where a manifest lists the photos of a source, its paths take the place of those
 import os
 import posixpath
 import re
-import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from urllib.parse import unquote
 from sadcl.data.listed_photos import of_source, presence
 from sadcl.data.sources import Image, Source
 from sadcl.data.sources.photo_files import SUFFIXES, is_photo, walk_photos
-from sadcl.data.sources.text import short_repr
+from sadcl.data.sources.text import normal_name, short_repr
 from sadcl.names import counted
 
 MAX_PHOTOS = 1_000_000
@@ -201,11 +200,6 @@ def describe(substitutions: tuple[Substitution, ...]) -> str:
     more = ", ..." if len(substitutions) > NAMED else ""
     photos = counted(len(substitutions), "photo has", "photos have")
     return f"{photos} another name on the disk than in the list: {first}{more}"
-
-
-def normal_name(text: str) -> str:
-    """Text in the Unicode normal form NFC, in which the names of macOS and those of other systems are equal."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def fold(text: str) -> str:

@@ -1,7 +1,6 @@
 """Rows of a photo, its labels and its slice columns: the common form of the formats of your own photos."""
 
 import posixpath
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -11,7 +10,7 @@ from typing import Any
 from sadcl import params
 from sadcl.data.sources import Image, Source, safe_join
 from sadcl.data.sources.cells import split_labels
-from sadcl.data.sources.text import is_valid_text, listed_name, short_repr
+from sadcl.data.sources.text import is_valid_text, listed_name, normal_name, short_repr
 from sadcl.data.table import SCHEMA, SPLITS
 from sadcl.errors import SadclError
 
@@ -50,7 +49,9 @@ class Row:
 
 
 def build_source(rows: Sequence[Row], where: object, classes: Sequence[str] | None = None) -> Source:
-    """Convert rows to a source; a slice column becomes numeric if each of its values is a number.
+    """Convert rows to a source, whose class names are in one Unicode form (NFC).
+
+    A slice column becomes numeric if each of its values is a number.
 
     Args:
         rows: one per photo.
@@ -60,21 +61,22 @@ def build_source(rows: Sequence[Row], where: object, classes: Sequence[str] | No
     Raises:
         SadclError: no photo has a label, or the name of a class or column is blank or not valid text.
     """
-    labels = {label for row in rows for label in row.labels | row.ignored}
-    names = sorted(labels) if classes is None else classes
+    normal = {label: normal_name(label) for row in rows for label in row.labels | row.ignored}
+    names = sorted({*normal.values()}) if classes is None else list(dict.fromkeys(map(normal_name, classes)))
     for name in (*names, *(name for row in rows for name in row.slices)):
         if not is_valid_text(name):
             raise SadclError(f"{name!r} is not a valid name of a class or a column", where=where, fix="Rename it")
     if rows and not any(row.labels for row in rows):
         raise SadclError("No photo has a label", where=where, fix="Label at least one photo")
-    index, numeric = {name: i for i, name in enumerate(names)}, _numeric(rows)
+    position, numeric = {name: i for i, name in enumerate(names)}, _numeric(rows)
+    index = {label: position[name] for label, name in normal.items()}
     images = [
         Image(
             image_id=row.file,
             file=row.file,
             split=row.split,
-            labels=tuple(sorted(index[label] for label in row.labels)),
-            ignored=tuple(sorted(index[label] for label in row.ignored - row.labels)),
+            labels=tuple(sorted({index[label] for label in row.labels})),
+            ignored=tuple(sorted({index[label] for label in row.ignored} - {index[label] for label in row.labels})),
             slices={name: float(cell) if name in numeric else cell for name, cell in row.slices.items()},
         )
         for row in rows
@@ -173,7 +175,7 @@ def label_names(value: Any, where: object, separator: str = ";") -> frozenset[st
         )
     except SadclError as error:
         raise SadclError(error.what, where=where, fix=error.fix) from None
-    names = [unicodedata.normalize("NFC", name) if (name := scalar_text(item)) else name for item in items]
+    names = [normal_name(name) if (name := scalar_text(item)) else name for item in items]
     if any(name is None or (name and not is_valid_text(name)) for name in names):
         raise SadclError(f"Labels are names, not {short_repr(value)}", where=where, fix="Use names or a list of names")
     return frozenset(name for name in names if name)
@@ -193,10 +195,11 @@ def check_columns(columns: Iterable[str], allowed: Iterable[str], where: object)
     unique: set[str] = set()
     reserved = set(SCHEMA) - set(allowed) - COMPUTED_COLUMNS
     for name in columns:
-        if name in unique or name in reserved:
-            problem = "occurs twice in the header" if name in unique else "has a name that the table reserves"
+        repeated = normal_name(name) in unique
+        if repeated or name in reserved:
+            problem = "occurs twice in the header" if repeated else "has a name that the table reserves"
             raise SadclError(f"The column {short_repr(name)} {problem}", where=where, fix="Rename it")
-        unique.add(name)
+        unique.add(normal_name(name))
 
 
 def _numeric(rows: Iterable[Row]) -> set[str]:

@@ -32,7 +32,7 @@ from sadcl.data.sources.rows import (
     scalar_text,
     validation_as_test,
 )
-from sadcl.data.sources.text import is_valid_text, short_repr
+from sadcl.data.sources.text import is_valid_text, normal_name, short_repr
 from sadcl.errors import SadclError
 
 RESERVED_COLUMNS = ("file", "labels", "split")
@@ -64,7 +64,7 @@ def read_source(root: Path, settings: params.Ingest, open_rows: Open) -> Source:
     for number, (split, path, folder) in enumerate(annotation_files(root, settings)):
         columns, records = table(path, open_rows, settings.slices, settings.label_columns)
         file_classes = class_columns(columns, settings.slices, path)
-        if number and file_classes != classes:
+        if number and _normal(file_classes) != _normal(classes):
             problem = "The file's classes differ from those of train"
             raise SadclError(problem, where=path, fix="Use the same columns in all files")
         classes = file_classes
@@ -144,6 +144,10 @@ def _row(
         unknown = frozenset(column for column, state in flags.items() if state is None)
         ignored = unknown if settings.minus_one == "unknown" else frozenset[str]()
     return Row(file, split, labels, ignored, _slices(record, {*RESERVED_COLUMNS, *(classes or ())}, where))
+
+
+def _normal(classes: list[str] | None) -> list[str] | None:
+    return None if classes is None else [normal_name(name) for name in classes]
 
 
 def _flag(value: Any, column: str, where: str) -> bool | None:

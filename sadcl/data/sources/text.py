@@ -2,6 +2,7 @@
 
 import re
 import reprlib
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -64,6 +65,11 @@ def listed_name(text: str) -> str:
         plain = unquote(address[1])
     absolute = _ROOTED.match(plain)
     return absolute[1] if absolute else plain
+
+
+def normal_name(text: str) -> str:
+    """Text in the Unicode normal form NFC, in which the names of macOS and those of other systems are equal."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def is_valid_text(value: str) -> bool:

@@ -3,7 +3,7 @@
 The labels are the values of one attribute of regions and photos: the one called ``class``, ``label``, ``name``,
 ``type``, ``category`` or ``tag`` or the like, else the only one. Of checkboxes, each option that is set is a label, and
 options that nobody set are classes too. Attributes of a photo that VIA adds itself (``caption``, ``public_domain``,
-``image_url``) are ignored. Other attributes are ignored, and said.
+``image_url``) are ignored. Other attributes are ignored, and a note names them.
 """
 
 import json

@@ -7,8 +7,8 @@ says what objects marked difficult mean. A photo has the name of its XML file, e
 without an XML file is left out.
 
 With one folder, the lists ``train.txt``, ``val.txt``, ``trainval.txt`` and ``test.txt`` in ``ImageSets/Main`` give the
-splits; else names of folders do, if every photo is in one such as ``train`` or ``valid``. Lists of a class
-(``cup_train.txt`` next to ``train.txt``) add labels: 1 is present, 0 neither.
+splits, and a photo in two of them is refused; else names of folders do, if every photo is in one such as ``train`` or
+``valid``. Lists of a class (``cup_train.txt`` next to ``train.txt``) add labels: 1 is present, 0 neither.
 """
 
 import posixpath
@@ -136,14 +136,19 @@ def _read_sets(root: Path, folder: str, known: frozenset[str]) -> _Sets:
     main = next((path for start in starts if (path := root / start / "ImageSets/Main").is_dir()), None)
     if main is None:
         return sets
-    names = sorted(path.stem for path in main.glob("*.txt"))
+    names, first = sorted(path.stem for path in main.glob("*.txt")), dict[str, str]()
     for subset in names:
         split = split_named("train" if subset == "trainval" and "train" not in names else subset, "")
         if split:
             path = main / f"{subset}.txt"
             lines = [line for _, line in read_lines(path, _FIX)]
             listed = [name if (name := _listed(line)) in known else _listed(_FLAG.sub("", line)) for line in lines]
-            sets.splits.update(dict.fromkeys(listed, split))
+            for name in listed:
+                of_val = subset == "val" and first.get(name) == "trainval"
+                if name in known and not of_val and sets.splits.get(name, split) != split:
+                    problem = f"The photo {short_repr(name)} is in two splits, by {first[name]}.txt and {path.name}"
+                    raise SadclError(problem, where=main, fix="Keep it in one of the lists")
+                sets.splits[name], first[name] = split, subset
             if listed:
                 sets.matched[path] = not known.isdisjoint(listed)
         for label in (name.removesuffix(f"_{subset}") for name in names if name.endswith(f"_{subset}")):

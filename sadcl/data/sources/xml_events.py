@@ -31,6 +31,7 @@ class Handler:
         """An element ends; ``parents`` ends with the element around it, ``text`` follows its last inner element."""
 
     def refuse(self, problem: str) -> SadclError:
+        """Error about the handler's file, to be raised."""
         return SadclError(problem, where=self.path, fix=self.fix)
 
     def doctype(self, *_: object) -> None:

@@ -2,7 +2,8 @@
 
 A label file has one line per object, which begins with the index of its class, as a whole number or a decimal; the box
 or outline after it is ignored. The path of a label file is that of its photo, with ``labels`` in place of the last
-``images``, or it lies next to the photo. A photo without a label file has no labels.
+``images``, or it lies next to the photo; its Unicode form and letter case may differ. A photo without a label file has
+no labels.
 
 Without ``names``, the classes are the lines of ``classes.txt`` next to ``data.yaml``.
 
@@ -23,7 +24,7 @@ from sadcl.data.sources.photo_files import list_photos
 from sadcl.data.sources.rows import Row
 from sadcl.data.sources.safe_yaml import exists
 from sadcl.data.sources.text import read_lines, short_repr
-from sadcl.data.sources.yolo_files import label_path, labels, shortened
+from sadcl.data.sources.yolo_files import label_path, read_labels, shortened
 from sadcl.data.sources.yolo_set import Description, read_description
 from sadcl.errors import SadclError
 
@@ -43,11 +44,9 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         path = root / safe_join("", name, "ingest.annotations")
         description = read_description(path)
         base = PurePosixPath(path.relative_to(root).as_posix()).parent
-        rows = [
-            Row(photo, split, labels(root, photo, description.classes))
-            for split, photos in _splits(root, base, description)
-            for photo in photos
-        ]
+        photos = [(photo, split) for split, names in _splits(root, base, description) for photo in names]
+        labels = read_labels(root, [photo for photo, _ in photos], description.classes)
+        rows = [Row(photo, split, present) for (photo, split), present in zip(photos, labels, strict=True)]
         parts.append((description.classes, rows))
     return combined(parts, settings, root / settings.files("train")[0])
 

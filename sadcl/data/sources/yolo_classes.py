@@ -16,9 +16,8 @@ from sadcl.data.sources.exports import Part, by_folder, combined
 from sadcl.data.sources.photo_files import list_photos
 from sadcl.data.sources.rows import Row, annotation_files
 from sadcl.data.sources.safe_yaml import exists
-from sadcl.data.sources.text import read_lines
-from sadcl.data.sources.yolo_files import first_index, labels
-from sadcl.data.sources.yolo_set import CLASS_LISTS, class_names
+from sadcl.data.sources.yolo_files import first_index, read_labels
+from sadcl.data.sources.yolo_set import CLASS_LISTS, listed_classes
 
 _MOST_FILES = 1000
 
@@ -31,12 +30,12 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     parts: list[Part] = []
     for split, path, folder in annotation_files(root, settings):
-        names = class_names([line for _, line in read_lines(path, "Check ingest.annotations")], path)
+        names = listed_classes(path, "Check ingest.annotations")
         start = folder if folder not in ("", ".") else _own_folder(root, path)
         photos = list_photos(root, start)
         known = [split] * len(photos) if split else by_folder(photos, start)
-        rows = [Row(photo, part, labels(root, photo, names)) for photo, part in zip(photos, known, strict=True)]
-        parts.append((names, rows))
+        labels = read_labels(root, photos, names)
+        parts.append((names, [Row(*row) for row in zip(photos, known, labels, strict=True)]))
     return combined(parts, settings, root / settings.files("train")[0])
 
 

@@ -1,11 +1,14 @@
 """YOLO's label files, and paths as YOLO's descriptions and lists have them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from sadcl.data.listed_photos import presence
 from sadcl.data.sources import safe_join
 from sadcl.data.sources.exports import split_named
+from sadcl.data.sources.photo_files import walk
+from sadcl.data.sources.photo_lookup import PhotoLookup, fold
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.data.sources.text import is_valid_text, listed_name, read_lines, short_repr
 from sadcl.errors import SadclError
@@ -14,23 +17,65 @@ _MOST_PARTS = 20
 _FIX = "Correct the file"
 
 
-def labels(root: Path, photo: str, classes: Sequence[str]) -> frozenset[str]:
-    """Classes of the objects in a photo's label file; none without a file.
+def read_labels(root: Path, photos: Sequence[str], classes: Sequence[str]) -> list[frozenset[str]]:
+    """Classes of the objects in the label file of each photo; none without a file.
 
     Raises:
-        SadclError: a line begins with no index of a class.
+        SadclError: a line begins with no index of a class, or several files fit a photo.
     """
-    path = label_path(root, photo)
-    return frozenset(classes[i] for i in _indexes(root / path, len(classes))) if path else frozenset()
+    return [
+        frozenset(classes[i] for i in _indexes(root / path, len(classes))) if path else frozenset()
+        for path in _label_paths(root, photos)
+    ]
 
 
 def label_path(root: Path, photo: str) -> str | None:
-    """Path of a photo's label file: in ``labels`` in place of the last ``images``, or next to the photo."""
+    """Path of the label file with a photo's name: in ``labels`` in place of the last ``images``, or next to it."""
+    return next((path for path in _places(photo) if is_file(root / path)), None)
+
+
+def _places(photo: str) -> list[str]:
     sibling = PurePosixPath(photo).with_suffix(".txt")
     parts = sibling.parts
     last = max((i for i, part in enumerate(parts[:-1]) if part.lower() == "images"), default=None)
     places = [] if last is None else [PurePosixPath(*parts[:last], n, *parts[last + 1 :]) for n in ("labels", "Labels")]
-    return next((str(path) for path in (*places, sibling) if is_file(root / path)), None)
+    return [str(path) for path in (*places, sibling)]
+
+
+def _label_paths(root: Path, photos: Sequence[str]) -> list[str | None]:
+    """Label file of each photo: the one of its name, else one in another Unicode form or letter case.
+
+    A photo that a list names otherwise than the disk does may have the label file of either name.
+    """
+    paths = [label_path(root, photo) for photo in photos]
+    if all(paths):
+        return paths
+    left, lookup, is_present = _texts(root, {path for path in paths if path}), PhotoLookup(root), presence(root)
+    for i, photo in enumerate(photos):
+        if paths[i] is None:
+            name = photo if is_present(photo) else lookup.find(photo) or photo
+            paths[i] = label_path(root, name) or _alike(root, name, left)
+    return paths
+
+
+def _texts(root: Path, taken: Collection[str]) -> dict[str, list[str]]:
+    """Paths of the text files that are not taken, by their folded form."""
+    texts: dict[str, list[str]] = {}
+    for folder, names in walk(root, each_path=True):
+        paths = (f"{folder}/{name}" if folder else name for name in names if name.lower().endswith(".txt"))
+        for path in paths:
+            if path not in taken:
+                texts.setdefault(fold(path), []).append(path)
+    return texts
+
+
+def _alike(root: Path, photo: str, texts: Mapping[str, list[str]]) -> str | None:
+    """The text file whose folded path is that of a photo's label file; None without one."""
+    fits = next((texts[place] for place in map(fold, _places(photo)) if place in texts), [])
+    if len(fits) > 1:
+        problem = f"Several label files fit the photo {short_repr(photo)}: {', '.join(map(short_repr, fits[:3]))}"
+        raise SadclError(problem, where=root, fix="Keep the one of its name")
+    return fits[0] if fits else None
 
 
 def shortened(start: str, value: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sadcl.data.sources.safe_yaml import is_file, parse_yaml
-from sadcl.data.sources.text import is_valid_text, read_lines, read_text, short_repr
+from sadcl.data.sources.text import is_valid_text, normal_name, read_lines, read_text, short_repr
 from sadcl.errors import SadclError
 
 CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "predefined_classes.txt")
@@ -63,10 +63,19 @@ def class_names(names: Sequence[str | None], path: Path) -> list[str]:
     Raises:
         SadclError: one is not valid, or there is none.
     """
-    valid = [name.strip() for name in names if name is not None and is_valid_text(name)]
+    valid = [normal_name(name.strip()) for name in names if name is not None and is_valid_text(name)]
     if not names or len(valid) != len(names) or len(set(valid)) != len(valid):
         raise SadclError("Two classes share a name, or one has none", where=path, fix="Correct names")
     return valid
+
+
+def listed_classes(path: Path, fix: str) -> list[str]:
+    """Class names of a list with one per line; a blank line between two of them is a class without a name.
+
+    Raises:
+        SadclError: the list can't be read, or a name is missing, not valid or repeated.
+    """
+    return class_names(read_text(path, fix).rstrip().split("\n"), path)
 
 
 def _data_yaml(path: Path) -> Description:
@@ -74,7 +83,7 @@ def _data_yaml(path: Path) -> Description:
     export = {key: item for key, item in value.items() if item not in _NOTHING} if isinstance(value, dict) else {}
     if not export.get("train"):
         raise SadclError("The file names no training photos", where=path, fix="Add the keys train and names")
-    classes = class_names(_named(export.get("names", _listed(path)), path), path)
+    classes = class_names(_named(export["names"], path), path) if "names" in export else _listed(path)
     _check_count(export.get("nc"), classes, path)
     start = export.get("path", "")
     places = {key: _places(export[key], key, path) for key in ("train", "val", "test") if export.get(key)}
@@ -101,9 +110,9 @@ def _named(entries: Any, path: Path) -> list[str | None]:
 
 
 def _listed(path: Path) -> list[str]:
-    """Lines of the list of classes next to a description without ``names``."""
+    """Classes of the list next to a description without ``names``."""
     lists = [path.with_name(name) for name in CLASS_LISTS if is_file(path.with_name(name))]
-    return [line for _, line in read_lines(lists[0], _FIX)] if lists else []
+    return listed_classes(lists[0], _FIX) if lists else class_names([], path)
 
 
 def _check_count(count: Any, classes: list[str], path: Path) -> None:
@@ -132,7 +141,7 @@ def _obj_data(path: Path) -> Description:
         raise SadclError("The file does not name train and names", where=path, fix=_FIX)
     if not is_file(names):
         raise SadclError("The file of class names is missing", where=names, fix="Put it next to obj.data")
-    classes = class_names([line for _, line in read_lines(names, _FIX)], names)
+    classes = listed_classes(names, _FIX)
     keys = {"train": "train", "valid": "val", "val": "val", "validation": "val", "test": "test"}
     places = {split: _places(entries[key], key, path) for key, split in keys.items() if entries.get(key)}
     return Description(path, classes, "", places)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sadcl.data.onboarding import trees
+from sadcl.data.onboarding import candidates, trees
 from sadcl.data.onboarding.candidates import scan
 from sadcl.data.onboarding.detect import detect_source
 from sadcl.data.onboarding.listing import visible, visible_folders
@@ -25,6 +25,44 @@ def test_jobs_with_photos_of_equal_names_are_one_source(tmp_path: Path) -> None:
     detected = detect_source(tmp_path)
     shown = {image.file: {detected.source.classes[i] for i in image.labels} for image in again(detected).images}
     assert shown == {"task_0/images/1.jpg": {"cup"}, "task_1/images/1.jpg": {"plate"}}
+
+
+@pytest.mark.parametrize("limit", ["MAX_READ", "MAX_FILES"])
+def test_a_folder_of_many_files_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(candidates, limit, 3)
+    for folder, label, count in (("a", "cat", 5), ("b", "dog", 1), ("c/d", "cow", 2)):
+        photos(tmp_path, [f"{folder}/{i}.jpg" for i in range(count)])
+        shapes = {"shapes": [{"label": label}], "imagePath": "", "flags": {}}
+        put(tmp_path, {f"{folder}/{i}.json": json.dumps(shapes) for i in range(count)})
+    detected = detect_source(tmp_path)
+    assert detected.ingest["annotations"] == {"train": "."}
+    assert (detected.source.classes, len(detected.source.images)) == (("cat", "cow", "dog"), 8)
+
+
+def test_a_search_that_ends_before_the_last_folder_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(numbered(tmp_path, 2), {"labels.csv": "file,labels\n0.jpg,cup\n1.jpg,bowl\n", "a/b/about.md": ""})
+    assert detect_source(tmp_path).notes == ()
+    monkeypatch.setattr(candidates, "MAX_FOLDERS", 2)
+    assert "searched in the first" in detect_source(tmp_path).notes[-1]
+
+
+def test_a_linked_folder_of_annotations_is_read(tmp_path: Path) -> None:
+    for folder, numbers in (("set/Annotations", (1, 2)), ("elsewhere", (3, 4))):
+        photos(tmp_path / "set/JPEGImages", [f"{i}.jpg" for i in numbers])
+        xml = "<annotation><object><name>cup</name></object></annotation>"
+        put(tmp_path / folder, {f"{i}.xml": xml for i in numbers})
+    (tmp_path / "set/Annotations/more").symlink_to("../../elsewhere")
+    (tmp_path / "elsewhere/again").symlink_to("../set")
+    detected = detect_source(tmp_path / "set")
+    assert detected.ingest["annotations"] == {"train": "Annotations"}
+    assert [image.file for image in detected.source.images] == [f"JPEGImages/{i}.jpg" for i in (1, 2, 3, 4)]
+
+
+def test_a_list_in_a_linked_folder_is_read(tmp_path: Path) -> None:
+    numbered(tmp_path / "set", 2)
+    put(tmp_path, {"lists/labels.csv": "file,labels\n0.jpg,cup\n1.jpg,bowl\n"})
+    (tmp_path / "set/lists").symlink_to("../lists")
+    assert detect_source(tmp_path / "set").ingest["annotations"] == {"train": "lists/labels.csv"}
 
 
 def test_annotations_that_no_format_reads_are_named(tmp_path: Path) -> None:

@@ -58,6 +58,27 @@ def test_lists_and_named_classes_leave_no_doubt(tmp_path: Path) -> None:
     assert labels(detect_source(tmp_path / "b")) == [{"cup, red"}, {"bowl"}]
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["a;b", "a, b", "a|b"])
+def test_a_mark_in_an_item_of_a_list_is_part_of_a_name(tmp_path: Path, form: str, name: str) -> None:
+    rows: list[tuple[str, Any]] = [("0.jpg", [name]), ("1.jpg", [name, "c"]), ("2.jpg", name)]
+    put(numbered(tmp_path / "a", 3), FORMS[form](rows))
+    detected = detect_source(tmp_path / "a")
+    assert labels(detected) == [{name}, {name, "c"}, {name}]
+    assert again(detected) == detected.source
+    put(numbered(tmp_path / "b", 4), FORMS[form]([*rows, ("3.jpg", name.replace("b", "c"))]))
+    (question,) = asked(tmp_path / "b")
+    assert [value for value, _ in question.choices] == ["", name[1]]
+
+
+def test_a_named_class_may_contain_the_separator(tmp_path: Path) -> None:
+    put(numbered(tmp_path, 2), {
+        "metadata.jsonl": '{"file_name": "0.jpg", "label": "a;b"}\n{"file_name": "1.jpg", "label": ["c", "a;b"]}\n',
+        "dataset_info.json": json.dumps({"features": {"label": {"names": ["a;b", "c"]}}}),
+    })  # fmt: skip
+    assert labels(detect_source(tmp_path)) == [{"a;b"}, {"a;b", "c"}]
+
+
 def test_a_separator_against_the_evidence_is_said(tmp_path: Path) -> None:
     texts = [";".join(LABELS[i % 4]) for i in range(12)]
     put(numbered(tmp_path), FORMS["lines"]([(f"{i}.jpg", text) for i, text in enumerate(texts)]))

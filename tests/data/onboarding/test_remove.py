@@ -63,6 +63,17 @@ def test_an_interrupted_removal_is_completed(source: Path) -> None:
     assert not list(Path("data/raw").iterdir())
 
 
+def test_a_folder_that_cannot_be_removed_keeps_its_record(source: Path) -> None:
+    removal, folder = plan("mine"), Path("data/raw/mine")
+    folder.rename("elsewhere")
+    folder.symlink_to("../../elsewhere")  # which Python refuses to remove as a folder
+    before = entries()
+    with pytest.raises(SadclError, match=r"The folder can't be removed.*data/raw/mine"):
+        remove(removal)
+    assert entries() == before
+    assert {"data/raw/mine.dvc", "recipes/mine.yaml", "elsewhere/0.jpg"} <= before
+
+
 def test_what_neither_git_nor_dvc_has_is_not_removed(source: Path) -> None:
     git("add", "--all")
     git("commit", "--message", "photos")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sadcl.data.onboarding.detect import detect_source
-from sadcl.data.onboarding.questions import Options
+from sadcl.data.onboarding.questions import Options, UndecidedError
 from sadcl.errors import SadclError
 from tests.data.onboarding.folders import LABELS, again, labels, labels_column, numbered, photos, put
 
@@ -77,6 +77,35 @@ def test_labels_that_are_in_two_places_are_asked(tmp_path: Path) -> None:
     detected = detect_source(tmp_path, Options(slices=("category",)))
     assert (detected.source.classes, again(detected)) == (("cup", "plate"), detected.source)
     assert detect_source(tmp_path, Options(slices=("cup", "plate"))).source.classes == ("garden", "kitchen")
+
+
+SORTED = {
+    "words": [["none"] * 60, ["benign"] * 30, ["malignant"] * 30],
+    "indexes": [[str(i)] * 40 for i in range(20)],
+    "few": [["none"] * 300, ["benign"] * 150],
+}
+
+
+@pytest.mark.parametrize("header", ["file,class,sex", "image,label,blur", "image,label"])
+@pytest.mark.parametrize("kind", SORTED)
+def test_tables_that_are_sorted_by_their_labels(tmp_path: Path, kind: str, header: str) -> None:
+    cells = [cell for group in SORTED[kind] for cell in group]
+    names = header.split(",")
+    rows = [",".join([f"{i}.jpg", cell, str(i % 2)][: len(names)]) for i, cell in enumerate(cells)]
+    put(numbered(tmp_path, len(cells)), {"labels.csv": "\n".join([header, *rows])})
+    detected = detect_source(tmp_path)
+    assert labels(detected) == [{cell} for cell in cells]
+    assert detected.ingest["labels"] == names[1]
+    assert again(detected) == detected.source
+
+
+def test_a_usual_name_of_labels_never_becomes_a_slice_silently(tmp_path: Path) -> None:
+    rows = [f"{i}.jpg,{'xy'[i // 4 % 2]},{i % 2}" for i in range(12)]
+    put(numbered(tmp_path), {"labels.csv": "\n".join(["file,class,blur", *rows])})
+    with pytest.raises(SadclError, match=r"'class' may hold the labels.*--labels class or --slice class"):
+        detect_source(tmp_path)
+    assert detect_source(tmp_path, Options(labels=("class",))).source.classes == ("x", "y")
+    assert detect_source(tmp_path, Options(slices=("class",))).source.classes == ("blur",)
 
 
 def test_a_column_of_labels_without_a_usual_name_is_asked(tmp_path: Path) -> None:
@@ -188,6 +217,20 @@ def test_one_row_per_label(tmp_path: Path, form: str) -> None:
     assert labels(detected) == [set(LABELS[i % 4]) for i in range(12)]
     assert again(detected) == detected.source
     assert all(not image.split and not image.ignored for image in detected.source.images)
+
+
+ROWS_OF_LABELS = "filename,label,class\n0.jpg,good,cup\n0.jpg,good,table\n1.jpg,bad,cat\n1.jpg,good,cup\n"
+
+
+def test_rows_with_two_columns_of_labels_are_asked(tmp_path: Path) -> None:
+    put(numbered(tmp_path, 2), {"labels.csv": ROWS_OF_LABELS})
+    with pytest.raises(UndecidedError, match=r"the columns 'label' or 'class'.*--labels label or --labels class"):
+        detect_source(tmp_path)
+    for decided in (Options(slices=("label",)), Options(labels=("class",))):
+        detected = detect_source(tmp_path, decided)
+        assert labels(detected) == [{"cup", "table"}, {"cat", "cup"}]
+        assert again(detected) == detected.source
+    assert detect_source(tmp_path, Options(slices=("label",))).ingest["slices"] == ["label"]
 
 
 def test_automl_splits(tmp_path: Path) -> None:

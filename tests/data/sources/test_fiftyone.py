@@ -1,6 +1,7 @@
 """FiftyOne: samples with classifications and detections, classes and labels by photo, and refused files."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ def test_classes_and_labels_by_photo(tmp_path: Path, name: str) -> None:
     source = read(tmp_path, "fiftyone", "labels.json")
     assert source.classes == ("pan", "cup", "no")
     assert labels_of(source) == {"data/1.png": {"cup"}, "data/a/2.JPG": {"cup", "no"}, "3": set()}
+
+
+@pytest.mark.parametrize("targets", [(0, 1, 0), ("cup", ["pan"], {"label": "cup"}), ([0], [1], None)])
+def test_photos_that_are_called_like_keys_of_labels(tmp_path: Path, targets: Sequence[Any]) -> None:
+    labels = dict(zip(("mask", "points", "a"), targets, strict=True))
+    put(tmp_path, {"labels.json": json.dumps({"classes": ["cup", "pan"], "labels": labels})})
+    assert labels_of(read(tmp_path, "fiftyone", "labels.json")) == {
+        "mask": {"cup"}, "points": {"pan"}, "a": {"cup"} if targets[2] is not None else set(),
+    }  # fmt: skip
 
 
 BAD: dict[str, tuple[Any, str]] = {

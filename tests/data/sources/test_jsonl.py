@@ -40,6 +40,22 @@ def test_class_names_of_a_readme_keep_their_text(tmp_path: Path) -> None:
     assert read(tmp_path, "jsonl", "m.jsonl").classes == ("no", "yes")
 
 
+READMES = {
+    "Windows-1252": "# Photos du caf\u00e9\n".encode("cp1252"),
+    "a rule": b"---\n\nPhotos: cups, plates: all of them\n\n* by: me: \n",
+    "a rule in Windows-1252": "---\nCaf\u00e9\n---\n".encode("cp1252"),
+}
+
+
+@pytest.mark.parametrize("kind", READMES)
+def test_a_readme_for_people_is_no_description(tmp_path: Path, kind: str) -> None:
+    put(tmp_path, {"m.jsonl": json.dumps({"file_name": "1.jpg", "label": "cup"})})
+    (tmp_path / "README.md").write_bytes(READMES[kind])
+    assert read(tmp_path, "jsonl", "m.jsonl").classes == ("cup",)
+    (tmp_path / "README.md").write_bytes(b"---\ndataset_info: caf\xe9\n---\n")
+    refused(r"not UTF-8.*README\.md", tmp_path, "jsonl", "m.jsonl")
+
+
 def test_an_empty_list_of_boxes_is_no_label_and_two_keys_are_refused(tmp_path: Path) -> None:
     lines = [{"file_name": "1.jpg", "objects": []}, {"file_name": "2.jpg", "objects": [{"category": "cup"}]}]
     put(tmp_path, {"m.jsonl": "\n".join(map(json.dumps, lines))})

@@ -53,6 +53,11 @@ def test_what_is_refused(tmp_path: Path, name: str) -> None:
     refused(BAD[name][1] + ".*a.json", tmp_path, "labelme", ".")
 
 
+def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to("elsewhere.json")
+    refused("The file is missing.*a.json", tmp_path, "labelme", ".")
+
+
 def test_a_photo_inside_the_file_does_not_hide_its_format(tmp_path: Path) -> None:
     put(tmp_path, {"a.json": labelled("1.jpg", "cup", imageData="A" * 2_000_000), "b.json": BAD["cut off"][0]})
     assert [recognised(tmp_path / name) for name in ("a.json", "b.json")] == ["labelme"] * 2

@@ -128,3 +128,10 @@ def test_the_only_column_that_may_be_labels_is_one(tmp_path: Path) -> None:
     put(tmp_path, {"a.csv": as_csv([record(1, "1.jpg", dish="cup")]), "b.csv": "file,labels,id\n1.jpg,cup,3\n"})
     assert labels_of(read(tmp_path, "labelstudio_min", "a.csv")) == {"0a1b2c3d-1.jpg": {"cup"}}
     assert recognised(tmp_path / "b.csv") == "csv"
+
+
+def test_a_photo_in_two_splits_is_refused(tmp_path: Path) -> None:
+    records = [record(i, "1.jpg", choice="cup", split=split) for i, split in enumerate(("test", "", "train"), 1)]
+    put(tmp_path, {**PHOTOS, "a.json": json.dumps(records)})
+    refused(r"'photos/1\.jpg' is in two splits.*record 3", tmp_path, "labelstudio_min", "a.json",
+            images={"train": "photos"})  # fmt: skip

@@ -304,6 +304,25 @@ def test_two_label_studio_controls_with_the_same_choice(tmp_path: Path) -> None:
     refused("'yes' is a choice of two controls, 'cat' and 'dog'", tmp_path, "labelstudio", annotations=JSON)
 
 
+@pytest.mark.parametrize(
+    ("address", "file"),
+    [
+        ("/data/local-files/?d=x/a+b.jpg", "x/a+b.jpg"),
+        ("/data/local-files/?d=x/a+b.jpg", "x/a b.jpg"),
+        ("/data/local-files/?d=x/a%2Bb#1.jpg", "x/a+b#1.jpg"),
+        ("/data/upload/1/0a1b2c3d-a#1.jpg", "a#1.jpg"),
+        ("s3://bucket/x/a+b#1.jpg", "a+b#1.jpg"),
+        ("/data/upload/1/#1.jpg", "#1.jpg"),
+        ("/data/upload/1/a#1.jpg", "A#1.JPG"),
+        ("https://host/x/1.jpg#top", "1.jpg"),
+    ],
+)
+def test_marks_in_names_of_label_studios_photos(tmp_path: Path, address: str, file: str) -> None:
+    put(tmp_path, {f"p/{file}": "", "export.json": json.dumps([task(address, [("choices", ["cat"])])])})
+    source = read(tmp_path, "labelstudio", annotations=JSON, images={"train": "p"})
+    assert [image.file for image in source.images] == [f"p/{file}"]
+
+
 def test_a_folder_with_a_link_loop(tmp_path: Path) -> None:
     put(tmp_path, {"cat/1.jpg": ""})
     (tmp_path / "cat/again").symlink_to("..")

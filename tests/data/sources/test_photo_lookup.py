@@ -8,7 +8,8 @@ import pytest
 from sadcl import params
 from sadcl.data import sources
 from sadcl.data.sources import photo_lookup
-from sadcl.data.sources.photo_lookup import PhotoLookup, describe, normal_name
+from sadcl.data.sources.photo_lookup import PhotoLookup, describe
+from sadcl.data.sources.text import normal_name
 from sadcl.errors import SadclError
 
 

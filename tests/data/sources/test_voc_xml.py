@@ -123,3 +123,16 @@ def test_listed_names_have_blanks_and_suffixes(tmp_path: Path) -> None:
 def test_a_list_that_names_no_photo_is_refused(tmp_path: Path) -> None:
     with_lists(tmp_path, train="IMG 1\n", test="IMG_2\n")
     refused("No photo of the list has an XML file.*test.txt", tmp_path, "voc_xml", "Annotations")
+
+
+def test_a_photo_in_two_lists_is_refused(tmp_path: Path) -> None:
+    with_lists(tmp_path, train="IMG 1\na.b\n", test="IMG 2\na.b.jpg\n")
+    refused(r"'a\.b' is in two splits, by test\.txt and train\.txt", tmp_path, "voc_xml", "Annotations")
+
+
+def test_the_list_of_val_is_part_of_trainval(tmp_path: Path) -> None:
+    with_lists(tmp_path, trainval="IMG 1\nIMG 2\n", val="IMG 2\n", test="a.b\n")
+    splits = splits_of(read(tmp_path, "voc_xml", "Annotations")).items()
+    assert sorted((Path(name).stem, split) for name, split in splits) == [
+        ("IMG 1", "train"), ("IMG 2", "select"), ("a.b", "test"),
+    ]  # fmt: skip

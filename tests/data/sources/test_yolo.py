@@ -81,6 +81,39 @@ def test_folders_with_capitals(tmp_path: Path) -> None:
     assert labels_of(read(tmp_path, "yolo", "data.yaml")) == {"Images/1.jpg": {"a"}}
 
 
+NAMES_OF_LABELS = {
+    "Unicode form": ("cafe\u0301.jpg", "caf\u00e9.txt"),
+    "letter case": ("DSC1.jpg", "dsc1.txt"),
+    "suffix": ("1.JPG", "1.TXT"),
+}
+
+
+@pytest.mark.parametrize("form", NAMES_OF_LABELS)
+@pytest.mark.parametrize("folders", [("images/a", "labels/a"), ("caf\u00e9", "cafe\u0301"), ("images", "LABELS")])
+def test_label_files_in_another_form(tmp_path: Path, form: str, folders: tuple[str, str]) -> None:
+    (photo, label), (of_photos, of_labels) = NAMES_OF_LABELS[form], folders
+    put(tmp_path, {f"{of_photos}/{photo}": "", f"{of_labels}/{label}": "0 .5 .5 1 1", f"{of_photos}/other.jpg": ""})
+    put(tmp_path, {"data.yaml": f"train: {of_photos}\nnames: [cup]\n", "classes.txt": "cup\n"})
+    expected = {f"{of_photos}/{photo}": {"cup"}, f"{of_photos}/other.jpg": set[str]()}
+    assert labels_of(read(tmp_path, "yolo", "data.yaml")) == expected
+    assert labels_of(read(tmp_path, "yolo_classes", "classes.txt")) == expected
+
+
+def test_a_label_file_belongs_to_the_photo_of_its_very_name(tmp_path: Path) -> None:
+    put(tmp_path, {"i/DSC1.jpg": "", "i/dsc1.jpg": "", "i/dsc1.txt": "0 .5 .5 1 1"})
+    put(tmp_path, {"data.yaml": "train: i\nnames: [cup]\n"})
+    assert labels_of(read(tmp_path, "yolo", "data.yaml")) == {"i/DSC1.jpg": set(), "i/dsc1.jpg": {"cup"}}
+    (tmp_path / "i/dsc1.jpg").unlink()
+    put(tmp_path, {"i/Dsc1.txt": "0 .5 .5 1 1"})
+    refused("Several label files fit the photo 'i/DSC1.jpg'", tmp_path, "yolo", "data.yaml")
+
+
+def test_labels_of_photos_that_a_list_names_in_another_form(tmp_path: Path) -> None:
+    put(tmp_path, {"set/images/cafe\u0301.jpg": "", "set/labels/cafe\u0301.txt": "0 .5 .5 1 1"})
+    put(tmp_path, {"data.yaml": "train: l.txt\nnames: [cup]\n", "l.txt": "/content/set/images/caf\u00e9.JPG"})
+    assert labels_of(read(tmp_path, "yolo", "data.yaml")) == {"set/images/cafe\u0301.jpg": {"cup"}}
+
+
 def test_val_that_is_train_again_is_no_test(tmp_path: Path) -> None:
     put(tmp_path, {**PHOTOS, "data.yaml": "train: images/train\nval: images/train\nnames: [a]\n"})
     assert set(splits_of(read(tmp_path, "yolo", "data.yaml")).values()) == {""}
@@ -177,6 +210,20 @@ def test_one_list_of_classes_for_each_split(tmp_path: Path) -> None:
         "train/train.jpg": ("train", {"plate"}, set()),
         "test/test.jpg": ("test", {"plate"}, set()),
     }
+
+
+LISTED = {"yolo_classes": "classes.txt", "yolo": "data.yaml", "darknet": "obj.data"}
+
+
+@pytest.mark.parametrize("kind", LISTED)
+def test_a_blank_line_in_a_list_of_classes_shifts_no_class(tmp_path: Path, kind: str) -> None:
+    put(tmp_path, {**DARKNET, **PHOTOS, "data.yaml": "train: images/train\n", "labels/train/1.txt": "1 .5 .5 .1 .1"})
+    format_name, list_name = kind.replace("darknet", "yolo"), "obj.names" if kind == "darknet" else "classes.txt"
+    for text in ("no\n\nplate\n", "\nno\nplate\n"):
+        put(tmp_path, {list_name: text})
+        refused(f"or one has none.*{list_name}", tmp_path, format_name, LISTED[kind])
+    put(tmp_path, {list_name: "no\r\nplate\r\n \r\n\r\n"})
+    assert read(tmp_path, format_name, LISTED[kind]).classes == ("no", "plate")
 
 
 def test_a_text_without_label_files_is_no_list_of_classes(tmp_path: Path) -> None:
