@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,12 @@ def render(project: Path, deployed: Any = None) -> dict[str, Any]:
     if deployed is not None:
         (deployment,) = value["deployments"]
         del deployment["schedules"]  # Prefect keeps the schedules where the file has none
-        deployment |= {"parameters": deployed.parameters, "paused": deployed.paused}
+        from flows.retrain import retrain
+
+        # those of an older sadcl that this one does not have would be refused
+        known = signature(retrain.fn).parameters
+        chosen = {name: value for name, value in deployed.parameters.items() if name in known}
+        deployment |= {"parameters": {**deployment["parameters"], **chosen}, "paused": deployed.paused}
     return value
 
 

@@ -110,7 +110,7 @@ def _record_next_date(root: Path) -> None:
 
 
 def _close_lost_runs(root: Path) -> None:
-    """Close earlier runs whose process is gone, whose training this run goes on with."""
+    """Close earlier runs whose process has ended, whose training this run goes on with."""
     log = get_run_logger()
     try:
         for line in runs.close_lost(root):

@@ -38,7 +38,7 @@ def without_login(address: str) -> str:
     scheme, separator, rest = address.partition("://")
     if not separator:
         scheme, rest = "", address
-    if _is_sqlite(scheme):
+    if _is_sqlite(scheme) or rest.startswith("/"):  # a file: what looks like a login is a part of its path
         return address
     if "?" in rest.rpartition("@")[0]:  # an option with a password, of which a part would be taken for the host
         return f"{scheme}{separator}..."

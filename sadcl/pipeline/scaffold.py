@@ -8,6 +8,7 @@ stages whose code changed become stale.
 import hashlib
 import shutil
 from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,14 @@ def _digest(paths: list[Path]) -> str:
 
 def _is_begun(root: Path, path: Path) -> bool:
     """Whether a folder holds nothing but files of a creation that was interrupted."""
-    contents = [file for file in path.rglob("*") if not file.is_dir()]
+    if path.name not in {name.partition("/")[0] for name in _FILES} or path.is_symlink() or not path.is_dir():
+        return False
+    # one more than belongs there is enough to see that it is somebody else's
+    contents = list(islice(path.iterdir(), len(_FILES) + 1))
+    texts = {file: _FILES.get(file.relative_to(root).as_posix()) for file in contents}
     return bool(contents) and all(
-        _FILES.get(file.relative_to(root).as_posix()) == file.read_text(encoding="utf-8", errors="replace")
-        for file in contents[: len(_FILES) + 1]
+        text is not None and file.is_file() and file.stat().st_size == len(text) and file.read_text() == text
+        for file, text in texts.items()
     )
 
 

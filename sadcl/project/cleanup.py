@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sadcl import files, layout
+from sadcl.errors import SadclError
 
 LOCK = layout.LOCAL / "clean.lock"
 """Lock of a cleaning; a retraining waits for it before it takes its own, which a cleaning only looks at."""
@@ -80,7 +81,7 @@ def _is_locked(lock: Path) -> bool:
     try:
         with files.lock(lock, "cleaning"):
             return False
-    except files.LockedError:
+    except SadclError:  # also where the lock is another user's
         return True
 
 

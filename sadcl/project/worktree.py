@@ -169,7 +169,7 @@ def _remove_leftovers(root: Path) -> None:
             with files.lock(folder / "lock", "working in this worktree"):
                 branch = git(folder, "symbolic-ref", "--quiet", "--short", "HEAD", check=False).strip()
                 git(root, "worktree", "remove", "--force", str(folder), check=False)
-        except files.LockedError:
+        except SadclError:  # a process works in it, or its lock is another user's
             continue
         if branch and not folder.exists():
             git(root, "branch", "--quiet", "--delete", branch, check=False)

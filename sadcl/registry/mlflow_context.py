@@ -105,7 +105,7 @@ def translate_errors(uri: str) -> Iterator[None]:
 
 
 def failed_response(status: int, uri: str) -> SadclError:
-    """The error of a server that answers with a status that is no content."""
+    """Error for a server that answers with an error's status."""
     where = without_login(uri)
     if status == 429:
         return SadclError("The registry asks you to wait: too many log-ins failed", where=where, fix=FIXES["WAIT"])

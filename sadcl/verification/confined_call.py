@@ -102,9 +102,19 @@ def may_pass(error: BaseException | None) -> bool:
     """Whether an error, or one behind it, comes from a full disk or a lack of memory, not from the files."""
     if error is None:
         return False
-    if isinstance(error, MemoryError) or files.is_disk_full(error) or any(part in str(error) for part in NO_MEMORY):
+    if isinstance(error, MemoryError) or files.is_disk_full(error) or _says_no_memory(error):
         return True
     return may_pass(error.__cause__ or error.__context__)
+
+
+def _says_no_memory(error: BaseException) -> bool:
+    """Whether a library reports a lack of memory in words.
+
+    Other errors, such as those about a key or a file, repeat names that the author of a model has chosen.
+    """
+    is_native = isinstance(error, RuntimeError | ImportError | OSError) or type(error).__module__.startswith("onnx")
+    text = str(error)
+    return is_native and "state_dict" not in text and any(words in text for words in NO_MEMORY)
 
 
 def _failure(error: Exception) -> dict[str, str]:

@@ -146,7 +146,10 @@ def _log_run(
 
 
 def _end_lost_runs(connection: "MlflowClient", name: str) -> None:
-    """End the runs that killed verifications have left: under the lock no other verification runs."""
+    """End the runs that killed verifications have left: under the lock no other verification of this folder runs.
+
+    A living one of another folder sets the state of its run again at its end.
+    """
     experiment = connection.get_experiment_by_name(schema.verification(name))
     if experiment is not None:
         for run in connection.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):

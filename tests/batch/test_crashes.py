@@ -30,7 +30,7 @@ def hostile(data, **how):
         time.sleep(3600)
     if data.startswith(b"pause"):
         os.kill(os.getppid(), 19)
-        time.sleep(3)
+        time.sleep(11)
         os.kill(os.getppid(), 18)
         time.sleep(1)
         data = data.removeprefix(b"pause")
@@ -70,7 +70,7 @@ from pathlib import Path
 from sadcl.batch import job
 from sadcl.batch.engines import process
 process.PAUSE = 1.0
-options = job.Options(workers=1, seconds=2.5)
+options = job.Options(workers=1, seconds=10)
 job.run({str(photo.parent)!r}, Path({str(tmp_path / "out")!r}), Path({str(model)!r}), options)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

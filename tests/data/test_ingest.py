@@ -283,6 +283,14 @@ def test_a_reserved_or_repeated_column_of_rows_is_refused(root: Path, header: st
     assert not (root / f"{OWN}.splits.csv").exists()
 
 
+def test_columns_of_boxes_are_not_read_and_may_repeat(root: Path) -> None:
+    own_photos(root, 4)
+    rows = [f"{i % 4}.jpg,cup,1,2,3,4" for i in range(8)]
+    (root / OWN / "labels.csv").write_text("\n".join(["filename,label,xmin,ymin,x,x", *rows]))
+    changes = {"format": "rows", "annotations": {"train": "labels.csv"}, "images": {"train": "."}}
+    assert len(ingested(root, **changes).frame) == 4
+
+
 def test_a_column_of_labels_next_to_the_one_that_is_read(root: Path) -> None:
     own_photos(root, 4)
     rows = [f"{i % 4}.jpg,{'cup' if i % 2 else 'bowl'},old" for i in range(8)]

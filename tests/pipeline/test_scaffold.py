@@ -61,6 +61,13 @@ def test_a_creation_that_a_full_disk_ended_is_completed(
         assert (interrupted / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+def test_files_of_others_are_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/accepted.json").symlink_to("nowhere")
+    with pytest.raises(SadclError, match="not empty: it contains data"):
+        pipeline.start(tmp_path)
+
+
 def test_an_update_that_was_interrupted_is_completed(tmp_path: Path) -> None:
     pipeline.start(tmp_path)
     code = files.read_json(tmp_path / "sadcl.json")

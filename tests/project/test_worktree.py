@@ -168,10 +168,10 @@ def test_what_a_killed_run_left_goes_and_its_result_stays(project: Path) -> None
     assert git(project, "branch", "--format=%(refname:short)").split() == ["main", "retrain/2026-11-22"]
 
 
-def test_a_worktree_whose_lock_is_refused_is_a_sentence(project: Path) -> None:
-    (project / ".sadcl/worktrees/2026-11-21/lock").mkdir(parents=True)
-    with (
-        pytest.raises(SadclError, match="can't be written: Is a directory"),
-        worktree.temporary_worktree(project, "retrain", DAY),
-    ):
-        pass
+def test_a_leftover_whose_lock_is_refused_stays_and_stops_no_run(project: Path) -> None:
+    """Its lock may belong to another user."""
+    leftover = project / ".sadcl/worktrees/2026-11-21/lock"
+    leftover.mkdir(parents=True)
+    with worktree.temporary_worktree(project, "retrain", DAY) as tree:
+        assert tree.root.is_dir()
+    assert leftover.is_dir()

@@ -223,6 +223,8 @@ def test_doctor_examines_the_server(shared_root: Path, server: Server, monkeypat
         ("postgresql://ann:s3@cr/et@host/studies?sslmode=require&password=s3cret", "postgresql://host/studies"),
         ("postgresql://host/studies?user=ann&password=abc@s3cret", "postgresql://..."),
         ("ann:s3cret@host", "host"),
+        ("/home/a@b/mlruns", "/home/a@b/mlruns"),
+        ("file:///home/a@b/mlruns", "file:///home/a@b/mlruns"),
         ("sqlite:////home/a@b/optuna.db", "sqlite:////home/a@b/optuna.db"),
     ],
 )

@@ -58,6 +58,8 @@ def os_error(number: int) -> OSError:
         (MemoryError(), True), (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
         (RuntimeError("can't start new thread"), True), (ImportError("x.so: failed to map segment"), True),
         (os_error(errno.EFBIG), False), (SadclError("The file is damaged"), False), (KeyError("best"), False),
+        (KeyError("out of memory"), False), (SadclError("No weights", where="out of memory.onnx"), False),
+        (RuntimeError("Error(s) in loading state_dict: Unexpected key: out of memory"), False),
     ],
 )  # fmt: skip
 def test_a_full_disk_and_a_lack_of_memory_may_pass(error: Exception, expected: bool) -> None:

@@ -20,7 +20,9 @@ MAX_FOLDERS = 20_000
 MAX_FILES = 50_000
 """Files of one suffix after which the first of each further folder is listed; of a file per photo, any will do."""
 MAX_READ = 1_000
-"""Most files of one suffix whose beginning is read, besides the first of each folder."""
+"""Most files of one suffix whose beginning is read, besides the first of each folder that is no table."""
+TABLES = (".csv", ".tsv", ".parquet")
+"""Suffixes of tables, of which more than the beginning may be read."""
 MAX_TABLES = 20
 """Most tables whose errors are reported where no format fits."""
 PROGRAMS = frozenset(("node_modules", "site-packages", "wandb", "mlruns"))
@@ -92,7 +94,7 @@ def candidates(files: Sequence[Path], chosen: str = "") -> list[tuple[Format, li
 
 def first_error(files: Sequence[Path]) -> SadclError | None:
     """Error in the first table with one among a few tables; None if there are many tables, or no error."""
-    tables = [path for path in files if path.suffix.lower() in (".csv", ".tsv", ".parquet")]
+    tables = [path for path in files if path.suffix.lower() in TABLES]
     errors = (table_error(path) for path in tables) if len(tables) <= MAX_TABLES else ()
     return next((error for error in errors if error), None)
 
@@ -107,9 +109,9 @@ def _sample(files: Sequence[Path]) -> list[Path]:
         ranks[path.parent, suffix] += suffix != ".txt"  # whose names are enough
     chosen = [
         i
-        for places in by_suffix.values()
+        for suffix, places in by_suffix.items()
         for number, (rank, i) in enumerate(sorted(places))
-        if rank == 0 or number < MAX_READ
+        if number < MAX_READ or (rank == 0 and suffix not in TABLES)
     ]
     return [files[i] for i in sorted(chosen)]
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from sadcl.data.onboarding.label_columns import ask_for_labels, choose_labels, label_groups
@@ -105,7 +106,7 @@ def no_classes(columns: Sequence[str], cells: dict[str, Counter[str]], path: Pat
                 slices.append(name)
         elif wrong > WRONG * filled and normal(name) in LABELS:
             problem = f"The column {short_repr(name)} may hold the labels, or describe the photos"
-            raise SadclError(problem, where=path, fix=f"Decide with --labels {name} or --slice {name}")
+            raise SadclError(problem, where=path, fix=f"Decide with --labels {quote(name)} or --slice {quote(name)}")
         elif wrong > CLEAR * filled and not _are_scores(cells[name]):
             slices.append(name)
         elif wrong > WRONG * filled:

@@ -3,7 +3,7 @@
 import json
 import re
 from ast import literal_eval
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -31,12 +31,11 @@ _LETTERS = tuple(frozenset(pair) for pair in ("x", "yn", "jn", "on", "sn", "tf",
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:[.,]\d{0,20})?(?:e[+-]?\d{1,3})?")
 _LIST = re.compile(r"\s*+(?:array|set|frozenset|tuple|list)?\s*+(\(\s*+)?[\[({].*[\])}]\s*+\)?\s*+", re.DOTALL)
 """A list; its quantifiers give no blanks back, which would take time with the square of their number."""
-_INNER = re.compile(r"[\[({]+(.*?)[\])}]+", re.DOTALL)
-_ITEM = re.compile(
-    r"""[bu]?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?=[\s,]|\Z)|((?:(?:nan|none|null|<na>)\s+)++(?=['"])|[^\s,][^,]*)""",
-    re.DOTALL | re.IGNORECASE,
-)
-"""An item in quotes, which a blank or comma ends (numpy: ``['a' None 'b']``), or one without, up to the next comma."""
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_INNER = re.compile(rf"[\[({{]+((?:{_QUOTED}|[^\])}}])*)", re.DOTALL)
+_ITEM = re.compile(rf"(?<![^\s,;|])[bu]?({_QUOTED})(?=[\s,;|]|\Z)", re.DOTALL)
+"""An item in quotes, from a separator to the next: the apostrophe of ``baker's`` begins none."""
+_NUMPY = re.compile(rf"\bnp\.str_\(({_QUOTED})\)", re.DOTALL)
 _WHOLE = re.compile(r"\d+\.0+")
 _NOTHING = frozenset(("nan", "none", "null", "<na>"))
 FLAGS = {1.0: True, 0.0: False, -1.0: None}
@@ -113,17 +112,32 @@ def _clean(label: str) -> str:
 
 
 def _items(cell: str) -> list[str]:
+    cell = _NUMPY.sub(r"\1", cell)
     value = _parsed(cell)
     if isinstance(value, dict):  # a flag for each label
         return [str(name) for name, state in value.items() if _is_present(state)]
     if isinstance(value, list) and all(isinstance(item, str | int | float) or item is None for item in value):
         return [str(item) for item in value if item is not None and item == item]
     inner = _INNER.search(cell)
-    items = list(_ITEM.finditer(inner[1] if inner else ""))
-    if len(items) == 1 and items[0][2] and all(_is_number(word) for word in items[0][2].split()):
-        return items[0][2].split()
-    filled = (item for item in items if item[1] or not _NOTHING.issuperset(item[2].lower().split()))
-    return [_unquoted(item[1]) if item[1] else item[2].strip() for item in filled]
+    parts = list(_split_at_commas(inner[1] if inner else ""))
+    if len(parts) == 1 and all(_is_number(word) for word in parts[0].split()):
+        return parts[0].split()
+    items: list[str] = []
+    for part in parts:
+        quoted, others = [item[1] for item in _ITEM.finditer(part)], _ITEM.sub("", part).lower().split()
+        if _ITEM.match(part) or _NOTHING.issuperset(others):  # numpy writes no commas: ['a' None 'b']
+            items += map(_unquoted, quoted)
+        else:  # rock 'n' roll
+            items.append(part)
+    return items
+
+
+def _split_at_commas(text: str) -> Iterator[str]:
+    """Parts of a text between commas that are not in quotes, without blanks around them."""
+    start = 0
+    for comma in re.finditer(",", _ITEM.sub(lambda item: "-" * len(item[0]), text) + ","):
+        yield text[start : comma.start()].strip()
+        start = comma.end()
 
 
 def _is_present(state: Any) -> bool:

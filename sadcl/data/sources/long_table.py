@@ -164,13 +164,14 @@ def _entries(path: Path, settings: params.Ingest) -> Iterator[_Entry]:
                 yield _automl(row, f"{path}, line {line}", settings.separator)
         return
     names, records = csv_table.open_rows(path)
-    check_columns(names, RESERVED_COLUMNS, path)
     sample = [record for _, record in islice(csv_table.open_rows(path)[1], SAMPLE)]
     columns = find_columns(names, sample, settings.slices, settings.label_columns)
     if not columns.file or not columns.labels:
         missing = "labels" if columns.file else "file"
         fix = "Begin the file with the header file,labels"
         raise SadclError(f"The header has no column {missing!r}", where=path, fix=fix)
+    unused = {*BOXES, *COMPUTED_COLUMNS}
+    check_columns([name for name in names if normal(name) not in unused], RESERVED_COLUMNS, path)
     yield from _with_header(columns, names, records, _titles(path.parent), settings.separator)
 
 

@@ -95,7 +95,7 @@ def _named(value: Any, names: list[str], where: str) -> Any:
         return [_named(item, names, where) for item in value]
     if not isinstance(value, int | float) or value != value:
         return value
-    if value != -1 and value not in range(len(names)):
+    if value != -1 and not (0 <= value < len(names) and value == int(value)):
         problem = f"{value} is not the index of one of the {len(names)} classes in the file's metadata"
         raise SadclError(problem, where=where, fix="Correct the label or the metadata")
     return None if value == -1 else names[int(value)]

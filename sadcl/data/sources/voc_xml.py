@@ -137,14 +137,15 @@ def _read_sets(root: Path, folder: str, known: frozenset[str]) -> _Sets:
     if main is None:
         return sets
     names, first = sorted(path.stem for path in main.glob("*.txt")), dict[str, str]()
-    for subset in names:
+    # lists of train come first: those of val take their photos out of trainval
+    for subset in sorted(names, key=lambda name: (name.lower() not in ("train", "training", "trainval"), name)):
         split = split_named("train" if subset == "trainval" and "train" not in names else subset, "")
         if split:
             path = main / f"{subset}.txt"
             lines = [line for _, line in read_lines(path, _FIX)]
             listed = [name if (name := _listed(line)) in known else _listed(_FLAG.sub("", line)) for line in lines]
             for name in listed:
-                of_val = subset == "val" and first.get(name) == "trainval"
+                of_val = split == "select" and first.get(name, "").lower() == "trainval"
                 if name in known and not of_val and sets.splits.get(name, split) != split:
                     problem = f"The photo {short_repr(name)} is in two splits, by {first[name]}.txt and {path.name}"
                     raise SadclError(problem, where=main, fix="Keep it in one of the lists")

@@ -62,11 +62,17 @@ def _texts(root: Path, taken: Collection[str]) -> dict[str, list[str]]:
     """Paths of the text files that are not taken, by their folded form."""
     texts: dict[str, list[str]] = {}
     for folder, names in walk(root, each_path=True):
-        paths = (f"{folder}/{name}" if folder else name for name in names if name.lower().endswith(".txt"))
+        paths = (f"{folder}/{name}" if folder else name for name in names if _may_be_labels(name))
         for path in paths:
             if path not in taken:
                 texts.setdefault(fold(path), []).append(path)
     return texts
+
+
+def _may_be_labels(name: str) -> bool:
+    """Whether a file may be the label file of a photo: a text that is neither a list of classes nor one of a split."""
+    stem, _, suffix = name.lower().rpartition(".")
+    return suffix == "txt" and stem not in ("classes", "labels", "predefined_classes") and not split_named(stem, "")
 
 
 def _alike(root: Path, photo: str, texts: Mapping[str, list[str]]) -> str | None:

@@ -35,7 +35,7 @@ def compare(folder: Path, models: Mapping[str, Model]) -> FilesReport:
     """
     unread: list[tuple[str, str]] = []
     paths = sorted(_weights(folder, unread))
-    if not paths and not unread:
+    if not folder.is_dir() or not (paths or unread):
         raise SadclError(
             f"There are no weights files ({' or '.join(SUFFIXES)})", where=folder, fix="Name the folder that has them"
         )
@@ -62,7 +62,8 @@ def _weights(folder: Path, unread: list[tuple[str, str]]) -> Iterator[Path]:
 
     for parent, folders, names in os.walk(folder, onerror=refuse):
         links = [link for name in folders if (link := Path(parent, name)).is_symlink()]
-        unread += [(str(link), "it is a link to a folder") for link in links]
+        outside = [link for link in links if not link.resolve().is_relative_to(folder.resolve())]
+        unread += [(str(link), "it is a link to a folder outside") for link in outside]
         for name in names:
             path = Path(parent, name)
             if path.suffix in SUFFIXES and path.is_file():

@@ -127,11 +127,12 @@ def test_a_list_that_names_no_photo_is_refused(tmp_path: Path) -> None:
 
 def test_a_photo_in_two_lists_is_refused(tmp_path: Path) -> None:
     with_lists(tmp_path, train="IMG 1\na.b\n", test="IMG 2\na.b.jpg\n")
-    refused(r"'a\.b' is in two splits, by test\.txt and train\.txt", tmp_path, "voc_xml", "Annotations")
+    refused(r"'a\.b' is in two splits, by train\.txt and test\.txt", tmp_path, "voc_xml", "Annotations")
 
 
-def test_the_list_of_val_is_part_of_trainval(tmp_path: Path) -> None:
-    with_lists(tmp_path, trainval="IMG 1\nIMG 2\n", val="IMG 2\n", test="a.b\n")
+@pytest.mark.parametrize("name", ["val", "Val", "valid", "validation"])
+def test_the_list_of_val_is_part_of_trainval(tmp_path: Path, name: str) -> None:
+    with_lists(tmp_path, trainval="IMG 1\nIMG 2\n", test="a.b\n", **{name: "IMG 2\n"})
     splits = splits_of(read(tmp_path, "voc_xml", "Annotations")).items()
     assert sorted((Path(name).stem, split) for name, split in splits) == [
         ("IMG 1", "train"), ("IMG 2", "select"), ("a.b", "test"),

@@ -99,6 +99,13 @@ def test_label_files_in_another_form(tmp_path: Path, form: str, folders: tuple[s
     assert labels_of(read(tmp_path, "yolo_classes", "classes.txt")) == expected
 
 
+@pytest.mark.parametrize("name", ["Classes", "Train", "Labels"])
+def test_a_list_of_classes_or_photos_is_no_label_file(tmp_path: Path, name: str) -> None:
+    put(tmp_path, {f"i/{name}.jpg": "", "i/a.jpg": "", "i/a.txt": "0 .5 .5 1 1", f"i/{name.lower()}.txt": "cup\n"})
+    put(tmp_path, {"data.yaml": "train: i\nnames: [cup]\n"})
+    assert labels_of(read(tmp_path, "yolo", "data.yaml")) == {f"i/{name}.jpg": set(), "i/a.jpg": {"cup"}}
+
+
 def test_a_label_file_belongs_to_the_photo_of_its_very_name(tmp_path: Path) -> None:
     put(tmp_path, {"i/DSC1.jpg": "", "i/dsc1.jpg": "", "i/dsc1.txt": "0 .5 .5 1 1"})
     put(tmp_path, {"data.yaml": "train: i\nnames: [cup]\n"})

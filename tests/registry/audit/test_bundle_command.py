@@ -110,7 +110,7 @@ def test_weights_are_compared_with_their_digests(registry: Registry, tmp_path: P
     weights.write_bytes(b"weights")
     (folder / "link").symlink_to(tmp_path, target_is_directory=True)
     status, output = audit("--bundle", str(path), "--files", str(folder))
-    assert (status, f"{folder}/link is not read: it is a link to a folder." in output) == (1, True)
+    assert (status, f"{folder}/link is not read: it is a link to a folder outside." in output) == (1, True)
     (folder / "link").unlink()
     weights.unlink()
     assert audit("--bundle", str(path), "--files", str(folder))[0] == 2
