@@ -73,12 +73,12 @@ def running(root: Path = Path(".")) -> dict[str, Any] | None:
         raise SadclError("The file is damaged", where=path, fix=START_AGAIN) from None
 
 
-def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] | None:
+def administrator(root: Path = Path("."), create: bool = False) -> dict[str, str] | None:
     """Content of ``ADMINISTRATOR``; None where this project has no server on this host.
 
     Args:
         root: the project's folder.
-        make: create what is missing.
+        create: whether to create what is missing.
 
     Returns:
         ``username`` and ``password`` of the administrator, the server's ``secret``, the passwords of ``worker`` and
@@ -91,7 +91,7 @@ def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] 
     stored: dict[str, str] | None = files.read_json(path, RESTORE) if exists(path) else None
     if stored is not None and not (isinstance(stored, dict) and all(isinstance(v, str) for v in stored.values())):
         raise SadclError("The file is damaged", where=path, fix=RESTORE)
-    if not make:
+    if not create:
         return stored
     complete = {"username": "admin", "password": secrets.token_urlsafe(18), "secret": secrets.token_urlsafe(32)}
     complete |= {account: secrets.token_urlsafe(18) for account in (WORKER, VERIFIER)}
@@ -105,7 +105,7 @@ def administrator(root: Path = Path("."), make: bool = False) -> dict[str, str] 
 
 def account_login(account: str, root: Path = Path(".")) -> dict[str, str]:
     """Environment variables that log MLflow's client in as ``WORKER`` or ``VERIFIER``."""
-    stored = administrator(root, make=True)
+    stored = administrator(root, create=True)
     assert stored is not None
     return {USERNAME: account, PASSWORD: stored[account]}
 
@@ -155,7 +155,7 @@ def server(port: int, root: Path = Path(".")) -> tuple[list[str], dict[str, str]
         f"admin_username = admin\nauth_cache_ttl_seconds = {LOGIN_CACHE_SECONDS}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
     )
-    admin = administrator(root, make=True)
+    admin = administrator(root, create=True)
     assert admin is not None
     environment = {
         ADDRESS: f"sqlite:///{folder}/mlflow.db",
@@ -181,7 +181,7 @@ def set_up(address: str, root: Path = Path(".")) -> None:
         SadclError: the server can't be reached or refuses, or an account of this host's names is somebody else's.
     """
     name = params.load("register", path=root / params.FILE).register_.name
-    admin = administrator(root, make=True)
+    admin = administrator(root, create=True)
     assert admin is not None
     with (
         logged_in_as(admin["username"], admin["password"]),

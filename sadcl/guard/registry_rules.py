@@ -75,7 +75,7 @@ def experiment_renamed() -> Entry | None:
     return {"what": "experiment renamed", "experiment": request.experiment_id, "to": request.new_name}
 
 
-def examples_made() -> Entry | None:
+def examples_changed() -> Entry | None:
     """Only administrators create MLflow's examples, which are models and experiments."""
     _only_administrators("create MLflow's examples")
     return {"what": "examples made or deleted"}
@@ -269,8 +269,8 @@ RULES: dict[tuple[str, str], Callable[[], Entry | None]] = {
     ("/mlflow/model-versions/delete-tag", "DELETE"): version_untagged,
     ("/mlflow/experiments/create", "POST"): experiment_created,
     ("/mlflow/experiments/update", "POST"): experiment_renamed,
-    ("/mlflow/demo/generate", "POST"): examples_made,
-    ("/mlflow/demo/delete", "POST"): examples_made,
+    ("/mlflow/demo/generate", "POST"): examples_changed,
+    ("/mlflow/demo/delete", "POST"): examples_changed,
 }
 
 

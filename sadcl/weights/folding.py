@@ -52,22 +52,22 @@ def _pairs(network: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[str, 
     pairs: list[tuple[str, str]] = []
     calls: list[str] = []
 
-    def look(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def record_pair(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         calls.append(name)
         if isinstance(module, nn.Conv2d):
             outputs[id(output)] = (name, output)  # the tensor too, so that its id is not used again
         elif id(inputs[0]) in outputs:
             pairs.append((outputs[id(inputs[0])][0], name))
 
-    with _hooks(network, look):
+    with _hooks(network, record_pair):
         logits: Tensor = network(images).logits
     return logits, [pair for pair in pairs if all(calls.count(name) == 1 for name in pair)]
 
 
 @contextmanager
-def _hooks(network: nn.Module, look: Any) -> Iterator[None]:
+def _hooks(network: nn.Module, record_pair: Any) -> Iterator[None]:
     handles = [
-        module.register_forward_hook(lambda m, i, o, name=name: look(name, m, i, o))
+        module.register_forward_hook(lambda m, i, o, name=name: record_pair(name, m, i, o))
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d) or _is_fixed(module)
     ]

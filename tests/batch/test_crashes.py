@@ -58,6 +58,7 @@ def test_photos_that_crash_or_hang_are_named_and_no_other_is_lost(
     }
 
 
+@pytest.mark.slow
 def test_a_job_that_was_stopped_for_longer_than_the_limit_blames_no_photo(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

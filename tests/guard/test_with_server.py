@@ -47,10 +47,10 @@ def test_an_older_file_of_the_administrators_keeps_what_it_has_and_gets_the_rest
         host.prefect_login(tmp_path)
     older = {"username": "admin", "password": "as it was", "secret": "as it was, too"}
     files.write_json(tmp_path / host.ADMINISTRATOR, older)
-    login = host.administrator(tmp_path, make=True)
+    login = host.administrator(tmp_path, create=True)
     assert login is not None
     assert {name: login[name] for name in older} == older
-    assert login == host.administrator(tmp_path) == host.administrator(tmp_path, make=True)
+    assert login == host.administrator(tmp_path) == host.administrator(tmp_path, create=True)
     assert host.prefect_login(tmp_path) == login["prefect"]
     assert host.account_login(host.WORKER, tmp_path) == {client.USERNAME: "worker", client.PASSWORD: login["worker"]}
     assert len({login["worker"], login["prefect"], login["secret"], login["password"]}) == 4

@@ -34,7 +34,8 @@ def open_page(page: str, port: int, folder: Path, *before: str) -> "subprocess.P
 @pytest.mark.parametrize(("sign", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_page_answers_and_ends_with_the_one_who_opened_it(sign: signal.Signals, status: int, tmp_path: Path) -> None:
     port = free_port()
-    page = open_page("optuna", port, tmp_path)
+    # the tests may run behind nohup themselves, which every process below inherits
+    page = open_page("optuna", port, tmp_path, "env", "--default-signal=HUP")
     assert page.stdout is not None
     with page.stdout:
         assert answers(port)
@@ -61,6 +62,7 @@ def test_a_page_behind_nohup_goes_on_after_the_end_of_its_shell(tmp_path: Path) 
     assert not psutil.wait_procs(below, timeout=60)[1]
 
 
+@pytest.mark.slow
 def test_prefects_page_asks_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PREFECT_HOME", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)

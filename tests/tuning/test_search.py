@@ -156,8 +156,8 @@ def test_a_space_outside_stage_2_is_refused(tmp_path: Path) -> None:
     ("key", "dimension", "message"),
     [
         ("train.lr", {"low": 2e-3, "high": 1e-4}, r"from 0\.002 to 0\.0001 .* Set low below high"),
-        ("train.lr", {"low": 1e-4, "high": float("inf")}, "from 0.0001 to inf"),
-        ("train.lr", {"low": float("nan"), "high": 1}, "from nan to 1"),
+        ("train.lr", {"low": 1e-4, "high": float("inf")}, r"train\.lr\.high: Input should be a finite number"),
+        ("train.lr", {"low": float("nan"), "high": 1}, r"train\.lr\.low: Input should be a finite number"),
         ("train.lr", {"low": 0, "high": 1, "log": True}, "logarithmic, but begins at 0"),
         ("train.lr", {"low": 1e-4}, "neither choices nor low and high"),
         ("train.lr", {"choices": []}, "choices of train.lr lack its present value"),
@@ -177,7 +177,7 @@ def test_a_space_that_optuna_cannot_draw_from_is_refused_before_any_trial(
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
     with pytest.raises(SadclError, match=message) as caught:
         study.tune(1, root=root)
-    assert caught.value.where == "tune.space"
+    assert "tune.space" in str(caught.value)
     assert not (root / layout.OPTUNA_DATABASE).exists()
 
 

@@ -104,6 +104,7 @@ def test_scores_are_computed_once_for_the_same_weights_and_photos(reign: Path, t
     assert (mended.logits["sadcl"] == first.logits["sadcl"]).all()
 
 
+@pytest.mark.slow
 def test_a_verification_that_was_killed_goes_on_where_it_stood(
     reign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ print(json.dumps({"peak": int(peak[1]) * 1024, "classes": source.classes, "image
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("annotations", [None, 600_000], ids=["one annotation a label", "600,000 annotations"])
 def test_coco_2014_at_full_size_is_read_exactly_and_in_little_memory(tmp_path: Path, annotations: int | None) -> None:
     """82,081 images, by the label matrix of train2014."""
