@@ -43,12 +43,15 @@ class Step:
         best: in test mAP of the best epoch, over photos and seeds.
         last: in test mAP of the last epoch, over seeds; None where cells lack it, or for one seed.
         rare: in test mAP of the rarest classes, likewise.
+        class_f1, overall_f1: in CF1 and OF1 of the best epoch at a threshold of 0.5, likewise.
     """
 
     seeds: int
     best: Paired
     last: Interval | None
     rare: Interval | None
+    class_f1: Interval | None
+    overall_f1: Interval | None
 
     @property
     def p(self) -> float:
@@ -151,7 +154,12 @@ def _step(own: Sequence[Cell], others: Sequence[Cell], rare: Sequence[int]) -> S
     best = np.array([best_map(a) - best_map(b) for a, b in zip(own, others, strict=True)])
     last = [(last_map(a), last_map(b)) for a, b in zip(own, others, strict=True)]
     rarest = [(rare_map(a, rare), rare_map(b, rare)) for a, b in zip(own, others, strict=True)]
-    return Step(len(own), paired(resampled[0], resampled[1], best), t_interval(last), t_interval(rarest))
+    class_f1, overall_f1 = (
+        t_interval([(a["test"][name], b["test"][name]) for a, b in zip(own, others, strict=True)])
+        for name in ("CF1", "OF1")
+    )
+    estimate = paired(resampled[0], resampled[1], best)
+    return Step(len(own), estimate, t_interval(last), t_interval(rarest), class_f1, overall_f1)
 
 
 def t_interval(values: Sequence[tuple[float | None, float | None]]) -> Interval | None:

@@ -37,8 +37,8 @@ ROWS = """\
 | head | seeds | test mAP | last epoch | rare classes | CF1 | OF1 | R-precision | select mAP |
 |---|---|---|---|---|---|---|---|---|"""
 STEPS = """\
-| step | seeds | test mAP | 95 % interval | p, all together | shows from | last epoch | rare classes |
-|---|---|---|---|---|---|---|---|"""
+| step | seeds | test mAP | 95 % interval | p, all together | shows from | last epoch | rare classes | CF1 | OF1 |
+|---|---|---|---|---|---|---|---|---|---|"""
 LEGEND = (
     "Rows: mean and standard deviation over the seeds, in percent. *Test mAP*, CF1 and OF1 (at a threshold of 0.5) and "
     "R-precision of label-level features are of the epoch that was best on select, *last epoch* is test mAP at the "
@@ -47,7 +47,7 @@ LEGEND = (
     "Steps: differences paired by seed. For *test mAP* the interval is the basic bootstrap's, over photos and seeds at "
     "once; bold: clear of zero. *p, all together*: normal approximation, corrected for the number of all steps of this "
     "page (Holm). *Shows from*: the smallest true difference that these seeds and photos detect with a power of 80 %. "
-    "*Last epoch* and *rare classes*: Student's t over the seeds alone, not corrected.",
+    "All further columns: Student's t over the seeds alone, on the same photos, not corrected.",
 )
 OLD_NOTE = f"{OLD} Cells from before the averages were mended: not run again yet, and compared with no newer row."
 
@@ -158,13 +158,13 @@ def _step(
     name = ", against ".join(_marked(labels[row], row, cells) for row in pair)
     step = steps.get(pair)
     if step is None:
-        return f"| {name} | 0 | not compared | | | | | |"
+        return f"| {name} | 0 | not compared | | | | | | | |"
     if step.seeds == 1:
-        return f"| {name} | 1 | {step.best.difference:+.2f} | one seed | - | - | - | - |"
+        return f"| {name} | 1 | {step.best.difference:+.2f} | one seed | - | - | - | - | - | - |"
     best = step.best
     clear = "" if best.low <= 0 <= best.high else "**"
     figures = f"{clear}{best.difference:+.2f}{clear} | {best.low:+.2f} to {best.high:+.2f} | {together[pair]:.3f}"
-    others = " | ".join(map(_interval, (step.last, step.rare)))
+    others = " | ".join(map(_interval, (step.last, step.rare, step.class_f1, step.overall_f1)))
     return f"| {name} | {step.seeds} | {figures} | {best.shows:.2f} | {others} |"
 
 
