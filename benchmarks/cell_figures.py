@@ -43,6 +43,7 @@ class Step:
         best: in test mAP of the best epoch, over photos and seeds.
         last: in test mAP of the last epoch, over seeds; None where cells lack it, or for one seed.
         rare: in test mAP of the rarest classes, likewise.
+        select: in select mAP of the best epoch, likewise.
         class_f1, overall_f1: in CF1 and OF1 of the best epoch at a threshold of 0.5, likewise.
     """
 
@@ -50,6 +51,7 @@ class Step:
     best: Paired
     last: Interval | None
     rare: Interval | None
+    select: Interval | None
     class_f1: Interval | None
     overall_f1: Interval | None
 
@@ -153,13 +155,14 @@ def _step(own: Sequence[Cell], others: Sequence[Cell], rare: Sequence[int]) -> S
     resampled = [np.array([cell["resampled"] for cell in row]) for row in (own, others)]
     best = np.array([best_map(a) - best_map(b) for a, b in zip(own, others, strict=True)])
     last = [(last_map(a), last_map(b)) for a, b in zip(own, others, strict=True)]
+    select = [(max(a["select"]), max(b["select"])) for a, b in zip(own, others, strict=True)]
     rarest = [(rare_map(a, rare), rare_map(b, rare)) for a, b in zip(own, others, strict=True)]
     class_f1, overall_f1 = (
         t_interval([(a["test"][name], b["test"][name]) for a, b in zip(own, others, strict=True)])
         for name in ("CF1", "OF1")
     )
     estimate = paired(resampled[0], resampled[1], best)
-    return Step(len(own), estimate, t_interval(last), t_interval(rarest), class_f1, overall_f1)
+    return Step(len(own), estimate, t_interval(last), t_interval(rarest), t_interval(select), class_f1, overall_f1)
 
 
 def t_interval(values: Sequence[tuple[float | None, float | None]]) -> Interval | None:

@@ -36,9 +36,10 @@ OLD = "¹"
 ROWS = """\
 | head | seeds | test mAP | last epoch | rare classes | CF1 | OF1 | R-precision | select mAP |
 |---|---|---|---|---|---|---|---|---|"""
-STEPS = """\
-| step | seeds | test mAP | 95 % interval | p, all together | shows from | last epoch | rare classes | CF1 | OF1 |
-|---|---|---|---|---|---|---|---|---|---|"""
+STEPS = (
+    "| step | seeds | test mAP | 95 % interval | p, all together | shows from | last epoch | rare classes | select mAP | "
+    "CF1 | OF1 |\n|---|---|---|---|---|---|---|---|---|---|---|"
+)
 LEGEND = (
     "Rows: mean and standard deviation over the seeds, in percent. *Test mAP*, CF1 and OF1 (at a threshold of 0.5) and "
     "R-precision of label-level features are of the epoch that was best on select, *last epoch* is test mAP at the "
@@ -158,13 +159,13 @@ def _step(
     name = ", against ".join(_marked(labels[row], row, cells) for row in pair)
     step = steps.get(pair)
     if step is None:
-        return f"| {name} | 0 | not compared | | | | | | | |"
+        return f"| {name} | 0 | not compared | | | | | | | | |"
     if step.seeds == 1:
-        return f"| {name} | 1 | {step.best.difference:+.2f} | one seed | - | - | - | - | - | - |"
+        return f"| {name} | 1 | {step.best.difference:+.2f} | one seed | - | - | - | - | - | - | - |"
     best = step.best
     clear = "" if best.low <= 0 <= best.high else "**"
     figures = f"{clear}{best.difference:+.2f}{clear} | {best.low:+.2f} to {best.high:+.2f} | {together[pair]:.3f}"
-    others = " | ".join(map(_interval, (step.last, step.rare, step.class_f1, step.overall_f1)))
+    others = " | ".join(map(_interval, (step.last, step.rare, step.select, step.class_f1, step.overall_f1)))
     return f"| {name} | {step.seeds} | {figures} | {best.shows:.2f} | {others} |"
 
 

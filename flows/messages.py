@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prefect import State
 
 SERVER_FIX = "Check that the server has the same version of Prefect, and read its log"
-"""What to do where the server answers, but with an error."""
+"""Advice where the server answers with an error."""
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 

@@ -31,8 +31,8 @@ LEFT_BY_MLFLOW = "registered_model_meta"
 """MLflow drops this file into a model's folder whenever it loads it."""
 
 
-_MISSING = re.compile(r"\b404\b|No such|NoSuchKey|does not exist|not found", re.IGNORECASE)
-"""What storages write about a file that is not there."""
+_MISSING = re.compile(r"\b404\b|No such (file|artifact)|NoSuchKey|does not exist", re.IGNORECASE)
+"""Words of storages for a missing file."""
 
 
 class DifferentFileError(SadclError):
@@ -186,11 +186,13 @@ def _download(uri: str, folder: Path, download: Callable[[str, Path], Path]) -> 
             reasons = str(error).splitlines()[1:]
             reason = next((line for line in reasons if line and not line.startswith("#")), "no reason is known")
             raise (_missing(uri) if _MISSING.search(str(error)) else _broken_download(reason, uri)) from None
-        except OSError as error:
-            # MLflow gives its own no number; one of another kind is the disk's
-            raise (_missing(uri) if error.errno in (None, ENOENT, ENOTDIR) else error) from None
         # any: each storage has errors of its own, such as s3 without boto3, without a login, without a bucket
         except Exception as error:
+            if files.is_disk_full(error):
+                raise
+            # MLflow gives its own OSError no number
+            if isinstance(error, OSError) and error.errno in (None, ENOENT, ENOTDIR):
+                raise _missing(uri) from None
             raise SadclError(
                 f"The storage of the registry's files failed: {first_line(error)}",
                 where=uri,

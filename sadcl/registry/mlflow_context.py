@@ -109,8 +109,8 @@ def failed_response(status: int, uri: str) -> SadclError:
     where = without_login(uri)
     if status == 429:
         return SadclError("The registry asks you to wait: too many log-ins failed", where=where, fix=FIXES["WAIT"])
-    what = f"The registry answers with status {status}"
-    return SadclError(what, where=where, fix="Read the server's log, then try again")
+    problem = f"The registry answers with status {status}"
+    return SadclError(problem, where=where, fix="Read the server's log, then try again")
 
 
 def _sentence(error: Exception, uri: str) -> SadclError:

@@ -67,7 +67,7 @@ def test_means_deviations_and_paired_differences_stand_in_the_page(cells: Path, 
     step = line(page_text, "SARL (Query2Label), against global average pooling")
     assert step[1:6] == ["3", "**+1.50**", "+1.50 to +1.50", "0.000", "0.00"]
     assert step[6:8] == ["+1.50 (+1.50 to +1.50)", "+0.00 (+0.00 to +0.00)"]
-    assert step[8:] == ["+2.00 (+2.00 to +2.00)", "-1.00 (-1.00 to -1.00)"]
+    assert step[8:] == ["+1.50 (+1.50 to +1.50)", "+2.00 (+2.00 to +2.00)", "-1.00 (-1.00 to -1.00)"]
     assert "| CSRA | 0 | not run yet |" in page_text
     assert "CSRA," not in page_text
     assert "Trained on: cpu (1 threads), 32-true." in page_text
@@ -136,7 +136,7 @@ def test_the_ablation_holds_each_part_against_the_control_without_contrast(cells
     write(ABLATE, cells, tmp_path / "out")
     page_text = page("ablate", tmp_path / "out")
     step = line(page_text, "stage 2, both (SADCL), against stage 2, both weights zero")
-    assert step[1:] == ["1", "-0.10", "one seed", "-", "-", "-", "-", "-", "-"]
+    assert step[1:] == ["1", "-0.10", "one seed", "-", "-", "-", "-", "-", "-", "-"]
     assert "CSRA" not in page_text
 
 

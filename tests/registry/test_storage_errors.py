@@ -14,6 +14,7 @@ FAILURES = "The following failures occurred while downloading one or more artifa
 ERRORS = [
     (OSError("No such artifact: 'a'"), "A file of the registry is gone"),
     (MlflowException(f"{FAILURES}404 Client Error: NOT FOUND for url: http://a"), "A file of the registry is gone"),
+    (PermissionError(errno.EACCES, "Permission denied"), "storage of the registry's files failed: .*Permission denied"),
     (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),
     (BrokenConnection("Connection broken: IncompleteRead"), "broke: Connection broken.* try again"),
     (MlflowException(f"{FAILURES}[Errno 28] No space left on device"), "broke: .Errno 28. No space left.*the room on"),

@@ -11,6 +11,7 @@ from sadcl.data.sources.photo_files import walk
 from sadcl.data.sources.photo_lookup import PhotoLookup, fold
 from sadcl.data.sources.safe_yaml import is_file
 from sadcl.data.sources.text import is_valid_text, listed_name, read_lines, short_repr
+from sadcl.data.sources.yolo_set import CLASS_LISTS
 from sadcl.errors import SadclError
 
 _MOST_PARTS = 20
@@ -72,7 +73,7 @@ def _texts(root: Path, taken: Collection[str]) -> dict[str, list[str]]:
 def _may_be_labels(name: str) -> bool:
     """Whether a file may be the label file of a photo: a text that is neither a list of classes nor one of a split."""
     stem, _, suffix = name.lower().rpartition(".")
-    return suffix == "txt" and stem not in ("classes", "labels", "predefined_classes") and not split_named(stem, "")
+    return suffix == "txt" and name.lower() not in CLASS_LISTS and not split_named(stem, "")
 
 
 def _alike(root: Path, photo: str, texts: Mapping[str, list[str]]) -> str | None:
