@@ -37,8 +37,8 @@ ROWS = """\
 | head | seeds | test mAP | last epoch | rare classes | CF1 | OF1 | R-precision | select mAP |
 |---|---|---|---|---|---|---|---|---|"""
 STEPS = (
-    "| step | seeds | test mAP | 95 % interval | p, all together | shows from | last epoch | rare classes | select mAP | "
-    "CF1 | OF1 |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    "| step | seeds | test mAP | 95 % interval | p, all together | shows from | last epoch | rare classes | select mAP "
+    "| CF1 | OF1 |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 LEGEND = (
     "Rows: mean and standard deviation over the seeds, in percent. *Test mAP*, CF1 and OF1 (at a threshold of 0.5) and "
