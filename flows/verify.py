@@ -26,6 +26,7 @@ from flows import runs, watch
 from flows.messages import install_log_filter, run_command, translate_errors
 from sadcl import layout, params, pipeline
 from sadcl.data.shards.index import INDEX
+from sadcl.progress import try_say
 from sadcl.project import notifications
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _look() -> tuple[str, str]:
 
 def _report(problem: str, run: str) -> None:
     """Print what hinders a verification; notify people of a failed run."""
-    watch.log(f"verify: {f'run {run}: ' if run else ''}{problem}")
+    try_say(f"verify: {f'run {run}: ' if run else ''}{problem}")
     if run:
         notifications.notify(Path("."), "sadcl: a verification failed", f"{problem}\n({run})", "failure")
 

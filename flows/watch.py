@@ -2,13 +2,12 @@
 
 import threading
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from flows import runs
-from sadcl.progress import say
+from sadcl.progress import try_say
 from sadcl.project import notifications, schedule
 
 DEPLOYMENT = "retrain/weekly"
@@ -35,22 +34,16 @@ def _watch(root: Path) -> None:
         except Exception as error:  # any: the next look may find the server again
             problem = str(error)
         if problem and problem != printed:
-            log(f"watch: {problem}")
+            try_say(f"watch: {problem}")
         printed = problem
         time.sleep(PERIOD)
-
-
-def log(line: str) -> None:
-    """Print a line; where that fails, as on a full disk, the watch goes on without it."""
-    with suppress(Exception):
-        say(line)
 
 
 def close_and_resume(root: Path) -> None:
     """Close runs whose process is gone, start the last one of each deployment again, and say so to people."""
     lines = runs.close_lost(root, resume=True)
     for line in lines:
-        log(line)
+        try_say(line)
     if lines:
         notifications.notify(root, "sadcl: a run was interrupted", "\n".join(lines), "warning")
 

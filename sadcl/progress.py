@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -49,6 +50,12 @@ def say(line: str) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def try_say(line: str) -> None:
+    """Print a line of a service; a log on a full disk, or a terminal that was closed, ends no service."""
+    with suppress(OSError, ValueError):
+        say(line)
 
 
 def hint(line: str) -> None:

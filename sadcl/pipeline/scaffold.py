@@ -56,7 +56,7 @@ def start(root: Path = Path("."), besides: Collection[Path] = ()) -> str:
     visible = [path for path in root.iterdir() if not path.name.startswith(".")]
     foreign = sorted(
         path.name for path in visible
-        if not any(_contains(path, allowed) for allowed in besides) and not _is_begun(root, path)
+        if not any(_contains(path, allowed) for allowed in besides) and not _is_unfinished(root, path)
     )  # fmt: skip
     if foreign:
         fix = "Go to the project's folder, or start in an empty one"
@@ -121,7 +121,7 @@ def _digest(paths: list[Path]) -> str:
     return hashlib.sha256("".join(files.digest(path) for path in paths).encode()).hexdigest()
 
 
-def _is_begun(root: Path, path: Path) -> bool:
+def _is_unfinished(root: Path, path: Path) -> bool:
     """Whether a folder holds nothing but files of a creation that was interrupted."""
     if path.name not in {name.partition("/")[0] for name in _FILES} or path.is_symlink() or not path.is_dir():
         return False

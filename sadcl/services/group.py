@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sadcl import layout, processes
 from sadcl.errors import SadclError
-from sadcl.progress import say
+from sadcl.progress import say, try_say
 from sadcl.registry.audit import log
 from sadcl.services import state
 from sadcl.services.state import ServiceState
@@ -102,7 +102,7 @@ class ServerGroup:
         action = "It stays down" if stays_down else f"It is restarted in {seconds:.0f} s"
         now = state.DOWN if stays_down else state.RESTARTING
         self._set_state(service, ServiceState(state=now, since=log.now(), failures=failures, status=status))
-        _report(f"{name} {state.ended(status)}. {action}. See {state.log_file(name, self.root)}.")
+        try_say(f"{name} {state.ended(status)}. {action}. See {state.log_file(name, self.root)}.")
 
     def _restart(self, name: str, service: _Service) -> None:
         if name in PORT_OFFSETS:  # its children keep the port; the worker's are runs, which go on
@@ -111,7 +111,7 @@ class ServerGroup:
             service.process = self._start_process(name, service.command, service.variables)
         except (OSError, SadclError) as error:
             service.restart_at = self._clock() + LONGEST_WAIT
-            _report(f"{name} can't be restarted, and the next attempt is in {LONGEST_WAIT:.0f} s: {error}")
+            try_say(f"{name} can't be restarted, and the next attempt is in {LONGEST_WAIT:.0f} s: {error}")
             return
         service.started, service.restart_at = self._clock(), None
         self._set_state(service, service.state.model_copy(update={"state": state.RUNNING, "since": log.now()}))
@@ -132,12 +132,6 @@ class ServerGroup:
     def _write(self) -> None:
         states = {name: service.state for name, service in self._services.items()}
         state.write(processes.process_id(os.getpid()), self.address(REGISTRY), states, self.root)
-
-
-def _report(line: str) -> None:
-    """Print a line; a log on a full disk, or a terminal that was closed, ends no server."""
-    with suppress(OSError):
-        say(line)
 
 
 def owner(root: Path) -> str:

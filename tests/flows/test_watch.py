@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import runs, verify, watch
-from sadcl import layout
+from sadcl import layout, progress
 from sadcl.project import notifications
 
 
@@ -30,7 +30,7 @@ def test_the_watch_over_runs_outlives_a_full_disk(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(watch, "PERIOD", 0)
     monkeypatch.setattr(watch, "close_and_resume", look)
-    monkeypatch.setattr(watch, "say", fill_disk)
+    monkeypatch.setattr(progress, "say", fill_disk)
     with pytest.raises(Ended):
         watch._watch(tmp_path)
     assert len(looks) == 3
@@ -42,7 +42,7 @@ def test_an_interruption_is_notified_also_where_nothing_can_be_printed(
     monkeypatch.setenv(notifications.VARIABLE, "json://127.0.0.1:1")
     monkeypatch.setattr(notifications, "start_delivery", lambda root: None)
     monkeypatch.setattr(runs, "close_lost", lambda root, resume: ["Run brave-hare was interrupted."])
-    monkeypatch.setattr(watch, "say", fill_disk)
+    monkeypatch.setattr(progress, "say", fill_disk)
     watch.close_and_resume(tmp_path)
     assert len(list((tmp_path / layout.NOTIFICATIONS).glob("*.json"))) == 1
 
@@ -68,7 +68,7 @@ def test_the_watch_over_verifications_outlives_a_full_disk_and_reports_afterward
 
     monkeypatch.setattr(verify, "POLL", 0)
     monkeypatch.setattr(verify, "_look", look)
-    monkeypatch.setattr(watch, "say", fill_disk)
+    monkeypatch.setattr(progress, "say", fill_disk)
     monkeypatch.setattr(os, "fsync", flush)
     with pytest.raises(Ended):
         verify._watch()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sadcl import files, processes
+from sadcl import files, processes, progress
 from sadcl.accounts import host
 from sadcl.errors import SadclError
 from sadcl.project import doctor, overview
@@ -108,7 +108,7 @@ def test_a_full_disk_ends_no_server_and_the_one_that_ended_runs_again(
     worker.wait()
     with monkeypatch.context() as patch:
         patch.setattr(files, "write_json", full_disk)
-        patch.setattr(group, "say", full_disk)
+        patch.setattr(progress, "say", full_disk)
         servers.check()
         move(servers, group.FIRST_WAIT)
     assert other.poll() is None
