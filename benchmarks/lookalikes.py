@@ -122,10 +122,10 @@ def recall(originals: np.ndarray, changed: np.ndarray, others: np.ndarray, worke
     count = len(originals)
     pictures = np.concatenate([originals, changed, others])
     own, train = np.arange(count), np.arange(count, len(pictures))
-    found = look_alikes.find(pictures, own, train, workers)
+    matches = look_alikes.find(pictures, own, train, workers)
     pictures[: 2 * count] = np.concatenate([changed, originals])
     back = look_alikes.find(pictures, own, train, workers)
-    first, second = (float((match.second == match.first + count).sum() / count) for match in (found, back))
+    first, second = (float((match.second == match.first + count).sum() / count) for match in (matches, back))
     return first, second
 
 
@@ -133,8 +133,8 @@ def false_alarms(quarters: np.ndarray, workers: int) -> tuple[int, int]:
     """Number of look-alikes among quarters [N, 4, 32, 32] of different photos, and of pairs that were searched."""
     pictures = quarters.reshape(-1, HASH_SIDE, HASH_SIDE)
     first = np.random.default_rng(0).permutation(len(pictures))[:LOOKED_UP]
-    found = look_alikes.find(pictures, first, np.arange(len(pictures)), workers)
-    return int((found.first // 4 != found.second // 4).sum()), len(first) * (len(pictures) - 4)
+    matches = look_alikes.find(pictures, first, np.arange(len(pictures)), workers)
+    return int((matches.first // 4 != matches.second // 4).sum()), len(first) * (len(pictures) - 4)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -48,10 +48,10 @@ def test_r_precision(network: Network, test: Shards, about: Mapping[str, Any]) -
     features, classes = [], []
     with torch.inference_mode():
         for batch in batches:
-            found, labels = _activated(network.to(target), batch)
-            if found is None:
+            activated, labels = _activated(network.to(target), batch)
+            if activated is None:
                 return None
-            features.append(found)
+            features.append(activated)
             classes.append(labels)
     return round(r_precision(np.concatenate(features), np.concatenate(classes), test.targets.shape[1]), 3)
 

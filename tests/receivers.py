@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Receiver(ThreadingHTTPServer):
-    """A web server that keeps what it is sent."""
+    """A web server that stores what it is sent."""
 
     def __init__(self, port: int = 0, status: int = 200) -> None:
         self.received, self.status = list[dict[str, Any]](), status

@@ -23,8 +23,10 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     tail = f"import sys; print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules])"
     script = f"import atexit\natexit.register(lambda: exec({tail!r}, {{}}))\n{code}"
     environment = {**os.environ, "SADCL_DEVICE": "cpu"}  # torch alone can list GPUs
-    ran = subprocess.run([sys.executable, "-c", script], env=environment, text=True, capture_output=True, check=True)
-    assert "HEAVY []" in ran.stdout
+    completed = subprocess.run(
+        [sys.executable, "-c", script], env=environment, text=True, capture_output=True, check=True
+    )
+    assert "HEAVY []" in completed.stdout
 
 
 def test_the_public_face_is_all_there() -> None:

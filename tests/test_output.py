@@ -24,13 +24,13 @@ def run(**variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_warnings_and_log_lines_of_libraries_are_kept_back() -> None:
+def test_warnings_and_log_lines_of_libraries_are_hidden() -> None:
     done = run(PYTHONIOENCODING="utf-8")
     assert done.stderr == "sadcl: one sentence\n"
     assert done.stdout == "猫 \\udcff\n"
 
 
-def test_they_are_shown_on_request() -> None:
+def test_warnings_and_log_lines_of_libraries_are_shown_on_request() -> None:
     assert {"warned", "logged"} <= set(run(PYTHONWARNINGS="default").stderr.replace(":", " ").split())
 
 

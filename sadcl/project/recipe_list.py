@@ -33,8 +33,8 @@ def describe() -> Iterator[str]:
     memory = device.memory(target)
     yield ROW.format("recipe", "mAP", "parameters", "mult-adds", "memory", "").rstrip()
     for name, path in params.known_recipes().items():
-        found, size = settings[name], sizes.get(name)
-        yield from _row(name, found, size, memory).splitlines()
+        recipe, size = settings[name], sizes.get(name)
+        yield from _row(name, recipe, size, memory).splitlines()
         yield from textwrap.wrap(_task(path), WIDTH, initial_indent="  ", subsequent_indent="  ")
     yield ""
     yield from textwrap.wrap(
@@ -59,15 +59,15 @@ def _read_all() -> dict[str, params.Params | SadclError]:
 
 def _sizes(recipes: dict[str, params.Params | SadclError]) -> dict[str, NetworkSize | SadclError]:
     """Size of each recipe's network; the figures are cached until the settings or a library change."""
-    usable = {name: found for name, found in recipes.items() if isinstance(found, params.Params)}
-    keys = {name: _key(found) for name, found in usable.items()}
+    usable = {name: recipe for name, recipe in recipes.items() if isinstance(recipe, params.Params)}
+    keys = {name: _key(recipe) for name, recipe in usable.items()}
     cached = _cached_sizes()
     sizes: dict[str, NetworkSize | SadclError] = {}
     missing = {key: usable[name] for name, key in keys.items() if key not in cached}
     failed: dict[str, SadclError] = {}
-    for key, found in track(list(missing.items()), "sizes of networks", unit="networks"):
+    for key, recipe in track(list(missing.items()), "sizes of networks", unit="networks"):
         try:
-            cached[key] = network_size(found.model, _class_count(found))
+            cached[key] = network_size(recipe.model, _class_count(recipe))
         except SadclError as error:
             failed[key] = error
     if missing and layout.LOCAL.is_dir():
@@ -93,12 +93,12 @@ def _class_count(settings: params.Params) -> int:
     return CLASSES.get(settings.ingest.source, 80)
 
 
-def _row(name: str, found: params.Params | SadclError, size: NetworkSize | SadclError | None, memory: int) -> str:
-    problem = next((each for each in (found, size) if isinstance(each, SadclError)), None)
-    if problem is not None or not isinstance(found, params.Params) or not isinstance(size, NetworkSize):
+def _row(name: str, recipe: params.Params | SadclError, size: NetworkSize | SadclError | None, memory: int) -> str:
+    problem = next((each for each in (recipe, size) if isinstance(each, SadclError)), None)
+    if problem is not None or not isinstance(recipe, params.Params) or not isinstance(size, NetworkSize):
         return textwrap.fill(f"{name}: can't be used. {problem}", WIDTH, subsequent_indent="  ")
-    published = (found.gate.published.figures if found.gate.published else {}).get("mAP")
-    needed = size.training_bytes(found.pretrain.batch, found.pretrain.precision)
+    published = (recipe.gate.published.figures if recipe.gate.published else {}).get("mAP")
+    needed = size.training_bytes(recipe.pretrain.batch, recipe.pretrain.precision)
     # a longer name has a line of its own
     return ROW.format(
         name if len(name) < NAME else f"{name}\n{'':<{NAME}}",

@@ -95,8 +95,8 @@ def test_parallel_requests_of_a_known_log_in_never_wait(logins: LoginThrottle, a
 
 
 def test_parallel_first_requests_leave_no_failure(logins: LoginThrottle) -> None:
-    begun = [logins.begin("rita", HERE, "hers") for _ in range(FREE["name"])]
-    for _ in begun:
+    waits = [logins.begin("rita", HERE, "hers") for _ in range(FREE["name"])]
+    for _ in waits:
         logins.succeeded("rita", HERE, "hers")
     for n in range(FREE["address"]):
         assert guess(logins, f"name {n}", 1, HERE) == 0
@@ -119,8 +119,8 @@ def test_parallel_first_requests_of_one_log_in_never_wait(logins: LoginThrottle)
 
 
 def test_parallel_guesses_get_no_more_tries(logins: LoginThrottle) -> None:
-    begun = [logins.begin("rita", TUNNEL, f"guess {n}") for n in range(3 * FREE["name"])]
-    assert begun.count(0) == FREE["name"]
+    waits = [logins.begin("rita", TUNNEL, f"guess {n}") for n in range(3 * FREE["name"])]
+    assert waits.count(0) == FREE["name"]
 
 
 def test_one_wrong_log_in_many_times_at_once_counts_once(logins: LoginThrottle) -> None:

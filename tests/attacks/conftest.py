@@ -1,3 +1,3 @@
 """Attacks of a trainer on a project whose version 1 is champion; real photos, networks and registry."""
 
-from tests.verification.conftest import place, project, reign, states  # noqa: F401 - fixtures
+from tests.verification.conftest import project, project_states, promoted, states  # noqa: F401 - fixtures

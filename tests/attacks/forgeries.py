@@ -1,4 +1,4 @@
-"""Files as a trainer could forge them, beside the honest ones."""
+"""Files as a trainer could forge them, next to the honest ones."""
 
 from dataclasses import replace
 

@@ -11,7 +11,7 @@ from tests.attacks.scenario import approve, champion, set_bound
 from tests.verification.conftest import train, write_photos
 
 
-def test_other_rules_count_only_after_a_reviewer_accepted_them(reign: Path) -> None:
+def test_other_rules_count_only_after_a_reviewer_accepted_them(promoted: Path) -> None:
     set_bound(1.0)
     train(2)
     publish()
@@ -22,7 +22,7 @@ def test_other_rules_count_only_after_a_reviewer_accepted_them(reign: Path) -> N
     assert approve(2, "better").version == "2"
 
 
-def test_other_test_photos_count_only_after_a_reviewer_accepted_them(reign: Path) -> None:
+def test_other_test_photos_count_only_after_a_reviewer_accepted_them(promoted: Path) -> None:
     write_photos(Path(), test=9)
     train(2)
     publish()
@@ -31,7 +31,7 @@ def test_other_test_photos_count_only_after_a_reviewer_accepted_them(reign: Path
     assert champion() == "1"
 
 
-def test_other_labels_count_only_after_a_reviewer_accepted_them(reign: Path) -> None:
+def test_other_labels_count_only_after_a_reviewer_accepted_them(promoted: Path) -> None:
     write_photos(Path(), lambda i: [0] if i == 1 else [i % 3])
     train(2)
     publish()

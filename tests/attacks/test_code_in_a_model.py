@@ -15,10 +15,10 @@ from tests.verification.conftest import train
 
 
 @pytest.mark.parametrize("name", ["pyfunc_loader.py", "code/sadcl/errors.py"])
-def test_code_of_the_author_is_neither_approved_nor_run(reign: Path, name: str) -> None:
+def test_code_of_the_author_is_neither_approved_nor_run(promoted: Path, name: str) -> None:
     train(2)
     publish()
-    code = f"open({str(reign / 'it ran')!r}, 'w').close()\n"
+    code = f"open({str(promoted / 'it ran')!r}, 'w').close()\n"
     with client.connect() as connection:
         pins = artifacts.pins(connection.get_model_version("tiny", "2"))
         folder = Path(connection.get_model_version_download_uri("tiny", "2").removeprefix("file://"))
@@ -30,4 +30,4 @@ def test_code_of_the_author_is_neither_approved_nor_run(reign: Path, name: str) 
             action()
         assert refused.value.fix == model_code.REGISTER_AGAIN
     assert champion() == "1"
-    assert not (reign / "it ran").exists()
+    assert not (promoted / "it ran").exists()

@@ -7,7 +7,7 @@ from tests.attacks.scenario import require_refused, set_bound
 from tests.verification.conftest import train, write_photos
 
 
-def test_a_cut_test_set_is_named(reign: Path) -> None:
+def test_a_cut_test_set_is_named(promoted: Path) -> None:
     write_photos(Path(), test=9)
     train(2)
     publish()

@@ -14,7 +14,7 @@ SECRET = "correct horse battery staple"
 
 
 @pytest.mark.parametrize("location", ["administrator.json", "../administrator.json", "{folder}/administrator.json"])
-def test_a_tensor_in_another_file_is_refused_and_shows_nothing(reign: Path, tmp_path: Path, location: str) -> None:
+def test_a_tensor_in_another_file_is_refused_and_shows_nothing(promoted: Path, tmp_path: Path, location: str) -> None:
     (tmp_path / "administrator.json").write_text(SECRET)
     leak = onnx.TensorProto(
         name="leak", dims=[6], data_type=onnx.TensorProto.FLOAT, data_location=onnx.TensorProto.EXTERNAL

@@ -10,7 +10,7 @@ from tests.attacks.scenario import require_refused, set_bound, tag
 from tests.verification.conftest import train
 
 
-def test_a_forged_record_is_computed_again(reign: Path) -> None:
+def test_a_forged_record_is_computed_again(promoted: Path) -> None:
     train(2)
     publish()
     set_bound(90.0)

@@ -8,7 +8,7 @@ from tests.attacks.scenario import require_refused, set_bound
 from tests.verification.conftest import train
 
 
-def test_scores_of_no_network_are_named(reign: Path) -> None:
+def test_scores_of_no_network_are_named(promoted: Path) -> None:
     train(2, forge_scores)
     publish()
     set_bound(90.0)

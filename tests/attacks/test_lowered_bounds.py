@@ -5,6 +5,6 @@ from pathlib import Path
 from tests.attacks.scenario import lower_bounds, require_refused
 
 
-def test_lowered_bounds_are_named(reign: Path) -> None:
+def test_lowered_bounds_are_named(promoted: Path) -> None:
     lower_bounds()
     require_refused({"verdict"})

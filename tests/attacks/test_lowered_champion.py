@@ -10,7 +10,7 @@ from tests.attacks.scenario import WORSE, require_refused
 from tests.verification.conftest import settings, train
 
 
-def test_a_lowered_champion_is_named(reign: Path) -> None:
+def test_a_lowered_champion_is_named(promoted: Path) -> None:
     raw = settings()
     raw["gate"]["rules"][1]["margin"] = 0.0
     Path("params.yaml").write_text(yaml.safe_dump(raw))

@@ -8,7 +8,7 @@ from tests.attacks.scenario import require_refused, set_bound, tag
 from tests.verification.conftest import train
 
 
-def test_a_tag_that_says_pass_makes_no_champion(reign: Path) -> None:
+def test_a_tag_that_says_pass_makes_no_champion(promoted: Path) -> None:
     set_bound(101.0)
     train(2)
     publish()

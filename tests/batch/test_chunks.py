@@ -21,18 +21,18 @@ def keys(rows: list[Row], salt: str = "model") -> set[str]:
 
 
 def test_chunks_cover_all_rows_in_order_and_none_is_large() -> None:
-    found = cut(listed(200_000))
-    ends = [chunk.first + chunk.count for chunk in found]
-    assert [chunk.first for chunk in found] == [0, *ends[:-1]]
+    all_chunks = cut(listed(200_000))
+    ends = [chunk.first + chunk.count for chunk in all_chunks]
+    assert [chunk.first for chunk in all_chunks] == [0, *ends[:-1]]
     assert ends[-1] == 200_000
-    assert max(chunk.count for chunk in found) <= chunks.MOST * chunks.PHOTOS
-    assert 0.5 < 200_000 / len(found) / chunks.PHOTOS < 2
+    assert max(chunk.count for chunk in all_chunks) <= chunks.MOST * chunks.PHOTOS
+    assert 0.5 < 200_000 / len(all_chunks) / chunks.PHOTOS < 2
 
 
 def test_large_photos_make_small_chunks() -> None:
-    found = cut(listed(20_000, size=5_000_000))
-    assert 0.5 < 20_000 * 5_000_000 / len(found) / chunks.BYTES < 2
-    assert max(chunk.count for chunk in found) * 5_000_000 <= (chunks.MOST + 1) * chunks.BYTES
+    all_chunks = cut(listed(20_000, size=5_000_000))
+    assert 0.5 < 20_000 * 5_000_000 / len(all_chunks) / chunks.BYTES < 2
+    assert max(chunk.count for chunk in all_chunks) * 5_000_000 <= (chunks.MOST + 1) * chunks.BYTES
 
 
 def test_a_new_photo_changes_the_chunk_that_it_falls_into() -> None:

@@ -51,8 +51,8 @@ def test_photos_that_crash_or_hang_are_named_and_no_other_is_lost(
     begin_with(HOSTILE, tmp_path, monkeypatch)
     summary = job.run(str(place), tmp_path / "out", model, Options(workers=1, seconds=6))
     assert (summary["photos"], summary["failed"]) == (72, 2)
-    found = batch.read(tmp_path / "out")
-    assert found.errors == {
+    predictions = batch.read(tmp_path / "out")
+    assert predictions.errors == {
         "20-crash.jpg": "The worker that decoded this photo ended (signal SIGSEGV): corrupted heap",
         "40-hang.jpg": "Reading and decoding took longer than 6.0 s",
     }
@@ -92,7 +92,7 @@ def test_a_job_whose_workers_all_end_says_why(
 def test_a_retry_that_is_interrupted_leaves_no_summary(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would name parts that have changed meanwhile."""
+    """A summary would name parts that have changed meanwhile."""
     place, out = tmp_path / "place", tmp_path / "out"
     write_photo(place / "good.jpg", 0)
     (place / "bad.jpg").touch()
@@ -125,9 +125,9 @@ def test_a_killed_job_goes_on_and_ends_with_the_same_bytes(model: Path, tmp_path
     command = [sys.executable, "-m", "sadcl", "predict", str(place), "--out", str(out), "--model", str(model)]
     kills = 0
     while kills < 3:
-        there = len(list(out.glob("part-*")))
+        part_count = len(list(out.glob("part-*")))
         child = subprocess.Popen([*command, "--workers", "2"])
-        while child.poll() is None and len(list(out.glob("part-*"))) == there:
+        while child.poll() is None and len(list(out.glob("part-*"))) == part_count:
             time.sleep(0.02)
         workers = psutil.Process(child.pid).children() if child.poll() is None else []
         if child.poll() is not None:

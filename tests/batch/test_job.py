@@ -44,27 +44,29 @@ def finished(model: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_predictions_are_the_taggers_sorted_by_path(finished: Path, model: Path, photos: Path) -> None:
-    found, tagger = batch.read(finished), sadcl.load(model)
-    assert found.classes == tuple(CLASSES)
-    assert found.paths == sorted([*GOOD, *BAD])
-    rows = [found.paths.index(name) for name in GOOD]
-    np.testing.assert_allclose(found.probabilities[rows], tagger.scores([photos / name for name in GOOD]), atol=1e-5)
+    predictions, tagger = batch.read(finished), sadcl.load(model)
+    assert predictions.classes == tuple(CLASSES)
+    assert predictions.paths == sorted([*GOOD, *BAD])
+    rows = [predictions.paths.index(name) for name in GOOD]
+    np.testing.assert_allclose(
+        predictions.probabilities[rows], tagger.scores([photos / name for name in GOOD]), atol=1e-5
+    )
     labels = [[name for name, _ in photo] for photo in tagger.predict([photos / name for name in GOOD])]
-    assert [found.table["labels"][row].as_py() for row in rows] == labels
-    assert len(np.unique(found.probabilities[rows].round(4), axis=0)) == len(GOOD)
+    assert [predictions.table["labels"][row].as_py() for row in rows] == labels
+    assert len(np.unique(predictions.probabilities[rows].round(4), axis=0)) == len(GOOD)
 
 
 def test_a_bad_photo_is_a_row_with_its_reason(finished: Path) -> None:
-    found = batch.read(finished)
-    assert list(found.errors) == BAD
-    assert "damaged" in found.errors["a/broken.jpg"]
-    assert np.isnan(found.probabilities[[found.paths.index(name) for name in BAD]]).all()
+    predictions = batch.read(finished)
+    assert list(predictions.errors) == BAD
+    assert "damaged" in predictions.errors["a/broken.jpg"]
+    assert np.isnan(predictions.probabilities[[predictions.paths.index(name) for name in BAD]]).all()
 
 
 def test_summary_counts_photos_labels_and_reasons(finished: Path) -> None:
-    summary, found = json.loads((finished / "_summary.json").read_text()), batch.read(finished)
+    summary, predictions = json.loads((finished / "_summary.json").read_text()), batch.read(finished)
     assert (summary["photos"], summary["failed"], len(summary["reasons"])) == (48, 2, 2)
-    labels = [label for row in found.table["labels"].to_pylist() for label in row or ()]
+    labels = [label for row in predictions.table["labels"].to_pylist() for label in row or ()]
     assert summary["labels"] == {name: labels.count(name) for name in CLASSES}
     assert all(files.digest(finished / part["file"]) == part["sha256"] for part in summary["parts"])
 
@@ -74,16 +76,16 @@ def test_any_reader_of_parquet_reads_the_folder(finished: Path) -> None:
 
 
 def test_csv_has_a_line_for_each_label(finished: Path) -> None:
-    found = batch.read(finished)
+    predictions = batch.read(finished)
     with open(finished / "_predictions.csv", encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    labels = dict(zip(found.paths, found.table["labels"].to_pylist(), strict=True))
+    labels = dict(zip(predictions.paths, predictions.table["labels"].to_pylist(), strict=True))
     assert [(line["path"], line["label"]) for line in lines] == [
-        (path, label) for path in found.paths for label in labels[path] or [""]
+        (path, label) for path in predictions.paths for label in labels[path] or [""]
     ]
-    assert {line["path"]: line["error"] for line in lines if line["error"]} == found.errors
+    assert {line["path"]: line["error"] for line in lines if line["error"]} == predictions.errors
     line = next(line for line in lines if line["label"])
-    value = found.probabilities[found.paths.index(line["path"]), CLASSES.index(line["label"])]
+    value = predictions.probabilities[predictions.paths.index(line["path"]), CLASSES.index(line["label"])]
     assert float(line["probability"]) == pytest.approx(value, rel=1e-5)
 
 
@@ -114,7 +116,7 @@ def test_a_later_run_predicts_what_is_new_and_forgets_what_has_gone(model: Path,
     after = batch.read(out)
     assert set(after.paths) == {*before.paths, "new.jpg"} - {"a/2.png"}
     assert list(after.errors) == ["a/broken.jpg"]
-    old, new = (dict(zip(found.paths, found.probabilities, strict=True)) for found in (before, after))
+    old, new = (dict(zip(predictions.paths, predictions.probabilities, strict=True)) for predictions in (before, after))
     assert all((old[name] == new[name]).all() for name in GOOD if name not in ("a.jpg", "a/2.png"))
     assert not np.allclose(old["a.jpg"], new["a.jpg"], atol=1e-3)
     # nothing tells the folder from that of a job that began now, with other workers

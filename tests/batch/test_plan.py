@@ -51,7 +51,7 @@ def test_only_new_and_changed_photos_are_computed(tmp_path: Path) -> None:
 
 
 def test_photos_without_a_version_are_computed_with_their_chunk(tmp_path: Path) -> None:
-    """Nothing says that they are the same."""
+    """Without a version, nothing says that a photo is the same."""
     unknown: list[Row] = [(path, 7, None) for path, _, _ in rows(40)]
     finish(tmp_path, unknown, set())
     assert len(finish(tmp_path, [*unknown, ("new.jpg", 7, None)], set())) == 41

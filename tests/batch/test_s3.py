@@ -52,9 +52,9 @@ def test_a_server_that_fails_for_a_moment_costs_no_photo(
     summary = job.run("s3://photos/year", tmp_path / "out", model, Options(workers=1))
     assert (summary["photos"], summary["failed"]) == (25, 0)
     job.run(str(folder), tmp_path / "local", model, Options(workers=1))
-    found, local = batch.read(tmp_path / "out"), batch.read(tmp_path / "local")
-    assert found.paths == local.paths
-    assert (found.probabilities == local.probabilities).all()
+    predictions, local = batch.read(tmp_path / "out"), batch.read(tmp_path / "local")
+    assert predictions.paths == local.paths
+    assert (predictions.probabilities == local.probabilities).all()
     before = bucket.reads.copy()
     job.run("s3://photos/year/", tmp_path / "out", model, Options(workers=1))
     assert bucket.reads == before
@@ -71,15 +71,15 @@ def test_what_stays_away_is_a_row_and_what_changes_is_listed_again(
         "/goes.jpg": lambda: client(moto).delete_object(Bucket="photos", Key="goes.jpg"),
     }
     summary = job.run("s3://photos", tmp_path / "out", model, Options(workers=1))
-    found = batch.read(tmp_path / "out")
-    assert found.paths == ["always.jpg", "changes.jpg", "stays.jpg"]
-    assert list(found.errors) == ["always.jpg"]
-    assert "Reduce your request rate" in found.errors["always.jpg"]
+    predictions = batch.read(tmp_path / "out")
+    assert predictions.paths == ["always.jpg", "changes.jpg", "stays.jpg"]
+    assert list(predictions.errors) == ["always.jpg"]
+    assert "Reduce your request rate" in predictions.errors["always.jpg"]
     assert summary["failed"] == 1
     (tmp_path / "new").mkdir()
     (tmp_path / "1.jpg").rename(tmp_path / "new/1.jpg")
     job.run(str(tmp_path / "new"), tmp_path / "local", model, Options(workers=1))
-    np.testing.assert_array_equal(found.probabilities[1], batch.read(tmp_path / "local").probabilities[0])
+    np.testing.assert_array_equal(predictions.probabilities[1], batch.read(tmp_path / "local").probabilities[0])
 
 
 def test_a_photo_whose_answer_stalls_is_a_row_with_the_time_it_took(
@@ -88,9 +88,9 @@ def test_a_photo_whose_answer_stalls_is_a_row_with_the_time_it_took(
     for seed, name in enumerate(["fine.jpg", "stall.jpg", "zoo.jpg"]):
         put(moto, name, write_photo(tmp_path / f"{seed}.jpg", seed).read_bytes())
     summary = job.run("s3://photos", tmp_path / "out", model, Options(workers=1, seconds=8))
-    found = batch.read(tmp_path / "out")
-    assert found.paths == ["fine.jpg", "stall.jpg", "zoo.jpg"]
-    assert found.errors == {"stall.jpg": "Reading and decoding took longer than 8.0 s"}
+    predictions = batch.read(tmp_path / "out")
+    assert predictions.paths == ["fine.jpg", "stall.jpg", "zoo.jpg"]
+    assert predictions.errors == {"stall.jpg": "Reading and decoding took longer than 8.0 s"}
     assert summary["failed"] == 1
 
 

@@ -71,7 +71,7 @@ def passes(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pass]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(split: Shards, passes: list[Pass], tmp_path_factory: pytest.TempPathFactory) -> list[Floats]:
+def expected_scores(split: Shards, passes: list[Pass], tmp_path_factory: pytest.TempPathFactory) -> list[Floats]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SADCL_WORKERS", "1")
         return Scoring("local", tmp_path_factory.mktemp("cache")).compute(passes, split, BATCH)
@@ -89,29 +89,29 @@ def equal(first: list[Floats], second: list[Floats]) -> bool:
     return all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
 
 
-def test_workers_agree_with_one_process(split: Shards, passes: list[Pass], undisturbed: list[Floats]) -> None:
-    here = compute_here(passes, split, BATCH)
-    for logits, expected in zip(undisturbed, here, strict=True):
+def test_workers_agree_with_one_process(split: Shards, passes: list[Pass], expected_scores: list[Floats]) -> None:
+    local = compute_here(passes, split, BATCH)
+    for logits, expected in zip(expected_scores, local, strict=True):
         assert logits.shape == (PHOTOS, len(CLASSES))
         np.testing.assert_allclose(logits, expected, atol=1e-5)
-    assert np.abs(here[0] - here[2]).max() > 0.01
-    assert np.abs(here[0] - here[1]).max() > 0.01
+    assert np.abs(local[0] - local[2]).max() > 0.01
+    assert np.abs(local[0] - local[1]).max() > 0.01
 
 
 def test_several_workers_of_which_one_is_killed_change_no_bit(
-    split: Shards, passes: list[Pass], undisturbed: list[Floats], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Shards, passes: list[Pass], expected_scores: list[Floats], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SADCL_WORKERS", "2")
     hostile(tmp_path, split, 30, always=False, monkeypatch=monkeypatch)
     job = Scoring("local", tmp_path / "cache")
-    assert equal(job.compute(passes, split, BATCH), undisturbed)
+    assert equal(job.compute(passes, split, BATCH), expected_scores)
     assert (tmp_path / "marker").exists()
     job.clear()
     assert not list((tmp_path / "cache").iterdir())
 
 
 def test_a_photo_that_ends_workers_is_named_and_what_was_scored_is_not_scored_again(
-    split: Shards, passes: list[Pass], undisturbed: list[Floats], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    split: Shards, passes: list[Pass], expected_scores: list[Floats], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SADCL_WORKERS", "1")
@@ -125,7 +125,7 @@ def test_a_photo_that_ends_workers_is_named_and_what_was_scored_is_not_scored_ag
     log = hostile(tmp_path / "second", split, -1, always=False, monkeypatch=monkeypatch)
     (tmp_path / "second/marker").touch()
     capsys.readouterr()
-    assert equal(Scoring("local", tmp_path / "cache").compute(passes, split, BATCH), undisturbed)
+    assert equal(Scoring("local", tmp_path / "cache").compute(passes, split, BATCH), expected_scores)
     assert " of 42 images were scored before" in capsys.readouterr().out
     decoded = set(log.read_text().split())
     assert hashlib.sha256(split.jpeg(0)).hexdigest() in decoded

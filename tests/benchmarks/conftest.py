@@ -1,5 +1,5 @@
 """A tiny project for the benchmarks' own code, as the trainings' tests have it."""
 
-from tests.training.conftest import made, project
+from tests.training.conftest import project, template
 
-__all__ = ["made", "project"]
+__all__ = ["project", "template"]

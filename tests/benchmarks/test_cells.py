@@ -15,7 +15,7 @@ GRAPH = yaml.safe_load((REPOSITORY / "benchmarks/dvc.yaml").read_text(encoding="
 
 
 @pytest.fixture(autouse=True)
-def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
 
 
@@ -90,13 +90,15 @@ def test_a_part_of_the_photos_is_the_same_for_all_and_lies_in_a_larger_one(proje
 @pytest.mark.parametrize("stage", ["sarl", "head", "head_tuned", "dual", "dual_tuned"])
 def test_every_cell_has_settings_of_its_own_row(stage: str) -> None:
     matrix = GRAPH[stage]["matrix"]
-    found = {
+    settings_by_row = {
         row: cell.settings(kind, row, seed=1)
         for kind in matrix["kind"]
         for row in matrix.get("row", ["sarl"])
     }  # fmt: skip
-    heads = {row: settings.model.head for row, settings in found.items()}
-    weights = {row: (s.train.sample_to_sample > 0, s.train.prototype_to_sample > 0) for row, s in found.items()}
+    heads = {row: settings.model.head for row, settings in settings_by_row.items()}
+    weights = {
+        row: (s.train.sample_to_sample > 0, s.train.prototype_to_sample > 0) for row, s in settings_by_row.items()
+    }
     expected = {
         "sarl": ({"sarl": "sarl"}, {"sarl": (True, True)}),
         "head": ({row: row.split("_no")[0] for row in heads}, weights),

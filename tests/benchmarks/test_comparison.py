@@ -196,14 +196,14 @@ def test_each_kind_of_backbone_has_its_own_tables_and_picture(cells: Path, tmp_p
             assert picture.width > 900
 
 
-def test_cells_of_different_code_are_said(cells: Path, tmp_path: Path) -> None:
+def test_cells_of_different_code_are_reported(cells: Path, tmp_path: Path) -> None:
     other = files.read_json(cells / "frozen/pooling-1.json") | {"code": "def"}
     files.write_json(cells / "frozen/pooling-1.json", other)
     write(COMPARE, cells, tmp_path / "out")
     assert "2 versions of the code (abc, def)" in page("compare", tmp_path / "out")
 
 
-def test_costs_stand_beside_where_they_were_measured(cells: Path, tmp_path: Path) -> None:
+def test_costs_stand_next_to_the_rows_that_were_measured(cells: Path, tmp_path: Path) -> None:
     one = {"parameters": 1_950_800, "multiply_adds": 131_000_000, "training": 88.2, "inference": 300.4}
     files.write_json(cells / "cost-frozen.json", {"device": "cpu (2 threads)", "rows": {"sarl": one, "zero": one}})
     write(COMPARE, cells, tmp_path / "out")

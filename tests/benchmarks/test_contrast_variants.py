@@ -151,8 +151,8 @@ def test_a_queue_comes_back_from_a_state() -> None:
     variant.losses(variant.module, batch, 1.0)
     variant.after_step()
     other.restore(variant.state())
-    for mine, restored in zip(*(each.memory_entries(batch.positives) for each in (variant, other)), strict=True):
-        assert torch.equal(mine, restored)
+    for original, restored in zip(*(each.memory_entries(batch.positives) for each in (variant, other)), strict=True):
+        assert torch.equal(original, restored)
 
 
 def test_shuffled_names_change_the_contrast_alone() -> None:

@@ -17,8 +17,8 @@ def two_models(seeds: int, apart: float, between_seeds: float, between_photos: f
 
 
 def test_a_difference_without_noise_is_known_exactly() -> None:
-    found = paired(*two_models(3, 1.5, 0, 0))
-    assert found == pytest.approx((1.5, 1.5, 1.5, 0, 0), abs=1e-9)
+    difference = paired(*two_models(3, 1.5, 0, 0))
+    assert difference == pytest.approx((1.5, 1.5, 1.5, 0, 0), abs=1e-9)
 
 
 def test_what_both_sides_share_is_no_noise_and_more_seeds_make_the_interval_narrower() -> None:
@@ -30,9 +30,9 @@ def test_what_both_sides_share_is_no_noise_and_more_seeds_make_the_interval_narr
 
 
 def test_seeds_do_not_help_against_few_photos() -> None:
-    found = paired(*two_models(64, 0.3, 0.1, 0.5))
-    assert found.error == pytest.approx(0.5, rel=0.1)
-    assert found.low < 0 < found.high
+    difference = paired(*two_models(64, 0.3, 0.1, 0.5))
+    assert difference.error == pytest.approx(0.5, rel=0.1)
+    assert difference.low < 0 < difference.high
 
 
 def test_the_upward_bias_of_resampled_figures_is_taken_off() -> None:
@@ -43,10 +43,10 @@ def test_the_upward_bias_of_resampled_figures_is_taken_off() -> None:
 
 @pytest.mark.parametrize("seeds", [2, 3, 8])
 def test_an_interval_from_few_seeds_still_holds_the_truth_as_often_as_it_says(seeds: int) -> None:
-    rng, held = np.random.default_rng(5), 0
+    rng, covered = np.random.default_rng(5), 0
     for _ in range(300):
-        found = 0.3 * rng.standard_normal(seeds)
-        flat = np.broadcast_to(found[:, None], (seeds, 50))
-        one = paired(flat, np.zeros_like(flat), found, draws=1000)
-        held += one.low <= 0 <= one.high
-    assert held / 300 > 0.9
+        differences = 0.3 * rng.standard_normal(seeds)
+        flat = np.broadcast_to(differences[:, None], (seeds, 50))
+        one = paired(flat, np.zeros_like(flat), differences, draws=1000)
+        covered += one.low <= 0 <= one.high
+    assert covered / 300 > 0.9

@@ -1,4 +1,4 @@
-"""``sadcl predict``: a line for each photo, photos of one name told apart, and maps that are all there."""
+"""``sadcl predict``: a line for each photo, photos of one name distinguished, and all maps written."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def predict(model: Path, *words: str | Path) -> Result:
     return CliRunner().invoke(app, ["predict", "--model", str(model), *map(str, words)], catch_exceptions=False)
 
 
-def test_photos_of_one_name_are_told_apart_in_lines_and_maps(model: Path, tmp_path: Path) -> None:
+def test_photos_of_one_name_are_distinguished_in_lines_and_maps(model: Path, tmp_path: Path) -> None:
     photos = [picture(tmp_path / f"photos/{folder}/1.png", seed) for seed, folder in enumerate("ab")]
     result = predict(model, *photos, "--threshold", "0", "--attention", tmp_path / "maps")
     assert result.exit_code == 0

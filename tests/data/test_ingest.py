@@ -50,13 +50,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def settings(**changes: Any) -> params.Ingest:
-    usual = {
+    defaults = {
         "source": "own",
         "annotations": {"train": "train.json", "test": "test.json"},
         "images": {"train": "photos", "test": "photos"},
         "select_fraction": 0.3,
     }
-    return params.Ingest.model_validate({**usual, **changes})
+    return params.Ingest.model_validate({**defaults, **changes})
 
 
 def ingested(root: Path, seed: int = 1, **changes: Any) -> table.Table:

@@ -40,9 +40,9 @@ def read(source: Path, **settings: object) -> sources.Source:
 def test_names_in_a_list_are_looked_up_in_the_manifest(name: str, photo: str, tmp_path: Path) -> None:
     source = listed(tmp_path, "a/1.jpg", "2.jpg", "b/2.jpg")
     (source / "labels.csv").write_text(f"file,labels\n{name},cat\n")
-    found = read(source)
-    assert [image.file for image in found.images] == [photo]
-    assert not found.substitutions or not name.startswith("s3://")  # an address is no other name
+    loaded = read(source)
+    assert [image.file for image in loaded.images] == [photo]
+    assert not loaded.substitutions or not name.startswith("s3://")  # an address is no other name
 
 
 def test_a_listed_photo_has_its_address_and_another_is_missing(tmp_path: Path) -> None:
@@ -114,12 +114,12 @@ def test_a_format_is_detected_although_the_photos_are_elsewhere(kind: str, tmp_p
 def test_names_of_folders_on_s3_are_no_labels(tmp_path: Path) -> None:
     labels = tmp_path / "labels"
     labels.mkdir()
-    found = listed(tmp_path / "elsewhere", "cat/1.jpg", "dog/2.jpg") / "photos.parquet"
-    with listed_photos.assumed(labels, found), pytest.raises(SadclError, match="There is no list of labels"):
+    manifest_file = listed(tmp_path / "elsewhere", "cat/1.jpg", "dog/2.jpg") / "photos.parquet"
+    with listed_photos.assumed(labels, manifest_file), pytest.raises(SadclError, match="There is no list of labels"):
         detect_source(labels)
 
 
-def test_an_address_as_path_is_told_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_as_path_is_refused_and_the_option_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["data", "add", "s3://photos/2024", "--name", "own"])
     assert "address of their photos as --photos" in str(result.exception)

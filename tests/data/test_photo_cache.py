@@ -22,9 +22,9 @@ def facts(photo: Path) -> tuple[PhotoInfo, bytes]:
     """Facts of the photo, and the cache's file after a run."""
     path = photo.parent / "cache.parquet"
     cache = PhotoCache(path, 10_000)
-    found = cache.facts(f"{MARK}.png", photo)
+    info = cache.facts(f"{MARK}.png", photo)
     cache.save()
-    return found, path.read_bytes()
+    return info, path.read_bytes()
 
 
 @pytest.mark.parametrize("has_checksums", [True, False], ids=["checksums", "none"])

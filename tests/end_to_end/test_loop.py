@@ -40,10 +40,10 @@ def tiny() -> str:
 def run(project: Path, *command: str, code: int = 0, **variables: str) -> str:
     """Run a command of the project's environment; its output."""
     variables |= environment(project)
-    ran = subprocess.run(command, cwd=project, env=variables, text=True, capture_output=True, timeout=400)
-    assert ran.returncode == code, ran.stdout + ran.stderr
-    assert "Traceback" not in ran.stdout + ran.stderr
-    return ran.stdout + ran.stderr
+    completed = subprocess.run(command, cwd=project, env=variables, text=True, capture_output=True, timeout=400)
+    assert completed.returncode == code, completed.stdout + completed.stderr
+    assert "Traceback" not in completed.stdout + completed.stderr
+    return completed.stdout + completed.stderr
 
 
 def environment(project: Path) -> dict[str, str]:
@@ -54,7 +54,7 @@ def environment(project: Path) -> dict[str, str]:
 
 
 def recorded(project: Path) -> dict[str, str]:
-    """Variables of programs that write the names of their modules to files beside the project."""
+    """Variables of programs that write the names of their modules to files next to the project."""
     return {
         "PYTHONPATH": str(REPOSITORY / "tests/end_to_end/loaded"), "LOADED_MODULES": str(project.parent / "loaded"),
     }  # fmt: skip
@@ -72,10 +72,10 @@ def stale(sadcl: Command) -> list[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this project with tiny settings, after its first `sadcl demo`."""
     project = tmp_path_factory.mktemp("loop") / "project"
-    kept = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, text=True, capture_output=True, check=True).stdout.split(
-        "\n"
-    )
-    for name in filter(None, kept):
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, text=True, capture_output=True, check=True
+    ).stdout.split("\n")
+    for name in filter(None, tracked):
         if (REPOSITORY / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, project / name)

@@ -57,9 +57,9 @@ def test_five_commands_from_an_empty_folder(tmp_path: Path) -> None:
     printed = []
     for number, command in enumerate(asked):
         words = [word.replace("~", str(tmp_path)) for word in shlex.split(command)]
-        ran = subprocess.run(words, cwd=project, env=surroundings, text=True, capture_output=True, timeout=900)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        printed.append(ran.stdout)
+        completed = subprocess.run(words, cwd=project, env=surroundings, text=True, capture_output=True, timeout=900)
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+        printed.append(completed.stdout)
         if number == 0:
             shorten(project / "params.yaml")
     assert "60 photos of 2 classes" in printed[0]

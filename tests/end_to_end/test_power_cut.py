@@ -27,9 +27,11 @@ pytestmark = pytest.mark.slow
 
 
 def environment(**more: str) -> dict[str, str]:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "SADCL_"))}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "SADCL_"))
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**ours, "PYTHONPATH": str(REPOSITORY), "PATH": path, "OMP_NUM_THREADS": "1", **more}
+    return {**inherited, "PYTHONPATH": str(REPOSITORY), "PATH": path, "OMP_NUM_THREADS": "1", **more}
 
 
 def run(root: Path, *words: str, **more: str) -> str:

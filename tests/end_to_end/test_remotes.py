@@ -80,8 +80,8 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield url
 
 
-def comes_back(project: Path) -> None:
-    """Push, lose everything here, pull."""
+def check_push_and_pull(project: Path) -> None:
+    """Push, delete everything local, pull: the files are those from before."""
     before = {name: digests(project / name) for name in ("raw", "shards")}
     pipeline.push(project)
     for name in ("raw", "shards", ".dvc/cache"):
@@ -92,14 +92,14 @@ def comes_back(project: Path) -> None:
 
 
 def test_what_is_pushed_to_the_folder_of_a_fresh_project_comes_back(project: Path) -> None:
-    comes_back(project)
+    check_push_and_pull(project)
     assert (project / ".dvc-remote").is_dir()
 
 
 def test_what_is_pushed_to_s3_comes_back(project: Path, bucket: str) -> None:
     dvc("remote", "add", "--default", "team", "s3://photos/sadcl", root=project)  # as docs/how-to/share-data.md says
     dvc("remote", "modify", "team", "endpointurl", bucket, root=project)
-    comes_back(project)
+    check_push_and_pull(project)
     assert not (project / ".dvc-remote").exists()
     listed = httpx.get(f"{bucket}/photos?list-type=2&prefix=sadcl/files/md5", timeout=30).text
     assert listed.count("<Key>") > 30
@@ -111,7 +111,7 @@ def pushed(root: Path) -> dict[Path, int]:
 
 @pytest.mark.slow
 def test_ten_new_photos_among_ten_thousand_push_a_tenth_at_most(tmp_path: Path) -> None:
-    """Wherever they stand in the order of ids; each of ten photos changes the shard that it falls into."""
+    """Each of ten photos changes the shard that it falls into, wherever it stands in the order of ids."""
     ids = [hashlib.md5(str(i).encode()).hexdigest() for i in range(10_010)]
     pipeline.set_up(tmp_path)
     add_photos(tmp_path, ids[:-10])

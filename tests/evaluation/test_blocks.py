@@ -46,18 +46,18 @@ def test_blocks_change_no_figure(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     equal(COMPUTED[name](arrays), whole)
 
 
-def equal(found: Any, expected: Any) -> None:
+def equal(actual: Any, expected: Any) -> None:
     """Compare nested figures."""
     if isinstance(expected, dict):
-        assert found.keys() == expected.keys()
+        assert actual.keys() == expected.keys()
         for key, value in expected.items():
-            equal(found[key], value)
+            equal(actual[key], value)
     elif isinstance(expected, list):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
             equal(one, other)
     else:
-        np.testing.assert_allclose(np.asarray(found, float), np.asarray(expected, float), rtol=1e-6, equal_nan=True)
+        np.testing.assert_allclose(np.asarray(actual, float), np.asarray(expected, float), rtol=1e-6, equal_nan=True)
 
 
 MEMORY = {"metrics": 1.5, "curve": 1.0, "reliability": 0.3, "calibration error": 1.0, "calibration": 4.0}

@@ -23,15 +23,15 @@ def test_each_resample_is_scored_as_if_its_rows_were_written_out(some_ignored: b
     scores = np.where(targets, scores + 0.2, scores).clip(0, 1)
     ignored = (rng.random((40, 5)) < 0.2) & ~targets if some_ignored else None
     counts = multiplicities(40, 30, 11)
-    found = resampled(scores, targets, counts, ignored, 0.6)
-    np.testing.assert_array_equal(found.figures["mAP"], resampled_map(scores, targets, counts, ignored))
+    resamples = resampled(scores, targets, counts, ignored, 0.6)
+    np.testing.assert_array_equal(resamples.figures["mAP"], resampled_map(scores, targets, counts, ignored))
     for r, row in enumerate(counts.T):
         drawn = np.repeat(np.arange(40), row)
         written = evaluate(scores[drawn], targets[drawn], None if ignored is None else ignored[drawn], 0.6)
         flat = {name: written[name] for name in NAMES}  # type: ignore[literal-required]
         flat |= {f"top3.{name}": value for name, value in written["top3"].items()}
-        assert {name: found.figures[name][r] for name in flat} == pytest.approx(flat, abs=1e-9)
-        np.testing.assert_allclose(found.ap[:, r], written["AP"], atol=1e-9)
+        assert {name: resamples.figures[name][r] for name in flat} == pytest.approx(flat, abs=1e-9)
+        np.testing.assert_allclose(resamples.ap[:, r], written["AP"], atol=1e-9)
 
 
 @pytest.mark.parametrize("copies", [1, 20, 127, 128, 255])
@@ -62,24 +62,24 @@ def test_resamples_keep_the_number_of_photos_and_come_again_with_the_seed() -> N
 
 
 def test_a_resample_without_any_positive_has_no_figure() -> None:
-    found = resampled_map(np.array([[0.9], [0.1]]), np.array([[True], [False]]), np.array([[0, 1], [2, 1]], np.uint16))
-    assert np.isnan(found[0])
-    assert found[1] == 100
+    values = resampled_map(np.array([[0.9], [0.1]]), np.array([[True], [False]]), np.array([[0, 1], [2, 1]], np.uint16))
+    assert np.isnan(values[0])
+    assert values[1] == 100
 
 
 @pytest.mark.parametrize("bias", [0.0, 3.0])
 def test_an_interval_holds_the_truth_although_resampled_figures_lie_too_high(bias: float) -> None:
     """A figure lies above the truth by a bias, and its resamples above it by the same."""
-    rng, held = np.random.default_rng(7), 0
+    rng, covered = np.random.default_rng(7), 0
     for _ in range(500):
         value = 60 + bias + rng.standard_normal()
-        held += (found := interval(value, value + bias + rng.standard_normal(400))).low <= 60 <= found.high
-    assert 0.92 < held / 500 < 0.98
+        covered += (bounds := interval(value, value + bias + rng.standard_normal(400))).low <= 60 <= bounds.high
+    assert 0.92 < covered / 500 < 0.98
 
 
 def test_an_interval_of_nothing_is_no_interval() -> None:
-    found = interval(float("nan"), np.full(10, np.nan))
-    assert np.isnan([found.low, found.high]).all()
+    bounds = interval(float("nan"), np.full(10, np.nan))
+    assert np.isnan([bounds.low, bounds.high]).all()
 
 
 def test_few_positives_widen_the_interval_of_ap_and_its_bias_is_taken_off() -> None:

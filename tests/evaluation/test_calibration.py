@@ -13,7 +13,7 @@ from sadcl.evaluation.metrics import label_metrics
 from sadcl.evaluation.reliability import expected_calibration_error
 
 
-def world(seed, photos, classes=10, slope=0.6, shift=3.0):
+def overconfident_logits(seed, photos, classes=10, slope=0.6, shift=3.0):
     """Logits of a model that is too sure of itself and sees labels everywhere, and the truth."""
     rng = np.random.default_rng(seed)
     true = rng.normal(-2.5, 2, (photos, classes)) + np.linspace(-1, 1, classes)
@@ -22,7 +22,7 @@ def world(seed, photos, classes=10, slope=0.6, shift=3.0):
 
 
 def test_what_was_fitted_holds_on_other_photos():
-    fitted, (logits, targets) = calibration.fit(*world(0, 2000)), world(1, 4000)
+    fitted, (logits, targets) = calibration.fit(*overconfident_logits(0, 2000)), overconfident_logits(1, 4000)
     before = expected_calibration_error(calibration.sigmoid(logits), targets)
     after = expected_calibration_error(fitted.probabilities(logits), targets)
     assert before > 7
@@ -36,8 +36,8 @@ def test_what_was_fitted_holds_on_other_photos():
 
 
 def test_average_precision_stays_what_it_was():
-    logits, targets = world(2, 300)
-    fitted = calibration.fit(*world(0, 60))
+    logits, targets = overconfident_logits(2, 300)
+    fitted = calibration.fit(*overconfident_logits(0, 60))
     assert (fitted.slope > 0).all()
     assert_allclose(
         evaluate(fitted.probabilities(logits), targets)["AP"], evaluate(calibration.sigmoid(logits), targets)["AP"]
@@ -45,7 +45,7 @@ def test_average_precision_stays_what_it_was():
 
 
 def test_a_class_without_positives_takes_what_all_have_in_common():
-    logits, targets = world(0, 500)
+    logits, targets = overconfident_logits(0, 500)
     targets[:, 3] = False
     fitted, common = calibration.fit(logits, targets), calibration.fit(logits, targets, prior_positives=1e12)
     assert fitted.thresholds[3] == pytest.approx(common.thresholds[0])
@@ -54,8 +54,8 @@ def test_a_class_without_positives_takes_what_all_have_in_common():
 
 
 def test_it_is_the_largest_posterior():
-    """The same by a general minimiser."""
-    logits, targets = world(3, 80, classes=3)
+    """A general minimiser of the posterior gives the same slopes and biases."""
+    logits, targets = overconfident_logits(3, 80, classes=3)
     known = np.random.default_rng(0).random(targets.shape) < 0.9
     slope, bias = calibration.platt(logits, targets, known)
 
@@ -72,7 +72,7 @@ def test_it_is_the_largest_posterior():
 
 
 def test_the_threshold_is_the_best_of_all():
-    """Against every place between two scores, one class, nothing in common."""
+    """Every place between two scores is tried as threshold, for one class without a common prior."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(60, 1)).round(1)  # with equal ones
     targets = rng.random((60, 1)) < calibration.sigmoid(2 * logits)
@@ -80,23 +80,23 @@ def test_the_threshold_is_the_best_of_all():
     scores = fitted.probabilities(logits)
 
     def f1(threshold):
-        said = scores > threshold
-        return 2 * (said & targets).sum() / (said.sum() + targets.sum())
+        predicted = scores > threshold
+        return 2 * (predicted & targets).sum() / (predicted.sum() + targets.sum())
 
     assert f1(fitted.thresholds[0]) == max(f1(value) for value in np.append(scores, 0))
 
 
 @pytest.mark.parametrize("wanted", [60.0, 90.0])
 def test_a_wanted_precision_is_met_with_as_many_labels_as_there_can_be(wanted):
-    logits, targets = world(0, 400)
+    logits, targets = overconfident_logits(0, 400)
     fitted = calibration.fit(logits, targets, precision=wanted, prior_positives=0)
     scores = fitted.probabilities(logits)
     for j in range(10):
-        said, right = (
+        predicted, correct = (
             (scores[:, j] > fitted.thresholds[j]).sum(),
             targets[:, j][scores[:, j] > fitted.thresholds[j]].sum(),
         )
-        assert 100 * right >= wanted * said
+        assert 100 * correct >= wanted * predicted
         for other in scores[:, j][scores[:, j] < fitted.thresholds[j]]:
             more = scores[:, j] >= other
             assert 100 * targets[more, j].sum() < wanted * more.sum()
@@ -119,7 +119,7 @@ def test_a_precision_that_no_threshold_reaches_gives_the_threshold_1(prior):
 
 def test_a_class_that_cannot_reach_the_precision_takes_its_part_of_the_common_threshold():
     rng = np.random.default_rng(0)
-    logits, targets = world(0, 400, classes=2)
+    logits, targets = overconfident_logits(0, 400, classes=2)
     logits[:, 1], targets[:, 1] = rng.normal(size=400), rng.random(400) < 0.2
     own, blended = (calibration.fit(logits, targets, precision=95, prior_positives=prior) for prior in (0, 20.0))
     assert own.thresholds[0] < 1

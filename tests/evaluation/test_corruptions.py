@@ -16,13 +16,13 @@ def photo(side=96):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_photo_is_spoilt_and_stays_a_photo(name):
+def test_a_photo_is_corrupted_and_stays_a_photo(name):
     clean = photo()
-    spoilt = CORRUPTIONS[name](clean)
-    assert (spoilt.shape, spoilt.dtype) == (clean.shape, np.uint8)
-    assert 3 < np.abs(spoilt.astype(int) - clean).mean() < 100
-    assert np.corrcoef(spoilt.ravel(), clean.ravel())[0, 1] > 0.6
-    np.testing.assert_array_equal(spoilt, CORRUPTIONS[name](clean))
+    corrupted = CORRUPTIONS[name](clean)
+    assert (corrupted.shape, corrupted.dtype) == (clean.shape, np.uint8)
+    assert 3 < np.abs(corrupted.astype(int) - clean).mean() < 100
+    assert np.corrcoef(corrupted.ravel(), clean.ravel())[0, 1] > 0.6
+    np.testing.assert_array_equal(corrupted, CORRUPTIONS[name](clean))
     np.testing.assert_array_equal(clean, photo())
 
 

@@ -39,11 +39,11 @@ def cases(draw, max_images=12, max_classes=5):
 def slow_ap(scores, targets):
     """Method section 5 word by word: sentinels, envelope from the right, sum over recall steps."""
     ranked = [bool(t) for _, _, t in sorted((-s, i, t) for i, (s, t) in enumerate(zip(scores, targets, strict=True)))]
-    recall, precision, found = [0.0], [0.0], 0
+    recall, precision, hits = [0.0], [0.0], 0
     for rank, hit in enumerate(ranked, start=1):
-        found += hit
-        recall.append(found / sum(ranked))
-        precision.append(found / rank)
+        hits += hit
+        recall.append(hits / sum(ranked))
+        precision.append(hits / rank)
     recall, precision = [*recall, 1.0], [*precision, 0.0]
     return 100 * sum((recall[i] - recall[i - 1]) * max(precision[i:]) for i in range(1, len(recall)))
 
@@ -69,10 +69,10 @@ def test_threshold_figures_are_the_published_codes(golden, case, columns, thresh
     if (case, columns) == ("ties", "top3_thr0"):
         pytest.skip("which of equal scores are the best three is nowhere defined")
     figures = evaluate(golden[f"{case}/scores"], golden[f"{case}/targets"], threshold=threshold)
-    ours = figures["top3"] if columns.startswith("top3") else figures
+    computed = figures["top3"] if columns.startswith("top3") else figures
     # the published code divides by zero where nothing is predicted: ours is 0 there
     expected = np.nan_to_num(golden[f"{case}/{columns}"], nan=0.0)
-    np.testing.assert_allclose([ours[name] for name in SIX], expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose([computed[name] for name in SIX], expected, rtol=0, atol=1e-4)
 
 
 def test_nothing_predicted_gives_zeros_not_nan(golden):

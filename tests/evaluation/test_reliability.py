@@ -51,7 +51,7 @@ def test_resamples_have_the_error_of_the_rows_written_out() -> None:
     rng = np.random.default_rng(4)
     scores, targets, ignored = rng.random((40, 5)), rng.random((40, 5)) < 0.3, rng.random((40, 5)) < 0.2
     counts = multiplicities(40, 20, 11)
-    found = resampled(scores, targets, counts, ignored).figures["ECE"]
+    errors = resampled(scores, targets, counts, ignored).figures["ECE"]
     for r, row in enumerate(counts.T):
         drawn = np.repeat(np.arange(40), row)
-        assert found[r] == pytest.approx(expected_calibration_error(scores[drawn], targets[drawn], ignored[drawn]))
+        assert errors[r] == pytest.approx(expected_calibration_error(scores[drawn], targets[drawn], ignored[drawn]))

@@ -37,10 +37,10 @@ def assert_same(one, other):
 def test_what_is_written_is_read(tmp_path):
     written = example()
     scores.write_scores(tmp_path / "deep/scores.parquet", written)
-    found = scores.read_scores(tmp_path / "deep/scores.parquet")
-    assert_same(written, found)
-    assert found.logits["sadcl"].dtype == np.float32
-    assert found.targets.dtype == bool
+    read_back = scores.read_scores(tmp_path / "deep/scores.parquet")
+    assert_same(written, read_back)
+    assert read_back.logits["sadcl"].dtype == np.float32
+    assert read_back.targets.dtype == bool
 
 
 def test_the_same_scores_are_the_same_bytes(tmp_path):
@@ -52,10 +52,10 @@ def test_the_same_scores_are_the_same_bytes(tmp_path):
 @pytest.mark.parametrize("reason", [None, "The weights are gone"])
 def test_no_scores_are_a_file_too(tmp_path, reason):
     scores.write_scores(tmp_path / "none", scores.empty_scores(reason, ("cat", "dog")))
-    found = scores.read_scores(tmp_path / "none")
-    assert len(found) == 0
-    assert found.refused == reason
-    assert found.logits["champion"].shape == (0, 2)
+    read_back = scores.read_scores(tmp_path / "none")
+    assert len(read_back) == 0
+    assert read_back.refused == reason
+    assert read_back.logits["champion"].shape == (0, 2)
     scores.write_scores(tmp_path / "none", scores.empty_scores())
     assert scores.read_scores(tmp_path / "none").classes == ()
 

@@ -23,10 +23,10 @@ ORDER = CLASSES[::-1]
 
 def test_each_class_gets_its_own_column() -> None:
     scores = np.arange(40, dtype=np.float32).reshape(2, 20) - 30.5
-    made = voc_submission.submission(["2008_000001", "2008_000002"], scores, ORDER, "comp1")
-    assert sorted(made) == [f"comp1_cls_test_{name}.txt" for name in CLASSES]
-    assert made["comp1_cls_test_tvmonitor.txt"] == "2008_000001 -30.5\n2008_000002 -10.5\n"
-    assert made["comp1_cls_test_aeroplane.txt"] == "2008_000001 -11.5\n2008_000002 8.5\n"
+    submission = voc_submission.submission(["2008_000001", "2008_000002"], scores, ORDER, "comp1")
+    assert sorted(submission) == [f"comp1_cls_test_{name}.txt" for name in CLASSES]
+    assert submission["comp1_cls_test_tvmonitor.txt"] == "2008_000001 -30.5\n2008_000002 -10.5\n"
+    assert submission["comp1_cls_test_aeroplane.txt"] == "2008_000001 -11.5\n2008_000002 8.5\n"
 
 
 def test_scores_that_differ_stay_apart() -> None:
@@ -48,7 +48,7 @@ def test_models_that_cannot_take_part() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny model, three photos and their list."""
     raw: dict[str, Any] = params.read_settings(REPOSITORY / "recipes/demo.yaml")["model"]
     raw |= {"side": 32, "width": 16, "heads": 2, "feedforward": 16, "embedding": 8, "weights": "random"}
@@ -78,32 +78,32 @@ def run(*more: str) -> Any:
     return CliRunner().invoke(cli.app, command)
 
 
-def test_the_command(place: Path) -> None:
+def test_the_command(model_folder: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     assert "20 files with 2 images each in out" in result.output
-    model = loader.load_tagger(place)
+    model = loader.load_tagger(model_folder)
     logits = model.logits(["photos/2008_000002.jpg", "photos/2008_000000.jpg"])
     for column, name in enumerate(ORDER):
-        lines = (place / f"out/comp2_cls_test_{name}.txt").read_text().splitlines()
+        lines = (model_folder / f"out/comp2_cls_test_{name}.txt").read_text().splitlines()
         assert [line.split()[0] for line in lines] == ["2008_000002", "2008_000000"]
         assert [float(line.split()[1]) for line in lines] == pytest.approx(logits[:, column].tolist())
     scores = model.scores(["photos/2008_000002.jpg", "photos/2008_000000.jpg"])
     assert scores == pytest.approx(1 / (1 + np.exp(-2 * logits - 1)), abs=1e-6)
     assert run("--competition", "comp1").exit_code == 0
-    assert len(list((place / "out").iterdir())) == 20  # an earlier submission is replaced
+    assert len(list((model_folder / "out").iterdir())) == 20  # an earlier submission is replaced
 
 
-def test_other_files_are_left_alone(place: Path) -> None:
-    (place / "out").mkdir()
-    (place / "out/thesis.txt").write_text("years")
+def test_other_files_are_left_alone(model_folder: Path) -> None:
+    (model_folder / "out").mkdir()
+    (model_folder / "out/thesis.txt").write_text("years")
     assert isinstance(run().exception, SadclError)
-    assert (place / "out/thesis.txt").read_text() == "years"
+    assert (model_folder / "out/thesis.txt").read_text() == "years"
 
 
-def test_a_photo_that_is_missing_leaves_nothing(place: Path) -> None:
-    (place / "test.txt").write_text("2008_000002\n2008_000009\n")
+def test_a_photo_that_is_missing_leaves_nothing(model_folder: Path) -> None:
+    (model_folder / "test.txt").write_text("2008_000002\n2008_000009\n")
     result = run()
     assert isinstance(result.exception, SadclError)
     assert "2008_000009" in str(result.exception)
-    assert not (place / "out").exists()
+    assert not (model_folder / "out").exists()

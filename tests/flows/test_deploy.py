@@ -13,7 +13,7 @@ from tests.paths import REPOSITORY
 def test_deployment_in_a_project_without_a_copy_of_the_flows(
     project: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its schedule, parameters and folder; a limit that an earlier version set goes."""
+    """A deployment has a schedule, parameters and a folder; a limit that an earlier version set goes."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import DeploymentUpdate
 
@@ -40,7 +40,7 @@ def test_deployment_in_a_project_without_a_copy_of_the_flows(
 def test_deploying_again_keeps_what_people_have_changed(
     project: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also a schedule with a slug, which Prefect lets no schedule without one replace."""
+    """Prefect lets no schedule without a slug replace one with a slug; such a schedule stays too."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
     from prefect.client.schemas.schedules import CronSchedule

@@ -38,32 +38,32 @@ def start(root: Path, server: str, module: str, *words: str) -> "subprocess.Pope
         )  # fmt: skip
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Poll with a deadline: how long a machine takes is no part of any test."""
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
 
 
-def gone(process: psutil.Process) -> bool:
+def has_ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.fixture
-def slow(project: Path) -> Path:
-    """A project whose second stage would take two minutes; the file that tells who works on it."""
+def pid_file(project: Path) -> Path:
+    """File with the pid of the project's second stage, which would take two minutes."""
     pid = project.parent / "pid"
     (project / "three.py").write_text(SLOW.format(pid=str(pid)))
     return pid
 
 
 @pytest.fixture
-def flow(project: Path, slow: Path, server: str) -> Iterator["subprocess.Popen[str]"]:
-    """A run that is at that stage."""
+def flow(project: Path, pid_file: Path, server: str) -> Iterator["subprocess.Popen[str]"]:
+    """A run that is at the slow stage."""
     started = start(project, server, "flows.retrain", "--no-register")
     try:
-        wait_for(lambda: (slow.exists() and slow.read_text() != "") or started.poll() is not None)
+        wait_for(lambda: (pid_file.exists() and pid_file.read_text() != "") or started.poll() is not None)
         assert started.poll() is None, printed(project)
         yield started
     finally:
@@ -77,13 +77,13 @@ def printed(project: Path) -> str:
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_ending_the_flow_ends_all_below(
-    flow: "subprocess.Popen[str]", slow: Path, project: Path, sign: signal.Signals
+    flow: "subprocess.Popen[str]", pid_file: Path, project: Path, sign: signal.Signals
 ) -> None:
     below = psutil.Process(flow.pid).children(recursive=True)
-    assert int(slow.read_text()) in {process.pid for process in below}
+    assert int(pid_file.read_text()) in {process.pid for process in below}
     flow.send_signal(sign)
     assert flow.wait(60) != 0
-    wait_for(lambda: all(gone(process) for process in below))
+    wait_for(lambda: all(has_ended(process) for process in below))
 
 
 def test_a_killed_run_is_closed_with_its_cause_and_one_that_lives_is_not(
@@ -110,24 +110,24 @@ def test_a_killed_run_is_closed_with_its_cause_and_one_that_lives_is_not(
 
 
 def test_others_hear_of_the_run_and_the_run_hears_that_dvc_was_killed(
-    flow: "subprocess.Popen[str]", slow: Path, project: Path
+    flow: "subprocess.Popen[str]", pid_file: Path, project: Path
 ) -> None:
     by_hand = [sys.executable, "-m", "dvc", "repro"]
     asked = subprocess.run(by_hand, cwd=project, capture_output=True, text=True, check=False)
     assert asked.returncode != 0
     assert "busy" in asked.stderr
-    stage = psutil.Process(int(slow.read_text()))
+    stage = psutil.Process(int(pid_file.read_text()))
     (dvc,) = (process for process in psutil.Process(flow.pid).children() if "dvc" in process.cmdline())
     dvc.kill()
     assert flow.wait(60) == 2
-    wait_for(lambda: gone(stage))
+    wait_for(lambda: has_ended(stage))
     assert "retrain: failed: Signal 9 ended DVC" in printed(project)
     assert "Traceback" not in printed(project)
 
 
 @pytest.mark.slow
 def test_killing_the_worker_ends_its_run_and_the_next_one_goes_on(
-    project: Path, slow: Path, server: str, monkeypatch: pytest.MonkeyPatch
+    project: Path, pid_file: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from prefect.deployments import run_deployment
 
@@ -137,13 +137,13 @@ def test_killing_the_worker_ends_its_run_and_the_next_one_goes_on(
     worker = start(project.parent, server, "prefect", "worker", "start", "--pool", "sadcl")
     try:
         run_deployment("retrain/weekly", parameters={"tune_trials": 0, "publish": False}, timeout=0)
-        wait_for(lambda: slow.exists() and slow.read_text() != "", seconds=180)
+        wait_for(lambda: pid_file.exists() and pid_file.read_text() != "", seconds=180)
         below = psutil.Process(worker.pid).children(recursive=True)
-        assert int(slow.read_text()) in {process.pid for process in below}
+        assert int(pid_file.read_text()) in {process.pid for process in below}
     finally:
         worker.kill()
         worker.wait()
-    wait_for(lambda: all(gone(process) for process in below))
+    wait_for(lambda: all(has_ended(process) for process in below))
     assert len(list((project / ".sadcl/worktrees").iterdir())) == 1
     (project / "three.py").write_text("open('three.txt', 'w').write('quick')")
     assert worktree.commit(project, "quick")
@@ -154,7 +154,7 @@ def test_killing_the_worker_ends_its_run_and_the_next_one_goes_on(
 @pytest.mark.slow
 @pytest.mark.parametrize("outcome", ["crashed", "cancelled"])
 def test_a_worker_that_lives_reports_the_end_of_its_run(
-    project: Path, slow: Path, server: str, monkeypatch: pytest.MonkeyPatch, outcome: str
+    project: Path, pid_file: Path, server: str, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
     """A kill, as when memory runs out, or a person's decision: the worker alone calls the hooks of the run."""
     from prefect.client.orchestration import get_client
@@ -169,7 +169,7 @@ def test_a_worker_that_lives_reports_the_end_of_its_run(
         worker = start(project.parent, server, "prefect", "worker", "start", "--pool", "sadcl")
         try:
             run: Any = run_deployment("retrain/weekly", parameters={"tune_trials": 0, "publish": False}, timeout=0)
-            wait_for(lambda: slow.exists() and slow.read_text() != "", seconds=180)
+            wait_for(lambda: pid_file.exists() and pid_file.read_text() != "", seconds=180)
             if outcome == "crashed":
                 record = files.read_json(project / layout.RUNS_UNDER_WAY / f"{run.id}.json")
                 psutil.Process(int(record["process"].partition(":")[0])).kill()

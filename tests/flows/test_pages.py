@@ -12,7 +12,7 @@ def test_a_name_becomes_a_key_that_prefect_takes() -> None:
     assert pages.key("benchmarks/dvc.yaml:Pool_1") == "benchmarks-dvc-yaml-pool-1"
 
 
-def test_the_run_is_told_with_figures_and_verdict_in_words(tmp_path: Path) -> None:
+def test_the_run_is_shown_with_figures_and_verdict_in_words(tmp_path: Path) -> None:
     figures = {"mAP": 84.123, "CP": None, "CR": 1, "CF1": 2.0, "OP": 3.0, "OR": 4.0, "OF1": 5.0}
     files.write_json(tmp_path / layout.METRICS, {"sadcl": figures, "images": 12})
     rules = [{"result": "fail", "words": "mAP 84.12 is below 85"}]
@@ -32,7 +32,7 @@ def test_files_that_are_not_there_or_broken_are_not_shown(tmp_path: Path) -> Non
     assert "test metrics" not in pages.run_page(STEPS, [], tmp_path)
 
 
-def test_a_stage_is_told_by_its_last_lines_and_what_it_made(tmp_path: Path) -> None:
+def test_a_stage_is_shown_by_its_last_lines_and_its_outputs(tmp_path: Path) -> None:
     files.write_text(tmp_path / "out/a.bin", "x" * 250_000)
     output = "\n".join(f"line {i}" for i in range(100))
     page = pages.stage_page(STEPS[1], output, ["out", "nothere"], tmp_path)

@@ -70,8 +70,8 @@ def pages(state: Any) -> dict[str, str]:
 
 
 def _id(state: Any) -> UUID:
-    found: UUID = state.state_details.flow_run_id
-    return found
+    run_id: UUID = state.state_details.flow_run_id
+    return run_id
 
 
 def test_one_task_a_stage_in_the_order_of_the_graph_and_nothing_the_second_time(project: Path) -> None:

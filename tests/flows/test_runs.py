@@ -107,7 +107,7 @@ def test_a_run_of_another_host_or_of_a_living_process_is_left_alone(project: Pat
 def test_a_run_of_a_host_that_is_cut_off_is_left_alone(
     project: Path, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its worker is offline for the server, but the run goes on there; a worker that was gone before has no run."""
+    """The worker of such a host is offline for the server, but its run goes on; a worker that was gone has no run."""
     run = running(client)
     client._client.post(f"/work_pools/{runs.POOL}/workers/heartbeat", json={"name": "elsewhere"}).raise_for_status()
     (worker,) = [one for one in client.read_workers_for_work_pool(runs.POOL) if one.name == "elsewhere"]
@@ -172,7 +172,7 @@ def titles(project: Path) -> list[str]:
 
 @pytest.mark.parametrize("meets_another", [False, True])
 def test_a_deployed_run_records_the_next_date(project: Path, client: SyncPrefectClient, meets_another: bool) -> None:
-    """Also without `sadcl up`, whose watch does it elsewhere; the process is the one that a worker starts."""
+    """The process that a worker starts records the date itself, without the watch of `sadcl up`."""
     deployment = client.read_deployment_by_name("retrain/weekly")
     words = {"publish": False, "tune_trials": 0, "root": str(project)}
     run = client.create_flow_run_from_deployment(deployment.id, parameters=words)

@@ -59,7 +59,7 @@ def serve(project: Path, address: str) -> "subprocess.CompletedProcess[str]":
 )
 def test_a_server_that_is_away_or_refuses_is_a_sentence(project: Path, status: int | None, problem: str) -> None:
     with refusing(status) if status else nullcontext(NOBODY) as address:
-        ran = serve(project, address)
-    assert ran.returncode == 2
-    assert f"verify: failed: The Prefect server {problem} ({address})." in ran.stderr
-    assert "Traceback" not in ran.stderr
+        completed = serve(project, address)
+    assert completed.returncode == 2
+    assert f"verify: failed: The Prefect server {problem} ({address})." in completed.stderr
+    assert "Traceback" not in completed.stderr

@@ -26,15 +26,15 @@ from sadcl.services import free_port
 from sadcl.services.supervisor import wait
 from tests.registry.conftest import (  # noqa: F401 - fixtures
     Networks,
-    World,
-    leave,
+    ProjectStates,
     networks,
-    place,
+    new_project,
     project,
+    project_states,
     registered,
     stages,
     states,
-    world,
+    write_stage_outputs,
 )
 
 NAME, PRODUCTION = "tiny", "tiny-production"
@@ -62,31 +62,31 @@ class Team:
     """Seed of the model that was registered last."""
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Inside the project, which works with the server."""
+    def in_project(self) -> Iterator[None]:
+        """Work inside the project, which uses the server."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(ADDRESS, self.address)
             patch.chdir(self.root)
             yield
 
     def acting(self, name: str) -> AbstractContextManager[None]:
-        """As this person, by our functions and by MLflow's client."""
+        """Log in as a person, for our functions and for MLflow's client."""
         return logged_in_as(name, self.secret(name))
 
     def secret(self, name: str) -> str:
-        """What this person logs in with."""
+        """Password of a person."""
         stored = host.administrator(self.home)
         if stored is not None and name in (host.VERIFIER, host.WORKER):
             return stored[name]
         return stored["password"] if stored is not None and name == stored["username"] else password(name)
 
     def client(self) -> MlflowClient:
-        """MLflow's own, whatever else in this process MLflow was pointed at."""
+        """MLflow's client of the server, whatever address this process has for MLflow."""
         return MlflowClient(tracking_uri=self.address, registry_uri=self.address)
 
     @contextmanager
     def holding(self, name: str, role: str) -> Iterator[None]:
-        """Meanwhile this person has another role too."""
+        """Give a person another role too, for a while."""
         from mlflow.server.auth.client import AuthServiceClient
 
         accounts = AuthServiceClient(self.address)
@@ -100,7 +100,7 @@ class Team:
                 accounts.unassign_role(name, number)
 
     def ask(self, name: str, method: str, path: str, **words: Any) -> requests.Response:
-        """By plain HTTP, the path as it is written."""
+        """Send a plain HTTP request, whose path stays as it is written."""
         request = requests.Request(method, self.address, auth=(name, self.secret(name)), **words)
         prepared = request.prepare()
         query = prepared.url.partition("?")[2] if prepared.url else ""
@@ -108,9 +108,9 @@ class Team:
         return requests.Session().send(prepared, timeout=30)
 
     def train(self) -> str:
-        """Another model that passed its gate, registered by the trainer and verified; its number."""
+        """Register another model that passed its gate, as the trainer, and verify it; its number."""
         self.last += 1
-        leave(self.root, self.networks(self.last), mAP=80)
+        write_stage_outputs(self.root, self.networks(self.last), mAP=80)
         with self.acting(TOM):
             number = publish().version
         self.verify(number)
@@ -133,29 +133,31 @@ class Team:
         with self.acting(host.VERIFIER):
             self.client().set_model_version_tag(NAME, number, schema.VERIFIED, self.record(number, **changes).text())
 
-    def crown(self, version: str, account: str, reason: str = "better") -> Promotion:
-        """As `sadcl promote` does it."""
+    def promote(self, version: str, account: str, reason: str = "better") -> Promotion:
+        """Promote a version as `sadcl promote` does it."""
         first = self.holders()["champion"] is None
         with self.acting(account):
             return promote(version, reason, first=first)
 
     def holders(self) -> dict[str, str | None]:
-        """Who has which alias."""
+        """Version that has each alias."""
         with self.acting(REA), connect() as client:
             names = [(NAME, schema.CHALLENGER), (PRODUCTION, schema.CHAMPION), (PRODUCTION, schema.PREVIOUS)]
             versions = {alias: lookup.version_with_alias(client, model, alias) for model, alias in names}
         return {alias: None if version is None else str(version.source) for alias, version in versions.items()}
 
     def ledger(self) -> list[dict[str, Any]]:
-        """What the server noted."""
+        """Lines of the server's ledger."""
         return [json.loads(line) for line in (self.home / host.LEDGER).read_text().splitlines()]
 
 
 @pytest.fixture(scope="session")
-def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """The team, once for all: a server costs a quarter of a minute."""
+def new_team(
+    new_project: ProjectStates, networks: Networks, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Team]:
+    """The team with an empty registry at first, one for all tests: a server costs a quarter of a minute."""
     home, root = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("team") / "a project"
-    shutil.copytree(world.states / "empty", root)
+    shutil.copytree(new_project.states / "empty", root)
     shutil.copy(root / "params.yaml", home)
     port = free_port()
     command, variables = host.server(port, home)
@@ -166,7 +168,7 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
     team = Team(root, home, f"http://127.0.0.1:{port}", networks)
     try:
         wait(running, "registry", port, f"{home / 'log'} says why")
-        with team.at_work():
+        with team.in_project():
             host.set_up(team.address, home)
             for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (ROB, "reviewer"), (REA, "reader")):
                 users.add_account(name, role, password(name), home)
@@ -177,21 +179,21 @@ def crew(world: World, networks: Networks, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def reigning(crew: Team) -> Team:
-    """Somebody is champion, and somebody was before."""
-    with crew.at_work():
-        with crew.acting(RITA):
-            criteria.accept(crew.client(), NAME, CRITERIA, RITA, "the rules of the team", log.now())
+def team(new_team: Team) -> Team:
+    """The team with a champion and a previous champion."""
+    with new_team.in_project():
+        with new_team.acting(RITA):
+            criteria.accept(new_team.client(), NAME, CRITERIA, RITA, "the rules of the team", log.now())
         for reason in ("the first", "better"):
-            crew.crown(crew.train(), RITA, reason)
-    return crew
+            new_team.promote(new_team.train(), RITA, reason)
+    return new_team
 
 
 @pytest.fixture(autouse=True)
-def _at_work(request: pytest.FixtureRequest) -> Iterator[None]:
+def _in_project(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests with a team run inside its project."""
-    if "crew" not in request.fixturenames:
+    if "new_team" not in request.fixturenames:
         yield
         return
-    with request.getfixturevalue("crew").at_work():
+    with request.getfixturevalue("new_team").in_project():
         yield

@@ -13,10 +13,10 @@ ALIAS = "/api/2.0/mlflow/registered-models/alias"
 TAG = "/api/2.0/mlflow/model-versions/set-tag"
 
 
-def decision(crew: Team, version: str, **facts: Any) -> str:
+def decision(team: Team, version: str, **facts: Any) -> str:
     """Text of the decision that `sadcl promote` writes on a version in production."""
-    with crew.acting(REA), connect() as client:
-        reigns = lookup.version_with_alias(client, PRODUCTION, schema.CHAMPION)
+    with team.acting(REA), connect() as client:
+        champion = lookup.version_with_alias(client, PRODUCTION, schema.CHAMPION)
         verdict = client.get_model_version(PRODUCTION, version).tags[schema.VERDICT_DIGEST]
-    decided = {"action": "promote", "model": PRODUCTION, "from": str(reigns.version), "to": version, "reason": "why"}
+    decided = {"action": "promote", "model": PRODUCTION, "from": str(champion.version), "to": version, "reason": "why"}
     return decision_text({**decided, "verdict": verdict, "time": log.now(), **facts})

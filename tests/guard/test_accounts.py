@@ -14,17 +14,17 @@ from tests.guard.decision_requests import REFUSED
 pytestmark = pytest.mark.slow
 
 
-def test_the_server_knows_each_person(crew: Team) -> None:
+def test_the_server_knows_each_person(new_team: Team) -> None:
     for name, role in ((TOM, "trainer"), (RITA, "reviewer"), (REA, "reader")):
         assert users.check_login(name, password(name)) == Account(name, role)
     assert users.check_login(NOBODY, password(NOBODY)) is None
     assert users.check_login(RITA, password(ROB)) is None
-    with crew.acting(TOM):
+    with new_team.acting(TOM):
         assert identity.decider() == TOM
 
 
-def test_accounts_are_the_administrators(crew: Team) -> None:
-    assert {person.name for person in users.list_accounts(crew.home)} == {
+def test_accounts_are_the_administrators(new_team: Team) -> None:
+    assert {person.name for person in users.list_accounts(new_team.home)} == {
         ADMIN,
         host.WORKER,
         host.VERIFIER,
@@ -35,68 +35,68 @@ def test_accounts_are_the_administrators(crew: Team) -> None:
     }
     for words, role, secret in (("no role 'boss'", "boss", "x" * 12), ("at least 12", "reader", "short")):
         with pytest.raises(SadclError, match=words):
-            users.add_account("ann", role, secret, crew.home)
+            users.add_account("ann", role, secret, new_team.home)
     for name in ("a:b", " ann", "an\nn", "", "a" * 201, "the server"):
         with pytest.raises(SadclError, match=r"Nobody could log in|server's own account"):
-            users.add_account(name, "reader", "x" * 12, crew.home)
+            users.add_account(name, "reader", "x" * 12, new_team.home)
     with pytest.raises(SadclError, match="an account rita already"):
-        users.add_account(RITA, "reader", "x" * 12, crew.home)
+        users.add_account(RITA, "reader", "x" * 12, new_team.home)
     for name in (TOM, RITA, REA):
-        with crew.acting(name), pytest.raises(SadclError, match=REFUSED):
+        with new_team.acting(name), pytest.raises(SadclError, match=REFUSED):
             users.add_account("ann", "reviewer", "x" * 12)
-    with crew.acting(NOBODY), pytest.raises(SadclError, match="does not know you"):
+    with new_team.acting(NOBODY), pytest.raises(SadclError, match="does not know you"):
         users.list_accounts()
-    text = json.dumps(crew.ledger())
+    text = json.dumps(new_team.ledger())
     assert f'"username": "{RITA}"' in text
-    assert not any(crew.secret(name) in text for name in (ADMIN, TOM, RITA, ROB, REA))
+    assert not any(new_team.secret(name) in text for name in (ADMIN, TOM, RITA, ROB, REA))
 
 
-def test_a_deleted_account_logs_in_no_longer(crew: Team) -> None:
-    users.add_account("ann", "reviewer", "x" * 12, crew.home)
-    with crew.acting(TOM), pytest.raises(SadclError, match=REFUSED):
+def test_a_deleted_account_logs_in_no_longer(new_team: Team) -> None:
+    users.add_account("ann", "reviewer", "x" * 12, new_team.home)
+    with new_team.acting(TOM), pytest.raises(SadclError, match=REFUSED):
         users.delete_account("ann")
-    users.delete_account("ann", crew.home)
+    users.delete_account("ann", new_team.home)
     assert users.check_login("ann", "x" * 12) is None
-    assert [line["who"] for line in crew.ledger() if line["what"] == "account deleted"][-1:] == [ADMIN]
+    assert [line["who"] for line in new_team.ledger() if line["what"] == "account deleted"][-1:] == [ADMIN]
     for name, words in (("ann", "no account ann"), (ADMIN, "is the administrator's")):
         with pytest.raises(SadclError, match=words):
-            users.delete_account(name, crew.home)
+            users.delete_account(name, new_team.home)
 
 
-def test_an_account_that_up_did_not_create_gets_no_role(crew: Team) -> None:
-    """Without a role, as another person's account has it who came before the verifier."""
+def test_an_account_that_up_did_not_create_gets_no_role(new_team: Team) -> None:
+    """Such an account is that of another person who came before the verifier: it has no role."""
     from mlflow.server.auth.client import AuthServiceClient
 
-    accounts = AuthServiceClient(crew.address)
-    with crew.acting(ADMIN):
+    accounts = AuthServiceClient(new_team.address)
+    with new_team.acting(ADMIN):
         role = next(role.id for role in accounts.list_roles("default") if role.name == host.VERIFIER)
         accounts.unassign_role(host.VERIFIER, role)
         accounts.update_user_password(host.VERIFIER, "of somebody else")
     try:
         with pytest.raises(SadclError, match=r"account verifier was not created by `sadcl up`.*another name"):
-            host.set_up(crew.address, crew.home)
-        with crew.acting(ADMIN):
+            host.set_up(new_team.address, new_team.home)
+        with new_team.acting(ADMIN):
             assert accounts.list_user_roles(host.VERIFIER) == []
     finally:
-        with crew.acting(ADMIN):
-            accounts.update_user_password(host.VERIFIER, crew.secret(host.VERIFIER))
-        host.set_up(crew.address, crew.home)
-    with crew.acting(ADMIN):
+        with new_team.acting(ADMIN):
+            accounts.update_user_password(host.VERIFIER, new_team.secret(host.VERIFIER))
+        host.set_up(new_team.address, new_team.home)
+    with new_team.acting(ADMIN):
         assert [entity.name for entity in accounts.list_user_roles(host.VERIFIER)] == [host.VERIFIER]
 
 
-def test_a_person_with_the_verifier_s_name_does_not_get_its_role(crew: Team) -> None:
+def test_a_person_with_the_verifier_s_name_does_not_get_its_role(new_team: Team) -> None:
     from mlflow.server.auth.client import AuthServiceClient
 
-    accounts = AuthServiceClient(crew.address)
-    with crew.acting(ADMIN):
+    accounts = AuthServiceClient(new_team.address)
+    with new_team.acting(ADMIN):
         roles = {role.name: role.id for role in accounts.list_roles("default")}
         accounts.unassign_role(host.VERIFIER, roles[host.VERIFIER])
         accounts.assign_role(host.VERIFIER, roles["reader"])
     try:
         with pytest.raises(SadclError, match=r"account verifier has another role.*another name"):
-            host.set_up(crew.address, crew.home)
+            host.set_up(new_team.address, new_team.home)
     finally:
-        with crew.acting(ADMIN):
+        with new_team.acting(ADMIN):
             accounts.unassign_role(host.VERIFIER, roles["reader"])
-        host.set_up(crew.address, crew.home)
+        host.set_up(new_team.address, new_team.home)

@@ -87,7 +87,7 @@ LAST = [
 
 DAMAGED = (
     {}, {"what": None}, {"what": ["tag set"]}, {**TAG, "version": ["1"], "to": "fail"}, {"what": "alias set"},
-    *({"what": what} for what in ("tag set", "model tagged", "model made", "model renamed", "version deleted")),
+    *({"what": action} for action in ("tag set", "model tagged", "model made", "model renamed", "version deleted")),
 )  # fmt: skip
 """Lines of a ledger that no server wrote."""
 
@@ -114,15 +114,15 @@ def test_a_server_that_was_killed_before_a_change_says_so_at_its_next_start(
     with client.connect(registered) as registry:
         registry.create_registered_model("tiny-production", {schema.CRITERIA: "accepted", "k": "x" * 3000})
     ledgers = [tmp_path / f"{number}.jsonl" for number in range(len(LAST))]
-    noted = []
+    entries = []
     for ledger, (line, _) in zip(ledgers, LAST, strict=True):
         hash_chain.append(ledger, {**ALIAS, "to": "7", "who": "tom"})
-        noted.append(hash_chain.append(ledger, {**line, "who": "tom"}))
+        entries.append(hash_chain.append(ledger, {**line, "who": "tom"}))
     where = {"_MLFLOW_SERVER_FILE_STORE": client.registry_address(registered)}
     server = programs.start("-c", SETTLE, *map(str, ledgers), imports=MLFLOW, env={**os.environ, **where})
     printed, _ = server.communicate()
     assert server.returncode == 0, printed
-    for ledger, last, (line, applied) in zip(ledgers, noted, LAST, strict=True):
+    for ledger, last, (line, applied) in zip(ledgers, entries, LAST, strict=True):
         lines = hash_chain.lines(ledger)
         undone = [entry["line"] for entry in hash_chain.parse(lines, ledger) if entry["what"] == "not done"]
         assert undone == ([] if applied else [last]), line

@@ -25,41 +25,41 @@ def killed(*_: object, **__: object) -> None:
     raise Killed
 
 
-def test_of_two_reviewers_at_once_one_wins_and_the_other_is_told(reigning: Team) -> None:
-    """Each as the server sees it: both have looked, both write their decision, both move the alias."""
-    first, second = reigning.train(), reigning.train()
-    with reigning.acting(RITA), connect() as client:
+def test_of_two_reviewers_at_once_one_wins_and_the_other_is_refused_with_the_reason(team: Team) -> None:
+    """The server sees the steps of both: both have looked, both write their decision, both move the alias."""
+    first, second = team.train(), team.train()
+    with team.acting(RITA), connect() as client:
         copies = {
             account: str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
             for account, number in ((RITA, first), (ROB, second))
         }
-    decided = {account: decision(reigning, version, user=account) for account, version in copies.items()}
+    decided = {account: decision(team, version, user=account) for account, version in copies.items()}
 
     def decide(account: str) -> tuple[bool, str]:
         version = copies[account]
         tag = {"name": PRODUCTION, "version": version, "key": schema.DECISION, "value": decided[account]}
-        written = reigning.ask(account, "POST", TAG, json=tag)
-        moved = reigning.ask(account, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": version})
+        written = team.ask(account, "POST", TAG, json=tag)
+        moved = team.ask(account, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": version})
         return moved.ok, written.text + moved.text
 
     with ThreadPoolExecutor(2) as pool:
         (first_won, first_text), (second_won, second_text) = pool.map(decide, (RITA, ROB))
     assert first_won != second_won
     assert "Somebody else made another version" in (second_text if first_won else first_text)
-    with reigning.acting(ROB):
+    with team.acting(ROB):
         sync()
         assert verify.read_history().problems == []
 
 
-def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(reigning: Team) -> None:
-    number = reigning.train()
-    with reigning.acting(RITA), connect() as client:
+def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(team: Team) -> None:
+    number = team.train()
+    with team.acting(RITA), connect() as client:
         copy = str(client.copy_model_version(f"models:/{NAME}/{number}", PRODUCTION).version)
-        text = decision(reigning, copy, user=RITA)
+        text = decision(team, copy, user=RITA)
         client.set_model_version_tag(PRODUCTION, copy, schema.DECISION, text)
-    with reigning.acting(ROB):
+    with team.acting(ROB):
         reject(number, "no")
-    answer = reigning.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": copy})
+    answer = team.ask(RITA, "POST", ALIAS, json={"name": PRODUCTION, "alias": "champion", "version": copy})
     assert answer.status_code == 403
     assert f"was rejected by {ROB}: no" in answer.json()["message"]
 
@@ -67,10 +67,10 @@ def test_a_rejection_and_a_promotion_at_once_do_not_both_hold(reigning: Team) ->
 @pytest.mark.parametrize("action", ["promote", "roll back"])
 @pytest.mark.parametrize("step", ["before the decision", "before the alias", "after the alias"])
 def test_what_one_reviewer_left_half_done_another_finishes(
-    reigning: Team, action: str, step: str, monkeypatch: pytest.MonkeyPatch
+    team: Team, action: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = reigning.holders()
-    number = reigning.train() if action == "promote" else None
+    before = team.holders()
+    number = team.train() if action == "promote" else None
     wanted = f"models:/{NAME}/{number}" if number else before["previous"]
 
     def act() -> object:
@@ -81,37 +81,37 @@ def test_what_one_reviewer_left_half_done_another_finishes(
         "before the alias": (MlflowClient, "set_registered_model_alias"),
         "after the alias": (log, "append"),
     }
-    with monkeypatch.context() as patch, reigning.acting(RITA):
+    with monkeypatch.context() as patch, team.acting(RITA):
         patch.setattr(*places[step], killed)
         with pytest.raises(Killed):
             act()
-    with reigning.acting(ROB):
+    with team.acting(ROB):
         if step == "after the alias":
             assert sync() is True
         else:
             assert sync() is False
             act()
         assert verify.read_history().problems == []
-    assert (reigning.holders()["champion"], reigning.holders()["previous"]) == (wanted, before["champion"])
+    assert (team.holders()["champion"], team.holders()["previous"]) == (wanted, before["champion"])
 
 
 @pytest.mark.parametrize("step", ["before the alias", "before the audit"])
 def test_a_rejection_killed_anywhere_is_finished_by_the_next_call(
-    reigning: Team, step: str, monkeypatch: pytest.MonkeyPatch
+    team: Team, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = reigning.train()
+    number = team.train()
     places = {
         "before the alias": (MlflowClient, "delete_registered_model_alias"),
         "before the audit": (log, "append"),
     }
-    with monkeypatch.context() as patch, reigning.acting(ROB):
+    with monkeypatch.context() as patch, team.acting(ROB):
         patch.setattr(*places[step], killed)
         with pytest.raises(Killed):
             reject(number, "no")
-    with reigning.acting(REA):
+    with team.acting(REA):
         assert describe_registry()[1] == "There is no challenger."
-    with reigning.acting(ROB):
+    with team.acting(ROB):
         assert sync() is True
         assert sync() is False
-    assert reigning.holders()["challenger"] is None
+    assert team.holders()["challenger"] is None
     assert log.entries()[-1]["challenger"] == f"models:/{NAME}/{number}"

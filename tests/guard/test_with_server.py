@@ -1,4 +1,4 @@
-"""The same through a server on loopback, as a team has it."""
+"""Registration, promotion and use through a server on loopback, as a team has it."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from sadcl.services.supervisor import wait
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """MLflow's own server, which keeps the files too."""
+    """MLflow's own server, which stores the files too."""
     port = free_port()
     running = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",

@@ -71,10 +71,10 @@ def test_a_dilated_map_keeps_the_weights() -> None:
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
 def test_weights_come_from_a_file_too(tmp_path: Path, ending: str) -> None:
     torch.manual_seed(1)
-    kept = {**build().body.state_dict(), "classifier.weight": torch.zeros(2, 1280)}
+    state = {**build().body.state_dict(), "classifier.weight": torch.zeros(2, 1280)}
     path = tmp_path / f"start.{ending}"
-    torch.save(kept, path) if ending == "pth" else save_file(kept, path)
-    assert torch.equal(build(weights=str(path)).body.conv_stem.weight, kept["conv_stem.weight"])
+    torch.save(state, path) if ending == "pth" else save_file(state, path)
+    assert torch.equal(build(weights=str(path)).body.conv_stem.weight, state["conv_stem.weight"])
 
 
 def test_without_a_start_nothing_is_read() -> None:

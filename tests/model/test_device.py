@@ -1,4 +1,4 @@
-"""Which device is taken, and what is said where there is none."""
+"""Which device is taken, and the message where there is none."""
 
 import pytest
 import torch

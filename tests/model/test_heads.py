@@ -88,7 +88,7 @@ def test_ml_decoder_is_its_formula(groups: int, feature_map: Tensor) -> None:
             torch.testing.assert_close(out.attention[b, c].flatten(), looked[0, c // each], atol=1e-12, rtol=0)
 
 
-def test_the_queries_of_ml_decoder_are_kept_but_not_trained() -> None:
+def test_the_queries_of_ml_decoder_are_stored_but_not_trained() -> None:
     head = built("ml_decoder")
     assert "queries" in head.state_dict()
     assert "queries" not in dict(head.named_parameters())

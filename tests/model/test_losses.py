@@ -74,11 +74,11 @@ def random(*shape: int, rng: torch.Generator) -> Tensor:
     return torch.randn(*shape, generator=rng, dtype=torch.float64).requires_grad_()
 
 
-def agree(ours: Tensor, theirs: Tensor, *inputs: Tensor) -> None:
-    """Value and gradients within 1e-6."""
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+def agree(actual: Tensor, expected: Tensor, *inputs: Tensor) -> None:
+    """Check that values and gradients agree within 1e-6."""
+    torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-6)
     for a, b in zip(
-        torch.autograd.grad(ours, inputs, retain_graph=True), torch.autograd.grad(theirs, inputs), strict=True
+        torch.autograd.grad(actual, inputs, retain_graph=True), torch.autograd.grad(expected, inputs), strict=True
     ):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
 
@@ -88,8 +88,8 @@ def agree(ours: Tensor, theirs: Tensor, *inputs: Tensor) -> None:
 def test_asymmetric_is_its_formula(case, negative: float, positive: float, margin: float) -> None:
     B, C, _, targets, ignored, rng = case
     logits = random(B, C, rng=rng)
-    ours = asymmetric(logits, targets, negative, positive, ignored, margin)
-    agree(ours, asymmetric_by_loops(logits, targets, negative, positive, ignored, margin), logits)
+    loss = asymmetric(logits, targets, negative, positive, ignored, margin)
+    agree(loss, asymmetric_by_loops(logits, targets, negative, positive, ignored, margin), logits)
 
 
 @cases
@@ -98,8 +98,8 @@ def test_sample_to_sample_is_its_formula(case, t: float, by_class: bool) -> None
     _, _, E, targets, _, rng = case
     x = random(int(targets.sum()), E, rng=rng)
     classes = targets.nonzero()[:, 1]
-    ours = sample_to_sample(x, classes, t, by_class)
-    agree(ours, sample_to_sample_by_loops(x, classes, t, by_class), x)
+    loss = sample_to_sample(x, classes, t, by_class)
+    agree(loss, sample_to_sample_by_loops(x, classes, t, by_class), x)
 
 
 @cases
@@ -107,8 +107,8 @@ def test_sample_to_sample_is_its_formula(case, t: float, by_class: bool) -> None
 def test_prototype_to_sample_is_its_formula(case, t: float) -> None:
     B, C, E, targets, ignored, rng = case
     x, c = random(B, C, E, rng=rng), random(C, E, rng=rng)
-    ours = prototype_to_sample(x, c, targets, t, ignored)
-    agree(ours, prototype_to_sample_by_loops(x, c, targets, t, ignored), x, c)
+    loss = prototype_to_sample(x, c, targets, t, ignored)
+    agree(loss, prototype_to_sample_by_loops(x, c, targets, t, ignored), x, c)
 
 
 @cases

@@ -1,4 +1,4 @@
-"""What the memory keeps, and when it changes."""
+"""What the memory stores, and when it changes."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 def update(
     memory: Memory, features: torch.Tensor, targets: torch.Tensor, scores: torch.Tensor, threshold: float
 ) -> None:
-    """The same from whole batches: features [B, C, D], targets and scores [B, C]."""
+    """Update the memory from whole batches: features [B, C, D], targets and scores [B, C]."""
     positives = tuple(targets.nonzero().T)
     memory.update(features[positives], positives, scores[positives], threshold)
 
@@ -34,8 +34,8 @@ def test_only_present_and_sure_features_are_taken_and_a_short_batch_uses_the_fir
     update(memory, features, targets, scores, 0.8)
     assert torch.equal(memory.tensor[0, 0], features[0, 0])
     assert torch.equal(memory.tensor[1, 1], features[1, 1])
-    kept = [memory.tensor[0, 1], memory.tensor[1, 0], memory.tensor[2], memory.tensor[3]]
-    assert not any(part.any() for part in kept)
+    empty_slots = [memory.tensor[0, 1], memory.tensor[1, 0], memory.tensor[2], memory.tensor[3]]
+    assert not any(part.any() for part in empty_slots)
 
 
 @settings(max_examples=40, deadline=None)
@@ -53,7 +53,7 @@ def test_each_slot_holds_the_last_sure_feature_of_its_place_and_class(seed: int,
     assert all(torch.equal(memory.tensor[place], vector) for place, vector in expected.items())
 
 
-def test_features_of_half_precision_are_kept_in_the_memorys_own_and_bring_no_graph() -> None:
+def test_features_of_half_precision_are_stored_in_the_memorys_own_and_bring_no_graph() -> None:
     memory, features = Memory(torch.zeros(1, 2), 1), torch.ones(1, 1, 2, dtype=torch.bfloat16, requires_grad=True)
     update(memory, features, torch.ones(1, 1).bool(), torch.ones(1, 1), 0.5)
     assert memory.tensor.dtype == torch.float32

@@ -47,7 +47,7 @@ def test_the_papers_network_has_the_papers_parameters(paper: DualContrast) -> No
 def test_each_part_has_the_released_size(paper: DualContrast) -> None:
     parts = json.loads((GOLDEN_FOLDER / "r101_names.json").read_text())["SADCL"]["parts"]
     head = paper.network.head
-    ours = {
+    modules = {
         "backbone": paper.network.backbone,
         "transformer": torch.nn.ModuleList([head.encoder, head.decoder, head.norm]),
         "query_embed": torch.nn.ParameterList([head.queries]),
@@ -55,16 +55,18 @@ def test_each_part_has_the_released_size(paper: DualContrast) -> None:
         "proj_head": paper.projector,
         "prototype": torch.nn.ParameterList([paper.prototypes]),
     }
-    assert {name: trained(part) for name, part in ours.items()} == {name: parts[name]["trainable"] for name in ours}
+    assert {name: trained(part) for name, part in modules.items()} == {
+        name: parts[name]["trainable"] for name in modules
+    }
     assert not list(head.input_proj.parameters())
 
 
 def test_the_backbone_has_the_released_names(paper: DualContrast) -> None:
     released = json.loads((GOLDEN_FOLDER / "r101_names.json").read_text())["SADCL"]["state_dict"]
     start = "backbone.0.body."
-    theirs = {name.removeprefix(start): tuple(shape) for name, shape, _ in released if name.startswith(start)}
+    released_shapes = {name.removeprefix(start): tuple(shape) for name, shape, _ in released if name.startswith(start)}
     body = paper.network.backbone.body.state_dict()
-    assert {k: tuple(v.shape) for k, v in body.items() if not k.endswith("num_batches_tracked")} == theirs
+    assert {k: tuple(v.shape) for k, v in body.items() if not k.endswith("num_batches_tracked")} == released_shapes
 
 
 @pytest.mark.parametrize("head", HEADS)

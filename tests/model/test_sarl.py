@@ -20,61 +20,63 @@ CASES = ["case_7x5", "case_6x6"]
 
 
 def golden(name: str) -> tuple[SARL, dict[str, Tensor]]:
-    kept = load_file(GOLDEN_FOLDER / f"{name}_small.safetensors")
+    reference = load_file(GOLDEN_FOLDER / f"{name}_small.safetensors")
     sarl = SARL(48, 11, SETTINGS).eval()
-    ours, _ = rename(kept)
-    sarl.load_state_dict({k.removeprefix("network.head."): v for k, v in ours.items() if ".head." in k})
-    return sarl, kept
+    renamed, _ = rename(reference)
+    sarl.load_state_dict({k.removeprefix("network.head."): v for k, v in renamed.items() if ".head." in k})
+    return sarl, reference
 
 
 @pytest.mark.parametrize("name", ["sarl", "q2l"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("dtype", "suffix", "atol"), [(torch.float32, "", 2e-5), (torch.float64, "_f64", 1e-10)])
 def test_outputs_are_the_released_ones(name: str, case: str, dtype: torch.dtype, suffix: str, atol: float) -> None:
-    sarl, kept = golden(name)
-    sarl, feature = sarl.to(dtype), kept[f"{case}/feature"].to(dtype)
+    sarl, reference = golden(name)
+    sarl, feature = sarl.to(dtype), reference[f"{case}/feature"].to(dtype)
     with torch.no_grad():
         memory, _ = sarl.encode(feature)
         out = sarl(feature)
-    expected = kept[f"{case}/encoder_memory{suffix}"].flatten(2).transpose(1, 2)
+    expected = reference[f"{case}/encoder_memory{suffix}"].flatten(2).transpose(1, 2)
     torch.testing.assert_close(memory, expected, atol=atol, rtol=0)
-    torch.testing.assert_close(out.features, kept[f"{case}/hs_last{suffix}"], atol=atol, rtol=0)
-    torch.testing.assert_close(out.logits, kept[f"{case}/logits{suffix}"], atol=atol, rtol=0)
+    torch.testing.assert_close(out.features, reference[f"{case}/hs_last{suffix}"], atol=atol, rtol=0)
+    torch.testing.assert_close(out.logits, reference[f"{case}/logits{suffix}"], atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_projector_is_the_released_one(case: str) -> None:
-    kept = load_file(GOLDEN_FOLDER / "sarl_small.safetensors")
+    reference = load_file(GOLDEN_FOLDER / "sarl_small.safetensors")
     projector = Projector(64, 1024).double()
-    ours, _ = rename(kept)
-    projector.load_state_dict({k.removeprefix("projector."): v for k, v in ours.items() if k.startswith("projector.")})
+    renamed, _ = rename(reference)
+    projector.load_state_dict(
+        {k.removeprefix("projector."): v for k, v in renamed.items() if k.startswith("projector.")}
+    )
     given = {"vis": f"{case}/hs_last_f64", "prototype": "prototype", "memorybank": "memorybank"}
     for name, source in given.items():
         with torch.no_grad():
-            embedded = projector(kept[source].double())
-        torch.testing.assert_close(embedded, kept[f"{case}/{name}_embed_f64"], atol=1e-10, rtol=0)
+            embedded = projector(reference[source].double())
+        torch.testing.assert_close(embedded, reference[f"{case}/{name}_embed_f64"], atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_positions_are_the_released_ones(case: str) -> None:
-    kept = load_file(GOLDEN_FOLDER / "sarl_small.safetensors")
-    pe = kept[f"{case}/backbone.1.pe"][0]
+    reference = load_file(GOLDEN_FOLDER / "sarl_small.safetensors")
+    pe = reference[f"{case}/backbone.1.pe"][0]
     torch.testing.assert_close(sine_encoding(pe.shape[1], pe.shape[2], 64), pe, atol=1e-6, rtol=0)
-    wide = sine_encoding(14, 14, 2048)[kept["pe/hidden2048_14x14_channel_index"]]
-    torch.testing.assert_close(wide, kept["pe/hidden2048_14x14_channels"][0], atol=1e-6, rtol=0)
+    wide = sine_encoding(14, 14, 2048)[reference["pe/hidden2048_14x14_channel_index"]]
+    torch.testing.assert_close(wide, reference["pe/hidden2048_14x14_channels"][0], atol=1e-6, rtol=0)
 
 
 def test_attention_says_where_each_label_looked() -> None:
-    sarl, kept = golden("sarl")
-    out = sarl(kept["case_7x5/feature"], attention=True)
+    sarl, reference = golden("sarl")
+    out = sarl(reference["case_7x5/feature"], attention=True)
     assert out.attention.shape == (2, 11, 7, 5)
     torch.testing.assert_close(out.attention.sum((2, 3)), torch.ones(2, 11))
-    torch.testing.assert_close(out.logits, sarl(kept["case_7x5/feature"]).logits)
+    torch.testing.assert_close(out.logits, sarl(reference["case_7x5/feature"]).logits)
 
 
 def test_permuting_images_permutes_outputs() -> None:
-    sarl, kept = golden("sarl")
-    feature = kept["case_6x6/feature"]
+    sarl, reference = golden("sarl")
+    feature = reference["case_6x6/feature"]
     torch.testing.assert_close(sarl(feature.flip(0)).logits, sarl(feature).logits.flip(0))
 
 
@@ -86,8 +88,8 @@ def test_any_size_of_map_will_do(size: tuple[int, int]) -> None:
 
 def test_permuting_classes_permutes_logits() -> None:
     """Labels never attend to one another."""
-    sarl, kept = golden("sarl")
-    feature, order = kept["case_6x6/feature"], torch.randperm(11, generator=torch.Generator().manual_seed(0))
+    sarl, reference = golden("sarl")
+    feature, order = reference["case_6x6/feature"], torch.randperm(11, generator=torch.Generator().manual_seed(0))
     before = sarl(feature).logits
     for name in ("queries", "weight", "bias"):
         getattr(sarl, name).data = getattr(sarl, name).data[order]
@@ -132,13 +134,13 @@ def test_queries_that_photos_share_give_what_a_copy_for_each_photo_gives(tokens:
     torch.nn.init.normal_(attention.in_proj_weight)
     torch.nn.init.normal_(attention.in_proj_bias)
     queries, keys, values = torch.randn(1, 3, 16), torch.randn(4, tokens, 16), torch.randn(4, tokens, 16)
-    found = []
+    results = []
     for q in (queries, queries.expand(4, -1, -1)):
         inputs = [x.double().requires_grad_() for x in (q, keys, values)]
         out, weights = attention(*inputs, True)
         names, parameters = zip(*attention.named_parameters(), strict=True)
         wanted = torch.autograd.grad((out.sin().sum() + weights.square().sum()), [*inputs, *parameters])
         wanted = [wanted[0].sum(0, keepdim=True), *wanted[1:]]
-        found.append(dict(zip(("out", "weights", "q", "k", "v", *names), (out, weights, *wanted), strict=True)))
-    for name, value in found[1].items():
-        torch.testing.assert_close(found[0][name], value, rtol=1e-9, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
+        results.append(dict(zip(("out", "weights", "q", "k", "v", *names), (out, weights, *wanted), strict=True)))
+    for name, value in results[1].items():
+        torch.testing.assert_close(results[0][name], value, rtol=1e-9, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")

@@ -41,5 +41,5 @@ def test_no_values_are_drawn() -> None:
 
 
 def test_a_network_is_built_without_the_compiler() -> None:
-    ran = subprocess.run([sys.executable, "-c", BUILD], capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout) == (0, "False\n"), ran.stderr
+    completed = subprocess.run([sys.executable, "-c", BUILD], capture_output=True, text=True, check=False)
+    assert (completed.returncode, completed.stdout) == (0, "False\n"), completed.stderr

@@ -80,8 +80,8 @@ def test_photos_in_use_are_scored_as_in_evaluation(sarl: Tagger, tmp_path: Path)
                 "height": 300, "bytes": file.stat().st_size, "sha256": files.digest(file), "problem": None,
             }
         )  # fmt: skip
-    made = table.Table(pd.DataFrame(rows), sarl.classes, "raw", {})
-    writer.write_shards(made, tmp_path, tmp_path / "shards", params.Prepare(), 1)
+    annotations = table.Table(pd.DataFrame(rows), sarl.classes, "raw", {})
+    writer.write_shards(annotations, tmp_path, tmp_path / "shards", params.Prepare(), 1)
     test = reader.Shards(tmp_path / "shards/test")
     evaluated = tagger.sigmoid(tagger.logits(sarl.network, evaluation_batches(test, MODEL, 3, 1), CPU))
     np.testing.assert_allclose(sarl.scores([tmp_path / "raw" / f"{i}.jpg" for i in range(4)]), evaluated, atol=1e-6)
@@ -112,8 +112,8 @@ def test_path_bytes_and_pil_image_are_one_photo(mode: str, how: dict[str, Any], 
     assert image.mode == mode
     data = encoded(image, **how)
     (tmp_path / "photo").write_bytes(data)
-    found = sarl.scores([tmp_path / "photo", str(tmp_path / "photo"), data, Image.open(io.BytesIO(data))])
-    np.testing.assert_allclose(found, found[[0]].repeat(4, 0), atol=1e-6)
+    scores = sarl.scores([tmp_path / "photo", str(tmp_path / "photo"), data, Image.open(io.BytesIO(data))])
+    np.testing.assert_allclose(scores, scores[[0]].repeat(4, 0), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP"])
@@ -121,14 +121,14 @@ def test_photos_of_phones_are_scored_from_path_bytes_and_image(kind: str, sarl: 
     heif.register()
     data = encoded(photo(size=(96, 64)), kind, quality=95)
     (tmp_path / "photo").write_bytes(data)
-    found = sarl.scores([tmp_path / "photo", data, Image.open(io.BytesIO(data))])
-    np.testing.assert_allclose(found, found[[0]].repeat(3, 0), atol=1e-6)
+    scores = sarl.scores([tmp_path / "photo", data, Image.open(io.BytesIO(data))])
+    np.testing.assert_allclose(scores, scores[[0]].repeat(3, 0), atol=1e-6)
 
 
-def test_transparent_and_cmyk_images_made_in_memory_are_taken(sarl: Tagger) -> None:
+def test_transparent_and_cmyk_images_created_in_memory_are_scored(sarl: Tagger) -> None:
     clear = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
-    found = sarl.scores([clear, Image.new("RGB", (40, 40), "white"), Image.new("CMYK", (40, 40))])
-    np.testing.assert_allclose(found, found[[0]].repeat(3, 0), atol=1e-6)
+    scores = sarl.scores([clear, Image.new("RGB", (40, 40), "white"), Image.new("CMYK", (40, 40))])
+    np.testing.assert_allclose(scores, scores[[0]].repeat(3, 0), atol=1e-6)
 
 
 def test_the_callers_image_is_left_alone(sarl: Tagger) -> None:
@@ -140,10 +140,10 @@ def test_the_callers_image_is_left_alone(sarl: Tagger) -> None:
 
 def test_a_photos_score_does_not_depend_on_its_company(sarl: Tagger) -> None:
     many = [photo(seed) for seed in range(tagger.BATCH + 2)]
-    found = sarl.scores(many)
-    assert (found.shape, found.dtype) == ((tagger.BATCH + 2, 3), np.float32)
-    np.testing.assert_allclose(found[[0, -1]], sarl.scores([many[0], many[-1]]), atol=1e-5)
-    assert len(np.unique(found.round(6), axis=0)) == len(many)
+    scores = sarl.scores(many)
+    assert (scores.shape, scores.dtype) == ((tagger.BATCH + 2, 3), np.float32)
+    np.testing.assert_allclose(scores[[0, -1]], sarl.scores([many[0], many[-1]]), atol=1e-5)
+    assert len(np.unique(scores.round(6), axis=0)) == len(many)
 
 
 def test_no_photo_gives_no_row(sarl: Tagger) -> None:
@@ -165,9 +165,9 @@ def test_labels_are_those_above_their_thresholds_the_likeliest_first(sarl: Tagge
 
 def test_attention_says_where_each_label_looked(sarl: Tagger) -> None:
     wide = model(settings=MODEL.model_copy(update={"side": 96}))
-    found = wide.attention(photo())
-    assert found.shape == (3, 3, 3)
-    np.testing.assert_allclose(found.sum((1, 2)), 1, atol=1e-5)
+    attention = wide.attention(photo())
+    assert attention.shape == (3, 3, 3)
+    np.testing.assert_allclose(attention.sum((1, 2)), 1, atol=1e-5)
 
 
 def test_a_model_without_attention_says_so() -> None:
@@ -228,15 +228,15 @@ def batches(count: int) -> list[tagger.Batch]:
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_logits_are_float32_whatever_the_precision(precision: str, sarl: Tagger) -> None:
-    found = tagger.logits(sarl.network, batches(2), CPU, precision)
-    assert (found.shape, found.dtype) == ((4, 3), np.float32)
-    np.testing.assert_allclose(found, tagger.logits(sarl.network, batches(2), CPU), rtol=0.1, atol=0.5)
+    logits = tagger.logits(sarl.network, batches(2), CPU, precision)
+    assert (logits.shape, logits.dtype) == ((4, 3), np.float32)
+    np.testing.assert_allclose(logits, tagger.logits(sarl.network, batches(2), CPU), rtol=0.1, atol=0.5)
 
 
 def test_a_network_in_double_precision_is_scored() -> None:
     double = model().network.double()
-    found = tagger.logits(double, batches(1), CPU, "64-true")
-    np.testing.assert_allclose(found, tagger.logits(model().network, batches(1), CPU), atol=1e-3)
+    logits = tagger.logits(double, batches(1), CPU, "64-true")
+    np.testing.assert_allclose(logits, tagger.logits(model().network, batches(1), CPU), atol=1e-3)
 
 
 def test_an_empty_split_has_no_logits(sarl: Tagger) -> None:
@@ -244,6 +244,6 @@ def test_an_empty_split_has_no_logits(sarl: Tagger) -> None:
 
 
 def test_scores_of_extreme_logits_are_finite() -> None:
-    found = tagger.sigmoid(np.array([[-1e4, 0, 1e4]], np.float32))
-    assert found.dtype == np.float32
-    assert found.tolist() == [[0, 0.5, 1]]
+    scores = tagger.sigmoid(np.array([[-1e4, 0, 1e4]], np.float32))
+    assert scores.dtype == np.float32
+    assert scores.tolist() == [[0, 0.5, 1]]

@@ -59,11 +59,11 @@ assert double(torch.ones(1)) == 2
 
 @pytest.mark.parametrize("use", USES)
 def test_networks_are_built_without_the_compiler_which_works_afterwards(use: str) -> None:
-    ran = subprocess.run([sys.executable, "-c", BUILD + USES[use]], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == "[]\n"
+    completed = subprocess.run([sys.executable, "-c", BUILD + USES[use]], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout == "[]\n"
 
 
 def test_a_timm_that_needs_the_compiler_gets_it() -> None:
-    ran = subprocess.run([sys.executable, "-c", OTHER_TIMM], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    completed = subprocess.run([sys.executable, "-c", OTHER_TIMM], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr

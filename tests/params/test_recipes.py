@@ -60,7 +60,7 @@ def test_a_recipe_says_in_its_head_what_it_costs_and_what_to_expect(path: Path) 
 
 
 @recipe
-def test_a_recipe_gates_and_shows_figures_that_evaluate_makes(path: Path) -> None:
+def test_a_recipe_gates_and_shows_figures_that_evaluate_computes(path: Path) -> None:
     gate = params.load(path=path).gate
     assert {rule.metric for rule in gate.rules if rule.kind != "per class"} <= {*NAMES, *IN_USE}
     assert gate.published is None or set(gate.published.figures) <= set(NAMES)
@@ -100,24 +100,24 @@ def test_a_recipes_network_gives_a_logit_a_class(path: Path) -> None:
 def test_a_papers_recipe_trains_as_many_parameters_as_the_released_network(path: Path) -> None:
     """No difference is left to explain: what the number of classes adds is all that changes."""
     module, more = whole(path), class_count(path) - 80
-    found = {"stage 1": trained(module.network), "stage 2": trained(module)}
-    assert found == {stage: PUBLISHED[stage] + more * A_CLASS[stage] for stage in found}
+    counts = {"stage 1": trained(module.network), "stage 2": trained(module)}
+    assert counts == {stage: PUBLISHED[stage] + more * A_CLASS[stage] for stage in counts}
 
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if "-r101-" in path.stem], ids=lambda path: path.stem)
 def test_a_papers_recipe_has_every_tensor_of_the_released_network(path: Path) -> None:
-    """Elements too, the frozen ones and statistics among them.
+    """The number of elements agrees too, frozen tensors and statistics included.
 
-    Ours are without the released file's table of positions (made anew for each size) and its memory (the trainer's),
-    theirs without the counters of batches, which frozen norms do not need.
+    A recipe's network lacks the released file's table of positions (computed anew for each size) and its memory (the
+    trainer's); the released one lacks the counters of batches, which frozen norms do not need.
     """
     listed = json.loads((REPOSITORY / "tests/golden/r101_names.json").read_text())["SADCL"]["state_dict"]
     sizes = {
         name: torch.Size(shape).numel() for name, shape, _ in listed if name not in ("backbone.1.pe", "memorybank")
     }
-    ours = {k: v.numel() for k, v in whole(path).state_dict().items() if not k.endswith("num_batches_tracked")}
-    assert len(ours) == len(sizes)
-    assert sum(ours.values()) == sum(sizes.values()) + (class_count(path) - 80) * A_CLASS["stage 2"]
+    own_sizes = {k: v.numel() for k, v in whole(path).state_dict().items() if not k.endswith("num_batches_tracked")}
+    assert len(own_sizes) == len(sizes)
+    assert sum(own_sizes.values()) == sum(sizes.values()) + (class_count(path) - 80) * A_CLASS["stage 2"]
 
 
 @pytest.mark.parametrize(

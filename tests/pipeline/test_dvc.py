@@ -35,10 +35,10 @@ sys.exit(2)
 """
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Poll with a deadline: how long a machine takes is no part of any test."""
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
 
@@ -49,7 +49,7 @@ def running(root: Path) -> psutil.Process:
     return psutil.Process(int((root / "pid").read_text()))
 
 
-def gone(process: psutil.Process) -> bool:
+def has_ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
@@ -147,7 +147,7 @@ def test_killed_dvc_ends_its_stage_and_the_next_run_continues(fresh: Path, sign:
     next(p for p in psutil.Process(caller.pid).children() if "dvc" in " ".join(p.cmdline())).send_signal(sign)
     if sign == signal.SIGINT:
         stage.kill()
-    wait_for(lambda: gone(stage))
+    wait_for(lambda: has_ended(stage))
     assert caller.wait(30) != 0
     assert caller.stderr is not None
     assert "SadclError" in (printed := caller.stderr.read()) or "StageError" in printed
@@ -165,7 +165,7 @@ def test_killed_caller_ends_dvc_and_its_stage(fresh: Path, sign: signal.Signals)
     dvc = next(p for p in psutil.Process(caller.pid).children() if "dvc" in " ".join(p.cmdline()))
     caller.send_signal(sign)
     caller.wait(30)
-    wait_for(lambda: gone(stage) and gone(dvc))
+    wait_for(lambda: has_ended(stage) and has_ended(dvc))
 
 
 def test_add_push_and_pull(fresh: Path) -> None:

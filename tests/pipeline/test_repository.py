@@ -17,7 +17,7 @@ def git(root: Path, *words: str) -> str:
 
 
 @pytest.fixture
-def below(tmp_path: Path) -> Path:
+def nested_folder(tmp_path: Path) -> Path:
     """An empty folder two levels below the top of a repository."""
     folder = tmp_path / "all code" / "ml" / "tagger"
     folder.mkdir(parents=True)
@@ -25,11 +25,11 @@ def below(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_project_below_the_top(below: Path) -> None:
-    assert "Created a project" in pipeline.start(below)
-    assert repository.find(below) == repository.Repository(below.parents[1], Path("ml/tagger"))
-    assert repository.problems(below) == []
-    assert not (below / ".git").exists()
+def test_a_project_below_the_top(nested_folder: Path) -> None:
+    assert "Created a project" in pipeline.start(nested_folder)
+    assert repository.find(nested_folder) == repository.Repository(nested_folder.parents[1], Path("ml/tagger"))
+    assert repository.problems(nested_folder) == []
+    assert not (nested_folder / ".git").exists()
 
 
 def test_no_repository_and_a_bare_one_are_a_sentence(tmp_path: Path) -> None:
@@ -49,71 +49,71 @@ RULES = ["data/", "data/*", "*.json\n*.csv\n*.dvc", "*.lock\n*.yaml", ".*"]
 
 
 @pytest.mark.parametrize("rules", RULES)
-def test_rules_above_a_project_hide_none_of_its_files(below: Path, rules: str) -> None:
-    (below.parents[1] / ".gitignore").write_text(f"{rules}\n")
-    pipeline.start(below)
-    kept = [path.replace("*", "x") for path in repository.TRACKED]
-    for path in kept:
-        (below / path).parent.mkdir(parents=True, exist_ok=True)
-        (below / path).touch()
+def test_rules_above_a_project_hide_none_of_its_files(nested_folder: Path, rules: str) -> None:
+    (nested_folder.parents[1] / ".gitignore").write_text(f"{rules}\n")
+    pipeline.start(nested_folder)
+    tracked = [path.replace("*", "x") for path in repository.TRACKED]
+    for path in tracked:
+        (nested_folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (nested_folder / path).touch()
     for path in (".sadcl/team/administrator.json", "data/champion/weights.safetensors"):
-        (below / path).parent.mkdir(parents=True, exist_ok=True)
-        (below / path).touch()
-    assert repository.problems(below) == []
-    git(below, "add", ".")
-    added = git(below, "ls-files").splitlines()
-    assert set(kept) <= set(added)
+        (nested_folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (nested_folder / path).touch()
+    assert repository.problems(nested_folder) == []
+    git(nested_folder, "add", ".")
+    added = git(nested_folder, "ls-files").splitlines()
+    assert set(tracked) <= set(added)
     assert not [path for path in added if path.startswith((".sadcl", "data/champion/"))]
-    assert pipeline.start(below) == ""
+    assert pipeline.start(nested_folder) == ""
 
 
-def test_an_update_mends_a_rule_that_came_later(below: Path) -> None:
-    pipeline.start(below)
-    (below.parents[1] / ".gitignore").write_text("data/\n")
-    (problem,) = repository.problems(below)
+def test_an_update_mends_a_rule_that_came_later(nested_folder: Path) -> None:
+    pipeline.start(nested_folder)
+    (nested_folder.parents[1] / ".gitignore").write_text("data/\n")
+    (problem,) = repository.problems(nested_folder)
     assert problem.startswith("git ignores data/accepted.json, data/champion.json by a rule (.gitignore:1:data/)")
-    assert pipeline.start(below) == f"Completed {below / '.gitignore'}"
-    assert repository.problems(below) == []
+    assert pipeline.start(nested_folder) == f"Completed {nested_folder / '.gitignore'}"
+    assert repository.problems(nested_folder) == []
 
 
 @pytest.mark.parametrize("rule", ["/tagger/", "*"])
-def test_a_project_in_an_ignored_folder_gets_a_repository_of_its_own(below: Path, rule: str) -> None:
-    (below.parent / ".gitignore").write_text(f"{rule}\n")
+def test_a_project_in_an_ignored_folder_gets_a_repository_of_its_own(nested_folder: Path, rule: str) -> None:
+    (nested_folder.parent / ".gitignore").write_text(f"{rule}\n")
     assert f"a git repository of its own, because git ignores the folder by a rule (ml/.gitignore:1:{rule})" in (
-        pipeline.start(below)
+        pipeline.start(nested_folder)
     )
-    assert repository.problems(below) == []
-    shutil.rmtree(below / ".git")
-    assert repository.problems(below) == [
+    assert repository.problems(nested_folder) == []
+    shutil.rmtree(nested_folder / ".git")
+    assert repository.problems(nested_folder) == [
         f"git ignores the project's folder by a rule (ml/.gitignore:1:{rule}), so nothing can be committed; "
         "change the rule, or run `git init` here for a repository of its own."
     ]
 
 
-def test_rules_that_a_person_wrote_in_other_words_are_not_repeated(below: Path) -> None:
-    (below / ".gitignore").write_text(".sadcl\n.venv\n")
-    pipeline.start(below)
-    assert not {"/.sadcl/", "/.venv/"} & set((below / ".gitignore").read_text().splitlines())
+def test_rules_that_a_person_wrote_in_other_words_are_not_repeated(nested_folder: Path) -> None:
+    (nested_folder / ".gitignore").write_text(".sadcl\n.venv\n")
+    pipeline.start(nested_folder)
+    assert not {"/.sadcl/", "/.venv/"} & set((nested_folder / ".gitignore").read_text().splitlines())
 
 
-def test_a_file_that_git_tracks_already_is_not_ignored(below: Path) -> None:
-    (below / "data").mkdir()
-    (below / "data/champion.json").touch()
-    git(below, "add", ".")
-    (below.parents[1] / ".gitignore").write_text("data/\n")
-    assert "data/champion.json" not in repository.ignored(below, ["data/champion.json", "data/accepted.json"])
+def test_a_file_that_git_tracks_already_is_not_ignored(nested_folder: Path) -> None:
+    (nested_folder / "data").mkdir()
+    (nested_folder / "data/champion.json").touch()
+    git(nested_folder, "add", ".")
+    (nested_folder.parents[1] / ".gitignore").write_text("data/\n")
+    assert "data/champion.json" not in repository.ignored(nested_folder, ["data/champion.json", "data/accepted.json"])
 
 
-def test_an_author_from_settings_or_environment(below: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_author_from_settings_or_environment(nested_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    assert not repository.has_identity(below)
-    assert any("commit as sadcl@localhost" in line for line in repository.notes(below))
-    git(below, "config", "user.email", "me@home")
-    assert not repository.has_identity(below)  # without a name, git refuses to commit on some hosts
-    git(below, "config", "user.name", "Me")
-    assert repository.has_identity(below)
-    git(below, "config", "--unset", "user.name")
+    assert not repository.has_identity(nested_folder)
+    assert any("commit as sadcl@localhost" in line for line in repository.notes(nested_folder))
+    git(nested_folder, "config", "user.email", "me@home")
+    assert not repository.has_identity(nested_folder)  # without a name, git refuses to commit on some hosts
+    git(nested_folder, "config", "user.name", "Me")
+    assert repository.has_identity(nested_folder)
+    git(nested_folder, "config", "--unset", "user.name")
     for variable in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"):
         monkeypatch.setenv(variable, "Me")
-    assert repository.has_identity(below)
+    assert repository.has_identity(nested_folder)

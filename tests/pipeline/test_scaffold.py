@@ -38,7 +38,7 @@ def test_an_interrupted_creation_is_completed(tmp_path: Path) -> None:
 def test_a_creation_that_a_full_disk_ended_is_completed(
     tmp_path: Path, writes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It wrote this number of files; the message advises to run it again."""
+    """The creation ends after this number of files; the message advises to run it again."""
     interrupted, undisturbed = tmp_path / "interrupted", tmp_path / "undisturbed"
     interrupted.mkdir()
     undisturbed.mkdir()

@@ -108,7 +108,7 @@ def test_what_vanishes_while_it_is_looked_at_is_in_use(folder: Path, monkeypatch
 
 
 def test_a_folder_whose_lock_is_refused_counts_as_in_use(folder: Path) -> None:
-    """Its lock may belong to another user; everything else can be removed."""
+    """The lock of a folder may belong to another user; everything else can be removed."""
     (layout.TRAINING_STATE / "other/lock").mkdir(parents=True)
     (layout.DOWNLOADS / "a").mkdir(parents=True)
     (layout.DOWNLOADS / "a/file").write_text("x")
@@ -116,7 +116,7 @@ def test_a_folder_whose_lock_is_refused_counts_as_in_use(folder: Path) -> None:
 
 
 def test_a_cleaning_holds_no_lock_of_a_retraining(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has its own, on which a retraining waits, so that none takes it for another run."""
+    """A cleaning has a lock of its own, on which a retraining waits, so that none takes it for another run."""
     pipeline.set_up(folder)
 
     def look() -> None:

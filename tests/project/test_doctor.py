@@ -81,8 +81,10 @@ def test_processes_are_counted_without_torch_where_there_is_one(folder: Path) ->
     (folder / "dvc.yaml").touch()
     code = "import sys; from sadcl.project.doctor import *; diagnose(), notes(); print('torch' in sys.modules)"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SADCL_")}
-    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert ran.stdout == "False\n", ran.stderr
+    completed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert completed.stdout == "False\n", completed.stderr
 
 
 @pytest.fixture
@@ -160,8 +162,8 @@ def test_a_ray_cluster(variables: dict[str, str], problem: str, folder: Path, mo
     (folder / "dvc.yaml").touch()
     monkeypatch.setenv("HOME", str(folder))
     with socket.create_server(("127.0.0.1", 0)) as server:
-        here = f"127.0.0.1:{server.getsockname()[1]}"
-        settings = {"RAY_ADDRESS": here, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "secret", **variables}
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        settings = {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "secret", **variables}
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         lines = [line for line in checks.problems() if "missing" not in line]

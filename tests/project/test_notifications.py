@@ -20,7 +20,7 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
-def keep(root: Path, title: str = "a run failed", body: str = "No photos.") -> None:
+def store_notification(root: Path, title: str = "a run failed", body: str = "No photos.") -> None:
     """A notification that waits, without a process that delivers it."""
     item = notifications.Notification(title=title, body=body, kind="failure", time="2026-11-23T03:00:00+00:00")
     files.write_json(root / layout.NOTIFICATIONS / f"{title}.json", item.model_dump())
@@ -45,7 +45,7 @@ def test_a_notification_reaches_its_receiver_from_a_process_of_its_own(
     assert notifications.describe(tmp_path) == []
 
 
-def test_without_an_address_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_address_nothing_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(notifications.VARIABLE, raising=False)
     notifications.notify(tmp_path, "sadcl", "text", "info")
     assert not waiting(tmp_path)
@@ -56,7 +56,7 @@ def test_a_receiver_that_is_down_gets_it_later_and_once(tmp_path: Path, monkeypa
     with Receiver() as other:
         down = f"json://user:secret@127.0.0.1:{port}"
         monkeypatch.setenv(notifications.VARIABLE, f"{down} {other.address}")
-        keep(tmp_path)
+        store_notification(tmp_path)
         assert not notifications.deliver(tmp_path, pauses=[0.01, 0.01])
         (sentence,) = notifications.describe(tmp_path)
         assert (
@@ -65,7 +65,7 @@ def test_a_receiver_that_is_down_gets_it_later_and_once(tmp_path: Path, monkeypa
         assert f"127.0.0.1:{port}" in sentence
         assert "secret" not in sentence + waiting(tmp_path)[0].read_text()
         with Receiver(port) as back:
-            keep(tmp_path, "another")
+            store_notification(tmp_path, "another")
             assert notifications.deliver(tmp_path, pauses=[])
             assert sorted(message["title"] for message in back.received) == ["a run failed", "another"]
         assert [message["title"] for message in other.received] == ["a run failed", "another"]
@@ -76,7 +76,7 @@ def test_a_receiver_that_is_down_gets_it_later_and_once(tmp_path: Path, monkeypa
 def test_a_receiver_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Receiver(status=500) as server:
         monkeypatch.setenv(notifications.VARIABLE, server.address)
-        keep(tmp_path)
+        store_notification(tmp_path)
         assert not notifications.deliver(tmp_path, pauses=[])
         assert len(server.received) == 1
     assert "refused it" in notifications.describe(tmp_path)[0]
@@ -87,7 +87,7 @@ def test_an_address_that_is_none_is_a_sentence_without_its_text(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(notifications.VARIABLE, address)
-    keep(tmp_path)
+    store_notification(tmp_path)
     assert not notifications.deliver(tmp_path, pauses=[])
     (sentence,) = notifications.describe(tmp_path)
     assert "address 1 of SADCL_NOTIFY is not one that apprise knows" in sentence
@@ -111,23 +111,23 @@ def test_a_notification_that_arises_during_a_delivery_is_delivered_with_it(
 
     def send_slowly(address: str, item: notifications.Notification) -> str:
         if item.title == "first":
-            keep(tmp_path, "second")
+            store_notification(tmp_path, "second")
         return send(address, item)
 
     monkeypatch.setattr(notifications, "_send", send_slowly)
-    keep(tmp_path, "first")
+    store_notification(tmp_path, "first")
     assert notifications.deliver(tmp_path, pauses=[])
     assert [message["title"] for message in receiver.received] == ["first", "second"]
 
 
 def test_a_notification_that_nobody_tried_is_a_problem_after_a_minute(tmp_path: Path) -> None:
-    keep(tmp_path)
+    store_notification(tmp_path)
     (sentence,) = notifications.describe(tmp_path)
     assert sentence.startswith("1 notification could not be delivered, the first of 2026-11-23T03:00:00+00:00")
     assert "no delivery was tried" in sentence
 
 
-def test_only_the_latest_are_kept_and_damaged_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_latest_are_retained_and_damaged_ones_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(notifications.VARIABLE, "json://127.0.0.1:1")
     monkeypatch.setattr(notifications, "start_delivery", lambda root: None)
     monkeypatch.setattr(notifications, "MOST", 3)

@@ -28,8 +28,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def row(name: str) -> list[str]:
     lines = list(recipe_list.describe())
     assert max(map(len, lines)) <= 80
-    [found] = [line for line in lines if line.startswith(f"{name} ")]
-    return found.split()
+    [match] = [line for line in lines if line.startswith(f"{name} ")]
+    return match.split()
 
 
 def test_a_row_has_the_figures_of_the_recipe(folder: Path) -> None:
@@ -78,14 +78,14 @@ def test_a_network_that_does_not_exist_is_named(folder: Path) -> None:
     assert "demo: can't be used. timm has no network" in " ".join(recipe_list.describe())
 
 
-def test_kept_sizes_that_are_damaged_are_computed_again(folder: Path) -> None:
+def test_cached_sizes_that_are_damaged_are_computed_again(folder: Path) -> None:
     (folder / f"recipes/{NAME}.yaml").unlink()
     expected, sizes = row("demo"), folder / recipe_list.SIZES
-    kept = sizes.read_text()
+    stored = sizes.read_text()
     for text in ("{", "[]", '{"a": 1}', '{"a": {"b": 2}}'):
         sizes.write_text(text)
         assert row("demo") == expected
-        assert sizes.read_text() == kept
+        assert sizes.read_text() == stored
 
 
 def test_memory_is_that_of_weights_states_and_what_a_step_keeps() -> None:

@@ -62,7 +62,7 @@ def test_a_process_that_lives_without_a_lock_is_not_lost(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run": 7}', '{"run": "7", "process": "x", "started": ""}'])
 def test_a_damaged_record_that_nobody_locks_is_of_a_lost_run(tmp_path: Path, text: str) -> None:
-    """As a power cut leaves it: the run would stay open for good."""
+    """A power cut may leave a damaged record, whose run would stay open for good."""
     write(tmp_path, text)
     (lost,) = run_records.lost(tmp_path)
     assert lost.run == "7"

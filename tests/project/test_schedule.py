@@ -16,7 +16,7 @@ DUE = datetime(2026, 11, 30, 3, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
 
 
-def test_nothing_is_said_of_a_project_without_a_schedule(tmp_path: Path) -> None:
+def test_nothing_is_reported_of_a_project_without_a_schedule(tmp_path: Path) -> None:
     assert schedule.describe(tmp_path) == []
 
 
@@ -48,7 +48,7 @@ def test_a_failure_stands_until_a_run_completes(tmp_path: Path) -> None:
     assert len(schedule.describe(tmp_path, DUE + 2 * WEEK)) == 1
 
 
-def test_changes_at_the_same_moment_are_all_kept(tmp_path: Path) -> None:
+def test_changes_at_the_same_moment_are_all_stored(tmp_path: Path) -> None:
     def change(field: str) -> None:
         for number in range(30):
             schedule.update(tmp_path, **{field: str(number)})

@@ -107,7 +107,7 @@ def shallow(project: Path) -> Path:
 def test_a_run_works_wherever_the_project_lies(
     place: Callable[[Path], Path], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a machine where git knows no author, and with a hook that fails."""
+    """The machine has a git that knows no author, and a hook that fails."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     root = place(project)
@@ -169,7 +169,7 @@ def test_what_a_killed_run_left_goes_and_its_result_stays(project: Path) -> None
 
 
 def test_a_leftover_whose_lock_is_refused_stays_and_stops_no_run(project: Path) -> None:
-    """Its lock may belong to another user."""
+    """The lock of a leftover may belong to another user."""
     leftover = project / ".sadcl/worktrees/2026-11-21/lock"
     leftover.mkdir(parents=True)
     with worktree.temporary_worktree(project, "retrain", DAY) as tree:

@@ -30,22 +30,22 @@ CLASSES = ("cat", "dog", "kite")
 NAME = "tiny"
 
 
-class World:
+class ProjectStates:
     """One project folder for the whole session, and the states that tests begin from.
 
-    A registry notes where its files lie, so a state is not copied elsewhere but brought back in place.
+    A registry notes where its files lie, so a state is not copied elsewhere but restored in place.
     """
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "a project"
         self.states = folder / "states"
 
-    def keep(self, state: str) -> None:
-        """Remember the project as it is."""
+    def save(self, state: str) -> None:
+        """Save the project as a state."""
         shutil.copytree(self.root, self.states / state)
 
-    def bring_back(self, state: str) -> None:
-        """Make the project what it was; the database is written through SQLite, since MLflow keeps it open."""
+    def restore(self, state: str) -> None:
+        """Restore a state of the project; the database is written through SQLite, since MLflow keeps it open."""
         folder = self.states / state
         mirror(folder, self.root, keep={".sadcl"})
         mirror(folder / ".sadcl/mlartifacts", self.root / ".sadcl/mlartifacts")
@@ -88,20 +88,22 @@ def stamp(file: "Path | os.DirEntry[str]") -> tuple[int, int, int]:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A project with git, DVC and an empty registry; made once, since a new registry costs seconds."""
-    return create_world(tmp_path_factory.mktemp("world"), _settings())
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> ProjectStates:
+    """A project with git, DVC and an empty registry; created once, since a new registry costs seconds."""
+    return create_project_states(tmp_path_factory.mktemp("registry"), _settings())
 
 
-def create_world(folder: Path, settings: dict[str, Any], prepare: Callable[[Path], None] = lambda root: None) -> World:
+def create_project_states(
+    folder: Path, settings: dict[str, Any], prepare: Callable[[Path], None] = lambda root: None
+) -> ProjectStates:
     """Create a project with git, DVC and an empty registry, and its state `empty`.
 
     Args:
         folder: empty.
         settings: of the project.
-        prepare: adds files before the state is kept.
+        prepare: adds files before the state is saved.
     """
-    created = World(folder)
+    created = ProjectStates(folder)
     created.root.mkdir()
     for command in (
         ["git", "init", "--quiet"],
@@ -116,7 +118,7 @@ def create_world(folder: Path, settings: dict[str, Any], prepare: Callable[[Path
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
         client.check_connection(created.root)
-    created.keep("empty")
+    created.save("empty")
     return created
 
 
@@ -165,59 +167,61 @@ def onnx(networks: Networks) -> Networks:
 
 
 @pytest.fixture(scope="session")
-def states(world: World, networks: Networks) -> World:
-    """The states `registered` (version 1 challenges) and `reign` (it is champion, version 2 challenges)."""
-    world.bring_back("empty")
+def states(new_project: ProjectStates, networks: Networks) -> ProjectStates:
+    """The states `registered` (version 1 challenges) and `promoted` (it is champion, version 2 challenges)."""
+    new_project.restore("empty")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
-        patch.chdir(world.root)
-        leave(world.root, networks(1), mAP=80)
+        patch.chdir(new_project.root)
+        write_stage_outputs(new_project.root, networks(1), mAP=80)
         publish()
-        world.keep("registered")
+        new_project.save("registered")
         promote(1, "the first", first=True)
-        leave(world.root, networks(2), mAP=81)
+        write_stage_outputs(new_project.root, networks(2), mAP=81)
         publish()
-        world.keep("reign")
-    return world
+        new_project.save("promoted")
+    return new_project
 
 
 @pytest.fixture
-def place(states: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Tests run inside the project."""
+def project_states(states: ProjectStates, monkeypatch: pytest.MonkeyPatch) -> ProjectStates:
+    """The states, with the project as working directory."""
     monkeypatch.delenv(client.ADDRESS, raising=False)
     monkeypatch.chdir(states.root)
     return states
 
 
 @pytest.fixture
-def project(place: World) -> Path:
+def project(project_states: ProjectStates) -> Path:
     """A project whose registry is empty."""
-    place.bring_back("empty")
-    return place.root
+    project_states.restore("empty")
+    return project_states.root
 
 
 @pytest.fixture
-def registered(place: World) -> Path:
+def registered(project_states: ProjectStates) -> Path:
     """A project whose first model challenges."""
-    place.bring_back("registered")
-    return place.root
+    project_states.restore("registered")
+    return project_states.root
 
 
 @pytest.fixture
-def reign(place: World) -> Path:
+def promoted(project_states: ProjectStates) -> Path:
     """A project whose version 1 is champion, and whose version 2 challenges."""
-    place.bring_back("reign")
-    return place.root
+    project_states.restore("promoted")
+    return project_states.root
 
 
 @pytest.fixture
-def stages(place: World, networks: Networks) -> Callable[..., None]:
-    """Leave files as the stages would: a model, its figures, its verdict."""
-    return lambda seed=1, **facts: leave(place.root, networks(seed), **facts)
+def stages(project_states: ProjectStates, networks: Networks) -> Callable[..., None]:
+    """Write files as the stages would: a model, its figures, its verdict."""
+    return lambda seed=1, **facts: write_stage_outputs(project_states.root, networks(seed), **facts)
 
 
-def leave(root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0, served: Path | None = None) -> None:
-    """What the stages leave behind for one model, which an ONNX file ``served`` computes if there is one."""
+def write_stage_outputs(
+    root: Path, weights: Path, verdict: str = "pass", mAP: float = 80.0, served: Path | None = None
+) -> None:
+    """Write the outputs of the stages for one model, which an ONNX file ``served`` computes if there is one."""
     for folder in ("models/train", "models/served"):
         shutil.rmtree(root / folder, ignore_errors=True)
         (root / folder).mkdir(parents=True)

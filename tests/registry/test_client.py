@@ -1,4 +1,4 @@
-"""Where the registry is, and what is said when it can't be had."""
+"""Where the registry is, and the message when it can't be reached."""
 
 import os
 import threading
@@ -110,7 +110,7 @@ def test_nothing_of_the_process_is_left_changed(project: Path, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_server_that_does_not_run_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_run_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ADDRESS, "http://ann:secret@127.0.0.1:9")
     with pytest.raises(SadclError, match=r"can't be reached \(http://127.0.0.1:9\)") as caught:
         check_connection()
@@ -151,7 +151,7 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, monkeypatch: p
         check_connection()
 
 
-def test_two_changes_at_once_are_told_apart(registered: Path) -> None:
+def test_a_second_change_at_once_is_refused(registered: Path) -> None:
     with connect(changing=True), pytest.raises(SadclError, match="already changing the registry"):
         publish()
 

@@ -1,4 +1,4 @@
-"""How fast and how large a model is, beside another in the same run."""
+"""How fast and how large a model is, next to another in the same run."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -43,14 +43,14 @@ class Refused(pickle.Unpickler):
 
 pickle.Unpickler = pickle.load = pickle.loads = Refused
 model = mlflow.pyfunc.load_model("models:/tiny/1")
-found = model.predict(pd.DataFrame({"image": [open(sys.argv[2], "rb").read(), sys.argv[2]]}))
+predictions = model.predict(pd.DataFrame({"image": [open(sys.argv[2], "rb").read(), sys.argv[2]]}))
 import sadcl
 code = [module.__file__ for name, module in list(sys.modules.items()) if name.startswith("sadcl.")]
-print(json.dumps({"rows": found.to_dict("records"), "package": sadcl.__file__, "code": code}))
+print(json.dumps({"rows": predictions.to_dict("records"), "package": sadcl.__file__, "code": code}))
 """
 
 
-def test_a_program_without_sadcl_is_told_to_install_it(registered: Path, tmp_path: Path) -> None:
+def test_a_program_without_sadcl_is_advised_to_install_it(registered: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['sadcl'] = None\n" + STRANGER
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     process = subprocess.run(

@@ -125,7 +125,7 @@ CHANGES: dict[str, tuple[Callable[[Tags], Tags], str]] = {
 
 
 def test_the_loader_is_the_one_whose_digest_is_known() -> None:
-    """Whoever edits it adds its digest and keeps the others: versions of earlier releases carry theirs."""
+    """Whoever edits the loader adds its digest and keeps the others: versions of earlier releases carry theirs."""
     assert files.digest(package.LOADER) in model_code.LOADERS
 
 

@@ -1,4 +1,4 @@
-"""A model that onnxruntime computes, in the registry: the file that was judged is the one that is kept and used."""
+"""A model that onnxruntime computes, in the registry: the file that was judged is the one that is stored and used."""
 
 import io
 import json
@@ -129,14 +129,14 @@ def test_weights_trained_after_the_judgement_are_noticed(project: Path, stages: 
         publish()
 
 
-def test_a_champion_by_onnx_is_kept_found_and_followed(
+def test_a_champion_by_onnx_is_stored_found_and_followed(
     judged: Path, photo: bytes, stages: Stages, onnx: Networks
 ) -> None:
     promote(1, "the first", first=True)
     assert {path.name for path in Path("data/champion").iterdir()} >= {"weights.onnx", "scores.parquet"}
-    reigning = champion.read_champion()
-    assert reigning is not None
-    assert champion.weights_file(reigning) == Path("data/champion/weights.onnx")
+    promoted_champion = champion.read_champion()
+    assert promoted_champion is not None
+    assert champion.weights_file(promoted_champion) == Path("data/champion/weights.onnx")
     expected = sadcl.load(onnx(1)).scores([photo])
     for uri in ("models:/tiny-production@champion", "data/champion"):
         np.testing.assert_array_equal(sadcl.load(uri).scores([photo]), expected)

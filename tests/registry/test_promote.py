@@ -20,7 +20,7 @@ Stages = Callable[..., None]
 
 
 def holders() -> dict[str, str | None]:
-    """Who has which alias."""
+    """Version that has each alias."""
     with connect() as client:
         versions = {
             "challenger": lookup.version_with_alias(client, "tiny", "challenger"),
@@ -31,7 +31,7 @@ def holders() -> dict[str, str | None]:
 
 
 def stored_file(version: int, file: str) -> Path:
-    """Where the registry keeps a file of a version."""
+    """Where the registry stores a file of a version."""
     with connect() as client:
         model = Path(client.get_model_version_download_uri("tiny", str(version)))
         run = Path(client.get_run(client.get_model_version("tiny", str(version)).run_id).info.artifact_uri)
@@ -56,7 +56,7 @@ def test_a_promotion_moves_alias_files_and_audit(registered: Path) -> None:
     assert sync() is False
 
 
-def test_the_next_champion_and_back_again(reign: Path) -> None:
+def test_the_next_champion_and_back_again(promoted: Path) -> None:
     promote(2, "better")
     assert holders() == {"challenger": None, "champion": "models:/tiny/2", "previous": "models:/tiny/1"}
     back = rollback("it tags kites as cats")
@@ -73,7 +73,7 @@ def test_the_next_champion_and_back_again(reign: Path) -> None:
     assert sync() is False
 
 
-def test_what_is_refused_changes_nothing(reign: Path, stages: Stages) -> None:
+def test_what_is_refused_changes_nothing(promoted: Path, stages: Stages) -> None:
     before, named = holders(), files.read_json("data/champion.json")
     for version, reason, first, words in (
         (2, "  ", False, "needs a reason"),
@@ -93,7 +93,7 @@ def test_what_is_refused_changes_nothing(reign: Path, stages: Stages) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["fail", "undecided", "refused"])
-def test_a_version_is_rejected_whatever_its_verdict(reign: Path, stages: Stages, verdict: str) -> None:
+def test_a_version_is_rejected_whatever_its_verdict(promoted: Path, stages: Stages, verdict: str) -> None:
     before = holders()
     stages(seed=3, verdict=verdict)
     publish()
@@ -105,7 +105,7 @@ def test_a_version_is_rejected_whatever_its_verdict(reign: Path, stages: Stages,
         reject(3, "again")
 
 
-def test_a_former_champion_that_was_rejected_does_not_come_back(reign: Path) -> None:
+def test_a_former_champion_that_was_rejected_does_not_come_back(promoted: Path) -> None:
     promote(2, "better")
     reject(1, "it tags kites as cats")
     with pytest.raises(SadclError, match="rejected by Ann"):
@@ -114,14 +114,14 @@ def test_a_former_champion_that_was_rejected_does_not_come_back(reign: Path) -> 
 
 
 @pytest.mark.parametrize("verdict", ["fail", "refused"])
-def test_a_model_that_did_not_pass_is_refused(reign: Path, stages: Stages, verdict: str) -> None:
+def test_a_model_that_did_not_pass_is_refused(promoted: Path, stages: Stages, verdict: str) -> None:
     stages(seed=2, verdict=verdict)
     publish()
     with pytest.raises(SadclError, match=f"verdict is {verdict}"):
         promote(2, "I like it")
 
 
-def test_a_verdict_against_an_earlier_champion_is_refused(reign: Path, stages: Stages) -> None:
+def test_a_verdict_against_an_earlier_champion_is_refused(promoted: Path, stages: Stages) -> None:
     stages(seed=3)
     publish()
     promote(2, "better")
@@ -159,7 +159,7 @@ def test_the_first_champion_is_named_as_such(registered: Path) -> None:
         ("changed", "scores.parquet"),
     ],
 )
-def test_a_version_whose_files_are_not_the_registered_ones_is_refused(reign: Path, damage: str, file: str) -> None:
+def test_a_version_whose_files_are_not_the_registered_ones_is_refused(promoted: Path, damage: str, file: str) -> None:
     path = stored_file(2, file)
     if damage == "changed":
         path.write_bytes(path.read_bytes()[:-1] + b"\xff")
@@ -174,7 +174,7 @@ def test_a_version_whose_files_are_not_the_registered_ones_is_refused(reign: Pat
     assert holders()["champion"] == "models:/tiny/1"
 
 
-def test_going_back_checks_the_files_too(reign: Path) -> None:
+def test_going_back_checks_the_files_too(promoted: Path) -> None:
     promote(2, "better")
     first = stored_file(1, "weights.safetensors")
     first.write_bytes(first.read_bytes()[:-1] + b"\xff")
@@ -183,7 +183,7 @@ def test_going_back_checks_the_files_too(reign: Path) -> None:
     assert holders()["champion"] == "models:/tiny/2"
 
 
-def test_status_is_remembered_until_the_registry_changes(reign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_is_remembered_until_the_registry_changes(promoted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = status()
     assert status() == first  # a first connection may change the database
     with monkeypatch.context() as patch:
@@ -196,7 +196,7 @@ def test_status_is_remembered_until_the_registry_changes(reign: Path, monkeypatc
     assert status() == {**first, "challenger": None}
 
 
-def test_status_says_who_is_who(reign: Path) -> None:
+def test_status_says_who_is_who(promoted: Path) -> None:
     now = status()
     assert (now["champion"]["version"], now["champion"]["mAP"], now["champion"]["by"]) == (
         "1", "80.00", "Ann <ann@example.org>",
@@ -211,7 +211,7 @@ def test_status_says_who_is_who(reign: Path) -> None:
     )
 
 
-def test_a_version_without_pins_is_refused(reign: Path) -> None:
+def test_a_version_without_pins_is_refused(promoted: Path) -> None:
     with connect() as client:
         client.delete_model_version_tag("tiny", "2", artifacts.PINS)
     with pytest.raises(SadclError, match="no pinned digests"):

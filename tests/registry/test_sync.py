@@ -19,14 +19,14 @@ class Killed(BaseException):
     """Stands for kill -9: nothing catches it."""
 
 
-def everything() -> dict[str, bytes]:
+def champion_files() -> dict[str, bytes]:
     """The champion's files, byte for byte."""
     paths = [path for path in Path("data").rglob("*") if path.is_file()]
     return {str(path): path.read_bytes() for path in paths}
 
 
-def test_damage_to_the_files_is_repaired(reign: Path) -> None:
-    whole = everything()
+def test_damage_to_the_files_is_repaired(promoted: Path) -> None:
+    whole = champion_files()
     assert sync() is False
     for damage in (
         lambda: shutil.rmtree("data/champion"),
@@ -39,13 +39,13 @@ def test_damage_to_the_files_is_repaired(reign: Path) -> None:
     ):
         damage()
         assert sync() is True
-        assert everything() == whole
+        assert champion_files() == whole
         assert sync() is False
 
 
 @pytest.mark.parametrize("step", ["before the alias", "before the files", "before DVC", "before the JSON"])
 def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
-    reign: Path, step: str, monkeypatch: pytest.MonkeyPatch
+    promoted: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object, **__: object) -> None:
         raise Killed
@@ -78,16 +78,16 @@ def test_a_promotion_killed_anywhere_is_finished_or_never_happened(
 
 
 def test_a_project_is_repaired_from_another_folder(
-    reign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    promoted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files.write_json("data/champion.json", None)
     monkeypatch.chdir(tmp_path)
-    assert sync(reign) is True
-    assert files.read_json(reign / "data/champion.json")["version"] == "1"
+    assert sync(promoted) is True
+    assert files.read_json(promoted / "data/champion.json")["version"] == "1"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_alias_moved_by_hand_is_followed_and_noted(reign: Path) -> None:
+def test_an_alias_moved_by_hand_is_followed_and_noted(promoted: Path) -> None:
     promote(2, "better")
     with connect() as client:
         client.set_registered_model_alias("tiny-production", "champion", "1")
@@ -116,7 +116,7 @@ def test_a_project_that_registered_nothing_asks_nobody(project: Path) -> None:
     assert not (fresh / ".sadcl").exists()
 
 
-def test_a_champion_whose_files_are_gone_from_the_registry_is_no_silent_repair(reign: Path) -> None:
+def test_a_champion_whose_files_are_gone_from_the_registry_is_no_silent_repair(promoted: Path) -> None:
     shutil.rmtree("data/champion")
     shutil.rmtree(".sadcl/mlartifacts")
     with pytest.raises(SadclError, match="of the registry is gone"):

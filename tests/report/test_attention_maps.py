@@ -121,11 +121,11 @@ def test_a_dash_in_a_name_never_merges_two_maps(load: Load, tmp_path: Path) -> N
 def test_maps_of_an_earlier_run_stay_unless_they_are_the_same(load: Load, tmp_path: Path) -> None:
     first, second = noise(tmp_path / "a/1.jpg"), noise(tmp_path / "b/1.jpg")
     assert write_all(load(), [first], "cat", tmp_path / "maps") == ["1-cat.jpg"]
-    kept = contents(tmp_path / "maps")["1-cat.jpg"]
+    earlier = contents(tmp_path / "maps")["1-cat.jpg"]
     assert write_all(load(), [second], "cat", tmp_path / "maps") == ["1-cat-2.jpg"]
     assert write_all(load(), [first], "cat", tmp_path / "maps") == ["1-cat.jpg"]
     assert contents(tmp_path / "maps").keys() == {"1-cat.jpg", "1-cat-2.jpg"}
-    assert contents(tmp_path / "maps")["1-cat.jpg"] == kept
+    assert contents(tmp_path / "maps")["1-cat.jpg"] == earlier
 
 
 def test_maps_in_the_folder_of_the_photos_replace_none(load: Load, tmp_path: Path) -> None:
@@ -169,13 +169,13 @@ def test_a_photo_that_cant_be_read_is_named(load: Load, tmp_path: Path, content:
     assert not (tmp_path / "maps").exists()
 
 
-def all_found(tagger: Tagger, threshold: float = 0.0) -> Tagger:
+def set_thresholds(tagger: Tagger, threshold: float = 0.0) -> Tagger:
     tagger.thresholds[:] = threshold
     return tagger
 
 
 def test_a_drawing_names_what_the_model_found_with_its_probabilities(load: Load, photo: Path, tmp_path: Path) -> None:
-    tagger, out = all_found(load()), tmp_path / "new/drawing.png"
+    tagger, out = set_thresholds(load()), tmp_path / "new/drawing.png"
     words = draw(tagger, photo, [], out)
     expected = [f"{name} {probability:.0%}" for name, probability in tagger.predict([photo])[0]]
     assert words == f"{out}: {', '.join(expected)}."
@@ -198,12 +198,14 @@ def test_the_map_of_a_label_stands_over_its_name(load: Load, photo: Path, tmp_pa
 
 
 def test_labels_asked_for_are_drawn_once_and_in_their_order(load: Load, photo: Path, tmp_path: Path) -> None:
-    words = draw(all_found(load(), 1), photo, ["kite", "cat", "kite"], tmp_path / "drawing.jpg")
+    words = draw(set_thresholds(load(), 1), photo, ["kite", "cat", "kite"], tmp_path / "drawing.jpg")
     assert re.fullmatch(r".*drawing\.jpg: kite \d+%, cat \d+%\.", words)
 
 
-def test_where_nothing_is_found_the_likeliest_are_drawn_and_it_is_said(load: Load, photo: Path, tmp_path: Path) -> None:
-    words = draw(all_found(load(*"abcdef"), 1), photo, [], tmp_path / "drawing.png")
+def test_where_nothing_is_found_the_likeliest_are_drawn_and_this_is_reported(
+    load: Load, photo: Path, tmp_path: Path
+) -> None:
+    words = draw(set_thresholds(load(*"abcdef"), 1), photo, [], tmp_path / "drawing.png")
     assert "No label is above its threshold" in words
     assert len(re.findall(r"\d%", words)) == 3
 
@@ -214,7 +216,7 @@ def test_any_number_of_labels_and_any_photo_fit(load: Load, tmp_path: Path, size
     path = tmp_path / "photo.png"
     Image.new("RGB", size, (200, 40, 40)).save(path)
     words = draw(
-        all_found(load(*(f"label\n{i} " + "x" * i for i in range(labels)))), path, [], tmp_path / "drawing.png"
+        set_thresholds(load(*(f"label\n{i} " + "x" * i for i in range(labels)))), path, [], tmp_path / "drawing.png"
     )
     assert ("5 more labels are not drawn" in words) == (labels == 25)
     with Image.open(tmp_path / "drawing.png") as image:
@@ -234,7 +236,7 @@ def test_the_same_photo_gives_the_same_bytes(load: Load, photo: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("labels", "name", "sentence"), [(["zebra"], "a.png", "zebra"), (["cat"], "a.gif", r"\.jpg")])
-def test_a_drawing_that_cant_be_made_is_refused(
+def test_a_drawing_of_an_unknown_label_or_format_is_refused(
     load: Load, photo: Path, tmp_path: Path, labels: list[str], name: str, sentence: str
 ) -> None:
     with pytest.raises(SadclError, match=sentence):

@@ -1,4 +1,4 @@
-"""The drawing of label-level features: which ones, in which space, the figures beside it, and what is refused."""
+"""The drawing of label-level features: which ones, in which space, the figures next to it, and what is refused."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -80,12 +80,12 @@ def test_vectors_are_what_network_and_projector_make_of_the_photos_that_show_the
         np.testing.assert_allclose(space.prototypes, expected[1], atol=1e-5)
 
 
-def test_figures_tell_groups_from_a_muddle() -> None:
+def test_figures_distinguish_groups_from_scattered_features() -> None:
     rng, kinds = np.random.default_rng(1), np.repeat([0, 1, 2], 20)
     axes = np.eye(3, 8, dtype=np.float32)
     tight = axes[kinds] + rng.normal(0, 0.01, (60, 8)).astype(np.float32)
-    muddle = rng.normal(0, 1, (60, 8)).astype(np.float32)
-    unit = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (tight, muddle)]
+    scattered = rng.normal(0, 1, (60, 8)).astype(np.float32)
+    unit = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (tight, scattered)]
     apart, mixed = (separation(Space("", vectors, axes), kinds) for vectors in unit)
     assert (apart.share, apart.own_prototype) == (1, 1)
     assert apart.within > 0.99

@@ -27,7 +27,7 @@ from sadcl.registry.publish import publish
 from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
 from tests.registry import conftest as registry
-from tests.registry.conftest import Networks, World, networks, world  # noqa: F401 - fixtures
+from tests.registry.conftest import Networks, ProjectStates, networks, new_project  # noqa: F401 - fixtures
 from tests.report import conftest as report
 
 PASSWORD = "a long password"
@@ -90,21 +90,21 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def states(world: World, networks: Networks) -> World:
-    """States `begun` (version 1 challenges nobody yet) and `reign` (1 is champion, 2 fails, 3 challenges)."""
+def states(new_project: ProjectStates, networks: Networks) -> ProjectStates:
+    """States `registered` (version 1 challenges nobody yet) and `promoted` (1 is champion, 2 fails, 3 challenges)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
-        patch.chdir(world.root)
-        leave(world.root, networks(1), noise=2.0)
+        patch.chdir(new_project.root)
+        write_stage_outputs(new_project.root, networks(1), noise=2.0)
         publish()
-        world.keep("begun")
+        new_project.save("registered")
         promote(1, "the first", first=True)
-        leave(world.root, networks(2), noise=40.0, lr=0.01)
+        write_stage_outputs(new_project.root, networks(2), noise=40.0, lr=0.01)
         publish()
-        leave(world.root, networks(3), noise=0.5, lr=0.002, train=TRAIN_3)
+        write_stage_outputs(new_project.root, networks(3), noise=0.5, lr=0.002, train=TRAIN_3)
         publish()
-        world.keep("reign")
-    return world
+        new_project.save("promoted")
+    return new_project
 
 
 @pytest.fixture(autouse=True)
@@ -115,14 +115,14 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def begun(states: World) -> Path:
-    states.bring_back("begun")
+def registered(states: ProjectStates) -> Path:
+    states.restore("registered")
     return states.root
 
 
 @pytest.fixture
-def reign(states: World) -> Path:
-    states.bring_back("reign")
+def promoted(states: ProjectStates) -> Path:
+    states.restore("promoted")
     return states.root
 
 
@@ -132,10 +132,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def page(reign: Path, clock: Clock) -> Any:
+def page(promoted: Path, clock: Clock) -> Any:
     """The app of a project where version 3 challenges version 1."""
     return create_app(
-        reign, authenticator=StaticAuthenticator(), clock=clock, after_decision=sync_in_process, check=None
+        promoted, authenticator=StaticAuthenticator(), clock=clock, after_decision=sync_in_process, check=None
     )
 
 
@@ -170,11 +170,11 @@ TRAIN = {f"train {i}": ("cat",) for i in range(4)}
 """Labels of the training photos of the first version, by id."""
 
 
-def leave(
+def write_stage_outputs(
     root: Path, weights: Path, noise: float, lr: float = 0.001, train: Mapping[str, Sequence[str]] = TRAIN
 ) -> None:
     """Write the outputs of the stages for one model: real photos, shards, scores, metrics and verdict."""
-    registry.leave(root, weights)
+    registry.write_stage_outputs(root, weights)
     settings = registry._settings()
     settings["gate"] = {"rules": RULES, "published": PUBLISHED}
     settings["train"]["lr"] = lr

@@ -17,7 +17,7 @@ from sadcl.registry.audit import log
 from sadcl.registry.promote import reject
 from sadcl.review import after_decision
 from tests.flows.test_retrain import pages
-from tests.registry.conftest import World, networks, place, reign, states, world  # noqa: F401 - fixtures
+from tests.registry.conftest import ProjectStates, networks, new_project, project_states, promoted, states  # noqa: F401 - fixtures
 
 LINE = "The project's files are in line."
 
@@ -27,21 +27,21 @@ def git(root: Path, *words: str) -> str:
 
 
 @pytest.fixture
-def run(reign: Path, server: str) -> Callable[..., Any]:  # noqa: F811
+def run(promoted: Path, server: str) -> Callable[..., Any]:  # noqa: F811
     """Run the flow in a project whose latest decision is the rejection of version 2."""
     reject(2, "it misses | kites\npromote: completed: forged")
-    return lambda **words: promote(root=reign, return_state=True, **words)
+    return lambda **words: promote(root=promoted, return_state=True, **words)
 
 
 @pytest.fixture
-def sync_by_flow(reign: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:  # noqa: F811
+def sync_by_flow(promoted: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:  # noqa: F811
     """Synchronise as the review page does."""
     monkeypatch.setenv("PREFECT_API_URL", server)
-    return lambda: after_decision.sync_by_flow(reign, nullcontext)
+    return lambda: after_decision.sync_by_flow(promoted, nullcontext)
 
 
-def test_flow_describes_the_decision_and_the_files_to_commit(run: Callable[..., Any], reign: Path) -> None:  # noqa: F811
-    before = git(reign, "status", "--porcelain")
+def test_flow_describes_the_decision_and_the_files_to_commit(run: Callable[..., Any], promoted: Path) -> None:  # noqa: F811
+    before = git(promoted, "status", "--porcelain")
     state = run()
     assert (state.is_completed(), state.message) == (True, LINE)
     page = pages(state)["promote"]
@@ -50,33 +50,33 @@ def test_flow_describes_the_decision_and_the_files_to_commit(run: Callable[..., 
         in page
     )
     assert f"Commit {', '.join(f'`{file}`' for file in FILES)}." in page
-    assert git(reign, "status", "--porcelain") == before
+    assert git(promoted, "status", "--porcelain") == before
 
 
-def test_lost_files_are_restored(run: Callable[..., Any], reign: Path) -> None:  # noqa: F811
-    champion = shadow.read_champion(reign / FILES[0])
-    (reign / FILES[0]).unlink()
-    (reign / "data/champion/scores.parquet").unlink()
+def test_lost_files_are_restored(run: Callable[..., Any], promoted: Path) -> None:  # noqa: F811
+    champion = shadow.read_champion(promoted / FILES[0])
+    (promoted / FILES[0]).unlink()
+    (promoted / "data/champion/scores.parquet").unlink()
     assert run().message == "The project's files were updated from the registry."
-    assert shadow.read_champion(reign / FILES[0]) == champion is not None
-    assert (reign / "data/champion/scores.parquet").exists()
+    assert shadow.read_champion(promoted / FILES[0]) == champion is not None
+    assert (promoted / "data/champion/scores.parquet").exists()
 
 
-def test_commit_contains_exactly_the_synchronised_files(run: Callable[..., Any], reign: Path) -> None:  # noqa: F811
-    git(reign, "add", "params.yaml")
+def test_commit_contains_exactly_the_synchronised_files(run: Callable[..., Any], promoted: Path) -> None:  # noqa: F811
+    git(promoted, "add", "params.yaml")
     state = run(commit=True)
-    commit = git(reign, "log", "--format=%h %s").strip()
+    commit = git(promoted, "log", "--format=%h %s").strip()
     assert state.message == f"{LINE} Committed as {commit.split()[0]}."
-    assert commit.partition(" ")[2] == describe_decision(log.entries(reign)[-1])
-    assert git(reign, "show", "--name-only", "--format=").split() == sorted(FILES)
-    assert "A  params.yaml" in git(reign, "status", "--porcelain").splitlines()
+    assert commit.partition(" ")[2] == describe_decision(log.entries(promoted)[-1])
+    assert git(promoted, "show", "--name-only", "--format=").split() == sorted(FILES)
+    assert "A  params.yaml" in git(promoted, "status", "--porcelain").splitlines()
     assert run(commit=True).message == LINE
 
 
 def test_failed_synchronisation_is_reported_by_flow_and_page(
-    run: Callable[..., Any], sync_by_flow: Callable[[], str], reign: Path  # noqa: F811
+    run: Callable[..., Any], sync_by_flow: Callable[[], str], promoted: Path  # noqa: F811
 ) -> None:  # fmt: skip
-    (reign / layout.AUDIT_LOG).write_text("no line of ours\n")
+    (promoted / layout.AUDIT_LOG).write_text("no line of ours\n")
     assert describe(run()).startswith("A line of the audit log is not JSON")
     assert sync_by_flow().startswith(f"{after_decision.DECISION_STANDS} A line of the audit log is not JSON")
 
@@ -86,7 +86,7 @@ def test_review_page_reports_the_result_of_the_flow(sync_by_flow: Callable[[], s
 
 
 def test_child_process_gets_credentials_only_where_the_registry_needs_them(
-    reign: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    promoted: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
     """The environment is copied inside the log-in context, and has no credentials without one."""
     environments: list[dict[str, str]] = []
@@ -98,8 +98,8 @@ def test_child_process_gets_credentials_only_where_the_registry_needs_them(
             patch.setenv("MLFLOW_TRACKING_USERNAME", "rita")
             yield
 
-    after_decision.sync_by_flow(reign, as_rita)
-    after_decision.sync_by_flow(reign, nullcontext)
+    after_decision.sync_by_flow(promoted, as_rita)
+    after_decision.sync_by_flow(promoted, nullcontext)
     assert [environment.get("MLFLOW_TRACKING_USERNAME") for environment in environments] == ["rita", None]
     assert "MLFLOW_TRACKING_USERNAME" not in os.environ
 

@@ -19,10 +19,10 @@ from sadcl.review.app import create_app
 from tests.review.conftest import Browser, StaticAuthenticator, text
 
 
-def test_other_test_photos_in_the_project_are_not_shown_for_the_version_s_own(rita: Browser, reign: Path) -> None:
-    for damage in (lambda: shutil.rmtree(reign / "data/shards"), lambda: shutil.rmtree(reign / "data")):
+def test_other_test_photos_in_the_project_are_not_shown_for_the_version_s_own(rita: Browser, promoted: Path) -> None:
+    for damage in (lambda: shutil.rmtree(promoted / "data/shards"), lambda: shutil.rmtree(promoted / "data")):
         damage()
-        page = create_app(reign, authenticator=StaticAuthenticator(), check=None)
+        page = create_app(promoted, authenticator=StaticAuthenticator(), check=None)
         browser = Browser(page)
         browser.log_in()
         shown = browser.get("/versions/3").text
@@ -31,41 +31,41 @@ def test_other_test_photos_in_the_project_are_not_shown_for_the_version_s_own(ri
         assert "This version is better" in shown
 
 
-def test_a_changed_verdict_is_said_and_not_shown(rita: Browser, reign: Path) -> None:
-    [path] = [p for p in (reign / ".sadcl/mlartifacts").rglob("verdict.json") if '"fail"' in p.read_text()]
-    shutil.rmtree(reign / ".sadcl/review", ignore_errors=True)
+def test_a_changed_verdict_is_reported_and_not_shown(rita: Browser, promoted: Path) -> None:
+    [path] = [p for p in (promoted / ".sadcl/mlartifacts").rglob("verdict.json") if '"fail"' in p.read_text()]
+    shutil.rmtree(promoted / ".sadcl/review", ignore_errors=True)
     path.write_text(json.dumps({**json.loads(path.read_text()), "words": "All is well."}))
     page = text(rita.get("/versions/2").text)
     assert "The verdict in the registry was changed after the gate wrote it" in page
     assert "All is well." not in page
 
 
-def test_changed_scores_are_said_and_not_shown(rita: Browser, reign: Path) -> None:
-    shutil.rmtree(reign / ".sadcl/review", ignore_errors=True)
-    for path in (reign / ".sadcl/mlartifacts").rglob("scores.parquet"):
+def test_changed_scores_are_reported_and_not_shown(rita: Browser, promoted: Path) -> None:
+    shutil.rmtree(promoted / ".sadcl/review", ignore_errors=True)
+    for path in (promoted / ".sadcl/mlartifacts").rglob("scores.parquet"):
         path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     page = text(rita.get("/versions/3").text)
     assert "evidence/scores.parquet has changed since the version was registered" in page
     assert "Classes" not in page
 
 
-def test_what_was_brought_once_is_not_asked_for_again(rita: Browser, reign: Path) -> None:
+def test_what_was_brought_once_is_not_asked_for_again(rita: Browser, promoted: Path) -> None:
     first = rita.get("/versions/3").text
-    (reign / ".sadcl/mlartifacts").rename(reign / ".sadcl/away")
+    (promoted / ".sadcl/mlartifacts").rename(promoted / ".sadcl/away")
     assert rita.get("/versions/3").text == first
-    (reign / ".sadcl/away").rename(reign / ".sadcl/mlartifacts")
+    (promoted / ".sadcl/away").rename(promoted / ".sadcl/mlartifacts")
 
 
-def test_a_damaged_copy_of_the_page_is_brought_again(rita: Browser, reign: Path) -> None:
+def test_a_damaged_copy_of_the_page_is_brought_again(rita: Browser, promoted: Path) -> None:
     first = rita.get("/versions/3").text
-    for path in (reign / ".sadcl/review/files").rglob("*.*"):
+    for path in (promoted / ".sadcl/review/files").rglob("*.*"):
         path.write_bytes(b"damaged")
-    shutil.rmtree(reign / ".sadcl/review/values")
+    shutil.rmtree(promoted / ".sadcl/review/values")
     assert rita.get("/versions/3").text == first
 
 
 def write(root: Path, name: str, content: bytes, judged: str = "") -> Path:
-    """Put a file beside version 3 as a trainer could: with the digests that belong to it, before anybody looked."""
+    """Put a file next to version 3 as a trainer could: with the digests that belong to it, before anybody looked."""
     for copies in ("files", "shown"):  # "values" have the digest of their scores as key
         shutil.rmtree(root / ".sadcl/review" / copies, ignore_errors=True)
     with store.connect(root) as client:
@@ -109,8 +109,8 @@ NAN = float("nan")
         ({"rules": [], "intervals": {"mAP": "high"}}, "intervals.mAP is not a mapping"),
     ],
 )
-def test_a_verdict_that_makes_no_sense_is_said(rita: Browser, reign: Path, value: Any, words: str) -> None:
-    write(reign, "verdict.json", json.dumps(value).encode(), files.digest_of(value))
+def test_a_verdict_that_makes_no_sense_is_reported(rita: Browser, promoted: Path, value: Any, words: str) -> None:
+    write(promoted, "verdict.json", json.dumps(value).encode(), files.digest_of(value))
     assert f"verdict.json can't be shown: {words}" in shown(rita)
 
 
@@ -123,8 +123,8 @@ def test_a_verdict_that_makes_no_sense_is_said(rita: Browser, reign: Path, value
         (b'{"rules": [{"result": "pass", "words": "\\ud800"}]}', "The verdict in the registry was changed"),
     ],
 )
-def test_a_verdict_that_can_t_be_read_is_said(rita: Browser, reign: Path, content: bytes, words: str) -> None:
-    write(reign, "verdict.json", content, "e" * 64)
+def test_a_verdict_that_can_t_be_read_is_reported(rita: Browser, promoted: Path, content: bytes, words: str) -> None:
+    write(promoted, "verdict.json", content, "e" * 64)
     assert words in shown(rita)
 
 
@@ -145,8 +145,8 @@ DIGESTS = {"test_list": "1", "labels": "2", "shards": "3"}
         ({"digests": DIGESTS, "cost": {"bytes": "few"}}, "cost.bytes is invalid"),
     ],
 )
-def test_figures_that_make_no_sense_are_said(rita: Browser, reign: Path, value: Any, words: str) -> None:
-    write(reign, "evidence/metrics.json", json.dumps(value).encode())
+def test_figures_that_make_no_sense_are_reported(rita: Browser, promoted: Path, value: Any, words: str) -> None:
+    write(promoted, "evidence/metrics.json", json.dumps(value).encode())
     assert f"evidence/metrics.json can't be shown: {words}" in shown(rita)
 
 
@@ -171,8 +171,8 @@ def test_figures_that_make_no_sense_are_said(rita: Browser, reign: Path, value: 
         ("{3: .nan, true: 2026-01-01}", "True – 2026-01-01"),
     ],
 )
-def test_settings_that_make_no_sense_are_said(rita: Browser, reign: Path, content: str, words: str) -> None:
-    write(reign, "params.yaml", content.encode())
+def test_settings_that_make_no_sense_are_reported(rita: Browser, promoted: Path, content: str, words: str) -> None:
+    write(promoted, "params.yaml", content.encode())
     assert words in shown(rita)
 
 
@@ -185,24 +185,28 @@ def test_settings_that_make_no_sense_are_said(rita: Browser, reign: Path, conten
         ({"classes": (1, None, True)}, "The scores are damaged: names are not texts"),
     ],
 )
-def test_scores_that_make_no_sense_are_said(rita: Browser, reign: Path, damage: dict[str, Any], words: str) -> None:
-    whole, odd = next((reign / ".sadcl/mlartifacts").rglob("scores.parquet")), reign / "odd.parquet"
+def test_scores_that_make_no_sense_are_reported(
+    rita: Browser, promoted: Path, damage: dict[str, Any], words: str
+) -> None:
+    whole, odd = next((promoted / ".sadcl/mlartifacts").rglob("scores.parquet")), promoted / "odd.parquet"
     scores.write_scores(odd, replace(scores.read_scores(whole), **damage))
-    write(reign, artifacts.SCORES, odd.read_bytes())
+    write(promoted, artifacts.SCORES, odd.read_bytes())
     assert words in shown(rita)
 
 
-def test_pins_without_scores_are_said(rita: Browser, reign: Path) -> None:
-    with store.connect(reign) as client:
+def test_pins_without_scores_are_reported(rita: Browser, promoted: Path) -> None:
+    with store.connect(promoted) as client:
         pins = artifacts.pins(client.get_model_version("tiny", "3"))
-        kept = {name: digest for name, digest in pins.items() if name.startswith(artifacts.MODEL)}
-        client.set_model_version_tag("tiny", "3", artifacts.PINS, json.dumps({**kept, "evidence/metrics.json": "none"}))
+        model_pins = {name: digest for name, digest in pins.items() if name.startswith(artifacts.MODEL)}
+        client.set_model_version_tag(
+            "tiny", "3", artifacts.PINS, json.dumps({**model_pins, "evidence/metrics.json": "none"})
+        )
     page = shown(rita)
     assert "The version has no digest of evidence/metrics.json" in page
 
 
-def test_pins_without_the_weights_close_approve(rita: Browser, reign: Path) -> None:
-    with store.connect(reign) as client:
+def test_pins_without_the_weights_close_approve(rita: Browser, promoted: Path) -> None:
+    with store.connect(promoted) as client:
         client.set_model_version_tag("tiny", "3", artifacts.PINS, json.dumps({"evidence/metrics.json": "none"}))
     page = rita.get("/versions/3").text
     assert ">Approve as champion</button>" not in page
@@ -218,8 +222,10 @@ def test_a_speed_that_makes_no_sense_is_not_shown(tag: str) -> None:
     assert [name for name, *_ in tables.cost(None, schemas.Metrics(digests=DIGESTS), tag)] == ["bytes", "parameters"]
 
 
-def test_a_line_of_the_audit_that_somebody_wrote_by_hand_is_shown_as_far_as_it_goes(rita: Browser, reign: Path) -> None:
-    log.append({"challenger": "models:/tiny/3", "time": 5, "action": ["?"], "reason": None}, reign)
+def test_a_line_of_the_audit_that_somebody_wrote_by_hand_is_shown_as_far_as_it_goes(
+    rita: Browser, promoted: Path
+) -> None:
+    log.append({"challenger": "models:/tiny/3", "time": 5, "action": ["?"], "reason": None}, promoted)
     page = shown(rita)
     assert "['?']" in page
     assert "['?']" in text(rita.get("/history").text)
@@ -237,8 +243,8 @@ def test_a_page_that_can_t_be_finished_says_so(rita: Browser, monkeypatch: pytes
     assert "Approve" not in page
 
 
-def test_what_the_gate_judged_while_somebody_looked_is_asked_for_again(rita: Browser, reign: Path) -> None:
-    path = write(reign, "verdict.json", b"{}")
+def test_what_the_gate_judged_while_somebody_looked_is_asked_for_again(rita: Browser, promoted: Path) -> None:
+    path = write(promoted, "verdict.json", b"{}")
     assert "was changed after the gate wrote it" in shown(rita)
-    shutil.copy(reign / "reports/verdict.json", path)
+    shutil.copy(promoted / "reports/verdict.json", path)
     assert "was changed after the gate wrote it" not in shown(rita)

@@ -58,10 +58,10 @@ def test_page_shows_photos_that_were_added_removed_and_relabelled(rita: Browser)
         assert rita.get(f"/versions/3/data/{missing}.jpg").status_code == 404
 
 
-def test_photo_of_other_bytes_is_not_shown(rita: Browser, reign: Path) -> None:
+def test_photo_of_other_bytes_is_not_shown(rita: Browser, promoted: Path) -> None:
     rita.get("/versions/3")
-    (reign / "raw/train 4.jpg").write_bytes((reign / "raw/train 1.jpg").read_bytes())
-    shutil.rmtree(reign / layout.REVIEW_CACHE / "pictures", ignore_errors=True)
+    (promoted / "raw/train 4.jpg").write_bytes((promoted / "raw/train 1.jpg").read_bytes())
+    shutil.rmtree(promoted / layout.REVIEW_CACHE / "pictures", ignore_errors=True)
     assert rita.get("/versions/3/data/added/0.jpg").status_code != 200
 
 
@@ -99,12 +99,12 @@ def test_many_photos_are_compared_in_a_child_with_an_equal_result(
     tables: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = (tables["version"], tables["champion"], tables["project"])
-    here = data_changes.compare(*paths)
+    direct = data_changes.compare(*paths)
     monkeypatch.setattr(compare_worker, "MAX_IMMEDIATE", 1)
-    assert compare_worker.compare_tables(*paths) == json.loads(json.dumps(here))
+    assert compare_worker.compare_tables(*paths) == json.loads(json.dumps(direct))
 
 
-def test_version_without_a_table_says_so(rita: Browser, reign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_without_a_table_says_so(rita: Browser, promoted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sadcl.registry import artifacts
 
     monkeypatch.setattr(artifacts, "PHOTOS", "evidence/none.parquet")

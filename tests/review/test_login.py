@@ -118,9 +118,9 @@ def test_cookie_is_invalid_after_log_out(browser: Browser, page: Any) -> None:
     browser.log_in()
     cookies = dict(browser.client.cookies)
     assert browser.send("/", "/logout").url.path == "/login"
-    thief = Browser(page)
-    thief.client.cookies.update(cookies)
-    assert thief.get("/").url.path == "/login"
+    other_browser = Browser(page)
+    other_browser.client.cookies.update(cookies)
+    assert other_browser.get("/").url.path == "/login"
 
 
 def test_log_in_replaces_a_token_that_the_browser_sent(browser: Browser, page: Any) -> None:
@@ -320,10 +320,10 @@ def test_form_token_is_for_one_browser_and_one_hour(browser: Browser, page: Any,
 
 def test_guessing_does_not_lock_out_people_who_logged_in_before(page: Any) -> None:
     assert Browser(page, address="127.0.0.1").log_in("rita").status_code == 200
-    thief = Browser(page, address="127.0.0.1")
+    other_browser = Browser(page, address="127.0.0.1")
     for _ in range(30):
-        thief.log_in("rita", "a guess")
-    assert thief.log_in("rita", "a guess").status_code == 429
+        other_browser.log_in("rita", "a guess")
+    assert other_browser.log_in("rita", "a guess").status_code == 429
     for name in ("rita", "ron"):
         assert Browser(page, address="127.0.0.1").log_in(name).status_code == 200
 

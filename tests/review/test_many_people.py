@@ -44,9 +44,9 @@ class SlowComparison:
 
 
 @pytest.fixture
-def comparison(monkeypatch: pytest.MonkeyPatch, reign: Path) -> SlowComparison:
-    """The comparison of few photos counts as one of many, and was never made before."""
-    for path in (reign / ".sadcl/review/values").glob("*.json"):
+def comparison(monkeypatch: pytest.MonkeyPatch, promoted: Path) -> SlowComparison:
+    """The comparison of few photos counts as one of many, and was never computed before."""
+    for path in (promoted / ".sadcl/review/values").glob("*.json"):
         path.unlink()
     slow = SlowComparison(compare_worker.compare_files)
     monkeypatch.setattr("sadcl.review.version_page.MAX_IMMEDIATE", 1)
@@ -120,7 +120,7 @@ def test_a_refused_decision_is_not_reloaded_while_a_comparison_runs(rita: Browse
     comparison.may_end.set()
 
 
-def test_a_failed_computation_is_said_to_who_started_it_and_tried_again_later(tmp_path: Path, clock: Clock) -> None:
+def test_a_failed_computation_is_shown_to_who_started_it_and_tried_again_later(tmp_path: Path, clock: Clock) -> None:
     values, attempts = BackgroundValues(Cache(tmp_path), clock), []
 
     def fail() -> Any:
@@ -167,7 +167,7 @@ def test_a_computation_starts_again_some_seconds_after_its_error(tmp_path: Path,
 
 
 @pytest.fixture
-def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+def large_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Two scores files whose images count as many."""
     monkeypatch.setattr(compare_worker, "MAX_IMMEDIATE", 1)
     paths, targets = [tmp_path / "version.parquet", tmp_path / "champion.parquet"], np.eye(6, 3, dtype=bool)
@@ -179,16 +179,16 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def test_a_child_process_computes_the_same_comparison(many: list[Path]) -> None:
-    assert compare_worker.compare_files(*many, 0.5) == side_by_side.compare(*many, 0.5)
-    assert compare_worker.compare_files(many[0], None, 0.5) == side_by_side.compare(many[0], None, 0.5)
+def test_a_child_process_computes_the_same_comparison(large_scores: list[Path]) -> None:
+    assert compare_worker.compare_files(*large_scores, 0.5) == side_by_side.compare(*large_scores, 0.5)
+    assert compare_worker.compare_files(large_scores[0], None, 0.5) == side_by_side.compare(large_scores[0], None, 0.5)
 
 
-def test_a_child_process_reports_damaged_scores_as_a_sentence(many: list[Path]) -> None:
-    content = many[1].read_bytes()
-    many[1].write_bytes(content[:4] + b"\0" * 200 + content[204:])
+def test_a_child_process_reports_damaged_scores_as_a_sentence(large_scores: list[Path]) -> None:
+    content = large_scores[1].read_bytes()
+    large_scores[1].write_bytes(content[:4] + b"\0" * 200 + content[204:])
     with pytest.raises(SadclError, match=r"The scores are damaged"):
-        compare_worker.compare_files(*many, 0.5)
+        compare_worker.compare_files(*large_scores, 0.5)
 
 
 def test_a_missing_file_is_downloaded_once_for_all_who_wait(tmp_path: Path) -> None:

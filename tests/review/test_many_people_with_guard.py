@@ -15,7 +15,7 @@ from sadcl.review.after_decision import sync_in_process
 from sadcl.review.app import create_app
 from sadcl.review.authentication import RegistryAuthenticator
 from sadcl.review.sessions import CHECK_INTERVAL
-from tests.guard.conftest import ADMIN, NAME, REA, RITA, ROB, TOM, Team, crew, password, reigning  # noqa: F401 - fixtures
+from tests.guard.conftest import ADMIN, NAME, REA, RITA, ROB, TOM, Team, new_team, password, team  # noqa: F401 - fixtures
 from tests.review.conftest import Browser, Clock, text
 
 pytestmark = pytest.mark.slow
@@ -23,42 +23,42 @@ pytestmark = pytest.mark.slow
 WRONG = "a guess that is wrong"
 
 
-def accounts(team: Team) -> Any:
+def accounts(connected_team: Team) -> Any:
     """Client of the server's accounts."""
     from mlflow.server.auth.client import AuthServiceClient
 
-    return AuthServiceClient(team.address)
+    return AuthServiceClient(connected_team.address)
 
 
 @pytest.fixture
-def team(reigning: Team, monkeypatch: pytest.MonkeyPatch) -> Team:  # noqa: F811
+def connected_team(team: Team, monkeypatch: pytest.MonkeyPatch) -> Team:  # noqa: F811
     """The team, whose server the project works with."""
-    monkeypatch.setenv(client.ADDRESS, reigning.address)
-    monkeypatch.chdir(reigning.root)
-    return reigning
+    monkeypatch.setenv(client.ADDRESS, team.address)
+    monkeypatch.chdir(team.root)
+    return team
 
 
 @pytest.fixture
-def authenticator(team: Team) -> RegistryAuthenticator:
-    return RegistryAuthenticator(team.root)
+def authenticator(connected_team: Team) -> RegistryAuthenticator:
+    return RegistryAuthenticator(connected_team.root)
 
 
 @pytest.fixture
-def eve(team: Team) -> Iterator[str]:
+def eve(connected_team: Team) -> Iterator[str]:
     """An account that tests change."""
-    users.add_account("eve", "reader", password("eve"), team.home)
+    users.add_account("eve", "reader", password("eve"), connected_team.home)
     yield "eve"
-    with team.acting(ADMIN):
-        names = {account.name for account in users.list_accounts(team.home)}
+    with connected_team.acting(ADMIN):
+        names = {account.name for account in users.list_accounts(connected_team.home)}
         if "eve" in names:
-            accounts(team).delete_user("eve")
+            accounts(connected_team).delete_user("eve")
 
 
-def create_page(team: Team, clock: Clock, check: Any) -> Any:
-    return create_app(team.root, clock=clock, after_decision=sync_in_process, check=check)
+def create_page(connected_team: Team, clock: Clock, check: Any) -> Any:
+    return create_app(connected_team.root, clock=clock, after_decision=sync_in_process, check=check)
 
 
-def test_right_and_wrong_passwords_at_once_are_told_apart(authenticator: RegistryAuthenticator) -> None:
+def test_right_and_wrong_passwords_at_once_are_distinguished(authenticator: RegistryAuthenticator) -> None:
     for name in (TOM, RITA, ROB, REA):
         assert authenticator.check(name, password(name)) is not None
     attempts = [(name, secret) for name in (TOM, RITA, ROB, REA) for secret in [password(name), WRONG] * 4]
@@ -75,40 +75,40 @@ def test_people_with_the_same_role_have_the_same_rights_and_others_do_not(authen
     assert len({rights[TOM], rights[RITA], rights[REA]}) == 3
 
 
-def test_a_new_role_shows_at_the_next_check(team: Team, authenticator: RegistryAuthenticator) -> None:
+def test_a_new_role_shows_at_the_next_check(connected_team: Team, authenticator: RegistryAuthenticator) -> None:
     before = authenticator.check(REA, password(REA))
-    with team.holding(REA, "reviewer"):
+    with connected_team.holding(REA, "reviewer"):
         during = authenticator.check(REA, password(REA))
     after = authenticator.check(REA, password(REA))
     assert [person.role for person in (before, during, after) if person] == ["reader", "reviewer", "reader"]
 
 
 def test_a_changed_password_and_a_deleted_account_end_the_session_in_seconds(
-    team: Team, clock: Clock, eve: str
+    connected_team: Team, clock: Clock, eve: str
 ) -> None:
-    browser = Browser(create_page(team, clock, None))
+    browser = Browser(create_page(connected_team, clock, None))
     assert browser.log_in(eve, password(eve)).status_code == 200
-    with team.acting(ADMIN):
-        accounts(team).update_user_password(eve, "another long password")
+    with connected_team.acting(ADMIN):
+        accounts(connected_team).update_user_password(eve, "another long password")
     clock.now += CHECK_INTERVAL
     assert browser.get("/").url.path == "/login"
     assert browser.log_in(eve, password(eve)).status_code == 401
     assert "eve, reader" in text(browser.log_in(eve, "another long password").text)
-    with team.acting(ADMIN):
-        accounts(team).delete_user(eve)
+    with connected_team.acting(ADMIN):
+        accounts(connected_team).delete_user(eve)
     clock.now += CHECK_INTERVAL
     assert browser.get("/").url.path == "/login"
 
 
-def test_pages_are_read_and_people_log_in_while_a_decision_runs(team: Team, clock: Clock) -> None:
-    number, seen = team.train(), list[str]()
+def test_pages_are_read_and_people_log_in_while_a_decision_runs(connected_team: Team, clock: Clock) -> None:
+    number, seen = connected_team.train(), list[str]()
 
     def check(*_: object) -> None:
         browser = Browser(page)
         seen.append(text(browser.log_in(REA, password(REA)).text))
         seen.append(text(browser.get(f"/versions/{number}").text))
 
-    page = create_page(team, clock, check)
+    page = create_page(connected_team, clock, check)
     rob = Browser(page)
     rob.log_in(ROB, password(ROB))
     # the check runs in the middle of the promotion, which has logged this process in as rob
@@ -118,9 +118,9 @@ def test_pages_are_read_and_people_log_in_while_a_decision_runs(team: Team, cloc
     assert f"Version {number} of {NAME}" in seen[1]
 
 
-def test_a_log_in_of_its_own_reads_what_the_person_may_read(team: Team, tmp_path: Path) -> None:
-    with team.acting(TOM):  # the process is logged in as another person meanwhile
-        rea, stranger = (PersonalClient(team.address, REA, secret) for secret in (password(REA), WRONG))
+def test_a_log_in_of_its_own_reads_what_the_person_may_read(connected_team: Team, tmp_path: Path) -> None:
+    with connected_team.acting(TOM):  # the process is logged in as another person meanwhile
+        rea, stranger = (PersonalClient(connected_team.address, REA, secret) for secret in (password(REA), WRONG))
         version = lookup.list_versions(rea, NAME)[0]
         for name in (artifacts.SCORES, artifacts.model(version)):
             path = artifacts.fetch(rea, version, name, tmp_path, rea.download)

@@ -13,20 +13,20 @@ from PIL import Image
 from sadcl import files, layout
 from sadcl.review import tables
 from sadcl.review.app import create_app
-from tests.registry.conftest import World
+from tests.registry.conftest import ProjectStates
 from tests.review.conftest import CLASSES, Browser, StaticAuthenticator, text
 
 
 @pytest.fixture(scope="module")
-def reign(states: World) -> Path:
+def promoted(states: ProjectStates) -> Path:
     """State that no test of this module changes, so it is restored once."""
-    states.bring_back("reign")
+    states.restore("promoted")
     return states.root
 
 
 @pytest.fixture(scope="module")
-def page(reign: Path) -> Any:
-    return create_app(reign, authenticator=StaticAuthenticator(), check=None)
+def page(promoted: Path) -> Any:
+    return create_app(promoted, authenticator=StaticAuthenticator(), check=None)
 
 
 def verdict(root: Path) -> dict[str, Any]:
@@ -40,20 +40,20 @@ def rows(page: str) -> list[list[str]]:
     return [[text(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in table.split("</tr>")[:-1]]
 
 
-def test_list_shows_challenger_champion_and_their_map(rita: Browser, reign: Path) -> None:
+def test_list_shows_challenger_champion_and_their_map(rita: Browser, promoted: Path) -> None:
     page = text(rita.get("/").text)
-    value, low, high = verdict(reign)["intervals"]["mAP"]["model"]
+    value, low, high = verdict(promoted)["intervals"]["mAP"]["model"]
     assert f"Challenger Version 3 mAP {value:.2f} {low:.2f} to {high:.2f}" in page
     assert "Champion Version 1" in page
     assert "“the first”" in page
     assert "Previous champion None" in page
-    assert verdict(reign)["words"] in page
+    assert verdict(promoted)["words"] in page
     assert "✗ fail The model fails" in page
     assert "approved by Ann <ann@example.org>" in page
 
 
-def test_the_authors_linear_probe_is_shown_as_a_claim(rita: Browser, reign: Path) -> None:
-    value, low, high = verdict(reign)["probe"]["difference"]
+def test_the_authors_linear_probe_is_shown_as_a_claim(rita: Browser, promoted: Path) -> None:
+    value, low, high = verdict(promoted)["probe"]["difference"]
     claim = f"The trained head is worth {value:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
     assert f"the verifier can’t confirm, since it trains nothing: {claim}" in text(rita.get("/versions/3").text)
 
@@ -63,8 +63,8 @@ def test_figures_of_a_champion_are_explained_only_where_there_is_one(rita: Brows
     assert {number for number, page in pages.items() if "The gate scored the champion" in page} == {3}
 
 
-def test_comparison_of_the_challenger_is_computed_in_the_background_of_the_list(rita: Browser, reign: Path) -> None:
-    cache = reign / ".sadcl/review/values"
+def test_comparison_of_the_challenger_is_computed_in_the_background_of_the_list(rita: Browser, promoted: Path) -> None:
+    cache = promoted / ".sadcl/review/values"
     shutil.rmtree(cache, ignore_errors=True)
     rita.get("/")
     computed = set(cache.iterdir())
@@ -81,8 +81,8 @@ def test_long_list_shows_recent_versions_and_links_to_all(rita: Browser, monkeyp
     assert rita.get("/?all=true").text.count('scope="row"') == 3
 
 
-def test_version_page_compares_with_champion_and_publication(rita: Browser, reign: Path) -> None:
-    page, judged = text(rita.get("/versions/3").text), verdict(reign)
+def test_version_page_compares_with_champion_and_publication(rita: Browser, promoted: Path) -> None:
+    page, judged = text(rita.get("/versions/3").text), verdict(promoted)
     for rule in judged["rules"]:
         assert f"{rule['result']} {rule['words']}" in page
     intervals = judged["intervals"]["mAP"]
@@ -92,7 +92,7 @@ def test_version_page_compares_with_champion_and_publication(rita: Browser, reig
     assert "% This version Champion Difference a paper" in page
     assert "train.lr 0.001 0.002" in page
     assert "parameters 1,000 1,000" in page
-    assert files.digest(reign / "models/train/weights.safetensors")[:12] in page
+    assert files.digest(promoted / "models/train/weights.safetensors")[:12] in page
 
 
 def test_page_of_the_champion_compares_with_nothing(rita: Browser) -> None:
@@ -116,8 +116,8 @@ def test_many_classes_have_pages_and_are_found_by_a_part_of_their_name(
     assert "Page 2 of 2" in text(second)
     assert sorted(row[0] for row in rows(page) + rows(second)) == sorted(CLASSES)
     assert rows(rita.get("/versions/3?sort=AP&order=desc&page=9").text) == rows(second)
-    found = rita.get("/versions/3?find=DOG").text
-    assert [row[0] for row in rows(found)] == ["<b>dog</b>"]
+    search_page = rita.get("/versions/3?find=DOG").text
+    assert [row[0] for row in rows(search_page)] == ["<b>dog</b>"]
     assert "No class is called like this" in text(rita.get("/versions/3?find=zebra").text)
     for page_number in ("0", "-1", "99999999", "x"):
         assert rita.get(f"/versions/3?page={page_number}").status_code in (404, 422)
@@ -181,8 +181,8 @@ def test_images_need_a_log_in(page: Any) -> None:
     assert Browser(page).get("/versions/3/better/0/photo.jpg").url.path == "/login"
 
 
-def test_empty_registry_is_shown_and_not_created(tmp_path: Path, reign: Path) -> None:
-    shutil.copy(reign / "params.yaml", tmp_path)
+def test_empty_registry_is_shown_and_not_created(tmp_path: Path, promoted: Path) -> None:
+    shutil.copy(promoted / "params.yaml", tmp_path)
     browser = Browser(create_app(tmp_path, authenticator=StaticAuthenticator(), check=None))
     assert "No versions yet." in browser.log_in().text
     assert not (tmp_path / layout.MLFLOW_DATABASE).exists()

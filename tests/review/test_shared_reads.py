@@ -13,7 +13,7 @@ class Registry:
     """Counts its reads; the value of a read is its number."""
 
     def __init__(self) -> None:
-        self.count, self.begun, self.may_end = 0, threading.Event(), threading.Event()
+        self.count, self.started, self.may_end = 0, threading.Event(), threading.Event()
 
     def read(self) -> int:
         self.count += 1
@@ -21,7 +21,7 @@ class Registry:
 
     def slow_read(self) -> int:
         number = self.read()
-        self.begun.set()
+        self.started.set()
         self.may_end.wait()
         return number
 
@@ -30,7 +30,7 @@ def test_requests_that_arrive_during_a_read_share_the_next_one() -> None:
     reads, registry = SharedReads[int](), Registry()
     with ThreadPoolExecutor(21) as threads:
         first = threads.submit(reads.get, "key", reads.arrival(), registry.slow_read)
-        registry.begun.wait()
+        registry.started.wait()
         others = [threads.submit(reads.get, "key", reads.arrival(), registry.read) for _ in range(20)]
         registry.may_end.set()
         assert first.result() == 1

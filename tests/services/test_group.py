@@ -162,19 +162,19 @@ def test_the_log_of_a_server_that_writes_on_stays_bounded(
     writes = "import time\nfor i in range(20_000):\n    print(f'line {i:05}', flush=True)\n    time.sleep(0.00005)"
     servers.start(WORKER, [sys.executable, "-c", f"{writes}\ntime.sleep(600)"], {})
     log = state.log_file(WORKER, servers.root)
-    kept = log.with_name("worker.log.1")
-    while "line 19999" not in log.read_text() + (kept.read_text() if kept.exists() else ""):
+    previous_log = log.with_name("worker.log.1")
+    while "line 19999" not in log.read_text() + (previous_log.read_text() if previous_log.exists() else ""):
         servers.check()
         time.sleep(0.01)
     servers.check()
-    lines = (kept.read_text() + log.read_text()).splitlines()
+    lines = (previous_log.read_text() + log.read_text()).splitlines()
     assert "\0" not in log.read_text()
     assert lines[-1] == "line 19999"
     assert len(lines) < 20_000
     assert log.stat().st_size <= 20_000
 
 
-def test_a_large_log_is_kept_beside_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_log_is_preserved_next_to_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "LARGEST_LOG", 10)
     log = tmp_path / "worker.log"
     for text in ("first", "second"):

@@ -74,7 +74,7 @@ def up(project: Path, port: int) -> "subprocess.Popen[str]":
     pytest.fail("".join(output))
 
 
-def below(pid: int) -> list[psutil.Process]:
+def descendants(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
@@ -130,7 +130,7 @@ def test_up_accounts_status_and_down(project: Path) -> None:
         assert "long enough" not in output
         assert "does not know you" in run(project, "audit", **own, MLFLOW_TRACKING_PASSWORD="wrong")[1]
 
-        servers = below(process.pid)
+        servers = descendants(process.pid)
         assert run(project, "down") == (0, "All servers are stopped\n")
         assert process.wait(30) == 143
         assert not alive(servers)
@@ -211,7 +211,7 @@ def shell(project: Path, commands: str) -> None:
 def test_ctrl_c_once_or_again_leaves_no_process(project: Path) -> None:
     process = up(project, four_ports())
     try:
-        servers = below(process.pid)
+        servers = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert process.stdout.readline() == "Stopping\n"
@@ -227,7 +227,7 @@ def test_ctrl_c_once_or_again_leaves_no_process(project: Path) -> None:
 def test_what_a_dead_worker_and_a_killed_up_left_is_ended(project: Path) -> None:
     """`down` also works without the state file: `up` may be killed before it wrote one."""
     process = up(project, four_ports())
-    servers = below(process.pid)
+    servers = descendants(process.pid)
     worker = next(process for process in servers if "worker" in process.cmdline())
     with subprocess.Popen(["sleep", "600"], env=worker.environ(), start_new_session=True) as run_of_somebody:
         try:
@@ -250,7 +250,7 @@ def test_a_killed_server_comes_back_and_status_names_it_meanwhile(project: Path)
     process = up(project, four_ports())
     assert process.stdout is not None
     try:
-        worker = next(server for server in below(process.pid) if "worker" in server.cmdline())
+        worker = next(server for server in descendants(process.pid) if "worker" in server.cmdline())
         worker.kill()
         assert process.stdout.readline().startswith("worker was ended by SIGKILL. It is restarted in 1 s. See ")
         assert re.search(
@@ -258,7 +258,7 @@ def test_a_killed_server_comes_back_and_status_names_it_meanwhile(project: Path)
         )
         while read_state(project)["services"]["worker"]["state"] != "running":
             time.sleep(0.1)
-        assert "worker" in {name for server in below(process.pid) for name in server.cmdline()}
+        assert "worker" in {name for server in descendants(process.pid) for name in server.cmdline()}
     finally:
         run(project, "down")
         process.kill()
@@ -270,7 +270,7 @@ def test_a_killed_server_comes_back_and_status_names_it_meanwhile(project: Path)
 def test_down_ends_all_servers_although_the_state_is_damaged(project: Path, text: str | None) -> None:
     process = up(project, four_ports())
     try:
-        servers = below(process.pid)
+        servers = descendants(process.pid)
         state = project / ".sadcl/team/up.json"
         state.unlink() if text is None else state.write_text(text)
         assert run(project, "down") == (0, "All servers are stopped\n")

@@ -20,7 +20,7 @@ from sadcl.services import HOST
 from sadcl.services.supervisor import STARTED_FOR
 from tests.flows.conftest import save
 from tests.paths import REPOSITORY
-from tests.registry.conftest import NAME, Networks, _settings, leave, networks  # noqa: F401 - fixtures
+from tests.registry.conftest import NAME, Networks, _settings, networks, write_stage_outputs  # noqa: F401 - fixtures
 from tests.services.test_up import four_ports, run, up, variables
 
 pytestmark = pytest.mark.slow
@@ -74,7 +74,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Iterat
     (root / ".gitignore").write_text("/.sadcl/\n/.dvc-remote/\n")
     files.write_json(root / "params.yaml", _settings())
     files.write_json(root / "data/champion.json", None)
-    leave(root, networks(1))
+    write_stage_outputs(root, networks(1))
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "look.py").write_text(LOOK.format(seen=str(root.parent / "seen.json")))
     shutil.copytree(REPOSITORY / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))

@@ -89,9 +89,9 @@ def test_the_folder_keeps_keys_for_their_owner_alone(tmp_path: Path) -> None:
     fingerprint = key.public.fingerprint
     [file] = folder.path.iterdir()
     assert (file.stat().st_mode & 0o777, folder.path.stat().st_mode & 0o777) == (0o600, 0o700)
-    found = folder.find(fingerprint)
-    assert found is not None
-    assert found.public.text == key.public.text
+    stored_key = folder.find(fingerprint)
+    assert stored_key is not None
+    assert stored_key.public.text == key.public.text
     other = folder.create()
     assert folder.find("0" * 64) is None
     file.write_text(other.to_pem())

@@ -19,5 +19,5 @@ assert pa.array(pd.Series([1.0, None])).null_count == 1
 
 
 def test_arrays_need_no_pandas_and_data_frames_work() -> None:
-    ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    completed = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr

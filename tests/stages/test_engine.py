@@ -18,9 +18,9 @@ from sadcl.evaluation import scores
 from sadcl.layout import SCORING_CACHE
 from sadcl.stages import calibrate, evaluate, rescore
 from tests.batch.conftest import begin_with
-from tests.stages.test_evaluate import RECIPE, crown, judge, made, photos, project
+from tests.stages.test_evaluate import RECIPE, judge, photos, project, template, write_champion
 
-__all__ = ["made", "project"]
+__all__ = ["project", "template"]
 
 
 def change_settings(**changed):
@@ -31,7 +31,7 @@ def change_settings(**changed):
 
 def test_workers_give_the_scores_of_one_process(project, monkeypatch):
     change_settings(corruptions=["blur"], batch=5)
-    crown(project)
+    write_champion(project)
     judge()
     rescore.main()
     files = ("reports/scores.parquet", "reports/champion_scores.parquet")
@@ -41,11 +41,11 @@ def test_workers_give_the_scores_of_one_process(project, monkeypatch):
     evaluate.main()
     rescore.main()
     for file, alone in zip(files, before, strict=True):
-        found = scores.read_scores(file)
-        assert list(found.logits) == list(alone.logits)
-        assert (found.ids, found.digests, found.cost) == (alone.ids, alone.digests, alone.cost)
-        for name in found.logits:
-            np.testing.assert_allclose(found.logits[name], alone.logits[name], atol=1e-5)
+        worker_scores = scores.read_scores(file)
+        assert list(worker_scores.logits) == list(alone.logits)
+        assert (worker_scores.ids, worker_scores.digests, worker_scores.cost) == (alone.ids, alone.digests, alone.cost)
+        for name in worker_scores.logits:
+            np.testing.assert_allclose(worker_scores.logits[name], alone.logits[name], atol=1e-5)
     again = json.loads(Path("reports/metrics.json").read_text())
     assert again.keys() == metrics.keys()
     for name in ("sadcl", "sadcl_other", "sarl", "probe"):
@@ -54,7 +54,7 @@ def test_workers_give_the_scores_of_one_process(project, monkeypatch):
 
 
 def test_workers_that_cannot_start_are_no_verdict_on_the_champion(project, tmp_path, monkeypatch):
-    crown(project)
+    write_champion(project)
     monkeypatch.setenv("SADCL_ENGINE", "local")
     monkeypatch.setenv("SADCL_WORKERS", "1")
     begin_with("raise SystemExit(3)", tmp_path, monkeypatch)
@@ -64,7 +64,7 @@ def test_workers_that_cannot_start_are_no_verdict_on_the_champion(project, tmp_p
 
 
 def test_a_champion_that_workers_cannot_load_becomes_a_refusal(project, monkeypatch):
-    crown(project, model={"later": 1})
+    write_champion(project, model={"later": 1})
     monkeypatch.setenv("SADCL_ENGINE", "local")
     rescore.main()
     assert "can't be scored" in scores.read_scores("reports/champion_scores.parquet").refused
@@ -88,8 +88,8 @@ def test_a_killed_stage_goes_on_and_ends_with_the_same_bytes(project, monkeypatc
     assert not psutil.wait_procs(workers, timeout=30)[1]
     assert not Path("reports/scores.parquet").exists()
     monkeypatch.setenv("SADCL_WORKERS", "1")
-    said = subprocess.run(command, text=True, capture_output=True, check=True).stdout
-    assert "of 300 images were scored before" in said
+    output = subprocess.run(command, text=True, capture_output=True, check=True).stdout
+    assert "of 300 images were scored before" in output
     first = Path("reports/scores.parquet").read_bytes()
     assert "scored before" not in subprocess.run(command, text=True, capture_output=True, check=True).stdout
     assert Path("reports/scores.parquet").read_bytes() == first

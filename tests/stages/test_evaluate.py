@@ -77,9 +77,9 @@ def save(path, seed, classes=CLASSES, **other):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def template(tmp_path_factory):
     """The files that evaluate reads."""
-    root = tmp_path_factory.mktemp("made")
+    root = tmp_path_factory.mktemp("template")
     settings = params.parse(params.read_settings(RECIPE), where=RECIPE)
     writer.write_shards(photos(root), root, root / "data/shards", settings.prepare, workers=1)
     save(root / "models/pretrain/weights.safetensors", 1)
@@ -91,8 +91,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def project(made, tmp_path, monkeypatch):
-    shutil.copytree(made, tmp_path / "project")
+def project(template, tmp_path, monkeypatch):
+    shutil.copytree(template, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     return tmp_path / "project"
 
@@ -103,7 +103,7 @@ def serve_by_onnx():
     Path("params.yaml").write_text(yaml.safe_dump(settings))
 
 
-def crown(project, **head):
+def write_champion(project, **head):
     """A champion in the project's files: another untrained network."""
     file = project / "data/champion/weights.safetensors"
     save(file, 9, **head)
@@ -116,68 +116,77 @@ def name_champion(file):
 
 
 def test_evaluate_writes_scores_figures_and_plots(project):
-    said = judge()
-    found, noted = scores.read_scores("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
-    assert set(found.logits) == {"sadcl", "sadcl_other", "sarl", "probe"}
-    assert len(found) == noted["images"] == 12
-    assert found.slices["size"] == reader.Shards("data/shards/test").longer_sides
-    assert found.slices["camera"] == ["left" if i % 3 else "right" for i in range(12)]
-    assert not np.array_equal(found.logits["sadcl"], found.logits["sadcl_other"])
-    for name in found.logits:
-        plain = metrics.to_json(found.figures(name, 0.5))
-        assert {key: value for key, value in noted[name].items() if key in plain} == plain
-        assert noted[name]["ECE"] == found.calibration_error(name)
-    assert noted["chosen"] == "raw"
-    assert noted["classes_without_positives"] == ["cow"]
-    assert noted["seen_in_training"] == 0
-    assert noted["digests"] == found.digests
-    assert noted["digests"]["weights"] == files.digest("models/served/weights.safetensors")
-    assert "test mAP" in said
+    message = judge()
+    written, recorded = (
+        scores.read_scores("reports/scores.parquet"),
+        json.loads(Path("reports/metrics.json").read_text()),
+    )
+    assert set(written.logits) == {"sadcl", "sadcl_other", "sarl", "probe"}
+    assert len(written) == recorded["images"] == 12
+    assert written.slices["size"] == reader.Shards("data/shards/test").longer_sides
+    assert written.slices["camera"] == ["left" if i % 3 else "right" for i in range(12)]
+    assert not np.array_equal(written.logits["sadcl"], written.logits["sadcl_other"])
+    for name in written.logits:
+        plain = metrics.to_json(written.figures(name, 0.5))
+        assert {key: value for key, value in recorded[name].items() if key in plain} == plain
+        assert recorded[name]["ECE"] == written.calibration_error(name)
+    assert recorded["chosen"] == "raw"
+    assert recorded["classes_without_positives"] == ["cow"]
+    assert recorded["seen_in_training"] == 0
+    assert recorded["digests"] == written.digests
+    assert recorded["digests"]["weights"] == files.digest("models/served/weights.safetensors")
+    assert "test mAP" in message
 
 
 def test_the_model_for_use_holds_one_network_and_decides_as_it_was_judged(project):
     judge()
-    found, noted = scores.read_scores("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
+    written, recorded = (
+        scores.read_scores("reports/scores.parquet"),
+        json.loads(Path("reports/metrics.json").read_text()),
+    )
     tensors, head = checkpoint.load_tensors(Path("models/served/weights.safetensors"))
     assert {name.partition(".")[0] for name in tensors} == {"raw"}
     assert head["train_weights"] == files.digest("models/train/weights.safetensors")
     model, test = sadcl.load("models/served"), reader.Shards("data/shards/test")
     photos = [test.jpeg(i) for i in range(len(test))]
-    probable, given = found.in_use("sadcl")
+    probable, given = written.in_use("sadcl")
     np.testing.assert_allclose(model.scores(photos), probable, atol=1e-6)
     labels = [{CLASSES[j] for j in np.flatnonzero(row)} for row in given]
-    assert [{name for name, _ in found} for found in model.predict(photos)] == labels
-    assert noted["sadcl"]["in_use"] == metrics.label_metrics(given, found.targets, found.ignored)
-    assert noted["sadcl"]["ECE"] == found.calibration_error("sadcl") != noted["sadcl"]["ECE_uncalibrated"]
-    assert "in_use" not in noted["sarl"]
+    assert [{name for name, _ in prediction} for prediction in model.predict(photos)] == labels
+    assert recorded["sadcl"]["in_use"] == metrics.label_metrics(given, written.targets, written.ignored)
+    assert recorded["sadcl"]["ECE"] == written.calibration_error("sadcl") != recorded["sadcl"]["ECE_uncalibrated"]
+    assert "in_use" not in recorded["sarl"]
 
 
-def test_spoilt_photos_are_scored_too_and_the_gate_can_ask_for_what_is_kept(project):
+def test_corrupted_photos_are_scored_too_and_the_gate_can_ask_for_robustness(project):
     settings = params.read_settings()
     settings["evaluate"]["corruptions"] = ["blur", "dark"]
     rule = {"kind": "absolute", "metric": "robustness", "at_least": 1.0}
     settings["gate"]["rules"] = [rule, {"kind": "relative", "metric": "robustness", "margin": 100.0}]
     Path("params.yaml").write_text(yaml.safe_dump(settings))
-    crown(project)
+    write_champion(project)
     judge()
     rescore.main()
     gate.main()
-    found, noted = scores.read_scores("reports/scores.parquet"), json.loads(Path("reports/metrics.json").read_text())
-    assert found.models == ["sadcl", "sadcl_other", "sarl", "probe"]
-    spoilt = {how: found.figures(f"sadcl@{how}", 0.5)["mAP"] for how in ("blur", "dark")}
-    kept = 100 * np.mean(list(spoilt.values())) / noted["sadcl"]["mAP"]
-    assert noted["sadcl"]["robustness"] == pytest.approx({**spoilt, "kept": kept})
-    assert not np.array_equal(found.logits["sadcl@blur"], found.logits["sadcl"])
+    written, recorded = (
+        scores.read_scores("reports/scores.parquet"),
+        json.loads(Path("reports/metrics.json").read_text()),
+    )
+    assert written.models == ["sadcl", "sadcl_other", "sarl", "probe"]
+    corrupted = {how: written.figures(f"sadcl@{how}", 0.5)["mAP"] for how in ("blur", "dark")}
+    robustness = 100 * np.mean(list(corrupted.values())) / recorded["sadcl"]["mAP"]
+    assert recorded["sadcl"]["robustness"] == pytest.approx({**corrupted, "kept": robustness})
+    assert not np.array_equal(written.logits["sadcl@blur"], written.logits["sadcl"])
     rules = json.loads(Path("reports/verdict.json").read_text())["rules"]
-    assert rules[0]["value"] == pytest.approx(kept)
-    assert rules[0]["low"] <= kept <= rules[0]["high"]
+    assert rules[0]["value"] == pytest.approx(robustness)
+    assert rules[0]["low"] <= robustness <= rules[0]["high"]
     assert rules[1]["bound"] == pytest.approx(
         scores.read_scores("reports/champion_scores.parquet").robustness("champion")["kept"]
     )
 
 
 def test_a_champion_scored_on_other_corruptions_is_not_compared(project):
-    crown(project)
+    write_champion(project)
     rescore.main()
     settings = params.read_settings()
     settings["evaluate"]["corruptions"] = ["noise"]
@@ -200,11 +209,11 @@ def test_thresholds_come_from_select_and_never_from_test(project):
 
 def test_calibrate_keeps_what_the_model_for_use_says_of_select(project):
     calibrate.main()
-    found, select = scores.read_scores("reports/select_scores.parquet"), reader.Shards("data/shards/select")
-    assert found.ids == select.ids
-    assert np.array_equal(found.targets, select.targets)
-    served, where = sadcl.load("models/served"), [select.jpeg(i) for i in range(len(select))]
-    np.testing.assert_allclose(found.in_use("sadcl")[0], served.scores(where), atol=2e-4)
+    written, select = scores.read_scores("reports/select_scores.parquet"), reader.Shards("data/shards/select")
+    assert written.ids == select.ids
+    assert np.array_equal(written.targets, select.targets)
+    served, jpegs = sadcl.load("models/served"), [select.jpeg(i) for i in range(len(select))]
+    np.testing.assert_allclose(written.in_use("sadcl")[0], served.scores(jpegs), atol=2e-4)
 
 
 def test_without_a_select_split_labels_are_given_above_a_half(project):
@@ -248,8 +257,8 @@ def test_the_same_inputs_give_the_same_bytes(project):
 def test_torch_serves_by_default_and_nothing_of_onnx_and_engines_is_loaded(project):
     tail = "import sys; print('LOADED', [name for name in sys.modules if name.startswith(('onnx', 'sadcl.batch.'))])"
     code = f"from sadcl.stages import calibrate, evaluate; calibrate.main(); evaluate.main(); {tail}"
-    said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True).stdout
-    assert "LOADED ['sadcl.batch.computing']" in said
+    output = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True).stdout
+    assert "LOADED ['sadcl.batch.computing']" in output
     assert [path.name for path in Path("models/served").iterdir()] == ["weights.safetensors"]
 
 
@@ -260,24 +269,24 @@ def test_what_onnx_will_serve_is_what_is_scored(project, capfd):
     capfd.readouterr()
     judge()
     assert capfd.readouterr() == ("", "")
-    found, file = scores.read_scores("reports/scores.parquet"), Path("models/served/weights.onnx")
-    noted = json.loads(Path("reports/metrics.json").read_text())
-    assert noted["digests"] == found.digests
-    assert found.digests["weights"] == files.digest(file)
-    assert found.digests["train_weights"] == files.digest("models/train/weights.safetensors")
+    written, file = scores.read_scores("reports/scores.parquet"), Path("models/served/weights.onnx")
+    recorded = json.loads(Path("reports/metrics.json").read_text())
+    assert recorded["digests"] == written.digests
+    assert written.digests["weights"] == files.digest(file)
+    assert written.digests["train_weights"] == files.digest("models/train/weights.safetensors")
     assert [path.name for path in Path("models/served").iterdir()] == ["weights.onnx"]
     served = sadcl.load("models/served")
     again = tagger.logits(served.network, evaluation_batches(reader.Shards("data/shards/test"), MODEL, 100), CPU)
-    np.testing.assert_array_equal(found.logits["sadcl"], again)
-    for name in found.logits:
+    np.testing.assert_array_equal(written.logits["sadcl"], again)
+    for name in written.logits:
         near = by_torch.probabilities(name)
-        np.testing.assert_allclose(found.probabilities(name), near, rtol=0, atol=0 if name != "sadcl" else 1e-4)
+        np.testing.assert_allclose(written.probabilities(name), near, rtol=0, atol=0 if name != "sadcl" else 1e-4)
     champion = inference.score_champion(file, reader.Shards("data/shards/test"), 100)
     np.testing.assert_array_equal(champion.logits["champion"], again)
-    assert champion.digests["weights"] == found.digests["weights"]
+    assert champion.digests["weights"] == written.digests["weights"]
     rescore.main()
     gate.main()
-    assert json.loads(Path("reports/verdict.json").read_text())["model"] == found.digests["weights"]
+    assert json.loads(Path("reports/verdict.json").read_text())["model"] == written.digests["weights"]
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "train"])
@@ -304,33 +313,33 @@ def test_evaluate_refuses_weights_that_know_other_classes(project, classes):
 
 def test_rescore_without_a_champion_leaves_no_scores(project):
     rescore.main()
-    found = scores.read_scores("reports/champion_scores.parquet")
-    assert len(found) == 0
-    assert found.refused is None
+    written = scores.read_scores("reports/champion_scores.parquet")
+    assert len(written) == 0
+    assert written.refused is None
 
 
 def test_rescore_and_gate_compare_with_the_champion(project):
-    crown(project)
+    write_champion(project)
     judge()
     rescore.main()
     gate.main()
-    found, verdict = (
+    written, verdict = (
         scores.read_scores("reports/champion_scores.parquet"),
         json.loads(Path("reports/verdict.json").read_text()),
     )
-    assert found.ids == scores.read_scores("reports/scores.parquet").ids
-    assert verdict["rules"][1]["bound"] == pytest.approx(found.figures("champion", 0.5)["mAP"])
+    assert written.ids == scores.read_scores("reports/scores.parquet").ids
+    assert verdict["rules"][1]["bound"] == pytest.approx(written.figures("champion", 0.5)["mAP"])
     assert verdict["champion"] == files.digest("data/champion/weights.safetensors")
 
 
 def test_the_champion_itself_scores_as_it_did_when_it_challenged(project):
     calibrate.main()
-    name_champion(shutil.copy("models/served/weights.safetensors", crown(project)))
+    name_champion(shutil.copy("models/served/weights.safetensors", write_champion(project)))
     evaluate.main()
     rescore.main()
-    found = scores.read_scores("reports/champion_scores.parquet")
+    written = scores.read_scores("reports/champion_scores.parquet")
     np.testing.assert_array_equal(
-        found.logits["champion"], scores.read_scores("reports/scores.parquet").logits["sadcl"]
+        written.logits["champion"], scores.read_scores("reports/scores.parquet").logits["sadcl"]
     )
     gate.main()
     rules = json.loads(Path("reports/verdict.json").read_text())["rules"]
@@ -345,7 +354,7 @@ def test_the_champion_itself_scores_as_it_did_when_it_challenged(project):
     ],
 )
 def test_a_champion_whose_weights_are_lost_stops_the_line_and_says_how_to_get_them(project, damage, words):
-    damage(crown(project))
+    damage(write_champion(project))
     with pytest.raises(SadclError, match=words) as caught:
         rescore.main()
     assert "dvc pull" in str(caught.value)
@@ -355,12 +364,12 @@ def test_a_champion_whose_weights_are_lost_stops_the_line_and_says_how_to_get_th
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda file: crown(file.parents[2], classes=("a", "b", "c")), "other classes"),
-        (lambda file: crown(file.parents[2], model={**MODEL.model_dump(mode="json"), "later": 1}), "later"),
+        (lambda file: write_champion(file.parents[2], classes=("a", "b", "c")), "other classes"),
+        (lambda file: write_champion(file.parents[2], model={**MODEL.model_dump(mode="json"), "later": 1}), "later"),
     ],
 )
 def test_a_champion_that_cannot_be_compared_becomes_a_refusal(project, damage, words):
-    damage(crown(project))
+    damage(write_champion(project))
     judge()
     rescore.main()
     assert words in scores.read_scores("reports/champion_scores.parquet").refused

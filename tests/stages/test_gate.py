@@ -40,8 +40,8 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_first_model_passes_and_each_rule_is_said(project, capsys):
-    said = gate.main()
+def test_a_first_model_passes_and_each_rule_is_shown(project, capsys):
+    message = gate.main()
     verdict = json.loads((project / "reports/verdict.json").read_text())
     assert verdict["verdict"] == "pass"
     assert verdict["model"] == MODEL
@@ -49,7 +49,7 @@ def test_a_first_model_passes_and_each_rule_is_said(project, capsys):
     assert "pass: mAP 100.00, at worst 100.00, is at least 50.00." in printed
     assert "not applicable: in_use.OF1" in printed
     assert "OF1: F1 over all labels together; in_use: with the served probabilities and thresholds." in printed
-    assert "The model passes" in said
+    assert "The model passes" in message
 
 
 def test_a_failed_gate_is_a_result(project):

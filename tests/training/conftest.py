@@ -28,7 +28,7 @@ def tiny_settings() -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     synthetic.generate(root / "data/raw/scenes", 7, SIZES)
     (root / "params.yaml").write_text(yaml.safe_dump(tiny_settings()))
@@ -40,8 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of one's own, and the working directory."""
-    shutil.copytree(made, tmp_path / "project")
+    shutil.copytree(template, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     return tmp_path / "project"

@@ -37,15 +37,15 @@ if sys.argv[3] == "lopsided":
     targets[: B // 2] = False
 layer = torch.nn.Linear(D, E)
 module = fabric.setup(layer)
-mine = slice(fabric.global_rank * B // world, (fabric.global_rank + 1) * B // world)
-projected = module(torch.cat([features[mine], memory[mine], prototypes[None]]))
+own = slice(fabric.global_rank * B // world, (fabric.global_rank + 1) * B // world)
+projected = module(torch.cat([features[own], memory[own], prototypes[None]]))
 x, m, c = projected.split([B // world, B // world, 1])
 gather = Gather(fabric)
-where = targets[mine].nonzero(as_tuple=True)
+where = targets[own].nonzero(as_tuple=True)
 counts = [2 * int(part.sum()) for part in targets.split(B // world)]
 entries, classes = gather.activated(torch.cat([x[where], m[where]]), where[1].repeat(2), counts)
 loss = sample_to_sample(entries, classes)
-everyone = gather.batch(x, targets[mine], ignored[mine])
+everyone = gather.batch(x, targets[own], ignored[own])
 loss = loss + prototype_to_sample(everyone[0], c[0], everyone[1], ignored=everyone[2])
 fabric.backward(loss)
 if fabric.global_rank == 0:
@@ -78,16 +78,16 @@ given = {"sample_to_sample": 1.0, "prototype_to_sample": 1.0, "contrast_warmup_e
 settings = params.load(path="recipes/demo.yaml").train.model_copy(update=given)
 objective = DualContrastive(module, Memory(module.prototypes, B // world), settings, Gather(fabric))
 forward, sgd = fabric.setup(module, torch.optim.SGD(module.parameters(), 0.1))
-mine = slice(fabric.global_rank * B // world, (fabric.global_rank + 1) * B // world)
+own = slice(fabric.global_rank * B // world, (fabric.global_rank + 1) * B // world)
 for _ in range(3):
     images, targets = torch.randn(B, 3), torch.rand(B, C) < 0.4
     if sys.argv[3] == "lopsided":
         targets[: B // 2] = False
     shares = tuple(int(part.sum()) for part in targets.split(B // world))
-    here, rows = targets[mine], np.arange(B // world)
+    own_targets, rows = targets[own], np.arange(B // world)
     ignored = ~targets & (torch.rand(B, C) < 0.3)
     ignored[: B // 2] |= ~targets[: B // 2]  # the first process counts its positives alone
-    batch = Batch(images[mine], here, ignored[mine], [], rows, here.nonzero(as_tuple=True), shares)
+    batch = Batch(images[own], own_targets, ignored[own], [], rows, own_targets.nonzero(as_tuple=True), shares)
     parts = objective.losses(forward, batch, 1.0)
     sgd.zero_grad()
     fabric.backward(parts["loss"])

@@ -1,4 +1,4 @@
-"""A frozen backbone's feature maps: kept once, the same as the photos, for every training."""
+"""A frozen backbone's feature maps: stored once, the same as the photos, for every training."""
 
 from importlib import metadata
 from pathlib import Path
@@ -37,10 +37,10 @@ def test_scores_from_maps_are_those_from_photos(project: Path) -> None:
     model, shards, cpu = settings().model, Shards(Path("data/shards/select")), torch.device("cpu")
     network = Network(model, 10).eval()
     from_maps = feature_cache.FeatureMaps(network, model, cpu).evaluation(shards, model, 3)
-    found = tagger.logits(network, from_maps, cpu)
+    logits = tagger.logits(network, from_maps, cpu)
     expected = tagger.logits(network, evaluation_batches(shards, model, 3), cpu)
     assert abs(expected).max() > 0.1
-    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(torch.tensor(logits), torch.tensor(expected), atol=2e-3, rtol=2e-3)
 
 
 def test_maps_of_a_vision_transformer_are_its_own(project: Path) -> None:
@@ -129,7 +129,7 @@ def test_maps_after_frozen_parts_give_the_scores_and_gradients_of_photos(
 
 
 def test_a_training_with_cached_stages_ends_like_one_with_photos(project: Path) -> None:
-    """Without augmentation both see the same photos, and differ by the rounding of float16 alone."""
+    """Without augmentation both trainings see the same photos, and differ by the rounding of float16 alone."""
     losses = []
     for views in (1, None):
         chosen = settings(views=views, frozen=[*FROZEN[:2], "blocks.0", "blocks.1"])

@@ -77,7 +77,7 @@ def test_a_loss_that_is_no_number_names_step_and_images_and_keeps_the_last_state
     assert not Path("models").exists()
 
 
-def test_weights_that_are_no_numbers_are_never_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_no_numbers_are_never_stored(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss of a step may be a number, and its gradient too large to take."""
     monkeypatch.setenv("SADCL_STATE_SECONDS", "0")
     with pytest.raises(SadclError, match="weights are not finite"):
@@ -101,7 +101,7 @@ def test_batches_without_a_single_positive_train(project: Path) -> None:
     assert {row["sample_to_sample"] for row in fitted.history} == {0.0}
 
 
-def test_without_a_select_split_the_last_epoch_is_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_select_split_the_last_epoch_is_stored(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from sadcl.data.ingest import ingest
     from sadcl.data.shards import writer
 
@@ -196,7 +196,7 @@ def test_a_model_is_used_at_the_side_at_which_it_was_scored(project: Path) -> No
 
 
 @pytest.mark.parametrize("head", sorted({*HEADS} - {"sarl"}))
-def test_every_head_is_trained_kept_and_used(head: str, project: Path) -> None:
+def test_every_head_is_trained_stored_and_used(head: str, project: Path) -> None:
     fitted = fit.pretrain(changed("model", head=head), Path("data/shards"))
     fitted.save(Path("models/pretrain"))
     model, test = loader.load_tagger("models/pretrain"), Shards(Path("data/shards/test"))

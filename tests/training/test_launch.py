@@ -179,8 +179,8 @@ def state_exists() -> bool:
 
 
 @pytest.fixture
-def exact(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = groups.set_up(made, tmp_path / "exact")
+def exact(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = groups.set_up(template, tmp_path / "exact")
     monkeypatch.chdir(root)
     return root
 
@@ -282,23 +282,23 @@ def hosts() -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
 
 @pytest.mark.slow
 def test_two_hosts_train_as_one_and_end_when_the_cable_is_cut(
-    hosts: tuple[tuple[str, ...], tuple[str, ...]], exact: Path, made: Path, tmp_path: Path
+    hosts: tuple[tuple[str, ...], tuple[str, ...]], exact: Path, template: Path, tmp_path: Path
 ) -> None:
-    here, there = hosts
-    groups.set_up(made, tmp_path / "other")
+    first_host, second_host = hosts
+    groups.set_up(template, tmp_path / "other")
     joins = "import os; os.chdir('../other'); from sadcl.training import machines; machines.join('10.99.7.1')"
-    other = start("-u", "-c", joins, prefix=there)
-    stage = start("-m", "sadcl.stages", "pretrain", prefix=here, SADCL_MACHINES="2", SADCL_STATE_SECONDS="0")
+    other = start("-u", "-c", joins, prefix=second_host)
+    stage = start("-m", "sadcl.stages", "pretrain", prefix=first_host, SADCL_MACHINES="2", SADCL_STATE_SECONDS="0")
     wait_for(state_exists, stage)
     ranks = [process for each in (stage, other) for process in psutil.Process(each.pid).children(recursive=True)]
     assert len(ranks) == 2
-    subprocess.run([*here, "ip", "link", "set", "cable", "down"], check=True)
+    subprocess.run([*first_host, "ip", "link", "set", "cable", "down"], check=True)
     printed, _ = stage.communicate(timeout=60)
     assert stage.returncode == 2, printed
     assert "A process on another machine has ended, or the machine can't be reached. Start it again" in printed
     assert psutil.wait_procs(ranks, timeout=30)[1] == []
-    subprocess.run([*here, "ip", "link", "set", "cable", "up"], check=True)
-    again = start("-m", "sadcl.stages", "pretrain", prefix=here, SADCL_MACHINES="2")
+    subprocess.run([*first_host, "ip", "link", "set", "cable", "up"], check=True)
+    again = start("-m", "sadcl.stages", "pretrain", prefix=first_host, SADCL_MACHINES="2")
     printed, _ = again.communicate(timeout=200)
     assert again.returncode == 0, printed
     assert "resumes at epoch" in printed

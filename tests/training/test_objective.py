@@ -46,18 +46,18 @@ def test_at_first_the_contrast_teaches_projector_and_prototypes_alone() -> None:
     weighted = {"sample_to_sample": 0.5, "prototype_to_sample": 0.5}
     alone = gradients(0.9, sample_to_sample=0, prototype_to_sample=0)
     first, later = (gradients(epoch, **weighted, projector_epochs=1.0) for epoch in (0.9, 1.0))
-    for name, found in first.items():
+    for name, gradient in first.items():
         if name.startswith("network."):
-            torch.testing.assert_close(found, alone[name])
+            torch.testing.assert_close(gradient, alone[name])
             if "features" in name:
                 assert not torch.allclose(later[name], alone[name])
         else:
-            assert found.abs().sum() > 0
-            torch.testing.assert_close(found, later[name])
+            assert gradient.abs().sum() > 0
+            torch.testing.assert_close(gradient, later[name])
 
 
 @pytest.mark.parametrize(("epoch", "share"), [(0.0, 0.0), (1.0, 0.5), (2.0, 1.0), (5.0, 1.0)])
 def test_the_weights_of_the_contrast_rise_from_zero(epoch: float, share: float) -> None:
     weighted = {"sample_to_sample": 0.5, "prototype_to_sample": 0.5}
-    whole, found = gradients(9.0, **weighted), gradients(epoch, **weighted, contrast_warmup_epochs=2.0)
-    torch.testing.assert_close(found["prototypes"], share * whole["prototypes"])
+    full, scaled = gradients(9.0, **weighted), gradients(epoch, **weighted, contrast_warmup_epochs=2.0)
+    torch.testing.assert_close(scaled["prototypes"], share * full["prototypes"])

@@ -52,5 +52,5 @@ def test_steps_are_those_of_torch(name: str) -> None:
 
 
 def test_a_step_imports_no_compiler() -> None:
-    ran = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout) == (0, "False\n"), ran.stderr
+    completed = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=False)
+    assert (completed.returncode, completed.stdout) == (0, "False\n"), completed.stderr

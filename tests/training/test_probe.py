@@ -46,21 +46,21 @@ def test_each_class_is_the_logistic_regression_of_scikit_learn(
 ) -> None:
     monkeypatch.setattr(probe, "DEFAULT_STRENGTH", strength)
     train = labelled(1)
-    ours = logits(probe.fit(train, NONE), train)
+    fitted_logits = logits(probe.fit(train, NONE), train)
     standardised = (train.features - train.features.mean(0)) / train.features.std(0)
     for j in range(C):
         reference = LogisticRegression(C=1 / (strength * N), tol=1e-8, max_iter=1000)
         expected = reference.fit(standardised, train.targets[:, j]).decision_function(standardised)
-        torch.testing.assert_close(ours[:, j], torch.from_numpy(expected).double(), atol=5e-3, rtol=1e-3)
+        torch.testing.assert_close(fitted_logits[:, j], torch.from_numpy(expected).double(), atol=5e-3, rtol=1e-3)
 
 
 def test_unknown_labels_change_nothing() -> None:
     train, rng = labelled(1), np.random.default_rng(5)
     ignored = rng.random((N, C)) < 0.3
-    kept = probe.fit(Labelled(train.features, train.targets & ~ignored, ignored), NONE)
-    other = probe.fit(Labelled(train.features, train.targets | ignored, ignored), NONE)
-    torch.testing.assert_close(kept.weight, other.weight)
-    assert not torch.allclose(kept.weight, probe.fit(train, NONE).weight)
+    without_ignored = probe.fit(Labelled(train.features, train.targets & ~ignored, ignored), NONE)
+    with_ignored = probe.fit(Labelled(train.features, train.targets | ignored, ignored), NONE)
+    torch.testing.assert_close(without_ignored.weight, with_ignored.weight)
+    assert not torch.allclose(without_ignored.weight, probe.fit(train, NONE).weight)
 
 
 def test_select_chooses_the_strength() -> None:

@@ -20,9 +20,9 @@ WEIGHTS = {stage: Path(f"models/{stage}/weights.safetensors") for stage in ("pre
 
 
 @pytest.fixture(scope="module")
-def reference(made: Path, programs: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reference(template: Path, programs: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which one process has trained both stages."""
-    root = groups.set_up(made, tmp_path_factory.mktemp("alone") / "project")
+    root = groups.set_up(template, tmp_path_factory.mktemp("alone") / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         for stage in ("pretrain", "prototypes", "train"):
@@ -67,19 +67,21 @@ def test_ranks_train_as_one_process(
 
 
 def test_a_backbone_with_parameters_that_no_output_uses_trains_in_ranks(
-    made: Path, tmp_path: Path, programs: ForkServer, monkeypatch: pytest.MonkeyPatch
+    template: Path, tmp_path: Path, programs: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(groups.set_up(made, tmp_path / "unused", backbone="convnext_atto", output_stride=32, frozen=[]))
+    monkeypatch.chdir(
+        groups.set_up(template, tmp_path / "unused", backbone="convnext_atto", output_stride=32, frozen=[])
+    )
     groups.finish(programs, ("-m", "sadcl.stages", "pretrain"), 2)
     assert WEIGHTS["pretrain"].exists()
 
 
 @pytest.mark.slow
 def test_ranks_share_cached_feature_maps(
-    made: Path, tmp_path: Path, programs: ForkServer, monkeypatch: pytest.MonkeyPatch
+    template: Path, tmp_path: Path, programs: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen = ["conv_stem", "bn1", "blocks", "conv_head", "bn2"]
-    source = groups.set_up(made, tmp_path / "source", views=1, frozen=frozen, freeze_batch_norm=True)
+    source = groups.set_up(template, tmp_path / "source", views=1, frozen=frozen, freeze_batch_norm=True)
     trained = []
     for world in (1, 2):
         shutil.copytree(source, tmp_path / str(world))
@@ -181,18 +183,18 @@ def test_ranks_stand_back_from_another_trainer(untrained: Path, programs: ForkSe
     assert alone.returncode == 0
 
 
-@pytest.mark.parametrize(("stage", "variables", "what"), [
+@pytest.mark.parametrize(("stage", "variables", "program"), [
     ("train", {"DVC_STAGE": "train"}, "DVC"),
     ("prototypes", {}, "the stage prototypes"),
 ])  # fmt: skip
 def test_dvc_and_other_stages_under_torchrun_are_refused(
-    stage: str, variables: dict[str, str], what: str, untrained: Path, programs: ForkServer
+    stage: str, variables: dict[str, str], program: str, untrained: Path, programs: ForkServer
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
     for rank in groups.start(programs, ("-m", "sadcl.stages", stage), 2, **variables):
         printed = rank.communicate()[0]
         assert rank.returncode == 2
-        assert f"torchrun has started {what} 2 times. Run `SADCL_PROCESSES=2 dvc repro` instead." in printed
+        assert f"torchrun has started {program} 2 times. Run `SADCL_PROCESSES=2 dvc repro` instead." in printed
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
 
 

@@ -32,21 +32,21 @@ def of_parameters(module: nn.Module, **change: object) -> dict[str, tuple[float,
 
 @pytest.mark.parametrize(("stage", "prefix"), [("pretrain", ""), ("train", "network.")])
 def test_each_layer_below_the_last_has_a_smaller_rate(stage: str, prefix: str) -> None:
-    found = of_parameters(build("test_vit", stage), layer_decay=0.8)
+    by_parameter = of_parameters(build("test_vit", stage), layer_decay=0.8)
     body = f"{prefix}backbone.body."
     for block in range(6):
-        assert found[f"{body}blocks.{block}.attn.qkv.weight"] == (pytest.approx(5e-4 * 0.8 ** (5 - block)), 0.02)
-    assert found[f"{body}patch_embed.proj.weight"][0] == pytest.approx(5e-4 * 0.8**6)
-    assert found[f"{body}norm.weight"][0] == pytest.approx(5e-4)
-    others = {rate for name, (rate, _) in found.items() if not name.startswith(body)}
+        assert by_parameter[f"{body}blocks.{block}.attn.qkv.weight"] == (pytest.approx(5e-4 * 0.8 ** (5 - block)), 0.02)
+    assert by_parameter[f"{body}patch_embed.proj.weight"][0] == pytest.approx(5e-4 * 0.8**6)
+    assert by_parameter[f"{body}norm.weight"][0] == pytest.approx(5e-4)
+    others = {rate for name, (rate, _) in by_parameter.items() if not name.startswith(body)}
     assert others == {1e-3}
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "tf_efficientnet_lite0"])
 def test_layers_of_a_convolutional_network_have_rising_rates(name: str) -> None:
     module = build(name)
-    found = of_parameters(module, layer_decay=0.5)
-    rates = [found[name][0] for name, _ in module.named_parameters() if name.startswith("backbone.")]
+    by_parameter = of_parameters(module, layer_decay=0.5)
+    rates = [by_parameter[name][0] for name, _ in module.named_parameters() if name.startswith("backbone.")]
     assert rates == sorted(rates)
     assert rates[-1] == pytest.approx(5e-4)
     assert rates[0] < 5e-4 / 4
@@ -56,20 +56,22 @@ def test_layers_of_a_convolutional_network_have_rising_rates(name: str) -> None:
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
 def test_norms_and_biases_and_positions_are_spared_weight_decay(stage: str, name: str) -> None:
     module = build(name, stage)
-    found = of_parameters(module, decay_norms=False)
-    spared = {name for name, (_, decay) in found.items() if decay == 0}
+    by_parameter = of_parameters(module, decay_norms=False)
+    spared = {name for name, (_, decay) in by_parameter.items() if decay == 0}
     norms = {
         f"{path}.{leaf}"
         for path, part in module.named_modules()
         if "Norm" in type(part).__name__
         for leaf, _ in part.named_parameters(recurse=False)
     }
-    biases = {name for name in found if name.endswith(("bias", "pos_embed", "cls_token", "reg_token"))}
+    biases = {name for name in by_parameter if name.endswith(("bias", "pos_embed", "cls_token", "reg_token"))}
     assert norms
     assert spared >= norms | biases
-    assert {decay for _, decay in found.values()} == {0.0, 0.02}
-    assert all(decay == 0.02 for name, (_, decay) in found.items() if name.endswith(("conv2.weight", "qkv.weight")))
-    assert found.keys() == {name for name, p in module.named_parameters() if p.requires_grad}
+    assert {decay for _, decay in by_parameter.values()} == {0.0, 0.02}
+    assert all(
+        decay == 0.02 for name, (_, decay) in by_parameter.items() if name.endswith(("conv2.weight", "qkv.weight"))
+    )
+    assert by_parameter.keys() == {name for name, p in module.named_parameters() if p.requires_grad}
 
 
 def test_by_default_there_is_a_group_of_the_backbone_and_one_of_the_head() -> None:
@@ -81,6 +83,6 @@ def test_by_default_there_is_a_group_of_the_backbone_and_one_of_the_head() -> No
 
 def test_frozen_layers_have_no_group() -> None:
     frozen = build("test_vit", frozen=("patch_embed", "pos_embed", "cls_token", "blocks.0"))
-    found = of_parameters(frozen, layer_decay=0.8, decay_norms=False)
-    assert min(rate for rate, _ in found.values()) == pytest.approx(5e-4 * 0.8**4)
-    assert "backbone.body.blocks.0.attn.qkv.weight" not in found
+    by_parameter = of_parameters(frozen, layer_decay=0.8, decay_norms=False)
+    assert min(rate for rate, _ in by_parameter.values()) == pytest.approx(5e-4 * 0.8**4)
+    assert "backbone.body.blocks.0.attn.qkv.weight" not in by_parameter

@@ -33,13 +33,13 @@ class Waits(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.removeprefix("aten::")
         indices = args[1] if name in {"index", "index_put", "index_put_", "_index_put_impl_"} else ()
         if name in WAITS or any(i is not None and i.dtype in {torch.bool, torch.uint8} for i in indices):
-            self.found[name] += 1
+            self.calls[name] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -49,7 +49,7 @@ def test_the_counter_sees_what_waits() -> None:
         x[x > 1].sum().item()
         x[x > 1] = 0
         torch.equal(x, x)
-    assert waits.found == {"index": 1, "index_put_": 1, "_local_scalar_dense": 1, "equal": 1}
+    assert waits.calls == {"index": 1, "index_put_": 1, "_local_scalar_dense": 1, "equal": 1}
 
 
 def stage_1(settings: params.Params) -> tuple[Objective, params.Pretrain]:
@@ -78,12 +78,12 @@ def test_no_step_waits_and_the_loss_is_read_once_in_a_while(
     trainer = Trainer(Fabric(accelerator="cpu", devices=1), objective, batches, select, list, fit, State({}))
     trainer.forward.train()
     batch = next(batches.epoch(0))
-    found = []
+    calls_by_step = []
     for _ in range(EVERY + 2):
         with Waits() as waits:
             trainer._step(batch)
-        found.append(dict(waits.found))
-    assert found == [{}] * EVERY + [{"_local_scalar_dense": 1}] + [{}]
+        calls_by_step.append(dict(waits.calls))
+    assert calls_by_step == [{}] * EVERY + [{"_local_scalar_dense": 1}] + [{}]
 
 
 def trained(project: Path, **changes: Any) -> tuple[Trainer, Batch]:
@@ -108,7 +108,7 @@ def test_a_batch_whose_loss_is_no_number_moves_nothing(project: Path) -> None:
         trainer.guard.check()
 
 
-def test_a_gradient_that_is_no_number_is_told_of_its_own_batch(project: Path) -> None:
+def test_a_gradient_that_is_no_number_is_reported_with_its_own_batch(project: Path) -> None:
     trainer, batch = trained(project, gradient_clip=1.0)
     before = [parameter.detach().clone() for parameter in trainer.module.parameters()]
     some = next(parameter for parameter in trainer.module.parameters() if parameter.requires_grad)

@@ -77,6 +77,6 @@ class Server:
 
 def _programs() -> Path | None:
     """Folder of the server's programs; Debian has them outside PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).resolve().parent if on_path else None
+    return candidates[-1].parent if candidates else Path(on_path).resolve().parent if on_path else None

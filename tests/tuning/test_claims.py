@@ -96,7 +96,7 @@ def test_a_claim_that_was_cut_off_takes_no_place(tmp_path: Path) -> None:
 
 
 def test_a_claim_that_failed_half_way_is_repeated(tmp_path: Path) -> None:
-    """As after an outage of the storage before the claim was complete."""
+    """An outage of the storage may come before a claim is complete."""
     settings, shared = opened(small(tmp_path), 1)
     lost, repeated = claims.claim(shared, settings.tune.space), claims.claim(shared, settings.tune.space)
     assert lost is not None

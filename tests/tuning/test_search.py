@@ -50,9 +50,9 @@ search.search(shared, settings, slow, Path())
 """
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
 
@@ -66,13 +66,13 @@ def test_a_killed_search_goes_on_with_the_same_settings(tmp_path: Path, sign: si
     killed.send_signal(sign)
     killed.wait(30)
     settings, shared = opened(root)
-    found = shared.study
-    cut_short = found.trials[1]
+    shared_study = shared.study
+    cut_short = shared_study.trials[1]
     search.search(shared, settings, lambda settings, report: 60.0 + settings.train.lr, root)
-    again = [t for t in found.trials[2:] if t.system_attrs.get("retry_history") == [1]]
+    again = [t for t in shared_study.trials[2:] if t.system_attrs.get("retry_history") == [1]]
     assert [t.params for t in again] == [cut_short.params]
     assert again[0].state == TrialState.COMPLETE
-    assert claims.counted_trials(found) == 3
+    assert claims.counted_trials(shared_study) == 3
 
 
 def test_a_search_that_goes_on_does_not_repeat_itself(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_search_that_goes_on_does_not_repeat_itself(tmp_path: Path) -> None:
 
 def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings, shared = opened(small(tmp_path), 4)
-    calls, found = iter(range(100)), shared.study
+    calls, shared_study = iter(range(100)), shared.study
 
     def sometimes(settings: params.Params, report: search.Report) -> float:
         if next(calls) == 1:
@@ -96,9 +96,9 @@ def test_settings_that_cannot_be_trained_are_passed_over(tmp_path: Path, capfd: 
     printed = capfd.readouterr()
     assert printed.out.count("The loss is not finite") == 1
     assert printed.err == "", "no log line or traceback of Optuna"
-    assert [trial.state.name for trial in found.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [trial.state.name for trial in shared_study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     claims.take_back(shared)
-    assert len(found.trials) == 4, "what failed by itself is not tried again"
+    assert len(shared_study.trials) == 4, "what failed by itself is not tried again"
 
 
 def test_a_training_that_returns_no_number_fails_in_a_sentence(
@@ -254,17 +254,17 @@ def test_writing_nothing_changes_nothing_in_a_recipe(tmp_path: Path, recipe: Pat
 def test_the_winner_is_not_trained_twice_and_the_losers_leave_nothing(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = study.tune(2, 2, apply=True)
-    assert "written to recipes/tuned-sadcl-scenes-" in found.words
-    assert found.words.endswith("and params.yaml")
-    assert params.load().train.lr == found.values["train.lr"]
-    assert params.read_settings(found.recipe) == params.read_settings()
+    tuned = study.tune(2, 2, apply=True)
+    assert "written to recipes/tuned-sadcl-scenes-" in tuned.words
+    assert tuned.words.endswith("and params.yaml")
+    assert params.load().train.lr == tuned.values["train.lr"]
+    assert params.read_settings(tuned.recipe) == params.read_settings()
     assert len(list(Path(".sadcl/state").iterdir())) == 1
     capsys.readouterr()
-    assert f"select mAP {found.value:.2f}" in train.main()
+    assert f"select mAP {tuned.value:.2f}" in train.main()
     assert "epoch" not in capsys.readouterr().out
     assert not list(Path(".sadcl/state").iterdir())
-    assert study.tune(2).values == found.values, "nothing left to try"
+    assert study.tune(2).values == tuned.values, "nothing left to try"
 
 
 def test_without_optuna_nothing_of_a_search_is_needed() -> None:

@@ -46,11 +46,11 @@ def run(root: Path, trials: int, objective: search.Objective) -> optuna.Study:
 
 
 def test_the_present_settings_are_the_first_trial(root: Path) -> None:
-    found = run(root, 3, best_near(1e-3))
+    tuned = run(root, 3, best_near(1e-3))
     present = params.load(path=root / "params.yaml").train
-    assert found.trials[0].params["train.lr"] == present.lr
-    assert found.trials[0].params["train.sample_to_sample"] == present.sample_to_sample
-    assert found.metric_names == ["select mAP, %"]  # what the dashboard's axes say
+    assert tuned.trials[0].params["train.lr"] == present.lr
+    assert tuned.trials[0].params["train.sample_to_sample"] == present.sample_to_sample
+    assert tuned.metric_names == ["select mAP, %"]  # what the dashboard's axes say
 
 
 def test_a_study_goes_on_where_it_was(root: Path) -> None:
@@ -84,8 +84,8 @@ def test_hopeless_trials_are_pruned(root: Path) -> None:
 
 
 def test_the_best_settings_become_a_recipe_and_keep_comments(root: Path) -> None:
-    found = run(root, 6, best_near(1e-3))
-    result = study.conclude(found, True, root)
+    tuned = run(root, 6, best_near(1e-3))
+    result = study.conclude(tuned, True, root)
     applied = (root / "params.yaml").read_text()
     assert applied.startswith("# demo:")
     assert "patience: null" in applied

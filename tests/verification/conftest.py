@@ -23,7 +23,7 @@ from sadcl.stages import calibrate, evaluate, gate, rescore
 from sadcl.verification import acceptance, confinement, scoring
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
-from tests.registry.conftest import World, create_world, place, project, reign  # noqa: F401 - fixtures
+from tests.registry.conftest import ProjectStates, create_project_states, project, project_states, promoted  # noqa: F401 - fixtures
 
 torch.set_num_threads(1)
 WORKER = """
@@ -103,7 +103,7 @@ def save(path: Path, seed: int) -> None:
 
 
 def train(seed: int, forge: Callable[[], None] = lambda: None) -> None:
-    """Leave what a run leaves: a model with its scores, figures and verdict.
+    """Write what a run writes: a model with its scores, figures and verdict.
 
     Args:
         seed: of its weights.
@@ -123,9 +123,9 @@ def train(seed: int, forge: Callable[[], None] = lambda: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def states(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The states `empty` (nothing is registered) and `reign` (version 1 is champion)."""
-    created = create_world(tmp_path_factory.mktemp("verification"), settings(), write_photos)
+def states(tmp_path_factory: pytest.TempPathFactory) -> ProjectStates:
+    """The states `empty` (nothing is registered) and `promoted` (version 1 is champion)."""
+    created = create_project_states(tmp_path_factory.mktemp("verification"), settings(), write_photos)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(client.ADDRESS, raising=False)
         patch.chdir(created.root)
@@ -133,7 +133,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> World:
         publish()
         promote(1, "the first", first=True)
         acceptance.accept_project("the first rules")
-        created.keep("reign")
+        created.save("promoted")
     return created
 
 

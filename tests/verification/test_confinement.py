@@ -20,18 +20,18 @@ from pathlib import Path
 from sadcl.verification import confinement
 
 closed = confinement.confine(confinement.Limits(file=1000))
-found = {"closed": closed, "folder": os.getcwd(), "variables": sorted(os.environ)}
+result = {"closed": closed, "folder": os.getcwd(), "variables": sorted(os.environ)}
 try:
     socket.create_connection(("127.0.0.1", int(sys.argv[2])), timeout=5)
-    found["connected"] = True
+    result["connected"] = True
 except OSError:
-    found["connected"] = False
-found["sees"] = Path(sys.argv[1]).exists()
+    result["connected"] = False
+result["sees"] = Path(sys.argv[1]).exists()
 try:
     Path("large").write_bytes(bytes(2000))
 except OSError as error:
-    found["large"] = error.strerror
-print(json.dumps(found))
+    result["large"] = error.strerror
+print(json.dumps(result))
 """
 
 
@@ -64,19 +64,19 @@ def test_a_confined_program_has_no_logins_no_network_and_no_other_files(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = str(listening.getsockname()[1])
         command = confinement.command(["-c", PROBE, str(secret), port], [], folder)
-        ran = subprocess.run(
+        completed = subprocess.run(
             command, cwd=folder, env=confinement.environment(folder), capture_output=True, text=True, check=False
         )
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout)
-    assert found["folder"] == str(folder)
-    assert not {"MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY"} & set(found["variables"])
-    assert found["connected"] == (not wrapped and not found["closed"])
-    assert found["sees"] == (not wrapped)
-    assert found["large"] == "File too large"
+    assert completed.returncode == 0, completed.stderr
+    probed = json.loads(completed.stdout)
+    assert probed["folder"] == str(folder)
+    assert not {"MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY"} & set(probed["variables"])
+    assert probed["connected"] == (not wrapped and not probed["closed"])
+    assert probed["sees"] == (not wrapped)
+    assert probed["large"] == "File too large"
 
 
-def test_a_model_that_exceeds_a_limit_is_a_sentence(wrapped: bool, reign: Path, tmp_path: Path) -> None:
+def test_a_model_that_exceeds_a_limit_is_a_sentence(wrapped: bool, promoted: Path, tmp_path: Path) -> None:
     save(tmp_path / "weights.safetensors", 11)
     for limits in (confinement.Limits(memory=2**29), confinement.Limits(seconds=1)):
         with pytest.raises(SadclError, match="The model can't be scored: "):
@@ -84,14 +84,14 @@ def test_a_model_that_exceeds_a_limit_is_a_sentence(wrapped: bool, reign: Path, 
     assert not (tmp_path / ".sadcl").exists()
 
 
-def test_a_damaged_file_is_a_sentence_and_leaves_nothing(wrapped: bool, reign: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_a_sentence_and_leaves_nothing(wrapped: bool, promoted: Path, tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
     with pytest.raises(SadclError, match="The model can't be scored: "):
         score(tmp_path)
     assert not (tmp_path / ".sadcl").exists()
 
 
-def test_scores_are_computed_once_for_the_same_weights_and_photos(reign: Path, tmp_path: Path) -> None:
+def test_scores_are_computed_once_for_the_same_weights_and_photos(promoted: Path, tmp_path: Path) -> None:
     save(tmp_path / "weights.safetensors", 12)
     first = score(tmp_path)
     [cached] = (tmp_path / ".sadcl/verified").glob("*/*.parquet")
@@ -100,13 +100,13 @@ def test_scores_are_computed_once_for_the_same_weights_and_photos(reign: Path, t
     assert cached.stat().st_mtime_ns == before
     assert (again.logits["sadcl"] == first.logits["sadcl"]).all()
     cached.write_bytes(b"damaged")
-    mended = score(tmp_path)
-    assert (mended.logits["sadcl"] == first.logits["sadcl"]).all()
+    repaired = score(tmp_path)
+    assert (repaired.logits["sadcl"] == first.logits["sadcl"]).all()
 
 
 @pytest.mark.slow
 def test_a_verification_that_was_killed_goes_on_where_it_stood(
-    reign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    promoted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tmp_path / "weights.safetensors", 13)
     whole = score(tmp_path)

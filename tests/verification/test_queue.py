@@ -16,7 +16,7 @@ from tests.verification.conftest import train, write_photos
 
 
 @pytest.fixture
-def registry(reign: Path) -> MlflowClient:
+def registry(promoted: Path) -> MlflowClient:
     """The registry with the experiment of a verifier; version 1 is champion, and waits."""
     with client.connect() as connection:
         connection.create_experiment(schema.verification("tiny"))
@@ -54,10 +54,10 @@ def test_what_may_pass_leaves_no_record(
 
 
 def test_a_champion_with_other_classes_is_refused_and_keeps_nothing_waiting(
-    registry: MlflowClient, reign: Path, monkeypatch: pytest.MonkeyPatch
+    registry: MlflowClient, promoted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conftest, "CLASSES", (*conftest.CLASSES, "owl"))
-    write_photos(reign, labels=lambda i: [i % 4])
+    write_photos(promoted, labels=lambda i: [i % 4])
     train(2)
     publish()
     acceptance.accept_project("owls too")

@@ -18,7 +18,7 @@ from tests.review.conftest import Browser, StaticAuthenticator, text
 from tests.verification.conftest import train
 
 
-def test_an_honest_version_agrees_and_is_promoted(reign: Path) -> None:
+def test_an_honest_version_agrees_and_is_promoted(promoted: Path) -> None:
     train(2)
     publish()
     verification = verify_number(2)
@@ -42,15 +42,15 @@ def test_the_first_version_is_verified_too(project: Path) -> None:
     assert approve(1, "the first", first=True).version == "1"
 
 
-def test_missing_test_photos_close_the_promotion(reign: Path) -> None:
+def test_missing_test_photos_close_the_promotion(promoted: Path) -> None:
     train(2)
     publish()
-    (reign / "data/shards/test/index.json").unlink()
+    (promoted / "data/shards/test/index.json").unlink()
     with pytest.raises(SadclError, match=r"test photos are not here.*dvc pull"):
         approve(2, "blind")
 
 
-def test_a_claim_with_control_characters_is_printed_without_them(reign: Path) -> None:
+def test_a_claim_with_control_characters_is_printed_without_them(promoted: Path) -> None:
     train(2)
     publish()
     with client.connect() as connection:
@@ -59,9 +59,9 @@ def test_a_claim_with_control_characters_is_printed_without_them(reign: Path) ->
     assert "claimed 99\\n\\x1b[2JAll is well \\u202e, verified " in line
 
 
-def test_approval_on_the_page_verifies_too(reign: Path) -> None:
+def test_approval_on_the_page_verifies_too(promoted: Path) -> None:
     lower_bounds()
-    page = create_app(reign, authenticator=StaticAuthenticator(), after_decision=sync_in_process)
+    page = create_app(promoted, authenticator=StaticAuthenticator(), after_decision=sync_in_process)
     browser = Browser(page)
     browser.log_in("rita")
     assert "not verified yet" in text(browser.get("/versions/2").text)
@@ -71,7 +71,7 @@ def test_approval_on_the_page_verifies_too(reign: Path) -> None:
     assert champion() == "1"
 
 
-def test_a_registry_from_before_the_criteria_asks_for_them_once(reign: Path) -> None:
+def test_a_registry_from_before_the_criteria_asks_for_them_once(promoted: Path) -> None:
     train(2)
     publish()
     with client.connect() as connection:
@@ -89,7 +89,7 @@ def test_a_registry_from_before_the_criteria_asks_for_them_once(reign: Path) -> 
     assert approve(2, "better").version == "2"
 
 
-def test_criteria_that_changed_while_somebody_read_them_are_not_accepted(reign: Path) -> None:
+def test_criteria_that_changed_while_somebody_read_them_are_not_accepted(promoted: Path) -> None:
     lower_bounds()
     with pytest.raises(SadclError, match="changed since you looked at them"):
         acceptance.accept_project("what I read", expected="0" * 64)

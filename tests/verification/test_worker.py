@@ -20,7 +20,7 @@ from tests.verification.test_confinement import score
 
 
 @pytest.fixture
-def weights(reign: Path, tmp_path: Path) -> Path:
+def weights(promoted: Path, tmp_path: Path) -> Path:
     """A folder with weights."""
     save(tmp_path / "weights.safetensors", 15)
     return tmp_path

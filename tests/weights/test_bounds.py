@@ -38,7 +38,7 @@ def test_an_absurd_size_of_a_network_is_named(name: str, tmp_path: Path) -> None
 
 
 def test_a_network_that_is_larger_than_its_file_takes_no_memory(tmp_path: Path) -> None:
-    """It would take 800 GB."""
+    """Such a network would take 800 GB."""
     largest = {name: file_head.LARGEST[name] for name in ("width", "feedforward", "encoder_layers", "decoder_layers")}
     with pytest.raises(SadclError, match="do not fit the network"):
         checkpoint.load_network(weights(tmp_path / "w.safetensors", largest))

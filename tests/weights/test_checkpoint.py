@@ -35,12 +35,12 @@ HEAD: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, Tensor]:
     """Stage 2's tensors; raw and averaged ones differ."""
-    found = {}
+    values = {}
     for seed, which in enumerate(("ema", "raw")):
         torch.manual_seed(seed)
         module = DualContrast(Network(MODEL, 3), torch.randn(3, 16), 8)
-        found |= {f"{which}.{name}": value.detach() for name, value in module.state_dict().items()}
-    return found
+        values |= {f"{which}.{name}": value.detach() for name, value in module.state_dict().items()}
+    return values
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +51,10 @@ def whole(tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_what_was_saved_comes_back(whole: Path, tensors: dict[str, Tensor]) -> None:
-    found, head = checkpoint.load_tensors(whole)
+    loaded, head = checkpoint.load_tensors(whole)
     assert head == {**HEAD, "format": 2} == file_head.read_head(whole)
-    assert found.keys() == tensors.keys()
-    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
 
 
 def test_the_same_tensors_and_head_give_the_same_bytes(whole: Path, tensors: dict[str, Tensor], tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_is_no_weights_file_is_a_sentence(make: Callable[[Path], None], tmp
 
 
 class Bomb:
-    """Unpickled, it runs a command."""
+    """An object that runs a command when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

@@ -12,7 +12,7 @@ KIND = {name: {**kind, "two_layers": False} for name, kind in KINDS.items()}
 NORMS = {"sarl, tokens": 0}
 
 
-def shake(network: nn.Module) -> None:
+def randomise_norms(network: nn.Module) -> None:
     """Give the norms statistics and factors that matter, as training does."""
     generator = torch.Generator().manual_seed(0)
     for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
@@ -26,7 +26,7 @@ def test_logits_are_those_of_the_network(kind: str) -> None:
     tagger = model(**KIND[kind])
     side = tagger.head["preprocessing"]["side"]
     network, images = tagger.network, torch.rand(3, 3, side, side)
-    shake(network)
+    randomise_norms(network)
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     with torch.inference_mode():
         before = network(images).logits
@@ -50,7 +50,7 @@ class Toy(nn.Module):
         torch.manual_seed(0)
         self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
         self.reuse, self.times = reuse, times
-        shake(self)
+        randomise_norms(self)
 
     def forward(self, images: Tensor) -> HeadOutput:
         maps = out = self.conv(images)

@@ -94,24 +94,26 @@ def test_a_class_without_a_counterpart_starts_afresh_and_is_named(
 ) -> None:
     old = write(path)
     built = start(path, ["dog", "unicorn", "cat"])
-    said = capsys.readouterr().out
-    assert "2 of 3 classes by name" in said
-    assert "start from random values: unicorn" in said
+    output = capsys.readouterr().out
+    assert "2 of 3 classes by name" in output
+    assert "start from random values: unicorn" in output
     assert torch.equal(built.head.weight[[0, 2]], old.head.weight[[16, 15]])
     assert not (old.head.weight == built.head.weight[1]).all(1).any()
     assert 0.1 < built.head.queries[1].std() < 3
 
 
 def test_rows_of_any_table_find_their_places_by_class() -> None:
-    theirs, fresh = torch.arange(80.0)[:, None].expand(80, 4), torch.full((3, 4), -1.0)
-    moved = initial.by_class(fresh, theirs, initial.rows(["sofa", "unicorn", "person"], COCO))
+    source_rows, fresh = torch.arange(80.0)[:, None].expand(80, 4), torch.full((3, 4), -1.0)
+    moved = initial.by_class(fresh, source_rows, initial.rows(["sofa", "unicorn", "person"], COCO))
     assert moved[:, 0].tolist() == [57, -1, 0]
     assert bool((fresh == -1).all())
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [("Dining_Table", "diningtable"), ("tv", "tvmonitor"), ("a  B", "A b")])
-def test_spelling_does_not_matter(ours: str, theirs: str) -> None:
-    assert initial.rows([ours], ["other", theirs]) == [1]
+@pytest.mark.parametrize(
+    ("name", "source_name"), [("Dining_Table", "diningtable"), ("tv", "tvmonitor"), ("a  B", "A b")]
+)
+def test_spelling_does_not_matter(name: str, source_name: str) -> None:
+    assert initial.rows([name], ["other", source_name]) == [1]
 
 
 def test_the_very_name_goes_before_a_synonym() -> None:
@@ -158,10 +160,10 @@ def test_a_head_of_another_kind_takes_the_backbone_and_says_so(path: Path, capsy
 
 @pytest.mark.parametrize("ending", ["safetensors", "pth"])
 def test_a_file_of_backbone_weights_starts_the_backbone_alone(ending: str, tmp_path: Path) -> None:
-    kept = Network(MODEL, 2).backbone.body.state_dict()
+    state = Network(MODEL, 2).backbone.body.state_dict()
     path = tmp_path / f"start.{ending}"
-    torch.save(kept, path) if ending == "pth" else save_file(kept, path)
-    assert torch.equal(start(path, VOC).backbone.body.conv1[0].weight, kept["conv1.0.weight"])
+    torch.save(state, path) if ending == "pth" else save_file(state, path)
+    assert torch.equal(start(path, VOC).backbone.body.conv1[0].weight, state["conv1.0.weight"])
 
 
 def test_a_file_that_is_not_there_is_a_sentence(path: Path) -> None:

@@ -39,12 +39,12 @@ def checkpoint(name: str) -> dict[str, Tensor]:
 
     The golden networks take 48 channels and that ResNet gives 96: the others meet zeros.
     """
-    kept = load_file(GOLDEN / f"{name}_small.safetensors")
-    found = {k: v for k, v in kept.items() if k.startswith(STARTS) and not k.endswith("_out")}
-    found["input_proj.weight"] = widened(found["input_proj.weight"])
+    stored = load_file(GOLDEN / f"{name}_small.safetensors")
+    state = {k: v for k, v in stored.items() if k.startswith(STARTS) and not k.endswith("_out")}
+    state["input_proj.weight"] = widened(state["input_proj.weight"])
     body = backbone.build(MODEL).body.state_dict()
-    found |= {f"backbone.0.body.{k}": v for k, v in body.items() if not k.endswith("num_batches_tracked")}
-    return {**found, "backbone.1.pe": torch.zeros(1, 64, 1, 1)}
+    state |= {f"backbone.0.body.{k}": v for k, v in body.items() if not k.endswith("num_batches_tracked")}
+    return {**state, "backbone.1.pe": torch.zeros(1, 64, 1, 1)}
 
 
 def widened(tensor: Tensor) -> Tensor:
@@ -52,25 +52,25 @@ def widened(tensor: Tensor) -> Tensor:
     return torch.cat([tensor, torch.zeros_like(tensor)], 1)
 
 
-def as_safetensors(kept: dict[str, Tensor], path: Path) -> Path:
-    save_file(kept, path.with_suffix(".safetensors"))
+def as_safetensors(state: dict[str, Tensor], path: Path) -> Path:
+    save_file(state, path.with_suffix(".safetensors"))
     return path.with_suffix(".safetensors")
 
 
-def as_torch(kept: dict[str, Tensor], path: Path) -> Path:
+def as_torch(state: dict[str, Tensor], path: Path) -> Path:
     optimiser = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 1e-4, "betas": (0.9, 0.999)}]}
-    whole = {"epoch": 12, "arch": "Q2L", "state_dict": kept, "best_mAP": np.float64(85.6), "optimizer": optimiser}
+    whole = {"epoch": 12, "arch": "Q2L", "state_dict": state, "best_mAP": np.float64(85.6), "optimizer": optimiser}
     torch.save(whole, path)
     return path
 
 
-def as_old_torch(kept: dict[str, Tensor], path: Path) -> Path:
-    torch.save({"state_dict": kept}, path, _use_new_zipfile_serialization=False)
+def as_old_torch(state: dict[str, Tensor], path: Path) -> Path:
+    torch.save({"state_dict": state}, path, _use_new_zipfile_serialization=False)
     return path
 
 
-def as_plain_dictionary(kept: dict[str, Tensor], path: Path) -> Path:
-    torch.save(kept, path)
+def as_plain_dictionary(state: dict[str, Tensor], path: Path) -> Path:
+    torch.save(state, path)
     return path
 
 
@@ -93,14 +93,14 @@ def test_the_model_that_comes_out_gives_the_released_outputs(
 
 
 def test_the_backbone_comes_along(tmp_path: Path) -> None:
-    kept = checkpoint("q2l")
-    released.convert(as_torch(kept, tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
+    state = checkpoint("q2l")
+    released.convert(as_torch(state, tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
     network, _ = weights.load_network(tmp_path / "weights.safetensors", "ema")
     body = network.backbone.body.state_dict()
-    assert all(torch.equal(body[k.removeprefix("backbone.0.body.")], v) for k, v in kept.items() if ".body." in k)
+    assert all(torch.equal(body[k.removeprefix("backbone.0.body.")], v) for k, v in state.items() if ".body." in k)
 
 
-def test_projector_and_prototypes_of_stage_two_are_kept(tmp_path: Path) -> None:
+def test_projector_and_prototypes_of_stage_two_are_preserved(tmp_path: Path) -> None:
     released.convert(as_torch(checkpoint("sarl"), tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
     tensors, head = weights.load_tensors(tmp_path / "weights.safetensors")
     golden = load_file(GOLDEN / "sarl_small.safetensors")
@@ -112,7 +112,7 @@ def test_projector_and_prototypes_of_stage_two_are_kept(tmp_path: Path) -> None:
     assert head["stage"] == "train"
 
 
-def test_the_head_tells_what_later_stages_ask_of_it(tmp_path: Path) -> None:
+def test_the_head_has_what_later_stages_ask_of_it(tmp_path: Path) -> None:
     path = as_torch(checkpoint("q2l"), tmp_path / "a.pkl")
     released.convert(path, tmp_path, SETTINGS, CLASSES)
     head = file_head.read_head(tmp_path / "weights.safetensors")
@@ -123,10 +123,10 @@ def test_the_head_tells_what_later_stages_ask_of_it(tmp_path: Path) -> None:
     assert "views" in head["settings"]["augmentation"]
 
 
-def test_what_found_no_place_is_said(tmp_path: Path) -> None:
-    kept = {**checkpoint("sarl"), "backbone.0.body.fc.weight": torch.zeros(2), "duplicate": torch.zeros(1)}
-    del kept["prototype"]
-    words = "\n".join(released.convert(as_torch(kept, tmp_path / "a.pkl"), tmp_path / "out", SETTINGS, CLASSES))
+def test_tensors_without_a_place_are_named(tmp_path: Path) -> None:
+    state = {**checkpoint("sarl"), "backbone.0.body.fc.weight": torch.zeros(2), "duplicate": torch.zeros(1)}
+    del state["prototype"]
+    words = "\n".join(released.convert(as_torch(state, tmp_path / "a.pkl"), tmp_path / "out", SETTINGS, CLASSES))
     assert "a.pkl is SADCL with 11 classes, class 0 to class 10" in words
     assert "computes them again: memorybank, backbone.1.pe" in words
     assert "unknown to sadcl: duplicate, network.backbone.body.fc.weight" in words
@@ -136,34 +136,34 @@ def test_what_found_no_place_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", ["SADCL", "Q2L"])
 def test_every_name_of_the_full_size_networks_finds_its_place(which: str) -> None:
     listed = json.loads((GOLDEN / "r101_names.json").read_text())[which]["state_dict"]
-    found, left = rename({name: torch.empty(shape, device="meta") for name, shape, _ in listed})
+    renamed, unused = rename({name: torch.empty(shape, device="meta") for name, shape, _ in listed})
     model = params.load(path=REPOSITORY / "recipes/coco2014-r101-448.yaml").model
     wanted = {k: v for k, v in released.network_tensors(model, 80).items() if not k.endswith("num_batches_tracked")}
     wanted = wanted if which == "SADCL" else {k: v for k, v in wanted.items() if k.startswith("network.")}
-    assert {k: v.shape for k, v in found.items()} == {k: v.shape for k, v in wanted.items()}
-    assert set(left) <= {"backbone.1.pe", "memorybank"}
+    assert {k: v.shape for k, v in renamed.items()} == {k: v.shape for k, v in wanted.items()}
+    assert set(unused) <= {"backbone.1.pe", "memorybank"}
 
 
 @pytest.mark.parametrize(("count", "first", "last"), [(80, "person", "toothbrush"), (20, "aeroplane", "tvmonitor")])
 def test_names_of_coco_and_voc_are_known(count: int, first: str, last: str, tmp_path: Path) -> None:
-    kept = checkpoint("q2l")
-    kept |= {"query_embed.weight": torch.zeros(count, 64), "fc.W": torch.zeros(1, count, 64)}
-    kept["fc.b"] = torch.zeros(1, count)
-    released.convert(as_torch(kept, tmp_path / "a.pkl"), tmp_path, SETTINGS)
+    state = checkpoint("q2l")
+    state |= {"query_embed.weight": torch.zeros(count, 64), "fc.W": torch.zeros(1, count, 64)}
+    state["fc.b"] = torch.zeros(1, count)
+    released.convert(as_torch(state, tmp_path / "a.pkl"), tmp_path, SETTINGS)
     classes = sadcl.load(tmp_path).classes
     assert (len(set(classes)), classes[0], classes[-1]) == (count, first, last)
 
 
 def test_half_precision_becomes_single(tmp_path: Path) -> None:
-    kept = {k: v.half() for k, v in checkpoint("q2l").items()}
-    released.convert(as_torch(kept, tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
+    state = {k: v.half() for k, v in checkpoint("q2l").items()}
+    released.convert(as_torch(state, tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)
     tensors, _ = weights.load_tensors(tmp_path / "weights.safetensors")
     assert {v.dtype for k, v in tensors.items() if "num_batches" not in k} == {torch.float32}
 
 
 def test_batches_that_a_norm_counted_do_no_harm(tmp_path: Path) -> None:
-    kept = {**checkpoint("q2l"), "backbone.0.body.bn1.num_batches_tracked": torch.tensor(7)}
-    assert len(released.convert(as_torch(kept, tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)) == 3
+    state = {**checkpoint("q2l"), "backbone.0.body.bn1.num_batches_tracked": torch.tensor(7)}
+    assert len(released.convert(as_torch(state, tmp_path / "a.pkl"), tmp_path, SETTINGS, CLASSES)) == 3
 
 
 class Evil:
@@ -294,7 +294,7 @@ def test_class_names_come_from_a_file_one_a_line(tmp_path: Path) -> None:
 
 
 def refused(path: Path, words: str, classes: list[str] | None = CLASSES) -> None:
-    """In a sentence, with nothing written."""
+    """Check that a file is refused in a sentence, and that nothing is written."""
     with pytest.raises(SadclError, match=words) as caught:
         released.convert(path, path.parent / "out", SETTINGS, classes)
     assert caught.value.fix

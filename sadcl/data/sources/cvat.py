@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sadcl import params
 from sadcl.data.sources import Source, xml_events
-from sadcl.data.sources.exports import Part, beside, combined, photo_path, split_named
+from sadcl.data.sources.exports import Part, combined, photo_folders, photo_path, split_named
 from sadcl.data.sources.rows import Row, annotation_files
 from sadcl.data.sources.text import is_valid_text, short_repr
 
@@ -29,7 +29,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         xml_events.parse(export)
         rows: list[Row] = []
         for name, subset, labels in export.images:
-            folders = beside(root, path, folder, ("images", f"images/{subset}") if subset else ("images",))
+            folders = photo_folders(root, path, folder, ("images", f"images/{subset}") if subset else ("images",))
             rows.append(Row(photo_path(root, name, folders, path), split_named(subset, split), frozenset(labels)))
         parts.append((export.classes, rows))
     return combined(parts, settings, root / settings.files("train")[0])

@@ -11,7 +11,7 @@ from typing import Any
 
 from sadcl import files, params
 from sadcl.data.sources import Source
-from sadcl.data.sources.exports import Part, beside, combined, photo_path, split_named
+from sadcl.data.sources.exports import Part, combined, photo_folders, photo_path, split_named
 from sadcl.data.sources.json_head import first_object, read_head
 from sadcl.data.sources.rows import Row, annotation_files
 from sadcl.data.sources.text import is_valid_text, short_repr
@@ -47,7 +47,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
         export = files.read_json(path, _FIX, object_hook=_without_unused_keys)
         names, main = _classes(export, path)
         rows: list[Row] = []
-        folders = beside(root, path, folder, (f"images/{path.stem}", "images"))
+        folders = photo_folders(root, path, folder, (f"images/{path.stem}", "images"))
         for number, item in enumerate(_items(export, path), start=1):
             where = f"{path}, item {number}"
             file = photo_path(root, _name(item, where), folders, where)

@@ -34,7 +34,7 @@ def photo_path(root: Path, name: str, folders: Iterable[str], where: object) -> 
     return places[0] if places else safe_join("", listed, where)
 
 
-def beside(root: Path, path: Path, folder: str, inner: Sequence[str] = ("images",)) -> list[str]:
+def photo_folders(root: Path, path: Path, folder: str, inner: Sequence[str] = ("images",)) -> list[str]:
     """Folders that may hold an export's photos: of the settings, of its file, above that, and the usual ones in each.
 
     Args:

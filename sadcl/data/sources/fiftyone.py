@@ -16,7 +16,7 @@ from typing import Any
 from sadcl import files, params
 from sadcl.data.listed_photos import has_folder
 from sadcl.data.sources import Source
-from sadcl.data.sources.exports import Part, beside, combined, photo_path, split_named
+from sadcl.data.sources.exports import Part, combined, photo_folders, photo_path, split_named
 from sadcl.data.sources.json_head import first_object, read_head
 from sadcl.data.sources.photo_files import list_photos
 from sadcl.data.sources.rows import Row, annotation_files
@@ -38,7 +38,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     parts: list[Part] = []
     for split, path, folder in annotation_files(root, settings):
         export = files.read_json(path, _FIX, object_hook=_without_unused_keys)
-        folders = beside(root, path, folder, ("data",))
+        folders = photo_folders(root, path, folder, ("data",))
         if isinstance(export, dict) and isinstance(export.get("samples"), list):
             parts.append(((), list(_samples(root, path, export["samples"], split, folders))))
         elif isinstance(export, dict) and isinstance(export.get("labels"), dict):

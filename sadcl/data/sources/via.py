@@ -15,7 +15,7 @@ from typing import Any
 from sadcl import files, params
 from sadcl.data.sources import Source, csv_table
 from sadcl.data.sources.cells import NoFlagError, flag
-from sadcl.data.sources.exports import beside, photo_path
+from sadcl.data.sources.exports import photo_folders, photo_path
 from sadcl.data.sources.json_head import first_object, read_head
 from sadcl.data.sources.rows import Row, annotation_files, build_source, label_names, scalar_text
 from sadcl.data.sources.text import short_repr
@@ -42,7 +42,7 @@ def read_source(root: Path, settings: params.Ingest) -> Source:
     """
     photos: list[tuple[str, str, Attributes, str]] = []
     for split, path, folder in annotation_files(root, settings):
-        folders, merged = beside(root, path, folder), dict[str, tuple[str, Attributes]]()
+        folders, merged = photo_folders(root, path, folder), dict[str, tuple[str, Attributes]]()
         for where, name, attributes in _photos(path):
             merged.setdefault(photo_path(root, name, folders, where), (where, []))[1].extend(attributes)
         photos += [(file, split, attributes, where) for file, (where, attributes) in merged.items()]

@@ -91,10 +91,10 @@ def test_a_jpeg_with_more_pixels_than_allowed_is_not_decoded() -> None:
 
 def test_encoding_is_as_faithful_as_pillows_at_the_same_size() -> None:
     pixels = np.asarray(picture(300, 200))
-    mine, pillows = jpeg.encode(pixels, 92), encoded(Image.fromarray(pixels), quality=92)
-    lost = [np.abs(by_pillow(data).astype(int) - pixels).mean() for data in (mine, pillows)]
+    own_jpeg, pillow_jpeg = jpeg.encode(pixels, 92), encoded(Image.fromarray(pixels), quality=92)
+    lost = [np.abs(by_pillow(data).astype(int) - pixels).mean() for data in (own_jpeg, pillow_jpeg)]
     assert lost[0] < 1.02 * lost[1]
-    assert len(mine) < 1.02 * len(pillows)
+    assert len(own_jpeg) < 1.02 * len(pillow_jpeg)
 
 
 @pytest.mark.parametrize("how", FILTERS)
@@ -102,8 +102,8 @@ def test_encoding_is_as_faithful_as_pillows_at_the_same_size() -> None:
 @pytest.mark.parametrize("size", [(320, 240), (33, 57), (1, 1), (1, 300)])
 def test_resizing_is_pillows_within_rounding(how: Any, width: int, height: int, size: tuple[int, int]) -> None:
     image = picture(*size)
-    mine = resize(np.asarray(image), height, width, how).astype(int)
-    apart = np.abs(mine - np.asarray(image.resize((width, height), FILTERS[how])))
+    resized = resize(np.asarray(image), height, width, how).astype(int)
+    apart = np.abs(resized - np.asarray(image.resize((width, height), FILTERS[how])))
     assert apart.max() <= 2 if how == "bicubic" else apart.max() <= 1
     assert apart.mean() < 0.3
 

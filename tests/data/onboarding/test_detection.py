@@ -197,14 +197,14 @@ def test_a_folder_around_a_tree_is_no_label(tmp_path: Path) -> None:
     assert detect_source(tmp_path / "b").ingest["images"] == {"train": "flowers/train", "test": "flowers/valid"}
 
 
-@pytest.mark.parametrize(("meaning", "kept"), [("negative", True), ("unknown", "unknown"), ("drop", False)])
-def test_half_finished_labelling_is_asked(tmp_path: Path, meaning: Any, kept: object) -> None:
+@pytest.mark.parametrize(("meaning", "expected"), [("negative", True), ("unknown", "unknown"), ("drop", False)])
+def test_half_finished_labelling_is_asked(tmp_path: Path, meaning: Any, expected: object) -> None:
     half_labelled(tmp_path)
     with pytest.raises(
         SadclError, match=r"6 of 12 photos have no label, all at the end.*--unlabelled unknown, drop or negative"
     ):
         detect_source(tmp_path)
-    assert detect_source(tmp_path, Options(unlabelled=meaning)).ingest["keep_unlabelled"] == kept
+    assert detect_source(tmp_path, Options(unlabelled=meaning)).ingest["keep_unlabelled"] == expected
 
 
 def test_blank_labels_between_others_are_negatives(tmp_path: Path) -> None:

@@ -69,14 +69,14 @@ def test_the_column_of_labels_and_the_others_are_named(tmp_path: Path) -> None:
     assert "No classes column Ort" in text
 
 
-def test_names_that_may_be_mistakes_are_said(tmp_path: Path) -> None:
+def test_names_that_may_be_mistakes_are_shown(tmp_path: Path) -> None:
     rows = [f"{i}.jpg,{['Cup', 'cup', 'None', 'plate'][i % 4]}" for i in range(8)]
     text = shown(put(numbered(tmp_path, 8), {"labels.csv": "\n".join(["file,labels", *rows])}))
     assert "differ in letter case alone are classes of their own: 'Cup', 'cup'" in text
     assert "'None' is a class; if it means no label" in text
 
 
-def test_a_source_without_any_label_is_said(tmp_path: Path) -> None:
+def test_a_source_without_any_label_is_reported(tmp_path: Path) -> None:
     coco = '{"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": [], "categories": [{"id": 1, "name": "cup"}]}'
     put(numbered(tmp_path, 1), {"instances.json": coco})
     assert "Attention No photo has a label" in shown(tmp_path, Options(unlabelled="negative"))

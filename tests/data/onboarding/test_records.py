@@ -79,7 +79,7 @@ def test_a_named_class_may_contain_the_separator(tmp_path: Path) -> None:
     assert labels(detect_source(tmp_path)) == [{"a;b"}, {"a;b", "c"}]
 
 
-def test_a_separator_against_the_evidence_is_said(tmp_path: Path) -> None:
+def test_a_separator_against_the_evidence_is_reported(tmp_path: Path) -> None:
     texts = [";".join(LABELS[i % 4]) for i in range(12)]
     put(numbered(tmp_path), FORMS["lines"]([(f"{i}.jpg", text) for i, text in enumerate(texts)]))
     shown = " ".join(" ".join(preview(detect_source(tmp_path, Options(separator="|")), [])).split())

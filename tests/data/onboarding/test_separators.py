@@ -63,7 +63,7 @@ def test_odd_cells_of_labels(tmp_path: Path, kind: str) -> None:
     assert labels(detect_source(tmp_path)) == [set(names) for names in LABELS]
 
 
-def test_ids_that_pandas_made_floats(tmp_path: Path) -> None:
+def test_ids_that_pandas_wrote_as_floats(tmp_path: Path) -> None:
     assert detect_source(labels_column(tmp_path, ("1.0", "2.0;3.0", "nan", "10.0"))).source.classes == (
         "1",
         "10",
@@ -133,7 +133,7 @@ AGAINST = {
 
 
 @pytest.mark.parametrize("word", AGAINST)
-def test_a_separator_against_the_evidence_is_said(tmp_path: Path, word: str) -> None:
+def test_a_separator_against_the_evidence_is_reported(tmp_path: Path, word: str) -> None:
     cells, words = AGAINST[word]
     mark = next(mark for mark, name in NAMES.items() if name == word)
     detected = detect_source(labels_column(tmp_path, cells), Options(separator=mark))

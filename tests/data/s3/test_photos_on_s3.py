@@ -136,8 +136,8 @@ def test_photos_that_change_or_go_after_they_were_listed_are_named(
         "/fine/2.jpg": lambda: delete(moto, "fine/2.jpg"),
     }
     advice = "`sadcl data relist own` lists it again"
-    found = problems(project)
-    assert found == {
+    photo_problems = problems(project)
+    assert photo_problems == {
         "fine/1.jpg": f"The photo changed after it was listed; {advice}",
         "fine/2.jpg": f"The photo has gone since it was listed; {advice}",
     }
@@ -173,7 +173,7 @@ def test_a_server_that_stays_away_ends_with_a_sentence_and_loses_nothing(
     assert not (project / "data/raw/new").exists()
 
 
-def test_the_doctor_tells_whether_the_bucket_answers(project: Path, moto: str) -> None:
+def test_the_doctor_reports_whether_the_bucket_answers(project: Path, moto: str) -> None:
     assert "The source's 25 photos are on s3://photos/year." in doctor.notes()
     for key in [*NAMES, "other.jpg"]:
         delete(moto, key)

@@ -181,11 +181,11 @@ def test_processes_share_the_global_batch(train: Shards) -> None:
 def test_every_process_knows_how_many_positives_each_part_has(train: Shards) -> None:
     whole = list(batches(train, batch=6).epoch(0))
     parts = [list(batches(train, batch=6, rank=rank, world=3).epoch(0)) for rank in range(3)]
-    for all_of_it, *ours in zip(whole, *parts, strict=True):
-        shares = tuple(len(part.positives[0]) for part in ours)
-        assert [part.shares for part in ours] == [shares] * 3
+    for all_of_it, *step_parts in zip(whole, *parts, strict=True):
+        shares = tuple(len(part.positives[0]) for part in step_parts)
+        assert [part.shares for part in step_parts] == [shares] * 3
         assert all_of_it.shares == (sum(shares),)
-        assert all(bool(part.targets[part.positives].all()) for part in ours)
+        assert all(bool(part.targets[part.positives].all()) for part in step_parts)
 
 
 def test_batches_have_no_bound_on_pixels(train: Shards, monkeypatch: pytest.MonkeyPatch) -> None:

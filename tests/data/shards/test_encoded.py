@@ -11,7 +11,7 @@ from sadcl import files, params
 from sadcl.data.shards import writer
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from tests.data.shards.test_shards import digests, drawn, made, picture, row
+from tests.data.shards.test_shards import digests, drawn, photo_table, picture, row
 
 SMALLER = params.Prepare(shard_rows=4, short_side=6)
 
@@ -27,14 +27,14 @@ def rows(tmp_path: Path) -> list[dict[str, Any]]:
 
 def write(root: Path, rows: list[dict[str, Any]], settings: params.Prepare = SMALLER) -> dict[str, str]:
     """Write shards with those of an interrupted run; returns names and digests of the training shards."""
-    writer.write_shards(made(rows), root, root / "shards", settings, 2, root / "encoded")
+    writer.write_shards(photo_table(rows), root, root / "shards", settings, 2, root / "encoded")
     Shards(root / "shards/train")
     return digests(root / "shards/train")
 
 
 def fresh(root: Path, rows: list[dict[str, Any]], settings: params.Prepare = SMALLER) -> dict[str, str]:
     """Write shards without those of other runs; returns names and digests of the training shards."""
-    writer.write_shards(made(rows), root, root / "fresh", settings, 2)
+    writer.write_shards(photo_table(rows), root, root / "fresh", settings, 2)
     return digests(root / "fresh/train")
 
 
@@ -96,7 +96,7 @@ def test_an_encoded_shard_that_another_program_has_changed_is_not_used(
     assert write(interrupted, rows) == fresh(interrupted, rows)
 
 
-def test_a_run_beside_another_one_encodes_for_itself(interrupted: Path, rows: list[dict[str, Any]]) -> None:
+def test_a_run_next_to_another_one_encodes_for_itself(interrupted: Path, rows: list[dict[str, Any]]) -> None:
     before = links(interrupted)
     with files.lock(interrupted / "encoded/lock", "encoding photos"):
         assert write(interrupted, rows) == fresh(interrupted, rows)

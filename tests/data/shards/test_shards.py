@@ -27,7 +27,7 @@ from tests.paths import REPOSITORY
 
 RECIPE = REPOSITORY / "recipes/demo.yaml"
 CLASSES = ("cat", "dog", "cow")
-KEPT = params.Prepare(shard_rows=4)
+PREPARE = params.Prepare(shard_rows=4)
 
 
 def picture(path: Path, size: tuple[int, int] = (12, 8), **options: Any) -> Path:
@@ -49,13 +49,13 @@ def row(root: Path, image_id: str, file: str = "one.jpg", **columns: Any) -> dic
     }
 
 
-def made(rows: Sequence[dict[str, Any]], classes: tuple[str, ...] = CLASSES) -> table.Table:
+def photo_table(rows: Sequence[dict[str, Any]], classes: tuple[str, ...] = CLASSES) -> table.Table:
     frame = pd.DataFrame({name: table.column([r[name] for r in rows]) for name in rows[0]})
     return table.Table(frame, classes, "raw", {})
 
 
-def write(root: Path, rows: Sequence[dict[str, Any]], how: params.Prepare = KEPT, workers: int = 2) -> Shards:
-    writer.write_shards(made(rows), root, root / "shards", how, workers)
+def write(root: Path, rows: Sequence[dict[str, Any]], how: params.Prepare = PREPARE, workers: int = 2) -> Shards:
+    writer.write_shards(photo_table(rows), root, root / "shards", how, workers)
     return Shards(root / "shards/train")
 
 
@@ -69,7 +69,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def some(root: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
+def rows_with_ids(root: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
     first = row(root, "")
     return [{**first, "image_id": image_id} for image_id in ids]
 
@@ -98,7 +98,7 @@ def test_shards_hold_every_column_of_the_table(root: Path) -> None:
 
 
 def test_a_part_has_the_rows_of_the_whole(root: Path) -> None:
-    rows = some(root, list("abcdefgh"))
+    rows = rows_with_ids(root, list("abcdefgh"))
     for i, each in enumerate(rows):
         each |= {"labels": [i % 3], "ignored": [(i + 1) % 3], "light": i / 10, "width": 100 + i}
     whole = write(root, rows)
@@ -118,27 +118,27 @@ def test_a_part_has_the_rows_of_the_whole(root: Path) -> None:
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=1, max_size=40))
 def test_rows_are_sorted_by_id(root: Path, ids: set[str]) -> None:
-    assert write(root, some(root, list(ids))).ids == sorted(ids)
+    assert write(root, rows_with_ids(root, list(ids))).ids == sorted(ids)
 
 
 def test_write_shards_counts_photos_and_writes_empty_splits(root: Path) -> None:
-    rows = some(root, ["a", "b", "c"])
+    rows = rows_with_ids(root, ["a", "b", "c"])
     rows[2]["split"] = "test"
-    counts = writer.write_shards(made(rows), root, root / "shards", KEPT, 2)
+    counts = writer.write_shards(photo_table(rows), root, root / "shards", PREPARE, 2)
     assert counts == {"train": 2, "select": 0, "test": 1}
     empty = Shards(root / "shards/select")
     assert (len(empty), empty.ids, empty.classes, empty.targets.shape) == (0, [], CLASSES, (0, 3))
 
 
 def test_a_photo_with_a_problem_is_left_out(root: Path) -> None:
-    rows = some(root, ["a", "b"])
+    rows = rows_with_ids(root, ["a", "b"])
     rows[0]["problem"] = "The file is missing"
     assert write(root, rows).ids == ["b"]
 
 
 def test_large_photos_are_written_in_groups(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "GROUP_BYTES", 1)
-    rows = some(root, list("abcdefgh"))
+    rows = rows_with_ids(root, list("abcdefgh"))
     for i, each in enumerate(rows):
         each["labels"] = [i % 3]
     read = write(root, rows, params.Prepare(shard_rows=100))
@@ -151,7 +151,7 @@ def test_large_photos_are_written_in_groups(root: Path, monkeypatch: pytest.Monk
 
 
 def test_shards_are_the_same_bytes_with_any_number_of_workers(root: Path) -> None:
-    rows = some(root, drawn(0, 30))
+    rows = rows_with_ids(root, drawn(0, 30))
     write(root, rows, workers=1)
     shutil.copytree(root / "shards", root / "before")
     write(root, rows[::-1], workers=5)
@@ -166,9 +166,9 @@ def test_shards_are_the_same_bytes_with_any_number_of_workers(root: Path) -> Non
 @pytest.mark.parametrize("added", [1, 5])
 def test_adding_photos_leaves_most_shards_as_they_were(root: Path, seed: int, added: int) -> None:
     ids = drawn(seed, 300 + added)
-    write(root, some(root, ids[added:]))
+    write(root, rows_with_ids(root, ids[added:]))
     before = digests(root / "shards/train")
-    write(root, some(root, ids))
+    write(root, rows_with_ids(root, ids))
     after = digests(root / "shards/train")
     assert len(before) > 40
     assert len(set(before.items()) - set(after.items())) <= 3 * added
@@ -176,21 +176,21 @@ def test_adding_photos_leaves_most_shards_as_they_were(root: Path, seed: int, ad
 
 
 def test_shards_have_a_bounded_length(root: Path) -> None:
-    write(root, some(root, drawn(3, 400)))
+    write(root, rows_with_ids(root, drawn(3, 400)))
     lengths = [shard["rows"] for shard in files.read_json(root / "shards/train/index.json")["shards"]]
     assert sum(lengths) == 400
-    assert max(lengths) <= writer.LONGEST * KEPT.shard_rows
+    assert max(lengths) <= writer.LONGEST * PREPARE.shard_rows
     assert 2 < np.mean(lengths) < 8
 
 
 def test_digests_follow_content(root: Path) -> None:
-    rows = some(root, ["a", "b"])
+    rows = rows_with_ids(root, ["a", "b"])
     first = write(root, rows)
     whole, listed = first.digest, first.list_digest
     rows[0]["labels"] = [1]
     changed = write(root, rows)
     assert (changed.digest != whole, changed.list_digest == listed) == (True, True)
-    assert write(root, some(root, ["a", "c"])).list_digest != listed
+    assert write(root, rows_with_ids(root, ["a", "c"])).list_digest != listed
 
 
 # Photos
@@ -207,7 +207,10 @@ def test_a_photo_is_made_smaller_upright_and_in_proportion(root: Path) -> None:
 
 
 def test_a_small_photo_is_not_enlarged(root: Path) -> None:
-    assert write(root, some(root, ["a"]), params.Prepare(short_side=8)).jpeg(0) == (root / "raw/one.jpg").read_bytes()
+    assert (
+        write(root, rows_with_ids(root, ["a"]), params.Prepare(short_side=8)).jpeg(0)
+        == (root / "raw/one.jpg").read_bytes()
+    )
 
 
 def test_quality_is_that_of_the_settings(root: Path) -> None:
@@ -223,8 +226,8 @@ def test_quality_is_that_of_the_settings(root: Path) -> None:
 
 
 def test_a_missing_or_changed_photo_is_refused_and_leaves_the_old_shards(root: Path) -> None:
-    before = write(root, some(root, ["a"])).digest
-    rows = some(root, ["a", "b"])
+    before = write(root, rows_with_ids(root, ["a"])).digest
+    rows = rows_with_ids(root, ["a", "b"])
     (root / "raw/one.jpg").write_bytes(b"something else")
     with pytest.raises(SadclError, match=r"changed since ingest .*one\.jpg.*dvc repro"):
         write(root, rows)
@@ -236,11 +239,11 @@ def test_a_missing_or_changed_photo_is_refused_and_leaves_the_old_shards(root: P
 
 
 def test_a_full_disk_is_reported_and_leaves_the_old_shards(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = write(root, some(root, ["a"])).digest
+    before = write(root, rows_with_ids(root, ["a"])).digest
     real = pa.OSFile
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
     with pytest.raises(SadclError, match="The disk is full; no partial file was written"):
-        write(root, some(root, ["a", "b"]))
+        write(root, rows_with_ids(root, ["a", "b"]))
     assert Shards(root / "shards/train").digest == before
     assert sorted(path.name for path in (root / "shards").iterdir()) == sorted(table.SPLITS)
 
@@ -250,23 +253,23 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def spoil(folder: Path) -> None:
+def zero_shard(folder: Path) -> None:
     path = min(folder.glob("*.arrow"))
     path.write_bytes(bytes(path.stat().st_size))
 
 
-def lose(folder: Path) -> None:
+def delete_shard(folder: Path) -> None:
     min(folder.glob("*.arrow")).unlink()
 
 
-def plant(folder: Path) -> None:
+def add_foreign_shard(folder: Path) -> None:
     (folder / "stranger.arrow").write_bytes(b"")
 
 
 def mix(folder: Path) -> None:
     """Replace a shard by one of another data set, and adapt the index."""
     root = folder.parents[1]
-    writer.write_shards(made(some(root, ["x"]), ("car",)), root, root / "other", KEPT, 1)
+    writer.write_shards(photo_table(rows_with_ids(root, ["x"]), ("car",)), root, root / "other", PREPARE, 1)
     foreign = files.read_json(root / "other/train/index.json")["shards"]
     index = files.read_json(folder / "index.json")
     shutil.copy(root / "other/train" / foreign[0]["file"], folder)
@@ -277,9 +280,9 @@ def mix(folder: Path) -> None:
     ("damage", "words"),
     [
         (truncate, "should have"),
-        (spoil, "damaged"),
-        (lose, "The shard is missing"),
-        (plant, "belongs to no shard"),
+        (zero_shard, "damaged"),
+        (delete_shard, "The shard is missing"),
+        (add_foreign_shard, "belongs to no shard"),
         (mix, "different data sets"),
         (shutil.rmtree, "There are no shards"),
         (lambda folder: (folder / "index.json").unlink(), "missing"),
@@ -288,14 +291,14 @@ def mix(folder: Path) -> None:
     ],
 )
 def test_damaged_shards_are_refused(root: Path, damage: Any, words: str) -> None:
-    write(root, some(root, drawn(1, 20)))
+    write(root, rows_with_ids(root, drawn(1, 20)))
     damage(root / "shards/train")
     with pytest.raises(SadclError, match=f"{words}.*dvc repro prepare"):
         Shards(root / "shards/train")
 
 
 def test_a_label_without_class_is_refused(root: Path) -> None:
-    rows = some(root, ["a"])
+    rows = rows_with_ids(root, ["a"])
     rows[0]["labels"] = [3]
     with pytest.raises(SadclError, match="unknown class"):
         write(root, rows)
@@ -308,7 +311,7 @@ def test_a_label_without_class_is_refused(root: Path) -> None:
 def project(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(root)
     shutil.copy(RECIPE, "params.yaml")
-    table.write_table(layout.TABLE, made(some(root, ["a", "b"])))
+    table.write_table(layout.TABLE, photo_table(rows_with_ids(root, ["a", "b"])))
     return root
 
 

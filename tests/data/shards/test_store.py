@@ -148,7 +148,7 @@ class TestStore:
         assert len(after) == len(before) + 1
 
     @pytest.mark.parametrize("full", ["bound", "disk"])
-    def test_a_cache_without_room_is_said_once_and_photos_come_one_by_one(
+    def test_a_cache_without_room_is_reported_once_and_photos_come_one_by_one(
         self, full: str, photos: table.Table, tmp_path: Path, shard_cache: ShardCache,
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip

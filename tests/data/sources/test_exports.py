@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sadcl.data.sources.exports import beside, by_folder, photo_path
+from sadcl.data.sources.exports import by_folder, photo_folders, photo_path
 from sadcl.data.sources.text import listed_name
 from sadcl.errors import SadclError
 from tests.data.sources.reading import put
@@ -32,8 +32,8 @@ def test_listed_names_lose_what_one_computer_alone_has(name: str) -> None:
 
 def test_a_photo_is_taken_from_the_folder_of_the_settings_then_next_to_its_export(tmp_path: Path) -> None:
     put(tmp_path, dict.fromkeys(("1.jpg", "2.jpg", "e/1.jpg", "e/x/1.jpg", "e/images/3.jpg", "p/1.jpg"), ""))
-    by_settings = beside(tmp_path, tmp_path / "e/x/a.xml", "p")
-    without = beside(tmp_path, tmp_path / "e/x/a.xml", "")
+    by_settings = photo_folders(tmp_path, tmp_path / "e/x/a.xml", "p")
+    without = photo_folders(tmp_path, tmp_path / "e/x/a.xml", "")
     assert photo_path(tmp_path, "1.jpg", by_settings, "") == "p/1.jpg"
     assert photo_path(tmp_path, "1.jpg", without, "") == "e/x/1.jpg"
     assert photo_path(tmp_path, "../1.jpg", without, "") == "e/1.jpg"
@@ -45,7 +45,7 @@ def test_a_photo_is_taken_from_the_folder_of_the_settings_then_next_to_its_expor
 @pytest.mark.parametrize("name", ["../../../../1.jpg", "", " ", "a\0.jpg", "..", "https://host/../../../../1.jpg"])
 def test_names_that_leave_the_source_or_name_no_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(SadclError, match=r"leaves the data root|names no file"):
-        photo_path(tmp_path, name, beside(tmp_path, tmp_path / "e/a.xml", ""), "a.xml")
+        photo_path(tmp_path, name, photo_folders(tmp_path, tmp_path / "e/a.xml", ""), "a.xml")
 
 
 def test_splits_by_folder_need_a_split_for_every_photo_and_train_among_them() -> None:

@@ -18,6 +18,6 @@ def test_every_format_is_fuzzed() -> None:
 def test_odd_and_malformed_exports_end_in_a_source_or_a_sentence() -> None:
     each = -(-CASES // len(NAMES))
     command = [sys.executable, "-m", "benchmarks.fuzz", "--cases", str(each)]  # bounds of memory are its own process's
-    ran = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count(" valid, ") == len(NAMES)
+    completed = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert completed.stdout.count(" valid, ") == len(NAMES)

@@ -70,7 +70,7 @@ def test_photos_that_nobody_finished_are_no_negatives(tmp_path: Path, name: str)
     assert labels_of(read(tmp_path, "labelstudio_min", name, images={"train": "photos"})) == {"photos/1.jpg": {"cup"}}
 
 
-def test_columns_that_are_no_labels_are_slices_and_said(tmp_path: Path) -> None:
+def test_columns_that_are_no_labels_are_slices_and_named(tmp_path: Path) -> None:
     put(tmp_path, {"a.json": json.dumps([record(1, "1.jpg", choice="cup", camera="north", note="[blurred] edge")])})
     source = read(tmp_path, "labelstudio_min", "a.json")
     assert source.classes == ("cup",)

@@ -20,8 +20,8 @@ LABELS = {"Train": [("sky", "clouds"), ("zebra",), (), ("airport", "sky")], "Tes
 
 
 def settings(**changes: Any) -> params.Ingest:
-    usual = {"source": "nus", "format": "nuswide", "annotations": LISTS, "images": {"train": "Flickr"}}
-    return params.Ingest.model_validate({**usual, **changes})
+    defaults = {"source": "nus", "format": "nuswide", "annotations": LISTS, "images": {"train": "Flickr"}}
+    return params.Ingest.model_validate({**defaults, **changes})
 
 
 def names(part: str) -> list[str]:

@@ -17,8 +17,8 @@ from sadcl.errors import SadclError
 
 
 def read(root: Path, kind: str, **changes: Any) -> sources.Source:
-    usual = {"source": "own", "format": kind, "annotations": {}, "images": {"train": "."}}
-    return sources.read_source(root, params.Ingest.model_validate({**usual, **changes}))
+    defaults = {"source": "own", "format": kind, "annotations": {}, "images": {"train": "."}}
+    return sources.read_source(root, params.Ingest.model_validate({**defaults, **changes}))
 
 
 def put(root: Path, files: dict[str, str]) -> Path:

@@ -39,12 +39,12 @@ def held_out() -> dict[str, Any]:
 
 
 def settings(**changes: Any) -> params.Ingest:
-    usual = {
+    defaults = {
         "source": "own",
         "annotations": {"train": "train.json", "test": "test.json"},
         "images": {"train": "photos", "test": "photos"},
     }
-    return params.Ingest.model_validate({**usual, **changes})
+    return params.Ingest.model_validate({**defaults, **changes})
 
 
 def read_coco(root: Path, train: Any, test: Any = None) -> sources.Source:

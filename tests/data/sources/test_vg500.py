@@ -17,14 +17,14 @@ def read(
     (root / "train.txt").write_text(train, encoding="utf-8")
     (root / "test.txt").write_text(test)
     (root / "index.json").write_text(classes if isinstance(classes, str) else json.dumps(classes))
-    usual = {
+    defaults = {
         "source": "vg",
         "format": "vg500",
         "annotations": {"train": "train.txt", "test": "test.txt"},
         "index": "index.json",
         "images": {"train": "images"},
     }
-    return sources.read_source(root, params.Ingest.model_validate({**usual, **changes}))
+    return sources.read_source(root, params.Ingest.model_validate({**defaults, **changes}))
 
 
 GOOD: dict[str, Any] = {"1.jpg": [499, 17, 17], "2.jpg": [], "3.jpg": [0], "4.jpg": ["never looked at"]}

@@ -18,8 +18,8 @@ LISTS = {split: f"{YEAR}/ImageSets/Main/{name}.txt" for split, name in (("train"
 
 
 def settings(**changes: Any) -> params.Ingest:
-    usual = {"source": "voc", "format": "voc", "annotations": LISTS, "images": {"train": f"{YEAR}/JPEGImages"}}
-    return params.Ingest.model_validate({**usual, **changes})
+    defaults = {"source": "voc", "format": "voc", "annotations": LISTS, "images": {"train": f"{YEAR}/JPEGImages"}}
+    return params.Ingest.model_validate({**defaults, **changes})
 
 
 def devkit(root: Path, images: dict[str, list[tuple[str, int | None]]], **lists: list[str]) -> None:
@@ -98,7 +98,7 @@ def small(root: Path, content: str | bytes | None = None, name: str = "000001", 
     return sources.read_source(root, settings())
 
 
-def test_photos_lie_beside_their_lists_where_nothing_is_said(tmp_path: Path) -> None:
+def test_photos_lie_next_to_their_lists_by_default(tmp_path: Path) -> None:
     small(tmp_path)
     assert sources.read_source(tmp_path, settings(images={})).images[1].file == f"{YEAR}/JPEGImages/000002.jpg"
 

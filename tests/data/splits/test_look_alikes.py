@@ -78,10 +78,10 @@ def test_a_changed_copy_is_found_and_the_change_is_named(
 ) -> None:
     thumbnails = np.stack([*map(thumbnail, pictures), *(thumbnail(change(image)) for image in pictures[:COUNT])])
     copies, originals = np.arange(2 * COUNT, 3 * COUNT), np.arange(2 * COUNT)
-    found = look_alikes.find(thumbnails, copies, originals, workers=2)
-    assert (found.second == found.first - 2 * COUNT).all(), "another picture is a look-alike"
-    assert len(found.first) >= 0.95 * COUNT
-    assert set(found.transform) == {name}
+    matches = look_alikes.find(thumbnails, copies, originals, workers=2)
+    assert (matches.second == matches.first - 2 * COUNT).all(), "another picture is a look-alike"
+    assert len(matches.first) >= 0.95 * COUNT
+    assert set(matches.transform) == {name}
     back = look_alikes.find(thumbnails, originals, copies, workers=2)
     assert (back.second == back.first + 2 * COUNT).all()
     assert len(back.first) >= 0.95 * COUNT
@@ -107,8 +107,8 @@ def test_each_of_a_hundred_copies_of_a_photo_is_found(pictures: list[Image.Image
     rng = np.random.default_rng(0)
     copies = [cropped(pictures[0], *rng.uniform(0, 0.1, 2)) for _ in range(100)]
     thumbnails = np.stack([thumbnail(image) for image in [*pictures, *copies]])
-    found = look_alikes.find(thumbnails, np.array([0]), np.arange(1, len(thumbnails)), workers=1)
-    assert found.second.tolist() == list(range(len(pictures), len(thumbnails)))
+    matches = look_alikes.find(thumbnails, np.array([0]), np.arange(1, len(thumbnails)), workers=1)
+    assert matches.second.tolist() == list(range(len(pictures), len(thumbnails)))
 
 
 def test_digits_on_similar_grounds_are_no_look_alikes(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_digits_on_similar_grounds_are_no_look_alikes(tmp_path: Path) -> None:
     scenes = [Image.open(path).convert("RGB") for path in sorted((tmp_path / "scenes").rglob("*.jpg"))]
     thumbnails = np.stack([*map(thumbnail, scenes), thumbnail(ImageOps.mirror(scenes[7]))])
     everything = np.arange(len(thumbnails))
-    found = look_alikes.find(thumbnails, everything, everything, workers=2)
-    pairs = zip(found.first.tolist(), found.second.tolist(), found.transform, strict=True)
+    matches = look_alikes.find(thumbnails, everything, everything, workers=2)
+    pairs = zip(matches.first.tolist(), matches.second.tolist(), matches.transform, strict=True)
     assert sorted(pairs) == [(7, 300, "mirrored"), (300, 7, "mirrored")]
 
 

@@ -81,9 +81,9 @@ def test_data_is_accepted_by_a_person_alone_who_sees_what_it_is(
     files.write_json("data/accepted.json", None)
     tables.write_table("data/table/annotations.parquet", good(labels={11: [0]}, width=dict.fromkeys(range(12), 99)))
     assert "1 with a warning" in stage.main()
-    said = capsys.readouterr().out
-    assert "warning: Each class has at least 1 photo in test, but 1 breaks this rule: bird (0)" in said
-    assert "`sadcl data accept`" in said
+    output = capsys.readouterr().out
+    assert "warning: Each class has at least 1 photo in test, but 1 breaks this rule: bird (0)" in output
+    assert "`sadcl data accept`" in output
     assert files.read_json("data/accepted.json") is None
     assert "12 photos of 3 classes in data/raw/pets, the rarest class is 'bird' with 3, 0 photos have no label" in (
         baseline.accept_data()

@@ -17,7 +17,7 @@ def put(folder, value):
 
 
 @pytest.fixture
-def reigning(tmp_path):
+def promoted_champion(tmp_path):
     for name in ("weights.safetensors", "scores.parquet"):
         (tmp_path / name).write_bytes(name.encode())
     return champion.Champion(
@@ -32,9 +32,9 @@ def test_null_is_nobody(tmp_path):
 
 
 def test_a_champion_is_read_and_named(tmp_path):
-    found = champion.read_champion(put(tmp_path, {**NAMED, "scores": "1" * 64, "challenger": "models:/scenes/7"}))
-    assert found == champion.Champion("scenes-production", "3", "0" * 64, "1" * 64, "cd")
-    assert str(found) == "scenes-production version 3"
+    parsed = champion.read_champion(put(tmp_path, {**NAMED, "scores": "1" * 64, "challenger": "models:/scenes/7"}))
+    assert parsed == champion.Champion("scenes-production", "3", "0" * 64, "1" * 64, "cd")
+    assert str(parsed) == "scenes-production version 3"
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,18 @@ def test_a_missing_or_broken_file_is_not_nobody(tmp_path):
         champion.read_champion(tmp_path / "champion.json")
 
 
-def test_files_with_the_promoted_digests_are_given(tmp_path, reigning):
-    assert champion.weights_file(reigning, tmp_path) == tmp_path / "weights.safetensors"
+def test_files_with_the_promoted_digests_are_given(tmp_path, promoted_champion):
+    assert champion.weights_file(promoted_champion, tmp_path) == tmp_path / "weights.safetensors"
 
 
-def test_one_changed_byte_is_another_model(tmp_path, reigning):
+def test_one_changed_byte_is_another_model(tmp_path, promoted_champion):
     (tmp_path / "weights.safetensors").write_bytes(b"Weights.safetensors")
     with pytest.raises(SadclError, match="not the weights of the champion"):
-        champion.weights_file(reigning, tmp_path)
+        champion.weights_file(promoted_champion, tmp_path)
 
 
-def test_a_missing_file_says_how_to_get_it(tmp_path, reigning):
+def test_a_missing_file_says_how_to_get_it(tmp_path, promoted_champion):
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(SadclError, match="missing") as caught:
-        champion.weights_file(reigning, tmp_path)
+        champion.weights_file(promoted_champion, tmp_path)
     assert "dvc pull" in str(caught.value)

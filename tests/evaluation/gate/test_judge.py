@@ -37,11 +37,11 @@ def sample(figures: Figures, spread: float = 0.0, ap: tuple[float, ...] = (80, 7
     return Sample(figures, draws, each, each[:, None] + rng.permuted(np.tile(noise, (3, 1)), axis=1), POSITIVES)
 
 
-def held(
+def judge_figures(
     rules: list[params.Rule], model: Figures, champion: Figures = NO_CHAMPION, spread: float = 0.0, **more: Any
 ) -> dict[str, Any]:
-    ours, theirs = sample(model, spread), sample(champion, spread, seed=2)
-    evidence = Evidence(ours, theirs, CLASSES, IMAGES)
+    model_sample, champion_sample = sample(model, spread), sample(champion, spread, seed=2)
+    evidence = Evidence(model_sample, champion_sample, CLASSES, IMAGES)
     return judge(rules, Evidence(**{**vars(evidence), **more}))
 
 
@@ -68,16 +68,20 @@ def over_probe(at_least: float = 0.0, **more: Any) -> params.Probe:
     ],
 )
 def test_a_model_is_compared_with_the_linear_probe(rule: params.Probe, spread: float, result: str, words: str) -> None:
-    judged = held([rule], {"mAP": 82.0}, spread=spread, probe=sample({"mAP": 80.0}, spread, seed=2))["rules"][0]
+    judged = judge_figures([rule], {"mAP": 82.0}, spread=spread, probe=sample({"mAP": 80.0}, spread, seed=2))["rules"][
+        0
+    ]
     assert judged["result"] == result
     assert words in judged["words"]
 
 
 def test_a_probe_that_is_missing_or_leaks_passes_nothing() -> None:
-    missing = held([over_probe()], {"mAP": 82.0})  # also where the probe is the model
+    missing = judge_figures([over_probe()], {"mAP": 82.0})  # also where the probe is the model
     assert missing["rules"][0]["result"] == "not applicable"
     assert missing["verdict"] == "refused"
-    leaked = held([over_probe()], {"mAP": 82.0}, probe=Refusal("the linear probe saw 3 of the test images in training"))
+    leaked = judge_figures(
+        [over_probe()], {"mAP": 82.0}, probe=Refusal("the linear probe saw 3 of the test images in training")
+    )
     assert leaked["verdict"] == "refused"
     assert "saw 3 of the test images" in leaked["rules"][0]["words"]
 
@@ -105,8 +109,8 @@ def test_each_rule_on_both_sides_of_its_limit(
     rule: params.Absolute | params.Relative, value: float, champion: Any, result: str, by: str
 ) -> None:
     """Without noise there is no doubt."""
-    reigning = champion if isinstance(champion, NotApplicable) else {"mAP": champion}
-    judged = held([rule.model_copy(update={"by": by})], {"mAP": value}, reigning)
+    champion_figures = champion if isinstance(champion, NotApplicable) else {"mAP": champion}
+    judged = judge_figures([rule.model_copy(update={"by": by})], {"mAP": value}, champion_figures)
     assert judged["rules"][0]["result"] == judged["verdict"] == result
     assert judged["rules"][0]["value"] == value
 
@@ -138,18 +142,18 @@ def test_each_rule_on_both_sides_of_its_limit(
     ],
 )
 def test_words_that_a_reviewer_can_check(rule: params.Rule, value: float, words: str) -> None:
-    [row] = held([rule], {"mAP": value}, {"mAP": 84.0}, spread=1.0)["rules"]
+    [row] = judge_figures([rule], {"mAP": value}, {"mAP": 84.0}, spread=1.0)["rules"]
     assert row["words"] == words
 
 
 def test_no_interval_leaves_what_a_figure_can_be() -> None:
-    [high] = held([absolute(50.0)], {"mAP": 99.9}, spread=5.0)["rules"]
-    [low] = held([absolute(at_most=50.0)], {"mAP": 0.1}, spread=5.0)["rules"]
+    [high] = judge_figures([absolute(50.0)], {"mAP": 99.9}, spread=5.0)["rules"]
+    [low] = judge_figures([absolute(at_most=50.0)], {"mAP": 0.1}, spread=5.0)["rules"]
     assert (high["high"], low["low"]) == (100, 0)
 
 
 def test_within_the_noise_the_gate_is_undecided_and_says_how_many_images_would_tell() -> None:
-    judged = held([absolute(70.0), absolute(79.0)], {"mAP": 80.0}, spread=1.0)
+    judged = judge_figures([absolute(70.0), absolute(79.0)], {"mAP": 80.0}, spread=1.0)
     assert [row["result"] for row in judged["rules"]] == ["pass", "undecided"]
     assert judged["verdict"] == "undecided"
     reach = 80 - judged["rules"][1]["low"]
@@ -158,7 +162,7 @@ def test_within_the_noise_the_gate_is_undecided_and_says_how_many_images_would_t
         "The gate can't decide: 1 rule of 2 is within the noise, "
         f"and about {judged['rules'][1]['more_images']:,} more test images would change that."
     )
-    enough = held([absolute(79.0)], {"mAP": 80.0}, spread=1.0 / reach - 1e-6)
+    enough = judge_figures([absolute(79.0)], {"mAP": 80.0}, spread=1.0 / reach - 1e-6)
     assert enough["verdict"] == "pass"
 
 
@@ -172,25 +176,27 @@ def test_what_both_models_find_hard_is_no_noise_of_their_difference() -> None:
 
 def test_without_a_champion_relative_rules_do_not_apply_and_the_others_decide() -> None:
     rules = [absolute(80.0), relative(), params.PerClass(kind="per class", margin=1)]
-    judged = held(rules, {"mAP": 84.0})
+    judged = judge_figures(rules, {"mAP": 84.0})
     assert [row["result"] for row in judged["rules"]] == ["pass", "not applicable", "not applicable"]
     assert judged["verdict"] == "pass"
     assert judged["words"] == "The model passes: 1 rule of 3 held; 2 rules not applicable."
     assert judged["rules"][1]["words"] == "mAP is not compared with a champion: there is no champion yet."
     assert judged["rules"][1]["bound"] is None
-    assert held(rules, {"mAP": 79.0})["verdict"] == "fail"
+    assert judge_figures(rules, {"mAP": 79.0})["verdict"] == "fail"
 
 
 def test_no_rule_that_applies_is_never_a_pass() -> None:
-    judged = held([relative(), relative(metric="OF1")], {"mAP": 84.0, "OF1": 1.0})
+    judged = judge_figures([relative(), relative(metric="OF1")], {"mAP": 84.0, "OF1": 1.0})
     assert judged["verdict"] == "refused"
     assert "no rule is applicable" in judged["words"]
-    assert held([], {"mAP": 84.0})["verdict"] == "refused"
+    assert judge_figures([], {"mAP": 84.0})["verdict"] == "refused"
 
 
 def test_a_refusal_outweighs_a_failure_a_failure_a_doubt_and_a_doubt_a_pass() -> None:
     rules = [absolute(80.0), absolute(84.1), absolute(99.0), relative()]
-    verdicts = [held(rules[:n], {"mAP": 84.0}, Refusal("its scores are gone"), spread=1.0) for n in (1, 2, 3, 4)]
+    verdicts = [
+        judge_figures(rules[:n], {"mAP": 84.0}, Refusal("its scores are gone"), spread=1.0) for n in (1, 2, 3, 4)
+    ]
     assert [judged["verdict"] for judged in verdicts] == ["pass", "undecided", "fail", "refused"]
     assert verdicts[3]["words"] == "The gate refuses to judge: 1 rule of 4 could not be judged."
     assert "its scores are gone" in verdicts[3]["rules"][3]["words"]
@@ -215,17 +221,17 @@ def test_a_refusal_outweighs_a_failure_a_failure_a_doubt_and_a_doubt_a_pass() ->
 def test_what_cannot_be_judged_is_refused_in_words(
     rule: params.Rule, model: Figures, champion: Figures, words: str
 ) -> None:
-    judged = held([rule], model, champion)
+    judged = judge_figures([rule], model, champion)
     assert judged["verdict"] == judged["rules"][0]["result"] == "refused"
     assert words in judged["rules"][0]["words"]
     assert json.loads(json.dumps(judged, allow_nan=False)) == judged
 
 
 def test_a_figure_that_no_resample_has_is_refused() -> None:
-    lonely = Sample(
+    single_draw = Sample(
         {"mAP": 80.0}, {"mAP": np.full(1000, np.nan)}, np.zeros(3), np.zeros((3, 1000)), np.array([1, 0, 0])
     )
-    judged = judge([absolute(50.0)], Evidence(lonely, NO_CHAMPION, CLASSES, 3))
+    judged = judge([absolute(50.0)], Evidence(single_draw, NO_CHAMPION, CLASSES, 3))
     assert judged["verdict"] == "refused"
     assert "no interval" in judged["rules"][0]["words"]
     json.dumps(judged, allow_nan=False)
@@ -245,9 +251,9 @@ PER_CLASS = params.PerClass(kind="per class", margin=5.0)
 
 
 def compare(
-    ours: tuple[float, ...], theirs: tuple[float, ...], spread: float = 1.0, positives: Any = POSITIVES
+    model_ap: tuple[float, ...], champion_ap: tuple[float, ...], spread: float = 1.0, positives: Any = POSITIVES
 ) -> dict[str, Any]:
-    model, champion = sample({"mAP": 70.0}, spread, ours), sample({"mAP": 70.0}, spread, theirs, seed=2)
+    model, champion = sample({"mAP": 70.0}, spread, model_ap), sample({"mAP": 70.0}, spread, champion_ap, seed=2)
     evidence = Evidence(replace(model, positives=positives), champion, CLASSES, IMAGES)
     [row] = judge([PER_CLASS], evidence)["rules"]
     return dict(row)
@@ -267,7 +273,7 @@ def test_a_loss_that_may_be_noise_passes_and_is_named() -> None:
     assert row["words"].startswith("None of 3 classes is shown to have lost more than 5.00 AP; the lowest: dog -6.0 (")
 
 
-def test_a_class_with_few_test_images_is_not_judged_and_said() -> None:
+def test_a_class_with_few_test_images_is_not_judged_and_counted() -> None:
     row = compare((80, 70, 10), (80, 70, 60), positives=np.array([100, 50, 19]))
     assert row["result"] == "pass"
     assert "1 with fewer than 20 test images not judged" in row["words"]
@@ -275,7 +281,7 @@ def test_a_class_with_few_test_images_is_not_judged_and_said() -> None:
     assert (none["result"], none["value"]) == ("not applicable", None)
 
 
-def test_of_many_classes_that_lost_nothing_none_is_accused_more_often_than_said() -> None:
+def test_of_many_classes_that_lost_nothing_none_is_accused_more_often_than_stated() -> None:
     rng, accused, classes = np.random.default_rng(3), 0, 80
     many = params.PerClass(kind="per class", margin=0.0)
     for _ in range(200):
@@ -289,28 +295,28 @@ def test_of_many_classes_that_lost_nothing_none_is_accused_more_often_than_said(
     assert accused <= 16  # each class by an interval of its own: about 170
 
 
-def priced(ours: int | None, theirs: int | None, champion: Figures, **asked: float) -> dict[str, Any]:
+def cost_row(model_bytes: int | None, champion_bytes: int | None, champion: Figures, **asked: float) -> dict[str, Any]:
     rule = params.Cost(kind="cost", of="bytes", **asked)
-    cost = {"model": {"bytes": ours}, "champion": {"bytes": theirs}}
+    cost = {"model": {"bytes": model_bytes}, "champion": {"bytes": champion_bytes}}
     known = {name: {k: v for k, v in one.items() if v is not None} for name, one in cost.items()}
-    return dict(held([rule], {"mAP": 80.0}, champion, cost=known)["rules"][0])
+    return dict(judge_figures([rule], {"mAP": 80.0}, champion, cost=known)["rules"][0])
 
 
 @pytest.mark.parametrize(
     ("row", "result", "words"),
     [
-        (priced(1000, None, NO_CHAMPION, at_most=1000), "pass", "The model has 1,000 bytes, which is at most 1,000."),
-        (priced(1001, None, NO_CHAMPION, at_most=1000), "fail", "The model has 1,001 bytes, which is above 1,000."),
-        (priced(1100, 1000, {"mAP": 80.0}, times=1.1), "pass",
+        (cost_row(1000, None, NO_CHAMPION, at_most=1000), "pass", "The model has 1,000 bytes, which is at most 1,000."),
+        (cost_row(1001, None, NO_CHAMPION, at_most=1000), "fail", "The model has 1,001 bytes, which is above 1,000."),
+        (cost_row(1100, 1000, {"mAP": 80.0}, times=1.1), "pass",
          "The model has 1,100 bytes, which is at most 1,100, 1.1 times the champion's 1,000."),
-        (priced(1101, 1000, {"mAP": 80.0}, times=1.1), "fail",
+        (cost_row(1101, 1000, {"mAP": 80.0}, times=1.1), "fail",
          "The model has 1,101 bytes, which is above 1,100, 1.1 times the champion's 1,000."),
-        (priced(1, None, NO_CHAMPION, times=2), "not applicable", "there is no champion yet"),
-        (priced(None, 1, {"mAP": 80.0}, times=2), "refused", "the model's number is not recorded"),
-        (priced(1, None, {"mAP": 80.0}, times=2), "refused", "the champion's number is not recorded"),
-        (priced(1, 1, Refusal("its weights are gone"), times=2), "refused", "its weights are gone"),
-        (priced(1, 1, {"mAP": 80.0}), "refused", "needs one bound, at_most or times, but it has none"),
-        (priced(1, 1, {"mAP": 80.0}, times=2, at_most=1), "refused", "but it has both"),
+        (cost_row(1, None, NO_CHAMPION, times=2), "not applicable", "there is no champion yet"),
+        (cost_row(None, 1, {"mAP": 80.0}, times=2), "refused", "the model's number is not recorded"),
+        (cost_row(1, None, {"mAP": 80.0}, times=2), "refused", "the champion's number is not recorded"),
+        (cost_row(1, 1, Refusal("its weights are gone"), times=2), "refused", "its weights are gone"),
+        (cost_row(1, 1, {"mAP": 80.0}), "refused", "needs one bound, at_most or times, but it has none"),
+        (cost_row(1, 1, {"mAP": 80.0}, times=2, at_most=1), "refused", "but it has both"),
     ],
 )  # fmt: skip
 def test_a_model_that_costs_more_than_it_may_fails(row: dict[str, Any], result: str, words: str) -> None:
@@ -335,7 +341,7 @@ some_rule = st.one_of(
 def test_a_pass_means_that_a_rule_held_and_none_did_otherwise(
     rules: list[params.Rule], model: Figures, champion: Figures, spread: float
 ) -> None:
-    judged = held(rules, model, champion, spread)
+    judged = judge_figures(rules, model, champion, spread)
     results = [row["result"] for row in judged["rules"]]
     assert len(results) == len(rules)
     assert (judged["verdict"] == "pass") == ("pass" in results and set(results) <= {"pass", "not applicable"})
@@ -347,13 +353,15 @@ def test_a_pass_means_that_a_rule_held_and_none_did_otherwise(
 @settings(deadline=None, max_examples=30)
 @given(st.permutations([absolute(b) for b in (10.0, 50.0, 90.0)]), st.floats(0, 100))
 def test_the_order_of_rules_means_nothing(rules: list[params.Rule], value: float) -> None:
-    assert held(rules, {"mAP": value})["verdict"] == ("pass" if value >= 90 else "fail")
+    assert judge_figures(rules, {"mAP": value})["verdict"] == ("pass" if value >= 90 else "fail")
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_a_better_model_never_fares_worse(spread: float) -> None:
     order = ["fail", "undecided", "pass"]
     for rule in (absolute(75.0), relative(2.0)):
-        verdicts = [held([rule], {"mAP": v}, {"mAP": 80.0}, spread)["verdict"] for v in (60.0, 74.5, 76.0, 80.0, 90.0)]
+        verdicts = [
+            judge_figures([rule], {"mAP": v}, {"mAP": 80.0}, spread)["verdict"] for v in (60.0, 74.5, 76.0, 80.0, 90.0)
+        ]
         places = [order.index(verdict) for verdict in verdicts]
         assert places == sorted(places)

@@ -13,11 +13,11 @@ from sadcl.evaluation.metrics import to_json
 from sadcl.evaluation.scores import Scores
 
 N = 600
-REIGNING = Champion("n-production", "1", "b" * 64)
+CHAMPION_RECORD = Champion("n-production", "1", "b" * 64)
 
 
 def rows(column: list[Any]) -> dict[str, list[int]]:
-    return {name: np.flatnonzero(found).tolist() for name, found in groups(column).items()}
+    return {name: np.flatnonzero(mask).tolist() for name, mask in groups(column).items()}
 
 
 def test_words_and_few_numbers_are_slices_as_they_are_and_what_is_not_known_is_one() -> None:
@@ -52,10 +52,10 @@ def test_a_column_of_words_and_many_numbers_is_not_cut() -> None:
 
 
 def test_many_numbers_are_cut_at_their_quartiles_and_nobody_is_lost() -> None:
-    found = groups([*map(float, range(100)), None])
-    assert list(found) == ["below 24.75", "24.75 to 49.5", "49.5 to 74.25", "from 74.25", "unknown"]
-    assert [int(part.sum()) for part in found.values()] == [25, 25, 25, 25, 1]
-    assert (np.sum(list(found.values()), axis=0) == 1).all()
+    masks = groups([*map(float, range(100)), None])
+    assert list(masks) == ["below 24.75", "24.75 to 49.5", "49.5 to 74.25", "from 74.25", "unknown"]
+    assert [int(part.sum()) for part in masks.values()] == [25, 25, 25, 25, 1]
+    assert (np.sum(list(masks.values()), axis=0) == 1).all()
 
 
 def model(name: str, digest: str, noise: np.ndarray) -> Scores:
@@ -69,9 +69,15 @@ def model(name: str, digest: str, noise: np.ndarray) -> Scores:
     )  # fmt: skip
 
 
-def judged(rule: params.Slice, ours: Scores, theirs: Scores) -> dict[str, Any]:
-    noted = {"sadcl": to_json(ours.figures("sadcl", 0.5)), "digests": ours.digests, "seen_in_training": 0}
-    [row] = verdict(params.Gate(rules=(rule,)), 0.5, ours, noted, theirs, REIGNING)["rules"]
+def judge_slice(rule: params.Slice, model_scores: Scores, champion_scores: Scores) -> dict[str, Any]:
+    recorded_metrics = {
+        "sadcl": to_json(model_scores.figures("sadcl", 0.5)),
+        "digests": model_scores.digests,
+        "seen_in_training": 0,
+    }
+    [row] = verdict(params.Gate(rules=(rule,)), 0.5, model_scores, recorded_metrics, champion_scores, CHAMPION_RECORD)[
+        "rules"
+    ]
     return dict(row)
 
 
@@ -86,28 +92,28 @@ CHAMPION = model("champion", "b" * 64, np.full(N, 0.8))
 @pytest.mark.parametrize("metric", ["mAP", "OF1"])
 def test_a_slice_that_clearly_lost_fails_though_the_whole_hardly_did(metric: str) -> None:
     worse = model("sadcl", "a" * 64, np.where(SLR, 3.0, 0.6))
-    found = judged(rule(metric=metric), worse, CHAMPION)
-    assert found["result"] == "fail"
-    assert found["words"].startswith(f"1 of 2 slices by camera lost more than 5.00 {metric}: slr -")
+    judged = judge_slice(rule(metric=metric), worse, CHAMPION)
+    assert judged["result"] == "fail"
+    assert judged["words"].startswith(f"1 of 2 slices by camera lost more than 5.00 {metric}: slr -")
     shuffled = CHAMPION.part(np.random.default_rng(1).permutation(N))
-    assert judged(rule(metric=metric), worse, shuffled) == found
+    assert judge_slice(rule(metric=metric), worse, shuffled) == judged
 
 
 def test_slices_that_did_not_lose_pass() -> None:
     same = model("sadcl", "a" * 64, np.full(N, 0.8))
-    assert judged(rule(), same, CHAMPION)["result"] == "pass"
-    by_labels = judged(rule("labels", min_images=50), same, CHAMPION)
+    assert judge_slice(rule(), same, CHAMPION)["result"] == "pass"
+    by_labels = judge_slice(rule("labels", min_images=50), same, CHAMPION)
     assert by_labels["result"] == "pass"
     assert "3 slices by labels" in by_labels["words"]
     assert "with fewer than 50 images, or without labels, not judged" in by_labels["words"]
 
 
-def test_small_slices_and_unknown_columns_are_said() -> None:
+def test_small_slices_and_unknown_columns_are_reported() -> None:
     same = model("sadcl", "a" * 64, np.full(N, 0.8))
-    few = judged(rule(min_images=500), same, CHAMPION)
+    few = judge_slice(rule(min_images=500), same, CHAMPION)
     assert (few["result"], few["words"]) == ("not applicable", "mAP by camera: no slice has 500 images and a label.")
-    lost = judged(rule("place"), same, CHAMPION)
+    lost = judge_slice(rule("place"), same, CHAMPION)
     assert (lost["result"], lost["words"]) == (
         "refused", "The test images have no column place to slice by; they have camera, labels.",
     )  # fmt: skip
-    assert judged(rule(metric="map"), same, CHAMPION)["result"] == "refused"
+    assert judge_slice(rule(metric="map"), same, CHAMPION)["result"] == "refused"

@@ -42,8 +42,8 @@ class Registry:
                 SERVER, self.root, what="key introduced", account=account, public_key=self.accounts[account].public.text
             )
 
-    def act(self, account: str, what: str, /, **entry: Any) -> None:
-        self.write(account, self.accounts[account], what=what, **entry)
+    def act(self, account: str, action: str, /, **entry: Any) -> None:
+        self.write(account, self.accounts[account], what=action, **entry)
 
     def text(self, root: PrivateKey | None = None) -> str:
         return bundle.compose(hash_chain.lines(self.path), self.models, root or self.root, TIME)

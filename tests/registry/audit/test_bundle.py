@@ -27,7 +27,7 @@ def test_a_whole_copy_passes_and_says_what_it_checks(registry: Registry) -> None
     )
 
 
-def test_it_holds_no_private_key(registry: Registry) -> None:
+def test_a_copy_holds_no_private_key(registry: Registry) -> None:
     secrets = [key.to_pem().split("\n")[1] for key in (registry.root, *registry.accounts.values())]
     assert [secret for secret in secrets if secret in registry.text() or secret[-40:] in registry.text()] == []
 
@@ -42,9 +42,9 @@ def test_a_change_of_any_character_is_refused(registry: Registry) -> None:
     for position in positions:
         other = bytes([text[position] ^ (1 << generator.randrange(7))])
         changed = text[:position] + other + text[position + 1 :]
-        found = problems(changed)
-        assert found, (position, text[position : position + 1], other)
-        assert re.search(r"[Ll]ines? \d|The last line|has no line of", " ".join(found)), found
+        messages = problems(changed)
+        assert messages, (position, text[position : position + 1], other)
+        assert re.search(r"[Ll]ines? \d|The last line|has no line of", " ".join(messages)), messages
 
 
 def test_every_cut_is_refused(registry: Registry) -> None:
@@ -61,16 +61,16 @@ def test_a_line_that_is_missing_moved_or_repeated_is_named(registry: Registry) -
             [*lines[: number - 1], lines[number - 1], *lines[number - 1 :]],
             [*lines[: number - 1], lines[number], lines[number - 1], *lines[number + 1 :]],
         ):
-            found = problems("\n".join(other))
-            assert found, number
-            assert re.search(r"[Ll]ines? \d|has no line of|The last line", " ".join(found)), found
+            messages = problems("\n".join(other))
+            assert messages, number
+            assert re.search(r"[Ll]ines? \d|has no line of|The last line", " ".join(messages)), messages
 
 
 def test_a_ledger_that_was_cut_off_names_the_missing_lines(registry: Registry) -> None:
     lines = registry.text().split("\n")
-    found = problems("\n".join([*lines[:11], *lines[13:]]))
+    messages = problems("\n".join([*lines[:11], *lines[13:]]))
     signed = "Of copy.jsonl, the root key signed 12 lines of the ledger, and 10 are there"
-    assert f"{signed}: lines 12 to 13 were cut off." in found
+    assert f"{signed}: lines 12 to 13 were cut off." in messages
 
 
 def test_another_root_key_is_refused_where_one_is_pinned(registry: Registry) -> None:

@@ -12,7 +12,7 @@ from tests.registry.audit.signed_copies import registry as registry
 
 
 def test_a_state_that_does_not_follow_from_the_ledger_is_refused(registry: Registry) -> None:
-    """Signed by the root key all the same: the database was edited, and the server copied it."""
+    """The root key signs such a state all the same: the database was edited, and the server copied it."""
     version = registry.models["tiny"].versions["1"]
     version.tags["sadcl.verdict"], version.tags["new"] = "fail", "tag"
     version.author = "rob"
@@ -39,7 +39,7 @@ def test_a_state_that_does_not_follow_from_the_ledger_is_refused(registry: Regis
 
 
 def test_a_tag_of_a_model_that_does_not_follow_from_the_ledger_is_named(registry: Registry) -> None:
-    """As somebody leaves it who may write the database: the criteria decide which models pass."""
+    """Whoever may write the database could change the criteria, which decide which models pass."""
     tags = registry.models["tiny-production"].tags
     tags["sadcl.criteria"] = CRITERIA.replace("ours", "easier")
     assert problems(registry.text()) == [
@@ -67,7 +67,7 @@ def test_tags_of_a_model_follow_from_the_ledger(registry: Registry) -> None:
 
 
 def test_a_version_without_author_is_no_older_one_in_a_model_that_the_ledger_creates(registry: Registry) -> None:
-    """As somebody inserts it who may write the database: the model's line has all tags, so it is from the ledger."""
+    """Whoever may write the database could insert one: the model's line has all tags, so it is from the ledger."""
     production = registry.models["tiny-production"]
     production.versions["2"] = Version("", "models:/tiny/1", {})
     production.aliases["spare"] = "2"

@@ -1,4 +1,4 @@
-"""What is told about a registry in the project: whole, or what is wrong with it."""
+"""What is shown about a registry in the project: whole, or what is wrong with it."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from sadcl.registry.publish import publish
 from sadcl.registry.sync import sync
 
 
-def test_every_decision_is_told_and_nothing_is_wrong(reign: Path) -> None:
+def test_every_decision_is_shown_and_nothing_is_wrong(promoted: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
     history = verify.read_history()
@@ -34,7 +34,7 @@ def test_a_project_without_decisions_has_no_history(project: Path) -> None:
     assert history.signatures == ["data/audit.jsonl is not signed: this registry has no server that knows accounts."]
 
 
-def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(reign: Path) -> None:
+def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(promoted: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
     lines = layout.AUDIT_LOG.read_bytes().splitlines(keepends=True)
@@ -48,7 +48,7 @@ def test_an_edited_line_a_missing_line_and_a_cut_tail_are_found(reign: Path) -> 
         assert words in " ".join(verify.read_history().problems)
 
 
-def test_repairing_the_files_does_not_hide_a_cut_tail(reign: Path) -> None:
+def test_repairing_the_files_does_not_hide_a_cut_tail(promoted: Path) -> None:
     promote(2, "better")
     rollback("worse after all")
     layout.AUDIT_LOG.write_bytes(layout.AUDIT_LOG.read_bytes().splitlines(keepends=True)[0])
@@ -56,7 +56,7 @@ def test_repairing_the_files_does_not_hide_a_cut_tail(reign: Path) -> None:
     assert "the log was cut off" in " ".join(verify.read_history().problems)
 
 
-def test_a_forged_decision_is_found(reign: Path) -> None:
+def test_a_forged_decision_is_found(promoted: Path) -> None:
     with connect() as client:
         decided = json.loads(client.get_model_version("tiny-production", "1").tags[schema.DECISION])
         text = json.dumps({**decided, "user": "Ben", "reason": "I never said that"})
@@ -65,7 +65,7 @@ def test_a_forged_decision_is_found(reign: Path) -> None:
     assert problem.startswith("No log has the decision on models:/tiny-production/1")
 
 
-def test_an_alias_moved_past_the_audit_is_found_until_sync_notes_it(reign: Path) -> None:
+def test_an_alias_moved_past_the_audit_is_found_until_sync_notes_it(promoted: Path) -> None:
     promote(2, "better")
     with connect() as client:
         client.set_registered_model_alias("tiny-production", "champion", "1")
@@ -74,7 +74,7 @@ def test_an_alias_moved_past_the_audit_is_found_until_sync_notes_it(reign: Path)
     assert verify.read_history().problems == []
 
 
-def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path) -> None:
+def test_a_rejection_takes_the_challenge_away_until_another_verdict(promoted: Path) -> None:
     with pytest.raises(SadclError, match="needs a reason"):
         reject(2, " ")
     assert reject(2, "it tags kites as cats").words == "Version 2 of tiny is rejected. Commit data/audit.jsonl."
@@ -98,14 +98,14 @@ def test_a_rejection_takes_the_challenge_away_until_another_verdict(reign: Path)
     assert verify.read_history().problems == []
 
 
-def test_words_of_others_are_escaped(reign: Path) -> None:
+def test_words_of_others_are_escaped(promoted: Path) -> None:
     promote(2, "fine\nWhole: 12 lines \u202eenil")
     lines = verify.read_history().lines
     assert len(lines) == 2
     assert lines[-1].endswith(r"fine\nWhole: 12 lines \u202eenil")
 
 
-def test_a_record_of_another_champion_and_other_files_are_found(reign: Path) -> None:
+def test_a_record_of_another_champion_and_other_files_are_found(promoted: Path) -> None:
     promote(2, "better")
     assert verify.read_history().problems == []
     record, weights = layout.CHAMPION.read_text(), layout.CHAMPION_FOLDER / "weights.safetensors"
@@ -127,6 +127,6 @@ def test_a_record_of_another_champion_and_other_files_are_found(reign: Path) -> 
     assert verify.read_history().problems == []
 
 
-def test_a_champion_without_its_line_in_the_log_is_found(reign: Path) -> None:
+def test_a_champion_without_its_line_in_the_log_is_found(promoted: Path) -> None:
     layout.AUDIT_LOG.unlink()
     assert any("lacks the decision that made models:/tiny-production/1" in p for p in verify.read_history().problems)

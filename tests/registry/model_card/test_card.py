@@ -48,7 +48,7 @@ def test_hubs_read_the_seven_figures_without_a_word_over_the_network(
     def refused(*args: object) -> None:
         raise AssertionError(f"a connection to {args[1:]}")
 
-    outputs = leave(tmp_path)
+    outputs = write_stage_outputs(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(socket, "getaddrinfo", refused)
     (tmp_path / "README.md").write_text(card_files(outputs, "3", FACTS)["README.md"], encoding="utf-8")
@@ -65,8 +65,8 @@ def test_hubs_read_the_seven_figures_without_a_word_over_the_network(
     assert "multi-label-classification" in data.tags
 
 
-def test_it_tells_what_the_files_say(tmp_path: Path) -> None:
-    published = card_files(leave(tmp_path, published=PUBLISHED, thresholds=[0.25, 0.5, 0.75]), "3", FACTS)
+def test_the_card_shows_what_the_files_contain(tmp_path: Path) -> None:
+    published = card_files(write_stage_outputs(tmp_path, published=PUBLISHED, thresholds=[0.25, 0.5, 0.75]), "3", FACTS)
     text = published["README.md"]
     for sentence in (
         "# sadcl-scenes, version 3",
@@ -87,8 +87,10 @@ def test_it_tells_what_the_files_say(tmp_path: Path) -> None:
 
 
 def test_slices_stand_there_where_the_gate_judged_them(tmp_path: Path) -> None:
-    without = card_files(leave(tmp_path / "a", rules=[*RULES, SLICE]), "1", FACTS)["README.md"]
-    judged = card_files(leave(tmp_path / "b", rules=[*RULES, SLICE], champion=True), "1", FACTS)["README.md"]
+    without = card_files(write_stage_outputs(tmp_path / "a", rules=[*RULES, SLICE]), "1", FACTS)["README.md"]
+    judged = card_files(write_stage_outputs(tmp_path / "b", rules=[*RULES, SLICE], champion=True), "1", FACTS)[
+        "README.md"
+    ]
     assert "## Slices" not in without
     assert re.search(r"\| camera \| test photos \| mAP \|\n.*\n\| a\\\|b \| 60 \| [\d.]+ \|\n\| old \| 60 \|", judged)
     assert "None of 2 slices by camera is shown to have lost more" in judged
@@ -103,7 +105,7 @@ def test_an_unknown_figure_is_a_dash(unknown: float | None) -> None:
 @pytest.mark.parametrize("full", [True, False])
 def test_no_heading_is_empty(tmp_path: Path, full: bool) -> None:
     more: dict[str, Any] = {"published": PUBLISHED, "thresholds": [0.5] * 3, "rules": [*RULES, SLICE], "champion": True}
-    outputs = leave(tmp_path, **(more if full else {}))
+    outputs = write_stage_outputs(tmp_path, **(more if full else {}))
     if not full:
         outputs.verdict.pop("intervals")
         for name in ("cost", "threshold", "seen_in_training"):
@@ -117,7 +119,9 @@ def test_no_heading_is_empty(tmp_path: Path, full: bool) -> None:
 
 
 def test_limits_name_what_the_figures_do_not_show(tmp_path: Path) -> None:
-    outputs = leave(tmp_path, classes=("cat", "dog", "unseen"), rare=0, rules=[{**RULES[0], "at_least": 100.0}])
+    outputs = write_stage_outputs(
+        tmp_path, classes=("cat", "dog", "unseen"), rare=0, rules=[{**RULES[0], "at_least": 100.0}]
+    )
     outputs.metrics["seen_in_training"] = 7
     files.write_json(tmp_path / layout.VALIDATION, {"passed": False})
     limits = card_files(outputs, "1", FACTS)["README.md"].split("## Limits")[1].split("## ")[0]
@@ -137,25 +141,25 @@ def test_limits_name_what_the_figures_do_not_show(tmp_path: Path) -> None:
         ("resnet18", "models/a_b/weights.safetensors", "unknown", "is unknown: they came from a file"),
     ],
 )
-def test_a_licence_is_told_only_where_somebody_stated_one(
+def test_a_licence_is_named_only_where_somebody_stated_one(
     tmp_path: Path, backbone: str, start: str, licence: str, words: str
 ) -> None:
-    text = card_files(leave(tmp_path, model={"backbone": backbone, "weights": start, "frozen": []}), "1", FACTS)[
-        "README.md"
-    ]
+    text = card_files(
+        write_stage_outputs(tmp_path, model={"backbone": backbone, "weights": start, "frozen": []}), "1", FACTS
+    )["README.md"]
     assert ModelCard(text).data.license == licence
     assert words in text
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
-    first, second = (card_files(leave(tmp_path / name, published=PUBLISHED), "1", FACTS) for name in "ab")
+    first, second = (card_files(write_stage_outputs(tmp_path / name, published=PUBLISHED), "1", FACTS) for name in "ab")
     assert first == second
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path) -> None:
     classes = ("<script>alert(1)</script>", "a|b `c` [x](javascript:y)", "- 1. # *x* &lt;")
     published = {"name": "<img src=x>|y", "figures": {"mAP": 1.0}}
-    outputs = leave(tmp_path, classes=classes, source="<b>|\n# evil", published=published)
+    outputs = write_stage_outputs(tmp_path, classes=classes, source="<b>|\n# evil", published=published)
     rendered = card_files(outputs, "1", FACTS)
     page = Page(rendered["card.html"])
     assert not {"script", "img", "a", "b", "link", "iframe"} & set(page.tags)
@@ -184,7 +188,7 @@ def test_whatever_a_name_is_a_line_stays_a_line(name: str) -> None:
 
 
 def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
-    text = card_files(leave(tmp_path), "1", FACTS)["card.html"]
+    text = card_files(write_stage_outputs(tmp_path), "1", FACTS)["card.html"]
     assert "default-src 'none'" in text
     assert "<title>sadcl-scenes, version 1 · model card</title>" in text
     assert not re.search(r"src=|href=|@import|url\(", text)
@@ -218,8 +222,8 @@ def test_the_card_follows_the_verdict_but_keeps_its_lineage(registered: Path, st
 
 
 @pytest.fixture
-def killed(registered: Path, stages: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A verdict that became a pass, and a call that was killed before it had told all of it."""
+def killed_registration(registered: Path, stages: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict that became a pass, and a call that was killed before it had written all of it."""
     stages(verdict="fail")
     publish()
     stages(verdict="pass")
@@ -229,12 +233,16 @@ def killed(registered: Path, stages: Callable[..., None], monkeypatch: pytest.Mo
             publish()
 
 
-def test_what_a_killed_call_left_out_comes_with_the_next_one(killed: None, stages: Callable[..., None]) -> None:
+def test_what_a_killed_call_left_out_comes_with_the_next_one(
+    killed_registration: None, stages: Callable[..., None]
+) -> None:
     publish()
     assert "Gate: **pass**" in _shown()[0]
 
 
-def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(killed: None, stages: Callable[..., None]) -> None:
+def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(
+    killed_registration: None, stages: Callable[..., None]
+) -> None:
     stages(verdict="fail")
     assert publish().alias is None
     with connect() as client:
@@ -242,7 +250,7 @@ def test_a_verdict_taken_back_after_a_killed_call_is_taken_back(killed: None, st
 
 
 class Page(HTMLParser):
-    """What a browser would find: tags in their order, cells by row, all text."""
+    """What a browser would show: tags in their order, cells by row, all text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -274,7 +282,7 @@ def card_files(outputs: StageOutputs, version: str, lineage: dict[str, str]) -> 
     return card.render(card.collect(outputs), version, lineage)
 
 
-def leave(
+def write_stage_outputs(
     root: Path,
     classes: tuple[str, ...] = ("cat", "dog", "rare"),
     rules: list[dict[str, Any]] = RULES,
@@ -285,7 +293,7 @@ def leave(
     champion: bool = False,
     rare: int = 5,
 ) -> StageOutputs:
-    """What the stages leave of a model with three classes, figures and verdict by the project's own code."""
+    """Write the outputs of the stages for three classes, with figures and verdict by the project's own code."""
     recipe = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text(encoding="utf-8"))
     recipe["gate"] = {"rules": rules, "published": published}
     recipe["model"] |= model or {}
@@ -302,14 +310,14 @@ def leave(
     score_files.write_scores(root / layout.SCORES, scores)
     files.write_json(root / layout.VALIDATION, {"passed": True, "images": {"train": 400, "select": 100, "test": 120}})
     metrics = summary(scores, 0.5, "ema")
-    reigning = Champion("sadcl-scenes-production", "1", "9" * 64) if champion else None
+    current_champion = Champion("sadcl-scenes-production", "1", "9" * 64) if champion else None
     logits = {"champion": scores.logits["sarl"]} if champion else {}
     rival = Scores(
         scores.ids, scores.sha256, classes, scores.targets, scores.ignored, scores.slices, logits,
         {**scores.digests, "weights": "9" * 64}, {"champion": 0},
     ) if champion else score_files.empty_scores(classes=classes)  # fmt: skip
     gate = params.Gate.model_validate(recipe["gate"])
-    judged = verdict(gate, 0.5, scores, metrics, rival, reigning)
+    judged = verdict(gate, 0.5, scores, metrics, rival, current_champion)
     return StageOutputs(root, recipe, "sadcl-scenes", 1, WEIGHTS, scores.digests["weights"], metrics, judged)
 
 
@@ -353,7 +361,7 @@ def _killed(*_: object) -> None:
     ],
 )
 def test_files_of_another_form_are_a_sentence(tmp_path: Path, file: str, change: dict[str, Any]) -> None:
-    outputs, name = leave(tmp_path), Path(file).stem
+    outputs, name = write_stage_outputs(tmp_path), Path(file).stem
     if name == "validation":
         files.write_json(tmp_path / layout.VALIDATION, change)
     else:
