@@ -17,7 +17,7 @@ from sadcl.evaluation.metrics import label_metrics  # noqa: E402
 from sadcl.evaluation.reliability import expected_calibration_error  # noqa: E402
 from sadcl.evaluation.scores import Scores  # noqa: E402
 
-SHARDS, CELLS = Path("benchmarks/shards"), Path("benchmarks/cells/tuned")
+SHARDS, CELLS = Path("benchmarks/shards"), Path("benchmarks/cells/frozen")
 RESULT = Path("benchmarks/results/calibration.md")
 BATCH = 64
 ALONE = 1e9
@@ -34,7 +34,7 @@ ROWS = (
 def main(seeds: list[str]) -> str:
     """Fit on select, measure on test, and write the table."""
     measured = [_measure(CELLS / f"sarl-{seed}" / "weights.safetensors") for seed in seeds]
-    head = f"SARL, fine-tuned at 128 px, seeds {', '.join(seeds)}; fitted on select, measured on test."
+    head = f"SARL on frozen features at 224 px, seeds {', '.join(seeds)}; fitted on select, measured on test."
     source = "By `cd benchmarks && dvc repro calibration`.\n\n| | ECE | CF1 | OF1 |\n|---|---|---|---|\n"
     rows = []
     for row, name in enumerate(ROWS):

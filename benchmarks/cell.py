@@ -1,6 +1,7 @@
 """A cell of the comparison: one head or ablation row with one seed, trained and scored."""
 
 import math
+import platform
 import statistics
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import yaml
 from torch import Tensor
 
@@ -184,10 +186,17 @@ def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: boo
         "parameters": sum(p.numel() for p in network.head.parameters()),
         "images_per_second": round(statistics.median(row.get("images_per_second", 0.0) for row in fitted.history), 1),
         "settings": about["settings"], "model": about["model"],
-        "device": about["device"], "precision": about["precision"], "code": code()[:16],
+        "device": about["device"], "processor": processor(), "precision": about["precision"], "code": code()[:16],
     }  # fmt: skip
     files.write_json(folder.with_suffix(".json"), cell)
     return f"select mAP {max(cell['select']):.2f} in {folder.with_suffix('.json')}"
+
+
+def processor() -> str:
+    """Name the processor and its vector instructions: on another kind, the digits of equal settings differ."""
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _test_scores(network: Network, about: Mapping[str, Any]) -> tuple[Shards, npt.NDArray[np.float32]]:

@@ -41,8 +41,8 @@ class Step:
     Attributes:
         seeds: number of seeds that both rows have.
         best: in test mAP of the best epoch, over photos and seeds.
-        last: in test mAP of the last epoch, over seeds; None where cells lack it, or for one seed.
-        rare: in test mAP of the rarest classes, likewise.
+        last: in test mAP of the last epoch, over seeds; None for one seed.
+        rare: in test mAP of the rarest classes, likewise; None where no class is known to be rare.
         select: in select mAP of the best epoch, likewise.
         class_f1, overall_f1: in CF1 and OF1 of the best epoch at a threshold of 0.5, likewise.
     """
@@ -78,27 +78,10 @@ def read_cells(folder: Path, question: Question) -> Cells:
 
 
 def _is_cell(value: Any) -> bool:
-    named = isinstance(value, dict) and {"row", "seed", "test", "resampled", "select", "device", "code"} <= value.keys()
-    return named and {"mAP", "CF1", "OF1"} <= value["test"].keys() and len(value["resampled"]) == DRAWS
-
-
-def is_old(cell: Cell) -> bool:
-    """Whether a cell was trained before the averages of weights were mended; since then cells have the last epoch."""
-    return "last" not in cell and cell["seed"] != CONSTANT
-
-
-def current(cells: Cells) -> Cells:
-    """The cells to show: of a row that has begun to run again, the new ones alone."""
-    shown = {}
-    for row, seeds in cells.items():
-        new = {seed: cell for seed, cell in seeds.items() if not is_old(cell)}
-        shown[row] = new or seeds
-    return shown
-
-
-def old_rows(cells: Cells) -> set[str]:
-    """Rows of which all cells are from before the averages were mended."""
-    return {row for row, seeds in cells.items() if all(map(is_old, seeds.values()))}
+    names = {"row", "seed", "test", "last", "AP", "resampled", "select", "device", "code"}
+    if not isinstance(value, dict) or not names <= value.keys():
+        return False
+    return {"mAP", "CF1", "OF1"} <= value["test"].keys() and len(value["resampled"]) == DRAWS
 
 
 def rare_classes(path: Path) -> list[int]:
@@ -121,14 +104,14 @@ def best_map(cell: Cell) -> float:
     return float(cell["test"]["mAP"])
 
 
-def last_map(cell: Cell) -> float | None:
-    """Test mAP of the last epoch, in percent; None where the cell lacks it."""
-    return float(cell["last"]["mAP"]) if "last" in cell else None
+def last_map(cell: Cell) -> float:
+    """Test mAP of the last epoch, in percent."""
+    return float(cell["last"]["mAP"])
 
 
 def rare_map(cell: Cell, rare: Sequence[int]) -> float | None:
-    """Test mAP of the rare classes at the best epoch, in percent; None where the cell lacks it."""
-    values = [cell["AP"][j] for j in rare] if "AP" in cell else []
+    """Test mAP of the rare classes at the best epoch, in percent; None where no class is known to be rare."""
+    values = [cell["AP"][j] for j in rare]
     known = [value for value in values if value is not None]  # a class without test photos has none
     return fmean(known) if known else None
 
@@ -136,16 +119,13 @@ def rare_map(cell: Cell, rare: Sequence[int]) -> float | None:
 def differences(pairs: Sequence[Pair], cells: Cells, rare: Sequence[int]) -> dict[Pair, Step]:
     """Compute the paired difference of each step whose rows share a seed.
 
-    A baseline without random numbers has one cell, which is paired with every seed. A row from before the averages were
-    mended is compared with no newer one.
+    A baseline without random numbers has one cell, which is paired with every seed.
     """
-    steps, old = {}, old_rows(cells)
+    steps = {}
     for model, baseline in pairs:
         own, others = cells.get(model, {}), cells.get(baseline, {})
         if [*others] == [CONSTANT]:
             others = dict.fromkeys(own, others[CONSTANT])
-        elif (model in old) != (baseline in old):
-            continue
         if seeds := sorted(own.keys() & others.keys()):
             steps[model, baseline] = _step([own[seed] for seed in seeds], [others[seed] for seed in seeds], rare)
     return steps

@@ -12,11 +12,9 @@ from benchmarks.cell_figures import (
     Interval,
     Step,
     best_map,
-    current,
     differences,
     holm,
     last_map,
-    old_rows,
     rare_classes,
     rare_map,
     read_cells,
@@ -30,8 +28,6 @@ from sadcl.progress import say
 CELLS, RESULTS = Path("benchmarks/cells"), Path("benchmarks/results")
 COMMAND = "python -m benchmarks.comparison"
 KINDS = {"frozen": "Backbone left as ImageNet made it", "tuned": "Backbone fine-tuned"}
-OLD = "¹"
-"""Mark of rows from before the averages were mended."""
 
 ROWS = """\
 | head | seeds | test mAP | last epoch | rare classes | CF1 | OF1 | R-precision | select mAP |
@@ -50,7 +46,6 @@ LEGEND = (
     "page (Holm). *Shows from*: the smallest true difference that these seeds and photos detect with a power of 80 %. "
     "All further columns: Student's t over the seeds alone, on the same photos, not corrected.",
 )
-OLD_NOTE = f"{OLD} Cells from before the averages were mended: not run again yet, and compared with no newer row."
 
 
 def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
@@ -67,8 +62,7 @@ def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
     Raises:
         SadclError: there is no cell, or one can't be read.
     """
-    read = {kind: read_cells(cells / kind, question) for kind in KINDS}
-    kinds = {kind: current(rows) for kind, rows in read.items() if rows}
+    kinds = {kind: rows for kind in KINDS if (rows := read_cells(cells / kind, question))}
     if not kinds:
         raise SadclError("There are no cells to compare", where=cells, fix=FIX)
     rare = rare_classes(cells / "classes.json")
@@ -79,7 +73,7 @@ def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
         picture = out / f"{question.name}-{kind}.png"
         page += ["", f"## {KINDS[kind]}", "", f"![{question.title}: {KINDS[kind]}]({picture.name})"]
         page += _tables(question, kind, rows, steps[kind], together[kind], rare)
-        page += ["", _provenance(rows, read[kind]), *_cost(question, cells / f"cost-{kind}.json")]
+        page += ["", _provenance(rows), *_cost(question, cells / f"cost-{kind}.json")]
     for kind, rows in kinds.items():
         draw(out / f"{question.name}-{kind}.png", question, rows, steps[kind])
     files.write_text(out / f"{question.name}.md", "\n".join(page) + "\n")
@@ -107,7 +101,7 @@ def _tables(
 
     def tables(rows: Mapping[str, str], pairs: Sequence[Pair]) -> list[str]:
         lines = ["", ROWS, *(_row(label, row, cells, rare) for row, label in rows.items())]
-        compared = [line for pair in pairs if (line := _step(question.labels, pair, cells, steps, together))]
+        compared = [_step(question.labels, pair, steps[pair], together) for pair in pairs if pair in steps]
         return [*lines, *(["", STEPS, *compared] if compared else [])]
 
     lines, missing = tables(question.rows, question.steps), []
@@ -118,7 +112,7 @@ def _tables(
         lines += ["", f"### {one.title}", "", one.text, *tables(_run(one, cells), one.steps), *_not_run(one, cells)]
     if missing and kind == EXPERIMENTS_ON:
         lines += ["", f"Experiments not run yet: {'; '.join(missing)}."]
-    return [*lines, *(["", OLD_NOTE] if old_rows(cells) else [])]
+    return lines
 
 
 def _run(experiment: Experiment, cells: Cells) -> dict[str, str]:
@@ -143,23 +137,12 @@ def _row(label: str, row: str, cells: Cells, rare: Sequence[int]) -> str:
         [cell.get("r_precision") for cell in seeds],
         [max(cell["select"]) for cell in seeds],
     ]
-    return f"| {_marked(label, row, cells)} | {len(seeds)} | " + " | ".join(map(_spread, figures)) + " |"
+    return f"| {label} | {len(seeds)} | " + " | ".join(map(_spread, figures)) + " |"
 
 
-def _marked(label: str, row: str, cells: Cells) -> str:
-    return f"{label} {OLD}" if row in old_rows(cells) else label
-
-
-def _step(
-    labels: Mapping[str, str], pair: Pair, cells: Cells, steps: Mapping[Pair, Step], together: Mapping[Pair, float]
-) -> str | None:
-    """A line of the table of steps; None where one of the rows has no cell."""
-    if any(row not in cells for row in pair):
-        return None
-    name = ", against ".join(_marked(labels[row], row, cells) for row in pair)
-    step = steps.get(pair)
-    if step is None:
-        return f"| {name} | 0 | not compared | | | | | | | | |"
+def _step(labels: Mapping[str, str], pair: Pair, step: Step, together: Mapping[Pair, float]) -> str:
+    """A line of the table of steps."""
+    name = ", against ".join(labels[row] for row in pair)
     if step.seeds == 1:
         return f"| {name} | 1 | {step.best.difference:+.2f} | one seed | - | - | - | - | - | - | - |"
     best = step.best
@@ -198,14 +181,14 @@ def _cost(question: Question, path: Path) -> list[str]:
     return ["", *lines, "", f"Measured in one run on {cost['device']}; cached feature maps are not counted."]
 
 
-def _provenance(cells: Cells, read: Cells) -> str:
+def _provenance(cells: Cells) -> str:
     every = [cell for seeds in cells.values() for cell in seeds.values()]
-    devices = sorted({f"{cell['device']}, {cell.get('precision', '32-true')}" for cell in every})
+    devices = sorted(
+        {", ".join(cell[key] for key in ("device", "processor", "precision") if key in cell) for cell in every}
+    )
     codes = sorted({str(cell["code"]) for cell in every})
     mixed = f" Trained by {len(codes)} versions of the code ({', '.join(codes)})." if len(codes) > 1 else ""
-    left = _count(read) - _count(cells)
-    left_out = f" Left out: {left} cells from before the averages were mended." if left else ""
-    return f"Trained on: {'; '.join(devices)}.{mixed}{left_out}"
+    return f"Trained on: {'; '.join(devices)}.{mixed}"
 
 
 def _count(cells: Mapping[str, Mapping[int, Cell]]) -> int:

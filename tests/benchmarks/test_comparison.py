@@ -12,24 +12,18 @@ from sadcl import files
 from sadcl.errors import SadclError
 
 
-def put(
-    cells: Path, row: str, seed: int, score: float, kind: str = "frozen", *, old: bool = False, rare: float = 20.0
-) -> None:
-    """A cell whose test mAP is ``score``, a little more or less on each resample of the photos.
+def put(cells: Path, row: str, seed: int, score: float, kind: str = "frozen", *, rare: float = 20.0) -> None:
+    """Write a cell whose test mAP is ``score``, a little more or less on each resample of the photos.
 
-    At the last epoch it is half a point lower; ``old`` cells, from before the averages were mended, lack that figure.
-    Two of six classes are rare, and have an AP of ``rare``.
+    At the last epoch it is half a point lower. Two of six classes are rare, and have an AP of ``rare``.
     """
     noise = np.random.default_rng(1).standard_normal(1000) * 0.5
-    new = {
-        "last": {"mAP": score - 0.5}, "AP": [rare, 60.0, 60.0, rare, 60.0, 60.0],
-        "r_precision": None if row == "pooling" else 11.0,
-    }  # fmt: skip
     f1 = {"CF1": 42.0, "OF1": 44.0} if row == "sarl" else {"CF1": 40.0, "OF1": 45.0}
     cell = {
         "kind": kind, "row": row, "seed": seed, "select": [score - 1, score], "device": "cpu (1 threads)",
         "precision": "32-true", "code": "abc", "test": {"mAP": score, **f1},
-        "resampled": (score + noise).tolist(), **({} if old else new),
+        "last": {"mAP": score - 0.5}, "AP": [rare, 60.0, 60.0, rare, 60.0, 60.0],
+        "r_precision": None if row == "pooling" else 11.0, "resampled": (score + noise).tolist(),
     }  # fmt: skip
     files.write_json(cells / kind / f"{row}-{seed}.json", cell)
 
@@ -99,35 +93,11 @@ def test_without_numbers_of_photos_no_class_is_rare(cells: Path, tmp_path: Path)
         write(COMPARE, cells, tmp_path / "out")
 
 
-def test_old_cells_are_marked_and_compared_with_no_newer_row(cells: Path, tmp_path: Path) -> None:
-    for seed in (1, 2, 3):
-        put(cells, "zero", seed, 53.0, old=True)
-        put(cells, "sarl_long", seed, 52.0, old=True)
-    write(ABLATE, cells, tmp_path / "out")
-    page_text = page("ablate", tmp_path / "out")
-    assert line(page_text, "stage 2, both weights zero ¹")[2:5] == ["53.00 ± 0.00", "-", "-"]
-    assert line(page_text, "SARL")[3] != "-"
-    assert line(page_text, "stage 2, both (SADCL), against stage 2, both weights zero ¹")[1:3] == ["0", "not compared"]
-    both_old = line(page_text, "stage 2, both weights zero ¹, against SARL, one cycle of both stages' epochs ¹")
-    assert both_old[2] == "**+1.00**"
-    assert "¹ Cells from before the averages were mended" in page_text
-
-
-def test_of_a_row_that_runs_again_the_new_cells_alone_count(cells: Path, tmp_path: Path) -> None:
-    put(cells, "sarl", 3, 99.0, old=True)
-    words = write(COMPARE, cells, tmp_path / "out")
-    page_text = page("compare", tmp_path / "out")
-    assert "8 cells" in words
-    assert line(page_text, "SARL (Query2Label)")[1:3] == ["2", "52.00 ± 0.71"]
-    assert "Left out: 1 cells from before the averages were mended" in page_text
-    assert "¹" not in page_text
-
-
-def test_the_probe_has_no_average_to_mend(cells: Path, tmp_path: Path) -> None:
-    put(cells, "linear", 0, 50.0, old=True)
+def test_the_only_cell_of_the_probe_is_paired_with_every_seed(cells: Path, tmp_path: Path) -> None:
+    put(cells, "linear", 0, 50.0)
     write(COMPARE, cells, tmp_path / "out")
     page_text = page("compare", tmp_path / "out")
-    assert line(page_text, "linear probe")[1:4] == ["1", "50.00", "-"]
+    assert line(page_text, "linear probe")[1:4] == ["1", "50.00", "49.50"]
     assert line(page_text, "SARL (Query2Label), against linear probe")[1:3] == ["3", "+2.50"]
 
 
