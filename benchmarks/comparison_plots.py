@@ -23,12 +23,12 @@ def draw(path: Path, question: Question, cells: Cells, steps: Mapping[Pair, Step
         cells: of one kind.
         steps: of that kind.
     """
-    labels = question.rows
+    labels = {row: label for row, label in question.rows.items() if row in cells}
     shown = {pair: steps[pair] for pair in question.steps if pair in steps}
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 1.2 + 0.42 * max(len(question.rows), len(question.steps))))
+        figure = Figure(figsize=(11, 1.2 + 0.42 * max(len(labels), len(question.steps))))
         left, right = figure.subplots(1, 2)
-        _draw_rows(left, {label: cells.get(row, {}) for row, label in labels.items()})
+        _draw_rows(left, {label: cells[row] for row, label in labels.items()})
         names = {pair: f"{labels[pair[0]]}\nagainst {labels[pair[1]]}" for pair in shown}
         _draw_steps(right, {names[pair]: step for pair, step in shown.items()})
         with files.atomic_write(path) as temporary_path:
@@ -39,10 +39,9 @@ def _draw_rows(axes: Axes, rows: Mapping[str, Mapping[int, Cell]]) -> None:
     for height, seeds in enumerate(rows.values()):
         values = [best_map(cell) for cell in seeds.values()]
         axes.plot(values, [height] * len(values), "o", color=BLUE, alpha=0.45, mec="none", ms=6)
-        if values:
-            axes.plot(fmean(values), height, "|", color=BLUE, ms=20, mew=2.5)
+        axes.plot(fmean(values), height, "|", color=BLUE, ms=20, mew=2.5)
     axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.set_title("test mAP: seeds, and their mean")
 
 
