@@ -138,6 +138,19 @@ def quantise(whole: Path, small: Path, photos: list[Tensor]) -> None:
         quant_pre_process(whole, ready, skip_symbolic_shape=True)
         unsigned = quantization.QuantType.QUInt8  # x86's int8 products take unsigned activations and signed weights
         quantization.quantize_static(ready, small, Photos(), per_channel=True, activation_type=unsigned)
+    _drop_unused_domains(small)
+
+
+def _drop_unused_domains(path: Path) -> None:
+    """Remove operator sets without an operator in the model: the quantiser lists all, sadcl refuses foreign ones."""
+    import onnx
+
+    model = onnx.load(path)
+    used = {node.domain for node in model.graph.node}
+    sets = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(sets)
+    onnx.save(model, path)
 
 
 def _photos(model: Tagger) -> list[Tensor]:
