@@ -186,13 +186,13 @@ def _close(fitted: fit.TrainingResult, kind: str, row: str, seed: int, keep: boo
         "parameters": sum(p.numel() for p in network.head.parameters()),
         "images_per_second": round(statistics.median(row.get("images_per_second", 0.0) for row in fitted.history), 1),
         "settings": about["settings"], "model": about["model"],
-        "device": about["device"], "processor": processor(), "precision": about["precision"], "code": code()[:16],
+        "device": about["device"], "processor": _processor(), "precision": about["precision"], "code": code()[:16],
     }  # fmt: skip
     files.write_json(folder.with_suffix(".json"), cell)
     return f"select mAP {max(cell['select']):.2f} in {folder.with_suffix('.json')}"
 
 
-def processor() -> str:
+def _processor() -> str:
     """Name the processor and its vector instructions: on another kind, the digits of equal settings differ."""
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]

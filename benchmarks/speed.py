@@ -173,6 +173,7 @@ def main(words: Sequence[str] = ()) -> int:
         "cores": os.cpu_count(),
         "torch": torch.__version__.partition("+")[0],
         "threads": torch.get_num_threads(),
+        "photos": next((str(path.parent) for path in loaders.originals()), None),
     }
     tables = {"rows": [asdict(result) for result in results], "coverage": [asdict(row) for row in covered]}
     files.write_json(RESULT, {"machine": machine, **tables, "runtimes": asdict(computed)})

@@ -21,6 +21,7 @@ def put(cells: Path, row: str, seed: int, score: float, kind: str = "frozen", *,
     f1 = {"CF1": 42.0, "OF1": 44.0} if row == "sarl" else {"CF1": 40.0, "OF1": 45.0}
     cell = {
         "kind": kind, "row": row, "seed": seed, "select": [score - 1, score], "device": "cpu (1 threads)",
+        "processor": "EPYC, AVX512",
         "precision": "32-true", "code": "abc", "test": {"mAP": score, **f1},
         "last": {"mAP": score - 0.5}, "AP": [rare, 60.0, 60.0, rare, 60.0, 60.0],
         "r_precision": None if row == "pooling" else 11.0, "resampled": (score + noise).tolist(),
@@ -64,7 +65,7 @@ def test_means_deviations_and_paired_differences_stand_in_the_page(cells: Path, 
     assert step[8:] == ["+1.50 (+1.50 to +1.50)", "+2.00 (+2.00 to +2.00)", "-1.00 (-1.00 to -1.00)"]
     assert "| CSRA | 0 | not run yet |" in page_text
     assert "CSRA," not in page_text
-    assert "Trained on: cpu (1 threads), 32-true." in page_text
+    assert "Trained on: cpu (1 threads), EPYC, AVX512, 32-true." in page_text
 
 
 def test_a_difference_that_may_be_none_is_not_bold(cells: Path, tmp_path: Path) -> None:

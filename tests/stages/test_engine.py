@@ -1,6 +1,5 @@
 """evaluate and rescore by workers: the scores of one process, also after a kill."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import yaml
 
 from sadcl import SadclError, params
 from sadcl.data.shards import writer
@@ -18,24 +16,16 @@ from sadcl.evaluation import scores
 from sadcl.layout import SCORING_CACHE
 from sadcl.stages import calibrate, evaluate, rescore
 from tests.batch.conftest import begin_with
-from tests.stages.test_evaluate import RECIPE, judge, photos, project, template, write_champion
-
-__all__ = ["project", "template"]
-
-
-def change_settings(**changed):
-    settings = params.read_settings()
-    settings["evaluate"] |= changed
-    Path("params.yaml").write_text(yaml.safe_dump(settings))
+from tests.stages.scored_project import RECIPE, change_settings, judge, photos, read_metrics, write_champion
 
 
 def test_workers_give_the_scores_of_one_process(project, monkeypatch):
-    change_settings(corruptions=["blur"], batch=5)
+    change_settings("evaluate", corruptions=["blur"], batch=5)
     write_champion(project)
     judge()
     rescore.main()
     files = ("reports/scores.parquet", "reports/champion_scores.parquet")
-    before, metrics = [scores.read_scores(file) for file in files], json.loads(Path("reports/metrics.json").read_text())
+    before, metrics = [scores.read_scores(file) for file in files], read_metrics()
     monkeypatch.setenv("SADCL_ENGINE", "local")
     monkeypatch.setenv("SADCL_WORKERS", "1")
     evaluate.main()
@@ -46,7 +36,7 @@ def test_workers_give_the_scores_of_one_process(project, monkeypatch):
         assert (worker_scores.ids, worker_scores.digests, worker_scores.cost) == (alone.ids, alone.digests, alone.cost)
         for name in worker_scores.logits:
             np.testing.assert_allclose(worker_scores.logits[name], alone.logits[name], atol=1e-5)
-    again = json.loads(Path("reports/metrics.json").read_text())
+    again = read_metrics()
     assert again.keys() == metrics.keys()
     for name in ("sadcl", "sadcl_other", "sarl", "probe"):
         assert again[name]["mAP"] == pytest.approx(metrics[name]["mAP"], rel=1e-3)
@@ -76,7 +66,7 @@ def test_a_killed_stage_goes_on_and_ends_with_the_same_bytes(project, monkeypatc
     writer.write_shards(photos(project / "more", test=300), project / "more", project / "data/shards",
                         settings.prepare, workers=1)  # fmt: skip
     calibrate.main()
-    change_settings(batch=10)
+    change_settings("evaluate", batch=10)
     monkeypatch.setenv("SADCL_ENGINE", "local")
     command = [sys.executable, "-m", "sadcl.stages", "evaluate"]
     child = subprocess.Popen(command)
