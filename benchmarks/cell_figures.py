@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from benchmarks.paired_bootstrap import Paired, paired
@@ -42,7 +43,7 @@ class Step:
         seeds: number of seeds that both rows have.
         best: in test mAP of the best epoch, over photos and seeds.
         last: in test mAP of the last epoch, over seeds; None for one seed.
-        rare: in test mAP of the rarest classes, likewise; None where no class is known to be rare.
+        rare: in test mAP of the rarest classes, likewise; None where none of them has a test photo.
         select: in select mAP of the best epoch, likewise.
         class_f1, overall_f1: in CF1 and OF1 of the best epoch at a threshold of 0.5, likewise.
     """
@@ -84,19 +85,30 @@ def _is_cell(value: Any) -> bool:
     return {"mAP", "CF1", "OF1"} <= value["test"].keys() and len(value["resampled"]) == DRAWS
 
 
-def rare_classes(path: Path) -> list[int]:
-    """Read the numbers of the third of the classes with the fewest training photos; none where the file is missing.
+@dataclass(frozen=True)
+class ClassCounts:
+    """Number of photos with each class [C]."""
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    @property
+    def rare(self) -> list[int]:
+        """Indices of the third of the classes with the fewest training photos."""
+        return sorted(np.argsort(self.train, kind="stable")[: len(self.train) // 3].tolist())
+
+
+def read_class_counts(path: Path) -> ClassCounts:
+    """Read the number of photos with each class.
 
     Raises:
-        SadclError: the file has no numbers of photos.
+        SadclError: the file is missing, or has no numbers of photos.
     """
-    if not path.exists():
-        return []
     classes = files.read_json(path, FIX)
-    if not isinstance(classes, dict) or not isinstance(classes.get("train"), dict):
-        raise SadclError("These are no numbers of photos by class", where=path, fix=FIX)
-    counts = list(classes["train"].values())
-    return sorted(sorted(range(len(counts)), key=counts.__getitem__)[: len(counts) // 3])
+    try:
+        return ClassCounts(*(np.array(list(classes[split].values()), np.int64) for split in ("train", "test")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SadclError("These are no numbers of photos by class", where=path, fix=FIX) from error
 
 
 def best_map(cell: Cell) -> float:
@@ -110,13 +122,12 @@ def last_map(cell: Cell) -> float:
 
 
 def rare_map(cell: Cell, rare: Sequence[int]) -> float | None:
-    """Test mAP of the rare classes at the best epoch, in percent; None where no class is known to be rare."""
-    values = [cell["AP"][j] for j in rare]
-    known = [value for value in values if value is not None]  # a class without test photos has none
+    """Test mAP of the rare classes at the best epoch, in percent; None where none of them has a test photo."""
+    known = [value for j in rare if (value := cell["AP"][j]) is not None]
     return fmean(known) if known else None
 
 
-def differences(pairs: Sequence[Pair], cells: Cells, rare: Sequence[int]) -> dict[Pair, Step]:
+def differences(pairs: Sequence[Pair], cells: Cells, counts: ClassCounts) -> dict[Pair, Step]:
     """Compute the paired difference of each step whose rows share a seed.
 
     A baseline without random numbers has one cell, which is paired with every seed.
@@ -127,21 +138,21 @@ def differences(pairs: Sequence[Pair], cells: Cells, rare: Sequence[int]) -> dic
         if [*others] == [CONSTANT]:
             others = dict.fromkeys(own, others[CONSTANT])
         if seeds := sorted(own.keys() & others.keys()):
-            steps[model, baseline] = _step([own[seed] for seed in seeds], [others[seed] for seed in seeds], rare)
+            steps[model, baseline] = _step([own[seed] for seed in seeds], [others[seed] for seed in seeds], counts)
     return steps
 
 
-def _step(own: Sequence[Cell], others: Sequence[Cell], rare: Sequence[int]) -> Step:
+def _step(own: Sequence[Cell], others: Sequence[Cell], counts: ClassCounts) -> Step:
     resampled = [np.array([cell["resampled"] for cell in row]) for row in (own, others)]
     best = np.array([best_map(a) - best_map(b) for a, b in zip(own, others, strict=True)])
     last = [(last_map(a), last_map(b)) for a, b in zip(own, others, strict=True)]
     select = [(max(a["select"]), max(b["select"])) for a, b in zip(own, others, strict=True)]
-    rarest = [(rare_map(a, rare), rare_map(b, rare)) for a, b in zip(own, others, strict=True)]
+    rarest = [(rare_map(a, counts.rare), rare_map(b, counts.rare)) for a, b in zip(own, others, strict=True)]
     class_f1, overall_f1 = (
         t_interval([(a["test"][name], b["test"][name]) for a, b in zip(own, others, strict=True)])
         for name in ("CF1", "OF1")
     )
-    estimate = paired(resampled[0], resampled[1], best)
+    estimate = paired(resampled[0], resampled[1], best, counts.test)
     return Step(len(own), estimate, t_interval(last), t_interval(rarest), t_interval(select), class_f1, overall_f1)
 
 

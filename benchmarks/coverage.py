@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cell_figures import FIX
+from benchmarks.cell_figures import read_class_counts
 from benchmarks.comparison import CELLS
-from sadcl import files
+from benchmarks.paired_bootstrap import paired
 from sadcl.evaluation.bootstrap import (
     ECE_BIAS,
     Counts,
@@ -59,15 +59,16 @@ class Covered:
     Attributes:
         figure: mAP, mAP difference or ECE.
         truth: on ``EVERYONE`` photos, in percent.
-        gate: coverage of the gate's interval (for ECE, of its upper end), in percent.
-        basic: coverage of the basic bootstrap's interval without the gate's corrections, likewise.
+        in_use: coverage of the gate's interval or of that of the comparison's pages (for ECE, of its upper end), in
+            percent.
+        basic: coverage of the basic bootstrap's interval without corrections, likewise.
         percentile: coverage of the percentile interval, likewise.
-        holds: whether the coverage of the interval in use lies within the bounds.
+        holds: whether ``in_use`` lies within the bounds.
     """
 
     figure: str
     truth: float
-    gate: float
+    in_use: float
     basic: float
     percentile: float
     holds: bool
@@ -87,9 +88,9 @@ def lines(coverages: list[Covered]) -> list[str]:
     """Format the table."""
     about = f"{TIMES:,} test splits of {PHOTOS:,} photos, {CLASSES} classes, about {POSITIVES} positives each"
     subject = "95 % intervals of mAP and differences, upper ends of ECE: right in %"
-    head = f"{subject:68}{'gate':>8}{'basic':>8}{'percentile':>12}"
+    head = f"{subject:68}{'in use':>8}{'basic':>8}{'percentile':>12}"
     rows = [
-        f"{f'true {row.figure} {row.truth:.1f}':68}{row.gate:8.1f}{row.basic:8.1f}{row.percentile:12.1f}"
+        f"{f'true {row.figure} {row.truth:.1f}':68}{row.in_use:8.1f}{row.basic:8.1f}{row.percentile:12.1f}"
         + ("" if row.holds else "  short")
         for row in coverages
     ]
@@ -113,12 +114,11 @@ def _difference_covered(separations: tuple[float, float], seed: int) -> Covered:
 
 
 def _comparison_covered() -> Covered:
-    """Cover the difference of two equal rows of the comparison, which is 0; its pages use the basic interval."""
-    positives, rng = files.read_json(CELLS / "classes.json", FIX)["test"], np.random.default_rng(0)
-    rates = np.array([*positives.values()]) / ROWS_PHOTOS
+    """Cover the difference of two equal rows of the comparison, which is 0, by its pages' interval."""
+    rates, rng = read_class_counts(CELLS / "classes.json").test / ROWS_PHOTOS, np.random.default_rng(0)
     return _covered(
         "mAP difference of rows", 0.0, lambda: _two_models(rng, ROWS_PHOTOS, rates, ROWS, ROWS_CORRELATION),
-        _resampled_difference, _gate_interval, in_use="basic", times=ROWS_TIMES,
+        _resampled_difference, _pages_interval, times=ROWS_TIMES,
     )  # fmt: skip
 
 
@@ -136,8 +136,7 @@ def _covered(
     truth: float,
     draw: Callable[[], Photos | Pair],
     resample: Callable[..., FloatArray],
-    gate: Callable[[float, FloatArray, NDArray[np.bool_]], Interval],
-    in_use: str = "gate",
+    in_use: Callable[[float, FloatArray, NDArray[np.bool_]], Interval],
     times: int = TIMES,
     upper: bool = False,
 ) -> Covered:
@@ -148,8 +147,7 @@ def _covered(
         truth: its true value.
         draw: draws a test split.
         resample: computes the figure of a test split on resamples.
-        gate: the gate's interval from the figure, its resamples and the targets.
-        in_use: the interval that is judged.
+        in_use: the interval that is judged, from the figure, its resamples and the targets.
         times: number of test splits.
         upper: whether the upper end alone counts.
     """
@@ -158,15 +156,21 @@ def _covered(
         photos = draw()
         value, draws = _value(resample, photos), resample(*photos, multiplicities(len(photos[0]), DRAWS, seed))
         percentile = Interval(value, *map(float, np.quantile(draws, [0.025, 0.975])))
-        intervals = gate(value, draws, photos[-1]), interval(value, draws), percentile
+        intervals = in_use(value, draws, photos[-1]), interval(value, draws), percentile
         hits.append([(upper or ends.low <= truth) and truth <= ends.high for ends in intervals])
-    shares = dict(zip(("gate", "basic", "percentile"), map(float, 100 * np.mean(hits, axis=0)), strict=True))
+    shares = dict(zip(("in_use", "basic", "percentile"), map(float, 100 * np.mean(hits, axis=0)), strict=True))
     low, high = UPPER_BOUNDS if upper else BOUNDS
-    return Covered(figure, truth, **shares, holds=low <= shares[in_use] <= high)
+    return Covered(figure, truth, **shares, holds=low <= shares["in_use"] <= high)
 
 
 def _gate_interval(value: float, draws: FloatArray, targets: NDArray[np.bool_]) -> Interval:
     return ap_interval(value, draws, targets.sum(axis=0))
+
+
+def _pages_interval(value: float, draws: FloatArray, targets: NDArray[np.bool_]) -> Interval:
+    differences = draws[np.newaxis]
+    one = paired(differences, np.zeros_like(differences), np.array([value]), targets.sum(axis=0))
+    return Interval(value, one.low, one.high)
 
 
 def _resampled_difference(

@@ -139,7 +139,7 @@ def study(data: str, parts: dict[str, Shards]) -> None:
                 draws.setdefault((name, share), []).append(resampled.astype(np.float32))
                 say(f"  {share:.0%} dropped, seed {seed}, {name}: {maps[name, share][-1]:.2f}")
     result = RESULTS / ("missing_labels.md" if data == COCO else f"missing_labels_{data}.md")
-    files.write_text(result, _page(data, maps, draws))
+    files.write_text(result, _page(data, maps, draws, test.targets.sum(axis=0)))
     say(f"The table is in {result}")
 
 
@@ -183,7 +183,12 @@ def _scores(parameters: Tensor, x: Tensor) -> Tensor:
     return (x @ parameters[:, :-1].T + parameters[:, -1]).sigmoid()
 
 
-def _page(data: str, maps: dict[tuple[str, float], list[float]], draws: dict[tuple[str, float], list[Floats]]) -> str:
+def _page(
+    data: str,
+    maps: dict[tuple[str, float], list[float]],
+    draws: dict[tuple[str, float], list[Floats]],
+    positives: NDArray[np.int64],
+) -> str:
     header = [f"{share:.0%} dropped" for share in SHARES]
     lines = [
         f"# Missing labels on {data}",
@@ -205,7 +210,7 @@ def _page(data: str, maps: dict[tuple[str, float], list[float]], draws: dict[tup
             text = f"{np.mean(values):.2f}"
             if name != "plain":
                 base, own = (np.array(draws[key, share], dtype=float) for key in ("plain", name))
-                step = paired(own, base, np.array(values) - np.array(maps["plain", share]))
+                step = paired(own, base, np.array(values) - np.array(maps["plain", share]), positives)
                 mark = "**" if not step.low <= 0 <= step.high else ""
                 text += f"<br>{mark}{step.difference:+.2f}{mark} ({step.low:+.2f} to {step.high:+.2f})"
             cells.append(text)

@@ -194,6 +194,18 @@ def list_folder(address: str) -> tuple[list[tuple[str, int, str]], list[str]]:
             raise RefusedError(OSError("a part of the listing has no successor"), address)
 
 
+def is_empty(address: str) -> bool:
+    """Whether no object lies below an address that ends with a slash.
+
+    Raises:
+        RefusedError: the bucket is missing, or the server refuses or does not answer.
+    """
+    bucket, prefix = split(address)
+    request = partial(shared_client().list_objects_v2, Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    page = _tries(request, address)
+    return not page.get("Contents") and not page.get("CommonPrefixes")
+
+
 def read(address: str, size: int | None = None, etag: str | None = None, most: int | None = None) -> bytes:
     """Read an object whole, if it is still the one that was listed.
 

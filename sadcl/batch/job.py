@@ -71,6 +71,8 @@ def run(place: str, out: Path, model: Path, options: Options) -> dict[str, Any]:
     with files.lock(out / LOCK, "writing predictions to this folder"):
         _require_same_place(out, photos.name)
         _remove_leftovers(out)
+        if _is_interrupted(out):
+            job.resume()
         changed = job.predict(options.retry)
         for _ in range(MORE_ROUNDS):
             if changed:
@@ -87,6 +89,12 @@ def _remove_leftovers(out: Path) -> None:
         for leftover in out.glob(f".{name}.*.part"):
             if leftover.is_file():
                 leftover.unlink()
+
+
+def _is_interrupted(out: Path) -> bool:
+    """Whether a run has listed photos and was stopped before its summary."""
+    path = out / listing.FILE
+    return path.exists() and not summary.is_of(out, files.digest(path))
 
 
 def _forget(out: Path) -> None:
@@ -114,10 +122,22 @@ class _Job:
     about: About
     options: Options
 
+    def resume(self) -> None:
+        """Predict what an interrupted run has left of its list: listing a million photos anew takes a minute."""
+        if self.place.is_empty():  # a disk that is not mounted
+            raise self._no_photo()
+        say("  resuming with the photos that were listed before; they are listed again afterwards")
+        self._compute(retry=False)
+
     def predict(self, retry: bool) -> int:
         """List the place, and predict what is not there yet; return the number of photos that changed meanwhile."""
+        listed = track(self._rows(), "listing photos", unit="photos")
+        manifest.write(self.out / listing.FILE, self.place.name, listed)
+        return self._compute(retry)
+
+    def _compute(self, retry: bool) -> int:
+        """Predict the listed photos that are not there yet; return the number of photos that changed meanwhile."""
         path = self.out / listing.FILE
-        manifest.write(path, self.place.name, track(self._rows(), "listing photos", unit="photos"))
         digest = files.digest(path)
         if not retry and summary.is_finished(self.out, digest, self.about):
             return 0
@@ -142,9 +162,12 @@ class _Job:
         rows = self.place.rows()
         first = next(rows, None)
         if first is None:
-            raise SadclError("There is no photo here", where=self.place.name, fix="Check the path")
+            raise self._no_photo()
         yield first
         yield from rows
+
+    def _no_photo(self) -> SadclError:
+        return SadclError("There is no photo here", where=self.place.name, fix="Check the path")
 
     def _photos(self, todo: plan.Plan, collector: Collector) -> Iterator[int]:
         """Compute the plan; yields numbers of photos that have become ready."""

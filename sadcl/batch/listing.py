@@ -25,11 +25,13 @@ class Place:
         name: absolute path or address of the place.
         root: folder or address that the photos' paths are relative to.
         rows: lists the photos, sorted by path.
+        is_empty: whether the place has no entry at all; takes one request.
     """
 
     name: str
     root: str
     rows: Callable[[], Iterator[Row]]
+    is_empty: Callable[[], bool]
 
 
 def find(text: str) -> Place:
@@ -40,18 +42,21 @@ def find(text: str) -> Place:
     """
     if inventory.is_list(text):
         name = text if s3.is_address(text) else str(Path(text).resolve())
-        return Place(name, inventory.root(name), lambda: inventory.rows(name))
+        return Place(name, inventory.root(name), lambda: inventory.rows(name), lambda: False)
     if s3.is_address(text):
         s3.split(text)
         root = text.rstrip("/") + "/"
-        return Place(root, root, partial(list_bucket, root))
+        return Place(root, root, partial(list_bucket, root), partial(s3.is_empty, root))
     folder = Path(text).resolve()
     _checked(str(folder), folder.parent, "folder")
     if not folder.is_dir():
         problem = "This is one file" if folder.is_file() else "There is no such folder"
         fix = "With --out, name a folder, an s3:// address, or a list (.parquet, .csv, manifest.json)"
         raise SadclError(problem, where=text, fix=fix)
-    return Place(str(folder), str(folder), lambda: walk(partial(_list_folder, folder), _Links(folder).is_new))
+    return Place(
+        str(folder), str(folder), lambda: walk(partial(_list_folder, folder), _Links(folder).is_new),
+        lambda: not any(folder.iterdir()),
+    )  # fmt: skip
 
 
 class _Links:

@@ -30,6 +30,11 @@ def read(folder: Path) -> dict[str, Any]:
     return value
 
 
+def is_of(folder: Path, manifest: str) -> bool:
+    """Whether there is a summary of a manifest, whose SHA-256 is given, by any model."""
+    return bool(_earlier(folder).get("manifest") == manifest)
+
+
 def is_finished(folder: Path, manifest: str, about: About) -> bool:
     """Whether the folder has all predictions of a manifest, whose SHA-256 is given, by a model with its settings."""
     value = _earlier(folder)

@@ -156,6 +156,56 @@ def test_a_place_that_is_empty_for_once_clears_nothing(
     assert contents(out) == contents(finished)
 
 
+def interrupt(out: Path) -> None:
+    """Leave what a job has that was stopped while it computed."""
+    for path in (*out.glob("part-*"), *out.glob("_summary.json"), *out.glob("_predictions.csv")):
+        path.unlink()
+
+
+def test_an_interrupted_job_ends_like_one_that_begins_now(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, out = tmp_path / "place", tmp_path / "out"
+    shutil.copytree(photos, place)
+    job.run(str(place), out, model, ONE)
+    interrupt(out)
+    write_photo(place / "new.jpg", 100)
+    write_photo(place / "a.jpg", 101)
+    (place / "a/2.png").unlink()
+    capsys.readouterr()
+    job.run(str(place), out, model, ONE)
+    assert "resuming" in capsys.readouterr().out
+    job.run(str(place), tmp_path / "fresh", model, ONE)
+    assert "resuming" not in capsys.readouterr().out
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_an_interrupted_job_predicts_before_it_lists(model: Path, photos: Path, tmp_path: Path) -> None:
+    place, out = tmp_path / "list.csv", tmp_path / "out"
+    place.write_text("path\n" + "".join(f"{photos}/{name}\n" for name in GOOD[:3]), encoding="utf-8")
+    job.run(str(place), out, model, ONE)
+    before = {path.name: path.read_bytes() for path in out.glob("part-*")}
+    interrupt(out)
+    place.unlink()
+    with pytest.raises(SadclError):
+        job.run(str(place), out, model, ONE)
+    assert {path.name: path.read_bytes() for path in out.glob("part-*")} == before
+
+
+def test_an_interrupted_job_computes_nothing_where_the_place_is_empty(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    place, out = tmp_path / "place", tmp_path / "out"
+    shutil.copytree(photos, place)
+    job.run(str(place), out, model, ONE)
+    interrupt(out)
+    shutil.rmtree(place)
+    place.mkdir()
+    with pytest.raises(SadclError, match="There is no photo here"):
+        job.run(str(place), out, model, ONE)
+    assert list(contents(out)) == ["_manifest.parquet"]
+
+
 def test_two_jobs_never_share_a_folder(model: Path, photos: Path, tmp_path: Path) -> None:
     with (
         files.lock(tmp_path / job.LOCK, "writing"),

@@ -58,6 +58,14 @@ def test_a_server_that_fails_for_a_moment_costs_no_photo(
     before = bucket.reads.copy()
     job.run("s3://photos/year/", tmp_path / "out", model, Options(workers=1))
     assert bucket.reads == before
+    # stopped before its summary, it goes on; of an empty place it predicts nothing
+    (tmp_path / "out/_summary.json").unlink()
+    assert job.run("s3://photos/year", tmp_path / "out", model, Options(workers=1)) == summary
+    (tmp_path / "out/_summary.json").unlink()
+    for found in client(moto).list_objects_v2(Bucket="photos", Prefix="year/")["Contents"]:
+        client(moto).delete_object(Bucket="photos", Key=found["Key"])
+    with pytest.raises(SadclError, match="There is no photo here"):
+        job.run("s3://photos/year", tmp_path / "out", model, Options(workers=1))
 
 
 def test_what_stays_away_is_a_row_and_what_changes_is_listed_again(

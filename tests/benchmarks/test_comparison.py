@@ -85,11 +85,9 @@ def test_intervals_of_rare_classes_and_of_the_last_epoch_are_of_student_over_the
         assert figure == f"{np.mean(values):+.2f} ({interval[0]:+.2f} to {interval[1]:+.2f})"
 
 
-def test_without_numbers_of_photos_no_class_is_rare(cells: Path, tmp_path: Path) -> None:
-    (cells / "classes.json").unlink()
-    write(COMPARE, cells, tmp_path / "out")
-    assert line(page("compare", tmp_path / "out"), "global average pooling")[4] == "-"
-    files.write_json(cells / "classes.json", [])
+@pytest.mark.parametrize("content", [[], {"train": {"a": 1}}, {"train": {"a": "many"}, "test": {"a": 1}}])
+def test_the_pages_need_the_numbers_of_photos_by_class(cells: Path, tmp_path: Path, content: object) -> None:
+    files.write_json(cells / "classes.json", content)
     with pytest.raises(SadclError, match="no numbers of photos"):
         write(COMPARE, cells, tmp_path / "out")
 

@@ -2,18 +2,23 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks.paired_bootstrap import paired
 from sadcl.evaluation.bootstrap import FloatArray
 
+MANY = np.full(4, 1_000_000)
+"""Photos of each class."""
+Arguments = tuple[FloatArray, FloatArray, FloatArray, NDArray[np.int64]]
 
-def two_models(seeds: int, apart: float, between_seeds: float, between_photos: float) -> tuple[FloatArray, ...]:
+
+def two_models(seeds: int, apart: float, between_seeds: float, between_photos: float) -> Arguments:
     """Two models on ``seeds`` seeds and 1,000 resamples, with ``apart`` as their mean difference on the photos."""
     rng = np.random.default_rng(0)
     differences = rng.standard_normal(seeds)
     differences = apart + between_seeds * (differences - differences.mean()) / differences.std(ddof=1)
     baseline = 50 + 2 * rng.standard_normal((seeds, 1000))
-    return baseline + differences[:, None] + between_photos * rng.standard_normal(1000), baseline, differences
+    return baseline + differences[:, None] + between_photos * rng.standard_normal(1000), baseline, differences, MANY
 
 
 def test_a_difference_without_noise_is_known_exactly() -> None:
@@ -35,9 +40,16 @@ def test_seeds_do_not_help_against_few_photos() -> None:
     assert difference.low < 0 < difference.high
 
 
+def test_resamples_of_few_positives_vary_too_little() -> None:
+    model, baseline, differences, _ = two_models(8, 1.0, 0.0, 0.5)
+    few, many = paired(model, baseline, differences, np.array([5, 5])), paired(model, baseline, differences, MANY)
+    assert few.error == pytest.approx(many.error * (5 / 4) ** 0.5)
+    assert few.high - few.low == pytest.approx((many.high - many.low) * (5 / 4) ** 0.5)
+
+
 def test_the_upward_bias_of_resampled_figures_is_taken_off() -> None:
-    model, baseline, differences = two_models(8, 1.0, 0.1, 0.1)
-    biased = paired(model + 2.0, baseline, differences)
+    model, baseline, differences, _ = two_models(8, 1.0, 0.1, 0.1)
+    biased = paired(model + 2.0, baseline, differences, MANY)
     assert (biased.low + biased.high) / 2 == pytest.approx(1.0 - 2.0, abs=0.05)
 
 
@@ -47,6 +59,6 @@ def test_an_interval_from_few_seeds_still_holds_the_truth_as_often_as_it_says(se
     for _ in range(300):
         differences = 0.3 * rng.standard_normal(seeds)
         flat = np.broadcast_to(differences[:, None], (seeds, 50))
-        one = paired(flat, np.zeros_like(flat), differences, draws=1000)
+        one = paired(flat, np.zeros_like(flat), differences, MANY, draws=1000)
         covered += one.low <= 0 <= one.high
     assert covered / 300 > 0.9
