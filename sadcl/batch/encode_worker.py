@@ -12,7 +12,6 @@ import pyarrow as pa
 from sadcl import files, params
 from sadcl.batch.journal import Journal
 from sadcl.batch.spec import SHARE_FOLDER, Spec, require_equal, versions
-from sadcl.data.images import heif
 from sadcl.data.shards import index
 from sadcl.data.shards.encoding import encode_photo, write_shard
 from sadcl.data.shards.index import Shard
@@ -41,7 +40,7 @@ Photo = tuple[int, str, str, tuple[int, int]]
 
 def worker_versions() -> dict[str, str]:
     """Versions of all that decides the bytes of shards, in this process."""
-    return versions(*CODE) | {"pillow-heif": heif.version()}
+    return versions(*CODE)
 
 
 class Worker:

@@ -53,14 +53,19 @@ def rows(address: str) -> Iterator[Row]:
     if not groups:
         return
     table = pa.concat_tables(groups).sort_by([(name, "ascending") for name in SCHEMA.names])
-    before = None
+    before, found = None, False
     for batch in table.to_batches(GROUP):
         for path, size, version in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if path == before:
                 continue
             before = path
             is_remote = s3.is_address(path) or s3.is_address(address)
-            yield (path, size, version) if is_remote else (path, *reading.size_and_version(Path(root(address), path)))
+            row = (path, size, version) if is_remote else (path, *reading.size_and_version(Path(root(address), path)))
+            found = found or is_remote or row[2] is not None
+            yield row
+    if before is not None and not found:  # a disk that is not mounted would clear all predictions
+        fix = "Check that their disk is there, and that the paths are absolute or relative to the list"
+        raise SadclError("None of the listed photos is there", where=address, fix=fix)
 
 
 def _groups(address: str) -> Iterator[Columns]:

@@ -1,7 +1,8 @@
 """A batch job: list, plan, compute, summarise; started again, it goes on where it ended."""
 
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sadcl.batch.chunks import BATCH
 from sadcl.batch.engines import start
 from sadcl.batch.lease import Engine
 from sadcl.batch.parts import About, Collector
-from sadcl.batch.spec import Spec, versions
+from sadcl.batch.spec import Spec, prediction_versions
 from sadcl.data import listed_photos, manifest
 from sadcl.data.manifest import Manifest
 from sadcl.errors import SadclError
@@ -27,6 +28,8 @@ SHARE = 4
 """Pieces for each worker, at least, so that all end at about the same time."""
 PIECE = 8 * BATCH
 """Photos of a piece, at most: what a worker computes is lost with it."""
+Started = tuple[Engine, int]
+"""A running engine, and its number of workers."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,15 @@ def run(place: str, out: Path, model: Path, options: Options) -> dict[str, Any]:
     photos = listing.find(place)
     file = loader.model_file(model) if model.is_dir() else model
     classes = tuple(loader.read_head(file)["classes"])  # first: it says what is wrong with a file
-    job = _Job(photos, out, file, About(files.digest(file), classes, options.threshold, versions()), options)
+    job = _Job(
+        photos, out, file, About(files.digest(file), classes, options.threshold, prediction_versions(file)), options
+    )
     files.require_folder(out)
     with files.lock(out / LOCK, "writing predictions to this folder"):
         _require_same_place(out, photos.name)
         _remove_leftovers(out)
-        if _is_interrupted(out):
-            job.resume()
-        changed = job.predict(options.retry)
+        failed = job.is_interrupted() and job.resume()
+        changed = job.predict(options.retry or failed)
         for _ in range(MORE_ROUNDS):
             if changed:
                 say(f"  {changed:,} photos changed meanwhile and are listed again")
@@ -89,12 +93,6 @@ def _remove_leftovers(out: Path) -> None:
         for leftover in out.glob(f".{name}.*.part"):
             if leftover.is_file():
                 leftover.unlink()
-
-
-def _is_interrupted(out: Path) -> bool:
-    """Whether a run has listed photos and was stopped before its summary."""
-    path = out / listing.FILE
-    return path.exists() and not summary.is_of(out, files.digest(path))
 
 
 def _forget(out: Path) -> None:
@@ -122,40 +120,62 @@ class _Job:
     about: About
     options: Options
 
-    def resume(self) -> None:
-        """Predict what an interrupted run has left of its list: listing a million photos anew takes a minute."""
+    def is_interrupted(self) -> bool:
+        """Whether a run with this model and these settings was stopped between its first part and its summary."""
+        path = self.out / listing.FILE
+        if not path.exists() or summary.is_complete(self.out, files.digest(path)):
+            return False
+        return plan.has_part(self.out, self.about)
+
+    def resume(self) -> bool:
+        """Predict what an interrupted run has left of its list: listing a million photos anew takes a minute.
+
+        Returns:
+            Whether a photo has no prediction: it may have been away only for the moment.
+        """
         if self.place.is_empty():  # a disk that is not mounted
             raise self._no_photo()
         say("  resuming with the photos that were listed before; they are listed again afterwards")
-        self._compute(retry=False)
+        with self._engine() as started:  # first: the workers load their libraries while the plan is made
+            return self._compute(False, started).total() > 0
 
     def predict(self, retry: bool) -> int:
         """List the place, and predict what is not there yet; return the number of photos that changed meanwhile."""
         listed = track(self._rows(), "listing photos", unit="photos")
         manifest.write(self.out / listing.FILE, self.place.name, listed)
-        return self._compute(retry)
+        failures = self._compute(retry)
+        return failures[listed_photos.CHANGED] + failures[listed_photos.GONE]
 
-    def _compute(self, retry: bool) -> int:
-        """Predict the listed photos that are not there yet; return the number of photos that changed meanwhile."""
+    def _compute(self, retry: bool, started: Started | None = None) -> Counter[str]:
+        """Predict the listed photos that are not there yet.
+
+        Args:
+            retry: whether photos without prediction are tried again.
+            started: an engine; by default one is started where there is work for it.
+
+        Returns:
+            Number of photos without prediction by reason, of those that were predicted now.
+        """
         path = self.out / listing.FILE
         digest = files.digest(path)
         if not retry and summary.is_finished(self.out, digest, self.about):
-            return 0
+            return Counter()
         with closing(Manifest(path)) as listed:
             todo = plan.make(listed, self.out, self.about, retry)
             collector = Collector(self.out, listed, self.about)
             if todo.rewritten:  # before the first of them changes: a summary that is there is true
                 _forget(self.out)
             if todo.left:
-                ready = self._photos(todo, collector)
-                for _ in track(ready, "predicting", total=todo.photos, unit="photos", size=int):
-                    pass
+                with nullcontext(started) if started else self._engine() as (engine, workers):
+                    ready = self._photos(todo, collector, engine, workers)
+                    for _ in track(ready, "predicting", total=todo.photos, unit="photos", size=int):
+                        pass
         names = [parts.name(chunk.key) for chunk in todo.chunks]
         (self.out / csv_file.FILE).unlink(missing_ok=True)  # of other predictions
         summary.write(self.out, self.place.name, digest, self.about, names, collector.written)
         for name in parts.written(self.out) - set(names):  # not before: the earlier summary names them
             (self.out / name).unlink()
-        return sum(collector.failures[reason] for reason in (listed_photos.CHANGED, listed_photos.GONE))
+        return collector.failures
 
     def _rows(self) -> Iterator[manifest.Row]:
         """Rows of the place; raise where there is none: a disk that is not mounted would clear all predictions."""
@@ -169,19 +189,18 @@ class _Job:
     def _no_photo(self) -> SadclError:
         return SadclError("There is no photo here", where=self.place.name, fix="Check the path")
 
-    def _photos(self, todo: plan.Plan, collector: Collector) -> Iterator[int]:
+    def _photos(self, todo: plan.Plan, collector: Collector, engine: Engine, workers: int) -> Iterator[int]:
         """Compute the plan; yields numbers of photos that have become ready."""
-        engine, workers = self._engine()
-        with closing(engine):
-            share = -(-todo.photos // (SHARE * workers))
-            most = min(-(-share // BATCH) * BATCH, PIECE)
-            reused = 0
-            for count in lease.work(todo.pieces(collector, most), todo.rows, engine, collector):
-                yield count + todo.reused - reused
-                reused = todo.reused
+        share = -(-todo.photos // (SHARE * workers))
+        most = min(-(-share // BATCH) * BATCH, PIECE)
+        reused = 0
+        for count in lease.work(todo.pieces(collector, most), todo.rows, engine, collector):
+            yield count + todo.reused - reused
+            reused = todo.reused
 
-    def _engine(self) -> tuple[Engine, int]:
-        """The engine, and its number of workers."""
+    @contextmanager
+    def _engine(self) -> Iterator[Started]:
+        """A running engine, and its number of workers."""
         root, about, options = self.place.root, self.about, self.options
         local = start.environments(options.workers)
         threads = s3.READERS if s3.is_address(root) else start.threads(local)
@@ -189,4 +208,6 @@ class _Job:
         spec = Spec(
             "predict", root, [str(self.model)], [about.model], threads, options.seconds, about.versions, settings
         )
-        return start.start(options.engine, spec, local, options.workers)
+        engine, workers = start.start(options.engine, spec, local, options.workers)
+        with closing(engine):
+            yield engine, workers

@@ -55,7 +55,7 @@ def find(text: str) -> Place:
         raise SadclError(problem, where=text, fix=fix)
     return Place(
         str(folder), str(folder), lambda: walk(partial(_list_folder, folder), _Links(folder).is_new),
-        lambda: not any(folder.iterdir()),
+        partial(_is_empty, folder),
     )  # fmt: skip
 
 
@@ -99,9 +99,20 @@ def _list_folder(root: Path, folder: str) -> Folder:
                 elif is_photo(entry.name):
                     photos.append((_checked(entry.name, here, "file"), *reading.size_and_version(entry)))
     except OSError as error:
-        reason = f"The folder can't be read: {error.strerror}"
-        raise SadclError(reason, where=here, fix="Check its permissions") from None
+        raise _unreadable(here, error) from None
     return photos, folders
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _unreadable(folder: Path, error: OSError) -> SadclError:
+    return SadclError(f"The folder can't be read: {error.strerror}", where=folder, fix="Check its permissions")
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

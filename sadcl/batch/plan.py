@@ -89,6 +89,11 @@ def make(manifest: Manifest, folder: Path, about: About, retry: bool) -> Plan:
     return Plan(manifest, every, left, sorted(earlier, key=lambda part: part.first), written, retry)
 
 
+def has_part(folder: Path, about: About) -> bool:
+    """Whether any part in a folder is of a model and its settings."""
+    return any(_part(folder, name, about) for name in parts.written(folder))
+
+
 def _part(folder: Path, name: str, about: About) -> Part | None:
     """A part, if it is of the same model and settings."""
     try:

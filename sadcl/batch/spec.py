@@ -3,16 +3,19 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import sadcl
 from sadcl import extras, files
+from sadcl.data.images import heif
 from sadcl.errors import SadclError
+from sadcl.weights.file_head import ONNX
 
 CODE = ("batch", "data/images", "model", "weights")
 """Packages that decide the predictions of photos."""
 SHARE_FOLDER = "Share the project's folder with all nodes, under the same path and for the same user"
-LIBRARIES = ("torch", "pyarrow", "pillow", "simplejpeg", "numpy")
+LIBRARIES = ("torch", "timm", "pyarrow", "pillow", "simplejpeg", "numpy")
 """Distributions that decide the predictions of photos; their versions are read without an import."""
 
 
@@ -55,7 +58,13 @@ def versions(*packages: str) -> dict[str, str]:
         "sadcl": f"{sadcl.__version__} ({files.digest_of_code(*(packages or CODE))[:8]})",
         # without the build: +cpu and +cu128 are the same code
         **extras.versions(LIBRARIES),
+        "pillow-heif": heif.version(),
     }
+
+
+def prediction_versions(model: Path) -> dict[str, str]:
+    """Versions of all that decides the predictions of a model file, in this process."""
+    return versions() | (extras.versions(["onnxruntime"]) if model.suffix == ONNX else {})
 
 
 def require_equal(spec: Spec, here: Mapping[str, str]) -> None:
@@ -69,9 +78,10 @@ def require_equal(spec: Spec, here: Mapping[str, str]) -> None:
         SadclError: a package has another version, or a model file another content.
     """
     for package, version in here.items():
-        if version != spec.versions[package]:
+        expected = spec.versions[package]
+        if version != expected:
             raise SadclError(
-                f"{package} is {version} here and {spec.versions[package]} where the job was started",
+                f"{package} is {version or 'missing'} here and {expected or 'missing'} where the job was started",
                 where=os.uname().nodename,
                 fix="Install the same versions",
             )

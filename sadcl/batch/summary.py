@@ -30,9 +30,10 @@ def read(folder: Path) -> dict[str, Any]:
     return value
 
 
-def is_of(folder: Path, manifest: str) -> bool:
-    """Whether there is a summary of a manifest, whose SHA-256 is given, by any model."""
-    return bool(_earlier(folder).get("manifest") == manifest)
+def is_complete(folder: Path, manifest: str) -> bool:
+    """Whether the summary is of a manifest, whose SHA-256 is given, and names exactly the folder's parts."""
+    value = _earlier(folder)
+    return value.get("manifest") == manifest and {part["file"] for part in value["parts"]} == parts.written(folder)
 
 
 def is_finished(folder: Path, manifest: str, about: About) -> bool:

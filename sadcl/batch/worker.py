@@ -13,7 +13,7 @@ from sadcl.batch import ahead, parts
 from sadcl.batch.chunks import BATCH
 from sadcl.batch.journal import Journal
 from sadcl.batch.reading import Photos
-from sadcl.batch.spec import Spec, require_equal, versions
+from sadcl.batch.spec import Spec, prediction_versions, require_equal
 from sadcl.data.images import decode
 from sadcl.data.images.normalise import normalise
 from sadcl.data.images.resize import squash
@@ -39,7 +39,7 @@ class Worker:
     """
 
     def __init__(self, spec: Spec, journal: Journal) -> None:
-        require_equal(spec, versions())
+        require_equal(spec, prediction_versions(Path(spec.models[0])))
         self.tagger = loader.load_tagger(Path(spec.models[0]))
         self.side = int(self.tagger.head["preprocessing"]["side"])
         folding.fold(self.tagger.network, self.side)

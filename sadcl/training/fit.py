@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sadcl import files, params
+from sadcl import extras, files, params
 from sadcl.data.shards.batches import Batch, TrainingBatches, evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
@@ -188,7 +188,8 @@ class _TrainingRun:
             report: called with each epoch's number and select mAP.
             photos: that the initial weights were trained on, as prefixes of their SHA-256.
         """
-        self.ranks.require_equal({**self.inputs, "code": code(), "torch": torch.__version__})
+        versions = {"torch": torch.__version__, **extras.versions(["timm"])}
+        self.ranks.require_equal({**self.inputs, "code": code(), **versions})
         if self.ranks.rank:  # equal weights to start with, but dropout of its own
             torch.manual_seed(_seed([self.seed, self.inputs["stage"], self.ranks.rank]))
         batches, select = self._batches(objective, settings)

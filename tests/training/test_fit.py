@@ -173,6 +173,20 @@ def test_stage_2_and_prototypes_start_from_the_weights_that_scored_better(best: 
         torch.testing.assert_close(queries, tensors[f"{best}.network.head.queries"])
 
 
+def test_the_average_of_stage_2_begins_at_the_weights_of_stage_1(project: Path) -> None:
+    from sadcl.stages import prototypes
+
+    settings = changed("train", lr=0.01, backbone_lr=1.0, ema_epochs=1000.0)
+    fit.pretrain(settings, Path("data/shards")).save(Path("models/pretrain"))
+    file = Path("models/pretrain/weights.safetensors")
+    prototypes.main()
+    second = fit.train(settings, Path("data/shards"), file, Path("models/prototypes.safetensors"))
+    tensors, head = checkpoint.load_tensors(file)
+    start = tensors[f"{head['best']}.network.head.queries"]
+    raw, average = (second.tensors[f"{which}.network.head.queries"] for which in ("raw", "ema"))
+    assert (average - start).abs().max() < 0.01 * (raw - start).abs().max()
+
+
 def test_weights_say_what_they_stand_on(project: Path) -> None:
     fitted = fit.pretrain(params.load(), Path("data/shards"))
     fitted.save(Path("models/pretrain"))

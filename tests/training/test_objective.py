@@ -10,9 +10,10 @@ from sadcl import params
 from sadcl.data.shards.batches import Batch
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.heads import HeadOutput
+from sadcl.model.losses import asymmetric
 from sadcl.model.memory import Memory
 from sadcl.training.distributed import Gather
-from sadcl.training.objective import DualContrastive
+from sadcl.training.objective import Classification, DualContrastive
 from tests.paths import REPOSITORY
 
 B, C, D, E = 6, 4, 5, 3
@@ -61,3 +62,16 @@ def test_the_weights_of_the_contrast_rise_from_zero(epoch: float, share: float) 
     weighted = {"sample_to_sample": 0.5, "prototype_to_sample": 0.5}
     full, scaled = gradients(9.0, **weighted), gradients(epoch, **weighted, contrast_warmup_epochs=2.0)
     torch.testing.assert_close(scaled["prototypes"], share * full["prototypes"])
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05])
+def test_the_margin_of_the_settings_is_that_of_the_loss(margin: float) -> None:
+    torch.manual_seed(0)
+    logits, targets, none = torch.randn(B, C), torch.rand(B, C) < 0.3, torch.zeros(B, C, dtype=torch.bool)
+    settings = params.load(path=DEMO).pretrain.model_copy(update={"probability_margin": margin})
+    objective = Classification(Net(), settings, Gather(Fabric(accelerator="cpu")))  # type: ignore[arg-type]
+    batch = Batch(logits, targets, none, [""] * B, np.arange(B), targets.nonzero(as_tuple=True), (int(targets.sum()),))
+    loss = objective.losses(lambda images: HeadOutput(images, images), batch, 0.0)["loss"]
+    powers = settings.gamma_negative, settings.gamma_positive
+    torch.testing.assert_close(loss, asymmetric(logits, targets, *powers, none, margin))
+    assert margin == 0 or loss < asymmetric(logits, targets, *powers, none)
