@@ -1,8 +1,11 @@
-"""Batch prediction of a folder against tensors that are there already, photo by photo, and on Ray clusters."""
+"""Batch prediction against tensors that are there already, photo by photo and on Ray; its steps by themselves."""
 
 import atexit
+import json
 import os
 import secrets
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,28 +13,33 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from PIL import Image
 
 from benchmarks import server_process
 from benchmarks.pairs import Pair, Side
 from sadcl import files, params, processes
-from sadcl.batch import lease, listing, plan
+from sadcl.batch import job, lease, listing, parts, plan, summary
 from sadcl.batch.chunks import BATCH
 from sadcl.batch.engines.local import LocalEngine
 from sadcl.batch.engines.ray import RayEngine
 from sadcl.batch.lease import Engine
 from sadcl.batch.parts import About, Collector
-from sadcl.batch.spec import Spec, versions
+from sadcl.batch.spec import Spec, prediction_versions
 from sadcl.data import manifest
 from sadcl.data.manifest import Manifest
 from sadcl.errors import SadclError
 from sadcl.model.network import Network
+from sadcl.model.tagger import Tagger
 from sadcl.weights import checkpoint, file_head, loader
+from sadcl.weights.folding import fold
 
 PHOTOS, ONE_BY_ONE = 1024, 64
 SIZE = (640, 480)
 PIECE, NODES = 4 * BATCH, 2
+LISTED, PLANNED = 50_000, 10_000_000
+"""Photos of a finished job that runs again, and of a plan."""
 _stack = ExitStack()
 """Clusters of the measured rows, until the program ends; workers end with it by themselves."""
 atexit.register(_stack.close)
@@ -86,6 +94,66 @@ def ray_data() -> Pair:
     return engine_side, plain
 
 
+def folding() -> Pair:
+    """A batch through a network whose norms are folded into its convolutions, beside the network as it was trained."""
+    folded, plain = (loader.load_tagger(_model()) for _ in range(2))
+    side = int(folded.head["preprocessing"]["side"])
+    fold(folded.network, side)
+    images = torch.randn(BATCH, 3, side, side).contiguous(memory_format=torch.channels_last)
+
+    def run(tagger: Tagger) -> None:
+        with torch.inference_mode():
+            tagger.network(images)
+
+    return lambda: run(folded), lambda: run(plain)
+
+
+def second_run() -> Pair:
+    """A finished job of a folder that runs again, beside the listing alone."""
+    place, out, folder = _folder() / "many", _folder() / "finished", _folder()
+    place.mkdir()
+    photo = next(_photos(PHOTOS).iterdir())
+    for i in range(LISTED):
+        os.link(photo, place / f"{i}.jpg")
+    source, model = listing.find(str(place)), _model()
+
+    def listed() -> None:
+        manifest.write(folder / "listed.parquet", source.name, source.rows())
+
+    listed()
+    # its predictions are written by hand: what a second run reads of them does not depend on the network
+    about = About(files.digest(model), loader.load_tagger(model).classes, None, prediction_versions(model))
+    out.mkdir()
+    manifest.write(out / listing.FILE, source.name, source.rows())
+    rows = Manifest(out / listing.FILE)
+    todo, collector = plan.make(rows, out, about, retry=False), Collector(out, rows, about)
+    for chunk in todo.left:
+        collector.add(chunk, pa.concat_tables(parts.failure(index, "not computed") for index in range(chunk.count)))
+    names = [parts.name(chunk.key) for chunk in todo.chunks]
+    summary.write(out, source.name, files.digest(out / listing.FILE), about, names, collector.written)
+    return lambda: job.run(str(place), out, model, job.Options()), listed
+
+
+def planning() -> Pair:
+    """Seconds of the plan of many listed photos."""
+    return (lambda: _plan()["seconds"]), _nothing
+
+
+def planning_memory() -> Pair:
+    """Peak memory of that plan, in MB."""
+    return (lambda: _plan()["memory"]), _nothing
+
+
+@cache
+def _plan() -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.plan_rows", str(PLANNED)]
+    return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+
+def _nothing() -> None:
+    """The other side of a row with a bound of its own."""
+
+
 @cache
 def _on_ray() -> Side:
     """The job on two nodes; once for all rows, since a process connects to one cluster."""
@@ -112,16 +180,18 @@ def _batch_job(photos: int, start: Callable[[Spec], Engine] = _local) -> Side:
     listed = Manifest(folder / listing.FILE)
     model, tagger = _model(), loader.load_tagger(_model())
     about = About(files.digest(model), tagger.classes, None)
-    spec = Spec("predict", source.root, [str(model)], [about.model], 2, 60.0, versions(), {"threshold": None})
+    spec = Spec(
+        "predict", source.root, [str(model)], [about.model], 2, 60.0, prediction_versions(model), {"threshold": None}
+    )
     engine = start(spec)
 
-    def job() -> None:
+    def predict() -> None:
         out = Path(tempfile.mkdtemp(dir=folder))
         todo, collector = plan.make(listed, out, about, retry=False), Collector(out, listed, about)
         for _ in lease.work(todo.pieces(collector, PIECE), todo.rows, engine, collector):
             pass
 
-    return job
+    return predict
 
 
 @cache

@@ -158,7 +158,7 @@ def run_step(step: Callable[[Path], None], folder: Path) -> str:
     """Run a step; CPU seconds without imports, and peak memory with them, as JSON."""
     started = time.process_time()
     step(folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return json.dumps({"seconds": time.process_time() - started, "memory": peak})
 
 

@@ -159,11 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     look_alikes.find(large, np.arange(TESTS), np.arange(TESTS, len(large)), workers)
     seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
     busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(
-        f"{TESTS:,} among {len(large) - TESTS:,}: {seconds:.0f} s ({busy:.0f} s of CPU), {after.ru_maxrss / 1e6:.1f} GB"
-    )
+    peak = after.ru_maxrss * 1024 / 1e9
+    print(f"{TESTS:,} among {len(large) - TESTS:,}: {seconds:.0f} s ({busy:.0f} s of CPU), {peak:.1f} GB")
     speed = {"test": TESTS, "train": len(large) - TESTS, "seconds": round(seconds, 1), "cpu_seconds": round(busy, 1)}
-    speed |= {"peak_GB": round(after.ru_maxrss / 1e6, 2), "cores": os.cpu_count(), "workers": workers}
+    speed |= {"peak_GB": round(peak, 2), "cores": os.cpu_count(), "workers": workers}
     alarm = {"false": alarms, "pairs": pairs}
     files.write_json(RESULT, {"copies": [asdict(row) for row in rows], "strangers": alarm, "speed": speed})
     held = all(min(row.in_train, row.in_test) >= AT_LEAST for row in rows) and alarms <= AT_MOST * pairs

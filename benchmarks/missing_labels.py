@@ -9,7 +9,8 @@ embedded data set, ``missing_labels_scenes.md``.
 - ``hill``: absent labels weigh less the surer the model is of them (Zhang et al. 2021, arXiv 2112.07368).
 - ``correction``: absent labels with a score above 0.6 become positives, three times (SPLC, the same paper).
 - ``cleaning``: absent labels whose score out of fold is above the mean score of the class's positives become unknown.
-- ``observed``: not dropped, but unknown: what knowing which labels are missing would give.
+- ``observed``: not dropped, but unknown: what knowing exactly which labels are missing would give, an upper bound.
+- ``random``: the same share of all labels is unknown, absent ones too: annotators looked at the others alone.
 """
 
 import tempfile
@@ -106,7 +107,10 @@ METHODS: dict[str, tuple[Callable[..., Tensor], Loss]] = {
     "correction": (corrected, cross_entropy),
     "cleaning": (cleaned, cross_entropy),
     "observed": (plain, cross_entropy),
+    "random": (plain, cross_entropy),
 }
+WITH_UNKNOWN = ("observed", "random")
+"""Methods that leave unknown labels out; without missing labels they are the plain one."""
 
 
 def main() -> None:
@@ -130,9 +134,11 @@ def study(data: str, parts: dict[str, Shards]) -> None:
     draws: dict[tuple[str, float], list[Floats]] = {}
     for share in SHARES:
         for seed in SEEDS if share else SEEDS[:1]:
-            labels = {split: _dropped(parts[split].targets, share, seed, split) for split in ("train", "select")}
-            for name in METHODS if share else [*METHODS][:-1]:
-                unknown = {split: parts[split].targets & ~labels[split] & (name == "observed") for split in labels}
+            # the same draw for all methods: labels that are not seen
+            unseen = {split: _unseen(parts[split].targets.shape, share, seed, split) for split in ("train", "select")}
+            labels = {split: parts[split].targets & ~drawn for split, drawn in unseen.items()}
+            for name in (name for name in METHODS if share or name not in WITH_UNKNOWN):
+                unknown = {split: _unknown(name, parts[split].targets, drawn) for split, drawn in unseen.items()}
                 scores = _fitted_scores(name, x, labels, unknown)
                 maps.setdefault((name, share), []).append(float(evaluate(scores, test.targets, test.ignored)["mAP"]))
                 resampled = resampled_map(scores.astype(np.float64), test.targets, counts, test.ignored)
@@ -161,9 +167,13 @@ def _features(parts: dict[str, Shards]) -> dict[str, Floats]:
     return {split: maps.pooled(part, model) for split, part in parts.items()}
 
 
-def _dropped(targets: Bools, share: float, seed: int, split: str) -> Bools:
-    rng = np.random.default_rng([seed, len(split)])
-    return np.asarray(targets & (rng.random(targets.shape) >= share))
+def _unseen(shape: tuple[int, ...], share: float, seed: int, split: str) -> Bools:
+    return np.asarray(np.random.default_rng([seed, len(split)]).random(shape) < share)
+
+
+def _unknown(name: str, targets: Bools, unseen: Bools) -> Bools:
+    """Entries that a method leaves out."""
+    return unseen & (targets | (name == "random")) & (name in WITH_UNKNOWN)
 
 
 def _fitted_scores(name: str, x: dict[str, Tensor], labels: dict[str, Bools], unknown: dict[str, Bools]) -> Floats:

@@ -138,6 +138,10 @@ ROWS = (
     Row("the same, photo by photo beside", batches.one_by_one, 2, repeats=3),
     Row("the same on two Ray nodes, two local processes beside", batches.ray, 0.85, repeats=3),
     Row("the same on two Ray nodes, Ray Data on two others beside", batches.ray_data, 2.5, repeats=3),
+    Row("a second run of 50,000 finished photos, their listing beside", batches.second_run, 1 / 1.2),
+    Row("plan of 10^7 listed photos", batches.planning, at_most=60, repeats=1, cost=value),
+    Row("the same, peak memory", batches.planning_memory, at_most=300, repeats=1, cost=value, unit="MB"),
+    Row("a batch with folded norms, unfolded ones beside", batches.folding, 1, repeats=9),
     Row("linear probe of 1,700 x 80, scikit-learn's beside", probes.probe, 5, repeats=3),
     Row("a step of pooling on cached maps, the backbone beside", probes.cached_pooling, 10, repeats=3),
     Row("the same of SARL, whose own cost stays", probes.cached_step, 1.5, repeats=3),
@@ -157,7 +161,7 @@ def main(words: Sequence[str] = ()) -> int:
             continue
         result = measure(row)
         results.append(result)
-        bound = "" if result.at_least is None else f"{result.at_least:10g}" + ("" if result.holds else "  short")
+        bound = "" if result.at_least is None else f"{result.at_least:10.3g}" + ("" if result.holds else "  short")
         plain = "-" if result.plain is None else f"{result.plain:.3f}"
         ratio = f"at most {result.at_most:g}" if result.ratio is None else f"{result.ratio:.2f}"
         print(f"{result.name:60}{result.ours:10.3f}{plain:>10} {result.unit:3}{ratio:>13}{bound}", flush=True)
