@@ -22,6 +22,7 @@ from sadcl import params
 from sadcl.data.shards.batches import TrainingBatches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
+from sadcl.model import device
 from sadcl.services import free_port
 from sadcl.training import fit, launch, machines
 from sadcl.training.store import connect, serve
@@ -42,6 +43,18 @@ def test_processes_that_share_a_batch_of_8(
     monkeypatch.setenv("SADCL_DEVICE", "cpu")
     monkeypatch.setenv("SADCL_PROCESSES", processes)
     monkeypatch.setenv("SADCL_MACHINES", on)
+    assert launch.plan(8) == expected
+
+
+@pytest.mark.parametrize(("gpus", "on", "expected"), [
+    (1, "", launch.Plan(1)), (2, "", launch.Plan(2)), (4, "", launch.Plan(4)),
+    (3, "", launch.Plan(2)), (16, "", launch.Plan(8)), (4, "4", launch.Plan(2, 4)),
+])  # fmt: skip
+def test_a_process_for_each_gpu_as_far_as_they_divide_a_batch_of_8(
+    gpus: int, on: str, expected: launch.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SADCL_MACHINES", on)
+    monkeypatch.setattr(device, "count", lambda: gpus)
     assert launch.plan(8) == expected
 
 
@@ -209,6 +222,15 @@ def test_a_killed_rank_ends_the_stage_with_a_sentence_and_the_next_start_goes_on
     assert not WEIGHTS.exists()
     fit.pretrain(params.load(), Path("data/shards")).save(WEIGHTS.parent)
     assert "resumes at epoch" in capsys.readouterr().out
+    require_weights_of_one_process()
+
+
+@pytest.mark.slow
+def test_ranks_of_torchrun_train_as_one_process(exact: Path) -> None:
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    running = start(*torchrun, "-m", "sadcl.stages", "pretrain")
+    assert running.communicate()[0].count("epoch 1 of 2") == 1
+    assert running.returncode == 0
     require_weights_of_one_process()
 
 
