@@ -20,9 +20,11 @@ def run(module: str, *words: str) -> Iterator["tuple[subprocess.Popen[str], str]
     Raises:
         SadclError: it ended before it was ready.
     """
+    # what a caller has put on the path stays
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     child = subprocess.Popen(
-        [sys.executable, "-m", module, *words], cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", module, *words], cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": path}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert child.stdin is not None
     assert child.stdout is not None
