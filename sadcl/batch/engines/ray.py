@@ -230,7 +230,7 @@ class RayEngine:
         if self._pieces:
             self._idle_since = time.monotonic()
         elif not self._starting:
-            fix = "Give all nodes the same versions and files"
+            fix = "Give all nodes the same versions and files, and `ray start` the credentials of S3"
             raise SadclError(f"No node of the cluster can be used: {self._last_refusal}", fix=fix)
         elif time.monotonic() - self._idle_since > START_SECONDS:
             raise SadclError("The Ray cluster has started no worker", fix="`ray status` shows what it waits for")
