@@ -17,6 +17,7 @@ from sadcl.batch.spec import Spec, prediction_versions
 from sadcl.data import listed_photos, manifest
 from sadcl.data.manifest import Manifest
 from sadcl.errors import SadclError
+from sadcl.names import counted
 from sadcl.processes import EngineName
 from sadcl.progress import say, track
 from sadcl.weights import loader
@@ -80,7 +81,7 @@ def run(place: str, out: Path, model: Path, options: Options) -> dict[str, Any]:
         changed = job.predict(options.retry or failed)
         for _ in range(MORE_ROUNDS):
             if changed:
-                say(f"  {changed:,} photos changed meanwhile and are listed again")
+                say(f"  {counted(changed, 'photo')} changed meanwhile: the place is listed again")
                 changed = job.predict(retry=False)
         if options.csv:
             csv_file.write(out)

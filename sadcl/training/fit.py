@@ -208,9 +208,11 @@ class _TrainingRun:
         batches: Batches = photos
         rows = np.array_split(np.arange(len(self.select)), self.ranks.world)[self.ranks.rank]
         of_select = (self.select, self.model.for_test(), max(settings.batch, 64))
-        if not settings.augmentation.views:
-            return photos, partial(evaluation_batches, *of_select, rows=rows)
         network: Any = getattr(objective.module, "network", objective.module)
+        if not settings.augmentation.views:
+            if not network.backbone.learns and self.ranks.first:
+                say("  no part of the backbone learns: with `augmentation.views` its feature maps are computed once")
+            return photos, partial(evaluation_batches, *of_select, rows=rows)
         maps = FeatureMaps(network, self.model, self.ranks.fabric.device)
         select = partial(maps.evaluation, *of_select, rows=rows)
         with self.ranks.fabric.rank_zero_first(local=True):  # one process of a machine fills the cache

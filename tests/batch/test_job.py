@@ -259,6 +259,26 @@ def test_an_interrupted_job_computes_nothing_where_the_place_is_empty(
     assert contents(out) == before
 
 
+def test_a_photo_that_changes_after_it_was_listed_is_listed_again(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, write = tmp_path / "place", manifest.write
+    shutil.copytree(photos, place)
+
+    def write_and_change(*arguments: Any) -> None:
+        write(*arguments)
+        if (place / "a/2.png").exists():
+            (place / "a/2.png").unlink()
+            write_photo(place / "a.jpg", 101)
+
+    monkeypatch.setattr(manifest, "write", write_and_change)
+    job.run(str(place), tmp_path / "out", model, ONE)
+    assert "2 photos changed meanwhile" in capsys.readouterr().out
+    job.run(str(place), tmp_path / "fresh", model, ONE)
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+    assert batch.read(tmp_path / "out").errors.keys() == {*BAD}
+
+
 def test_a_list_of_photos_that_are_all_away_clears_nothing(model: Path, photos: Path, tmp_path: Path) -> None:
     disk, place, out = tmp_path / "disk", tmp_path / "list.csv", tmp_path / "out"
     shutil.copytree(photos, disk)

@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import server_process
@@ -34,6 +35,16 @@ def cluster(variables: dict[str, str]) -> "AbstractContextManager[tuple[subproce
         variables: further variables of its second node.
     """
     return server_process.run("benchmarks.ray_nodes", json.dumps(variables))
+
+
+def workers(nodes: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Processes of a cluster that compute."""
+    computing = []
+    for process in psutil.Process(nodes.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "sadcl.batch.child" in process.cmdline():
+                computing.append(process)
+    return computing
 
 
 def kill_second_node(nodes: "subprocess.Popen[str]") -> None:
@@ -75,6 +86,29 @@ def test_a_lost_node_and_a_photo_that_crashes_change_no_byte(
         printed, _ = running.communicate(timeout=600)
         assert running.returncode == 1, printed
         assert "6,001 photos, 1 without prediction" in printed
+    job.run(str(place), tmp_path / "local", model, Options(workers=1))
+    assert contents(out) == contents(tmp_path / "local")
+
+
+def test_a_killed_driver_leaves_no_worker_and_its_successor_ends_with_the_same_bytes(
+    model: Path, tmp_path: Path
+) -> None:
+    place, out = tmp_path / "place", tmp_path / "out"
+    for seed in range(3_000):
+        write_photo(place / f"{seed % 7}/{seed}.jpg", seed)
+    with cluster({}) as (nodes, address):
+        running = predict(place, out, model, address)
+        while running.poll() is None and not list(out.glob("part-*")):
+            time.sleep(0.05)
+        assert workers(nodes)
+        running.kill()
+        running.communicate()
+        while workers(nodes):
+            time.sleep(0.1)
+        successor = predict(place, out, model, address)
+        printed, _ = successor.communicate(timeout=600)
+        assert "resuming" in printed
+        assert successor.returncode == 0
     job.run(str(place), tmp_path / "local", model, Options(workers=1))
     assert contents(out) == contents(tmp_path / "local")
 

@@ -19,6 +19,9 @@ from sadcl.training import fit, schedule
 from sadcl.weights import checkpoint, file_head, loader, training_photos
 from tests.paths import REPOSITORY
 
+WHOLE = ["conv_stem", "bn1", "blocks", "conv_head", "bn2"]
+"""Parts of EfficientNet-Lite0."""
+
 
 def changed(section: str, **values: object) -> params.Params:
     raw = params.read_settings()
@@ -185,6 +188,19 @@ def test_the_average_of_stage_2_begins_at_the_weights_of_stage_1(project: Path) 
     start = tensors[f"{head['best']}.network.head.queries"]
     raw, average = (second.tensors[f"{which}.network.head.queries"] for which in ("raw", "ema"))
     assert (average - start).abs().max() < 0.01 * (raw - start).abs().max()
+
+
+@pytest.mark.parametrize(("frozen", "views", "is_told"), [
+    (WHOLE, None, True), (WHOLE, 1, False), (["conv_stem", "bn1"], None, False),
+])  # fmt: skip
+def test_a_frozen_backbone_that_is_computed_in_each_epoch_is_named(
+    frozen: object, views: int | None, is_told: bool, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = params.read_settings()
+    raw["model"]["frozen"] = frozen
+    raw["pretrain"]["augmentation"]["views"] = views
+    fit.pretrain(params.parse(raw, "here"), Path("data/shards"))
+    assert ("no part of the backbone learns" in capsys.readouterr().out) == is_told
 
 
 def test_weights_say_what_they_stand_on(project: Path) -> None:

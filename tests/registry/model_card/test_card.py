@@ -86,6 +86,18 @@ def test_the_card_shows_what_the_files_contain(tmp_path: Path) -> None:
     assert re.search(r"\| rare \| 5 \| [\d.]+ \| 0\.75 \|", text)
 
 
+def test_the_trained_head_stands_next_to_the_linear_probe(tmp_path: Path) -> None:
+    outputs = write_stage_outputs(tmp_path, probe=True)
+    text = card_files(outputs, "3", FACTS)["README.md"]
+    assert "| SARL alone | linear probe |" in text
+    mean, low, high = outputs.verdict["probe"]["difference"]
+    worth = f"The trained head is worth {mean:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
+    assert worth in " ".join(text.split())
+    assert f"| mAP | {outputs.metrics['sadcl']['mAP']:.2f} |" in text
+    assert f"| {outputs.metrics['probe']['mAP']:.2f} |" in text
+    assert "linear probe" not in card_files(write_stage_outputs(tmp_path / "without"), "3", FACTS)["README.md"]
+
+
 def test_slices_stand_there_where_the_gate_judged_them(tmp_path: Path) -> None:
     without = card_files(write_stage_outputs(tmp_path / "a", rules=[*RULES, SLICE]), "1", FACTS)["README.md"]
     judged = card_files(write_stage_outputs(tmp_path / "b", rules=[*RULES, SLICE], champion=True), "1", FACTS)[
@@ -292,6 +304,7 @@ def write_stage_outputs(
     source: str = "scenes",
     champion: bool = False,
     rare: int = 5,
+    probe: bool = False,
 ) -> StageOutputs:
     """Write the outputs of the stages for three classes, with figures and verdict by the project's own code."""
     recipe = yaml.safe_load((REPOSITORY / "recipes/demo.yaml").read_text(encoding="utf-8"))
@@ -306,7 +319,7 @@ def write_stage_outputs(
         "device": "cpu (2 threads)", "precision": "32-true", "seed": 1,
     }  # fmt: skip
     checkpoint.save(root / WEIGHTS, {"ema.network.x": torch.zeros(1)}, head)
-    scores = _scores(classes, rare)
+    scores = _scores(classes, rare, probe)
     score_files.write_scores(root / layout.SCORES, scores)
     files.write_json(root / layout.VALIDATION, {"passed": True, "images": {"train": 400, "select": 100, "test": 120}})
     metrics = summary(scores, 0.5, "ema")
@@ -321,14 +334,16 @@ def write_stage_outputs(
     return StageOutputs(root, recipe, "sadcl-scenes", 1, WEIGHTS, scores.digests["weights"], metrics, judged)
 
 
-def _scores(classes: tuple[str, ...], rare: int) -> Scores:
+def _scores(classes: tuple[str, ...], rare: int, probe: bool) -> Scores:
     """120 photos from two cameras; the third class is on few of them."""
     rng = np.random.default_rng(1)
     targets = rng.random((120, 3)) < 0.5
     targets[:, 2] = np.arange(120) < rare
     truth = np.where(targets, 1.0, -1.0)
     logits = {name: (truth + rng.normal(scale=noise, size=truth.shape)).astype(np.float32)
-              for name, noise in (("sadcl", 1.0), ("sadcl_other", 1.1), ("sarl", 1.2))}  # fmt: skip
+              for name, noise in (("sadcl", 1.0), ("sadcl_other", 1.1), ("sarl", 1.2), ("probe", 2.0))}  # fmt: skip
+    if not probe:
+        del logits["probe"]
     return Scores(
         [f"{i:03}" for i in range(120)], [f"{i:064x}" for i in range(120)], classes, targets,
         np.zeros_like(targets), {"camera": ["a|b", "old"] * 60}, logits,
