@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sadcl import layout, params
 from sadcl.errors import SadclError
+from sadcl.names import counted
 
 
 def machine() -> str:
@@ -20,6 +21,15 @@ def machine() -> str:
         f"{memory.available / 1e9:.1f} GB are free, {shutil.disk_usage('.').free / 1e9:.0f} GB free on the disk, and "
         f"{gpus or 'no'} GPU{'s' if gpus > 1 else ''}."
     )
+
+
+def batch_prediction() -> str:
+    """A sentence on the workers of batch prediction on this machine."""
+    from sadcl.batch.engines import start
+
+    workers = start.environments()
+    place = "one for each GPU" if any(workers) else f"one for each core and {start.WORKER_MEMORY / 1e9:g} GB of memory"
+    return f"Batch prediction runs {counted(len(workers), 'worker process', 'worker processes')} here, {place}."
 
 
 @cache

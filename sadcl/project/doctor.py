@@ -15,7 +15,7 @@ from sadcl.errors import SadclError
 from sadcl.names import counted
 from sadcl.pipeline import repository
 from sadcl.project import capacity, notifications, schedule
-from sadcl.training import launch
+from sadcl.training import launch, machines
 
 GPU_DRIVERS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")))
 """Files of the drivers that torch uses (NVIDIA's, AMD's, WSL's); without one of them there is no GPU for it."""
@@ -95,9 +95,9 @@ def _precision() -> Iterator[str]:
 
 
 def _processes() -> Iterator[str]:
-    """Numbers of processes that can't share a batch, or of GPUs that are not there."""
+    """Numbers of processes that can't share a batch, GPUs that are not there, or a port in use."""
     _plans()
-    yield from ()
+    yield from machines.problems()
 
 
 def _trains_in() -> Iterator[str]:
@@ -105,8 +105,8 @@ def _trains_in() -> Iterator[str]:
     with suppress(SadclError, ModuleNotFoundError):  # `diagnose` reports them
         for stage, plan in _plans().items():
             if plan.world > 1:
-                machines = f" on {plan.machines} machines" if plan.machines > 1 else ""
-                yield f"The stage {stage} trains in {plan.world} processes{machines}."
+                several = f" on {plan.machines} machines" if plan.machines > 1 else ""
+                yield f"The stage {stage} trains in {plan.world} processes{several}."
 
 
 def _plans() -> dict[str, launch.Plan]:
@@ -176,6 +176,7 @@ def _capacity() -> Iterator[str]:
 
 def _capacity_notes() -> Iterator[str]:
     yield capacity.machine()
+    yield capacity.batch_prediction()
     with suppress(SadclError):  # `diagnose` reports it
         yield from capacity.trainings()[0] if _in_project() else ()
 

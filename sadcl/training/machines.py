@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,22 @@ PLAN, CALL, ANSWERS, ADDRESS, STARTED = "plan", "call", "answers", "address", "s
 the call whose answers became the machines' numbers."""
 
 
+def problems() -> Iterator[str]:
+    """Sentence on the port at which this machine would wait for others, where another program listens on it."""
+    if (processes.number("SADCL_MACHINES") or 1) == 1:
+        return
+    port = _port()
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        reason = first_line(error)
+        yield f"Port {port}, at which other machines join a training, is not available: {reason} (SADCL_PORT)."
+
+
+def _port() -> int:
+    return processes.number("SADCL_PORT", 65535) or PORT
+
+
 def gather(stage: str, planned: launch.Plan) -> "tuple[TCPStore, str]":
     """Wait on the first machine until the others have joined; the store, and this machine's address for them.
 
@@ -39,7 +56,7 @@ def gather(stage: str, planned: launch.Plan) -> "tuple[TCPStore, str]":
     from sadcl.model import device
     from sadcl.training.store import serve
 
-    port = processes.number("SADCL_PORT", 65535) or PORT
+    port = _port()
     store = serve("", port)
     plan = {"stage": stage, "processes": planned.processes, "machines": planned.machines, "device": device.pick().type}
     store.set(PLAN, json.dumps(plan))

@@ -1,6 +1,7 @@
 """Problems that ``sadcl doctor`` reports."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -184,12 +185,25 @@ def test_capacity_says_what_trainings_need_and_refuses_what_cannot_fit(
     capacity.trainings.cache_clear()
     notes = doctor.notes(with_capacity=True)
     assert [line for line in notes if "cores" in line and "GB of memory" in line]
+    assert [line for line in notes if re.search(r"Batch prediction runs \d+ worker process", line)]
     assert len([line for line in notes if "2 classes" in line and "training needs at least" in line]) == 2
     capacity.trainings.cache_clear()
     monkeypatch.setattr(device, "memory", lambda _: 10**6)
     assert len([line for line in doctor.diagnose(with_capacity=True) if "Training needs at least" in line]) == 2
     assert not any("Training needs" in line for line in doctor.diagnose())
     capacity.trainings.cache_clear()
+
+
+def test_a_port_in_use_keeps_other_machines_from_joining(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SADCL_DEVICE", "cpu")
+    monkeypatch.setenv("SADCL_MACHINES", "2")
+    (folder / "params.yaml").write_text((REPOSITORY / "recipes/demo.yaml").read_text())
+    (folder / "dvc.yaml").touch()
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("SADCL_PORT", str(port))
+        assert [line for line in doctor.diagnose() if f"Port {port}, at which other machines join" in line]
+    assert not [line for line in doctor.diagnose() if "join a training" in line]
 
 
 def test_untracked_source(folder: Path) -> None:
