@@ -40,6 +40,9 @@ def over_probe(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     value, low, high = difference
     worth = f"The trained head is worth {value:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
     size, probe_size = ((metrics.get(key) or {}).get("parameters") for key in ("cost", "probe_cost"))
-    cost = f", with {size / 1e6:.1f} M parameters against {probe_size / 1e6:.1f} M" if size and probe_size else ""
+    cost = ""
+    if size and probe_size:
+        times = f"{size / probe_size:.1f} times the parameters"
+        cost = f", with {times} ({size / 1e6:.1f} M against {probe_size / 1e6:.1f} M)"
     unclear = "These test photos can't tell which is better" if high >= 0 else "The probe is better"
     return f"{worth} on the same backbone{cost}." + ("" if low > 0 else f" {unclear}.")

@@ -93,6 +93,7 @@ def test_the_trained_head_stands_next_to_the_linear_probe(tmp_path: Path) -> Non
     mean, low, high = outputs.verdict["probe"]["difference"]
     worth = f"The trained head is worth {mean:+.2f} mAP ({low:+.2f} to {high:+.2f}) over a linear probe"
     assert worth in " ".join(text.split())
+    assert "with 2.0 times the parameters" in " ".join(text.split())
     assert f"| mAP | {outputs.metrics['sadcl']['mAP']:.2f} |" in text
     assert f"| {outputs.metrics['probe']['mAP']:.2f} |" in text
     assert "linear probe" not in card_files(write_stage_outputs(tmp_path / "without"), "3", FACTS)["README.md"]
@@ -348,7 +349,7 @@ def _scores(classes: tuple[str, ...], rare: int, probe: bool) -> Scores:
         [f"{i:03}" for i in range(120)], [f"{i:064x}" for i in range(120)], classes, targets,
         np.zeros_like(targets), {"camera": ["a|b", "old"] * 60}, logits,
         {"weights": "1" * 64, "test_list": "2" * 64, "labels": "3" * 64, "shards": "4" * 64},
-        dict.fromkeys(logits, 0), {"sadcl": {"bytes": 5678, "parameters": 1234}},
+        dict.fromkeys(logits, 0), {"sadcl": {"bytes": 5678, "parameters": 1234}, "probe": {"parameters": 617}},
     )  # fmt: skip
 
 
