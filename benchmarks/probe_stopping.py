@@ -1,10 +1,11 @@
 """``python -m benchmarks.probe_stopping``: is a linear probe that is stopped early better than one with L2?
 
-Probes on Lite0's features of coco-mini at 224 px: L-BFGS to the end with several strengths of L2, and Adam without L2,
-scored after several numbers of steps. Writes ``benchmarks/results/probe_stopping.md``.
+Probes on Lite0's features of coco-mini at 224 px: L-BFGS to the end with several strengths of L2, and Adam with and
+without L2, scored after several numbers of steps. Writes ``benchmarks/results/probe_stopping.md``.
 """
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from sadcl.weights import initial
 RESULT = Path("benchmarks/results/probe_stopping.md")
 SPLITS = ("train", "select", "test")
 STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
-RATES, STEPS = (1e-3, 3e-3, 1e-2), (50, 100, 150, 300, 1000)
+RATES, DECAYS, STEPS = (1e-4, 3e-4, 1e-3, 1e-2), (0.0, 0.1), (50, 150, 500, 2000)
 DRAWS = 1000
 
 
@@ -65,15 +66,16 @@ def _probes(x: Tensor, targets: Tensor) -> Iterator[tuple[str, Tensor]]:
     for strength in STRENGTHS:
         weights = logistic_regression.minimise(loss, weights, x, strength)
         yield f"L-BFGS, L2 {strength:g}", weights
-    for rate in RATES:
+    for rate, strength in product(RATES, DECAYS):
         parameters = start.clone().requires_grad_()
         optimiser = torch.optim.Adam([parameters], rate)
         for step in range(1, STEPS[-1] + 1):
             optimiser.zero_grad()
-            loss(x @ parameters[:, :-1].T + parameters[:, -1]).backward()  # type: ignore[no-untyped-call]
+            penalty = strength / 2 * parameters[:, :-1].square().sum()
+            (loss(x @ parameters[:, :-1].T + parameters[:, -1]) + penalty).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             if step in STEPS:
-                yield f"Adam, rate {rate:g}, {step} steps", parameters.detach().clone()
+                yield f"Adam, rate {rate:g}, L2 {strength:g}, {step} steps", parameters.detach().clone()
 
 
 def _scores(weights: Tensor, x: Tensor) -> np.ndarray:
