@@ -128,7 +128,7 @@ def _not_run(experiment: Experiment, cells: Cells) -> list[str]:
 def _row(label: str, row: str, cells: Cells, rare: Sequence[int]) -> str:
     seeds = list(cells.get(row, {}).values())
     if not seeds:
-        return f"| {label} | 0 | not run yet | | | | | | |"
+        return f"| {label} | 0 | not run | | | | | | |"
     figures: list[list[float | None]] = [
         [best_map(cell) for cell in seeds],
         [last_map(cell) for cell in seeds],

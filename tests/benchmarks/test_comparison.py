@@ -63,7 +63,7 @@ def test_means_deviations_and_paired_differences_stand_in_the_page(cells: Path, 
     assert step[1:6] == ["3", "**+1.50**", "+1.50 to +1.50", "0.000", "0.00"]
     assert step[6:8] == ["+1.50 (+1.50 to +1.50)", "+0.00 (+0.00 to +0.00)"]
     assert step[8:] == ["+1.50 (+1.50 to +1.50)", "+2.00 (+2.00 to +2.00)", "-1.00 (-1.00 to -1.00)"]
-    assert "| CSRA | 0 | not run yet |" in page_text
+    assert "| CSRA | 0 | not run |" in page_text
     assert "CSRA," not in page_text
     assert "Trained on: cpu (1 threads), EPYC, AVX512, 32-true." in page_text
 
