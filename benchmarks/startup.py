@@ -1,10 +1,11 @@
-"""Start-up: CPU seconds of each stage and of common commands on a few photos, against ``import torch``.
+"""Start-up: CPU seconds and imports of each stage and of common commands on a few photos, against ``import torch``.
 
 ``python -m benchmarks.startup`` measures the code of this folder and writes ``benchmarks/results/startup.md``. With so
-few photos nearly all of the time is the start of a process: imports, and the first use of each library.
+few photos most of the time is the start of a process: imports, and the first use of each library.
 """
 
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -41,11 +42,12 @@ def main() -> None:
             **{stage: ("-m", "sadcl.stages", stage) for stage in STAGES},
             **{f"sadcl {' '.join(words)}": ("-m", "sadcl", *words) for words in COMMANDS},
         }
-        costs: dict[str, list[float]] = {name: [] for name in programs}
+        costs: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
         rounds = [name for _ in range(ROUNDS) for name in programs]
         for name in track(rounds, "starting programs", total=len(rounds), unit="starts"):
-            costs[name].append(_cpu_seconds(project, programs[name]))
-    files.write_text(RESULT, _table({name: statistics.median(values) for name, values in costs.items()}))
+            costs[name].append((_cpu_seconds(project, programs[name]), _import_seconds(project, programs[name])))
+    medians = {name: tuple(map(statistics.median, zip(*pairs, strict=True))) for name, pairs in costs.items()}
+    files.write_text(RESULT, _table(medians))
     print(RESULT.read_text(encoding="utf-8"))
 
 
@@ -67,22 +69,37 @@ def _prepare(project: Path) -> None:
 def _cpu_seconds(project: Path, arguments: Sequence[str]) -> float:
     """Run Python with the code of this folder in a project; CPU seconds of the process and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1", "SADCL_WORKERS": "1"}
-    ran = subprocess.run([sys.executable, *arguments], cwd=project, env=environment, capture_output=True, text=True)
-    if ran.returncode > 1:  # 1: `sadcl doctor` found problems
-        sys.exit(f"{' '.join(arguments)}: {ran.stdout}{ran.stderr}")
+    _run(project, arguments)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _table(costs: dict[str, float]) -> str:
-    torch, stages = costs[TORCH], sum(costs[stage] for stage in STAGES)
-    rows = [*costs.items(), ("all stages", stages)]
-    lines = [f"| {name} | {seconds:.2f} | {seconds / torch:.2f} |" for name, seconds in rows]
+def _import_seconds(project: Path, arguments: Sequence[str]) -> float:
+    """Run Python with the code of this folder in a project; seconds that the process spent in imports."""
+    times = re.findall(r"^import time: +(\d+) \|", _run(project, ("-X", "importtime", *arguments)), re.MULTILINE)
+    return sum(map(int, times)) / 1e6
+
+
+def _run(project: Path, arguments: Sequence[str]) -> str:
+    """Run Python with the code of this folder in a project; what it printed to stderr."""
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1", "SADCL_WORKERS": "1"}
+    ran = subprocess.run([sys.executable, *arguments], cwd=project, env=environment, capture_output=True, text=True)
+    if ran.returncode > 1:  # 1: `sadcl doctor` found problems
+        sys.exit(f"{' '.join(arguments)}: {ran.stdout}{ran.stderr}")
+    return ran.stderr
+
+
+def _table(costs: dict[str, tuple[float, ...]]) -> str:
+    torch, stages = costs[TORCH], tuple(sum(costs[stage][i] for stage in STAGES) for i in range(2))
+    lines = []
+    for name, (seconds, imports) in [*costs.items(), ("all stages", stages)]:
+        lines.append(
+            f"| {name} | {seconds:.2f} | {seconds / torch[0]:.2f} | {imports:.2f} | {imports / torch[1]:.2f} |"
+        )
     head = (
-        f"CPU seconds of one thread, median of {ROUNDS} starts, {sum(SIZES.values())} photos of 32 px, one epoch.\n"
-        "By `python -m benchmarks.startup`.\n\n"
-        "| program | CPU s | times `import torch` |\n|---|---|---|\n"
+        f"CPU seconds of one thread, median of {ROUNDS} starts, {sum(SIZES.values())} photos of 32 px, one epoch; and\n"
+        "seconds in imports (`-X importtime`). By `python -m benchmarks.startup`.\n\n"
+        "| program | CPU s | times `import torch` | imports, s | times `import torch` |\n|---|---|---|---|---|\n"
     )
     return head + "\n".join(lines) + "\n"
 
