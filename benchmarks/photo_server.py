@@ -113,7 +113,9 @@ def _response(objects: Objects, path: str, query: dict[str, list[str]]) -> tuple
         body = json.dumps(objects.counts()).encode()
         return 200, "", body, len(body)
     if "list-type" in query:
-        body = objects.listing(query.get("prefix", [""])[0], query.get("continuation-token", [""])[0])
+        # without a delimiter the photos themselves are asked for: those of the first folder are enough
+        prefix = query.get("prefix", [""])[0] or ("" if "delimiter" in query else "00000/")
+        body = objects.listing(prefix, query.get("continuation-token", [""])[0])
         return 200, "", body, len(body)
     number = objects.number(path.removeprefix("/photos/"))
     if number is None:

@@ -203,7 +203,7 @@ def is_empty(address: str) -> bool:
     bucket, prefix = split(address)
     request = partial(shared_client().list_objects_v2, Bucket=bucket, Prefix=prefix, MaxKeys=1)
     page = _tries(request, address)
-    return not page.get("Contents") and not page.get("CommonPrefixes")
+    return not page.get("Contents")
 
 
 def read(address: str, size: int | None = None, etag: str | None = None, most: int | None = None) -> bytes:

@@ -53,7 +53,7 @@ def rows(address: str) -> Iterator[Row]:
     if not groups:
         return
     table = pa.concat_tables(groups).sort_by([(name, "ascending") for name in SCHEMA.names])
-    before, found = None, False
+    before, any_exists = None, False
     for batch in table.to_batches(GROUP):
         for path, size, version in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if path == before:
@@ -61,9 +61,9 @@ def rows(address: str) -> Iterator[Row]:
             before = path
             is_remote = s3.is_address(path) or s3.is_address(address)
             row = (path, size, version) if is_remote else (path, *reading.size_and_version(Path(root(address), path)))
-            found = found or is_remote or row[2] is not None
+            any_exists = any_exists or is_remote or row[2] is not None
             yield row
-    if before is not None and not found:  # a disk that is not mounted would clear all predictions
+    if before is not None and not any_exists:  # a disk that is not mounted would clear all predictions
         fix = "Check that their disk is there, and that the paths are absolute or relative to the list"
         raise SadclError("None of the listed photos is there", where=address, fix=fix)
 

@@ -62,8 +62,8 @@ def test_a_server_that_fails_for_a_moment_costs_no_photo(
     (tmp_path / "out/_summary.json").unlink()
     assert job.run("s3://photos/year", tmp_path / "out", model, Options(workers=1)) == summary
     (tmp_path / "out/_summary.json").unlink()
-    for found in client(moto).list_objects_v2(Bucket="photos", Prefix="year/")["Contents"]:
-        client(moto).delete_object(Bucket="photos", Key=found["Key"])
+    for entry in client(moto).list_objects_v2(Bucket="photos", Prefix="year/")["Contents"]:
+        client(moto).delete_object(Bucket="photos", Key=entry["Key"])
     with pytest.raises(SadclError, match="There is no photo here"):
         job.run("s3://photos/year", tmp_path / "out", model, Options(workers=1))
 
