@@ -28,8 +28,9 @@ def batch_prediction() -> str:
     from sadcl.batch.engines import start
 
     workers = start.environments()
-    allocation = "one for each GPU" if any(workers) else f"one for each core and {start.WORKER_MEMORY / 1e9:g} GB of memory"
-    return f"Batch prediction runs {counted(len(workers), 'worker process', 'worker processes')} here, {allocation}."
+    unit = "GPU" if any(workers) else f"core and {start.WORKER_MEMORY / 1e9:g} GB of memory"
+    count = counted(len(workers), "worker process", "worker processes")
+    return f"Batch prediction runs {count} here, one for each {unit}."
 
 
 @cache
