@@ -1,6 +1,5 @@
 """Batch prediction against tensors that are there already, photo by photo and on Ray; its steps by themselves."""
 
-import atexit
 import json
 import os
 import secrets
@@ -41,8 +40,12 @@ PIECE, NODES = 4 * BATCH, 2
 LISTED, PLANNED = 50_000, 10_000_000
 """Photos of a finished job that runs again, and of a plan."""
 _stack = ExitStack()
-"""Clusters of the measured rows, until the program ends; workers end with it by themselves."""
-atexit.register(_stack.close)
+"""Workers and clusters of the measured rows."""
+
+
+def close() -> None:
+    """End all workers, then the clusters; a cluster that ends under a connected driver can hold up its exit."""
+    _stack.close()
 
 
 def ready_tensors() -> Pair:
@@ -184,6 +187,7 @@ def _batch_job(photos: int, start: Callable[[Spec], Engine] = _local) -> Side:
         "predict", source.root, [str(model)], [about.model], 2, 60.0, prediction_versions(model), {"threshold": None}
     )
     engine = start(spec)
+    _stack.callback(engine.close)
 
     def predict() -> None:
         out = Path(tempfile.mkdtemp(dir=folder))

@@ -153,18 +153,10 @@ ROWS = (
 def main(words: Sequence[str] = ()) -> int:
     """Measure every row, or those whose names contain one of the words; return the exit status."""
     print(f"{'':60}{'ours':>10}{'plain':>10}{'':4}{'plain / ours':>13}{'at least':>10}")
-    results = []
-    for row in (row for row in ROWS if not words or any(word in row.name for word in words)):
-        lacks = missing(row)
-        if lacks:
-            print(f"{row.name:60}{lacks:>34}")
-            continue
-        result = measure(row)
-        results.append(result)
-        bound = "" if result.at_least is None else f"{result.at_least:10.3g}" + ("" if result.holds else "  short")
-        plain = "-" if result.plain is None else f"{result.plain:.3f}"
-        ratio = f"at most {result.at_most:g}" if result.ratio is None else f"{result.ratio:.2f}"
-        print(f"{result.name:60}{result.ours:10.3f}{plain:>10} {result.unit:3}{ratio:>13}{bound}", flush=True)
+    try:
+        results = [*_rows([row for row in ROWS if not words or any(word in row.name for word in words)])]
+    finally:
+        batches.close()
     if words:
         return int(not all(result.holds for result in results))
     computed = runtimes.measure()
@@ -185,6 +177,21 @@ def main(words: Sequence[str] = ()) -> int:
     short += [f"intervals at {row.figure} {row.truth:.1f}" for row in covered if not row.holds]
     print(f"The figures are in {RESULT}." + (f" Short: {'; '.join(short)}." if short else ""))
     return 1 if short else 0
+
+
+def _rows(rows: Sequence[Row]) -> Iterator[Measured]:
+    """Measure rows and print them; those that lack their input are named."""
+    for row in rows:
+        lacks = missing(row)
+        if lacks:
+            print(f"{row.name:60}{lacks:>34}")
+            continue
+        result = measure(row)
+        bound = "" if result.at_least is None else f"{result.at_least:10.3g}" + ("" if result.holds else "  short")
+        plain = "-" if result.plain is None else f"{result.plain:.3f}"
+        ratio = f"at most {result.at_most:g}" if result.ratio is None else f"{result.ratio:.2f}"
+        print(f"{result.name:60}{result.ours:10.3f}{plain:>10} {result.unit:3}{ratio:>13}{bound}", flush=True)
+        yield result
 
 
 def missing(row: Row) -> str:

@@ -16,6 +16,9 @@ class Model(Section):
     head: str = "sarl"
     """Name of a head under `sadcl/model/heads`: `sarl`, or another method (`pooling`, `csra`, `ml_decoder`), which has
     stage 1 only. `linear` is the linear probe: logistic regression on a backbone that stays as it is, in seconds."""
+    head_start: Literal["random", "probe"] = "random"
+    """Start of the head `pooling`: `probe` fits the linear probe on the initial backbone first, in seconds, and stage 1
+    trains the network on from there."""
     backbone: str
     """timm's name of the backbone, with its tag where the weights have one (`resnet101.tv_in1k`)."""
     weights: str = "package"

@@ -19,6 +19,7 @@ from sadcl.errors import SadclError
 from sadcl.model import device
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.memory import Memory
+from sadcl.model.network import Network
 from sadcl.progress import say
 from sadcl.training import launch, probe, ranks
 from sadcl.training.distributed import Gather
@@ -88,6 +89,9 @@ def pretrain(settings: params.Params, shards: Path, report: Report | None = None
     }
     with _started(_TrainingRun(settings.model, settings.pretrain, settings.seed, shards, inputs)) as run:
         network = initial.initial_network(settings.model, run.train.classes)
+        if settings.model.head_start == "probe":
+            with run.ranks.fabric.rank_zero_first(local=True):  # one process of a machine fills the cache
+                run.start_head(network)
         objective = Classification(network, settings.pretrain, Gather(run.ranks.fabric))
         return run.fit(objective, settings.pretrain, report, initial.photos(settings.model))
 
@@ -169,6 +173,14 @@ class _TrainingRun:
         if len(self.train.classes) > MANY_CLASSES:
             memory, photos = device.memory(self.ranks.fabric.device), self._photos_in_memory()
             say("  " + require_memory(model, fit, len(self.train.classes), memory, photos))
+
+    def start_head(self, network: Network) -> None:
+        """Set the head of an initial network to the linear probe on its backbone."""
+        splits, compute_device = (self.train, self.select), self.ranks.fabric.device
+        fitted = probe.fit_head(network, self.model, self.seed, *splits, compute_device)
+        best = fitted.select_map.get(fitted.strength)
+        if self.ranks.first:
+            say("  the head starts from the linear probe" + (f", select mAP {best:.2f}" if best is not None else ""))
 
     def _photos_in_memory(self) -> int:
         """Photos of a step that share the memory of this device: processes on CPUs share their machine's."""

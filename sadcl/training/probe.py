@@ -8,6 +8,7 @@ from torch import Tensor
 from sadcl import params
 from sadcl.data.shards.reader import Shards
 from sadcl.model import device
+from sadcl.model.network import Network
 from sadcl.training.feature_cache import FeatureMaps
 from sadcl.training.logistic_regression import Labelled, LogisticRegression, fit
 from sadcl.weights import file_head, initial, training_photos
@@ -31,12 +32,9 @@ def fit_network(
         SadclError: the initial weights can't be loaded, or shards are damaged.
     """
     torch.manual_seed(seed)
-    settings, compute_device = model.for_test().model_copy(update={"head": "linear"}), device.pick()
-    network = initial.initial_network(settings, train.classes).eval()
-    maps = FeatureMaps(network, settings, compute_device)
-    fit_on, choose_by = (Labelled(maps.pooled(part, settings), part.targets, part.ignored) for part in (train, select))
-    fitted = fit(fit_on, choose_by, seed)
-    network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
+    settings = model.for_test().model_copy(update={"head": "linear", "head_start": "random"})
+    network, compute_device = initial.initial_network(settings, train.classes).eval(), device.pick()
+    fitted = fit_head(network, settings, seed, train, select, compute_device)
     best = fitted.select_map.get(fitted.strength)
     head = {
         **file_head.new_head("probe", settings, train.classes),
@@ -52,3 +50,24 @@ def fit_network(
         "precision": "32-true",
     }
     return network.state_dict(), fitted, head
+
+
+def fit_head(
+    network: Network, model: params.Model, seed: int, train: Shards, select: Shards, compute_device: torch.device
+) -> LogisticRegression:
+    """Fit a probe on a network's backbone as it is, and set its head ``linear`` or ``pooling`` to it.
+
+    Args:
+        network: whose backbone computes the features; no random number is drawn.
+        model: section model.
+        seed: of the draw from a large training split.
+        train: photos to fit on, squashed to the side outside training, without augmentation.
+        select: photos that choose L2; it may be empty.
+        compute_device: for the features.
+    """
+    settings = model.for_test()
+    maps = FeatureMaps(network, settings, compute_device)
+    fit_on, choose_by = (Labelled(maps.pooled(part, settings), part.targets, part.ignored) for part in (train, select))
+    fitted = fit(fit_on, choose_by, seed)
+    network.head.load_state_dict({"linear.weight": fitted.weight, "linear.bias": fitted.bias})
+    return fitted

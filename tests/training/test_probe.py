@@ -15,6 +15,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.metrics import evaluate
 from sadcl.stages import pretrain, prototypes, train
 from sadcl.stages import probe as stage
+from sadcl.training import fit
 from sadcl.training import logistic_regression as probe
 from sadcl.training.logistic_regression import Labelled
 from sadcl.training.probe import fit_network
@@ -154,3 +155,27 @@ def test_tuning_refuses_a_head_without_stage_2(project: Path) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(raw))
     with pytest.raises(SadclError, match="Tuning searches stage 2, which the head linear does not have"):
         study._check_ready(Path())
+
+
+def test_a_pooling_head_starts_from_the_probe_and_trains_on(project: Path) -> None:
+    """At a rate of nearly zero, training ends where it starts: at the scores of the probe."""
+    raw, photos = params.read_settings(), [Shards(Path("data/shards/select")).jpeg(i) for i in range(3)]
+    stage.main()
+    expected = loader.load_tagger(Path("models/probe/weights.safetensors")).scores(photos)
+    raw["model"] |= {"head": "pooling", "weights": "models/probe/weights.safetensors", "freeze_batch_norm": True}
+    raw["pretrain"] |= {"epochs": 1, "lr": 1e-12}
+
+    def scores(head_start: str) -> np.ndarray:
+        settings = params.parse({**raw, "model": raw["model"] | {"head_start": head_start}}, where="here")
+        fit.pretrain(settings, Path("data/shards")).save(Path("models/started"))
+        return loader.load_tagger(Path("models/started/weights.safetensors")).scores(photos)
+
+    np.testing.assert_allclose(scores("probe"), expected, atol=1e-4)
+    assert np.abs(scores("random") - expected).max() > 0.1
+
+
+def test_a_head_whose_classifier_reads_other_features_does_not_start_from_the_probe(project: Path) -> None:
+    raw = params.read_settings()
+    raw["model"]["head_start"] = "probe"
+    with pytest.raises(SadclError, match=r"The head sarl can't start from the linear probe.*model\.head_start"):
+        fit.pretrain(params.parse(raw, where="here"), Path("data/shards"))

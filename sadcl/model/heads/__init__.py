@@ -27,8 +27,14 @@ def build(channels: int, classes: int, settings: params.Model) -> nn.Module:
     """Build the head that ``settings.head`` names.
 
     Raises:
-        SadclError: there is no head of that name.
+        SadclError: there is no head of that name, or it can't start as ``settings.head_start`` says.
     """
     if settings.head not in HEADS:
         raise SadclError(f"There is no head {settings.head!r}", where="model.head", fix=f"Choose {' or '.join(HEADS)}")
+    if settings.head_start == "probe" and settings.head != "pooling":
+        raise SadclError(
+            f"The head {settings.head} can't start from the linear probe: its classifier reads other features",
+            where="model.head_start",
+            fix="Set it to random, or model.head to pooling",
+        )
     return HEADS[settings.head](channels, classes, settings)
