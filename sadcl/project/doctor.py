@@ -12,6 +12,7 @@ from sadcl.data import listed_photos
 from sadcl.data.listed_photos import ListedPhotos
 from sadcl.data.shards import cache, index
 from sadcl.errors import SadclError
+from sadcl.evaluation.gate import champion
 from sadcl.names import counted
 from sadcl.pipeline import repository
 from sadcl.project import capacity, notifications, schedule
@@ -28,7 +29,7 @@ def diagnose(with_capacity: bool = False) -> list[str]:
         with_capacity: also examine whether the trainings fit into this machine's memory, which takes some seconds.
     """
     problems: list[str] = []
-    own = (_packages, _project, _settings, _precision, _processes, _source, _buckets, _disk)
+    own = (_packages, _project, _settings, _precision, _processes, _source, _buckets, _champion, _disk)
     checks = (*own, _services, _server, _studies, _cluster, _operations, *((_capacity,) if with_capacity else ()))
     for check in checks if _in_project() or util.find_spec("dvc") else (_packages,):  # the core alone needs no project
         try:
@@ -156,6 +157,13 @@ def _buckets() -> Iterator[str]:
     for address in ([photos.place] if photos else []) + ([store] if store else []):
         if problem := s3.bucket_problem(address):
             yield problem
+
+
+def _champion() -> Iterator[str]:
+    """A champion whose weights are missing, or are not those that were promoted."""
+    if layout.CHAMPION.exists() and (current := champion.read_champion()):
+        champion.weights_file(current)
+    yield from ()
 
 
 def _cached_shards() -> Iterator[str]:

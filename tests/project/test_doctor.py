@@ -1,5 +1,6 @@
 """Problems that ``sadcl doctor`` reports."""
 
+import hashlib
 import os
 import re
 import socket
@@ -16,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-from sadcl import layout, s3
+from sadcl import files, layout, s3
 from sadcl.batch.engines import checks
 from sadcl.data import table
 from sadcl.data.shards import cache, index
@@ -204,6 +205,24 @@ def test_a_port_in_use_keeps_other_machines_from_joining(folder: Path, monkeypat
         monkeypatch.setenv("SADCL_PORT", str(port))
         assert [line for line in doctor.diagnose() if f"Port {port}, at which other machines join" in line]
     assert not [line for line in doctor.diagnose() if "join a training" in line]
+
+
+def test_weights_that_were_not_promoted_are_a_problem(folder: Path) -> None:
+    (folder / "dvc.yaml").touch()
+    weights = folder / layout.CHAMPION_FOLDER / "weights.safetensors"
+    record = {"name": "tagger", "version": "3", "weights": hashlib.sha256(b"promoted").hexdigest()}
+    files.write_json(layout.CHAMPION, record)
+
+    def problems() -> list[str]:
+        return [line for line in doctor.diagnose() if "the champion (tagger version 3)" in line]
+
+    assert len(problems()) == 1
+    assert "are missing" in problems()[0]
+    weights.parent.mkdir()
+    weights.write_bytes(b"others")
+    assert "These are not the weights of the champion" in problems()[0]
+    weights.write_bytes(b"promoted")
+    assert not problems()
 
 
 def test_untracked_source(folder: Path) -> None:
