@@ -23,10 +23,10 @@ def build(settings: params.Model, start: bool = True) -> "Backbone":
     Raises:
         SadclError: no such network, its weights can't be loaded, or it has no part that ``frozen`` names.
     """
-    timm = import_timm()
+    download = start and settings.weights == "timm"
+    timm = import_timm(downloads=download)
     if not timm.is_model(settings.backbone):
         raise _unknown(settings.backbone, timm.list_models())
-    download = start and settings.weights == "timm"
     try:
         form = backbone_form.form(settings)
         net = timm.create_model(settings.backbone, pretrained=download, num_classes=0, **form.arguments)

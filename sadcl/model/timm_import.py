@@ -1,7 +1,9 @@
-"""Import of timm without torch's compiler, and with any build of torchvision."""
+"""Import of timm without torch's compiler and the client of the Hugging Face hub, and with any build of torchvision."""
 
 import sys
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module, reload
 from types import ModuleType
 from typing import Any
 
@@ -9,14 +11,19 @@ import torch
 
 from sadcl.model.compiler import postponed_compiler
 
+HUB_CLIENT = "huggingface_hub"
 _operators: Any = None
 
 
-def import_timm() -> ModuleType:
-    """Import timm; torch's compiler is imported when a function of torchvision or timm asks for it."""
+def import_timm(downloads: bool = False) -> ModuleType:
+    """Import timm; torch's compiler is imported when a function of torchvision or timm asks for it.
+
+    Args:
+        downloads: whether weights may be downloaded; the hub's client takes as long to import as timm's networks.
+    """
     if "timm" not in sys.modules:
         try:
-            with postponed_compiler():
+            with postponed_compiler(), _without_hub_client():
                 _import_torchvision()
                 import_module("timm")
         except (
@@ -24,7 +31,23 @@ def import_timm() -> ModuleType:
             ImportError,
         ):  # another release of timm may need more of the compiler
             _import_torchvision()
+    hub = import_module("timm.models._hub")
+    if downloads and not hub.has_hf_hub():
+        reload(hub)  # its functions, which other modules of timm hold, see the module's new names
     return import_module("timm")
+
+
+@contextmanager
+def _without_hub_client() -> Iterator[None]:
+    """Let timm be imported as where the hub's client is not installed."""
+    if HUB_CLIENT in sys.modules:
+        yield
+        return
+    sys.modules[HUB_CLIENT] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[HUB_CLIENT]
 
 
 def _import_torchvision() -> None:

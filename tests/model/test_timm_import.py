@@ -1,4 +1,4 @@
-"""Import of timm and Fabric: torch's compiler comes in when it is asked for, and works then."""
+"""Import of timm and Fabric: torch's compiler and the hub's client come in when asked for, and work then."""
 
 import subprocess
 import sys
@@ -17,7 +17,8 @@ settings = params.Model(
 )
 network = Network(settings, 3, start=False).eval()
 assert network(torch.zeros(1, 3, 64, 64)).logits.shape == (1, 3)
-print(sorted(name for name in sys.modules if name.startswith(("torch._dynamo", "torch._inductor", "sympy"))))
+unused = ("torch._dynamo", "torch._inductor", "sympy", "huggingface_hub", "httpx")
+print(sorted(name for name in sys.modules if name.startswith(unused)))
 """
 USES = {
     "compile": "double = torch.compile(lambda x: 2 * x, backend='eager'); assert double(torch.ones(1)) == 2",
@@ -35,6 +36,14 @@ compiled = torch.compile(torch.nn.Linear(2, 2), backend="eager")
 assert isinstance(compiled, CompiledModule)
 fabric = Fabric(accelerator="cpu", devices=1)
 assert torch.equal(fabric.setup(compiled)(torch.ones(1, 2)), compiled(torch.ones(1, 2)))
+""",
+    "hub": """
+from timm.models import _builder
+from sadcl.model.timm_import import import_timm
+assert not _builder.has_hf_hub()
+import_timm(downloads=True)
+assert _builder.has_hf_hub(necessary=True)
+assert "huggingface_hub" in sys.modules
 """,
     "postponed": """
 from sadcl.model import compiler
@@ -58,7 +67,7 @@ assert double(torch.ones(1)) == 2
 
 
 @pytest.mark.parametrize("use", USES)
-def test_networks_are_built_without_the_compiler_which_works_afterwards(use: str) -> None:
+def test_networks_are_built_without_compiler_and_hub_client_which_work_afterwards(use: str) -> None:
     completed = subprocess.run([sys.executable, "-c", BUILD + USES[use]], capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr
     assert completed.stdout == "[]\n"
