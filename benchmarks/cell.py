@@ -116,11 +116,11 @@ def _second_stage(
 
 def choice(kind: str, row: str, trial: int) -> str:
     """Train stage 1 with a trial's settings, equal for every head, and score the select split only."""
-    drawn = drawn_settings(trial)
+    drawn = drawn_settings(kind, trial)
     base = settings(kind, row, CHOICE_SEED, chosen=False)
     model = base.model.model_copy(update={"dropout": drawn.pop("dropout")})
     chosen = base.model_copy(update={"model": model, "pretrain": base.pretrain.model_copy(update=drawn)})
-    about = {"row": row, "settings": drawn_settings(trial)}
+    about = {"row": row, "settings": drawn_settings(kind, trial)}
     return _close_choice(fit.pretrain(chosen, SHARDS), kind, f"{row}-{trial}", about)
 
 
@@ -152,12 +152,17 @@ def _choice(kind: str, name: str) -> Path:
     return CELLS / "choice" / kind / name
 
 
-def drawn_settings(trial: int) -> dict[str, float]:
-    """Draw a trial's settings: from ranges log-uniformly, from lists uniformly."""
-    rng = np.random.default_rng(trial)
-    ranges: dict[str, list[float]] = _own()["search"]["ranges"]
-    lists: dict[str, list[float]] = _own()["search"]["lists"]
+def drawn_settings(kind: str, trial: int) -> dict[str, float]:
+    """Draw a trial's settings: from ranges log-uniformly, from lists uniformly.
+
+    ``backbone_rate`` in the ranges is the backbone's learning rate, drawn for itself; settings have it relative to ``lr``.
+    """
+    rng, space = np.random.default_rng(trial), _own()["search"][kind]
+    ranges: dict[str, list[float]] = space["ranges"]
+    lists: dict[str, list[float]] = space["lists"]
     drawn = {name: float(f"{np.exp(rng.uniform(*np.log(ends))):.2g}") for name, ends in ranges.items()}
+    if "backbone_rate" in drawn:
+        drawn["backbone_lr"] = float(f"{drawn.pop('backbone_rate') / drawn['lr']:.2g}")
     return drawn | {name: float(rng.choice(values)) for name, values in lists.items()}
 
 

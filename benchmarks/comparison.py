@@ -27,7 +27,11 @@ from sadcl.progress import say
 
 CELLS, RESULTS = Path("benchmarks/cells"), Path("benchmarks/results")
 COMMAND = "python -m benchmarks.comparison"
-KINDS = {"frozen": "Backbone left as ImageNet made it", "tuned": "Backbone fine-tuned"}
+KINDS = {
+    "frozen": "Backbone left as ImageNet made it",
+    "tuned": "Backbone fine-tuned",
+    "tuned_even": "Backbone fine-tuned, even budgets",
+}
 
 ROWS = """\
 | head | seeds | test mAP | last epoch | rare classes | CF1 | OF1 | R-precision | select mAP |
@@ -63,7 +67,7 @@ def write(question: Question, cells: Path = CELLS, out: Path = RESULTS) -> str:
     Raises:
         SadclError: there is no cell, or one can't be read.
     """
-    kinds = {kind: rows for kind in KINDS if (rows := read_cells(cells / kind, question))}
+    kinds = {kind: rows for kind in question.kinds if (rows := read_cells(cells / kind, question))}
     if not kinds:
         raise SadclError("There are no cells to compare", where=cells, fix=FIX)
     counts = read_class_counts(cells / "classes.json")

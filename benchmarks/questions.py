@@ -33,6 +33,7 @@ class Question:
     Attributes:
         name: of its files, and of the command.
         title: of the page.
+        kinds: kinds of the backbone that it is about.
         rows: in order, with their labels.
         steps: pairs of rows to compare.
         experiments: sections after the page's own tables.
@@ -40,6 +41,7 @@ class Question:
 
     name: str
     title: str
+    kinds: Sequence[str]
     rows: Mapping[str, str]
     steps: Sequence[Pair]
     experiments: Sequence[Experiment] = ()
@@ -58,28 +60,34 @@ class Question:
 COMPARE = Question(
     "compare",
     "SADCL and its peers' heads on coco-mini",
+    ("frozen", "tuned_even"),
     {
         "linear": "linear probe",
         "pooling": "global average pooling",
+        "pooling_probe": "pooling from the probe",
         "csra": "CSRA",
         "ml_decoder": "ML-Decoder",
         "sarl": "SARL (Query2Label)",
-        "sarl_long": "SARL, one cycle of both stages' epochs",
         "zero": "SARL, stage 2 without contrast",
         "both": "SADCL",
+        "class_weighted": "SADCL, anchors by class",
     },
     [
         ("pooling", "linear"),
+        ("pooling_probe", "linear"),
         ("csra", "linear"),
         ("ml_decoder", "linear"),
         ("sarl", "linear"),
         ("both", "linear"),
+        ("pooling_probe", "pooling"),
         ("sarl", "pooling"),
+        ("sarl", "pooling_probe"),
         ("sarl", "csra"),
         ("sarl", "ml_decoder"),
         ("both", "sarl"),
-        ("both", "sarl_long"),
+        ("both", "pooling_probe"),
         ("both", "zero"),
+        ("class_weighted", "zero"),
     ],
 )
 
@@ -141,6 +149,7 @@ VARIANTS = Experiment(
 ABLATE = Question(
     "ablate",
     "What each part of the method gives on coco-mini",
+    ("frozen", "tuned"),
     {
         "pooling": "global average pooling",
         "sarl_no_encoder": "SARL without its encoder",

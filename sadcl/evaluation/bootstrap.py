@@ -1,14 +1,16 @@
 """Bootstrap over images: how far metrics would move with other photos of the same kind."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from sadcl.evaluation import metrics, reliability
 from sadcl.evaluation.blocks import row_blocks
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 FloatArray = NDArray[np.float64]
 Counts = NDArray[np.uint8]
@@ -168,7 +170,7 @@ def resampled_ap(
 
 def _runs(
     order: NDArray[np.int64], hits: NDArray[np.int64], most: int, photos: int
-) -> tuple[csr_array, NDArray[np.int64]]:
+) -> "tuple[csr_array, NDArray[np.int64]]":
     """Build the matrix that adds up the counts of the photos from each positive's predecessor to itself, in bytes.
 
     Args:
@@ -180,6 +182,8 @@ def _runs(
     Returns:
         Matrix of ones, uint8 [S, N], and the last sum of each positive's run [P].
     """
+    from scipy.sparse import csr_array  # a tenth of a second that readers of stored intervals need not spend
+
     lengths = np.diff(hits, prepend=-1)
     parts = -(-lengths // most)
     ends = parts.cumsum() - 1
