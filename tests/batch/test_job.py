@@ -25,6 +25,7 @@ from sadcl.cli import app
 from sadcl.data import manifest
 from sadcl.errors import SadclError
 from sadcl.model import device
+from sadcl.weights import export, loader
 from tests.batch.conftest import CLASSES, contents, write_model, write_photo
 
 GOOD = ["a-b/3.jpg", "a.jpg", "a/1.jpg", "a/2.png", *(f"many/{i}.jpg" for i in range(10, 50)), "z.webp", "é 日本/4.JPG"]
@@ -99,6 +100,18 @@ def test_a_second_run_starts_no_worker(finished: Path, model: Path, photos: Path
     job.run(str(photos), tmp_path / "out", model, Options(workers=1, seconds=0))
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")} == before
     assert contents(tmp_path / "out") == contents(finished)
+
+
+def test_an_onnx_file_gives_the_predictions_of_its_weights(
+    finished: Path, model: Path, photos: Path, tmp_path: Path
+) -> None:
+    onnx, out = tmp_path / "weights.onnx", tmp_path / "out"
+    export.export_onnx(loader.load_tagger(model), onnx)
+    job.run(str(photos), out, onnx, ONE)
+    of_onnx, of_weights = batch.read(out), batch.read(finished)
+    assert of_onnx.paths == of_weights.paths
+    np.testing.assert_allclose(of_onnx.probabilities, of_weights.probabilities, atol=1e-4)
+    assert of_onnx.errors.keys() == of_weights.errors.keys()
 
 
 def test_a_later_run_predicts_what_is_new_and_forgets_what_has_gone(model: Path, photos: Path, tmp_path: Path) -> None:
