@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sadcl import params
 from sadcl.batch import ahead
@@ -21,6 +20,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.evaluation.passes import Which
 from sadcl.model import device
+from sadcl.model.shared_backbones import SharedBackbones
 from sadcl.model.tagger import Floats
 from sadcl.weights import file_head, loader
 
@@ -53,7 +53,7 @@ class Worker:
         require_equal(spec, versions(*CODE))
         self.shards, self.journal = _open(spec), journal
         self.device, self.batch = device.pick(), int(spec.settings["batch"])
-        self.passes: dict[Preparation, list[tuple[int, nn.Module]]] = {}
+        passes: dict[Preparation, dict[int, nn.Module]] = {}
         networks: dict[tuple[int, Which], tuple[nn.Module, params.Model]] = {}
         for number, one in enumerate(spec.settings["passes"]):
             key = one["model"], one["which"]
@@ -61,7 +61,11 @@ class Worker:
                 networks[key] = self._load_network(Path(spec.models[one["model"]]), one["which"])
             network, model = networks[key]
             preparation = (model.side, one["corruption"]), model.mean, model.std
-            self.passes.setdefault(preparation, []).append((number, network))
+            passes.setdefault(preparation, {})[number] = network
+        self.passes = {
+            preparation: ([*numbered], SharedBackbones([*numbered.values()]))
+            for preparation, numbered in passes.items()
+        }
         self.inputs = list(dict.fromkeys(kind for kind, _, _ in self.passes))
         self.pool = ThreadPoolExecutor(spec.threads)
 
@@ -113,16 +117,9 @@ class Worker:
             if not isinstance(content, str):
                 for key, image in content.items():
                     pixels[key][row % self.batch] = image
-        for (key, mean, std), networks in self.passes.items():
+        for (key, mean, std), (numbers, networks) in self.passes.items():
             images = normalise(pixels[key], mean, std).to(self.device)
-            for number, network in networks:
-                yield number, self._logits(network, images)
-
-    def _logits(self, network: nn.Module, images: Tensor) -> Floats:
-        dtype = next((parameter.dtype for parameter in network.parameters()), images.dtype)
-        with torch.inference_mode():
-            values: Floats = network(images.to(dtype)).logits.float().cpu().numpy()
-        return values
+            yield from zip(numbers, networks.logits(images), strict=True)
 
 
 def _open(spec: Spec) -> Shards:

@@ -57,6 +57,9 @@ class Backbone(nn.Module):
         gives_maps: ``net.forward_features`` returns maps; False for tokens, and for channels last.
         side: of the photos that ``net`` was built for; None where it takes any.
 
+    Attributes:
+        structure: networks of one structure differ in their tensors alone.
+
     Raises:
         SadclError: ``net`` has no part that ``frozen`` names.
     """
@@ -65,6 +68,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.body = net
         self.gives_maps, self.side = gives_maps, side
+        self.structure = (settings.backbone, settings.output_stride, settings.dilated, side)
         self.channels = int(net.num_features)
         self.freeze_batch_norm = settings.freeze_batch_norm
         self.frozen = settings.frozen
