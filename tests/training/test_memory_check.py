@@ -1,10 +1,16 @@
 """Trainings that can't fit into the memory are refused before they start, with what would fit."""
 
+import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sadcl import params
+from sadcl.data.ingest import ingest
+from sadcl.data.shards import writer
 from sadcl.errors import SadclError
 from sadcl.model import device
 from sadcl.training import fit
@@ -12,6 +18,17 @@ from sadcl.training.memory_check import require_memory
 from tests.paths import REPOSITORY
 
 SETTINGS = params.load(path=REPOSITORY / "recipes/demo.yaml")
+TRAIN = """
+import resource
+from pathlib import Path
+from sadcl import params
+from sadcl.training import fit
+
+settings = params.load()
+model = settings.model.model_copy(update={"head": "ml_decoder", "width": 256, "heads": 8, "feedforward": 512})
+print(fit.pretrain(settings.model_copy(update={"model": model}), Path("many")).best_select)
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
 MODEL = SETTINGS.model.model_copy(update={"width": 256, "feedforward": 512, "dropout": 0.1})
 
 
@@ -50,3 +67,18 @@ def test_a_training_that_cannot_fit_is_refused_before_it_starts(project: Path, m
     monkeypatch.setattr(device, "memory", lambda _: 1_000_000)
     with pytest.raises(SadclError, match=r"Training needs at least .* 10 classes"):
         fit.pretrain(params.load(), Path("data/shards"))
+
+
+@pytest.mark.slow
+def test_5000_classes_train_with_grouped_queries_in_two_gigabytes(project: Path) -> None:
+    """The demo's backbone and batches of 8 photos: what the classes add is the head alone."""
+    settings = params.load()
+    annotations = ingest(project, "data/raw/scenes", settings.ingest, 7, project / ".sadcl/cache", 2)
+    classes = (*annotations.classes, *(f"class {i}" for i in range(5000 - len(annotations.classes))))
+    writer.write_shards(replace(annotations, classes=classes), project, project / "many", settings.prepare, 2)
+    completed = subprocess.run([sys.executable, "-c", TRAIN], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    assert "5,000 classes" in completed.stdout
+    peak = re.search(r"peak (\d+)", completed.stdout)
+    assert peak
+    assert int(peak[1]) < 2000
