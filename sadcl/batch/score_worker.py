@@ -20,7 +20,7 @@ from sadcl.errors import SadclError
 from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.evaluation.passes import Which
 from sadcl.model import device
-from sadcl.model.shared_backbones import SharedBackbones
+from sadcl.evaluation.shared_backbones import SharedBackbones
 from sadcl.model.tagger import Floats
 from sadcl.weights import file_head, loader
 

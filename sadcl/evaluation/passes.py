@@ -12,7 +12,7 @@ from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.model import device
-from sadcl.model.shared_backbones import SharedBackbones
+from sadcl.evaluation.shared_backbones import SharedBackbones
 from sadcl.model.tagger import Floats
 from sadcl.progress import track
 from sadcl.weights import file_head, loader

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sadcl.model.network import Network
-from sadcl.model.shared_backbones import SharedBackbones
+from sadcl.evaluation.shared_backbones import SharedBackbones
 from tests.model.test_network import SMALL
 
 
