@@ -1,6 +1,7 @@
 """Fixtures that tests of several packages share, and which tests run in which process."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from sadcl import processes
 from tests.programs import ForkServer
 
 processes.collect_rarely()
+
+CHROMIUM = Path("/usr/bin/chromium")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,3 +45,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     server = ForkServer(tmp_path_factory.mktemp("programs"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser, which takes a moment to start."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}; apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()

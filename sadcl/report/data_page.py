@@ -14,6 +14,7 @@ from sadcl.data.validation import baseline, drift, frames
 from sadcl.data.validation.baseline import MEASURES, Baseline
 from sadcl.progress import track
 from sadcl.report import data_plots, html
+from sadcl.report.class_table import ClassGroup, ClassRow, group_by_name
 from sadcl.report.data_photos import (
     MAX_PAIRS,
     MAX_SAMPLES,
@@ -78,7 +79,7 @@ def render(root: Path) -> str:
         unusable=len(table.frame) - len(usable_photos),
         validation=validation,
         frequencies=data_plots.frequencies(table.classes, _percent(labels[not_test]), _percent(labels[~not_test])),
-        class_rows=_class_rows(table.classes, labels, not_test),
+        class_groups=_class_groups(table.classes, labels, not_test),
         without_photos=[table.classes[j] for j in np.flatnonzero(~labels.any(axis=0))],
         co_occurrence=_co_occurrence(table.classes, labels, frequent),
         frequent=len(frequent),
@@ -94,12 +95,14 @@ def render(root: Path) -> str:
     )  # fmt: skip
 
 
-def _class_rows(classes: Sequence[str], labels: np.ndarray, not_test: np.ndarray) -> list[tuple[str, int, int]]:
-    """Name and photos in train and select, and in test, of each class; none where the plots show all classes."""
+def _class_groups(classes: Sequence[str], labels: np.ndarray, not_test: np.ndarray) -> list[ClassGroup]:
+    """Table of all classes with photos in train and select, and in test; none where the plots show all classes."""
     if len(classes) <= MANY:
         return []
-    others, test = (labels[rows].sum(axis=0).tolist() for rows in (not_test, ~not_test))
-    return list(zip(classes, others, test, strict=True))
+    counts = zip(*(labels[rows].sum(axis=0).tolist() for rows in (not_test, ~not_test)), strict=True)
+    return group_by_name([
+        ClassRow(name, (f"{others:,}", f"{test:,}")) for name, (others, test) in zip(classes, counts, strict=True)
+    ])  # fmt: skip
 
 
 def _co_occurrence(classes: Sequence[str], labels: np.ndarray, frequent: np.ndarray) -> tuple[str, float] | None:

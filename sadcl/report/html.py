@@ -23,11 +23,16 @@ def environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("sadcl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["figure"] = lambda value: "–" if value is None or value != value else f"{value:.2f}"
+    environment.filters["figure"] = figure
     environment.filters["short"] = lambda value: shorten(value, lambda text: columns(text) <= LONGEST)
     environment.filters["some"] = _some
     environment.filters["count"] = lambda value: f"{value:,}"
     return environment
+
+
+def figure(value: float | None) -> str:
+    """A figure with two digits; a dash where it is unknown, None or NaN."""
+    return "–" if value is None or value != value else f"{value:.2f}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from sadcl.evaluation.scores import Scores, read_scores
 from sadcl.model.tagger import Tagger
 from sadcl.report import html, model_plots
 from sadcl.report.attention_maps import overlay
+from sadcl.report.class_table import ClassGroup, ClassRow, group_by_name
 from sadcl.weights import loader
 
 MAX_PHOTOS = 6
@@ -91,7 +92,7 @@ def render(root: Path, settings: params.Gate) -> str:
         columns=_columns(metrics, verdict, model_scores, champion_scores, settings, described),
         champion_missing=champion_scores.refused,
         per_class=model_plots.per_class(classes, described.title, described.has_stage_2),
-        class_rows=classes if len(classes) > model_plots.MANY else [],
+        class_groups=_class_groups(classes, described.has_stage_2),
         precision_recall=model_plots.precision_recall(html.rows(plots / "precision_recall.csv"), metrics["threshold"]),
         reliability=model_plots.reliability(
             html.rows(plots / "reliability.csv"), html.rows(plots / "reliability_uncalibrated.csv")
@@ -136,6 +137,17 @@ def _columns(
 
 def _column(name: str, figures: Mapping[str, Any]) -> Column:
     return Column(name, figures, figures["top3"], figures.get("in_use", {}))
+
+
+def _class_groups(classes: Sequence[Mapping[str, str]], with_stage_1: bool) -> list[ClassGroup]:
+    """Table of all classes with average precision and test photos; none where the plots show all classes."""
+    if len(classes) <= model_plots.MANY:
+        return []
+    names = ("AP", "AP_sarl") if with_stage_1 else ("AP",)
+    return group_by_name([
+        ClassRow(row["class"], (*(html.figure(float(row[name])) for name in names), f"{int(row['positives']):,}"))
+        for row in classes
+    ])  # fmt: skip
 
 
 def _describe_rule(rule: params.Rule) -> tuple[str, str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 import grimp
 import pytest
 import yaml
+from jinja2 import meta
 
+from sadcl.report import html
 from tests.paths import REPOSITORY
 
 STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -97,6 +99,19 @@ def test_the_pages_alone_depend_on_the_code_of_reports() -> None:
     pages = [name for name, stage in STAGES.items() if any(dep.startswith("sadcl/report/") for dep in stage["deps"])]
     assert pages == ["report", "data_report"]
     assert "sadcl/report/templates/report.html" in STAGES["report"]["deps"]
+
+
+@pytest.mark.parametrize(("stage", "page"), [("report", "report.html"), ("data_report", "data.html")])
+def test_a_page_depends_on_all_its_templates(stage: str, page: str) -> None:
+    deps = {Path(dep) for dep in STAGES[stage]["deps"]}
+    assert {Path("sadcl/report/templates", name) for name in templates(page)} <= deps
+
+
+def templates(name: str) -> set[str]:
+    """A template's name, and those of all that it includes or imports, directly or not."""
+    jinja = html.environment()
+    source = (REPOSITORY / "sadcl/report/templates" / name).read_text(encoding="utf-8")
+    return {name}.union(*(templates(str(other)) for other in meta.find_referenced_templates(jinja.parse(source))))
 
 
 def read_sections(path: Path) -> set[str]:

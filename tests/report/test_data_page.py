@@ -218,6 +218,11 @@ def test_five_hundred_classes_make_a_page_of_limited_size(tmp_path: Path) -> Non
     assert "Of 501 classes, the 30 most frequent and the 30 least frequent" in shown
     assert all(f"class {i}" in shown for i in range(501))
     assert len(re.findall("Share of photos with each class", text)) == 2
+    labels = re.findall(r"class (\d+) to class (\d+) (\d+)–(\d+)\n", shown)
+    assert [tuple(map(int, label)) for label in labels] == [
+        (0, 82, 1, 83), (83, 166, 84, 167), (167, 249, 168, 250),
+        (250, 333, 251, 334), (334, 416, 335, 417), (417, 500, 418, 501),
+    ]  # fmt: skip
 
 
 def test_empty_table_makes_a_page(tmp_path: Path) -> None:

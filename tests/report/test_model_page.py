@@ -12,7 +12,7 @@ import yaml
 from sadcl import SadclError, files, params
 from sadcl.evaluation import scores
 from sadcl.model.network import Network
-from sadcl.report import model_page, model_plots
+from sadcl.report import html, model_page, model_plots
 from sadcl.stages import report
 from sadcl.weights import checkpoint, file_head, loader
 from tests.networks import WithoutAttention
@@ -237,6 +237,22 @@ def test_of_many_classes_the_best_and_the_worst_are_drawn() -> None:
     drawn = model_plots.per_class(rows, "SADCL", True)
     expected = [f"class {i:03}" for i in (*range(499, 469, -1), *range(29, -1, -1))]
     assert re.findall(r">(class \d+)<", "".join(drawn)) == expected
+
+
+def test_two_hundred_classes_are_listed_by_name_and_escaped(make: Make) -> None:
+    """Each with its figures: those without a test photo are in no table of average precision."""
+    root = make(classes=[f"{EVIL} {i}" for i in range(200)])
+    rows = html.rows(root / "reports/plots/per_class.csv")
+    text = rendered(root)
+    table = text[text.index("<summary>All classes") :]
+    listed = re.findall(r"<tr><td>&lt;script&gt;.*? (\d+)</td><td>([\d.]+)</td><td>([\d.]+)</td><td>(\d+)</td>", table)
+    expected = {row["class"].split()[-1]: row for row in rows}
+    assert [int(number) for number, *_ in listed] == sorted(map(int, expected))
+    for number, ap, ap_sarl, positives in listed:
+        row = expected[number]
+        assert (ap, ap_sarl) == (f"{float(row['AP']):.2f}", f"{float(row['AP_sarl']):.2f}")
+        assert positives == row["positives"]
+    assert "<script" not in text
 
 
 def test_letters_that_no_font_here_has_are_drawn_without_a_warning() -> None:

@@ -16,14 +16,10 @@ from sadcl.services import free_port
 from tests.registry.conftest import Networks, ProjectStates
 from tests.review.conftest import PASSWORD, Clock, StaticAuthenticator, write_stage_outputs
 
-CHROMIUM = Path("/usr/bin/chromium")
 CONFLICT = "409 (Conflict)"
 """The browser's console message for a refused decision."""
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no /usr/bin/chromium; apt-get install chromium"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +49,6 @@ def address(root: Path, clock: Clock) -> Iterator[str]:
     finally:
         server.should_exit = True
         running.join()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A browser, which takes a moment to start."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
