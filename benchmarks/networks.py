@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from benchmarks.pairs import POSITIVE, Pair, Side, dense_sample_to_sample
 from sadcl import params
 from sadcl.data.shards.batches import Batch
+from sadcl.evaluation.shared_backbones import SharedBackbones
 from sadcl.model.dual_contrast import DualContrast
 from sadcl.model.heads import SARL
 from sadcl.model.heads.sarl import sine_encoding
@@ -53,6 +54,20 @@ def inference() -> Pair:
         return side
 
     return run(lambda: network(photo.contiguous(memory_format=torch.channels_last))), run(lambda: module(photo, bank))
+
+
+def shared_backbones(B: int = 32, C: int = 80) -> Pair:
+    """A batch through stage 1, stage 2 and the probe on one frozen backbone, against each of them alone."""
+    torch.manual_seed(0)
+    model = params.load(path=params.RECIPES / "coco-mini.yaml").model
+    heads = [model.model_copy(update={"head": name, "weights": "random"}) for name in ("sarl", "sarl", "linear")]
+    networks = [Network(settings, C).eval() for settings in heads]
+    for network in networks:
+        network.backbone.load_state_dict(networks[0].backbone.state_dict())
+        network.to(memory_format=torch.channels_last)
+    images = torch.randn(B, 3, model.side, model.side).contiguous(memory_format=torch.channels_last)
+    shared, alone = SharedBackbones(networks), [SharedBackbones([network]) for network in networks]
+    return lambda: shared.logits(images), lambda: [one.logits(images) for one in alone]
 
 
 class PlainSARL(nn.Module):

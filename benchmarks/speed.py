@@ -134,6 +134,7 @@ ROWS = (
     Row("one photo, R101 at 448, memory and prototypes beside", networks.inference, 1.2),
     Row("an update of stage 2, Lite0 at 224, B 32, a plain one beside", networks.training, 1.5, repeats=3),
     Row("a step at stride 16, ended beside dilated", networks.step),
+    Row("scores of three networks of one backbone, each alone beside", networks.shared_backbones, 2, repeats=3),
     Row("batch prediction of files, the network on tensors beside", batches.ready_tensors, 0.9),
     Row("the same, photo by photo beside", batches.one_by_one, 2, repeats=3),
     Row("the same on two Ray nodes, two local processes beside", batches.ray, 0.85, repeats=3),
