@@ -251,8 +251,7 @@ def _seen(test: Shards, *heads: Head) -> int:
 def _scores(
     test: Shards, logits: dict[str, NDArray[np.float32]], training_overlap: dict[str, int], digests: dict[str, str]
 ) -> Scores:
-    ids, sha256, classes = list(test.ids), list(test.sha256), tuple(test.classes)
-    truth = Scores(ids, sha256, classes, np.asarray(test.targets), np.asarray(test.ignored))
+    truth = Scores(test.ids, test.sha256, tuple(test.classes), np.asarray(test.targets), np.asarray(test.ignored))
     # the gate compares these before it compares scores
     data_digests = {"test_list": test.list_digest, "shards": test.digest, "labels": truth.labels_digest()}
     slices = {SIZE: test.longer_sides, **test.slices}

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sadcl import bounded_json, bounded_parquet, files
+from sadcl.data.text_column import TextColumn
 from sadcl.errors import SadclError, first_line
 from sadcl.evaluation import calibration, metrics
 from sadcl.evaluation.calibration import Calibration
@@ -33,8 +34,8 @@ class Scores:
     """Logits of one or more models on the same images, with the labels.
 
     Attributes:
-        ids: of the images [N].
-        sha256: of the photos' original bytes [N].
+        ids: of the images [N]; any sequence of texts becomes a column.
+        sha256: of the photos' original bytes [N], likewise.
         classes: names [C].
         targets: bool [N, C], present.
         ignored: bool [N, C], neither present nor absent.
@@ -47,8 +48,8 @@ class Scores:
         refused: the reason where scores are missing that should exist; None otherwise.
     """
 
-    ids: list[str]
-    sha256: list[str]
+    ids: TextColumn
+    sha256: TextColumn
     classes: tuple[str, ...]
     targets: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
@@ -61,6 +62,8 @@ class Scores:
     refused: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("ids", "sha256"):
+            object.__setattr__(self, name, TextColumn.from_texts(getattr(self, name)))
         shape = (len(self.ids), len(self.classes))
         arrays = {"targets": self.targets, "ignored": self.ignored, **self.logits}
         for name, array in arrays.items():
@@ -122,9 +125,10 @@ class Scores:
         """Select images, in the order of ``rows``; digests stay those of all images."""
         picked = {name: [column[i] for i in rows] for name, column in self.slices.items()}
         logits = {name: values[rows] for name, values in self.logits.items()}
-        ids, sha256 = ([column[i] for i in rows] for column in (self.ids, self.sha256))
-        targets, ignored = self.targets[rows], self.ignored[rows]
-        return replace(self, ids=ids, sha256=sha256, targets=targets, ignored=ignored, slices=picked, logits=logits)
+        return replace(
+            self, ids=self.ids.take(rows), sha256=self.sha256.take(rows), targets=self.targets[rows],
+            ignored=self.ignored[rows], slices=picked, logits=logits,
+        )  # fmt: skip
 
     def labels_digest(self) -> str:
         """SHA-256 of ids, classes, targets and ignored entries, independent of the order of the images."""
@@ -145,14 +149,15 @@ def empty_scores(refused: str | None = None, classes: Sequence[str] = ()) -> Sco
     """Create scores without images: there is no champion, or ``refused`` says why it can't be scored."""
     empty = np.zeros((0, len(classes)), dtype=bool)
     logits = {"champion": np.zeros((0, len(classes)), dtype=np.float32)}
-    return Scores([], [], tuple(classes), empty, empty, logits=logits, refused=refused)
+    nothing = TextColumn.from_texts(())
+    return Scores(nothing, nothing, tuple(classes), empty, empty, logits=logits, refused=refused)
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:
     """Write scores atomically; equal scores give equal bytes."""
     columns: dict[str, pa.Array] = {
-        "id": pa.array(scores.ids, pa.string()),
-        "sha256": pa.array(scores.sha256, pa.string()),
+        "id": scores.ids.array.cast(pa.string()),
+        "sha256": scores.sha256.array.cast(pa.string()),
         "targets": pa.array(indexes(scores.targets), _INDEXES),
         "ignored": pa.array(indexes(scores.ignored), _INDEXES),
         **{_SLICE + name: pa.array(values) for name, values in scores.slices.items()},
@@ -212,8 +217,8 @@ def _scores(table: pa.Table, limit: int) -> Scores:
         logits[name] = _rows(table[_LOGITS + name], width)
         table = table.drop_columns([_LOGITS + name])  # one copy of a model's scores at a time
     return Scores(
-        ids=_names(table["id"].to_pylist()),
-        sha256=_names(table["sha256"].to_pylist()),
+        ids=TextColumn(table["id"]),
+        sha256=TextColumn(table["sha256"]),
         classes=tuple(classes),
         targets=_matrix(table["targets"], width),
         ignored=_matrix(table["ignored"], width),

@@ -200,18 +200,18 @@ def _photos(model_scores: Scores, test: Shards, model: Tagger) -> dict[str, list
     order = labelled[np.argsort(loss[labelled], kind="stable")]
     best = order[: min(MAX_PHOTOS, (len(order) + 1) // 2)]
     worst = order[len(best) :][::-1][:MAX_PHOTOS]
-    row_of = {image_id: i for i, image_id in enumerate(test.ids)}
-    missing = [model_scores.ids[i] for i in (*worst, *best) if model_scores.ids[i] not in row_of]
-    if missing:
-        raise SadclError(
-            "The scores contain a photo that is not in the shards", where=missing[0], fix="Run `dvc repro`"
-        )
+    groups = {"worst": worst, "best": best}
+    try:
+        rows = {name: test.ids.rows_of(model_scores.ids.take(chosen)) for name, chosen in groups.items()}
+    except KeyError as error:
+        message = "The scores contain a photo that is not in the shards"
+        raise SadclError(message, where=error.args[0], fix="Run `dvc repro`") from None
     return {
         name: [
-            _photo(model_scores, int(i), test.jpeg(row_of[model_scores.ids[i]]), probabilities[i], predicted[i], model)
-            for i in chosen
+            _photo(model_scores, int(i), test.jpeg(int(row)), probabilities[i], predicted[i], model)
+            for i, row in zip(chosen, rows[name], strict=True)
         ]
-        for name, chosen in (("worst", worst), ("best", best))
+        for name, chosen in groups.items()
     }
 
 

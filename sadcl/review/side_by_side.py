@@ -67,8 +67,7 @@ def _largest_differences(model: scores.Scores, champion: scores.Scores, rival: s
     """Photos with the largest differences; each photo counts with its most different label."""
     import numpy as np
 
-    row_of = {name: i for i, name in enumerate(champion.ids)}
-    champion = champion.part(np.array([row_of[name] for name in model.ids]))
+    champion = champion.part(champion.ids.rows_of(model.ids))
     (after, after_labels), (before, before_labels) = model.in_use(MODEL), champion.in_use(rival)
     # above 0 where the version is nearer to the label, below where the champion is; [N, C]
     gain = np.where(model.targets, after - before, before - after) * ~model.ignored

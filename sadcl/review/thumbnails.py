@@ -41,7 +41,7 @@ class Thumbnails:
     def __init__(self, root: Path, cache: Cache) -> None:
         self.root, self.cache = root, cache
         self._lock = threading.Lock()  # one inference at a time: it uses all processors
-        self._opened: tuple[str, Shards, dict[str, int]] | None = None
+        self._opened: tuple[str, Shards] | None = None
         self._models: OrderedDict[Path, Tagger] = OrderedDict()
 
     def problem(self, digest: str) -> str | None:
@@ -122,12 +122,15 @@ class Thumbnails:
 
     def _encoded(self, digest: str, image_id: str) -> bytes:
         with self._lock:
-            shards, rows = self._shards(digest)
-        if image_id not in rows:
-            raise NoPhotoError("The photo is not in the test split", where=image_id, fix="Run `dvc repro prepare`")
-        return shards.jpeg(rows[image_id])
+            shards = self._shards(digest)
+        try:
+            row = shards.ids.index(image_id)
+        except ValueError:
+            message = "The photo is not in the test split"
+            raise NoPhotoError(message, where=image_id, fix="Run `dvc repro prepare`") from None
+        return shards.jpeg(row)
 
-    def _shards(self, digest: str) -> "tuple[Shards, dict[str, int]]":
+    def _shards(self, digest: str) -> "Shards":
         from sadcl.data.shards.reader import Shards
 
         if self._opened is None or self._opened[0] != digest:
@@ -138,8 +141,8 @@ class Thumbnails:
                     where=layout.TEST_SHARDS,
                     fix="Restore an earlier commit's with `dvc checkout`",
                 )
-            self._opened = digest, shards, {image_id: i for i, image_id in enumerate(shards.ids)}
-        return self._opened[1:]
+            self._opened = digest, shards
+        return self._opened[1]
 
     def _model(self, weights_path: Path) -> "Tagger":
         from sadcl.weights import loader

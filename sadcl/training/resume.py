@@ -13,8 +13,9 @@ from sadcl import files, layout, processes
 from sadcl.errors import SadclError
 
 CODE = (
-    "data/images", "data/shards", "data/table.py", "evaluation/blocks.py", "evaluation/metrics.py", "model", "training",
-    "weights/checkpoint.py", "weights/file_head.py", "weights/initial.py", "weights/training_photos.py",
+    "data/images", "data/shards", "data/table.py", "data/text_column.py", "evaluation/blocks.py",
+    "evaluation/metrics.py", "model", "training", "weights/checkpoint.py", "weights/file_head.py",
+    "weights/initial.py", "weights/training_photos.py",
 )  # fmt: skip
 """Code that determines the result of a training; a training resumes under equal code only."""
 STATE_SECONDS = "SADCL_STATE_SECONDS"

@@ -54,7 +54,7 @@ def load_inputs(root: Path = Path(".")) -> Inputs:
 
 def truth(test: Shards) -> Scores:
     """Labels of the test photos, as scores without models."""
-    return Scores(list(test.ids), list(test.sha256), tuple(test.classes), test.targets, test.ignored)
+    return Scores(test.ids, test.sha256, tuple(test.classes), test.targets, test.ignored)
 
 
 def _criteria(gate: params.Gate, evaluate: params.Evaluate, test: Shards) -> Criteria:

@@ -49,6 +49,18 @@ def test_the_same_scores_are_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_part_of_read_scores_is_written_as_the_same_scores_from_lists_are(tmp_path):
+    whole, rows = example(), np.array([6, 2, 3])
+    scores.write_scores(tmp_path / "whole", whole)
+    scores.write_scores(tmp_path / "part", scores.read_scores(tmp_path / "whole").part(rows))
+    from_lists = replace(whole.part(rows), ids=[f"photo {i}" for i in rows], sha256=[f"{i:064x}" for i in rows])
+    scores.write_scores(tmp_path / "lists", from_lists)
+    assert (tmp_path / "part").read_bytes() == (tmp_path / "lists").read_bytes()
+    # the type in files, which other versions read and compare byte by byte, is not that in memory
+    schema = pq.read_schema(tmp_path / "part")
+    assert [schema.field(name).type for name in ("id", "sha256")] == [pa.string()] * 2
+
+
 @pytest.mark.parametrize("reason", [None, "The weights are gone"])
 def test_no_scores_are_a_file_too(tmp_path, reason):
     scores.write_scores(tmp_path / "none", scores.empty_scores(reason, ("cat", "dog")))
@@ -151,6 +163,8 @@ def changed(path, column=None, about=None):
 
 ONE_LONG_ROW = pa.array([np.zeros(bounded_parquet.SMALL // bounded_parquet.VALUE_BYTES + 1, np.float32), *[[]] * 6])
 
+NOT_UTF8 = pa.StringArray.from_buffers(7, pa.py_buffer(np.arange(8, dtype=np.int32)), pa.py_buffer(b"\xff" * 7))
+
 
 @pytest.mark.parametrize(
     ("column", "about", "words"),
@@ -162,6 +176,9 @@ ONE_LONG_ROW = pa.array([np.zeros(bounded_parquet.SMALL // bounded_parquet.VALUE
         (None, {"digests": [1]}, "a mapping of texts to str is missing"),
         (None, {"decisions": {"sadcl": dict.fromkeys(("slope", "bias", "thresholds"), [1e999] * 3)}}, "not finite"),
         (("id", pa.array([[["x"]]] * 7)), None, "column 'id' is of type list"),
+        (("id", pa.array([*"abcdef", None])), None, "the values are not texts"),
+        (("sha256", pa.array(range(7))), None, "the values are not texts"),
+        (("sha256", NOT_UTF8), None, "Invalid UTF8"),
         (("slice_x", pa.array([[1]] * 7)), None, "column 'slice_x' is of type list"),
         (("targets", pa.array([[3]] * 7, pa.list_(pa.int32()))), None, "a label has no class"),
         (("targets", pa.array([[-1]] * 7, pa.list_(pa.int32()))), None, "a label has no class"),

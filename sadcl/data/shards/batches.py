@@ -298,7 +298,7 @@ def batch_of(shards: Shards, rows: np.ndarray, images: Tensor) -> Batch:
         images=images,
         targets=targets,
         ignored=torch.from_numpy(shards.ignored[rows]),
-        ids=[shards.ids[row] for row in rows],
+        ids=list(shards.ids.take(rows)),
         rows=rows,
         positives=(photo, label),
         shares=(len(photo),),

@@ -22,6 +22,7 @@ from sadcl.data.shards import cache, index
 from sadcl.data.shards.index import FIX
 from sadcl.data.shards.remote import RemotePhotos
 from sadcl.data.table import SCHEMA
+from sadcl.data.text_column import TextColumn
 from sadcl.errors import SadclError, first_line
 
 COLUMNS = {
@@ -34,6 +35,9 @@ and ``sha256`` describe the original. Any other column is a slice column."""
 _WITHOUT_PHOTOS = {name: kind for name, kind in COLUMNS.items() if name != "jpeg"}
 POSITIONS = {"jpeg.shard": pa.int32(), "jpeg.offset": pa.int64(), "jpeg.length": pa.int64()}
 """Columns of ``index.ROWS``, in place of ``jpeg``: number of the shard in the index, and where in it the photo lies."""
+
+TEXTS = ("image_id", "sha256")
+"""Columns of texts that every photo has."""
 
 METADATA_KEY = b"sadcl"
 
@@ -74,8 +78,7 @@ class Shards:
             raise SadclError("The shards belong to different data sets", where=self.directory, fix=FIX)
         self._table = pa.concat_tables(tables)
         self.classes: tuple[str, ...] = tuple(_metadata(self._table.schema)["classes"])
-        self.ids: list[str] = self._table["image_id"].to_pylist()
-        self.sha256: list[str] = self._table["sha256"].to_pylist()
+        self.ids, self.sha256 = (TextColumn(self._table[name]) for name in TEXTS)
         self.targets, self.ignored = (self._matrix(name) for name in ("labels", "ignored"))
 
     def __len__(self) -> int:
@@ -156,7 +159,8 @@ def _open(path: Path, shard: index.Shard, columns: Mapping[str, pa.DataType]) ->
             raise SadclError(f"The shard should have {shard.bytes:,} bytes, not {path.stat().st_size:,}")
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         table.validate(full=True)
-        if len(table) != shard.rows or any(table.schema.field(n).type != kind for n, kind in columns.items()):
+        has_types = all(table.schema.field(name).type == kind for name, kind in columns.items())
+        if len(table) != shard.rows or not has_types or any(table[name].null_count for name in TEXTS):
             raise SadclError("This is no shard of this format")
         _metadata(table.schema)["classes"]
     except FileNotFoundError:

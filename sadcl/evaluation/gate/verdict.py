@@ -112,8 +112,7 @@ def _evidence(
         model = _agreeing(model, metrics.get(MODEL) or {})
     baseline: Sample | Refusal | NotApplicable | None = _no_comparison(scores, rival, champion)
     if baseline is None:
-        rows = {name: i for i, name in enumerate(rival.ids)}
-        rival = rival.part(np.array([rows[name] for name in scores.ids]))  # resamples count by position
+        rival = rival.part(rival.ids.rows_of(scores.ids))  # resamples count by position
         baseline = _sample(rival, CHAMPION, threshold, counts, progress)
 
     def part(rows: NDArray[np.bool_]) -> tuple[Sample, Sample]:

@@ -276,6 +276,22 @@ def mix(folder: Path) -> None:
     files.write_json(folder / "index.json", {**index, "shards": index["shards"] + foreign})
 
 
+def forget_ids(folder: Path) -> None:
+    """A whole shard, as the index describes it, whose rows have no id."""
+    path = next(folder.glob("*.arrow"))
+    with pa.memory_map(str(path)) as opened:
+        table = pa.ipc.open_file(opened).read_all()
+    number = table.schema.get_field_index("image_id")
+    table = table.set_column(number, "image_id", pa.nulls(len(table), pa.string()))
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    index = files.read_json(folder / "index.json")
+    for shard in index["shards"]:
+        if shard["file"] == path.name:
+            shard |= {"bytes": path.stat().st_size, "sha256": files.digest(path)}
+    files.write_json(folder / "index.json", index)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -284,6 +300,7 @@ def mix(folder: Path) -> None:
         (delete_shard, "The shard is missing"),
         (add_foreign_shard, "belongs to no shard"),
         (mix, "different data sets"),
+        (forget_ids, "no shard of this format"),
         (shutil.rmtree, "There are no shards"),
         (lambda folder: (folder / "index.json").unlink(), "missing"),
         (lambda folder: (folder / "index.json").write_text("[1]"), "no index of shards"),
