@@ -19,8 +19,8 @@ from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.corruptions import CORRUPTIONS
 from sadcl.evaluation.passes import Which
-from sadcl.model import device
 from sadcl.evaluation.shared_backbones import SharedBackbones
+from sadcl.model import device
 from sadcl.model.tagger import Floats
 from sadcl.weights import file_head, loader
 

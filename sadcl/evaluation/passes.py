@@ -11,8 +11,8 @@ from sadcl.data.shards.batches import evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.corruptions import CORRUPTIONS
-from sadcl.model import device
 from sadcl.evaluation.shared_backbones import SharedBackbones
+from sadcl.model import device
 from sadcl.model.tagger import Floats
 from sadcl.progress import track
 from sadcl.weights import file_head, loader

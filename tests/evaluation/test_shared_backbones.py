@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sadcl.model.network import Network
 from sadcl.evaluation.shared_backbones import SharedBackbones
+from sadcl.model.network import Network
 from tests.model.test_network import SMALL
 
 
