@@ -155,7 +155,7 @@ def _choice(kind: str, name: str) -> Path:
 def drawn_settings(kind: str, trial: int) -> dict[str, float]:
     """Draw a trial's settings: from ranges log-uniformly, from lists uniformly.
 
-    ``backbone_rate`` in the ranges is the backbone's learning rate, drawn for itself; settings have it relative to ``lr``.
+    ``backbone_rate`` is the learning rate of the backbone, drawn by itself; settings have it relative to ``lr``.
     """
     rng, space = np.random.default_rng(trial), _own()["search"][kind]
     ranges: dict[str, list[float]] = space["ranges"]

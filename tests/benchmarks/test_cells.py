@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -87,7 +88,7 @@ def test_a_part_of_the_photos_is_the_same_for_all_and_lies_in_a_larger_one(proje
     assert parts[9].jpeg(3) == whole.jpeg(rows[3])
 
 
-@pytest.mark.parametrize("stage", ["sarl", "head", "head_tuned", "dual", "dual_tuned"])
+@pytest.mark.parametrize("stage", ["sarl", "head", "head_tuned_even", "dual", "dual_tuned", "dual_tuned_even"])
 def test_every_cell_has_settings_of_its_own_row(stage: str) -> None:
     matrix = GRAPH[stage]["matrix"]
     settings_by_row = {
@@ -101,7 +102,7 @@ def test_every_cell_has_settings_of_its_own_row(stage: str) -> None:
     }
     expected = {
         "sarl": ({"sarl": "sarl"}, {"sarl": (True, True)}),
-        "head": ({row: row.split("_no")[0] for row in heads}, weights),
+        "head": ({row: row.split("_no")[0].removesuffix("_probe") for row in heads}, weights),
         "dual": (
             dict.fromkeys(heads, "sarl"),
             {
@@ -112,18 +113,37 @@ def test_every_cell_has_settings_of_its_own_row(stage: str) -> None:
             },
         ),
     }
-    wanted_heads, wanted_weights = expected[stage.removesuffix("_tuned")]
+    wanted_heads, wanted_weights = expected[stage.split("_")[0]]
     assert heads == wanted_heads
     assert weights == {row: wanted_weights[row] for row in weights}
 
 
-def test_a_trial_is_the_same_for_every_head_and_comes_again() -> None:
-    drawn = [cell.drawn_settings(trial) for trial in GRAPH["choice"]["matrix"]["trial"]]
-    assert drawn == [cell.drawn_settings(trial) for trial in GRAPH["choice"]["matrix"]["trial"]]
+@pytest.mark.parametrize("stage", ["choice", "choice_tuned_even"])
+def test_a_trial_is_the_same_for_every_head_and_comes_again(stage: str) -> None:
+    matrix = GRAPH[stage]["matrix"]
+    [kind], trials = matrix["kind"], matrix["trial"]
+    drawn = [cell.drawn_settings(kind, trial) for trial in trials]
+    assert trials == [*range(1, len(trials) + 1)]
+    assert drawn == [cell.drawn_settings(kind, trial) for trial in trials]
     assert len({tuple(settings.values()) for settings in drawn}) == len(drawn)
 
 
-@pytest.mark.parametrize("stage", ["choice", "choice_tuned"])
+def test_the_rate_of_the_backbone_is_drawn_free_of_the_heads() -> None:
+    low, high = cell._own()["search"]["tuned_even"]["ranges"]["backbone_rate"]
+    drawn = [cell.drawn_settings("tuned_even", trial) for trial in range(100)]
+    rates = np.array([[one["lr"], one["lr"] * one["backbone_lr"]] for one in drawn])
+    assert rates[:, 1].min() > 0.97 * low  # rounded to two digits
+    assert rates[:, 1].max() < 1.03 * high
+    assert abs(np.corrcoef(np.log(rates).T)[0, 1]) < 0.25
+
+
+def test_stage_2_after_even_budgets_has_the_settings_chosen_before() -> None:
+    for row in ("zero", "both", "class_weighted"):
+        even, before = (cell.settings(kind, row, seed=1).train for kind in ("tuned_even", "tuned"))
+        assert even == before
+
+
+@pytest.mark.parametrize("stage", ["choice", "choice_tuned", "choice_tuned_even"])
 def test_what_was_chosen_is_the_best_trial_of_each_head(stage: str) -> None:
     own, matrix = (
         yaml.safe_load((REPOSITORY / "benchmarks/params.yaml").read_text(encoding="utf-8")),
@@ -138,7 +158,7 @@ def test_what_was_chosen_is_the_best_trial_of_each_head(stage: str) -> None:
         chosen = own["chosen"][kind][row]
         pretrain = chosen["pretrain"]
         assert pretrain == {name: best[name] for name in pretrain}
-        assert len(pretrain) == 3
+        assert pretrain.keys() == best.keys() - {"dropout"}
         assert chosen.get("model", {}).get("dropout", best["dropout"]) == best["dropout"]
 
 

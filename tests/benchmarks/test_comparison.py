@@ -155,12 +155,12 @@ def test_p_values_are_corrected_for_all_steps_of_a_page(cells: Path, tmp_path: P
 
 
 def test_each_kind_of_backbone_has_its_own_tables_and_picture(cells: Path, tmp_path: Path) -> None:
-    put(cells, "pooling", 1, 60.0, kind="tuned")
+    put(cells, "pooling", 1, 60.0, kind="tuned_even")
     write(COMPARE, cells, tmp_path / "out")
     assert page("compare", tmp_path / "out").index("as ImageNet made it") < page("compare", tmp_path / "out").index(
-        "Backbone fine-tuned"
+        "Backbone fine-tuned, even budgets"
     )
-    for kind in ("frozen", "tuned"):
+    for kind in ("frozen", "tuned_even"):
         with Image.open(tmp_path / f"out/compare-{kind}.png") as picture:
             assert picture.width > 900
 
