@@ -74,7 +74,8 @@ def page(request: pytest.FixtureRequest, chromium: Any, tmp_path: Path) -> Itera
 
 def visible_classes(page: Any) -> list[str]:
     """Names of the rows that are shown, without those of closed groups."""
-    script = "cells => cells.filter(cell => cell.checkVisibility()).map(cell => cell.innerText)"
+    # not innerText: it is empty as long as `content-visibility` has not laid the group out
+    script = "cells => cells.filter(cell => cell.checkVisibility()).map(cell => cell.textContent)"
     return list(page.locator("tbody td:first-child").evaluate_all(script))
 
 
