@@ -1,13 +1,15 @@
 """Passes of networks over a split: what is computed, and the computation in this process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from torch import nn
 
-from sadcl.data.shards.batches import evaluation_batches
+from sadcl import params
+from sadcl.data.shards.batches import Batch, evaluation_batches
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
 from sadcl.evaluation.corruptions import CORRUPTIONS
@@ -61,27 +63,33 @@ def compute_here(passes: Sequence[Pass], shards: Shards, batch: int) -> list[Flo
     Raises:
         SadclError: a file is damaged, or a photo can't be decoded.
     """
+    if not len(shards):
+        return [np.zeros((0, 0), np.float32) for _ in passes]
+    target = device.pick()
+    networks: dict[tuple[Path, Which], tuple[nn.Module, params.Model]] = {}
     groups: dict[tuple[object, ...], list[int]] = {}
     for number, one in enumerate(passes):
-        model = file_head.model_settings(one.file, loader.read_head(one.file)).for_test()
+        key = one.file, one.which
+        if key not in networks:
+            network, head = loader.load_network(*key)
+            networks[key] = device.place(network, target), file_head.model_settings(one.file, head).for_test()
+        model = networks[key][1]
         groups.setdefault((one.corruption, model.side, model.mean, model.std), []).append(number)
     logits: dict[int, Floats] = {}
     for numbers in groups.values():
-        logits |= zip(numbers, _group([passes[number] for number in numbers], shards, batch), strict=True)
+        group = [passes[number] for number in numbers]
+        loaded = [networks[one.file, one.which] for one in group]
+        shared = SharedBackbones([network for network, _ in loaded])
+        batches = _batches(group, loaded[0][1], shards, batch)
+        parts = [shared.logits(one.images.to(target)) for one in batches]
+        logits |= zip(numbers, map(np.concatenate, zip(*parts, strict=True)), strict=True)
     return [logits[number] for number in range(len(passes))]
 
 
-def _group(passes: Sequence[Pass], shards: Shards, batch: int) -> list[Floats]:
-    """Logits of passes over the same pixels, [N, C] each."""
-    first, target = passes[0], device.pick()
-    loaded = {(one.file, one.which): loader.load_network(one.file, one.which) for one in passes}
-    model = file_head.model_settings(first.file, loaded[first.file, first.which][1]).for_test()
-    networks = SharedBackbones([device.place(loaded[one.file, one.which][0], target) for one in passes])
+def _batches(group: Sequence[Pass], model: params.Model, shards: Shards, batch: int) -> Iterator[Batch]:
+    """Photos as the passes of a group take them, with progress."""
+    first = group[0]
+    title = first.title if len(group) == 1 else f"{len(group)} networks"
     spoil = CORRUPTIONS[first.corruption] if first.corruption else None
-    title = first.title if len(passes) == 1 else f"{len(passes)} networks"
     batches = evaluation_batches(shards, model, batch, spoil=spoil)
-    tracked = track(batches, f"{first.photos}, {title}", total=-(-len(shards) // batch), each=batch)
-    parts = [networks.logits(one.images.to(target)) for one in tracked]
-    if not parts:
-        return [np.zeros((0, 0), np.float32) for _ in passes]
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return track(batches, f"{first.photos}, {title}", total=-(-len(shards) // batch), each=batch)

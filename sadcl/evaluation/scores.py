@@ -149,8 +149,8 @@ def empty_scores(refused: str | None = None, classes: Sequence[str] = ()) -> Sco
     """Create scores without images: there is no champion, or ``refused`` says why it can't be scored."""
     empty = np.zeros((0, len(classes)), dtype=bool)
     logits = {"champion": np.zeros((0, len(classes)), dtype=np.float32)}
-    nothing = TextColumn.from_texts(())
-    return Scores(nothing, nothing, tuple(classes), empty, empty, logits=logits, refused=refused)
+    no_texts = TextColumn.from_texts(())
+    return Scores(no_texts, no_texts, tuple(classes), empty, empty, logits=logits, refused=refused)
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:

@@ -42,7 +42,7 @@ class SharedBackbones:
 
 
 def _have_equal_backbones(a: nn.Module, b: nn.Module) -> bool:
-    """Whether two networks have backbones of one form with equal tensors."""
+    """Whether two networks have backbones of one structure with equal tensors."""
     if a is b:
         return True
     if not (isinstance(a, Network) and isinstance(b, Network)) or a.backbone.structure != b.backbone.structure:

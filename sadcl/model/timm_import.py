@@ -11,7 +11,7 @@ import torch
 
 from sadcl.model.compiler import postponed_compiler
 
-HUB_CLIENT = "huggingface_hub"
+HUB_CLIENT, HUB_MODULE = "huggingface_hub", "timm.models._hub"
 _operators: Any = None
 
 
@@ -31,9 +31,8 @@ def import_timm(downloads: bool = False) -> ModuleType:
             ImportError,
         ):  # another release of timm may need more of the compiler
             _import_torchvision()
-    hub = import_module("timm.models._hub")
-    if downloads and not hub.has_hf_hub():
-        reload(hub)  # its functions, which other modules of timm hold, see the module's new names
+    if downloads and not import_module(HUB_MODULE).has_hf_hub():
+        reload(sys.modules[HUB_MODULE])  # its functions, which other modules of timm hold, see its new names
     return import_module("timm")
 
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from sadcl import params
+from sadcl.batch.job import Options
 from sadcl.model.network import Network
 from sadcl.weights import checkpoint
 from tests.paths import REPOSITORY
@@ -17,6 +18,10 @@ from tests.s3_bucket import bucket, moto
 __all__ = ["bucket", "moto"]
 
 CLASSES = ["cat", "dog", "kite"]
+GOOD = ["a-b/3.jpg", "a.jpg", "a/1.jpg", "a/2.png", *(f"many/{i}.jpg" for i in range(10, 50)), "z.webp", "é 日本/4.JPG"]
+BAD = ["a/broken.jpg", "empty.png"]
+"""Photos of the fixture ``photos``, and its files that are none."""
+ONE = Options(workers=1)
 MODEL = params.Model(
     backbone="test_resnet", weights="random", side=64, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4),
     width=16, heads=2, feedforward=16, embedding=8, groups=3,
