@@ -86,6 +86,7 @@ COMPARE = Question(
         ("sarl", "ml_decoder"),
         ("both", "sarl"),
         ("both", "pooling_probe"),
+        ("zero", "sarl"),
         ("both", "zero"),
         ("class_weighted", "zero"),
     ],
