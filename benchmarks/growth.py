@@ -1,7 +1,7 @@
 """Growth of the steps before and after training with photos and classes: CPU seconds, peak memory, exponent.
 
-Each step runs in a process of its own, before training on generated photos, after it on generated scores; peak memory
-is that process's largest resident set.
+Each step runs in a process of its own, on generated photos or on generated scores; peak memory
+is that process's largest resident set. Groups: ``photos`` (before training), ``evaluation``, ``scores``.
 """
 
 import importlib
@@ -134,6 +134,11 @@ GROUPS = {
         "Growth before training", "photos of 16 pixels with random labels", growth_data.generate, 20_000,
         {name: partial(_stage, name) for name in ("ingest", "validate", "prepare", "data_report")},
     ),
+    "evaluation": Group(
+        "Growth of evaluation", "test photos of 16 pixels with random labels, for a small trained network",
+        growth_data.generate_trained, 20_000,
+        {name: partial(_stage, name) for name in ("evaluate", "gate", "label_errors", "report")},
+    ),
     "scores": Group(
         "Growth after training", "scores of four models and a champion", generate, 2_000,
         {
@@ -177,7 +182,7 @@ def table(rows: dict[tuple[int, int], dict[str, dict[str, float]]]) -> list[str]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """``python -m benchmarks.growth photos|scores [--photos N]``: measure all steps, and write the result."""
+    """``python -m benchmarks.growth GROUP [--photos N]``: measure all steps of a group, and write the result."""
     parser = ArgumentParser(description=main.__doc__)
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("--step")

@@ -22,7 +22,8 @@ def serve(folder: Path) -> Iterator[str]:
         env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert server.stderr is not None
-    reader = threading.Thread(target=server.stderr.read)  # so that its log never fills the pipe
+    # so that its log never fills the pipe; a daemon, since exit handlers, which end the server, wait for other threads
+    reader = threading.Thread(target=server.stderr.read, daemon=True)
     with server.stderr:
         try:
             matches = (re.search(r"Running on (http://\S+)", line) for line in server.stderr)

@@ -4,6 +4,7 @@
 watches its ancestors (``end_with_parents``), and a command runs in a process group that is ended as a whole (``run``).
 """
 
+import atexit
 import ctypes
 import gc
 import os
@@ -64,8 +65,12 @@ def before_torch() -> None:
 
 
 def collect_rarely() -> None:
-    """Let Python look for reference cycles less often: imports alone create a million objects, and all of them stay."""
+    """Let Python look for reference cycles less often: imports alone create a million objects, and all of them stay.
+
+    At exit it does not look at all. There it would visit each of these objects once more, half a second after torch.
+    """
     gc.set_threshold(20_000, 20, 50)
+    atexit.register(gc.freeze)
 
 
 def child_environment(*logins: str, **variables: str) -> dict[str, str]:

@@ -150,3 +150,11 @@ def test_seconds_of_a_variable_or_the_default(monkeypatch: pytest.MonkeyPatch) -
     assert processes.seconds("A_VARIABLE", 600) == 600
     monkeypatch.setenv("A_VARIABLE", "0.5")
     assert processes.seconds("A_VARIABLE", 600) == 0.5
+
+
+def test_an_ending_process_looks_for_no_reference_cycles() -> None:
+    # handlers run in reverse: this one after that of `collect_rarely`
+    first = "import atexit, gc; atexit.register(lambda: print(len(gc.get_objects())))"
+    program = f"{first}; from sadcl import processes; processes.collect_rarely()"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 100  # objects that a search would visit; thousands otherwise
