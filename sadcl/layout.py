@@ -32,6 +32,7 @@ REPORTS = Path("reports")
 VALIDATION, DATA_DOCS = REPORTS / "validation.json", REPORTS / "data_docs"
 SELECT_SCORES, SCORES = REPORTS / "select_scores.parquet", REPORTS / "scores.parquet"
 CHAMPION_SCORES = REPORTS / "champion_scores.parquet"
+SHOWN_PHOTOS = REPORTS / "shown_photos.safetensors"
 METRICS, VERDICT = REPORTS / "metrics.json", REPORTS / "verdict.json"
 MODEL_REPORT, DATA_REPORT = REPORTS / "report.html", REPORTS / "data.html"
 PLOTS = REPORTS / "plots"

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -15,6 +14,7 @@ from sadcl.data.images import decode
 from sadcl.errors import SadclError
 from sadcl.model.tagger import Tagger
 from sadcl.report import panels
+from sadcl.report.overlay import overlay
 from sadcl.report.panels import GAP, WIDTH, Panel
 
 SIDE = 480
@@ -26,26 +26,6 @@ MARK = "sadcl attention map"
 """Start of a map's JPEG comment, which goes on with the photo's SHA-256 and the whole label."""
 MAX_COMMENT = 10_000
 """Most bytes of it; a JPEG could hold 65,533."""
-
-
-def overlay(photo: Image.Image, attention: npt.NDArray[np.floating]) -> Image.Image:
-    """Lay an attention map over a photo in grey: bright where attention is high.
-
-    Full brightness is the map's maximum and black is zero, so an even map is bright everywhere and not stretched into
-    a pattern of rounding errors. The palette (inferno) rises evenly in lightness: it is readable for colour-blind
-    people and in grey.
-
-    Args:
-        photo: any size, which the result keeps.
-        attention: [h, w], not negative.
-    """
-    share = attention / max(float(attention.max()), 1e-12)
-    small = Image.fromarray(share.clip(0, 1).astype(np.float32))
-    smooth = np.asarray(small.resize(photo.size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
-    heat = matplotlib.colormaps["inferno"](smooth[..., 0])[..., :3] * 255
-    grey = np.asarray(photo.convert("L"), np.float32)[..., None]
-    mixed = grey * (0.75 - 0.35 * smooth) + heat * (0.2 + 0.4 * smooth)
-    return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
 
 
 def write_maps(

@@ -1,7 +1,7 @@
 """Report for reviewers: verdict, metrics, plots and photos, in one file that opens offline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,19 @@ from sadcl.data.images import decode
 from sadcl.data.shards.reader import Shards
 from sadcl.data.table import SPLITS
 from sadcl.errors import SadclError
+from sadcl.evaluation import shown_photos
 from sadcl.evaluation.gate.evidence import LOWER_IS_BETTER
 from sadcl.evaluation.gate.legend import legend, over_probe
 from sadcl.evaluation.metrics import NAMES
 from sadcl.evaluation.scores import Scores, read_scores
-from sadcl.model.tagger import Tagger
+from sadcl.evaluation.shown_photos import ShownPhoto
 from sadcl.report import html, model_plots
-from sadcl.report.attention_maps import overlay
 from sadcl.report.class_table import ClassGroup, ClassRow, group_by_name
+from sadcl.report.overlay import overlay
 from sadcl.weights import loader
 
-MAX_PHOTOS = 6
-"""Most photos among the best, and among the worst."""
-MAX_TRUE, MAX_WRONG = 8, 4
-"""Most attention maps of true and of wrong labels of a photo; the most likely labels."""
+MODEL = "sadcl"
+"""Name of the model for use in the scores."""
 SIDE = 176
 """Pixels of the long side of an image in the page."""
 WEIGHTS_NAMES = {"ema": "averaged", "raw": "raw"}
@@ -43,7 +42,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class ShownPhoto:
+class PhotoCard:
     """A photo in the page: its image as a data URL, its labels, and the number of wrong labels left out.
 
     ``grid`` is the resolution of its attention maps, which the page draws smoothed; empty where the head has none.
@@ -78,9 +77,9 @@ def render(root: Path, settings: params.Gate) -> str:
     """
     metrics, verdict = files.read_json(root / layout.METRICS), files.read_json(root / layout.VERDICT)
     model_scores, champion_scores = read_scores(root / layout.SCORES), read_scores(root / layout.CHAMPION_SCORES)
-    model, plots = loader.load_tagger(root / layout.SERVED), root / layout.PLOTS
+    head, plots = loader.read_head(loader.model_file(root / layout.SERVED)), root / layout.PLOTS
     classes = html.rows(plots / "per_class.csv")
-    described = params.Model.model_validate(model.head["model"])
+    described = params.Model.model_validate(head["model"])
     return html.environment().get_template("report.html").render(
         verdict=verdict,
         metrics=metrics,
@@ -99,8 +98,8 @@ def render(root: Path, settings: params.Gate) -> str:
         ),
         stage1=model_plots.training(html.rows(root / layout.PRETRAIN_HISTORY), "stage 1"),
         stage2=model_plots.training(html.rows(root / layout.TRAIN_HISTORY), "stage 2"),
-        photos=_photos(model_scores, Shards(root / layout.TEST_SHARDS), model),
-        head=model.head,
+        photos=_photos(shown_photos.read(root / layout.SHOWN_PHOTOS), model_scores, Shards(root / layout.TEST_SHARDS)),
+        head=head,
         gate=settings,
         rules=[_describe_rule(rule) for rule in settings.rules],
         weights_names=WEIGHTS_NAMES,
@@ -190,52 +189,41 @@ def _data(validation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _photos(model_scores: Scores, test: Shards, model: Tagger) -> dict[str, list[ShownPhoto]]:
-    """The labelled photos with the lowest and the highest mean log loss; none is in both groups."""
-    probabilities, predicted = model_scores.in_use("sadcl")
-    likelihood = np.where(model_scores.targets, probabilities, 1 - probabilities).clip(1e-9)
-    known = ~model_scores.ignored
-    loss = -(np.log(likelihood) * known).sum(1) / known.sum(1).clip(1)
-    labelled = np.flatnonzero(model_scores.targets.any(1))
-    order = labelled[np.argsort(loss[labelled], kind="stable")]
-    best = order[: min(MAX_PHOTOS, (len(order) + 1) // 2)]
-    worst = order[len(best) :][::-1][:MAX_PHOTOS]
-    groups = {"worst": worst, "best": best}
+def _photos(shown: Sequence[ShownPhoto], model_scores: Scores, test: Shards) -> dict[str, list[PhotoCard]]:
+    """The photos that ``evaluate`` has chosen, by group."""
+    rows = [photo.row for photo in shown]
+    own = replace(model_scores, logits={MODEL: model_scores.logits[MODEL]}, slices={}).part(np.array(rows, np.int64))
+    probabilities, predicted = own.in_use(MODEL)
     try:
-        rows = {name: test.ids.rows_of(model_scores.ids.take(chosen)) for name, chosen in groups.items()}
+        places = test.ids.rows_of(own.ids)
     except KeyError as error:
         message = "The scores contain a photo that is not in the shards"
         raise SadclError(message, where=error.args[0], fix="Run `dvc repro`") from None
-    return {
-        name: [
-            _photo(model_scores, int(i), test.jpeg(int(row)), probabilities[i], predicted[i], model)
-            for i, row in zip(chosen, rows[name], strict=True)
-        ]
-        for name, chosen in groups.items()
-    }
+    cards: dict[str, list[PhotoCard]] = {shown_photos.WORST: [], shown_photos.BEST: []}
+    for i, photo in enumerate(shown):
+        encoded = test.jpeg(int(places[i]))
+        cards[photo.group].append(_card(photo, own.ids[i], own.classes, encoded, probabilities[i], predicted[i]))
+    return cards
 
 
-def _photo(
-    model_scores: Scores,
-    i: int,
+def _card(
+    photo: ShownPhoto,
+    image_id: str,
+    classes: Sequence[str],
     encoded: bytes,
     probabilities: npt.NDArray[np.float64],
     predicted: npt.NDArray[np.bool_],
-    model: Tagger,
-) -> ShownPhoto:
-    """One photo with its true and predicted labels, the most likely first."""
-    maps = model.attention_or_none(encoded)
-    image = decode.decode(encoded, at_least=SIDE, where=f"image {model_scores.ids[i]}")
+) -> PhotoCard:
+    """One photo with its true and wrong labels, the most likely first."""
+    image = decode.decode(encoded, at_least=SIDE, where=f"image {image_id}")
     image.thumbnail((SIDE, SIDE))
-    order = np.argsort(-probabilities, kind="stable")
-    true = [j for j in order if model_scores.targets[i, j]]
-    wrong = [j for j in order if predicted[j] and not model_scores.targets[i, j] and not model_scores.ignored[i, j]]
+    maps = {} if photo.maps is None else dict(zip(photo.mapped, photo.maps, strict=True))
 
-    def label(j: int, result: str, with_map: bool) -> Label:
-        picture = html.address(overlay(image, maps[j])) if with_map and maps is not None else None
-        return Label(model_scores.classes[j], float(probabilities[j]), result, picture)
+    def label(j: int, result: str) -> Label:
+        picture = html.address(overlay(image, maps[j])) if j in maps else None
+        return Label(classes[j], float(probabilities[j]), result, picture)
 
-    labels = [label(j, "found" if predicted[j] else "missed", n < MAX_TRUE) for n, j in enumerate(true)]
-    labels += [label(j, "wrong", with_map=True) for j in wrong[:MAX_WRONG]]
-    grid = "" if maps is None else f"{maps.shape[2]} × {maps.shape[1]}"
-    return ShownPhoto(model_scores.ids[i], html.address(image), labels, len(wrong[MAX_WRONG:]), grid)
+    labels = [label(j, "found" if predicted[j] else "missed") for j in photo.true]
+    labels += [label(j, "wrong") for j in photo.wrong[: shown_photos.MAX_WRONG]]
+    grid = "" if photo.maps is None else f"{photo.maps.shape[2]} × {photo.maps.shape[1]}"
+    return PhotoCard(image_id, html.address(image), labels, len(photo.wrong[shown_photos.MAX_WRONG :]), grid)

@@ -110,7 +110,7 @@ class Thumbnails:
         """
 
         def draw() -> bytes:
-            from sadcl.report.attention_maps import overlay
+            from sadcl.report.overlay import overlay
 
             encoded = self._encoded(digest, image_id)
             weights_path = weights()

@@ -1,10 +1,10 @@
-"""Stage ``evaluate``: scores, metrics and plots on the test split, of the model for use and of both trainings."""
+"""Stage ``evaluate``: scores, metrics, plots and photos for the report, on the test split."""
 
 from sadcl import files, params
 from sadcl.batch import computing
 from sadcl.data.shards.reader import Shards
 from sadcl.errors import SadclError
-from sadcl.evaluation import curves, inference, scores
+from sadcl.evaluation import curves, inference, scores, shown_photos
 from sadcl.layout import (
     METRICS,
     PLOTS,
@@ -13,6 +13,7 @@ from sadcl.layout import (
     REPORTS,
     SCORES,
     SERVED,
+    SHOWN_PHOTOS,
     TEST_SHARDS,
     TRAIN_WEIGHTS,
 )
@@ -22,7 +23,7 @@ READS = f"{TEST_SHARDS}, {SERVED}, {TRAIN_WEIGHTS}, {PRETRAIN_WEIGHTS}, {PROBE_W
 
 
 def main() -> str:
-    """Score the test images once with each network; write scores, metrics and plot tables."""
+    """Score the test images once with each network; write scores, metrics, plot tables and photos for the report."""
     settings, test = params.load("evaluate").evaluate, Shards(TEST_SHARDS)
     if not len(test):
         raise SadclError("There are no test images", where=TEST_SHARDS, fix="Give the source a test split")
@@ -36,6 +37,11 @@ def main() -> str:
     metrics = inference.summary(scored, settings.threshold, head["best"])
     curves.write_tables(PLOTS, scored, settings.threshold)
     files.write_json(METRICS, metrics)
+    tagger = loader.load_tagger(served)
+    chosen = shown_photos.choose(scored, "sadcl")
+    shown_photos.write(
+        SHOWN_PHOTOS, shown_photos.with_maps(chosen, lambda row: tagger.attention_or_none(test.jpeg(row)))
+    )
     model = file_head.model_settings(TRAIN_WEIGHTS, head)
     maps = {name: _percent(metrics[name]["mAP"]) for name in scored.models}
     others = [f"SARL alone {maps['sarl']}"] if model.has_stage_2 else []

@@ -16,7 +16,8 @@ from sadcl import files, params
 from sadcl.data import table
 from sadcl.data.images.inspect import inspect
 from sadcl.data.shards import writer
-from sadcl.evaluation import curves, reliability, scores
+from sadcl.data.shards.reader import Shards
+from sadcl.evaluation import curves, reliability, scores, shown_photos
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.metrics import to_json
 from sadcl.model.network import Network
@@ -71,6 +72,12 @@ def project(
         **{**vars(truth), "digests": digests, "training_overlap": dict.fromkeys(truth.logits, 0)}
     )
     scores.write_scores(root / "reports/scores.parquet", model_scores)
+    test, tagger = Shards(root / "data/shards/test"), loader.load_tagger(root / "models/served")
+    shown = shown_photos.with_maps(
+        shown_photos.choose(model_scores, "sadcl"),
+        lambda row: tagger.attention_or_none(test.jpeg(test.ids.index(model_scores.ids[row]))),
+    )
+    shown_photos.write(root / "reports/shown_photos.safetensors", shown)
     champion_scores = vars(scores.empty_scores())
     if champion:
         champion_scores = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}}

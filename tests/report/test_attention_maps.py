@@ -11,7 +11,8 @@ from PIL import Image
 from sadcl import SadclError
 from sadcl.model.tagger import Tagger
 from sadcl.report import attention_maps
-from sadcl.report.attention_maps import SIDE, draw, overlay
+from sadcl.report.attention_maps import SIDE, draw
+from sadcl.report.overlay import overlay
 from tests.networks import WithoutAttention
 
 Load = Callable[..., Tagger]

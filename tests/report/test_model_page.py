@@ -1,6 +1,8 @@
 """The page: what a reviewer must find in it, and what must never get into it."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -287,13 +289,26 @@ def test_page_without_a_select_split_says_so(make: Make) -> None:
 
 @pytest.mark.parametrize(
     "missing",
-    ["reports/metrics.json", "reports/scores.parquet", "reports/plots/per_class.csv", "models/train/history.csv"],
+    [
+        "reports/metrics.json",
+        "reports/scores.parquet",
+        "reports/plots/per_class.csv",
+        "models/train/history.csv",
+        "reports/shown_photos.safetensors",
+    ],
 )
 def test_a_missing_input_is_named(make: Make, missing: str) -> None:
     root = make()
     (root / missing).unlink()
     with pytest.raises(SadclError, match=Path(missing).name):
         rendered(root)
+
+
+def test_the_page_needs_no_torch(make: Make) -> None:
+    """Its photos come with their maps, so that it is written in the time of its plots."""
+    program = "import sys; from sadcl.stages import report; report.main(); print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], cwd=make(), capture_output=True, text=True, check=True)
+    assert ran.stdout.split()[-1] == "False"
 
 
 def test_scores_of_photos_that_the_shards_lack_are_refused(make: Make) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from sadcl import SadclError, files
 from sadcl.data.shards import reader
-from sadcl.evaluation import metrics, scores
+from sadcl.evaluation import metrics, scores, shown_photos
 from sadcl.stages import gate, rescore
-from sadcl.weights import training_photos
+from sadcl.weights import loader, training_photos
 from tests.stages.scored_project import (
     CLASSES,
     MODEL,
@@ -64,6 +64,19 @@ def test_corrupted_photos_are_scored_too_and_the_gate_can_ask_for_robustness(pro
     assert rules[1]["bound"] == pytest.approx(
         scores.read_scores("reports/champion_scores.parquet").robustness("champion")["kept"]
     )
+
+
+def test_evaluate_leaves_photos_for_the_report_with_maps_of_the_model_for_use(project):
+    judge()
+    written, test = scores.read_scores("reports/scores.parquet"), reader.Shards("data/shards/test")
+    shown = shown_photos.read(Path("reports/shown_photos.safetensors"))
+    assert len(shown) == written.targets.any(1).sum() == 12
+    served = loader.load_tagger("models/served")
+    for photo in shown:
+        assert set(photo.true) == set(np.flatnonzero(written.targets[photo.row]))
+        assert test.ids[photo.row] == written.ids[photo.row]
+        maps = served.attention_or_none(test.jpeg(photo.row))
+        np.testing.assert_array_equal(photo.maps, maps[list(photo.mapped)])
 
 
 def test_evaluate_leaves_plots_that_dvc_can_draw(project):
