@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -128,15 +129,25 @@ def read(path: Path) -> list[ShownPhoto]:
     try:
         with safetensors.safe_open(path, framework="np") as file:
             described = bounded_json.parse((file.metadata() or {})[KEY])
+            photos = [_parse(entry) for entry in described]
             names = set(file.keys())
-            return [
-                ShownPhoto(
-                    entry["row"], entry["group"], tuple(entry["true"]), tuple(entry["wrong"]),
-                    file.get_tensor(str(entry["row"])) if str(entry["row"]) in names else None,
-                )
-                for entry in described
-            ]  # fmt: skip
+            return [replace(photo, maps=_maps(file, photo)) if str(photo.row) in names else photo for photo in photos]
     except FileNotFoundError:
         raise SadclError("The file is missing", where=path, fix=fix) from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SadclError(f"The photos to show can't be read: {error}", where=path, fix=fix) from None
+
+
+def _parse(entry: Any) -> ShownPhoto:
+    row, group = int(entry["row"]), entry["group"]
+    true, wrong = (tuple(map(int, entry[name])) for name in ("true", "wrong"))
+    if group not in (BEST, WORST) or min(row, *true, *wrong) < 0:
+        raise ValueError(f"an entry is {str(entry)[:100]}")
+    return ShownPhoto(row, group, true, wrong)
+
+
+def _maps(file: Any, photo: ShownPhoto) -> Maps:
+    maps: Maps = file.get_tensor(str(photo.row))
+    if maps.ndim != 3 or len(maps) != len(photo.mapped):
+        raise ValueError(f"the maps of row {photo.row} have the shape {maps.shape}")
+    return maps

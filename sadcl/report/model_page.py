@@ -191,17 +191,20 @@ def _data(validation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _photos(shown: Sequence[ShownPhoto], model_scores: Scores, test: Shards) -> dict[str, list[PhotoCard]]:
     """The photos that ``evaluate`` has chosen, by group."""
-    rows = [photo.row for photo in shown]
-    own = replace(model_scores, logits={MODEL: model_scores.logits[MODEL]}, slices={}).part(np.array(rows, np.int64))
+    images, classes = len(model_scores), len(model_scores.classes)
+    if any(photo.row >= images or max(photo.true + photo.wrong, default=0) >= classes for photo in shown):
+        fix = "Run `dvc repro -f evaluate`"
+        raise SadclError("The photos to show belong to other scores", where=layout.SHOWN_PHOTOS, fix=fix)
+    own = replace(model_scores, slices={}).part(np.array([photo.row for photo in shown], np.int64))
     probabilities, predicted = own.in_use(MODEL)
     try:
-        places = test.ids.rows_of(own.ids)
+        test_rows = test.ids.rows_of(own.ids)
     except KeyError as error:
         message = "The scores contain a photo that is not in the shards"
         raise SadclError(message, where=error.args[0], fix="Run `dvc repro`") from None
     cards: dict[str, list[PhotoCard]] = {shown_photos.WORST: [], shown_photos.BEST: []}
     for i, photo in enumerate(shown):
-        encoded = test.jpeg(int(places[i]))
+        encoded = test.jpeg(int(test_rows[i]))
         cards[photo.group].append(_card(photo, own.ids[i], own.classes, encoded, probabilities[i], predicted[i]))
     return cards
 

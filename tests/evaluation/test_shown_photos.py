@@ -1,10 +1,13 @@
 """Photos for the report: which are chosen, with which labels, and what a damaged file says."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from sadcl import SadclError
 from sadcl.evaluation import blocks, shown_photos
@@ -66,6 +69,20 @@ def test_photos_and_maps_are_read_as_written(tmp_path: Path) -> None:
             np.testing.assert_array_equal(photo.maps, maps[list(photo.mapped)])
         else:
             assert photo.maps is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"group": "other"}, {"row": -1}, {"row": "first"}, {"true": [-1]}, {"wrong": None}, {"true": [0, 1, 2, 0, 1, 2]}],
+)
+def test_an_entry_that_no_stage_wrote_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    path, maps = tmp_path / "shown.safetensors", np.ones((3, 2, 2), np.float32)
+    shown_photos.write(path, shown_photos.with_maps(shown_photos.choose(scored(6), "sadcl"), lambda row: maps))
+    with safe_open(path, framework="np") as file:
+        entries = json.loads(file.metadata()["sadcl"])
+    save_file(load_file(path), path, {"sadcl": json.dumps([{**entries[0], **changes}, *entries[1:]])})
+    with pytest.raises(SadclError, match=r"shown\.safetensors"):
+        shown_photos.read(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors", (2).to_bytes(8, "little") + b"{}"])

@@ -304,6 +304,15 @@ def test_a_missing_input_is_named(make: Make, missing: str) -> None:
         rendered(root)
 
 
+@pytest.mark.parametrize("changes", [{"images": ["photo 0"]}, {"classes": ["cat"]}])
+def test_photos_of_other_scores_are_refused(make: Make, tmp_path: Path, changes: dict[str, list[str]]) -> None:
+    shown = (make() / "reports/shown_photos.safetensors").read_bytes()
+    root = make(**changes)
+    (root / "reports/shown_photos.safetensors").write_bytes(shown)
+    with pytest.raises(SadclError, match="belong to other scores"):
+        rendered(root)
+
+
 def test_the_page_needs_no_torch(make: Make) -> None:
     """Its photos come with their maps, so that it is written in the time of its plots."""
     program = "import sys; from sadcl.stages import report; report.main(); print('torch' in sys.modules)"
