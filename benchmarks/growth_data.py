@@ -27,8 +27,8 @@ MODEL = {
     "head": "pooling", "backbone": "test_resnet", "weights": "random", "output_stride": 32, "frozen": [], "side": 32,
     "width": 16, "heads": 2, "feedforward": 16, "embedding": 8,
 }  # fmt: skip
-TRAINED_ON = {"train": 200, "select": 200}
-"""Photos of the splits that do not grow."""
+TRAINED_ON = 200
+"""Photos of train and of select, or one for each class."""
 BEFORE_EVALUATION = (
     "ingest", "validate", "prepare", "probe", "pretrain", "prototypes", "train", "calibrate", "rescore",
 )  # fmt: skip
@@ -58,7 +58,8 @@ def generate_trained(project: Path, photos: int, classes: int) -> None:
     """
     short = {"epochs": 1, "batch": 50, "augmentation": {"kind": "shift", "shift": 0.1, "flip": False, "views": None}}
     changes = {"model": MODEL, "pretrain": short, "train": short, "prepare": {"shard_rows": 256}}
-    _write_project(project, {**TRAINED_ON, "test": photos}, classes, changes)
+    few = max(TRAINED_ON, classes)
+    _write_project(project, {"train": few, "select": few, "test": photos}, classes, changes)
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     for stage in BEFORE_EVALUATION:
         command = [sys.executable, "-m", "sadcl.stages", stage]
@@ -95,7 +96,8 @@ def _write_photos(source: Path, split: str, photos: int, classes: int, rng: np.r
             folder = source / "images" / f"{split}-{first // FOLDER:04}"
             folder.mkdir(parents=True)
             pixels = rng.integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
-            present = rng.random((count, classes)) < LABELS / classes
+            present = rng.random((count, classes)) < (LABELS - 1) / classes
+            present[np.arange(count), np.arange(first, first + count) % classes] = True  # no class is without a photo
             for i in range(count):
                 (folder / f"{i:03}.jpg").write_bytes(simplejpeg.encode_jpeg(pixels[i]))
                 names = ";".join(f"class {j}" for j in np.flatnonzero(present[i]))
