@@ -1,7 +1,7 @@
 """Growth of the steps before and after training with photos and classes: CPU seconds, peak memory, exponent.
 
-Each step runs in a process of its own, on generated photos or on generated scores; peak memory
-is that process's largest resident set. Groups: ``photos`` (before training), ``evaluation``, ``scores``.
+Each step runs in a process of its own, on generated photos or on generated scores; peak memory is that process's
+largest resident set. Groups: ``photos`` (before training), ``evaluation``, ``scores``.
 """
 
 import importlib

@@ -94,7 +94,7 @@ def _write_photos(source: Path, split: str, photos: int, classes: int, rng: np.r
         for first in range(0, photos, FOLDER):
             count = min(FOLDER, photos - first)
             folder = source / "images" / f"{split}-{first // FOLDER:04}"
-            folder.mkdir(parents=True)
+            folder.mkdir()
             pixels = rng.integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
             present = rng.random((count, classes)) < (LABELS - 1) / classes
             present[np.arange(count), np.arange(first, first + count) % classes] = True  # no class is without a photo

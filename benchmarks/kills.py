@@ -50,7 +50,6 @@ class Outcome:
         repeated: photos that were read more than once.
         memory: largest resident set of a driver, in bytes.
         resumed: seconds from each start after a kill to the first photo that was read.
-        reassigned: seconds from the kill of each node to the first of its photos that was read elsewhere.
         kills: number of each kind of victim.
     """
 
@@ -59,7 +58,6 @@ class Outcome:
     repeated: int = 0
     memory: int = 0
     resumed: list[float] = field(default_factory=list)
-    reassigned: list[float] = field(default_factory=list)
     kills: dict[str, int] = field(default_factory=dict)
 
 
@@ -109,7 +107,6 @@ def _killed(model: Path, out: Path, photos: int, nodes: Any) -> Outcome:
         if victim == "node":
             nodes.stdin.write("replace\n")
             nodes.stdin.flush()
-            outcome.reassigned.append(_seconds_until_repeated(counts["repeated"], driver))
         elif victim == "worker":
             _kill_worker()
         else:
@@ -150,14 +147,6 @@ def _workers() -> list[psutil.Process]:
         if own and "sadcl.batch.child" in words:
             workers.append(process)
     return workers
-
-
-def _seconds_until_repeated(before: float, driver: "subprocess.Popen[bytes]") -> float:
-    """Seconds until a photo is read once more: one of those that a lost node had read without writing results."""
-    started = time.monotonic()
-    while _counts()["repeated"] <= before and driver.poll() is None:
-        time.sleep(POLL)
-    return time.monotonic() - started
 
 
 def _kill_worker() -> None:
@@ -211,7 +200,6 @@ def _page(photos: int, killed: Outcome, quiet: Outcome) -> str:
     rows = {
         "predictions, manifest and summary": f"{same} ({killed.digest[:12]}, {quiet.digest[:12]})",
         "photos read twice": f"{killed.repeated:,} ({100 * killed.repeated / photos:.2f} %)",
-        "from a killed node to its photos elsewhere": f"{max(killed.reassigned, default=0.0):.1f} s at most",
         "start after a killed driver to the first photo": f"{max(killed.resumed, default=0.0):.1f} s at most",
         "memory of the driver": f"{killed.memory / 1e6:.0f} MB at most",
         "duration, with kills on two nodes": f"{killed.seconds:,.0f} s",

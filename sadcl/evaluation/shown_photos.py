@@ -55,7 +55,7 @@ def choose(scored: Scores, name: str) -> list[ShownPhoto]:
     """Choose the labelled photos with the lowest and the highest mean log loss; none is in both groups.
 
     Args:
-        scored: scores, targets and ignored labels of a split.
+        scored: scores, targets and ignored labels of a split, which is not empty.
         name: of the model in the scores.
 
     Returns:
@@ -65,7 +65,7 @@ def choose(scored: Scores, name: str) -> list[ShownPhoto]:
     loss = np.concatenate([
         _mean_log_loss(own.part(np.arange(rows.start, rows.stop)), name)
         for rows in row_blocks(len(own), len(own.classes))
-    ] or [np.zeros(0)])  # fmt: skip
+    ])  # fmt: skip
     labelled = np.flatnonzero(own.targets.any(1))
     order = labelled[np.argsort(loss[labelled], kind="stable")]
     best = order[: min(MAX_PHOTOS, (len(order) + 1) // 2)]

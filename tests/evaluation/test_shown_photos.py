@@ -52,7 +52,7 @@ def test_labels_are_the_true_and_the_wrongly_predicted_ones_without_ignored() ->
     assert (photo.true, photo.wrong, photo.mapped) == ((0,), (2,), (0, 2))
 
 
-def test_no_labelled_photo_is_shown_as_none(tmp_path: Path) -> None:
+def test_a_split_without_labelled_photos_shows_none(tmp_path: Path) -> None:
     chosen = shown_photos.choose(scored(1), "sadcl")
     shown_photos.write(tmp_path / "shown.safetensors", chosen)
     assert shown_photos.read(tmp_path / "shown.safetensors") == []

@@ -72,16 +72,48 @@ def project(
         **{**vars(truth), "digests": digests, "training_overlap": dict.fromkeys(truth.logits, 0)}
     )
     scores.write_scores(root / "reports/scores.parquet", model_scores)
+    champion_scores = vars(scores.empty_scores())
+    if champion:
+        champion_scores = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}}
+    scores.write_scores(root / "reports/champion_scores.parquet", scores.Scores(**champion_scores))
+    write_shown_photos(root, model_scores)
+    write_plots(root / "reports/plots", model_scores)
+    write_verdict(root, model_scores, params.Gate(**settings["gate"]), "3" if champion else None, no_figures)
+    files.write_json(root / "reports/validation.json", VALIDATION)
+    files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
+    files.write_text(
+        root / "models/train/history.csv",
+        HEADER + "1,0.5,0.4,5.1,0.2,0.001,60,61,61,9\n2,0.4,0.3,4.8,0.1,0.0001,59,62.5,62.5,9\n",
+    )
+    return root
+
+
+def write_shown_photos(root: Path, model_scores: scores.Scores) -> None:
+    """Write the photos for the report with maps of the model for use."""
     test, tagger = Shards(root / "data/shards/test"), loader.load_tagger(root / "models/served")
     shown = shown_photos.with_maps(
         shown_photos.choose(model_scores, "sadcl"),
         lambda row: tagger.attention_or_none(test.jpeg(test.ids.index(model_scores.ids[row]))),
     )
     shown_photos.write(root / "reports/shown_photos.safetensors", shown)
-    champion_scores = vars(scores.empty_scores())
-    if champion:
-        champion_scores = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}}
-    scores.write_scores(root / "reports/champion_scores.parquet", scores.Scores(**champion_scores))
+
+
+def write_plots(folder: Path, model_scores: scores.Scores) -> None:
+    """Write the tables of plots."""
+    ap = {"AP": model_scores.figures("sadcl", 0.5)["AP"], "AP_sarl": model_scores.figures("sarl", 0.5)["AP"]}
+    bars = curves.per_class(model_scores.classes, model_scores.targets, model_scores.ignored, ap)
+    files.write_csv(folder / "per_class.csv", bars, ("class", *ap, "positives"))
+    line = curves.precision_recall(model_scores.probabilities("sadcl"), model_scores.targets, model_scores.ignored)
+    files.write_csv(folder / "precision_recall.csv", line, ("recall", "precision", "threshold"))
+    for name in ("reliability", "reliability_uncalibrated"):
+        bins = reliability.reliability(model_scores.probabilities("sadcl"), model_scores.targets, model_scores.ignored)
+        files.write_csv(folder / f"{name}.csv", bins, ("score", "present", "labels"))
+
+
+def write_verdict(
+    root: Path, model_scores: scores.Scores, rules: params.Gate, champion_version: str | None, no_figures: bool
+) -> None:
+    """Write metrics, with unknown mAP where ``no_figures``, and the gate's verdict on them."""
     figures = {
         name: {**to_json(model_scores.figures(name, 0.5)), "ECE": model_scores.calibration_error(name)}
         for name in model_scores.logits
@@ -89,30 +121,17 @@ def project(
     if no_figures:
         figures = {name: {**values, "mAP": None} for name, values in figures.items()}
     about = {
-        "images": len(images), "classes": len(classes), "classes_without_positives": [], "chosen": "ema",
-        "threshold": 0.5, "seen_in_training": 0, "device": "cpu (1 thread)", "digests": digests,
+        "images": len(model_scores), "classes": len(model_scores.classes), "classes_without_positives": [],
+        "chosen": "ema", "threshold": 0.5, "seen_in_training": 0, "device": "cpu (1 thread)",
+        "digests": model_scores.digests,
     }  # fmt: skip
     files.write_json(root / "reports/metrics.json", {**figures, **about})
-    rules = params.Gate(**settings["gate"])
     judged = verdict(rules, 0.5, model_scores, {**figures, **about}, scores.empty_scores(), None)
-    digest_of_champion, version = ("c" * 64, "3") if champion else (None, None)
-    models = {"model": digest, "champion": digest_of_champion, "champion_version": version}
+    models = {
+        "model": model_scores.digests["weights"], "champion": "c" * 64 if champion_version else None,
+        "champion_version": champion_version,
+    }  # fmt: skip
     files.write_json(root / "reports/verdict.json", {**judged, **models})
-    files.write_json(root / "reports/validation.json", VALIDATION)
-    ap = {"AP": model_scores.figures("sadcl", 0.5)["AP"], "AP_sarl": model_scores.figures("sarl", 0.5)["AP"]}
-    bars = curves.per_class(model_scores.classes, model_scores.targets, model_scores.ignored, ap)
-    files.write_csv(root / "reports/plots/per_class.csv", bars, ("class", *ap, "positives"))
-    line = curves.precision_recall(model_scores.probabilities("sadcl"), model_scores.targets, model_scores.ignored)
-    files.write_csv(root / "reports/plots/precision_recall.csv", line, ("recall", "precision", "threshold"))
-    for name in ("reliability", "reliability_uncalibrated"):
-        bins = reliability.reliability(model_scores.probabilities("sadcl"), model_scores.targets, model_scores.ignored)
-        files.write_csv(root / f"reports/plots/{name}.csv", bins, ("score", "present", "labels"))
-    files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
-    files.write_text(
-        root / "models/train/history.csv",
-        HEADER + "1,0.5,0.4,5.1,0.2,0.001,60,61,61,9\n2,0.4,0.3,4.8,0.1,0.0001,59,62.5,62.5,9\n",
-    )
-    return root
 
 
 VALIDATION = {

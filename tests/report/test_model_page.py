@@ -305,7 +305,7 @@ def test_a_missing_input_is_named(make: Make, missing: str) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"images": ["photo 0"]}, {"classes": ["cat"]}])
-def test_photos_of_other_scores_are_refused(make: Make, tmp_path: Path, changes: dict[str, list[str]]) -> None:
+def test_photos_of_other_scores_are_refused(make: Make, changes: dict[str, list[str]]) -> None:
     shown = (make() / "reports/shown_photos.safetensors").read_bytes()
     root = make(**changes)
     (root / "reports/shown_photos.safetensors").write_bytes(shown)
