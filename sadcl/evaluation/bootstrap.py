@@ -23,8 +23,10 @@ AP_BIAS = 1.75
 ECE_BIAS = 0.0
 """No correction: the ECE of few photos is biased upward, which keeps the interval's upper end on the safe side."""
 AP_BLOCK = 32
-"""Resamples of a class at a time: their running sums then fit into a processor's cache."""
-BLOCK_COUNTS = 64_000_000
+"""Resamples of a class that are transposed at a time."""
+AP_ENTRIES = 32_768
+"""Positives times resamples at a time: their running sums and precisions then fit into a processor's cache."""
+BLOCK_COUNTS = 128_000_000
 """Most bytes of counts or sums at a time."""
 
 
@@ -163,8 +165,8 @@ def resampled_ap(
                 for first in range(0, drawn.shape[1], AP_BLOCK):
                     block = slice(first, first + AP_BLOCK)
                     # running sums take a quarter of the time along neighbours in memory
-                    rank = np.ascontiguousarray(drawn[:, block].T).cumsum(axis=1, dtype=np.int32)[:, ends]
-                    ap[j, part][block] = _ap(np.ascontiguousarray(copies[:, block].T), rank)
+                    block_copies, sums = (np.ascontiguousarray(each[:, block].T) for each in (copies, drawn))
+                    ap[j, part][block] = _ap(block_copies, sums, ends)
     return ap
 
 
@@ -193,14 +195,25 @@ def _runs(
     return csr_array((np.ones(len(order), np.uint8), order, edges), shape=(len(left), photos)), ends
 
 
-def _ap(copies: Counts, rank: NDArray[np.int32]) -> FloatArray:
-    """Compute AP of one class [R], from how often each positive is drawn and the rank of its last copy [R, P]."""
-    hits = copies.cumsum(axis=1, dtype=np.int32)
-    # rank 0: neither this positive nor a photo above it was drawn; its weight below is 0
-    precision = hits / np.maximum(rank, 1)
-    never_rising = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # equation (9) of docs/explanation/method.md: each copy of a positive is one step of recall
-    return _divided(100 * (copies * never_rising).sum(axis=1), hits[:, -1])
+def _ap(copies: Counts, sums: Counts, ends: NDArray[np.int64]) -> FloatArray:
+    """Compute AP of one class on resamples [R].
+
+    Args:
+        copies: how often each positive is drawn [R, P].
+        sums: how often the photos of each sum of ``_runs`` are drawn [R, S].
+        ends: last sum of each positive's run [P].
+    """
+    ap = np.empty(len(copies))
+    step = max(1, AP_ENTRIES // len(ends))
+    for rows in (slice(first, first + step) for first in range(0, len(copies), step)):
+        hits = copies[rows].cumsum(axis=1, dtype=np.int32)
+        rank = sums[rows].cumsum(axis=1, dtype=np.int32)[:, ends]  # of the last copy of each positive
+        # rank 0: neither this positive nor a photo above it was drawn; its weight below is 0
+        precision = hits / np.maximum(rank, 1)
+        never_rising = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        # equation (9) of docs/explanation/method.md: each copy of a positive is one step of recall
+        ap[rows] = _divided(100 * (copies[rows] * never_rising).sum(axis=1), hits[:, -1])
+    return ap
 
 
 def resampled_ece(
