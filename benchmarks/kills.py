@@ -14,6 +14,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,8 @@ def main(photos: int) -> None:
     """Run both jobs, compare, and write the page."""
     with tempfile.TemporaryDirectory(prefix="sadcl-kills-") as folder:
         root = Path(folder)
-        model = _model(root / "model" / file_head.FILE)
-        token = hashlib.sha256(os.urandom(32)).hexdigest()
-        os.environ.update(
-            AWS_ACCESS_KEY_ID="anybody", AWS_SECRET_ACCESS_KEY="anything", AWS_DEFAULT_REGION="us-east-1",
-            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, OMP_NUM_THREADS="1",
-        )  # fmt: skip
+        model = write_model(root / "model" / file_head.FILE)
+        set_credentials()
         say("killed:")
         with server_process.run("benchmarks.photo_server", str(photos)) as (_, address):
             os.environ["AWS_ENDPOINT_URL"] = address
@@ -82,7 +79,7 @@ def main(photos: int) -> None:
             os.environ["AWS_ENDPOINT_URL"] = address
             quiet = Outcome()
             started = time.time()
-            driver = _predict(model, root / "quiet", "local", "--workers", "1")
+            driver = predict(model, root / "quiet", "local", "--workers", "1")
             if driver.wait():
                 raise SadclError("The quiet job has failed", fix="Read its lines above")
             quiet.seconds, quiet.digest = time.time() - started, _digest(root / "quiet")
@@ -91,13 +88,21 @@ def main(photos: int) -> None:
     RESULT.write_text(page, encoding="utf-8")
 
 
+def set_credentials() -> None:
+    """Set what S3, a cluster of this machine, and its workers ask for."""
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="anybody", AWS_SECRET_ACCESS_KEY="anything", AWS_DEFAULT_REGION="us-east-1",
+        RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=hashlib.sha256(os.urandom(32)).hexdigest(), OMP_NUM_THREADS="1",
+    )  # fmt: skip
+
+
 def _killed(model: Path, out: Path, photos: int, nodes: Any) -> Outcome:
     """Predict on the cluster, with kills at even steps of the progress."""
     outcome, started = Outcome(), time.time()
-    driver, begun = _predict(model, out, "ray"), time.time()
+    driver, begun = predict(model, out, "ray"), time.time()
     for number, victim in enumerate(islice(cycle(VICTIMS), KILLS)):
         goal = photos * (2 * number + 1) // (2 * KILLS)
-        while (counts := _counts())["read"] - counts["repeated"] < goal:
+        while (counts := read_counts())["read"] - counts["repeated"] < goal:
             if driver.poll() is not None:
                 raise SadclError("The job ended before all kills", fix="Read its lines above")
             outcome.memory = max(outcome.memory, _memory(driver))
@@ -113,32 +118,40 @@ def _killed(model: Path, out: Path, photos: int, nodes: Any) -> Outcome:
             driver.kill()
             driver.wait()
             _wait_for_silence()
-            driver, begun, before = _predict(model, out, "ray"), time.time(), _counts()["last"]
-            while _counts()["last"] <= before and driver.poll() is None:
+            driver, begun, before = predict(model, out, "ray"), time.time(), read_counts()["last"]
+            while read_counts()["last"] <= before and driver.poll() is None:
                 time.sleep(POLL)
-            outcome.resumed.append(_counts()["last"] - begun)
+            outcome.resumed.append(read_counts()["last"] - begun)
     while driver.poll() is None:
         outcome.memory = max(outcome.memory, _memory(driver))
         time.sleep(POLL)
     if driver.returncode:
         raise SadclError("The killed job has failed at its end", fix="Read its lines above")
-    outcome.seconds, outcome.digest, outcome.repeated = time.time() - started, _digest(out), int(_counts()["repeated"])
+    outcome.seconds, outcome.digest = time.time() - started, _digest(out)
+    outcome.repeated = int(read_counts()["repeated"])
     return outcome
 
 
-def _predict(model: Path, out: Path, engine: str, *words: str) -> "subprocess.Popen[bytes]":
+def predict(model: Path, out: Path, engine: str, *words: str) -> "subprocess.Popen[bytes]":
+    """Start a job on all photos of the server."""
     command = [sys.executable, "-m", "sadcl", "predict", "s3://photos", "--out", str(out), "--model", str(model)]
     command += ["--photo-seconds", "600"]  # a busy machine is no reason to give up a photo
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     return subprocess.Popen([*command, "--engine", engine, *words], env=environment)
 
 
-def _counts() -> dict[str, float]:
-    counts: dict[str, float] = httpx.get(f"{os.environ['AWS_ENDPOINT_URL']}/counts", timeout=60).json()
+def read_counts() -> dict[str, float]:
+    """What the server of photos has counted."""
+    counts: dict[str, float] = _client().get(f"{os.environ['AWS_ENDPOINT_URL']}/counts").json()
     return counts
 
 
-def _workers() -> list[psutil.Process]:
+@cache
+def _client() -> httpx.Client:
+    return httpx.Client(timeout=60)
+
+
+def workers() -> list[psutil.Process]:
     """Processes that compute; on this machine only this benchmark has any."""
     workers = []
     for process in psutil.process_iter(["cmdline", "environ"]):
@@ -152,7 +165,7 @@ def _workers() -> list[psutil.Process]:
 def _kill_worker() -> None:
     """Kill a worker, as soon as there is one."""
     while True:
-        for worker in _workers():
+        for worker in workers():
             with suppress(psutil.NoSuchProcess):
                 worker.send_signal(signal.SIGKILL)
                 return
@@ -161,7 +174,7 @@ def _kill_worker() -> None:
 
 def _wait_for_silence() -> None:
     """Wait until the workers of a killed driver are gone."""
-    while _workers():
+    while workers():
         time.sleep(POLL)
 
 
@@ -181,7 +194,7 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _model(path: Path) -> Path:
+def write_model(path: Path) -> Path:
     """An untrained network for small photos."""
     torch.manual_seed(0)
     network = Network(MODEL, CLASSES, start=False).eval()

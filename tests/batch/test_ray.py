@@ -47,9 +47,10 @@ def workers(nodes: "subprocess.Popen[str]") -> list[psutil.Process]:
     return computing
 
 
-def kill_second_node(nodes: "subprocess.Popen[str]") -> None:
+def order(nodes: "subprocess.Popen[str]", word: str) -> None:
+    """Have the cluster ``kill`` or ``freeze`` its second node."""
     assert nodes.stdin is not None
-    nodes.stdin.write("kill\n")
+    nodes.stdin.write(word + "\n")
     nodes.stdin.flush()
 
 
@@ -82,10 +83,31 @@ def test_a_lost_node_and_a_photo_that_crashes_change_no_byte(
         while running.poll() is None and not list(out.glob("part-*")):
             time.sleep(0.05)
         assert running.poll() is None
-        kill_second_node(nodes)
+        order(nodes, "kill")
         printed, _ = running.communicate(timeout=600)
         assert running.returncode == 1, printed
         assert "6,001 photos, 1 without prediction" in printed
+        assert "raylet" not in printed
+    job.run(str(place), tmp_path / "local", model, Options(workers=1))
+    assert contents(out) == contents(tmp_path / "local")
+
+
+def test_a_host_that_falls_silent_changes_no_byte(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, out = tmp_path / "place", tmp_path / "out"
+    for seed in range(4_000):
+        write_photo(place / f"{seed % 7}/{seed}.jpg", seed)
+    for variable, value in {"period_ms": "1000", "timeout_ms": "1000", "failure_threshold": "3"}.items():
+        monkeypatch.setenv(f"RAY_health_check_{variable}", value)
+    with cluster({}) as (nodes, address):
+        running = predict(place, out, model, address)
+        while running.poll() is None and not list(out.glob("part-*")):
+            time.sleep(0.05)
+        assert running.poll() is None
+        order(nodes, "freeze")  # its connections stay open, as when a host loses its power
+        printed, _ = running.communicate(timeout=600)
+        assert running.returncode == 0, printed
+    assert "The cluster has lost 1 worker; others take the photos" in printed
+    assert "raylet" not in printed  # Ray's own messages would bury the progress
     job.run(str(place), tmp_path / "local", model, Options(workers=1))
     assert contents(out) == contents(tmp_path / "local")
 
@@ -154,7 +176,7 @@ def test_a_node_that_is_lost_changes_no_bit_of_scores(
         while running.poll() is None and not list(tmp_path.glob("ray/*/*.arrow")):
             time.sleep(0.02)
         assert running.poll() is None
-        kill_second_node(nodes)
+        order(nodes, "kill")
         assert running.wait(600) == 0
     subprocess.run([*command, "local", str(tmp_path / "local")], check=True)
     assert (tmp_path / "ray.npy").read_bytes() == (tmp_path / "local.npy").read_bytes()
@@ -172,7 +194,7 @@ def test_a_node_that_is_lost_changes_no_byte_of_shards(tmp_path: Path, monkeypat
         while running.poll() is None and not list(ENCODED_SHARDS.glob("*.arrow")):
             time.sleep(0.02)
         assert running.poll() is None
-        kill_second_node(nodes)
+        order(nodes, "kill")
         assert running.wait(600) == 0
     writer.write_shards(table, tmp_path, tmp_path / "alone", test_encoding.SETTINGS, workers=2)
     for split in SPLITS:

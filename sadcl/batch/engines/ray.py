@@ -22,6 +22,7 @@ from sadcl.batch.engines.process import AHEAD
 from sadcl.batch.lease import Done, Event, Late, Lost
 from sadcl.batch.spec import Spec
 from sadcl.errors import SadclError, first_line
+from sadcl.names import counted
 from sadcl.progress import say
 
 CORES = 0.9
@@ -30,6 +31,8 @@ WAIT_SECONDS = 1.0
 STOP_SECONDS = 5.0
 START_SECONDS = 300.0
 """Time after which a cluster without a worker is given up."""
+SKIPPED_MESSAGES = "RAY_DEDUP_LOGS_SKIP_REGEX"
+"""Variable of Ray: a driver does not print messages of the cluster that match."""
 
 Answer = tuple[str, Any, Any]
 """Name of an event, and its fields without the number of the lease."""
@@ -95,6 +98,8 @@ class RayEngine:
     """
 
     def __init__(self, spec: Spec, workers: int | None) -> None:
+        # the end of a node comes with a page of its log, into the progress; Ray reads this once, at import
+        os.environ.setdefault(SKIPPED_MESSAGES, "(?s).")
         self._ray = extras.load("ray")
         # without it whoever reaches a port of the cluster runs code on all of its machines
         if os.environ.get(AUTHENTICATION) != "token":
@@ -105,6 +110,7 @@ class RayEngine:
         self._refused: list[Any] = []  # they keep their places, so that no other is started on these nodes
         self._last_refusal = ""
         self._failed_starts = 0
+        self._lost: list[str] = []
         self._owns_connection = not self._ray.is_initialized()
         if self._owns_connection:
             self._connect()
@@ -149,6 +155,7 @@ class RayEngine:
                 self._greet(ref)
             elif owners[ref] in self._pieces:  # not lost with an earlier one of its pieces
                 events += self._answer(owners[ref], ref)
+        self._report_lost()
         return events
 
     def close(self) -> None:
@@ -201,7 +208,8 @@ class RayEngine:
                 raise
             return self._refuse(actor, error.cause.what)
         except self._ray.exceptions.RayError as error:
-            return self._lose(actor, first_line(error))
+            # its text names an actor by a number, which nobody can look up, and which differs from run to run
+            return self._lose(actor, type(error).__name__)
         pieces.remove((ref, number))
         if kind == "done":
             return [Done(number, stream.load(first))]
@@ -218,11 +226,19 @@ class RayEngine:
             say(f"  A node is not used: {reason}")
         self._last_refusal = reason
 
+    def _report_lost(self) -> None:
+        """Say how many actors have just been lost: all those of a node go at once."""
+        if self._lost:
+            number = counted(len(self._lost), "worker")
+            say(f"  The cluster has lost {number}; others take the photos ({', '.join(sorted({*self._lost}))})")
+        self._lost.clear()
+
     def _lose(self, actor: Any, reason: str) -> list[Event]:
         """Start another actor; return the events of the lost one's pieces, of which the first was being computed."""
         pieces = self._pieces.pop(actor)
         self._ray.kill(actor)
         self._start()
+        self._lost.append(reason)
         why = f"The worker that decoded this photo ended ({reason})"
         return [Lost(number, why, counted=place == 0) for place, (_, number) in enumerate(pieces)]
 
