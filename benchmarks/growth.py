@@ -1,7 +1,8 @@
 """Growth of the steps before and after training with photos and classes: CPU seconds, peak memory, exponent.
 
 Each step runs in a process of its own, on generated photos or on generated scores; peak memory is that process's
-largest resident set. Groups: ``photos`` (before training), ``evaluation``, ``scores``.
+largest resident set. Groups: ``photos`` (before training), ``evaluation``, ``scores``. With ``--inputs FOLDER`` the
+generated files are kept there, and used again by another run.
 """
 
 import importlib
@@ -189,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--generate", nargs=2, type=int, metavar=("PHOTOS", "CLASSES"))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--photos", type=int, default=SIZES[-1], help="most photos")
+    parser.add_argument("--inputs", type=Path, help="folder that keeps the generated files")
     options = parser.parse_args(arguments)
     group = GROUPS[options.group]
     if options.generate:
@@ -200,9 +202,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows: dict[tuple[int, int], dict[str, dict[str, float]]] = {}
     sizes = [(photos, CLASSES) for photos in SIZES if photos <= options.photos]
     for photos, classes in [*sizes, *((group.photos, classes) for classes in MANY_CLASSES)]:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            measure(options.group, folder, "--generate", str(photos), str(classes))
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = (options.inputs or Path(temporary)) / f"{photos}x{classes}"
+            if not folder.exists():
+                part = folder.with_name(f"{folder.name}.part")
+                part.mkdir(parents=True)
+                measure(options.group, part, "--generate", str(photos), str(classes))
+                part.rename(folder)
             rows[photos, classes] = {}
             for step in group.steps:
                 rows[photos, classes][step] = cost = measure(options.group, folder, "--step", step)

@@ -130,6 +130,16 @@ def test_ap_equals_the_slow_definition(case):
 
 
 @no_clock
+@given(cases(), st.sampled_from([4, 10, 100]))
+def test_ap_of_equal_scores_follows_the_order_of_the_images(case, steps):
+    scores, targets, _ = case
+    scores = np.round(scores * steps) / steps
+    for score, target in zip(scores.T, targets.T, strict=True):
+        if target.any():
+            assert metrics.average_precision(score, target) == pytest.approx(slow_ap(score, target), abs=1e-9)
+
+
+@no_clock
 @given(cases(), st.floats(0.2, 5))
 def test_a_monotone_change_of_scores_leaves_ap(case, power):
     scores, targets, ignored = case
