@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -203,9 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sizes = [(photos, CLASSES) for photos in SIZES if photos <= options.photos]
     for photos, classes in [*sizes, *((group.photos, classes) for classes in MANY_CLASSES)]:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = (options.inputs or Path(temporary)) / f"{photos}x{classes}"
+            folder = (options.inputs or Path(temporary)) / options.group / f"{photos}x{classes}"
             if not folder.exists():
                 part = folder.with_name(f"{folder.name}.part")
+                shutil.rmtree(part, ignore_errors=True)  # of a run that was interrupted
                 part.mkdir(parents=True)
                 measure(options.group, part, "--generate", str(photos), str(classes))
                 part.rename(folder)

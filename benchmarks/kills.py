@@ -141,7 +141,7 @@ def predict(model: Path, out: Path, engine: str, *words: str) -> "subprocess.Pop
 
 
 def read_counts() -> dict[str, float]:
-    """What the server of photos has counted."""
+    """Ask the server of photos what it has counted."""
     counts: dict[str, float] = _client().get(f"{os.environ['AWS_ENDPOINT_URL']}/counts").json()
     return counts
 
@@ -151,7 +151,7 @@ def _client() -> httpx.Client:
     return httpx.Client(timeout=60)
 
 
-def workers() -> list[psutil.Process]:
+def _workers() -> list[psutil.Process]:
     """Processes that compute; on this machine only this benchmark has any."""
     workers = []
     for process in psutil.process_iter(["cmdline", "environ"]):
@@ -165,7 +165,7 @@ def workers() -> list[psutil.Process]:
 def _kill_worker() -> None:
     """Kill a worker, as soon as there is one."""
     while True:
-        for worker in workers():
+        for worker in _workers():
             with suppress(psutil.NoSuchProcess):
                 worker.send_signal(signal.SIGKILL)
                 return
@@ -174,7 +174,7 @@ def _kill_worker() -> None:
 
 def _wait_for_silence() -> None:
     """Wait until the workers of a killed driver are gone."""
-    while workers():
+    while _workers():
         time.sleep(POLL)
 
 
@@ -195,7 +195,7 @@ def _digest(folder: Path) -> str:
 
 
 def write_model(path: Path) -> Path:
-    """An untrained network for small photos."""
+    """Write the weights file of an untrained network for small photos."""
     torch.manual_seed(0)
     network = Network(MODEL, CLASSES, start=False).eval()
     head = {

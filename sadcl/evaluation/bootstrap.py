@@ -27,7 +27,7 @@ AP_BLOCK = 32
 AP_ENTRIES = 32_768
 """Positives times resamples at a time: their running sums and precisions then fit into a processor's cache."""
 BLOCK_COUNTS = 128_000_000
-"""Most bytes of counts or sums at a time."""
+"""Most bytes of counts or sums at a time; a product with some of the resamples alone copies their counts."""
 
 
 class Resampled(NamedTuple):

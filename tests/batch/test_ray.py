@@ -47,8 +47,8 @@ def workers(nodes: "subprocess.Popen[str]") -> list[psutil.Process]:
     return computing
 
 
-def order(nodes: "subprocess.Popen[str]", word: str) -> None:
-    """Have the cluster ``kill`` or ``freeze`` its second node."""
+def send(nodes: "subprocess.Popen[str]", word: str) -> None:
+    """Send the cluster an order for its second node, ``kill`` or ``freeze``."""
     assert nodes.stdin is not None
     nodes.stdin.write(word + "\n")
     nodes.stdin.flush()
@@ -83,7 +83,7 @@ def test_a_lost_node_and_a_photo_that_crashes_change_no_byte(
         while running.poll() is None and not list(out.glob("part-*")):
             time.sleep(0.05)
         assert running.poll() is None
-        order(nodes, "kill")
+        send(nodes, "kill")
         printed, _ = running.communicate(timeout=600)
         assert running.returncode == 1, printed
         assert "6,001 photos, 1 without prediction" in printed
@@ -103,7 +103,7 @@ def test_a_host_that_falls_silent_changes_no_byte(model: Path, tmp_path: Path, m
         while running.poll() is None and not list(out.glob("part-*")):
             time.sleep(0.05)
         assert running.poll() is None
-        order(nodes, "freeze")  # its connections stay open, as when a host loses its power
+        send(nodes, "freeze")  # its connections stay open, as when a host loses its power
         printed, _ = running.communicate(timeout=600)
         assert running.returncode == 0, printed
     assert "The cluster has lost 1 worker; others take the photos" in printed
@@ -176,7 +176,7 @@ def test_a_node_that_is_lost_changes_no_bit_of_scores(
         while running.poll() is None and not list(tmp_path.glob("ray/*/*.arrow")):
             time.sleep(0.02)
         assert running.poll() is None
-        order(nodes, "kill")
+        send(nodes, "kill")
         assert running.wait(600) == 0
     subprocess.run([*command, "local", str(tmp_path / "local")], check=True)
     assert (tmp_path / "ray.npy").read_bytes() == (tmp_path / "local.npy").read_bytes()
@@ -194,7 +194,7 @@ def test_a_node_that_is_lost_changes_no_byte_of_shards(tmp_path: Path, monkeypat
         while running.poll() is None and not list(ENCODED_SHARDS.glob("*.arrow")):
             time.sleep(0.02)
         assert running.poll() is None
-        order(nodes, "kill")
+        send(nodes, "kill")
         assert running.wait(600) == 0
     writer.write_shards(table, tmp_path, tmp_path / "alone", test_encoding.SETTINGS, workers=2)
     for split in SPLITS:

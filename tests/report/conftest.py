@@ -17,7 +17,7 @@ from sadcl.data import table
 from sadcl.data.images.inspect import inspect
 from sadcl.data.shards import writer
 from sadcl.data.shards.reader import Shards
-from sadcl.evaluation import curves, reliability, scores, shown_photos
+from sadcl.evaluation import curves, scores, shown_photos
 from sadcl.evaluation.gate.verdict import verdict
 from sadcl.evaluation.metrics import to_json
 from sadcl.model.network import Network
@@ -77,7 +77,7 @@ def project(
         champion_scores = {**vars(truth), "logits": {"champion": truth.logits["sarl"]}}
     scores.write_scores(root / "reports/champion_scores.parquet", scores.Scores(**champion_scores))
     write_shown_photos(root, model_scores)
-    write_plots(root / "reports/plots", model_scores)
+    curves.write_tables(root / "reports/plots", model_scores, 0.5)
     write_verdict(root, model_scores, params.Gate(**settings["gate"]), "3" if champion else None, no_figures)
     files.write_json(root / "reports/validation.json", VALIDATION)
     files.write_text(root / "models/pretrain/history.csv", HEADER + "1,0.4,0.4,0,0,0.001,50,40,50,9\n")
@@ -96,18 +96,6 @@ def write_shown_photos(root: Path, model_scores: scores.Scores) -> None:
         lambda row: tagger.attention_or_none(test.jpeg(test.ids.index(model_scores.ids[row]))),
     )
     shown_photos.write(root / "reports/shown_photos.safetensors", shown)
-
-
-def write_plots(folder: Path, model_scores: scores.Scores) -> None:
-    """Write the tables of plots."""
-    ap = {"AP": model_scores.figures("sadcl", 0.5)["AP"], "AP_sarl": model_scores.figures("sarl", 0.5)["AP"]}
-    bars = curves.per_class(model_scores.classes, model_scores.targets, model_scores.ignored, ap)
-    files.write_csv(folder / "per_class.csv", bars, ("class", *ap, "positives"))
-    line = curves.precision_recall(model_scores.probabilities("sadcl"), model_scores.targets, model_scores.ignored)
-    files.write_csv(folder / "precision_recall.csv", line, ("recall", "precision", "threshold"))
-    for name in ("reliability", "reliability_uncalibrated"):
-        bins = reliability.reliability(model_scores.probabilities("sadcl"), model_scores.targets, model_scores.ignored)
-        files.write_csv(folder / f"{name}.csv", bins, ("score", "present", "labels"))
 
 
 def write_verdict(

@@ -208,7 +208,7 @@ class RayEngine:
                 raise
             return self._refuse(actor, error.cause.what)
         except self._ray.exceptions.RayError as error:
-            # its text names an actor by a number, which nobody can look up, and which differs from run to run
+            # its text names an actor by a number that nobody can look up
             return self._lose(actor, type(error).__name__)
         pieces.remove((ref, number))
         if kind == "done":
@@ -239,7 +239,7 @@ class RayEngine:
         self._ray.kill(actor)
         self._start()
         self._lost.append(reason)
-        why = f"The worker that decoded this photo ended ({reason})"
+        why = "The worker that decoded this photo was lost"  # which error Ray gives differs from run to run
         return [Lost(number, why, counted=place == 0) for place, (_, number) in enumerate(pieces)]
 
     def _require_actors(self) -> None:
